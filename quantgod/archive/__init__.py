@@ -1,0 +1,1 @@
+"""Files in, Parquet out: archives of raw messages become stored minute bars."""

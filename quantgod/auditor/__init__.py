@@ -1,0 +1,1 @@
+"""The second opinion: meta-features, out-of-fold predictions, XGBoost, calibration."""

@@ -1,0 +1,86 @@
+"""What rooms exchange: column names, class order, and the records that pass between them.
+
+Everything here is a name or a frozen record. Whatever two rooms must agree on stands in this file once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+FEATURES: Final = (
+    "body",
+    "upper_wick",
+    "lower_wick",
+    "log_ret_close",
+    "volatility",
+    "max_spread",
+    "mean_obi",
+    "mean_deep_obi",
+    "log_volume",
+)
+"""The nine features of a minute bar, in the order every matrix uses."""
+
+BOOK_LEVELS: Final = 200
+"""Levels a side in a stored minute row."""
+
+BOOK_COLUMNS: Final = tuple(
+    f"{side}_{level}_{field}"
+    for side in ("bid", "ask")
+    for level in range(BOOK_LEVELS)
+    for field in ("p", "s")
+)
+
+BAR_COLUMNS: Final = (*FEATURES, "close", *BOOK_COLUMNS)
+"""The 810 columns of a stored minute row; its index is `datetime`, the minute's start in UTC."""
+
+CLASSES: Final = ("SELL", "NEUTRAL", "BUY")
+"""Class names; a class's number is its place here."""
+
+META_FEATURES: Final = (
+    "prob_sell",
+    "prob_neutral",
+    "prob_buy",
+    "entropy",
+    "body",
+    "upper_wick",
+    "lower_wick",
+    "log_ret_close",
+    "volatility",
+    "mean_obi",
+    "mean_deep_obi",
+    "rsi_14",
+    "ema_9_dist",
+    "ema_50_dist",
+)
+"""What the auditor sees of one minute, in the order its booster was trained on."""
+
+MS_PER_SECOND: Final = 1_000
+MS_PER_MINUTE: Final = 60_000
+MS_PER_DAY: Final = 86_400_000
+SECONDS_PER_MINUTE: Final = 60
+
+Level = tuple[float, float]
+"""Price and size; a size of zero removes the level."""
+
+
+class BookUpdate(NamedTuple):
+    """One order-book message of any venue, decoded: a whole book or changes to it.
+
+    `ts` is exchange time in ms. `update_id` is the id of the last change the message holds.
+    """
+
+    symbol: str
+    ts: int
+    is_snapshot: bool
+    update_id: int
+    bids: list[Level]
+    asks: list[Level]
+
+
+Progress = Callable[[int, int, str], None]
+"""How long work reports itself: steps done, steps in all (0 = unknown), and a short note."""
+
+
+def silent(done: int, total: int, note: str) -> None:
+    """Report to nobody: the default of every function that takes a `Progress`."""

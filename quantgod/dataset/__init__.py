@@ -1,0 +1,1 @@
+"""Minute bars become labelled, split, scaled windows."""

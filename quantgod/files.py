@@ -1,0 +1,60 @@
+"""Files that appear whole or not at all, and the digests by which they are known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Give a temporary path beside `target`; on success it becomes `target`, on error it is removed.
+
+    The bytes are on disk before the rename, so a reader, also after a power cut, sees the old file or
+    the new one and never a part.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(
+        prefix=f".{target.name}.", suffix=".part", dir=target.parent
+    )
+    os.close(descriptor)
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb+") as written:
+            os.fsync(written.fileno())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write `value` as readable JSON, atomically. NaN and infinities are refused: JSON has none."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+    with atomic_path(target) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def value_digest(value: Any) -> str:
+    """SHA-256 of a JSON-able value, in hex; the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def tree_digest(root: Path, paths: Iterable[Path]) -> str:
+    """SHA-256 over the names (relative to `root`) and contents of `paths`, in sorted order."""
+    return value_digest({str(path.relative_to(root)): file_digest(path) for path in sorted(paths)})

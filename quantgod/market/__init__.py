@@ -1,0 +1,1 @@
+"""The order book and everything derived from it, pure: no clock, no file, no socket."""

@@ -1,0 +1,1 @@
+"""The chain that is served: made, registered, promoted."""

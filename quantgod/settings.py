@@ -1,0 +1,321 @@
+"""Frozen, typed settings, and the only reader of `conf/`.
+
+A settings file may say `inherits: other.yaml`; what it then states replaces that file's values one by
+one and nothing is copied. A key that no one knows, or a value of the wrong kind, is refused by name.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from quantgod.files import value_digest
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Choice = int | float | str
+
+
+class SettingsError(ValueError):
+    """A settings file or override that cannot be used; says which key, what came, what was expected."""
+
+
+class Section(BaseModel):
+    """What every section shares: frozen, and loud about keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SimulateSettings(Section):
+    """The synthetic market. Volatility is the standard deviation of a one-minute log return."""
+
+    start: dt.date
+    days: Positive
+    levels: Literal[200, 500]
+    cadence_ms: Annotated[int, Field(ge=10, le=60_000)]
+    seed: Natural
+    signal: Annotated[float, Field(ge=0, le=1)]
+    price: PositiveFloat
+    tick: PositiveFloat
+    volatility: PositiveFloat
+    changes: Positive
+    prices: Path | None = None
+
+
+class DownloadSettings(Section):
+    """Where archives come from and how politely they are asked for."""
+
+    base_url: str
+    market: Literal["linear", "spot", "inverse"]
+    first_day: dt.date
+    last_day: dt.date
+    concurrency: Positive
+    attempts: Positive
+    backoff_seconds: PositiveFloat
+    backoff_limit_seconds: PositiveFloat
+    timeout_seconds: PositiveFloat
+
+
+class ArchiveLimits(Section):
+    """What an archive may cost before it is refused."""
+
+    member_bytes: Positive
+    ratio: PositiveFloat
+    members: Positive
+    line_bytes: Positive
+    corrupt_fraction: Fraction
+
+
+class EtlSettings(Section):
+    """From archives to minute bars."""
+
+    max_silence_seconds: Positive
+    max_bridge_minutes: Natural
+    frozen_minutes: Positive
+    compression: Literal["snappy", "zstd"]
+    workers: Natural
+    scheduler: str | None = None
+    allow_quarantine: bool
+    limits: ArchiveLimits
+
+
+class LabelSettings(Section):
+    """The next hour's return cut into three classes (strict inequalities, log returns)."""
+
+    horizon_minutes: Positive
+    buy_above: PositiveFloat
+    sell_below: Annotated[float, Field(lt=0)]
+
+
+class WindowSettings(Section):
+    """`length` rows end at each sample; every `stride`-th labelled minute is a sample."""
+
+    length: Positive
+    stride: Positive
+
+
+class SplitSettings(Section):
+    """The newest part is the test; the newest part of the rest validates; the rest trains."""
+
+    test_fraction: Fraction
+    validation_fraction: Fraction
+    folds: Annotated[int, Field(ge=2)]
+    embargo_minutes: Natural
+
+
+class ModelSettings(Section):
+    """A network by its registered name; `params` is read by the model's own settings."""
+
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainSettings(Section):
+    """One training run of one network. Class weights are in class order: SELL, NEUTRAL, BUY."""
+
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
+    gradient_norm: PositiveFloat
+    class_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    patience: Positive
+    seed: Natural
+    device: Literal["auto", "cpu", "cuda"]
+
+
+class Range(Section):
+    """A continuous range of a search."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Range:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(
+                f"low < high expected, and low > 0 if log; got {self.low}, {self.high}"
+            )
+        return self
+
+
+SearchSpace = dict[str, list[Choice] | Range]
+
+
+class OptimizeSettings(Section):
+    """The search. `space` holds what is not the model's own, and may narrow what is."""
+
+    trials: Positive
+    epochs: Positive
+    stride: Positive
+    study: str
+    storage: str
+    startup_trials: Natural
+    warmup_steps: Natural
+    seed: Natural
+    space: SearchSpace
+
+
+class XGBoostSettings(Section):
+    """Settings of the auditor's booster, under XGBoost's own names."""
+
+    max_depth: Positive
+    eta: PositiveFloat
+    subsample: Annotated[float, Field(gt=0, le=1)]
+    colsample_bytree: Annotated[float, Field(gt=0, le=1)]
+    min_child_weight: Annotated[float, Field(ge=0)]
+    reg_lambda: Annotated[float, Field(ge=0)]
+    rounds: Positive
+    early_stopping_rounds: Positive
+    seed: Natural
+
+
+class AuditSettings(Section):
+    """The auditor. `decision_weights` turn calibrated probabilities into a class."""
+
+    stride: Positive
+    epochs: Positive
+    stopping_fraction: Fraction
+    calibration_fraction: Fraction
+    class_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    decision_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    bootstrap_rounds: Positive
+    xgboost: XGBoostSettings
+
+
+class RegistrySettings(Section):
+    """Under which name the chain is registered and which alias deploys it."""
+
+    name: str
+    alias: str
+    golden_rows: Positive
+
+
+class TrackingSettings(Section):
+    """Where runs are kept when `MLFLOW_TRACKING_URI` does not say otherwise."""
+
+    experiment: str
+    uri: str
+    artifacts: Path
+    outbox: Path
+    flush_seconds: PositiveFloat
+
+
+class Settings(Section):
+    """All of it."""
+
+    symbol: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,30}$")]
+    archives: Path
+    bars: Path
+    labels: Path
+    work: Path
+    source: Literal["simulate", "download"]
+    simulate: SimulateSettings
+    download: DownloadSettings
+    etl: EtlSettings
+    label: LabelSettings
+    window: WindowSettings
+    split: SplitSettings
+    model: ModelSettings
+    train: TrainSettings
+    optimize: OptimizeSettings
+    audit: AuditSettings
+    registry: RegistrySettings
+    tracking: TrackingSettings
+
+    def digest(self) -> str:
+        """SHA-256 of every value, in hex."""
+        return value_digest(self.model_dump(mode="json"))
+
+
+def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read a settings file and what it inherits; `overrides` name values by dotted key.
+
+    An override of `None` is no override, so that a command line may pass what it was not given.
+
+    Raises:
+        SettingsError: naming the key, what was given and what is allowed.
+    """
+    values = _read(path, ())
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            _put(values, key, value)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(path, error)) from None
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise SettingsError(f"{path}: inherits itself")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: is not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: a mapping was expected, got {type(values).__name__}")
+    parent = values.pop("inherits", None)
+    if parent is None:
+        return values
+    return _merge(_read(path.parent / parent, (*seen, path)), values)
+
+
+# These mappings are one value each: a file that states them replaces them whole.
+_WHOLE = ("params", "space")
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        both = isinstance(inner, dict) and isinstance(value, dict) and key not in _WHOLE
+        merged[key] = _merge(inner, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise SettingsError(f"{key}: {section} is not a section")
+    values[last] = value
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            allowed = ", ".join(sorted(_section_at(problem["loc"][:-1]).model_fields))
+            lines.append(f"{where}: unknown key (allowed: {allowed})")
+        elif problem["type"] == "missing":
+            lines.append(f"{where}: missing")
+        else:
+            lines.append(f"{where}: {problem['msg']}, got {problem['input']!r}")
+    return f"{path}: " + "; ".join(lines)
+
+
+def _section_at(where: tuple[int | str, ...]) -> type[BaseModel]:
+    section: type[BaseModel] = Settings
+    for part in where:
+        inner = (
+            section.model_fields[str(part)].annotation
+            if str(part) in section.model_fields
+            else None
+        )
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        section = inner
+    return section
