@@ -33,6 +33,17 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class DataSettings(Section):
+    """Which market, and where its data lies. `work` holds checkpoints and studies."""
+
+    symbol: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,30}$")]
+    source: Literal["simulate", "download", "local"]
+    archives: Path
+    bars: Path
+    labels: Path
+    work: Path
+
+
 class SimulateSettings(Section):
     """The synthetic market. Volatility is the standard deviation of a one-minute log return."""
 
@@ -212,12 +223,7 @@ class TrackingSettings(Section):
 class Settings(Section):
     """All of it."""
 
-    symbol: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,30}$")]
-    archives: Path
-    bars: Path
-    labels: Path
-    work: Path
-    source: Literal["simulate", "download"]
+    data: DataSettings
     simulate: SimulateSettings
     download: DownloadSettings
     etl: EtlSettings
