@@ -1,0 +1,133 @@
+"""Labels: what the price did in the hour after each minute, cut into three classes.
+
+A label exists only where the whole hour lies in one run of minutes, so that no return is made up.
+The return is taken from two closes and not from a running sum: it is then the same to the last bit
+however much history stands before it, and a series may be labelled whole or day by day.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE
+from quantgod.settings import LabelSettings
+
+NO_TARGET: Final = -1
+LABEL_COLUMNS: Final = (*FEATURES, "close", "run", "forward_return", "target", "label_end")
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+def label(bars: pd.DataFrame, settings: LabelSettings, max_bridge_minutes: int) -> pd.DataFrame:
+    """Add `run`, `forward_return`, `target` and `label_end` to minute bars.
+
+    Rows with at most `max_bridge_minutes` missing minutes between them are one run. The label of
+    minute t is ln(close[t + horizon] / close[t]), which is the sum of `log_ret_close` over the
+    minutes after t, since a return after a bridged hole spans it. Above `buy_above` is BUY, below
+    `sell_below` SELL, both strictly, all else NEUTRAL.
+
+    Args:
+        bars: the nine features and `close`; a UTC index of whole minutes, strictly rising.
+        settings: horizon and thresholds.
+        max_bridge_minutes: the longest hole inside a run.
+
+    Returns:
+        The columns `LABEL_COLUMNS`. Where the run ends before t + horizon or that minute has no row
+        there is no label: `forward_return` NaN, `target` -1, `label_end` NaT.
+
+    Raises:
+        ValueError: for missing columns, a wrong index, or values that are not finite.
+    """
+    minutes = _minutes_of(bars)
+    run = _runs(minutes, max_bridge_minutes)
+    forward = _forward_returns(bars["close"].to_numpy(np.float64), minutes, run, settings)
+    known = np.isfinite(forward)
+    table = bars.loc[:, [*FEATURES, "close"]].astype(np.float64)
+    table["run"] = run
+    table["forward_return"] = forward
+    table["target"] = classes_of(forward, settings)
+    ends = pd.Series(bars.index, index=bars.index) + pd.Timedelta(minutes=settings.horizon_minutes)
+    table["label_end"] = ends.where(known)
+    return table
+
+
+def classes_of(forward: Floats, settings: LabelSettings) -> npt.NDArray[np.int8]:
+    """Cut log returns into class numbers (SELL 0, NEUTRAL 1, BUY 2); NaN becomes -1."""
+    target = np.full(len(forward), CLASSES.index("NEUTRAL"), np.int8)
+    target[forward > settings.buy_above] = CLASSES.index("BUY")
+    target[forward < settings.sell_below] = CLASSES.index("SELL")
+    target[np.isnan(forward)] = NO_TARGET
+    return target
+
+
+def summary(table: pd.DataFrame) -> dict[str, float]:
+    """Figures of a labelled table: rows, runs, labels, class shares, mean and spread of returns."""
+    target = table["target"].to_numpy()
+    known = target != NO_TARGET
+    forward = table["forward_return"].to_numpy()[known]
+    figures: dict[str, float] = {
+        "rows": len(table),
+        "runs": int(table["run"].nunique()),
+        "labelled": int(known.sum()),
+        "forward_return_mean": float(forward.mean()) if len(forward) else 0.0,
+        "forward_return_std": float(forward.std()) if len(forward) else 0.0,
+    }
+    for number, name in enumerate(CLASSES):
+        figures[f"share_{name.lower()}"] = (
+            float((target[known] == number).mean()) if known.any() else 0.0
+        )
+    return figures
+
+
+def _minutes_of(bars: pd.DataFrame) -> Integers:
+    """Epoch minutes of a table of bars, once it is known to be one."""
+    missing = [name for name in (*FEATURES, "close") if name not in bars.columns]
+    if missing:
+        raise ValueError(f"minute bars need the columns {', '.join(missing)}")
+    index = bars.index
+    if not isinstance(index, pd.DatetimeIndex) or str(index.tz) != "UTC":
+        raise ValueError(f"minute bars need a UTC datetime index, got {index.dtype}")
+    minutes = _whole_minutes(index)
+    unordered = np.flatnonzero(np.diff(minutes) <= 0)
+    if len(unordered):
+        raise ValueError(f"minutes must rise strictly; {index[unordered[0] + 1]} does not")
+    _refuse_non_finite(bars)
+    return minutes
+
+
+def _whole_minutes(index: pd.DatetimeIndex) -> Integers:
+    minutes: Integers = index.floor("min").as_unit("ms").asi8 // MS_PER_MINUTE
+    ragged = np.flatnonzero(index != index.floor("min"))
+    if len(ragged):
+        raise ValueError(f"a bar is known by its whole minute, got {index[ragged[0]]}")
+    return minutes
+
+
+def _refuse_non_finite(bars: pd.DataFrame) -> None:
+    for name in (*FEATURES, "close"):
+        bad = np.flatnonzero(~np.isfinite(bars[name].to_numpy(np.float64)))
+        if len(bad):
+            raise ValueError(f"{name} of {bars.index[bad[0]]} is not a finite number")
+
+
+def _runs(minutes: Integers, max_bridge_minutes: int) -> npt.NDArray[np.int32]:
+    breaks = np.diff(minutes, prepend=minutes[:1]) - 1 > max_bridge_minutes
+    return np.cumsum(breaks).astype(np.int32)
+
+
+def _forward_returns(
+    close: Floats, minutes: Integers, run: npt.NDArray[np.int32], settings: LabelSettings
+) -> Floats:
+    wanted = minutes + settings.horizon_minutes
+    later = np.searchsorted(minutes, wanted)
+    exists = later < len(minutes)
+    later[~exists] = 0
+    exists &= (minutes[later] == wanted) & (run[later] == run) if len(minutes) else exists
+    forward = np.full(len(minutes), np.nan)
+    forward[exists] = np.log(close[later[exists]] / close[exists])
+    return forward

@@ -1,0 +1,64 @@
+"""The one scaler: zero mean and unit variance of each feature, fitted on training rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.preprocessing import StandardScaler
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """`(x - mean) / std`, each (features,) float64; the std of a constant feature is 1."""
+
+    mean: Floats
+    std: Floats
+
+    def __post_init__(self) -> None:
+        if self.mean.shape != self.std.shape or self.mean.ndim != 1:
+            raise ValueError(
+                f"mean {self.mean.shape} and std {self.std.shape} must be one vector each"
+            )
+        if not (
+            np.isfinite(self.mean).all() and np.isfinite(self.std).all() and (self.std > 0).all()
+        ):
+            raise ValueError("a scaler needs finite means and positive finite deviations")
+
+    def transform(self, matrix: Floats) -> Floats:
+        """Scale (rows, features), or anything whose last axis is the features."""
+        return (matrix - self.mean) / self.std
+
+    def to_json(self) -> dict[str, list[float]]:
+        """A JSON-able mapping that gives the same bits back."""
+        return {"mean": self.mean.tolist(), "std": self.std.tolist()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Sequence[float]]) -> Scaler:
+        """The scaler that `to_json` described.
+
+        Raises:
+            ValueError: if a part is missing or no scaler.
+        """
+        missing = {"mean", "std"} - value.keys()
+        if missing:
+            raise ValueError(f"a scaler needs mean and std; {', '.join(sorted(missing))} missing")
+        return cls(np.asarray(value["mean"], np.float64), np.asarray(value["std"], np.float64))
+
+
+def fit_scaler(matrix: Floats) -> Scaler:
+    """Fit on (rows, features), each row once, as scikit-learn's `StandardScaler` does (ddof 0).
+
+    Raises:
+        ValueError: for no rows or values that are not finite.
+    """
+    if matrix.ndim != 2 or not len(matrix):
+        raise ValueError(f"rows of features are needed to fit a scaler, got shape {matrix.shape}")
+    if not np.isfinite(matrix).all():
+        raise ValueError("a scaler cannot be fitted on values that are not finite")
+    fitted = StandardScaler().fit(np.asarray(matrix, np.float64))
+    return Scaler(fitted.mean_, fitted.scale_)
