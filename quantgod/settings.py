@@ -1,7 +1,8 @@
 """Frozen, typed settings, and the only reader of `conf/`.
 
-A settings file may say `inherits: other.yaml`; what it then states replaces that file's values one by
-one and nothing is copied. A key that no one knows, or a value of the wrong kind, is refused by name.
+A settings file may say `inherits: other.yaml`; what it then states replaces that file's values one
+by one and nothing is copied. A key that no one knows, or a value of the wrong kind, is refused by
+name.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Choice = int | float | str
 
 
 class SettingsError(ValueError):
-    """A settings file or override that cannot be used; says which key, what came, what was expected."""
+    """Settings that cannot be used; says which key, what came and what was expected."""
 
 
 class Section(BaseModel):

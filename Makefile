@@ -1,0 +1,52 @@
+# Everything a newcomer needs. Each target makes the environment first if it is not there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= conf/demo.yaml
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+export MLFLOW_EXPERIMENT_NAME ?= quantgod
+
+.PHONY: help demo test check bench ui serve clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/run  ## From simulated archives to a served model, in minutes
+	mlflow run . -e main --env-manager local -P config=$(CONFIG)
+
+test: $(VENV)/dev  ## Run the tests
+	pytest -n 2 --dist worksteal -q
+
+check: $(VENV)/dev  ## Style, types and walls
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+
+bench: $(VENV)/bench  ## Speed and memory, as ratios to a floor or a peer
+	python -m bench
+
+ui: $(VENV)/run  ## Compare runs in the browser
+	mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+serve: $(VENV)/run  ## Serve the Production model on loopback
+	MLFLOW_TRACKING_URI=$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} \
+	  mlflow models serve -m models:/quantgod@Production --env-manager local --host 127.0.0.1 --port 5001
+
+clean:  ## Remove caches, never data or runs
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(VENV)/run: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/dev: $(VENV)/run requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/bench: $(VENV)/run requirements-bench.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	touch $@

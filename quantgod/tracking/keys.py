@@ -1,0 +1,98 @@
+"""What makes two runs of a stage the same, and the finished run that makes a new one needless."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
+
+from quantgod.files import file_digest, tree_digest, value_digest
+from quantgod.settings import Settings
+from quantgod.tracking.store import PROJECT
+
+KEY_TAG = "quantgod.key"
+OUTPUT_FILE = "output.json"
+
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "simulate": ("data", "simulate"),
+    "download": ("data", "download"),
+    "etl": ("data", "etl"),
+    "label": ("data", "label", "etl"),
+    "optimize": ("window", "split", "model", "train", "optimize"),
+    "train": ("window", "split", "model", "train"),
+    "audit": ("window", "split", "model", "train", "audit"),
+    "register": ("registry",),
+    "promote": ("registry",),
+    "main": tuple(Settings.model_fields),
+}
+"""The settings that each stage reads: what is logged with its run and goes into its key."""
+
+
+def code_digest() -> str:
+    """Digest of the project's own code; any change of it makes every stage new."""
+    sources = [path for room in ("quantgod", "steps") for path in (PROJECT / room).rglob("*.py")]
+    return tree_digest(PROJECT, sources)
+
+
+def stage_settings(name: str, settings: Settings) -> dict[str, object]:
+    """The sections that a stage reads, as plain values."""
+    return settings.model_dump(mode="json", include=set(SECTIONS[name]))
+
+
+def stage_key(
+    name: str, settings: Settings, inputs: Mapping[str, str], upstream: Mapping[str, str]
+) -> str:
+    """Digest of all that a stage's result depends on.
+
+    Args:
+        name: the entry point.
+        settings: of which the stage's own sections count.
+        inputs: digests of the data it reads, by name.
+        upstream: keys of the runs whose results it takes, by stage.
+    """
+    return value_digest(
+        [name, stage_settings(name, settings), code_digest(), dict(inputs), dict(upstream)]
+    )
+
+
+def path_digest(path: Path) -> str:
+    """A file's content digest; of a folder, a digest of its files' names, sizes and times."""
+    if path.is_file():
+        return file_digest(path)
+    entries = sorted(item for item in path.rglob("*") if item.is_file())
+    return value_digest(
+        [
+            (str(item.relative_to(path)), item.stat().st_size, item.stat().st_mtime_ns)
+            for item in entries
+        ]
+    )
+
+
+def output_of(run_id: str) -> dict[str, str]:
+    """What a stage's run gave: `path` and `digest` of its data, and what else it names."""
+    output: dict[str, str] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{OUTPUT_FILE}")
+    return output
+
+
+def finished_run(client: MlflowClient, key: str) -> Run | None:
+    """The newest FINISHED run of this key whose data still lies where it was put, unchanged."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(
+        experiments,
+        f"tags.`{KEY_TAG}` = '{key}' and attributes.status = 'FINISHED'",
+        ViewType.ACTIVE_ONLY,
+        10,
+        ["attributes.start_time DESC"],
+    )
+    return next((run for run in runs if _still_there(run)), None)
+
+
+def _still_there(run: Run) -> bool:
+    output = output_of(run.info.run_id)
+    if "path" not in output:
+        return True
+    path = Path(output["path"])
+    return path.exists() and path_digest(path) == output["digest"]

@@ -1,0 +1,50 @@
+"""Runs that say RUNNING although the process that made them is gone."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import psutil
+from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+PROCESS_TAG = "quantgod.process"
+
+
+def process_tag() -> str:
+    """This process, told apart from a later one of the same number: host, id and start time."""
+    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
+
+
+def close_orphans(client: MlflowClient, experiment_ids: list[str]) -> list[str]:
+    """End as KILLED every RUNNING run of this machine whose process is gone; gives their ids.
+
+    A child that was made for a stage but killed before the stage could sign it ends with its
+    parent.
+    """
+    running = client.search_runs(
+        experiment_ids, "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY, 1_000
+    )
+    dead = {run.info.run_id for run in running if _is_dead(run)}
+    dead |= {run.info.run_id for run in running if _lost_its_parent(run, dead)}
+    for run_id in dead:
+        client.set_terminated(run_id, "KILLED")
+    return sorted(dead)
+
+
+def _is_dead(run: Run) -> bool:
+    host, _, rest = run.data.tags.get(PROCESS_TAG, "").partition("/")
+    if host != socket.gethostname():
+        return False
+    number, _, started = rest.partition("/")
+    try:
+        return f"{psutil.Process(int(number)).create_time():.2f}" != started
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _lost_its_parent(run: Run, dead: set[str]) -> bool:
+    unsigned = PROCESS_TAG not in run.data.tags
+    return unsigned and run.data.tags.get(MLFLOW_PARENT_RUN_ID) in dead

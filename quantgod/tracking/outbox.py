@@ -1,0 +1,135 @@
+"""What a run has to tell the tracking server, kept on disk until the server has it.
+
+Metrics go out from a thread of their own, in batches, so that a training loop never waits. What
+cannot be delivered stays in the run's folder of the outbox; the next command delivers it.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, RunTag
+from mlflow.exceptions import MlflowException
+
+from quantgod.files import write_json
+
+BATCH = 1_000
+"""Metrics a request may hold (MLflow's limit)."""
+
+
+class Outbox:
+    """One run's folder: `metrics.jsonl`, `artifacts/`, and `end.json` once the run is over."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self.run_id = run_id
+        self.folder = folder / run_id
+        self.artifacts = self.folder / "artifacts"
+        self.artifacts.mkdir(parents=True, exist_ok=True)
+
+    def keep_metrics(self, metrics: list[Metric]) -> None:
+        """Append metrics that could not be sent."""
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as out:
+            for metric in metrics:
+                out.write(json.dumps([metric.key, metric.value, metric.timestamp, metric.step]))
+                out.write("\n")
+
+    def end(self, status: str, tags: Mapping[str, str]) -> None:
+        """Record how the run ended."""
+        write_json(self.folder / "end.json", {"status": status, "tags": dict(tags)})
+
+    def deliver(self, client: MlflowClient) -> None:
+        """Send all that is here, then remove it. Sending twice does no harm.
+
+        Raises:
+            MlflowException: if the server cannot be reached or refuses; everything is still here.
+        """
+        self.deliver_metrics(client)
+        if any(self.artifacts.iterdir()):
+            client.log_artifacts(self.run_id, str(self.artifacts))
+        ending = self.folder / "end.json"
+        if ending.exists():
+            end = json.loads(ending.read_text(encoding="utf-8"))
+            tags = [RunTag(key, value) for key, value in end["tags"].items()]
+            client.log_batch(self.run_id, tags=tags)
+            client.set_terminated(self.run_id, end["status"])
+            shutil.rmtree(self.folder)
+
+    def deliver_metrics(self, client: MlflowClient) -> None:
+        """Send the metrics that were kept."""
+        kept = self.folder / "metrics.jsonl"
+        if not kept.exists():
+            return
+        lines = kept.read_text(encoding="utf-8").splitlines()
+        metrics = [Metric(*json.loads(line)) for line in lines]
+        for batch in batches(metrics):
+            client.log_batch(self.run_id, metrics=batch)
+        kept.unlink()
+
+
+def deliver_left_over(client: MlflowClient, folder: Path) -> list[str]:
+    """Deliver what earlier runs that are over could not; gives the ids of those now complete."""
+    delivered = []
+    for ending in sorted(folder.glob("*/end.json")):
+        outbox = Outbox(folder, ending.parent.name)
+        try:
+            outbox.deliver(client)
+        except MlflowException:
+            continue  # still away, or a run of another server: it stays for the next time
+        delivered.append(outbox.run_id)
+    return delivered
+
+
+class MetricBuffer:
+    """Metrics on their way to the server. `log` costs a queue's put, whatever the server does."""
+
+    def __init__(self, client: MlflowClient, outbox: Outbox, flush_seconds: float) -> None:
+        self._client = client
+        self._outbox = outbox
+        self._flush_seconds = flush_seconds
+        self._queue: queue.SimpleQueue[Metric] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="metric-buffer", daemon=True)
+        self._thread.start()
+
+    def log(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Take `values` of `step`, with the time of now."""
+        now = time.time_ns() // 1_000_000
+        for key, value in values.items():
+            self._queue.put(Metric(key, float(value), now, step))
+
+    def close(self) -> None:
+        """Send what is left, or keep it in the outbox, and stop the thread."""
+        self._closing.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.wait(self._flush_seconds):
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        taken = []
+        while not self._queue.empty():
+            taken.append(self._queue.get())
+        unsent = list(taken)
+        try:
+            for batch in batches(taken):
+                self._client.log_batch(self._outbox.run_id, metrics=batch)
+                unsent = unsent[len(batch) :]
+            self._outbox.deliver_metrics(self._client)
+        except MlflowException:
+            self._outbox.keep_metrics(unsent)
+
+
+def batches(items: list[Any]) -> Iterator[list[Any]]:
+    """Cut a list into pieces that one request may hold."""
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]

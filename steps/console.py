@@ -1,0 +1,71 @@
+"""What a person at the terminal sees: progress bars, and the table at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from quantgod.contracts import Progress
+
+QUIET_SECONDS = 10.0
+"""Where there is no terminal, a line of progress at most this often."""
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """A bar on the terminal, or now and then a line where output goes to a file."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(console, title)
+        return
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Bars(*columns, console=console) as bars:
+        task = bars.add_task(title, total=None, note="")
+
+        def report(done: int, total: int, note: str) -> None:
+            bars.update(task, completed=done, total=total or None, note=note)
+
+        yield report
+
+
+class _Lines:
+    """Progress for a log file."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console = console
+        self._title = title
+        self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int, note: str) -> None:
+        now = time.monotonic()
+        if now - self._last < QUIET_SECONDS and done != total:
+            return
+        self._last = now
+        self._console.print(f"{self._title}: {done}/{total or '?'} {note}", highlight=False)
+
+
+def show_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to standard output."""
+    table = Table(*headers, title=title)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def say(text: str) -> None:
+    """Print a line to standard output, markup and all."""
+    Console().print(text)

@@ -1,0 +1,82 @@
+"""The options that every step shares, and settings made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from quantgod.settings import Settings
+
+Command = Callable[..., Any]
+
+
+def config_options(command: Command) -> Command:
+    """`--config FILE` and any number of `--set KEY=VALUE`."""
+    given = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override any setting by its dotted key, such as train.epochs=3.",
+    )
+    config = click.option(
+        "--config",
+        default="conf/full.yaml",
+        show_default=True,
+        type=click.Path(path_type=Path),
+        help="Settings file.",
+    )
+    return config(given(command))
+
+
+def setting(flag: str, key: str, text: str, **attributes: Any) -> Callable[[Command], Command]:
+    """An option that overrides the setting `key`; left out or empty, the settings file decides."""
+    return click.option(
+        flag, key.replace(".", "__"), callback=_none_if_empty, help=text, **attributes
+    )
+
+
+def run_option(stage: str) -> Callable[[Command], Command]:
+    """`--STAGE-run ID`: the run whose result to take."""
+    return click.option(
+        f"--{stage}-run",
+        f"{stage}_run",
+        default=None,
+        callback=_none_if_empty,
+        metavar="RUN_ID",
+        help=f"The {stage} run whose result to take.",
+    )
+
+
+def switch(flag: str, name: str, text: str) -> Callable[[Command], Command]:
+    """A flag that may also be given as `--flag true`, the way MLflow passes parameters."""
+    return click.option(
+        flag, name, is_flag=False, flag_value="true", default=False, type=bool, help=text
+    )
+
+
+def settings_from(config: Path, overrides: tuple[str, ...], options: dict[str, Any]) -> Settings:
+    """Load the settings file with the overrides given by `--set` and by named options."""
+    import yaml
+
+    from quantgod.settings import SettingsError, load_settings
+
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise click.BadParameter(f"KEY=VALUE expected, got {override!r}", param_hint="--set")
+        values[key.strip()] = yaml.safe_load(text)
+    values |= {key.replace("__", "."): value for key, value in options.items() if value is not None}
+    try:
+        return load_settings(config, values)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _none_if_empty(_context: click.Context, _option: click.Parameter, value: Any) -> Any:
+    return None if value == "" else value
