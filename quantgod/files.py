@@ -16,10 +16,10 @@ CHUNK_BYTES = 1 << 20
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside `target`; on success it becomes `target`, on error it is removed.
+    """Give a temporary path beside `target`; it becomes `target` on success, on error it goes.
 
-    The bytes are on disk before the rename, so a reader, also after a power cut, sees the old file or
-    the new one and never a part.
+    The bytes are on disk before the rename, so a reader, also after a power cut, sees the old file
+    or the new one and never a part.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
