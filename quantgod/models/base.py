@@ -1,0 +1,94 @@
+"""What an architecture is: a network class, its own settings, and the space its search covers.
+
+An architecture registers itself with one decorator in its own file; `zoo` finds the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar
+
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from quantgod.settings import SearchSpace, Section, SettingsError
+
+Output = dict[str, Tensor]
+"""What a classifying network returns: `logits` and `probs`, each (batch, classes)."""
+
+
+class Constructor(Protocol):
+    """How every architecture is built: from its settings and the shape of its input."""
+
+    def __call__(self, settings: Any, *, features: int, window: int) -> nn.Module:
+        """Make a freshly initialised network for windows of shape (batch, window, features)."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One entry of the registry.
+
+    Attributes:
+        name: how settings call it.
+        constructor: the network class.
+        settings: its parameters; the defaults are those of the document that describes it.
+        space: what a search tries, by parameter name.
+        causal: no step of any inner sequence sees a later step of the window. A network that looks
+            both ways inside its window (which lies in the past as a whole) says False.
+    """
+
+    name: str
+    constructor: Constructor
+    settings: type[Section]
+    space: SearchSpace = field(default_factory=dict)
+    causal: bool = True
+
+    def settings_from(self, params: Mapping[str, Any]) -> Section:
+        """Read `params` as this architecture's settings.
+
+        Raises:
+            SettingsError: naming each key that is unknown or whose value is wrong.
+        """
+        try:
+            return self.settings.model_validate(dict(params))
+        except ValidationError as error:
+            raise SettingsError(self._explain(error)) from None
+
+    def _explain(self, error: ValidationError) -> str:
+        allowed = ", ".join(sorted(self.settings.model_fields))
+        return "; ".join(
+            f"{self.name}.{'.'.join(map(str, problem['loc']))}: "
+            + (
+                f"unknown parameter (allowed: {allowed})"
+                if problem["type"] == "extra_forbidden"
+                else f"{problem['msg']}, got {problem['input']!r}"
+            )
+            for problem in error.errors()
+        )
+
+
+ARCHITECTURES: Final[dict[str, Architecture]] = {}
+
+Network = TypeVar("Network", bound=type[nn.Module])
+
+
+def register(
+    name: str, settings: type[Section], space: SearchSpace, *, causal: bool = True
+) -> Callable[[Network], Network]:
+    """Class decorator that makes a network known as `name`.
+
+    Raises:
+        ValueError: if the name is taken by another class, or the space names no such parameter.
+    """
+    unknown = space.keys() - settings.model_fields.keys()
+    if unknown:
+        raise ValueError(f"{name}: search space of unknown parameters {', '.join(sorted(unknown))}")
+
+    def decorate(network: Network) -> Network:
+        if name in ARCHITECTURES:
+            raise ValueError(f"two architectures are called {name!r}")
+        ARCHITECTURES[name] = Architecture(name, network, settings, space, causal)
+        return network
+
+    return decorate
