@@ -1,0 +1,242 @@
+"""Minute bars on disk: one Parquet a day, `DIR/SYMBOL/YYYY-MM-DD.parquet`, whole or not at all.
+
+A file holds the 810 columns of `BAR_COLUMNS` as float64 (absent levels: null price, zero size), the
+index `datetime` (UTC, microseconds, which is what pandas itself uses) and, as file metadata, where
+the rows came from. Columns go from the reader's blocks to Arrow without pandas in between; with
+dictionaries off, since prices and sizes hardly repeat and dictionaries took half of the writing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from quantgod.contracts import BAR_COLUMNS, FEATURES
+from quantgod.files import atomic_path
+
+SCHEMA_VERSION: Final = "1"
+"""Raised whenever the columns, their types or their meaning change."""
+
+INDEX: Final = "datetime"
+DEFAULT_COLUMNS: Final = (*FEATURES, "close")
+
+_METADATA_KEY: Final = b"quantgod"
+_MICROSECONDS_A_MINUTE: Final = 60_000_000
+_READERS: Final = 4
+
+
+class StoreError(ValueError):
+    """Bars that are absent, not ours, or not of this version; says where and what was expected."""
+
+
+class Rows(Protocol):
+    """The rows of a reading: epoch minutes (n), features (n, 9), close (n), book (n, 800)."""
+
+    minutes: NDArray[np.int64]
+    features: NDArray[np.float64]
+    close: NDArray[np.float64]
+    book: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class DayMetadata:
+    """Where a stored day came from, what it was made with, and what the next day needs of it.
+
+    Attributes:
+        symbol: The contract.
+        date: The day, `YYYY-MM-DD`.
+        source_digest: Digest of the archive's content.
+        depth: Levels a side of the archive's feed (500 or 200).
+        kernel_version: Version of the kernel that made the rows.
+        day_key: Digest of everything that determines the rows, but for the day before.
+        stitch_key: Digest of the carry that the first rows were made with; empty: without one.
+        first_close_minute: First minute that closed validly when read without a carry.
+        carry: State of book and kernel at the archive's end.
+        report: The archive's part of the quality report (JSON-able).
+        schema_version: Version of the file's layout.
+    """
+
+    symbol: str
+    date: str
+    source_digest: str
+    depth: int
+    kernel_version: str
+    day_key: str
+    stitch_key: str
+    first_close_minute: int | None
+    carry: bytes
+    report: dict[str, Any]
+    schema_version: str = SCHEMA_VERSION
+
+
+def day_path(bars: Path, symbol: str, date: dt.date) -> Path:
+    """Where the bars of a day stand."""
+    return bars / symbol / f"{date.isoformat()}.parquet"
+
+
+def write_day(path: Path, rows: Rows, metadata: DayMetadata, compression: str) -> None:
+    """Write one day by atomic rename: `path` is the old file or the whole new one.
+
+    Raises:
+        StoreError: for arrays whose shapes do not fit, minutes out of order, or a feature that is
+            not finite: nothing that breaks the contract of a bar reaches the disk.
+    """
+    _check(rows, metadata)
+    table = pa.Table.from_arrays(list(_columns(rows)), schema=_schema())
+    with (
+        atomic_path(path) as part,
+        pq.ParquetWriter(
+            part,
+            table.schema,
+            compression=compression,
+            use_dictionary=False,
+            write_statistics=False,
+        ) as writer,
+    ):
+        writer.write_table(table)
+        writer.add_key_value_metadata({_METADATA_KEY: _encode(metadata)})
+
+
+def read_metadata(path: Path) -> DayMetadata:
+    """Read a stored day's metadata from the file's footer alone.
+
+    Raises:
+        StoreError: for a file that is not a whole Parquet of ours.
+    """
+    return _decode(path, _open(path).metadata)
+
+
+def read_rows(path: Path) -> pa.Table:
+    """Read a stored day whole: `BAR_COLUMNS` and the index, as an Arrow table."""
+    return _open(path).read()
+
+
+def stored_days(bars: Path, symbol: str) -> list[Path]:
+    """The stored days of a symbol, oldest first."""
+    return sorted((bars / symbol).glob("[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9].parquet"))
+
+
+def load_bars(bars: Path, symbol: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Load the wanted columns (default: the nine features and `close`) of all stored days.
+
+    Returns:
+        A frame of float64 with a UTC `datetime` index in microseconds, increasing and unique.
+
+    Raises:
+        StoreError: when there is nothing to load (says what there is), a column is unknown, a file
+            is of another schema version, or days overlap (an etl was stopped before it stitched).
+    """
+    wanted = list(DEFAULT_COLUMNS if columns is None else columns)
+    if unknown := [name for name in wanted if name not in BAR_COLUMNS]:
+        raise StoreError(f"unknown columns {unknown}: the {len(BAR_COLUMNS)} of BAR_COLUMNS exist")
+    paths = stored_days(bars, symbol)
+    if not paths:
+        raise StoreError(f"no bars of {symbol} in {bars}: {_what_is_there(bars)}")
+    with ThreadPoolExecutor(_READERS) as readers:
+        tables = list(readers.map(lambda path: _read_columns(path, wanted), paths))
+    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    _check_order(frame.index, bars / symbol)
+    return frame
+
+
+def _read_columns(path: Path, columns: list[str]) -> pa.Table:
+    file = _open(path)
+    version = _decode(path, file.metadata).schema_version
+    if version != SCHEMA_VERSION:
+        raise StoreError(
+            f"{path}: schema version {version}, expected {SCHEMA_VERSION}: run etl again"
+        )
+    return file.read(columns=[*columns, INDEX], use_threads=False)
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise StoreError(f"{path}: not a whole Parquet file ({error})") from None
+
+
+def _check(rows: Rows, metadata: DayMetadata) -> None:
+    count = len(rows.minutes)
+    what = f"{metadata.symbol} {metadata.date}"
+    features = len(FEATURES)
+    book = len(BAR_COLUMNS) - features - 1
+    shapes = (rows.features.shape, rows.close.shape, rows.book.shape)
+    expected = ((count, features), (count,), (count, book))
+    if shapes != expected:
+        raise StoreError(f"{what}: features, close, book have shapes {shapes}, expected {expected}")
+    if not (np.diff(rows.minutes) > 0).all():
+        raise StoreError(f"{what}: minutes must increase")
+    if not (np.isfinite(rows.features).all() and np.isfinite(rows.close).all()):
+        raise StoreError(f"{what}: a feature or close is not finite")
+
+
+def _columns(rows: Rows) -> Iterator[pa.Array]:
+    # One transposed copy makes every column contiguous, which Arrow then takes without copying.
+    for block in (rows.features, rows.close.reshape(-1, 1)):
+        yield from (pa.array(column) for column in np.ascontiguousarray(block.T))
+    for column in np.ascontiguousarray(rows.book.T):
+        yield pa.array(column, from_pandas=True)  # NaN, a level that is not there, becomes null
+    yield pa.array(rows.minutes * _MICROSECONDS_A_MINUTE).cast(_index_type())
+
+
+def _index_type() -> pa.DataType:
+    return pa.timestamp("us", tz="UTC")
+
+
+@cache
+def _schema() -> pa.Schema:
+    fields = [pa.field(name, pa.float64()) for name in BAR_COLUMNS]
+    # The least that lets pandas find its index; a full description would be 100 kB a file.
+    index = {
+        "name": INDEX,
+        "field_name": INDEX,
+        "pandas_type": "datetimetz",
+        "numpy_type": "datetime64[us]",
+        "metadata": {"timezone": "UTC"},
+    }
+    for_pandas = {"index_columns": [INDEX], "column_indexes": [], "columns": [index]}
+    return pa.schema(
+        [*fields, pa.field(INDEX, _index_type())], metadata={"pandas": json.dumps(for_pandas)}
+    )
+
+
+def _encode(metadata: DayMetadata) -> bytes:
+    # Parquet's key-value metadata must be text: bytes go in base64, which msgspec does by itself.
+    return msgspec.json.encode(metadata)
+
+
+def _decode(path: Path, footer: pq.FileMetaData) -> DayMetadata:
+    text = (footer.metadata or {}).get(_METADATA_KEY)
+    if text is None:
+        raise StoreError(f"{path}: a Parquet file, but without quantgod's metadata")
+    try:
+        return msgspec.json.decode(text, type=DayMetadata)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"{path}: metadata of another version ({error})") from None
+
+
+def _what_is_there(bars: Path) -> str:
+    if not bars.is_dir():
+        return "there is no such folder"
+    symbols = sorted(entry.name for entry in bars.iterdir() if stored_days(bars, entry.name))
+    return f"it holds {', '.join(symbols)}" if symbols else "it holds no bars at all"
+
+
+def _check_order(index: pd.Index[Any], folder: Path) -> None:
+    if not index.is_monotonic_increasing or not index.is_unique:
+        first = index[1:][np.diff(index.asi8) <= 0][0]  # type: ignore[attr-defined]
+        raise StoreError(f"{folder}: days overlap at {first}: run etl again, it stitches them")
