@@ -1,0 +1,200 @@
+"""From what a model trained on weighted classes says to probabilities that can be believed.
+
+Two steps: undo the tilt that class weights put into the training loss, then correct what is left
+with a small map fitted on rows that no model was fitted on.
+
+The calibrator is kept as JSON that is applied in a few lines. With `q` a row of what the booster
+says, and all names keys of the file:
+
+    p = q / class_weights; p = p / sum(p)
+    z = slope * ln(max(p, floor)) + intercept
+    calibrated = exp(z - max(z)) / sum(exp(z - max(z)))
+    class = argmax(calibrated * decision_weights)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+from quantgod.contracts import CLASSES
+from quantgod.files import write_json
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Weights = tuple[float, float, float]
+
+FORMAT = 1
+FLOOR = 1e-12
+"""Probabilities below this count as this: the logarithm of zero would silence a class for good."""
+
+PRIOR_DEVIATION = 0.5
+"""How far from the identity slopes and intercepts are expected to lie before any row is seen."""
+
+
+class CalibratorError(ValueError):
+    """A calibrator file that does not say what this version expects."""
+
+
+def untilt(probs: Floats, class_weights: Sequence[float]) -> Floats:
+    """Undo class weights of the training loss: `p` proportional to `q / w`, rows summing to 1.
+
+    A model that minimises `-w[y] ln q[y]` tends to `q` proportional to `w * p(y | x)`.
+
+    Args:
+        probs: what the model says, shape `(n, classes)`.
+        class_weights: the loss's weight of each class, above zero.
+
+    Raises:
+        ValueError: if the weights are not one positive number a class.
+    """
+    weights = np.asarray(class_weights, dtype=np.float64)
+    if weights.shape != (len(CLASSES),) or not (weights > 0).all():
+        raise ValueError(f"{len(CLASSES)} class weights above zero expected, got {class_weights}")
+    lifted: Floats = np.asarray(probs, dtype=np.float64) / weights
+    total: Floats = lifted.sum(axis=1, keepdims=True)
+    return lifted / total
+
+
+def decide(probs: Floats, decision_weights: Sequence[float]) -> Integers:
+    """Class of each row: the largest `probability * decision weight`; on a tie the lower number."""
+    chosen: Integers = np.argmax(probs * np.asarray(decision_weights), axis=1)
+    return chosen
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """Untilting, then vector scaling: a slope and an intercept for each class's log-probability.
+
+    Vector scaling as in Guo et al. (2017), "On Calibration of Modern Neural Networks", section 4.2,
+    on log-probabilities in place of logits.
+    """
+
+    class_weights: Weights
+    decision_weights: Weights
+    slope: Weights = (1.0, 1.0, 1.0)
+    intercept: Weights = (0.0, 0.0, 0.0)
+    reason: str | None = None
+    """Why this is the identity, or None when it was fitted."""
+
+    def apply(self, probs: Floats) -> Floats:
+        """Turn the booster's probabilities into calibrated ones."""
+        logs = _logs(untilt(probs, self.class_weights))
+        return np.asarray(softmax(np.asarray(self.slope) * logs + self.intercept, axis=1))
+
+    def decide(self, calibrated: Floats) -> Integers:
+        """Class of each row of calibrated probabilities."""
+        return decide(calibrated, self.decision_weights)
+
+    def save(self, path: Path) -> None:
+        """Write `calibrator.json`, atomically. The module's docstring says how to apply it."""
+        value = {
+            "format": FORMAT,
+            "kind": "vector_scaling",
+            "classes": list(CLASSES),
+            "class_weights": list(self.class_weights),
+            "slope": list(self.slope),
+            "intercept": list(self.intercept),
+            "floor": FLOOR,
+            "decision_weights": list(self.decision_weights),
+            "reason": self.reason,
+        }
+        write_json(path, value)
+
+
+def fit_calibrator(
+    probs: Floats,
+    target: Integers,
+    weight: Floats,
+    class_weights: Weights,
+    decision_weights: Weights,
+) -> Calibrator:
+    """Fit the calibrator on held-out rows; with too little to learn from it is the identity.
+
+    The slopes and intercepts are the most probable ones under normal priors around the identity
+    (standard deviation `PRIOR_DEVIATION`), each row counting `weight` times. With uniqueness as
+    weight rows count as what they are worth: a few independent hours move the map a little, and
+    many move it freely. The problem is convex.
+
+    Args:
+        probs: the booster's tilted probabilities.
+        target: class numbers.
+        weight: uniqueness of each row; their sum is the effective sample size.
+        class_weights: of the loss that tilted `probs`.
+        decision_weights: see `decide`; kept beside the map, not fitted.
+    """
+    missing = [name for number, name in enumerate(CLASSES) if not (target == number).any()]
+    if missing:
+        reason = f"no held-out row of class {', '.join(missing)}: nothing to calibrate on"
+        return Calibrator(class_weights, decision_weights, reason=reason)
+    logs = _logs(untilt(probs, class_weights))
+    start = np.concatenate([np.ones(len(CLASSES)), np.zeros(len(CLASSES))])
+    found = minimize(
+        _posterior, start, args=(logs, target, weight, start), jac=True, method="L-BFGS-B"
+    )
+    if not (found.success and np.isfinite(found.x).all()):
+        reason = f"the fit did not settle: {found.message}"
+        return Calibrator(class_weights, decision_weights, reason=reason)
+    slope, intercept = found.x[: len(CLASSES)], found.x[len(CLASSES) :]
+    return Calibrator(class_weights, decision_weights, _triple(slope), _triple(intercept))
+
+
+def load_calibrator(path: Path) -> Calibrator:
+    """Read what `Calibrator.save` wrote.
+
+    Raises:
+        CalibratorError: if it is not JSON, or a key or number is not as expected.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CalibratorError(f"{path}: is not JSON: {error}") from None
+    known = {"format": FORMAT, "kind": "vector_scaling", "classes": list(CLASSES), "floor": FLOOR}
+    if not isinstance(value, dict):
+        raise CalibratorError(f"calibrator: a mapping was expected, got {type(value).__name__}")
+    for key, expected in known.items():
+        if value.get(key) != expected:
+            raise CalibratorError(
+                f"calibrator {key}: {expected!r} expected, got {value.get(key)!r}"
+            )
+    names = ("class_weights", "decision_weights", "slope", "intercept")
+    triples = {name: _checked_triple(name, value.get(name)) for name in names}
+    return Calibrator(**triples, reason=value.get("reason"))
+
+
+def _posterior(
+    theta: Floats, logs: Floats, target: Floats, weight: Floats, prior: Floats
+) -> tuple[float, Floats]:
+    """Return the negative log posterior (up to a constant) and its gradient."""
+    slope, intercept = np.split(theta, 2)
+    said = log_softmax(slope * logs + intercept, axis=1)
+    error = np.exp(said) - np.eye(len(CLASSES))[target]
+    weighted = error * weight[:, None]
+    away = (theta - prior) / PRIOR_DEVIATION
+    loss = -(weight * said[np.arange(len(target)), target]).sum() + (away**2).sum() / 2
+    gradient = np.concatenate([(weighted * logs).sum(axis=0), weighted.sum(axis=0)])
+    return float(loss), gradient + away / PRIOR_DEVIATION
+
+
+def _logs(probs: Floats) -> Floats:
+    return np.log(np.maximum(probs, FLOOR))
+
+
+def _triple(values: Floats) -> Weights:
+    first, second, third = (float(value) for value in values)
+    return first, second, third
+
+
+def _checked_triple(name: str, values: Any) -> Weights:
+    numbers = isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+    if not numbers or len(values) != len(CLASSES) or not np.isfinite(values).all():
+        raise CalibratorError(f"calibrator {name}: three finite numbers expected, got {values!r}")
+    return _triple(np.asarray(values, dtype=np.float64))

@@ -1,0 +1,147 @@
+"""The fourteen numbers the auditor sees of a window, from the nine raw features of its minutes.
+
+One torch module holds the scaler, the base network, the entropy of what it said, and the
+indicators. It is the same object when the auditor is trained and when the served graph is exported.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float64
+from torch import Tensor, nn
+
+from quantgod.contracts import CLASSES, FEATURES, META_FEATURES
+
+RSI_PERIOD = 14
+EMA_PERIODS = (9, 50)
+RETURN_COLUMN = FEATURES.index("log_ret_close")
+LAST_MINUTE = META_FEATURES[len(CLASSES) + 1 : META_FEATURES.index("rsi_14")]
+
+Floats = npt.NDArray[np.float64]
+
+
+class MetaFeatures(nn.Module):
+    """Raw windows in, `META_FEATURES` out, in float64 everywhere outside the network.
+
+    The network sees `(x - mean) / std` rounded to float32 and is kept in eval mode. The seven
+    features of the last minute are raw. RSI (0 to 100) and EMA distances (fractions) read the price
+    path that the raw log returns describe, relative to the window's last price, so that nothing
+    depends on the price level. A graph exported by tracing keeps the window length it was traced
+    with, and takes any number of windows.
+
+    Args:
+        network: takes `(batch, time, 9)` float32, returns a mapping with `probs`, `(batch, 3)`.
+        mean: the training scaler's mean of each feature, shape `(9,)`.
+        std: its standard deviation, shape `(9,)`, above zero.
+
+    Raises:
+        ValueError: if the scaler is not nine finite numbers each, with deviations above zero.
+    """
+
+    mean: Tensor
+    std: Tensor
+    columns: Tensor
+
+    def __init__(self, network: nn.Module, mean: Floats, std: Floats) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", _scaler_row("mean", mean))
+        self.register_buffer("std", _scaler_row("std", std))
+        if not bool((self.std > 0).all()):
+            raise ValueError(f"standard deviations above zero expected, got {std}")
+        columns = torch.tensor([FEATURES.index(name) for name in LAST_MINUTE])
+        self.register_buffer("columns", columns)
+        self.eval()
+
+    def forward(self, windows: Float64[Tensor, "batch time 9"]) -> Float64[Tensor, "batch 14"]:
+        """Compute the meta-features of raw `windows`, oldest minute first.
+
+        Raises:
+            ValueError: if the windows are shorter than the RSI needs (not checked in an export).
+        """
+        if not torch.onnx.is_in_onnx_export():
+            _check_length(windows)
+        returns = windows[:, :, RETURN_COLUMN]
+        scaled = ((windows - self.mean) / self.std).to(torch.float32)
+        probs = self.network(scaled)["probs"].to(torch.float64)
+        prices = relative_prices(returns)
+        last_minute = windows[:, -1].index_select(1, self.columns)
+        distances = [ema_distance(prices, period) for period in EMA_PERIODS]
+        return torch.cat(
+            [probs, entropy(probs), last_minute, rsi(returns, prices), *distances], dim=1
+        )
+
+
+def relative_prices(returns: Float64[Tensor, "batch time"]) -> Float64[Tensor, "batch time"]:
+    """Prices over the last price, newest first: `exp(-(sum of the log returns since))`.
+
+    Summed from the newest end, so that rounding gathers in the oldest prices, which weigh least.
+    The first return leads into the window and belongs to no price in it.
+    """
+    since = torch.cumsum(torch.flip(returns[:, 1:], (1,)), dim=1)
+    return torch.cat([torch.ones_like(returns[:, :1]), torch.exp(-since)], dim=1)
+
+
+def entropy(probs: Float64[Tensor, "batch 3"]) -> Float64[Tensor, "batch 1"]:
+    """Compute `-sum p ln p` in nats; a probability of zero adds nothing."""
+    return -(probs * torch.log(probs.clamp(min=1e-300))).sum(dim=1, keepdim=True)
+
+
+def rsi(
+    returns: Float64[Tensor, "batch time"], prices: Float64[Tensor, "batch time"]
+) -> Float64[Tensor, "batch 1"]:
+    """Relative strength of the last 14 price changes, simple means: 100 gains / (gains + losses).
+
+    That is `100 - 100 / (1 + gains / losses)` without the division by zero: no losses gives 100, no
+    gains 0. A price that did not change at all gives 50. A change is `older price * expm1(r)` with
+    `expm1(r) = 2 h / (1 - h)`, `h = tanh(r / 2)` (ONNX has no expm1), which keeps the sign and the
+    digits of a tiny return where a difference of two prices leaves only rounding noise.
+
+    Args:
+        returns: log returns, oldest first.
+        prices: what `relative_prices` makes of them, newest first.
+    """
+    newest = torch.flip(returns[:, -RSI_PERIOD:], (1,))
+    half = torch.tanh(newest / 2)
+    changes = prices[:, 1 : RSI_PERIOD + 1] * (2 * half / (1 - half))
+    gains = changes.clamp(min=0).sum(dim=1, keepdim=True)
+    moved = gains + changes.neg().clamp(min=0).sum(dim=1, keepdim=True)
+    strength = gains / torch.where(moved > 0, moved, torch.ones_like(moved))
+    return 100 * torch.where(moved > 0, strength, torch.full_like(moved, 0.5))
+
+
+def ema_distance(prices: Float64[Tensor, "batch time"], period: int) -> Float64[Tensor, "batch 1"]:
+    """Distance of the last price from its exponential average, `price / ema - 1`, as a fraction.
+
+    The average starts at the window's first price and goes on by `e <- a p + b e`, with
+    `a = 2 / (period + 1)` and `b = 1 - a`. Written out for n prices, the one of age k minutes
+    weighs `a b^k`, and the first, which is also the starting value, `b^(n-1) = a b^(n-1) + b^n`:
+    one dot product and no loop. The weights sum to 1, so the same sum over `price - 1` gives
+    `ema - 1` with all its digits.
+
+    Args:
+        prices: newest first and relative to the newest, whose own value is 1.
+        period: of the average, in minutes.
+    """
+    kept = 1 - 2 / (period + 1)
+    weights = kept ** torch.arange(prices.shape[1], dtype=prices.dtype, device=prices.device)
+    over_last = prices - 1
+    start = kept * weights[-1:] * over_last[:, -1:]
+    excess = (1 - kept) * (over_last * weights).sum(dim=1, keepdim=True) + start
+    return -excess / (1 + excess)
+
+
+def _check_length(windows: Tensor) -> None:
+    if windows.shape[1] <= RSI_PERIOD:
+        raise ValueError(
+            f"windows of {RSI_PERIOD + 1} minutes or more expected, got {tuple(windows.shape)}"
+        )
+
+
+def _scaler_row(name: str, values: Floats) -> Tensor:
+    row = np.array(values, dtype=np.float64)
+    if row.shape != (len(FEATURES),) or not np.isfinite(row).all():
+        raise ValueError(f"scaler {name}: {len(FEATURES)} finite numbers expected, got {values}")
+    return torch.from_numpy(row)
