@@ -1,0 +1,100 @@
+"""What a model must beat: simple forecasts of the same rows, fitted on the training rows alone.
+
+A model that always says NEUTRAL is right three times in four, so no score means anything by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE
+from quantgod.dataset.labels import NO_TARGET, classes_of
+from quantgod.dataset.splits import Split
+from quantgod.dataset.windows import Samples
+from quantgod.settings import LabelSettings
+
+_SEED: Final = 5
+_ITERATIONS: Final = 100
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+def baselines(
+    table: pd.DataFrame, samples: Samples, split: Split, settings: LabelSettings
+) -> dict[str, Floats]:
+    """Probabilities (len(split.other), 3) of each baseline, by name.
+
+    Args:
+        table: the labelled table that the samples were taken from.
+        samples: all of them; `split` holds positions into them.
+        split: its `train` side is fitted on, its `other` side is forecast.
+        settings: what the labels were cut by.
+    """
+    train, other = samples.take(split.train), samples.take(split.other)
+    features = table.loc[:, list(FEATURES)].to_numpy(np.float64)
+    seen, asked = features[train.row], features[other.row]
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    boosted = HistGradientBoostingClassifier(
+        max_iter=_ITERATIONS, early_stopping=False, random_state=_SEED
+    )
+    return {
+        "majority": majority(train.target, len(other)),
+        "persistence": persistence(table, train, other, settings),
+        "logistic_regression": fitted(linear, seen, train.target, asked),
+        "gradient_boosting": fitted(boosted, seen, train.target, asked),
+    }
+
+
+def majority(target: Integers, rows: int) -> Floats:
+    """The training side's class shares for every row; its decision is the commonest class."""
+    shares = np.bincount(target, minlength=len(CLASSES)) / len(target)
+    return np.tile(shares, (rows, 1))
+
+
+def persistence(
+    table: pd.DataFrame, train: Samples, other: Samples, settings: LabelSettings
+) -> Floats:
+    """The next hour will be of the class that the last hour was.
+
+    That class gets the share of training rows on which it held true (but always the largest share),
+    the two others half of the rest each. Where the last hour is not in the run, NEUTRAL stands in.
+    """
+    held = float((last_class(table, train, settings) == train.target).mean())
+    trust = min(max(held, 0.34), 0.98)
+    certain = np.eye(len(CLASSES))[last_class(table, other, settings)]
+    return certain * trust + (1 - certain) * (1 - trust) / (len(CLASSES) - 1)
+
+
+def last_class(table: pd.DataFrame, samples: Samples, settings: LabelSettings) -> Integers:
+    """The class of ln(close[t] / close[t - horizon]), the hour before each sample."""
+    index: Any = pd.DatetimeIndex(table.index).as_unit("ms")
+    times, close, run = index.asi8, table["close"].to_numpy(), table["run"].to_numpy()
+    wanted = samples.time_ms - settings.horizon_minutes * MS_PER_MINUTE
+    before = np.searchsorted(times, wanted)
+    there = (times[before] == wanted) & (run[before] == samples.run)
+    back = np.where(there, np.log(close[samples.row] / close[before]), np.nan)
+    known = classes_of(back, settings).astype(np.int64)
+    known[known == NO_TARGET] = CLASSES.index("NEUTRAL")
+    return known
+
+
+def fitted(classifier: Any, seen: Floats, target: Integers, asked: Floats) -> Floats:
+    """Probabilities (n, 3) of a scikit-learn classifier; a class it never saw has none.
+
+    With a single class to learn from there is nothing to fit, and that class is certain.
+    """
+    classes = np.unique(target)
+    if len(classes) == 1:
+        return majority(target, len(asked))
+    probabilities = np.zeros((len(asked), len(CLASSES)))
+    probabilities[:, classes] = classifier.fit(seen, target).predict_proba(asked)
+    return probabilities
