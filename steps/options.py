@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,22 @@ if TYPE_CHECKING:
     from quantgod.settings import Settings
 
 Command = Callable[..., Any]
+
+
+def step() -> Callable[[Command], click.Command]:
+    """A click command whose named errors end in one line; MLflow keeps the traceback."""
+
+    def wrap(function: Command) -> click.Command:
+        @functools.wraps(function)
+        def run(**values: Any) -> None:
+            try:
+                function(**values)
+            except (ValueError, RuntimeError, OSError) as error:
+                raise click.ClickException(f"{type(error).__name__}: {error}") from error
+
+        return click.command(context_settings={"show_default": True})(run)
+
+    return wrap
 
 
 def config_options(command: Command) -> Command:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,22 @@ from typing import Any
 import mlflow
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.exceptions import MlflowException
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from quantgod.files import write_json
 from quantgod.settings import Settings
-from quantgod.tracking.keys import KEY_TAG, OUTPUT_FILE, path_digest, stage_key, stage_settings
+from quantgod.tracking.keys import (
+    KEY_TAG,
+    OUTPUT_FILE,
+    output_of,
+    path_digest,
+    stage_key,
+    stage_settings,
+)
 from quantgod.tracking.orphans import PROCESS_TAG, close_orphans, process_tag
 from quantgod.tracking.outbox import MetricBuffer, Outbox, deliver_left_over
 from quantgod.tracking.store import PROJECT, connect
@@ -29,8 +37,22 @@ from quantgod.tracking.store import PROJECT, connect
 ERROR_TAG = "quantgod.error"
 HEADLINE_TAG = "quantgod.headline"
 STAGE_TAG = "quantgod.stage"
+READS: Mapping[str, tuple[str, ...]] = {
+    "etl": ("archives",),
+    "label": ("bars",),
+    "optimize": ("labels",),
+    "train": ("labels",),
+    "audit": ("labels",),
+}
+MADE_BY: Mapping[str, str] = {"archives": "simulate", "bars": "etl", "labels": "label"}
+"""What data a stage reads, and which stage makes it."""
+
 DIGEST_CHARACTERS = 32  # MLflow stores at most 36 of a dataset's digest
 TAG_CHARACTERS = 5_000
+
+
+class MissingInput(ValueError):
+    """Data that a stage reads is not where it should be."""
 
 
 @dataclass
@@ -38,10 +60,11 @@ class StageRun:
     """What a stage may say of itself. Artifacts lie in the outbox until the stage ends."""
 
     run_id: str
-    key: str
+    settings: Settings
     client: MlflowClient
     outbox: Outbox
     metrics: MetricBuffer
+    inputs: dict[str, Path] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 
     def figure(self, name: str, figure: Figure) -> None:
@@ -73,17 +96,15 @@ class StageRun:
 def stage(
     name: str,
     settings: Settings,
-    *,
-    inputs: Mapping[str, Path] | None = None,
-    upstream: Mapping[str, str] | None = None,
+    upstream: Mapping[str, str | None] | None = None,
 ) -> Iterator[StageRun]:
     """Run a stage: join the run that `mlflow run` made, or open one; close it with its outcome.
 
     Args:
         name: the entry point.
         settings: of which the stage's own sections are logged.
-        inputs: data that the stage reads, by name; digested and logged as MLflow datasets.
-        upstream: ids of the runs whose results it takes, by stage.
+        upstream: ids of the runs whose results it takes, by stage; one that is None or empty was
+            not given, and the data is where the settings say.
     """
     client = connect(settings.tracking)
     outbox_folder = PROJECT / settings.tracking.outbox
@@ -91,22 +112,20 @@ def stage(
     active = mlflow.start_run()
     close_orphans(client, [active.info.experiment_id])
     run_id = active.info.run_id
-    digests = {label: path_digest(path) for label, path in (inputs or {}).items()}
-    runs = {label: run for label, run in (upstream or {}).items() if run}
-    keys = {label: _tag(client, run, KEY_TAG) for label, run in runs.items()}
-    key = stage_key(name, settings, digests, keys)
-    _describe(name, settings, key, runs)
-    _log_inputs(inputs or {}, digests)
     outbox = Outbox(outbox_folder, run_id)
     metrics = MetricBuffer(client, outbox, settings.tracking.flush_seconds)
-    run = StageRun(run_id, key, client, outbox, metrics)
+    runs = {label: run for label, run in (upstream or {}).items() if run}
+    run = StageRun(run_id, settings, client, outbox, metrics)
     status = "KILLED"
     try:
+        run.inputs = input_paths(name, settings, runs)
+        _describe(name, settings, runs, run.inputs, client)
         yield run
         status = "FINISHED"
     except Exception as error:
         status = "FAILED"
         run.tags[ERROR_TAG] = f"{type(error).__name__}: {error}"[:TAG_CHARACTERS]
+        (outbox.artifacts / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         raise
     finally:
         _finish(run, status)
@@ -117,27 +136,71 @@ def _finish(run: StageRun, status: str) -> None:
     run.outbox.end(status, run.tags)
     try:
         run.outbox.deliver(run.client)
-        mlflow.end_run(status)
     except MlflowException as error:
         warnings.warn(
             f"The tracking server cannot be reached; what run {run.run_id} has to tell is kept in "
             f"{run.outbox.folder} and goes out with the next command ({error})",
             stacklevel=2,
         )
+    with suppress(MlflowException):
+        mlflow.end_run(status)  # takes it off MLflow's stack, server or no server
 
 
-def _describe(name: str, settings: Settings, key: str, upstream: Mapping[str, str]) -> None:
+def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> dict[str, Path]:
+    """Where the data lies that a stage reads: as the run that made it says, or as settings say.
+
+    Raises:
+        MissingInput: naming the data, where it was looked for, and the stage that makes it.
+    """
+    paths = {}
+    for label in READS.get(name, ()):
+        maker = MADE_BY[label]
+        given = upstream.get(maker)
+        path = Path(output_of(given)["path"]) if given else data_path(label, settings)
+        if not path.exists():
+            raise MissingInput(f"{name} needs {label} at {path}; `{maker}` makes them")
+        paths[label] = path
+    if name == "simulate" and settings.simulate.prices is not None:
+        paths["prices"] = settings.simulate.prices
+    return paths
+
+
+def data_path(label: str, settings: Settings) -> Path:
+    """Where settings say that the archives, bars or labels lie."""
+    return {
+        "archives": settings.data.archives,
+        "bars": settings.data.bars,
+        "labels": settings.data.labels / f"{settings.data.symbol}.parquet",
+    }[label]
+
+
+def _describe(
+    name: str,
+    settings: Settings,
+    upstream: Mapping[str, str],
+    inputs: Mapping[str, Path],
+    client: MlflowClient,
+) -> None:
+    digests = {label: path_digest(path) for label, path in inputs.items()}
+    keys = {label: _tag(client, run, KEY_TAG) for label, run in upstream.items()}
     tags = {
         MLFLOW_RUN_NAME: name,
         STAGE_TAG: name,
-        KEY_TAG: key,
+        KEY_TAG: stage_key(name, settings, digests, keys),
         PROCESS_TAG: process_tag(),
         "quantgod.commit": get_git_commit(str(PROJECT / "MLproject")) or "not a git checkout",
         "quantgod.settings": settings.digest(),
         **{f"quantgod.upstream.{label}": run_id for label, run_id in upstream.items()},
+        **{f"quantgod.input.{label}": digest for label, digest in digests.items()},
     }
     mlflow.set_tags(tags)
     mlflow.log_params(dict(_flat("", stage_settings(name, settings))))
+    for label, path in inputs.items():
+        source = LocalArtifactDatasetSource(str(path.resolve()))
+        digest = digests[label][:DIGEST_CHARACTERS]
+        # MLflow declares `profile` abstract and then leaves it out of its own class.
+        dataset = MetaDataset(source, name=label, digest=digest)  # type: ignore[abstract]
+        mlflow.log_input(dataset, context=label)
 
 
 def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -146,16 +209,6 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{prefix}{key}.", value)
         else:
             yield f"{prefix}{key}", value
-
-
-def _log_inputs(inputs: Mapping[str, Path], digests: Mapping[str, str]) -> None:
-    for label, path in inputs.items():
-        source = resolve_dataset_source(str(path.resolve()))
-        digest = digests[label][:DIGEST_CHARACTERS]
-        # MLflow declares `profile` abstract and then leaves it out of its own class.
-        dataset = MetaDataset(source, name=label, digest=digest)  # type: ignore[abstract]
-        mlflow.log_input(dataset, context=label)
-        mlflow.set_tag(f"quantgod.input.{label}", digests[label])
 
 
 def _tag(client: MlflowClient, run_id: str, tag: str) -> str:

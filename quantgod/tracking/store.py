@@ -12,8 +12,13 @@ from quantgod.settings import TrackingSettings
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# MLflow's own defaults block a caller for minutes when the server is away.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+# MLflow's own defaults block a caller for minutes when the server is away, and draw progress bars
+# for a file of a few bytes.
+_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 _RELATIVE_SQLITE = "sqlite:///"
 
 
@@ -23,7 +28,7 @@ def connect(settings: TrackingSettings) -> MlflowClient:
     `MLFLOW_TRACKING_URI` and a run or experiment given by MLflow's own variables go before the
     settings. A new experiment of the default store gets an explicit, absolute artifact folder.
     """
-    for name, value in _PATIENCE.items():
+    for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     local = "MLFLOW_TRACKING_URI" not in os.environ
     if local:

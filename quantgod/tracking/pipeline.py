@@ -1,0 +1,121 @@
+"""The pipeline as runs: which stage makes what, and a stage's run found again or made anew."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import mlflow
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import ExecutionException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from quantgod.files import atomic_path
+from quantgod.settings import Settings
+from quantgod.tracking.keys import KEY_TAG, finished_run, path_digest, stage_key
+from quantgod.tracking.stage import ERROR_TAG, input_paths
+from quantgod.tracking.store import PROJECT
+
+UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
+    "simulate": (),
+    "download": (),
+    "etl": (),
+    "label": ("etl",),
+    "optimize": ("label",),
+    "train": ("label", "optimize"),
+    "audit": ("label", "optimize", "train"),
+    "register": ("audit", "train"),
+}
+"""Whose results a stage takes by run id."""
+
+
+class StageFailed(RuntimeError):
+    """A stage ended badly; the message is the stage's own."""
+
+
+def stages(settings: Settings) -> list[str]:
+    """The stages of `main`, in order."""
+    source = [] if settings.data.source == "local" else [settings.data.source]
+    return [*source, "etl", "label", "optimize", "train", "audit", "register"]
+
+
+def run_stage(
+    name: str, settings: Settings, config: Path, done: Mapping[str, str], *, fresh: bool
+) -> tuple[Run, bool]:
+    """Find the finished run of a stage, or make it as a child of the active run.
+
+    Args:
+        name: the stage.
+        settings: all of them, as `config` says.
+        config: the settings file that the child reads.
+        done: run ids of the stages before it.
+        fresh: make a new run although an equal one is there.
+
+    Returns:
+        The run, and whether it was there already.
+
+    Raises:
+        StageFailed: with the stage's own message.
+    """
+    client = MlflowClient()
+    upstream = {stage: done[stage] for stage in UPSTREAM[name]}
+    found = None if fresh else finished_run(client, _key(client, name, settings, upstream))
+    if found is not None:
+        return found, True
+    _put_this_python_first()
+    parameters = {"config": str(config), **{f"{up}_run": run for up, run in upstream.items()}}
+    try:
+        submitted = mlflow.projects.run(  # type: ignore[no-untyped-call]
+            str(PROJECT), entry_point=name, parameters=parameters, env_manager="local"
+        )
+    except ExecutionException:
+        raise StageFailed(f"{name}: {_message(client, name)}") from None
+    return client.get_run(submitted.run_id), False
+
+
+def resolved_config(settings: Settings, config: Path, *, changed: bool) -> Path:
+    """The file that children read: `config` itself, or these settings in full where it was changed.
+
+    The file is named by the settings' digest, so that a child's command can be run again as it is.
+    """
+    if not changed:
+        return config
+    path = settings.data.work / "settings" / f"{settings.digest()[:16]}.yaml"
+    with atomic_path(path) as part:
+        part.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+    return path
+
+
+def _key(client: MlflowClient, name: str, settings: Settings, upstream: Mapping[str, str]) -> str:
+    inputs = {
+        label: path_digest(path) for label, path in input_paths(name, settings, upstream).items()
+    }
+    keys = {up: client.get_run(run).data.tags[KEY_TAG] for up, run in upstream.items()}
+    return stage_key(name, settings, inputs, keys)
+
+
+def _message(client: MlflowClient, name: str) -> str:
+    """What the newest child of the active run said before it failed."""
+    parent = mlflow.active_run()
+    if parent is None:
+        return "failed"
+    children = client.search_runs(
+        [parent.info.experiment_id],
+        f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.info.run_id}'",
+        max_results=1,
+        order_by=["attributes.start_time DESC"],
+    )
+    said = [child.data.tags.get(ERROR_TAG, "") for child in children]
+    return said[0] if said and said[0] else "failed before it could say why; see above"
+
+
+def _put_this_python_first() -> None:
+    """Make `python` in MLproject's commands the interpreter that runs now."""
+    folder = str(Path(sys.executable).parent)
+    if os.environ["PATH"].split(os.pathsep)[0] != folder:
+        os.environ["PATH"] = os.pathsep.join([folder, os.environ["PATH"]])

@@ -1,0 +1,42 @@
+"""Fetch real archives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from steps.console import progress_bar, say
+from steps.options import config_options, setting, settings_from, step
+
+
+@step()
+@config_options
+@setting("--archives", "data.archives", "Folder that the archives go to.")
+@setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
+@setting("--first-day", "download.first_day", "First day, YYYY-MM-DD.")
+@setting("--last-day", "download.last_day", "Last day, YYYY-MM-DD.")
+@setting("--base-url", "download.base_url", "Where the archives are kept.")
+def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
+    """Fetch the archives of a symbol and a range of days; what is there is not fetched again."""
+    settings = settings_from(config, overrides, options)
+    from quantgod.archive.download import download
+
+    from quantgod.tracking.stage import stage
+
+    folder = settings.data.archives
+    with stage("download", settings) as run, progress_bar("download") as progress:
+        report = download(folder, settings.data.symbol, settings.download, progress)
+        run.json("download", report.as_dict())
+        run.metrics.log({"fetched": len(report.fetched), "absent": len(report.absent)})
+        run.output(folder)
+        run.headline(report.headline())
+        for day in report.absent:
+            say(f"absent: {day}")
+        if report.failed:
+            raise click.ClickException(report.failure_message())
+
+
+if __name__ == "__main__":
+    main()

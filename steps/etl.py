@@ -1,0 +1,51 @@
+"""Turn archives into stored minute bars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from steps.console import progress_bar
+from steps.options import config_options, run_option, setting, settings_from, step, switch
+
+
+@step()
+@config_options
+@run_option("simulate")
+@setting("--archives", "data.archives", "Folder of archives, searched recursively.")
+@setting("--bars", "data.bars", "Folder that the bars go to, one Parquet a day and symbol.")
+@setting("--scheduler", "etl.scheduler", "Dask scheduler, such as tcp://127.0.0.1:8786.")
+@setting("--workers", "etl.workers", "Processes on this machine; 0 = one a core.")
+@switch("--allow-quarantine", "allow_quarantine", "Succeed although days were quarantined.")
+def main(
+    config: Path,
+    overrides: tuple[str, ...],
+    simulate_run: str | None,
+    *,
+    allow_quarantine: bool,
+    **options: Any,
+) -> None:
+    """Rebuild the book of every archive and store its minutes; days that stand are skipped."""
+    options["etl__allow_quarantine"] = allow_quarantine or None
+    settings = settings_from(config, overrides, options)
+    from quantgod.archive.etl import run_etl
+
+    from quantgod.archive.quality import quality_figure
+    from quantgod.tracking.stage import stage
+
+    with stage("etl", settings, {"simulate": simulate_run}) as run:
+        with progress_bar("etl") as progress:
+            report = run_etl(run.inputs["archives"], settings.data.bars, settings.etl, progress)
+        run.json("quality", report.as_dict())
+        run.figure("quality", quality_figure(report))
+        run.metrics.log(report.figures())
+        run.output(settings.data.bars)
+        run.headline(report.headline())
+        if report.has_quarantine and not settings.etl.allow_quarantine:
+            raise click.ClickException(f"{report.headline()} (--allow-quarantine accepts that)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Label minute bars with the class of the next hour's return."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from steps.console import progress_bar
+from steps.options import config_options, run_option, setting, settings_from, step
+
+
+@step()
+@config_options
+@run_option("etl")
+@setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")
+@setting("--labels", "data.labels", "Folder that the labelled table goes to.")
+@setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
+@setting("--horizon", "label.horizon_minutes", "Minutes that a label looks ahead.")
+def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **options: Any) -> None:
+    """Join the days, number the runs, and label every minute whose next hour is known."""
+    settings = settings_from(config, overrides, options)
+    from quantgod.archive.store import load_bars
+    from quantgod.dataset.labels import label, summary
+    from quantgod.dataset.table import write_table
+    from quantgod.evaluation.plots import class_balance_figure, label_figure
+    from quantgod.tracking.stage import data_path, stage
+
+    with stage("label", settings, {"etl": etl_run}) as run, progress_bar("label") as progress:
+        bars = load_bars(run.inputs["bars"], settings.data.symbol)
+        progress(1, 3, f"{len(bars)} minutes read")
+        table = label(bars, settings.label, settings.etl.max_bridge_minutes)
+        path = data_path("labels", settings)
+        write_table(path, table)
+        progress(2, 3, "written")
+        figures = summary(table)
+        run.metrics.log(figures)
+        run.figure("class_balance", class_balance_figure(table["target"].to_numpy()))
+        run.figure("labels", label_figure(table, settings.label))
+        run.output(path)
+        progress(3, 3, "")
+        run.headline(headline(figures))
+
+
+def headline(figures: dict[str, float]) -> str:
+    """The classes' shares in a line."""
+    shares = ", ".join(
+        f"{name.removeprefix('share_').upper()} {share:.0%}"
+        for name, share in figures.items()
+        if name.startswith("share_")
+    )
+    return f"{figures['labelled']:.0f} minutes: {shares}"
+
+
+if __name__ == "__main__":
+    main()

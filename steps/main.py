@@ -1,0 +1,64 @@
+"""The whole way: archives, bars, labels, search, training, audit, registered version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steps.console import say, show_table
+from steps.options import config_options, setting, settings_from, step, switch
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from quantgod.settings import Settings
+
+
+@step()
+@config_options
+@switch("--fresh", "fresh", "Run every stage, also those with an equal finished run.")
+@setting("--source", "data.source", "Where archives come from: simulate, download or local.")
+@setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
+def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: Any) -> None:
+    """Run every stage as a child run; a stage that has an equal finished run is skipped."""
+    settings = settings_from(config, overrides, options)
+    from quantgod.tracking.pipeline import resolved_config, run_stage, stages
+    from quantgod.tracking.stage import stage
+
+    with stage("main", settings) as parent:
+        children = resolved_config(
+            settings, config, changed=bool(overrides or any(options.values()))
+        )
+        done: dict[str, Run] = {}
+        skipped = set()
+        for name in stages(settings):
+            say(f"[bold]{name}[/bold]")
+            finished = {earlier: run.info.run_id for earlier, run in done.items()}
+            done[name], found = run_stage(name, settings, children, finished, fresh=fresh)
+            if found:
+                skipped.add(name)
+                say(f"{name}: unchanged since run {done[name].info.run_id}, skipped")
+        parent.json("stages", {name: run.info.run_id for name, run in done.items()})
+        parent.headline(f"{len(done)} stages, {len(skipped)} of them unchanged")
+    _summary(settings, done, skipped)
+
+
+def _summary(settings: Settings, done: dict[str, Run], skipped: set[str]) -> None:
+    from quantgod.tracking.stage import HEADLINE_TAG
+
+    rows = []
+    for name, run in done.items():
+        seconds = (run.info.end_time - run.info.start_time) / 1000
+        took = "skipped" if name in skipped else f"{seconds:.1f}"
+        rows.append((name, took, run.data.tags.get(HEADLINE_TAG, "")))
+    show_table("quantgod", ("stage", "seconds", "key figures"), rows)
+    say(done["register"].data.tags.get(HEADLINE_TAG, ""))
+    uri = f"models:/{settings.registry.name}@{settings.registry.alias}"
+    say("Try next:")
+    say("  make ui                          compare the runs")
+    say(f"  make serve                       serve {uri} on 127.0.0.1:5001")
+    say("  python -m steps.predict          post the newest minutes to it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Write archives of a synthetic market, so that everything runs with no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from steps.console import progress_bar
+from steps.options import config_options, setting, settings_from, step
+
+
+@step()
+@config_options
+@setting("--archives", "data.archives", "Folder that the archives go to.")
+@setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
+@setting("--start", "simulate.start", "First day, YYYY-MM-DD.")
+@setting("--days", "simulate.days", "Days to write.")
+@setting("--levels", "simulate.levels", "Levels a side: 200 or 500.")
+@setting("--cadence", "simulate.cadence_ms", "Milliseconds between messages.")
+@setting("--seed", "simulate.seed", "Same seed, same bytes.")
+@setting("--signal", "simulate.signal", "Strength of the planted signal, 0 (none) to 1.")
+@setting("--prices", "simulate.prices", "One-minute CSV whose path the mid follows.")
+def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
+    """Write daily archives of a seeded synthetic market, in the form of Bybit's."""
+    settings = settings_from(config, overrides, options)
+    from quantgod.archive.simulated import write_archives
+
+    from quantgod.tracking.stage import stage
+
+    folder = settings.data.archives
+    with stage("simulate", settings) as run, progress_bar("simulate") as progress:
+        paths = write_archives(folder, settings.data.symbol, settings.simulate, progress=progress)
+        size = sum(path.stat().st_size for path in paths) / 1e6
+        run.metrics.log({"archives": len(paths), "megabytes": size})
+        run.output(folder)
+        run.headline(f"{len(paths)} days, {size:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

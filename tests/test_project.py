@@ -1,0 +1,83 @@
+"""The project's own papers: what they name is there."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+ROOT = Path(__file__).parents[1]
+MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
+ENTRY_POINTS = sorted(MLPROJECT["entry_points"])
+README = (ROOT / "README.md").read_text()
+
+
+def test_every_environment_installs_the_same_requirements() -> None:
+    python_env = yaml.safe_load((ROOT / "python_env.yaml").read_text())
+    conda = yaml.safe_load((ROOT / "conda.yaml").read_text())
+    assert python_env["dependencies"] == ["-r requirements.txt"]
+    assert [item["pip"] for item in conda["dependencies"] if isinstance(item, dict)] == [
+        ["-r requirements.txt"]
+    ]
+    assert MLPROJECT["python_env"] == "python_env.yaml"
+    assert "-r requirements.txt" in (ROOT / "Makefile").read_text()
+
+
+def test_every_requirement_is_pinned_to_a_version() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-bench.txt"):
+        for line in (ROOT / name).read_text().splitlines():
+            if line and not line.startswith(("#", "-r ")):
+                assert re.match(r"^[A-Za-z0-9_.-]+==[0-9][^;\s]*(;.*)?$", line), f"{name}: {line}"
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_every_entry_point_is_a_step_that_takes_its_parameters(name: str) -> None:
+    entry = MLPROJECT["entry_points"][name]
+    module, *_ = entry["command"].removeprefix("python -m ").split()
+    assert module == f"steps.{name}"
+    help_text = help_of(name)
+    for parameter in entry["parameters"]:
+        assert f"--{parameter.replace('_', '-')}" in help_text
+        assert f"{{{parameter}}}" in entry["command"]
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_a_step_imports_nothing_heavy_before_it_must(name: str) -> None:
+    code = (
+        f"import sys, steps.{name}\n"
+        "heavy = {'mlflow', 'torch', 'numpy', 'pandas', 'pydantic'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)))"
+    )
+    import subprocess
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, f"steps.{name} imports {done.stderr}"
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_the_readme_tells_of_every_entry_point_with_its_parameters(name: str) -> None:
+    row = next((line for line in README.splitlines() if line.startswith(f"| `{name}` |")), None)
+    assert row is not None, f"no row for {name} in the README's table"
+    for parameter in MLPROJECT["entry_points"][name]["parameters"]:
+        assert parameter == "config" or f"`{parameter}`" in row
+
+
+def test_what_the_readme_tells_to_run_is_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"\bmake ([a-z]+)", README)) <= targets
+    assert set(re.findall(r"mlflow run \. -e (\w+)", README)) <= set(ENTRY_POINTS)
+    for name, rest in re.findall(r"python -m steps\.(\w+)([^\n`]*)", README):
+        flags = re.findall(r"--[a-z-]+", rest)
+        text = help_of(name)
+        assert [flag for flag in flags if flag not in text] == []
+
+
+def help_of(name: str) -> str:
+    module = __import__(f"steps.{name}", fromlist=["main"])
+    result = CliRunner().invoke(module.main, ["--help"], terminal_width=200)
+    assert result.exit_code == 0
+    return result.output

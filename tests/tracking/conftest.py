@@ -1,0 +1,35 @@
+"""A tracking store of its own for every test, real and small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from quantgod.settings import Settings, load_settings
+
+MLFLOW_VARIABLES = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_RUN_ID",
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """The demo's settings with store, artifacts, outbox and data under `tmp_path`."""
+    for name in MLFLOW_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    before = mlflow.get_tracking_uri()
+    folders = {
+        "tracking.uri": f"sqlite:///{tmp_path}/mlflow.db",
+        "tracking.artifacts": str(tmp_path / "artifacts"),
+        "tracking.outbox": str(tmp_path / "outbox"),
+        "tracking.flush_seconds": 0.05,
+        **{f"data.{name}": str(tmp_path / name) for name in ("archives", "bars", "labels", "work")},
+    }
+    yield load_settings(Path("conf/demo.yaml"), folders)
+    mlflow.set_tracking_uri(before)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+
+from quantgod.settings import Settings, load_settings
+from quantgod.tracking.keys import KEY_TAG, finished_run, output_of, stage_key
+from quantgod.tracking.stage import ERROR_TAG, HEADLINE_TAG, MissingInput, stage
+
+SLEEPER = """
+import sys, time
+from pathlib import Path
+from quantgod.settings import load_settings
+from quantgod.tracking.stage import stage
+settings = load_settings(Path(sys.argv[1]))
+with stage("simulate", settings) as run:
+    print(run.run_id, flush=True)
+    time.sleep(60)
+"""
+
+
+def simulate(settings: Settings) -> str:
+    with stage("simulate", settings) as run:
+        settings.data.archives.mkdir(exist_ok=True)
+        (settings.data.archives / "day.zip").write_bytes(b"a day")
+        run.metrics.log({"archives": 1.0}, step=3)
+        run.figure("empty", Figure())
+        run.json("numbers", {"one": 1})
+        run.output(settings.data.archives)
+        run.headline("1 day")
+    return run.run_id
+
+
+def test_a_stage_says_all_that_it_did(settings: Settings) -> None:
+    run_id = simulate(settings)
+    client = MlflowClient()
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "simulate"
+    assert run.data.params["simulate.days"] == str(settings.simulate.days)
+    assert "train.epochs" not in run.data.params
+    assert run.data.tags[HEADLINE_TAG] == "1 day"
+    assert run.data.tags["quantgod.settings"] == settings.digest()
+    assert [(m.value, m.step) for m in client.get_metric_history(run_id, "archives")] == [(1.0, 3)]
+    assert {f.path for f in client.list_artifacts(run_id)} >= {"figures", "numbers.json"}
+    assert not list(settings.tracking.outbox.iterdir())
+
+
+def test_a_stage_logs_what_it_reads_as_a_dataset(settings: Settings) -> None:
+    made = simulate(settings)
+    with stage("etl", settings, {"simulate": made}) as run:
+        assert run.inputs["archives"] == settings.data.archives.resolve()
+    entry = MlflowClient().get_run(run.run_id)
+    assert [item.dataset.name for item in entry.inputs.dataset_inputs] == ["archives"]
+    assert entry.data.tags["quantgod.upstream.simulate"] == made
+    assert entry.data.tags["quantgod.input.archives"] == output_of(made)["digest"]
+
+
+def test_missing_data_is_named_with_the_stage_that_makes_it(settings: Settings) -> None:
+    needed = pytest.raises(MissingInput, match=r"train needs labels at .*BTCUSDT.parquet; `label`")
+    with needed, stage("train", settings):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("no such book"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_a_stage_that_breaks_says_why(
+    settings: Settings, error: BaseException, status: str
+) -> None:
+    with pytest.raises(type(error)), stage("simulate", settings) as run:
+        raise error
+    ended = MlflowClient().get_run(run.run_id)
+    assert ended.info.status == status
+    if status == "FAILED":
+        assert ended.data.tags[ERROR_TAG] == "ValueError: no such book"
+        assert "error.txt" in {f.path for f in MlflowClient().list_artifacts(run.run_id)}
+
+
+def test_an_equal_finished_run_is_found_until_something_changes(settings: Settings) -> None:
+    run_id = simulate(settings)
+    client = MlflowClient()
+    key = client.get_run(run_id).data.tags[KEY_TAG]
+    assert key == stage_key("simulate", settings, {}, {})
+
+    def found(changed: Settings) -> bool:
+        return finished_run(client, stage_key("simulate", changed, {}, {})) is not None
+
+    assert found(settings)
+    train = settings.train.model_copy(update={"epochs": 99})
+    assert found(settings.model_copy(update={"train": train})), "not what simulate reads"
+    seed = settings.simulate.model_copy(update={"seed": 99})
+    assert not found(settings.model_copy(update={"simulate": seed}))
+    (settings.data.archives / "day.zip").write_bytes(b"another day")
+    assert not found(settings), "its data was changed behind its back"
+
+
+def test_a_killed_run_is_closed_at_the_next_start_and_a_living_one_is_left(
+    settings: Settings, tmp_path: Path
+) -> None:
+    simulate(settings)  # makes the store before two processes want to
+    config = tmp_path / "settings.yaml"
+    config.write_text(json.dumps(settings.model_dump(mode="json")))
+    assert load_settings(config) == settings
+    sleepers = [
+        subprocess.Popen(
+            [sys.executable, "-c", SLEEPER, str(config)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    try:
+        killed, living = (process.stdout.readline().strip() for process in sleepers)
+        os.kill(sleepers[0].pid, signal.SIGKILL)
+        sleepers[0].wait()
+        simulate(settings)
+        assert MlflowClient().get_run(killed).info.status == "KILLED"
+        assert MlflowClient().get_run(living).info.status == "RUNNING"
+    finally:
+        for process in sleepers:
+            process.kill()
+            process.wait()
+            process.stdout.close()
