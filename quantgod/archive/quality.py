@@ -1,0 +1,209 @@
+"""What became of every archive: the quality report of an etl, its records and its figure.
+
+Every archive ends in one of four ways: `accepted`; `accepted_with_gaps` (some minute has no row; it
+is recorded which and why); `quarantined` (with a reason code, and its rows are not used); or
+`duplicate` (the same content as another archive of the day, so it was not needed).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from quantgod.contracts import FEATURES, MS_PER_MINUTE
+
+Outcome = Literal["accepted", "accepted_with_gaps", "quarantined", "duplicate"]
+
+MINUTES_A_DAY: Final = 1440
+
+# A run's first minute has no close before it: that costs a row, but is no fault of the archive.
+_NO_FAULT: Final = frozenset({"no_previous_close"})
+
+# The deviation of sixty equal logarithms is zero but for rounding; one tick gives 1e-8 or more.
+_ROUNDING: Final = 1e-12
+_VOLATILITY: Final = FEATURES.index("volatility")
+_RETURN: Final = FEATURES.index("log_ret_close")
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Consecutive minutes of one kind: the first (`YYYY-MM-DDTHH:MMZ`), how many, of what kind."""
+
+    first: str
+    minutes: int
+    what: str
+
+
+class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one archive; `lines == applied + sum(rejected.values())`.
+
+    `rejected_lines` are the first few (line number, reason); `frozen` are long spans of rows in
+    which no price moved at all: they are kept, and shown.
+    """
+
+    archive: str
+    symbol: str
+    date: str
+    depth: int
+    outcome: Outcome
+    reason: str | None = None
+    detail: str | None = None
+    lines: int = 0
+    applied: int = 0
+    rejected: dict[str, int] = {}
+    rejected_lines: list[tuple[int, str]] = []
+    rows: int = 0
+    dropped: dict[str, int] = {}
+    dropped_spans: list[Span] = []
+    frozen: list[Span] = []
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the day's bars come from this archive."""
+        return self.outcome in ("accepted", "accepted_with_gaps")
+
+
+class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of all archives of an etl, of the days between, and the files passed by.
+
+    `missing` lists, by symbol, the calendar days between the first and the last that have neither
+    an archive nor stored bars.
+    """
+
+    archives: list[ArchiveReport]
+    missing: dict[str, list[str]] = {}
+    ignored: list[str] = []
+
+    @property
+    def has_quarantine(self) -> bool:
+        """Whether any archive was quarantined."""
+        return any(report.outcome == "quarantined" for report in self.archives)
+
+    @property
+    def coverage(self) -> dict[str, dict[str, float]]:
+        """Rows over the minutes of a day, by symbol and day; a day without bars has 0."""
+        shares: dict[str, dict[str, float]] = {}
+        for report in self.archives:
+            days = shares.setdefault(report.symbol, {})
+            share = report.rows / MINUTES_A_DAY if report.is_accepted else 0.0
+            days[report.date] = max(days.get(report.date, 0.0), share)
+        return shares
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """Archives by outcome, lines, and dropped minutes by reason, over all archives."""
+        return {
+            "archives": len(self.archives),
+            "outcomes": dict(Counter(report.outcome for report in self.archives)),
+            "quarantined": dict(Counter(r.reason for r in self.archives if r.reason)),
+            "lines": sum(report.lines for report in self.archives),
+            "applied": sum(report.applied for report in self.archives),
+            "rejected": _sum(report.rejected for report in self.archives),
+            "rows": sum(report.rows for report in self.archives),
+            "dropped": _sum(report.dropped for report in self.archives),
+            "frozen_minutes": sum(span.minutes for r in self.archives for span in r.frozen),
+            "missing_days": sum(map(len, self.missing.values())),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain JSON values, sums and coverage included."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return {"totals": self.totals, "coverage": self.coverage, **plain}
+
+
+def dropped_spans(dropped: Iterable[tuple[int, str]]) -> list[Span]:
+    """Join dropped (epoch minute, reason) of one reason that follow one another."""
+    ordered = sorted(dropped)
+    runs = groupby(enumerate(ordered), key=lambda item: (item[1][1], item[1][0] - item[0]))
+    return [_span([minute for _, (minute, _) in run], reason) for (reason, _), run in runs]
+
+
+def frozen_spans(
+    minutes: NDArray[np.int64], features: NDArray[np.float64], at_least: int
+) -> list[Span]:
+    """Find runs of `at_least` or more consecutive minutes in which no price moved at all."""
+    still = minutes[(features[:, _VOLATILITY] < _ROUNDING) & (features[:, _RETURN] == 0)]
+    runs = np.split(still, np.flatnonzero(np.diff(still) != 1) + 1)
+    return [_span(run.tolist(), "frozen") for run in runs if len(run) >= at_least]
+
+
+def outcome_of(dropped: dict[str, int]) -> Outcome:
+    """Say how a readable archive ends, from its dropped minutes by reason."""
+    return "accepted_with_gaps" if dropped.keys() - _NO_FAULT else "accepted"
+
+
+def quality_figure(report: QualityReport) -> Figure:
+    """Draw, for each symbol, coverage by day and the dropped minutes by reason, stacked."""
+    symbols = sorted({archive.symbol for archive in report.archives})
+    figure = Figure(figsize=(11, 2 + 4 * max(1, len(symbols))), layout="constrained")
+    axes = figure.subplots(2 * max(1, len(symbols)), 1, squeeze=False)[:, 0]
+    for place, symbol in enumerate(symbols):
+        _draw_coverage(axes[2 * place], report, symbol)
+        _draw_dropped(axes[2 * place + 1], report, symbol)
+    if not symbols:
+        figure.suptitle("No archives")
+    return figure
+
+
+def _span(minutes: Sequence[int], what: str) -> Span:
+    start = np.datetime64(minutes[0] * MS_PER_MINUTE, "ms")
+    return Span(f"{np.datetime_as_string(start, unit='m')}Z", len(minutes), what)
+
+
+def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(sorted(total.items()))
+
+
+def _draw_coverage(axes: Axes, report: QualityReport, symbol: str) -> None:
+    coverage = report.coverage[symbol]
+    days = sorted(coverage)
+    _bars(axes, days, [100 * coverage[day] for day in days], "tab:blue", "rows")
+    quarantined = {r.date for r in report.archives if r.outcome == "quarantined"}
+    lost = [day for day in days if day in quarantined and not coverage[day]]
+    _bars(axes, lost, [100.0] * len(lost), "tab:red", "quarantined")
+    missing = report.missing.get(symbol, [])
+    _bars(axes, missing, [100.0] * len(missing), "lightgrey", "no archive")
+    axes.set(title=symbol, ylabel="coverage, % of the day", ylim=(0, 105))
+    _dress(axes)
+
+
+def _draw_dropped(axes: Axes, report: QualityReport, symbol: str) -> None:
+    accepted = {r.date: r.dropped for r in report.archives if r.symbol == symbol and r.is_accepted}
+    days = sorted(accepted)
+    below = np.zeros(len(days))
+    for place, reason in enumerate(sorted({reason for d in accepted.values() for reason in d})):
+        minutes = np.array([accepted[day].get(reason, 0) for day in days], dtype=np.float64)
+        _bars(axes, days, minutes, f"C{place}", reason, below)
+        below += minutes
+    axes.set(ylabel="dropped minutes")
+    _dress(axes)
+
+
+def _bars(
+    axes: Axes,
+    days: Sequence[str],
+    heights: Sequence[float] | NDArray[np.float64],
+    color: str,
+    label: str,
+    bottom: NDArray[np.float64] | float = 0.0,
+) -> None:
+    if days:
+        at = np.array(days, dtype="datetime64[D]")
+        day = np.timedelta64(1, "D")
+        # Full-width bars without edges stay one clear area when a thousand days share the width.
+        axes.bar(at, heights, day, bottom, color=color, label=label, linewidth=0)
+
+
+def _dress(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small", frameon=False)

@@ -1,0 +1,145 @@
+"""The quality report: what it counts, what it shows, and that it survives JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from quantgod.archive.quality import (
+    ArchiveReport,
+    QualityReport,
+    Span,
+    dropped_spans,
+    frozen_spans,
+    outcome_of,
+    quality_figure,
+)
+from quantgod.contracts import FEATURES
+
+MIDNIGHT = 28_401_120  # epoch minute of 2024-01-01T00:00Z
+
+
+def archive(day: int, symbol: str = "BTCUSDT", **changes: object) -> ArchiveReport:
+    date = (dt.date(2024, 1, 1) + dt.timedelta(days=day)).isoformat()
+    values: dict[str, object] = {
+        "archive": f"{date}_{symbol}_ob500.data.zip",
+        "symbol": symbol,
+        "date": date,
+        "depth": 500,
+        "outcome": "accepted",
+        "lines": 100,
+        "applied": 98,
+        "rejected": {"gap": 2},
+        "rows": 1440,
+    }
+    return ArchiveReport(**(values | changes))  # type: ignore[arg-type]
+
+
+REPORT = QualityReport(
+    archives=[
+        archive(0),
+        archive(1, outcome="accepted_with_gaps", rows=720, dropped={"silence": 700, "gap": 20}),
+        archive(
+            1,
+            outcome="quarantined",
+            reason="duplicate_day",
+            lines=0,
+            applied=0,
+            rejected={},
+            rows=0,
+        ),
+        archive(3, outcome="quarantined", reason="bad_crc", rows=0),
+        archive(0, symbol="ETHUSDT", dropped={"no_previous_close": 1}, rows=1439),
+    ],
+    missing={"BTCUSDT": ["2024-01-03"]},
+    ignored=["notes.txt"],
+)
+
+
+def test_the_sums_are_the_archives_sums() -> None:
+    totals = REPORT.totals
+    assert totals["outcomes"] == {"accepted": 2, "accepted_with_gaps": 1, "quarantined": 2}
+    assert totals["quarantined"] == {"duplicate_day": 1, "bad_crc": 1}
+    assert totals["lines"] == totals["applied"] + sum(totals["rejected"].values()) == 400
+    assert totals["rows"] == 1440 + 720 + 1439
+    assert totals["dropped"] == {"gap": 20, "no_previous_close": 1, "silence": 700}
+    assert totals["missing_days"] == 1
+
+
+def test_coverage_counts_the_bars_a_day_has() -> None:
+    btc = {"2024-01-01": 1.0, "2024-01-02": 0.5, "2024-01-04": 0.0}
+    assert REPORT.coverage == {"BTCUSDT": btc, "ETHUSDT": {"2024-01-01": 1439 / 1440}}
+
+
+def test_a_report_with_a_quarantine_says_so() -> None:
+    assert REPORT.has_quarantine
+    assert not QualityReport(archives=[archive(0)]).has_quarantine
+
+
+def test_the_report_is_json() -> None:
+    value = REPORT.to_json()
+    assert json.loads(json.dumps(value, allow_nan=False)) == value
+    assert value["archives"][3]["reason"] == "bad_crc"
+    assert value["totals"]["archives"] == 5
+
+
+def test_dropped_minutes_of_one_reason_are_joined() -> None:
+    dropped = [(MIDNIGHT + 3, "gap"), (MIDNIGHT, "gap"), (MIDNIGHT + 1, "gap")]
+    assert dropped_spans([*dropped, (MIDNIGHT + 2, "silence")]) == [
+        Span("2024-01-01T00:00Z", 2, "gap"),
+        Span("2024-01-01T00:02Z", 1, "silence"),
+        Span("2024-01-01T00:03Z", 1, "gap"),
+    ]
+    assert dropped_spans([]) == []
+
+
+def test_a_price_that_stands_still_is_found() -> None:
+    minutes = MIDNIGHT + np.array([*range(10), *range(11, 30)])
+    features = np.ones((29, 9))
+    quiet = [FEATURES.index("volatility"), FEATURES.index("log_ret_close")]
+    features[np.ix_(range(4, 20), quiet)] = 0
+    features[5, quiet[0]] = 3e-16
+    assert frozen_spans(minutes, features, 6) == [
+        Span("2024-01-01T00:04Z", 6, "frozen"),
+        Span("2024-01-01T00:11Z", 10, "frozen"),
+    ]
+    assert frozen_spans(minutes, features, 11) == []
+    assert frozen_spans(minutes[:0], features[:0], 1) == []
+
+
+@pytest.mark.parametrize(
+    ("dropped", "outcome"),
+    [
+        ({}, "accepted"),
+        ({"no_previous_close": 2}, "accepted"),
+        ({"no_previous_close": 2, "gap": 1}, "accepted_with_gaps"),
+    ],
+)
+def test_a_first_minute_is_no_fault_and_any_other_lost_one_is(
+    dropped: dict[str, int], outcome: str
+) -> None:
+    assert outcome_of(dropped) == outcome
+
+
+@pytest.mark.parametrize("days", [0, 1, 1200])
+def test_the_figure_draws_none_one_and_many_days(days: int) -> None:
+    reports = [
+        archive(day, dropped={"silence": day % 7, "gap": 3, "no_previous_close": 1})
+        for day in range(days)
+    ]
+    figure = quality_figure(QualityReport(archives=reports, missing={"BTCUSDT": ["2024-06-01"]}))
+    FigureCanvasAgg(figure).draw()
+    labels = [len(axis.get_xticklabels()) for axis in figure.axes]
+    assert all(count <= 14 for count in labels)
+
+
+def test_the_figure_shows_every_symbol_reason_and_quarantine() -> None:
+    figure = quality_figure(REPORT)
+    FigureCanvasAgg(figure).draw()
+    assert [axes.get_title() for axes in figure.axes[::2]] == ["BTCUSDT", "ETHUSDT"]
+    shown = [axes.get_legend_handles_labels()[1] for axes in figure.axes[:2]]
+    assert shown == [["rows", "quarantined", "no archive"], ["gap", "silence"]]
