@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from quantgod.contracts import FEATURES, MS_PER_MINUTE
+from quantgod.market.minute_bars import REASONS
 
 Outcome = Literal["accepted", "accepted_with_gaps", "quarantined", "duplicate"]
 
@@ -31,6 +32,10 @@ _NO_FAULT: Final = frozenset({"no_previous_close"})
 _ROUNDING: Final = 1e-12
 _VOLATILITY: Final = FEATURES.index("volatility")
 _RETURN: Final = FEATURES.index("log_ret_close")
+
+# A reason keeps its color from figure to figure.
+_COLORS: Final = {reason: f"C{place}" for place, reason in enumerate(REASONS)}
+_DAYS_NAMED: Final = 10
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -112,7 +117,26 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
             "missing_days": sum(map(len, self.missing.values())),
         }
 
-    def to_json(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, float]:
+        """The key figures, flat, as metrics of a run."""
+        totals = self.totals
+        single = ("archives", "lines", "applied", "rows", "frozen_minutes", "missing_days")
+        return {
+            **{name: float(totals[name]) for name in single},
+            **{f"outcome_{name}": float(count) for name, count in totals["outcomes"].items()},
+            **{f"rejected_{name}": float(count) for name, count in totals["rejected"].items()},
+            **{f"dropped_{name}": float(count) for name, count in totals["dropped"].items()},
+        }
+
+    def headline(self) -> str:
+        """One line: archives and how they ended, rows, and what was quarantined and why."""
+        totals = self.totals
+        ended = ", ".join(f"{count} {name}" for name, count in sorted(totals["outcomes"].items()))
+        reasons = ", ".join(sorted(totals["quarantined"]))
+        because = f" (quarantined: {reasons})" if reasons else ""
+        return f"{totals['archives']} archives: {ended or 'none'}; {totals['rows']} rows{because}"
+
+    def as_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values, sums and coverage included."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
         return {"totals": self.totals, "coverage": self.coverage, **plain}
@@ -145,8 +169,10 @@ def quality_figure(report: QualityReport) -> Figure:
     figure = Figure(figsize=(11, 2 + 4 * max(1, len(symbols))), layout="constrained")
     axes = figure.subplots(2 * max(1, len(symbols)), 1, squeeze=False)[:, 0]
     for place, symbol in enumerate(symbols):
-        _draw_coverage(axes[2 * place], report, symbol)
-        _draw_dropped(axes[2 * place + 1], report, symbol)
+        coverage, dropped = axes[2 * place : 2 * place + 2]
+        _draw_coverage(coverage, report, symbol)
+        _draw_dropped(dropped, report, symbol)
+        dropped.sharex(coverage)
     if not symbols:
         figure.suptitle("No archives")
     return figure
@@ -168,12 +194,15 @@ def _draw_coverage(axes: Axes, report: QualityReport, symbol: str) -> None:
     coverage = report.coverage[symbol]
     days = sorted(coverage)
     _bars(axes, days, [100 * coverage[day] for day in days], "tab:blue", "rows")
-    quarantined = {r.date for r in report.archives if r.outcome == "quarantined"}
+    of_symbol = [r for r in report.archives if r.symbol == symbol]
+    quarantined = {r.date for r in of_symbol if r.outcome == "quarantined"}
     lost = [day for day in days if day in quarantined and not coverage[day]]
     _bars(axes, lost, [100.0] * len(lost), "tab:red", "quarantined")
     missing = report.missing.get(symbol, [])
     _bars(axes, missing, [100.0] * len(missing), "lightgrey", "no archive")
     axes.set(title=symbol, ylabel="coverage, % of the day", ylim=(0, 105))
+    if 0 < len(days := sorted({*days, *missing})) <= _DAYS_NAMED:
+        axes.set_xticks(np.array(days, dtype="datetime64[D]"), days)
     _dress(axes)
 
 
@@ -181,9 +210,9 @@ def _draw_dropped(axes: Axes, report: QualityReport, symbol: str) -> None:
     accepted = {r.date: r.dropped for r in report.archives if r.symbol == symbol and r.is_accepted}
     days = sorted(accepted)
     below = np.zeros(len(days))
-    for place, reason in enumerate(sorted({reason for d in accepted.values() for reason in d})):
+    for reason in sorted({reason for dropped in accepted.values() for reason in dropped}):
         minutes = np.array([accepted[day].get(reason, 0) for day in days], dtype=np.float64)
-        _bars(axes, days, minutes, f"C{place}", reason, below)
+        _bars(axes, days, minutes, _COLORS.get(reason, "black"), reason, below)
         below += minutes
     axes.set(ylabel="dropped minutes")
     _dress(axes)
@@ -201,7 +230,7 @@ def _bars(
         at = np.array(days, dtype="datetime64[D]")
         day = np.timedelta64(1, "D")
         # Full-width bars without edges stay one clear area when a thousand days share the width.
-        axes.bar(at, heights, day, bottom, color=color, label=label, linewidth=0)
+        axes.bar(at, heights, day, bottom, align="edge", color=color, label=label, linewidth=0)
 
 
 def _dress(axes: Axes) -> None:

@@ -81,7 +81,7 @@ def test_a_report_with_a_quarantine_says_so() -> None:
 
 
 def test_the_report_is_json() -> None:
-    value = REPORT.to_json()
+    value = REPORT.as_dict()
     assert json.loads(json.dumps(value, allow_nan=False)) == value
     assert value["archives"][3]["reason"] == "bad_crc"
     assert value["totals"]["archives"] == 5
@@ -143,3 +143,16 @@ def test_the_figure_shows_every_symbol_reason_and_quarantine() -> None:
     assert [axes.get_title() for axes in figure.axes[::2]] == ["BTCUSDT", "ETHUSDT"]
     shown = [axes.get_legend_handles_labels()[1] for axes in figure.axes[:2]]
     assert shown == [["rows", "quarantined", "no archive"], ["gap", "silence"]]
+
+
+def test_the_headline_and_the_figures_tell_the_same() -> None:
+    assert REPORT.headline() == (
+        "5 archives: 2 accepted, 1 accepted_with_gaps, 2 quarantined; 3599 rows "
+        "(quarantined: bad_crc, duplicate_day)"
+    )
+    figures = REPORT.figures()
+    assert figures["rows"] == 3599
+    assert figures["outcome_quarantined"] == 2
+    assert figures["dropped_silence"] == 700
+    assert all(type(value) is float for value in figures.values())
+    assert QualityReport(archives=[]).headline() == "0 archives: none; 0 rows"
