@@ -14,7 +14,9 @@ from quantgod.contracts import MS_PER_MINUTE
 from quantgod.market.price_path import Bars
 
 COLUMNS = 6
-EXPECTED = "a later ts(ms) on the minute, and open,close,high,low,volume with 0 < low <= open, close <= high"
+EXPECTED = (
+    "a later ts(ms) on the minute, then open,close,high,low,volume with low and high in place"
+)
 
 
 class PriceBar(NamedTuple):

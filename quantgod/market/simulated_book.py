@@ -1,7 +1,8 @@
 """The simulated order book: two sides of levels that follow a touch, compiled.
 
 Both sides are kept best first in one array each. A bid's key is minus its price in ticks and an
-ask's key its price, so that keys rise from the touch outwards on either side and one code serves both.
+ask's key its price, so that keys rise from the touch outwards on either side, and one code serves
+both.
 """
 
 from __future__ import annotations
