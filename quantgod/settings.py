@@ -130,7 +130,10 @@ class ModelSettings(Section):
 
 
 class TrainSettings(Section):
-    """One training run of one network. Class weights are in class order: SELL, NEUTRAL, BUY."""
+    """One training run of one network. Class weights are in class order: SELL, NEUTRAL, BUY.
+
+    A checkpoint is written after every epoch, and after every `checkpoint_batches` batches (0: not).
+    """
 
     epochs: Positive
     batch_size: Positive
@@ -139,6 +142,7 @@ class TrainSettings(Section):
     gradient_norm: PositiveFloat
     class_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     patience: Positive
+    checkpoint_batches: Natural = 0
     seed: Natural
     device: Literal["auto", "cpu", "cuda"]
 

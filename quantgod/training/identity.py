@@ -1,0 +1,42 @@
+"""What makes a training run that run: its checkpoint is refused where any of it differs."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from quantgod.dataset.windows import Samples, Windows
+from quantgod.files import value_digest
+from quantgod.settings import TrainSettings
+from quantgod.training.checkpoints import Identity, array_digest, tensor_digest, weights_digest
+from quantgod.training.objectives import Objective
+
+NOT_OF_THE_RUN = {"device", "checkpoint_batches"}
+"""Settings that may change between a kill and the resume."""
+
+
+def run_identity(
+    model: nn.Module,
+    windows: Windows,
+    train: Samples,
+    validation: Samples,
+    settings: TrainSettings,
+    objective: Objective,
+) -> Identity:
+    """Settings by their own names, and a digest of everything larger.
+
+    `model` must still be as it was built: its weights stand for the seed that made them.
+    """
+    return {
+        **settings.model_dump(mode="json", exclude=NOT_OF_THE_RUN),
+        "objective": repr(objective),
+        "network": value_digest(repr(model)),
+        "initial weights": weights_digest(model.state_dict()),
+        "window length": windows.length,
+        "bars": tensor_digest(windows.matrix),
+        "training samples": _samples_digest(train),
+        "validation samples": _samples_digest(validation),
+    }
+
+
+def _samples_digest(samples: Samples) -> str:
+    return value_digest([array_digest(samples.row), array_digest(samples.target)])

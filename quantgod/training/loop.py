@@ -1,0 +1,200 @@
+"""The one training loop: any network, any objective, on the CPU or on CUDA.
+
+The matrix, the targets and the order of an epoch lie on the device; a batch is cut from them there.
+On the CPU the same settings, data and number of threads give the same bits, however often the run
+is killed and resumed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from quantgod.contracts import Progress, silent
+from quantgod.dataset.windows import Samples, Windows, as_rows
+from quantgod.settings import TrainSettings
+from quantgod.training.checkpoints import Identity, read_checkpoint, write_checkpoint
+from quantgod.training.devices import autocast, choose_device, fast_matrix_products, seeded
+from quantgod.training.identity import run_identity
+from quantgod.training.objectives import Objective, WeightedCrossEntropy
+from quantgod.training.predict import outputs
+from quantgod.training.reports import Epoch, Fit, OnEpoch, OnStep, unheard
+from quantgod.training.sampler import batch_count, shuffled
+from quantgod.training.schedule import cosine
+from quantgod.training.state import TrainingState
+from quantgod.training.steps import Steps, Stopwatch, Taken, take_step
+
+
+def fit(  # noqa: PLR0913  (one call names all that a run is made of)
+    model: nn.Module,
+    windows: Windows,
+    train: Samples,
+    validation: Samples,
+    settings: TrainSettings,
+    *,
+    objective: Objective | None = None,
+    checkpoint: Path | None = None,
+    on_epoch: OnEpoch = unheard,
+    on_step: OnStep = unheard,
+    progress: Progress = silent,
+) -> Fit:
+    """Train `model` on `train`, stop by its score on `validation`, leave the best weights in it.
+
+    Args:
+        model: freshly built; takes windows, returns what the objective reads.
+        windows: of the already scaled matrix; moved to the device if it is elsewhere.
+        train: samples to learn from.
+        validation: samples to stop by, already purged against `train`.
+        settings: epochs, rates, patience, seed, device, and how often to save.
+        objective: by default cross-entropy with the settings' class weights.
+        checkpoint: where to keep the run's state. If it holds a state of this very run, the run
+            goes on from there. An epoch is told before its checkpoint is written, so a kill
+            between the two lets it be told twice, and none is ever left untold.
+        on_epoch: hears of each epoch. What it raises ends the run.
+        on_step: hears of each optimizer step.
+        progress: hears of batches.
+
+    Raises:
+        NonFiniteLossError: with epoch, batch and rows.
+        CheckpointError: if `checkpoint` is of another run.
+        ValueError: for an empty part, or a device that is not there.
+    """
+    if not len(train) or not len(validation):
+        raise ValueError(
+            f"training and validation samples are needed, got {len(train)} and {len(validation)}"
+        )
+    device = choose_device(settings.device)
+    placed = Windows(windows.matrix.to(device), windows.length)
+    chosen = objective or WeightedCrossEntropy(settings.class_weights)
+    with seeded(settings.seed, device), fast_matrix_products(device):
+        run = _Run(model.to(device), placed, train, validation, settings, chosen)
+        if checkpoint is not None:
+            identity = run_identity(model, placed, train, validation, settings, chosen)
+            run.keep_at(checkpoint, identity)
+        while not run.finished:
+            run.train_epoch(on_step, progress)
+            run.close_epoch(on_epoch)
+        return run.result()
+
+
+class _Run:
+    """What stays as it is during a run, around the state that changes."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        windows: Windows,
+        train: Samples,
+        validation: Samples,
+        settings: TrainSettings,
+        objective: Objective,
+    ) -> None:
+        device = windows.matrix.device
+        self.windows, self.settings, self.objective = windows, settings, objective
+        self.rows, self.targets = as_rows(train, device), objective.targets(train).to(device)
+        self.validation_rows = as_rows(validation, device)
+        self.validation_targets = objective.targets(validation).to(device)
+        self.batches = batch_count(len(train), settings.batch_size)
+        self.state = TrainingState.fresh(model, settings, device)
+        self.checkpoint: Path | None = None
+        self.identity: Identity = {}
+        self.resumed_at: tuple[int, int] | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.state.stopping.exhausted or self.state.epoch >= self.settings.epochs
+
+    def keep_at(self, checkpoint: Path, identity: Identity) -> None:
+        """Go on from `checkpoint` if it is there, and save to it from now on."""
+        self.checkpoint, self.identity = checkpoint, identity
+        snapshot = read_checkpoint(checkpoint, identity)
+        if snapshot is not None:
+            self.state.restore(snapshot)
+            self.resumed_at = (self.state.epoch, self.state.batch)
+
+    def train_epoch(self, on_step: OnStep, progress: Progress) -> None:
+        """Take the steps that the epoch still lacks."""
+        state, settings = self.state, self.settings
+        rate = cosine(settings.learning_rate, state.epoch, settings.epochs)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        order = shuffled(len(self.rows), settings.seed, state.epoch)
+        shuffle = torch.from_numpy(order).to(state.device)
+        steps = Steps(state, self.windows, on_step)
+        state.model.train()
+        while state.batch < self.batches:
+            begin = state.batch * settings.batch_size
+            batch = shuffle[begin : begin + settings.batch_size]
+            steps.took(self.rows[batch], self._step(self.rows[batch], self.targets[batch]))
+            due = self._checkpoint_due()
+            if steps.should_settle or due or state.batch == self.batches:
+                steps.settle(rate)
+                self._tell(progress)
+            if due:
+                self._save()
+
+    def close_epoch(self, on_epoch: OnEpoch) -> None:
+        """Judge the epoch on the validation part, tell it, and save."""
+        state = self.state
+        report = self._judged()
+        state.history.append(report)
+        if state.stopping.hear(report.epoch, report.score):
+            state.keep_as_best()
+        on_epoch(report)
+        state.next_epoch()
+        self._save()
+
+    def result(self) -> Fit:
+        """Put the best weights into the network and sum the run up."""
+        state = self.state
+        state.model.load_state_dict(state.best)
+        state.model.eval()
+        return Fit(
+            state.stopping.best_epoch,
+            state.stopping.best_score or 0.0,
+            tuple(state.history),
+            state.epoch < self.settings.epochs,
+            self.resumed_at,
+        )
+
+    def _step(self, rows: Tensor, targets: Tensor) -> Taken:
+        return take_step(
+            self.state, self.windows(rows), targets, self.objective, self.settings.gradient_norm
+        )
+
+    def _judged(self) -> Epoch:
+        state, sums, watch = self.state, self.state.sums, Stopwatch()
+        with autocast(state.device):
+            output = outputs(
+                state.model, self.windows, self.validation_rows, self.settings.batch_size
+            )
+        loss = float(self.objective.loss(output, self.validation_targets))
+        score, figures = self.objective.judge(output, self.validation_targets)
+        return Epoch(
+            epoch=state.epoch,
+            train_loss=sums.loss / sums.windows,
+            validation_loss=loss,
+            score=score,
+            figures=figures,
+            learning_rate=state.optimizer.param_groups[0]["lr"],
+            gradient_norm=sums.gradient_norm / sums.steps,
+            windows_per_second=sums.windows / sums.seconds,
+            seconds=sums.seconds + watch.lap(),
+        )
+
+    def _tell(self, progress: Progress) -> None:
+        state = self.state
+        note = f"epoch {state.epoch + 1}, loss {state.sums.loss / state.sums.windows:.4f}"
+        progress(
+            state.epoch * self.batches + state.batch, self.settings.epochs * self.batches, note
+        )
+
+    def _checkpoint_due(self) -> bool:
+        every = self.settings.checkpoint_batches
+        return every > 0 and self.state.batch % every == 0 and self.state.batch < self.batches
+
+    def _save(self) -> None:
+        if self.checkpoint is not None:
+            write_checkpoint(self.checkpoint, self.state.snapshot(), self.identity)

@@ -1,0 +1,40 @@
+"""What a network learns from: the table's features, scaled by its training rows, on the device."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from quantgod.contracts import FEATURES
+from quantgod.dataset.scaling import Scaler, fit_scaler
+from quantgod.dataset.windows import Samples, Windows, covered_rows
+
+
+class Material(NamedTuple):
+    """Windows of scaled features, and the scaler, which has seen the training windows alone."""
+
+    windows: Windows
+    scaler: Scaler
+
+
+def material(table: pd.DataFrame, train: Samples, window: int) -> Material:
+    """Fit the scaler on the rows that the training windows see, and scale the whole table by it.
+
+    Args:
+        table: what `label` returns.
+        train: the training side of a split.
+        window: rows a window holds.
+    """
+    features = table.loc[:, list(FEATURES)].to_numpy(np.float64)
+    scaler = fit_scaler(features[covered_rows(train.row, window)])
+    return Material(scaled_windows(features, scaler, window), scaler)
+
+
+def scaled_windows(features: npt.NDArray[np.float64], scaler: Scaler, window: int) -> Windows:
+    """Windows of `features` (rows, features), scaled in float64 and stored in float32."""
+    matrix = scaler.transform(features).astype(np.float32)
+    return Windows(torch.from_numpy(matrix), window)

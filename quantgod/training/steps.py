@@ -1,0 +1,141 @@
+"""Optimizer steps, and the watch kept over their losses."""
+
+from __future__ import annotations
+
+import time
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from quantgod.dataset.windows import Windows
+from quantgod.training.devices import autocast
+from quantgod.training.objectives import Objective
+from quantgod.training.reports import OnStep, Step
+from quantgod.training.state import TrainingState
+
+STEPS_IN_FLIGHT: Final = 32
+"""On CUDA losses are asked for only this often, since every question waits for the device."""
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A loss or gradient that is not finite; says where, so that the rows can be looked at.
+
+    Attributes:
+        epoch: counted from 0.
+        batch: within the epoch, counted from 0.
+        rows: (batch,) last rows of the windows of that batch.
+    """
+
+    def __init__(
+        self, step: Step, rows: npt.NDArray[np.int64], spoilt: npt.NDArray[np.int64]
+    ) -> None:
+        self.epoch, self.batch, self.rows = step.epoch, step.batch, rows
+        cause = (
+            f"the windows ending at rows {_listed(spoilt)} hold values that are not finite"
+            if len(spoilt)
+            else "every window is finite, so the weights have run away: lower the learning rate"
+        )
+        super().__init__(
+            f"epoch {step.epoch}, batch {step.batch}: loss {step.loss}, gradient norm "
+            f"{step.gradient_norm} on the windows ending at rows {_listed(rows)}; {cause}"
+        )
+
+
+class Taken(NamedTuple):
+    """A step's loss and gradient norm (before clipping), still on the device."""
+
+    loss: Tensor
+    gradient_norm: Tensor
+
+
+class Stopwatch:
+    """Seconds between laps."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last lap, or since the start."""
+        now = time.perf_counter()
+        passed, self._last = now - self._last, now
+        return passed
+
+
+def take_step(
+    state: TrainingState,
+    windows: Tensor,
+    targets: Tensor,
+    objective: Objective,
+    gradient_norm: float,
+) -> Taken:
+    """One step of the optimizer, with the gradient's norm clipped to `gradient_norm`."""
+    state.optimizer.zero_grad()
+    with autocast(state.device):
+        output = state.model(windows)
+    loss = objective.loss(output, targets)
+    torch.autograd.backward(state.scaler.scale(loss))
+    state.scaler.unscale_(state.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), gradient_norm)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    return Taken(loss.detach(), norm.detach())
+
+
+class Steps:
+    """The steps of an epoch: counted into the state's sums, told, and refused if not finite."""
+
+    def __init__(self, state: TrainingState, windows: Windows, on_step: OnStep) -> None:
+        self._state, self._windows, self._on_step = state, windows, on_step
+        self._in_flight: list[tuple[Tensor, Taken]] = []
+        self._watch = Stopwatch()
+
+    def took(self, rows: Tensor, step: Taken) -> None:
+        """Note a step on the windows ending at `rows`, and move the state on to the next batch."""
+        self._in_flight.append((rows, step))
+        self._state.batch += 1
+
+    @property
+    def should_settle(self) -> bool:
+        """Whether it is time to look at what the steps came to."""
+        return self._state.device.type == "cpu" or len(self._in_flight) >= STEPS_IN_FLIGHT
+
+    def settle(self, learning_rate: float) -> None:
+        """Look at every step not yet looked at, in order.
+
+        Raises:
+            NonFiniteLossError: at the first step whose loss or gradient is not finite.
+        """
+        state = self._state
+        losses = torch.stack([taken.loss for _, taken in self._in_flight]).tolist()
+        norms = torch.stack([taken.gradient_norm for _, taken in self._in_flight]).tolist()
+        first = state.batch - len(self._in_flight)
+        for place, (rows, _) in enumerate(self._in_flight):
+            step = Step(state.epoch, first + place, losses[place], norms[place], learning_rate)
+            self._refuse_non_finite(step, rows)
+            self._add(step, len(rows))
+            self._on_step(step)
+        self._in_flight.clear()
+        state.sums.seconds += self._watch.lap()
+
+    def _add(self, step: Step, windows: int) -> None:
+        sums = self._state.sums
+        sums.loss += step.loss * windows
+        sums.gradient_norm += step.gradient_norm
+        sums.steps += 1
+        sums.windows += windows
+
+    def _refuse_non_finite(self, step: Step, rows: Tensor) -> None:
+        # Scaled float16 gradients overflow now and then; the scaler skips such a step by itself.
+        norm_counts = not self._state.scaler.is_enabled()
+        if np.isfinite(step.loss) and (np.isfinite(step.gradient_norm) or not norm_counts):
+            return
+        spoilt = rows[~torch.isfinite(self._windows(rows)).all(2).all(1)]
+        raise NonFiniteLossError(step, rows.cpu().numpy(), spoilt.cpu().numpy())
+
+
+def _listed(rows: npt.NDArray[np.int64], most: int = 20) -> str:
+    more = f" and {len(rows) - most} more" if len(rows) > most else ""
+    return ", ".join(map(str, rows[:most].tolist())) + more

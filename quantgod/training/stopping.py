@@ -1,0 +1,28 @@
+"""When to stop: after `patience` epochs in a row without a better score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Stopping:
+    """Follows the score from epoch to epoch. Its fields are its whole state."""
+
+    patience: int
+    best_score: float | None = None
+    best_epoch: int = 0
+    waited: int = 0
+
+    def hear(self, epoch: int, score: float) -> bool:
+        """Note an epoch's score; True where it is the best so far (a tie is no better)."""
+        if self.best_score is None or score > self.best_score:
+            self.best_score, self.best_epoch, self.waited = score, epoch, 0
+            return True
+        self.waited += 1
+        return False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether patience has run out."""
+        return self.waited >= self.patience

@@ -1,0 +1,118 @@
+"""A trained network as a folder: `network.json` says what it is, `weights.safetensors` holds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from quantgod.contracts import CLASSES, FEATURES
+from quantgod.dataset.scaling import Scaler
+from quantgod.files import atomic_path, file_digest, write_json
+from quantgod.models import zoo
+from quantgod.settings import Section, SettingsError
+
+CARD: Final = "network.json"
+WEIGHTS: Final = "weights.safetensors"
+
+
+class NetworkError(ValueError):
+    """A folder that holds no network of ours, or a damaged one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network, and all that is needed to ask it.
+
+    Attributes:
+        model: in eval mode, on the CPU.
+        name: of its architecture.
+        params: of its architecture.
+        window: rows a window holds.
+        scaler: for the nine features in the order of `FEATURES`.
+        class_weights: that its loss had, in class order; they tilt its probabilities.
+    """
+
+    model: nn.Module
+    name: str
+    params: Mapping[str, Any]
+    window: int
+    scaler: Scaler
+    class_weights: tuple[float, ...]
+
+
+def save_network(folder: Path, network: Network) -> None:
+    """Write both files; the card, with the digest of the weights, comes last and makes it whole."""
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in network.model.state_dict().items()
+    }
+    with atomic_path(folder / WEIGHTS) as part:
+        save_file(tensors, part)
+    card = _Card(
+        name=network.name,
+        params=dict(network.params),
+        window=network.window,
+        features=FEATURES,
+        classes=CLASSES,
+        scaler=network.scaler.to_json(),
+        class_weights=network.class_weights,
+        parameters=zoo.parameter_count(network.model),
+        weights_sha256=file_digest(folder / WEIGHTS),
+    )
+    write_json(folder / CARD, card.model_dump(mode="json"))
+
+
+def load_network(folder: Path) -> Network:
+    """Read what `save_network` wrote.
+
+    Raises:
+        NetworkError: saying which file is missing, damaged or of other features.
+    """
+    card = _read_card(folder / CARD)
+    weights = folder / WEIGHTS
+    if not weights.is_file() or file_digest(weights) != card.weights_sha256:
+        raise NetworkError(f"{weights}: missing or not the weights that {CARD} was written with")
+    try:
+        model = zoo.build(card.name, card.params, features=len(FEATURES), window=card.window)
+        model.load_state_dict(load_file(weights))
+        scaler = Scaler.from_json(card.scaler)
+    except (SettingsError, SafetensorError, RuntimeError, ValueError) as error:
+        raise NetworkError(f"{folder}: {error}") from error
+    return Network(model.eval(), card.name, card.params, card.window, scaler, card.class_weights)
+
+
+class _Card(Section):
+    """The contents of `network.json`."""
+
+    name: str
+    params: dict[str, Any]
+    window: int
+    features: tuple[str, ...]
+    classes: tuple[str, ...]
+    scaler: dict[str, list[float]]
+    class_weights: tuple[float, ...]
+    parameters: int
+    weights_sha256: str
+
+
+def _read_card(path: Path) -> _Card:
+    try:
+        card = _Card.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise NetworkError(f"{path}: cannot be read ({error.strerror})") from None
+    except (json.JSONDecodeError, ValidationError) as error:
+        raise NetworkError(f"{path}: does not describe a network: {error}") from None
+    if card.features != FEATURES or card.classes != CLASSES:
+        raise NetworkError(
+            f"{path}: a network for {', '.join(card.features)} and {', '.join(card.classes)}; "
+            f"this program knows {', '.join(FEATURES)} and {', '.join(CLASSES)}"
+        )
+    return card
