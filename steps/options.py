@@ -38,7 +38,7 @@ def config_options(command: Command) -> Command:
         "overrides",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Override any setting by its dotted key, such as train.epochs=3.",
+        help="Override any setting by its dotted key: train.epochs=3; several are parted by ';'.",
     )
     config = click.option(
         "--config",
@@ -83,7 +83,7 @@ def settings_from(config: Path, overrides: tuple[str, ...], options: dict[str, A
     from quantgod.settings import SettingsError, load_settings
 
     values: dict[str, Any] = {}
-    for override in overrides:
+    for override in (part for given in overrides for part in given.split(";") if part.strip()):
         key, equals, text = override.partition("=")
         if not equals:
             raise click.BadParameter(f"KEY=VALUE expected, got {override!r}", param_hint="--set")

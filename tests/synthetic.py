@@ -22,7 +22,7 @@ def synthetic_bars(
     """
     rng = np.random.default_rng(seed)
     state = _slow_state(rng, minutes)
-    # Over an hour the state hardly moves, so its drift adds up linearly and noise by the square root.
+    # Over an hour the state hardly moves: its drift adds up linearly, noise by the square root.
     drift = volatility * np.sqrt(signal / 60) * state
     steps = np.concatenate(
         [[0.0], drift[:-1] + volatility * np.sqrt(1 - signal) * rng.normal(size=minutes - 1)]

@@ -1,0 +1,95 @@
+"""From nothing to a promoted version, through `mlflow run` and a real tracking server."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from tests.servers import tracking_server
+
+ROOT = Path(__file__).parents[2]
+TINY = "tests/end_to_end/tiny.yaml"
+STAGES = ["simulate", "etl", "label", "optimize", "train", "audit", "register", "promote"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with tracking_server(tmp_path_factory.mktemp("server")) as uri:
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(uri)
+        yield uri
+        mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+def run_main(server: str, data: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    places = [f"data.{name}={data / name}" for name in ("archives", "bars", "labels", "work")]
+    settings = [*places, f"tracking.outbox={data / 'outbox'}", *overrides]
+    command = ["mlflow", "run", ".", "-e", "main", "--env-manager", "local"]
+    command += ["--experiment-name", "end to end", "-P", f"config={TINY}"]
+    command += ["-P", f"set={';'.join(settings)}"]
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": server,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def newest(stage: str) -> mlflow.entities.Run:
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("end to end")
+    found = client.search_runs(
+        [experiment.experiment_id],
+        f"tags.`quantgod.stage` = '{stage}'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return found[0]
+
+
+@pytest.mark.timeout(600)
+def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data: Path) -> None:
+    first = run_main(server, data)
+    assert first.returncode == 0, first.stdout + first.stderr
+    parent = newest("main")
+    runs = {name: newest(name) for name in STAGES}
+    for name, run in runs.items():
+        assert run.info.status == "FINISHED", name
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert name in first.stdout
+    assert runs["audit"].data.tags["quantgod.upstream.train"] == runs["train"].info.run_id
+    version = MlflowClient().get_model_version_by_alias("quantgod", "Production")
+    assert version.run_id == runs["register"].info.run_id
+
+    second = run_main(server, data)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert second.stdout.count("skipped") >= len(STAGES), "nothing changed, so nothing runs"
+    assert {name: newest(name).info.run_id for name in STAGES} == {
+        name: run.info.run_id for name, run in runs.items()
+    }
+
+
+@pytest.mark.timeout(600)
+def test_a_failing_stage_fails_the_parent_with_its_own_words(server: str, data: Path) -> None:
+    failed = run_main(server, data, "window.length=100000")
+    assert failed.returncode != 0
+    words = newest("main").data.tags["quantgod.error"]
+    stage = re.match(r"StageFailed: (\w+): (.+)", words)
+    assert stage is not None, words
+    assert newest(stage[1]).data.tags["quantgod.error"] == stage[2]
+    assert stage[2] in failed.stdout + failed.stderr
