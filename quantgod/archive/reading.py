@@ -1,0 +1,282 @@
+"""What reading an archive gives: rows, counts that add up, and the state to go on from.
+
+Every archive ends as a `DayReading`, perhaps with recorded gaps, or as a `Quarantine` with a
+reason. Lines in are lines applied plus lines rejected, always.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from quantgod.contracts import BOOK_LEVELS, FEATURES, MS_PER_DAY, Level
+from quantgod.files import value_digest
+from quantgod.market.minute_bars import FLOATS, INTEGERS, MinuteBar
+from quantgod.settings import ArchiveLimits
+
+KERNEL_VERSION: Final = 1
+"""Raise it with every change that can alter a row, a count or a carry."""
+
+CORRUPT_REASONS: Final = ("corrupt_json", "bad_number", "wrong_symbol", "bad_time", "bad_type")
+"""Rejected lines whose content is lost: the book is invalid after them until the next snapshot."""
+
+SEQUENCE_REASONS: Final = ("stale", "gap", "no_book")
+"""Sound messages that the book could not use."""
+
+KEPT_LINES: Final = 20
+"""Rejected lines that a reading names; the others are only counted."""
+
+MARGIN_MS: Final = 3_600_000
+"""How far from its nominal day a message may lie."""
+
+# A file in which most of its first lines are corrupt will not become better.
+_EARLY_LINES: Final = 1_000
+
+Array = NDArray[np.float64]
+
+
+class Quarantine(Exception):
+    """An archive that must not be used; `reason` is the code that counts and reports carry."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class SourceKey:
+    """What identifies an archive's content without inflating it; reading verifies the CRC."""
+
+    member: str
+    size: int
+    crc: int
+    compressed_size: int
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the four, in hex."""
+        return value_digest([self.member, self.size, self.crc, self.compressed_size])
+
+
+@dataclass(frozen=True, eq=False)
+class Carry:
+    """The state at the end of a reading, from which the next archive goes on.
+
+    `bids` and `asks` are (levels, 2) of price and size, best first, empty while the book is
+    invalid. `integers` and `floats` are the minute kernel's. Equal states give equal bytes.
+    """
+
+    symbol: str
+    has_book: bool
+    last_update_id: int
+    bids: Array
+    asks: Array
+    integers: NDArray[np.int64]
+    floats: Array
+
+    def to_bytes(self) -> bytes:
+        """As msgpack, arrays as little-endian raw bytes."""
+        return _pack(
+            _PackedCarry(
+                KERNEL_VERSION,
+                self.symbol,
+                self.has_book,
+                self.last_update_id,
+                self.bids.astype("<f8").tobytes(),
+                self.asks.astype("<f8").tobytes(),
+                self.integers.astype("<i8").tobytes(),
+                self.floats.astype("<f8").tobytes(),
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> Carry:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            ValueError: for bytes of another kind or of another kernel version.
+        """
+        try:
+            carry = _unpack(packed)
+            version = carry.version
+            bids, asks = (
+                np.frombuffer(side, dtype="<f8").astype(np.float64).reshape(-1, 2)
+                for side in (carry.bids, carry.asks)
+            )
+            integers = np.frombuffer(carry.integers, dtype="<i8").astype(np.int64)
+            floats = np.frombuffer(carry.floats, dtype="<f8").astype(np.float64)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise ValueError(f"a packed carry was expected: {error}") from None
+        if version != KERNEL_VERSION or len(integers) != INTEGERS or len(floats) != FLOATS:
+            raise ValueError(f"a carry of kernel {KERNEL_VERSION} was expected, got {version}")
+        return cls(carry.symbol, carry.has_book, carry.last_update_id, bids, asks, integers, floats)
+
+
+class _PackedCarry(msgspec.Struct):
+    version: int
+    symbol: str
+    has_book: bool
+    last_update_id: int
+    bids: bytes
+    asks: bytes
+    integers: bytes
+    floats: bytes
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(_PackedCarry).decode
+
+
+@dataclass(frozen=True, eq=False)
+class DayReading:
+    """What one archive gave.
+
+    Attributes:
+        source: identity of the archive.
+        depth: levels a side that the first usable message's topic promised; 0 if it did not say.
+        minutes: epoch minutes of the rows, int64 [n], rising.
+        features: float64 [n, 9] in `contracts.FEATURES` order.
+        close: float64 [n].
+        book: float64 [n, 800] in `contracts.BOOK_COLUMNS` order; NaN price, zero size where no
+            level.
+        lines: lines that are not blank; `applied + sum(rejected.values())`.
+        applied: messages that went into the book.
+        out_of_order: of these, how many came after their second had passed.
+        rejected: lines not applied, by reason.
+        rejected_lines: the first 20 of them: number (blank lines not counted, from 1) and reason.
+        dropped: minutes without a row and why, rising.
+        first_close_minute: the first minute that closed validly, with or without a row; `None` if
+            none did. A reading without carry agrees with one with carry after it.
+        closed_through: the last minute that closed in any way; `None` if none did.
+        carry: the state at the end.
+    """
+
+    symbol: str
+    date: dt.date
+    source: SourceKey
+    depth: int
+    minutes: NDArray[np.int64]
+    features: Array
+    close: Array
+    book: Array
+    lines: int
+    applied: int
+    out_of_order: int
+    rejected: dict[str, int]
+    rejected_lines: list[tuple[int, str]]
+    dropped: list[tuple[int, str]]
+    first_close_minute: int | None
+    closed_through: int | None
+    carry: Carry
+
+
+@dataclass
+class Ledger:
+    """Counts and rows while an archive is read; `rejected_lines` stays within its limit."""
+
+    lines: int = 0
+    applied: int = 0
+    out_of_order: int = 0
+    depth: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    rejected_lines: list[tuple[int, str]] = field(default_factory=list)
+    dropped: list[tuple[int, str]] = field(default_factory=list)
+    first_close_minute: int | None = None
+    closed_through: int | None = None
+    minutes: list[int] = field(default_factory=list)
+    rows: list[Array] = field(default_factory=list)
+    closes: list[float] = field(default_factory=list)
+    books: list[Array] = field(default_factory=list)
+
+    def reject(self, reason: str) -> None:
+        """Count the line that `lines` now stands at as rejected."""
+        self.rejected[reason] += 1
+        if len(self.rejected_lines) < KEPT_LINES:
+            self.rejected_lines.append((self.lines, reason))
+
+    def close(self, bar: MinuteBar, book: Array | None) -> None:
+        """Take a closed minute and, if it has a row, the 800 columns of its book."""
+        self.closed_through = bar.minute
+        if self.first_close_minute is None and bar.reason in ("", "no_previous_close"):
+            self.first_close_minute = bar.minute
+        if bar.features is None or book is None:
+            self.dropped.append((bar.minute, bar.reason))
+            return
+        self.minutes.append(bar.minute)
+        self.rows.append(bar.features)
+        self.closes.append(bar.close)
+        self.books.append(book)
+
+    def stops_at(self, stop_minute: int | None) -> bool:
+        """Whether the last close was valid and at or after `stop_minute`."""
+        if stop_minute is None or self.closed_through is None or self.closed_through < stop_minute:
+            return False
+        last_drop = self.dropped[-1] if self.dropped else (-1, "")
+        return last_drop[0] != self.closed_through or last_drop[1] == "no_previous_close"
+
+    def give_up_early(self) -> None:
+        """Refuse a file as soon as most of its first lines are corrupt."""
+        corrupt = sum(self.rejected[reason] for reason in CORRUPT_REASONS)
+        if corrupt >= _EARLY_LINES and 2 * corrupt > self.lines:
+            raise self._too_corrupt(corrupt)
+
+    def check(self, limits: ArchiveLimits) -> None:
+        """Refuse a file that was read whole and holds nothing, or too much of what is corrupt."""
+        if self.lines == 0:
+            raise Quarantine("empty", "the member holds no line")
+        corrupt = sum(self.rejected[reason] for reason in CORRUPT_REASONS)
+        if corrupt > limits.corrupt_fraction * self.lines:
+            raise self._too_corrupt(corrupt)
+
+    def _too_corrupt(self, corrupt: int) -> Quarantine:
+        reason = max(CORRUPT_REASONS, key=lambda name: self.rejected[name])
+        first = next((line for line in self.rejected_lines if line[1] in CORRUPT_REASONS), None)
+        return Quarantine(reason, f"{corrupt} of {self.lines} lines are corrupt, first {first}")
+
+    def reading(self, symbol: str, date: dt.date, source: SourceKey, carry: Carry) -> DayReading:
+        """Put everything together."""
+        return DayReading(
+            symbol=symbol,
+            date=date,
+            source=source,
+            depth=self.depth,
+            minutes=np.array(self.minutes, dtype=np.int64),
+            features=np.array(self.rows).reshape(-1, len(FEATURES)),
+            close=np.array(self.closes, dtype=np.float64),
+            book=np.array(self.books).reshape(-1, 4 * BOOK_LEVELS),
+            lines=self.lines,
+            applied=self.applied,
+            out_of_order=self.out_of_order,
+            rejected={reason: count for reason, count in sorted(self.rejected.items()) if count},
+            rejected_lines=self.rejected_lines,
+            dropped=self.dropped,
+            first_close_minute=self.first_close_minute,
+            closed_through=self.closed_through,
+            carry=carry,
+        )
+
+
+def book_row(bids: list[Level], asks: list[Level]) -> Array:
+    """The 800 book columns from levels, best first; absent ones have NaN price and zero size."""
+    row = np.zeros((2, BOOK_LEVELS, 2))
+    row[:, :, 0] = np.nan
+    for side, levels in zip(row, (bids, asks), strict=True):
+        if levels:
+            side[: len(levels)] = levels[:BOOK_LEVELS]
+    return row.reshape(-1)
+
+
+def time_bounds(date: dt.date) -> tuple[int, int]:
+    """First and last `ts` (ms) that a message of `date` may have."""
+    midnight = int(dt.datetime.combine(date, dt.time(), dt.UTC).timestamp()) * 1_000
+    return midnight - MARGIN_MS, midnight + MS_PER_DAY + MARGIN_MS - 1

@@ -1,0 +1,191 @@
+"""The readable reader of an archive: msgspec and dictionaries, one message at a time.
+
+It states the message and minute rules in plain code. The fast reader must give the same bits, and
+hands over to this one what it cannot hold. The rules:
+
+1. Time is `ts`. The clock (the open second) never goes back: a message of an earlier second still
+   goes into the book, is counted `out_of_order`, and adds nothing to the minute's message count.
+2. A delta applies when its `u` is the last one plus one. A greater `u` is a gap: the message is
+   rejected and the book is invalid until the next snapshot; meanwhile deltas are rejected
+   `no_book`. A smaller one is `stale`: rejected, the book stays, the clock does not move. A
+   snapshot always replaces the book; one whose `u` is neither the last, nor the next, nor 1 marks its minute as
+   touched by a gap, unless it is the first message of its file.
+3. A corrupt line (`reading.CORRUPT_REASONS`) marks the open minute, and the book is invalid until
+   the next snapshot. It moves no clock: its time cannot be trusted.
+4. After each applied message a crossed or one-sided book marks the open minute; the book goes on.
+5. Minutes: `market.minute_bars`. A minute closes when a message of a later minute comes, or at the
+   end of the file if its second 59 holds a message. Otherwise it stays open in the carry.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+
+from quantgod.archive.reading import Array, Carry, DayReading, Ledger, book_row, time_bounds
+from quantgod.archive.zip_stream import lines, open_archive
+from quantgod.contracts import BOOK_LEVELS, BookUpdate, Level
+from quantgod.market.book import OrderBook
+from quantgod.market.bybit import MessageError, decode, depth_of
+from quantgod.market.minute_bars import CORRUPT, GAP, NO_BOOK, MinuteBar, MinuteBars
+from quantgod.settings import EtlSettings
+
+
+def read_archive_reference(
+    path: Path,
+    symbol: str,
+    date: dt.date,
+    settings: EtlSettings,
+    carry: Carry | None = None,
+    stop_minute: int | None = None,
+) -> DayReading:
+    """Read one day's archive into minute rows.
+
+    Args:
+        path: a zip with one NDJSON member.
+        symbol: the symbol every message must name.
+        date: the nominal UTC day; messages may lie up to an hour outside it.
+        settings: limits, and the rules for silence and bridging.
+        carry: the state at the end of the archive before, whose open minute, close and book go on.
+        stop_minute: stop at the first minute at or after this one that closes validly; what would
+            be checked at the end of the file (CRC, share of corrupt lines) is then not checked.
+
+    Raises:
+        Quarantine: when the archive must not be used.
+        ValueError: when the carry belongs to another symbol.
+    """
+    reader = ReferenceReader(symbol, date, settings, carry)
+    with open_archive(path, settings.limits) as archive:
+        for line in lines(archive.chunks(), settings.limits.line_bytes):
+            reader.take(line)
+            if reader.ledger.stops_at(stop_minute):
+                break
+        else:
+            reader.finish()
+    return reader.ledger.reading(symbol, date, archive.key, reader.carry())
+
+
+class ReferenceReader:
+    """Takes the lines of one file, one at a time."""
+
+    def __init__(
+        self, symbol: str, date: dt.date, settings: EtlSettings, carry: Carry | None = None
+    ) -> None:
+        self.ledger = Ledger()
+        self._symbol = symbol
+        self._settings = settings
+        self._earliest, self._latest = time_bounds(date)
+        self._book = OrderBook()
+        self._has_book = False
+        self._is_first = True
+        self._last_id = -1
+        self._bars = MinuteBars(settings.max_silence_seconds, settings.max_bridge_minutes)
+        if carry is not None:
+            self._resume(carry)
+
+    def take(self, line: bytes | None) -> None:
+        """Take one line; `None` stands for a line too long to be held."""
+        self.ledger.lines += 1
+        try:
+            update = self._decode(line)
+        except MessageError as error:
+            self._refuse(error.reason)
+            return
+        if self.ledger.depth == 0 and line is not None:
+            self.ledger.depth = depth_of(line)
+        self._take_update(update)
+        self._is_first = False
+
+    def finish(self) -> None:
+        """At the end of the file: close what can be closed, and judge the file as a whole."""
+        self._close(self._bars.finish(self._valid_book))
+        self.ledger.check(self._settings.limits)
+
+    def carry(self) -> Carry:
+        """The state as it now is."""
+        bids, asks = self._book.top()
+        integers, floats = self._bars.integers.copy(), self._bars.floats.copy()
+        return Carry(
+            self._symbol,
+            self._has_book,
+            self._last_id,
+            _array(bids),
+            _array(asks),
+            integers,
+            floats,
+        )
+
+    def _resume(self, carry: Carry) -> None:
+        if carry.symbol != self._symbol:
+            raise ValueError(f"a carry of {self._symbol} was expected, got {carry.symbol}")
+        self._has_book, self._last_id = carry.has_book, carry.last_update_id
+        self._book.replace(map(tuple, carry.bids.tolist()), map(tuple, carry.asks.tolist()))
+        self._bars.integers[:] = carry.integers
+        self._bars.floats[:] = carry.floats
+
+    def _decode(self, line: bytes | None) -> BookUpdate:
+        if line is None:
+            raise MessageError("corrupt_json", "the line is too long")
+        update = decode(line)
+        if update.symbol != self._symbol:
+            raise MessageError("wrong_symbol", f"{self._symbol} expected, got {update.symbol}")
+        if not self._earliest <= update.ts <= self._latest:
+            raise MessageError("bad_time", f"{update.ts} lies outside the day")
+        return update
+
+    def _refuse(self, reason: str) -> None:
+        self.ledger.reject(reason)
+        self.ledger.give_up_early()
+        self._bars.mark(CORRUPT)
+        self._invalidate()
+
+    def _take_update(self, update: BookUpdate) -> None:
+        is_delta = not update.is_snapshot
+        if is_delta and self._has_book and update.update_id <= self._last_id:
+            self.ledger.reject("stale")
+            return
+        self._close(self._bars.advance(update.ts, self._valid_book))
+        follows = update.update_id == self._last_id + 1
+        if is_delta and not (self._has_book and follows):
+            self._miss("gap" if self._has_book else "no_book")
+        else:
+            if not (is_delta or follows or self._is_first):
+                self._check_restart(update.update_id)
+            self._apply(update)
+        self._last_id = update.update_id
+
+    def _miss(self, reason: str) -> None:
+        self.ledger.reject(reason)
+        self._bars.mark(GAP if reason == "gap" else NO_BOOK)
+        self._invalidate()
+
+    def _check_restart(self, update_id: int) -> None:
+        if self._last_id >= 0 and update_id not in (1, self._last_id):
+            self._bars.mark(GAP)
+
+    def _apply(self, update: BookUpdate) -> None:
+        self._book.apply(update)
+        self._has_book = True
+        self.ledger.applied += 1
+        if not self._bars.record(update.ts, self._book):
+            self.ledger.out_of_order += 1
+
+    def _invalidate(self) -> None:
+        self._has_book = False
+        self._book.clear()
+
+    @property
+    def _valid_book(self) -> OrderBook | None:
+        return self._book if self._has_book else None
+
+    def _close(self, bars: list[MinuteBar]) -> None:
+        for bar in bars:
+            has_row = bar.features is not None
+            row = book_row(*self._book.top(BOOK_LEVELS)) if has_row else None
+            self.ledger.close(bar, row)
+
+
+def _array(levels: list[Level]) -> Array:
+    return np.array(levels, dtype=np.float64).reshape(-1, 2)
