@@ -22,7 +22,7 @@ def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **option
     from quantgod.archive.store import load_bars
     from quantgod.dataset.labels import label, summary
     from quantgod.dataset.table import write_table
-    from quantgod.evaluation.plots import class_balance_figure, label_figure
+    from quantgod.evaluation.plots import label_distribution
     from quantgod.tracking.stage import data_path, stage
 
     with stage("label", settings, {"etl": etl_run}) as run, progress_bar("label") as progress:
@@ -34,8 +34,7 @@ def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **option
         progress(2, 3, "written")
         figures = summary(table)
         run.metrics.log(figures)
-        run.figure("class_balance", class_balance_figure(table["target"].to_numpy()))
-        run.figure("labels", label_figure(table, settings.label))
+        run.figure("labels", label_distribution(table, settings.label))
         run.output(path)
         progress(3, 3, "")
         run.headline(headline(figures))

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from quantgod.contracts import CLASSES
+from quantgod.dataset.labels import NO_TARGET
 from quantgod.evaluation.bootstrap import Interval
 from quantgod.settings import LabelSettings
 
@@ -72,7 +74,7 @@ def reliability(
             _reliability_curve(
                 upper, lower, given[:, number], target == number, bins, colour, model
             )
-        upper.set(title=name, xlim=(0, 1), ylim=(0, 1))
+        upper.set(title=name, xlim=(0, 1), ylim=(-0.03, 1.03))
         lower.set(xlabel=f"probability given to {name}", yscale="log")
     panels[0, 0].set_ylabel("share that came true")
     panels[1, 0].set_ylabel("rows a bin")
@@ -97,22 +99,16 @@ def curves(
     return figure
 
 
-def label_distribution(forward_return: Floats, target: Integers, settings: LabelSettings) -> Figure:
-    """The returns that labels are cut from, with the cuts, beside the share of each class.
-
-    Args:
-        forward_return: (n,) log returns of labelled minutes.
-        target: (n,) their classes.
-        settings: the thresholds and the horizon.
-    """
+def label_distribution(table: pd.DataFrame, settings: LabelSettings) -> Figure:
+    """The returns that a labelled table was cut by, with the cuts, beside the share of each class."""
     figure = _figure(10, 3.8)
     left, right = figure.subplots(1, 2, width_ratios=[2, 1])
-    edges = _return_edges(forward_return, settings)
+    known = table[table["target"] != NO_TARGET]
+    target, forward = known["target"].to_numpy(), known["forward_return"].to_numpy()
+    edges = _return_edges(forward, settings)
     for number, name in enumerate(CLASSES):
-        chosen = np.clip(forward_return[target == number], edges[0], edges[-1])
-        left.hist(
-            chosen * 100, bins=(edges * 100).tolist(), color=CLASS_COLOURS[number], label=name
-        )
+        chosen = np.clip(forward[target == number], edges[0], edges[-1])
+        left.hist(chosen * 100, (edges * 100).tolist(), color=CLASS_COLOURS[number], label=name)
     for cut in (settings.sell_below, settings.buy_above):
         left.axvline(cut * 100, color="black", linewidth=0.8, linestyle=":")
     left.set(
@@ -121,6 +117,18 @@ def label_distribution(forward_return: Floats, target: Integers, settings: Label
     )
     left.legend(frameon=False)
     _class_bars(right, target)
+    right.set_ylabel("share of labelled minutes, %")
+    return figure
+
+
+def class_balance(targets: Mapping[str, Integers]) -> Figure:
+    """The share of each class in each part: train, validation, test, or folds; (n,) classes each."""
+    figure = _figure(1.5 + 2.6 * len(targets), 3.6)
+    row: Any = figure.subplots(1, len(targets), squeeze=False, sharey=True)
+    for axes, (name, target) in zip(row[0], targets.items(), strict=True):
+        _class_bars(axes, target)
+        axes.set_title(f"{name} ({len(target):,})")
+    row[0, 0].set_ylabel("share of samples, %")
     return figure
 
 
@@ -250,7 +258,6 @@ def _class_bars(axes: Axes, target: Integers) -> None:
     counts = np.bincount(target, minlength=len(CLASSES))
     bars = axes.bar(CLASSES, counts / max(counts.sum(), 1) * 100, color=CLASS_COLOURS)
     axes.bar_label(bars, [f"{count / max(counts.sum(), 1):.1%}\n{count:,}" for count in counts])
-    axes.set(ylabel="share of labelled minutes, %")
     axes.margins(y=0.2)
 
 
