@@ -100,7 +100,7 @@ def curves(
 
 
 def label_distribution(table: pd.DataFrame, settings: LabelSettings) -> Figure:
-    """The returns that a labelled table was cut by, with the cuts, beside the share of each class."""
+    """The returns that a labelled table was cut by, with the cuts, beside the class shares."""
     figure = _figure(10, 3.8)
     left, right = figure.subplots(1, 2, width_ratios=[2, 1])
     known = table[table["target"] != NO_TARGET]
@@ -122,7 +122,7 @@ def label_distribution(table: pd.DataFrame, settings: LabelSettings) -> Figure:
 
 
 def class_balance(targets: Mapping[str, Integers]) -> Figure:
-    """The share of each class in each part: train, validation, test, or folds; (n,) classes each."""
+    """The share of each class in each part (train, validation, test); (n,) classes a part."""
     figure = _figure(1.5 + 2.6 * len(targets), 3.6)
     row: Any = figure.subplots(1, len(targets), squeeze=False, sharey=True)
     for axes, (name, target) in zip(row[0], targets.items(), strict=True):
