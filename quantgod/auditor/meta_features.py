@@ -12,7 +12,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
-from quantgod.contracts import CLASSES, FEATURES, META_FEATURES
+from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Progress, silent
+from quantgod.dataset.windows import Windows
+from quantgod.training.devices import choose_device
 
 RSI_PERIOD = 14
 EMA_PERIODS = (9, 50)
@@ -20,6 +22,7 @@ RETURN_COLUMN = FEATURES.index("log_ret_close")
 LAST_MINUTE = META_FEATURES[len(CLASSES) + 1 : META_FEATURES.index("rsi_14")]
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 
 class MetaFeatures(nn.Module):
@@ -72,6 +75,45 @@ class MetaFeatures(nn.Module):
         return torch.cat(
             [probs, entropy(probs), last_minute, rsi(returns, prices), *distances], dim=1
         )
+
+
+def meta_features(
+    module: MetaFeatures,
+    matrix: Floats,
+    rows: Integers,
+    window: int,
+    batch_size: int,
+    *,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> Floats:
+    """Meta-features of the windows of raw `matrix` that end at `rows`, batch by batch.
+
+    On CUDA the network runs in full float32, as it will where it is served.
+
+    Args:
+        module: is moved to the device.
+        matrix: (rows, 9) raw features.
+        rows: (n,) positions of the windows' last rows.
+        window: rows a window holds.
+        batch_size: windows at a time.
+        device: auto, cpu or cuda.
+        progress: hears of batches.
+
+    Returns:
+        (n, 14) in the order of `META_FEATURES`.
+    """
+    where = choose_device(device)
+    windows = Windows(torch.tensor(matrix).to(where), window)
+    ends = torch.from_numpy(rows).to(where)
+    module.to(where).eval()
+    parts = np.empty((len(rows), len(META_FEATURES)))
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for begin in range(0, len(rows), batch_size):
+            batch = module(windows(ends[begin : begin + batch_size]))
+            parts[begin : begin + len(batch)] = batch.cpu().numpy()
+            progress(begin + len(batch), len(rows), "meta-features")
+    return parts
 
 
 def relative_prices(returns: Float64[Tensor, "batch time"]) -> Float64[Tensor, "batch time"]:

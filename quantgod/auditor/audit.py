@@ -1,0 +1,207 @@
+"""The whole audit: base models out of fold, then a booster and a calibrator on what they said.
+
+Out-of-fold rows are used in order of time. All folds but the last fit the booster; the older part
+of the last fold stops it; its newest part is for the calibrator alone. At both borders rows whose
+label reaches across are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from quantgod.auditor.auditor import Auditor
+from quantgod.auditor.boosting import Boosting, Rows, fit_booster, said
+from quantgod.auditor.calibration import fit_calibrator, untilt
+from quantgod.auditor.out_of_fold import FoldReport, Hooks, Recipe, out_of_fold
+from quantgod.auditor.provenance import assert_provenance
+from quantgod.contracts import META_FEATURES, Progress, silent
+from quantgod.dataset.windows import Samples
+from quantgod.settings import AuditSettings
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+FIT: Final = "fit"
+STOPPING: Final = "stopping"
+CALIBRATION: Final = "calibration"
+PURGED: Final = "purged"
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Calibration judged in time: fitted on the older calibration rows, applied to the newer ones.
+
+    Attributes:
+        target: (n,) class numbers of the newer rows.
+        weight: (n,) uniqueness.
+        before: (n, 3) what the booster says, untilted.
+        after: (n, 3) the same, calibrated.
+    """
+
+    target: Integers
+    weight: Floats
+    before: Floats
+    after: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted auditor and how it came about.
+
+    Attributes:
+        auditor: booster and calibrator.
+        boosting: the booster's losses, round by round.
+        rows: the out-of-fold rows with `part`, what each was used for (fit, stopping, calibration,
+            or purged).
+        held_out: how well calibration carries over; None if there were too few rows to tell.
+    """
+
+    auditor: Auditor
+    boosting: Boosting
+    rows: pd.DataFrame
+    held_out: HeldOut | None
+
+
+@dataclass(frozen=True, eq=False)
+class AuditResult(Fitted):
+    """A whole audit: what was fitted, and how each fold went."""
+
+    folds: tuple[FoldReport, ...] = ()
+
+
+def audit(
+    table: pd.DataFrame,
+    samples: Samples,
+    dev: Integers,
+    recipe: Recipe,
+    work: Path,
+    hooks: Hooks | None = None,
+) -> AuditResult:
+    """Train base models out of fold, then the auditor on their forecasts.
+
+    Args:
+        table: what `label` returns.
+        samples: of that table, with the recipe's window.
+        dev: positions in `samples` that may be used; never the test part.
+        recipe: model, training, audit and folds.
+        work: folder for checkpoints and finished folds; a killed audit goes on from there.
+        hooks: who hears of epochs, folds and progress.
+
+    Raises:
+        ValueError: if there are too few rows for the folds or the parts.
+        ProvenanceError: if a row's model had seen past it.
+    """
+    heard = hooks or Hooks()
+    reports: list[FoldReport] = []
+
+    def on_fold(report: FoldReport) -> None:
+        reports.append(report)
+        heard.on_fold(report)
+
+    rows = out_of_fold(table, samples, dev, recipe, work, replace(heard, on_fold=on_fold))
+    fitted = fit_auditor(rows, recipe.audit, recipe.split.embargo_minutes, heard.progress)
+    return AuditResult(
+        fitted.auditor, fitted.boosting, fitted.rows, fitted.held_out, tuple(reports)
+    )
+
+
+def fit_auditor(
+    frame: pd.DataFrame,
+    settings: AuditSettings,
+    embargo_minutes: int = 0,
+    progress: Progress = silent,
+) -> Fitted:
+    """Fit booster and calibrator on an out-of-fold frame.
+
+    Raises:
+        ProvenanceError: if a row's model had seen past it.
+        ValueError: if a part would have no rows.
+    """
+    assert_provenance(frame)
+    parts = parts_of(frame, settings.calibration_fraction, embargo_minutes)
+    boosting = fit_booster(
+        _rows(frame[parts == FIT]),
+        _rows(frame[parts == STOPPING]),
+        settings.class_weights,
+        settings.xgboost,
+        progress,
+    )
+    newest = frame[parts == CALIBRATION]
+    tilted = said(boosting.booster, newest[list(META_FEATURES)].to_numpy())
+    calibrator = fit_calibrator(
+        tilted,
+        newest["target"].to_numpy(),
+        newest["weight"].to_numpy(),
+        settings.class_weights,
+        settings.decision_weights,
+    )
+    return Fitted(
+        Auditor(boosting.booster, calibrator),
+        boosting,
+        frame.assign(part=parts),
+        _held_out(newest, tilted, settings, embargo_minutes),
+    )
+
+
+def parts_of(frame: pd.DataFrame, calibration_fraction: float, embargo_minutes: int) -> pd.Series:
+    """What each out-of-fold row is for: fit, stopping, calibration, or purged.
+
+    Raises:
+        ValueError: if a part would have no rows.
+    """
+    last = frame.index[frame["fold"] == frame["fold"].max()]
+    cut = len(last) - round(len(last) * calibration_fraction)
+    parts = pd.Series(FIT, index=frame.index)
+    parts[last[:cut]] = STOPPING
+    parts[last[cut:]] = CALIBRATION
+    for older, newer in ((FIT, STOPPING), (STOPPING, CALIBRATION)):
+        if not (parts == newer).any():
+            raise ValueError(f"{len(last)} rows in the last fold leave none for {newer}")
+        border = frame["time"][parts == newer].iloc[0]
+        parts[(parts == older) & _reaches(frame, border, embargo_minutes)] = PURGED
+        if not (parts == older).any():
+            raise ValueError(
+                f"purging leaves no row for {older}; use more data or a shorter stride"
+            )
+    return parts
+
+
+def _held_out(
+    newest: pd.DataFrame, tilted: Floats, settings: AuditSettings, embargo_minutes: int
+) -> HeldOut | None:
+    """Cut the calibration rows once more, fit on the older half and judge on the newer one."""
+    half = len(newest) // 2
+    border = newest["time"].iloc[half]
+    older = (newest["time"] < border) & ~_reaches(newest, border, embargo_minutes)
+    if not older.any():
+        return None
+    fit, judged = older.to_numpy(), (newest["time"] >= border).to_numpy()
+    target, weight = newest["target"].to_numpy(), newest["weight"].to_numpy()
+    calibrator = fit_calibrator(
+        tilted[fit], target[fit], weight[fit], settings.class_weights, settings.decision_weights
+    )
+    return HeldOut(
+        target[judged],
+        weight[judged],
+        untilt(tilted[judged], settings.class_weights),
+        calibrator.apply(tilted[judged]),
+    )
+
+
+def _reaches(frame: pd.DataFrame, border: pd.Timestamp, embargo_minutes: int) -> pd.Series:
+    embargo = pd.Timedelta(minutes=embargo_minutes)
+    return ~(frame["label_end"] + embargo < border)
+
+
+def _rows(frame: pd.DataFrame) -> Rows:
+    return Rows(
+        frame[list(META_FEATURES)].to_numpy(),
+        frame["target"].to_numpy(),
+        frame["weight"].to_numpy(),
+    )

@@ -1,0 +1,273 @@
+"""Walk-forward training: what base models say of minutes after all that they have learned from.
+
+In each fold a base model is trained anew, with a scaler of its own and early stopping on the newest
+part of its own training rows, and then forecasts the minutes that follow. A fold's result is a
+Parquet file in a folder named after all it depends on: its data, settings and code. So an audit
+that was killed goes on with the fold it was in, and a change of any of these trains anew. Folders
+of other names are left alone and may be deleted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quantgod.auditor.meta_features import MetaFeatures, meta_features
+from quantgod.auditor.provenance import assert_provenance
+from quantgod.contracts import FEATURES, META_FEATURES, Progress, silent
+from quantgod.dataset.splits import folds, split_validation, uniqueness
+from quantgod.dataset.windows import Samples
+from quantgod.files import atomic_path, tree_digest, value_digest
+from quantgod.models.zoo import build
+from quantgod.settings import AuditSettings, ModelSettings, SplitSettings, TrainSettings
+from quantgod.training.checkpoints import array_digest
+from quantgod.training.identity import NOT_OF_THE_RUN
+from quantgod.training.loop import fit
+from quantgod.training.material import material
+from quantgod.training.reports import Epoch
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+ROOMS = ("dataset", "models", "training", "auditor")
+METADATA_KEY = b"quantgod"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the base model of every fold is made of, and how the folds are cut."""
+
+    model: ModelSettings
+    train: TrainSettings
+    audit: AuditSettings
+    split: SplitSettings
+    window: int
+
+    def fold_training(self, fold: int) -> TrainSettings:
+        """The training settings of one fold: the audit's epochs, and a seed of its own."""
+        own = {"epochs": self.audit.epochs, "seed": self.train.seed + fold}
+        return self.train.model_copy(update=own)
+
+
+@dataclass(frozen=True)
+class FoldReport:
+    """How one fold went. Times are UTC, in ISO 8601.
+
+    Attributes:
+        fold: counted from 1.
+        fit: samples the model was fitted on.
+        stopping: samples that stopped it.
+        forecast: samples it was then read on.
+        trained_until: the last label end among the first two.
+        best_epoch: whose weights were kept, counted from 0.
+        best_score: of that epoch on the stopping samples.
+        reused: the fold was found finished and not trained by this call.
+    """
+
+    fold: int
+    fit: int
+    stopping: int
+    forecast: int
+    trained_until: str
+    best_epoch: int
+    best_score: float
+    reused: bool = False
+
+
+OnEpoch = Callable[[int, Epoch], None]
+OnFold = Callable[[FoldReport], None]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Who hears of an audit: each fold's epochs (with the fold's number), each fold's end."""
+
+    on_epoch: OnEpoch = lambda fold, epoch: None
+    on_fold: OnFold = lambda report: None
+    progress: Progress = silent
+
+
+def out_of_fold(
+    table: pd.DataFrame,
+    samples: Samples,
+    dev: Integers,
+    recipe: Recipe,
+    work: Path,
+    hooks: Hooks = Hooks(),
+) -> pd.DataFrame:
+    """Forecast dev, fold after fold, by models that saw only what came before.
+
+    Args:
+        table: what `label` returns; only its nine features are read.
+        samples: of that table, with the recipe's window.
+        dev: positions in `samples` that may be used, in order of time.
+        recipe: model, training, folds.
+        work: folder for checkpoints and finished folds.
+        hooks: who hears of it.
+
+    Returns:
+        The columns `OOF_COLUMNS`, a row for each sample from the second part of dev on, in order of
+        time, checked by `assert_provenance`.
+
+    Raises:
+        ValueError: if dev is too short for the folds.
+        ProvenanceError: if a row's model had seen past it, which is a defect of this code.
+    """
+    splits = folds(samples, dev, recipe.split)
+    parts = []
+    for number, split in enumerate(splits, start=1):
+        inner = split_validation(samples, split.train, recipe.audit.stopping_fraction, recipe.split)
+        named = _named(hooks, f"fold {number}/{len(splits)}")
+        forecast = samples.take(split.other)
+        fold = _Fold(
+            number,
+            samples.take(inner.train),
+            samples.take(inner.other),
+            forecast,
+            table.loc[:, list(FEATURES)].iloc[: forecast.row.max() + 1],
+            recipe,
+        )
+        frame, report = fold.result(work, named)
+        hooks.on_fold(report)
+        parts.append(frame)
+    joined = pd.concat(parts, ignore_index=True)
+    assert_provenance(joined)
+    return joined
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """One fold: which samples fit, stop and are forecast, and the rows up to the last of them."""
+
+    number: int
+    fitted: Samples
+    stopping: Samples
+    forecast: Samples
+    features: pd.DataFrame
+    recipe: Recipe
+
+    @property
+    def trained_until(self) -> pd.Timestamp:
+        seen = (self.fitted.label_end_ms.max(), self.stopping.label_end_ms.max())
+        return pd.Timestamp(int(max(seen)), unit="ms", tz="UTC")
+
+    def result(self, work: Path, hooks: Hooks) -> tuple[pd.DataFrame, FoldReport]:
+        """The fold's rows, read from the work folder or made and put there."""
+        folder = work / f"fold-{self.number}-{self._key()[:16]}"
+        finished, checkpoint = folder / "rows.parquet", folder / "checkpoint.safetensors"
+        reused = finished.exists()
+        if not reused:
+            _write(finished, *self._made(checkpoint, hooks))
+            checkpoint.unlink(missing_ok=True)
+        frame, report = _read(finished)
+        return frame, FoldReport(**report, reused=reused)
+
+    def _made(self, checkpoint: Path, hooks: Hooks) -> tuple[pd.DataFrame, dict[str, Any]]:
+        settings = self.recipe.fold_training(self.number)
+        module, best_epoch, best_score = self._trained(settings, checkpoint, hooks)
+        meta = meta_features(
+            module,
+            self.features.to_numpy(np.float64),
+            self.forecast.row,
+            self.recipe.window,
+            settings.batch_size,
+            device=settings.device,
+            progress=hooks.progress,
+        )
+        report = {
+            "fold": self.number,
+            "fit": len(self.fitted),
+            "stopping": len(self.stopping),
+            "forecast": len(self.forecast),
+            "trained_until": self.trained_until.isoformat(),
+            "best_epoch": best_epoch,
+            "best_score": best_score,
+        }
+        return self._frame(meta), report
+
+    def _trained(
+        self, settings: TrainSettings, checkpoint: Path, hooks: Hooks
+    ) -> tuple[MetaFeatures, int, float]:
+        window, model = self.recipe.window, self.recipe.model
+        scaled = material(self.features, self.fitted, window)
+        network = build(
+            model.name, model.params, features=len(FEATURES), window=window, seed=settings.seed
+        )
+        ended = fit(
+            network,
+            scaled.windows,
+            self.fitted,
+            self.stopping,
+            settings,
+            checkpoint=checkpoint,
+            on_epoch=lambda epoch: hooks.on_epoch(self.number, epoch),
+            progress=hooks.progress,
+        )
+        module = MetaFeatures(network, scaled.scaler.mean, scaled.scaler.std)
+        return module, ended.best_epoch, ended.best_score
+
+    def _frame(self, meta: Floats) -> pd.DataFrame:
+        frame = pd.DataFrame(meta, columns=list(META_FEATURES))
+        return frame.assign(
+            target=self.forecast.target,
+            time=_utc(self.forecast.time_ms),
+            label_end=_utc(self.forecast.label_end_ms),
+            fold=np.int64(self.number),
+            trained_until=self.trained_until,
+            weight=uniqueness(self.forecast),
+        )
+
+    def _key(self) -> str:
+        """Digest of all that the fold's rows depend on."""
+        training = self.recipe.fold_training(self.number)
+        settings = [
+            self.recipe.model.model_dump(mode="json"),
+            training.model_dump(mode="json", exclude=NOT_OF_THE_RUN),
+            self.recipe.window,
+        ]
+        data = [
+            array_digest(getattr(part, field))
+            for part in (self.fitted, self.stopping, self.forecast)
+            for field in ("row", "time_ms", "label_end_ms", "target")
+        ]
+        bars = array_digest(self.features.to_numpy(np.float64))
+        return value_digest([settings, data, bars, _code_digest()])
+
+
+@cache
+def _code_digest() -> str:
+    package = Path(__file__).parents[1]
+    return tree_digest(package, [path for room in ROOMS for path in (package / room).glob("*.py")])
+
+
+def _named(hooks: Hooks, name: str) -> Hooks:
+    def progress(done: int, total: int, note: str) -> None:
+        hooks.progress(done, total, f"{name}: {note}")
+
+    return Hooks(hooks.on_epoch, hooks.on_fold, progress)
+
+
+def _write(path: Path, frame: pd.DataFrame, report: dict[str, Any]) -> None:
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(report).encode()}
+    with atomic_path(path) as part:
+        pq.write_table(table.replace_schema_metadata(metadata), part)
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    table = pq.read_table(path)
+    return table.to_pandas(), json.loads(table.schema.metadata[METADATA_KEY])
+
+
+def _utc(milliseconds: Integers) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(milliseconds.astype("datetime64[ms]"), tz="UTC")
