@@ -1,16 +1,10 @@
-"""What became of every archive: the quality report of an etl, its records and its figure.
-
-Every archive ends in one of four ways: `accepted`; `accepted_with_gaps` (some minute has no row; it
-is recorded which and why); `quarantined` (with a reason code, and its rows are not used); or
-`duplicate` (the same content as another archive of the day, so it was not needed).
-"""
+"""The quality report of an etl: what became of every archive and every day, and its figure."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import groupby
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -18,61 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from quantgod.contracts import FEATURES, MS_PER_MINUTE
+from quantgod.archive.outcome import ArchiveReport
 from quantgod.market.minute_bars import REASONS
 
-Outcome = Literal["accepted", "accepted_with_gaps", "quarantined", "duplicate"]
-
 MINUTES_A_DAY: Final = 1440
-
-# A run's first minute has no close before it: that costs a row, but is no fault of the archive.
-_NO_FAULT: Final = frozenset({"no_previous_close"})
-
-# The deviation of sixty equal logarithms is zero but for rounding; one tick gives 1e-8 or more.
-_ROUNDING: Final = 1e-12
-_VOLATILITY: Final = FEATURES.index("volatility")
-_RETURN: Final = FEATURES.index("log_ret_close")
 
 # A reason keeps its color from figure to figure.
 _COLORS: Final = {reason: f"C{place}" for place, reason in enumerate(REASONS)}
 _DAYS_NAMED: Final = 10
-
-
-class Span(msgspec.Struct, frozen=True):
-    """Consecutive minutes of one kind: the first (`YYYY-MM-DDTHH:MMZ`), how many, of what kind."""
-
-    first: str
-    minutes: int
-    what: str
-
-
-class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one archive; `lines == applied + sum(rejected.values())`.
-
-    `rejected_lines` are the first few (line number, reason); `frozen` are long spans of rows in
-    which no price moved at all: they are kept, and shown.
-    """
-
-    archive: str
-    symbol: str
-    date: str
-    depth: int
-    outcome: Outcome
-    reason: str | None = None
-    detail: str | None = None
-    lines: int = 0
-    applied: int = 0
-    rejected: dict[str, int] = {}
-    rejected_lines: list[tuple[int, str]] = []
-    rows: int = 0
-    dropped: dict[str, int] = {}
-    dropped_spans: list[Span] = []
-    frozen: list[Span] = []
-
-    @property
-    def is_accepted(self) -> bool:
-        """Whether the day's bars come from this archive."""
-        return self.outcome in ("accepted", "accepted_with_gaps")
 
 
 class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,27 +89,6 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
         return {"totals": self.totals, "coverage": self.coverage, **plain}
 
 
-def dropped_spans(dropped: Iterable[tuple[int, str]]) -> list[Span]:
-    """Join dropped (epoch minute, reason) of one reason that follow one another."""
-    ordered = sorted(dropped)
-    runs = groupby(enumerate(ordered), key=lambda item: (item[1][1], item[1][0] - item[0]))
-    return [_span([minute for _, (minute, _) in run], reason) for (reason, _), run in runs]
-
-
-def frozen_spans(
-    minutes: NDArray[np.int64], features: NDArray[np.float64], at_least: int
-) -> list[Span]:
-    """Find runs of `at_least` or more consecutive minutes in which no price moved at all."""
-    still = minutes[(features[:, _VOLATILITY] < _ROUNDING) & (features[:, _RETURN] == 0)]
-    runs = np.split(still, np.flatnonzero(np.diff(still) != 1) + 1)
-    return [_span(run.tolist(), "frozen") for run in runs if len(run) >= at_least]
-
-
-def outcome_of(dropped: dict[str, int]) -> Outcome:
-    """Say how a readable archive ends, from its dropped minutes by reason."""
-    return "accepted_with_gaps" if dropped.keys() - _NO_FAULT else "accepted"
-
-
 def quality_figure(report: QualityReport) -> Figure:
     """Draw, for each symbol, coverage by day and the dropped minutes by reason, stacked."""
     symbols = sorted({archive.symbol for archive in report.archives})
@@ -176,11 +102,6 @@ def quality_figure(report: QualityReport) -> Figure:
     if not symbols:
         figure.suptitle("No archives")
     return figure
-
-
-def _span(minutes: Sequence[int], what: str) -> Span:
-    start = np.datetime64(minutes[0] * MS_PER_MINUTE, "ms")
-    return Span(f"{np.datetime_as_string(start, unit='m')}Z", len(minutes), what)
 
 
 def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:

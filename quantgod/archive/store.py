@@ -45,6 +45,20 @@ class StoreError(ValueError):
 class Rows(Protocol):
     """The rows of a reading: epoch minutes (n), features (n, 9), close (n), book (n, 800)."""
 
+    @property
+    def minutes(self) -> NDArray[np.int64]: ...  # noqa: D102
+    @property
+    def features(self) -> NDArray[np.float64]: ...  # noqa: D102
+    @property
+    def close(self) -> NDArray[np.float64]: ...  # noqa: D102
+    @property
+    def book(self) -> NDArray[np.float64]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRows:
+    """The rows of a stored day."""
+
     minutes: NDArray[np.int64]
     features: NDArray[np.float64]
     close: NDArray[np.float64]
@@ -73,7 +87,7 @@ class DayMetadata:
     date: str
     source_digest: str
     depth: int
-    kernel_version: str
+    kernel_version: int
     day_key: str
     stitch_key: str
     first_close_minute: int | None
@@ -119,9 +133,18 @@ def read_metadata(path: Path) -> DayMetadata:
     return _decode(path, _open(path).metadata)
 
 
-def read_rows(path: Path) -> pa.Table:
-    """Read a stored day whole: `BAR_COLUMNS` and the index, as an Arrow table."""
-    return _open(path).read()
+def read_rows(path: Path) -> StoredRows:
+    """Read a stored day's rows as they were written."""
+    table = _open(path).read()
+    first_book, close = len(FEATURES) + 1, table["close"].to_numpy()
+    columns = [column.to_numpy() for column in table.columns[:-1]]
+    microseconds = table[INDEX].cast(pa.int64()).to_numpy()
+    return StoredRows(
+        microseconds // _MICROSECONDS_A_MINUTE,
+        np.column_stack(columns[: len(FEATURES)]),
+        close,
+        np.column_stack(columns[first_book:]),
+    )
 
 
 def stored_days(bars: Path, symbol: str) -> list[Path]:

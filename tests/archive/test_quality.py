@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from quantgod.archive.quality import (
+from quantgod.archive.outcome import (
     ArchiveReport,
-    QualityReport,
     Span,
+    dropped_minutes,
     dropped_spans,
     frozen_spans,
     outcome_of,
-    quality_figure,
 )
+from quantgod.archive.quality import QualityReport, quality_figure
 from quantgod.contracts import FEATURES
 
 MIDNIGHT = 28_401_120  # epoch minute of 2024-01-01T00:00Z
@@ -89,11 +89,13 @@ def test_the_report_is_json() -> None:
 
 def test_dropped_minutes_of_one_reason_are_joined() -> None:
     dropped = [(MIDNIGHT + 3, "gap"), (MIDNIGHT, "gap"), (MIDNIGHT + 1, "gap")]
-    assert dropped_spans([*dropped, (MIDNIGHT + 2, "silence")]) == [
+    spans = dropped_spans([*dropped, (MIDNIGHT + 2, "silence")])
+    assert spans == [
         Span("2024-01-01T00:00Z", 2, "gap"),
         Span("2024-01-01T00:02Z", 1, "silence"),
         Span("2024-01-01T00:03Z", 1, "gap"),
     ]
+    assert dropped_minutes(spans) == sorted([*dropped, (MIDNIGHT + 2, "silence")])
     assert dropped_spans([]) == []
 
 

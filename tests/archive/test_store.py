@@ -19,6 +19,7 @@ from quantgod.archive.store import (
     day_path,
     load_bars,
     read_metadata,
+    read_rows,
     stored_days,
     write_day,
 )
@@ -55,7 +56,7 @@ def metadata(day: dt.date = DAY) -> DayMetadata:
         date=day.isoformat(),
         source_digest="ab" * 32,
         depth=500,
-        kernel_version="1",
+        kernel_version=1,
         day_key="cd" * 32,
         stitch_key="",
         first_close_minute=MIDNIGHT,
@@ -96,6 +97,15 @@ def test_a_level_that_is_not_there_has_a_null_price_and_no_size(tmp_path: Path) 
 
 def test_the_metadata_comes_back_as_it_went(tmp_path: Path) -> None:
     assert read_metadata(store(tmp_path, rows(3))) == metadata()
+
+
+@pytest.mark.parametrize("count", [0, 11])
+def test_the_rows_come_back_bit_for_bit(tmp_path: Path, count: int) -> None:
+    written = rows(count, depth=7)
+    read = read_rows(store(tmp_path, written))
+    for name in ("minutes", "features", "close", "book"):
+        assert getattr(read, name).dtype == getattr(written, name).dtype
+        assert getattr(read, name).tobytes() == getattr(written, name).tobytes()
 
 
 def test_a_day_without_rows_can_be_stored(tmp_path: Path) -> None:

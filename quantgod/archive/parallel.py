@@ -1,0 +1,78 @@
+"""The same work on many inputs: in this process, in several, or on a Dask cluster, by joblib."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import joblib
+
+from quantgod.settings import EtlSettings
+
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+
+
+@dataclass(frozen=True)
+class Crash:
+    """An exception of the work itself, as text: it must travel between machines."""
+
+    error: str
+    trace: str
+
+
+@dataclass(frozen=True)
+class Done(Generic[Input, Output]):
+    """An input and what came of it."""
+
+    given: Input
+    result: Output | Crash
+
+
+def worker_count(settings: EtlSettings, jobs: int) -> int:
+    """How many processes this machine gives to `jobs`; a cluster has its own count."""
+    return max(1, min(settings.workers or joblib.cpu_count(), jobs))
+
+
+def run_all(
+    work: Callable[[Input], Output], inputs: Sequence[Input], settings: EtlSettings
+) -> Iterator[Done[Input, Output]]:
+    """Do `work` on every input and yield results as they come; an exception becomes a `Crash`.
+
+    Inputs start in the order given. `work` is a function that can be imported where it runs, or a
+    `partial` of one.
+    """
+    if not inputs:
+        return
+    with _backend(settings):
+        run = joblib.Parallel(
+            n_jobs=worker_count(settings, len(inputs)),
+            batch_size=1,  # one input is minutes of work, so batches would only delay
+            return_as="generator_unordered",
+        )
+        yield from run(joblib.delayed(_guarded)(work, given) for given in inputs)
+
+
+@contextmanager
+def _backend(settings: EtlSettings) -> Iterator[None]:
+    if settings.scheduler is None:
+        yield
+        return
+    # Importing it takes a second, which only those who have a cluster should pay.
+    from distributed import Client  # noqa: PLC0415
+
+    with (
+        Client(settings.scheduler, set_as_default=False) as client,  # type: ignore[no-untyped-call]
+        joblib.parallel_config(backend="dask", client=client),
+    ):
+        yield
+
+
+def _guarded(work: Callable[[Any], Any], given: Any) -> Done[Any, Any]:
+    try:
+        return Done(given, work(given))
+    except Exception as error:  # reported by name when all others have finished
+        return Done(given, Crash(f"{type(error).__name__}: {error}", traceback.format_exc()))

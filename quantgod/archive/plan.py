@@ -1,0 +1,141 @@
+"""Which archives there are, and which of them may make each day.
+
+A day may have several archives (another depth, a second download, another folder). They are tried
+deepest first, then by name, until one can be read; `stitch.read_day` says what becomes of others.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from quantgod.archive.outcome import ArchiveReport
+from quantgod.archive.reading import KERNEL_VERSION, Quarantine, SourceKey
+from quantgod.archive.store import SCHEMA_VERSION
+from quantgod.archive.zip_stream import open_archive
+from quantgod.files import value_digest
+from quantgod.settings import EtlSettings
+
+_NAME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})_([A-Z0-9]{2,30})_ob(\d{1,5})\.data\.zip", re.ASCII)
+
+# What never changes a row or a verdict.
+_NOT_IN_KEY: Final = {"compression", "workers", "scheduler", "allow_quarantine"}
+
+
+@dataclass(frozen=True)
+class ArchiveFile:
+    """A file with an archive's name; `name` is its path below the archives' folder."""
+
+    path: Path
+    name: str
+    symbol: str
+    date: dt.date
+    depth: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An archive whose directory is sound; `day_key` names all that its rows depend on."""
+
+    file: ArchiveFile
+    source: SourceKey
+    day_key: str
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day of one symbol: its candidates, best first, and what was refused without reading.
+
+    `before` holds the day keys that the stored day before may have; `None`: that day has no archive
+    here, and whatever is stored stands.
+    """
+
+    symbol: str
+    date: dt.date
+    candidates: tuple[Candidate, ...]
+    refused: tuple[ArchiveReport, ...]
+    before: frozenset[str] | None = None
+
+
+def find_archives(root: Path, symbol: str | None = None) -> tuple[list[ArchiveFile], list[str]]:
+    """Search `root` for archives (of `symbol`, or of any) and for files that are none.
+
+    Returns:
+        The archives by symbol, date, falling depth and name; and the other files' names. Archives
+        of other symbols are in neither.
+
+    Raises:
+        ValueError: when `root` is no folder.
+    """
+    if not root.is_dir():
+        raise ValueError(f"a folder of archives was expected, there is none at {root}")
+    archives, others = [], []
+    for path in sorted(path for path in root.rglob("*") if not path.is_dir()):
+        name = path.relative_to(root).as_posix()
+        archive = _archive(path, name)
+        if archive is None:
+            others.append(name)
+        elif symbol in (None, archive.symbol):
+            archives.append(archive)
+    archives.sort(key=lambda file: (file.symbol, file.date, -file.depth, file.name))
+    return archives, others
+
+
+def plan_days(files: Iterable[ArchiveFile], settings: EtlSettings) -> list[Day]:
+    """Look into each archive's directory and put together the days, in order of symbol and date."""
+    days: list[Day] = []
+    for (symbol, date), same_day in groupby(files, key=lambda file: (file.symbol, file.date)):
+        looked_at = [_look(file, settings) for file in same_day]
+        candidates = tuple(one for one in looked_at if isinstance(one, Candidate))
+        refused = tuple(one for one in looked_at if isinstance(one, ArchiveReport))
+        days.append(Day(symbol, date, candidates, refused, _keys_before(days, symbol, date)))
+    return days
+
+
+def quarantined(file: ArchiveFile, reason: str, detail: str) -> ArchiveReport:
+    """Record that an archive must not be used."""
+    return ArchiveReport(
+        archive=file.name,
+        symbol=file.symbol,
+        date=file.date.isoformat(),
+        depth=file.depth,
+        outcome="quarantined",
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _archive(path: Path, name: str) -> ArchiveFile | None:
+    parts = _NAME.fullmatch(path.name)
+    if parts is None or not path.is_file():
+        return None
+    try:
+        date = dt.date.fromisoformat(parts[1])
+    except ValueError:  # such as a 30th of February
+        return None
+    return ArchiveFile(path, name, parts[2], date, int(parts[3]))
+
+
+def _look(file: ArchiveFile, settings: EtlSettings) -> Candidate | ArchiveReport:
+    try:
+        with open_archive(file.path, settings.limits) as archive:
+            return Candidate(file, archive.key, _day_key(file, archive.key, settings))
+    except Quarantine as verdict:
+        return quarantined(file, verdict.reason, verdict.detail)
+
+
+def _day_key(file: ArchiveFile, source: SourceKey, settings: EtlSettings) -> str:
+    rules = settings.model_dump(mode="json", exclude=_NOT_IN_KEY)
+    made_by = [KERNEL_VERSION, SCHEMA_VERSION, file.symbol, file.date.isoformat()]
+    return value_digest([source.digest, made_by, rules])
+
+
+def _keys_before(days: list[Day], symbol: str, date: dt.date) -> frozenset[str] | None:
+    if not days or days[-1].symbol != symbol or date - days[-1].date != dt.timedelta(days=1):
+        return None
+    return frozenset(candidate.day_key for candidate in days[-1].candidates)
