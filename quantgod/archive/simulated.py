@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from itertools import islice
 from pathlib import Path
 
+from quantgod.archive.fault import Fault
 from quantgod.archive.price_bars import read_price_bars
 from quantgod.contracts import Progress, silent
 from quantgod.files import atomic_path
@@ -22,28 +25,32 @@ def write_archives(
     directory: Path,
     symbol: str,
     settings: SimulateSettings,
-    faults: Sequence[object] = (),
+    faults: Sequence[Fault] = (),
     progress: Progress = silent,
 ) -> list[Path]:
-    """Write `settings.days` daily zips under `directory` and return their paths in date order.
+    """Write `settings.days` daily zips under `directory`; returns the files in date order.
 
     Names and members are the venue's: `2024-01-01_BTCUSDT_ob500.data.zip` holds the one member
-    `2024-01-01_BTCUSDT_ob500.data`. Same settings, same bytes.
+    `2024-01-01_BTCUSDT_ob500.data`. Same settings, same bytes. A fault falls on its own day; the
+    faults of a day follow each other in the order given, those in lines first.
 
     Raises:
         ValueError: where `settings.prices` is malformed or does not cover `settings.start`, or
             where prices are too low for the tick.
     """
-    market = SimulatedMarket(symbol, settings, price_path(settings), start_ms(settings))
-    paths = []
+    path = price_path(settings)
+    market = SimulatedMarket(symbol, settings, path, start_ms(settings))
+    written: list[Path] = []
     for day in range(settings.days):
-        name = f"{settings.start + dt.timedelta(days=day)}_{symbol}_ob{settings.levels}.data"
+        due = [fault for fault in faults if fault.day == day]
+        for levels in (fault.levels for fault in due if fault.levels):
+            deeper = settings.model_copy(update={"levels": levels})
+            market = SimulatedMarket(symbol, deeper, path, start_ms(settings))
+        name = f"{settings.start + dt.timedelta(days=day)}_{symbol}_ob{market.levels}.data"
         progress(day, settings.days, name)
-        path = directory / f"{name}.zip"
-        _write_zip(path, name, market.day(day))
-        paths.append(path)
+        written += _write_day(directory / f"{name}.zip", name, market.day(day), due)
     progress(settings.days, settings.days, symbol)
-    return paths
+    return written
 
 
 def price_path(settings: SimulateSettings) -> PricePath:
@@ -65,6 +72,26 @@ def price_path(settings: SimulateSettings) -> PricePath:
 def start_ms(settings: SimulateSettings) -> int:
     """Midnight of the first day, epoch ms."""
     return round(dt.datetime.combine(settings.start, dt.time(), dt.UTC).timestamp() * 1000)
+
+
+def _write_day(
+    path: Path, member: str, chunks: Iterable[bytes], faults: Sequence[Fault]
+) -> list[Path]:
+    changes = [fault.lines for fault in faults if fault.lines]
+    if changes:
+        lines = (line for chunk in chunks for line in chunk.splitlines(keepends=True))
+        chunks = _in_chunks(reduce(lambda stream, change: change(stream), changes, lines))
+    _write_zip(path, member, chunks)
+    paths = [path]
+    for fault in faults:
+        if fault.archive:
+            paths = fault.archive(path)
+    return paths
+
+
+def _in_chunks(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Many lines at a time: deflate is slow in small bites."""
+    return (b"".join(batch) for batch in iter(lambda: list(islice(lines, 4096)), []))
 
 
 def _write_zip(path: Path, member: str, chunks: Iterable[bytes]) -> None:

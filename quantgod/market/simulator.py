@@ -66,7 +66,7 @@ class SimulatedMarket:
     def __init__(
         self, symbol: str, settings: SimulateSettings, path: PricePath, start_ms: int
     ) -> None:
-        self._symbol, self._levels = symbol, settings.levels
+        self.symbol, self.levels = symbol, settings.levels
         self._tick = Decimal(str(settings.tick))
         self._knots = path.knots / settings.tick
         self._lean = path.lean
@@ -137,8 +137,8 @@ class SimulatedMarket:
         decimals = max(2, -int(self._tick.normalize().as_tuple().exponent))
         units = int(self._tick.scaleb(decimals))
         return wire(
-            self._symbol,
-            self._levels,
+            self.symbol,
+            self.levels,
             type_first=type_first,
             units=units,
             price_decimals=decimals,
@@ -154,7 +154,7 @@ class SimulatedMarket:
         if lowest <= deepest:
             raise ValueError(
                 f"the price falls to {path.knots.min():g}, which is {lowest:.0f} ticks of "
-                f"{self._tick}: {self._levels} levels need more than {deepest}; use a smaller tick"
+                f"{self._tick}: {self.levels} levels need more than {deepest}; use a smaller tick"
             )
 
 
