@@ -59,14 +59,12 @@ def setting(flag: str, key: str, text: str, **attributes: Any) -> Callable[[Comm
 
 def run_option(stage: str) -> Callable[[Command], Command]:
     """`--STAGE-run ID`: the run whose result to take."""
-    return click.option(
-        f"--{stage}-run",
-        f"{stage}_run",
-        default=None,
-        callback=_none_if_empty,
-        metavar="RUN_ID",
-        help=f"The {stage} run whose result to take.",
-    )
+    return given(f"--{stage}-run", f"The {stage} run whose result to take.", metavar="RUN_ID")
+
+
+def given(flag: str, text: str, **attributes: Any) -> Callable[[Command], Command]:
+    """An option that is None where it is left out or empty, as MLproject's defaults are."""
+    return click.option(flag, default=None, callback=_none_if_empty, help=text, **attributes)
 
 
 def switch(flag: str, name: str, text: str) -> Callable[[Command], Command]:

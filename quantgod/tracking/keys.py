@@ -23,8 +23,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "label": ("data", "label", "etl"),
     "optimize": ("window", "split", "model", "train", "optimize"),
     "train": ("window", "split", "model", "train"),
-    "audit": ("window", "split", "model", "train", "audit"),
-    "register": ("registry",),
+    "audit": ("label", "window", "split", "model", "train", "audit"),
+    "register": ("etl", "train", "registry"),
     "promote": ("registry",),
     "main": tuple(Settings.model_fields),
 }
@@ -75,6 +75,15 @@ def output_of(run_id: str) -> dict[str, str]:
     """What a stage's run gave: `path` and `digest` of its data, and what else it names."""
     output: dict[str, str] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{OUTPUT_FILE}")
     return output
+
+
+def artifacts_of(run_id: str, folder: str, target: Path) -> Path:
+    """Fetch a folder that a run has kept into `target`; gives where it lies now."""
+    return Path(
+        mlflow.artifacts.download_artifacts(
+            run_id=run_id, artifact_path=folder, dst_path=str(target)
+        )
+    )
 
 
 def finished_run(client: MlflowClient, key: str) -> Run | None:

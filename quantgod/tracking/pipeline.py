@@ -29,7 +29,8 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "optimize": ("label",),
     "train": ("label", "optimize"),
     "audit": ("label", "optimize", "train"),
-    "register": ("audit", "train"),
+    "register": ("label", "train", "audit"),
+    "promote": ("register",),
 }
 """Whose results a stage takes by run id."""
 
@@ -41,7 +42,7 @@ class StageFailed(RuntimeError):
 def stages(settings: Settings) -> list[str]:
     """The stages of `main`, in order."""
     source = [] if settings.data.source == "local" else [settings.data.source]
-    return [*source, "etl", "label", "optimize", "train", "audit", "register"]
+    return [*source, "etl", "label", "optimize", "train", "audit", "register", "promote"]
 
 
 def run_stage(

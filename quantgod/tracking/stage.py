@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -43,12 +44,14 @@ READS: Mapping[str, tuple[str, ...]] = {
     "optimize": ("labels",),
     "train": ("labels",),
     "audit": ("labels",),
+    "register": ("labels",),
 }
 MADE_BY: Mapping[str, str] = {"archives": "simulate", "bars": "etl", "labels": "label"}
 """What data a stage reads, and which stage makes it."""
 
 DIGEST_CHARACTERS = 32  # MLflow stores at most 36 of a dataset's digest
 TAG_CHARACTERS = 5_000
+WORKPLACE_CHARACTERS = 16
 
 
 class MissingInput(ValueError):
@@ -59,11 +62,14 @@ class MissingInput(ValueError):
 class StageRun:
     """What a stage may say of itself. Artifacts lie in the outbox until the stage ends."""
 
+    name: str
     run_id: str
     settings: Settings
     client: MlflowClient
     outbox: Outbox
     metrics: MetricBuffer
+    upstream: Mapping[str, str]
+    key: str = ""
     inputs: dict[str, Path] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 
@@ -77,9 +83,36 @@ class StageRun:
         """Keep a value as `NAME.json`."""
         write_json(self.outbox.artifacts / f"{name}.json", value)
 
-    def folder(self, name: str, source: Path) -> None:
-        """Keep a copy of a folder under `name`."""
-        shutil.copytree(source, self.outbox.artifacts / name)
+    def folder(self, name: str) -> Path:
+        """A folder of this run's artifacts, to be filled."""
+        folder = self.outbox.artifacts / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def needed(self, name: str) -> str:
+        """The id of the run of stage `name`, which this stage cannot do without.
+
+        Raises:
+            MissingInput: if it was not given.
+        """
+        if name not in self.upstream:
+            raise MissingInput(f"{self.name} needs a run of {name}: give --{name}-run")
+        return self.upstream[name]
+
+    def workplace(self) -> Path:
+        """A folder for what must outlive a kill: an equal stage that starts again finds it.
+
+        It goes when the stage finishes, so that a fresh run starts afresh.
+        """
+        folder = self.settings.data.work / self.name / self.key[:WORKPLACE_CHARACTERS]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder that is gone after the block."""
+        with tempfile.TemporaryDirectory(prefix="quantgod-") as folder:
+            yield Path(folder)
 
     def output(self, path: Path | None = None, **values: str) -> None:
         """Say what later stages may take: data at `path`, and named values."""
@@ -115,13 +148,14 @@ def stage(
     outbox = Outbox(outbox_folder, run_id)
     metrics = MetricBuffer(client, outbox, settings.tracking.flush_seconds)
     runs = {label: run for label, run in (upstream or {}).items() if run}
-    run = StageRun(run_id, settings, client, outbox, metrics)
+    run = StageRun(name, run_id, settings, client, outbox, metrics, runs)
     status = "KILLED"
     try:
         run.inputs = input_paths(name, settings, runs)
-        _describe(name, settings, runs, run.inputs, client)
+        run.key = _describe(name, settings, runs, run.inputs, client)
         yield run
         status = "FINISHED"
+        shutil.rmtree(run.workplace())
     except Exception as error:
         status = "FAILED"
         run.tags[ERROR_TAG] = f"{type(error).__name__}: {error}"[:TAG_CHARACTERS]
@@ -180,13 +214,15 @@ def _describe(
     upstream: Mapping[str, str],
     inputs: Mapping[str, Path],
     client: MlflowClient,
-) -> None:
+) -> str:
+    """Log what the stage is made of; gives its key."""
     digests = {label: path_digest(path) for label, path in inputs.items()}
     keys = {label: _tag(client, run, KEY_TAG) for label, run in upstream.items()}
+    key = stage_key(name, settings, digests, keys)
     tags = {
         MLFLOW_RUN_NAME: name,
         STAGE_TAG: name,
-        KEY_TAG: stage_key(name, settings, digests, keys),
+        KEY_TAG: key,
         PROCESS_TAG: process_tag(),
         "quantgod.commit": get_git_commit(str(PROJECT / "MLproject")) or "not a git checkout",
         "quantgod.settings": settings.digest(),
@@ -201,6 +237,7 @@ def _describe(
         # MLflow declares `profile` abstract and then leaves it out of its own class.
         dataset = MetaDataset(source, name=label, digest=digest)  # type: ignore[abstract]
         mlflow.log_input(dataset, context=label)
+    return key
 
 
 def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,36 @@
+"""Where a model version comes from: runs, data, code, settings, and what it scored on the test."""
+
+from __future__ import annotations
+
+from quantgod.tracking.stage import StageRun
+
+CARRIED = ("quantgod.commit", "quantgod.settings")
+TEST_METRIC = "test_"
+
+
+def lineage_tags(run: StageRun) -> dict[str, str]:
+    """Tags for the version that `run` registers, gathered from it and the runs that it stands on.
+
+    `run.STAGE` is the run of each stage, `data.NAME` the digest of data it read, `test_*` the
+    figures of the test part; all ancestors are followed.
+    """
+    tags: dict[str, str] = {}
+    waiting = {run.name: run.run_id, **run.upstream}
+    while waiting:
+        name, run_id = waiting.popitem()
+        if f"run.{name}" in tags:
+            continue
+        found = run.client.get_run(run_id)
+        tags[f"run.{name}"] = run_id
+        for key, value in found.data.tags.items():
+            if key.startswith("quantgod.upstream."):
+                waiting[key.removeprefix("quantgod.upstream.")] = value
+            elif key.startswith("quantgod.input."):
+                tags[f"data.{key.removeprefix('quantgod.input.')}"] = value
+        tags |= {
+            key: f"{value:.6g}"
+            for key, value in found.data.metrics.items()
+            if key.startswith(TEST_METRIC)
+        }
+    own = run.client.get_run(run.run_id).data.tags
+    return tags | {key.removeprefix("quantgod."): own[key] for key in CARRIED}

@@ -1,0 +1,61 @@
+"""Register base and auditor as one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from steps.console import progress_bar
+from steps.options import config_options, run_option, setting, settings_from, step
+
+
+@step()
+@config_options
+@run_option("label")
+@run_option("train")
+@run_option("audit")
+@setting("--name", "registry.name", "Name of the registered model.")
+def main(
+    config: Path,
+    overrides: tuple[str, ...],
+    label_run: str | None,
+    train_run: str | None,
+    audit_run: str | None,
+    **options: Any,
+) -> None:
+    """Chain the trained network and the auditor into one version, with its lineage as tags."""
+    settings = settings_from(config, overrides, options)
+    from quantgod.auditor.meta_features import MetaFeatures
+    from quantgod.dataset.table import read_table
+    from quantgod.registry.package import build_package, contract_of, golden_rows
+    from quantgod.registry.versions import register
+    from quantgod.tracking.keys import artifacts_of
+    from quantgod.tracking.lineage import lineage_tags
+    from quantgod.tracking.stage import stage
+    from quantgod.training.weights import load_network
+
+    runs = {"label": label_run, "train": train_run, "audit": audit_run}
+    with (
+        stage("register", settings, runs) as run,
+        progress_bar("register") as progress,
+        run.scratch() as folder,
+    ):
+        network = load_network(artifacts_of(run.needed("train"), "network", folder))
+        auditor = artifacts_of(run.needed("audit"), "auditor", folder)
+        progress(1, 3, "fetched")
+        contract = contract_of(settings, network.window)
+        golden = golden_rows(
+            read_table(run.inputs["labels"]), contract, settings.registry.golden_rows
+        )
+        module = MetaFeatures(network.model, network.scaler.mean, network.scaler.std)
+        package = build_package(folder / "package", module, auditor, golden, contract)
+        progress(2, 3, "packed")
+        version = register(package, settings.registry.name, lineage_tags(run))
+        progress(3, 3, "registered")
+        run.metrics.log({"export_difference": package.export_difference})
+        run.output(name=settings.registry.name, version=str(version))
+        run.headline(f"{settings.registry.name} version {version}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Train the base network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steps.console import progress_bar
+from steps.options import config_options, run_option, setting, settings_from, step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from quantgod.tracking.stage import StageRun
+    from quantgod.training.base_model import TrainedBase
+    from quantgod.training.reports import Epoch
+
+
+@step()
+@config_options
+@run_option("label")
+@run_option("optimize")
+@setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
+@setting("--epochs", "train.epochs", "Epochs at most.")
+@setting("--batch-size", "train.batch_size", "Windows a step.")
+@setting("--learning-rate", "train.learning_rate", "Learning rate at the start.")
+@setting("--seed", "train.seed", "Of weights, order and dropout.")
+@setting("--device", "train.device", "auto, cpu or cuda.")
+def main(
+    config: Path,
+    overrides: tuple[str, ...],
+    label_run: str | None,
+    optimize_run: str | None,
+    **options: Any,
+) -> None:
+    """Train on the older part of dev and stop by the newer; a killed training goes on."""
+    settings = settings_from(config, overrides, options)
+    from quantgod.tracking.chosen import chosen_settings
+
+    from quantgod.dataset.table import read_table
+    from quantgod.tracking.stage import stage
+    from quantgod.training.base_model import train_base
+    from quantgod.training.weights import save_network
+
+    with stage("train", settings, {"label": label_run, "optimize": optimize_run}) as run:
+        chosen = chosen_settings(settings, optimize_run)
+        with progress_bar("train") as progress:
+            trained = train_base(
+                read_table(run.inputs["labels"]),
+                chosen,
+                checkpoint=run.workplace() / "checkpoint.safetensors",
+                on_epoch=lambda epoch: run.metrics.log(epoch.metrics(), epoch.epoch),
+                progress=progress,
+            )
+        save_network(run.folder("network"), trained.network)
+        _log(run, trained)
+
+
+def _log(run: StageRun, trained: TrainedBase) -> None:
+    from quantgod.evaluation import metrics, plots
+    from quantgod.models.zoo import parameter_count
+
+    target, said = trained.validation.target, trained.probabilities
+    parameters = parameter_count(trained.network.model)
+    report = metrics.classification_report(target, said)
+    run.metrics.log({"parameters": parameters, "best_epoch": trained.fit.best_epoch, **report})
+    run.json("history", [epoch.to_json() for epoch in trained.fit.history])
+    run.figure("curves", curves(trained.fit.history))
+    matrix = metrics.confusion_matrix(target, said.argmax(axis=1))
+    run.figure("confusion", plots.confusion_matrix(matrix, "Validation"))
+    run.figure("reliability", plots.reliability(target, said))
+    parts = {"train": trained.train.target, "validation": target}
+    run.figure("class_balance", plots.class_balance(parts))
+    run.output()
+    run.headline(f"validation macro-F1 {report['macro_f1']:.3f}; {parameters:,} parameters")
+
+
+def curves(history: Sequence[Epoch]) -> Figure:
+    """Losses, score, learning rate and gradient norm over the epochs."""
+    from quantgod.evaluation import plots
+
+    def series(name: str) -> list[float]:
+        return [epoch.metrics()[name] for epoch in history]
+
+    panels = {
+        "loss": {"train": series("train_loss"), "validation": series("validation_loss")},
+        "macro-F1": {"validation": [epoch.score for epoch in history]},
+        "learning rate": {"": series("learning_rate")},
+        "gradient norm": {"": series("gradient_norm")},
+    }
+    return plots.curves([epoch.epoch for epoch in history], panels)
+
+
+if __name__ == "__main__":
+    main()
