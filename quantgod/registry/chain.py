@@ -1,0 +1,320 @@
+"""The chain as it is served: minute bars in, audited signals out. A copy goes with each version.
+
+MLflow runs it as it stands ("models from code"), so it is whole in itself: it imports nothing of
+quantgod, no torch and no pickle, and two versions loaded in one process each run their own copy.
+
+What to post: the column `datetime` (UTC; ISO 8601 text, with `Z`, an offset, or neither) and the
+nine features, at least `window` (720) rows, oldest minute first. Columns may come in any order;
+others are ignored. `golden_input.json` of every version is such a body.
+
+    curl http://127.0.0.1:5000/invocations -H 'Content-Type: application/json' -d '{
+      "dataframe_split": {
+        "columns": ["datetime", "body", "upper_wick", "lower_wick", "log_ret_close",
+                    "volatility", "max_spread", "mean_obi", "mean_deep_obi", "log_volume"],
+        "data": [["2025-01-01T00:00:00Z", 1e-4, 2e-4, 0, 1e-4, 2e-5, 1e-6, 0.12, 0.08, 6.4],
+                 ...719 more rows, one a minute...]}}'
+
+Back comes one row for each minute that ends a full window: `{"predictions": [{"datetime": ...,
+"base_sell": ..., "base_neutral": ..., "base_buy": ..., "prob_sell": ..., "prob_neutral": ...,
+"prob_buy": ..., "class": 1, "signal": "NEUTRAL", "uncertainty": ...}, ...]}`. `base_` is what the
+base model says, `prob_` what the auditor makes of it. Rows that cannot be judged come back as
+status 400 with a `code` and a `reason` that names the row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import pandas as pd
+import xgboost
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import DATA_LOSS, INVALID_PARAMETER_VALUE
+from numpy.lib.stride_tricks import sliding_window_view
+
+BATCH = 64
+"""Windows in one call of the graph."""
+
+GOLDEN_TOLERANCE = 1e-6
+MANIFEST = "manifest.json"
+NS_PER_MINUTE = 60_000_000_000
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+class InputError(MlflowException):
+    """Rows that cannot be judged: over HTTP a 400 whose JSON holds `code` and `reason`."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        text, kind = f"{code}: {reason}", INVALID_PARAMETER_VALUE
+        # MLflow's server puts the posted rows before the message; `reason` comes back alone.
+        super().__init__(text, error_code=kind, code=code, reason=reason)
+        self.code = code
+        self.reason = reason
+
+
+class PackageError(MlflowException):
+    """A version whose files were changed, or that no longer gives its golden output."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}", error_code=DATA_LOSS, code=code, reason=reason)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a version was trained to take and to say (`labels.json`). Weights are in class order.
+
+    The auditor's own class weights and the decision weights stand in `calibrator.json`.
+    """
+
+    features: list[str]
+    classes: list[str]
+    window: int
+    max_bridge_minutes: int
+    base_class_weights: list[float]
+
+
+class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """What MLflow holds: checks its own files, then judges."""
+
+    def load_context(self, context: Any) -> None:
+        """Verify every file and the golden output; this also warms the sessions up.
+
+        Raises:
+            PackageError: naming the file, or what differs.
+        """
+        folder = Path(context.artifacts["package"])
+        verify(folder, Path(__file__), (context.model_config or {}).get("manifest_sha256", ""))
+        self.chain = Chain(folder)
+        self.chain.check_golden()
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """Judge each minute that ends a full window; see this file's first lines."""
+        return self.chain.judge(model_input)
+
+
+class Chain:
+    """Graph, booster and calibrator of one version.
+
+    Args:
+        folder: the package, as `manifest.json` lists it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.contract = Contract(**_json(folder / "labels.json"))
+        self.graph = _session(folder / "graph.onnx")
+        self.booster = xgboost.Booster()
+        self.booster.load_model(folder / "booster.ubj")
+        self.booster.set_param({"nthread": 1})
+        self.calibrator = _calibrator(folder / "calibrator.json")
+
+    def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Judge each minute of `rows` that ends a full window.
+
+        Raises:
+            InputError: with the code and the row.
+        """
+        minutes, features = read_rows(rows, self.contract)
+        meta = self.meta_features(features)
+        base = untilt(meta[:, :3], self.contract.base_class_weights)
+        audited = self.audit(meta)
+        chosen = np.argmax(audited * np.asarray(self.calibrator["decision_weights"]), axis=1)
+        names = [name.lower() for name in self.contract.classes]
+        ends = pd.to_datetime(minutes[self.contract.window - 1 :] * 60, unit="s", utc=True)
+        columns: dict[str, Any] = {"datetime": ends}
+        columns |= {f"base_{name}": base[:, place] for place, name in enumerate(names)}
+        columns |= {f"prob_{name}": audited[:, place] for place, name in enumerate(names)}
+        columns["class"] = chosen
+        columns["signal"] = np.asarray(self.contract.classes, dtype=object)[chosen]
+        columns["uncertainty"] = uncertainty(audited)
+        return pd.DataFrame(columns)
+
+    def meta_features(self, features: Floats) -> Floats:
+        """Run the graph over every full window of `features` (minutes, 9); gives (windows, 14)."""
+        windows = sliding_window_view(features, self.contract.window, axis=0).swapaxes(1, 2)
+        parts = [
+            self.graph.run(None, {"windows": np.ascontiguousarray(windows[at : at + BATCH])})[0]
+            for at in range(0, len(windows), BATCH)
+        ]
+        return np.concatenate(parts)
+
+    def audit(self, meta: Floats) -> Floats:
+        """Ask the booster what it thinks of meta-features (n, 14), and calibrate that."""
+        return calibrate(self.booster.inplace_predict(meta), self.calibrator)
+
+    def check_golden(self) -> None:
+        """Predict the golden input, whole and its first window alone.
+
+        Raises:
+            PackageError: if a number is off by more than 1e-6.
+        """
+        rows = pd.DataFrame(**_json(self.folder / "golden_input.json")["dataframe_split"])
+        expected = pd.DataFrame(_json(self.folder / "golden_output.json")["predictions"])
+        compare_golden(self.judge(rows), expected)
+        compare_golden(self.judge(rows.iloc[: self.contract.window]), expected.iloc[:1])
+
+
+def compare_golden(got: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Compare what was predicted with what was registered.
+
+    Raises:
+        PackageError: naming the column and by how much it is off.
+    """
+    if len(got) != len(expected):
+        raise PackageError("golden_output", f"{len(expected)} rows expected, got {len(got)}")
+    for name in expected.columns.drop(["datetime", "signal"]):
+        off = float(np.abs(got[name].to_numpy() - expected[name].to_numpy()).max())
+        if not off <= GOLDEN_TOLERANCE:
+            raise PackageError("golden_output", f"{name} is off by {off:.3g}, 1e-6 is allowed")
+
+
+def verify(folder: Path, code: Path, manifest_sha256: str) -> None:
+    """Compare every file with the manifest, and that with the digest it was registered under.
+
+    Raises:
+        PackageError: naming the file that is missing, unknown or changed.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise PackageError("missing_file", f"{MANIFEST} is not in the package")
+    if sha256(manifest) != manifest_sha256:
+        raise PackageError("changed_file", f"{MANIFEST} is not the one that was registered")
+    expected = _json(manifest)
+    found = {path.name: path for path in folder.iterdir() if path.name != MANIFEST}
+    found["chain.py"] = code
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found or not found[name].is_file():
+            raise PackageError("missing_file", f"{name} is not in the package")
+        if sha256(found[name]) != expected.get(name):
+            raise PackageError("changed_file", f"{name} is not the one that was registered")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_rows(rows: pd.DataFrame, contract: Contract) -> tuple[Integers, Floats]:
+    """Take epoch minutes and the feature matrix from posted rows.
+
+    Raises:
+        InputError: `missing_column`, `too_few_rows`, `bad_dtype`, `bad_datetime`,
+            `not_a_whole_minute`, `not_finite`, `duplicate_minute`, `unsorted` or `hole`.
+    """
+    absent = [name for name in ("datetime", *contract.features) if name not in rows.columns]
+    if absent:
+        raise InputError("missing_column", f"{', '.join(absent)} not given")
+    if len(rows) < contract.window:
+        wanted = f"at least {contract.window} are needed"
+        raise InputError("too_few_rows", f"{len(rows)} rows given, {wanted}")
+    minutes = _minutes(rows["datetime"])
+    features = _matrix(rows, contract.features, minutes)
+    _check_order(minutes, contract.max_bridge_minutes)
+    return minutes, features
+
+
+def untilt(tilted: Floats, class_weights: list[float]) -> Floats:
+    """Undo what class weights did to probabilities: p is proportional to q / w."""
+    weighted = tilted / np.asarray(class_weights)
+    return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
+
+
+def uncertainty(probabilities: Floats) -> Floats:
+    """Entropy over its largest value: 0 is sure, 1 knows nothing."""
+    logs = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    entropy = -(probabilities * logs).sum(axis=1) / np.log(probabilities.shape[1])
+    return np.asarray(np.clip(entropy, 0.0, 1.0))
+
+
+def calibrate(tilted: Floats, calibrator: dict[str, Any]) -> Floats:
+    """Undo the booster's class weights, then scale and shift each class's log-probability."""
+    plain = untilt(np.asarray(tilted, dtype=np.float64), calibrator["class_weights"])
+    logs = np.log(np.maximum(plain, calibrator["floor"]))
+    scores = np.asarray(calibrator["slope"]) * logs + np.asarray(calibrator["intercept"])
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _minutes(column: pd.Series) -> Integers:
+    kind = pd.api.types.infer_dtype(column)
+    if kind not in ("string", "datetime64", "datetime"):
+        raise InputError("bad_dtype", f"datetime: ISO 8601 text expected, got {kind}")
+    times = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce").dt.as_unit("ns")
+    unread = np.flatnonzero(times.isna())
+    if len(unread):
+        at = int(unread[0])
+        raise InputError("bad_datetime", f"row {at}: no ISO 8601 time: {column.iloc[at]!r}")
+    nanoseconds = times.dt.tz_localize(None).to_numpy().astype(np.int64)
+    odd = np.flatnonzero(nanoseconds % NS_PER_MINUTE)
+    if len(odd):
+        at = int(odd[0])
+        raise InputError("not_a_whole_minute", f"row {at}: {times.iloc[at].isoformat()}")
+    return nanoseconds // NS_PER_MINUTE
+
+
+def _matrix(rows: pd.DataFrame, features: list[str], minutes: Integers) -> Floats:
+    for name in features:
+        if rows[name].dtype.kind not in "fiu":
+            raise InputError("bad_dtype", f"{name}: numbers expected, got {rows[name].dtype}")
+    matrix = rows[features].to_numpy(np.float64, na_value=np.nan)
+    bad = np.argwhere(~np.isfinite(matrix))
+    if len(bad):
+        at, column = (int(place) for place in bad[0])
+        place = f"{_row(minutes, at)}: {features[column]} is {matrix[at, column]}"
+        raise InputError("not_finite", f"{place} ({len(bad)} such values in all)")
+    return matrix
+
+
+def _check_order(minutes: Integers, max_bridge_minutes: int) -> None:
+    steps = np.diff(minutes)
+    for code, wrong in (("duplicate_minute", steps == 0), ("unsorted", steps < 0)):
+        if wrong.any():
+            at = int(wrong.argmax()) + 1
+            raise InputError(code, f"{_row(minutes, at)} follows {_row(minutes, at - 1)}")
+    holes = np.flatnonzero(steps - 1 > max_bridge_minutes)
+    if len(holes):
+        spans = [
+            f"{_row(minutes, at)} to {_row(minutes, at + 1)} ({steps[at] - 1} minutes absent)"
+            for at in holes[:5]
+        ]
+        more = f" and {len(holes) - 5} more" if len(holes) > 5 else ""
+        allowed = f"at most {max_bridge_minutes} absent minutes are bridged"
+        raise InputError("hole", f"{'; '.join(spans)}{more}; {allowed}")
+
+
+def _row(minutes: Integers, at: int) -> str:
+    return f"row {at} ({pd.Timestamp(int(minutes[at]) * 60, unit='s').isoformat()}Z)"
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # One window at a time is a chain of small steps, which more threads only slow down; a server
+    # answers requests side by side.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _calibrator(path: Path) -> dict[str, Any]:
+    said: dict[str, Any] = _json(path)
+    kind = (said.get("kind"), said.get("format"))
+    if kind != ("vector_scaling", 1):
+        raise PackageError("calibrator", f"vector_scaling of format 1 expected, got {kind}")
+    return said
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+mlflow.models.set_model(Served())

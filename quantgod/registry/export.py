@@ -1,0 +1,91 @@
+"""From the torch module that makes meta-features to the ONNX graph that is served."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+
+from quantgod.auditor.meta_features import MetaFeatures
+from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.files import atomic_path
+
+OPSET = 17
+TOLERANCE = 1e-6
+
+# The exporter that traces an LSTM in 0.4 s is deprecated (its successor needs a minute), warns that
+# an LSTM's batch might be fixed (it is not: `export_graph` tries two sizes), and of folds undone.
+_EXPECTED = (
+    "You are using the legacy TorchScript-based ONNX export",
+    "The feature will be removed",
+    "Exporting a model to ONNX with a batch_size other than 1",
+    "Constant folding - Only steps=1 can be constant folded",
+)
+
+Windows = npt.NDArray[np.float64]
+
+
+class ExportError(ValueError):
+    """The graph cannot be trusted to say what the module says."""
+
+
+def export_graph(module: MetaFeatures, windows: Windows, target: Path) -> float:
+    """Write `module` as an ONNX graph `windows` -> `meta_features` with a free batch size.
+
+    The graph is accepted only when ONNX Runtime agrees with torch on `windows`, all at once and the
+    first alone, within 1e-6.
+
+    Args:
+        module: in eval mode; it is not changed.
+        windows: raw feature windows, shape `(batch >= 2, time, 9)`, float64. They are the proof,
+            so real ones.
+        target: the file to write.
+
+    Returns:
+        The largest absolute difference seen.
+
+    Raises:
+        ExportError: if the input has another shape or the outputs differ.
+    """
+    if windows.ndim != 3 or windows.shape[0] < 2 or windows.shape[2] != len(FEATURES):
+        raise ExportError(f"windows of shape (2 or more, time, 9) expected, got {windows.shape}")
+    with atomic_path(target) as part:
+        _write(module.cpu().eval(), windows[:2], part)
+        onnx.checker.check_model(part, full_check=True)
+        worst = max(_difference(module, batch, part) for batch in (windows, windows[:1]))
+        if not worst <= TOLERANCE:
+            raise ExportError(f"ONNX and torch differ by {worst:.3g}, {TOLERANCE} is allowed")
+    return worst
+
+
+def _write(module: MetaFeatures, example: Windows, path: Path) -> None:
+    with warnings.catch_warnings():
+        for message in _EXPECTED:
+            warnings.filterwarnings("ignore", message)
+        # torch's own layers check shapes while traced; a warning about our code still counts.
+        warnings.filterwarnings("ignore", "Converting a tensor to a Python", module=r"torch\.nn")
+        torch.onnx.export(
+            module,
+            (torch.from_numpy(np.array(example, order="C")),),
+            str(path),
+            input_names=["windows"],
+            output_names=["meta_features"],
+            dynamic_axes={"windows": {0: "batch"}, "meta_features": {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def _difference(module: MetaFeatures, windows: Windows, path: Path) -> float:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (served,) = session.run(None, {"windows": np.ascontiguousarray(windows)})
+    with torch.inference_mode():
+        trained = module(torch.from_numpy(np.array(windows))).numpy()
+    if served.shape != (len(windows), len(META_FEATURES)):
+        raise ExportError(f"{len(META_FEATURES)} meta-features expected, got {served.shape}")
+    return float(np.abs(served - trained).max())

@@ -1,0 +1,127 @@
+"""A small real chain, made and registered once: tiny network, booster, and a store of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from quantgod.auditor.auditor import Auditor
+from quantgod.auditor.boosting import Rows, fit_booster
+from quantgod.auditor.calibration import Calibrator
+from quantgod.contracts import FEATURES
+from quantgod.dataset.scaling import fit_scaler
+from quantgod.models import zoo
+from quantgod.registry.package import GoldenRows, Package, build_package
+from quantgod.registry.versions import register
+from quantgod.settings import load_settings
+from quantgod.training.weights import Network
+from tests.synthetic import synthetic_bars
+
+WINDOW = 720
+GOLDEN = 783
+BRIDGE = 5
+CLASS_WEIGHTS = (2.0, 1.0, 2.0)
+NAME = "quantgod"
+MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a version is made of."""
+
+    bars: pd.DataFrame
+    network: Network
+    auditor: Auditor
+    auditor_folder: Path
+    package: Package
+
+
+@dataclass(frozen=True)
+class Store:
+    """A tracking store with one version, and how to add others."""
+
+    uri: str
+    experiment: str
+    number: int
+
+    def add(self, package: Package, **tags: str) -> int:
+        with mlflow.start_run(experiment_id=self.experiment):
+            return register(package, NAME, tags)
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    folder = tmp_path_factory.mktemp("parts")
+    bars = synthetic_bars(1_000, seed=3, signal=0.6)
+    network = tiny_network(bars)
+    auditor = tiny_auditor()
+    auditor.save(folder / "auditor")
+    golden = GoldenRows(bars, GOLDEN, BRIDGE)
+    package = build_package(folder / "package", network, folder / "auditor", golden)
+    return Parts(bars, network, auditor, folder / "auditor", package)
+
+
+@pytest.fixture(scope="session")
+def registered(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A SQLite store in which version 1 is registered."""
+    folder = tmp_path_factory.mktemp("store")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    with tracked(uri):
+        artifacts = str(folder / "artifacts")
+        experiment = MlflowClient().create_experiment("chain", artifact_location=artifacts)
+        store = Store(uri, experiment, 0)
+        return Store(uri, experiment, store.add(parts.package, data="synthetic"))
+
+
+@pytest.fixture
+def store(registered: Store) -> Iterator[Store]:
+    """The same store, with MLflow pointed at it."""
+    with tracked(registered.uri):
+        yield registered
+
+
+def tiny_network(bars: pd.DataFrame) -> Network:
+    """The demo's network, untrained: it says what it says, but always the same."""
+    settings = load_settings(Path("conf/demo.yaml"))
+    model = zoo.build(
+        settings.model.name, settings.model.params, features=len(FEATURES), window=WINDOW, seed=5
+    )
+    scaler = fit_scaler(bars[list(FEATURES)].to_numpy())
+    name, params = settings.model.name, settings.model.params
+    return Network(model.eval(), name, params, WINDOW, scaler, CLASS_WEIGHTS)
+
+
+def tiny_auditor() -> Auditor:
+    """A booster that splits on what moves in the synthetic bars, and a crooked calibrator."""
+    rng = np.random.default_rng(1)
+    meta = rng.normal(size=(400, 14)) * 0.3
+    meta[:, 11] = rng.uniform(20, 80, 400)
+    target = np.digitize(meta[:, 9] + rng.normal(0, 0.2, 400), [-0.2, 0.2])
+    rows = Rows(meta, target, np.ones(400))
+    settings = load_settings(Path("conf/demo.yaml")).audit.xgboost
+    settings = settings.model_copy(update={"rounds": 30, "min_child_weight": 1.0})
+    booster = fit_booster(rows, rows, CLASS_WEIGHTS, settings).booster
+    calibrator = Calibrator(CLASS_WEIGHTS, CLASS_WEIGHTS, (1.2, 0.9, 0.8), (0.3, 0.0, -0.1))
+    return Auditor(booster, calibrator)
+
+
+@contextmanager
+def tracked(uri: str) -> Iterator[None]:
+    """Point MLflow at a store, and back again, its variables for child processes included."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in MLFLOW_VARIABLES:
+            patch.delenv(name, raising=False)
+        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(uri)
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        yield
+    mlflow.set_tracking_uri(before)

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from quantgod.auditor.calibration import untilt
+from quantgod.auditor.meta_features import MetaFeatures
+from quantgod.contracts import CLASSES, FEATURES
+from quantgod.registry import chain
+from quantgod.registry.chain import Chain, Contract, InputError, read_rows
+from tests.registry.conftest import BRIDGE, CLASS_WEIGHTS, GOLDEN, WINDOW, Parts
+
+ALLOWED = {"mlflow", "numpy", "onnxruntime", "pandas", "xgboost", "__future__"}
+BASE = ["base_sell", "base_neutral", "base_buy"]
+AUDITED = ["prob_sell", "prob_neutral", "prob_buy"]
+
+
+@pytest.fixture(scope="module")
+def served(parts: Parts) -> Chain:
+    return Chain(parts.package.folder)
+
+
+@pytest.fixture
+def rows(parts: Parts) -> pd.DataFrame:
+    return parts.bars[list(FEATURES)].iloc[-GOLDEN:].reset_index()
+
+
+def contract(window: int = 3) -> Contract:
+    return Contract(list(FEATURES), list(CLASSES), window, BRIDGE, [2.0, 1.0, 2.0])
+
+
+def test_the_chain_file_imports_nothing_but_what_a_server_has() -> None:
+    tree = ast.parse(Path(chain.__file__).read_text(encoding="utf-8"))
+    names = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert names - ALLOWED <= sys.stdlib_module_names
+
+
+def test_the_chain_says_what_base_model_and_auditor_say_in_torch(
+    parts: Parts, served: Chain, rows: pd.DataFrame
+) -> None:
+    said = served.judge(rows)
+    ends = range(len(parts.bars) - GOLDEN + WINDOW - 1, len(parts.bars))
+    matrix = parts.bars[list(FEATURES)].to_numpy()
+    windows = torch.tensor(np.stack([matrix[end + 1 - WINDOW : end + 1] for end in ends]))
+    scaler = parts.network.scaler
+    with torch.inference_mode():
+        meta = MetaFeatures(parts.network.model, scaler.mean, scaler.std)(windows).numpy()
+    audited = parts.auditor.predict(meta)
+    assert said["datetime"].tolist() == [parts.bars.index[end] for end in ends]
+    assert np.abs(said[BASE] - untilt(meta[:, :3], CLASS_WEIGHTS)).to_numpy().max() < 1e-6
+    assert np.abs(said[AUDITED] - audited).to_numpy().max() < 1e-6
+    assert said["class"].tolist() == parts.auditor.decide(audited).tolist()
+    assert said["signal"].tolist() == [CLASSES[number] for number in said["class"]]
+    assert set(said["class"]) == {0, 1, 2}, "the test needs a chain that says everything"
+
+
+def test_probabilities_and_uncertainty_are_what_they_claim(
+    served: Chain, rows: pd.DataFrame
+) -> None:
+    said = served.judge(rows)
+    for names in (BASE, AUDITED):
+        assert np.allclose(said[names].sum(axis=1), 1, atol=1e-12)
+        assert (said[names] >= 0).all(axis=None)
+    audited = said[AUDITED].to_numpy()
+    assert np.allclose(said["uncertainty"], -(audited * np.log(audited)).sum(axis=1) / np.log(3))
+    assert chain.uncertainty(np.array([[1.0, 0, 0], [1 / 3] * 3])) == pytest.approx([0, 1])
+
+
+def test_each_minute_is_judged_alone_as_in_a_crowd(served: Chain, rows: pd.DataFrame) -> None:
+    together = served.judge(rows)
+    alone = served.judge(rows.iloc[10 : 10 + WINDOW])
+    numbers = [*BASE, *AUDITED, "uncertainty"]
+    assert alone["datetime"][0] == together["datetime"][10]
+    assert np.allclose(alone[numbers], together[numbers].iloc[[10]], atol=1e-6)
+
+
+def test_more_windows_than_a_batch_are_judged_in_batches(served: Chain, parts: Parts) -> None:
+    rows = parts.bars[list(FEATURES)].reset_index()
+    many = served.judge(rows)
+    assert len(many) == len(rows) - WINDOW + 1 > 2 * chain.BATCH
+    last = served.judge(rows.iloc[-WINDOW:])
+    assert np.allclose(many[AUDITED].iloc[-1:], last[AUDITED], atol=1e-6)
+
+
+def test_the_order_of_columns_and_columns_of_others_do_not_matter(
+    served: Chain, rows: pd.DataFrame
+) -> None:
+    shuffled = rows[[*reversed(FEATURES), "datetime"]].assign(close=1.0)
+    pd.testing.assert_frame_equal(served.judge(shuffled), served.judge(rows), check_exact=True)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda times: times.dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        lambda times: times.dt.strftime("%Y-%m-%dT%H:%M"),
+        lambda times: times.dt.strftime("%Y-%m-%d %H:%M:%S+00:00"),
+        lambda times: times.dt.tz_localize(None),
+        lambda times: times.dt.tz_convert("Asia/Tokyo"),
+        lambda times: times.dt.tz_convert("Asia/Tokyo").map(pd.Timestamp.isoformat),
+        lambda times: pd.Series(list(times.dt.to_pydatetime()), dtype=object),
+    ],
+    ids=["zulu", "naive text", "offset", "naive", "zone", "zone as text", "objects"],
+)
+def test_a_time_may_be_written_in_any_way_of_iso_8601(
+    rows: pd.DataFrame, write: Callable[[pd.Series], pd.Series]
+) -> None:
+    expected, _ = read_rows(rows, contract())
+    minutes, _ = read_rows(rows.assign(datetime=write(rows["datetime"])), contract())
+    assert (minutes == expected).all()
+
+
+def test_whole_numbers_are_numbers(rows: pd.DataFrame) -> None:
+    _, features = read_rows(rows.assign(upper_wick=0), contract())
+    assert features.dtype == np.float64
+    assert (features[:, 1] == 0).all()
+
+
+def changed(rows: pd.DataFrame, name: str, at: int, value: object) -> pd.DataFrame:
+    column = rows[name].astype(object) if not isinstance(value, float) else rows[name].copy()
+    column.iloc[at] = value
+    return rows.assign(**{name: column})
+
+
+def without(rows: pd.DataFrame, first: int, count: int) -> pd.DataFrame:
+    return rows.drop(index=range(first, first + count)).reset_index(drop=True)
+
+
+REFUSED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str, str]] = {
+    "no rows": (lambda rows: rows.iloc[:0], "too_few_rows", "0 rows given, at least 3"),
+    "too few": (lambda rows: rows.iloc[:2], "too_few_rows", "2 rows given, at least 3"),
+    "no column": (lambda rows: rows.drop(columns="volatility"), "missing_column", "volatility"),
+    "no time": (lambda rows: rows.drop(columns="datetime"), "missing_column", "datetime"),
+    "nan": (lambda rows: changed(rows, "body", 4, np.nan), "not_finite", "row 4 (2024-01-01T03:41"),
+    "infinity": (
+        lambda rows: changed(rows, "mean_obi", 0, np.inf),
+        "not_finite",
+        "mean_obi is inf",
+    ),
+    "text": (lambda rows: changed(rows, "body", 4, "a"), "bad_dtype", "body: numbers expected"),
+    "truth": (lambda rows: rows.assign(body=True), "bad_dtype", "body: numbers expected, got bool"),
+    "complex": (lambda rows: rows.assign(body=1j), "bad_dtype", "got complex128"),
+    "epoch": (lambda rows: rows.assign(datetime=range(len(rows))), "bad_dtype", "got integer"),
+    "nonsense": (
+        lambda rows: changed(
+            rows.assign(datetime=rows["datetime"].astype(str)), "datetime", 6, "x"
+        ),
+        "bad_datetime",
+        "row 6: no ISO 8601 time: 'x'",
+    ),
+    "no such day": (
+        lambda rows: rows.assign(datetime="2024-02-30T00:00:00Z"),
+        "bad_datetime",
+        "row 0: no ISO 8601 time: '2024-02-30",
+    ),
+    "null": (lambda rows: changed(rows, "datetime", 6, pd.NaT), "bad_datetime", "row 6"),
+    "seconds": (
+        lambda rows: rows.assign(datetime=rows["datetime"] + pd.Timedelta(seconds=30)),
+        "not_a_whole_minute",
+        "row 0: 2024-01-01T03:37:30",
+    ),
+    "twice": (
+        lambda rows: pd.concat([rows[:5], rows[4:]]),
+        "duplicate_minute",
+        "row 5 (2024-01-01T03:41:00Z) follows row 4 (2024-01-01T03:41:00Z)",
+    ),
+    "backwards": (
+        lambda rows: rows[::-1],
+        "unsorted",
+        "row 1 (2024-01-01T16:38:00Z) follows row 0",
+    ),
+    "hole": (
+        lambda rows: without(rows, 100, BRIDGE + 1),
+        "hole",
+        "row 99 (2024-01-01T05:16:00Z) to row 100 (2024-01-01T05:23:00Z) (6 minutes absent)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "code", "reason"), REFUSED.values(), ids=REFUSED.keys())
+def test_rows_that_cannot_be_judged_are_refused_by_name(
+    rows: pd.DataFrame,
+    spoil: Callable[[pd.DataFrame], pd.DataFrame],
+    code: str,
+    reason: str,
+) -> None:
+    with pytest.raises(InputError) as refused:
+        read_rows(spoil(rows), contract())
+    assert refused.value.code == code
+    assert reason in refused.value.reason
+    assert refused.value.get_http_status_code() == 400
+
+
+def test_a_hole_no_longer_than_the_bridge_is_bridged(served: Chain, rows: pd.DataFrame) -> None:
+    said = served.judge(without(rows, 100, BRIDGE))
+    assert len(said) == GOLDEN - BRIDGE - WINDOW + 1
+    assert said["datetime"].iloc[0] == rows["datetime"].iloc[WINDOW - 1 + BRIDGE]
+
+
+def test_every_long_hole_is_named(rows: pd.DataFrame) -> None:
+    with pytest.raises(InputError, match=r"row 99 .* row 199 .*at most 5 absent minutes"):
+        read_rows(without(without(rows, 200 + 7, 7), 100, 7), contract())
+
+
+def test_untilting_here_and_in_the_auditor_are_the_same() -> None:
+    tilted = np.random.default_rng(0).dirichlet([1, 1, 1], 50)
+    weights = [2.0, 1.0, 4.0]
+    assert np.abs(chain.untilt(tilted, weights) - untilt(tilted, weights)).max() < 1e-15
