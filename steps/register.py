@@ -25,9 +25,8 @@ def main(
 ) -> None:
     """Chain the trained network and the auditor into one version, with its lineage as tags."""
     settings = settings_from(config, overrides, options)
-    from quantgod.auditor.meta_features import MetaFeatures
     from quantgod.dataset.table import read_table
-    from quantgod.registry.package import build_package, contract_of, golden_rows
+    from quantgod.registry.package import GoldenRows, build_package
     from quantgod.registry.versions import register
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.lineage import lineage_tags
@@ -43,12 +42,12 @@ def main(
         network = load_network(artifacts_of(run.needed("train"), "network", folder))
         auditor = artifacts_of(run.needed("audit"), "auditor", folder)
         progress(1, 3, "fetched")
-        contract = contract_of(settings, network.window)
-        golden = golden_rows(
-            read_table(run.inputs["labels"]), contract, settings.registry.golden_rows
+        golden = GoldenRows(
+            read_table(run.inputs["labels"]),
+            settings.registry.golden_rows,
+            settings.etl.max_bridge_minutes,
         )
-        module = MetaFeatures(network.model, network.scaler.mean, network.scaler.std)
-        package = build_package(folder / "package", module, auditor, golden, contract)
+        package = build_package(folder / "package", network, auditor, golden)
         progress(2, 3, "packed")
         version = register(package, settings.registry.name, lineage_tags(run))
         progress(3, 3, "registered")

@@ -111,6 +111,18 @@ def promote(name: str, number: int, alias: str = "Production", by: str | None = 
     client.set_registered_model_alias(name, alias, str(number))
 
 
+def newest_version(name: str) -> int:
+    """Give the number of the version that was registered last.
+
+    Raises:
+        NoSuchVersionError: if there is none.
+    """
+    found = MlflowClient().search_model_versions(f"name = '{name}'")
+    if not found:
+        raise NoSuchVersionError(f"{name}: no version is registered")
+    return max(int(version.version) for version in found)
+
+
 def load_chain(name: str, at: int | str = "Production") -> PyFuncModel:
     """Load a version by number or alias; its files are checked before any of its code runs.
 
