@@ -1,9 +1,10 @@
 """The named faults that a simulated archive can be given, as ready-made examples and as parts.
 
 `FAULTS` maps a name to a fault that works on any day of at least 200 messages, so that a test can
-walk over all of them. To place one elsewhere call its maker in `message_faults` or `zip_faults`; to
-put it on another day call `.on(day)`. Faults of a day apply in the order given, line faults first.
-A day costs least with `ends_early(minute)` first: what would come later is not simulated.
+walk over all of them. To place one elsewhere call its maker in `message_faults`, `stream_faults` or
+`zip_faults`; to put it on another day call `.on(day)`. Faults of a day apply in the order given,
+line faults first. A day costs least with `ends_early(minute)` first: what would come later is not
+simulated.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from quantgod.archive import message_faults as lines
+from quantgod.archive import stream_faults as stream
 from quantgod.archive import zip_faults as zips
 from quantgod.archive.fault import Fault
 
@@ -63,29 +65,29 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "non_numeric": lines.bad_number(HERE, "many"),
         "big_number": lines.bad_number(HERE, "123456789012.345"),
         # order and time
-        "out_of_order_time": lines.out_of_order_time(HERE),
-        "far_time": lines.far_time(HERE),
-        "sequence_gap": lines.sequence_gap(HERE),
-        "duplicate_message": lines.duplicate_message(HERE),
-        "reordered_messages": lines.reordered_messages(HERE),
-        "mid_file_snapshot": lines.mid_file_snapshot(HERE),
-        "mid_file_snapshot_jump": lines.mid_file_snapshot(HERE, jump=50),
-        "restart_snapshot": lines.restart_snapshot(HERE),
-        "short_silence": lines.silence(HERE, seconds=4),
-        "long_silence": lines.silence(HERE, seconds=30),
-        "frozen": lines.frozen(HERE, minutes=12),
+        "out_of_order_time": stream.out_of_order_time(HERE),
+        "far_time": stream.far_time(HERE),
+        "sequence_gap": stream.sequence_gap(HERE),
+        "duplicate_message": stream.duplicate_message(HERE),
+        "reordered_messages": stream.reordered_messages(HERE),
+        "mid_file_snapshot": stream.mid_file_snapshot(HERE),
+        "mid_file_snapshot_jump": stream.mid_file_snapshot(HERE, jump=50),
+        "restart_snapshot": stream.restart_snapshot(HERE),
+        "short_silence": stream.silence(HERE, seconds=4),
+        "long_silence": stream.silence(HERE, seconds=30),
+        "frozen": stream.frozen(HERE, minutes=12),
         # wrong books
-        "crossed_book": lines.crossed_book(HERE),
-        "locked_book": lines.crossed_book(HERE, locked=True),
-        "empty_bids": lines.empty_side(HERE),
-        "empty_asks": lines.empty_side(HERE, side="a"),
+        "crossed_book": stream.crossed_book(HERE),
+        "locked_book": stream.crossed_book(HERE, locked=True),
+        "empty_bids": stream.empty_side(HERE),
+        "empty_asks": stream.empty_side(HERE, side="a"),
         "wrong_symbol": lines.wrong_symbol("ETHUSDT"),
         "wrong_symbol_line": lines.wrong_symbol("ETHUSDT", HERE),
         # beginnings and ends
-        "starts_with_deltas": lines.starts_with_deltas(),
-        "starts_early": lines.starts_early(),
-        "starts_late": lines.starts_late(minute=2),
-        "ends_early": lines.ends_early(minute=4),
+        "starts_with_deltas": stream.starts_with_deltas(),
+        "starts_early": stream.starts_early(),
+        "starts_late": stream.starts_late(minute=2),
+        "ends_early": stream.ends_early(minute=4),
         # other ways to write the same
         "blank_line": lines.blank_line(HERE),
         "unknown_keys": lines.unknown_keys(),
