@@ -34,9 +34,9 @@ class NonFiniteLossError(ArithmeticError):
     ) -> None:
         self.epoch, self.batch, self.rows = step.epoch, step.batch, rows
         cause = (
-            f"the windows ending at rows {_listed(spoilt)} hold values that are not finite"
+            f"they hold rows that are not finite: {_listed(spoilt)}"
             if len(spoilt)
-            else "every window is finite, so the weights have run away: lower the learning rate"
+            else "all that they hold is finite: the weights have run away, lower the learning rate"
         )
         super().__init__(
             f"epoch {step.epoch}, batch {step.batch}: loss {step.loss}, gradient norm "
@@ -132,8 +132,12 @@ class Steps:
         norm_counts = not self._state.scaler.is_enabled()
         if np.isfinite(step.loss) and (np.isfinite(step.gradient_norm) or not norm_counts):
             return
-        spoilt = rows[~torch.isfinite(self._windows(rows)).all(2).all(1)]
-        raise NonFiniteLossError(step, rows.cpu().numpy(), spoilt.cpu().numpy())
+        raise NonFiniteLossError(step, rows.cpu().numpy(), self._spoilt(rows))
+
+    def _spoilt(self, rows: Tensor) -> npt.NDArray[np.int64]:
+        """Rows of the matrix, inside the windows that end at `rows`, that are not finite."""
+        window, step = torch.nonzero(~torch.isfinite(self._windows(rows)).all(2), as_tuple=True)
+        return np.unique((rows[window] - (self._windows.length - 1) + step).cpu().numpy())
 
 
 def _listed(rows: npt.NDArray[np.int64], most: int = 20) -> str:

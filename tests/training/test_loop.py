@@ -1,0 +1,284 @@
+"""The training loop: what it learns, what it tells, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from quantgod.dataset.windows import Samples, Windows
+from quantgod.training.loop import fit
+from quantgod.training.objectives import (
+    Judgement,
+    WeightedCrossEntropy,
+    confusion,
+    precision_recall_f1,
+)
+from quantgod.training.predict import outputs, predict
+from quantgod.training.reports import Epoch, Step
+from quantgod.training.schedule import cosine
+from quantgod.training.steps import NonFiniteLossError
+from tests.training.problems import Problem, network, persistence, problem, train_settings
+
+
+def macro_f1(truth: np.ndarray, said: np.ndarray) -> float:
+    return float(precision_recall_f1(confusion(truth, said))[2].mean())
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Macro-F1 on the test parts of two markets together."""
+
+    network: float
+    majority: float
+    persistence: float
+    shifted: float  # the network's own forecasts, told of other hours: its skill taken away
+
+    @property
+    def clearly_learned(self) -> bool:
+        """The criterion: at least 0.03 above persistence, and 0.15 above majority and shifted."""
+        return self.network >= max(
+            self.persistence + 0.03, self.majority + 0.15, self.shifted + 0.15
+        )
+
+
+def verdict(signal: float) -> Verdict:
+    truth, said, before = [], [], []
+    for seed in (1, 2):
+        market, model = problem(80_000, 20, seed=seed, signal=signal), network()
+        fit(
+            model,
+            market.material.windows,
+            market.train,
+            market.validation,
+            train_settings(epochs=4),
+        )
+        rows = market.test.row
+        said.append(predict(model, market.material.windows, rows, 256, device="cpu").argmax(1))
+        truth.append(market.test.target)
+        before.append(persistence(market.table, rows))
+    true, forecast = np.concatenate(truth), np.concatenate(said)
+    shifts = np.linspace(60, len(true) - 60, 40).astype(int)
+    return Verdict(
+        macro_f1(true, forecast),
+        macro_f1(true, np.ones_like(true)),
+        macro_f1(true, np.concatenate(before)),
+        float(np.mean([macro_f1(true, np.roll(forecast, shift)) for shift in shifts])),
+    )
+
+
+def test_a_planted_signal_is_found() -> None:
+    found = verdict(signal=0.6)
+    assert found.clearly_learned, found
+
+
+def test_a_market_with_nothing_to_find_teaches_nothing() -> None:
+    found = verdict(signal=0.0)
+    assert not found.clearly_learned, found
+    assert found.network < found.persistence + 0.03, found
+    assert abs(found.network - found.shifted) < 0.05, found
+
+
+def trained(small: Problem, **changes: object) -> tuple[nn.Module, list[Epoch], list[Step]]:
+    model, epochs, steps = network(), [], []
+    fit(
+        model,
+        small.material.windows,
+        small.train,
+        small.validation,
+        train_settings(**changes),
+        on_epoch=epochs.append,
+        on_step=steps.append,
+    )
+    return model, epochs, steps
+
+
+def test_the_same_seed_gives_the_same_bits_and_leaves_the_caller_s_random_state(
+    small: Problem,
+) -> None:
+    before = torch.get_rng_state()
+    first, again, other = (trained(small, seed=seed)[0].state_dict() for seed in (4, 4, 5))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_every_epoch_goes_once_through_all_samples_in_an_order_of_its_own(small: Problem) -> None:
+    seen: list[list[int]] = []
+
+    class Watched(Windows):
+        def __call__(self, rows: Tensor) -> Tensor:
+            if torch.is_grad_enabled():
+                seen[-1].extend(rows.tolist())
+            return super().__call__(rows)
+
+    class Fresh(WeightedCrossEntropy):
+        def judge(self, output: Mapping[str, Tensor], target: Tensor) -> Judgement:
+            seen.append([])
+            return super().judge(output, target)
+
+    watched = Watched(small.material.windows.matrix, small.material.windows.length)
+    seen.append([])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quantgod.training.loop.Windows", lambda *_: watched)
+        fit(
+            network(), watched, small.train, small.validation, train_settings(),
+            objective=Fresh((1.0, 1.0, 1.0)),
+        )  # fmt: skip
+    assert [sorted(epoch) for epoch in seen[:3]] == [sorted(small.train.row)] * 3
+    assert len({tuple(epoch) for epoch in seen[:3]}) == 3
+
+
+def test_the_best_epoch_s_weights_are_in_the_network_and_match_what_was_told(
+    small: Problem,
+) -> None:
+    model, epochs, _ = trained(small, epochs=5, learning_rate=0.02)
+    best = max(epochs, key=lambda epoch: epoch.score)
+    said = outputs(
+        model, small.material.windows, torch.from_numpy(small.validation.row), batch_size=50
+    )
+    truth = torch.from_numpy(small.validation.target)
+    objective = WeightedCrossEntropy((2.0, 1.0, 2.0))
+    assert objective.judge(said, truth).figures == best.figures
+    assert float(objective.loss(said, truth)) == pytest.approx(best.validation_loss, rel=1e-5)
+
+
+def test_an_epoch_tells_losses_rates_norms_and_throughput(small: Problem) -> None:
+    _, epochs, steps = trained(small)
+    assert [epoch.learning_rate for epoch in epochs] == [cosine(0.005, e, 3) for e in range(3)]
+    batches = -(-len(small.train) // 64)
+    assert [(step.epoch, step.batch) for step in steps] == [
+        (epoch, batch) for epoch in range(3) for batch in range(batches)
+    ]
+    first, sizes = steps[:batches], [64] * (batches - 1) + [len(small.train) - 64 * (batches - 1)]
+    assert epochs[0].train_loss == pytest.approx(np.average([s.loss for s in first], weights=sizes))
+    assert epochs[0].gradient_norm == pytest.approx(np.mean([s.gradient_norm for s in first]))
+    metrics = epochs[0].metrics()
+    assert metrics["macro_f1"] == epochs[0].score
+    assert {"train_loss", "validation_loss", "precision_sell", "recall_buy"} <= metrics.keys()
+    assert metrics["windows_per_second"] > 0
+    assert metrics["seconds"] > 0
+
+
+def test_training_stops_when_the_score_has_not_risen_for_so_many_epochs(small: Problem) -> None:
+    class Falling(WeightedCrossEntropy):
+        def judge(self, output: Mapping[str, Tensor], target: Tensor) -> Judgement:
+            scores.append([0.1, 0.5, 0.5, 0.4, 0.9][len(scores)])
+            return Judgement(scores[-1], {})
+
+    scores: list[float] = []
+    done = fit(
+        network(), small.material.windows, small.train, small.validation,
+        train_settings(epochs=5, patience=2), objective=Falling((1.0, 1.0, 1.0)),
+    )  # fmt: skip
+    assert scores == [0.1, 0.5, 0.5, 0.4]
+    assert (done.best_epoch, done.best_score, done.stopped_early) == (1, 0.5, True)
+
+
+def test_gradients_are_clipped_to_the_norm_and_told_unclipped(small: Problem) -> None:
+    model = network()
+    norms: list[float] = []
+
+    def on_step(step: Step) -> None:
+        clipped = torch.cat([p.grad.flatten() for p in model.parameters()])
+        norms.append(float(clipped.norm()))
+        assert step.gradient_norm > 0.05
+
+    fit(
+        model, small.material.windows, small.train, small.validation,
+        train_settings(epochs=1, gradient_norm=0.01), on_step=on_step,
+    )  # fmt: skip
+    assert norms == pytest.approx([0.01] * len(norms), rel=1e-3)
+
+
+def test_a_value_that_is_not_finite_stops_the_run_with_epoch_batch_and_rows(
+    small: Problem,
+) -> None:
+    matrix = small.material.windows.matrix.clone()
+    poisoned = int(small.train.row[100])
+    matrix[poisoned, 4] = float("nan")
+    with pytest.raises(NonFiniteLossError, match=r"epoch 0, batch \d+: loss nan") as e:
+        fit(
+            network(), Windows(matrix, 60), small.train, small.validation,
+            train_settings(batch_size=8),
+        )  # fmt: skip
+    reached = (e.value.rows >= poisoned) & (e.value.rows < poisoned + 60)
+    assert reached.any()
+    assert len(e.value.rows) == 8
+    assert str(e.value).endswith(f"they hold rows that are not finite: {poisoned}")
+
+
+def test_weights_that_run_away_are_told_from_bad_bars(small: Problem) -> None:
+    model = network()
+    with torch.no_grad():
+        model.head[0].weight.fill_(float("inf"))
+    with pytest.raises(NonFiniteLossError, match=r"batch 0: .* all that they hold is finite"):
+        fit(model, small.material.windows, small.train, small.validation, train_settings())
+
+
+def test_a_listener_ends_the_run_by_raising(small: Problem) -> None:
+    class Enough(Exception):
+        pass
+
+    def on_epoch(epoch: Epoch) -> None:
+        raise Enough
+
+    with pytest.raises(Enough):
+        fit(
+            network(), small.material.windows, small.train, small.validation, train_settings(),
+            on_epoch=on_epoch,
+        )  # fmt: skip
+
+
+def test_another_kind_of_target_needs_another_objective_and_nothing_else(small: Problem) -> None:
+    class NextMinute(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Linear(9, 1)
+
+        def forward(self, windows: Tensor) -> dict[str, Tensor]:
+            return {"mean": self.last(windows[:, -1])[:, 0]}
+
+    class SquaredError:
+        def targets(self, samples: Samples) -> Tensor:
+            return small.material.windows.matrix[torch.from_numpy(samples.row), 6]
+
+        def loss(self, output: Mapping[str, Tensor], target: Tensor) -> Tensor:
+            return functional.mse_loss(output["mean"], target)
+
+        def judge(self, output: Mapping[str, Tensor], target: Tensor) -> Judgement:
+            return Judgement(-float(self.loss(output, target)), {"mse": 0.0})
+
+    torch.manual_seed(0)
+    done = fit(
+        NextMinute(), small.material.windows, small.train, small.validation,
+        train_settings(epochs=20, learning_rate=0.1, patience=20), objective=SquaredError(),
+    )  # fmt: skip
+    assert done.best_score > -0.01
+
+
+def test_an_empty_part_is_refused(small: Problem) -> None:
+    nothing = small.train.take(small.train.row < 0)
+    with pytest.raises(ValueError, match="got 0 and"):
+        fit(network(), small.material.windows, nothing, small.validation, train_settings())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_is_refused_where_there_is_none(small: Problem) -> None:
+    with pytest.raises(ValueError, match="cuda was asked for"):
+        trained(small, device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_training_on_cuda_resumes_and_agrees_with_the_cpu_roughly(
+    small: Problem, tmp_path: object
+) -> None:
+    _, on_cpu, _ = trained(small, epochs=1)
+    _, on_cuda, steps = trained(small, epochs=1, device="cuda")
+    assert len(steps) == -(-len(small.train) // 64)
+    assert on_cuda[0].train_loss == pytest.approx(on_cpu[0].train_loss, rel=0.1)
