@@ -114,7 +114,7 @@ def covered_rows(rows: Integers, length: int) -> Integers:
 
 def as_rows(samples: Samples, device: torch.device | str = "cpu") -> Int64[Tensor, " batch"]:
     """The samples' rows as the tensor that `Windows` takes."""
-    return torch.from_numpy(samples.row).to(device)
+    return torch.tensor(samples.row, dtype=torch.int64, device=device)
 
 
 def _rows_so_far(run: Integers) -> Integers:
