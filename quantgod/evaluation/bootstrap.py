@@ -156,11 +156,10 @@ def effective_size(series: Floats) -> float:
     series: n. For labels, the sum of `dataset.splits.uniqueness` is a count without an estimate.
     """
     count = len(series)
-    centred = series - series.mean()
-    power = np.abs(np.fft.rfft(centred, 2 * count)) ** 2
-    covariance = np.fft.irfft(power)[:count]
-    if not count or covariance[0] <= 0:
+    if count < 2 or np.ptp(series) == 0:
         return float(count)
+    power = np.abs(np.fft.rfft(series - series.mean(), 2 * count)) ** 2
+    covariance = np.fft.irfft(power)[:count]
     correlation = covariance / covariance[0]
     pairs = correlation[: count // 2 * 2].reshape(-1, 2).sum(axis=1)
     ended = np.flatnonzero(pairs <= 0)

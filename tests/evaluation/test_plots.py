@@ -1,0 +1,118 @@
+"""Figures say what they were given: labels, numbers, and nothing left open."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from quantgod.contracts import CLASSES, META_FEATURES
+from quantgod.dataset.labels import label
+from quantgod.evaluation import plots
+from quantgod.evaluation.bootstrap import Interval, compare
+from quantgod.evaluation.metrics import confusion_matrix, decide
+from quantgod.settings import LabelSettings
+from tests.evaluation.forecasts import calibrated_forecasts
+from tests.synthetic import synthetic_bars
+
+LABEL = LabelSettings(horizon_minutes=60, buy_above=0.008, sell_below=-0.004)
+TARGET, GIVEN = calibrated_forecasts(400)
+
+
+def contributions() -> Figure:
+    values = np.random.default_rng(0).normal(size=(300, 3, 15))
+    return plots.contributions(values, values[:, 0, :14], META_FEATURES, rows=200)
+
+
+FIGURES = {
+    "confusion": lambda: plots.confusion_matrix(confusion_matrix(TARGET, decide(GIVEN))),
+    "reliability": lambda: plots.reliability(TARGET, {"base": GIVEN, "auditor": GIVEN**2}),
+    "curves": lambda: plots.curves(
+        [1, 2], {"loss": {"train": [1, 2], "val": [1]}, "F1": {"": [0]}}
+    ),
+    "labels": lambda: plots.label_distribution(label(synthetic_bars(900), LABEL, 5), LABEL),
+    "balance": lambda: plots.class_balance({"train": TARGET, "test": TARGET[:9]}),
+    "comparison": lambda: plots.comparison(compare(TARGET, {"a": GIVEN}, {}, 9, 9, 0).models),
+    "importance": lambda: plots.importance({"body": 0.2, "entropy": 1.0}, "mean gain"),
+    "contributions": contributions,
+    "history": lambda: plots.search_history([0.3, None, 0.4]),
+}
+
+
+def text_of(figure: Figure) -> str:
+    texts = [text.get_text() for text in figure.findobj(lambda part: hasattr(part, "get_text"))]
+    return " ".join(texts)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_with_labelled_axes(name: str) -> None:
+    figure = FIGURES[name]()
+    figure.savefig(io.BytesIO(), format="png")
+    lowest = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
+    assert any(axes.get_xlabel() for axes in lowest) or name in ("balance", "comparison")
+    assert any(axes.get_ylabel() or axes.get_yticklabels() for axes in lowest)
+
+
+def test_no_figure_is_kept_by_pyplot() -> None:
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    before = pyplot.get_fignums() if pyplot else []
+    FIGURES["confusion"]()
+    assert (pyplot.get_fignums() if pyplot else []) == before
+
+
+def test_the_confusion_matrix_shows_counts_and_shares_of_what_came() -> None:
+    shown = text_of(plots.confusion_matrix(np.array([[3, 1, 0], [0, 1500, 0], [0, 0, 0]])))
+    assert "75.0%\n3" in shown and "25.0%\n1" in shown and "100.0%\n1,500" in shown
+    assert all(name in shown for name in CLASSES)
+
+
+def test_reliability_shows_the_share_that_came_true_in_each_bin() -> None:
+    given = np.tile([0.25, 0.65, 0.1], (40, 1))
+    target = np.repeat([0, 1], [30, 10])
+    upper = plots.reliability(target, given).axes[:3]
+    points = [axes.collections[0].get_offsets()[0].tolist() for axes in upper]
+    expected = [[0.25, 0.75], [0.65, 0.25], [0.1, 0.0]]
+    assert np.allclose(points, expected)
+
+
+def test_the_cuts_lie_on_edges_of_the_histogram() -> None:
+    table = label(synthetic_bars(5000), LABEL, 5)
+    left = plots.label_distribution(table, LABEL).axes[0]
+    bars = {colour: [] for colour in range(3)}
+    for number, container in enumerate(left.containers):
+        bars[number] = [patch for patch in container if patch.get_height() > 0]
+    assert max(patch.get_x() + patch.get_width() for patch in bars[0]) == pytest.approx(-0.4)
+    assert min(patch.get_x() for patch in bars[2]) == pytest.approx(0.8)
+    heights = sum(patch.get_height() for group in bars.values() for patch in group)
+    assert heights == (table["target"] >= 0).sum()
+
+
+def test_bars_carry_their_value_and_their_interval() -> None:
+    models = {
+        "base": {"mcc": Interval(0.1, 0.05, 0.2)},
+        "auditor": {"mcc": Interval(0.3, 0.2, 0.4)},
+    }
+    figure = plots.comparison(models, ["mcc"])
+    spans = [lines.get_segments()[0][:, 1].tolist() for lines in figure.axes[0].collections]
+    assert spans == [[0.05, 0.2], [0.2, 0.4]]
+    assert "0.100" in text_of(figure) and "higher is better" in text_of(figure)
+
+
+def test_the_largest_values_stand_on_top_and_the_rest_is_left_out() -> None:
+    axes = plots.importance({f"f{n}": float(n) for n in range(30)}, top=5).axes[0]
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == ["f25", "f26", "f27", "f28", "f29"]
+
+
+def test_contributions_leave_out_the_bias_and_keep_every_dot() -> None:
+    figure = contributions()
+    dots = figure.axes[0].collections
+    assert len(dots) == 14 and all(len(group.get_offsets()) == 200 for group in dots)
+
+
+@pytest.mark.parametrize("scores", [[None, None], [0.5], []], ids=["none", "one", "empty"])
+def test_a_search_that_hardly_ran_is_drawn_too(scores: list[float | None]) -> None:
+    plots.search_history(scores).savefig(io.BytesIO(), format="png")
