@@ -9,22 +9,20 @@ of other names are left alone and may be deleted.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import assert_provenance
-from quantgod.contracts import FEATURES, META_FEATURES, Progress, silent
+from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
+from quantgod.contracts import FEATURES, META_FEATURES
 from quantgod.dataset.splits import folds, split_validation, uniqueness
 from quantgod.dataset.windows import Samples
 from quantgod.files import atomic_path, tree_digest, value_digest
@@ -34,13 +32,13 @@ from quantgod.training.checkpoints import array_digest
 from quantgod.training.identity import NOT_OF_THE_RUN
 from quantgod.training.loop import fit
 from quantgod.training.material import material
-from quantgod.training.reports import Epoch
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-ROOMS = ("dataset", "models", "training", "auditor")
-METADATA_KEY = b"quantgod"
+ROWS_FILE: Final = "rows.parquet"
+CODE: Final = ("dataset/*.py", "models/*.py", "training/*.py", "auditor/meta_features.py")
+"""What a fold's rows are made by, beside this file."""
 
 
 @dataclass(frozen=True)
@@ -59,51 +57,13 @@ class Recipe:
         return self.train.model_copy(update=own)
 
 
-@dataclass(frozen=True)
-class FoldReport:
-    """How one fold went. Times are UTC, in ISO 8601.
-
-    Attributes:
-        fold: counted from 1.
-        fit: samples the model was fitted on.
-        stopping: samples that stopped it.
-        forecast: samples it was then read on.
-        trained_until: the last label end among the first two.
-        best_epoch: whose weights were kept, counted from 0.
-        best_score: of that epoch on the stopping samples.
-        reused: the fold was found finished and not trained by this call.
-    """
-
-    fold: int
-    fit: int
-    stopping: int
-    forecast: int
-    trained_until: str
-    best_epoch: int
-    best_score: float
-    reused: bool = False
-
-
-OnEpoch = Callable[[int, Epoch], None]
-OnFold = Callable[[FoldReport], None]
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """Who hears of an audit: each fold's epochs (with the fold's number), each fold's end."""
-
-    on_epoch: OnEpoch = lambda fold, epoch: None
-    on_fold: OnFold = lambda report: None
-    progress: Progress = silent
-
-
 def out_of_fold(
     table: pd.DataFrame,
     samples: Samples,
     dev: Integers,
     recipe: Recipe,
     work: Path,
-    hooks: Hooks = Hooks(),
+    hooks: Hooks = UNHEARD,
 ) -> pd.DataFrame:
     """Forecast dev, fold after fold, by models that saw only what came before.
 
@@ -123,26 +83,32 @@ def out_of_fold(
         ValueError: if dev is too short for the folds.
         ProvenanceError: if a row's model had seen past it, which is a defect of this code.
     """
-    splits = folds(samples, dev, recipe.split)
     parts = []
-    for number, split in enumerate(splits, start=1):
-        inner = split_validation(samples, split.train, recipe.audit.stopping_fraction, recipe.split)
-        named = _named(hooks, f"fold {number}/{len(splits)}")
-        forecast = samples.take(split.other)
-        fold = _Fold(
-            number,
-            samples.take(inner.train),
-            samples.take(inner.other),
-            forecast,
-            table.loc[:, list(FEATURES)].iloc[: forecast.row.max() + 1],
-            recipe,
-        )
-        frame, report = fold.result(work, named)
+    for fold in _planned(table, samples, dev, recipe):
+        frame, report = fold.result(work, hooks.of_fold(fold.number, recipe.split.folds))
         hooks.on_fold(report)
         parts.append(frame)
     joined = pd.concat(parts, ignore_index=True)
     assert_provenance(joined)
     return joined
+
+
+def _planned(
+    table: pd.DataFrame, samples: Samples, dev: Integers, recipe: Recipe
+) -> Iterator[_Fold]:
+    """Cut dev into folds, and each fold's training side into what fits and what stops."""
+    features = table.loc[:, list(FEATURES)]
+    for number, split in enumerate(folds(samples, dev, recipe.split), start=1):
+        inner = split_validation(samples, split.train, recipe.audit.stopping_fraction, recipe.split)
+        forecast = samples.take(split.other)
+        yield _Fold(
+            number,
+            samples.take(inner.train),
+            samples.take(inner.other),
+            forecast,
+            features.iloc[: forecast.row.max() + 1],
+            recipe,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +130,7 @@ class _Fold:
     def result(self, work: Path, hooks: Hooks) -> tuple[pd.DataFrame, FoldReport]:
         """The fold's rows, read from the work folder or made and put there."""
         folder = work / f"fold-{self.number}-{self._key()[:16]}"
-        finished, checkpoint = folder / "rows.parquet", folder / "checkpoint.safetensors"
+        finished, checkpoint = folder / ROWS_FILE, folder / "checkpoint.safetensors"
         reused = finished.exists()
         if not reused:
             _write(finished, *self._made(checkpoint, hooks))
@@ -247,26 +213,19 @@ class _Fold:
 @cache
 def _code_digest() -> str:
     package = Path(__file__).parents[1]
-    return tree_digest(package, [path for room in ROOMS for path in (package / room).glob("*.py")])
-
-
-def _named(hooks: Hooks, name: str) -> Hooks:
-    def progress(done: int, total: int, note: str) -> None:
-        hooks.progress(done, total, f"{name}: {note}")
-
-    return Hooks(hooks.on_epoch, hooks.on_fold, progress)
+    sources = [path for pattern in CODE for path in package.glob(pattern)]
+    return tree_digest(package, [*sources, Path(__file__)])
 
 
 def _write(path: Path, frame: pd.DataFrame, report: dict[str, Any]) -> None:
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(report).encode()}
+    frame.attrs["report"] = report  # travels in the file's metadata
     with atomic_path(path) as part:
-        pq.write_table(table.replace_schema_metadata(metadata), part)
+        frame.to_parquet(part)
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    table = pq.read_table(path)
-    return table.to_pandas(), json.loads(table.schema.metadata[METADATA_KEY])
+    frame = pd.read_parquet(path)
+    return frame, frame.attrs.pop("report")
 
 
 def _utc(milliseconds: Integers) -> pd.DatetimeIndex:
