@@ -1,8 +1,8 @@
 """How an archive ends, and what is written down about it.
 
-Every archive ends in one of four ways: `accepted`; `accepted_with_gaps` (some minute has no row; it
-is recorded which and why); `quarantined` (with a reason code, and its rows are not used); or
-`duplicate` (the same content as another archive of the day, so it was not needed).
+Every archive ends in one of four ways: `accepted`; `accepted_with_gaps` (a minute has no row or a
+line was lost; it is recorded which and why); `quarantined` (with a reason code; its rows are not
+used); or `duplicate` (the content of another archive of the day, so it was not needed).
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ Outcome = Literal["accepted", "accepted_with_gaps", "quarantined", "duplicate"]
 
 # A run's first minute has no close before it: that costs a row, but is no fault of the archive.
 _NO_FAULT: Final = frozenset({"no_previous_close"})
+
+# A message that came twice held nothing new.
+_NO_LOSS: Final = frozenset({"stale"})
 
 # The deviation of sixty equal logarithms is zero but for rounding; one tick gives 1e-8 or more.
 _ROUNDING: Final = 1e-12
@@ -92,9 +95,10 @@ def frozen_spans(
     return [_span(run.tolist(), "frozen") for run in runs if len(run) >= at_least]
 
 
-def outcome_of(dropped: dict[str, int]) -> Outcome:
-    """Say how a readable archive ends, from its dropped minutes by reason."""
-    return "accepted_with_gaps" if dropped.keys() - _NO_FAULT else "accepted"
+def outcome_of(dropped: dict[str, int], rejected: dict[str, int]) -> Outcome:
+    """Say how a readable archive ends, from its dropped minutes and rejected lines by reason."""
+    has_gaps = (dropped.keys() - _NO_FAULT) | (rejected.keys() - _NO_LOSS)
+    return "accepted_with_gaps" if has_gaps else "accepted"
 
 
 def _span(minutes: Sequence[int], what: str) -> Span:

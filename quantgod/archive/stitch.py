@@ -70,7 +70,7 @@ class DayOutcome:
 def stored_day(day: Day, bars: Path) -> DayOutcome | None:
     """The outcome of a day whose best archive is stored already; `None` when it has to be read."""
     metadata = _metadata(day_path(bars, day.symbol, day.date))
-    if metadata is None or not day.candidates or metadata.day_key != day.candidates[0].day_key:
+    if metadata is None or not _is_best(day, metadata):
         return None
     return _accepted(day, 0, metadata, day.refused)
 
@@ -93,7 +93,7 @@ def read_day(day: Day, bars: Path, settings: EtlSettings, *, afresh: bool = Fals
     carry = _carry_before(day, bars)
     refused = list(day.refused)
     for place, candidate in enumerate(day.candidates):
-        if stored is not None and stored.day_key == candidate.day_key:
+        if stored is not None and _made(stored, candidate, day):
             return _accepted(day, place, stored, refused)
         try:
             reading = _read(candidate, settings, carry)
@@ -110,7 +110,7 @@ def stitch_day(day: Day, bars: Path, settings: EtlSettings) -> DayOutcome:
     """Bring a stored day's first rows in line with what is now stored of the day before."""
     path = day_path(bars, day.symbol, day.date)
     metadata, carry = _metadata(path), _carry_before(day, bars)
-    if metadata is None or carry is None or not _is_first(day, metadata):
+    if metadata is None or carry is None or not _is_best(day, metadata):
         return read_day(day, bars, settings, afresh=True)
     reading = _joined(path, metadata, day.candidates[0], carry, settings)
     if reading is None:
@@ -250,7 +250,7 @@ def _report(candidate: Candidate, reading: DayReading, settings: EtlSettings) ->
         symbol=reading.symbol,
         date=reading.date.isoformat(),
         depth=reading.depth or candidate.file.depth,
-        outcome=outcome_of(dropped),
+        outcome=outcome_of(dropped, reading.rejected),
         lines=reading.lines,
         applied=reading.applied,
         out_of_order=reading.out_of_order,
@@ -286,18 +286,27 @@ def _extra(other: Candidate, used: Candidate) -> ArchiveReport:
     return msgspec.structs.replace(verdict, outcome="duplicate", reason=None)
 
 
-def _is_first(day: Day, metadata: DayMetadata) -> bool:
-    """Whether the stored rows came from the day's best archive, and from this very file."""
-    if not day.candidates:
-        return False
-    best = day.candidates[0]
-    return (best.day_key, best.file.name) == (metadata.day_key, metadata.report["archive"])
+def _is_best(day: Day, metadata: DayMetadata) -> bool:
+    """Whether the stored rows came from the day's best archive."""
+    return bool(day.candidates) and _made(metadata, day.candidates[0], day)
+
+
+def _made(metadata: DayMetadata, candidate: Candidate, day: Day) -> bool:
+    """Whether the stored rows came from this archive.
+
+    Of copies with one key, which may not all be sound, it was the one of the stored name; but an
+    archive may have been moved since.
+    """
+    name = metadata.report["archive"]
+    names = [other.file.name for other in day.candidates]
+    is_it = name == candidate.file.name or name not in names
+    return is_it and metadata.day_key == candidate.day_key
 
 
 def _metadata(path: Path) -> DayMetadata | None:
     """What is stored, if it is whole and of this version."""
     try:
         metadata = read_metadata(path)
-    except (FileNotFoundError, StoreError):
+    except (OSError, StoreError):
         return None
     return metadata if metadata.schema_version == SCHEMA_VERSION else None

@@ -114,17 +114,18 @@ def test_a_price_that_stands_still_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dropped", "outcome"),
+    ("dropped", "rejected", "outcome"),
     [
-        ({}, "accepted"),
-        ({"no_previous_close": 2}, "accepted"),
-        ({"no_previous_close": 2, "gap": 1}, "accepted_with_gaps"),
+        ({}, {}, "accepted"),
+        ({"no_previous_close": 2}, {"stale": 3}, "accepted"),
+        ({"no_previous_close": 2, "gap": 1}, {}, "accepted_with_gaps"),
+        ({}, {"corrupt_json": 1}, "accepted_with_gaps"),
     ],
 )
-def test_a_first_minute_is_no_fault_and_any_other_lost_one_is(
-    dropped: dict[str, int], outcome: str
+def test_a_first_minute_or_a_repeated_line_is_no_gap_and_any_other_loss_is(
+    dropped: dict[str, int], rejected: dict[str, int], outcome: str
 ) -> None:
-    assert outcome_of(dropped) == outcome
+    assert outcome_of(dropped, rejected) == outcome
 
 
 @pytest.mark.parametrize("days", [0, 1, 1200])
