@@ -132,7 +132,7 @@ class ModelSettings(Section):
 class TrainSettings(Section):
     """One training run of one network. Class weights are in class order: SELL, NEUTRAL, BUY.
 
-    A checkpoint is written after every epoch, and after every `checkpoint_batches` batches (0: not).
+    A checkpoint is written after every epoch and every `checkpoint_batches` batches (0: not).
     """
 
     epochs: Positive
@@ -266,10 +266,10 @@ def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Set
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path in seen:
+    if path.resolve() in seen:
         raise SettingsError(f"{path}: inherits itself")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
     except yaml.YAMLError as error:
@@ -279,7 +279,21 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     parent = values.pop("inherits", None)
     if parent is None:
         return values
-    return _merge(_read(path.parent / parent, (*seen, path)), values)
+    if not isinstance(parent, str):
+        raise SettingsError(f"{path}: inherits: one file's name was expected, got {parent!r}")
+    return _merge(_read(path.parent / parent, (*seen, path.resolve())), values)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, but a key that stands twice is an error; YAML would drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                problem = f"{key} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 # These mappings are one value each: a file that states them replaces them whole.
