@@ -8,46 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-from quantgod.contracts import MS_PER_DAY, MS_PER_MINUTE
-from quantgod.market.price_path import KNOTS_PER_MINUTE, PricePath
-from quantgod.market.simulated_book import (
+from quantgod.contracts import MS_PER_DAY
+from quantgod.market.feed_kernel import FIRST_SEQUENCE, KNOT_MS, write_messages
+from quantgod.market.feed_parts import (
     COUNT,
+    KEY,
+    NOTES,
+    SIZE,
+    SIZE_DECIMALS,
     START,
-    Ints,
-    Random,
+    Clock,
     Rules,
     Side,
-    churn,
-    drop_cancelled,
+    Wire,
     empty_side,
-    move_touch,
-    uniform,
+    wire,
 )
-from quantgod.market.wire_writer import Bytes, Stamp, Wire, wire, write_message
+from quantgod.market.price_path import PricePath
 from quantgod.settings import SimulateSettings
 
-KNOT_MS: Final = MS_PER_MINUTE // KNOTS_PER_MINUTE
 CHUNK_BYTES: Final = 4 << 20
 LEVEL_BYTES: Final = 48
-FIRST_UPDATE: Final = 20_000_000
-FIRST_SEQUENCE: Final = 130_000_000_000
 
-# Places in the market's notes: ticks between the best prices, and the sequence number.
-_SPREAD, _SEQUENCE = 0, 1
-
-
-class Clock(NamedTuple):
-    """Message i is at `start_ms + i * cadence_ms`, later by less than `jitter_ms`."""
-
-    start_ms: int
-    cadence_ms: int
-    jitter_ms: int
+Levels = list[tuple[Decimal, Decimal]]
 
 
 class SimulatedMarket:
@@ -108,20 +95,21 @@ class SimulatedMarket:
             done += written
         return b"".join(parts)
 
-    def book(self) -> tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]:
+    def book(self) -> tuple[Levels, Levels]:
         """The true book after the last message: bids and asks, (price, size), best first."""
         return self._side(self._bids, -1), self._side(self._asks, 1)
 
-    def _side(self, side: Side, sign: int) -> list[tuple[Decimal, Decimal]]:
-        begin, end = side.notes[START], side.notes[START] + side.notes[COUNT]
+    def _side(self, side: Side, sign: int) -> Levels:
+        begin = side[NOTES, START]
+        levels = slice(begin, begin + side[NOTES, COUNT])
         return [
-            (sign * int(key) * self._tick, Decimal(int(lots)).scaleb(-3))
-            for key, lots in zip(side.key[begin:end], side.size[begin:end], strict=True)
+            (sign * int(key) * self._tick, Decimal(int(lots)).scaleb(-SIZE_DECIMALS))
+            for key, lots in side[[KEY, SIZE], levels].T
         ]
 
     def _write(self, first: int, count: int, day: int) -> tuple[bytes, int]:
         parts = self._wire(type_first=day % 2 == 0)
-        end, written = _write_messages(
+        end, written = write_messages(
             self._out,
             self._room,
             (first, count, day * self.messages_a_day),
@@ -156,74 +144,3 @@ class SimulatedMarket:
                 f"the price falls to {path.knots.min():g}, which is {lowest:.0f} ticks of "
                 f"{self._tick}: {self.levels} levels need more than {deepest}; use a smaller tick"
             )
-
-
-@njit(cache=True)
-def _write_messages(
-    out: Bytes, room: int, span: Any, book: Any, tape: Any, state: Any, wire: Wire
-) -> Any:
-    """Write messages until `span`'s count is reached or less than `room` bytes are left.
-
-    Returns the bytes written and the messages written.
-    """
-    first, count, snapshot = span
-    bids, asks, rules = book
-    knots, lean, clock, changes = tape
-    notes, credit, random = state
-    at = written = 0
-    while written < count and at + room <= out.size:
-        message = first + written
-        is_snapshot = message == snapshot
-        elapsed = message * clock.cadence_ms
-        tilt = lean[min(elapsed // MS_PER_MINUTE, lean.size - 1)]
-        bid, ask = _touch(knots, elapsed, notes, random)
-        move_touch(bids, -bid, tilt, rules, message + 1, random)
-        move_touch(asks, ask, -tilt, rules, message + 1, random)
-        if not is_snapshot:
-            _spend(bids, asks, tilt, rules, message + 1, credit[0], random)
-        stamp = _stamp(clock, elapsed, message, is_snapshot, notes, random)
-        at, changed = write_message(out, at, bids, asks, stamp, wire)
-        if not is_snapshot:
-            credit[0] = min(credit[0] + changes - changed, 4 * changes)
-        drop_cancelled(bids)
-        drop_cancelled(asks)
-        written += 1
-    return at, written
-
-
-@njit(cache=True)
-def _touch(knots: NDArray[np.float64], elapsed: int, notes: Ints, random: Random) -> Any:
-    """Best bid and ask in ticks around the path; the spread is one tick most of the time."""
-    knot = min(elapsed // KNOT_MS, knots.size - 2)
-    part = (elapsed - knot * KNOT_MS) / KNOT_MS
-    mid = knots[knot] + min(part, 1.0) * (knots[knot + 1] - knots[knot])
-    chance = uniform(random)
-    if chance < 0.02:
-        notes[_SPREAD] = 2 + int(-np.log(1.0 - uniform(random)) * 4)
-    elif chance < 0.3:
-        notes[_SPREAD] = 1
-    bid = int(np.floor(mid - (notes[_SPREAD] - 1) / 2))
-    return bid, bid + notes[_SPREAD]
-
-
-@njit(cache=True)
-def _spend(
-    bids: Side, asks: Side, tilt: float, rules: Rules, message: int, credit: float, random: Random
-) -> None:
-    """Spend the changes that moves of the touch have left; the mean works out over time."""
-    for _ in range(int(2 * uniform(random) * max(credit, 0.0) + 0.5)):
-        if uniform(random) < 0.5:
-            churn(bids, tilt, rules, message, random)
-        else:
-            churn(asks, -tilt, rules, message, random)
-
-
-@njit(cache=True)
-def _stamp(
-    clock: Clock, elapsed: int, message: int, is_snapshot: bool, notes: Ints, random: Random
-) -> Any:
-    """System time lags the matching engine's by some ms; `seq` rises by any amount."""
-    ts = clock.start_ms + elapsed + int(uniform(random) * clock.jitter_ms)
-    matched = ts - 1 - int(uniform(random) * 12)
-    notes[_SEQUENCE] += 1 + int(uniform(random) * 400)
-    return Stamp(ts, matched, FIRST_UPDATE + message, notes[_SEQUENCE], message + 1, is_snapshot)
