@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ Output = dict[str, Tensor]
 """What a classifying network returns: `logits` and `probs`, each (batch, classes)."""
 
 
+@runtime_checkable
 class Constructor(Protocol):
     """How every architecture is built: from its settings and the shape of its input."""
 

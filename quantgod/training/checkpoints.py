@@ -70,6 +70,16 @@ def read_checkpoint(path: Path, identity: Identity) -> Snapshot | None:
     return Snapshot(tensors, header["values"])
 
 
+def differences(was: Identity, is_now: Identity) -> str:
+    """What two identities differ in, for a reader; empty where they are the same."""
+    now = json.loads(json.dumps(dict(is_now)))
+    return ", ".join(
+        f"{name} (was {was.get(name)!r}, is {now.get(name)!r})"
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name) != now.get(name)
+    )
+
+
 def tensor_digest(tensor: Tensor) -> str:
     """SHA-256 of a tensor's type, shape and bits."""
     return array_digest(tensor.detach().cpu().contiguous().numpy())
@@ -100,14 +110,8 @@ def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _compare(path: Path, header: Mapping[str, Any], identity: Identity) -> None:
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path}: format {header.get('format')}, {FORMAT} was expected")
-    was, now = header["identity"], json.loads(json.dumps(dict(identity)))
-    differing = [
-        f"{name} (was {was.get(name)!r}, is {now.get(name)!r})"
-        for name in sorted(was.keys() | now.keys())
-        if was.get(name) != now.get(name)
-    ]
+    differing = differences(header["identity"], identity)
     if differing:
         raise CheckpointError(
-            f"{path}: a checkpoint of another run, other in {', '.join(differing)}; "
-            "remove it to start anew"
+            f"{path}: a checkpoint of another run, other in {differing}; remove it to start anew"
         )

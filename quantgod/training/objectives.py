@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ class Judgement(NamedTuple):
     figures: Mapping[str, float]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """One kind of target, from the samples' column to the score. Its `repr` identifies it."""
 

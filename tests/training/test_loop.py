@@ -41,9 +41,9 @@ class Verdict:
 
     @property
     def clearly_learned(self) -> bool:
-        """The criterion: at least 0.03 above persistence, and 0.15 above majority and shifted."""
+        """The criterion: at least 0.05 above persistence, and 0.15 above majority and shifted."""
         return self.network >= max(
-            self.persistence + 0.03, self.majority + 0.15, self.shifted + 0.15
+            self.persistence + 0.05, self.majority + 0.15, self.shifted + 0.15
         )
 
 
@@ -80,7 +80,7 @@ def test_a_planted_signal_is_found() -> None:
 def test_a_market_with_nothing_to_find_teaches_nothing() -> None:
     found = verdict(signal=0.0)
     assert not found.clearly_learned, found
-    assert found.network < found.persistence + 0.03, found
+    assert found.network < found.persistence + 0.05, found
     assert abs(found.network - found.shifted) < 0.05, found
 
 

@@ -1,0 +1,81 @@
+"""What a search tries: the architecture's own space, narrowed or joined by the settings'."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+import optuna
+
+from quantgod.models import zoo
+from quantgod.settings import Choice, ModelSettings, Range, SearchSpace, Settings, SettingsError
+
+RUN_PARAMETERS: Final = ("learning_rate", "batch_size", "window_length")
+"""What a search may choose besides the parameters of the architecture."""
+
+
+def joined_space(model: ModelSettings, own: SearchSpace) -> SearchSpace:
+    """The architecture's space; what `own` (`optimize.space`) states takes its place.
+
+    Raises:
+        SettingsError: for a parameter that nobody knows, or a value that it cannot have.
+    """
+    architecture = zoo.architecture(model.name)
+    allowed = {*architecture.settings.model_fields, *RUN_PARAMETERS}
+    unknown = sorted(own.keys() - allowed)
+    if unknown:
+        known = ", ".join(sorted(allowed))
+        raise SettingsError(f"optimize.space.{unknown[0]}: unknown parameter (allowed: {known})")
+    space = {**architecture.space, **own}
+    for name, values in space.items():
+        for value in _examples(name, values):
+            if name not in RUN_PARAMETERS:
+                architecture.settings_from({name: value})
+    return {name: space[name] for name in sorted(space)}
+
+
+def suggest(trial: optuna.Trial, space: SearchSpace) -> dict[str, Choice]:
+    """Let the trial choose a value of each parameter."""
+    return {name: _suggested(trial, name, values) for name, values in space.items()}
+
+
+def current_values(settings: Settings, space: SearchSpace) -> dict[str, Choice]:
+    """What the settings say themselves, of the parameters whose value lies in the space."""
+    model = zoo.architecture(settings.model.name).settings_from(settings.model.params)
+    said: dict[str, Any] = {
+        **model.model_dump(),
+        "learning_rate": settings.train.learning_rate,
+        "batch_size": settings.train.batch_size,
+        "window_length": settings.window.length,
+    }
+    return {name: said[name] for name, values in space.items() if _holds(values, said[name])}
+
+
+def longest_window(settings: Settings, space: SearchSpace) -> int:
+    """The most rows that any trial's window holds."""
+    lengths = space.get("window_length", [settings.window.length])
+    if isinstance(lengths, Range):
+        raise SettingsError("optimize.space.window_length: a list of lengths was expected")
+    return max(int(length) for length in lengths)
+
+
+def _suggested(trial: optuna.Trial, name: str, values: list[Choice] | Range) -> Choice:
+    if isinstance(values, Range):
+        return trial.suggest_float(name, values.low, values.high, log=values.log)
+    return cast(Choice, trial.suggest_categorical(name, values))
+
+
+def _holds(values: list[Choice] | Range, value: Choice) -> bool:
+    if isinstance(values, Range):
+        return isinstance(value, (int, float)) and values.low <= value <= values.high
+    return value in values
+
+
+def _examples(name: str, values: list[Choice] | Range) -> Iterable[Choice]:
+    if not isinstance(values, Range):
+        if not values:
+            raise SettingsError(f"optimize.space.{name}: at least one value was expected")
+        return values
+    # The ends of a range may be whole by chance; a point between them shows whether fractions pass.
+    return values.low, values.high, values.low + (values.high - values.low) / math.pi

@@ -1,0 +1,186 @@
+"""Where a search is kept, who may work on it, and what becomes of trials whose process died.
+
+By default a study is a journal file that one process works on at a time, which makes every trial
+found running there a dead one. A database is shared by any number of machines; each running trial
+has a heartbeat there, and one that falls silent is dead. Dead trials are tried again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from quantgod.settings import OptimizeSettings
+
+JOURNAL: Final = "journal"
+HEARTBEAT_SECONDS: Final = 60
+RETRIES: Final = 3
+Made = TypeVar("Made")
+
+FINISHED: Final = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+class StudyError(RuntimeError):
+    """A study that cannot be worked on: in use, of other settings, or without a result."""
+
+
+@contextmanager
+def opened_study(
+    settings: OptimizeSettings, folder: Path, heartbeat_seconds: int = HEARTBEAT_SECONDS
+) -> Iterator[optuna.Study]:
+    """Open the study, or go on with it: in `folder` if it is a journal, else in its database.
+
+    Raises:
+        StudyError: if another process is at work on the journal.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if settings.storage != JOURNAL:
+        storage = _tried_again(lambda: _database(settings.storage, heartbeat_seconds))
+        yield _tried_again(lambda: _study(settings, storage))
+        return
+    journal = folder / f"{settings.study}.journal"
+    with _sole_user(journal):
+        _tidy(journal)
+        study = _study(settings, JournalStorage(JournalFileBackend(str(journal))))
+        _retry_dead(study)
+        yield study
+
+
+def finished_trials(study: optuna.Study) -> int:
+    """Trials that count: completed or pruned."""
+    return len(study.get_trials(deepcopy=False, states=FINISHED))
+
+
+def running_trials(study: optuna.Study) -> int:
+    """Trials that some process is at work on; those whose heartbeat is gone are queued anew."""
+    with _experimental():
+        optuna.storages.fail_stale_trials(study)
+    return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+
+class SeededTPE(BaseSampler):
+    """TPE whose random numbers hang on the seed and the trial's number alone.
+
+    So a resumed search does not draw again what it drew at its start, and machines that join one
+    study do not all draw the same.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """As TPE."""
+        return self._of(trial).infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """As TPE."""
+        return self._of(trial).sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """As TPE, with a generator of its own for each parameter too."""
+        sampler = self._of(trial, *param_name.encode())
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def _of(self, trial: FrozenTrial, *more: int) -> TPESampler:
+        mixed = np.random.SeedSequence([self._seed, trial.number, *more])
+        return TPESampler(seed=int(mixed.generate_state(1)[0]))
+
+
+def _study(settings: OptimizeSettings, storage: optuna.storages.BaseStorage) -> optuna.Study:
+    return optuna.create_study(
+        study_name=settings.study,
+        storage=storage,
+        direction="maximize",
+        load_if_exists=True,
+        sampler=SeededTPE(settings.seed),
+        pruner=optuna.pruners.MedianPruner(settings.startup_trials, settings.warmup_steps),
+    )
+
+
+def _database(url: str, heartbeat_seconds: int) -> RDBStorage:
+    # SQLite lets one process write at a time; the others wait this long for their turn.
+    patient = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    with _experimental():
+        return RDBStorage(
+            url,
+            engine_kwargs={"pool_pre_ping": True, **patient},
+            heartbeat_interval=heartbeat_seconds,
+            grace_period=3 * heartbeat_seconds,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(RETRIES),
+        )
+
+
+def _tried_again(make: Callable[[], Made], attempts: int = 5) -> Made:
+    """Two machines that open a new database at once may both try to make its tables."""
+    for _ in range(attempts - 1):
+        try:
+            return make()
+        except (OperationalError, IntegrityError):
+            continue
+    return make()
+
+
+@contextmanager
+def _sole_user(journal: Path) -> Iterator[None]:
+    """Hold the study for this process; the system lets go of it when the process ends, however."""
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with journal.with_suffix(".owner").open("w") as owner:
+        try:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StudyError(
+                f"{journal}: another process is searching with it; give optimize.storage a "
+                "database URL to let several join one study"
+            ) from None
+        yield
+
+
+def _tidy(journal: Path) -> None:
+    """Remove what a killed process may have left: its lock, and half a line at the end."""
+    Path(f"{journal}.lock").unlink(missing_ok=True)
+    if journal.exists():
+        content = journal.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with journal.open("rb+") as opened:
+                opened.truncate(whole)
+
+
+def _retry_dead(study: optuna.Study) -> None:
+    with _experimental():
+        retry = RetryHeartbeatStaleTrialCallback(RETRIES)
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        retry(study, trial)
+
+
+@contextmanager
+def _experimental() -> Iterator[None]:
+    """Heartbeats are old but still called experimental; everything else keeps its warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield

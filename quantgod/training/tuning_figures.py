@@ -1,0 +1,76 @@
+"""Figures of a search: how the score rose, and which parameters it hung on."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import accumulate
+
+import optuna
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from optuna.trial import FrozenTrial, TrialState
+
+
+def history_figure(study: optuna.Study) -> Figure:
+    """The score of each trial and the best so far; a pruned trial stands at its last epoch's."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    cut = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+    axes.plot(*_points(done), "o", label="completed")
+    axes.plot(*_points([t for t in cut if t.intermediate_values]), "x", label="pruned")
+    numbers, scores = _points(done)
+    axes.step(numbers, list(accumulate(scores, max)), where="post", label="best so far")
+    axes.set(title=f"Study {study.study_name}", xlabel="trial", ylabel="macro-F1 (validation)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    return figure
+
+
+def importance_figure(study: optuna.Study) -> Figure:
+    """Parameter importances as bars; where there are none yet, a figure that says so."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    shares = importances(study)
+    axes.set(title="Parameter importance (PED-ANOVA)", xlabel="share")
+    if not shares:
+        _say(axes, "The completed trials are too few or too alike to tell.")
+        return figure
+    rising = sorted(shares.items(), key=lambda item: item[1])
+    axes.barh([name for name, _ in rising], [share for _, share in rising])
+    return figure
+
+
+def importances(study: optuna.Study) -> dict[str, float]:
+    """How much of the good trials' advantage hangs on each parameter; sums to 1.
+
+    By PED-ANOVA (Watanabe et al., 2023) over the completed trials, of the parameters that differ
+    between them. Empty if the completed trials are too few or too alike to tell.
+    """
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    varied = [
+        name for name in (done[0].params if done else {}) if len({t.params[name] for t in done}) > 1
+    ]
+    if not varied:
+        return {}
+    with warnings.catch_warnings():
+        # Optuna warns where the good trials cannot be told from all, and makes up equal shares.
+        warnings.simplefilter("error", UserWarning)
+        try:
+            return optuna.importance.get_param_importances(study, params=varied)
+        except UserWarning:
+            return {}
+
+
+def _points(trials: list[FrozenTrial]) -> tuple[list[int], list[float]]:
+    scores = [
+        trial.value if trial.value is not None else max(trial.intermediate_values.items())[1]
+        for trial in trials
+    ]
+    return [trial.number for trial in trials], scores
+
+
+def _say(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
+    axes.set_axis_off()
