@@ -33,14 +33,14 @@ def main(
 ) -> None:
     """Walk forward over dev, fit booster and calibrator, score base beside auditor on the test."""
     settings = settings_from(config, overrides, options)
-    from quantgod.tracking.chosen import chosen_settings
-
     from quantgod.auditor.audit import audit
-    from quantgod.auditor.out_of_fold import Hooks, Recipe
+    from quantgod.auditor.out_of_fold import Recipe
+    from quantgod.auditor.reports import Hooks
     from quantgod.dataset.splits import split_test
     from quantgod.dataset.table import read_table
     from quantgod.dataset.windows import samples
     from quantgod.evaluation.holdout import read_holdout, score_holdout
+    from quantgod.tracking.chosen import chosen_settings
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
     from quantgod.training.weights import load_network

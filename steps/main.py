@@ -26,9 +26,8 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     from quantgod.tracking.stage import stage
 
     with stage("main", settings) as parent:
-        children = resolved_config(
-            settings, config, changed=bool(overrides or any(options.values()))
-        )
+        changed = bool(overrides or any(options.values()))
+        children = resolved_config(settings, config, changed=changed)
         done: dict[str, Run] = {}
         skipped = set()
         for name in stages(settings):
@@ -52,12 +51,14 @@ def _summary(settings: Settings, done: dict[str, Run], skipped: set[str]) -> Non
         took = "skipped" if name in skipped else f"{seconds:.1f}"
         rows.append((name, took, run.data.tags.get(HEADLINE_TAG, "")))
     show_table("quantgod", ("stage", "seconds", "key figures"), rows)
-    say(done["register"].data.tags.get(HEADLINE_TAG, ""))
-    uri = f"models:/{settings.registry.name}@{settings.registry.alias}"
+    say(done["promote"].data.tags.get(HEADLINE_TAG, ""))
     say("Try next:")
-    say("  make ui                          compare the runs")
-    say(f"  make serve                       serve {uri} on 127.0.0.1:5001")
-    say("  python -m steps.predict          post the newest minutes to it")
+    say("  make ui        compare the runs in the browser")
+    say("  make serve     serve the Production version on 127.0.0.1:5001")
+    say(
+        "  curl http://127.0.0.1:5001/invocations -H 'Content-Type: application/json' "
+        f"-d @{settings.data.work / 'example.json'}"
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def main(
     """Chain the trained network and the auditor into one version, with its lineage as tags."""
     settings = settings_from(config, overrides, options)
     from quantgod.dataset.table import read_table
+    from quantgod.files import atomic_path
     from quantgod.registry.package import GoldenRows, build_package
     from quantgod.registry.versions import register
     from quantgod.tracking.keys import artifacts_of
@@ -50,6 +52,8 @@ def main(
         package = build_package(folder / "package", network, auditor, golden)
         progress(2, 3, "packed")
         version = register(package, settings.registry.name, lineage_tags(run))
+        with atomic_path(settings.data.work / "example.json") as part:
+            shutil.copyfile(folder / "package" / "golden_input.json", part)
         progress(3, 3, "registered")
         run.metrics.log({"export_difference": package.export_difference})
         run.output(name=settings.registry.name, version=str(version))

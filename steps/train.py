@@ -37,9 +37,8 @@ def main(
 ) -> None:
     """Train on the older part of dev and stop by the newer; a killed training goes on."""
     settings = settings_from(config, overrides, options)
-    from quantgod.tracking.chosen import chosen_settings
-
     from quantgod.dataset.table import read_table
+    from quantgod.tracking.chosen import chosen_settings
     from quantgod.tracking.stage import stage
     from quantgod.training.base_model import train_base
     from quantgod.training.weights import save_network

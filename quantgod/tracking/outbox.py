@@ -11,6 +11,7 @@ import queue
 import shutil
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,17 @@ class Outbox:
                 out.write(json.dumps([metric.key, metric.value, metric.timestamp, metric.step]))
                 out.write("\n")
 
-    def end(self, status: str, tags: Mapping[str, str]) -> None:
-        """Record how the run ended."""
+    def close(self, client: MlflowClient, status: str, tags: Mapping[str, str]) -> None:
+        """Record how the run ended and deliver everything, or warn that it waits here."""
         write_json(self.folder / "end.json", {"status": status, "tags": dict(tags)})
+        try:
+            self.deliver(client)
+        except MlflowException as error:
+            warnings.warn(
+                f"The tracking server cannot be reached; what run {self.run_id} has to tell is "
+                f"kept in {self.folder} and goes out with the next command ({error})",
+                stacklevel=2,
+            )
 
     def deliver(self, client: MlflowClient) -> None:
         """Send all that is here, then remove it. Sending twice does no harm.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import traceback
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -167,15 +166,7 @@ def stage(
 
 def _finish(run: StageRun, status: str) -> None:
     run.metrics.close()
-    run.outbox.end(status, run.tags)
-    try:
-        run.outbox.deliver(run.client)
-    except MlflowException as error:
-        warnings.warn(
-            f"The tracking server cannot be reached; what run {run.run_id} has to tell is kept in "
-            f"{run.outbox.folder} and goes out with the next command ({error})",
-            stacklevel=2,
-        )
+    run.outbox.close(run.client, status, run.tags)
     with suppress(MlflowException):
         mlflow.end_run(status)  # takes it off MLflow's stack, server or no server
 

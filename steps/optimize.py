@@ -1,0 +1,64 @@
+"""Search for the network's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steps.console import progress_bar
+from steps.options import config_options, run_option, setting, settings_from, step
+
+if TYPE_CHECKING:
+    from quantgod.tracking.stage import StageRun
+    from quantgod.training.reports import OnEpoch
+    from quantgod.training.tuning import OnTrial
+
+
+@step()
+@config_options
+@run_option("label")
+@setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
+@setting("--trials", "optimize.trials", "Trials in all, those of an earlier start included.")
+@setting("--epochs", "optimize.epochs", "Epochs a trial at most.")
+@setting("--storage", "optimize.storage", "journal, or a database URL that machines share.")
+def main(config: Path, overrides: tuple[str, ...], label_run: str | None, **options: Any) -> None:
+    """Optuna over the model's space, judged on the purged validation part; trials as child runs."""
+    settings = settings_from(config, overrides, options)
+    from quantgod.dataset.table import read_table
+    from quantgod.tracking.chosen import BEST_FILE
+    from quantgod.tracking.stage import stage
+    from quantgod.training.tuning import study_key, tune
+    from quantgod.training.tuning_figures import history_figure, importance_figure
+
+    with stage("optimize", settings, {"label": label_run}) as run:
+        table = read_table(run.inputs["labels"])
+        folder = settings.data.work / "studies" / study_key(table, settings)
+        with progress_bar("optimize") as progress:
+            search = tune(table, settings, folder, on_trial=trial_runs(run), progress=progress)
+        best = search.best
+        run.json(Path(BEST_FILE).stem, best.model_dump(mode="json"))
+        run.figure("history", history_figure(search.study))
+        run.figure("importance", importance_figure(search.study))
+        run.metrics.log({"best_macro_f1": best.score, "trials": best.trials})
+        run.output()
+        run.headline(f"macro-F1 {best.score:.3f} in trial {best.trial} of {best.trials}")
+
+
+def trial_runs(run: StageRun) -> OnTrial:
+    """Make every trial a child of `run`; a pruned one ends KILLED."""
+    from optuna import TrialPruned
+
+    from quantgod.tracking.children import child_run
+
+    @contextmanager
+    def on_trial(number: int, params: Mapping[str, Any]) -> Iterator[OnEpoch]:
+        with child_run(run, f"trial {number}", params, TrialPruned) as metrics:
+            yield lambda epoch: metrics.log(epoch.metrics(), epoch.epoch)
+
+    return on_trial
+
+
+if __name__ == "__main__":
+    main()
