@@ -47,6 +47,7 @@ FIRST_SEQUENCE: Final = 130_000_000_000
 _SPREAD, _SEQUENCE = 0, 1
 
 _TEN: Final = np.uint64(10)
+_NOTHING: Final = np.int64(0)  # a bare 0 would be compiled as a kind of its own
 _QUOTE, _COMMA, _POINT, _ZERO, _OPEN, _CLOSE = 34, 44, 46, 48, 91, 93
 
 _compiled = njit(error_model="numpy")
@@ -64,7 +65,7 @@ def write_messages(
     bids, asks, rules = book
     knots, lean, clock, changes = tape
     notes, credit, random = state
-    at = written = 0
+    at = written = _NOTHING
     while written < count and at + room <= out.size:
         message = first + written
         is_snapshot = message == snapshot
@@ -240,7 +241,9 @@ def _set(side: Side, at: int, key: int, lots: int, message: int) -> None:
 def _recentre(side: Side) -> None:
     count, old = side[NOTES, COUNT], side[NOTES, START]
     new = (side.shape[1] - count) // 2
-    side[:NOTES, new : new + count] = side[:NOTES, old : old + count].copy()
+    columns = range(count) if new < old else range(count - 1, -1, -1)
+    for i in columns:
+        _set(side, new + i, side[KEY, old + i], side[SIZE, old + i], side[STAMP, old + i])
     side[NOTES, START] = new
 
 
@@ -285,8 +288,8 @@ def _write_message(out: Bytes, at: int, bids: Side, asks: Side, stamp: Stamp, wi
         at = _integer(out, _text(out, _text(out, at, kind), wire.middle), stamp.ts)
     else:
         at = _text(out, _text(out, _integer(out, at, stamp.ts), wire.middle), kind)
-    at, bid_changes = _levels(out, _text(out, at, wire.data), bids, -1, stamp, wire)
-    at, ask_changes = _levels(out, _text(out, at, wire.asks), asks, 1, stamp, wire)
+    at, bid_changes = _levels(out, _text(out, at, wire.data), bids, -wire.units, stamp, wire)
+    at, ask_changes = _levels(out, _text(out, at, wire.asks), asks, wire.units, stamp, wire)
     at = _integer(out, _text(out, at, wire.update), stamp.update)
     at = _integer(out, _text(out, at, wire.sequence), stamp.sequence)
     at = _integer(out, _text(out, at, wire.matched), stamp.matched)
@@ -294,16 +297,16 @@ def _write_message(out: Bytes, at: int, bids: Side, asks: Side, stamp: Stamp, wi
 
 
 @_compiled
-def _levels(out: Bytes, at: int, side: Side, sign: int, stamp: Stamp, wire: Wire) -> Any:
+def _levels(out: Bytes, at: int, side: Side, scale: int, stamp: Stamp, wire: Wire) -> Any:
     """Write the side's changed levels (in a snapshot all), best first as the venue has them.
 
     Cancelled levels leave the side on the way. Returns where the text ends, and the changes.
     """
     begin, changes, gone = at, 0, 0
-    scale, decimals = sign * wire.units, wire.price_decimals
+    decimals = wire.price_decimals
     if not stamp.is_snapshot:
         for i in range(side[NOTES, TAKEN_FRONT]):
-            at = _level(out, at, scale * side[FRONT, i], 0, decimals)
+            at = _level(out, at, scale * side[FRONT, i], _NOTHING, decimals)
         changes += side[NOTES, TAKEN_FRONT]
     for i in range(side[NOTES, START], side[NOTES, START] + side[NOTES, COUNT]):
         if stamp.is_snapshot or side[STAMP, i] == stamp.message:
@@ -316,7 +319,7 @@ def _levels(out: Bytes, at: int, side: Side, sign: int, stamp: Stamp, wire: Wire
     side[NOTES, COUNT] -= gone
     if not stamp.is_snapshot:
         for i in range(side[NOTES, TAKEN_BACK] - 1, -1, -1):
-            at = _level(out, at, scale * side[BACK, i], 0, decimals)
+            at = _level(out, at, scale * side[BACK, i], _NOTHING, decimals)
         changes += side[NOTES, TAKEN_BACK]
     return (at - 1 if at > begin else at), changes  # without the last comma
 
@@ -334,7 +337,7 @@ def _level(out: Bytes, at: int, price: int, lots: int, decimals: int) -> Any:
         out[at + 3] = _ZERO
         at += 4
     else:
-        at = _decimal(out, at + 3, lots, SIZE_DECIMALS)
+        at = _decimal(out, at + 3, lots, _NOTHING + SIZE_DECIMALS)
     out[at] = _QUOTE
     out[at + 1] = _CLOSE
     out[at + 2] = _COMMA
@@ -356,7 +359,7 @@ def _decimal(out: Bytes, at: int, value: int, decimals: int) -> Any:
 
 @_compiled
 def _integer(out: Bytes, at: int, value: int) -> Any:
-    return _decimal(out, at, value, 0)
+    return _decimal(out, at, value, _NOTHING)
 
 
 @_compiled
