@@ -14,6 +14,7 @@ from steps.options import config_options, run_option, setting, settings_from, st
 @step()
 @config_options
 @run_option("simulate")
+@run_option("download")
 @setting("--archives", "data.archives", "Folder of archives, searched recursively.")
 @setting("--bars", "data.bars", "Folder that the bars go to, one Parquet a day and symbol.")
 @setting("--scheduler", "etl.scheduler", "Dask scheduler, such as tcp://127.0.0.1:8786.")
@@ -23,6 +24,7 @@ def main(
     config: Path,
     overrides: tuple[str, ...],
     simulate_run: str | None,
+    download_run: str | None,
     *,
     allow_quarantine: bool,
     **options: Any,
@@ -31,11 +33,11 @@ def main(
     options["etl__allow_quarantine"] = allow_quarantine or None
     settings = settings_from(config, overrides, options)
     from quantgod.archive.etl import run_etl
-
     from quantgod.archive.quality import quality_figure
     from quantgod.tracking.stage import stage
 
-    with stage("etl", settings, {"simulate": simulate_run}) as run:
+    runs = {"simulate": simulate_run, "download": download_run}
+    with stage("etl", settings, runs) as run:
         with progress_bar("etl") as progress:
             report = run_etl(run.inputs["archives"], settings.data.bars, settings.etl, progress)
         run.json("quality", report.as_dict())

@@ -24,7 +24,7 @@ from quantgod.tracking.store import PROJECT
 UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "simulate": (),
     "download": (),
-    "etl": (),
+    "etl": ("simulate", "download"),
     "label": ("etl",),
     "optimize": ("label",),
     "train": ("label", "optimize"),
@@ -32,7 +32,7 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "register": ("label", "train", "audit"),
     "promote": ("register",),
 }
-"""Whose results a stage takes by run id."""
+"""Whose results a stage takes by run id, of those that ran."""
 
 
 class StageFailed(RuntimeError):
@@ -64,7 +64,7 @@ def run_stage(
         StageFailed: with the stage's own message.
     """
     client = MlflowClient()
-    upstream = {stage: done[stage] for stage in UPSTREAM[name]}
+    upstream = {stage: done[stage] for stage in UPSTREAM[name] if stage in done}
     found = None if fresh else finished_run(client, _key(client, name, settings, upstream))
     if found is not None:
         return found, True

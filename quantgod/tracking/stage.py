@@ -45,8 +45,12 @@ READS: Mapping[str, tuple[str, ...]] = {
     "audit": ("labels",),
     "register": ("labels",),
 }
-MADE_BY: Mapping[str, str] = {"archives": "simulate", "bars": "etl", "labels": "label"}
-"""What data a stage reads, and which stage makes it."""
+MADE_BY: Mapping[str, tuple[str, ...]] = {
+    "archives": ("simulate", "download"),
+    "bars": ("etl",),
+    "labels": ("label",),
+}
+"""What data a stage reads, and which stages make it."""
 
 DIGEST_CHARACTERS = 32  # MLflow stores at most 36 of a dataset's digest
 TAG_CHARACTERS = 5_000
@@ -179,11 +183,11 @@ def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> d
     """
     paths = {}
     for label in READS.get(name, ()):
-        maker = MADE_BY[label]
-        given = upstream.get(maker)
-        path = Path(output_of(given)["path"]) if given else data_path(label, settings)
+        makers = [upstream[maker] for maker in MADE_BY[label] if maker in upstream]
+        path = Path(output_of(makers[0])["path"]) if makers else data_path(label, settings)
         if not path.exists():
-            raise MissingInput(f"{name} needs {label} at {path}; `{maker}` makes them")
+            said = " or ".join(f"`{maker}`" for maker in MADE_BY[label])
+            raise MissingInput(f"{name} needs {label} at {path}; {said} makes them")
         paths[label] = path
     if name == "simulate" and settings.simulate.prices is not None:
         paths["prices"] = settings.simulate.prices
