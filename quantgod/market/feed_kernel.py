@@ -47,7 +47,7 @@ FIRST_SEQUENCE: Final = 130_000_000_000
 _SPREAD, _SEQUENCE = 0, 1
 
 _TEN: Final = np.uint64(10)
-_NOTHING: Final = np.int64(0)  # a bare 0 would be compiled as a kind of its own
+_NOTHING: Any = np.int64(0)  # a bare 0 would be compiled as a kind of its own
 _QUOTE, _COMMA, _POINT, _ZERO, _OPEN, _CLOSE = 34, 44, 46, 48, 91, 93
 
 _compiled = njit(error_model="numpy")

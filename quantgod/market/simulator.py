@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from quantgod.contracts import MS_PER_DAY
+from quantgod.contracts import MS_PER_DAY, Level
 from quantgod.market.feed_kernel import FIRST_SEQUENCE, KNOT_MS, write_messages
 from quantgod.market.feed_parts import (
     COUNT,
@@ -34,8 +34,6 @@ from quantgod.settings import SimulateSettings
 CHUNK_BYTES: Final = 4 << 20
 LEVEL_BYTES: Final = 48
 
-Levels = list[tuple[Decimal, Decimal]]
-
 
 class SimulatedMarket:
     """A market on a given path; ask it for messages in rising order, at least the first of a day.
@@ -55,10 +53,14 @@ class SimulatedMarket:
     ) -> None:
         self.symbol, self.levels = symbol, settings.levels
         self._tick = Decimal(str(settings.tick))
+        # The venue writes two decimals at least (`16493.50`).
+        self._decimals = max(2, -int(self._tick.normalize().as_tuple().exponent))
+        self._units = int(self._tick.scaleb(self._decimals))
         self._knots = path.knots / settings.tick
         self._lean = path.lean
-        self._changes = float(settings.changes)
-        self._clock = Clock(start_ms, settings.cadence_ms, max(settings.cadence_ms // 20, 1))
+        self.changes = float(settings.changes)
+        jitter = min(max(settings.cadence_ms // 20, 1), 50)
+        self._clock = Clock(start_ms, settings.cadence_ms, jitter)
         self._rules = Rules(settings.levels, self._gap(), near_lots=1500.0, deep_lots=600.0)
         self._refuse_low_prices(path)
         self._random = np.array([settings.seed * 2 + 1], np.uint64)
@@ -95,17 +97,16 @@ class SimulatedMarket:
             done += written
         return b"".join(parts)
 
-    def book(self) -> tuple[Levels, Levels]:
+    def book(self) -> tuple[list[Level], list[Level]]:
         """The true book after the last message: bids and asks, (price, size), best first."""
         return self._side(self._bids, -1), self._side(self._asks, 1)
 
-    def _side(self, side: Side, sign: int) -> Levels:
+    def _side(self, side: Side, sign: int) -> list[Level]:
         begin = side[NOTES, START]
         levels = slice(begin, begin + side[NOTES, COUNT])
-        return [
-            (sign * int(key) * self._tick, Decimal(int(lots)).scaleb(-SIZE_DECIMALS))
-            for key, lots in side[[KEY, SIZE], levels].T
-        ]
+        prices = sign * side[KEY, levels] * self._units / 10**self._decimals
+        sizes = side[SIZE, levels] / 10**SIZE_DECIMALS
+        return list(zip(prices.tolist(), sizes.tolist(), strict=True))
 
     def _write(self, first: int, count: int, day: int) -> tuple[bytes, int]:
         parts = self._wire(type_first=day % 2 == 0)
@@ -114,28 +115,25 @@ class SimulatedMarket:
             self._room,
             (first, count, day * self.messages_a_day),
             (self._bids, self._asks, self._rules),
-            (self._knots, self._lean, self._clock, self._changes),
+            (self._knots, self._lean, self._clock, self.changes),
             (self._notes, self._credit, self._random),
             parts,
         )
         return self._out[:end].tobytes(), written
 
     def _wire(self, *, type_first: bool) -> Wire:
-        """Prices are written with two decimals at least, as the venue does (`16493.50`)."""
-        decimals = max(2, -int(self._tick.normalize().as_tuple().exponent))
-        units = int(self._tick.scaleb(decimals))
         return wire(
             self.symbol,
             self.levels,
             type_first=type_first,
-            units=units,
-            price_decimals=decimals,
+            units=self._units,
+            price_decimals=self._decimals,
         )
 
     def _gap(self) -> int:
         """Mean ticks between levels: so wide that moves of the touch use half the changes."""
         travelled = float(np.abs(np.diff(self._knots)).mean()) * self._clock.cadence_ms / KNOT_MS
-        return max(2, round(8 * travelled / self._changes))
+        return max(2, round(8 * travelled / self.changes))
 
     def _refuse_low_prices(self, path: PricePath) -> None:
         lowest, deepest = float(self._knots.min()), 3 * self._rules.gap * self._rules.depth
