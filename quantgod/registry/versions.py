@@ -96,7 +96,7 @@ def promote(name: str, number: int, alias: str = "Production", by: str | None = 
         BrokenVersionError: if a file was changed, it cannot be loaded, or it says something else.
     """
     client = MlflowClient()
-    _known_version(client, name, number)
+    _checked(name, number, _known_version(client, name, number))
     _try(name, number)
     replaced = _holder(client, name, alias)
     who = by or DefaultRunContext().tags()["mlflow.user"]  # type: ignore[no-untyped-call]
@@ -133,9 +133,7 @@ def load_chain(name: str, at: int | str = "Production") -> PyFuncModel:
     """
     client = MlflowClient()
     number = at if isinstance(at, int) else _holder_number(client, name, at)
-    found = _known_version(client, name, number)
-    folder = _download(f"models:/{name}/{number}")
-    check_files(folder, found.tags.get(FILES_TAG))
+    folder = _checked(name, number, _known_version(client, name, number))
     try:
         model: PyFuncModel = mlflow.pyfunc.load_model(str(folder))
     except MlflowException as error:
@@ -230,6 +228,12 @@ def _holder_number(client: MlflowClient, name: str, alias: str) -> int:
     return int(holder.version)
 
 
+def _checked(name: str, number: int, found: ModelVersion) -> Path:
+    folder = _download(f"models:/{name}/{number}")
+    check_files(folder, found.tags.get(FILES_TAG))
+    return folder
+
+
 def _download(uri: str) -> Path:
     try:
         return Path(mlflow.artifacts.download_artifacts(uri))
@@ -246,7 +250,7 @@ def _files(folder: Path) -> tuple[Path, list[Path]]:
 
 
 def _try(name: str, number: int) -> None:
-    """Let a fresh process load the version and predict the golden input; raise what it reports."""
+    """Let a fresh process load the version and predict the golden input."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.json"
         command = [sys.executable, "-m", "quantgod.registry.trial", name, str(number), str(report)]
@@ -264,10 +268,8 @@ def _try(name: str, number: int) -> None:
                 f"{ended.stderr[-500:]}"
             )
         said = json.loads(report.read_text(encoding="utf-8"))
-    if said["error"] == EmptyVersionError.__name__:
-        raise EmptyVersionError(said["message"])
     if said["error"]:
-        raise BrokenVersionError(said["message"])
+        raise BrokenVersionError(f"{said['error']}: {said['message']}")
 
 
 def _trial_environment() -> dict[str, str]:

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from quantgod.auditor.meta_features import MetaFeatures
+from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.registry import export
+from quantgod.registry.export import ExportError, export_graph
+from tests.registry.conftest import WINDOW, Parts
+
+
+@pytest.fixture
+def module(parts: Parts) -> MetaFeatures:
+    scaler = parts.network.scaler
+    return MetaFeatures(parts.network.model, scaler.mean, scaler.std)
+
+
+@pytest.fixture
+def windows(parts: Parts) -> np.ndarray:
+    matrix = parts.bars[list(FEATURES)].to_numpy()
+    return np.stack([matrix[at : at + WINDOW] for at in (0, 90, 200)])
+
+
+def test_a_graph_of_two_windows_takes_any_number(
+    module: MetaFeatures, windows: np.ndarray, tmp_path: Path
+) -> None:
+    difference = export_graph(module, windows, tmp_path / "graph.onnx")
+    assert 0 <= difference <= 1e-6
+    session = onnxruntime.InferenceSession(tmp_path / "graph.onnx")
+    for batch in (windows[:1], windows, np.concatenate([windows] * 7)):
+        (said,) = session.run(None, {"windows": batch})
+        with torch.inference_mode():
+            expected = module(torch.from_numpy(batch)).numpy()
+        assert said.dtype == np.float64
+        assert said.shape == (len(batch), len(META_FEATURES))
+        assert np.abs(said - expected).max() <= 1e-6
+
+
+def test_a_graph_that_says_something_else_is_refused_and_not_kept(
+    module: MetaFeatures,
+    windows: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    with pytest.raises(ExportError, match="ONNX and torch differ by"):
+        export_graph(module, windows, tmp_path / "graph.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Fickle(torch.nn.Module):
+    """Takes another path for a single window, which a traced graph cannot know."""
+
+    def forward(self, scaled: torch.Tensor) -> dict[str, torch.Tensor]:
+        scores = scaled[:, -1, :3] if scaled.shape[0] > 1 else scaled[:, 0, :3]
+        return {"probs": scores.softmax(dim=1)}
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_module_that_tracing_cannot_hold_is_refused(windows: np.ndarray, tmp_path: Path) -> None:
+    fickle = MetaFeatures(Fickle(), np.zeros(9), np.ones(9))
+    with pytest.raises(ExportError, match="differ"):
+        export_graph(fickle, windows, tmp_path / "graph.onnx")
+
+
+@pytest.mark.parametrize("shape", [(1, WINDOW, 9), (2, WINDOW, 8), (WINDOW, 9)])
+def test_proof_of_another_shape_is_refused(
+    module: MetaFeatures, tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ExportError, match="windows of shape"):
+        export_graph(module, np.zeros(shape), tmp_path / "graph.onnx")

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quantgod.files import file_digest
+from quantgod.registry.chain import InputError, PackageError, compare_golden, verify
+from quantgod.registry.package import CHAIN_FILE, GoldenRows, build_package, golden_rows
+from tests.registry.conftest import BRIDGE, CLASS_WEIGHTS, GOLDEN, WINDOW, Parts
+from tests.synthetic import synthetic_bars
+
+FILES = {
+    "booster.ubj",
+    "calibrator.json",
+    "golden_input.json",
+    "golden_output.json",
+    "graph.onnx",
+    "labels.json",
+    "manifest.json",
+}
+
+
+def test_the_manifest_holds_the_digest_of_every_other_file_and_of_the_code(parts: Parts) -> None:
+    folder = parts.package.folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert manifest == {
+        **{name: file_digest(folder / name) for name in FILES - {"manifest.json"}},
+        "chain.py": file_digest(CHAIN_FILE),
+    }
+    assert parts.package.manifest_sha256 == file_digest(folder / "manifest.json")
+    verify(folder, CHAIN_FILE, parts.package.manifest_sha256)
+
+
+def test_the_contract_is_the_networks(parts: Parts) -> None:
+    contract = json.loads((parts.package.folder / "labels.json").read_text())
+    assert contract["window"] == WINDOW
+    assert contract["base_class_weights"] == list(CLASS_WEIGHTS)
+    assert contract["max_bridge_minutes"] == BRIDGE
+
+
+def test_the_golden_input_is_a_body_that_can_be_posted(parts: Parts) -> None:
+    body = json.loads((parts.package.folder / "golden_input.json").read_text())
+    rows = body["dataframe_split"]
+    assert body.keys() == {"dataframe_split"}
+    assert rows["columns"][0] == "datetime"
+    assert rows["data"][0][0].endswith("Z")
+    assert len(rows["data"]) == GOLDEN
+
+
+def test_golden_rows_are_the_newest_of_a_run_that_is_long_enough() -> None:
+    bars = synthetic_bars(120)
+    gap = 100 - (BRIDGE + 1)
+    holed = pd.concat([bars[:gap], bars[100:]])
+    rows = golden_rows(GoldenRows(holed, 40, BRIDGE), window=30)
+    assert rows["datetime"].iloc[-1] == f"{bars.index[gap - 1]:%Y-%m-%dT%H:%M:%SZ}"
+    assert len(rows) == 40
+    bridged = golden_rows(GoldenRows(pd.concat([bars[: gap + 1], bars[100:]]), 40, BRIDGE), 30)
+    assert bridged["datetime"].iloc[-1] == f"{bars.index[-1]:%Y-%m-%dT%H:%M:%SZ}"
+    assert len(golden_rows(GoldenRows(bars, 1, BRIDGE), window=30)) == 31
+
+
+@pytest.mark.parametrize("minutes", [0, 30])
+def test_too_few_golden_rows_are_refused(minutes: int) -> None:
+    with pytest.raises(ValueError, match=f"a run of 31 minutes expected, .* has {minutes}"):
+        golden_rows(GoldenRows(synthetic_bars(31)[:minutes], 40, BRIDGE), window=30)
+
+
+def test_a_package_is_not_mixed_with_another(parts: Parts) -> None:
+    golden = GoldenRows(parts.bars, GOLDEN, BRIDGE)
+    with pytest.raises(ValueError, match="an empty folder was expected"):
+        build_package(parts.package.folder, parts.network, parts.auditor_folder, golden)
+
+
+def test_golden_rows_that_break_the_contract_are_refused(parts: Parts, tmp_path: Path) -> None:
+    bars = parts.bars.copy()
+    bars.iloc[-3, 4] = np.nan
+    golden = GoldenRows(bars, GOLDEN, BRIDGE)
+    with pytest.raises(InputError, match=r"row 780 .* volatility is nan"):
+        build_package(tmp_path, parts.network, parts.auditor_folder, golden)
+
+
+def test_a_golden_output_that_differs_is_named(parts: Parts) -> None:
+    said = json.loads((parts.package.folder / "golden_output.json").read_text())
+    expected = pd.DataFrame(said["predictions"])
+    compare_golden(expected, expected)
+    compare_golden(expected.assign(prob_buy=expected["prob_buy"] + 9e-7), expected)
+    with pytest.raises(PackageError, match="golden_output: prob_buy is off by 2e-06"):
+        compare_golden(expected.assign(prob_buy=expected["prob_buy"] + 2e-6), expected)
+    with pytest.raises(PackageError, match="uncertainty is off by nan"):
+        compare_golden(expected.assign(uncertainty=np.nan), expected)
+    with pytest.raises(PackageError, match="64 rows expected, got 63"):
+        compare_golden(expected.iloc[1:], expected)
