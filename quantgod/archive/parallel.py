@@ -61,14 +61,15 @@ def _backend(settings: EtlSettings) -> Iterator[None]:
     if settings.scheduler is None:
         yield
         return
-    # Importing it takes a second, which only those who have a cluster should pay.
-    from distributed import Client  # noqa: PLC0415
+    # Importing Dask takes a second, which only those who have a cluster should pay.
+    from quantgod.archive.cluster import cluster  # noqa: PLC0415
 
-    with (
-        Client(settings.scheduler, set_as_default=False) as client,  # type: ignore[no-untyped-call]
-        joblib.parallel_config(backend="dask", client=client),
-    ):
+    with cluster(settings.scheduler, _lost):
         yield
+
+
+def _lost(calls: Sequence[tuple[Any, Any, Any]], why: str) -> list[Done[Any, Any]]:
+    return [Done(given, Crash(f"its worker died: {why}", "")) for _, (_, given), _ in calls]
 
 
 def _guarded(work: Callable[[Any], Any], given: Any) -> Done[Any, Any]:

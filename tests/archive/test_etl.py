@@ -211,10 +211,9 @@ def test_two_processes_give_the_same_files_as_one(market: Path, bars: Path, tmp_
     assert report.totals["outcomes"] == {"accepted": 3}
 
 
-@pytest.mark.filterwarnings("ignore:`apply_async` is deprecated")  # joblib's own Dask backend
-def test_a_dask_cluster_gives_the_same_files(tmp_path: Path) -> None:
-    write(tmp_path / "a", three_days())
-    alone = run_etl(tmp_path / "a", tmp_path / "alone", etl_settings())
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real scheduler on loopback with two worker processes."""
     with LocalCluster(
         n_workers=2,
         threads_per_worker=1,
@@ -222,13 +221,32 @@ def test_a_dask_cluster_gives_the_same_files(tmp_path: Path) -> None:
         host="127.0.0.1",
         dashboard_address=None,
         scheduler_kwargs={"dashboard": False},
-        local_directory=str(tmp_path / "dask"),
+        local_directory=str(tmp_path_factory.mktemp("dask")),
     ) as cluster:
-        scheduler = cluster.scheduler_address
-        assert scheduler.startswith("tcp://127.0.0.1:")
-        report = run_etl(tmp_path / "a", tmp_path / "many", etl_settings(scheduler=scheduler))
+        yield cluster.scheduler_address
+
+
+def test_a_dask_cluster_gives_the_same_files(scheduler: str, tmp_path: Path) -> None:
+    assert scheduler.startswith("tcp://127.0.0.1:")
+    write(tmp_path / "a", three_days())
+    alone = run_etl(tmp_path / "a", tmp_path / "alone", etl_settings())
+    report = run_etl(tmp_path / "a", tmp_path / "many", etl_settings(scheduler=scheduler))
     assert stored(tmp_path / "many") == stored(tmp_path / "alone")
     assert report == alone
+
+
+def test_a_cluster_outlives_work_that_kills_its_workers(scheduler: str) -> None:
+    work = run_all(_one_over_or_die, [1, 0, -1], etl_settings(scheduler=scheduler))
+    results = {done.given: done.result for done in work}
+    assert results[1] == 1.0
+    assert "ZeroDivisionError" in str(results[0])
+    assert "its worker died" in str(results[-1])
+
+
+def _one_over_or_die(value: int) -> float:
+    if value < 0:
+        os._exit(1)
+    return _one_over(value)
 
 
 def three_days() -> Feeds:
@@ -410,25 +428,17 @@ def test_no_archives_at_all_is_an_error(tmp_path: Path) -> None:
 
 def test_a_failing_worker_is_named_when_the_others_are_done(tmp_path: Path) -> None:
     write(tmp_path / "a", three_days())
-    shutil.copy(
-        tmp_path / "a" / "2024-01-01_BTCUSDT_ob500.data.zip",
-        tmp_path / "a" / "2024-01-01_AAAUSDT_ob500.data.zip",
-    )
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "ZZZ").write_text("")
     blocked = tmp_path / "b" / "BTCUSDT" / "2024-01-02.parquet"
     blocked.mkdir(parents=True)  # so nothing can be stored under this name
     with pytest.raises(EtlError, match=r"2024-01-02_BTCUSDT_ob500.data.zip: \w+Error: ") as failure:
         run_etl(tmp_path / "a", tmp_path / "b", etl_settings())
     assert "Traceback" in failure.value.__notes__[0]
     blocked.rmdir()
-    finished = [name for name in stored(tmp_path / "b") if name.startswith("BTCUSDT")]
-    assert finished == ["BTCUSDT/2024-01-01.parquet", "BTCUSDT/2024-01-03.parquet"]
-    run_etl(tmp_path / "a", tmp_path / "b", etl_settings(), symbol="BTCUSDT")
-    write(tmp_path / "fresh_a", three_days())
-    run_etl(tmp_path / "fresh_a", tmp_path / "fresh", etl_settings())
-    healed = {name: file for name, file in stored(tmp_path / "b").items() if "BTC" in name}
-    assert healed == stored(tmp_path / "fresh")
+    finished = ["BTCUSDT/2024-01-01.parquet", "BTCUSDT/2024-01-03.parquet"]
+    assert list(stored(tmp_path / "b")) == finished
+    run_etl(tmp_path / "a", tmp_path / "b", etl_settings())
+    run_etl(tmp_path / "a", tmp_path / "fresh", etl_settings())
+    assert stored(tmp_path / "b") == stored(tmp_path / "fresh")
 
 
 def test_an_exception_travels_as_text_and_a_dead_process_is_noticed() -> None:

@@ -1,0 +1,71 @@
+"""A Dask cluster as a joblib backend.
+
+joblib's own Dask backend waits for ever for work whose worker was killed (it never calls back) and
+uses an interface that joblib has deprecated. This one calls back whatever happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import joblib
+from distributed import Client
+from joblib.parallel import ParallelBackendBase, SequentialBackend
+
+_PATIENCE_SECONDS: Final = 60
+
+Lost = Callable[[Any, str], Any]
+"""What stands for the results of calls (function, arguments, keywords) that were lost, and why."""
+
+
+@contextmanager
+def cluster(scheduler: str, lost: Lost) -> Iterator[None]:
+    """Let joblib work on the cluster of a scheduler, such as `tcp://127.0.0.1:8786`.
+
+    Raises:
+        OSError: when no scheduler answers there.
+        TimeoutError: when it has no worker for a minute.
+    """
+    with Client(scheduler, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        client.wait_for_workers(1, timeout=_PATIENCE_SECONDS)
+        with joblib.parallel_config(backend=_Cluster(client, lost)):
+            yield
+
+
+class _Cluster(ParallelBackendBase):  # type: ignore[misc]
+    supports_retrieve_callback = True
+
+    def __init__(self, client: Client, lost: Lost) -> None:
+        super().__init__()
+        self._client = client
+        self._lost = lost
+        self._calls: dict[Any, Any] = {}
+
+    def effective_n_jobs(self, n_jobs: int) -> int:
+        """The cluster's cores; two at least, since joblib would do the work of one here itself."""
+        cores: dict[str, int] = self._client.ncores()  # type: ignore[no-untyped-call]
+        return max(2, sum(cores.values()))
+
+    def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
+        """Send a batch of calls to any worker."""
+        future: Any = self._client.submit(func, pure=False)
+        self._calls[future.key] = func.items
+        future.add_done_callback(callback)
+        return future
+
+    def retrieve_result_callback(self, out: Any) -> Any:
+        """The results of a batch, or what stands for them when its worker died again and again."""
+        calls = self._calls.pop(out.key)
+        error = out.exception()
+        return out.result() if error is None else self._lost(calls, str(error))
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        """Cancel what is not done."""
+        self._client.cancel(list(self._calls))  # type: ignore[no-untyped-call]
+        self._calls.clear()
+
+    def get_nested_backend(self) -> tuple[Any, int]:
+        """Work inside a worker stays in it."""
+        return SequentialBackend(nesting_level=1), 1
