@@ -1,0 +1,212 @@
+"""Fetches Bybit's daily order-book archives: politely, resumably, and never half.
+
+A day's name appears only when its length is what the server said and every CRC in the zip is right.
+What is unfinished waits as `NAME.part` and is continued by the next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import random
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from quantgod.archive.http_part import Absent, Interrupted, Part, Refused, fetch_rest
+from quantgod.contracts import Progress, silent
+from quantgod.settings import DownloadSettings
+
+DEPTH_CHANGED: Final = dt.date(2025, 8, 21)
+"""From this day on archives are 200 levels deep; before it 500."""
+
+LONGEST_WAIT_SECONDS: Final = 3600.0
+PROGRESS_SECONDS: Final = 0.2
+
+_FETCHED, _SKIPPED, _ABSENT = "fetched", "skipped", "absent"
+
+# A lost connection that brought this much is no failed attempt: a long file may need many of them.
+_WORTHWHILE_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class DownloadReport:
+    """What became of each day; together the four hold every day of the range, in order."""
+
+    fetched: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
+    bytes: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return asdict(self)
+
+    def headline(self) -> str:
+        """One line for a table."""
+        parts = (self.fetched, self.skipped, self.absent, self.failed)
+        fetched, skipped, absent, failed = (len(part) for part in parts)
+        size = f"{self.bytes / 1e6:.0f} MB"
+        return f"{fetched} fetched ({size}), {skipped} there, {absent} absent, {failed} failed"
+
+    def failure_message(self) -> str:
+        """Which days failed, and why."""
+        reasons = "; ".join(f"{day}: {reason}" for day, reason in self.failed.items())
+        return f"{len(self.failed)} days could not be fetched: {reasons}"
+
+
+def download(
+    directory: Path, symbol: str, settings: DownloadSettings, progress: Progress = silent
+) -> DownloadReport:
+    """Fetch the archives of `settings.first_day` to `settings.last_day` that `directory` lacks.
+
+    A day that cannot be had does not stop the others. Progress counts days; its note counts bytes.
+    An interruption (Ctrl-C) leaves the parts, and the next call goes on from them.
+
+    Raises:
+        ValueError: where the last day lies before the first.
+    """
+    if settings.last_day < settings.first_day:
+        raise ValueError(f"no days from {settings.first_day} to {settings.last_day}")
+    directory.mkdir(parents=True, exist_ok=True)
+    return asyncio.run(_Download(directory, symbol, settings, progress).run())
+
+
+def archive_names(symbol: str, day: dt.date) -> Iterator[str]:
+    """Names under which the day may be kept: the depth of its time first, then the other."""
+    depths = (500, 200) if day < DEPTH_CHANGED else (200, 500)
+    return (f"{day}_{symbol}_ob{depth}.data.zip" for depth in depths)
+
+
+class _GaveUp(Exception):
+    """A day that could not be fetched, and why."""
+
+
+class _Download:
+    """One call's state: what is done, and until when the server wants to be left alone."""
+
+    def __init__(
+        self, directory: Path, symbol: str, settings: DownloadSettings, progress: Progress
+    ) -> None:
+        self._directory, self._symbol = directory, symbol
+        self._settings, self._progress = settings, progress
+        count = (settings.last_day - settings.first_day).days + 1
+        self._days = [settings.first_day + dt.timedelta(days=i) for i in range(count)]
+        self._places = asyncio.Semaphore(settings.concurrency)
+        self._done = self._bytes = 0
+        self._quiet_until = self._next_note = 0.0
+
+    async def run(self) -> DownloadReport:
+        async with self._session() as session, asyncio.TaskGroup() as group:
+            tasks = {str(day): group.create_task(self._day(session, day)) for day in self._days}
+        ends = {day: task.result() for day, task in tasks.items()}
+        fetched, skipped, absent = (
+            tuple(day for day, end in ends.items() if end == kind)
+            for kind in (_FETCHED, _SKIPPED, _ABSENT)
+        )
+        failed = {
+            day: str(end) for day, end in ends.items() if end not in (_FETCHED, _SKIPPED, _ABSENT)
+        }
+        return DownloadReport(fetched, skipped, absent, failed, self._bytes)
+
+    def _session(self) -> aiohttp.ClientSession:
+        seconds = self._settings.timeout_seconds
+        return aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds),
+            headers={"User-Agent": "quantgod", "Accept-Encoding": "identity"},
+            auto_decompress=False,
+            trust_env=True,
+        )
+
+    async def _day(self, session: aiohttp.ClientSession, day: dt.date) -> str | _GaveUp:
+        async with self._places:
+            try:
+                end: str | _GaveUp = await self._any_depth(session, day)
+            except _GaveUp as verdict:
+                end = verdict
+        self._done += 1
+        self._tell(str(day), always=True)
+        return end
+
+    async def _any_depth(self, session: aiohttp.ClientSession, day: dt.date) -> str:
+        names = list(archive_names(self._symbol, day))
+        if any((self._directory / name).exists() for name in names):
+            return _SKIPPED
+        base = self._settings.base_url.rstrip("/")
+        for name in names:
+            url = f"{base}/{self._settings.market}/{self._symbol}/{name}"
+            try:
+                await self._patiently(session, url, Part(self._directory / name))
+            except Absent:
+                continue
+            except (Refused, OSError) as error:
+                raise _GaveUp(str(error)) from error
+            return _FETCHED
+        return _ABSENT
+
+    async def _patiently(self, session: aiohttp.ClientSession, url: str, part: Part) -> None:
+        """Attempt after attempt until the file is here and sound."""
+        failures = 0
+        while True:
+            before = part.size()
+            try:
+                await self._quiet()
+                await fetch_rest(session, url, part, self._received)
+                await self._accept(part)
+            except Interrupted as problem:
+                failures += part.size() - before < _WORTHWHILE_BYTES
+                if failures >= self._settings.attempts:
+                    raise _GaveUp(f"{problem}, after {failures} attempts") from problem
+                await self._back_off(failures, problem)
+            else:
+                return
+
+    async def _accept(self, part: Part) -> None:
+        fault = await asyncio.to_thread(_zip_fault, part.path)
+        if fault:
+            part.discard()
+            raise Interrupted(fault)
+        part.finish()
+
+    async def _quiet(self) -> None:
+        """Wait as long as the server has asked for, whichever day it was asked on."""
+        await asyncio.sleep(max(0.0, self._quiet_until - asyncio.get_running_loop().time()))
+
+    async def _back_off(self, failures: int, problem: Interrupted) -> None:
+        """Wait twice as long after each failure, a part of it by chance: no two march in step."""
+        if problem.retry_after is not None:
+            if problem.retry_after > LONGEST_WAIT_SECONDS:
+                raise _GaveUp(f"{problem}: asked to wait {problem.retry_after:.0f} s") from problem
+            now = asyncio.get_running_loop().time()
+            self._quiet_until = max(self._quiet_until, now + problem.retry_after)
+        step = self._settings.backoff_seconds * 2 ** max(failures - 1, 0)
+        longest = min(step, self._settings.backoff_limit_seconds)
+        await asyncio.sleep(longest * random.uniform(0.5, 1.0))
+
+    def _received(self, count: int) -> None:
+        self._bytes += count
+        self._tell("", always=False)
+
+    def _tell(self, note: str, *, always: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        if always or now >= self._next_note:
+            self._next_note = now + PROGRESS_SECONDS
+            self._progress(
+                self._done, len(self._days), f"{self._bytes / 1e6:.1f} MB {note}".strip()
+            )
+
+
+def _zip_fault(path: Path) -> str | None:
+    """What is wrong with a zip, found by reading all of it; nothing is extracted."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        return f"not a sound zip ({error})"
+    return f"wrong CRC in {member}" if member else None

@@ -1,0 +1,195 @@
+"""A file that arrives in parts over HTTP: one attempt at fetching what is still missing of it.
+
+A part is only ever continued with bytes of the same version of the file, told by a strong ETag or
+by Last-Modified (RFC 9110 §13.1.5, §14.2). Whatever else the server answers, the part starts over.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import BinaryIO
+
+import aiohttp
+
+CHUNK_BYTES = 1 << 18
+
+# Answers that may be otherwise in a moment.
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
+
+
+class Absent(Exception):
+    """The server has no such file."""
+
+
+class Refused(Exception):
+    """The server will not give the file, however often it is asked."""
+
+
+class Interrupted(Exception):
+    """It did not work this time; the server may have said how many seconds to wait."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class Part:
+    """The unfinished `target`: `target.part` beside it, and in `target.part.version` what it is of.
+
+    It outlives the process, which is why it is not one of `quantgod.files`' temporary files.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.path = target.with_name(target.name + ".part")
+        self._version_path = target.with_name(target.name + ".part.version")
+
+    def size(self) -> int:
+        """Bytes that are here."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def version(self) -> str | None:
+        """The validator of the version the bytes are of, if the server named one."""
+        if not self._version_path.exists():
+            return None
+        return self._version_path.read_text(encoding="latin-1") or None
+
+    def start(self, version: str | None) -> BinaryIO:
+        """Open for the first byte of `version`; what was here goes before that is noted."""
+        self.discard()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._version_path.write_text(version or "", encoding="latin-1")
+        return self.path.open("wb")
+
+    def more(self) -> BinaryIO:
+        """Open for the byte after the last one."""
+        return self.path.open("ab")
+
+    def discard(self) -> None:
+        """Forget all of it."""
+        self.path.unlink(missing_ok=True)
+        self._version_path.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Make the part the target: it appears whole, and its bytes are on disk before its name."""
+        with self.path.open("rb+") as written:
+            os.fsync(written.fileno())
+        self.path.replace(self.target)
+        self._version_path.unlink(missing_ok=True)
+
+
+async def fetch_rest(
+    session: aiohttp.ClientSession, url: str, part: Part, received: Callable[[int], None]
+) -> None:
+    """Fetch what is missing; `received` hears how many bytes came. On return the length is right.
+
+    Raises:
+        Absent: for 404 and 410.
+        Refused: for any other answer that will not change.
+        Interrupted: for a passing answer, a lost connection, or bytes that do not fit the part.
+    """
+    try:
+        async with session.get(url, headers=_headers(part)) as response:
+            total = await _receive(response, part, received)
+    except aiohttp.InvalidURL as error:
+        raise Refused(f"{url} is no address that can be fetched") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Interrupted(f"connection lost ({type(error).__name__}: {error})") from error
+    size = part.size()
+    if total is not None and size != total:
+        if size > total:
+            part.discard()
+        raise Interrupted(f"{size} bytes came where {total} were announced")
+
+
+def _headers(part: Part) -> dict[str, str]:
+    version, size = part.version(), part.size()
+    if version is None or size == 0:
+        return {}
+    return {"Range": f"bytes={size}-", "If-Range": version}
+
+
+async def _receive(
+    response: aiohttp.ClientResponse, part: Part, received: Callable[[int], None]
+) -> int | None:
+    """Write the answer's body to the part; gives the length of the whole file, if it was told."""
+    if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return _already_whole(response, part)
+    _check_status(response)
+    if response.status == HTTPStatus.PARTIAL_CONTENT:
+        total: int | None = _continued(response, part)
+        opened = part.more()
+    else:
+        total = response.content_length
+        opened = part.start(_version(response))
+    with opened as file:
+        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+            file.write(chunk)
+            received(len(chunk))
+    return total
+
+
+def _check_status(response: aiohttp.ClientResponse) -> None:
+    answer = f"HTTP {response.status} {response.reason or ''}".strip()
+    if response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        raise Absent(answer)
+    if response.status in _PASSING:
+        raise Interrupted(answer, _retry_after(response))
+    if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+        raise Refused(answer)
+
+
+def _already_whole(response: aiohttp.ClientResponse, part: Part) -> int:
+    """416: nothing lies beyond the part. That is fine if the file is as long as the part."""
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if found is None or int(found[2]) != part.size():
+        part.discard()
+        raise Interrupted("the part is longer than the file")
+    return int(found[2])
+
+
+def _continued(response: aiohttp.ClientResponse, part: Part) -> int:
+    """206: the bytes must be the next ones, of the same version; gives the whole file's length."""
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    version = _version(response)
+    if found is None or found[1] is None or int(found[1]) != part.size():
+        part.discard()
+        raise Interrupted("the server continued at another place than was asked for")
+    if version is not None and version != part.version():
+        part.discard()
+        raise Interrupted("the file has changed since its first part came")
+    return int(found[2])
+
+
+def _version(response: aiohttp.ClientResponse) -> str | None:
+    etag = response.headers.get("ETag", "")
+    if etag and not etag.startswith("W/"):
+        return etag
+    return response.headers.get("Last-Modified")
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds to wait: `Retry-After` is a number of them, or a date on the server's own clock."""
+    told = response.headers.get("Retry-After", "").strip()
+    if told.isascii() and told.isdigit():
+        return float(told)
+    date = _date(told)
+    if date is None:
+        return None
+    now = _date(response.headers.get("Date", "")) or dt.datetime.now(dt.UTC)
+    return max((date - now).total_seconds(), 0.0)
+
+
+def _date(text: str) -> dt.datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=dt.UTC)
