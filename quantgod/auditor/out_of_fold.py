@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import assert_provenance
@@ -194,12 +195,13 @@ class _Fold:
         )
 
     def _key(self) -> str:
-        """Digest of all that the fold's rows depend on."""
+        """Digest of all that the fold's rows depend on, but for the machine."""
         training = self.recipe.fold_training(self.number)
         settings = [
             self.recipe.model.model_dump(mode="json"),
             training.model_dump(mode="json", exclude=NOT_OF_THE_RUN),
             self.recipe.window,
+            torch.__version__,
         ]
         data = [
             array_digest(getattr(part, field))

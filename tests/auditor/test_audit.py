@@ -70,7 +70,7 @@ def majority_f1(target: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    of = large_test(MINUTES, 1, 0.7)
+    of = large_test(MINUTES, 2, 0.7)
     return of, *audited(of, tmp_path_factory.mktemp("planted"))
 
 
@@ -83,12 +83,11 @@ def test_a_planted_signal_is_found(planted):
 
 def test_untilting_alone_already_improves_what_the_base_model_says(planted):
     _, _, judged = planted
-    said, base, auditor = (
+    said, base = (
         log_loss(judged.target, probs / probs.sum(axis=1, keepdims=True))
-        for probs in (judged.base_said, judged.base, judged.audited)
+        for probs in (judged.base_said, judged.base)
     )
-    assert base < said
-    assert auditor < said
+    assert base < said - 0.01
 
 
 @pytest.mark.parametrize("seed", [1, 2])
