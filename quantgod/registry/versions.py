@@ -77,7 +77,8 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
         )
     number = int(info.registered_model_version)
     client = MlflowClient()
-    files = tree_digest(*_files(_download(f"models:/{name}/{number}")))
+    with tempfile.TemporaryDirectory() as scratch:
+        files = tree_digest(*_files(_download(name, number, scratch)))
     known = {MANIFEST_TAG: package.manifest_sha256, FILES_TAG: files}
     for key, value in {**tags, **known}.items():
         client.set_model_version_tag(name, str(number), key, value)
@@ -96,9 +97,12 @@ def promote(name: str, number: int, alias: str = "Production", by: str | None = 
         BrokenVersionError: if a file was changed, it cannot be loaded, or it says something else.
     """
     client = MlflowClient()
-    _checked(name, number, _known_version(client, name, number))
+    found = _known_version(client, name, number)
+    with tempfile.TemporaryDirectory() as scratch:
+        check_files(_download(name, number, scratch), found.tags.get(FILES_TAG))
     _try(name, number)
     replaced = _holder(client, name, alias)
+    client.set_registered_model_alias(name, alias, str(number))
     who = by or DefaultRunContext().tags()["mlflow.user"]  # type: ignore[no-untyped-call]
     tags = {
         "promoted_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -108,7 +112,6 @@ def promote(name: str, number: int, alias: str = "Production", by: str | None = 
     }
     for key, value in tags.items():
         client.set_model_version_tag(name, str(number), key, str(value))
-    client.set_registered_model_alias(name, alias, str(number))
 
 
 def newest_version(name: str) -> int:
@@ -133,7 +136,9 @@ def load_chain(name: str, at: int | str = "Production") -> PyFuncModel:
     """
     client = MlflowClient()
     number = at if isinstance(at, int) else _holder_number(client, name, at)
-    folder = _checked(name, number, _known_version(client, name, number))
+    found = _known_version(client, name, number)
+    folder = _download(name, number)
+    check_files(folder, found.tags.get(FILES_TAG))
     try:
         model: PyFuncModel = mlflow.pyfunc.load_model(str(folder))
     except MlflowException as error:
@@ -228,17 +233,12 @@ def _holder_number(client: MlflowClient, name: str, alias: str) -> int:
     return int(holder.version)
 
 
-def _checked(name: str, number: int, found: ModelVersion) -> Path:
-    folder = _download(f"models:/{name}/{number}")
-    check_files(folder, found.tags.get(FILES_TAG))
-    return folder
-
-
-def _download(uri: str) -> Path:
+def _download(name: str, number: int, folder: str | None = None) -> Path:
     try:
-        return Path(mlflow.artifacts.download_artifacts(uri))
+        uri = f"models:/{name}/{number}"
+        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
     except (MlflowException, OSError) as error:
-        raise EmptyVersionError(f"{uri}: nothing can be downloaded ({error})") from error
+        raise EmptyVersionError(f"{name} {number}: nothing can be downloaded ({error})") from error
 
 
 def _files(folder: Path) -> tuple[Path, list[Path]]:

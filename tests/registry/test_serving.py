@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
 from typing import Any
@@ -68,6 +69,12 @@ def post(server: HTTPConnection, rows: dict[str, Any]) -> tuple[int, dict[str, A
     return answer.status, json.loads(answer.read())
 
 
+def post_once(running: Server, rows: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    place = running.address.removeprefix("http://")
+    with closing(HTTPConnection(place, timeout=60)) as connection:
+        return post(connection, rows)
+
+
 def test_a_server_says_what_the_chain_says_in_process(
     server: HTTPConnection, store: Store, parts: Parts, body: dict[str, Any]
 ) -> None:
@@ -93,6 +100,16 @@ def test_what_a_caller_may_vary_changes_nothing(
         row[-2] = row[-2].removesuffix("Z")
     status, answer = post(server, {"columns": columns, "data": data})
     assert (status, answer) == (200, expected)
+
+
+def test_callers_side_by_side_get_what_each_would_get_alone(
+    running: Server, server: HTTPConnection, body: dict[str, Any]
+) -> None:
+    asked = [{**body, "data": body["data"][at : at + WINDOW + at]} for at in range(6)]
+    expected = [post(server, rows) for rows in asked]
+    with ThreadPoolExecutor(6) as callers:
+        answers = list(callers.map(lambda rows: post_once(running, rows), asked * 3))
+    assert answers == expected * 3
 
 
 def too_few(body: dict[str, Any]) -> None:
