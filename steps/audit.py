@@ -63,7 +63,7 @@ def main(
         )
         result = audit(table, taken, dev, recipe, run.workplace(), hooks)
         result.auditor.save(run.folder("auditor"))
-        holdout = read_holdout(table, chosen, network, result.auditor, progress)
+        holdout = read_holdout(table, chosen, network, result, progress)
         scores = score_holdout(holdout, chosen, network.class_weights, progress)
         _log(run, result, holdout, scores)
 

@@ -21,6 +21,9 @@ from quantgod.dataset.splits import Split
 from quantgod.dataset.windows import Samples
 from quantgod.settings import LabelSettings
 
+LEARNED: Final = ("logistic_regression", "gradient_boosting")
+"""The baselines that learn probabilities from features."""
+
 _SEED: Final = 5
 _ITERATIONS: Final = 100
 

@@ -23,7 +23,8 @@ TARGET, GIVEN = calibrated_forecasts(400)
 
 
 def contributions() -> Figure:
-    values = np.random.default_rng(0).normal(size=(300, 3, 15))
+    values = np.random.default_rng(0).normal(size=(300, 3, 15)) * np.arange(1, 16)
+    values[:, :, -1] = 1e6  # the bias
     return plots.contributions(values, values[:, 0, :14], META_FEATURES, rows=200)
 
 
@@ -111,6 +112,9 @@ def test_contributions_leave_out_the_bias_and_keep_every_dot() -> None:
     figure = contributions()
     dots = figure.axes[0].collections
     assert len(dots) == 14 and all(len(group.get_offsets()) == 200 for group in dots)
+    assert all(np.abs(group.get_offsets()[:, 0]).max() < 1e3 for group in dots)
+    # Each feature adds more than the one before it, and the largest stands on top.
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(META_FEATURES)
 
 
 @pytest.mark.parametrize("scores", [[None, None], [0.5], []], ids=["none", "one", "empty"])
