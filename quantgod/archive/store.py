@@ -28,7 +28,7 @@ from quantgod.contracts import BAR_COLUMNS, FEATURES
 from quantgod.files import atomic_path
 
 SCHEMA_VERSION: Final = "1"
-"""Raised whenever the columns, their types or their meaning change."""
+"""Raised whenever columns or metadata, their types or their meaning change."""
 
 INDEX: Final = "datetime"
 DEFAULT_COLUMNS: Final = (*FEATURES, "close")

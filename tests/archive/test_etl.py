@@ -23,14 +23,17 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from distributed import LocalCluster
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from quantgod.archive import stitch
 from quantgod.archive.etl import EtlError, run_etl
+from quantgod.archive.kernel import read_archive
 from quantgod.archive.outcome import ArchiveReport
 from quantgod.archive.parallel import Crash, run_all
 from quantgod.archive.plan import find_archives
 from quantgod.archive.quality import QualityReport
+from quantgod.archive.reading import DayReading
 from quantgod.archive.simulated import price_path, start_ms, write_archives
 from quantgod.archive.store import load_bars, read_metadata
 from quantgod.contracts import BAR_COLUMNS, FEATURES
@@ -277,38 +280,83 @@ def test_days_that_come_one_by_one_in_any_order_give_the_same_files(
     assert accepted(whole)[1].dropped == {}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
+    step=st.sampled_from([1, 4, 5]),
     cut=st.integers(1, 239),
     snapshots=st.sets(st.integers(1, 239), max_size=3),
     lost=st.sets(st.integers(1, 239), max_size=2),
     order=st.permutations([0, 1]),
-    seed=st.integers(0, 5),
 )
 def test_a_feed_cut_anywhere_into_two_days_gives_the_rows_of_one(
     tmp_path_factory: pytest.TempPathFactory,
+    step: int,
     cut: int,
     snapshots: set[int],
     lost: set[int],
     order: list[int],
-    seed: int,
 ) -> None:
     """Files may overlap their midnight by an hour, so any cut is a possible pair of archives."""
     folder = tmp_path_factory.mktemp("cut")
-    lines = feed(MIDNIGHT_MS - 600_000, 1200, seed=seed, snapshots=snapshots)
-    parts = (range(cut), range(cut, len(lines)))
-    pack(folder / "whole", DAYS[0], [lines[i] for i in range(len(lines)) if i not in lost])
+    begin = MIDNIGHT_MS - 120_000 * step
+    lines = feed(begin, 240 * step, step_seconds=step, snapshots=snapshots)
+    parts = [
+        [lines[place] for place in part if place not in lost]
+        for part in (range(cut), range(cut, len(lines)))
+    ]
+    assume(parts[0] and parts[1])
+    pack(folder / "whole", DAYS[0], parts[0] + parts[1])
     whole = run_etl(folder / "whole", folder / "b1", etl_settings())
     for place in order:
-        kept = [lines[i] for i in parts[place] if i not in lost]
-        if not kept:
-            return
-        pack(folder / "cut", DAYS[place], kept)
+        pack(folder / "cut", DAYS[place], parts[place])
         both = run_etl(folder / "cut", folder / "b2", etl_settings())
     pd.testing.assert_frame_equal(whole_bars(folder / "b2"), whole_bars(folder / "b1"))
     for name in ("lines", "applied", "rejected", "rows", "dropped"):
         assert both.totals[name] == whole.totals[name], name
     shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("overlap", [1, 11, 12, 30])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_files_that_overlap_give_every_minute_once(
+    tmp_path: Path, overlap: int, order: tuple[int, ...]
+) -> None:
+    """The later file begins with messages that the earlier one has too, as real ones may."""
+    lines = feed(MIDNIGHT_MS - 600_000, 1200, snapshots=[120 - overlap])
+    parts = (lines[:120], lines[120 - overlap :])
+    pack(tmp_path / "whole", DAYS[0], lines)
+    run_etl(tmp_path / "whole", tmp_path / "b1", etl_settings())
+    for place in order:
+        pack(tmp_path / "two", DAYS[place], parts[place])
+        run_etl(tmp_path / "two", tmp_path / "b2", etl_settings())
+    whole, both = whole_bars(tmp_path / "b1"), whole_bars(tmp_path / "b2")
+    # messages of the second in which the first file ends are counted once more
+    seam = pd.Timestamp("2024-01-01T23:59Z")
+    whole.loc[seam, "log_volume"] = both.loc[seam, "log_volume"]
+    pd.testing.assert_frame_equal(both, whole)
+
+
+@pytest.mark.parametrize("starts_with", ["snapshot", "deltas"])
+def test_a_backfilled_day_costs_the_next_one_its_first_minutes_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts_with: str
+) -> None:
+    """Unless it began with deltas, of which none could be used: then it is read again."""
+    read: list[tuple[int, int]] = []
+
+    def spy(path: Path, symbol: str, date: dt.date, *rest: Any) -> DayReading:
+        reading = read_archive(path, symbol, date, *rest)
+        read.append((date.day, reading.lines))
+        return reading
+
+    monkeypatch.setattr(stitch, "read_archive", spy)
+    lines = feed(MIDNIGHT_MS - 600_000, 1200, snapshots=[120] if starts_with == "snapshot" else [])
+    for place, part in ((1, lines[120:]), (0, lines[:120])):
+        pack(tmp_path / "a", DAYS[place], part)
+        run_etl(tmp_path / "a", tmp_path / "b", etl_settings())
+    # message 24 of the day closes its second minute
+    again = [(2, 25), (2, 25)] if starts_with == "snapshot" else [(2, 120)]
+    assert read == [(2, 120), (1, 120), *again]
+    assert len(whole_bars(tmp_path / "b")) == 18
 
 
 # What stands is left alone, and what does not is not
