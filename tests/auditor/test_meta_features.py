@@ -88,12 +88,13 @@ def plain_distance(price: np.ndarray, span: int) -> float:
     return price[-1] / pd.Series(price).ewm(span=span, adjust=False).mean().iloc[-1] - 1
 
 
-def test_indicators_agree_with_pandas_and_a_plain_loop_on_prices():
-    windows = windows_of(800, window=720)
+@pytest.mark.parametrize("window", [15, WINDOW, 720])  # at 720 the first price no longer weighs
+def test_indicators_agree_with_pandas_and_a_plain_loop_on_prices(window):
+    windows = windows_of(window + 80, window)
     out = computed(meta_features(), windows)
-    for at, window in enumerate(windows[::9]):
-        price = 40_000 * np.exp(np.cumsum(window[:, RETURNS]))
-        row = out.iloc[9 * at]
+    for at, rows in enumerate(windows):
+        price = 40_000 * np.exp(np.cumsum(rows[:, RETURNS]))
+        row = out.iloc[at]
         assert row.rsi_14 == pytest.approx(plain_rsi(price), abs=1e-6)
         assert row.ema_9_dist == pytest.approx(plain_distance(price, 9), abs=1e-12)
         assert row.ema_50_dist == pytest.approx(plain_distance(price, 50), abs=1e-12)
