@@ -60,7 +60,7 @@ def intervals(
         rounds: redraws.
         seed: same seed, same intervals.
         level: the share of redrawn values inside.
-        progress: told of every hundredth round.
+        progress: told of every hundredth round and of the end.
 
     Raises:
         ValueError: for a block that does not fit, or fewer than two rounds.
@@ -73,6 +73,7 @@ def intervals(
         drawn[number] = list(statistics(index).values())
         if number % 100 == 0:
             progress(number, rounds, "bootstrap")
+    progress(rounds, rounds, "bootstrap")
     tail = (1 - level) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
     return {

@@ -137,17 +137,18 @@ def comparison(
     scores: Sequence[str] = ("macro_f1", "mcc", "log_loss", "brier", "ece"),
 ) -> Figure:
     """Base beside auditor (and baselines): a panel a score, a bar a model, with its interval."""
-    figure = _figure(1.4 + 2.1 * len(scores), 4)
-    row: Any = figure.subplots(1, len(scores), squeeze=False)
+    figure = _figure(1.6 + 2.2 * len(scores), 1.8 + 0.4 * len(models))
+    row: Any = figure.subplots(1, len(scores), squeeze=False, sharey=True)
     for axes, score in zip(row[0], scores, strict=True):
         for place, (name, found) in enumerate(models.items()):
             _bar_with_interval(axes, place, name, found[score])
         better = "lower is better" if score in _LOWER_IS_BETTER else "higher is better"
         axes.set_title(f"{_SCORE_NAMES.get(score, score)}\n", fontweight="bold")
         axes.text(0.5, 1.02, better, transform=axes.transAxes, ha="center", color="0.4")
-        axes.set_xticks(range(len(models)), list(models), rotation=30, ha="right")
-        axes.margins(y=0.12)
-        axes.axhline(0, color="0.5", linewidth=0.8)
+        axes.margins(x=0.35)
+        axes.axvline(0, color="0.5", linewidth=0.8)
+    row[0, 0].set_yticks(range(len(models)), [name.replace("_", " ") for name in models])
+    row[0, 0].invert_yaxis()
     figure.supxlabel("lines: 95 % block-bootstrap intervals", fontsize="small", color="0.4")
     return figure
 
@@ -263,10 +264,10 @@ def _class_bars(axes: Axes, target: Integers) -> None:
 
 def _bar_with_interval(axes: Axes, place: int, name: str, found: Interval) -> None:
     colour = SERIES_COLOURS[place % len(SERIES_COLOURS)]
-    axes.bar(place, found.value, color=colour, alpha=0.75, label=name)
-    axes.vlines(place, found.low, found.high, color="black", linewidth=1.5)
-    axes.annotate(f"{found.value:.3f}", (place, max(found.high, found.value)), ha="center",
-                  xytext=(0, 3), textcoords="offset points")  # fmt: skip
+    axes.barh(place, found.value, color=colour, alpha=0.75, label=name)
+    axes.hlines(place, found.low, found.high, color="black", linewidth=1.5)
+    axes.annotate(f"{found.value:.3f}", (max(found.high, found.value, 0.0), place), va="center",
+                  xytext=(4, 0), textcoords="offset points")  # fmt: skip
 
 
 def _beeswarm(axes: Axes, place: int, values: Floats, feature: Floats) -> Any:

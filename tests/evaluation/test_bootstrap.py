@@ -145,4 +145,4 @@ def test_progress_is_told() -> None:
         0,
         progress=lambda done, _total, _note: heard.append(done),
     )
-    assert heard == [0, 100, 200]
+    assert heard == [0, 100, 200, 250]

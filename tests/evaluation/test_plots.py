@@ -97,7 +97,7 @@ def test_bars_carry_their_value_and_their_interval() -> None:
         "auditor": {"mcc": Interval(0.3, 0.2, 0.4)},
     }
     figure = plots.comparison(models, ["mcc"])
-    spans = [lines.get_segments()[0][:, 1].tolist() for lines in figure.axes[0].collections]
+    spans = [lines.get_segments()[0][:, 0].tolist() for lines in figure.axes[0].collections]
     assert spans == [[0.05, 0.2], [0.2, 0.4]]
     assert "0.100" in text_of(figure) and "higher is better" in text_of(figure)
 
