@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
-import math
 from pathlib import Path
-from typing import NamedTuple, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantgod.contracts import MS_PER_MINUTE
 from quantgod.market.price_path import Bars
@@ -19,14 +18,7 @@ EXPECTED = (
 )
 
 
-class PriceBar(NamedTuple):
-    """One line of the file, without its volume."""
-
-    ts: int
-    open: float
-    close: float
-    high: float
-    low: float
+Table = NDArray[np.float64]
 
 
 def read_price_bars(path: Path, start_ms: int, minutes: int) -> Bars:
@@ -36,54 +28,59 @@ def read_price_bars(path: Path, start_ms: int, minutes: int) -> Bars:
         ValueError: for a malformed line, with its number; or where `start_ms` is outside the file,
             with the range it covers.
     """
-    bars = _parse(path)
-    first, last = bars[0].ts, bars[-1].ts
+    table = _read(path)
+    first, last = int(table[0, 0]), int(table[-1, 0])
     if not first <= start_ms <= last:
         raise ValueError(
             f"{path}: prices run from {_utc(first)} to {_utc(last)}, which leaves out the start "
             f"{_utc(start_ms)}"
         )
-    return _without_holes(bars, start_ms, minutes)
+    return _without_holes(table, start_ms, minutes)
 
 
-def _parse(path: Path) -> list[PriceBar]:
-    bars: list[PriceBar] = []
-    with _open(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            bar = _bar(line)
-            if bar is None or (bars and bar.ts <= bars[-1].ts):
-                raise ValueError(
-                    f"{path} line {number}: expected {EXPECTED}; got {line.strip()[:100]!r}"
-                )
-            bars.append(bar)
-    if not bars:
+def _read(path: Path) -> Table:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8", errors="replace") as source:
+        lines = source.read().splitlines()
+    if not lines:
         raise ValueError(f"{path}: holds no bars")
-    return bars
-
-
-def _open(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", errors="replace")
-    return path.open(encoding="utf-8", errors="replace")
-
-
-def _bar(line: str) -> PriceBar | None:
-    fields = line.split(",")
-    if len(fields) != COLUMNS:
-        return None
     try:
-        bar = PriceBar(int(fields[0]), *(float(field) for field in fields[1:5]))
-        volume = float(fields[5])
+        table = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None)
     except ValueError:
-        return None
-    ordered = 0 < bar.low <= min(bar.open, bar.close) and max(bar.open, bar.close) <= bar.high
-    on_minute = bar.ts >= 0 and bar.ts % MS_PER_MINUTE == 0
-    return bar if ordered and on_minute and math.isfinite(bar.high) and volume >= 0 else None
+        table = np.empty((0, 0))
+    if table.shape != (len(lines), COLUMNS) or not _sound(table):
+        raise _malformed(path, lines)
+    return table
 
 
-def _without_holes(bars: list[PriceBar], start_ms: int, minutes: int) -> Bars:
+def _sound(table: Table) -> bool:
+    """Whether times rise on the minute, highs and lows hold the other prices, and all is finite."""
+    ts, opening, close, high, low, volume = table.T
+    return bool(
+        np.all(np.isfinite(table))
+        and np.all(ts % MS_PER_MINUTE == 0)
+        and np.all(np.diff(ts) > 0)
+        and np.all((low > 0) & (low <= np.minimum(opening, close)))
+        and np.all((np.maximum(opening, close) <= high) & (volume >= 0))
+    )
+
+
+def _malformed(path: Path, lines: list[str]) -> ValueError:
+    """Name the first line at fault: no bar by itself, or not later than the one before."""
+    before = -1.0
+    for number, line in enumerate(lines, start=1):
+        try:
+            bar = np.array([[float(field) for field in line.split(",")]])
+        except ValueError:
+            bar = np.empty((0, 0))
+        if bar.shape != (1, COLUMNS) or not _sound(bar) or bar[0, 0] <= before:
+            return ValueError(f"{path} line {number}: expected {EXPECTED}; got {line[:100]!r}")
+        before = bar[0, 0]
+    return ValueError(f"{path}: expected {EXPECTED} in every line")
+
+
+def _without_holes(table: Table, start_ms: int, minutes: int) -> Bars:
     """Row k is minute k after `start_ms`; where there is no bar the close before it holds."""
-    table = np.array(bars)
     times = start_ms + MS_PER_MINUTE * np.arange(minutes)
     at = np.searchsorted(table[:, 0], times, side="right") - 1
     present = table[at, 0] == times

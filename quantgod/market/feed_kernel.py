@@ -34,12 +34,12 @@ from quantgod.market.feed_parts import (
     Stamp,
     Wire,
 )
-from quantgod.market.price_path import KNOTS_PER_MINUTE
+from quantgod.market.price_path import STEPS_PER_MINUTE
 
 NEAR: Final = 5
 """Levels from the touch whose sizes lean with the market."""
 
-KNOT_MS: Final = MS_PER_MINUTE // KNOTS_PER_MINUTE
+KNOT_MS: Final = MS_PER_MINUTE // STEPS_PER_MINUTE
 FIRST_UPDATE: Final = 20_000_000
 FIRST_SEQUENCE: Final = 130_000_000_000
 
@@ -87,9 +87,10 @@ def write_messages(
 @_compiled
 def _touch(knots: NDArray[np.float64], elapsed: int, notes: Ints, random: Random) -> Any:
     """Best bid and ask in ticks around the path; the spread is one tick most of the time."""
-    knot = min(elapsed // KNOT_MS, knots.size - 2)
-    part = (elapsed - knot * KNOT_MS) / KNOT_MS
-    mid = knots[knot] + min(part, 1.0) * (knots[knot + 1] - knots[knot])
+    minute = min(elapsed // MS_PER_MINUTE, knots.shape[0] - 1)
+    into = elapsed % MS_PER_MINUTE
+    knot, part = into // KNOT_MS, (into % KNOT_MS) / KNOT_MS
+    mid = (1 - part) * knots[minute, knot] + part * knots[minute, knot + 1]
     chance = _uniform(random)
     if chance < 0.02:
         notes[_SPREAD] = 2 + int(-np.log(1.0 - _uniform(random)) * 4)

@@ -1,7 +1,8 @@
 """Where the simulated mid goes, and which way its book leans on the way there.
 
-A path is a mid every five seconds and one lean a minute. The lean follows a slow latent state (half
-life two hours). How much that state knows of the coming hour is the planted signal.
+A path is a mid every five seconds of each minute and one lean a minute. The lean follows a slow
+latent state (half life two hours). How much that state knows of the coming hour is the
+planted signal.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-KNOTS_PER_MINUTE: Final = 12
+STEPS_PER_MINUTE: Final = 12
 HALF_LIFE_MINUTES: Final = 120.0
 HOUR: Final = 60
 
@@ -28,9 +29,10 @@ class Bars(NamedTuple):
 
 
 class PricePath(NamedTuple):
-    """`knots` (12 a minute + 1) are mids five seconds apart; `lean`, in (-1, 1), is one a minute.
+    """`knots`, shape (minutes, 13): mids five seconds apart, from second 0 of a minute to 60.
 
-    A positive lean makes the bids near the touch heavier than the asks.
+    `lean`, shape (minutes,), lies in (-1, 1); a positive one makes the bids near the touch heavier
+    than the asks.
     """
 
     knots: Floats
@@ -57,12 +59,15 @@ def random_path(
     returns[1:] += drift * state[:-1]
     level = np.concatenate([[0.0], np.cumsum(returns)])
     ends = price * np.exp(level + transient * rng.normal(size=minutes + 1))
-    knots = _bridge(rng, ends[:-1], ends[1:], volatility)
-    return PricePath(_joined(knots, ends[-1]), _lean(rng, state))
+    knots = _bridge(rng, ends[:-1], ends[1:], volatility, STEPS_PER_MINUTE)
+    return PricePath(knots, _lean(rng, state))
 
 
 def path_along(bars: Bars, minutes: int, *, seed: int, signal: float) -> PricePath:
     """Follow the first `minutes` of `bars`: from open to close, touching high and low on the way.
+
+    The close is reached five seconds before the minute's end and holds, so that the last sample of
+    a minute is its close at any cadence up to that.
 
     A planted signal on given prices can only be foresight: the lean then mixes the standardised
     return of the next hour (weight √signal) with a slow state that knows nothing (weight
@@ -76,30 +81,28 @@ def path_along(bars: Bars, minutes: int, *, seed: int, signal: float) -> PricePa
     mixed = np.sqrt(signal) * foresight + np.sqrt(1 - signal) * state
     cut = Bars(*(column[:minutes] for column in bars))
     volatility = float(np.std(np.diff(closes))) if len(closes) > 1 else 0.0
-    inside = _bridge(rng, cut.open, cut.close, volatility)
+    inside = _bridge(rng, cut.open, cut.close, volatility, STEPS_PER_MINUTE - 1)
     inside = np.clip(inside, cut.low[:, None], cut.high[:, None])
     _touch_extremes(rng, inside, cut)
-    return PricePath(_joined(inside, cut.close[-1]), _lean(rng, mixed))
+    return PricePath(np.column_stack([inside, cut.close]), _lean(rng, mixed))
 
 
-def _joined(inside: Floats, last: float) -> Floats:
-    return np.concatenate([inside.ravel(), [last]])
-
-
-def _bridge(rng: np.random.Generator, start: Floats, end: Floats, volatility: float) -> Floats:
-    """Shape (minutes, 12): a Brownian bridge in log price; the last knot is the close."""
-    steps = rng.normal(size=(len(start), KNOTS_PER_MINUTE - 1)) * volatility
-    walk = np.cumsum(steps / np.sqrt(KNOTS_PER_MINUTE), axis=1)
-    part = np.arange(1, KNOTS_PER_MINUTE) / (KNOTS_PER_MINUTE - 1)
-    walk -= part * walk[:, -1:]
-    inside = np.exp(np.log(start)[:, None] + part * np.log(end / start)[:, None] + walk)
-    return np.concatenate([start[:, None], inside], axis=1)
+def _bridge(
+    rng: np.random.Generator, start: Floats, end: Floats, volatility: float, steps: int
+) -> Floats:
+    """Shape (minutes, steps + 1): Brownian bridges in log price, five seconds a step."""
+    walk = np.zeros((len(start), steps + 1))
+    walk[:, 1:] = rng.normal(size=(len(start), steps)) * volatility / np.sqrt(STEPS_PER_MINUTE)
+    walk = np.cumsum(walk, axis=1)
+    part = np.linspace(0.0, 1.0, steps + 1)
+    walk += part * (np.log(end / start) - walk[:, -1])[:, None]
+    return start[:, None] * np.exp(walk)
 
 
 def _touch_extremes(rng: np.random.Generator, inside: Floats, bars: Bars) -> None:
     """High and low on inner knots: a rising minute sees its low first, a falling one its high."""
-    first = rng.integers(1, KNOTS_PER_MINUTE // 2, size=len(inside))
-    second = rng.integers(KNOTS_PER_MINUTE // 2, KNOTS_PER_MINUTE - 1, size=len(inside))
+    first = rng.integers(1, STEPS_PER_MINUTE // 2, size=len(inside))
+    second = rng.integers(STEPS_PER_MINUTE // 2, STEPS_PER_MINUTE - 1, size=len(inside))
     rises = bars.close >= bars.open
     rows = np.arange(len(inside))
     inside[rows, np.where(rises, first, second)] = bars.low

@@ -115,8 +115,8 @@ def test_a_message_holds_the_wanted_changes_on_average(cadence, changes):
 
 
 def test_a_jump_beyond_the_whole_book_keeps_it_true():
-    knots = np.full(721, 60_000.0)
-    knots[2:] = 70_000.0
+    knots = np.full((60, 13), 70_000.0)
+    knots[0, :2] = 60_000.0
     market = _market(path=PricePath(knots, np.zeros(60)), cadence_ms=4_000, changes=30)
     book = DictBook()
     for number in range(6):
@@ -172,7 +172,7 @@ def test_messages_keep_their_time_slots():
 def test_near_levels_lean_with_the_path():
     minutes = 60
     lean = np.repeat([0.8, -0.8], minutes // 2)
-    market = _market(path=PricePath(np.full(12 * minutes + 1, 60_000.05), lean), changes=30)
+    market = _market(path=PricePath(np.full((minutes, 13), 60_000.05), lean), changes=30)
     shown = {0.8: [], -0.8: []}
     for number in range(7_200):
         market.lines(0, number, 1)
