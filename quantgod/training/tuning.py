@@ -147,7 +147,7 @@ def tune(
 
 
 def study_key(table: pd.DataFrame, settings: Settings) -> str:
-    """A short name for all that must stay as it is while a study goes on: a folder to keep it in."""
+    """Short name of all that must stay as it is while a study goes on; a folder to keep it in."""
     space = joined_space(settings.model, settings.optimize.space)
     return value_digest(_identity(table, settings, space))[:16]
 

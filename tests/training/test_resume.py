@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from quantgod.training.loop import fit
 from quantgod.training.reports import Epoch, Fit, Step
 from tests.training import killable
 from tests.training.problems import Problem, network, train_settings
+from tests.training.processes import started, started_with_pipe
 
 
 class PulledPlugError(Exception):
@@ -63,17 +63,14 @@ def test_a_run_killed_at_random_moments_ends_with_the_bits_of_one_left_alone(
     tmp_path: Path,
 ) -> None:
     """SIGKILL, in processes of their own, each time after some steps and some milliseconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "pandas", "sklearn.preprocessing", "pydantic"])
     rng = random.Random(20)
     (tmp_path / "killed").mkdir()
     (tmp_path / "alone").mkdir()
-    alone = context.Process(target=killable.train, args=(tmp_path / "alone",))
-    alone.start()
+    alone = started(killable.train, tmp_path / "alone")
     kills = 0
     while not (tmp_path / "killed" / "final.safetensors").exists():
         assert kills < 60
-        kills += _killed_once(context, tmp_path / "killed", rng)
+        kills += _killed_once(tmp_path / "killed", rng)
     alone.join()
     assert kills >= 4
     assert_same_bits(
@@ -83,12 +80,9 @@ def test_a_run_killed_at_random_moments_ends_with_the_bits_of_one_left_alone(
     assert not list(tmp_path.rglob("*.part"))
 
 
-def _killed_once(context: Any, folder: Path, rng: random.Random) -> bool:
+def _killed_once(folder: Path, rng: random.Random) -> bool:
     """Train in a process; let 4 to 20 steps pass, and kill it while it saves or computes on."""
-    here, there = context.Pipe()
-    process = context.Process(target=killable.train, args=(folder, there))
-    process.start()
-    there.close()
+    process, here = started_with_pipe(killable.train, folder)
     try:
         for _ in range(rng.randint(4, 20)):
             here.recv()

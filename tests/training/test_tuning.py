@@ -1,0 +1,283 @@
+"""The search: what it tries, what it prunes, and that neither a kill nor a neighbour harms it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from quantgod.contracts import FEATURES
+from quantgod.dataset.splits import split_test
+from quantgod.dataset.windows import samples
+from quantgod.settings import ModelSettings, Range, SettingsError
+from quantgod.training import tuning
+from quantgod.training.reports import Epoch, Fit
+from quantgod.training.space import joined_space
+from quantgod.training.study import StudyError, opened_study
+from quantgod.training.tuning import BestParameters, Search, pruned_if_it_cannot_run, tune
+from quantgod.training.tuning_figures import history_figure, importance_figure, importances
+from tests.training.processes import started_with_pipe
+from tests.training.searches import SPACE, Watcher, search, settings, table
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def finished(found: Search) -> list[optuna.trial.FrozenTrial]:
+    return found.study.get_trials(states=FINISHED)
+
+
+def tried(found: Search) -> list[dict[str, Any]]:
+    return [trial.params for trial in finished(found)]
+
+
+def test_the_first_trial_is_what_the_settings_say_so_none_ends_below_it(tmp_path: Path) -> None:
+    watcher = Watcher()
+    found = tune(table(), settings(), tmp_path, on_trial=watcher)
+    assert watcher.params[0] == {
+        "tcn_channels": 8, "lstm_hidden": 8, "lstm_layers": 1, "dropout": 0.2,
+        "learning_rate": 0.01, "batch_size": 32, "window_length": 20,
+    }  # fmt: skip
+    assert found.best.score >= max(epoch.score for epoch in watcher.epochs[0])
+    assert found.best.trials == 4
+    assert [len(epochs) for epochs in watcher.epochs.values()] == [2, 2, 2, 2]
+
+
+def test_the_best_parameters_survive_json_and_take_their_places(tmp_path: Path) -> None:
+    best = tune(table(), settings(), tmp_path).best
+    again = BestParameters.model_validate_json(best.model_dump_json())
+    assert again == best
+    laid = again.applied_to(settings())
+    won = optuna.load_study(
+        study_name="quantgod", storage=_journal(tmp_path / "quantgod.journal")
+    ).best_params
+    assert laid.model.params == {
+        **settings().model.params,
+        **{name: won[name] for name in ("tcn_channels", "lstm_hidden", "lstm_layers", "dropout")},
+    }
+    assert (laid.train.learning_rate, laid.window.length) == (
+        won["learning_rate"],
+        won["window_length"],
+    )
+    assert laid.train.epochs == settings().train.epochs
+
+
+def _journal(path: Path) -> optuna.storages.JournalStorage:
+    backend = optuna.storages.journal.JournalFileBackend(str(path))
+    return optuna.storages.JournalStorage(backend)
+
+
+def test_a_search_goes_on_to_the_total_as_if_it_had_never_paused(tmp_path: Path) -> None:
+    whole = tune(table(), settings(trials=6), tmp_path / "whole")
+    tune(table(), settings(trials=2), tmp_path / "paused")
+    paused = tune(table(), settings(trials=6), tmp_path / "paused")
+    nothing = Watcher()
+    again = tune(table(), settings(trials=6), tmp_path / "paused", on_trial=nothing)
+    assert len(finished(again)) == 6
+    assert nothing.params == {}
+    assert tried(paused) == tried(whole)
+    assert paused.best == whole.best == again.best
+
+
+def killed_in(trial: int, folder: Path, **optimize: Any) -> None:
+    """Search in a process of its own and kill it by SIGKILL within that trial."""
+    process, here = started_with_pipe(search, folder, **optimize)
+    while here.recv()[0] < trial:
+        here.send("go on")
+    process.kill()
+    process.join()
+    assert process.exitcode == -9
+
+
+def test_a_killed_search_tries_the_lost_trial_again_and_ends_at_the_total(
+    tmp_path: Path,
+) -> None:
+    killed_in(2, tmp_path)
+    found = tune(table(), settings(), tmp_path)
+    states = [trial.state for trial in found.study.trials]
+    assert len(finished(found)) == 4
+    assert states.count(TrialState.FAIL) == 1
+    assert TrialState.RUNNING not in states
+    assert found.study.trials[3].params == found.study.trials[2].params
+
+
+def test_half_a_line_at_the_journal_s_end_is_cut_off(tmp_path: Path) -> None:
+    tune(table(), settings(trials=2), tmp_path)
+    with (tmp_path / "quantgod.journal").open("ab") as journal:
+        journal.write(b'{"op_code":5,"worker_id":"torn')
+    (tmp_path / "quantgod.journal.lock").symlink_to(tmp_path / "quantgod.journal")
+    assert len(finished(tune(table(), settings(trials=3), tmp_path))) == 3
+
+
+def test_a_journal_serves_one_process_at_a_time(tmp_path: Path) -> None:
+    with (
+        opened_study(settings().optimize, tmp_path),
+        pytest.raises(StudyError, match=r"another process is searching.*database URL"),
+    ):
+        tune(table(), settings(), tmp_path)
+
+
+def test_two_processes_join_one_study_by_its_database_url(tmp_path: Path) -> None:
+    shared = {"trials": 5, "storage": f"sqlite:///{tmp_path}/study.db"}
+    neighbour, there = started_with_pipe(search, tmp_path, **shared)
+    there.recv()  # it is in its first trial, and stays there until we are in ours
+
+    class Mine(Watcher):
+        def hear(self, number: int, epoch: Epoch) -> None:
+            super().hear(number, epoch)
+            for _ in range(10):  # as many epochs as there are in all
+                there.send("go on")
+
+    mine = Mine()
+    found = tune(table(), settings(**shared), tmp_path, on_trial=mine, heartbeat_seconds=1)
+    neighbour.join()
+    assert neighbour.exitcode == 0
+    assert len(finished(found)) == 5
+    assert 0 not in mine.params
+    assert 1 in mine.params
+    assert len({trial.params["learning_rate"] for trial in finished(found)}) == 5
+
+
+def test_a_trial_whose_machine_died_is_tried_again_by_another(tmp_path: Path) -> None:
+    shared = {"trials": 3, "storage": f"sqlite:///{tmp_path}/study.db"}
+    killed_in(1, tmp_path, **shared)
+    found = tune(table(), settings(**shared), tmp_path, heartbeat_seconds=1)
+    lost = [trial for trial in found.study.trials if trial.state == TrialState.FAIL]
+    assert len(lost) == 1
+    assert lost[0].params in tried(found)
+    assert len(finished(found)) == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
+        RuntimeError("cuDNN error: Out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_runs_out_prunes_the_trial_and_the_search_goes_on(
+    tmp_path: Path, error: Exception
+) -> None:
+    class Hungry(Watcher):
+        def hear(self, number: int, epoch: Epoch) -> None:
+            if number == 1:
+                raise error
+
+    watcher = Hungry()
+    found = tune(table(), settings(trials=3, epochs=1), tmp_path, on_trial=watcher)
+    assert [trial.state.name for trial in found.study.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert isinstance(watcher.ends[1], optuna.TrialPruned)
+    assert str(watcher.ends[1]).startswith("out of memory")
+
+
+def test_any_other_fault_of_a_trial_ends_the_search(tmp_path: Path) -> None:
+    def faulty() -> float:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        pruned_if_it_cannot_run(faulty)
+
+
+def test_a_trial_below_the_median_is_pruned_and_its_watcher_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.5, 0.4, 0.1])
+    monkeypatch.setattr(tuning, "fit", lambda *_, **told: _told(next(scores), **told))
+    watcher = Watcher()
+    wanted = settings(trials=3, startup_trials=2, warmup_steps=2)
+    found = tune(table(), wanted, tmp_path, on_trial=watcher)
+    assert [trial.state.name for trial in found.study.trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
+    assert isinstance(watcher.ends[2], optuna.TrialPruned)
+    assert found.study.trials[2].last_step == 2
+    assert found.best.score == 0.5
+
+
+def _told(score: float, on_epoch: Any, **_: Any) -> Fit:
+    """A fit that scores as it is bid, for four epochs."""
+    for number in range(4):
+        on_epoch(Epoch(number, 1.0, 1.0, score, {}, 0.1, 1.0, 1.0, 1.0))
+    return Fit(0, score, (), False, None)
+
+
+def test_every_window_length_is_judged_on_the_same_minutes_and_none_of_the_test_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[int, list[np.ndarray]] = {}
+
+    def recorded(
+        model: Any, windows: Any, train: Any, validation: Any, *_: Any, **told: Any
+    ) -> Fit:
+        seen[windows.length] = [train.label_end_ms, validation.time_ms, validation.label_end_ms]
+        return _told(0.5, **told)
+
+    monkeypatch.setattr(tuning, "fit", recorded)
+    tune(table(), settings(trials=8), tmp_path)
+    assert seen.keys() == {20, 30}
+    assert all(map(np.array_equal, seen[20], seen[30]))
+    trained_until, judged_from, judged_until = seen[30]
+    assert trained_until.max() < judged_from.min()
+    everything = samples(table(), 30, 1)
+    untouched = everything.take(split_test(everything, settings().split).other)
+    assert judged_until.max() < untouched.time_ms.min()
+
+
+def test_a_study_of_other_bars_or_settings_is_refused(tmp_path: Path) -> None:
+    tune(table(), settings(trials=1), tmp_path)
+    other = table().copy()
+    other.iloc[100, FEATURES.index("mean_obi")] += 0.1
+    with pytest.raises(StudyError, match=r"made with other bars \(was"):
+        tune(other, settings(trials=2), tmp_path)
+    with pytest.raises(StudyError, match="made with other optimize"):
+        tune(table(), settings(trials=2, epochs=5), tmp_path)
+
+
+def test_a_search_without_a_completed_trial_says_so(tmp_path: Path) -> None:
+    class Hungry(Watcher):
+        def hear(self, number: int, epoch: Epoch) -> None:
+            raise MemoryError
+
+    with pytest.raises(StudyError, match="every trial was pruned"):
+        tune(table(), settings(trials=2), tmp_path, on_trial=Hungry())
+
+
+def test_the_space_is_the_architecture_s_own_narrowed_and_joined() -> None:
+    space = joined_space(ModelSettings(name="tcn_lstm"), {"lstm_hidden": [16], "batch_size": [8]})
+    assert list(space) == ["batch_size", "dropout", "lstm_hidden", "lstm_layers", "tcn_channels"]
+    assert space["lstm_hidden"] == [16]
+    assert space["tcn_channels"] == [32, 64, 128]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "complaint"),
+    [
+        ("heads", [1], r"optimize\.space\.heads: unknown parameter \(allowed: batch_size"),
+        ("lstm_hidden", [0], r"tcn_lstm\.lstm_hidden: .* greater than 0, got 0"),
+        ("lstm_hidden", Range(low=16, high=64), r"tcn_lstm\.lstm_hidden: .*integer"),
+        ("dropout", [], r"optimize\.space\.dropout: at least one value"),
+    ],
+)
+def test_a_space_that_does_not_fit_is_refused_by_name(
+    name: str, values: Any, complaint: str
+) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        joined_space(ModelSettings(name="tcn_lstm"), {**SPACE, name: values})
+
+
+@pytest.mark.parametrize("trials", [1, 2, 6])
+def test_figures_are_drawn_of_a_study_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trials: int
+) -> None:
+    scores = iter(np.linspace(0.3, 0.5, trials))
+    monkeypatch.setattr(tuning, "fit", lambda *_, **told: _told(float(next(scores)), **told))
+    study = tune(table(), settings(trials=trials), tmp_path).study
+    for figure in (history_figure(study), importance_figure(study)):
+        figure.savefig(tmp_path / "figure.png")
+    shares = importances(study)
+    assert sum(shares.values()) == pytest.approx(1 if shares else 0)
+    assert bool(shares) == (trials > 1)
