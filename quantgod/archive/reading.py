@@ -190,6 +190,7 @@ class Ledger:
     depth: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     rejected_lines: list[tuple[int, str]] = field(default_factory=list)
+    first_corrupt_line: int | None = None
     dropped: list[tuple[int, str]] = field(default_factory=list)
     first_close_minute: int | None = None
     closed_through: int | None = None
@@ -203,6 +204,8 @@ class Ledger:
         self.rejected[reason] += 1
         if len(self.rejected_lines) < KEPT_LINES:
             self.rejected_lines.append((self.lines, reason))
+        if self.first_corrupt_line is None and reason in CORRUPT_REASONS:
+            self.first_corrupt_line = self.lines
 
     def close(self, bar: MinuteBar, book: Array | None) -> None:
         """Take a closed minute and, if it has a row, the 800 columns of its book."""
@@ -240,8 +243,10 @@ class Ledger:
 
     def _too_corrupt(self, corrupt: int) -> Quarantine:
         reason = max(CORRUPT_REASONS, key=lambda name: self.rejected[name])
-        first = next((line for line in self.rejected_lines if line[1] in CORRUPT_REASONS), None)
-        return Quarantine(reason, f"{corrupt} of {self.lines} lines are corrupt, first {first}")
+        first = self.first_corrupt_line
+        return Quarantine(
+            reason, f"{corrupt} of {self.lines} lines are corrupt, first line {first}"
+        )
 
     def reading(self, symbol: str, date: dt.date, source: SourceKey, carry: Carry) -> DayReading:
         """Put everything together."""

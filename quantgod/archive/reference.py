@@ -8,8 +8,8 @@ hands over to this one what it cannot hold. The rules:
 2. A delta applies when its `u` is the last one plus one. A greater `u` is a gap: the message is
    rejected and the book is invalid until the next snapshot; meanwhile deltas are rejected
    `no_book`. A smaller one is `stale`: rejected, the book stays, the clock does not move. A
-   snapshot always replaces the book; one whose `u` is neither the last, nor the next, nor 1 marks its minute as
-   touched by a gap, unless it is the first message of its file.
+   snapshot always replaces the book; one whose `u` is neither the last, nor the next, nor 1
+   marks its minute as touched by a gap, unless it is the first message of its file.
 3. A corrupt line (`reading.CORRUPT_REASONS`) marks the open minute, and the book is invalid until
    the next snapshot. It moves no clock: its time cannot be trusted.
 4. After each applied message a crossed or one-sided book marks the open minute; the book goes on.
@@ -76,7 +76,7 @@ class ReferenceReader:
         self.ledger = Ledger()
         self._symbol = symbol
         self._settings = settings
-        self._earliest, self._latest = time_bounds(date)
+        self._bounds = time_bounds(date)
         self._book = OrderBook()
         self._has_book = False
         self._is_first = True
@@ -89,7 +89,7 @@ class ReferenceReader:
         """Take one line; `None` stands for a line too long to be held."""
         self.ledger.lines += 1
         try:
-            update = self._decode(line)
+            update = admit(line, self._symbol, self._bounds)
         except MessageError as error:
             self._refuse(error.reason)
             return
@@ -124,16 +124,6 @@ class ReferenceReader:
         self._book.replace(map(tuple, carry.bids.tolist()), map(tuple, carry.asks.tolist()))
         self._bars.integers[:] = carry.integers
         self._bars.floats[:] = carry.floats
-
-    def _decode(self, line: bytes | None) -> BookUpdate:
-        if line is None:
-            raise MessageError("corrupt_json", "the line is too long")
-        update = decode(line)
-        if update.symbol != self._symbol:
-            raise MessageError("wrong_symbol", f"{self._symbol} expected, got {update.symbol}")
-        if not self._earliest <= update.ts <= self._latest:
-            raise MessageError("bad_time", f"{update.ts} lies outside the day")
-        return update
 
     def _refuse(self, reason: str) -> None:
         self.ledger.reject(reason)
@@ -185,6 +175,22 @@ class ReferenceReader:
             has_row = bar.features is not None
             row = book_row(*self._book.top(BOOK_LEVELS)) if has_row else None
             self.ledger.close(bar, row)
+
+
+def admit(line: bytes | None, symbol: str, bounds: tuple[int, int]) -> BookUpdate:
+    """Decode a line (`None`: one too long to be held) of a day with these bounds of `ts`.
+
+    Raises:
+        MessageError: for a line that counts as corrupt.
+    """
+    if line is None:
+        raise MessageError("corrupt_json", "the line is too long")
+    update = decode(line)
+    if update.symbol != symbol:
+        raise MessageError("wrong_symbol", f"{symbol} expected, got {update.symbol[:30]!r}")
+    if not bounds[0] <= update.ts <= bounds[1]:
+        raise MessageError("bad_time", f"ts {update.ts} lies outside {bounds}")
+    return update
 
 
 def _array(levels: list[Level]) -> Array:

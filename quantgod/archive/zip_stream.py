@@ -58,7 +58,8 @@ class Archive:
 
         Raises:
             Quarantine: `bomb_size` or `bomb_ratio` as soon as a cap is passed; at the end
-                `bad_crc`, or `bad_zip` when the data is damaged, short, or not of the size that was declared.
+                `bad_crc`, or `bad_zip` when the data is damaged, short, or not of the size
+                that was declared.
         """
         total = crc = 0
         for piece in self._inflated():
@@ -118,7 +119,7 @@ def open_archive(path: Path, limits: ArchiveLimits) -> Iterator[Archive]:
         try:
             archive = Archive(source, _only_entry(source, limits), limits)
             yield archive
-        except (struct.error, igzip_lib.IsalError) as error:
+        except (struct.error, igzip_lib.IsalError) as error:  # type: ignore[misc]  # a stub's slip
             raise Quarantine("bad_zip", str(error)) from None
 
 

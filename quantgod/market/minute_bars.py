@@ -119,18 +119,22 @@ class MinuteBars:
 
     def mark(self, reason: int) -> None:
         """Withdraw the open minute; the first reason stands."""
-        if self.integers[MARK] == ROW and self.integers[CLOCK] >= 0:
-            self.integers[MARK] = reason
+        mark(self.integers, reason)
 
     def finish(self, book: OrderBook | None) -> list[MinuteBar]:
         """At the end of a file: close the open minute if its second 59 holds a message."""
-        clock = int(self.integers[CLOCK])
-        ends = clock >= 0 and clock % SECONDS_PER_MINUTE == SECONDS_PER_MINUTE - 1
-        if not ends or self.integers[NEXT] != clock:
+        if not self.ends_minute:
             return []
         quote = book.quote() if book is not None else None
-        self._step(clock + 1, book is not None, quote)
+        self._step(int(self.integers[CLOCK]) + 1, book is not None, quote)
         return [self.closed_bar()]
+
+    @property
+    def ends_minute(self) -> bool:
+        """Whether the clock stands in the last second of a minute that is still open."""
+        clock = self.integers[CLOCK]
+        is_last = clock >= 0 and clock % SECONDS_PER_MINUTE == SECONDS_PER_MINUTE - 1
+        return bool(is_last and self.integers[NEXT] == clock)
 
     def closed_bar(self) -> MinuteBar:
         """The minute that the last `step` closed."""
@@ -189,9 +193,9 @@ def step(
         now = integers[NEXT]
         integers[NEXT] = now + 1
         if now > clock and is_silence:
-            _mark(integers, SILENCE)
+            mark(integers, SILENCE)
         elif state != ROW:
-            _mark(integers, state)
+            mark(integers, state)
         else:
             _sample(integers, floats, now % SECONDS_PER_MINUTE, quote)
         if now % SECONDS_PER_MINUTE == SECONDS_PER_MINUTE - 1:
@@ -202,8 +206,9 @@ def step(
 
 
 @njit(cache=True, error_model="numpy")
-def _mark(integers: Integers, reason: int) -> None:
-    if integers[MARK] == ROW:
+def mark(integers: Integers, reason: int) -> None:
+    """Withdraw the open minute, if there is one; the first reason stands."""
+    if integers[MARK] == ROW and integers[CLOCK] >= 0:
         integers[MARK] = reason
 
 
@@ -211,7 +216,7 @@ def _mark(integers: Integers, reason: int) -> None:
 def _sample(integers: Integers, floats: Floats, place: int, quote: Quote) -> None:
     bid, bid_size, ask, ask_size, bid_depth, ask_depth = quote
     if bid >= ask:
-        _mark(integers, CROSSED)
+        mark(integers, CROSSED)
     floats[MICRO + place] = (bid * ask_size + ask * bid_size) / (bid_size + ask_size)
     floats[SPREAD + place] = (ask - bid) / ((ask + bid) / 2.0)
     floats[OBI + place] = (bid_size - ask_size) / (bid_size + ask_size)

@@ -1,0 +1,232 @@
+"""The compiled loop of the fast reader: parse a line, judge it, change the book, sample the minute.
+
+It runs until a minute closes, or until a line comes that the parser does not know. The rules are
+those of `archive.reference`, in the same order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from quantgod.archive import compiled as compiling
+from quantgod.archive import dense_book, parser
+from quantgod.archive.compiled import NEWLINE, byte, compiled, inlined, kept, sources_digest
+from quantgod.archive.dense_book import (
+    ASK_COUNT,
+    BEST_ASK,
+    BEST_BID,
+    BID_COUNT,
+    apply,
+    clear,
+    has_room,
+    quote,
+    top,
+)
+from quantgod.archive.parser import (
+    IS_SNAPSHOT,
+    TS,
+    UPDATE_ID,
+    Bytes,
+    Floats,
+    Integers,
+    parse,
+    white,
+)
+from quantgod.contracts import MS_PER_SECOND
+from quantgod.market import minute_bars
+from quantgod.market.minute_bars import (
+    CLOCK,
+    CROSSED,
+    GAP,
+    MESSAGES,
+    NEXT,
+    NO_BOOK,
+    ONE_SIDED,
+    ROW,
+    mark,
+    step,
+)
+
+# Places in the feed: the state of the sequence, then counts of lines.
+LAST_ID, HAS_BOOK, IS_FIRST, LINES, APPLIED, OUT_OF_ORDER, STALE, GAPS, BOOKLESS = range(9)
+FEED_LENGTH: Final = 9
+REJECTED: Final = {STALE: "stale", GAPS: "gap", BOOKLESS: "no_book"}
+
+# Places in the rules, which stay as they are while a file is read.
+MAX_SILENCE, MAX_BRIDGE, EARLIEST, LATEST, LINE_BYTES = range(5)
+
+DONE, CLOSED, UNKNOWN = range(3)
+
+
+class State(NamedTuple):
+    """Everything that a message may change, and the rules by which.
+
+    `rejected_lines` is [20, 2] of line number and place in the feed. The next three arrays are
+    those of `MinuteBars`, the last three those of `DenseBook`.
+    """
+
+    rules: Integers
+    feed: Integers
+    rejected_lines: Integers
+    integers: Integers
+    floats: Floats
+    row: Floats
+    sizes: Floats
+    edges: Integers
+    scale: Integers
+
+
+class Parsed(NamedTuple):
+    """A parsed message, as `parser.parse` leaves it."""
+
+    message: Integers
+    ticks: Integers
+    sizes: Floats
+
+
+@compiled
+def _take_lines(
+    at: int, end: int, topic: Bytes, symbol: Bytes, state: State, parsed: Parsed
+) -> tuple[int, int]:
+    message = parsed.message
+    rules = state.rules
+    while at < end:
+        after = parse(at, topic, symbol, state.scale, message, parsed.ticks, parsed.sizes)
+        if not after:
+            after = white(at)
+            if byte(after) != NEWLINE or after - at > rules[LINE_BYTES]:
+                return at, UNKNOWN
+            at = after + 1  # a blank line is no line
+            continue
+        is_timely = rules[EARLIEST] <= message[TS] <= rules[LATEST]
+        is_short = after - at <= rules[LINE_BYTES]
+        if not (is_timely and is_short and has_room(state.sizes, state.edges, message)):
+            return at, UNKNOWN
+        if _take(state, parsed):
+            return at, CLOSED
+        at = after + 1
+    return at, DONE
+
+
+@compiled
+def _take(state: State, parsed: Parsed) -> bool:
+    message, feed = parsed.message, state.feed
+    update_id = message[UPDATE_ID]
+    is_delta = message[IS_SNAPSHOT] == 0
+    has_book = feed[HAS_BOOK] != 0
+    if is_delta and has_book and update_id <= feed[LAST_ID]:
+        feed[LINES] += 1
+        feed[IS_FIRST] = 0
+        _reject(state, STALE)
+        return False
+    if _advance(state, message[TS] // MS_PER_SECOND):
+        return True
+    feed[LINES] += 1
+    follows = update_id == feed[LAST_ID] + 1
+    if is_delta and not (has_book and follows):
+        _reject(state, GAPS if has_book else BOOKLESS)
+        mark(state.integers, GAP if has_book else NO_BOOK)
+        feed[HAS_BOOK] = 0
+        clear(state.sizes, state.edges)
+    else:
+        if not (is_delta or follows or feed[IS_FIRST]):
+            _check_restart(state, update_id)
+        _apply(state, parsed)
+    feed[LAST_ID] = update_id
+    feed[IS_FIRST] = 0
+    return False
+
+
+@compiled
+def _advance(state: State, second: int) -> bool:
+    """Sample what lies before `second`; True when a minute closed: then call again."""
+    if second <= state.integers[CLOCK]:
+        return False
+    outcome = ROW
+    sample = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    if not state.feed[HAS_BOOK]:
+        outcome = NO_BOOK
+    elif state.edges[BID_COUNT] == 0 or state.edges[ASK_COUNT] == 0:
+        outcome = ONE_SIDED
+    else:
+        sample = quote(state.sizes, state.edges, state.scale)
+    silence, bridge = state.rules[MAX_SILENCE], state.rules[MAX_BRIDGE]
+    return step(state.integers, state.floats, state.row, second, silence, bridge, outcome, sample)
+
+
+@inlined
+def _check_restart(state: State, update_id: int) -> None:
+    last = state.feed[LAST_ID]
+    if last >= 0 and update_id not in (1, last):
+        mark(state.integers, GAP)
+
+
+@inlined
+def _apply(state: State, parsed: Parsed) -> None:
+    feed, edges, integers = state.feed, state.edges, state.integers
+    apply(state.sizes, edges, parsed.message, parsed.ticks, parsed.sizes)
+    feed[HAS_BOOK] = 1
+    feed[APPLIED] += 1
+    if edges[BID_COUNT] == 0 or edges[ASK_COUNT] == 0:
+        mark(integers, ONE_SIDED)
+    elif edges[BEST_BID] >= edges[BEST_ASK]:
+        mark(integers, CROSSED)
+    if parsed.message[TS] // MS_PER_SECOND >= integers[NEXT]:
+        integers[MESSAGES] += 1
+    else:
+        feed[OUT_OF_ORDER] += 1
+
+
+@inlined
+def _reject(state: State, place: int) -> None:
+    feed, lines = state.feed, state.rejected_lines
+    known = feed[STALE] + feed[GAPS] + feed[BOOKLESS]
+    if known < len(lines):
+        lines[known, 0] = feed[LINES]
+        lines[known, 1] = place
+    feed[place] += 1
+
+
+class EntryPoints(NamedTuple):
+    """What Python calls. All but `top` want a `State`.
+
+    Attributes:
+        take_lines: (at, end, topic, symbol, state, parsed) -> place and DONE, CLOSED or UNKNOWN.
+            The place is the end, the line to take again, or the line that is not known.
+        take: (state, parsed) -> whether a minute closed; then take the same message again.
+        advance: (state, second) -> whether a minute closed; then advance again.
+        top: (sizes, edges, scale, levels), `dense_book.top`.
+    """
+
+    take_lines: Any
+    take: Any
+    advance: Any
+    top: Any
+
+
+def _entry_points(sources: str) -> EntryPoints:
+    """Compile; `sources` is used so that it becomes part of the key in numba's cache."""
+
+    @kept
+    def take_lines(
+        at: int, end: int, topic: Bytes, symbol: Bytes, state: State, parsed: Parsed
+    ) -> tuple[int, int]:
+        return _take_lines(at, end if sources else at, topic, symbol, state, parsed)
+
+    @kept
+    def take(state: State, parsed: Parsed) -> bool:
+        return bool(sources) and _take(state, parsed)
+
+    @kept
+    def advance(state: State, second: int) -> bool:
+        return bool(sources) and _advance(state, second)
+
+    @kept
+    def best_levels(sizes: Floats, edges: Integers, scale: Integers, levels: Floats) -> None:
+        if sources:
+            top(sizes, edges, scale, levels)
+
+    return EntryPoints(take_lines, take, advance, best_levels)
+
+
+compiled_loop: Final = _entry_points(sources_digest([compiling, dense_book, parser, minute_bars]))
