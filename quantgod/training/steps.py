@@ -16,8 +16,8 @@ from quantgod.training.objectives import Objective
 from quantgod.training.reports import OnStep, Step
 from quantgod.training.state import TrainingState
 
-STEPS_IN_FLIGHT: Final = 32
-"""On CUDA losses are asked for only this often, since every question waits for the device."""
+STEPS_IN_FLIGHT: Final = {"cpu": 1, "cuda": 32}
+"""After how many steps their losses are asked for: on CUDA every question waits for the device."""
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -100,7 +100,7 @@ class Steps:
     @property
     def should_settle(self) -> bool:
         """Whether it is time to look at what the steps came to."""
-        return self._state.device.type == "cpu" or len(self._in_flight) >= STEPS_IN_FLIGHT
+        return len(self._in_flight) >= STEPS_IN_FLIGHT[self._state.device.type]
 
     def settle(self, learning_rate: float) -> None:
         """Look at every step not yet looked at, in order.

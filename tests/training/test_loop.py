@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from quantgod.training.objectives import (
 from quantgod.training.predict import outputs, predict
 from quantgod.training.reports import Epoch, Step
 from quantgod.training.schedule import cosine
-from quantgod.training.steps import NonFiniteLossError
+from quantgod.training.steps import STEPS_IN_FLIGHT, NonFiniteLossError
 from tests.training.problems import Problem, network, persistence, problem, train_settings
 
 
@@ -221,6 +222,43 @@ def test_weights_that_run_away_are_told_from_bad_bars(small: Problem) -> None:
         fit(model, small.material.windows, small.train, small.validation, train_settings())
 
 
+def test_looking_at_losses_in_bursts_as_on_cuda_changes_nothing_but_when_they_are_told(
+    small: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _, steps = trained(small, batch_size=16)
+    monkeypatch.setitem(STEPS_IN_FLIGHT, "cpu", 4)
+    burst = network()
+    told: list[Step] = []
+    fit(
+        burst,
+        small.material.windows,
+        small.train,
+        small.validation,
+        train_settings(batch_size=16, checkpoint_batches=3),
+        checkpoint=tmp_path / "run",
+        on_step=told.append,
+    )
+    assert told == steps
+    alike = zip(model.state_dict().values(), burst.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in alike)
+
+
+def test_a_spoilt_batch_is_named_also_when_losses_are_looked_at_late(
+    small: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STEPS_IN_FLIGHT, "cpu", 100)
+    matrix = small.material.windows.matrix.clone()
+    poisoned = int(small.train.row[100])
+    matrix[poisoned, 4] = float("inf")
+    told: list[Step] = []
+    with pytest.raises(NonFiniteLossError, match=f"not finite: {poisoned}$") as e:
+        fit(
+            network(), Windows(matrix, 60), small.train, small.validation,
+            train_settings(batch_size=8), on_step=told.append,
+        )  # fmt: skip
+    assert e.value.batch == len(told)
+
+
 def test_a_listener_ends_the_run_by_raising(small: Problem) -> None:
     class Enough(Exception):
         pass
@@ -275,9 +313,7 @@ def test_cuda_is_refused_where_there_is_none(small: Problem) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_training_on_cuda_resumes_and_agrees_with_the_cpu_roughly(
-    small: Problem, tmp_path: object
-) -> None:
+def test_training_on_cuda_agrees_with_the_cpu_roughly(small: Problem) -> None:
     _, on_cpu, _ = trained(small, epochs=1)
     _, on_cuda, steps = trained(small, epochs=1, device="cuda")
     assert len(steps) == -(-len(small.train) // 64)
