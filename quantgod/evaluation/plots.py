@@ -92,7 +92,7 @@ def curves(
         for colour, (name, values) in zip(SERIES_COLOURS, series.items(), strict=False):
             axes.plot(x[: len(values)], values, color=colour, label=name, marker=".")
         axes.set(xlabel=xlabel, ylabel=ylabel)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.ticklabel_format(axis="y", scilimits=(-3, 5))
         if len(series) > 1:
             axes.legend(frameon=False)
@@ -209,7 +209,7 @@ def search_history(scores: Sequence[float | None], ylabel: str = "macro-F1") -> 
         floor = np.full((~done).sum(), np.nanmin(values) if done.any() else 0.0)
         axes.scatter(trials[~done], floor, color="0.5", marker="x", label="pruned or failed")
     axes.set(xlabel="trial", ylabel=ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False)
     return figure
 
@@ -266,8 +266,12 @@ def _bar_with_interval(axes: Axes, place: int, name: str, found: Interval) -> No
     colour = SERIES_COLOURS[place % len(SERIES_COLOURS)]
     axes.barh(place, found.value, color=colour, alpha=0.75, label=name)
     axes.hlines(place, found.low, found.high, color="black", linewidth=1.5)
-    axes.annotate(f"{found.value:.3f}", (max(found.high, found.value, 0.0), place), va="center",
-                  xytext=(4, 0), textcoords="offset points")  # fmt: skip
+    below = found.value < 0
+    end = min(found.low, found.value) if below else max(found.high, found.value)
+    axes.annotate(
+        f"{found.value:.3f}", (end, place), xytext=(-4 if below else 4, 0),
+        textcoords="offset points", va="center", ha="right" if below else "left",
+    )  # fmt: skip
 
 
 def _beeswarm(axes: Axes, place: int, values: Floats, feature: Floats) -> Any:
