@@ -26,7 +26,9 @@ def step() -> Callable[[Command], click.Command]:
             except (ValueError, RuntimeError, OSError) as error:
                 raise click.ClickException(f"{type(error).__name__}: {error}") from error
 
-        return click.command(context_settings={"show_default": True})(run)
+        # MLflow passes parameters on by the names they have in MLproject: `etl_run`, not `etl-run`.
+        dashes = {"token_normalize_func": lambda token: token.replace("_", "-")}
+        return click.command(context_settings={"show_default": True, **dashes})(run)
 
     return wrap
 

@@ -1,4 +1,4 @@
-"""Real servers on loopback, started for a test and ended with it."""
+"""Servers in processes of their own, on a free loopback port, ended with all their children."""
 
 from __future__ import annotations
 
@@ -8,74 +8,107 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 START_SECONDS = 90
-STOP_SECONDS = 10
+STOP_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where it listens, and the process group that it and its children make."""
+
+    address: str
+    group: int
+
+    def cpu_seconds(self) -> float:
+        """What the group computed so far; a busy machine makes it wait, but hardly compute more.
+
+        Linux tells in /proc, see proc(5): fields 5, 14 and 15 are the group, user and system ticks.
+        """
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                fields = path.read_text().rpartition(")")[2].split()
+                if int(fields[2]) == self.group:
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def tracking_server(folder: Path) -> Iterator[str]:
-    """An MLflow server with a SQLite store and proxied artifacts in `folder`; gives its address."""
-    folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    command = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    with server(command, f"http://127.0.0.1:{port}", "/health", folder / "server.log") as address:
-        yield address
-
-
-@contextmanager
-def server(
-    command: Sequence[str],
-    address: str,
-    health: str,
-    log: Path,
-    variables: Mapping[str, str] | None = None,
-) -> Iterator[str]:
-    """Run `command` from this environment until the block ends; its children end with it."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"} | dict(variables or {})
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, env=environment, stdout=out, stderr=out, start_new_session=True
-        )
-    try:
-        _wait_until_healthy(process, address + health, log)
-        yield address
-    finally:
-        _stop(process)
+def tracking_server(folder: Path) -> Iterator[Server]:
+    """Run an MLflow tracking server, its SQLite store and artifacts in `folder`."""
+    arguments = (
+        "server",
+        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+        *("--artifacts-destination", str(folder / "artifacts")),
+        *("--host", "127.0.0.1", "--workers", "1"),
+    )
+    calm = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven processes that nobody asked for
+    with mlflow_server(
+        *arguments, port=free_port(), health="/health", folder=folder, environment=calm
+    ) as server:
+        yield server
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
         return port
 
 
-def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    limit = time.monotonic() + START_SECONDS
-    while time.monotonic() < limit:
-        if process.poll() is not None:
+@contextmanager
+def mlflow_server(
+    *arguments: str, port: int, health: str, folder: Path, environment: Mapping[str, str]
+) -> Iterator[Server]:
+    """Run `mlflow ARGUMENTS --port PORT` in `folder`; it answers when it is given."""
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", *arguments, "--port", str(port)]
+    log = folder / f"{arguments[0]}-{port}.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait(server, address + health, log)
+        yield Server(address, server.pid)
+    finally:
+        _end(server)
+
+
+def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(url, timeout=5):
+            with urlopen(url, timeout=2):
                 return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
+        except (URLError, OSError):
             time.sleep(0.1)
-    raise RuntimeError(f"{process.args!r} does not answer at {url}:\n{log.read_text()[-4000:]}")
+    raise RuntimeError(f"{url} does not answer: {log.read_text(errors='replace')[-2000:]}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the group, which is the server's own, first kindly."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            server.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    server.wait(STOP_SECONDS)

@@ -12,12 +12,13 @@ from quantgod.settings import TrackingSettings
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# MLflow's own defaults block a caller for minutes when the server is away, and draw progress bars
-# for a file of a few bytes.
+# MLflow's own defaults block a caller for minutes when the server is away, draw progress bars for a
+# file of a few bytes, and print a run's address each time a process leaves it.
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _RELATIVE_SQLITE = "sqlite:///"
 

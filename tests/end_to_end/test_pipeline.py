@@ -22,10 +22,10 @@ STAGES = ["simulate", "etl", "label", "optimize", "train", "audit", "register", 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with tracking_server(tmp_path_factory.mktemp("server")) as uri:
+    with tracking_server(tmp_path_factory.mktemp("server")) as running:
         before = mlflow.get_tracking_uri()
-        mlflow.set_tracking_uri(uri)
-        yield uri
+        mlflow.set_tracking_uri(running.address)
+        yield running.address
         mlflow.set_tracking_uri(before)
 
 

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from quantgod.contracts import FEATURES
 from quantgod.registry.versions import load_chain
 from tests.registry.conftest import GOLDEN, NAME, WINDOW, Parts, Store, tracked
-from tests.registry.processes import Server, free_port, mlflow_server
+from tests.servers import Server, free_port, mlflow_server
 
 POISON = "raise RuntimeError('a server must not need this module')\n"
 

@@ -28,7 +28,7 @@ from quantgod.registry.versions import (
     requirements,
 )
 from tests.registry.conftest import BRIDGE, GOLDEN, NAME, Parts, Store, tracked
-from tests.registry.processes import free_port, mlflow_server
+from tests.servers import tracking_server
 
 
 @pytest.fixture
@@ -225,16 +225,7 @@ def test_a_process_that_dies_on_a_version_is_told(
 
 
 def test_the_whole_way_works_against_an_mlflow_server(parts: Parts, tmp_path: Path) -> None:
-    port = free_port()
-    arguments = (
-        "server",
-        *("--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db"),
-        *("--artifacts-destination", str(tmp_path / "artifacts")),
-        *("--host", "127.0.0.1", "--workers", "1"),
-    )
-    calm = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven processes that nobody asked for
-    place = {"port": port, "health": "/health", "folder": tmp_path, "environment": calm}
-    with mlflow_server(*arguments, **place) as server, tracked(server.address):
+    with tracking_server(tmp_path) as server, tracked(server.address):
         experiment = MlflowClient().create_experiment("served")
         with mlflow.start_run(experiment_id=experiment):
             number = register(parts.package, NAME, {"place": "server"})
