@@ -316,22 +316,23 @@ def test_a_feed_cut_anywhere_into_two_days_gives_the_rows_of_one(
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("overlap", [1, 11, 12, 30])
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_files_that_overlap_give_every_minute_once(
-    tmp_path: Path, overlap: int, order: tuple[int, ...]
-) -> None:
+@pytest.mark.parametrize(
+    ("end", "begin"), [(120, 119), (120, 109), (120, 108), (120, 90), (150, 119), (150, 100)]
+)
+def test_files_that_overlap_give_every_minute_once(tmp_path: Path, end: int, begin: int) -> None:
     """The later file begins with messages that the earlier one has too, as real ones may."""
-    lines = feed(MIDNIGHT_MS - 600_000, 1200, snapshots=[120 - overlap])
-    parts = (lines[:120], lines[120 - overlap :])
+    lines = feed(MIDNIGHT_MS - 600_000, 1200, snapshots=[begin])
+    parts = (lines[:end], lines[begin:])
     pack(tmp_path / "whole", DAYS[0], lines)
-    run_etl(tmp_path / "whole", tmp_path / "b1", etl_settings())
-    for place in order:
-        pack(tmp_path / "two", DAYS[place], parts[place])
-        run_etl(tmp_path / "two", tmp_path / "b2", etl_settings())
-    whole, both = whole_bars(tmp_path / "b1"), whole_bars(tmp_path / "b2")
-    # messages of the second in which the first file ends are counted once more
-    seam = pd.Timestamp("2024-01-01T23:59Z")
+    run_etl(tmp_path / "whole", tmp_path / "bars", etl_settings())
+    for order in ((0, 1), (1, 0)):
+        for place in order:
+            pack(tmp_path / f"a{order}", DAYS[place], parts[place])
+            run_etl(tmp_path / f"a{order}", tmp_path / f"b{order}", etl_settings())
+    assert stored(tmp_path / "b(0, 1)") == stored(tmp_path / "b(1, 0)")
+    whole, both = whole_bars(tmp_path / "bars"), whole_bars(tmp_path / "b(0, 1)")
+    # what comes in the second in which the first file ends is counted once more
+    seam = whole.index[0] + pd.Timedelta(minutes=(end - 1) // 12 - 1)
     whole.loc[seam, "log_volume"] = both.loc[seam, "log_volume"]
     pd.testing.assert_frame_equal(both, whole)
 
@@ -390,15 +391,16 @@ def test_other_rules_make_the_days_anew(tmp_path: Path, change: dict[str, int]) 
     assert (after.totals["rows"] < before.totals["rows"]) == ("max_silence_seconds" in change)
 
 
-def test_a_new_archive_of_a_day_restitches_the_next(tmp_path: Path) -> None:
-    days = three_days()
-    write(tmp_path / "a", days)
+@pytest.mark.parametrize("snapshot", [120, 140])
+def test_a_new_archive_of_a_day_restitches_the_next(tmp_path: Path, snapshot: int) -> None:
+    """Also when the next begins with deltas that fitted the old archive and not the new one."""
+    lines = feed(MIDNIGHT_MS - 600_000, 1200, snapshots=[snapshot])
+    changed = feed(MIDNIGHT_MS - 600_000, 600, seed=7, first_id=5)
+    write(tmp_path / "a", {DAYS[0]: lines[:120], DAYS[1]: lines[120:]})
     run_etl(tmp_path / "a", tmp_path / "b", etl_settings())
-    changed = feed(MIDNIGHT_MS - 600_000, 600, seed=7)
     pack(tmp_path / "a", DAYS[0], changed)
     run_etl(tmp_path / "a", tmp_path / "b", etl_settings())
-    write(tmp_path / "fresh_a", {**days, DAYS[0]: changed})
-    run_etl(tmp_path / "fresh_a", tmp_path / "fresh", etl_settings())
+    run_etl(tmp_path / "a", tmp_path / "fresh", etl_settings())
     assert stored(tmp_path / "b") == stored(tmp_path / "fresh")
 
 
