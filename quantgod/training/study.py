@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,7 +24,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from quantgod.settings import OptimizeSettings
+from quantgod.settings import Choice, OptimizeSettings
 
 JOURNAL: Final = "journal"
 HEARTBEAT_SECONDS: Final = 60
@@ -40,22 +40,28 @@ class StudyError(RuntimeError):
 
 @contextmanager
 def opened_study(
-    settings: OptimizeSettings, folder: Path, heartbeat_seconds: int = HEARTBEAT_SECONDS
+    settings: OptimizeSettings,
+    folder: Path,
+    first: Mapping[str, Choice],
+    heartbeat_seconds: int = HEARTBEAT_SECONDS,
 ) -> Iterator[optuna.Study]:
     """Open the study, or go on with it: in `folder` if it is a journal, else in its database.
+
+    Trial 0 tries the values of `first`, as far as it holds any.
 
     Raises:
         StudyError: if another process is at work on the journal.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = SeededTPE(settings.seed, first)
     if settings.storage != JOURNAL:
         storage = _tried_again(lambda: _database(settings.storage, heartbeat_seconds))
-        yield _tried_again(lambda: _study(settings, storage))
+        yield _tried_again(lambda: _study(settings, storage, sampler))
         return
     journal = folder / f"{settings.study}.journal"
     with _sole_user(journal):
         _tidy(journal)
-        study = _study(settings, JournalStorage(JournalFileBackend(str(journal))))
+        study = _study(settings, JournalStorage(JournalFileBackend(str(journal))), sampler)
         _retry_dead(study)
         yield study
 
@@ -76,11 +82,12 @@ class SeededTPE(BaseSampler):
     """TPE whose random numbers hang on the seed and the trial's number alone.
 
     So a resumed search does not draw again what it drew at its start, and machines that join one
-    study do not all draw the same.
+    study do not all draw the same. Trial 0 draws nothing where `first` has a value; a queue would
+    say the same, but SQLite may hand what is queued to two machines at once.
     """
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, first: Mapping[str, Choice]) -> None:
+        self._seed, self._first = seed, first
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -91,7 +98,9 @@ class SeededTPE(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """As TPE."""
+        """As TPE, but nothing for trial 0."""
+        if trial.number == 0:
+            return {}
         return self._of(trial).sample_relative(study, trial, search_space)
 
     def sample_independent(
@@ -102,6 +111,8 @@ class SeededTPE(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """As TPE, with a generator of its own for each parameter too."""
+        if trial.number == 0 and param_name in self._first:
+            return self._first[param_name]
         sampler = self._of(trial, *param_name.encode())
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
@@ -110,13 +121,15 @@ class SeededTPE(BaseSampler):
         return TPESampler(seed=int(mixed.generate_state(1)[0]))
 
 
-def _study(settings: OptimizeSettings, storage: optuna.storages.BaseStorage) -> optuna.Study:
+def _study(
+    settings: OptimizeSettings, storage: optuna.storages.BaseStorage, sampler: BaseSampler
+) -> optuna.Study:
     return optuna.create_study(
         study_name=settings.study,
         storage=storage,
         direction="maximize",
         load_if_exists=True,
-        sampler=SeededTPE(settings.seed),
+        sampler=sampler,
         pruner=optuna.pruners.MedianPruner(settings.startup_trials, settings.warmup_steps),
     )
 

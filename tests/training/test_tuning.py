@@ -15,11 +15,12 @@ from quantgod.contracts import FEATURES
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import samples
 from quantgod.settings import ModelSettings, Range, SettingsError
-from quantgod.training import tuning
+from quantgod.training import trial
 from quantgod.training.reports import Epoch, Fit
 from quantgod.training.space import joined_space
 from quantgod.training.study import StudyError, opened_study
-from quantgod.training.tuning import BestParameters, Search, pruned_if_it_cannot_run, tune
+from quantgod.training.trial import pruned_if_it_cannot_run
+from quantgod.training.tuning import BestParameters, Search, tune
 from quantgod.training.tuning_figures import history_figure, importance_figure, importances
 from tests.training.processes import started_with_pipe
 from tests.training.searches import SPACE, Watcher, search, settings, table
@@ -83,10 +84,10 @@ def test_a_search_goes_on_to_the_total_as_if_it_had_never_paused(tmp_path: Path)
     assert paused.best == whole.best == again.best
 
 
-def killed_in(trial: int, folder: Path, **optimize: Any) -> None:
+def killed_in(number: int, folder: Path, **optimize: Any) -> None:
     """Search in a process of its own and kill it by SIGKILL within that trial."""
     process, here = started_with_pipe(search, folder, **optimize)
-    while here.recv()[0] < trial:
+    while here.recv()[0] < number:
         here.send("go on")
     process.kill()
     process.join()
@@ -115,7 +116,7 @@ def test_half_a_line_at_the_journal_s_end_is_cut_off(tmp_path: Path) -> None:
 
 def test_a_journal_serves_one_process_at_a_time(tmp_path: Path) -> None:
     with (
-        opened_study(settings().optimize, tmp_path),
+        opened_study(settings().optimize, tmp_path, first={}),
         pytest.raises(StudyError, match=r"another process is searching.*database URL"),
     ):
         tune(table(), settings(), tmp_path)
@@ -188,7 +189,7 @@ def test_a_trial_below_the_median_is_pruned_and_its_watcher_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.5, 0.4, 0.1])
-    monkeypatch.setattr(tuning, "fit", lambda *_, **told: _told(next(scores), **told))
+    monkeypatch.setattr(trial, "fit", lambda *_, **told: _told(next(scores), **told))
     watcher = Watcher()
     wanted = settings(trials=3, startup_trials=2, warmup_steps=2)
     found = tune(table(), wanted, tmp_path, on_trial=watcher)
@@ -216,7 +217,7 @@ def test_every_window_length_is_judged_on_the_same_minutes_and_none_of_the_test_
         seen[windows.length] = [train.label_end_ms, validation.time_ms, validation.label_end_ms]
         return _told(0.5, **told)
 
-    monkeypatch.setattr(tuning, "fit", recorded)
+    monkeypatch.setattr(trial, "fit", recorded)
     tune(table(), settings(trials=8), tmp_path)
     assert seen.keys() == {20, 30}
     assert all(map(np.array_equal, seen[20], seen[30]))
@@ -274,7 +275,7 @@ def test_figures_are_drawn_of_a_study_of_any_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trials: int
 ) -> None:
     scores = iter(np.linspace(0.3, 0.5, trials))
-    monkeypatch.setattr(tuning, "fit", lambda *_, **told: _told(float(next(scores)), **told))
+    monkeypatch.setattr(trial, "fit", lambda *_, **told: _told(float(next(scores)), **told))
     study = tune(table(), settings(trials=trials), tmp_path).study
     for figure in (history_figure(study), importance_figure(study)):
         figure.savefig(tmp_path / "figure.png")

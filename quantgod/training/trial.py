@@ -1,0 +1,154 @@
+"""One trial of a search: choose parameters, train with them, report every epoch, be scored."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
+
+import optuna
+import pandas as pd
+import torch
+from optuna import TrialPruned
+from optuna.trial import TrialState
+
+from quantgod.contracts import FEATURES, Progress
+from quantgod.dataset.splits import split_test, split_validation
+from quantgod.dataset.windows import Samples, samples
+from quantgod.models import zoo
+from quantgod.settings import Choice, SearchSpace, Settings
+from quantgod.training.loop import fit
+from quantgod.training.material import Material, material
+from quantgod.training.reports import Epoch, OnEpoch, unheard
+from quantgod.training.space import RUN_PARAMETERS, longest_window, suggest
+from quantgod.training.steps import NonFiniteLossError
+from quantgod.training.study import FINISHED, finished_trials
+
+OnTrial = Callable[[int, Mapping[str, Any]], AbstractContextManager[OnEpoch]]
+"""Entered with a trial's number and parameters, gives what hears of its epochs. A pruned trial
+leaves it by `TrialPruned`, whose text is the reason."""
+
+OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+@contextmanager
+def unattended(number: int, params: Mapping[str, Any]) -> Iterator[OnEpoch]:
+    """Watch no trial: the default watcher."""
+    yield unheard
+
+
+class SurplusTrialError(Exception):
+    """Another machine has just begun the last trial that was wanted."""
+
+
+class TrialObjective:
+    """One trial: choose, train, report every epoch, return the best epoch's score."""
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        settings: Settings,
+        space: SearchSpace,
+        on_trial: OnTrial,
+        progress: Progress,
+    ) -> None:
+        self._table, self._settings, self._space = table, settings, space
+        self._on_trial, self._progress = on_trial, progress
+        self._train, self._validation = _parts(table, settings, longest_window(settings, space))
+        self._materials: dict[int, Material] = {}
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Run the trial.
+
+        Raises:
+            TrialPruned: if it is below the median, or cannot run at all.
+            SurplusTrialError: if enough trials were begun before it.
+        """
+        self._refuse_surplus(trial)
+        chosen = suggest(trial, self._space)
+        candidate = trial_settings(self._settings, chosen)
+        with self._on_trial(trial.number, chosen) as hear:
+            return self._score(trial, candidate, hear)
+
+    def _score(self, trial: optuna.Trial, candidate: Settings, hear: OnEpoch) -> float:
+        def on_epoch(epoch: Epoch) -> None:
+            hear(epoch)
+            self._tell(trial, epoch)
+            trial.report(epoch.score, epoch.epoch)
+            if trial.should_prune():
+                raise TrialPruned(f"below the median of earlier trials at epoch {epoch.epoch}")
+
+        return pruned_if_it_cannot_run(lambda: self._fit(candidate, on_epoch))
+
+    def _fit(self, candidate: Settings, on_epoch: OnEpoch) -> float:
+        window, train = candidate.window.length, candidate.train
+        model = zoo.build(
+            candidate.model.name,
+            candidate.model.params,
+            features=len(FEATURES),
+            window=window,
+            seed=train.seed,
+        )
+        windows = self._material(window).windows
+        return fit(
+            model, windows, self._train, self._validation, train, on_epoch=on_epoch
+        ).best_score
+
+    def _material(self, window: int) -> Material:
+        if window not in self._materials:
+            self._materials[window] = material(self._table, self._train, window)
+        return self._materials[window]
+
+    def _refuse_surplus(self, trial: optuna.Trial) -> None:
+        taken = (*FINISHED, TrialState.RUNNING)
+        others = trial.study.get_trials(deepcopy=False, states=taken)
+        before = sum(other.number < trial.number for other in others)
+        if before >= self._settings.optimize.trials:
+            raise SurplusTrialError
+
+    def _tell(self, trial: optuna.Trial, epoch: Epoch) -> None:
+        wanted, epochs = self._settings.optimize.trials, self._settings.optimize.epochs
+        note = f"trial {trial.number}, epoch {epoch.epoch + 1}/{epochs}, score {epoch.score:.3f}"
+        self._progress(min(finished_trials(trial.study), wanted), wanted, note)
+
+
+def pruned_if_it_cannot_run(train: Callable[[], float]) -> float:
+    """Train; memory that runs out, and weights that run away, prune the trial.
+
+    Raises:
+        TrialPruned: saying which. Any other fault passes through as it is.
+    """
+    try:
+        return train()
+    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+        reason = f"out of memory: {error}"
+    except NonFiniteLossError as error:
+        reason = str(error)
+    except RuntimeError as error:
+        if not any(text in str(error).lower() for text in OUT_OF_MEMORY):
+            raise
+        reason = f"out of memory: {error}"
+    # Here the exception is gone, and with it the frames whose tensors filled the memory.
+    gc.collect()
+    torch.cuda.empty_cache()
+    raise TrialPruned(reason)
+
+
+def trial_settings(settings: Settings, chosen: Mapping[str, Choice]) -> Settings:
+    """The settings with a trial's choices, and the search's own number of epochs."""
+    own = {name: value for name, value in chosen.items() if name not in RUN_PARAMETERS}
+    train = {name: chosen[name] for name in ("learning_rate", "batch_size") if name in chosen}
+    values = settings.model_dump()
+    values["model"]["params"].update(own)
+    values["train"].update(train, epochs=settings.optimize.epochs)
+    values["window"]["length"] = chosen.get("window_length", settings.window.length)
+    return Settings.model_validate(values)
+
+
+def _parts(table: pd.DataFrame, settings: Settings, window: int) -> tuple[Samples, Samples]:
+    """Training and validation samples that have a window of every length searched."""
+    taken = samples(table, window, settings.optimize.stride)
+    dev = split_test(taken, settings.split).train
+    split = split_validation(taken, dev, settings.split.validation_fraction, settings.split)
+    return taken.take(split.train), taken.take(split.other)
