@@ -24,7 +24,7 @@ check: $(VENV)/dev  ## Style, types and walls
 	mypy
 	lint-imports
 
-bench: $(VENV)/bench  ## Speed and memory, as ratios to a floor or a peer
+bench: $(VENV)/run $(VENV)-bench/done  ## Speed and memory, as ratios to a floor or a peer
 	python -m bench
 
 ui: $(VENV)/run  ## Compare runs in the browser
@@ -47,6 +47,7 @@ $(VENV)/dev: $(VENV)/run requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-$(VENV)/bench: $(VENV)/run requirements-bench.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+$(VENV)-bench/done: requirements-bench.txt
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	touch $@

@@ -76,6 +76,8 @@ class Archive:
         total = taken = 0
         for raw in self._compressed():
             taken += len(raw)
+            if inflate and inflate.eof:
+                raise Quarantine("bad_zip", "the compressed data ends too early")
             pending = raw
             while pending:
                 piece = inflate.decompress(pending, _CHUNK_BYTES) if inflate else pending
@@ -84,10 +86,8 @@ class Archive:
                 self._check_bomb(total, taken)
                 if piece:
                     yield piece
-                if inflate and inflate.eof:
-                    pending = b""
-        if inflate and not inflate.eof:
-            raise Quarantine("bad_zip", "the compressed data ends too early")
+        if inflate and (not inflate.eof or inflate.unused_data):
+            raise Quarantine("bad_zip", "the compressed data ends too early or too late")
 
     def _compressed(self) -> Iterator[bytes]:
         self._source.seek(self._entry.offset)

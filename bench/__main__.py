@@ -1,0 +1,41 @@
+"""Run all benches, or those named; exit with 1 if a goal is missed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.goal import Figure
+
+BENCHES = ("archive",)
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("benches", nargs="*", default=list(BENCHES), choices=[[], *BENCHES])
+    console = Console()
+    is_met = True
+    for name in parser.parse_args().benches or BENCHES:
+        figures = importlib.import_module(f"bench.{name}").measure(console.log)
+        console.print(_table(name, figures))
+        is_met &= all(figure.is_met for figure in figures)
+    return 0 if is_met else 1
+
+
+def _table(name: str, figures: list[Figure]) -> Table:
+    table = Table(title=name)
+    for column in ("figure", "value", "unit", "goal", ""):
+        table.add_column(column, justify="right" if column == "value" else "left")
+    for figure in figures:
+        verdict = ("met" if figure.is_met else "MISSED") if figure.goal else ""
+        table.add_row(figure.name, f"{figure.value:.4g}", figure.unit, figure.goal, verdict)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
