@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from itertools import islice
@@ -11,8 +10,8 @@ from pathlib import Path
 
 from quantgod.archive.fault import Fault
 from quantgod.archive.price_bars import read_price_bars
+from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import Progress, silent
-from quantgod.files import atomic_path
 from quantgod.market.price_path import PricePath, path_along, random_path
 from quantgod.market.simulator import SimulatedMarket
 from quantgod.settings import SimulateSettings
@@ -81,7 +80,7 @@ def _write_day(
     if changes:
         lines = (line for chunk in chunks for line in chunk.splitlines(keepends=True))
         chunks = _in_chunks(reduce(lambda stream, change: change(stream), changes, lines))
-    _write_zip(path, member, chunks)
+    write_zip(path, member, chunks)
     paths = [path]
     for fault in faults:
         if fault.archive:
@@ -92,16 +91,3 @@ def _write_day(
 def _in_chunks(lines: Iterator[bytes]) -> Iterator[bytes]:
     """Many lines at a time: deflate is slow in small bites."""
     return (b"".join(batch) for batch in iter(lambda: list(islice(lines, 4096)), []))
-
-
-def _write_zip(path: Path, member: str, chunks: Iterable[bytes]) -> None:
-    """A quick deflate; the date inside is fixed, for the same bytes at any time."""
-    info = zipfile.ZipInfo(member, date_time=(2024, 1, 1, 0, 0, 0))
-    info.compress_type = zipfile.ZIP_DEFLATED
-    with (
-        atomic_path(path) as part,
-        zipfile.ZipFile(part, "w", compresslevel=1) as archive,
-        archive.open(info, "w", force_zip64=True) as target,
-    ):
-        for chunk in chunks:
-            target.write(chunk)

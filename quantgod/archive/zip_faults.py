@@ -222,11 +222,9 @@ def _repack(path: Path) -> None:
 def _pack(
     path: Path, members: list[tuple[str, bytes]], compression: int = zipfile.ZIP_DEFLATED
 ) -> None:
-    with atomic_path(path) as part, zipfile.ZipFile(part, "w", compresslevel=1) as archive:
+    with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
         for name, content in members:
-            info = _info(name)
-            info.compress_type = compression
-            archive.writestr(info, content)
+            archive.writestr(_info(name), content, compression, compresslevel=1)
 
 
 def _info(name: str) -> zipfile.ZipInfo:
