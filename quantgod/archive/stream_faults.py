@@ -22,6 +22,7 @@ from quantgod.archive.message_editing import (
     ts_of,
 )
 from quantgod.contracts import MS_PER_DAY, MS_PER_MINUTE
+from quantgod.market.simulator import LATEST_MS
 
 # Order and time
 
@@ -82,7 +83,7 @@ def silence(message: int, seconds: float) -> Fault:
         for number, line, content, book in tracked(lines):
             ts = content["ts"]
             if number == message:
-                until = ts + seconds * 1000
+                until = ts + seconds * 1000 - LATEST_MS  # hides the same messages at any lateness
                 yield line
             elif ts < until:
                 book.hold(content)
@@ -100,7 +101,8 @@ def frozen(message: int, minutes: float) -> Fault:
         until, held = 0.0, [["", ""]]
         for number, line, content, book in tracked(lines):
             if number == message:
-                until, held = content["ts"] + minutes * MS_PER_MINUTE, book.rows("b")[:1]
+                until = content["ts"] + minutes * MS_PER_MINUTE - LATEST_MS
+                held = book.rows("b")[:1]
             if number > message and content["ts"] < until:
                 book.hold(content)
                 content["data"].update(b=held, a=[])
@@ -116,16 +118,20 @@ def frozen(message: int, minutes: float) -> Fault:
 
 def crossed_book(message: int, messages: int = 1, *, locked: bool = False) -> Fault:
     """For `messages` messages a bid stands at the second ask, or at the first where `locked`."""
+    ask = 0 if locked else 1
 
     def fault(lines: Lines) -> Lines:
-        price = ""
+        price = None
         for number, line, content, book in tracked(lines):
-            if number == message:
-                price = book.rows("a")[0 if locked else 1][0]
-            if message <= number < message + messages:
-                yield _with_bid(content, price, "1.000")
-            elif number == message + messages:
-                yield _with_bid(content, price, book.sides["b"].get(price, "0"))
+            if message <= number <= message + messages:
+                bids = dict(content["data"]["b"])
+                if price is not None:  # the bid of the message before
+                    bids[price] = book.sides["b"].get(price, "0")
+                if number < message + messages:
+                    price = book.rows("a")[ask][0]
+                    bids[price] = "1.000"
+                content["data"]["b"] = [[price, size] for price, size in bids.items()]
+                yield encoded(content)
             else:
                 yield line
 
@@ -229,10 +235,4 @@ def _released(line: bytes, content: Message, book: TrackedBook) -> bytes:
     if not any(book.held[side] for side in SIDES):
         return line
     book.release(content)
-    return encoded(content)
-
-
-def _with_bid(content: Message, price: str, size: str) -> bytes:
-    others = [row for row in content["data"]["b"] if row[0] != price]
-    content["data"]["b"] = [*others, [price, size]]
     return encoded(content)

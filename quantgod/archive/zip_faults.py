@@ -224,7 +224,7 @@ def _pack(
 ) -> None:
     with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
         for name, content in members:
-            archive.writestr(_info(name), content, compression, compresslevel=1)
+            archive.writestr(_info(name), content, compression)
 
 
 def _info(name: str) -> zipfile.ZipInfo:

@@ -34,6 +34,9 @@ from quantgod.settings import SimulateSettings
 CHUNK_BYTES: Final = 4 << 20
 LEVEL_BYTES: Final = 48
 
+LATEST_MS: Final = 50
+"""A message may be this late in its slot, or a twentieth of the cadence where that is less."""
+
 
 class SimulatedMarket:
     """A market on a given path; ask it for messages in rising order, at least the first of a day.
@@ -59,7 +62,7 @@ class SimulatedMarket:
         self._knots = path.knots / settings.tick
         self._lean = path.lean
         self.changes = float(settings.changes)
-        jitter = min(max(settings.cadence_ms // 20, 1), 50)
+        jitter = min(max(settings.cadence_ms // 20, 1), LATEST_MS)
         self._clock = Clock(start_ms, settings.cadence_ms, jitter)
         self._rules = Rules(settings.levels, self._gap(), near_lots=1500.0, deep_lots=600.0)
         self._refuse_low_prices(path)

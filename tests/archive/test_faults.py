@@ -114,7 +114,7 @@ def test_silence_hides_messages_and_keeps_book_and_ids_true(seconds, clean, faul
     times = sorted(shown)
     holes = [b - a for a, b in itertools.pairwise(times) if b - a > 1_500]
     assert len(holes) == 1
-    assert seconds * 1_000 <= holes[0] < (seconds + 2) * 1_000
+    assert abs(holes[0] - seconds * 1_000) <= 50
 
 
 def test_a_frozen_feed_repeats_itself_and_then_is_true_again(clean, faulty):
@@ -125,7 +125,7 @@ def test_a_frozen_feed_repeats_itself_and_then_is_true_again(clean, faulty):
     true = [(bids, asks) for _, bids, asks in _books(clean)]
     assert books[:101] == true[:101]
     assert all(book == true[HERE] for book in books[HERE:400])
-    assert books[402:] == true[402:]
+    assert books[400:] == true[400:]
 
 
 @pytest.mark.parametrize("jump", [0, 50])
@@ -146,13 +146,14 @@ def test_a_restart_counts_from_one(clean, faulty):
 
 
 @pytest.mark.parametrize("locked", [False, True])
-@pytest.mark.parametrize("messages", [1, 10])
+@pytest.mark.parametrize("messages", [1, 200])
 def test_a_crossed_book_is_crossed_for_a_while_and_true_afterwards(locked, messages, clean, faulty):
     content = faulty(stream.crossed_book(HERE, messages, locked=locked))
     true = [(bids, asks) for _, bids, asks in _books(clean)]
     books = [(bids, asks) for _, bids, asks in _books(content)]
-    bid, ask = max(map(float, books[HERE][0])), min(map(float, books[HERE][1]))
-    assert bid == ask if locked else bid > ask
+    for bids, asks in books[HERE : HERE + messages]:
+        bid, ask = max(map(float, bids)), min(map(float, asks))
+        assert bid == ask if locked else bid > ask
     assert books[:HERE] == true[:HERE]
     assert books[HERE + messages :] == true[HERE + messages :]
 
