@@ -253,11 +253,14 @@ def _one_over_or_die(value: int) -> float:
 
 
 def three_days() -> Feeds:
-    """Ten minutes before a midnight, the short day after it, and the start of a third."""
+    """Ten minutes before a midnight, the short day after it, and the start of a third.
+
+    A message of the second day comes twice.
+    """
     begin = MIDNIGHT_MS - 600_000
     lines = feed(begin, 1200, snapshots=[120])
     third = feed(MIDNIGHT_MS + 86_400_000, 300, seed=1, first_id=9000)
-    return {DAYS[0]: lines[:120], DAYS[1]: lines[120:], DAYS[2]: third}
+    return {DAYS[0]: lines[:120], DAYS[1]: [*lines[120:125], *lines[124:]], DAYS[2]: third}
 
 
 def write(folder: Path, days: Feeds) -> None:
