@@ -122,6 +122,15 @@ def unknown_keys() -> Fault:
     return Fault("unknown_keys", lines=_rewritten(edit, separators=(",", ":")))
 
 
+def no_matching_time() -> Fault:
+    """No message has `cts`, the matching engine's time, as in older recordings."""
+
+    def edit(content: Message) -> Message:
+        return {key: value for key, value in content.items() if key != "cts"}
+
+    return Fault("no_matching_time", lines=_rewritten(edit, separators=(",", ":")))
+
+
 def white_space() -> Fault:
     """Spaces after every colon and comma."""
     return Fault("white_space", lines=_rewritten(lambda content: content, separators=(", ", ": ")))

@@ -210,6 +210,24 @@ def ends_early(minute: float) -> Fault:
     return Fault("ends_early", lines=fault)
 
 
+def closing_snapshot() -> Fault:
+    """The file ends with the first snapshot of the next minute, as real files do at midnight."""
+
+    def fault(lines: Lines) -> Lines:
+        book, last = TrackedBook(), b""
+        for line in lines:
+            book.apply(decoded(line))
+            last = line
+            yield line
+        content = decoded(last)
+        ts = (content["ts"] // MS_PER_MINUTE + 1) * MS_PER_MINUTE + LATEST_MS
+        content["ts"], content["cts"] = ts, ts - 5
+        book.make_snapshot(content)
+        yield shifted(encoded(content), 1)
+
+    return Fault("closing_snapshot", lines=fault)
+
+
 def _moved(by_ms: int) -> Callable[[Message], None]:
     def edit(content: Message) -> None:
         content["ts"] += by_ms

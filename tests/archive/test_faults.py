@@ -221,6 +221,24 @@ def test_another_way_of_writing_says_the_same(name, clean, faulty):
         assert {key: message[key] for key in expected} == expected
 
 
+def test_a_day_may_close_with_the_next_ones_snapshot(clean, faulty):
+    content = faulty(stream.closing_snapshot())
+    assert content[:-1] == list(clean)
+    message = json.loads(content[-1])
+    assert message["type"] == "snapshot"
+    assert message["ts"] // 60_000 == json.loads(clean[-1])["ts"] // 60_000 + 1
+    assert _rises_by_one(_updates(content))
+    *_, (_, bids, asks) = _books(clean)
+    assert (dict(message["data"]["b"]), dict(message["data"]["a"])) == (bids, asks)
+
+
+def test_messages_may_lack_the_matching_time(clean, faulty):
+    for line, true in zip(faulty(lines.no_matching_time()), clean, strict=True):
+        expected = json.loads(true)
+        del expected["cts"]
+        assert json.loads(line) == expected
+
+
 @pytest.mark.parametrize(
     "made",
     [
