@@ -553,3 +553,35 @@ def _started(market: Path, bars: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, start_new_session=True
     )
+
+
+# The command
+
+
+def test_the_command_takes_a_scheduler_and_fails_on_a_quarantine(
+    scheduler: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "a", three_days())
+    run_etl(tmp_path / "a", tmp_path / "alone", etl_settings())
+    (tmp_path / "a" / "2024-01-04_BTCUSDT_ob500.data.zip").write_bytes(b"no zip")
+    refused = _command(tmp_path, "--scheduler", scheduler)
+    assert refused.returncode == 1
+    assert "1 quarantined" in refused.stderr
+    assert "bad_zip" in refused.stderr
+    many = stored(tmp_path / "many")
+    assert many.pop("BTCUSDT/quarantine/2024-01-04.json")
+    assert many == stored(tmp_path / "alone")
+    assert _command(tmp_path, "--allow-quarantine", "true").returncode == 0
+
+
+def _command(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    places = f"tracking.artifacts={folder / 'artifacts'};tracking.outbox={folder / 'outbox'}"
+    data = ["--archives", str(folder / "a"), "--bars", str(folder / "many")]
+    return subprocess.run(
+        [sys.executable, "-m", "steps.etl", *data, "--set", places, *options],
+        cwd=ROOT,
+        env=os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
