@@ -10,12 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from quantgod.contracts import FEATURES, Progress, silent
-from quantgod.dataset.splits import split_test, split_validation
-from quantgod.dataset.windows import Samples, samples
+from quantgod.dataset.windows import Samples
 from quantgod.models import zoo
 from quantgod.settings import Settings
 from quantgod.training.loop import fit
-from quantgod.training.material import material
+from quantgod.training.material import material, train_and_validation
 from quantgod.training.predict import predict
 from quantgod.training.reports import Fit, OnEpoch, unheard
 from quantgod.training.weights import Network
@@ -61,7 +60,7 @@ def train_base(
         ValueError: if a part would be empty.
     """
     window = settings.window.length
-    train, validation = train_and_validation(table, settings)
+    train, validation = train_and_validation(table, window, settings.window.stride, settings.split)
     windows, scaler = material(table, train, window)
     name, params, chosen = settings.model.name, settings.model.params, settings.train
     model = zoo.build(name, params, features=len(FEATURES), window=window, seed=settings.train.seed)
@@ -72,11 +71,3 @@ def train_base(
     said = predict(model, windows, validation.row, chosen.batch_size, device=chosen.device)
     network = Network(model.cpu(), name, params, window, scaler, chosen.class_weights)
     return TrainedBase(network, done, train, validation, said)
-
-
-def train_and_validation(table: pd.DataFrame, settings: Settings) -> tuple[Samples, Samples]:
-    """The two parts of dev, purged; the newest `test_fraction` is left out of both."""
-    taken = samples(table, settings.window.length, settings.window.stride)
-    dev = split_test(taken, settings.split).train
-    split = split_validation(taken, dev, settings.split.validation_fraction, settings.split)
-    return taken.take(split.train), taken.take(split.other)

@@ -11,7 +11,9 @@ import torch
 
 from quantgod.contracts import FEATURES
 from quantgod.dataset.scaling import Scaler, fit_scaler
-from quantgod.dataset.windows import Samples, Windows, covered_rows
+from quantgod.dataset.splits import split_test, split_validation
+from quantgod.dataset.windows import Samples, Windows, covered_rows, samples
+from quantgod.settings import SplitSettings
 
 
 class Material(NamedTuple):
@@ -32,6 +34,20 @@ def material(table: pd.DataFrame, train: Samples, window: int) -> Material:
     features = table.loc[:, list(FEATURES)].to_numpy(np.float64)
     scaler = fit_scaler(features[covered_rows(train.row, window)])
     return Material(scaled_windows(features, scaler, window), scaler)
+
+
+def train_and_validation(
+    table: pd.DataFrame, window: int, stride: int, settings: SplitSettings
+) -> tuple[Samples, Samples]:
+    """The two parts of dev, purged; the newest `test_fraction` is in neither.
+
+    Raises:
+        ValueError: if a part would be empty.
+    """
+    taken = samples(table, window, stride)
+    dev = split_test(taken, settings).train
+    split = split_validation(taken, dev, settings.validation_fraction, settings)
+    return taken.take(split.train), taken.take(split.other)
 
 
 def scaled_windows(features: npt.NDArray[np.float64], scaler: Scaler, window: int) -> Windows:

@@ -24,7 +24,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from quantgod.settings import Choice, OptimizeSettings
+from quantgod.settings import Choice, OptimizeSettings, SettingsError
 
 JOURNAL: Final = "journal"
 HEARTBEAT_SECONDS: Final = 60
@@ -50,8 +50,13 @@ def opened_study(
     Trial 0 tries the values of `first`, as far as it holds any.
 
     Raises:
+        SettingsError: if the storage is neither `journal` nor a URL.
         StudyError: if another process is at work on the journal.
     """
+    if settings.storage != JOURNAL and "://" not in settings.storage:
+        raise SettingsError(
+            f"optimize.storage: journal or a database URL was expected, got {settings.storage!r}"
+        )
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = SeededTPE(settings.seed, first)
     if settings.storage != JOURNAL:

@@ -14,12 +14,10 @@ from optuna import TrialPruned
 from optuna.trial import TrialState
 
 from quantgod.contracts import FEATURES, Progress
-from quantgod.dataset.splits import split_test, split_validation
-from quantgod.dataset.windows import Samples, samples
 from quantgod.models import zoo
 from quantgod.settings import Choice, SearchSpace, Settings
 from quantgod.training.loop import fit
-from quantgod.training.material import Material, material
+from quantgod.training.material import Material, material, train_and_validation
 from quantgod.training.reports import Epoch, OnEpoch, unheard
 from quantgod.training.space import RUN_PARAMETERS, longest_window, suggest
 from quantgod.training.steps import NonFiniteLossError
@@ -55,7 +53,10 @@ class TrialObjective:
     ) -> None:
         self._table, self._settings, self._space = table, settings, space
         self._on_trial, self._progress = on_trial, progress
-        self._train, self._validation = _parts(table, settings, longest_window(settings, space))
+        # Samples that have a window of every length searched, so that all are judged alike.
+        self._train, self._validation = train_and_validation(
+            table, longest_window(settings, space), settings.optimize.stride, settings.split
+        )
         self._materials: dict[int, Material] = {}
 
     def __call__(self, trial: optuna.Trial) -> float:
@@ -144,11 +145,3 @@ def trial_settings(settings: Settings, chosen: Mapping[str, Choice]) -> Settings
     values["train"].update(train, epochs=settings.optimize.epochs)
     values["window"]["length"] = chosen.get("window_length", settings.window.length)
     return Settings.model_validate(values)
-
-
-def _parts(table: pd.DataFrame, settings: Settings, window: int) -> tuple[Samples, Samples]:
-    """Training and validation samples that have a window of every length searched."""
-    taken = samples(table, window, settings.optimize.stride)
-    dev = split_test(taken, settings.split).train
-    split = split_validation(taken, dev, settings.split.validation_fraction, settings.split)
-    return taken.take(split.train), taken.take(split.other)

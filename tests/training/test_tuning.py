@@ -122,6 +122,11 @@ def test_a_journal_serves_one_process_at_a_time(tmp_path: Path) -> None:
         tune(table(), settings(), tmp_path)
 
 
+def test_a_storage_that_is_neither_a_journal_nor_a_url_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"optimize\.storage: .* got 'study\.db'"):
+        tune(table(), settings(storage="study.db"), tmp_path)
+
+
 def test_two_processes_join_one_study_by_its_database_url(tmp_path: Path) -> None:
     shared = {"trials": 5, "storage": f"sqlite:///{tmp_path}/study.db"}
     neighbour, there = started_with_pipe(search, tmp_path, **shared)

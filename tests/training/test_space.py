@@ -1,0 +1,34 @@
+"""Every shipped settings file fits the architecture it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quantgod.models import zoo
+from quantgod.settings import load_settings
+from quantgod.training.space import current_values, joined_space, longest_window
+
+CONF = sorted((Path(__file__).parents[2] / "conf").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONF, ids=lambda path: path.name)
+def test_the_settings_own_network_lies_in_the_space_that_is_searched(path: Path) -> None:
+    chosen = load_settings(path)
+    zoo.architecture(chosen.model.name).settings_from(chosen.model.params)
+    space = joined_space(chosen.model, chosen.optimize.space)
+    assert current_values(chosen, space).keys() == space.keys()
+    assert longest_window(chosen, space) >= chosen.window.length
+
+
+def test_the_full_settings_search_the_document_s_space() -> None:
+    chosen = load_settings(CONF[[path.name for path in CONF].index("full.yaml")])
+    space = joined_space(chosen.model, chosen.optimize.space)
+    assert space["tcn_channels"] == [32, 64, 128]
+    assert space["lstm_hidden"] == [128, 256, 512]
+    assert space["lstm_layers"] == [1, 2]
+    assert space["batch_size"] == [128, 256]
+    assert space["window_length"] == [720, 1440]
+    ends = {name: (space[name].low, space[name].high) for name in ("learning_rate", "dropout")}
+    assert ends == {"learning_rate": (5e-5, 1e-3), "dropout": (0.2, 0.5)}
