@@ -43,8 +43,8 @@ def write_archives(
     for day in range(settings.days):
         due = [fault for fault in faults if fault.day == day]
         for levels in (fault.levels for fault in due if fault.levels):
-            deeper = settings.model_copy(update={"levels": levels})
-            market = SimulatedMarket(symbol, deeper, path, start_ms(settings))
+            other = settings.model_copy(update={"levels": levels})
+            market = SimulatedMarket(symbol, other, path, start_ms(settings))
         name = f"{settings.start + dt.timedelta(days=day)}_{symbol}_ob{market.levels}.data"
         progress(day, settings.days, name)
         written += _write_day(directory / f"{name}.zip", name, market.day(day), due)

@@ -59,9 +59,11 @@ def write_messages(
 ) -> Any:
     """Write messages until `span`'s count is reached or less than `room` bytes are left.
 
+    `span` is the first message, how many, which one is the day's snapshot, and its midnight in ms.
+
     Returns the bytes written and the messages written.
     """
-    first, count, snapshot = span
+    first, count, snapshot, midnight = span
     bids, asks, rules = book
     knots, lean, clock, changes = tape
     notes, credit, random = state
@@ -69,7 +71,7 @@ def write_messages(
     while written < count and at + room <= out.size:
         message = first + written
         is_snapshot = message == snapshot
-        elapsed = message * clock.cadence_ms
+        elapsed = midnight + (message - snapshot) * clock.cadence_ms
         tilt = lean[min(elapsed // MS_PER_MINUTE, lean.size - 1)]
         bid, ask = _touch(knots, elapsed, notes, random)
         _move_touch(bids, -bid, tilt, rules, message + 1, random)

@@ -38,7 +38,7 @@ class Rules(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """Message i is at `start_ms + i * cadence_ms`, later by less than `jitter_ms`."""
+    """Message i of the first day is at `start_ms + i * cadence_ms`, less than `jitter_ms` late."""
 
     start_ms: int
     cadence_ms: int

@@ -1,7 +1,7 @@
 """A seeded synthetic market that speaks Bybit's order-book feed and keeps the true book.
 
 The same seed gives the same bytes, however the messages are cut into calls. Time is what the caller
-says it is: message i of the market is at `start_ms + i * cadence`, plus a few milliseconds.
+says it is: message i of a day is at its midnight plus `i * cadence`, plus a few milliseconds.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class SimulatedMarket:
         self._clock = Clock(start_ms, settings.cadence_ms, jitter)
         self._rules = Rules(settings.levels, self._gap(), near_lots=1500.0, deep_lots=600.0)
         self._refuse_low_prices(path)
-        self._random = np.array([settings.seed * 2 + 1], np.uint64)
+        self._random = np.array([settings.seed % 2**64], np.uint64)
         self._bids, self._asks = empty_side(settings.levels), empty_side(settings.levels)
         self._notes = np.array([1, FIRST_SEQUENCE], np.int64)
         self._credit = np.zeros(1)
@@ -116,7 +116,7 @@ class SimulatedMarket:
         end, written = write_messages(
             self._out,
             self._room,
-            (first, count, day * self.messages_a_day),
+            (first, count, day * self.messages_a_day, day * MS_PER_DAY),
             (self._bids, self._asks, self._rules),
             (self._knots, self._lean, self._clock, self.changes),
             (self._notes, self._credit, self._random),

@@ -169,6 +169,17 @@ def test_messages_keep_their_time_slots():
     assert slots.tolist() == list(range(500))
 
 
+def test_every_day_begins_at_its_midnight_at_any_cadence():
+    path = random_path(2_880, seed=1, price=60_000, volatility=0.0009, signal=0.0)
+    market = _market(path=path, days=2, cadence_ms=7_001, changes=30, seed=2**64 + 5)
+    for day in range(2):
+        stamps = [json.loads(line)["ts"] for line in b"".join(market.day(day)).splitlines()]
+        midnight = START_MS + day * 86_400_000
+        assert midnight <= stamps[0] < midnight + 50
+        assert stamps[-1] < midnight + 86_400_000
+        assert len(stamps) == 12_342
+
+
 def test_near_levels_lean_with_the_path():
     minutes = 60
     lean = np.repeat([0.8, -0.8], minutes // 2)
