@@ -1,7 +1,8 @@
 """The simulated feed, compiled: move the touch, change sizes, write the line; time after time.
 
 All of it stands in one file because numba's cache looks only at the file of the function that is
-called: a part elsewhere could change and the old machine code would go on.
+called: a part elsewhere could change and the old machine code would go on. The numbers that come
+from `feed_parts` are compiled in too; with a change of one, this file must change.
 """
 
 from __future__ import annotations
