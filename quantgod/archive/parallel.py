@@ -50,7 +50,9 @@ def run_all(
     with _backend(settings):
         run = joblib.Parallel(
             n_jobs=worker_count(settings, len(inputs)),
-            batch_size=1,  # one input is minutes of work, so batches would only delay
+            # An input is seconds of work: batching or queueing would only bind it to a worker.
+            batch_size=1,
+            pre_dispatch="n_jobs",
             return_as="generator_unordered",
         )
         yield from run(joblib.delayed(_guarded)(work, given) for given in inputs)

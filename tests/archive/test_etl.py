@@ -239,11 +239,17 @@ def test_a_dask_cluster_gives_the_same_files(scheduler: str, tmp_path: Path) -> 
 
 
 def test_a_cluster_outlives_work_that_kills_its_workers(scheduler: str) -> None:
-    work = run_all(_one_over_or_die, [1, 0, -1], etl_settings(scheduler=scheduler))
+    """Dask tries it elsewhere a few times; what else ran there then may be given up too."""
+    work = run_all(_one_over_or_die, [-1, 1, 0, 2], etl_settings(scheduler=scheduler))
     results = {done.given: done.result for done in work}
-    assert results[1] == 1.0
-    assert "ZeroDivisionError" in str(results[0])
+    assert set(results) == {-1, 0, 1, 2}
     assert "its worker died" in str(results[-1])
+    again = {
+        done.given: done.result
+        for done in run_all(_one_over, [0, 2], etl_settings(scheduler=scheduler))
+    }
+    assert again[2] == 0.5
+    assert "ZeroDivisionError" in str(again[0])
 
 
 def _one_over_or_die(value: int) -> float:
@@ -537,8 +543,8 @@ def test_an_etl_killed_at_any_time_leaves_whole_days_and_can_go_on(
 
 def _moments() -> Iterator[Any]:
     """While the first file is being written, and as soon as one stands."""
-    yield lambda folder: list(folder.rglob("*.part"))
-    yield lambda folder: list(folder.rglob("*.parquet"))
+    yield lambda folder: next(folder.rglob("*.part"), None)
+    yield lambda folder: next(folder.rglob("*.parquet"), None)
 
 
 def _started(market: Path, bars: Path) -> subprocess.Popen[bytes]:
