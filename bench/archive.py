@@ -167,7 +167,7 @@ def _parse_all(
 ) -> int:
     parsed = 0
     while at < end:
-        after = parse(at, topic, symbol, scale, message, ticks, sizes)
+        after = parse(at, end, topic, symbol, scale, message, ticks, sizes)
         if after:
             parsed += 1
             at = after

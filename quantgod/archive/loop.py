@@ -91,7 +91,7 @@ def _take_lines(
     message = parsed.message
     rules = state.rules
     while at < end:
-        after = parse(at, topic, symbol, state.scale, message, parsed.ticks, parsed.sizes)
+        after = parse(at, end, topic, symbol, state.scale, message, parsed.ticks, parsed.sizes)
         if not after:
             after = white(at)
             if byte(after) != NEWLINE or after - at > rules[LINE_BYTES]:

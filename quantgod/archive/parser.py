@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from quantgod.archive.compiled import NEWLINE, byte, compiled, inlined
+from quantgod.archive.compiled import NEWLINE, byte, compiled, digits_before, inlined
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -36,7 +36,8 @@ LEVELS: Final = 4096
 LARGEST_MANTISSA: Final = 2**53
 """A mantissa below this divided by a power of ten up to 10^22 is rounded once, so exactly."""
 
-LARGEST_PRICE: Final = 10**15
+PRICE_DIGITS: Final = 15
+LARGEST_PRICE: Final = 10**PRICE_DIGITS
 """Below this two decimals are never one double, so levels that differ here differ everywhere."""
 
 LARGEST_DIGITS: Final = 18
@@ -56,6 +57,7 @@ SPACE, TAB, RETURN = (ord(character) for character in " \t\r")
 @compiled
 def parse(
     at: int,
+    last: int,
     topic: Bytes,
     symbol: Bytes,
     scale: Integers,
@@ -67,6 +69,7 @@ def parse(
 
     Args:
         at: where the line begins.
+        last: where what may be read ends; at least the line's newline lies before it.
         topic: what the line must name, in quotes, to the byte. It must hold no newline.
         symbol: the same of the symbol.
         scale: decimals and step of the book's ticks.
@@ -96,7 +99,7 @@ def parse(
         elif key == KEY_CTS:
             at, _ = _integer(at)
         elif key == KEY_DATA:
-            at, inner = _data(at, symbol, scale, message, ticks, sizes)
+            at, inner = _data(at, last, symbol, scale, message, ticks, sizes)
             seen |= inner
         else:
             break
@@ -111,6 +114,7 @@ def parse(
 @compiled
 def _data(
     at: int,
+    last: int,
     symbol: Bytes,
     scale: Integers,
     message: Integers,
@@ -132,9 +136,9 @@ def _data(
         elif key == KEY_SEQ:
             at, _ = _integer(at)
         elif key == KEY_B:
-            at, message[BIDS] = _side(at, scale, message, ticks[0], sizes[0])
+            at, message[BIDS] = _side(at, last, scale, message, ticks[0], sizes[0])
         elif key == KEY_A:
-            at, message[ASKS] = _side(at, scale, message, ticks[1], sizes[1])
+            at, message[ASKS] = _side(at, last, scale, message, ticks[1], sizes[1])
         else:
             break
         at = white(at)
@@ -146,7 +150,7 @@ def _data(
 
 @inlined
 def _side(
-    at: int, scale: Integers, message: Integers, ticks: Integers, sizes: Floats
+    at: int, last: int, scale: Integers, message: Integers, ticks: Integers, sizes: Floats
 ) -> tuple[int, int]:
     """One side's levels; gives the place after them and their number."""
     low, high = message[LOW], message[HIGH]
@@ -154,11 +158,18 @@ def _side(
     at = white(_past(at, LEFT))
     if byte(at) == RIGHT:
         return at + 1, 0
+    price_digits = price_decimals = size_digits = size_decimals = 0
     while at and count < ticks.size:
-        at, price, decimals = _quoted(_past(at, LEFT))
-        at, size, size_decimals = _quoted(_past(at, COMMA))
-        at = _past(at, RIGHT)
-        tick = _tick(price, decimals, scale)
+        at = _past(_past(at, LEFT), QUOTE)
+        after, price = _alike(at, last, price_digits, price_decimals)
+        if not after:
+            after, price, price_digits, price_decimals = _decimal(at)
+        at = _past(_past(after, COMMA), QUOTE)
+        after, size = _alike(at, last, size_digits, size_decimals)
+        if not after:
+            after, size, size_digits, size_decimals = _decimal(at)
+        at = _past(after, RIGHT)
+        tick = _tick(price, price_decimals, scale)
         if not at or not tick:
             break
         ticks[count] = tick
@@ -178,43 +189,61 @@ def _tick(mantissa: int, decimals: int, scale: Integers) -> int:
     """A price as a whole number of ticks, or REFUSED."""
     wanted, step = scale[DECIMALS], scale[STEP]
     if decimals > wanted:  # perhaps written with zeros behind its last digit
-        power = POWERS[decimals - wanted]
-        if step > LARGEST_PRICE // power:
+        if decimals - wanted > PRICE_DIGITS or step > POWERS[PRICE_DIGITS - decimals + wanted]:
             return REFUSED
-        step *= power
+        step *= POWERS[decimals - wanted]
     elif decimals < wanted:
-        power = POWERS[wanted - decimals]
-        if mantissa >= LARGEST_PRICE // power:
+        if wanted - decimals > PRICE_DIGITS or mantissa > POWERS[PRICE_DIGITS - wanted + decimals]:
             return REFUSED
-        mantissa *= power
+        mantissa *= POWERS[wanted - decimals]
     if mantissa >= LARGEST_PRICE:
         return REFUSED
     if step == 1:
         return mantissa
-    tick = mantissa // step
+    tick = int(mantissa / step)  # exact where it is whole, and quicker than dividing integers
     return tick if tick * step == mantissa else REFUSED
 
 
 @inlined
-def _quoted(at: int) -> tuple[int, int, int]:
-    """A plain decimal in quotes: place after it, mantissa, decimals. No sign, no exponent."""
-    at = _past(at, QUOTE)
-    if not at:
-        return REFUSED, 0, 0
+def _alike(at: int, last: int, digits: int, decimals: int) -> tuple[int, int]:
+    """A decimal that may be written like the one before it: place after its quote, and mantissa.
+
+    Most are, and a processor that may guess where a number ends need not wait for its bytes.
+    REFUSED says only that this one must be read digit by digit.
+    """
+    point = at + digits
+    end = point + 1 + decimals
+    if not (0 < digits <= 8 and 0 < decimals <= 8 and at and end < last):
+        return REFUSED, 0
+    if byte(point) != POINT or byte(end) != QUOTE or (digits > 1 and byte(at) == ZERO):
+        return REFUSED, 0
+    whole, fraction = digits_before(point, digits), digits_before(end, decimals)
+    mantissa = whole * POWERS[decimals] + fraction
+    if whole < 0 or fraction < 0 or mantissa >= LARGEST_MANTISSA:
+        return REFUSED, 0
+    return end + 1, mantissa
+
+
+@inlined
+def _decimal(at: int) -> tuple[int, int, int, int]:
+    """A plain decimal up to its quote: place after it, mantissa, digits before the point, decimals.
+
+    No sign, no exponent, no needless zero in front.
+    """
     whole, digits = _digits(at)
     if digits != 1 and (digits == 0 or byte(at) == ZERO):
-        return REFUSED, 0, 0
+        return REFUSED, 0, 0, 0
     at += digits
     if byte(at) == QUOTE and digits <= LARGEST_DIGITS and whole < LARGEST_MANTISSA:
-        return at + 1, whole, 0
+        return at + 1, whole, digits, 0
     fraction, decimals = _digits(at + 1)
     if byte(at) != POINT or decimals == 0 or digits + decimals > LARGEST_DIGITS:
-        return REFUSED, 0, 0
+        return REFUSED, 0, 0, 0
     at += 1 + decimals
     mantissa = whole * POWERS[decimals] + fraction
     if byte(at) != QUOTE or mantissa >= LARGEST_MANTISSA:
-        return REFUSED, 0, 0
-    return at + 1, mantissa, decimals
+        return REFUSED, 0, 0, 0
+    return at + 1, mantissa, digits, decimals
 
 
 @compiled

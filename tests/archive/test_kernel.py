@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from joblib import Parallel, delayed
 
+from quantgod.archive import loop
 from quantgod.archive.dense_book import Unfit
-from quantgod.archive.kernel import FastReader
+from quantgod.archive.kernel import FastReader, read_archive
 from quantgod.archive.reading import Carry, DayReading, Quarantine, SourceKey, time_bounds
-from quantgod.archive.reference import ReferenceReader, admit
+from quantgod.archive.reference import ReferenceReader, admit, read_archive_reference
 from quantgod.archive.zip_stream import lines
 from quantgod.market.bybit import MessageError
 from quantgod.market.minute_bars import CLOCK, NEXT
@@ -23,6 +27,10 @@ from tests.archive.streams import FAULTS, MIDNIGHT, SYMBOL, etl_settings, stream
 DAY = dt.date(2024, 12, 1)
 KEY = SourceKey("x", 0, 0, 0)
 Reader = Callable[..., DayReading]
+EXCERPT = Path("../shared/data/2024-12-01_XRPUSDT_ob500.data.zip")
+needs_excerpt = pytest.mark.skipif(
+    not EXCERPT.exists(), reason="the real recording is not beside the project"
+)
 
 
 def chunks(data: bytes, size: int) -> Iterator[bytes]:
@@ -133,6 +141,42 @@ def test_a_stream_in_two_files_equals_the_stream_in_one(parts, etl, share):
     for name in ("lines", "applied", "out_of_order"):
         assert getattr(first, name) + getattr(second, name) == getattr(whole, name)
     assert second.carry.to_bytes() == whole.carry.to_bytes()
+
+
+@needs_excerpt
+def test_both_readers_agree_on_the_real_excerpt():
+    arguments = (EXCERPT, "XRPUSDT", DAY, etl_settings())
+    assert bits(read_archive(*arguments)) == bits(read_archive_reference(*arguments))
+
+
+def test_a_file_that_no_dense_book_can_hold_is_read_by_the_reference(tmp_path):
+    data = b"\n".join(stream(5, 50, ["price very far", "price very fine"], stride_ms=2_000))
+    with zipfile.ZipFile(tmp_path / "day.zip", "w") as target:
+        target.writestr("day.data", data)
+    with pytest.raises(Unfit):
+        read_fast(data, etl_settings(), None)
+    arguments = (tmp_path / "day.zip", SYMBOL, DAY, etl_settings())
+    assert bits(read_archive(*arguments)) == bits(read_archive_reference(*arguments))
+
+
+def test_a_carry_of_another_symbol_is_refused_by_the_fast_reader_too():
+    carry = read_fast(b"\n".join(stream(1, 5, [])), etl_settings(), None).carry
+    with pytest.raises(ValueError, match="XRPUSDT"):
+        FastReader("BTCUSDT", DAY, etl_settings(), carry, None)
+
+
+def test_processes_take_what_was_compiled_from_the_disk():
+    read_fast(b"\n".join(stream(1, 5, [])), etl_settings(), None)
+    hits, misses = Parallel(n_jobs=2)(delayed(cache_use)() for _ in range(2))[0]
+    assert hits
+    assert not misses
+
+
+def cache_use() -> tuple[int, int]:
+    """Read in this process; how often its compiled code was found on disk, and how often not."""
+    read_fast(b"\n".join(stream(2, 5, [])), etl_settings(), None)
+    stats = loop.compiled_loop.take_lines.stats
+    return sum(stats.cache_hits.values()), sum(stats.cache_misses.values())
 
 
 def starts_with_snapshot(parts: list[bytes]) -> bool:
