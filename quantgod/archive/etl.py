@@ -20,17 +20,11 @@ from typing import Final
 
 import msgspec
 
+from quantgod.archive.day import DayOutcome, carry_key, read_day, stored_day, usable_carry
 from quantgod.archive.parallel import Crash, run_all, worker_count
 from quantgod.archive.plan import Day, find_archives, plan_days
 from quantgod.archive.quality import QualityReport
-from quantgod.archive.stitch import (
-    DayOutcome,
-    carry_key,
-    read_day,
-    stitch_day,
-    stored_day,
-    usable_carry,
-)
+from quantgod.archive.stitch import stitch_day
 from quantgod.archive.store import day_path
 from quantgod.contracts import Progress, silent
 from quantgod.files import write_json

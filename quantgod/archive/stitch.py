@@ -1,158 +1,50 @@
-"""One day from its archives to its Parquet, and its first rows joined to the day before.
+"""The first rows of a stored day, joined to the day before.
 
-The first rows of a day depend on the state at the end of the day before: its close, its book, its
-open minute. `read_day` uses that state when it is stored already. When it comes later, `stitch_day`
-reads only the first minutes of the day, twice: without that state and with it. When both readings
-have come to the same state, bit for bit, all that follows must be the same, and only the rows up to
-there are replaced. If they do not come to the same state, the day is read again.
-
-Both functions run in workers: they take and give small things, and write what they make themselves.
+They depend on the state at the end of the day before: its close, its book, its open minute. When
+that day comes later, its follower is not read again as a whole, only its first minutes, twice:
+without that state and with it. When both readings have come to the same state, bit for bit, all
+that follows must be the same, and only the rows up to there are replaced. If they do not come to
+the same state, the day is read again.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from quantgod.archive.kernel import read_archive
-from quantgod.archive.outcome import (
-    ArchiveReport,
-    dropped_minutes,
-    dropped_spans,
-    frozen_spans,
-    outcome_of,
+from quantgod.archive.day import (
+    NO_CARRY,
+    DayOutcome,
+    accepted,
+    carry_before,
+    is_best,
+    read_candidate,
+    read_day,
+    store_reading,
+    stored_metadata,
 )
-from quantgod.archive.plan import Candidate, Day, quarantined
-from quantgod.archive.reading import KEPT_LINES, KERNEL_VERSION, Carry, DayReading, Quarantine
-from quantgod.archive.store import (
-    SCHEMA_VERSION,
-    DayMetadata,
-    StoreError,
-    day_path,
-    read_metadata,
-    read_rows,
-    write_day,
-)
+from quantgod.archive.outcome import ArchiveReport, dropped_minutes
+from quantgod.archive.plan import Candidate, Day
+from quantgod.archive.reading import KEPT_LINES, Carry, DayReading, Quarantine
+from quantgod.archive.store import DayMetadata, day_path, read_rows
 from quantgod.settings import EtlSettings
-
-NO_CARRY = ""
-"""The stitch key of a day that was read without the day before."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A stored day: which archive made it, its keys, and the key of its own carry.
-
-    `is_settled`: its carry will stay as it is when its first rows are stitched.
-    """
-
-    day_key: str
-    stitch_key: str
-    carry_key: str
-    is_settled: bool
-
-
-@dataclass(frozen=True)
-class DayOutcome:
-    """What became of a day's archives, and of the day: `None` when none of them could be used."""
-
-    reports: tuple[ArchiveReport, ...]
-    standing: Standing | None
-
-
-def stored_day(day: Day, bars: Path) -> DayOutcome | None:
-    """The outcome of a day whose best archive is stored already; `None` when it has to be read."""
-    metadata = _metadata(day_path(bars, day.symbol, day.date))
-    if metadata is None or not _is_best(day, metadata):
-        return None
-    return _accepted(day, 0, metadata, day.refused)
-
-
-def read_day(day: Day, bars: Path, settings: EtlSettings, *, afresh: bool = False) -> DayOutcome:
-    """Make a day from the first of its archives that can be read, and store it.
-
-    An archive that differs from the one used is quarantined as `duplicate_day`; one of the same
-    content is a duplicate. If none can be used, bars stored earlier from other content are moved to
-    the quarantine folder: they must not stay as if an archive stood for them.
-
-    Args:
-        day: The day and its archives.
-        bars: The folder of all bars.
-        settings: The rules.
-        afresh: Read also what is stored already.
-    """
-    path = day_path(bars, day.symbol, day.date)
-    stored = None if afresh else _metadata(path)
-    carry = _carry_before(day, bars)
-    refused = list(day.refused)
-    for place, candidate in enumerate(day.candidates):
-        if stored is not None and _made(stored, candidate, day):
-            return _accepted(day, place, stored, refused)
-        try:
-            reading = _read(candidate, settings, carry)
-        except Quarantine as verdict:
-            refused.append(quarantined(candidate.file, verdict.reason, verdict.detail))
-            continue
-        metadata = _store(path, candidate, reading, carry, settings)
-        return _accepted(day, place, metadata, refused)
-    withdraw(path)
-    return DayOutcome(tuple(refused), None)
 
 
 def stitch_day(day: Day, bars: Path, settings: EtlSettings) -> DayOutcome:
     """Bring a stored day's first rows in line with what is now stored of the day before."""
     path = day_path(bars, day.symbol, day.date)
-    metadata, carry = _metadata(path), _carry_before(day, bars)
-    if metadata is None or carry is None or not _is_best(day, metadata):
+    metadata, carry = stored_metadata(path), carry_before(day, bars)
+    if metadata is None or carry is None or not is_best(day, metadata):
         return read_day(day, bars, settings, afresh=True)
     reading = _joined(path, metadata, day.candidates[0], carry, settings)
     if reading is None:
         return read_day(day, bars, settings, afresh=True)
-    joined = _store(path, day.candidates[0], reading, carry, settings)
-    return _accepted(day, 0, joined, day.refused)
-
-
-def withdraw(path: Path) -> None:
-    """Move stored bars that no archive stands for any more to the quarantine folder beside them."""
-    if path.exists():
-        metadata = _metadata(path)
-        mark = metadata.day_key[:12] if metadata else "unknown"
-        aside = path.parent / "quarantine" / f"{path.stem}.{mark}.parquet"
-        aside.parent.mkdir(exist_ok=True)
-        path.replace(aside)
-
-
-def carry_key(carry: bytes | None) -> str:
-    """What a stitch key says of the state that the first rows were made with."""
-    return NO_CARRY if carry is None else hashlib.sha256(carry).hexdigest()
-
-
-def usable_carry(path: Path, keys: frozenset[str] | None) -> bytes | None:
-    """The carry of a stored day, if this kernel made it and `keys` (`None`: any) has its key."""
-    metadata = _metadata(path)
-    if metadata is None or metadata.kernel_version != KERNEL_VERSION:
-        return None
-    return metadata.carry if keys is None or metadata.day_key in keys else None
-
-
-def _carry_before(day: Day, bars: Path) -> Carry | None:
-    before = day_path(bars, day.symbol, day.date - dt.timedelta(days=1))
-    packed = usable_carry(before, day.before)
-    return None if packed is None else Carry.from_bytes(packed)
-
-
-def _read(
-    candidate: Candidate, settings: EtlSettings, carry: Carry | None, stop: int | None = None
-) -> DayReading:
-    file = candidate.file
-    return read_archive(file.path, file.symbol, file.date, settings, carry, stop)
+    joined = store_reading(path, day.candidates[0], reading, carry, settings)
+    return accepted(day, 0, joined, day.refused)
 
 
 def _joined(
@@ -164,8 +56,8 @@ def _joined(
     # One minute past the first close: the first one has no row without a carry and one with it.
     stop = metadata.first_close_minute + 1
     try:
-        bare = _read(candidate, settings, None, stop)
-        head = _read(candidate, settings, carry, stop)
+        bare = read_candidate(candidate, settings, None, stop)
+        head = read_candidate(candidate, settings, carry, stop)
     except Quarantine:  # it could be read before: reading it whole will tell
         return None
     if bare.carry.to_bytes() != head.carry.to_bytes() or head.closed_through is None:
@@ -217,96 +109,3 @@ def _replace_head(stored: DayReading, bare: DayReading, head: DayReading, last: 
         dropped=head.dropped + [drop for drop in stored.dropped if drop[0] > last],
         first_close_minute=head.first_close_minute,
     )
-
-
-def _store(
-    path: Path,
-    candidate: Candidate,
-    reading: DayReading,
-    carry: Carry | None,
-    settings: EtlSettings,
-) -> DayMetadata:
-    report = _report(candidate, reading, settings)
-    metadata = DayMetadata(
-        symbol=reading.symbol,
-        date=reading.date.isoformat(),
-        source_digest=reading.source.digest,
-        depth=report.depth,
-        kernel_version=KERNEL_VERSION,
-        day_key=candidate.day_key,
-        stitch_key=carry_key(None if carry is None else carry.to_bytes()),
-        first_close_minute=reading.first_close_minute,
-        carry=reading.carry.to_bytes(),
-        report=msgspec.to_builtins(report),
-    )
-    write_day(path, reading, metadata, settings.compression)
-    return metadata
-
-
-def _report(candidate: Candidate, reading: DayReading, settings: EtlSettings) -> ArchiveReport:
-    dropped = dict(sorted(Counter(reason for _, reason in reading.dropped).items()))
-    return ArchiveReport(
-        archive=candidate.file.name,
-        symbol=reading.symbol,
-        date=reading.date.isoformat(),
-        depth=reading.depth or candidate.file.depth,
-        outcome=outcome_of(dropped, reading.rejected),
-        lines=reading.lines,
-        applied=reading.applied,
-        out_of_order=reading.out_of_order,
-        rejected=reading.rejected,
-        rejected_lines=reading.rejected_lines,
-        rows=len(reading.minutes),
-        dropped=dropped,
-        dropped_spans=dropped_spans(reading.dropped),
-        frozen=frozen_spans(reading.minutes, reading.features, settings.frozen_minutes),
-    )
-
-
-def _accepted(
-    day: Day, place: int, metadata: DayMetadata, refused: Sequence[ArchiveReport]
-) -> DayOutcome:
-    used = day.candidates[place]
-    report = msgspec.convert({**metadata.report, "archive": used.file.name}, ArchiveReport)
-    extras = [_extra(other, used) for other in day.candidates[place + 1 :]]
-    standing = Standing(
-        metadata.day_key,
-        metadata.stitch_key,
-        carry_key(metadata.carry),
-        metadata.first_close_minute is not None,
-    )
-    return DayOutcome((*refused, report, *extras), standing)
-
-
-def _extra(other: Candidate, used: Candidate) -> ArchiveReport:
-    same = (other.source.size, other.source.crc) == (used.source.size, used.source.crc)
-    if not same:
-        return quarantined(other.file, "duplicate_day", f"differs from {used.file.name}, in use")
-    verdict = quarantined(other.file, "duplicate_day", f"same content as {used.file.name}")
-    return msgspec.structs.replace(verdict, outcome="duplicate", reason=None)
-
-
-def _is_best(day: Day, metadata: DayMetadata) -> bool:
-    """Whether the stored rows came from the day's best archive."""
-    return bool(day.candidates) and _made(metadata, day.candidates[0], day)
-
-
-def _made(metadata: DayMetadata, candidate: Candidate, day: Day) -> bool:
-    """Whether the stored rows came from this archive.
-
-    Of copies with one key, which may not all be sound, it was the one of the stored name; but an
-    archive may have been moved since.
-    """
-    name = metadata.report["archive"]
-    names = [other.file.name for other in day.candidates]
-    is_it = name == candidate.file.name or name not in names
-    return is_it and metadata.day_key == candidate.day_key
-
-
-def _metadata(path: Path) -> DayMetadata | None:
-    """What is stored, if it is whole and of this version."""
-    try:
-        metadata = read_metadata(path)
-    except (OSError, StoreError):
-        return None
-    return metadata if metadata.schema_version == SCHEMA_VERSION else None

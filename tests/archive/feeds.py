@@ -11,8 +11,17 @@ import random
 import zipfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quantgod.archive.store import load_bars
+from quantgod.contracts import BAR_COLUMNS
+from quantgod.settings import EtlSettings, load_settings
 
 MIDNIGHT_MS = 1_704_153_600_000  # 2024-01-02T00:00Z
+ROOT = Path(__file__).parents[2]
+FULL = load_settings(ROOT / "conf" / "full.yaml")
 DAYS = (dt.date(2024, 1, 1), dt.date(2024, 1, 2), dt.date(2024, 1, 3))
 
 
@@ -62,3 +71,33 @@ def pack(folder: Path, date: dt.date, lines: Sequence[bytes], depth: int = 500) 
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0)), b"".join(lines))
     return path
+
+
+def three_days() -> dict[dt.date, list[bytes]]:
+    """Ten minutes before a midnight, the short day after it, and the start of a third.
+
+    A message of the second day comes twice.
+    """
+    begin = MIDNIGHT_MS - 600_000
+    lines = feed(begin, 1200, snapshots=[120])
+    third = feed(MIDNIGHT_MS + 86_400_000, 300, seed=1, first_id=9000)
+    return {DAYS[0]: lines[:120], DAYS[1]: [*lines[120:125], *lines[124:]], DAYS[2]: third}
+
+
+def write(folder: Path, days: dict[dt.date, list[bytes]]) -> None:
+    for date, lines in days.items():
+        pack(folder, date, lines)
+
+
+def etl_settings(**changes: Any) -> EtlSettings:
+    return FULL.etl.model_copy(update={"workers": 1, **changes})
+
+
+def stored(bars: Path) -> dict[str, bytes]:
+    """Every visible file below a folder of bars, with its bytes."""
+    files = sorted(path for path in bars.rglob("*") if path.is_file())
+    return {path.relative_to(bars).as_posix(): path.read_bytes() for path in files}
+
+
+def whole_bars(bars: Path) -> pd.DataFrame:
+    return load_bars(bars, "BTCUSDT", BAR_COLUMNS)

@@ -1,0 +1,225 @@
+"""What makes one day: from its archives to its Parquet.
+
+They run in workers: they take and give small things, and write what they make themselves.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from quantgod.archive.kernel import read_archive
+from quantgod.archive.outcome import ArchiveReport, dropped_spans, frozen_spans, outcome_of
+from quantgod.archive.plan import Candidate, Day, quarantined
+from quantgod.archive.reading import KERNEL_VERSION, Carry, DayReading, Quarantine
+from quantgod.archive.store import (
+    SCHEMA_VERSION,
+    DayMetadata,
+    StoreError,
+    day_path,
+    read_metadata,
+    write_day,
+)
+from quantgod.settings import EtlSettings
+
+NO_CARRY = ""
+"""The stitch key of a day that was read without the day before."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A stored day: which archive made it, its keys, and the key of its own carry.
+
+    `is_settled`: its carry will stay as it is when its first rows are stitched.
+    """
+
+    day_key: str
+    stitch_key: str
+    carry_key: str
+    is_settled: bool
+
+
+@dataclass(frozen=True)
+class DayOutcome:
+    """What became of a day's archives, and of the day: `None` when none of them could be used."""
+
+    reports: tuple[ArchiveReport, ...]
+    standing: Standing | None
+
+
+def stored_day(day: Day, bars: Path) -> DayOutcome | None:
+    """The outcome of a day whose best archive is stored already; `None` when it has to be read."""
+    metadata = stored_metadata(day_path(bars, day.symbol, day.date))
+    if metadata is None or not is_best(day, metadata):
+        return None
+    return accepted(day, 0, metadata, day.refused)
+
+
+def read_day(day: Day, bars: Path, settings: EtlSettings, *, afresh: bool = False) -> DayOutcome:
+    """Make a day from the first of its archives that can be read, and store it.
+
+    An archive that differs from the one used is quarantined as `duplicate_day`; one of the same
+    content is a duplicate. If none can be used, bars stored earlier from other content are moved to
+    the quarantine folder: they must not stay as if an archive stood for them.
+
+    Args:
+        day: The day and its archives.
+        bars: The folder of all bars.
+        settings: The rules.
+        afresh: Read also what is stored already.
+    """
+    path = day_path(bars, day.symbol, day.date)
+    stored = None if afresh else stored_metadata(path)
+    carry = carry_before(day, bars)
+    refused = list(day.refused)
+    for place, candidate in enumerate(day.candidates):
+        if stored is not None and _made(stored, candidate, day):
+            return accepted(day, place, stored, refused)
+        try:
+            reading = read_candidate(candidate, settings, carry)
+        except Quarantine as verdict:
+            refused.append(quarantined(candidate.file, verdict.reason, verdict.detail))
+            continue
+        metadata = store_reading(path, candidate, reading, carry, settings)
+        return accepted(day, place, metadata, refused)
+    _withdraw(path)
+    return DayOutcome(tuple(refused), None)
+
+
+def read_candidate(
+    candidate: Candidate, settings: EtlSettings, carry: Carry | None, stop: int | None = None
+) -> DayReading:
+    """Read an archive, from a carry and up to a minute if they are given."""
+    file = candidate.file
+    return read_archive(file.path, file.symbol, file.date, settings, carry, stop)
+
+
+def store_reading(
+    path: Path,
+    candidate: Candidate,
+    reading: DayReading,
+    carry: Carry | None,
+    settings: EtlSettings,
+) -> DayMetadata:
+    """Store what an archive gave, and where it came from."""
+    report = _report(candidate, reading, settings)
+    metadata = DayMetadata(
+        symbol=reading.symbol,
+        date=reading.date.isoformat(),
+        source_digest=reading.source.digest,
+        depth=report.depth,
+        kernel_version=KERNEL_VERSION,
+        day_key=candidate.day_key,
+        stitch_key=carry_key(None if carry is None else carry.to_bytes()),
+        first_close_minute=reading.first_close_minute,
+        carry=reading.carry.to_bytes(),
+        report=msgspec.to_builtins(report),
+    )
+    write_day(path, reading, metadata, settings.compression)
+    return metadata
+
+
+def accepted(
+    day: Day, place: int, metadata: DayMetadata, refused: Sequence[ArchiveReport]
+) -> DayOutcome:
+    """The outcome of a day that was made from the archive at `place`."""
+    used = day.candidates[place]
+    report = msgspec.convert({**metadata.report, "archive": used.file.name}, ArchiveReport)
+    extras = [_extra(other, used) for other in day.candidates[place + 1 :]]
+    standing = Standing(
+        metadata.day_key,
+        metadata.stitch_key,
+        carry_key(metadata.carry),
+        metadata.first_close_minute is not None,
+    )
+    return DayOutcome((*refused, report, *extras), standing)
+
+
+def is_best(day: Day, metadata: DayMetadata) -> bool:
+    """Whether the stored rows came from the day's best archive."""
+    return bool(day.candidates) and _made(metadata, day.candidates[0], day)
+
+
+def stored_metadata(path: Path) -> DayMetadata | None:
+    """What is stored, if it is whole and of this version."""
+    try:
+        metadata = read_metadata(path)
+    except (OSError, StoreError):
+        return None
+    return metadata if metadata.schema_version == SCHEMA_VERSION else None
+
+
+def carry_before(day: Day, bars: Path) -> Carry | None:
+    """The state at the end of the day before, if that day is stored."""
+    before = day_path(bars, day.symbol, day.date - dt.timedelta(days=1))
+    packed = usable_carry(before, day.before)
+    return None if packed is None else Carry.from_bytes(packed)
+
+
+def usable_carry(path: Path, keys: frozenset[str] | None) -> bytes | None:
+    """The carry of a stored day, if this kernel made it and `keys` (`None`: any) has its key."""
+    metadata = stored_metadata(path)
+    if metadata is None or metadata.kernel_version != KERNEL_VERSION:
+        return None
+    return metadata.carry if keys is None or metadata.day_key in keys else None
+
+
+def carry_key(carry: bytes | None) -> str:
+    """What a stitch key says of the state that the first rows were made with."""
+    return NO_CARRY if carry is None else hashlib.sha256(carry).hexdigest()
+
+
+def _withdraw(path: Path) -> None:
+    """Move stored bars that no archive stands for any more to the quarantine folder beside them."""
+    if path.exists():
+        metadata = stored_metadata(path)
+        mark = metadata.day_key[:12] if metadata else "unknown"
+        aside = path.parent / "quarantine" / f"{path.stem}.{mark}.parquet"
+        aside.parent.mkdir(exist_ok=True)
+        path.replace(aside)
+
+
+def _report(candidate: Candidate, reading: DayReading, settings: EtlSettings) -> ArchiveReport:
+    dropped = dict(sorted(Counter(reason for _, reason in reading.dropped).items()))
+    return ArchiveReport(
+        archive=candidate.file.name,
+        symbol=reading.symbol,
+        date=reading.date.isoformat(),
+        depth=reading.depth or candidate.file.depth,
+        outcome=outcome_of(dropped, reading.rejected),
+        lines=reading.lines,
+        applied=reading.applied,
+        out_of_order=reading.out_of_order,
+        rejected=reading.rejected,
+        rejected_lines=reading.rejected_lines,
+        rows=len(reading.minutes),
+        dropped=dropped,
+        dropped_spans=dropped_spans(reading.dropped),
+        frozen=frozen_spans(reading.minutes, reading.features, settings.frozen_minutes),
+    )
+
+
+def _extra(other: Candidate, used: Candidate) -> ArchiveReport:
+    same = (other.source.size, other.source.crc) == (used.source.size, used.source.crc)
+    if not same:
+        return quarantined(other.file, "duplicate_day", f"differs from {used.file.name}, in use")
+    verdict = quarantined(other.file, "duplicate_day", f"same content as {used.file.name}")
+    return msgspec.structs.replace(verdict, outcome="duplicate", reason=None)
+
+
+def _made(metadata: DayMetadata, candidate: Candidate, day: Day) -> bool:
+    """Whether the stored rows came from this archive.
+
+    Of copies with one key, which may not all be sound, it was the one of the stored name; but an
+    archive may have been moved since.
+    """
+    name = metadata.report["archive"]
+    names = [other.file.name for other in day.candidates]
+    is_it = name == candidate.file.name or name not in names
+    return is_it and metadata.day_key == candidate.day_key
