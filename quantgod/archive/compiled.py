@@ -11,7 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TypeVar, cast
 
-import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
@@ -71,28 +70,6 @@ def _load_word(context: Any, at: Any) -> Any:
 
 
 _byte: Any = intrinsic(_load_byte)
-_word: Any = intrinsic(_load_word)
-ZEROS: Final = np.uint64(0x3030303030303030)
-ABOVE_NINE: Final = np.uint64(0x7676767676767676)
-HIGH_BITS: Final = np.uint64(0x8080808080808080)
-PAIRS: Final = np.uint64(0x00FF00FF00FF00FF)
-FOURS: Final = np.uint64(0x0000FFFF0000FFFF)
-EIGHTS: Final = np.uint64(0x00000000FFFFFFFF)
-BITS_8, BITS_16, BITS_32 = np.uint64(8), np.uint64(16), np.uint64(32)
-TEN, HUNDRED, MYRIAD = np.uint64(10), np.uint64(100), np.uint64(10_000)
 
-
-@inlined
-def digits_before(end: int, count: int) -> int:
-    """The number whose `count` (1 to 8) digits end before an address; -1 if one is no digit.
-
-    All at once, in one word: first a test of each byte, then sums of pairs, of fours, of eight. The
-    eight bytes before `end` must be readable.
-    """
-    unused = np.uint64(64 - 8 * count)
-    digits = ((_word(end - 8) ^ ZEROS) >> unused) << unused
-    if ((digits + ABOVE_NINE) | digits) & HIGH_BITS:
-        return -1
-    pairs = (digits * TEN + (digits >> BITS_8)) & PAIRS
-    fours = (pairs * HUNDRED + (pairs >> BITS_16)) & FOURS
-    return int(np.int64((fours * MYRIAD + (fours >> BITS_32)) & EIGHTS))
+word: Any = intrinsic(_load_word)
+"""(address) -> the eight bytes from there as an unsigned integer, the first one lowest."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from quantgod.archive import compiled as compiling
-from quantgod.archive import dense_book, parser
+from quantgod.archive import dense_book, digits, parser
 from quantgod.archive.compiled import NEWLINE, byte, compiled, inlined, kept, sources_digest
 from quantgod.archive.dense_book import (
     ASK_COUNT,
@@ -229,4 +229,6 @@ def _entry_points(sources: str) -> EntryPoints:
     return EntryPoints(take_lines, take, advance, best_levels)
 
 
-compiled_loop: Final = _entry_points(sources_digest([compiling, dense_book, parser, minute_bars]))
+compiled_loop: Final = _entry_points(
+    sources_digest([compiling, dense_book, digits, parser, minute_bars])
+)

@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from quantgod.archive.compiled import NEWLINE, byte, compiled, digits_before, inlined
+from quantgod.archive.compiled import NEWLINE, byte, compiled, inlined
+from quantgod.archive.digits import digits_before
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -159,6 +160,7 @@ def _side(
     if byte(at) == RIGHT:
         return at + 1, 0
     price_digits = price_decimals = size_digits = size_decimals = 0
+    known, factor, divisor, inverse = -1, 0.0, 1.0, 1.0
     while at and count < ticks.size:
         at = _past(_past(at, LEFT), QUOTE)
         after, price = _alike(at, last, price_digits, price_decimals)
@@ -169,8 +171,14 @@ def _side(
         if not after:
             after, size, size_digits, size_decimals = _decimal(at)
         at = _past(after, RIGHT)
-        tick = _tick(price, price_decimals, scale)
-        if not at or not tick:
+        if price_decimals != known:
+            known = price_decimals
+            factor, divisor = _conversion(known, scale)
+            inverse = 1.0 / divisor
+        # In doubles, exact below 10^15; the product is off by less than a half, so no division.
+        scaled = price * factor
+        tick = int(scaled * inverse + 0.5)
+        if not (at and tick and scaled < LARGEST_PRICE and tick * divisor == scaled):
             break
         ticks[count] = tick
         sizes[count] = size / POWERS[size_decimals]
@@ -185,23 +193,15 @@ def _side(
 
 
 @inlined
-def _tick(mantissa: int, decimals: int, scale: Integers) -> int:
-    """A price as a whole number of ticks, or REFUSED."""
-    wanted, step = scale[DECIMALS], scale[STEP]
-    if decimals > wanted:  # perhaps written with zeros behind its last digit
-        if decimals - wanted > PRICE_DIGITS or step > POWERS[PRICE_DIGITS - decimals + wanted]:
-            return REFUSED
-        step *= POWERS[decimals - wanted]
-    elif decimals < wanted:
-        if wanted - decimals > PRICE_DIGITS or mantissa > POWERS[PRICE_DIGITS - wanted + decimals]:
-            return REFUSED
-        mantissa *= POWERS[wanted - decimals]
-    if mantissa >= LARGEST_PRICE:
-        return REFUSED
-    if step == 1:
-        return mantissa
-    tick = int(mantissa / step)  # exact where it is whole, and quicker than dividing integers
-    return tick if tick * step == mantissa else REFUSED
+def _conversion(decimals: int, scale: Integers) -> tuple[float, float]:
+    """Factor and divisor that make a tick of a mantissa of so many decimals; factor 0: none can."""
+    step = scale[STEP]
+    more = scale[DECIMALS] - decimals
+    if step == 0 or abs(more) > PRICE_DIGITS:
+        return 0.0, 1.0
+    if more >= 0:
+        return float(POWERS[more]), float(step)
+    return 1.0, float(step) * float(POWERS[-more])  # perhaps written with zeros behind
 
 
 @inlined
