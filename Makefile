@@ -6,6 +6,7 @@ CONFIG ?= conf/demo.yaml
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_EXPERIMENT_NAME ?= quantgod
+export MLFLOW_LOGGING_LEVEL ?= WARNING
 
 .PHONY: help demo test check bench ui serve clean
 
@@ -24,7 +25,7 @@ check: $(VENV)/dev  ## Style, types and walls
 	mypy
 	lint-imports
 
-bench: $(VENV)/run $(VENV)-bench/done  ## Speed and memory, as ratios to a floor or a peer
+bench: $(VENV)/dev $(VENV)-bench/done  ## Speed and memory, as ratios to a floor or a peer
 	python -m bench
 
 ui: $(VENV)/run  ## Compare runs in the browser

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bench.goal import Figure
 
-BENCHES = ("archive",)
+BENCHES = ("archive", "windows", "tracking", "serving")
 
 
 def main() -> int:

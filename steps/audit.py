@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from quantgod.tracking.stage import StageRun
 
 
+ROWS_SHOWN = 1_000
+"""Rows of the contributions' figure; exact tree SHAP of a year's test part would take minutes."""
+
+
 @step()
 @config_options
 @run_option("label")
@@ -86,13 +90,14 @@ def _log(run: StageRun, result: AuditResult, holdout: Holdout, scores: Compariso
             report = metrics.classification_report(kept.target, said)
             names = ("log_loss", "brier", "ece")
             run.metrics.log({f"calibration_{when}_{name}": report[name] for name in names})
-    contributions = result.auditor.contributions(holdout.meta)
+    shown = holdout.meta[:: max(1, len(holdout.meta) // ROWS_SHOWN)]
+    contributions = result.auditor.contributions(shown)
     gain = dict(zip(META_FEATURES, result.auditor.gain().tolist(), strict=True))
     both = {"base": holdout.base, "auditor": holdout.audited}
     run.figure("comparison", plots.comparison(scores.models))
     run.figure("reliability", plots.reliability(holdout.target, both))
     run.figure("importance", plots.importance(gain, "gain"))
-    run.figure("contributions", plots.contributions(contributions, holdout.meta, META_FEATURES))
+    run.figure("contributions", plots.contributions(contributions, shown, META_FEATURES))
     decided = result.auditor.decide(holdout.audited)
     run.figure(
         "confusion", plots.confusion_matrix(metrics.confusion_matrix(holdout.target, decided))

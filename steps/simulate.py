@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
+
 from steps.console import progress_bar
 from steps.options import config_options, setting, settings_from, step
 
@@ -23,12 +25,16 @@ from steps.options import config_options, setting, settings_from, step
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Write daily archives of a seeded synthetic market, in the form of Bybit's."""
     settings = settings_from(config, overrides, options)
-    from quantgod.archive.simulated import write_archives
-
+    from quantgod.archive.simulated import strangers, write_archives
     from quantgod.tracking.stage import stage
 
     folder = settings.data.archives
     with stage("simulate", settings) as run, progress_bar("simulate") as progress:
+        if others := strangers(folder, settings.data.symbol, settings.simulate):
+            raise click.ClickException(
+                f"{folder} holds {len(others)} archives of another market ({others[0].name}, ...): "
+                "remove them and the bars made of them, or choose other folders"
+            )
         paths = write_archives(folder, settings.data.symbol, settings.simulate, progress=progress)
         size = sum(path.stat().st_size for path in paths) / 1e6
         run.metrics.log({"archives": len(paths), "megabytes": size})

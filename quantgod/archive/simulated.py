@@ -52,6 +52,17 @@ def write_archives(
     return written
 
 
+def strangers(directory: Path, symbol: str, settings: SimulateSettings) -> list[Path]:
+    """Archives of `symbol` in `directory` of days that this market does not write.
+
+    Left from another market, they would be read as if they were days of this one.
+    """
+    days = (settings.start + dt.timedelta(days=day) for day in range(settings.days))
+    own = tuple(day.isoformat() for day in days)
+    found = sorted(directory.glob(f"*_{symbol}_ob*.data.zip"))
+    return [path for path in found if not path.name.startswith(own)]
+
+
 def price_path(settings: SimulateSettings) -> PricePath:
     """The path that `settings` ask for: a random one, or along the bars of `settings.prices`."""
     minutes = settings.days * MINUTES_PER_DAY

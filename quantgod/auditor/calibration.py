@@ -171,7 +171,7 @@ def load_calibrator(path: Path) -> Calibrator:
 
 
 def _posterior(
-    theta: Floats, logs: Floats, target: Floats, weight: Floats, prior: Floats
+    theta: Floats, logs: Floats, target: Integers, weight: Floats, prior: Floats
 ) -> tuple[float, Floats]:
     """Return the negative log posterior (up to a constant) and its gradient."""
     slope, intercept = np.split(theta, 2)

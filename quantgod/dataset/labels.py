@@ -71,9 +71,9 @@ def summary(table: pd.DataFrame) -> dict[str, float]:
     known = target != NO_TARGET
     forward = table["forward_return"].to_numpy()[known]
     figures: dict[str, float] = {
-        "rows": len(table),
-        "runs": int(table["run"].nunique()),
-        "labelled": int(known.sum()),
+        "rows": float(len(table)),
+        "runs": float(table["run"].nunique()),
+        "labelled": float(known.sum()),
         "forward_return_mean": float(forward.mean()) if len(forward) else 0.0,
         "forward_return_std": float(forward.std()) if len(forward) else 0.0,
     }

@@ -22,7 +22,7 @@ from quantgod.settings import ModelSettings, Settings, load_settings
 from tests.synthetic import synthetic_bars
 
 WINDOW = 60
-CONFIG = Path(__file__).parents[2] / "conf" / "demo.yaml"
+CONFIG = Path(__file__).parents[2] / "conf" / "full.yaml"
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,6 @@ WINDOW = 53  # prime and unlike any layer's width, so that an axis this long is 
 every_architecture = pytest.mark.parametrize("name", zoo.names())
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def network(name: str, seed: int = 0) -> nn.Module:
     return zoo.build(name, {}, features=len(FEATURES), window=WINDOW, seed=seed)
 

@@ -64,6 +64,17 @@ def test_a_stage_logs_what_it_reads_as_a_dataset(settings: Settings) -> None:
     assert entry.data.tags["quantgod.input.archives"] == output_of(made)["digest"]
 
 
+def test_a_password_in_a_setting_is_not_logged(settings: Settings) -> None:
+    secret = settings.optimize.model_copy(update={"storage": "postgresql://me:pa55@host/db"})
+    settings.data.labels.mkdir()
+    (settings.data.labels / "BTCUSDT.parquet").write_bytes(b"labels")
+    with stage("optimize", settings.model_copy(update={"optimize": secret})) as run:
+        pass
+    params = MlflowClient().get_run(run.run_id).data.params
+    assert params["optimize.storage"] == "postgresql://me:***@host/db"
+    assert "pa55" not in str(params)
+
+
 def test_missing_data_is_named_with_the_stage_that_makes_it(settings: Settings) -> None:
     needed = pytest.raises(MissingInput, match=r"train needs labels at .*BTCUSDT.parquet; `label`")
     with needed, stage("train", settings):
