@@ -17,10 +17,13 @@ BENCHES = ("archive", "windows", "tracking", "serving")
 def main() -> int:
     """Measure, print, judge."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("benches", nargs="*", default=list(BENCHES), choices=[[], *BENCHES])
+    parser.add_argument("benches", nargs="*", help=f"of {', '.join(BENCHES)}; all if none is named")
+    chosen = parser.parse_args().benches or BENCHES
+    if unknown := set(chosen) - set(BENCHES):
+        parser.error(f"no bench {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
     console = Console()
     is_met = True
-    for name in parser.parse_args().benches or BENCHES:
+    for name in chosen:
         figures = importlib.import_module(f"bench.{name}").measure(console.log)
         console.print(_table(name, figures))
         is_met &= all(figure.is_met for figure in figures)

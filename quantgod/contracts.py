@@ -1,6 +1,6 @@
 """What rooms exchange: column names, class order, and the records that pass between them.
 
-Everything here is a name or a frozen record. Whatever two rooms must agree on stands in this file once.
+Everything here is a name or a frozen record: whatever two rooms must agree on, once.
 """
 
 from __future__ import annotations
