@@ -133,6 +133,7 @@ class TrainSettings(Section):
     """One training run of one network. Class weights are in class order: SELL, NEUTRAL, BUY.
 
     A checkpoint is written after every epoch and every `checkpoint_batches` batches (0: not).
+    `threads` are those of the CPU's arithmetic (0: as many as PyTorch takes); bits depend on them.
     """
 
     epochs: Positive
@@ -143,6 +144,7 @@ class TrainSettings(Section):
     class_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     patience: Positive
     checkpoint_batches: Natural = 0
+    threads: Natural = 0
     seed: Natural
     device: Literal["auto", "cpu", "cuda"]
 

@@ -47,6 +47,7 @@ def main(
     from quantgod.tracking.chosen import chosen_settings
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
+    from quantgod.training.devices import use_threads
     from quantgod.training.weights import load_network
 
     runs = {"label": label_run, "optimize": optimize_run, "train": train_run}
@@ -54,6 +55,7 @@ def main(
         with run.scratch() as folder:
             network = load_network(artifacts_of(run.needed("train"), "network", folder))
         chosen = chosen_settings(settings, optimize_run)
+        use_threads(chosen.train.threads)
         table = read_table(run.inputs["labels"])
         taken = samples(table, network.window, chosen.audit.stride)
         dev = split_test(taken, chosen.split).train

@@ -67,5 +67,5 @@ def show_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def say(text: str) -> None:
-    """Print a line to standard output, markup and all."""
-    Console().print(text)
+    """Print a line to standard output, markup and all; whole, so that a command can be copied."""
+    Console().print(text, soft_wrap=True)

@@ -13,6 +13,7 @@ from steps.options import config_options, run_option, setting, settings_from, st
 if TYPE_CHECKING:
     from quantgod.tracking.stage import StageRun
     from quantgod.training.reports import OnEpoch
+    from quantgod.training.devices import use_threads
     from quantgod.training.tuning import OnTrial
 
 
@@ -33,6 +34,7 @@ def main(config: Path, overrides: tuple[str, ...], label_run: str | None, **opti
     from quantgod.training.tuning_figures import history_figure, importance_figure
 
     with stage("optimize", settings, {"label": label_run}) as run:
+        use_threads(settings.train.threads)
         table = read_table(run.inputs["labels"])
         folder = settings.data.work / "studies" / study_key(table, settings)
         with progress_bar("optimize") as progress:

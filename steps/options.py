@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ def step() -> Callable[[Command], click.Command]:
         def run(**values: Any) -> None:
             try:
                 function(**values)
-            except (ValueError, RuntimeError, OSError) as error:
+            except _named_errors() as error:
                 raise click.ClickException(f"{type(error).__name__}: {error}") from error
 
         # MLflow passes parameters on by the names they have in MLproject: `etl_run`, not `etl-run`.
@@ -78,8 +79,6 @@ def switch(flag: str, name: str, text: str) -> Callable[[Command], Command]:
 
 def settings_from(config: Path, overrides: tuple[str, ...], options: dict[str, Any]) -> Settings:
     """Load the settings file with the overrides given by `--set` and by named options."""
-    import yaml
-
     from quantgod.settings import SettingsError, load_settings
 
     values: dict[str, Any] = {}
@@ -87,12 +86,29 @@ def settings_from(config: Path, overrides: tuple[str, ...], options: dict[str, A
         key, equals, text = override.partition("=")
         if not equals:
             raise click.BadParameter(f"KEY=VALUE expected, got {override!r}", param_hint="--set")
-        values[key.strip()] = yaml.safe_load(text)
+        values[key.strip()] = _value_of(override, text)
     values |= {key.replace("__", "."): value for key, value in options.items() if value is not None}
     try:
         return load_settings(config, values)
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _value_of(override: str, text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise click.BadParameter(f"{override}: {problem}", param_hint="--set") from None
+
+
+def _named_errors() -> tuple[type[Exception], ...]:
+    """Errors whose text is enough; MLflow's are among them once a command has imported it."""
+    named: tuple[type[Exception], ...] = (ValueError, RuntimeError, OSError)
+    imported = sys.modules.get("mlflow.exceptions")
+    return named if imported is None else (*named, imported.MlflowException)
 
 
 def _none_if_empty(_context: click.Context, _option: click.Parameter, value: Any) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
+
 from steps.console import progress_bar
 from steps.options import config_options, given, run_option, setting, settings_from, step
 
@@ -23,6 +25,8 @@ def main(
     **options: Any,
 ) -> None:
     """Load the version in a fresh process, compare its golden output, and point the alias at it."""
+    if version is not None and not version.isdecimal():
+        raise click.BadParameter(f"a number was expected, got {version!r}", param_hint="--version")
     settings = settings_from(config, overrides, options)
     from quantgod.registry.versions import newest_version, promote
     from quantgod.tracking.keys import output_of
@@ -31,7 +35,7 @@ def main(
     name, alias = settings.registry.name, settings.registry.alias
     with stage("promote", settings, {"register": register_run}) as run:
         if version is None and register_run is not None:
-            version = output_of(register_run)["version"]
+            version = output_of(register_run, "version")["version"]
         chosen = int(version) if version is not None else newest_version(name)
         with progress_bar("promote") as progress:
             progress(0, 1, f"loading version {chosen} in a fresh process")

@@ -41,10 +41,12 @@ def main(
     from quantgod.tracking.chosen import chosen_settings
     from quantgod.tracking.stage import stage
     from quantgod.training.base_model import train_base
+    from quantgod.training.devices import use_threads
     from quantgod.training.weights import save_network
 
     with stage("train", settings, {"label": label_run, "optimize": optimize_run}) as run:
         chosen = chosen_settings(settings, optimize_run)
+        use_threads(chosen.train.threads)
         with progress_bar("train") as progress:
             trained = train_base(
                 read_table(run.inputs["labels"]),
@@ -64,7 +66,10 @@ def _log(run: StageRun, trained: TrainedBase) -> None:
     target, said = trained.validation.target, trained.probabilities
     parameters = parameter_count(trained.network.model)
     report = metrics.classification_report(target, said)
-    run.metrics.log({"parameters": parameters, "best_epoch": trained.fit.best_epoch, **report})
+    # Their own names: `macro_f1` and its like are series over the epochs, of which the last is not
+    # the best.
+    kept = {f"validation_{name}": value for name, value in report.items()}
+    run.metrics.log({"parameters": parameters, "best_epoch": trained.fit.best_epoch, **kept})
     run.json("history", [epoch.to_json() for epoch in trained.fit.history])
     run.figure("curves", curves(trained.fit.history))
     matrix = metrics.confusion_matrix(target, said.argmax(axis=1))

@@ -24,6 +24,12 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name in ("auto", "cuda") and present else "cpu")
 
 
+def use_threads(count: int) -> None:
+    """Let this process compute with `count` threads from now on; 0 leaves it as it is."""
+    if count:
+        torch.set_num_threads(count)
+
+
 def autocast(device: torch.device) -> AbstractContextManager[object]:
     """Mixed precision on CUDA, nothing elsewhere."""
     if device.type != "cuda":
