@@ -8,6 +8,7 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
+from mlflow.exceptions import MlflowException
 
 from quantgod.files import file_digest, tree_digest, value_digest
 from quantgod.settings import Settings
@@ -71,9 +72,26 @@ def path_digest(path: Path) -> str:
     )
 
 
-def output_of(run_id: str) -> dict[str, str]:
-    """What a stage's run gave: `path` and `digest` of its data, and what else it names."""
-    output: dict[str, str] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{OUTPUT_FILE}")
+class NoOutputError(ValueError):
+    """A run that has nothing to give, or not what is asked of it."""
+
+
+def output_of(run_id: str, *needed: str) -> dict[str, str]:
+    """What a stage's run gave: `path` and `digest` of its data, and what else it names.
+
+    Raises:
+        NoOutputError: if there is no such run, it gave nothing, or a name of `needed` is missing.
+    """
+    try:
+        output: dict[str, str] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{OUTPUT_FILE}")
+    except MlflowException as error:
+        raise NoOutputError(
+            f"run {run_id} has nothing to give: it is unknown, did not finish, or its artifacts "
+            f"were deleted ({error.message})"
+        ) from error
+    missing = [name for name in needed if name not in output]
+    if missing:
+        raise NoOutputError(f"run {run_id} gives no {', '.join(missing)}: it is of another stage")
     return output
 
 
@@ -87,7 +105,11 @@ def artifacts_of(run_id: str, folder: str, target: Path) -> Path:
 
 
 def finished_run(client: MlflowClient, key: str) -> Run | None:
-    """The newest FINISHED run of this key whose data still lies where it was put, unchanged."""
+    """The newest FINISHED run of this key whose result stands as it was left.
+
+    Its data must lie where it was put, unchanged; its version must be registered, and its alias
+    must point there.
+    """
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(
         experiments,
@@ -96,12 +118,24 @@ def finished_run(client: MlflowClient, key: str) -> Run | None:
         10,
         ["attributes.start_time DESC"],
     )
-    return next((run for run in runs if _still_there(run)), None)
+    return next((run for run in runs if _still_there(client, run)), None)
 
 
-def _still_there(run: Run) -> bool:
-    output = output_of(run.info.run_id)
+def _still_there(client: MlflowClient, run: Run) -> bool:
+    try:
+        output = output_of(run.info.run_id)
+        if "version" in output and not _is_registered(client, output):
+            return False
+    except (NoOutputError, MlflowException):
+        return False  # its artifacts or its version were deleted
     if "path" not in output:
         return True
     path = Path(output["path"])
     return path.exists() and path_digest(path) == output["digest"]
+
+
+def _is_registered(client: MlflowClient, output: Mapping[str, str]) -> bool:
+    name, version = output["name"], output["version"]
+    if "alias" not in output:
+        return str(client.get_model_version(name, version).version) == version
+    return str(client.get_model_version_by_alias(name, output["alias"]).version) == version

@@ -186,7 +186,7 @@ def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> d
     paths = {}
     for label in READS.get(name, ()):
         makers = [upstream[maker] for maker in MADE_BY[label] if maker in upstream]
-        path = Path(output_of(makers[0])["path"]) if makers else data_path(label, settings)
+        path = Path(output_of(makers[0], "path")["path"]) if makers else data_path(label, settings)
         if not path.exists():
             said = " or ".join(f"`{maker}`" for maker in MADE_BY[label])
             raise MissingInput(f"{name} needs {label} at {path}; {said} makes them")

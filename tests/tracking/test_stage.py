@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,14 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
 from quantgod.settings import Settings, load_settings
-from quantgod.tracking.keys import KEY_TAG, finished_run, output_of, stage_key
-from quantgod.tracking.stage import ERROR_TAG, HEADLINE_TAG, MissingInput, stage
+from quantgod.tracking.keys import (
+    KEY_TAG,
+    NoOutputError,
+    finished_run,
+    output_of,
+    stage_key,
+)
+from quantgod.tracking.stage import ERROR_TAG, HEADLINE_TAG, MissingInput, input_paths, stage
 
 SLEEPER = """
 import sys, time
@@ -81,6 +88,15 @@ def test_missing_data_is_named_with_the_stage_that_makes_it(settings: Settings) 
         pass
 
 
+def test_a_run_that_cannot_give_what_is_asked_of_it_is_named(settings: Settings) -> None:
+    with stage("promote", settings) as other:
+        other.output(version="1")
+    with pytest.raises(NoOutputError, match=f"run {other.run_id} gives no path"):
+        input_paths("etl", settings, {"simulate": other.run_id})
+    with pytest.raises(NoOutputError, match="run deadbeef has nothing to give"):
+        input_paths("etl", settings, {"simulate": "deadbeef"})
+
+
 @pytest.mark.parametrize(
     ("error", "status"), [(ValueError("no such book"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
 )
@@ -112,6 +128,41 @@ def test_an_equal_finished_run_is_found_until_something_changes(settings: Settin
     assert not found(settings.model_copy(update={"simulate": seed}))
     (settings.data.archives / "day.zip").write_bytes(b"another day")
     assert not found(settings), "its data was changed behind its back"
+
+
+def test_a_run_whose_artifacts_were_deleted_counts_no_longer(settings: Settings) -> None:
+    run_id = simulate(settings)
+    client = MlflowClient()
+    run = client.get_run(run_id)
+    assert finished_run(client, run.data.tags[KEY_TAG]) is not None
+    shutil.rmtree(run.info.artifact_uri)
+    assert finished_run(client, run.data.tags[KEY_TAG]) is None
+
+
+def test_a_promotion_counts_while_its_alias_stands(settings: Settings) -> None:
+    with stage("promote", settings) as run:
+        run.output(name="quantgod", alias="Production", version="1")
+    client = MlflowClient()
+    assert finished_run(client, run.key) is None, "there is no such version"
+    client.create_registered_model("quantgod")
+    for _ in range(2):
+        client.create_model_version("quantgod", source=str(settings.data.work))
+    assert finished_run(client, run.key) is None, "the alias points nowhere"
+    client.set_registered_model_alias("quantgod", "Production", "1")
+    assert finished_run(client, run.key) is not None
+    client.set_registered_model_alias("quantgod", "Production", "2")
+    assert finished_run(client, run.key) is None, "someone has promoted another"
+
+
+def test_a_registration_counts_while_its_version_stands(settings: Settings) -> None:
+    with stage("promote", settings) as run:
+        run.output(name="quantgod", version="1")
+    client = MlflowClient()
+    client.create_registered_model("quantgod")
+    client.create_model_version("quantgod", source=str(settings.data.work))
+    assert finished_run(client, run.key) is not None
+    client.delete_model_version("quantgod", "1")
+    assert finished_run(client, run.key) is None
 
 
 def test_a_killed_run_is_closed_at_the_next_start_and_a_living_one_is_left(

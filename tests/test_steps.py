@@ -1,0 +1,27 @@
+"""What a person at the terminal is told when a command cannot do what was asked."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+import steps.promote
+from steps.console import say
+
+
+def test_an_override_that_is_not_yaml_is_refused_in_a_line() -> None:
+    result = CliRunner().invoke(steps.promote.main, ["--set", "train.class_weights=[1"])
+    assert result.exit_code == 2
+    assert "train.class_weights=[1" in result.output
+    assert isinstance(result.exception, SystemExit), "no traceback"
+
+
+def test_a_version_is_a_number() -> None:
+    result = CliRunner().invoke(steps.promote.main, ["--version", "newest"])
+    assert result.exit_code == 2
+    assert "a number was expected, got 'newest'" in result.output
+
+
+def test_a_command_to_copy_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    say("curl " + "long " * 40)
+    assert capsys.readouterr().out.count("\n") == 1
