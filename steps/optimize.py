@@ -13,7 +13,6 @@ from steps.options import config_options, run_option, setting, settings_from, st
 if TYPE_CHECKING:
     from quantgod.tracking.stage import StageRun
     from quantgod.training.reports import OnEpoch
-    from quantgod.training.devices import use_threads
     from quantgod.training.tuning import OnTrial
 
 
@@ -30,6 +29,7 @@ def main(config: Path, overrides: tuple[str, ...], label_run: str | None, **opti
     from quantgod.dataset.table import read_table
     from quantgod.tracking.chosen import BEST_FILE
     from quantgod.tracking.stage import stage
+    from quantgod.training.devices import use_threads
     from quantgod.training.tuning import study_key, tune
     from quantgod.training.tuning_figures import history_figure, importance_figure
 
