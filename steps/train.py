@@ -55,6 +55,8 @@ def main(
                 on_epoch=lambda epoch: run.metrics.log(epoch.metrics(), epoch.epoch),
                 progress=progress,
             )
+        for epoch in trained.fit.told_before:  # only the killed run has them
+            run.metrics.log(epoch.metrics(), epoch.epoch)
         save_network(run.folder("network"), trained.network)
         _log(run, trained)
 

@@ -25,11 +25,18 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "optimize": ("window", "split", "model", "train", "optimize"),
     "train": ("window", "split", "model", "train"),
     "audit": ("label", "window", "split", "model", "train", "audit"),
-    "register": ("etl", "train", "registry"),
+    "register": ("etl", "registry"),
     "promote": ("registry",),
     "main": tuple(Settings.model_fields),
 }
 """The settings that each stage reads: what is logged with its run and goes into its key."""
+
+UNREAD: Mapping[str, dict[str, set[str]]] = {
+    "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"}},
+    "train": {"split": {"folds"}},
+    "audit": {"window": {"stride"}, "train": {"epochs"}},
+}
+"""Of those sections, what a stage has its own value for, or no use: it makes nothing new."""
 
 
 def code_digest() -> str:
@@ -39,8 +46,9 @@ def code_digest() -> str:
 
 
 def stage_settings(name: str, settings: Settings) -> dict[str, object]:
-    """The sections that a stage reads, as plain values."""
-    return settings.model_dump(mode="json", include=set(SECTIONS[name]))
+    """The settings that a stage reads, as plain values."""
+    sections = set(SECTIONS[name])
+    return settings.model_dump(mode="json", include=sections, exclude=UNREAD.get(name))
 
 
 def stage_key(

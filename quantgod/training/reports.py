@@ -72,6 +72,11 @@ class Fit:
     stopped_early: bool
     resumed_at: tuple[int, int] | None
 
+    @property
+    def told_before(self) -> tuple[Epoch, ...]:
+        """The epochs of a killed call, which `on_epoch` did not hear of in this one."""
+        return self.history[: self.resumed_at[0]] if self.resumed_at else ()
+
 
 OnStep = Callable[[Step], None]
 OnEpoch = Callable[[Epoch], None]

@@ -7,8 +7,9 @@ below it. Every trial, whatever its window length, is judged on the same minutes
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import optuna
@@ -146,13 +147,17 @@ def _identity(table: pd.DataFrame, settings: Settings, space: SearchSpace) -> Id
     held = settings.model_dump(mode="json")
     return {
         "model": held["model"],
-        "train": {k: v for k, v in held["train"].items() if k not in NOT_OF_THE_RUN},
-        "window": held["window"],
-        "split": held["split"],
-        "optimize": {k: v for k, v in held["optimize"].items() if k not in NOT_OF_THE_STUDY},
+        "train": _without(held["train"], NOT_OF_THE_RUN | {"epochs"}),
+        "window": held["window"]["length"],
+        "split": _without(held["split"], {"folds"}),
+        "optimize": _without(held["optimize"], NOT_OF_THE_STUDY),
         "space": {k: v.model_dump() if isinstance(v, Range) else v for k, v in space.items()},
         "bars": array_digest(table[[*FEATURES, "target"]].to_numpy(np.float64)),
     }
+
+
+def _without(values: Mapping[str, Any], names: Set[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def _claim(study: optuna.Study, identity: Identity) -> None:

@@ -15,10 +15,12 @@ from mlflow import MlflowClient
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking.keys import (
     KEY_TAG,
+    SECTIONS,
     NoOutputError,
     finished_run,
     output_of,
     stage_key,
+    stage_settings,
 )
 from quantgod.tracking.stage import ERROR_TAG, HEADLINE_TAG, MissingInput, input_paths, stage
 
@@ -128,6 +130,31 @@ def test_an_equal_finished_run_is_found_until_something_changes(settings: Settin
     assert not found(settings.model_copy(update={"simulate": seed}))
     (settings.data.archives / "day.zip").write_bytes(b"another day")
     assert not found(settings), "its data was changed behind its back"
+
+
+@pytest.mark.parametrize(
+    ("changed", "anew"),
+    [
+        ("split.folds", {"audit"}),
+        ("audit.epochs", {"audit"}),
+        ("window.stride", {"train"}),
+        ("train.epochs", {"train"}),
+        ("train.seed", {"optimize", "train", "audit"}),
+        ("optimize.trials", {"optimize"}),
+        ("registry.golden_rows", {"register", "promote"}),
+    ],
+)
+def test_a_changed_setting_makes_anew_only_what_reads_it(
+    settings: Settings, changed: str, anew: set[str]
+) -> None:
+    section, name = changed.split(".")
+    other = getattr(settings, section)
+    other = other.model_copy(update={name: getattr(other, name) + 1})
+    other = settings.model_copy(update={section: other})
+    stages = set(SECTIONS) - {"main"}
+    assert anew == {
+        stage for stage in stages if stage_settings(stage, settings) != stage_settings(stage, other)
+    }
 
 
 def test_a_run_whose_artifacts_were_deleted_counts_no_longer(settings: Settings) -> None:

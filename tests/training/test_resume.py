@@ -139,6 +139,8 @@ def test_a_finished_run_is_not_trained_again(small: Problem, tmp_path: Path) -> 
     assert nothing == []
     assert result.history == wanted.history
     assert result.resumed_at == (len(told), 0)
+    assert result.told_before == tuple(told)
+    assert wanted.told_before == ()
     assert_same_bits(again, first)
 
 

@@ -20,7 +20,7 @@ from quantgod.training.reports import Epoch, Fit
 from quantgod.training.space import joined_space
 from quantgod.training.study import StudyError, opened_study
 from quantgod.training.trial import pruned_if_it_cannot_run
-from quantgod.training.tuning import BestParameters, Search, tune
+from quantgod.training.tuning import BestParameters, Search, study_key, tune
 from quantgod.training.tuning_figures import history_figure, importance_figure, importances
 from tests.training.processes import started_with_pipe
 from tests.training.searches import SPACE, Watcher, search, settings, table
@@ -231,6 +231,19 @@ def test_every_window_length_is_judged_on_the_same_minutes_and_none_of_the_test_
     everything = samples(table(), 30, 1)
     untouched = everything.take(split_test(everything, settings().split).other)
     assert judged_until.max() < untouched.time_ms.min()
+
+
+def test_what_no_trial_reads_may_change_while_a_study_goes_on() -> None:
+    here = settings(trials=1)
+    train = here.train.model_copy(update={"epochs": here.train.epochs + 1})
+    split = here.split.model_copy(update={"folds": here.split.folds + 1})
+    window = here.window.model_copy(update={"stride": here.window.stride + 1})
+    other = here.model_copy(update={"train": train, "split": split, "window": window})
+    assert study_key(table(), other) == study_key(table(), here)
+    longer = here.window.model_copy(update={"length": here.window.length + 1})
+    assert study_key(table(), here.model_copy(update={"window": longer})) != study_key(
+        table(), here
+    )
 
 
 def test_a_study_of_other_bars_or_settings_is_refused(tmp_path: Path) -> None:
