@@ -88,6 +88,7 @@ def resolved_config(settings: Settings, config: Path, *, changed: bool) -> Path:
         return config
     path = settings.data.work / "settings" / f"{settings.digest()[:16]}.yaml"
     with atomic_path(path) as part:
+        part.chmod(0o600)  # a database's URL may hold a password
         part.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
     return path
 

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import torch
 from torch import nn
 
 from quantgod.dataset.windows import Samples, Windows
-from quantgod.files import value_digest
+from quantgod.files import tree_digest, value_digest
 from quantgod.settings import TrainSettings
 from quantgod.training.checkpoints import Identity, array_digest, tensor_digest, weights_digest
 from quantgod.training.objectives import Objective
 
 NOT_OF_THE_RUN = {"device", "checkpoint_batches"}
 """Settings that may change between a kill and the resume."""
+
+CODE: Final = ("dataset/*.py", "models/*.py", "training/*.py")
+"""What a network's weights are made by."""
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the code that trains a network, and of torch's version."""
+    package = Path(__file__).parents[1]
+    sources = [path for pattern in CODE for path in package.glob(pattern)]
+    return value_digest([tree_digest(package, sources), torch.__version__])
 
 
 def run_identity(

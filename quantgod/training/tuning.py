@@ -21,7 +21,7 @@ from quantgod.contracts import FEATURES, Progress, silent
 from quantgod.files import value_digest
 from quantgod.settings import ModelSettings, Range, SearchSpace, Section, Settings
 from quantgod.training.checkpoints import Identity, array_digest, differences
-from quantgod.training.identity import NOT_OF_THE_RUN
+from quantgod.training.identity import NOT_OF_THE_RUN, code_digest
 from quantgod.training.space import current_values, joined_space
 from quantgod.training.study import (
     HEARTBEAT_SECONDS,
@@ -152,6 +152,7 @@ def _identity(table: pd.DataFrame, settings: Settings, space: SearchSpace) -> Id
         "split": _without(held["split"], {"folds"}),
         "optimize": _without(held["optimize"], NOT_OF_THE_STUDY),
         "space": {k: v.model_dump() if isinstance(v, Range) else v for k, v in space.items()},
+        "code": code_digest(),
         "bars": array_digest(table[[*FEATURES, "target"]].to_numpy(np.float64)),
     }
 

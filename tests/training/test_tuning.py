@@ -246,6 +246,17 @@ def test_what_no_trial_reads_may_change_while_a_study_goes_on() -> None:
     )
 
 
+def test_scores_that_other_code_made_are_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune(table(), settings(trials=1), tmp_path)
+    before = study_key(table(), settings())
+    monkeypatch.setattr("quantgod.training.tuning.code_digest", lambda: "another")
+    assert study_key(table(), settings()) != before
+    with pytest.raises(StudyError, match=r"made with other code \(was"):
+        tune(table(), settings(trials=2), tmp_path)
+
+
 def test_a_study_of_other_bars_or_settings_is_refused(tmp_path: Path) -> None:
     tune(table(), settings(trials=1), tmp_path)
     other = table().copy()

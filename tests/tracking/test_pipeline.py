@@ -1,0 +1,18 @@
+"""How `main` hands its settings to its children."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quantgod.settings import Settings, load_settings
+from quantgod.tracking.pipeline import resolved_config
+
+
+def test_changed_settings_reach_the_children_whole_and_are_no_ones_to_read(
+    settings: Settings,
+) -> None:
+    given = Path("conf/demo.yaml")
+    assert resolved_config(settings, given, changed=False) == given
+    path = resolved_config(settings, given, changed=True)
+    assert load_settings(path) == settings
+    assert path.stat().st_mode & 0o077 == 0, "a database's URL may hold a password"
