@@ -8,7 +8,7 @@ from functools import reduce
 from itertools import islice
 from pathlib import Path
 
-from quantgod.archive.fault import Fault
+from quantgod.archive.faults.fault import Fault
 from quantgod.archive.price_bars import read_price_bars
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import Progress, silent

@@ -8,10 +8,8 @@ import zipfile
 
 import pytest
 
-from quantgod.archive import message_faults as lines
-from quantgod.archive import stream_faults as stream
-from quantgod.archive import zip_faults as zips
-from quantgod.archive.faults import FAULTS, fault
+from quantgod.archive.faults import lines, stream, zips
+from quantgod.archive.faults.catalogue import FAULTS, fault
 from quantgod.archive.simulated import write_archives
 from quantgod.settings import SimulateSettings
 

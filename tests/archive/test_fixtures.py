@@ -18,12 +18,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.archive import message_faults as lines
-from quantgod.archive import stream_faults as stream
-from quantgod.archive import zip_faults as zips
 from quantgod.archive.etl import run_etl
-from quantgod.archive.fault import Fault
-from quantgod.archive.faults import FAULTS
+from quantgod.archive.faults import lines, stream, zips
+from quantgod.archive.faults.catalogue import FAULTS
+from quantgod.archive.faults.fault import Fault
 from quantgod.archive.outcome import ArchiveReport, dropped_minutes
 from quantgod.archive.simulated import write_archives
 from quantgod.archive.store import load_bars

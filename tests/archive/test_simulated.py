@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quantgod.archive.faults.stream import ends_early
 from quantgod.archive.price_bars import read_price_bars
 from quantgod.archive.simulated import write_archives
-from quantgod.archive.stream_faults import ends_early
 from quantgod.settings import SimulateSettings
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from quantgod.archive.fault import Fault, LineFault, Lines
-from quantgod.archive.message_editing import (
+from quantgod.archive.faults.fault import Fault, LineFault, Lines
+from quantgod.archive.faults.message_editing import (
     SIDES,
     Message,
     TrackedBook,

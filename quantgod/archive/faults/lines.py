@@ -10,8 +10,14 @@ import json
 import random
 from collections.abc import Callable
 
-from quantgod.archive.fault import Fault, LineFault, Lines
-from quantgod.archive.message_editing import Message, at_message, decoded, edit_message, encoded
+from quantgod.archive.faults.fault import Fault, LineFault, Lines
+from quantgod.archive.faults.message_editing import (
+    Message,
+    at_message,
+    decoded,
+    edit_message,
+    encoded,
+)
 
 # Lines that are not messages
 

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from quantgod.archive.fault import Fault
+from quantgod.archive.faults.fault import Fault
 from quantgod.files import atomic_path
 
 # Offsets in a zip's headers (APPNOTE 6.3.10, §4.3.7 and §4.3.12).

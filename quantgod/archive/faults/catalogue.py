@@ -1,8 +1,8 @@
 """The named faults that a simulated archive can be given, as ready-made examples and as parts.
 
 `FAULTS` maps a name to a fault that works on any day of at least 200 messages, so that a test can
-walk over all of them. To place one elsewhere call its maker in `message_faults`, `stream_faults` or
-`zip_faults`; to put it on another day call `.on(day)`. Faults of a day apply in the order given,
+walk over all of them. To place one elsewhere call its maker in `lines`, `stream` or
+`zips`; to put it on another day call `.on(day)`. Faults of a day apply in the order given,
 line faults first. A day costs least with `ends_early(minute)` first: what would come later is not
 simulated.
 """
@@ -13,10 +13,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from quantgod.archive import message_faults as lines
-from quantgod.archive import stream_faults as stream
-from quantgod.archive import zip_faults as zips
-from quantgod.archive.fault import Fault
+from quantgod.archive.faults import lines, stream, zips
+from quantgod.archive.faults.fault import Fault
 
 HERE: Final = 100
 """The message that the examples fall on."""

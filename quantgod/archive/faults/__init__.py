@@ -1,0 +1,1 @@
+"""Faults for simulated archives: makers by what they spoil, and a catalogue of examples by name."""

@@ -1,0 +1,120 @@
+"""The only reader of `conf/`.
+
+A settings file may say `inherits: other.yaml`; what it then states replaces that file's values one
+by one and nothing is copied. A key that no one knows, or a value of the wrong kind, is refused by
+name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from quantgod.settings.sections import Settings
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; says which key, what came and what was expected."""
+
+
+def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read a settings file and what it inherits; `overrides` name values by dotted key.
+
+    An override of `None` is no override, so that a command line may pass what it was not given.
+
+    Raises:
+        SettingsError: naming the key, what was given and what is allowed.
+    """
+    values = _read(path, ())
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            _put(values, key, value)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(path, error)) from None
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise SettingsError(f"{path}: inherits itself")
+    try:
+        values = _Loader(path.read_text(encoding="utf-8")).get_single_data()
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: is not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: a mapping was expected, got {type(values).__name__}")
+    parent = values.pop("inherits", None)
+    if parent is None:
+        return values
+    if not isinstance(parent, str):
+        raise SettingsError(f"{path}: inherits: one file's name was expected, got {parent!r}")
+    return _merge(_read(path.parent / parent, (*seen, path.resolve())), values)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, but a key that stands twice is an error; YAML would drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                problem = f"{key} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+# These mappings are one value each: a file that states them replaces them whole.
+_WHOLE = ("params", "space")
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        both = isinstance(inner, dict) and isinstance(value, dict) and key not in _WHOLE
+        merged[key] = _merge(inner, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise SettingsError(f"{key}: {section} is not a section")
+    values[last] = value
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            allowed = ", ".join(sorted(_section_at(problem["loc"][:-1]).model_fields))
+            lines.append(f"{where}: unknown key (allowed: {allowed})")
+        elif problem["type"] == "missing":
+            lines.append(f"{where}: missing")
+        else:
+            lines.append(f"{where}: {problem['msg']}, got {problem['input']!r}")
+    return f"{path}: " + "; ".join(lines)
+
+
+def _section_at(where: tuple[int | str, ...]) -> type[BaseModel]:
+    section: type[BaseModel] = Settings
+    for part in where:
+        inner = (
+            section.model_fields[str(part)].annotation
+            if str(part) in section.model_fields
+            else None
+        )
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        section = inner
+    return section
