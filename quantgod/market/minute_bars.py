@@ -287,4 +287,7 @@ def _features(floats: Floats, row: Floats, messages: int, previous: float) -> bo
     row[7] = deep_sum / SECONDS_PER_MINUTE
     row[8] = math.log(1.0 + messages)
     row[9] = close
-    return bool(np.isfinite(row).all())
+    is_finite = True
+    for value in row:  # an array of truths would be made in a loop that may make none
+        is_finite &= math.isfinite(value)
+    return is_finite
