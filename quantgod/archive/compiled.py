@@ -19,17 +19,21 @@ from quantgod.files import file_digest, value_digest
 
 NEWLINE: Final = ord("\n")
 
+# A count of references is an atomic operation, and a message would cost dozens of them. Entry
+# points hold all arrays, and what they call makes none: numba would not compile it.
+UNCOUNTED: Final[dict[str, Any]] = {"error_model": "numpy", "_nrt": False}
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
     """Compile, as a part of entry points."""
-    return cast(Function, njit(error_model="numpy")(function))
+    return cast(Function, njit(**UNCOUNTED)(function))
 
 
 def inlined(function: Function) -> Function:
     """Compile into the callers: for what is small and called for every byte or level."""
-    return cast(Function, njit(forceinline=True, error_model="numpy")(function))
+    return cast(Function, njit(forceinline=True, **UNCOUNTED)(function))
 
 
 def kept(function: Function) -> Function:
@@ -69,7 +73,17 @@ def _load_word(context: Any, at: Any) -> Any:
     return types.uint64(types.int64), generate
 
 
+def _count_trailing_zeros(context: Any, value: Any) -> Any:
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
 _byte: Any = intrinsic(_load_byte)
 
 word: Any = intrinsic(_load_word)
 """(address) -> the eight bytes from there as an unsigned integer, the first one lowest."""
+
+trailing_zeros: Any = intrinsic(_count_trailing_zeros)
+"""(word) -> how many zero bits lie below its lowest one; 64 for zero."""

@@ -1,6 +1,6 @@
 """Numbers from their bytes all at once: eight bytes are one word, and arithmetic does the rest.
 
-A loop over digits makes the processor wait for one byte after another.
+A loop over digits makes the processor wait for one byte after another, and guess where they end.
 """
 
 from __future__ import annotations
@@ -9,29 +9,53 @@ from typing import Final
 
 import numpy as np
 
-from quantgod.archive.compiled import inlined, word
+from quantgod.archive.compiled import inlined, trailing_zeros, word
 
 ZEROS: Final = np.uint64(0x3030303030303030)
 ABOVE_NINE: Final = np.uint64(0x7676767676767676)
 HIGH_BITS: Final = np.uint64(0x8080808080808080)
+IS_DIGIT: Final = np.uint64(0x1010101010101010)
+"""A bit that all digits have, and neither the point nor the quote."""
 PAIRS: Final = np.uint64(0x00FF00FF00FF00FF)
 FOURS: Final = np.uint64(0x0000FFFF0000FFFF)
 EIGHTS: Final = np.uint64(0x00000000FFFFFFFF)
-BITS_8, BITS_16, BITS_32 = np.uint64(8), np.uint64(16), np.uint64(32)
+ONE, NINE, BYTE = np.uint64(1), np.uint64(9), np.uint64(0xFF)
+BITS_2, BITS_4, BITS_5, BITS_8, BITS_16, BITS_32 = (np.uint64(n) for n in (2, 4, 5, 8, 16, 32))
 TEN, HUNDRED, MYRIAD = np.uint64(10), np.uint64(100), np.uint64(10_000)
+POINT: Final = np.uint64(ord(".") ^ ord("0"))
 
 
 @inlined
-def digits_before(end: int, count: int) -> int:
-    """The number whose `count` (1 to 8) digits end before an address; -1 if one is no digit.
-
-    First a test of every byte, then sums of pairs, of fours, of all. The eight bytes before `end`
-    must be readable.
-    """
-    unused = np.uint64(64 - 8 * count)
-    digits = ((word(end - 8) ^ ZEROS) >> unused) << unused
-    if ((digits + ABOVE_NINE) | digits) & HIGH_BITS:
-        return -1
+def value(digits: int) -> int:
+    """The number whose digits are these bytes, the last one highest: sums of pairs, fours, all."""
     pairs = (digits * TEN + (digits >> BITS_8)) & PAIRS
     fours = (pairs * HUNDRED + (pairs >> BITS_16)) & FOURS
     return int(np.int64((fours * MYRIAD + (fours >> BITS_32)) & EIGHTS))
+
+
+@inlined
+def short_decimal(at: int) -> tuple[int, int, int]:
+    """A plain decimal of at most seven bytes before a quote, without a branch on its form.
+
+    The eight bytes from `at` must be readable.
+
+    Returns:
+        Length, mantissa, and length less the digits before the point: 0 for no point, else one more
+        than the decimals. The mantissa is -1 for what has a sign, an exponent or a needless zero.
+        The caller looks for the quote, which is not there when the decimal is longer.
+    """
+    text = word(at)
+    quote = ~(text | (text << BITS_2)) & IS_DIGIT  # the quote lacks another bit that a point has
+    used = (quote ^ (quote - ONE)) >> BITS_5
+    point = ~text & IS_DIGIT & used
+    bits = trailing_zeros(quote) & ~7
+    whole_bits = trailing_zeros(quote | point) & ~7
+    lowest = (point & (~point + ONE)) >> BITS_4
+    digits = ((text ^ ZEROS) & used) ^ (lowest * POINT)
+    odd = ((digits + ABOVE_NINE + lowest * NINE) | digits) & HIGH_BITS
+    before = digits & ((point ^ (point - ONE)) >> BITS_5)
+    joined = (before << BITS_8) | (digits ^ before)
+    unused = np.uint64((56 if point == 0 else 64) - bits) & np.uint64(63)
+    is_padded = (whole_bits > 8) & (digits & BYTE == 0)
+    is_odd = (odd != 0) | (whole_bits == 0) | (bits - whole_bits == 8) | is_padded
+    return bits >> 3, -1 if is_odd else value(joined << unused), (bits - whole_bits) >> 3

@@ -15,8 +15,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from quantgod.archive.compiled import NEWLINE, byte, compiled, inlined
-from quantgod.archive.digits import digits_before
+from quantgod.archive.compiled import NEWLINE, byte, compiled, inlined, word
+from quantgod.archive.digits import (
+    ABOVE_NINE,
+    BITS_8,
+    HIGH_BITS,
+    NINE,
+    ZEROS,
+    short_decimal,
+    value,
+)
+from quantgod.archive.digits import POINT as POINT_BYTE
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -25,8 +34,9 @@ Floats = NDArray[np.float64]
 REFUSED: Final = 0
 
 # Places in the parsed message's integers. LOW and HIGH bound the ticks of all its levels.
-TS, UPDATE_ID, IS_SNAPSHOT, BIDS, ASKS, LOW, HIGH = range(7)
-MESSAGE_LENGTH: Final = 7
+# DIGITS and PLACES: before and behind the point of the price read last, a guess for the next one.
+TS, UPDATE_ID, IS_SNAPSHOT, BIDS, ASKS, LOW, HIGH, DIGITS, PLACES = range(9)
+MESSAGE_LENGTH: Final = 9
 
 # Places in the scale by which a price becomes a tick: price = tick * STEP / 10^DECIMALS.
 DECIMALS, STEP = range(2)
@@ -44,6 +54,9 @@ LARGEST_PRICE: Final = 10**PRICE_DIGITS
 LARGEST_DIGITS: Final = 18
 POWERS: Final = np.array([10**k for k in range(LARGEST_DIGITS + 1)], dtype=np.int64)
 
+DIVISORS: Final = np.array([1.0, *(float(10**k) for k in range(LARGEST_DIGITS + 1))])
+"""By what a size's mantissa is divided; the places are those that `short_decimal` gives."""
+
 KEY_TOPIC, KEY_TYPE, KEY_TS, KEY_CTS, KEY_DATA, KEY_S, KEY_U, KEY_SEQ, KEY_B, KEY_A = (
     1 << place for place in range(10)
 )
@@ -52,6 +65,14 @@ NEEDED: Final = KEY_TOPIC | KEY_TYPE | KEY_TS | KEY_DATA | KEY_S | KEY_U | KEY_B
 QUOTE, COMMA, COLON, OPEN, CLOSE, LEFT, RIGHT, POINT, ZERO = (
     ord(character) for character in '",:{}[].0'
 )
+TWO, THREE = (np.uint64(256**count - 1) for count in (2, 3))
+OPENING, BETWEEN, CLOSING, LAST = (
+    np.uint64(int.from_bytes(text, "little")) for text in (b'["', b'","', b'"],', b'"]]')
+)
+BITS_56: Final = np.uint64(56)
+LEVEL_REACH: Final = 40
+"""So many bytes from its beginning may be looked at for a level: `["`, 15, `","`, 7 and a word."""
+
 SPACE, TAB, RETURN = (ord(character) for character in " \t\r")
 
 
@@ -149,47 +170,114 @@ def _data(
     return REFUSED, 0
 
 
-@inlined
+@compiled
 def _side(
     at: int, last: int, scale: Integers, message: Integers, ticks: Integers, sizes: Floats
 ) -> tuple[int, int]:
     """One side's levels; gives the place after them and their number."""
-    low, high = message[LOW], message[HIGH]
-    count = 0
     at = white(_past(at, LEFT))
     if byte(at) == RIGHT:
         return at + 1, 0
-    price_digits = price_decimals = size_digits = size_decimals = 0
-    known, factor, divisor, inverse = -1, 0.0, 1.0, 1.0
+    count = 0
     while at and count < ticks.size:
-        at = _past(_past(at, LEFT), QUOTE)
-        after, price = _alike(at, last, price_digits, price_decimals)
-        if not after:
-            after, price, price_digits, price_decimals = _decimal(at)
-        at = _past(_past(after, COMMA), QUOTE)
-        after, size = _alike(at, last, size_digits, size_decimals)
-        if not after:
-            after, size, size_digits, size_decimals = _decimal(at)
-        at = _past(after, RIGHT)
-        if price_decimals != known:
-            known = price_decimals
-            factor, divisor = _conversion(known, scale)
-            inverse = 1.0 / divisor
+        at, count, is_end = _levels_alike(at, last, count, scale, message, ticks, sizes)
+        if not is_end:
+            at, is_end = _level(at, count, scale, message, ticks, sizes)
+            count += 1
+        if is_end:
+            return at, count
+    return REFUSED, 0
+
+
+@compiled
+def _level(
+    at: int, count: int, scale: Integers, message: Integers, ticks: Integers, sizes: Floats
+) -> tuple[int, bool]:
+    """One level, byte by byte: place after its comma, or after the bracket that ends the side."""
+    at, price, digits, decimals = _decimal(_past(_past(at, LEFT), QUOTE))
+    message[DIGITS], message[PLACES] = digits, decimals
+    at, size, _, size_decimals = _decimal(_past(_past(at, COMMA), QUOTE))
+    at = white(_past(at, RIGHT))
+    factor, divisor = _conversion(decimals, scale)
+    scaled = price * factor
+    tick = int(scaled / divisor)
+    if not (at and tick and scaled < LARGEST_PRICE and tick * divisor == scaled):
+        return REFUSED, False
+    ticks[count] = tick
+    sizes[count] = size / POWERS[size_decimals]
+    message[LOW], message[HIGH] = min(message[LOW], tick), max(message[HIGH], tick)
+    if byte(at) == RIGHT:
+        return at + 1, True
+    return white(_past(at, COMMA)), False
+
+
+@compiled
+def _levels_alike(
+    at: int,
+    last: int,
+    count: int,
+    scale: Integers,
+    message: Integers,
+    ticks: Integers,
+    sizes: Floats,
+) -> tuple[int, int, bool]:
+    """Levels without white space whose prices are written like the one before, as most are.
+
+    A processor that may guess where a price ends need not wait for its bytes; sizes end where they
+    will. Gives the place after these levels, how many there are now, and whether they end the side;
+    the next one may be all right too, but must be read byte by byte.
+    """
+    digits, decimals = message[DIGITS], message[PLACES]
+    length = digits + 1 + decimals
+    if not (digits > 0 and 0 < decimals <= 7 and length <= 15):
+        return at, count, False
+    is_long = length > 8
+    used = ~np.uint64(0) << np.uint64(0 if is_long else 64 - 8 * length)
+    used_before = ~np.uint64(0) << np.uint64(128 - 8 * length if is_long else 63)
+    place = np.uint64(56 - 8 * decimals)  # of the point in the price's last eight bytes
+    expected = ZEROS ^ (POINT_BYTE << place)
+    limit = ABOVE_NINE + (NINE << place)
+    behind = ~np.uint64(0) << place
+    least = POWERS[digits - 1 + decimals] if digits > 1 else 0
+    factor, divisor = _conversion(decimals, scale)
+    inverse = 1.0 / divisor
+    low, high = message[LOW], message[HIGH]
+    is_end = False
+    final = min(last - LEVEL_REACH, last)
+    while at <= final and count < ticks.size:
+        end = at + 2 + length
+        text = (word(end - 8) ^ expected) & used
+        odd = ((text + limit) | text) & HIGH_BITS
+        after = text & behind
+        joined = after | ((text ^ after) << BITS_8)
+        if is_long:
+            more = (word(end - 16) ^ ZEROS) & used_before
+            odd |= ((more + ABOVE_NINE) | more) & HIGH_BITS
+            price = value(joined | (more >> BITS_56)) + value(more << BITS_8) * 100_000_000
+        else:
+            price = value(joined)
+        odd |= ((word(at) ^ OPENING) & TWO) | ((word(end) ^ BETWEEN) & THREE)
+        width, size, power = short_decimal(end + 3)
+        closing = word(end + 3 + width) & THREE
         # In doubles, exact below 10^15; the product is off by less than a half, so no division.
         scaled = price * factor
         tick = int(scaled * inverse + 0.5)
-        if not (at and tick and scaled < LARGEST_PRICE and tick * divisor == scaled):
+        if odd != 0 or size < 0 or price < least:
+            break
+        if not (tick and scaled < LARGEST_PRICE and tick * divisor == scaled):
+            break
+        if closing not in (CLOSING, LAST):
             break
         ticks[count] = tick
-        sizes[count] = size / POWERS[size_decimals]
+        sizes[count] = size / DIVISORS[np.uint64(power)]
         count += 1
         low, high = min(low, tick), max(high, tick)
-        at = white(at)
-        if byte(at) == RIGHT:
-            message[LOW], message[HIGH] = low, high
-            return at + 1, count
-        at = _past(at, COMMA)
-    return REFUSED, 0
+        at = end + 6 + width
+        if closing == LAST:
+            is_end = True
+            break
+    message[LOW], message[HIGH] = low, high
+    return at, count, is_end
 
 
 @inlined
@@ -202,26 +290,6 @@ def _conversion(decimals: int, scale: Integers) -> tuple[float, float]:
     if more >= 0:
         return float(POWERS[more]), float(step)
     return 1.0, float(step) * float(POWERS[-more])  # perhaps written with zeros behind
-
-
-@inlined
-def _alike(at: int, last: int, digits: int, decimals: int) -> tuple[int, int]:
-    """A decimal that may be written like the one before it: place after its quote, and mantissa.
-
-    Most are, and a processor that may guess where a number ends need not wait for its bytes.
-    REFUSED says only that this one must be read digit by digit.
-    """
-    point = at + digits
-    end = point + 1 + decimals
-    if not (0 < digits <= 8 and 0 < decimals <= 8 and at and end < last):
-        return REFUSED, 0
-    if byte(point) != POINT or byte(end) != QUOTE or (digits > 1 and byte(at) == ZERO):
-        return REFUSED, 0
-    whole, fraction = digits_before(point, digits), digits_before(end, decimals)
-    mantissa = whole * POWERS[decimals] + fraction
-    if whole < 0 or fraction < 0 or mantissa >= LARGEST_MANTISSA:
-        return REFUSED, 0
-    return end + 1, mantissa
 
 
 @inlined

@@ -193,6 +193,13 @@ def _cut_off(market: Market) -> list[Line]:
     return [line[: market.random.randint(1, len(line) - 1)]]
 
 
+def _byte_changed(market: Market) -> list[Line]:
+    line = bytearray(encode(market.delta()))
+    where = market.random.randrange(len(line))
+    line[where] = market.random.choice(b'0123456789."",,[]{}: -+eE\t\r\0\x1e')
+    return [bytes(line)]
+
+
 def _replaced(old: bytes, new: bytes) -> Fault:
     return lambda market: [encode(market.delta()).replace(old, new)]
 
@@ -229,6 +236,8 @@ FAULTS: dict[str, Fault] = {
     "no JSON": _raw(b"{"),
     "bytes": _raw(b"\x00\xff\n\xfe"),
     "cut off": _cut_off,
+    "a byte changed": _byte_changed,
+    "a comma behind the last level": _replaced(b'"]],', b'"],],'),
     "trailing": _replaced(b"}}", b"}} x"),
     "two in a line": _replaced(b"}}", b"}}{}"),
     "many levels": _many_levels,
@@ -267,6 +276,10 @@ FAULTS: dict[str, Fault] = {
     "size point last": _level("1.8990", "5."),
     "size leading zeros": _level("1.8990", "007"),
     "size two points": _level("1.8990", "1.2.3"),
+    "size leading zero and point": _level("1.8990", "00.5"),
+    "size of seven bytes": _level("1.8990", "1234.56"),
+    "size of seven digits": _level("1.8990", "1234567"),
+    "size of eight bytes": _level("1.8990", "1234.567"),
     "size long": _level("1.8990", "0.12345678901234567890123"),
     "size at 2^53": _level("1.8990", "9007199254740993"),
     "size of 18 digits": _level("1.8990", "123456789.123456789"),
