@@ -6,6 +6,7 @@ cannot be delivered stays in the run's folder of the outbox; the next command de
 
 from __future__ import annotations
 
+import fcntl
 import json
 import queue
 import shutil
@@ -13,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +46,27 @@ class Outbox:
 
     def close(self, client: MlflowClient, status: str, tags: Mapping[str, str]) -> None:
         """Record how the run ended and deliver everything, or warn that it waits here."""
-        write_json(self.folder / "end.json", {"status": status, "tags": dict(tags)})
         try:
-            self.deliver(client)
+            with self.held():
+                write_json(self.folder / "end.json", {"status": status, "tags": dict(tags)})
+                self.deliver(client)
         except MlflowException as error:
             warnings.warn(
                 f"The tracking server cannot be reached; what run {self.run_id} has to tell is "
                 f"kept in {self.folder} and goes out with the next command ({error})",
                 stacklevel=2,
             )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other commands from delivering this run; the system lets go when a process ends.
+
+        Raises:
+            BlockingIOError: if another command is delivering it.
+        """
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
 
     def deliver(self, client: MlflowClient) -> None:
         """Send all that is here, then remove it. Sending twice does no harm.
@@ -89,9 +103,15 @@ def deliver_left_over(client: MlflowClient, folder: Path) -> list[str]:
     for ending in sorted(folder.glob("*/end.json")):
         outbox = Outbox(folder, ending.parent.name)
         try:
-            outbox.deliver(client)
+            with outbox.held():
+                if not ending.exists():
+                    shutil.rmtree(outbox.folder)  # its own command was faster
+                    continue
+                outbox.deliver(client)
         except MlflowException:
             continue  # still away, or a run of another server: it stays for the next time
+        except BlockingIOError:
+            continue  # a command that is just ending delivers it
         delivered.append(outbox.run_id)
     return delivered
 

@@ -82,5 +82,25 @@ def test_what_an_absent_server_missed_is_delivered_when_it_is_back(
     assert not list(settings.tracking.outbox.iterdir())
 
 
+def test_a_run_that_is_just_ending_is_left_to_its_own_command(settings: Settings) -> None:
+    folder = settings.tracking.outbox
+    others: list[list[str]] = []
+
+    with stage("simulate", settings) as run:
+        run.json("numbers", {"one": 1})
+        deliver = run.outbox.deliver
+
+        def met_by_another(client: MlflowClient) -> None:
+            others.append(deliver_left_over(client, folder))
+            deliver(client)
+
+        run.outbox.deliver = met_by_another
+    assert others == [[]]
+    client = MlflowClient()
+    assert client.get_run(run.run_id).info.status == "FINISHED"
+    assert [item.path for item in client.list_artifacts(run.run_id)] == ["numbers.json"]
+    assert not list(folder.iterdir())
+
+
 def unreachable(*_: object, **__: object) -> None:
     raise mlflow.MlflowException("Connection refused")
