@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= conf/demo.yaml
+MODEL ?= quantgod@Production
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_EXPERIMENT_NAME ?= quantgod
@@ -31,9 +32,9 @@ bench: $(VENV)/dev $(VENV)-bench/done  ## Speed and memory, as ratios to a floor
 ui: $(VENV)/run  ## Compare runs in the browser
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
-serve: $(VENV)/run  ## Serve the Production model on loopback
+serve: $(VENV)/run  ## Serve the Production model (or MODEL=name@alias) on loopback
 	MLFLOW_TRACKING_URI=$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} \
-	  mlflow models serve -m models:/quantgod@Production --env-manager local --host 127.0.0.1 --port 5001
+	  mlflow models serve -m models:/$(MODEL) --env-manager local --host 127.0.0.1 --port 5001
 
 clean:  ## Remove caches, never data or runs
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

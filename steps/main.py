@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from steps.console import say, show_table
@@ -54,10 +55,11 @@ def _summary(settings: Settings, done: dict[str, Run], skipped: set[str]) -> Non
     say(done["promote"].data.tags.get(HEADLINE_TAG, ""))
     say("Try next:")
     say("  make ui        compare the runs in the browser")
-    say("  make serve     serve the Production version on 127.0.0.1:5001")
+    model = f"{settings.registry.name}@{settings.registry.alias}"
+    say(f"  make serve MODEL={model}     serve it on 127.0.0.1:5001")
     say(
         "  curl http://127.0.0.1:5001/invocations -H 'Content-Type: application/json' "
-        f"-d @{settings.data.work / 'example.json'}"
+        f"-d @{quote(str(settings.data.work / 'example.json'))}"
     )
 
 

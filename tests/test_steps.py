@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 import steps.promote
 from steps.console import say
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_an_override_that_is_not_yaml_is_refused_in_a_line() -> None:
@@ -25,3 +30,9 @@ def test_a_version_is_a_number() -> None:
 def test_a_command_to_copy_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     say("curl " + "long " * 40)
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_make_serves_the_model_that_it_is_told_to() -> None:
+    command = ["make", "-n", "serve", "MODEL=other@Candidate"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "-m models:/other@Candidate " in said.stdout
