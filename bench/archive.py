@@ -3,6 +3,9 @@
 The floor is what no reader can do without: inflating, the CRC, and a compiled parse of every byte.
 Seconds are of processor time, the best of several rounds that take turns, so that a busy machine
 disturbs all alike.
+
+The day is packed as the simulator packs it, quickly. The part that the reader and the peer both
+read is packed by zlib at its usual level, 6, as a venue's archives are.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ import numpy as np
 from bench.goal import Figure
 from quantgod.archive.compiled import byte, compiled
 from quantgod.archive.kernel import read_archive
-from quantgod.archive.parser import LEVELS, MESSAGE_LENGTH, parse
+from quantgod.archive.levels import LEVELS, MESSAGE_LENGTH
+from quantgod.archive.parser import parse
 from quantgod.archive.reading import DayReading
 from quantgod.archive.reference import read_archive_reference
 from quantgod.archive.simulated import write_archives
@@ -132,7 +136,7 @@ def _slice(day: Path, folder: Path) -> Path:
     with (
         zipfile.ZipFile(day) as source,
         source.open(source.namelist()[0]) as lines,
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as target,
     ):
         head = b"".join(line for line, _ in zip(lines, range(SLICE_LINES), strict=False))
         target.writestr(source.namelist()[0], head)

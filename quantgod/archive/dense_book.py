@@ -16,18 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantgod.archive.compiled import compiled, inlined
-from quantgod.archive.parser import (
+from quantgod.archive.levels import (
     ASKS,
     BIDS,
     DECIMALS,
     HIGH,
     IS_SNAPSHOT,
-    LARGEST_DIGITS,
     LARGEST_PRICE,
     LOW,
-    POWERS,
     STEP,
 )
+from quantgod.archive.tokens import LARGEST_DIGITS, POWERS
 from quantgod.market.book import DEEP_LEVELS, Quote
 
 Integers = NDArray[np.int64]

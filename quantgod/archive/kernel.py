@@ -15,6 +15,19 @@ from pathlib import Path
 import numpy as np
 
 from quantgod.archive.dense_book import DenseBook, Unfit
+from quantgod.archive.levels import (
+    ASKS,
+    BIDS,
+    HIGH,
+    IS_SNAPSHOT,
+    LEVELS,
+    LOW,
+    MESSAGE_LENGTH,
+    TS,
+    UPDATE_ID,
+    Floats,
+    Integers,
+)
 from quantgod.archive.loop import (
     APPLIED,
     CLOSED,
@@ -30,20 +43,7 @@ from quantgod.archive.loop import (
     State,
     compiled_loop,
 )
-from quantgod.archive.parser import (
-    ASKS,
-    BIDS,
-    HIGH,
-    IS_SNAPSHOT,
-    LEVELS,
-    LOW,
-    MESSAGE_LENGTH,
-    TS,
-    UPDATE_ID,
-    Bytes,
-    Floats,
-    Integers,
-)
+from quantgod.archive.parser import Bytes
 from quantgod.archive.reading import KEPT_LINES, Carry, DayReading, Ledger, time_bounds
 from quantgod.archive.reference import admit, read_archive_reference
 from quantgod.archive.zip_stream import is_blank, open_archive

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from quantgod.archive import compiled as compiling
-from quantgod.archive import dense_book, digits, parser
+from quantgod.archive import dense_book, digits, levels, parser, tokens
 from quantgod.archive.compiled import NEWLINE, byte, compiled, inlined, kept, sources_digest
 from quantgod.archive.dense_book import (
     ASK_COUNT,
@@ -22,16 +22,9 @@ from quantgod.archive.dense_book import (
     quote,
     top,
 )
-from quantgod.archive.parser import (
-    IS_SNAPSHOT,
-    TS,
-    UPDATE_ID,
-    Bytes,
-    Floats,
-    Integers,
-    parse,
-    white,
-)
+from quantgod.archive.levels import IS_SNAPSHOT, TS, UPDATE_ID, Floats, Integers
+from quantgod.archive.parser import Bytes, parse
+from quantgod.archive.tokens import white
 from quantgod.contracts import MS_PER_SECOND
 from quantgod.market import minute_bars
 from quantgod.market.minute_bars import (
@@ -230,5 +223,5 @@ def _entry_points(sources: str) -> EntryPoints:
 
 
 compiled_loop: Final = _entry_points(
-    sources_digest([compiling, dense_book, digits, parser, minute_bars])
+    sources_digest([compiling, dense_book, digits, levels, parser, tokens, minute_bars])
 )

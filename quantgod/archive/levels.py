@@ -1,0 +1,187 @@
+"""The levels of a message as ticks and sizes: what takes nearly all the time of parsing.
+
+Most levels are read a word of eight bytes at a time (`_levels_alike`), any other byte by byte,
+which also finds out how prices are written. Neither accepts what the other would read otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantgod.archive.compiled import byte, compiled, inlined, word
+from quantgod.archive.digits import (
+    ABOVE_NINE,
+    BITS_8,
+    HIGH_BITS,
+    NINE,
+    ZEROS,
+    short_decimal,
+    value,
+)
+from quantgod.archive.digits import POINT as POINT_BYTE
+from quantgod.archive.tokens import (
+    COMMA,
+    LARGEST_DIGITS,
+    LEFT,
+    POWERS,
+    QUOTE,
+    REFUSED,
+    RIGHT,
+    decimal,
+    past,
+    white,
+)
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+# Places in the parsed message's integers. LOW and HIGH bound the ticks of all its levels.
+# DIGITS and PLACES: before and behind the point of the price read last, a guess for the next one.
+TS, UPDATE_ID, IS_SNAPSHOT, BIDS, ASKS, LOW, HIGH, DIGITS, PLACES = range(9)
+MESSAGE_LENGTH: Final = 9
+
+# Places in the scale by which a price becomes a tick: price = tick * STEP / 10^DECIMALS.
+DECIMALS, STEP = range(2)
+
+LEVELS: Final = 4096
+"""Levels a side that a message may hold here; more are the readable reader's."""
+
+PRICE_DIGITS: Final = 15
+LARGEST_PRICE: Final = 10**PRICE_DIGITS
+"""Below this two decimals are never one double, so levels that differ here differ everywhere."""
+
+DIVISORS: Final = np.array([1.0, *(float(10**k) for k in range(LARGEST_DIGITS + 1))])
+"""By what a size's mantissa is divided; the places are those that `short_decimal` gives."""
+
+TWO, THREE = (np.uint64(256**count - 1) for count in (2, 3))
+OPENING, BETWEEN, CLOSING, LAST = (
+    np.uint64(int.from_bytes(text, "little")) for text in (b'["', b'","', b'"],', b'"]]')
+)
+BITS_56: Final = np.uint64(56)
+LEVEL_REACH: Final = 40
+"""So many bytes from its beginning may be looked at for a level: `["`, 15, `","`, 7 and a word."""
+
+
+@compiled
+def side(
+    at: int, last: int, scale: Integers, message: Integers, ticks: Integers, sizes: Floats
+) -> tuple[int, int]:
+    """One side's levels; gives the place after them and their number."""
+    at = white(past(at, LEFT))
+    if byte(at) == RIGHT:
+        return at + 1, 0
+    count = 0
+    while at and count < ticks.size:
+        at, count, is_end = _levels_alike(at, last, count, scale, message, ticks, sizes)
+        if not is_end:
+            at, is_end = _level(at, count, scale, message, ticks, sizes)
+            count += 1
+        if is_end:
+            return at, count
+    return REFUSED, 0
+
+
+@compiled
+def _level(
+    at: int, count: int, scale: Integers, message: Integers, ticks: Integers, sizes: Floats
+) -> tuple[int, bool]:
+    """One level, byte by byte: place after its comma, or after the bracket that ends the side."""
+    at, price, digits, decimals = decimal(past(past(at, LEFT), QUOTE))
+    message[DIGITS], message[PLACES] = digits, decimals
+    at, size, _, size_decimals = decimal(past(past(at, COMMA), QUOTE))
+    at = white(past(at, RIGHT))
+    factor, divisor = _conversion(decimals, scale)
+    scaled = price * factor
+    tick = int(scaled / divisor)
+    if not (at and tick and scaled < LARGEST_PRICE and tick * divisor == scaled):
+        return REFUSED, False
+    ticks[count] = tick
+    sizes[count] = size / POWERS[size_decimals]
+    message[LOW], message[HIGH] = min(message[LOW], tick), max(message[HIGH], tick)
+    if byte(at) == RIGHT:
+        return at + 1, True
+    return white(past(at, COMMA)), False
+
+
+@compiled
+def _levels_alike(
+    at: int,
+    last: int,
+    count: int,
+    scale: Integers,
+    message: Integers,
+    ticks: Integers,
+    sizes: Floats,
+) -> tuple[int, int, bool]:
+    """Levels without white space whose prices are written like the one before, as most are.
+
+    A processor that may guess where a price ends need not wait for its bytes; sizes end where they
+    will. Gives the place after these levels, how many there are now, and whether they end the side;
+    the next one may be all right too, but must be read byte by byte.
+    """
+    digits, decimals = message[DIGITS], message[PLACES]
+    length = digits + 1 + decimals
+    if not (digits > 0 and 0 < decimals <= 7 and length <= 15):
+        return at, count, False
+    is_long = length > 8
+    used = ~np.uint64(0) << np.uint64(0 if is_long else 64 - 8 * length)
+    used_before = ~np.uint64(0) << np.uint64(128 - 8 * length if is_long else 63)
+    place = np.uint64(56 - 8 * decimals)  # of the point in the price's last eight bytes
+    expected = ZEROS ^ (POINT_BYTE << place)
+    limit = ABOVE_NINE + (NINE << place)
+    behind = ~np.uint64(0) << place
+    least = POWERS[digits - 1 + decimals] if digits > 1 else 0
+    factor, divisor = _conversion(decimals, scale)
+    inverse = 1.0 / divisor
+    low, high = message[LOW], message[HIGH]
+    is_end = False
+    final = min(last - LEVEL_REACH, last)
+    while at <= final and count < ticks.size:
+        end = at + 2 + length
+        text = (word(end - 8) ^ expected) & used
+        odd = ((text + limit) | text) & HIGH_BITS
+        after = text & behind
+        joined = after | ((text ^ after) << BITS_8)
+        if is_long:
+            more = (word(end - 16) ^ ZEROS) & used_before
+            odd |= ((more + ABOVE_NINE) | more) & HIGH_BITS
+            price = value(joined | (more >> BITS_56)) + value(more << BITS_8) * 100_000_000
+        else:
+            price = value(joined)
+        odd |= ((word(at) ^ OPENING) & TWO) | ((word(end) ^ BETWEEN) & THREE)
+        width, size, power = short_decimal(end + 3)
+        closing = word(end + 3 + width) & THREE
+        # In doubles, exact below 10^15; the product is off by less than a half, so no division.
+        scaled = price * factor
+        tick = int(scaled * inverse + 0.5)
+        if odd != 0 or size < 0 or price < least:
+            break
+        if not (tick and scaled < LARGEST_PRICE and tick * divisor == scaled):
+            break
+        if closing not in (CLOSING, LAST):
+            break
+        ticks[count] = tick
+        sizes[count] = size / DIVISORS[np.uint64(power)]
+        count += 1
+        low, high = min(low, tick), max(high, tick)
+        at = end + 6 + width
+        if closing == LAST:
+            is_end = True
+            break
+    message[LOW], message[HIGH] = low, high
+    return at, count, is_end
+
+
+@inlined
+def _conversion(decimals: int, scale: Integers) -> tuple[float, float]:
+    """Factor and divisor that make a tick of a mantissa of so many decimals; factor 0: none can."""
+    step = scale[STEP]
+    more = scale[DECIMALS] - decimals
+    if step == 0 or abs(more) > PRICE_DIGITS:
+        return 0.0, 1.0
+    if more >= 0:
+        return float(POWERS[more]), float(step)
+    return 1.0, float(step) * float(POWERS[-more])  # perhaps written with zeros behind

@@ -1,0 +1,103 @@
+"""The tokens of a line, byte by byte: white space, marks, numbers.
+
+Places are addresses. Every line ends with a newline, which no token holds, so nothing looks for the
+end of the buffer. A refusal is the place 0, where `byte` sees a newline too: it is handed on.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from quantgod.archive.compiled import byte, compiled, inlined
+
+REFUSED: Final = 0
+
+LARGEST_MANTISSA: Final = 2**53
+"""A mantissa below this divided by a power of ten up to 10^22 is rounded once, so exactly."""
+
+LARGEST_DIGITS: Final = 18
+POWERS: Final = np.array([10**k for k in range(LARGEST_DIGITS + 1)], dtype=np.int64)
+
+QUOTE, COMMA, COLON, OPEN, CLOSE, LEFT, RIGHT, POINT, ZERO = (
+    ord(character) for character in '",:{}[].0'
+)
+SPACE, TAB, RETURN = (ord(character) for character in " \t\r")
+
+
+@inlined
+def decimal(at: int) -> tuple[int, int, int, int]:
+    """A plain decimal up to its quote: place after it, mantissa, digits before the point, decimals.
+
+    No sign, no exponent, no needless zero in front.
+    """
+    whole, digits = run_of_digits(at)
+    if digits != 1 and (digits == 0 or byte(at) == ZERO):
+        return REFUSED, 0, 0, 0
+    at += digits
+    if byte(at) == QUOTE and digits <= LARGEST_DIGITS and whole < LARGEST_MANTISSA:
+        return at + 1, whole, digits, 0
+    fraction, decimals = run_of_digits(at + 1)
+    if byte(at) != POINT or decimals == 0 or digits + decimals > LARGEST_DIGITS:
+        return REFUSED, 0, 0, 0
+    at += 1 + decimals
+    mantissa = whole * POWERS[decimals] + fraction
+    if byte(at) != QUOTE or mantissa >= LARGEST_MANTISSA:
+        return REFUSED, 0, 0, 0
+    return at + 1, mantissa, digits, decimals
+
+
+@compiled
+def integer(at: int) -> tuple[int, int]:
+    """A bare integer without sign: place after it and value. The caller checks what follows."""
+    at = white(at)
+    if not at:
+        return REFUSED, 0
+    value, digits = run_of_digits(at)
+    if digits == 0 or digits > LARGEST_DIGITS or (digits > 1 and byte(at) == ZERO):
+        return REFUSED, 0
+    return at + digits, value
+
+
+@inlined
+def run_of_digits(at: int) -> tuple[int, int]:
+    """The number that begins at a place and how many digits it has; it overflows beyond 18."""
+    first = at
+    value = 0
+    digit = byte(at) - ZERO
+    while 0 <= digit <= 9:
+        value = value * 10 + digit
+        at += 1
+        digit = byte(at) - ZERO
+    return value, at - first
+
+
+@compiled
+def match(at: int, wanted: bytes) -> int:
+    """The place after these very bytes."""
+    for character in wanted:
+        if byte(at) != character:
+            return REFUSED
+        at += 1
+    return at
+
+
+@inlined
+def past(at: int, character: int) -> int:
+    """The place after `character` and the white space before it."""
+    if not at:
+        return REFUSED
+    if byte(at) != character:
+        at = white(at)
+        if byte(at) != character:
+            return REFUSED
+    return at + 1
+
+
+@inlined
+def white(at: int) -> int:
+    """The first place from `at` that is no white space."""
+    while at and (byte(at) == SPACE or byte(at) == TAB or byte(at) == RETURN):
+        at += 1
+    return at
