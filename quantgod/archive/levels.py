@@ -74,7 +74,7 @@ def side(
     if byte(at) == RIGHT:
         return at + 1, 0
     count = 0
-    while at and count < ticks.size:
+    while at:
         at, count, is_end = _levels_alike(at, last, count, scale, message, ticks, sizes)
         if not is_end:
             at, is_end = _level(at, count, scale, message, ticks, sizes)
@@ -89,6 +89,8 @@ def _level(
     at: int, count: int, scale: Integers, message: Integers, ticks: Integers, sizes: Floats
 ) -> tuple[int, bool]:
     """One level, byte by byte: place after its comma, or after the bracket that ends the side."""
+    if count >= ticks.size:
+        return REFUSED, False
     at, price, digits, decimals = decimal(past(past(at, LEFT), QUOTE))
     message[DIGITS], message[PLACES] = digits, decimals
     at, size, _, size_decimals = decimal(past(past(at, COMMA), QUOTE))
@@ -138,8 +140,7 @@ def _levels_alike(
     inverse = 1.0 / divisor
     low, high = message[LOW], message[HIGH]
     is_end = False
-    final = min(last - LEVEL_REACH, last)
-    while at <= final and count < ticks.size:
+    while at + LEVEL_REACH <= last and count < ticks.size:
         end = at + 2 + length
         text = (word(end - 8) ^ expected) & used
         odd = ((text + limit) | text) & HIGH_BITS

@@ -16,13 +16,22 @@ from joblib import Parallel, delayed
 from quantgod.archive import loop
 from quantgod.archive.dense_book import Unfit
 from quantgod.archive.kernel import FastReader, read_archive
+from quantgod.archive.levels import LEVELS
 from quantgod.archive.reading import Carry, DayReading, Quarantine, SourceKey, time_bounds
 from quantgod.archive.reference import ReferenceReader, admit, read_archive_reference
 from quantgod.archive.zip_stream import lines
 from quantgod.market.bybit import MessageError
 from quantgod.market.minute_bars import CLOCK, NEXT
 from quantgod.settings import EtlSettings
-from tests.archive.streams import FAULTS, MIDNIGHT, SYMBOL, etl_settings, stream
+from tests.archive.streams import (
+    FAULTS,
+    MIDNIGHT,
+    SYMBOL,
+    encode,
+    etl_settings,
+    message,
+    stream,
+)
 
 DAY = dt.date(2024, 12, 1)
 KEY = SourceKey("x", 0, 0, 0)
@@ -141,6 +150,16 @@ def test_a_stream_in_two_files_equals_the_stream_in_one(parts, etl, share):
     for name in ("lines", "applied", "out_of_order"):
         assert getattr(first, name) + getattr(second, name) == getattr(whole, name)
     assert second.carry.to_bytes() == whole.carry.to_bytes()
+
+
+@pytest.mark.parametrize("count", [LEVELS - 1, LEVELS, LEVELS + 1])
+def test_a_side_as_long_as_the_parser_holds_equals_the_reference(count):
+    asks = [[f"{2 + k / 1e4:.4f}", "2.5"] for k in range(count)]
+    data = encode(message(MIDNIGHT, 1, [["1.9000", "3"]], asks, kind="snapshot"))
+    etl = etl_settings(line_bytes=200_000)
+    fast = read_fast(data, etl, None)
+    assert len(fast.carry.asks) == count
+    assert bits(fast) == bits(read_slow(data, etl, None))
 
 
 @needs_excerpt
