@@ -39,7 +39,7 @@ def decode(line: bytes) -> BookUpdate:
     """
     try:
         message = _decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _refusal(line, error) from None
     data = message.data
     return BookUpdate(data.s, message.ts, message.type == "snapshot", data.u, data.b, data.a)
@@ -95,11 +95,11 @@ _decode = msgspec.json.Decoder(_Message, strict=False).decode
 _decode_loosely = msgspec.json.Decoder(_LooseMessage).decode
 
 
-def _refusal(line: bytes, error: msgspec.DecodeError) -> MessageError:
+def _refusal(line: bytes, error: ValueError) -> MessageError:
     """Find out which reason applies; slow, and only taken for lines that are refused."""
     try:
         message = _decode_loosely(line)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return MessageError("corrupt_json", str(error))
     if message.type not in ("snapshot", "delta"):
         return MessageError("bad_type", f"snapshot or delta expected, got {message.type!r}"[:200])

@@ -67,8 +67,10 @@ def _write(module: MetaFeatures, example: Windows, path: Path) -> None:
     with warnings.catch_warnings():
         for message in _EXPECTED:
             warnings.filterwarnings("ignore", message)
-        # torch's own layers check shapes while traced; a warning about our code still counts.
-        warnings.filterwarnings("ignore", "Converting a tensor to a Python", module=r"torch\.nn")
+        # torch's own layers, and in tests the checkers of annotations, look at shapes while they
+        # are traced; a warning about our code still counts.
+        lookers = r"torch\.nn|jaxtyping|beartype"
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning, module=lookers)
         torch.onnx.export(
             module,
             (torch.from_numpy(np.array(example, order="C")),),

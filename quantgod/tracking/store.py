@@ -36,6 +36,8 @@ def connect(settings: TrackingSettings) -> MlflowClient:
         mlflow.set_tracking_uri(_absolute(settings.uri))
     client = MlflowClient()
     if "MLFLOW_RUN_ID" in os.environ or "MLFLOW_EXPERIMENT_ID" in os.environ:
+        # `mlflow run --experiment-name` goes before a name that was exported; MLflow refuses both.
+        os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
         return client
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", settings.experiment)
     if local and client.get_experiment_by_name(name) is None:

@@ -86,7 +86,7 @@ def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data:
 
 @pytest.mark.timeout(600)
 def test_a_failing_stage_fails_the_parent_with_its_own_words(server: str, data: Path) -> None:
-    failed = run_main(server, data, "window.length=100000")
+    failed = run_main(server, data, "optimize.space={window_length: [100000]}")
     assert failed.returncode != 0
     words = newest("main").data.tags["quantgod.error"]
     stage = re.match(r"StageFailed: (\w+): (.+)", words)

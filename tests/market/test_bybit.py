@@ -70,3 +70,13 @@ def test_the_topic_tells_the_depth_and_anything_else_tells_nothing():
     assert depth_of(changed(topic="orderbook.50.X")) == 50
     for line in (changed(topic="orderbook"), changed(topic="a.b"), changed(topic=5), b"{", b"{}"):
         assert depth_of(line) == 0
+
+
+def test_a_byte_that_is_no_text_in_a_number_is_refused_and_not_raised() -> None:
+    line = (
+        b'{"topic":"orderbook.500.BTCUSDT","type":"delta","ts":1,"data":'
+        b'{"s":"BTCUSDT","b":[["1.90\xae","1"]],"a":[],"u":2,"seq":3},"cts":1}'
+    )
+    with pytest.raises(MessageError) as caught:
+        decode(line)
+    assert caught.value.reason == "corrupt_json"
