@@ -95,7 +95,7 @@ _decode = msgspec.json.Decoder(_Message, strict=False).decode
 _decode_loosely = msgspec.json.Decoder(_LooseMessage).decode
 
 
-def _refusal(line: bytes, error: ValueError) -> MessageError:
+def _refusal(line: bytes, error: Exception) -> MessageError:
     """Find out which reason applies; slow, and only taken for lines that are refused."""
     try:
         message = _decode_loosely(line)

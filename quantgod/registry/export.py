@@ -70,7 +70,7 @@ def _write(module: MetaFeatures, example: Windows, path: Path) -> None:
         # torch's own layers, and in tests the checkers of annotations, look at shapes while they
         # are traced; a warning about our code still counts.
         lookers = r"torch\.nn|jaxtyping|beartype"
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning, module=lookers)
+        warnings.filterwarnings("ignore", "Converting a tensor to a Python", module=lookers)
         torch.onnx.export(
             module,
             (torch.from_numpy(np.array(example, order="C")),),
