@@ -22,7 +22,6 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Fetch the archives of a symbol and a range of days; what is there is not fetched again."""
     settings = settings_from(config, overrides, options)
     from quantgod.archive.download import download
-
     from quantgod.tracking.stage import stage
 
     folder = settings.data.archives
