@@ -349,10 +349,15 @@ def test_an_interruption_keeps_the_part_and_the_next_call_goes_on(server, tmp_pa
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # What a shell starts in the background inherits an ignored SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        _fetch(server, tmp_path, timeout_seconds=20.0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _fetch(server, tmp_path, timeout_seconds=20.0)
+    finally:
+        signal.signal(signal.SIGINT, before)
     thread.join()
     assert f"{NAME}.part" in _left(tmp_path)
     assert NAME not in _left(tmp_path)
