@@ -107,7 +107,8 @@ class StageRun:
     def workplace(self) -> Path:
         """A folder for what must outlive a kill: an equal stage that starts again finds it.
 
-        It goes when the stage finishes, so that a fresh run starts afresh.
+        It goes when the stage finishes, so that a fresh run starts afresh; only a search's study is
+        kept elsewhere, and grows.
         """
         folder = self.settings.data.work / self.name / self.key[:WORKPLACE_CHARACTERS]
         folder.mkdir(parents=True, exist_ok=True)
