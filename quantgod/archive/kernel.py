@@ -48,7 +48,8 @@ from quantgod.archive.reading import KEPT_LINES, Carry, DayReading, Ledger, time
 from quantgod.archive.reference import admit, read_archive_reference
 from quantgod.archive.zip_stream import is_blank, open_archive
 from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, BookUpdate
-from quantgod.market.bybit import MessageError, depth_of
+from quantgod.market.bybit import depth_of
+from quantgod.market.messages import MessageError
 from quantgod.market.minute_bars import CLOCK, CORRUPT, MinuteBars
 from quantgod.settings import EtlSettings
 

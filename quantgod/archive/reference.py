@@ -28,7 +28,8 @@ from quantgod.archive.reading import Array, Carry, DayReading, Ledger, book_row,
 from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.contracts import BOOK_LEVELS, BookUpdate, Level
 from quantgod.market.book import OrderBook
-from quantgod.market.bybit import MessageError, decode, depth_of
+from quantgod.market.bybit import decode, depth_of
+from quantgod.market.messages import MessageError
 from quantgod.market.minute_bars import CORRUPT, GAP, NO_BOOK, MinuteBar, MinuteBars
 from quantgod.settings import EtlSettings
 

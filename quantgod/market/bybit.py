@@ -6,28 +6,12 @@ What cannot be read exactly is refused with a reason, never guessed at.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta
 
 from quantgod.contracts import BookUpdate
-
-LARGEST = 1e18
-"""Prices and sizes above this are refused: their products would leave the range of a double."""
-
-LARGEST_ID = 2**62
-
-Reason = Literal["corrupt_json", "bad_type", "bad_number", "wrong_symbol", "bad_time"]
-"""Why a line was refused; after any of these what it held is lost, and the book with it."""
-
-
-class MessageError(ValueError):
-    """A line that is no usable message; `reason` is the code that counts and reports carry."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason: Reason = reason
+from quantgod.market.messages import Id, MessageError, Price, Size
 
 
 def decode(line: bytes) -> BookUpdate:
@@ -55,21 +39,16 @@ def depth_of(line: bytes) -> int:
     return int(parts[1]) if known else 0
 
 
-_Price = Annotated[float, Meta(gt=0, le=LARGEST)]
-_Size = Annotated[float, Meta(ge=0, le=LARGEST)]
-_Id = Annotated[int, Meta(ge=0, le=LARGEST_ID)]
-
-
 class _Data(msgspec.Struct, gc=False):
     s: str
-    b: list[tuple[_Price, _Size]]
-    a: list[tuple[_Price, _Size]]
-    u: _Id
+    b: list[tuple[Price, Size]]
+    a: list[tuple[Price, Size]]
+    u: Id
 
 
 class _Message(msgspec.Struct, gc=False):
     type: Literal["snapshot", "delta"]
-    ts: _Id
+    ts: Id
     data: _Data
 
 

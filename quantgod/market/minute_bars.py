@@ -89,6 +89,16 @@ class MinuteBars:
         self.floats: Floats = np.zeros(FLOATS)
         self._row: Floats = np.zeros(ROW_LENGTH)
 
+    def resume(self, minute: int, close: float) -> None:
+        """Take the last valid minute before this stream and its close, for a run that goes on.
+
+        Args:
+            minute: epoch minute of that bar.
+            close: its close.
+        """
+        self.integers[LAST_VALID] = minute
+        self.floats[LAST_CLOSE] = close
+
     def advance(self, ts: int, book: OrderBook | None) -> list[MinuteBar]:
         """Move the clock to a message at `ts` (ms) that is not applied yet; give minutes it closed.
 

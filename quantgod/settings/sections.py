@@ -206,6 +206,88 @@ class RegistrySettings(Section):
     golden_rows: Positive
 
 
+class FeedSettings(Section):
+    """How the stream and REST of a venue are used, and how politely.
+
+    `weight_limit` is the venue's request weight a minute, of which `weight_share` may be used.
+    """
+
+    stream_url: str
+    depth_url: str
+    depth_limit: Literal[5, 10, 20, 50, 100, 500, 1000]
+    depth_weight: Positive
+    weight_limit: Positive
+    weight_share: Fraction
+    backoff_seconds: PositiveFloat
+    backoff_limit_seconds: PositiveFloat
+    healthy_seconds: PositiveFloat
+    silent_seconds: PositiveFloat
+    first_message_seconds: PositiveFloat
+    connect_seconds: PositiveFloat
+    snapshot_seconds: PositiveFloat
+    renew_hours: PositiveFloat
+    buffer_events: Positive
+    frame_bytes: Positive
+    frames: Positive
+
+
+class ExchangeSettings(Section):
+    """The simulated exchange: it plays the last simulated day, `speed` times as fast as a clock."""
+
+    speed: PositiveFloat
+    seed: Natural
+    faults: tuple[str, ...] = ()
+
+
+class DriftSettings(Section):
+    """When features count as drifted. Minutes are of valid bars."""
+
+    z_limit: PositiveFloat
+    warn_minutes: Positive
+    every_minutes: Positive
+    window_minutes: Positive
+    past_minutes: Positive
+    psi_limit: PositiveFloat
+    ks_limit: Fraction
+
+
+class JournalSettings(Section):
+    """How a journal or a recording reaches the disk."""
+
+    flush_seconds: PositiveFloat
+    sync_seconds: PositiveFloat
+    seal_minutes: PositiveFloat
+    buffer_rows: Positive
+
+
+class CollectSettings(Section):
+    """The raw recorder: every message, and the best `levels` a side each `interval_ms`."""
+
+    folder: Path
+    levels: Positive
+    interval_ms: Positive
+    sequence: Positive
+
+
+class LiveSettings(Section):
+    """The live runner. `history` is a store of bars that fills the first window, where given."""
+
+    symbols: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9]{2,30}$")], ...]
+    exchange: Literal["binance", "simulated"]
+    journal: Path
+    models: Path
+    history: Path | None = None
+    challenger: str
+    poll_seconds: PositiveFloat
+    log: Literal["text", "json"]
+    max_candles: Positive | None = None
+    feed: FeedSettings
+    simulated: ExchangeSettings
+    drift: DriftSettings
+    journaling: JournalSettings
+    collect: CollectSettings
+
+
 class TrackingSettings(Section):
     """Where runs are kept when `MLFLOW_TRACKING_URI` does not say otherwise."""
 
@@ -231,6 +313,7 @@ class Settings(Section):
     optimize: OptimizeSettings
     audit: AuditSettings
     registry: RegistrySettings
+    live: LiveSettings
     tracking: TrackingSettings
 
     def digest(self) -> str:

@@ -20,7 +20,7 @@ from quantgod.archive.levels import LEVELS
 from quantgod.archive.reading import Carry, DayReading, Quarantine, SourceKey, time_bounds
 from quantgod.archive.reference import ReferenceReader, admit, read_archive_reference
 from quantgod.archive.zip_stream import lines
-from quantgod.market.bybit import MessageError
+from quantgod.market.messages import MessageError
 from quantgod.market.minute_bars import CLOCK, NEXT
 from quantgod.settings import EtlSettings
 from tests.archive.streams import (

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from quantgod.contracts import BookUpdate
-from quantgod.market.bybit import MessageError, decode, depth_of
+from quantgod.market.bybit import decode, depth_of
+from quantgod.market.messages import MessageError
 
 LINE = (
     b'{"topic":"orderbook.500.BTCUSDT","type":"delta","ts":1704067699900,"data":{"s":"BTCUSDT",'

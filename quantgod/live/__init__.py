@@ -1,0 +1,1 @@
+"""Feeds and sockets, the engine, drift, journal and recorder: what runs while the market does."""
