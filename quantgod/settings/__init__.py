@@ -1,6 +1,7 @@
 """Frozen, typed settings: the sections, and the reader of the files that fill them."""
 
 from quantgod.settings.reading import SettingsError, load_settings
+from quantgod.settings.redaction import without_passwords
 from quantgod.settings.sections import (
     ArchiveLimits,
     AuditSettings,
@@ -61,4 +62,5 @@ __all__ = [
     "WindowSettings",
     "XGBoostSettings",
     "load_settings",
+    "without_passwords",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 import traceback
@@ -22,7 +21,7 @@ from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from quantgod.files import write_json
-from quantgod.settings import Settings
+from quantgod.settings import Settings, without_passwords
 from quantgod.tracking.keys import (
     KEY_TAG,
     OUTPUT_FILE,
@@ -56,7 +55,6 @@ MADE_BY: Mapping[str, tuple[str, ...]] = {
 DIGEST_CHARACTERS = 32  # MLflow stores at most 36 of a dataset's digest
 TAG_CHARACTERS = 5_000
 WORKPLACE_CHARACTERS = 16
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 
 
 class MissingInput(ValueError):
@@ -243,15 +241,7 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict) and value:
             yield from _flat(f"{prefix}{key}.", value)
         else:
-            yield (
-                f"{prefix}{key}",
-                _PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value,
-            )
-
-
-def redacted(value: Any) -> Any:
-    """The value, with the password of a URL made unreadable."""
-    return _PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value
+            yield f"{prefix}{key}", without_passwords(value)
 
 
 def _tag(client: MlflowClient, run_id: str, tag: str) -> str:

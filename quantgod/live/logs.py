@@ -1,0 +1,61 @@
+"""What the live commands log: lines for people, or JSON for machines; never a password."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from quantgod.settings import without_passwords
+
+LOGGER = logging.getLogger("quantgod.live")
+
+
+def say(level: int, code: str, text: str, **values: Any) -> None:
+    """Log a happening by its code; `values` become fields of the JSON line."""
+    LOGGER.log(level, "%s: %s", code, text, extra={"code": code, "text": text, "values": values})
+
+
+@contextmanager
+def logging_to(kind: Literal["text", "json"], stream: TextIO = sys.stderr) -> Iterator[None]:
+    """Log to `stream` while the block runs."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Json() if kind == "json" else _Text())
+    propagates, level = LOGGER.propagate, LOGGER.level
+    LOGGER.addHandler(handler)
+    LOGGER.propagate = False  # MLflow has a handler of its own on the root
+    LOGGER.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.propagate = propagates
+        LOGGER.setLevel(level)
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        when = _time(record).strftime("%H:%M:%S")
+        return str(without_passwords(f"{when} {record.levelname.lower():<7} {record.getMessage()}"))
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "time": _time(record).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "code": getattr(record, "code", ""),
+            "text": getattr(record, "text", record.getMessage()),
+            **getattr(record, "values", {}),
+        }
+        # A password goes before the text is escaped, or its quotes and backslashes would hide it.
+        clean = {key: without_passwords(value) for key, value in fields.items()}
+        return json.dumps(clean, default=str)
+
+
+def _time(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)

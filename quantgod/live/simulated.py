@@ -1,0 +1,70 @@
+"""The simulated exchange as a process of its own beside the live runner."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from quantgod.settings import FeedSettings, Settings
+
+STOP_SECONDS = 3.0
+
+
+class ExchangeError(RuntimeError):
+    """The simulated exchange did not start; holds what it said."""
+
+
+@contextmanager
+def simulated_exchange(settings: Settings) -> Iterator[FeedSettings]:
+    """Run the simulated exchange; gives the feed's settings pointed at it.
+
+    It is ended with the block, and ends itself when this process is gone.
+
+    Raises:
+        ExchangeError: with its last words, when it does not come up.
+    """
+    with tempfile.TemporaryDirectory(prefix="quantgod-exchange-") as folder:
+        config = Path(folder) / "settings.yaml"
+        values = settings.model_dump(mode="json")
+        config.write_text(yaml.safe_dump(values), encoding="utf-8")
+        command = [sys.executable, "-m", "quantgod.live.exchange", "--config", str(config)]
+        errors = Path(folder) / "errors.txt"
+        with errors.open("wb") as out:
+            server = subprocess.Popen(
+                [*command, "--parent", str(os.getpid())],
+                stdout=subprocess.PIPE,
+                stderr=out,
+                start_new_session=True,  # Ctrl-C is for the runner, which then ends the exchange
+                text=True,
+            )
+        try:
+            addresses = _addresses(next(iter(server.stdout or ()), ""), errors)
+            yield settings.live.feed.model_copy(update=addresses)
+        finally:
+            _end(server)
+
+
+def _addresses(line: str, errors: Path) -> dict[str, str]:
+    try:
+        said = json.loads(line)
+        return {"stream_url": said["stream_url"], "depth_url": said["depth_url"]}
+    except (ValueError, KeyError, TypeError):
+        why = errors.read_text(encoding="utf-8", errors="replace")[-2000:]
+        raise ExchangeError(f"the simulated exchange did not start: {line}{why}") from None
+
+
+def _end(server: subprocess.Popen[str]) -> None:
+    server.terminate()
+    try:
+        server.communicate(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.communicate()

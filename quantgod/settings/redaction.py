@@ -1,0 +1,17 @@
+"""Passwords that URLs carry stay out of logs, tags and errors."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
+
+
+def without_passwords(value: Any) -> Any:
+    """The value; where it is a text, with the password of every URL in it made unreadable.
+
+    >>> without_passwords("see postgresql://me:secret@host/studies")
+    'see postgresql://me:***@host/studies'
+    """
+    return _PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value
