@@ -21,9 +21,9 @@ def say(level: int, code: str, text: str, **values: Any) -> None:
 
 
 @contextmanager
-def logging_to(kind: Literal["text", "json"], stream: TextIO = sys.stderr) -> Iterator[None]:
-    """Log to `stream` while the block runs."""
-    handler = logging.StreamHandler(stream)
+def logging_to(kind: Literal["text", "json"], stream: TextIO | None = None) -> Iterator[None]:
+    """Log to `stream` (standard error) while the block runs."""
+    handler = _Lines(stream)
     handler.setFormatter(_Json() if kind == "json" else _Text())
     propagates, level = LOGGER.propagate, LOGGER.level
     LOGGER.addHandler(handler)
@@ -35,6 +35,19 @@ def logging_to(kind: Literal["text", "json"], stream: TextIO = sys.stderr) -> It
         LOGGER.removeHandler(handler)
         LOGGER.propagate = propagates
         LOGGER.setLevel(level)
+
+
+class _Lines(logging.Handler):
+    """Looks up standard error for every line: a view on the terminal puts itself in its place."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = self._stream or sys.stderr
+        stream.write(self.format(record) + "\n")
+        stream.flush()
 
 
 class _Text(logging.Formatter):
