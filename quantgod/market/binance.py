@@ -1,0 +1,195 @@
+"""Binance USDⓈ-M futures: order-book events, snapshots and best quotes, from bytes to records.
+
+Numbers come as strings, unknown keys may pass, and an event may stand alone or in the wrapper of a
+combined stream (`{"stream": …, "data": …}`). Times are the matching engine's (`T`), in ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from quantgod.contracts import Level
+from quantgod.market.messages import Id, MessageError, Price, Size
+
+
+class DepthEvent(NamedTuple):
+    """Changes of a book from update `first` to `final`; `previous` is the `final` before it."""
+
+    symbol: str
+    ts: int
+    first: int
+    final: int
+    previous: int
+    bids: list[Level]
+    asks: list[Level]
+
+
+class DepthSnapshot(NamedTuple):
+    """The best levels of a book as they were at `last_update_id`, best first."""
+
+    last_update_id: int
+    ts: int
+    bids: list[Level]
+    asks: list[Level]
+
+
+class BestQuote(NamedTuple):
+    """Best bid and ask, price and size, as they were at `update_id`."""
+
+    symbol: str
+    update_id: int
+    bid: Level
+    ask: Level
+
+
+def decode(line: bytes) -> DepthEvent | BestQuote | None:
+    """Read a message of the stream; `None` for what is neither depth nor best quote.
+
+    That is another kind of event, an acknowledgement or an error: an object with no `data`.
+
+    Raises:
+        MessageError: `corrupt_json` (no JSON, or not of a message's shape), `bad_number` (not
+            numeric, not finite, negative, a price of zero).
+    """
+    try:
+        data = _decode_wrapped(line).data
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_otherwise(line)
+    return _record(data)
+
+
+def decode_snapshot(body: bytes) -> DepthSnapshot:
+    """Read the answer of `GET /fapi/v1/depth`.
+
+    Raises:
+        MessageError: as `decode`.
+    """
+    try:
+        read = _decode_snapshot(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _refusal(body, error, _decode_loose_snapshot) from None
+    return DepthSnapshot(read.lastUpdateId, read.T, read.bids, read.asks)
+
+
+Time = Annotated[int, Meta(ge=0, le=4_102_444_800_000)]
+"""Milliseconds up to the year 2100: a later time would make the minute bars run there."""
+
+
+class _Depth(msgspec.Struct, tag_field="e", tag="depthUpdate", gc=False):
+    s: str
+    T: Time
+    U: Id
+    u: Id
+    pu: Id
+    b: list[tuple[Price, Size]]
+    a: list[tuple[Price, Size]]
+
+
+class _Ticker(msgspec.Struct, tag_field="e", tag="bookTicker", gc=False):
+    s: str
+    u: Id
+    b: Price
+    B: Size
+    a: Price
+    A: Size
+
+
+class _Snapshot(msgspec.Struct, gc=False):
+    lastUpdateId: Id
+    T: Time
+    bids: list[tuple[Price, Size]]
+    asks: list[tuple[Price, Size]]
+
+
+class _Wrapped(msgspec.Struct, gc=False):
+    data: _Depth | _Ticker
+
+
+class _Kind(msgspec.Struct):
+    e: str = ""
+
+
+class _WrappedKind(msgspec.Struct):
+    e: str = ""
+    data: _Kind | msgspec.UnsetType = msgspec.UNSET
+
+
+# Of the shape of a message, whatever its numbers are.
+class _LooseDepth(msgspec.Struct, tag_field="e", tag="depthUpdate"):
+    s: str
+    T: Any
+    U: Any
+    u: Any
+    pu: Any
+    b: list[tuple[Any, Any]]
+    a: list[tuple[Any, Any]]
+
+
+class _LooseTicker(msgspec.Struct, tag_field="e", tag="bookTicker"):
+    s: str
+    u: Any
+    b: Any
+    B: Any
+    a: Any
+    A: Any
+
+
+class _LooseWrapped(msgspec.Struct):
+    data: _LooseDepth | _LooseTicker
+
+
+class _LooseSnapshot(msgspec.Struct):
+    lastUpdateId: Any
+    T: Any
+    bids: list[tuple[Any, Any]]
+    asks: list[tuple[Any, Any]]
+
+
+# Not strict: prices and sizes are numbers in strings.
+_decode_wrapped = msgspec.json.Decoder(_Wrapped, strict=False).decode
+_decode_bare = msgspec.json.Decoder(_Depth | _Ticker, strict=False).decode
+_decode_snapshot = msgspec.json.Decoder(_Snapshot, strict=False).decode
+_decode_kind = msgspec.json.Decoder(_WrappedKind).decode
+_decode_loosely = msgspec.json.Decoder(_LooseWrapped).decode
+_decode_bare_loosely = msgspec.json.Decoder(_LooseDepth | _LooseTicker).decode
+_decode_loose_snapshot = msgspec.json.Decoder(_LooseSnapshot).decode
+
+
+def _record(data: _Depth | _Ticker) -> DepthEvent | BestQuote:
+    if isinstance(data, _Depth):
+        return DepthEvent(data.s, data.T, data.U, data.u, data.pu, data.b, data.a)
+    return BestQuote(data.s, data.u, (data.b, data.B), (data.a, data.A))
+
+
+def _decode_otherwise(line: bytes) -> DepthEvent | BestQuote | None:
+    """Take what is no sound message in a wrapper: one without it, another kind, or a fault."""
+    try:
+        outer = _decode_kind(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError("corrupt_json", str(error)) from None
+    is_wrapped = outer.data is not msgspec.UNSET
+    kind = outer.data.e if isinstance(outer.data, _Kind) else outer.e
+    if kind not in ("depthUpdate", "bookTicker"):
+        if is_wrapped and not kind:
+            raise MessageError("corrupt_json", "an event was expected in `data`")
+        return None
+    try:
+        return _record(_decode_wrapped(line).data if is_wrapped else _decode_bare(line))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        loosely = _decode_loosely if is_wrapped else _decode_bare_loosely
+        raise _refusal(line, error, loosely) from None
+
+
+def _refusal(
+    message: bytes, error: Exception, decode_loosely: Callable[[bytes], object]
+) -> MessageError:
+    """Find out which reason applies; slow, and only taken for what is refused."""
+    try:
+        decode_loosely(message)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return MessageError("corrupt_json", str(error))
+    return MessageError("bad_number", str(error))
