@@ -1,0 +1,244 @@
+"""How far live rows lie from those that a model was made on: arrays in, numbers out.
+
+A `Reference` travels with each version. It keeps, of each feature and of each class's probability,
+mean, standard deviation and a grid of quantiles that stands in for the rows themselves.
+
+Neighbouring minutes resemble one another, so a window of 240 holds far fewer independent rows than
+240. No p-value is given for that reason: it would be wrong by orders of magnitude. What counts is
+how large a statistic is, against limits that were measured on rows without drift.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import ks_2samp
+
+from quantgod.contracts import CLASSES, FEATURES
+from quantgod.files import write_json
+
+REFERENCE_FILE: Final = "reference.json"
+OUTPUTS: Final = tuple(f"prob_{name.lower()}" for name in CLASSES)
+"""The calibrated probabilities, by the names under which a version gives them."""
+
+QUANTILES: Final = 501
+BINS: Final = 10
+FORMAT: Final = 1
+
+Floats = npt.NDArray[np.float64]
+
+
+class BadReferenceError(ValueError):
+    """A reference file that does not say what this version expects."""
+
+
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """What is kept of one column.
+
+    Attributes:
+        mean: of `count` values.
+        std: their standard deviation (ddof 0); 1 for a feature that never moves, as in the scaler.
+        count: how many values there were.
+        quantiles: (QUANTILES,) evenly spaced from the smallest to the largest value. Each is one
+            of the values, so that ties stay ties, and together they serve as a sample.
+    """
+
+    mean: float
+    std: float
+    count: int
+    quantiles: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What a version was made on.
+
+    Attributes:
+        features: by name; mean and deviation are those that the network scales by.
+        output: by name, what the version says of rows that it was not fitted on.
+        until: the newest minute that went into it, ISO 8601.
+    """
+
+    features: Mapping[str, Distribution]
+    output: Mapping[str, Distribution]
+    until: str
+
+    @cached_property
+    def mean(self) -> Floats:
+        """Means of the features, (9,)."""
+        return np.asarray([self.features[name].mean for name in FEATURES])
+
+    @cached_property
+    def std(self) -> Floats:
+        """Their standard deviations, (9,)."""
+        return np.asarray([self.features[name].std for name in FEATURES])
+
+    def save(self, folder: Path) -> None:
+        """Write `reference.json` into `folder`, atomically."""
+        parts = {"features": self.features, "output": self.output}
+        said = {part: {name: _to_json(kept[name]) for name in kept} for part, kept in parts.items()}
+        write_json(folder / REFERENCE_FILE, {"format": FORMAT, "until": self.until, **said})
+
+
+def read_reference(folder: Path) -> Reference | None:
+    """Read what `Reference.save` wrote; None where there is none, as in older versions.
+
+    Raises:
+        BadReferenceError: naming what is missing or no number.
+    """
+    path = folder / REFERENCE_FILE
+    if not path.is_file():
+        return None
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadReferenceError(f"{path}: is not JSON: {error}") from None
+    if not isinstance(said, dict) or said.get("format") != FORMAT:
+        raise BadReferenceError(f"{path}: a reference of format {FORMAT} expected")
+    features = _distributions(said, "features", FEATURES)
+    return Reference(features, _distributions(said, "output", OUTPUTS), str(said.get("until")))
+
+
+def distribution(
+    values: Floats, mean: float | None = None, std: float | None = None
+) -> Distribution:
+    """Describe one column.
+
+    Args:
+        values: (n,) of it.
+        mean: to keep in place of their mean, and likewise
+        std: in place of their standard deviation.
+
+    Raises:
+        ValueError: for no values, or some that are not finite.
+    """
+    still = _checked("values", values).min() == values.max()
+    own = (values[0], 1.0) if still else (values.mean(), values.std())
+    return Distribution(
+        mean=float(own[0]) if mean is None else mean,
+        std=float(own[1]) if std is None else std,
+        count=len(values),
+        quantiles=np.quantile(values, np.linspace(0, 1, QUANTILES), method="inverted_cdf"),
+    )
+
+
+def z_scores(reference: Reference, features: Floats) -> Floats:
+    """How many standard deviations each value lies from its mean: `|value - mean| / std`.
+
+    Args:
+        reference: whose mean and deviation count.
+        features: (..., 9), in the order of `FEATURES`.
+    """
+    return np.asarray(np.abs(features - reference.mean) / reference.std)
+
+
+class Shift(NamedTuple):
+    """How far one sample lies from another."""
+
+    psi: float
+    ks: float
+
+
+def shift(reference: Floats, sample: Floats) -> Shift:
+    """Both statistics of `sample` (n,) against `reference` (m,), which may be a quantile grid."""
+    return Shift(psi(reference, sample), ks(reference, sample))
+
+
+def psi(reference: Floats, sample: Floats) -> float:
+    """Population stability index: `sum((a - e) * ln(a / e))` over ten bins of equal reference mass.
+
+    `e` and `a` are the shares of reference and sample in a bin. The sum is Jeffreys' divergence
+    (1946), under this name in Siddiqi, Credit Risk Scorecards (2006). Of independent rows without
+    drift it is about `9 * (1 / n + 1 / m)` (Yurdakul, 2018); of neighbouring minutes it is more.
+
+    A value that takes up more than a bin of its own (a wick of zero, a feature that never moves)
+    is a bin, and so are the values below it and above it. A bin that one side leaves empty counts
+    there as half a row.
+
+    Args:
+        reference: (m,) values or quantiles; bins are cut by it.
+        sample: (n,) values.
+
+    Raises:
+        ValueError: if either is empty or holds a value that is not finite.
+    """
+    reference, sample = _checked("reference", reference), _checked("sample", sample)
+    cuts = _cuts(reference)
+    before, now = _counts(cuts, reference), _counts(cuts, sample)
+    used = (before > 0) | (now > 0)
+    expected = np.maximum(before[used], 0.5) / len(reference)
+    actual = np.maximum(now[used], 0.5) / len(sample)
+    return float(((actual - expected) * np.log(actual / expected)).sum())
+
+
+def ks(reference: Floats, sample: Floats) -> float:
+    """Kolmogorov-Smirnov distance: the largest one between the two distribution functions.
+
+    Raises:
+        ValueError: if either is empty or holds a value that is not finite.
+    """
+    reference, sample = _checked("reference", reference), _checked("sample", sample)
+    # The method concerns the p-value, which is not wanted: the cheap one, but it fails on one row.
+    method = "asymp" if min(len(reference), len(sample)) > 1 else "exact"
+    return float(ks_2samp(reference, sample, method=method).statistic)
+
+
+def _cuts(reference: Floats) -> Floats:
+    """Upper ends of the bins, the last bin having none; a tied decile also begins a bin."""
+    ranks = -(-np.arange(1, BINS) * len(reference) // BINS) - 1
+    values, counts = np.unique(np.sort(reference)[ranks], return_counts=True)
+    return np.union1d(values, np.nextafter(values[counts > 1], -np.inf))
+
+
+def _counts(cuts: Floats, values: Floats) -> npt.NDArray[np.int64]:
+    return np.bincount(np.searchsorted(cuts, values), minlength=len(cuts) + 1)
+
+
+def _checked(name: str, values: Floats) -> Floats:
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        finite = int(np.isfinite(values).sum())
+        came = f"shape {values.shape} with {finite} finite ones"
+        raise ValueError(f"{name}: one column of finite numbers expected, got {came}")
+    return values
+
+
+def _to_json(kept: Distribution) -> dict[str, Any]:
+    return {**vars(kept), "quantiles": kept.quantiles.tolist()}
+
+
+def _distributions(
+    said: Mapping[str, Any], part: str, names: tuple[str, ...]
+) -> dict[str, Distribution]:
+    found = said.get(part)
+    if not isinstance(found, dict) or found.keys() != set(names):
+        raise BadReferenceError(f"{part}: {', '.join(names)} expected, got {found!r:.200}")
+    return {name: _distribution(f"{part}: {name}", found[name]) for name in names}
+
+
+def _distribution(name: str, said: Any) -> Distribution:
+    try:
+        kept = Distribution(
+            float(said["mean"]),
+            float(said["std"]),
+            int(said["count"]),
+            np.asarray(said["quantiles"], np.float64),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadReferenceError(
+            f"{name}: mean, std, count and quantiles expected: {error}"
+        ) from None
+    numbers = np.asarray([kept.mean, kept.std, *kept.quantiles.ravel()])
+    rising = kept.quantiles.shape == (QUANTILES,) and (np.diff(kept.quantiles) >= 0).all()
+    if not (np.isfinite(numbers).all() and kept.std > 0 and kept.count > 0 and rising):
+        raise BadReferenceError(
+            f"{name}: {QUANTILES} rising quantiles, a count and a deviation above zero expected"
+        )
+    return kept
