@@ -19,7 +19,7 @@ from bench.goal import Figure
 from quantgod.registry.package import GoldenRows, build_package
 from quantgod.registry.versions import register
 from quantgod.settings import load_settings
-from tests.registry.conftest import tiny_auditor, tiny_network
+from tests.registry.conftest import tiny_auditor, tiny_network, tiny_reference
 from tests.servers import Server, free_port, mlflow_server
 from tests.synthetic import synthetic_bars
 
@@ -56,7 +56,8 @@ def _registered(folder: Path) -> dict[str, list[list[object]]]:
     tiny_auditor().save(folder / "auditor")
     bridge = load_settings(Path("conf/demo.yaml")).etl.max_bridge_minutes
     golden = GoldenRows(bars, WINDOW + MINUTES - 1, bridge)
-    package = build_package(folder / "package", tiny_network(bars), folder / "auditor", golden)
+    parts = tiny_network(bars), folder / "auditor", golden, tiny_reference(bars)
+    package = build_package(folder / "package", *parts)
     artifacts = str(folder / "artifacts")
     experiment = MlflowClient().create_experiment(NAME, artifact_location=artifacts)
     with mlflow.start_run(experiment_id=experiment):

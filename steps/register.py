@@ -26,9 +26,14 @@ def main(
 ) -> None:
     """Chain the trained network and the auditor into one version, with its lineage as tags."""
     settings = settings_from(config, overrides, options)
+    import pandas as pd
+
+    from quantgod.auditor.auditor import load_auditor
+    from quantgod.auditor.out_of_fold import ROWS_FILE
     from quantgod.dataset.table import read_table
     from quantgod.files import atomic_path
     from quantgod.registry.package import GoldenRows, build_package
+    from quantgod.registry.reference import reference_of
     from quantgod.registry.versions import register
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.lineage import lineage_tags
@@ -43,13 +48,15 @@ def main(
     ):
         network = load_network(artifacts_of(run.needed("train"), "network", folder))
         auditor = artifacts_of(run.needed("audit"), "auditor", folder)
-        progress(1, 3, "fetched")
-        golden = GoldenRows(
-            read_table(run.inputs["labels"]),
-            settings.registry.golden_rows,
-            settings.etl.max_bridge_minutes,
+        forecast = pd.read_parquet(
+            artifacts_of(run.needed("audit"), "out_of_fold", folder) / ROWS_FILE
         )
-        package = build_package(folder / "package", network, auditor, golden)
+        progress(1, 3, "fetched")
+        table = read_table(run.inputs["labels"])
+        bridge = settings.etl.max_bridge_minutes
+        golden = GoldenRows(table, settings.registry.golden_rows, bridge)
+        reference = reference_of(table, network.scaler, load_auditor(auditor), forecast)
+        package = build_package(folder / "package", network, auditor, golden, reference)
         progress(2, 3, "packed")
         version = register(package, settings.registry.name, lineage_tags(run))
         with atomic_path(settings.data.work / "example.json") as part:

@@ -1,4 +1,4 @@
-"""The folder that is registered: graph, booster, calibrator, contract, golden rows, manifest."""
+"""The folder that is registered: graph, booster, calibrator, contract, golden rows, reference."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from quantgod.auditor.auditor import BOOSTER_FILE, CALIBRATOR_FILE
 from quantgod.auditor.meta_features import MetaFeatures
 from quantgod.contracts import CLASSES, FEATURES
+from quantgod.evaluation.drift import Reference
 from quantgod.files import file_digest, write_json
 from quantgod.registry import chain
 from quantgod.registry.chain import MANIFEST, Chain, Contract
@@ -56,7 +57,12 @@ class GoldenRows:
 
 
 def build_package(
-    folder: Path, network: Network, auditor: Path, golden: GoldenRows, code: Path = CHAIN_FILE
+    folder: Path,
+    network: Network,
+    auditor: Path,
+    golden: GoldenRows,
+    reference: Reference,
+    code: Path = CHAIN_FILE,
 ) -> Package:
     """Assemble all that a version needs, except its code, in `folder` (new or empty).
 
@@ -67,6 +73,7 @@ def build_package(
         network: the base network; it is moved to the CPU.
         auditor: a folder with `booster.ubj` and `calibrator.json`.
         golden: real rows.
+        reference: what live rows will be held against.
         code: the chain file that will travel with the package.
 
     Raises:
@@ -83,6 +90,7 @@ def build_package(
     for name in (BOOSTER_FILE, CALIBRATOR_FILE):
         shutil.copyfile(auditor / name, folder / name)
     write_json(folder / "labels.json", dataclasses.asdict(contract))
+    reference.save(folder)
     _write_golden(folder, rows)
     digests = {path.name: file_digest(path) for path in folder.iterdir()}
     write_json(folder / MANIFEST, digests | {"chain.py": file_digest(code)})

@@ -16,10 +16,12 @@ from mlflow import MlflowClient
 from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.boosting import Rows, fit_booster
 from quantgod.auditor.calibration import Calibrator
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, META_FEATURES
 from quantgod.dataset.scaling import fit_scaler
+from quantgod.evaluation.drift import Reference
 from quantgod.models import zoo
 from quantgod.registry.package import GoldenRows, Package, build_package
+from quantgod.registry.reference import reference_of
 from quantgod.registry.versions import register
 from quantgod.settings import load_settings
 from quantgod.training.weights import Network
@@ -41,6 +43,7 @@ class Parts:
     network: Network
     auditor: Auditor
     auditor_folder: Path
+    reference: Reference
     package: Package
 
 
@@ -65,8 +68,9 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     auditor = tiny_auditor()
     auditor.save(folder / "auditor")
     golden = GoldenRows(bars, GOLDEN, BRIDGE)
-    package = build_package(folder / "package", network, folder / "auditor", golden)
-    return Parts(bars, network, auditor, folder / "auditor", package)
+    reference = tiny_reference(bars)
+    package = build_package(folder / "package", network, folder / "auditor", golden, reference)
+    return Parts(bars, network, auditor, folder / "auditor", reference, package)
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +115,24 @@ def tiny_auditor() -> Auditor:
     booster = fit_booster(rows, rows, CLASS_WEIGHTS, settings).booster
     calibrator = Calibrator(CLASS_WEIGHTS, CLASS_WEIGHTS, (1.2, 0.9, 0.8), (0.3, 0.0, -0.1))
     return Auditor(booster, calibrator)
+
+
+def tiny_reference(bars: pd.DataFrame) -> Reference:
+    """Of these bars but for the newest tenth, and of what the tiny auditor says of some noise."""
+    scaler = fit_scaler(bars[list(FEATURES)].to_numpy())
+    times = pd.DatetimeIndex(bars.index[100 : len(bars) * 9 // 10])
+    return reference_of(bars, scaler, tiny_auditor(), out_of_fold_rows(times))
+
+
+def out_of_fold_rows(times: pd.DatetimeIndex) -> pd.DataFrame:
+    """Out-of-fold rows of one fold at these minutes; the older half has fitted the booster."""
+    rng = np.random.default_rng(8)
+    frame = pd.DataFrame(rng.normal(size=(len(times), 14)) * 0.3, columns=list(META_FEATURES))
+    return frame.assign(
+        target=1, time=times, label_end=times + pd.Timedelta("60min"), fold=1, weight=1.0,
+        trained_until=times[0] - pd.Timedelta("1min"),
+        part=np.where(np.arange(len(times)) < len(times) // 2, "fit", "calibration"),
+    )  # fmt: skip
 
 
 @contextmanager

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from quantgod.evaluation.drift import read_reference
 from quantgod.files import file_digest
-from quantgod.registry.chain import InputError, PackageError, compare_golden, verify
+from quantgod.registry.chain import Chain, InputError, PackageError, compare_golden, verify
 from quantgod.registry.package import CHAIN_FILE, GoldenRows, build_package, golden_rows
 from tests.registry.conftest import BRIDGE, CLASS_WEIGHTS, GOLDEN, WINDOW, Parts
 from tests.synthetic import synthetic_bars
@@ -21,6 +23,7 @@ FILES = {
     "graph.onnx",
     "labels.json",
     "manifest.json",
+    "reference.json",
 }
 
 
@@ -34,6 +37,30 @@ def test_the_manifest_holds_the_digest_of_every_other_file_and_of_the_code(parts
     }
     assert parts.package.manifest_sha256 == file_digest(folder / "manifest.json")
     verify(folder, CHAIN_FILE, parts.package.manifest_sha256)
+
+
+def test_a_changed_reference_is_refused(parts: Parts, tmp_path: Path) -> None:
+    folder = tmp_path / "package"
+    shutil.copytree(parts.package.folder, folder)
+    path = folder / "reference.json"
+    path.write_text(path.read_text().replace('"count": 9', '"count": 8', 1))
+    with pytest.raises(PackageError, match=r"changed_file: reference\.json"):
+        verify(folder, CHAIN_FILE, parts.package.manifest_sha256)
+
+
+def test_a_version_made_before_there_were_references_still_loads(
+    parts: Parts, tmp_path: Path
+) -> None:
+    folder = tmp_path / "package"
+    shutil.copytree(parts.package.folder, folder)
+    (folder / "reference.json").unlink()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["reference.json"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    verify(folder, CHAIN_FILE, file_digest(folder / "manifest.json"))
+    Chain(folder).check_golden()
+    assert read_reference(folder) is None
+    assert read_reference(parts.package.folder) is not None
 
 
 def test_the_contract_is_the_networks(parts: Parts) -> None:
@@ -73,7 +100,9 @@ def test_too_few_golden_rows_are_refused(minutes: int) -> None:
 def test_a_package_is_not_mixed_with_another(parts: Parts) -> None:
     golden = GoldenRows(parts.bars, GOLDEN, BRIDGE)
     with pytest.raises(ValueError, match="an empty folder was expected"):
-        build_package(parts.package.folder, parts.network, parts.auditor_folder, golden)
+        build_package(
+            parts.package.folder, parts.network, parts.auditor_folder, golden, parts.reference
+        )
 
 
 def test_golden_rows_that_break_the_contract_are_refused(parts: Parts, tmp_path: Path) -> None:
@@ -81,7 +110,7 @@ def test_golden_rows_that_break_the_contract_are_refused(parts: Parts, tmp_path:
     bars.iloc[-3, 4] = np.nan
     golden = GoldenRows(bars, GOLDEN, BRIDGE)
     with pytest.raises(InputError, match=r"row 780 .* volatility is nan"):
-        build_package(tmp_path, parts.network, parts.auditor_folder, golden)
+        build_package(tmp_path, parts.network, parts.auditor_folder, golden, parts.reference)
 
 
 def test_a_golden_output_that_differs_is_named(parts: Parts) -> None:

@@ -160,7 +160,8 @@ def test_two_versions_in_one_process_each_run_their_own_code(
     assert source.count(mark) == 1
     code.write_text(source.replace(mark, mark + '        columns["written_by"] = "the second"\n'))
     golden = GoldenRows(parts.bars, GOLDEN, BRIDGE)
-    package = build_package(tmp_path / "second", parts.network, parts.auditor_folder, golden, code)
+    made_of = parts.network, parts.auditor_folder, golden, parts.reference
+    package = build_package(tmp_path / "second", *made_of, code)
     number = store.add(package)
     assert number == newest_version(NAME) != store.number
     first, second = load_chain(NAME, store.number), load_chain(NAME, number)

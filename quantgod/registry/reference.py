@@ -1,0 +1,57 @@
+"""What live rows are held against: the distributions of what a version was made on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from quantgod.auditor.audit import FIT
+from quantgod.auditor.auditor import Auditor
+from quantgod.auditor.provenance import assert_provenance
+from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.dataset.scaling import Scaler
+from quantgod.evaluation.drift import OUTPUTS, Distribution, Reference, distribution
+
+
+def reference_of(
+    table: pd.DataFrame, scaler: Scaler, auditor: Auditor, out_of_fold: pd.DataFrame
+) -> Reference:
+    """Describe the dev part; the newest row that goes in ends before the test part begins.
+
+    Features: every row up to the last out-of-fold one, which is the end of dev. Mean and deviation
+    are the scaler's (fitted on the older part of dev), since they are what the network scales by
+    and what a z-score means to it; the quantiles are of the whole of dev, up to its newest day.
+
+    Output: calibrated probabilities of the out-of-fold rows that the booster was not fitted on,
+    since a booster is surer of those that it was. What is left is the last fold: its older rows
+    have stopped the booster and its newer ones have fitted the calibrator's six numbers. The base
+    model behind them is that fold's, not the one that is served, which has learned from them.
+
+    Args:
+        table: what `label` returns.
+        scaler: of the served network.
+        auditor: as it is served.
+        out_of_fold: the audit's rows, with `part`.
+
+    Raises:
+        ProvenanceError: if a row was forecast by a model that had seen past it.
+        ValueError: if no row is left.
+    """
+    assert_provenance(out_of_fold)
+    until = out_of_fold["time"].max()
+    dev = table.loc[table.index <= until, list(FEATURES)].to_numpy(np.float64)
+    unseen = out_of_fold.loc[out_of_fold["part"] != FIT, list(META_FEATURES)]
+    said = auditor.predict(unseen.to_numpy(np.float64))
+    return Reference(
+        features=_features(dev, scaler),
+        output={name: distribution(said[:, place]) for place, name in enumerate(OUTPUTS)},
+        until=until.isoformat(),
+    )
+
+
+def _features(dev: np.ndarray, scaler: Scaler) -> dict[str, Distribution]:
+    scale = zip(scaler.mean.tolist(), scaler.std.tolist(), strict=True)
+    return {
+        name: distribution(dev[:, place], mean, std)
+        for place, (name, (mean, std)) in enumerate(zip(FEATURES, scale, strict=True))
+    }
