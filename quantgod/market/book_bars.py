@@ -1,0 +1,159 @@
+"""From a symbol's messages to its minute bars: its book's synchronisation and the bar kernel.
+
+The clock moves before a message changes the book, and the message counts after it. So a stream
+gives what `etl` gives of the same messages in an archive, bit for bit. Pure: no clock, no socket.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+
+from quantgod.contracts import BOOK_LEVELS, Level
+from quantgod.market.book import OrderBook
+from quantgod.market.messages import MessageError
+from quantgod.market.minute_bars import (
+    CORRUPT,
+    CROSSED,
+    GAP,
+    NO_BOOK,
+    ONE_SIDED,
+    MinuteBar,
+    MinuteBars,
+)
+from quantgod.market.sync_events import (
+    Applied,
+    BookSync,
+    Dropped,
+    DropReason,
+    Event,
+    LossReason,
+    OutOfSync,
+    Synced,
+    Widened,
+)
+
+
+class ClosedMinute(NamedTuple):
+    """A minute that closed, and the best 200 levels a side then, best first; none without a row."""
+
+    bar: MinuteBar
+    bids: list[Level]
+    asks: list[Level]
+
+
+class Taken(NamedTuple):
+    """What came of a message: what it did to the book, and the minutes that it closed."""
+
+    events: list[Event]
+    closed: list[ClosedMinute]
+
+
+@runtime_checkable
+class AsksForSnapshots(Protocol):
+    """A state machine whose snapshots come from elsewhere than the stream."""
+
+    def receive_snapshot(self, snapshot: Any) -> list[Event]:
+        """Take the answer to a `NeedSnapshot`."""
+
+
+class BookBars:
+    """One symbol's book and bars; every message of its stream goes through here, in order.
+
+    Args:
+        sync: The venue's state machine; its `before_change` is taken over.
+        max_silence_seconds: As in `MinuteBars`.
+        max_bridge_minutes: As in `MinuteBars`.
+    """
+
+    __slots__ = ("_closed", "bars", "sync")
+
+    def __init__(self, sync: BookSync, max_silence_seconds: int, max_bridge_minutes: int) -> None:
+        self.sync = sync
+        self.bars = MinuteBars(max_silence_seconds, max_bridge_minutes)
+        self._closed: list[ClosedMinute] = []
+        sync.before_change = self._advance
+
+    @property
+    def book(self) -> OrderBook | None:
+        """The book, or `None` while it is out of sync."""
+        return self.sync.book
+
+    def receive(self, message: Any) -> Taken:
+        """Take a decoded message of the venue's stream."""
+        return self._taken(self.sync.receive(message))
+
+    def receive_snapshot(self, snapshot: Any) -> Taken:
+        """Take the answer to a request for a snapshot.
+
+        Raises:
+            TypeError: when this venue sends its snapshots within the stream.
+        """
+        if not isinstance(self.sync, AsksForSnapshots):
+            kind = type(self.sync).__name__
+            raise TypeError(f"a snapshot of its own was given to {kind}, which asks for none")
+        return self._taken(self.sync.receive_snapshot(snapshot))
+
+    def refuse(self, error: MessageError) -> Taken:
+        """Take note of a message that could not be read: its minute has no row."""
+        return self._taken(self.sync.refuse(error))
+
+    def connected(self) -> Taken:
+        """A stream was opened."""
+        return self._taken(self.sync.connected())
+
+    def disconnected(self) -> Taken:
+        """The stream ended; its minute has no row."""
+        return self._taken(self.sync.disconnected())
+
+    def finish(self) -> Taken:
+        """End the recording: close the open minute if its last second holds a message."""
+        self._close(self.bars.finish(self.sync.book))
+        return self._taken([])
+
+    def _advance(self, ts: int) -> None:
+        """Move the clock to a message that has changed nothing yet."""
+        if closed := self.bars.advance(ts, self.sync.book):
+            self._close(closed)
+
+    def _close(self, bars: list[MinuteBar]) -> None:
+        for bar in bars:
+            book = self.sync.book if bar.features is not None else None
+            bids, asks = book.top(BOOK_LEVELS) if book is not None else ([], [])
+            self._closed.append(ClosedMinute(bar, bids, asks))
+
+    def _taken(self, events: list[Event]) -> Taken:
+        for event in events:
+            if isinstance(event, Applied | Synced | Widened):
+                book = self.sync.book
+                if book is not None:  # it was withdrawn if the next event says so
+                    self.bars.record(event.update.ts, book)
+            elif isinstance(event, OutOfSync | Dropped):
+                mark = _MARKS.get(event.reason)
+                if mark is not None:
+                    self.bars.mark(mark)
+        closed, self._closed = self._closed, []
+        return Taken(events, closed)
+
+
+_MARKS: Final[dict[LossReason | DropReason, int]] = {
+    "gap": GAP,
+    "sequence_reset": GAP,
+    "contradiction": GAP,
+    "overflow": GAP,
+    "disconnected": GAP,
+    "broken_chain": GAP,
+    "crossed": CROSSED,
+    "one_sided": ONE_SIDED,
+    "out_of_range": NO_BOOK,
+    "no_book": NO_BOOK,
+    "out_of_date": NO_BOOK,
+    "corrupt_json": CORRUPT,
+    "bad_type": CORRUPT,
+    "bad_number": CORRUPT,
+    "wrong_symbol": CORRUPT,
+    "bad_time": CORRUPT,
+}
+"""What each loss, and each message that no book took, leaves of its minute.
+
+An echo (`late`, `duplicate`) and a snapshot that nobody asked for leave it as it was.
+"""

@@ -1,0 +1,125 @@
+"""A Bybit v5 book, kept in step with its stream: messages in, events out.
+
+The stream itself sends the snapshot: first of all, and again when the venue restarts (`u` is 1). A
+delta's `u` is the last one plus one. A greater one is a gap: the book is withdrawn until the next
+snapshot. One that is not greater is late: it changes nothing. These are the rules that archives
+are read by (`archive.reference`), but for one: a book that is crossed or one-sided is withdrawn
+here, since somebody would trade on it.
+"""
+
+from __future__ import annotations
+
+from quantgod.contracts import BookUpdate
+from quantgod.market.book import OrderBook
+from quantgod.market.messages import MessageError
+from quantgod.market.sync_events import (
+    Applied,
+    BeforeChange,
+    Dropped,
+    Event,
+    LossReason,
+    NeedSnapshot,
+    OutOfSync,
+    Synced,
+    nothing,
+)
+
+RESTART_ID = 1
+"""The `u` of a snapshot after which ids count from the beginning."""
+
+
+class BybitBookSync:
+    """One symbol's book."""
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self.book: OrderBook | None = None
+        self.before_change: BeforeChange = nothing
+        self._last_id = -1  # of the last message, whether or not a book could take it
+        self._is_awaited = True  # a snapshot, which comes first in a stream
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether there is a book."""
+        return self.book is not None
+
+    @property
+    def last_update_id(self) -> int:
+        """Id of the last change the book holds; -1 without a book."""
+        return self._last_id if self.book is not None else -1
+
+    @property
+    def needs_snapshot(self) -> bool:
+        """Whether a snapshot is awaited."""
+        return self._is_awaited
+
+    def connected(self) -> list[Event]:
+        """A stream was opened; it begins with a snapshot, which need not be asked for."""
+        events = self.disconnected()
+        self._is_awaited = True
+        return events
+
+    def disconnected(self) -> list[Event]:
+        """The stream ended."""
+        had_book = self.book is not None
+        self._withdraw()
+        self._last_id, self._is_awaited = -1, False
+        return [OutOfSync("disconnected", "the stream ended")] if had_book else []
+
+    def receive(self, update: BookUpdate) -> list[Event]:
+        """Take a message of the stream."""
+        if update.symbol != self.symbol:
+            detail = f"{self.symbol} expected, got {update.symbol[:30]!r}"
+            return self.refuse(MessageError("wrong_symbol", detail))
+        if update.is_snapshot:
+            return self._take_snapshot(update)
+        last, book = self._last_id, self.book
+        if book is not None and update.update_id <= last:
+            is_same = update.update_id == last
+            detail = f"u {update.update_id} after {last}"
+            return [Dropped("duplicate" if is_same else "late", detail)]
+        self.before_change(update.ts)
+        self._last_id = update.update_id
+        if book is None:
+            return [Dropped("no_book", f"u {update.update_id} without a snapshot")]
+        if update.update_id != last + 1:
+            return self._lose("gap", f"u {last + 1} expected, got {update.update_id}")
+        book.apply(update)
+        return self._checked(book, Applied(update))
+
+    def refuse(self, error: MessageError) -> list[Event]:
+        """Take note of a message that could not be read: what it held is lost."""
+        if self.book is None:
+            return [Dropped(error.reason, str(error))]
+        return self._lose(error.reason, str(error))
+
+    def _take_snapshot(self, update: BookUpdate) -> list[Event]:
+        self.before_change(update.ts)
+        last, self._last_id = self._last_id, update.update_id
+        events: list[Event] = []
+        if last >= 0 and update.update_id not in (last, last + 1, RESTART_ID):
+            detail = f"u {last + 1} expected, got {update.update_id} in a snapshot"
+            events.append(OutOfSync("gap", detail))
+        self.book = self.book or OrderBook()
+        self._is_awaited = False
+        self.book.apply(update)
+        return [*events, *self._checked(self.book, Synced(update))]
+
+    def _checked(self, book: OrderBook, event: Applied | Synced) -> list[Event]:
+        if book.best_bid < book.best_ask and not book.is_one_sided:
+            return [event]
+        detail = f"best {book.best_bid} / {book.best_ask} after u {self._last_id}"
+        lost = self._lose("one_sided" if book.is_one_sided else "crossed", detail)
+        return [event, *lost] if isinstance(event, Applied) else lost
+
+    def _lose(self, reason: LossReason, detail: str) -> list[Event]:
+        """Withdraw the book; a snapshot is asked for once."""
+        self._withdraw()
+        was_awaited, self._is_awaited = self._is_awaited, True
+        lost = OutOfSync(reason, detail)
+        return [lost] if was_awaited else [lost, NeedSnapshot("lost")]
+
+    def _withdraw(self) -> None:
+        if self.book is not None:
+            self.book.clear()  # nor may one who still holds it read a price from it
+        self.book = None
