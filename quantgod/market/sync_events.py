@@ -13,8 +13,16 @@ from quantgod.contracts import BookUpdate
 from quantgod.market.book import OrderBook
 from quantgod.market.messages import MessageError, Reason
 
-DropReason = Literal["late", "duplicate", "no_book", "unasked_snapshot", "out_of_date"]
-"""Why a sound message changed nothing: `no_book` waits in a buffer or (Bybit) for a snapshot."""
+DropReason = (
+    Literal["late", "duplicate", "no_book", "broken_chain", "out_of_date", "unasked_snapshot"]
+    | Reason
+)
+"""Why a message changed nothing.
+
+`no_book`: it waits in a buffer or (Bybit) for a snapshot. `broken_chain`: it does not follow what
+waits, which is given up; the buffer starts with it. `out_of_date`: the snapshot at hand holds it. A
+`Reason`: it could not be read, while there was no book to lose.
+"""
 
 LossReason = (
     Literal[
@@ -23,12 +31,16 @@ LossReason = (
         "crossed",
         "one_sided",
         "out_of_range",
+        "contradiction",
         "overflow",
         "disconnected",
     ]
     | Reason
 )
-"""Why a book was withdrawn."""
+"""Why a book was withdrawn, or (`overflow`) what waited for one.
+
+`contradiction`: a fresh snapshot, brought up to date, differs from the book.
+"""
 
 NeedReason = Literal["start", "lost", "edge", "stale_snapshot", "bad_snapshot", "overflow"]
 """Why a snapshot is asked for."""
@@ -53,7 +65,7 @@ class Widened(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """A message that changed nothing."""
+    """A message that changed no book."""
 
     reason: DropReason
     detail: str

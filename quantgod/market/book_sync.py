@@ -1,0 +1,271 @@
+"""A Binance USDⓈ-M futures book, kept in step with its stream: messages in, events out.
+
+The futures rule. From the moment the stream is open its events are kept. A snapshot taken at id `L`
+is brought up to date by them: those with `final < L` it holds already, the first one applied has
+`previous <= L <= final` (ids lie between events), and from then on each event's `previous` is the
+`final` before it. If not, the book is out of sync: it is withdrawn at once, and all starts over.
+
+A snapshot shows some levels, and only their range is known. When the best price nears the end of
+it, a fresh snapshot is brought up to date in the same way and widens the range; the book stands
+meanwhile. No clock, no socket: ids and exchange times decide.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from quantgod.contracts import MS_PER_DAY, MS_PER_SECOND, BookUpdate
+from quantgod.market.binance import DepthEvent, DepthSnapshot
+from quantgod.market.book import OrderBook
+from quantgod.market.known_range import KnownBook
+from quantgod.market.messages import MessageError
+from quantgod.market.sync_events import (
+    Applied,
+    BeforeChange,
+    Dropped,
+    DropReason,
+    Event,
+    LossReason,
+    NeedReason,
+    NeedSnapshot,
+    OutOfSync,
+    Synced,
+    Widened,
+    nothing,
+)
+
+OLD_EVENTS = 50
+"""More old events than this in a row are no echo: the venue has begun to count anew."""
+
+TOLERANCE_MS = MS_PER_SECOND
+"""Events later than the snapshot by more, yet with lower ids, are of another count than it."""
+
+
+class BinanceBookSync:
+    """One symbol's book.
+
+    The feed tells when a stream opens and ends, gives what it could decode and what not, and asks
+    for a snapshot while `needs_snapshot`.
+
+    Args:
+        symbol: the symbol every event must name.
+        buffer_limit: events kept while a snapshot is awaited.
+        beyond_range: follow the price beyond the known range, by what changes tell of it. For
+            recordings, in which nothing can be asked for: such a book may miss levels.
+
+    Raises:
+        ValueError: for a buffer without room.
+    """
+
+    def __init__(self, symbol: str, buffer_limit: int, *, beyond_range: bool = False) -> None:
+        if buffer_limit < 1:
+            raise ValueError(f"a buffer_limit of at least 1 was expected, got {buffer_limit}")
+        self.symbol = symbol
+        self.before_change: BeforeChange = nothing
+        self._limit = buffer_limit
+        self._beyond_range = beyond_range
+        self._is_connected = False
+        self._is_asking = False  # a snapshot is awaited
+        self._known: KnownBook | None = None
+        self._fresh: tuple[DepthSnapshot, KnownBook] | None = None  # ahead of the stream so far
+        self._buffer: deque[DepthEvent] = deque()  # a chain without a break, since the request
+        self._last: DepthEvent | None = None  # the chain's end
+        self._waited = 0  # events since the last start without a book
+        self._old = 0  # old events in a row
+
+    @property
+    def book(self) -> OrderBook | None:
+        """The book, or `None` while it is out of sync."""
+        return self._known.book if self._known is not None else None
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether there is a book."""
+        return self._known is not None
+
+    @property
+    def last_update_id(self) -> int:
+        """Id of the last change the book holds; -1 without a book."""
+        if self._known is None or self._last is None:
+            return -1
+        return self._last.final
+
+    @property
+    def known_range(self) -> tuple[float, float] | None:
+        """The lowest bid and the highest ask up to which the book is known; `None` without one."""
+        known = self._known
+        return (known.lowest_bid, known.highest_ask) if known is not None else None
+
+    @property
+    def needs_snapshot(self) -> bool:
+        """Whether a snapshot was asked for and has not come."""
+        return self._is_asking
+
+    def connected(self) -> list[Event]:
+        """A stream was opened; what came before it is over."""
+        events = self.disconnected()
+        self._is_connected = True
+        return [*events, *self._ask("start")]
+
+    def disconnected(self) -> list[Event]:
+        """The stream ended. Nothing is asked for until the next one opens."""
+        had_book = self._known is not None
+        self._start_over(None)
+        self._is_connected = self._is_asking = False
+        return [OutOfSync("disconnected", "the stream ended")] if had_book else []
+
+    def receive(self, event: DepthEvent) -> list[Event]:
+        """Take an event of the stream."""
+        last = self._last
+        if event.symbol != self.symbol:
+            detail = f"{self.symbol} expected, got {event.symbol[:30]!r}"
+            return self.refuse(MessageError("wrong_symbol", detail))
+        if last is not None:
+            if not -MS_PER_DAY < event.ts - last.ts < MS_PER_DAY:
+                detail = f"ts {event.ts} is more than a day from {last.ts}"
+                return self.refuse(MessageError("bad_time", detail))
+            if event.final <= last.final:
+                return self._take_old(event, last)
+        self.before_change(event.ts)
+        self._old = 0
+        if self._known is None or last is None:
+            return self._wait(event)
+        if event.previous != last.final:
+            return self._lose("gap", f"pu {last.final} expected, got {event.previous}", event)
+        return self._apply(event, self._known)
+
+    def receive_snapshot(self, snapshot: DepthSnapshot) -> list[Event]:
+        """Take the answer to a `NeedSnapshot`."""
+        if not self._is_asking:
+            return [Dropped("unasked_snapshot", f"snapshot at {snapshot.last_update_id}")]
+        self._is_asking = False
+        fresh = KnownBook(self.symbol, snapshot, self._beyond_range)
+        if fresh.fault is not None:
+            return self._ask("bad_snapshot")
+        self._fresh = (snapshot, fresh)
+        return self._catch_up()
+
+    def refuse(self, error: MessageError) -> list[Event]:
+        """Take note of a message that could not be read: what it held is lost."""
+        if self._known is not None:
+            return self._lose(error.reason, str(error), None)
+        self._buffer.clear()
+        self._last = None
+        return [Dropped(error.reason, str(error))]
+
+    def _apply(self, event: DepthEvent, known: KnownBook) -> list[Event]:
+        self._last = event
+        applied = Applied(known.apply(event))
+        fault = known.fault
+        if fault is not None:
+            return self._lose(fault, f"after u {event.final}: {known}", event)
+        if self._is_asking or self._fresh is not None:
+            return [applied, *self._keep_for_widening(event)]
+        if known.is_near_edge:
+            self._buffer.append(event)
+            return [applied, *self._ask("edge")]
+        return [applied]
+
+    def _take_old(self, event: DepthEvent, last: DepthEvent) -> list[Event]:
+        """Tell an echo from a venue that counts anew: an echo is never newer, nor without end."""
+        self._old += 1
+        detail = f"u {event.final} after {last.final}"
+        if event.ts <= last.ts and self._old <= OLD_EVENTS:
+            is_same = event.final == last.final and event.previous == last.previous
+            return [Dropped("duplicate" if is_same else "late", detail)]
+        self.before_change(event.ts)
+        self._old = 0
+        if self._known is not None:
+            return self._lose("sequence_reset", detail, event)
+        return self._wait(event)
+
+    def _wait(self, event: DepthEvent) -> list[Event]:
+        """Keep an event for the snapshot that is to come, or for the one that is ahead."""
+        if not self._is_connected:
+            return [Dropped("no_book", "no stream is open")]
+        self._waited += 1
+        if self._waited > self._limit:
+            self._start_over(event)
+            lost = OutOfSync("overflow", f"{self._limit} events and no snapshot that fits")
+            return [lost, *self._ask("overflow")]
+        reason = self._reason_to_wait(event)
+        if reason == "broken_chain":
+            self._buffer.clear()
+        self._buffer.append(event)
+        self._last = event
+        events = self._catch_up()
+        waits = Dropped(reason, f"u {event.final} after pu {event.previous}")
+        return events if self._known is not None else [waits, *events]
+
+    def _reason_to_wait(self, event: DepthEvent) -> DropReason:
+        if self._last is not None and event.previous != self._last.final:
+            return "broken_chain"
+        is_old = self._fresh is not None and event.final < self._fresh[0].last_update_id
+        return "out_of_date" if is_old else "no_book"
+
+    def _keep_for_widening(self, event: DepthEvent) -> list[Event]:
+        self._buffer.append(event)
+        if len(self._buffer) > self._limit:  # the book is sound: only the request starts over
+            self._buffer = deque([event])
+            return self._ask("overflow")
+        return self._catch_up()
+
+    def _catch_up(self) -> list[Event]:
+        """Bring the snapshot at hand, if any, up to the last event, and use it."""
+        if self._fresh is None:
+            return []
+        snapshot, fresh = self._fresh
+        while self._buffer and self._buffer[0].final < snapshot.last_update_id:
+            self._buffer.popleft()
+        if not self._buffer:
+            return self._stay_ahead(snapshot)
+        if self._buffer[0].previous > snapshot.last_update_id:
+            return self._ask("stale_snapshot")
+        for event in self._buffer:
+            fresh.apply(event)
+        if fresh.fault is not None:
+            return self._ask("bad_snapshot")
+        self._fresh = None
+        last = self._buffer[-1]
+        self._buffer.clear()
+        return self._publish(fresh, last) if self._known is None else self._widen(fresh, last)
+
+    def _stay_ahead(self, snapshot: DepthSnapshot) -> list[Event]:
+        """Wait for the stream to reach the snapshot, unless its times say that it never will."""
+        last = self._last
+        if last is None or last.ts <= snapshot.ts + TOLERANCE_MS:
+            return []
+        self._buffer.append(last)
+        return self._ask("stale_snapshot")
+
+    def _publish(self, fresh: KnownBook, last: DepthEvent) -> list[Event]:
+        self._known = fresh
+        fresh.set_alarms()
+        bids, asks = fresh.book.top()
+        return [Synced(BookUpdate(self.symbol, last.ts, True, last.final, bids, asks))]
+
+    def _widen(self, fresh: KnownBook, last: DepthEvent) -> list[Event]:
+        known = self._known
+        if known is None or not known.agrees_with(fresh):
+            detail = f"at u {last.final}: {known}, a fresh snapshot gives {fresh}"
+            return self._lose("contradiction", detail, last)
+        return [Widened(known.widen(fresh, last))]
+
+    def _lose(self, reason: LossReason, detail: str, event: DepthEvent | None) -> list[Event]:
+        """Withdraw the book; what is kept for the next one begins with `event`."""
+        self._start_over(event)
+        return [OutOfSync(reason, detail), *self._ask("lost")]
+
+    def _start_over(self, event: DepthEvent | None) -> None:
+        if self._known is not None:
+            self._known.book.clear()  # nor may one who still holds it read a price from it
+        self._known = self._fresh = None
+        self._last = event
+        self._buffer = deque() if event is None else deque([event])
+        self._waited = len(self._buffer)
+        self._old = 0
+
+    def _ask(self, reason: NeedReason) -> list[Event]:
+        self._fresh = None
+        self._is_asking = True
+        return [NeedSnapshot(reason)]

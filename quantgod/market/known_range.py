@@ -1,0 +1,102 @@
+"""A book of which a snapshot has shown a part: what lies outside is unknown, not empty.
+
+A side is known from its best price to the worst one that a snapshot showed. The book holds exactly
+the levels within; changes of others say nothing of their neighbours and are left out, unless a
+recording, which has no fresh snapshot to give, is to be followed further than it can be trusted.
+"""
+
+from __future__ import annotations
+
+from math import inf, nextafter
+from typing import Literal
+
+from quantgod.contracts import BookUpdate, Level
+from quantgod.market.binance import DepthEvent, DepthSnapshot
+from quantgod.market.book import DEEP_LEVELS, OrderBook
+
+Fault = Literal["crossed", "out_of_range"]
+
+
+class KnownBook:
+    """A book, and how far each side of it is known."""
+
+    __slots__ = ("_ask_alarm", "_beyond", "_bid_alarm", "book", "highest_ask", "lowest_bid")
+
+    def __init__(self, symbol: str, snapshot: DepthSnapshot, beyond_range: bool) -> None:
+        last_id, ts, bids, asks = snapshot
+        self.book = OrderBook()
+        self.book.apply(BookUpdate(symbol, ts, True, last_id, bids, asks))
+        self.lowest_bid = min(self.book.bids, default=inf)
+        self.highest_ask = max(self.book.asks, default=-inf)
+        self._beyond = beyond_range
+        self.set_alarms()
+
+    def apply(self, event: DepthEvent) -> BookUpdate:
+        """Apply what the event says of the known range; give just that."""
+        symbol, ts, _, final, _, bids, asks = event
+        if not self._beyond:
+            lowest, highest = self.lowest_bid, self.highest_ask
+            bids = [level for level in bids if level[0] >= lowest]
+            asks = [level for level in asks if level[0] <= highest]
+        update = BookUpdate(symbol, ts, False, final, bids, asks)
+        self.book.apply(update)
+        return update
+
+    def __str__(self) -> str:
+        book = self.book
+        depth = f"{len(book.bids)} bids, {len(book.asks)} asks"
+        return f"best {book.best_bid} / {book.best_ask} of {depth}"
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why nobody should trade on this book, if so."""
+        book = self.book
+        if (
+            book.best_bid < book.best_ask
+            and len(book.bids) >= DEEP_LEVELS
+            and len(book.asks) >= DEEP_LEVELS
+        ):
+            return None
+        return "crossed" if book.is_crossed else "out_of_range"
+
+    @property
+    def is_near_edge(self) -> bool:
+        """Whether less than half of a side's price range at the last snapshot is left."""
+        book = self.book
+        return book.best_bid < self._bid_alarm or book.best_ask > self._ask_alarm
+
+    def set_alarms(self) -> None:
+        """Measure the range that is left: `is_near_edge` compares with this."""
+        self._bid_alarm = (self.book.best_bid + self.lowest_bid) / 2
+        self._ask_alarm = (self.book.best_ask + self.highest_ask) / 2
+
+    def agrees_with(self, other: KnownBook) -> bool:
+        """Whether the two hold the same levels where both are known."""
+        lowest = max(self.lowest_bid, other.lowest_bid)
+        highest = min(self.highest_ask, other.highest_ask)
+        return self._within(lowest, highest) == other._within(lowest, highest)
+
+    def widen(self, other: KnownBook, last: DepthEvent) -> BookUpdate:
+        """Take the levels of `other`, as it is after `last`, beyond the range known so far."""
+        below, above = self.lowest_bid, self.highest_ask
+        bids = _shown(other.book.bids, self.book.bids, other.lowest_bid, nextafter(below, 0))
+        asks = _shown(other.book.asks, self.book.asks, nextafter(above, inf), other.highest_ask)
+        update = BookUpdate(last.symbol, last.ts, False, last.final, bids, asks)
+        self.book.apply(update)
+        self.lowest_bid = min(self.lowest_bid, other.lowest_bid)
+        self.highest_ask = max(self.highest_ask, other.highest_ask)
+        self.set_alarms()
+        return update
+
+    def _within(self, lowest: float, highest: float) -> tuple[set[Level], set[Level]]:
+        bids = {level for level in self.book.bids.items() if level[0] >= lowest}
+        asks = {level for level in self.book.asks.items() if level[0] <= highest}
+        return bids, asks
+
+
+def _shown(
+    side: dict[float, float], held: dict[float, float], lowest: float, highest: float
+) -> list[Level]:
+    """What makes `held` like `side` between two prices, both included."""
+    gone = {price: 0.0 for price in held if lowest <= price <= highest}
+    return [*(gone | {p: size for p, size in side.items() if lowest <= p <= highest}).items()]
