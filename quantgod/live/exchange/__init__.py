@@ -1,0 +1,1 @@
+"""An exchange on the loopback that holds the true book, and faults to live through."""

@@ -1,0 +1,22 @@
+"""What the venue allows its clients, and how long it waits for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The venue's limits. Pings and pongs go by exchange time, all else by the clock.
+
+    A client is cut that lets more than `outbox_frames` pile up, or stands still for
+    `stall_seconds` where the market waits for its clients.
+    """
+
+    weight_a_minute: int = 2400
+    ping_seconds: float = 180.0
+    pong_seconds: float = 600.0
+    outbox_frames: int = 10_000
+    stall_seconds: float = 30.0
+    lifetime_seconds: float = 86_400.0
+    request_bytes: int = 65_536

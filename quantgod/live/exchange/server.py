@@ -1,0 +1,173 @@
+"""A Binance USDⓈ-M exchange on the loopback: real sockets, a true book, and faults where asked for.
+
+The market opens with the first client that subscribes to depth, and plays from there whoever
+listens. When it is over the exchange says so: in its log, in the reason that it closes its
+connections with, and in its answer (503) to whoever comes after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from typing import Self
+
+from aiohttp import web
+
+from quantgod.live.exchange.connection import GOING_AWAY, Connection
+from quantgod.live.exchange.pace import Pace
+from quantgod.live.exchange.rest import DepthRequests
+from quantgod.live.exchange.rules import Rules
+from quantgod.live.exchange.truth import TrueEvent, Truth
+from quantgod.live.exchange.weight import RequestWeight
+from quantgod.live.exchange.wire import depth_event, in_stream
+from quantgod.market.book import OrderBook
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 32
+"""Events published before the clients' sockets get their turn."""
+
+OVER = "the market of this exchange is over"
+
+
+class Exchange:
+    """The exchange; an async context manager that listens on 127.0.0.1 from entry to exit.
+
+    Args:
+        market: The true books and what happens to them.
+        seed: Of everything that is drawn here.
+        speed: How many times as fast as a clock exchange time runs; from 1e5 on the market waits
+            for its clients alone.
+        port: 0 for any that is free.
+        rules: The venue's limits.
+    """
+
+    def __init__(
+        self,
+        market: Truth,
+        *,
+        seed: int = 0,
+        speed: float = 1.0,
+        port: int = 0,
+        rules: Rules | None = None,
+    ) -> None:
+        self.truth = market
+        self.rules = rules or Rules()
+        self.weight = RequestWeight(self.rules.weight_a_minute)
+        self.connections_made = 0
+        self.over = asyncio.Event()
+        self._pace, self._port = Pace(speed), port
+        self._open: set[Connection] = set()
+        self._audience = asyncio.Event()
+        self._rest = DepthRequests(market, self.weight, random.Random(seed))
+        self._runner: web.AppRunner | None = None
+        self._play: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get("/public/stream", self._stream)
+        app.router.add_get("/market/stream", self._stream)
+        app.router.add_get("/fapi/v1/depth", self._depth)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._port = self._runner.addresses[0][1]
+        self._play = asyncio.create_task(self._play_on())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._play:
+            self._play.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._play
+        for connection in tuple(self._open):
+            connection.finish()
+        if self._runner:
+            await self._runner.cleanup()
+
+    @property
+    def stream_url(self) -> str:
+        """Where `?streams=btcusdt@depth@100ms/…` is to be added."""
+        return f"ws://127.0.0.1:{self._port}/public/stream"
+
+    @property
+    def depth_url(self) -> str:
+        """Where `?symbol=BTCUSDT&limit=1000` is to be added."""
+        return f"http://127.0.0.1:{self._port}/fapi/v1/depth"
+
+    def book(self, symbol: str) -> OrderBook:
+        """The true book at `last_update_id(symbol)`; it changes with the next event."""
+        return self.truth.book(symbol)
+
+    def last_update_id(self, symbol: str) -> int:
+        """`u` of the last event."""
+        return self.truth.last_update_id(symbol)
+
+    # The market
+
+    async def _play_on(self) -> None:
+        await self._audience.wait()
+        self._pace.start(self.truth.now)
+        played = 0
+        while (ts := self.truth.upcoming) is not None:
+            await self._wait(ts, played)
+            self._publish(self.truth.advance())
+            played += 1
+        self._close_for_good()
+
+    async def _wait(self, ts: int, played: int) -> None:
+        """Until it is `ts`; the sockets get their turn also where that is past."""
+        seconds = self._pace.seconds_until(ts)
+        if seconds > 0 or played % AT_ONCE == 0:
+            await asyncio.sleep(max(seconds, 0.0))
+        if self._pace.waits_for_clients:
+            await self._wait_for_clients()
+
+    async def _wait_for_clients(self) -> None:
+        """Until somebody listens, and all that listen have room; who stands still is cut."""
+        since = time.monotonic()
+        while True:
+            listening = [one for one in self._open if one.is_listening]
+            full = [one for one in listening if one.waiting >= self.rules.outbox_frames // 2]
+            if listening and not full:
+                return
+            if full and time.monotonic() - since > self.rules.stall_seconds:
+                for connection in full:
+                    connection.reset()
+            await asyncio.sleep(0.001)
+
+    def _publish(self, event: TrueEvent) -> None:
+        data = depth_event(event)
+        for connection in tuple(self._open):
+            for stream in connection.streams_of(event.change.symbol):
+                connection.offer(in_stream(stream, data))
+            connection.keep_alive(self.truth.now)
+
+    def _close_for_good(self) -> None:
+        log.warning("%s (at exchange time %d ms)", OVER, self.truth.now)
+        self.over.set()
+        for connection in tuple(self._open):
+            connection.end(GOING_AWAY, OVER)
+
+    # Requests
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        if self.over.is_set():
+            return web.Response(status=503, text=OVER)
+        self.connections_made += 1
+        connection = Connection(self.connections_made, request, self.rules, self._audience)
+        names = request.query.get("streams", "")
+        connection.subscribe([name for name in names.split("/") if name])
+        self._open.add(connection)
+        try:
+            return await connection.serve()
+        finally:
+            self._open.discard(connection)
+
+    async def _depth(self, request: web.Request) -> web.StreamResponse:
+        if self.over.is_set():
+            return web.Response(status=503, text=OVER)
+        return await self._rest.answer(request)

@@ -1,0 +1,95 @@
+"""A plain client of the exchange: it joins stream and snapshot by the futures rule, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import websockets
+
+from quantgod.live.exchange.server import Exchange
+from quantgod.market.book import OrderBook
+
+Json = dict[str, Any]
+
+
+def stream_name(symbol: str) -> str:
+    return f"{symbol.lower()}@depth@100ms"
+
+
+@asynccontextmanager
+async def listening(
+    exchange: Exchange, *symbols: str, **options: Any
+) -> AsyncIterator[websockets.ClientConnection]:
+    names = "/".join(stream_name(symbol) for symbol in symbols)
+    options = {"max_size": None, "compression": None} | options
+    async with websockets.connect(f"{exchange.stream_url}?streams={names}", **options) as socket:
+        yield socket
+
+
+async def get_depth(exchange: Exchange, symbol: str, limit: int = 1000) -> Json:
+    async with aiohttp.ClientSession() as session:
+        status, _, body = await request_depth(session, exchange, symbol, limit)
+    assert status == 200, body
+    return dict(json.loads(body))
+
+
+async def request_depth(
+    session: aiohttp.ClientSession, exchange: Exchange, symbol: str | None, limit: Any = 1000
+) -> tuple[int, Any, bytes]:
+    asked = {"limit": str(limit)} | ({"symbol": symbol} if symbol is not None else {})
+    async with session.get(exchange.depth_url, params=asked) as response:
+        return response.status, response.headers, await response.read()
+
+
+async def events(socket: websockets.ClientConnection, count: int) -> list[Json]:
+    """The next events, out of their wrapper."""
+    return [json.loads(await receive(socket))["data"] for _ in range(count)]
+
+
+async def receive(socket: websockets.ClientConnection, seconds: float = 5) -> str:
+    async with asyncio.timeout(seconds):
+        return str(await socket.recv())
+
+
+class Joined:
+    """A book by the futures rule: the first event reaches across the snapshot, each next `pu` fits.
+
+    All levels of the snapshot and of later events are kept; what lies beyond the snapshot's worst
+    prices is not known and left out of comparisons.
+    """
+
+    def __init__(self, snapshot: Json) -> None:
+        self.bids = {float(p): float(s) for p, s in snapshot["bids"]}
+        self.asks = {float(p): float(s) for p, s in snapshot["asks"]}
+        self.known = min(self.bids), max(self.asks)
+        self.last, self.is_joined = snapshot["lastUpdateId"], False
+
+    def apply(self, event: Json) -> None:
+        if not self.is_joined and event["u"] < self.last:
+            return
+        if self.is_joined:
+            assert event["pu"] == self.last
+        else:
+            assert event["U"] <= self.last <= event["u"] or event["pu"] <= self.last <= event["u"]
+        self.is_joined, self.last = True, event["u"]
+        for side, changes in ((self.bids, event["b"]), (self.asks, event["a"])):
+            for price, size in changes:
+                if float(size):
+                    side[float(price)] = float(size)
+                else:
+                    side.pop(float(price), None)
+
+    def equals(self, truth: OrderBook) -> bool:
+        low, high = self.known
+        return _inside(self.bids, low, high) == _inside(truth.bids, low, high) and _inside(
+            self.asks, low, high
+        ) == _inside(truth.asks, low, high)
+
+
+def _inside(side: dict[float, float], low: float, high: float) -> dict[float, float]:
+    return {price: size for price, size in side.items() if low <= price <= high}
