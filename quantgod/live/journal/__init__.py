@@ -1,0 +1,22 @@
+"""The journal: every row that was acknowledged is there after a crash, whatever crashed."""
+
+from quantgod.live.journal.journal import Journal, JournalState
+from quantgod.live.journal.notices import JournalError, JournalLocked, JournalNotice
+from quantgod.live.journal.reading import read_batches, read_table
+from quantgod.live.journal.tables import BARS, DRIFT, EVENTS, RAW, SIGNALS, levels_schema
+
+__all__ = [
+    "BARS",
+    "DRIFT",
+    "EVENTS",
+    "RAW",
+    "SIGNALS",
+    "Journal",
+    "JournalError",
+    "JournalLocked",
+    "JournalNotice",
+    "JournalState",
+    "levels_schema",
+    "read_batches",
+    "read_table",
+]

@@ -1,0 +1,155 @@
+"""A write-ahead log: an Arrow IPC stream to which one record batch after the other is written.
+
+Each batch carries a checksum of its rows. Reading stops at the first batch that is not whole and
+sound: whatever stands before it was written and is right, also after a power cut in a write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from pyarrow import ipc
+
+from quantgod.live.journal.notices import UnreadableLog
+from quantgod.live.journal.segments import sync_folder
+
+CHECKSUM: Final = "crc32"
+
+
+class LogWriter:
+    """Writes a new log. A write that fails leaves the log as it was before it."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
+        self.size = 0
+        self._frames = io.BytesIO()
+        self._stream = ipc.new_stream(self._frames, schema)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._open = threading.Lock()  # so that nobody closes the file during an fsync
+        self._synced_size = -1
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Write a batch and hand it to the operating system: it then survives this process.
+
+        Raises:
+            OSError: when the disk is full or fails; nothing of the batch is in the log then.
+        """
+        frame = self._encode(batch)
+        try:
+            _write_all(self._file, frame)
+        except OSError:
+            with contextlib.suppress(OSError):  # else a torn tail stays, which reading cuts
+                os.ftruncate(self._file, self.size)
+            raise
+        self.size += len(frame)
+
+    def sync(self) -> None:
+        """Bring everything that was written to the disk: it then survives the machine.
+
+        Raises:
+            OSError: when the disk fails.
+        """
+        with self._open:
+            size = self.size
+            if self._file < 0 or size == self._synced_size:
+                return
+            os.fsync(self._file)
+            if self._synced_size < 0:
+                sync_folder(self.path.parent)
+            self._synced_size = size
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._open:
+            if self._file >= 0:
+                os.close(self._file)
+            self._file = -1
+
+    def _encode(self, batch: pa.RecordBatch) -> bytes:
+        self._stream.write_batch(batch, custom_metadata={CHECKSUM: _checksum(batch)})
+        frame = self._frames.getvalue()
+        self._frames.seek(0)
+        self._frames.truncate()
+        return frame
+
+
+class LogReader:
+    """Reads what is whole of a log, also while another process writes to it.
+
+    `good_bytes` is where the last sound batch read so far ended; `problem` says why reading ended,
+    and is empty at the end of the file.
+
+    Raises:
+        UnreadableLog: when not even the schema can be read.
+        FileNotFoundError: when there is no log (any more).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.problem = ""
+        self._file = pa.OSFile(os.fspath(path), "rb")
+        try:
+            self._stream = ipc.open_stream(self._file)
+        except (pa.ArrowException, OSError) as error:
+            self._file.close()
+            raise UnreadableLog(f"{path.name}: {_in_short(error)}") from None
+        self.schema: pa.Schema = self._stream.schema
+        self.good_bytes: int = self._file.tell()
+
+    def __enter__(self) -> LogReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Each sound batch, in the order of writing."""
+        while (batch := self._next()) is not None:
+            self.good_bytes = self._file.tell()
+            yield batch
+
+    def tail(self) -> bytes:
+        """What follows the last sound batch."""
+        self._file.seek(self.good_bytes)
+        rest: bytes = self._file.read()
+        return rest
+
+    def _next(self) -> pa.RecordBatch | None:
+        try:
+            batch, metadata = self._stream.read_next_batch_with_custom_metadata()
+            batch.validate(full=True)  # first: a broken batch must not be touched
+        except StopIteration:
+            return None
+        except (pa.ArrowException, OSError) as error:
+            self.problem = _in_short(error)
+            return None
+        if metadata is None or _text(metadata, CHECKSUM) != _checksum(batch):
+            self.problem = "the checksum of a batch does not fit its rows"
+            return None
+        return batch
+
+
+def _checksum(batch: pa.RecordBatch) -> str:
+    return str(zlib.crc32(batch.serialize()))
+
+
+def _text(metadata: Any, key: str) -> str:
+    value = metadata.get(key)
+    return value.decode("ascii", "replace") if value is not None else ""
+
+
+def _write_all(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _in_short(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]

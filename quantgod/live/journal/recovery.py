@@ -1,0 +1,51 @@
+"""What a start finds in its folder: the lock, what a killed writer left half made, and its logs."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from quantgod.live.journal.notices import JournalLocked, JournalNotice, Report
+from quantgod.live.journal.segments import QUARANTINE, WAL, parts, sync_folder
+
+_LOCK: Final = "lock"
+_TAKEN: Final = (errno.EAGAIN, errno.EACCES)
+
+
+def lock_folder(folder: Path) -> int:
+    """Take the folder for this process: the lock goes with the returned file, or the process.
+
+    Raises:
+        JournalLocked: when another process (or another journal of this one) holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(file, 20, 0).decode("ascii", "replace").strip()
+        os.close(file)
+        if error.errno not in _TAKEN:
+            raise
+        raise JournalLocked(f"{folder} is written by process {holder or 'unknown'}") from None
+    os.ftruncate(file, 0)
+    os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+    return file
+
+
+def make_rooms(folder: Path, tables: Iterable[str]) -> None:
+    """Make the folders of logs, sealed tables and quarantine."""
+    for name in (WAL, QUARANTINE, *tables):
+        (folder / name).mkdir(exist_ok=True)
+    sync_folder(folder)
+
+
+def discard_parts(folder: Path, report: Report) -> None:
+    """Remove temporary files: whatever they were to hold still stands in a log."""
+    for part in parts(folder):
+        part.unlink()
+        report(JournalNotice("info", "temp_discarded", f"{part.parent.name}/{part.name}"))

@@ -1,0 +1,99 @@
+"""The tables of a journal and of a recording, as Arrow schemas.
+
+The first column of each is its time, by which `read_table(since=…)` selects. Minutes are epoch
+minutes; `ts` is exchange time in ms; `received_ns` is the local clock, in ns since 1970.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+from quantgod.contracts import FEATURES
+
+BARS: Final = pa.schema(
+    [
+        ("minute", pa.int64()),
+        ("symbol", pa.string()),
+        *((name, pa.float64()) for name in FEATURES),
+        ("close", pa.float64()),
+        ("book", pa.list_(pa.float64())),
+        ("reason", pa.string()),
+    ]
+)
+"""Every minute that closed: its row, or nulls and the reason why it has none.
+
+`book` holds the values of `BOOK_COLUMNS` (an absent level: NaN price, zero size). It is no list
+of fixed size, because Parquet reads none back that may be null.
+"""
+
+SIGNALS: Final = pa.schema(
+    [
+        ("minute", pa.int64()),
+        ("symbol", pa.string()),
+        ("role", pa.string()),
+        ("version", pa.int64()),
+        *((f"base_{name}", pa.float64()) for name in ("sell", "neutral", "buy")),
+        *((f"prob_{name}", pa.float64()) for name in ("sell", "neutral", "buy")),
+        ("class", pa.int64()),
+        ("signal", pa.string()),
+        ("uncertainty", pa.float64()),
+        ("latency_ms", pa.float64()),
+    ]
+)
+"""Every answer of a model: `role` is Production or Challenger, the rest as the chain gives it.
+
+`latency_ms` is from the arrival of the message that closed the minute to this row.
+"""
+
+DRIFT: Final = pa.schema(
+    [
+        ("minute", pa.int64()),
+        ("symbol", pa.string()),
+        ("name", pa.string()),
+        ("value", pa.float64()),
+        ("z", pa.float64()),
+        ("psi_reference", pa.float64()),
+        ("ks_reference", pa.float64()),
+        ("psi_past", pa.float64()),
+        ("ks_past", pa.float64()),
+        ("verdict", pa.string()),
+    ]
+)
+"""What `live/drift.py` found of a feature or probability `name`: an outlier, or an hourly verdict.
+
+Of an outlier `value` is the candle's, else the window's mean. What is not known is null.
+"""
+
+EVENTS: Final = pa.schema(
+    [
+        ("received_ns", pa.int64()),
+        ("ts_ms", pa.int64()),
+        ("symbol", pa.string()),
+        ("kind", pa.string()),
+        ("code", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
+"""What happened: gaps, resyncs, connections, swaps. `ts_ms` is null where no message tells it."""
+
+RAW: Final = pa.schema(
+    [
+        ("received_ns", pa.int64()),
+        ("symbol", pa.string()),
+        ("kind", pa.string()),
+        ("data", pa.binary()),
+    ]
+)
+"""Every message as it was fed to the book: `kind` opened, closed, stream or snapshot."""
+
+
+def levels_schema(levels: int) -> pa.Schema:
+    """The LEVELS table: the best `levels` a side at the end of each interval of exchange time.
+
+    `ts` is the interval's start. `levels` holds bid price, bid size, ask price, ask size of the
+    best level, then of the next (an absent level: NaN price, zero size).
+    """
+    best = pa.field("levels", pa.list_(pa.float64(), 4 * levels), nullable=False)
+    return pa.schema([("ts", pa.int64()), ("symbol", pa.string()), best])
