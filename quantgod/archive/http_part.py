@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -141,7 +141,7 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
     if response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         raise Absent(answer)
     if response.status in _PASSING:
-        raise Interrupted(answer, _retry_after(response))
+        raise Interrupted(answer, retry_after(response.headers))
     if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
         raise Refused(answer)
 
@@ -175,15 +175,18 @@ def _version(response: aiohttp.ClientResponse) -> str | None:
     return response.headers.get("Last-Modified")
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """Seconds to wait: `Retry-After` is a number of them, or a date on the server's own clock."""
-    told = response.headers.get("Retry-After", "").strip()
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait: `Retry-After` is a number of them, or a date on the server's own clock.
+
+    `None` where the header is absent or says neither.
+    """
+    told = headers.get("Retry-After", "").strip()
     if told.isascii() and told.isdigit():
         return float(told)
     date = _date(told)
     if date is None:
         return None
-    now = _date(response.headers.get("Date", "")) or dt.datetime.now(dt.UTC)
+    now = _date(headers.get("Date", "")) or dt.datetime.now(dt.UTC)
     return max((date - now).total_seconds(), 0.0)
 
 

@@ -210,6 +210,7 @@ class FeedSettings(Section):
     """How the stream and REST of a venue are used, and how politely.
 
     `weight_limit` is the venue's request weight a minute, of which `weight_share` may be used.
+    `retry_after_seconds` is the wait after a 429 or 418 that does not say for how long.
     """
 
     stream_url: str
@@ -218,6 +219,7 @@ class FeedSettings(Section):
     depth_weight: Positive
     weight_limit: Positive
     weight_share: Fraction
+    retry_after_seconds: PositiveFloat
     backoff_seconds: PositiveFloat
     backoff_limit_seconds: PositiveFloat
     healthy_seconds: PositiveFloat

@@ -1,0 +1,115 @@
+"""Two connections that carry the same book: where their chains meet, one takes over from the other.
+
+Pure. Each event names the last id before it (`previous`) and its own last id (`final`). While both
+connections are open the old one is fed and the new one's events wait here. Once both have passed
+the same id the new chain goes on where the old one stands, and nothing is lost or told twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Link(NamedTuple):
+    """An event's place in its symbol's chain, and its exchange time in ms."""
+
+    previous: int
+    final: int
+    ts: int
+
+
+class Held(NamedTuple):
+    """A message that waits; without a link if it could not be read."""
+
+    data: bytes
+    received: float
+    link: Link | None
+
+
+class Position(NamedTuple):
+    """Where a book stands: its last id (-1 without a book) and the exchange time of it in ms."""
+
+    last: int
+    ts: int
+
+    def knows(self, link: Link) -> bool:
+        """Whether the book holds the event already.
+
+        An older id with a later time is no repetition: the venue has started to count anew.
+        """
+        return self.last >= 0 and link.final <= self.last and link.ts <= self.ts
+
+
+class Handover:
+    """Holds what the new connection says until it can take over. At most `limit` messages each."""
+
+    def __init__(self, symbols: Iterable[str], limit: int) -> None:
+        self._sides = {symbol: _Meeting() for symbol in symbols}
+        self._limit = limit
+
+    def stands(self, symbol: str, position: Position) -> None:
+        """Note where the book stands that the old connection feeds; drop what it holds already."""
+        self._sides[symbol].stands(position)
+
+    def hold(self, symbol: str, held: Held) -> None:
+        """Keep a message of the new connection."""
+        self._sides[symbol].hold(held)
+
+    def has_met(self, symbol: str) -> bool:
+        """Whether both chains have passed the same id."""
+        return self._sides[symbol].has_met
+
+    def has_heard(self, symbol: str) -> bool:
+        """Whether the new connection spoke of the symbol."""
+        return self._sides[symbol].has_heard
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a symbol holds as much as it may."""
+        return any(side.size >= self._limit for side in self._sides.values())
+
+    def rest(self, symbol: str, position: Position) -> list[Held]:
+        """What waits and the book does not hold yet."""
+        return self._sides[symbol].rest(position)
+
+
+class _Meeting:
+    """One symbol's two chains."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Held] = []
+        self.has_met = self.has_heard = False
+        self._old: set[int] = set()
+        self._new: set[int] = set()
+
+    @property
+    def size(self) -> int:
+        return max(len(self.waiting), len(self._old))
+
+    def stands(self, position: Position) -> None:
+        if position.last < 0:
+            return
+        if not self.has_met:
+            self._old.add(position.last)
+            self.has_met = position.last in self._new
+        if self.has_met:
+            self.waiting = self.rest(position)
+
+    def hold(self, held: Held) -> None:
+        self.waiting.append(held)
+        self.has_heard = self.has_heard or held.link is not None
+        if held.link is None or self.has_met:
+            return
+        ends = {held.link.previous, held.link.final}
+        self._new |= ends
+        self.has_met = not ends.isdisjoint(self._old)
+
+    def rest(self, position: Position) -> list[Held]:
+        """What comes after the last message that the book holds, readable or not."""
+        known = [
+            place
+            for place, held in enumerate(self.waiting)
+            if held.link is not None and position.knows(held.link)
+        ]
+        return self.waiting[known[-1] + 1 :] if known else list(self.waiting)
