@@ -19,6 +19,8 @@ from quantgod.live.exchange.wire import answer, ping_frame, unanswerable
 GOING_AWAY = WSCloseCode.GOING_AWAY
 HEARD = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG)
 
+DAY_OVER = "a connection lasts 24 hours"
+
 PONG_SECONDS = 5.0
 """Real seconds that a client has for a pong at least."""
 
@@ -77,6 +79,11 @@ class Connection:
         return bool(self._streams) and self.is_open and not (self.is_silent or self.is_deaf)
 
     @property
+    def symbols(self) -> frozenset[str]:
+        """Whose depth this client has subscribed to."""
+        return frozenset(self._streams)
+
+    @property
     def waiting(self) -> int:
         """Messages that are not yet sent."""
         return len(self._outbox)
@@ -97,12 +104,14 @@ class Connection:
         self._wake.set()
 
     def keep_alive(self, now: int) -> None:
-        """Ping when it is time by exchange time (ms); cut a client that has not answered for long.
+        """Ping when it is time by exchange time (ms); cut who has not answered for long, or is old.
 
         Where exchange time runs fast, a client still has real seconds for its pong.
         """
         if self._pinged is None:
             self._pinged = now
+        if time.monotonic() - self.opened > self._rules.lifetime_seconds:
+            self.end(GOING_AWAY, DAY_OVER)
         waited = (now - self._pinged) / 1000
         if self._unanswered is not None:
             if (

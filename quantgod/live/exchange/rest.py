@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import random
 from typing import Final
 
 from aiohttp import web
 
+from quantgod.live.exchange.faults import Fault
+from quantgod.live.exchange.schedule import Schedule
+from quantgod.live.exchange.spoiling import Spoiling
 from quantgod.live.exchange.truth import Truth
 from quantgod.live.exchange.weight import Refused, RequestWeight
 from quantgod.live.exchange.wire import depth_snapshot, refusal
+from quantgod.market.binance import DepthSnapshot
 
 WEIGHTS: Final = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 """Request weight by `limit`."""
 
-DEFAULT_LIMIT = 500
+DEFAULT_LIMIT, DEEPEST = 500, 1000
 
 
 class BadRequest(ValueError):
@@ -26,10 +32,15 @@ class BadRequest(ValueError):
 
 
 class DepthRequests:
-    """Answers requests for depth out of the truth."""
+    """Answers requests for depth out of the truth, or spoilt where a fault strikes."""
 
-    def __init__(self, truth: Truth, weight: RequestWeight, draw: random.Random) -> None:
-        self._truth, self._weight, self._draw = truth, weight, draw
+    def __init__(
+        self, truth: Truth, weight: RequestWeight, schedule: Schedule, spoiling: Spoiling, seed: int
+    ) -> None:
+        self._truth, self._weight = truth, weight
+        self._schedule, self._spoiling = schedule, spoiling
+        self._draw = random.Random(seed)
+        self._before = {symbol: self._before_opening(symbol) for symbol in truth.symbols}
         self.count = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -41,12 +52,58 @@ class DepthRequests:
             return self._respond(400, refusal(error.code, str(error)))
         if refused := self._weight.charge(WEIGHTS[limit]):
             return self.refuse(refused)
-        return self._respond(200, self.body(symbol, limit))
+        played, now = self._truth.played(symbol), self._truth.now
+        if fault := self._schedule.strike_one("request", [symbol], [played], now):
+            return await self._spoilt(fault, request, symbol, limit)
+        return self._respond(200, self._body(symbol, limit))
 
-    def body(self, symbol: str, limit: int) -> bytes:
-        """A true snapshot."""
-        snapshot = self._truth.snapshot(symbol, limit, self._draw)
-        return depth_snapshot(snapshot, self._truth.now)
+    def _body(self, symbol: str, limit: int) -> bytes:
+        return self._write(symbol, self._truth.snapshot(symbol, limit, self._draw))
+
+    def _write(self, symbol: str, snapshot: DepthSnapshot) -> bytes:
+        update_id = snapshot.last_update_id + self._spoiling.id_shift(symbol)
+        sent = snapshot._replace(last_update_id=max(update_id, 1))
+        return depth_snapshot(sent, self._truth.now, self._spoiling.step_ms)
+
+    async def _spoilt(
+        self, fault: Fault, request: web.Request, symbol: str, limit: int
+    ) -> web.StreamResponse:
+        body = self._body(symbol, limit)
+        match fault.name:
+            case "snapshot_failing":
+                return self._respond(500, refusal(-1001, "Internal error; unable to process."))
+            case "snapshot_stale":
+                old = self._before[symbol]
+                cut = old._replace(bids=old.bids[:limit], asks=old.asks[:limit])
+                body = self._write(symbol, cut)
+            case "snapshot_slow":
+                await asyncio.sleep(fault.amount)
+            case "snapshot_cut":
+                return await self._cut(request, body)
+            case "snapshot_half":
+                body = body[: len(body) // 2]
+            case "snapshot_thin" | "snapshot_empty":
+                body = self._body(symbol, int(fault.amount))
+            case "too_many_requests":
+                return self.refuse(self._weight.refuse(429, math.ceil(fault.amount)))
+            case "banned":
+                return self.refuse(self._weight.refuse(418, math.ceil(fault.amount)))
+        return self._respond(200, body)
+
+    def _before_opening(self, symbol: str) -> DepthSnapshot:
+        """A book that no event ever reaches back to."""
+        opening = self._truth.snapshot(symbol, DEEPEST, self._draw)
+        return opening._replace(last_update_id=self._truth.last_update_id(symbol) - 1)
+
+    async def _cut(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        """Promise the whole body, send half of it, and hang up."""
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.content_length = len(body)
+        await response.prepare(request)
+        await response.write(body[: len(body) // 2])
+        if request.transport:
+            request.transport.close()
+        return response
 
     def refuse(self, refused: Refused) -> web.Response:
         """429 or 418."""

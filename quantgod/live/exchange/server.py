@@ -10,25 +10,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import time
+from collections.abc import Sequence
 from typing import Self
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
-from quantgod.live.exchange.connection import GOING_AWAY, Connection
+from quantgod.live.exchange.connection import DAY_OVER, GOING_AWAY, Connection
+from quantgod.live.exchange.faults import Fault
 from quantgod.live.exchange.pace import Pace
 from quantgod.live.exchange.rest import DepthRequests
 from quantgod.live.exchange.rules import Rules
+from quantgod.live.exchange.schedule import Injection, Schedule
+from quantgod.live.exchange.spoiling import Message, Spoiling
 from quantgod.live.exchange.truth import TrueEvent, Truth
 from quantgod.live.exchange.weight import RequestWeight
-from quantgod.live.exchange.wire import depth_event, in_stream
+from quantgod.live.exchange.wire import fragments, in_stream
 from quantgod.market.book import OrderBook
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 32
 """Events published before the clients' sockets get their turn."""
+
+FRAGMENTS = 3
+"""Frames that a split message comes in."""
 
 OVER = "the market of this exchange is over"
 
@@ -38,6 +44,7 @@ class Exchange:
 
     Args:
         market: The true books and what happens to them.
+        faults: What goes wrong on the way to the clients.
         seed: Of everything that is drawn here.
         speed: How many times as fast as a clock exchange time runs; from 1e5 on the market waits
             for its clients alone.
@@ -49,6 +56,7 @@ class Exchange:
         self,
         market: Truth,
         *,
+        faults: Sequence[Fault] = (),
         seed: int = 0,
         speed: float = 1.0,
         port: int = 0,
@@ -62,7 +70,9 @@ class Exchange:
         self._pace, self._port = Pace(speed), port
         self._open: set[Connection] = set()
         self._audience = asyncio.Event()
-        self._rest = DepthRequests(market, self.weight, random.Random(seed))
+        self._schedule = Schedule(faults, market.symbols, seed)
+        self._spoiling = Spoiling(self._schedule)
+        self._rest = DepthRequests(market, self.weight, self._schedule, self._spoiling, seed)
         self._runner: web.AppRunner | None = None
         self._play: asyncio.Task[None] | None = None
 
@@ -103,8 +113,23 @@ class Exchange:
         return self.truth.book(symbol)
 
     def last_update_id(self, symbol: str) -> int:
-        """`u` of the last event."""
-        return self.truth.last_update_id(symbol)
+        """`u` of the last event, as clients know it."""
+        return self.truth.last_update_id(symbol) + self._spoiling.id_shift(symbol)
+
+    @property
+    def injected(self) -> list[Injection]:
+        """The faults that have struck, in order."""
+        return self._schedule.injected
+
+    @property
+    def pending(self) -> tuple[Fault, ...]:
+        """The faults that have not struck yet."""
+        return self._schedule.pending
+
+    @property
+    def snapshot_requests(self) -> int:
+        """How often depth was asked for over REST."""
+        return self._rest.count
 
     # The market
 
@@ -120,6 +145,8 @@ class Exchange:
 
     async def _wait(self, ts: int, played: int) -> None:
         """Until it is `ts`; the sockets get their turn also where that is past."""
+        if self._spoiling.hurry:
+            self._pace.start(ts)
         seconds = self._pace.seconds_until(ts)
         if seconds > 0 or played % AT_ONCE == 0:
             await asyncio.sleep(max(seconds, 0.0))
@@ -140,10 +167,17 @@ class Exchange:
             await asyncio.sleep(0.001)
 
     def _publish(self, event: TrueEvent) -> None:
-        data = depth_event(event)
+        symbol, number = event.change.symbol, self.truth.played(event.change.symbol)
+        hearers = [one for one in self._open if one.streams_of(symbol)]
+        for message in self._spoiling.messages(event, number, is_heard=bool(hearers)):
+            for connection in hearers:
+                for stream in connection.streams_of(symbol):
+                    connection.offer(_shaped(message, stream))
+        if hearers:
+            for fault in self._schedule.strikes("stream", symbol, number, self.truth.now):
+                for connection in hearers:
+                    _strike(fault, connection)
         for connection in tuple(self._open):
-            for stream in connection.streams_of(event.change.symbol):
-                connection.offer(in_stream(stream, data))
             connection.keep_alive(self.truth.now)
 
     def _close_for_good(self) -> None:
@@ -161,13 +195,50 @@ class Exchange:
         connection = Connection(self.connections_made, request, self.rules, self._audience)
         names = request.query.get("streams", "")
         connection.subscribe([name for name in names.split("/") if name])
+        if fault := self._strikes_new(connection):
+            if fault.name == "unavailable":
+                return web.Response(status=503)
+            connection.is_silent = True
         self._open.add(connection)
         try:
             return await connection.serve()
         finally:
             self._open.discard(connection)
 
+    def _strikes_new(self, connection: Connection) -> Fault | None:
+        if not connection.is_public:
+            return None
+        symbols = [one for one in self.truth.symbols if one in connection.symbols]
+        symbols = symbols or list(self.truth.symbols)
+        played = [self.truth.played(symbol) for symbol in symbols]
+        return self._schedule.strike_one("accept", symbols, played, self.truth.now)
+
     async def _depth(self, request: web.Request) -> web.StreamResponse:
         if self.over.is_set():
             return web.Response(status=503, text=OVER)
         return await self._rest.answer(request)
+
+
+def _shaped(message: Message, stream: bytes) -> bytes | list[bytes]:
+    """A message as its stream wraps it."""
+    payload = in_stream(stream, message.data)
+    if message.shape == "split":
+        return fragments(payload, FRAGMENTS)
+    return payload[: len(payload) // 2] if message.shape == "cut" else payload
+
+
+def _strike(fault: Fault, connection: Connection) -> None:
+    """A fault of a connection that is up."""
+    match fault.name:
+        case "half_open":
+            connection.is_deaf = True
+        case "missed_pings":
+            connection.answers_pings = False
+        case "eof":
+            connection.finish()
+        case "abrupt":
+            connection.reset()
+        case "closed":
+            connection.end(WSCloseCode.OK, "")
+        case "day_cut":
+            connection.end(GOING_AWAY, DAY_OVER)

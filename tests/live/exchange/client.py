@@ -26,7 +26,7 @@ async def listening(
     exchange: Exchange, *symbols: str, **options: Any
 ) -> AsyncIterator[websockets.ClientConnection]:
     names = "/".join(stream_name(symbol) for symbol in symbols)
-    options = {"max_size": None, "compression": None} | options
+    options = {"max_size": None, "compression": None, "close_timeout": 0.3} | options
     async with websockets.connect(f"{exchange.stream_url}?streams={names}", **options) as socket:
         yield socket
 

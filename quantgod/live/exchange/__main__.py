@@ -1,0 +1,109 @@
+"""Serves the simulated market of the settings: `python -m quantgod.live.exchange --config FILE`.
+
+Prints one line of JSON once it listens, and ends on SIGTERM, SIGINT, or with its parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from quantgod.live.exchange.faults import named
+from quantgod.live.exchange.server import Exchange
+from quantgod.live.exchange.simulated import simulated_truth
+from quantgod.settings import Settings, SettingsError, load_settings
+
+PARENT_SECONDS = 0.5
+"""How often the parent is looked for."""
+
+
+@click.command(context_settings={"show_default": True})
+@click.option(
+    "--config", default="conf/full.yaml", type=click.Path(path_type=Path), help="Settings file."
+)
+@click.option("--speed", type=float, help="Times real time; live.simulated.speed by default.")
+@click.option("--port", default=0, help="Port on 127.0.0.1; 0 = any that is free.")
+@click.option("--day", type=int, help="First day to play, from 0 on; the last by default.")
+@click.option("--parent", type=int, metavar="PID", help="End when this process does.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any setting."
+)
+def main(
+    config: Path,
+    speed: float | None,
+    port: int,
+    day: int | None,
+    parent: int | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Serve the simulated market of the settings as a Binance exchange on the loopback."""
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    settings = _settings(config, overrides)
+    simulated = settings.live.simulated
+    try:
+        truth = simulated_truth(settings.live.symbols, settings.simulate, day)
+        faults = named(simulated.faults)
+        pace = speed if speed is not None else simulated.speed
+        exchange = Exchange(truth, faults=faults, seed=simulated.seed, speed=pace, port=port)
+        asyncio.run(_serve(exchange, parent))
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def _serve(exchange: Exchange, parent: int | None) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    async with exchange:
+        urls = {"stream_url": exchange.stream_url, "depth_url": exchange.depth_url}
+        click.echo(json.dumps(urls))
+        watch = asyncio.create_task(_end_with(parent, ended)) if parent else None
+        await ended.wait()
+        if watch:
+            watch.cancel()
+
+
+async def _end_with(parent: int, ended: asyncio.Event) -> None:
+    """Set `ended` once the parent is gone: killed, it can tell nobody."""
+    while _lives(parent):  # noqa: ASYNC110 - a process that dies sets no event
+        await asyncio.sleep(PARENT_SECONDS)
+    ended.set()
+
+
+def _lives(process: int) -> bool:
+    if process == os.getppid():
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _settings(config: Path, overrides: tuple[str, ...]) -> Settings:
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise click.BadParameter(f"KEY=VALUE expected, got {override!r}", param_hint="--set")
+        values[key.strip()] = yaml.safe_load(text)
+    try:
+        return load_settings(config, values)
+    except (SettingsError, yaml.YAMLError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()
