@@ -223,8 +223,8 @@ class BinanceBookSync:
             return self._ask("stale_snapshot")
         for event in self._buffer:
             fresh.apply(event)
-        if fresh.fault is not None:
-            return self._ask("bad_snapshot")
+            if fresh.fault is not None:  # a book that was crossed once is not mended by more events
+                return self._ask("bad_snapshot")
         self._fresh = None
         last = self._buffer[-1]
         self._buffer.clear()
