@@ -1,31 +1,53 @@
 """The order book as a dictionary a side: readable, and what every faster book is compared with.
 
 The whole book is kept and cut only on output: a book trimmed to what is shown loses the levels that
-come back into view.
+come back into view. Beside the dictionaries stand the best prices of each side in order: a message
+that takes the best level away then costs no search, and what is far from the touch costs nothing.
 """
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_left, insort
 from collections.abc import Iterable
+from heapq import nlargest, nsmallest
 from math import inf
+from typing import Final
 
 from quantgod.contracts import BookUpdate, Level
 
-DEEP_LEVELS = 5
+DEEP_LEVELS: Final = 5
 """Levels a side that the deep imbalance sums over."""
+
+NEAR: Final = 64
+"""Prices a side that are put in order at a time; more that appear among them are kept in order."""
+
+NEAR_LIMIT: Final = 160
 
 
 class OrderBook:
-    """Price to size a side. An empty side has its best price at minus or plus infinity."""
+    """Price to size a side. An empty side has its best price at minus or plus infinity.
 
-    __slots__ = ("asks", "best_ask", "best_bid", "bids")
+    `bids` and `asks` are for reading: the ordered prices would not learn of a change.
+    """
+
+    __slots__ = (
+        "_ask_edge",
+        "_bid_edge",
+        "_near_asks",
+        "_near_bids",
+        "asks",
+        "best_ask",
+        "best_bid",
+        "bids",
+    )
 
     def __init__(self) -> None:
         self.bids: dict[float, float] = {}
         self.asks: dict[float, float] = {}
-        self.best_bid = -inf
-        self.best_ask = inf
+        # Rising, and all that are at the edge or better; the edge is infinite where that is all.
+        self._near_bids: list[float] = []
+        self._near_asks: list[float] = []
+        self.clear()
 
     def apply(self, update: BookUpdate) -> None:
         """Apply changes, or replace the whole book by a snapshot. A size of zero removes a level.
@@ -34,36 +56,21 @@ class OrderBook:
         """
         if update.is_snapshot:
             self.clear()
-        bids, best = self.bids, self.best_bid
-        for price, size in update.bids:
-            if size:
-                bids[price] = size
-                if price > best:  # noqa: PLR1730 - `max` takes twice as long
-                    best = price
-            else:
-                bids.pop(price, None)
-        self.best_bid = best if best in bids else max(bids, default=-inf)
-        asks, best = self.asks, self.best_ask
-        for price, size in update.asks:
-            if size:
-                asks[price] = size
-                if price < best:  # noqa: PLR1730
-                    best = price
-            else:
-                asks.pop(price, None)
-        self.best_ask = best if best in asks else min(asks, default=inf)
+        self._apply_bids(update.bids)
+        self._apply_asks(update.asks)
 
     def clear(self) -> None:
         """Empty both sides."""
         self.bids.clear()
         self.asks.clear()
-        self.best_bid, self.best_ask = -inf, inf
+        self._order_bids()
+        self._order_asks()
 
     def replace(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
         """Put these levels in place of all others."""
         self.bids, self.asks = dict(bids), dict(asks)
-        self.best_bid = max(self.bids, default=-inf)
-        self.best_ask = min(self.asks, default=inf)
+        self._order_bids()
+        self._order_asks()
 
     @property
     def is_one_sided(self) -> bool:
@@ -77,22 +84,77 @@ class OrderBook:
 
     def top(self, levels: int | None = None) -> tuple[list[Level], list[Level]]:
         """The best `levels` bids and asks (all of them by default), best first."""
-        bids = sorted(self.bids.items(), reverse=True)
-        asks = sorted(self.asks.items())
-        return bids[:levels], asks[:levels]
+        bids, asks = self.bids, self.asks
+        deepest = max(len(bids), len(asks)) if levels is None else levels
+        return (
+            [(price, bids[price]) for price in self._best_bids(deepest)],
+            [(price, asks[price]) for price in self._best_asks(deepest)],
+        )
 
     def quote(self) -> Quote | None:
         """What a second sample needs to know, or `None` while a side is empty."""
         if self.is_one_sided:
             return None
-        bid_depth = ask_depth = 0.0
+        bids, asks, bid_depth, ask_depth = self.bids, self.asks, 0.0, 0.0
         # Not `sum`: since Python 3.12 it compensates, and other books could not give the same bits.
-        for price in heapq.nlargest(DEEP_LEVELS, self.bids):
-            bid_depth += self.bids[price]
-        for price in heapq.nsmallest(DEEP_LEVELS, self.asks):
-            ask_depth += self.asks[price]
+        for price in self._best_bids(DEEP_LEVELS):
+            bid_depth += bids[price]
+        for price in self._best_asks(DEEP_LEVELS):
+            ask_depth += asks[price]
         bid, ask = self.best_bid, self.best_ask
-        return bid, self.bids[bid], ask, self.asks[ask], bid_depth, ask_depth
+        return bid, bids[bid], ask, asks[ask], bid_depth, ask_depth
+
+    def _apply_bids(self, levels: list[Level]) -> None:
+        bids, near, edge = self.bids, self._near_bids, self._bid_edge
+        for price, size in levels:
+            if size:
+                if price >= edge and price not in bids:
+                    insort(near, price)
+                bids[price] = size
+            elif bids.pop(price, None) is not None and price >= edge:
+                del near[bisect_left(near, price)]
+        if DEEP_LEVELS <= len(near) <= NEAR_LIMIT:
+            self.best_bid = near[-1]
+        else:
+            self._order_bids()
+
+    def _apply_asks(self, levels: list[Level]) -> None:
+        asks, near, edge = self.asks, self._near_asks, self._ask_edge
+        for price, size in levels:
+            if size:
+                if price <= edge and price not in asks:
+                    insort(near, price)
+                asks[price] = size
+            elif asks.pop(price, None) is not None and price <= edge:
+                del near[bisect_left(near, price)]
+        if DEEP_LEVELS <= len(near) <= NEAR_LIMIT:
+            self.best_ask = near[0]
+        else:
+            self._order_asks()
+
+    def _order_bids(self) -> None:
+        self._near_bids = near = nlargest(NEAR, self.bids)[::-1]
+        is_all = len(near) == len(self.bids)
+        self._bid_edge = -inf if is_all else near[0]
+        self.best_bid = near[-1] if near else -inf
+
+    def _order_asks(self) -> None:
+        self._near_asks = near = nsmallest(NEAR, self.asks)
+        is_all = len(near) == len(self.asks)
+        self._ask_edge = inf if is_all else near[-1]
+        self.best_ask = near[0] if near else inf
+
+    def _best_bids(self, count: int) -> list[float]:
+        if count > len(self._near_bids) and count <= NEAR:
+            self._order_bids()
+        near = self._near_bids if count <= len(self._near_bids) else sorted(self.bids)
+        return near[: -count - 1 : -1]
+
+    def _best_asks(self, count: int) -> list[float]:
+        if count > len(self._near_asks) and count <= NEAR:
+            self._order_asks()
+        near = self._near_asks if count <= len(self._near_asks) else sorted(self.asks)
+        return near[:count]
 
 
 Quote = tuple[float, float, float, float, float, float]
