@@ -242,7 +242,8 @@ def _close(integers: Integers, floats: Floats, row: Floats, minute: int, max_bri
     if reason == ROW:
         previous = floats[LAST_CLOSE]
         last = integers[LAST_VALID]
-        joined = last >= 0 and minute - last - 1 <= max_bridge
+        # A replay may resume from a minute that it has not come to: that close is no past of it.
+        joined = last >= 0 and 0 <= minute - last - 1 <= max_bridge
         if not _features(floats, row, integers[MESSAGES], previous if joined else 1.0):
             reason = CORRUPT
         else:

@@ -78,7 +78,7 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
     number = int(info.registered_model_version)
     client = MlflowClient()
     with tempfile.TemporaryDirectory() as scratch:
-        files = tree_digest(*_files(_download(name, number, scratch)))
+        files = files_digest(_download(name, number, scratch))
     known = {MANIFEST_TAG: package.manifest_sha256, FILES_TAG: files}
     for key, value in {**tags, **known}.items():
         client.set_model_version_tag(name, str(number), key, value)
@@ -169,8 +169,16 @@ def check_files(folder: Path, files_sha256: str | None = None) -> None:
     except Exception as error:
         # Of a damaged MLmodel file anything may be true; what it says cannot be listed beforehand.
         raise BrokenVersionError(f"MLmodel cannot be read: {error!r}") from error
-    if files_sha256 is not None and tree_digest(*_files(folder)) != files_sha256:
+    if files_sha256 is not None and files_digest(folder) != files_sha256:
         raise BrokenVersionError("a file beside the package is not the one that was registered")
+
+
+def files_digest(folder: Path) -> str:
+    """Digest of every file of a model but those that downloading and loading it leave behind."""
+    left_behind = ("registered_model_meta",)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    kept = [path for path in files if path.suffix != ".pyc" and path.name not in left_behind]
+    return tree_digest(folder, kept)
 
 
 def signature() -> ModelSignature:
@@ -239,14 +247,6 @@ def _download(name: str, number: int, folder: str | None = None) -> Path:
         return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
     except (MlflowException, OSError) as error:
         raise EmptyVersionError(f"{name} {number}: nothing can be downloaded ({error})") from error
-
-
-def _files(folder: Path) -> tuple[Path, list[Path]]:
-    """Every file of the model but those that loading it leaves behind."""
-    left_behind = ("registered_model_meta",)
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    kept = [path for path in files if path.suffix != ".pyc" and path.name not in left_behind]
-    return folder, kept
 
 
 def _try(name: str, number: int) -> None:

@@ -62,7 +62,22 @@ class Store:
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
-    folder = tmp_path_factory.mktemp("parts")
+    return make_parts(tmp_path_factory.mktemp("parts"))
+
+
+@pytest.fixture(scope="session")
+def registered(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return make_store(parts, tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def store(registered: Store) -> Iterator[Store]:
+    """The same store, with MLflow pointed at it."""
+    with tracked(registered.uri):
+        yield registered
+
+
+def make_parts(folder: Path) -> Parts:
     bars = synthetic_bars(1_000, seed=3, signal=0.6)
     network = tiny_network(bars)
     auditor = tiny_auditor()
@@ -73,23 +88,14 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     return Parts(bars, network, auditor, folder / "auditor", reference, package)
 
 
-@pytest.fixture(scope="session")
-def registered(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def make_store(parts: Parts, folder: Path) -> Store:
     """A SQLite store in which version 1 is registered."""
-    folder = tmp_path_factory.mktemp("store")
     uri = f"sqlite:///{folder}/mlflow.db"
     with tracked(uri):
         artifacts = str(folder / "artifacts")
         experiment = MlflowClient().create_experiment("chain", artifact_location=artifacts)
         store = Store(uri, experiment, 0)
         return Store(uri, experiment, store.add(parts.package, data="synthetic"))
-
-
-@pytest.fixture
-def store(registered: Store) -> Iterator[Store]:
-    """The same store, with MLflow pointed at it."""
-    with tracked(registered.uri):
-        yield registered
 
 
 def tiny_network(bars: pd.DataFrame) -> Network:

@@ -1,0 +1,211 @@
+"""What the registry says of an alias, and verified copies of its versions on this disk.
+
+A copy lies in `NAME/VERSION-DIGEST/`; `NAME/ALIAS.json` says which copy was deployed last, and is
+written after it has proved itself. So a start without the registry finds the last good version, and
+files that were changed since are refused by their digest.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from quantgod.files import write_json
+from quantgod.registry.versions import (
+    FILES_TAG,
+    BrokenVersionError,
+    EmptyVersionError,
+    VersionError,
+    check_files,
+    files_digest,
+)
+
+# What stores answer where there is no such alias, or no such model; anything else is no answer.
+_ABSENT: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+_PART_SECONDS: Final = 86_400
+
+
+class RegistryAwayError(VersionError):
+    """The registry gave no answer, or none that can be understood."""
+
+
+class NoCopyError(VersionError):
+    """No verified copy of a deployed version is on this disk."""
+
+
+class Holder(NamedTuple):
+    """The version an alias points at, and the digest of its files that was kept with it, if any."""
+
+    version: int
+    files_sha256: str | None
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The files of one version on this disk.
+
+    Attributes:
+        version: its number.
+        files_sha256: digest of all its files.
+        folder: where they are.
+    """
+
+    version: int
+    files_sha256: str
+    folder: Path
+
+
+def holder(name: str, alias: str) -> Holder | None:
+    """Ask the registry who holds an alias; None if nobody does. May block for a minute.
+
+    Raises:
+        RegistryAwayError: if it does not answer.
+    """
+    try:
+        found = MlflowClient().get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            return None
+        raise RegistryAwayError(f"{name}@{alias}: {error.message}") from error
+    except Exception as error:
+        # A client raises what its database or its transport raises; none of it is an answer.
+        raise RegistryAwayError(f"{name}@{alias}: {error!r}") from error
+    return Holder(int(found.version), found.tags.get(FILES_TAG))
+
+
+class ModelStore:
+    """The copies of one registered model.
+
+    Args:
+        folder: where copies of all models are.
+        name: this one's.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder / name
+        self.name = name
+
+    def fetch(self, wanted: Holder) -> Copy:
+        """Give a checked copy of a version: the one that is here, or a new one. May block.
+
+        Raises:
+            EmptyVersionError: if there is nothing to download.
+            BrokenVersionError: if a file is not the one that was registered.
+        """
+        here = (
+            None if wanted.files_sha256 is None else self._copy(wanted.version, wanted.files_sha256)
+        )
+        if here is not None and _is_whole(here):
+            return here
+        with self._part() as part:
+            files = _download(self.name, wanted.version, part)
+            check_files(files, wanted.files_sha256)
+            copy = self._copy(wanted.version, files_digest(files))
+            shutil.rmtree(copy.folder, ignore_errors=True)
+            files.rename(copy.folder)
+        return copy
+
+    def keep(self, alias: str, copy: Copy, in_use: Sequence[Copy] = ()) -> None:
+        """Note that `copy` was deployed as `alias`; copies that nobody needs any more go.
+
+        Raises:
+            OSError: if that cannot be written, or the copy is gone.
+        """
+        if not copy.folder.is_dir():
+            raise FileNotFoundError(f"{copy.folder} is gone")
+        path = self.folder / f"{alias}.json"
+        if not self._says(path, copy):  # else since when it was deployed stands there
+            record = {
+                "version": copy.version,
+                "files_sha256": copy.files_sha256,
+                "folder": copy.folder.name,
+                "deployed_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            }
+            write_json(path, record)
+        self._remove_others({one.folder.name for one in (copy, *in_use)} | self._recorded())
+
+    def kept(self, alias: str) -> tuple[Copy, str]:
+        """The copy that was deployed last as `alias`, checked, and since when.
+
+        Raises:
+            NoCopyError: if there is none.
+            BrokenVersionError: naming the file that was changed since.
+        """
+        copy, since = self._read(self.folder / f"{alias}.json")
+        check_files(copy.folder, copy.files_sha256)
+        return copy, since
+
+    def _read(self, path: Path) -> tuple[Copy, str]:
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            copy = self._copy(int(record["version"]), str(record["files_sha256"]))
+            return copy, str(record["deployed_at"])
+        except FileNotFoundError:
+            raise NoCopyError(f"{path}: no copy was kept") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BrokenVersionError(f"{path}: not a record of a copy: {error!r}") from error
+
+    def _says(self, path: Path, copy: Copy) -> bool:
+        try:
+            return self._read(path)[0] == copy
+        except VersionError:
+            return False
+
+    def _copy(self, version: int, files_sha256: str) -> Copy:
+        return Copy(version, files_sha256, self.folder / f"{version}-{files_sha256[:16]}")
+
+    @contextmanager
+    def _part(self) -> Iterator[Path]:
+        """A place to download to, gone afterwards."""
+        part = self.folder / f".{secrets.token_hex(8)}.part"
+        part.mkdir(parents=True)
+        try:
+            yield part
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def _recorded(self) -> set[str]:
+        """Folders that some alias's record names."""
+        named = set()
+        for path in self.folder.glob("*.json"):
+            with suppress(ValueError, KeyError, TypeError):
+                named.add(str(json.loads(path.read_text(encoding="utf-8"))["folder"]))
+        return named
+
+    def _remove_others(self, needed: set[str]) -> None:
+        """Remove copies that are not needed, and downloads that a process left when it died."""
+        for folder in self.folder.iterdir():
+            is_part = folder.name.startswith(".")
+            if is_part and time.time() - folder.stat().st_mtime < _PART_SECONDS:
+                continue  # another process may be downloading
+            if folder.is_dir() and folder.name not in needed:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_whole(copy: Copy) -> bool:
+    try:
+        check_files(copy.folder, copy.files_sha256)
+    except VersionError:
+        return False
+    return True
+
+
+def _download(name: str, version: int, folder: Path) -> Path:
+    try:
+        uri = f"models:/{name}/{version}"
+        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+    except Exception as error:
+        # As in `holder`: an artifact store raises what lies beneath it raises.
+        raise EmptyVersionError(f"nothing can be downloaded: {error}") from error

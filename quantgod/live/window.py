@@ -1,0 +1,136 @@
+"""The newest minutes of one run, as a model is asked about them.
+
+A run ends where more than `max_bridge_minutes` minutes have no row. What happened before the first
+live minute may be filled in from history; what history says of that minute or a later one is
+dropped, whatever the local clock says: a replay must not see its own future.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantgod.contracts import FEATURES
+
+KEPT_MINUTES: Final = 10_080
+"""A week of rows (0.8 MB): a version that looks back further than the one before it can speak at
+once."""
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Rows(NamedTuple):
+    """Epoch minutes (n), increasing, and their features (n, 9) in the order of `FEATURES`."""
+
+    minutes: Integers
+    features: Floats
+
+
+class Window:
+    """One symbol's newest rows, at most `kept` of one run.
+
+    Args:
+        max_bridge_minutes: minutes without a row that a run may hold side by side.
+        kept: the longest window that can be asked for.
+    """
+
+    def __init__(self, max_bridge_minutes: int, kept: int = KEPT_MINUTES) -> None:
+        self.max_bridge_minutes = max_bridge_minutes
+        self.kept = kept
+        # Twice the length, so that rows move to the front only once in `kept` minutes.
+        self._minutes: Integers = np.empty(2 * kept, dtype=np.int64)
+        self._features: Floats = np.empty((2 * kept, len(FEATURES)))
+        self._begin = self._end = 0
+        self._history = Rows(np.empty(0, np.int64), np.empty((0, len(FEATURES))))
+        self._last_live: int | None = None
+
+    def fill(self, history: Rows) -> None:
+        """Take rows from before this stream, in any order; of a minute told twice the last stands.
+
+        Raises:
+            ValueError: if live minutes have come already, or the shapes do not fit.
+        """
+        if self._last_live is not None:
+            raise ValueError("history was expected before the first live minute, not after it")
+        if history.features.shape != (len(history.minutes), len(FEATURES)):
+            shapes = history.minutes.shape, history.features.shape
+            raise ValueError(f"minutes (n) and features (n, 9) expected, got {shapes}")
+        self._history = _sorted(history)
+        self._restart(newest_run(self._history, self.max_bridge_minutes))
+
+    def close(self, minute: int, features: Floats | None) -> bool:
+        """Take the live minute that closed, with its row or without.
+
+        Returns:
+            Whether it is new; a minute at or before the last live one changes nothing.
+        """
+        if self._last_live is None:
+            self._forget_the_future(minute)
+        elif minute <= self._last_live:
+            return False
+        self._last_live = minute
+        if features is None:
+            self._end_run_before(minute + 1)
+        else:
+            self._end_run_before(minute)
+            self._append(minute, features)
+        return True
+
+    def missing(self, length: int) -> int:
+        """Minutes with a row that must still close until `length` rows of one run stand."""
+        return max(0, length - (self._end - self._begin))
+
+    def newest(self, length: int) -> Rows:
+        """The newest `length` rows, copied: what comes later does not change them.
+
+        Raises:
+            ValueError: if so many rows of one run do not stand.
+        """
+        if missing := self.missing(length):
+            raise ValueError(f"{length} rows were asked for, {missing} are missing")
+        place = slice(self._end - length, self._end)
+        return Rows(self._minutes[place].copy(), self._features[place].copy())
+
+    def _forget_the_future(self, first_live: int) -> None:
+        past = int(np.searchsorted(self._history.minutes, first_live))
+        known = Rows(self._history.minutes[:past], self._history.features[:past])
+        self._restart(newest_run(known, self.max_bridge_minutes))
+        self._history = Rows(known.minutes[:0], known.features[:0])
+
+    def _end_run_before(self, minute: int) -> None:
+        """Let go of the rows if one at `minute` could no longer join them."""
+        if self._begin == self._end:
+            return
+        if minute - int(self._minutes[self._end - 1]) - 1 > self.max_bridge_minutes:
+            self._begin = self._end = 0
+
+    def _append(self, minute: int, features: Floats) -> None:
+        if self._end == len(self._minutes):
+            self._restart(Rows(self._minutes[self._begin :], self._features[self._begin :]))
+        self._minutes[self._end] = minute
+        self._features[self._end] = features
+        self._end += 1
+        self._begin = max(self._begin, self._end - self.kept)
+
+    def _restart(self, rows: Rows) -> None:
+        """Keep the newest of `rows`, at the front."""
+        count = min(self.kept, len(rows.minutes))
+        self._begin, self._end = 0, count
+        self._minutes[:count] = rows.minutes[len(rows.minutes) - count :]
+        self._features[:count] = rows.features[len(rows.minutes) - count :]
+
+
+def newest_run(rows: Rows, max_bridge_minutes: int) -> Rows:
+    """The rows after the last break of more than `max_bridge_minutes`."""
+    breaks = np.flatnonzero(np.diff(rows.minutes) - 1 > max_bridge_minutes)
+    first = int(breaks[-1]) + 1 if len(breaks) else 0
+    return Rows(rows.minutes[first:], rows.features[first:])
+
+
+def _sorted(rows: Rows) -> Rows:
+    """By minute; of equal minutes the one that was given last."""
+    minutes, places = np.unique(rows.minutes[::-1], return_index=True)
+    return Rows(minutes.astype(np.int64), rows.features[::-1][places])
