@@ -6,9 +6,10 @@ gives what `etl` gives of the same messages in an archive, bit for bit. Pure: no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
-from quantgod.contracts import BOOK_LEVELS, Level
+from quantgod.contracts import BOOK_LEVELS, MS_PER_MINUTE, Level
 from quantgod.market.book import OrderBook
 from quantgod.market.messages import MessageError
 from quantgod.market.minute_bars import (
@@ -48,6 +49,10 @@ class Taken(NamedTuple):
     closed: list[ClosedMinute]
 
 
+LastBefore = Callable[[int], tuple[int, float] | None]
+"""The last valid minute before an epoch minute, and its close; `None` if none is known."""
+
+
 @runtime_checkable
 class AsksForSnapshots(Protocol):
     """A state machine whose snapshots come from elsewhere than the stream."""
@@ -63,14 +68,23 @@ class BookBars:
         sync: The venue's state machine; its `before_change` is taken over.
         max_silence_seconds: As in `MinuteBars`.
         max_bridge_minutes: As in `MinuteBars`.
+        last_before: Asked once, about the minute of the first message: what an earlier run left,
+            for a run of minutes that goes on.
     """
 
-    __slots__ = ("_closed", "bars", "sync")
+    __slots__ = ("_closed", "_last_before", "bars", "sync")
 
-    def __init__(self, sync: BookSync, max_silence_seconds: int, max_bridge_minutes: int) -> None:
+    def __init__(
+        self,
+        sync: BookSync,
+        max_silence_seconds: int,
+        max_bridge_minutes: int,
+        last_before: LastBefore | None = None,
+    ) -> None:
         self.sync = sync
         self.bars = MinuteBars(max_silence_seconds, max_bridge_minutes)
         self._closed: list[ClosedMinute] = []
+        self._last_before = last_before
         sync.before_change = self._advance
 
     @property
@@ -112,6 +126,10 @@ class BookBars:
 
     def _advance(self, ts: int) -> None:
         """Move the clock to a message that has changed nothing yet."""
+        if self._last_before is not None:
+            left, self._last_before = self._last_before(ts // MS_PER_MINUTE), None
+            if left is not None:
+                self.bars.resume(*left)
         if closed := self.bars.advance(ts, self.sync.book):
             self._close(closed)
 
