@@ -18,7 +18,6 @@ from quantgod.archive.store import load_bars
 from quantgod.contracts import FEATURES
 from quantgod.live.journal import read_table
 from quantgod.live.window import Rows
-from quantgod.market.minute_bars import MinuteBars
 
 BARS: Final = "BARS"
 _NS_PER_MINUTE: Final = 60_000_000_000
@@ -51,13 +50,14 @@ class History:
         past = int(np.searchsorted(self.minutes, minute))
         return History(self.minutes[:past], self.features[:past], self.close[:past])
 
-    def resume(self, bars: MinuteBars) -> None:
-        """Give the kernel its previous close, before its first message.
+    def last_before(self, minute: int) -> tuple[int, float] | None:
+        """The last minute before an epoch minute, and its close: what `BookBars` asks for.
 
-        Whether the first bar takes it is the kernel's rule: it does within the bridge.
+        Whether the first bar takes it as its previous close is the kernel's rule: it does within
+        the bridge.
         """
-        if len(self.minutes):
-            bars.resume(int(self.minutes[-1]), float(self.close[-1]))
+        past = int(np.searchsorted(self.minutes, minute))
+        return (int(self.minutes[past - 1]), float(self.close[past - 1])) if past else None
 
 
 def read_history(

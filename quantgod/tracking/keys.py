@@ -27,6 +27,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "audit": ("label", "window", "split", "model", "train", "audit"),
     "register": ("etl", "registry"),
     "promote": ("registry",),
+    "live": ("etl", "registry", "live"),
     "main": tuple(Settings.model_fields),
 }
 """The settings that each stage reads: what is logged with its run and goes into its key."""

@@ -1,0 +1,80 @@
+"""What the live runner does with what its feed hears: journal, log, and on to the engine."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final, Protocol
+
+from quantgod.live.driving import RawKind
+from quantgod.live.logs import say
+from quantgod.live.notices import Notice
+from quantgod.live.row_sink import RowSink
+from quantgod.market.book_bars import ClosedMinute, Taken
+from quantgod.market.sync_events import Event, NeedSnapshot, OutOfSync, Synced, Widened
+
+LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class TakesMinutes(Protocol):
+    """Where closed minutes go; `Engine` is one."""
+
+    def closed(self, symbol: str, closed: ClosedMinute, received: float) -> None:
+        """Take a minute that closed."""
+
+
+class LiveListener:
+    """Implements `feed.FeedListener`."""
+
+    def __init__(self, engine: TakesMinutes, journal: RowSink) -> None:
+        self.last_trouble = ""
+        self._engine = engine
+        self._journal = journal
+
+    def raw(self, symbol: str, kind: RawKind, received_ns: int, data: bytes) -> None:
+        """Raw messages are for `collect`."""
+
+    def taken(self, symbol: str, taken: Taken, received: float) -> None:
+        """Tell of what befell the book; hand closed minutes to the engine."""
+        for event in taken.events:
+            told = _told(event)
+            if told is not None:
+                self._tell(symbol, *told)
+        for closed in taken.closed:
+            self._engine.closed(symbol, closed, received)
+
+    def notice(self, notice: Notice) -> None:
+        """Tell of what befell a connection."""
+        symbols = ",".join(notice.symbols)
+        self._record(symbols, "connection", notice.code, notice.text)
+        self._log(LEVELS[notice.level], notice.code, notice.text, symbols)
+
+    def _tell(self, symbol: str, level: int, code: str, ts: int | None, text: str) -> None:
+        self._record(symbol, "book", code, text, ts)
+        self._log(level, code, f"{symbol}: {text}", symbol)
+
+    def _log(self, level: int, code: str, text: str, symbol: str) -> None:
+        say(level, code, text, symbol=symbol)
+        if level >= logging.WARNING:
+            self.last_trouble = f"{code}: {text}"
+
+    def _record(
+        self, symbol: str, kind: str, code: str, detail: str, ts: int | None = None
+    ) -> None:
+        row = {"received_ns": time.time_ns(), "ts_ms": ts, "symbol": symbol, "kind": kind}
+        self._journal.append("EVENTS", row | {"code": code, "detail": detail})
+
+
+def _told(event: Event) -> tuple[int, str, int | None, str] | None:
+    """Level, code, exchange time and text of an event that is worth a line."""
+    if isinstance(event, OutOfSync):
+        return logging.WARNING, event.reason, None, f"the book is withdrawn: {event.detail}"
+    if isinstance(event, Synced):
+        update = event.update
+        shown = f"{len(update.bids)} bids and {len(update.asks)} asks known"
+        return logging.INFO, "synced", update.ts, f"the book stands, {shown}"
+    if isinstance(event, Widened):
+        return logging.INFO, "widened", event.update.ts, "a fresh snapshot widened the known range"
+    if isinstance(event, NeedSnapshot):
+        return logging.INFO, "need_snapshot", None, f"a snapshot is asked for: {event.reason}"
+    return None

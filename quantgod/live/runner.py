@@ -1,0 +1,167 @@
+"""A live session, put together: books, feed, engine, models, drift, journal and what people see."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from rich.console import Console
+
+from quantgod.live.deployment import Deployment
+from quantgod.live.drift import DriftMonitor
+from quantgod.live.drift_watch import DriftWatch, Metrics
+from quantgod.live.engine import Engine, Floats
+from quantgod.live.feed import Feed
+from quantgod.live.history import read_history
+from quantgod.live.journal import BARS, DRIFT, EVENTS, SIGNALS, Journal, JournalNotice
+from quantgod.live.lag import LoopLag
+from quantgod.live.listener import LEVELS, LiveListener
+from quantgod.live.loaded_model import Prediction
+from quantgod.live.logs import say
+from quantgod.live.model_notices import ModelNotice, journaled
+from quantgod.live.overview import (
+    answer_metrics,
+    journal_in_words,
+    minute_metrics,
+    symbol_status,
+    trouble_of,
+)
+from quantgod.live.session import run_together, stopped_by_signals
+from quantgod.live.status import Status
+from quantgod.live.terminal import show
+from quantgod.live.window import Window
+from quantgod.market.book_bars import BookBars
+from quantgod.market.book_sync import BinanceBookSync
+from quantgod.settings import FeedSettings, Settings
+
+TABLES = {"BARS": BARS, "SIGNALS": SIGNALS, "DRIFT": DRIFT, "EVENTS": EVENTS}
+SEAL_SECONDS = 3.0
+"""How long the end of a session seals; the next start seals what is left."""
+
+
+class Outcome(NamedTuple):
+    """How a session ended: by which signal, if any, with which version, after how much."""
+
+    ended_by: str
+    version: int
+    signals: int
+
+
+async def run_live(
+    settings: Settings, feed_settings: FeedSettings, console: Console, track: Metrics
+) -> Outcome:
+    """Run until a signal, `live.max_candles`, or an error.
+
+    Args:
+        settings: all of them.
+        feed_settings: where the venue is; the simulated one has its own addresses.
+        console: where people look.
+        track: takes metrics by epoch minute; it must be quick.
+
+    Raises:
+        NoModelError, NoSuchVersionError: where there is no model to start with.
+        JournalLocked: where another session writes to the journal.
+    """
+    stop = asyncio.Event()
+    folder = settings.live.journal / settings.live.exchange  # a simulated past is nobody's past
+    with (
+        stopped_by_signals(stop) as signals,
+        Journal(folder, TABLES, settings.live.journaling, _log_journal) as journal,
+    ):
+        session = LiveSession(settings, feed_settings, journal, track)
+        try:
+            ended = await session.run(stop, console)
+        finally:
+            await asyncio.to_thread(journal.close, SEAL_SECONDS)
+    return ended._replace(ended_by=signals[0] if signals else "max_candles")
+
+
+class LiveSession:
+    """All parts of one session; `run` lets them work together."""
+
+    def __init__(
+        self, settings: Settings, feed_settings: FeedSettings, journal: Journal, track: Metrics
+    ) -> None:
+        self._settings, self._feed_settings = settings, feed_settings
+        self._journal, self._track = journal, track
+        self._report = journaled(journal, _log_model)
+        self._deployment = Deployment(settings, settings.live.models, self._report)
+        self._lag = LoopLag()
+
+    async def run(self, stop: asyncio.Event, console: Console) -> Outcome:
+        """Load the model, then run until `stop` is set or the candles that were asked for came."""
+        await self._deployment.start()
+        await self._build()
+        parts = [
+            self._feed.run(),
+            self._engine.run(),
+            self._deployment.run(),
+            self._lag.run(),
+            self._stop_when_done(stop),
+            show(self.status, self._settings.live.log, console),
+        ]
+        await run_together(parts, stop)
+        version = self._deployment.champion().version
+        return Outcome("", version, self._journal.acknowledged("SIGNALS"))
+
+    async def _build(self) -> None:
+        settings, live = self._settings, self._settings.live
+        champion = self._deployment.champion()
+        monitor = DriftMonitor(live.drift, champion.reference)
+        watch = DriftWatch(monitor, self._deployment.champion, self._journal, self._track)
+        books, windows = {}, {}
+        for symbol in live.symbols:
+            past = await asyncio.to_thread(read_history, symbol, self._journal.folder, live.history)
+            windows[symbol] = Window(settings.etl.max_bridge_minutes)
+            windows[symbol].fill(past.rows)
+            books[symbol] = BookBars(
+                BinanceBookSync(symbol, live.feed.buffer_events),
+                settings.etl.max_silence_seconds,
+                settings.etl.max_bridge_minutes,
+                past.last_before,
+            )
+        self._watch = watch
+        self._engine = Engine(
+            windows,
+            self._deployment,
+            self._journal,
+            self._report,
+            on_row=self._on_row,
+            max_candles=live.max_candles,
+        )
+        self._listener = LiveListener(self._engine, self._journal)
+        self._feed = Feed(self._feed_settings, books, self._listener)
+
+    def status(self) -> Status:
+        """How everything is."""
+        feed, live = self._feed.state, self._settings.live
+        return Status(
+            title=f"quantgod live on {live.exchange}",
+            symbols=tuple(
+                symbol_status(name, feed.symbols[name], state, self._watch.words.get(name, ""))
+                for name, state in self._engine.symbols.items()
+            ),
+            loop_lag_ms=self._lag.quantile(0.99) * 1e3,
+            journal=journal_in_words(self._journal.state()),
+            model=self._deployment.describe(),
+            note=trouble_of(feed, self._listener.last_trouble),
+        )
+
+    async def _stop_when_done(self, stop: asyncio.Event) -> None:
+        await self._engine.done.wait()
+        stop.set()
+
+    def _on_row(self, symbol: str, minute: int, features: Floats, said: Prediction | None) -> None:
+        kept = minute_metrics(self._feed.state.symbols[symbol], self._engine.symbols[symbol])
+        kept |= {} if said is None else answer_metrics(said)
+        kept["loop_lag_ms"] = self._lag.quantile(0.99) * 1e3
+        self._track({f"{symbol}/{name}": value for name, value in kept.items()}, minute)
+        self._watch.on_row(symbol, minute, features, said)
+
+
+def _log_journal(notice: JournalNotice) -> None:
+    say(LEVELS[notice.level], notice.code, notice.text)
+
+
+def _log_model(notice: ModelNotice) -> None:
+    say(LEVELS[notice.level], notice.code, notice.text, symbol=notice.symbol)

@@ -1,0 +1,50 @@
+"""The Production model on a live book: a signal a minute."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from steps.options import config_options, setting, settings_from, step
+
+
+@step()
+@config_options
+@setting("--exchange", "live.exchange", "binance, or simulated: on this machine, offline.")
+@setting("--history", "live.history", "Bars of `etl` that fill the first window.")
+@setting("--max-candles", "live.max_candles", "End after so many minutes with a row.")
+@setting("--journal", "live.journal", "Folder of bars, signals, drift and events.")
+@setting("--log", "live.log", "text, or json for machines.")
+@setting("--name", "registry.name", "Name of the registered model.")
+def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
+    """Keep the books of `live.symbols`, close their minutes, and let the model speak.
+
+    Ends by Ctrl-C, SIGTERM or --max-candles, with everything sealed.
+    """
+    settings = settings_from(config, overrides, options)
+    from rich.console import Console
+
+    from quantgod.live.logs import logging_to
+    from quantgod.live.runner import run_live
+    from quantgod.live.simulated import simulated_exchange
+    from quantgod.tracking.stage import stage
+    from quantgod.tracking.store import be_brief
+
+    be_brief()
+    is_simulated = settings.live.exchange == "simulated"
+    exchange = simulated_exchange(settings) if is_simulated else nullcontext(settings.live.feed)
+    with (
+        logging_to(settings.live.log),
+        stage("live", settings) as run,
+        exchange as feed,
+    ):
+        console = Console(stderr=True)
+        ended = asyncio.run(run_live(settings, feed, console, run.metrics.log))
+        run.tags["quantgod.ended_by"] = ended.ended_by
+        run.headline(f"version {ended.version}: {ended.signals} signals, {ended.ended_by}")
+
+
+if __name__ == "__main__":
+    main()
