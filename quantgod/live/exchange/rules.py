@@ -9,6 +9,8 @@ from dataclasses import dataclass
 class Rules:
     """The venue's limits. Pings and pongs go by exchange time, all else by the clock.
 
+    Where exchange time runs fast, a client still has `pong_patience` seconds for its pong.
+
     A client is cut that lets more than `outbox_frames` pile up, or stands still for
     `stall_seconds` where the market waits for its clients.
     """
@@ -16,6 +18,7 @@ class Rules:
     weight_a_minute: int = 2400
     ping_seconds: float = 180.0
     pong_seconds: float = 600.0
+    pong_patience: float = 5.0
     outbox_frames: int = 10_000
     stall_seconds: float = 30.0
     lifetime_seconds: float = 86_400.0

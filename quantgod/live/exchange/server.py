@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import logging
 import time
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ FRAGMENTS = 3
 """Frames that a split message comes in."""
 
 OVER = "the market of this exchange is over"
+BROKEN = "the market of this exchange broke off"
 
 
 class Exchange:
@@ -117,6 +119,11 @@ class Exchange:
         return self.truth.last_update_id(symbol) + self._spoiling.id_shift(symbol)
 
     @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The connections that are up."""
+        return tuple(self._open)
+
+    @property
     def injected(self) -> list[Injection]:
         """The faults that have struck, in order."""
         return self._schedule.injected
@@ -137,11 +144,15 @@ class Exchange:
         await self._audience.wait()
         self._pace.start(self.truth.now)
         played = 0
-        while (ts := self.truth.upcoming) is not None:
-            await self._wait(ts, played)
-            self._publish(self.truth.advance())
-            played += 1
-        self._close_for_good()
+        try:
+            while (ts := self.truth.upcoming) is not None:
+                await self._wait(ts, played)
+                self._publish(self.truth.advance())
+                played += 1
+        except ValueError as error:
+            self._close_for_good(f"{BROKEN}: {error}")
+            raise
+        self._close_for_good(OVER)
 
     async def _wait(self, ts: int, played: int) -> None:
         """Until it is `ts`; the sockets get their turn also where that is past."""
@@ -180,17 +191,21 @@ class Exchange:
         for connection in tuple(self._open):
             connection.keep_alive(self.truth.now)
 
-    def _close_for_good(self) -> None:
-        log.warning("%s (at exchange time %d ms)", OVER, self.truth.now)
+    def _close_for_good(self, why: str) -> None:
+        at = dt.datetime.fromtimestamp(self.truth.now / 1000, dt.UTC).isoformat()
+        log.warning("%s (exchange time %s)", why, at)
         self.over.set()
         for connection in tuple(self._open):
             connection.end(GOING_AWAY, OVER)
+
+    def _gone(self) -> web.Response:
+        return web.json_response({"code": -1016, "msg": OVER}, status=503)
 
     # Requests
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         if self.over.is_set():
-            return web.Response(status=503, text=OVER)
+            return self._gone()
         self.connections_made += 1
         connection = Connection(self.connections_made, request, self.rules, self._audience)
         names = request.query.get("streams", "")
@@ -215,7 +230,7 @@ class Exchange:
 
     async def _depth(self, request: web.Request) -> web.StreamResponse:
         if self.over.is_set():
-            return web.Response(status=503, text=OVER)
+            return self._gone()
         return await self._rest.answer(request)
 
 

@@ -23,12 +23,21 @@ def stream_name(symbol: str) -> str:
 
 @asynccontextmanager
 async def listening(
-    exchange: Exchange, *symbols: str, **options: Any
+    exchange: Exchange, *symbols: str, max_size: int | None = None
 ) -> AsyncIterator[websockets.ClientConnection]:
+    async with _connect(exchange, symbols, max_size=max_size) as socket:
+        yield socket
+
+
+async def connect(exchange: Exchange, max_queue: int | None) -> websockets.ClientConnection:
+    """A client of BTCUSDT that reads no more ahead than so many frames."""
+    return await _connect(exchange, ("BTCUSDT",), max_queue=max_queue)
+
+
+def _connect(exchange: Exchange, symbols: tuple[str, ...], **options: Any) -> websockets.connect:
     names = "/".join(stream_name(symbol) for symbol in symbols)
     options = {"max_size": None, "compression": None, "close_timeout": 0.3} | options
-    async with websockets.connect(f"{exchange.stream_url}?streams={names}", **options) as socket:
-        yield socket
+    return websockets.connect(f"{exchange.stream_url}?streams={names}", **options)
 
 
 async def get_depth(exchange: Exchange, symbol: str, limit: int = 1000) -> Json:
@@ -49,6 +58,12 @@ async def request_depth(
 async def events(socket: websockets.ClientConnection, count: int) -> list[Json]:
     """The next events, out of their wrapper."""
     return [json.loads(await receive(socket))["data"] for _ in range(count)]
+
+
+async def until_closed(socket: websockets.ClientConnection) -> AsyncIterator[Json]:
+    """Events until the exchange closes the connection in an orderly way."""
+    async for message in socket:
+        yield json.loads(message)["data"]
 
 
 async def receive(socket: websockets.ClientConnection, seconds: float = 5) -> str:

@@ -1,0 +1,92 @@
+"""The exchange as a process: it says where it listens, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+
+from tests.live.exchange.client import events
+
+CONFIG = Path(__file__).parents[3] / "conf" / "demo.yaml"
+
+
+def command(*arguments: str) -> list[str]:
+    given = ("--config", str(CONFIG), "--speed", "100", *arguments)
+    return [sys.executable, "-m", "quantgod.live.exchange", *given]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_several_symbols_and_ends_cleanly(number: signal.Signals) -> None:
+    symbols = "live.symbols=[BTCUSDT, ETHUSDT]"
+    with subprocess.Popen(
+        command("--set", symbols), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            where = json.loads(process.stdout.readline())  # type: ignore[union-attr]
+            heard = asyncio.run(hear(where["stream_url"]))
+            begun = time.monotonic()
+            process.send_signal(number)
+            rest, complaints = process.communicate(timeout=10)
+        finally:
+            process.kill()
+    assert {event["s"] for event in heard} == {"BTCUSDT", "ETHUSDT"}
+    assert where["depth_url"].endswith("/fapi/v1/depth")
+    assert (process.returncode, rest, complaints) == (0, "", "")
+    assert time.monotonic() - begun < 5
+
+
+async def hear(url: str) -> list[dict[str, Any]]:
+    names = "btcusdt@depth@100ms/ethusdt@depth@100ms"
+    async with websockets.connect(f"{url}?streams={names}", compression=None) as socket:
+        return await events(socket, 6)
+
+
+def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    output = tmp_path / "output"
+    with (
+        output.open("wb") as file,
+        subprocess.Popen(command("--parent", str(parent.pid)), stdout=file) as process,
+    ):
+        try:
+            wait_for(lambda: output.read_bytes().endswith(b"\n"))
+            assert process.poll() is None
+            parent.kill()
+            parent.communicate()
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--day", "14"], "first_day: 0 to 13 expected, got 14"),
+        (["--set", "live.simulated.faults=[loss]"], "got 'loss'"),
+        (["--set", "live.simulated.sped=3"], "sped"),
+        (["--speed", "0"], "speed: above 0 expected"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_name(arguments: list[str], complaint: str) -> None:
+    refused = subprocess.run(
+        command(*arguments), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert refused.returncode in (1, 2)
+    assert complaint in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def wait_for(condition: Any, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
