@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
-from quantgod.contracts import BOOK_LEVELS, MS_PER_MINUTE, Level
+from quantgod.contracts import BOOK_LEVELS, MS_PER_MINUTE, MS_PER_SECOND, Level
 from quantgod.market.book import OrderBook
 from quantgod.market.messages import MessageError
 from quantgod.market.minute_bars import (
+    CLOCK,
     CORRUPT,
     CROSSED,
     GAP,
@@ -72,7 +73,7 @@ class BookBars:
             for a run of minutes that goes on.
     """
 
-    __slots__ = ("_closed", "_last_before", "bars", "sync")
+    __slots__ = ("_closed", "_last_before", "_second_ends", "bars", "sync")
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class BookBars:
         self.sync = sync
         self.bars = MinuteBars(max_silence_seconds, max_bridge_minutes)
         self._closed: list[ClosedMinute] = []
+        self._second_ends = -1  # ms; until then no message moves the clock
         self._last_before = last_before
         sync.before_change = self._advance
 
@@ -126,12 +128,19 @@ class BookBars:
 
     def _advance(self, ts: int) -> None:
         """Move the clock to a message that has changed nothing yet."""
-        if self._last_before is not None:
-            left, self._last_before = self._last_before(ts // MS_PER_MINUTE), None
-            if left is not None:
-                self.bars.resume(*left)
-        if closed := self.bars.advance(ts, self.sync.book):
-            self._close(closed)
+        if ts < self._second_ends:
+            return
+        self._resume(ts)
+        self._close(self.bars.advance(ts, self.sync.book))
+        self._second_ends = (int(self.bars.integers[CLOCK]) + 1) * MS_PER_SECOND
+
+    def _resume(self, ts: int) -> None:
+        """At the first message: take what an earlier run left, if anything."""
+        if self._last_before is None:
+            return
+        left, self._last_before = self._last_before(ts // MS_PER_MINUTE), None
+        if left is not None:
+            self.bars.resume(*left)
 
     def _close(self, bars: list[MinuteBar]) -> None:
         for bar in bars:
@@ -141,17 +150,23 @@ class BookBars:
 
     def _taken(self, events: list[Event]) -> Taken:
         for event in events:
-            if isinstance(event, Applied | Synced | Widened):
+            if isinstance(event, _CHANGES):
                 book = self.sync.book
                 if book is not None:  # it was withdrawn if the next event says so
                     self.bars.record(event.update.ts, book)
-            elif isinstance(event, OutOfSync | Dropped):
-                mark = _MARKS.get(event.reason)
-                if mark is not None:
-                    self.bars.mark(mark)
+            elif isinstance(event, _LOSSES):
+                self._mark(event.reason)
         closed, self._closed = self._closed, []
         return Taken(events, closed)
 
+    def _mark(self, reason: LossReason | DropReason) -> None:
+        code = _MARKS.get(reason)
+        if code is not None:
+            self.bars.mark(code)
+
+
+_CHANGES: Final = (Applied, Synced, Widened)
+_LOSSES: Final = (OutOfSync, Dropped)
 
 _MARKS: Final[dict[LossReason | DropReason, int]] = {
     "gap": GAP,

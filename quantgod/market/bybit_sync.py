@@ -9,6 +9,8 @@ here, since somebody would trade on it.
 
 from __future__ import annotations
 
+from math import inf
+
 from quantgod.contracts import BookUpdate
 from quantgod.market.book import OrderBook
 from quantgod.market.messages import MessageError
@@ -106,7 +108,7 @@ class BybitBookSync:
         return [*events, *self._checked(self.book, Synced(update))]
 
     def _checked(self, book: OrderBook, event: Applied | Synced) -> list[Event]:
-        if book.best_bid < book.best_ask and not book.is_one_sided:
+        if -inf < book.best_bid < book.best_ask < inf:
             return [event]
         detail = f"best {book.best_bid} / {book.best_ask} after u {self._last_id}"
         lost = self._lose("one_sided" if book.is_one_sided else "crossed", detail)

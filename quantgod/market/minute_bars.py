@@ -73,8 +73,8 @@ class MinuteBars:
     """
 
     __slots__ = (
+        "_counts",
         "_row",
-        "_scratch",
         "floats",
         "integers",
         "max_bridge_minutes",
@@ -86,6 +86,8 @@ class MinuteBars:
         self.max_bridge_minutes = max_bridge_minutes
         self.integers: Integers = np.full(INTEGERS, -1, dtype=np.int64)
         self.integers[[MESSAGES, SAMPLES, MARK, OUTCOME]] = 0
+        # The same memory: single numbers come out of a view in a third of the time.
+        self._counts: memoryview[int] = self.integers.data
         self.floats: Floats = np.zeros(FLOATS)
         self._row: Floats = np.zeros(ROW_LENGTH)
 
@@ -107,7 +109,7 @@ class MinuteBars:
         """
         second = ts // MS_PER_SECOND
         closed: list[MinuteBar] = []
-        if second > self.integers[CLOCK]:
+        if second > self._counts[CLOCK]:
             quote = book.quote() if book is not None else None
             while self._step(second, book is not None, quote):
                 closed.append(self.closed_bar())
@@ -118,14 +120,13 @@ class MinuteBars:
 
         Returns whether it was in order: a message of a second already sampled is not counted.
         """
-        if book.is_one_sided:
-            self.mark(ONE_SIDED)
-        elif book.is_crossed:
-            self.mark(CROSSED)
-        in_order = ts // MS_PER_SECOND >= self.integers[NEXT]
+        if not -math.inf < book.best_bid < book.best_ask < math.inf:
+            self.mark(ONE_SIDED if book.is_one_sided else CROSSED)
+        counts = self._counts
+        in_order = ts // MS_PER_SECOND >= counts[NEXT]
         if in_order:
-            self.integers[MESSAGES] += 1
-        return bool(in_order)
+            counts[MESSAGES] += 1
+        return in_order
 
     def mark(self, reason: int) -> None:
         """Withdraw the open minute; the first reason stands."""

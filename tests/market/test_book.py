@@ -58,7 +58,7 @@ many_levels = st.lists(
     changes=st.lists(st.tuples(many_levels, st.integers(1, 250)), max_size=8),
 )
 def test_the_best_levels_are_right_however_deep_the_book_and_the_question(first, changes):
-    book, model = OrderBook(), {price: 4.0 for price in first}
+    book, model = OrderBook(), dict.fromkeys(first, 4.0)
     book.replace(model.items(), ((-price, 4.0) for price in model))
     for levels, count in changes:
         mirrored = [(-price, size) for price, size in levels]
