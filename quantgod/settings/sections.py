@@ -242,7 +242,7 @@ class ExchangeSettings(Section):
 
 
 class DriftSettings(Section):
-    """When features count as drifted. Minutes are of valid bars."""
+    """When features count as drifted. Minutes are exchange time."""
 
     z_limit: PositiveFloat
     warn_minutes: Positive

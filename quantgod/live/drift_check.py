@@ -1,0 +1,155 @@
+"""A verdict on each feature and probability: as it was, another venue's habit, or drift.
+
+To differ means that the population stability index and the Kolmogorov-Smirnov distance are both
+over their limits. Each alone cries wolf on neighbouring minutes: the index when calm hours leave
+bins empty, the distance when a slow feature stays on one side for hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from quantgod.contracts import FEATURES
+from quantgod.evaluation.drift import OUTPUTS, Distribution, Reference, Shift, shift
+from quantgod.settings import DriftSettings
+
+COLUMNS: Final = (*FEATURES, *OUTPUTS)
+"""What is watched; the columns of a check's rows."""
+
+Verdict = Literal["outlier", "stable", "offset", "drift", "unknown"]
+"""Of one candle, `outlier`: a value far from the reference's mean. Of a window:
+
+`stable`: it differs neither from the reference nor from the venue's own past, of what is known.
+`offset`: it differs from the reference and not from its own past; the venue is like that.
+`drift`: it differs from its own past.
+`unknown`: too few rows to tell.
+"""
+
+STATISTICS: Final = ("value", "z", "psi_reference", "ks_reference", "psi_past", "ks_past")
+
+Floats = npt.NDArray[np.float64]
+
+
+class DriftRow(NamedTuple):
+    """A row of the journal's DRIFT table; None where there is nothing to say.
+
+    Attributes:
+        minute: epoch minute of the candle, or the newest one of the window.
+        symbol: whose it is.
+        name: feature or probability.
+        verdict: see `Verdict`.
+        value: the candle's, or the window's mean.
+        z: its distance from the reference's mean, in the reference's standard deviations.
+        psi_reference: population stability index of the window against the reference.
+        ks_reference: Kolmogorov-Smirnov distance likewise.
+        psi_past: the index against the venue's own past.
+        ks_past: the distance likewise.
+    """
+
+    minute: int
+    symbol: str
+    name: str
+    verdict: Verdict
+    value: float | None = None
+    z: float | None = None
+    psi_reference: float | None = None
+    ks_reference: float | None = None
+    psi_past: float | None = None
+    ks_past: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DriftCheck:
+    """The rows of one check, copied, so that another thread may judge them.
+
+    Attributes:
+        symbol: whose rows they are.
+        minute: the newest one.
+        window: (n, 12) the newest rows under `COLUMNS`; probabilities are NaN where none were said.
+        past: (m, 12) the rows before them.
+        reference: of the version that speaks, where it brought one.
+        settings: lengths and limits.
+    """
+
+    symbol: str
+    minute: int
+    window: Floats
+    past: Floats
+    reference: Reference | None
+    settings: DriftSettings
+
+    def judge(self) -> list[DriftRow]:
+        """A row for each of `COLUMNS`. Takes some 20 ms: not for an event loop."""
+        return [self._judge(place, name) for place, name in enumerate(COLUMNS)]
+
+    def _judge(self, place: int, name: str) -> DriftRow:
+        window, past = _said(self.window[:, place]), _said(self.past[:, place])
+        if len(window) < self.settings.window_minutes / 2:
+            return DriftRow(self.minute, self.symbol, name, "unknown")
+        kept = None if self.reference is None else _kept(self.reference, name)
+        to_reference = None if kept is None else shift(kept.quantiles, window)
+        to_past = shift(past, window) if len(past) >= self.settings.window_minutes else None
+        mean = float(window.mean())
+        return DriftRow(
+            self.minute,
+            self.symbol,
+            name,
+            verdict(to_reference, to_past, self.settings),
+            mean,
+            None if kept is None else abs(mean - kept.mean) / kept.std,
+            *(to_reference or (None, None)),
+            *(to_past or (None, None)),
+        )
+
+
+def verdict(to_reference: Shift | None, to_past: Shift | None, settings: DriftSettings) -> Verdict:
+    """What follows from the two comparisons; None is one that could not be made."""
+    if to_past is not None and _differs(to_past, settings):
+        return "drift"
+    if to_reference is None:
+        return "unknown" if to_past is None else "stable"
+    if not _differs(to_reference, settings):
+        return "stable"
+    return "unknown" if to_past is None else "offset"
+
+
+def metrics(rows: Iterable[DriftRow]) -> dict[str, float]:
+    """Rows of a check as MLflow takes them: `BTCUSDT/drift/body/psi_past` and so on.
+
+    `BTCUSDT/drift/features` counts the verdicts of drift.
+    """
+    said: dict[str, float] = {}
+    for row in rows:
+        count = f"{row.symbol}/drift/features"
+        said[count] = said.get(count, 0.0) + (row.verdict == "drift")
+        for statistic in STATISTICS:
+            value = getattr(row, statistic)
+            if value is not None:
+                said[f"{row.symbol}/drift/{row.name}/{statistic}"] = value
+    return said
+
+
+def in_words(rows: Iterable[DriftRow]) -> str:
+    """What a person wants to know of a check, in a line: `drift: body; offset: max_spread`."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row.verdict, []).append(row.name)
+    told = [word for word in ("drift", "offset", "unknown") if word in found]
+    return "; ".join(f"{word}: {', '.join(found[word])}" for word in told) or "stable"
+
+
+def _differs(found: Shift, settings: DriftSettings) -> bool:
+    return found.psi > settings.psi_limit and found.ks > settings.ks_limit
+
+
+def _kept(reference: Reference, name: str) -> Distribution:
+    return reference.features[name] if name in reference.features else reference.output[name]
+
+
+def _said(column: Floats) -> Floats:
+    return column[~np.isnan(column)]
