@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 from quantgod.live.drift import DriftMonitor
 from quantgod.live.drift_check import DriftCheck, DriftRow, in_words, metrics
-from quantgod.live.engine import Floats
-from quantgod.live.loaded_model import LoadedModel, Prediction
+from quantgod.live.engine import Floats, Model
+from quantgod.live.loaded_model import Prediction
 from quantgod.live.logs import say
 from quantgod.live.row_sink import RowSink
 
@@ -21,7 +21,7 @@ class DriftWatch:
 
     Args:
         monitor: it.
-        champion: gives the version that speaks; its reference is what counts.
+        version: whose reference the monitor has.
         journal: where DRIFT rows go.
         track: takes metrics of an epoch minute.
     """
@@ -29,22 +29,22 @@ class DriftWatch:
     def __init__(
         self,
         monitor: DriftMonitor,
-        champion: Callable[[], LoadedModel],
+        version: int,
         journal: RowSink,
         track: Metrics,
     ) -> None:
         self.words: dict[str, str] = {}
-        self._monitor, self._champion = monitor, champion
+        self._monitor, self._version = monitor, version
         self._journal, self._track = journal, track
-        self._version = champion().version
         self._checks: set[asyncio.Task[None]] = set()
 
-    def on_row(self, symbol: str, minute: int, features: Floats, said: Prediction | None) -> None:
-        """Take a closed minute's row; called in the event loop."""
-        champion = self._champion()
-        if champion.version != self._version:
-            self._version = champion.version
-            self._monitor.adopt(champion.reference)
+    def on_row(
+        self, symbol: str, minute: int, features: Floats, said: Prediction | None, model: Model
+    ) -> None:
+        """Take a closed minute's row and who was asked about it; called in the event loop."""
+        if model.version != self._version:
+            self._version = model.version
+            self._monitor.adopt(model.reference)
         watched = self._monitor.on_row(
             symbol, minute, features, None if said is None else said.audited
         )

@@ -23,6 +23,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from quantgod.evaluation.drift import Reference
 from quantgod.live.journal_rows import bar_row, signal_row
 from quantgod.live.lane import Lane
 from quantgod.live.loaded_model import Prediction, as_frame
@@ -54,6 +55,10 @@ class Model(Protocol):
     def window(self) -> int:
         """Rows that one question needs."""
 
+    @property
+    def reference(self) -> Reference | None:
+        """What it was made on, if it brought that."""
+
     def predict(self, rows: Any) -> Prediction:
         """Judge the newest minute; called in a worker thread."""
 
@@ -68,9 +73,9 @@ class Models(Protocol):
         """The version that answers in shadow, if any."""
 
 
-OnRow = Callable[[str, int, Floats, Prediction | None], None]
-"""Told of every row once it was answered: symbol, epoch minute, features (9), and what the champion
-said of it; `None` while its window is not full, or where it gave no answer."""
+OnRow = Callable[[str, int, Floats, Prediction | None, Model], None]
+"""Told of every row, each symbol's in order: symbol, epoch minute, features (9), what the champion
+said of it (`None` while its window is not full, or where it gave no answer), and which that is."""
 
 
 class Question(NamedTuple):
@@ -139,6 +144,7 @@ class Engine:
         self._max_candles = max_candles
         self._candles = dict.fromkeys(windows, 0)
         self._unanswered = 0
+        self._given_up: deque[Question] = deque(maxlen=LATENCIES)
         limit = WAITING * len(windows)
         self._champions = Lane("champion", limit, self._answer, self._give_up)
         self._shadows = Lane("challenger", limit, self._answer_in_shadow, self._give_up)
@@ -185,7 +191,7 @@ class Engine:
         champion, challenger = self._models.champion(), self._models.challenger()
         state.missing = window.missing(champion.window)
         if state.missing:
-            self._tell_row(symbol, minute, features, None)
+            self._tell_row(symbol, minute, features, None, champion)
             return
         candle = symbol, minute, features, received
         shadow = None
@@ -209,12 +215,16 @@ class Engine:
         text = f"{text} minutes close, and newer ones wait; it gets no signal as {asked.role}"
         self._tell("error", "late", asked.symbol, text)
         if asked.role == "Production":
-            self._over(asked, None)
+            self._unanswered -= 1
+            self._given_up.append(asked)
 
     def _over(self, asked: Question, said: Prediction | None) -> None:
-        """The champion has answered, or will not; the challenger's turn."""
+        """The champion has answered, or failed; the challenger's turn."""
         self._unanswered -= 1
-        self._tell_row(asked.symbol, asked.minute, asked.features, said)
+        for one in sorted([*self._given_up, asked], key=lambda question: question.minute):
+            answer = said if one is asked else None
+            self._tell_row(one.symbol, one.minute, one.features, answer, one.model)
+        self._given_up.clear()
         if asked.shadow is not None:
             self._shadows.put(asked.shadow)
         self._end_if_all_are_answered()
@@ -253,12 +263,17 @@ class Engine:
             self.symbols[asked.symbol].latency_ms = latency_ms
 
     def _tell_row(
-        self, symbol: str, minute: int, features: Floats, said: Prediction | None
+        self,
+        symbol: str,
+        minute: int,
+        features: Floats,
+        said: Prediction | None,
+        model: Model,
     ) -> None:
         if self._on_row is None:
             return
         try:
-            self._on_row(symbol, minute, features, said)
+            self._on_row(symbol, minute, features, said, model)
         except Exception as error:
             # What watches the rows must not keep signals from being given.
             self._tell("error", "row_hook_failed", symbol, f"minute {minute}: {error!r}")

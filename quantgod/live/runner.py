@@ -10,7 +10,7 @@ from rich.console import Console
 from quantgod.live.deployment import Deployment
 from quantgod.live.drift import DriftMonitor
 from quantgod.live.drift_watch import DriftWatch, Metrics
-from quantgod.live.engine import Engine, Floats
+from quantgod.live.engine import Engine, Floats, Model
 from quantgod.live.feed import Feed
 from quantgod.live.history import read_history
 from quantgod.live.journal import BARS, DRIFT, EVENTS, SIGNALS, Journal, JournalNotice
@@ -108,7 +108,7 @@ class LiveSession:
         settings, live = self._settings, self._settings.live
         champion = self._deployment.champion()
         monitor = DriftMonitor(live.drift, champion.reference)
-        watch = DriftWatch(monitor, self._deployment.champion, self._journal, self._track)
+        watch = DriftWatch(monitor, champion.version, self._journal, self._track)
         books, windows = {}, {}
         for symbol in live.symbols:
             past = await asyncio.to_thread(read_history, symbol, self._journal.folder, live.history)
@@ -151,12 +151,14 @@ class LiveSession:
         await self._engine.done.wait()
         stop.set()
 
-    def _on_row(self, symbol: str, minute: int, features: Floats, said: Prediction | None) -> None:
+    def _on_row(
+        self, symbol: str, minute: int, features: Floats, said: Prediction | None, model: Model
+    ) -> None:
         kept = minute_metrics(self._feed.state.symbols[symbol], self._engine.symbols[symbol])
         kept |= {} if said is None else answer_metrics(said)
         kept["loop_lag_ms"] = self._lag.quantile(0.99) * 1e3
         self._track({f"{symbol}/{name}": value for name, value in kept.items()}, minute)
-        self._watch.on_row(symbol, minute, features, said)
+        self._watch.on_row(symbol, minute, features, said, model)
 
 
 def _log_journal(notice: JournalNotice) -> None:
