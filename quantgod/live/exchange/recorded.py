@@ -55,14 +55,15 @@ class RecordedMarket:
 
     def events(self) -> Iterator[TrueEvent]:
         """The events that end at the snapshot's id or later."""
-        last = None
+        opened, last = self._opening.last_update_id, -1
         later = (event for payload in self._lines if (event := _depth(payload)))
         for event in itertools.chain(self._early, later):
             change = event.change
-            if change.symbol != self.symbol or change.final < self._opening.last_update_id:
+            if change.symbol != self.symbol or change.final < opened:
                 continue
-            if last is not None and change.previous != last:
-                raise RecordingError(f"{self._path}: pu {last} expected, got {change.previous}")
+            if change.previous != last if last >= 0 else change.previous > opened:
+                gap = f"{max(last, opened)} to {change.previous}"
+                raise RecordingError(f"{self._path}: nothing is recorded of updates {gap}")
             last = change.final
             yield event
 

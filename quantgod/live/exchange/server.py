@@ -152,6 +152,8 @@ class Exchange:
         except ValueError as error:
             self._close_for_good(f"{BROKEN}: {error}")
             raise
+        for symbol, message in self._spoiling.release_all():
+            self._send(symbol, message)
         self._close_for_good(OVER)
 
     async def _wait(self, ts: int, played: int) -> None:
@@ -181,15 +183,18 @@ class Exchange:
         symbol, number = event.change.symbol, self.truth.played(event.change.symbol)
         hearers = [one for one in self._open if one.streams_of(symbol)]
         for message in self._spoiling.messages(event, number, is_heard=bool(hearers)):
-            for connection in hearers:
-                for stream in connection.streams_of(symbol):
-                    connection.offer(_shaped(message, stream))
+            self._send(symbol, message)
         if hearers:
             for fault in self._schedule.strikes("stream", symbol, number, self.truth.now):
                 for connection in hearers:
                     _strike(fault, connection)
         for connection in tuple(self._open):
             connection.keep_alive(self.truth.now)
+
+    def _send(self, symbol: str, message: Message) -> None:
+        for connection in tuple(self._open):
+            for stream in connection.streams_of(symbol):
+                connection.offer(_shaped(message, stream))
 
     def _close_for_good(self, why: str) -> None:
         at = dt.datetime.fromtimestamp(self.truth.now / 1000, dt.UTC).isoformat()

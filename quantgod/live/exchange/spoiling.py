@@ -55,6 +55,11 @@ class Spoiling:
             messages = []
         return self._release(symbol, number, messages)
 
+    def release_all(self) -> list[tuple[str, Message]]:
+        """What is still held back when the market ends: symbol and message."""
+        held, self._held = self._held, {}
+        return [(symbol, message) for symbol, one in held.items() for message in one.in_order()]
+
     def id_shift(self, symbol: str) -> int:
         """What is added to the true ids since the sequence was reset."""
         return self._id_shift.get(symbol, 0)
@@ -116,11 +121,14 @@ class Spoiling:
         if number < held.until:
             return []
         del self._held[symbol]
-        order = reversed(held.messages) if held.is_reversed else held.messages
-        return [message for group in order for message in group]
+        return held.in_order()
 
 
 class _Held(NamedTuple):
     messages: list[list[Message]]
     until: int
     is_reversed: bool
+
+    def in_order(self) -> list[Message]:
+        order = reversed(self.messages) if self.is_reversed else self.messages
+        return [message for group in order for message in group]

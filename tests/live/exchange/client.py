@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import websockets
@@ -25,13 +27,23 @@ def stream_name(symbol: str) -> str:
 async def listening(
     exchange: Exchange, *symbols: str, max_size: int | None = None
 ) -> AsyncIterator[websockets.ClientConnection]:
-    async with _connect(exchange, symbols, max_size=max_size) as socket:
-        yield socket
+    async with _connect(exchange, symbols, max_size=max_size) as client:
+        yield client
 
 
-async def connect(exchange: Exchange, max_queue: int | None) -> websockets.ClientConnection:
-    """A client of BTCUSDT that reads no more ahead than so many frames."""
-    return await _connect(exchange, ("BTCUSDT",), max_queue=max_queue)
+async def connect(exchange: Exchange) -> websockets.ClientConnection:
+    """A client of BTCUSDT."""
+    return await _connect(exchange, ("BTCUSDT",))
+
+
+async def connect_idle(exchange: Exchange) -> websockets.ClientConnection:
+    """A client of BTCUSDT whose buffers hold next to nothing, so that it must read to hear."""
+    address = urlsplit(exchange.stream_url)
+    narrow = socket.socket()
+    narrow.setblocking(False)
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await asyncio.get_running_loop().sock_connect(narrow, (address.hostname, address.port))
+    return await _connect(exchange, ("BTCUSDT",), sock=narrow, max_queue=1)
 
 
 def _connect(exchange: Exchange, symbols: tuple[str, ...], **options: Any) -> websockets.connect:
@@ -55,20 +67,20 @@ async def request_depth(
         return response.status, response.headers, await response.read()
 
 
-async def events(socket: websockets.ClientConnection, count: int) -> list[Json]:
+async def events(client: websockets.ClientConnection, count: int) -> list[Json]:
     """The next events, out of their wrapper."""
-    return [json.loads(await receive(socket))["data"] for _ in range(count)]
+    return [json.loads(await receive(client))["data"] for _ in range(count)]
 
 
-async def until_closed(socket: websockets.ClientConnection) -> AsyncIterator[Json]:
+async def until_closed(client: websockets.ClientConnection) -> AsyncIterator[Json]:
     """Events until the exchange closes the connection in an orderly way."""
-    async for message in socket:
+    async for message in client:
         yield json.loads(message)["data"]
 
 
-async def receive(socket: websockets.ClientConnection, seconds: float = 5) -> str:
+async def receive(client: websockets.ClientConnection, seconds: float = 5) -> str:
     async with asyncio.timeout(seconds):
-        return str(await socket.recv())
+        return str(await client.recv())
 
 
 class Joined:

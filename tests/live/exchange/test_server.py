@@ -25,6 +25,7 @@ from quantgod.settings import SimulateSettings
 from tests.live.exchange.client import (
     Joined,
     connect,
+    connect_idle,
     events,
     get_depth,
     listening,
@@ -202,8 +203,8 @@ def test_requests_are_refused_as_the_venue_refuses_them() -> None:
 def test_a_client_that_does_not_read_is_cut_before_memory_grows() -> None:
     async def stall() -> None:
         rules = Rules(outbox_frames=200)
-        async with Exchange(small(changes=200), speed=10_000, rules=rules) as exchange:
-            idle, busy = (await connect(exchange, 1), await connect(exchange, None))
+        async with Exchange(small(changes=60), speed=5000, rules=rules) as exchange:
+            idle, busy = await connect_idle(exchange), await connect(exchange)
             try:
                 heard = 0
                 while len(exchange.connections) == 2:
