@@ -116,22 +116,23 @@ class BinanceBookSync:
 
     def receive(self, event: DepthEvent) -> list[Event]:
         """Take an event of the stream."""
-        last = self._last
-        if event.symbol != self.symbol:
-            detail = f"{self.symbol} expected, got {event.symbol[:30]!r}"
+        symbol, ts, _, final, previous, _, _ = event
+        if symbol != self.symbol:
+            detail = f"{self.symbol} expected, got {symbol[:30]!r}"
             return self.refuse(MessageError("wrong_symbol", detail))
+        last = self._last
         if last is not None:
-            if not -MS_PER_DAY < event.ts - last.ts < MS_PER_DAY:
-                detail = f"ts {event.ts} is more than a day from {last.ts}"
+            if not -MS_PER_DAY < ts - last.ts < MS_PER_DAY:
+                detail = f"ts {ts} is more than a day from {last.ts}"
                 return self.refuse(MessageError("bad_time", detail))
-            if event.final <= last.final:
+            if final <= last.final:
                 return self._take_old(event, last)
-        self.before_change(event.ts)
+        self.before_change(ts)
         self._old = 0
         if self._known is None or last is None:
             return self._wait(event)
-        if event.previous != last.final:
-            return self._lose("gap", f"pu {last.final} expected, got {event.previous}", event)
+        if previous != last.final:
+            return self._lose("gap", f"pu {last.final} expected, got {previous}", event)
         return self._apply(event, self._known)
 
     def receive_snapshot(self, snapshot: DepthSnapshot) -> list[Event]:
@@ -156,15 +157,16 @@ class BinanceBookSync:
     def _apply(self, event: DepthEvent, known: KnownBook) -> list[Event]:
         self._last = event
         applied = Applied(known.apply(event))
+        is_asking = self._is_asking or self._fresh is not None
+        if known.is_calm and not is_asking:
+            return [applied]
         fault = known.fault
         if fault is not None:
             return self._lose(fault, f"after u {event.final}: {known}", event)
-        if self._is_asking or self._fresh is not None:
+        if is_asking:
             return [applied, *self._keep_for_widening(event)]
-        if known.is_near_edge:
-            self._buffer.append(event)
-            return [applied, *self._ask("edge")]
-        return [applied]
+        self._buffer.append(event)
+        return [applied, *self._ask("edge")]
 
     def _take_old(self, event: DepthEvent, last: DepthEvent) -> list[Event]:
         """Tell an echo from a venue that counts anew: an echo is never newer, nor without end."""

@@ -51,22 +51,26 @@ class KnownBook:
     def fault(self) -> Fault | None:
         """Why nobody should trade on this book, if so."""
         book = self.book
-        if (
-            book.best_bid < book.best_ask
-            and len(book.bids) >= DEEP_LEVELS
-            and len(book.asks) >= DEEP_LEVELS
-        ):
-            return None
-        return "crossed" if book.is_crossed else "out_of_range"
+        if book.is_crossed:
+            return "crossed"
+        is_thin = len(book.bids) < DEEP_LEVELS or len(book.asks) < DEEP_LEVELS
+        return "out_of_range" if is_thin else None
 
     @property
-    def is_near_edge(self) -> bool:
-        """Whether less than half of a side's price range at the last snapshot is left."""
+    def is_calm(self) -> bool:
+        """Whether there is no fault, and of each side half the range of the last snapshot or more.
+
+        So it is after nearly every event.
+        """
         book = self.book
-        return book.best_bid < self._bid_alarm or book.best_ask > self._ask_alarm
+        return (
+            self._bid_alarm <= book.best_bid < book.best_ask <= self._ask_alarm
+            and len(book.bids) >= DEEP_LEVELS
+            and len(book.asks) >= DEEP_LEVELS
+        )
 
     def set_alarms(self) -> None:
-        """Measure the range that is left: `is_near_edge` compares with this."""
+        """Measure the range that is left: `is_calm` compares with half of it."""
         self._bid_alarm = (self.book.best_bid + self.lowest_bid) / 2
         self._ask_alarm = (self.book.best_ask + self.highest_ask) / 2
 
@@ -78,9 +82,9 @@ class KnownBook:
 
     def widen(self, other: KnownBook, last: DepthEvent) -> BookUpdate:
         """Take the levels of `other`, as it is after `last`, beyond the range known so far."""
-        below, above = self.lowest_bid, self.highest_ask
-        bids = _shown(other.book.bids, self.book.bids, other.lowest_bid, nextafter(below, 0))
-        asks = _shown(other.book.asks, self.book.asks, nextafter(above, inf), other.highest_ask)
+        theirs = other.book
+        bids = _between(theirs.bids, other.lowest_bid, nextafter(self.lowest_bid, 0))
+        asks = _between(theirs.asks, nextafter(self.highest_ask, inf), other.highest_ask)
         update = BookUpdate(last.symbol, last.ts, False, last.final, bids, asks)
         self.book.apply(update)
         self.lowest_bid = min(self.lowest_bid, other.lowest_bid)
@@ -89,14 +93,9 @@ class KnownBook:
         return update
 
     def _within(self, lowest: float, highest: float) -> tuple[set[Level], set[Level]]:
-        bids = {level for level in self.book.bids.items() if level[0] >= lowest}
-        asks = {level for level in self.book.asks.items() if level[0] <= highest}
-        return bids, asks
+        bids, asks = self.book.bids, self.book.asks
+        return {*_between(bids, lowest, inf)}, {*_between(asks, 0, highest)}
 
 
-def _shown(
-    side: dict[float, float], held: dict[float, float], lowest: float, highest: float
-) -> list[Level]:
-    """What makes `held` like `side` between two prices, both included."""
-    gone = {price: 0.0 for price in held if lowest <= price <= highest}
-    return [*(gone | {p: size for p, size in side.items() if lowest <= p <= highest}).items()]
+def _between(side: dict[float, float], lowest: float, highest: float) -> list[Level]:
+    return [level for level in side.items() if lowest <= level[0] <= highest]

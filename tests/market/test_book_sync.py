@@ -4,9 +4,12 @@ import gzip
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quantgod.contracts import BookUpdate
 from quantgod.market.binance import BestQuote, DepthEvent, DepthSnapshot, decode, decode_snapshot
+from quantgod.market.book import DEEP_LEVELS
 from quantgod.market.book_sync import OLD_EVENTS, BinanceBookSync
 from quantgod.market.messages import MessageError
 from quantgod.market.sync_events import (
@@ -362,6 +365,49 @@ def test_a_narrower_snapshot_leaves_the_range_as_it_was():
     answer = sync.receive_snapshot(DepthSnapshot(70, 1_070, below, [(96.0, 3.0), *ASKS[:5]]))
     assert answer == [Widened(BookUpdate("X", 1_070, False, 70, [], []))]
     assert sync.known_range == (91.0, 110.0)
+
+
+# Whatever comes
+
+ids = st.integers(0, 9)
+levels = st.lists(
+    st.tuples(st.integers(95, 106).map(float), st.sampled_from([0.0, 2.0])), max_size=4
+)
+messages = st.one_of(
+    st.builds(event, ids, ids, levels, levels, ts=st.integers(0, 9_000)),
+    st.builds(DepthSnapshot, ids, st.integers(0, 9_000), st.just(BIDS), st.just(ASKS)),
+    st.sampled_from(["connected", "disconnected", BAD]),
+)
+
+
+def tell(sync, message):
+    if isinstance(message, str):
+        return getattr(sync, message)()
+    if isinstance(message, MessageError):
+        return sync.refuse(message)
+    return feed(sync, message)
+
+
+@given(st.lists(messages, max_size=40), st.integers(1, 5))
+def test_no_sequence_of_messages_shows_a_book_that_is_none(sequence, limit):
+    sync = connected(limit)
+    for message in sequence:
+        before = sync.last_update_id
+        answer = tell(sync, message)
+        if isinstance(message, DepthEvent):
+            assert answer
+            assert Applied not in map(type, answer) or message.previous == before
+        for place, each in enumerate(answer):
+            if isinstance(each, OutOfSync) and message != "disconnected":
+                assert isinstance(answer[place + 1], NeedSnapshot)
+                assert sync.needs_snapshot
+        assert sync.is_synced == (sync.book is not None) == (sync.last_update_id >= 0)
+        if (book := sync.book) is not None:
+            assert min(len(book.bids), len(book.asks)) >= DEEP_LEVELS
+            assert not book.is_crossed
+            low, high = sync.known_range
+            assert low <= min(book.bids)
+            assert max(book.asks) <= high
 
 
 # Who samples the book

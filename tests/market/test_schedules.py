@@ -138,7 +138,7 @@ def test_a_machine_that_errs_is_caught(wrong):
 
 
 def test_a_range_widened_without_its_levels_is_caught(monkeypatch):
-    monkeypatch.setattr(known_range, "_shown", lambda *_: [])
+    monkeypatch.setattr(known_range, "_between", lambda *_: [])
     with pytest.raises(WrongBook, match="differs from the truth"):
         for seed in range(SCHEDULES):
             run_schedule(seed)
