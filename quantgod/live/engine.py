@@ -176,14 +176,17 @@ class Engine:
             for lane in ended:
                 lane.result()
         finally:
-            idle = (self._champions.idle(), self._shadows.idle())
-            waiting = [asyncio.ensure_future(one) for one in idle]
-            await asyncio.wait(waiting, timeout=END_SECONDS)
-            for task in (*waiting, *lanes):
+            idle = asyncio.ensure_future(self._idle())
+            await asyncio.wait([idle], timeout=END_SECONDS)
+            for task in (idle, *lanes):
                 task.cancel()
-            await asyncio.gather(*waiting, *lanes, return_exceptions=True)
+            await asyncio.gather(idle, *lanes, return_exceptions=True)
             self._champions.close()
             self._shadows.close()
+
+    async def _idle(self) -> None:
+        await self._champions.idle()
+        await self._shadows.idle()
 
     def _ask(self, symbol: str, minute: int, features: Floats, received: float) -> None:
         """Let the candle wait for its turn, if the champion's window is full."""
