@@ -75,14 +75,18 @@ async def _serve(exchange: Exchange, parent: int | None) -> None:
 
 async def _end_with(parent: int, ended: asyncio.Event) -> None:
     """Set `ended` once the parent is gone: killed, it can tell nobody."""
-    while _lives(parent):  # noqa: ASYNC110 - a process that dies sets no event
+    lives = _is_parent if _is_parent(parent) else _exists
+    while lives(parent):  # noqa: ASYNC110 - a process that dies sets no event
         await asyncio.sleep(PARENT_SECONDS)
     ended.set()
 
 
-def _lives(process: int) -> bool:
-    if process == os.getppid():
-        return True
+def _is_parent(process: int) -> bool:
+    """A dead parent ceases to be one, even while nobody has taken note of its end."""
+    return os.getppid() == process
+
+
+def _exists(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:

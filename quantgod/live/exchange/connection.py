@@ -126,10 +126,11 @@ class Connection:
         self._set_names([name for name in self.names if name not in names])
 
     def end(self, code: int, reason: str) -> None:
-        """Send what waits, then close with the closing handshake."""
+        """Send what waits, then close with the closing handshake; cut who lets that wait."""
         if self._ending is None:
             self._ending = code, reason
             self._wake.set()
+            asyncio.get_running_loop().call_later(self._rules.closing_seconds, self.reset)
 
     def finish(self) -> None:
         """End of file with no closing handshake."""

@@ -21,5 +21,6 @@ class Rules:
     pong_patience: float = 5.0
     outbox_frames: int = 10_000
     stall_seconds: float = 30.0
+    closing_seconds: float = 5.0
     lifetime_seconds: float = 86_400.0
     request_bytes: int = 65_536

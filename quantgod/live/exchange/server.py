@@ -34,11 +34,15 @@ log = logging.getLogger(__name__)
 AT_ONCE = 32
 """Events published before the clients' sockets get their turn."""
 
+AHEAD = 256
+"""Messages that may wait for a client where the market waits for its clients."""
+
 FRAGMENTS = 3
 """Frames that a split message comes in."""
 
 OVER = "the market of this exchange is over"
 BROKEN = "the market of this exchange broke off"
+REASON_LETTERS = 60
 
 
 class Exchange:
@@ -149,7 +153,7 @@ class Exchange:
                 await self._wait(ts, played)
                 self._publish(self.truth.advance())
                 played += 1
-        except ValueError as error:
+        except Exception as error:
             self._close_for_good(f"{BROKEN}: {error}")
             raise
         for symbol, message in self._spoiling.release_all():
@@ -168,10 +172,10 @@ class Exchange:
 
     async def _wait_for_clients(self) -> None:
         """Until somebody listens, and all that listen have room; who stands still is cut."""
-        since = time.monotonic()
+        since, room = time.monotonic(), min(AHEAD, self.rules.outbox_frames)
         while True:
             listening = [one for one in self._open if one.is_listening]
-            full = [one for one in listening if one.waiting >= self.rules.outbox_frames // 2]
+            full = [one for one in listening if one.waiting >= room]
             if listening and not full:
                 return
             if full and time.monotonic() - since > self.rules.stall_seconds:
@@ -197,11 +201,12 @@ class Exchange:
                 connection.offer(_shaped(message, stream))
 
     def _close_for_good(self, why: str) -> None:
+        """Say so to all; a closing frame has room for the reason's first words."""
         at = dt.datetime.fromtimestamp(self.truth.now / 1000, dt.UTC).isoformat()
         log.warning("%s (exchange time %s)", why, at)
         self.over.set()
         for connection in tuple(self._open):
-            connection.end(GOING_AWAY, OVER)
+            connection.end(GOING_AWAY, why[:REASON_LETTERS])
 
     def _gone(self) -> web.Response:
         return web.json_response({"code": -1016, "msg": OVER}, status=503)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import websockets
@@ -52,21 +55,33 @@ async def hear(url: str) -> list[dict[str, Any]]:
         return await events(socket, 6)
 
 
-def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    output = tmp_path / "output"
-    with (
-        output.open("wb") as file,
-        subprocess.Popen(command("--parent", str(parent.pid)), stdout=file) as process,
-    ):
+RUNNER = """
+import os, subprocess, sys, time
+subprocess.Popen([*sys.argv[1:], "--parent", str(os.getpid())])
+time.sleep(60)
+"""
+
+
+def test_it_ends_when_its_parent_is_killed() -> None:
+    """Also while nobody has asked for the parent's exit status."""
+    with subprocess.Popen(
+        [sys.executable, "-c", RUNNER, *command()], stdout=subprocess.PIPE, text=True
+    ) as parent:
         try:
-            wait_for(lambda: output.read_bytes().endswith(b"\n"))
-            assert process.poll() is None
-            parent.kill()
-            parent.communicate()
-            assert process.wait(10) == 0
+            where = json.loads(parent.stdout.readline())  # type: ignore[union-attr]
+            assert is_up(where["depth_url"])
         finally:
-            process.kill()
+            os.kill(parent.pid, signal.SIGKILL)
+        end = time.monotonic() + 10
+        while is_up(where["depth_url"]):
+            assert time.monotonic() < end, "the exchange outlived its parent"
+            time.sleep(0.05)
+
+
+def is_up(url: str) -> bool:
+    address = urlsplit(url)
+    with socket.socket() as probe:
+        return probe.connect_ex((address.hostname, address.port)) == 0
 
 
 @pytest.mark.parametrize(
@@ -82,10 +97,3 @@ def test_a_wrong_option_is_refused_by_name(arguments: list[str], complaint: str)
     refused = CliRunner().invoke(main, ["--config", str(CONFIG), "--speed", "100", *arguments])
     assert refused.exit_code in (1, 2)
     assert complaint in refused.output
-
-
-def wait_for(condition: Any, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
