@@ -1,0 +1,184 @@
+"""Live rows and archived rows of the same messages: the same set, and the same bits."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from quantgod.archive.etl import run_etl
+from quantgod.archive.kernel import read_archive
+from quantgod.archive.outcome import dropped_minutes
+from quantgod.archive.reading import book_row
+from quantgod.archive.simulated import price_path, start_ms
+from quantgod.archive.store import read_rows, stored_days
+from quantgod.archive.zip_stream import lines, open_archive
+from quantgod.archive.zip_writer import write_zip
+from quantgod.contracts import BookUpdate, Level
+from quantgod.live.driving import drive
+from quantgod.market.book_bars import BookBars, ClosedMinute
+from quantgod.market.book_sync import BinanceBookSync
+from quantgod.market.bybit import decode
+from quantgod.market.bybit_sync import BybitBookSync
+from quantgod.market.simulator import SimulatedMarket
+from quantgod.settings import SimulateSettings
+from tests.archive.streams import etl_settings
+from tests.live.broken_market import BrokenMarket
+
+SYMBOL = "BTCUSDT"
+DAYS = 8
+CADENCE_MS = 1_700  # the last message of a day comes in its last second
+# Days 2 and 5 end before midnight by some messages, and the next begins after it by some.
+BORDERS = {2: (90, 40), 5: (180, 90)}
+
+
+def simulated(**changes) -> SimulatedMarket:
+    values = {
+        "start": dt.date(2024, 1, 1),
+        "days": DAYS,
+        "levels": 200,
+        "cadence_ms": CADENCE_MS,
+        "seed": 7,
+        "signal": 0.5,
+        "price": 60_000.0,
+        "tick": 0.1,
+        "volatility": 0.0009,
+        "changes": 8,
+    }
+    settings = SimulateSettings(**(values | changes))
+    return SimulatedMarket(SYMBOL, settings, price_path(settings), start_ms(settings))
+
+
+def in_random_pieces(chunks: Iterator[bytes], seed: int) -> Iterator[bytes]:
+    """The same bytes, cut anywhere: within lines, across them, across days."""
+    cut, rest = random.Random(seed), b""
+    for chunk in chunks:
+        rest += chunk
+        while len(rest) > 300_000:
+            size = cut.choice([1, 70, 400, 5_000, 300_000])
+            yield rest[:size]
+            rest = rest[size:]
+    yield rest
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("archives")
+    broken = BrokenMarket(simulated(), CADENCE_MS, breaks=11, seed=3)
+    paths, late = [], 0
+    for day in range(DAYS):
+        early, next_late = BORDERS.get(day, (0, 0))
+        name = f"{dt.date(2024, 1, 1 + day)}_{SYMBOL}_ob200.data"
+        written = (line + b"\n" for line in broken.day(day, late=late, early=early))
+        write_zip(folder / f"{name}.zip", name, [b"".join(written)])
+        paths.append(folder / f"{name}.zip")
+        late = next_late
+    return paths
+
+
+def live_minutes(archives: list[Path], seed: int) -> list[ClosedMinute]:
+    bars = BookBars(BybitBookSync(SYMBOL), 5, 5)
+    closed: list[ClosedMinute] = []
+    for line in lines(in_random_pieces(stream_of(archives), seed), 60_000):
+        closed += bars.receive(decode(line)).closed
+    return closed + bars.finish().closed
+
+
+def stream_of(archives: list[Path]) -> Iterator[bytes]:
+    return chain.from_iterable(map(chunks_of, archives))
+
+
+def chunks_of(archive: Path) -> Iterator[bytes]:
+    with open_archive(archive, etl_settings().limits) as opened:
+        yield from opened.chunks()
+
+
+def test_ten_thousand_streamed_minutes_are_the_archived_ones_bit_for_bit(archives, tmp_path):
+    report = run_etl(archives[0].parent, tmp_path, etl_settings())
+    stored = [read_rows(path) for path in stored_days(tmp_path, SYMBOL)]
+    live = live_minutes(archives, seed=11)
+    rows = [minute for minute in live if minute.bar.features is not None]
+    assert len(live) >= 10_000
+    assert len(rows) > 9_000
+
+    def archived(column: str) -> bytes:
+        return np.concatenate([getattr(day, column) for day in stored]).tobytes()
+
+    assert np.array([row.bar.minute for row in rows]).tobytes() == archived("minutes")
+    assert np.array([row.bar.features for row in rows]).tobytes() == archived("features")
+    assert np.array([row.bar.close for row in rows]).tobytes() == archived("close")
+    assert np.array([book_row(row.bids, row.asks) for row in rows]).tobytes() == archived("book")
+    spans = [span for archive in report.archives for span in archive.dropped_spans]
+    dropped = {(minute.bar.minute, minute.bar.reason) for minute in live} - {
+        (row.bar.minute, "") for row in rows
+    }
+    assert dropped == set(dropped_minutes(spans))
+    assert {reason for _, reason in dropped} == {"gap", "no_book", "silence", "no_previous_close"}
+
+
+# The same market in Binance's form.
+
+MINUTES = 700
+
+
+@pytest.fixture(scope="module")
+def calm_lines() -> list[bytes]:
+    """Deltas after a snapshot; so calm that the price stays within what a snapshot shows."""
+    market = simulated(days=1, levels=500, cadence_ms=700, volatility=0.00001)
+    return market.lines(0, 0, MINUTES * 60_000 // 700).splitlines()
+
+
+def as_event(update: BookUpdate) -> bytes:
+    """Three ids an update: `U` is the first of them, `u` the last."""
+    data = {
+        "e": "depthUpdate",
+        "E": update.ts + 3,
+        "T": update.ts,
+        "s": update.symbol,
+        "U": 3 * update.update_id - 2,
+        "u": 3 * update.update_id,
+        "pu": 3 * update.update_id - 3,
+        "b": as_texts(update.bids),
+        "a": as_texts(update.asks),
+    }
+    return msgspec.json.encode({"stream": "btcusdt@depth@100ms", "data": data})
+
+
+def as_snapshot(update: BookUpdate) -> bytes:
+    sides = {"bids": as_texts(update.bids), "asks": as_texts(update.asks)}
+    ids = {"lastUpdateId": 3 * update.update_id, "E": update.ts + 1, "T": update.ts}
+    return msgspec.json.encode(ids | sides)
+
+
+def as_texts(levels: list[Level]) -> list[list[str]]:
+    return [[f"{price:.2f}", f"{size:.3f}"] for price, size in levels]
+
+
+def test_the_same_market_in_binance_form_gives_the_same_bits(calm_lines, tmp_path):
+    reading = read_archive(
+        archive_of(calm_lines, tmp_path), SYMBOL, dt.date(2024, 1, 1), etl_settings()
+    )
+    bars = BookBars(BinanceBookSync(SYMBOL, 1_000), 5, 5)
+    snapshot, *updates = map(decode, calm_lines)
+    taken = [drive(bars, "opened", b""), drive(bars, "stream", as_event(updates[0]))]
+    taken.append(drive(bars, "snapshot", as_snapshot(snapshot)))
+    taken += (drive(bars, "stream", as_event(update)) for update in updates[1:])
+    rows = [
+        minute for minutes in taken for minute in minutes.closed if minute.bar.features is not None
+    ]
+    assert len(rows) == MINUTES - 2
+    assert np.array([row.bar.minute for row in rows]).tobytes() == reading.minutes.tobytes()
+    assert np.array([row.bar.features for row in rows]).tobytes() == reading.features.tobytes()
+    assert np.array([row.bar.close for row in rows]).tobytes() == reading.close.tobytes()
+
+
+def archive_of(written: list[bytes], folder: Path) -> Path:
+    path = folder / f"2024-01-01_{SYMBOL}_ob200.data.zip"
+    write_zip(path, path.stem, [b"\n".join(written)])
+    return path
