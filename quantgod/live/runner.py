@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
     """How a session ended: by which signal, if any, with which version, after how much."""
 
     ended_by: str
-    version: int
+    version: int | None
     signals: int
 
 
@@ -70,10 +70,11 @@ async def run_live(
     ):
         session = LiveSession(settings, feed_settings, journal, track)
         try:
-            ended = await session.run(stop, console)
+            version = await session.run(stop, console)
         finally:
             await asyncio.to_thread(journal.close, SEAL_SECONDS)
-    return ended._replace(ended_by=signals[0] if signals else "max_candles")
+    signalled = journal.acknowledged("SIGNALS")  # closed, it has them all
+    return Outcome(signals[0] if signals else "max_candles", version, signalled)
 
 
 class LiveSession:
@@ -88,10 +89,15 @@ class LiveSession:
         self._deployment = Deployment(settings, settings.live.models, self._report)
         self._lag = LoopLag()
 
-    async def run(self, stop: asyncio.Event, console: Console) -> Outcome:
-        """Load the model, then run until `stop` is set or the candles that were asked for came."""
-        await self._deployment.start()
-        await self._build()
+    async def run(self, stop: asyncio.Event, console: Console) -> int | None:
+        """Load the model, then run until `stop` is set or the candles that were asked for came.
+
+        Returns:
+            The version that answered last; `None` when `stop` came before any was loaded.
+        """
+        await run_together([self._prepare()], stop)
+        if stop.is_set():
+            return None
         parts = [
             self._feed.run(),
             self._engine.run(),
@@ -101,8 +107,11 @@ class LiveSession:
             show(self.status, self._settings.live.log, console),
         ]
         await run_together(parts, stop)
-        version = self._deployment.champion().version
-        return Outcome("", version, self._journal.acknowledged("SIGNALS"))
+        return self._deployment.champion().version
+
+    async def _prepare(self) -> None:
+        await self._deployment.start()
+        await self._build()
 
     async def _build(self) -> None:
         settings, live = self._settings, self._settings.live
