@@ -18,7 +18,15 @@ from quantgod.live.journal import BARS, EVENTS, SIGNALS, Journal, read_table
 from quantgod.live.model_notices import ModelNotice, journaled
 from quantgod.live.window import Window
 from quantgod.settings import load_settings
-from tests.live.answering import Deployed, Version, codes, minute_of, minute_without, now
+from tests.live.answering import (
+    Deployed,
+    Version,
+    codes,
+    minute_of,
+    minute_without,
+    now,
+    until,
+)
 
 SETTINGS = load_settings(Path("conf/demo.yaml"))
 TABLES = {"BARS": BARS, "SIGNALS": SIGNALS, "EVENTS": EVENTS}
@@ -56,13 +64,6 @@ class Session:
         """Minute and version of each signal, in the order of the journal."""
         kept = self.rows("SIGNALS")
         return [(row["minute"], row["version"]) for row in kept if row["role"] == role]
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to hold"
-        await asyncio.sleep(0.002)
 
 
 def fail_on(*minutes: int) -> Callable[[int], None]:
