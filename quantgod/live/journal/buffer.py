@@ -51,6 +51,7 @@ class TableBuffer:
         self._taken = 0  # rows let in so far; those before `_taken - len(_waiting)` are done with
         self._promises: deque[tuple[int, Future[None]]] = deque()
         self._lock = threading.Lock()
+        _converted([], schema)  # Arrow imports pandas at its first conversion: not in a flush
 
     def __len__(self) -> int:
         return len(self._waiting)
