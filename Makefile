@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_EXPERIMENT_NAME ?= quantgod
 export MLFLOW_LOGGING_LEVEL ?= WARNING
 
-.PHONY: help demo test check bench ui serve clean
+.PHONY: help demo test check bench soak ui serve clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -28,6 +28,9 @@ check: $(VENV)/dev  ## Style, types and walls
 
 bench: $(VENV)/dev $(VENV)-bench/done  ## Speed and memory, as ratios to a floor or a peer
 	python -m bench
+
+soak: $(VENV)/dev  ## The live path for long: faults, kills, a day at full speed
+	python -m bench.soak
 
 ui: $(VENV)/run  ## Compare runs in the browser
 	mlflow ui --backend-store-uri sqlite:///mlflow.db

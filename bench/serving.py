@@ -36,7 +36,7 @@ def measure(log: Log) -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         log("registering a chain of the demo's size")
-        rows = _registered(folder)
+        rows = register_demo_chain(folder)
         log("serving it")
         with _served(folder) as server, closing(_connection(server)) as connection:
             one = _median(connection, {**rows, "data": rows["data"][:WINDOW]})
@@ -48,7 +48,8 @@ def measure(log: Log) -> list[Figure]:
     ]
 
 
-def _registered(folder: Path) -> dict[str, list[list[object]]]:
+def register_demo_chain(folder: Path) -> dict[str, list[list[object]]]:
+    """Register a chain of the demo's size in a store in `folder`; gives its golden rows."""
     uri = f"sqlite:///{folder}/mlflow.db"
     os.environ["MLFLOW_TRACKING_URI"] = uri
     mlflow.set_tracking_uri(uri)

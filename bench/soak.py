@@ -1,0 +1,205 @@
+"""What takes too long for `make test`: `make soak`, or `python -m bench.soak PART...`.
+
+    schedules  10,000 seeded fault schedules through the state machine
+    mixes      50 random fault mixes at the socket, and how long a book takes to come back
+    kills      200 random kills of a journal's writer
+    updates    a day of one symbol, 864,000 updates at full speed, through the whole live runner
+    ending     from Ctrl-C to the end of the process
+
+Ends with 1 if a goal is missed; a wrong book, a lost row or an unreadable file ends it at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+from mlflow import MlflowClient
+from rich.console import Console
+
+from bench.__main__ import table_of
+from bench.goal import Figure
+from bench.serving import NAME, register_demo_chain
+from quantgod.live.runner import run_live
+from quantgod.live.simulated import simulated_exchange
+from quantgod.settings import load_settings
+from tests.live.journal.killing import kill_round
+from tests.live.mixes import run_mix
+from tests.market.schedules import run_schedule
+
+SCHEDULES, MIXES, KILLS, UPDATES = 10_000, 50, 200, 864_000
+WORKERS = 2
+WARM_SHARE = 0.25
+GROWTH_PERCENT = 5.0
+RESYNC_SECONDS = 2.0
+END_SECONDS = 5.0
+CONFIG = "tests/live/live.yaml"
+
+Log = Callable[[str], None]
+
+
+def schedules(log: Log) -> list[Figure]:
+    """Fault schedules; each raises by itself at the first wrong book."""
+    outcomes: Counter[str] = Counter()
+    checked = syncs = 0
+    with ProcessPoolExecutor(WORKERS) as pool:
+        for done, result in enumerate(pool.map(run_schedule, range(SCHEDULES), chunksize=50), 1):
+            outcomes += result.outcomes
+            checked, syncs = checked + result.checked, syncs + result.syncs
+            if done % 2_000 == 0:
+                log(f"{done} schedules, {checked:,} published books compared with the truth")
+    for name, count in sorted(outcomes.items()):
+        log(f"  {name}: {count:,}")
+    return [
+        Figure("fault schedules without a wrong book", SCHEDULES, at_least=SCHEDULES),
+        Figure("published books compared", checked),
+        Figure("times a book came to stand", syncs),
+    ]
+
+
+def mixes(log: Log) -> list[Figure]:
+    """Mixes at the socket, at a test's pace, five at a time."""
+
+    async def all_of_them() -> list[float]:
+        resyncs: list[float] = []
+        for first in range(0, MIXES, 5):
+            seeds = range(first, min(first + 5, MIXES))
+            for result in await asyncio.gather(*(run_mix(seed) for seed in seeds)):
+                if result.wrong or not result.is_synced or result.early:
+                    raise AssertionError(f"mix {result.seed}: {result}")
+                resyncs += result.resyncs
+            log(f"{first + 5} mixes, {len(resyncs)} resyncs")
+        return resyncs
+
+    resyncs = asyncio.run(all_of_them())
+    return [
+        Figure("mixes without a wrong book", MIXES, at_least=MIXES),
+        Figure("resyncs", len(resyncs)),
+        Figure("resync p50", float(np.quantile(resyncs, 0.5)), "s"),
+        Figure("resync p99", float(np.quantile(resyncs, 0.99)), "s", at_most=RESYNC_SECONDS),
+    ]
+
+
+def kills(log: Log) -> list[Figure]:
+    """Kills of a journal's writer; each raises by itself at the first row that is wrong."""
+    rounds = [kill_round(seed, kills=10) for seed in range(KILLS // 10)]
+    log(f"{sum(one.rows for one in rounds):,} rows recovered")
+    return [
+        Figure("kills without a lost row", sum(one.kills for one in rounds), at_least=KILLS),
+        Figure("rows never acknowledged", sum(one.lost for one in rounds)),
+    ]
+
+
+def updates(log: Log) -> list[Figure]:
+    """A day at full speed through feed, book, bars, model, drift and journal."""
+    with tempfile.TemporaryDirectory() as name, _registered(Path(name)) as overrides:
+        market = {"simulate.days": 1, "simulate.cadence_ms": 100, "simulate.levels": 500}
+        # The path's last minutes never close: candles are counted a little short of the day.
+        more = market | {"live.simulated.speed": 1e9, "live.max_candles": 1_435}
+        settings = load_settings(Path(CONFIG), overrides | more)
+        began = time.monotonic()
+        with simulated_exchange(settings) as feed, _memory() as megabytes:
+            ended = asyncio.run(run_live(settings, feed, Console(quiet=True), lambda *_: None))
+        seconds = time.monotonic() - began
+    warm = int(len(megabytes) * WARM_SHARE)
+    before, after = np.median(megabytes[warm : warm + 20]), np.median(megabytes[-20:])
+    log(f"{seconds:.0f} s, {ended.signals} signals, memory {before:.0f} to {after:.0f} MB")
+    return [
+        Figure("updates a second, all in", UPDATES / seconds),
+        Figure("memory after warm-up", float(before), "MB"),
+        Figure("growth since", 100 * float(after / before - 1), "%", at_most=GROWTH_PERCENT),
+    ]
+
+
+def ending(log: Log) -> list[Figure]:
+    """Ctrl-C while it runs, three times."""
+    taken = []
+    with tempfile.TemporaryDirectory() as name, _registered(Path(name)) as overrides:
+        command = [sys.executable, "-m", "steps.live", "--config", CONFIG, "--log", "json"]
+        command += [f"--set={key}={value}" for key, value in overrides.items()]
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as live:
+                for line in live.stderr or ():
+                    if '"synced"' in line:
+                        break
+                time.sleep(5.0)
+                live.send_signal(number)
+                began = time.monotonic()
+                live.communicate()
+                taken.append(time.monotonic() - began)
+                log(f"{number.name}: ended with {live.returncode} after {taken[-1]:.1f} s")
+    return [Figure("from signal to end, slowest of 3", max(taken), "s", at_most=END_SECONDS)]
+
+
+PARTS = {part.__name__: part for part in (schedules, mixes, kills, updates, ending)}
+
+
+def main() -> int:
+    """Run, print, judge."""
+    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("parts", nargs="*", help="all if none is named")
+    chosen = parser.parse_args().parts or list(PARTS)
+    if unknown := set(chosen) - set(PARTS):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    console, is_met = Console(), True
+    for name in chosen:
+        figures = PARTS[name](console.log)
+        console.print(table_of(name, figures))
+        is_met &= all(figure.is_met for figure in figures)
+    return 0 if is_met else 1
+
+
+@contextmanager
+def _registered(folder: Path) -> Iterator[dict[str, object]]:
+    """A store with a promoted chain of the demo's size; gives the settings that lead to it."""
+    before = dict(os.environ)
+    register_demo_chain(folder)
+    MlflowClient().set_registered_model_alias(NAME, "Production", "1")
+    try:
+        yield {
+            "registry.name": NAME,
+            "live.journal": str(folder / "journal"),
+            "live.models": str(folder / "models"),
+            "tracking.outbox": str(folder / "outbox"),
+        }
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _memory(seconds: float = 0.5) -> Iterator[list[float]]:
+    """This process's resident memory in MB, measured twice a second."""
+    process, stop = psutil.Process(), threading.Event()
+    megabytes: list[float] = []
+
+    def measure() -> None:
+        while not stop.wait(seconds):
+            megabytes.append(process.memory_info().rss / 1e6)
+
+    thread = threading.Thread(target=measure)
+    thread.start()
+    try:
+        yield megabytes
+    finally:
+        stop.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
