@@ -6,15 +6,16 @@ Prints one line of JSON once it listens, and ends on SIGTERM, SIGINT, or with it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 import yaml
 
 from quantgod.live.exchange.faults import named
@@ -75,25 +76,11 @@ async def _serve(exchange: Exchange, parent: int | None) -> None:
 
 async def _end_with(parent: int, ended: asyncio.Event) -> None:
     """Set `ended` once the parent is gone: killed, it can tell nobody."""
-    lives = _is_parent if _is_parent(parent) else _exists
-    while lives(parent):  # noqa: ASYNC110 - a process that dies sets no event
-        await asyncio.sleep(PARENT_SECONDS)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(parent)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
+            await asyncio.sleep(PARENT_SECONDS)
     ended.set()
-
-
-def _is_parent(process: int) -> bool:
-    """A dead parent ceases to be one, even while nobody has taken note of its end."""
-    return os.getppid() == process
-
-
-def _exists(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _settings(config: Path, overrides: tuple[str, ...]) -> Settings:

@@ -1,10 +1,9 @@
-"""One client's socket: what it has subscribed to, what waits to be sent, and how it ends."""
+"""One client's socket: what waits to be sent there, its pings, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import struct
 import time
@@ -14,7 +13,8 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from quantgod.live.exchange.rules import Rules
-from quantgod.live.exchange.wire import answer, ping_frame, unanswerable
+from quantgod.live.exchange.subscriptions import Subscriptions
+from quantgod.live.exchange.wire import ping_frame
 
 GOING_AWAY = WSCloseCode.GOING_AWAY
 HEARD = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG)
@@ -23,16 +23,10 @@ DAY_OVER = "a connection lasts 24 hours"
 
 
 class Connection:
-    """A client of `/public/stream`, or of a path where no depth is.
+    """A client's WebSocket, asked for by `request`."""
 
-    `audience` is set once it listens to any depth.
-    """
-
-    def __init__(
-        self, number: int, request: web.Request, rules: Rules, audience: asyncio.Event
-    ) -> None:
-        self.number, self._audience = number, audience
-        self.is_public = request.path.startswith("/public")
+    def __init__(self, request: web.Request, rules: Rules, subscriptions: Subscriptions) -> None:
+        self.subscriptions = subscriptions
         self._request, self._rules = request, rules
         self.socket = web.WebSocketResponse(
             timeout=1.0,
@@ -41,8 +35,6 @@ class Connection:
             compress=False,
             max_msg_size=rules.request_bytes,
         )
-        self.names: list[str] = []
-        self._streams: dict[str, list[bytes]] = {}
         self._outbox: deque[list[bytes] | bytes] = deque()
         self._wake = asyncio.Event()
         self._ending: tuple[int, str] | None = None
@@ -66,19 +58,15 @@ class Connection:
         return self.socket
 
     @property
-    def is_open(self) -> bool:
+    def _is_open(self) -> bool:
         """Whether events can still be sent here."""
         return self._ending is None and not self.socket.closed and self._transport is not None
 
     @property
     def is_listening(self) -> bool:
         """Whether this client is being served some depth."""
-        return bool(self._streams) and self.is_open and not (self.is_silent or self.is_deaf)
-
-    @property
-    def symbols(self) -> frozenset[str]:
-        """Whose depth this client has subscribed to."""
-        return frozenset(self._streams)
+        is_served = self._is_open and not (self.is_silent or self.is_deaf)
+        return is_served and bool(self.subscriptions.depth)
 
     @property
     def waiting(self) -> int:
@@ -87,7 +75,7 @@ class Connection:
 
     def streams_of(self, symbol: str) -> list[bytes]:
         """Names under which this client hears of a symbol's depth."""
-        return self._streams.get(symbol, []) if self.is_listening else []
+        return self.subscriptions.depth.get(symbol, []) if self.is_listening else []
 
     def offer(self, message: list[bytes] | bytes) -> None:
         """Queue a message, or raw frames that are written one by one.
@@ -117,14 +105,6 @@ class Connection:
             self._pinged, self._unanswered = now, time.monotonic()
             self.offer([ping_frame(str(now).encode())])
 
-    def subscribe(self, names: list[str]) -> None:
-        """Add streams; a name that means nothing here is accepted and stays silent."""
-        self._set_names([*self.names, *(name for name in names if name not in self.names)])
-
-    def unsubscribe(self, names: list[str]) -> None:
-        """Take streams away."""
-        self._set_names([name for name in self.names if name not in names])
-
     def end(self, code: int, reason: str) -> None:
         """Send what waits, then close with the closing handshake; cut who lets that wait."""
         if self._ending is None:
@@ -150,15 +130,6 @@ class Connection:
     def _transport(self) -> Any:
         transport = self._request.transport
         return None if transport is None or transport.is_closing() else transport
-
-    def _set_names(self, names: list[str]) -> None:
-        self.names = names
-        self._streams = {}
-        for name in names if self.is_public else []:
-            symbol, _, kind = name.partition("@")
-            if kind.partition("@")[0] == "depth":
-                self._streams.setdefault(symbol.upper(), []).append(name.encode())
-                self._audience.set()
 
     async def _write(self) -> None:
         """Send until told to end; a full socket makes this wait, and the outbox grow."""
@@ -199,23 +170,4 @@ class Connection:
         elif message.type is WSMsgType.PONG:
             self._unanswered = None
         elif message.type is WSMsgType.TEXT:
-            self.offer(self._request_answered(message.data))
-
-    def _request_answered(self, text: str) -> bytes:
-        try:
-            request = json.loads(text)
-            method, names = request["method"], request.get("params", [])
-            request_id = request.get("id")
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return unanswerable(None, "an object with method, params and id expected")
-        if method == "LIST_SUBSCRIPTIONS":
-            return answer(request_id, self.names)
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            return unanswerable(request_id, "params: a list of stream names expected")
-        if method == "SUBSCRIBE":
-            self.subscribe(names)
-        elif method == "UNSUBSCRIBE":
-            self.unsubscribe(names)
-        else:
-            return unanswerable(request_id, f"unknown method {method}")
-        return answer(request_id)
+            self.offer(self.subscriptions.answer(message.data))
