@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bench.goal import Figure
 
-BENCHES = ("archive", "windows", "tracking", "serving")
+BENCHES = ("archive", "windows", "tracking", "serving", "latency")
 
 
 def main() -> int:
@@ -25,12 +25,13 @@ def main() -> int:
     is_met = True
     for name in chosen:
         figures = importlib.import_module(f"bench.{name}").measure(console.log)
-        console.print(_table(name, figures))
+        console.print(table_of(name, figures))
         is_met &= all(figure.is_met for figure in figures)
     return 0 if is_met else 1
 
 
-def _table(name: str, figures: list[Figure]) -> Table:
+def table_of(name: str, figures: list[Figure]) -> Table:
+    """One bench as a table."""
     table = Table(title=name)
     for column in ("figure", "value", "unit", "goal", ""):
         table.add_column(column, justify="right" if column == "value" else "left")

@@ -98,9 +98,9 @@ def make_store(parts: Parts, folder: Path) -> Store:
         return Store(uri, experiment, store.add(parts.package, data="synthetic"))
 
 
-def tiny_network(bars: pd.DataFrame) -> Network:
+def tiny_network(bars: pd.DataFrame, config: str = "conf/demo.yaml") -> Network:
     """The demo's network, untrained: it says what it says, but always the same."""
-    settings = load_settings(Path("conf/demo.yaml"))
+    settings = load_settings(Path(config))
     model = zoo.build(
         settings.model.name, settings.model.params, features=len(FEATURES), window=WINDOW, seed=5
     )
