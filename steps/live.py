@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     settings = settings_from(config, overrides, options)
     from rich.console import Console
 
-    from quantgod.live.logs import logging_to
+    from quantgod.live.logs import logging_to, say
     from quantgod.live.runner import run_live
     from quantgod.live.simulated import simulated_exchange
     from quantgod.tracking.stage import stage
@@ -43,7 +44,9 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         console = Console(stderr=True)
         ended = asyncio.run(run_live(settings, feed, console, run.metrics.log))
         run.tags["quantgod.ended_by"] = ended.ended_by
-        run.headline(f"version {ended.version}: {ended.signals} signals, {ended.ended_by}")
+        headline = f"version {ended.version}: {ended.signals} signals, ended by {ended.ended_by}"
+        run.headline(headline)
+        say(logging.INFO, "ended", headline)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,9 @@ class LiveListener:
 def _told(event: Event) -> tuple[int, str, int | None, str] | None:
     """Level, code, exchange time and text of an event that is worth a line."""
     if isinstance(event, OutOfSync):
-        return logging.WARNING, event.reason, None, f"the book is withdrawn: {event.detail}"
+        # That a stream ended is told with its reason by a notice of its connection.
+        level = logging.INFO if event.reason == "disconnected" else logging.WARNING
+        return level, event.reason, None, f"the book is withdrawn: {event.detail}"
     if isinstance(event, Synced):
         update = event.update
         shown = f"{len(update.bids)} bids and {len(update.asks)} asks known"

@@ -46,6 +46,15 @@ def journal_in_words(state: JournalState) -> str:
     return f"{written} rows" + (f", {lost} lost" if lost else "")
 
 
+def minute_in_words(symbol: str, engine: EngineState, said: Prediction | None, version: int) -> str:
+    """The minute that closed and what was said of it, for the log."""
+    if said is not None:
+        told = f"{_chosen(said)} (version {version})"
+    else:
+        told = f"{engine.missing} minutes missing" if engine.missing else "no signal"
+    return f"{symbol} {_bar(engine)}: {told}"
+
+
 def trouble_of(feed: FeedState, last: str) -> str:
     """What a person has to know now: a silent stream before anything that is over."""
     if feed.connection.is_silent:
@@ -62,12 +71,15 @@ def _bar(engine: EngineState) -> str:
 
 
 def _signal(engine: EngineState) -> str:
-    said = engine.said
-    if said is None:
+    if engine.said is None:
         return "none yet"
-    chance = dict(zip(CLASSES, said.audited, strict=True))[said.signal]
     latency = "" if engine.latency_ms is None else f", {engine.latency_ms:.0f} ms"
-    return f"{said.signal} {chance:.2f} (version {engine.version}{latency})"
+    return f"{_chosen(engine.said)} (version {engine.version}{latency})"
+
+
+def _chosen(said: Prediction) -> str:
+    chance = dict(zip(CLASSES, said.audited, strict=True))[said.signal]
+    return f"{said.signal} {chance:.2f}"
 
 
 def minute_metrics(book: BookState, engine: EngineState) -> dict[str, float]:

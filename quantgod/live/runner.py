@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import NamedTuple
 
 from rich.console import Console
@@ -22,6 +23,7 @@ from quantgod.live.model_notices import ModelNotice, journaled
 from quantgod.live.overview import (
     answer_metrics,
     journal_in_words,
+    minute_in_words,
     minute_metrics,
     symbol_status,
     trouble_of,
@@ -163,7 +165,9 @@ class LiveSession:
     def _on_row(
         self, symbol: str, minute: int, features: Floats, said: Prediction | None, model: Model
     ) -> None:
-        kept = minute_metrics(self._feed.state.symbols[symbol], self._engine.symbols[symbol])
+        engine = self._engine.symbols[symbol]
+        say(logging.INFO, "minute", minute_in_words(symbol, engine, said, model.version))
+        kept = minute_metrics(self._feed.state.symbols[symbol], engine)
         kept |= {} if said is None else answer_metrics(said)
         kept["loop_lag_ms"] = self._lag.quantile(0.99) * 1e3
         self._track({f"{symbol}/{name}": value for name, value in kept.items()}, minute)
