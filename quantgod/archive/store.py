@@ -109,7 +109,7 @@ def write_day(path: Path, rows: Rows, metadata: DayMetadata, compression: str) -
             not finite: nothing that breaks the contract of a bar reaches the disk.
     """
     _check(rows, metadata)
-    table = pa.Table.from_arrays(list(_columns(rows)), schema=_schema())
+    table = bars_table(rows)
     with (
         atomic_path(path) as part,
         pq.ParquetWriter(
@@ -122,6 +122,29 @@ def write_day(path: Path, rows: Rows, metadata: DayMetadata, compression: str) -
     ):
         writer.write_table(table)
         writer.add_key_value_metadata({_METADATA_KEY: _encode(metadata)})
+
+
+def bars_table(rows: Rows) -> pa.Table:
+    """Rows as a table of `bars_schema`."""
+    return pa.Table.from_arrays(list(_columns(rows)), schema=bars_schema())
+
+
+@cache
+def bars_schema() -> pa.Schema:
+    """The 810 columns and the index `datetime`, by which pandas finds it."""
+    fields = [pa.field(name, pa.float64()) for name in BAR_COLUMNS]
+    # The least that lets pandas find its index; a full description would be 100 kB a file.
+    index = {
+        "name": INDEX,
+        "field_name": INDEX,
+        "pandas_type": "datetimetz",
+        "numpy_type": "datetime64[us]",
+        "metadata": {"timezone": "UTC"},
+    }
+    for_pandas = {"index_columns": [INDEX], "column_indexes": [], "columns": [index]}
+    return pa.schema(
+        [*fields, pa.field(INDEX, _index_type())], metadata={"pandas": json.dumps(for_pandas)}
+    )
 
 
 def read_metadata(path: Path) -> DayMetadata:
@@ -218,23 +241,6 @@ def _columns(rows: Rows) -> Iterator[pa.Array]:
 
 def _index_type() -> pa.DataType:
     return pa.timestamp("us", tz="UTC")
-
-
-@cache
-def _schema() -> pa.Schema:
-    fields = [pa.field(name, pa.float64()) for name in BAR_COLUMNS]
-    # The least that lets pandas find its index; a full description would be 100 kB a file.
-    index = {
-        "name": INDEX,
-        "field_name": INDEX,
-        "pandas_type": "datetimetz",
-        "numpy_type": "datetime64[us]",
-        "metadata": {"timezone": "UTC"},
-    }
-    for_pandas = {"index_columns": [INDEX], "column_indexes": [], "columns": [index]}
-    return pa.schema(
-        [*fields, pa.field(INDEX, _index_type())], metadata={"pandas": json.dumps(for_pandas)}
-    )
 
 
 def _encode(metadata: DayMetadata) -> bytes:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from quantgod.market.binance import DepthEvent, DepthSnapshot, decode, decode_snapshot
+from quantgod.market.binance import BestQuote, DepthEvent, DepthSnapshot, decode, decode_snapshot
 from quantgod.market.book_bars import BookBars, Taken
 from quantgod.market.messages import MessageError
 
 RawKind = Literal["opened", "closed", "stream", "snapshot"]
 """What arrived: a stream opened or ended, a message of it, or the answer to a request."""
+
+StreamMessage = DepthEvent | BestQuote | MessageError | None
+"""What a message of the stream says; an error where it cannot be read."""
 
 _NO_LEVELS = DepthSnapshot(0, 0, [], [])
 
@@ -24,18 +27,25 @@ def drive(bars: BookBars, kind: RawKind, data: bytes) -> Taken:
     snapshot that cannot be read is one without levels: it is asked for again.
     """
     if kind == "stream":
-        return _drive_stream(bars, data)
+        return take(bars, read(data))
     if kind == "snapshot":
         return bars.receive_snapshot(_snapshot(data))
     return bars.connected() if kind == "opened" else bars.disconnected()
 
 
-def _drive_stream(bars: BookBars, data: bytes) -> Taken:
+def read(data: bytes) -> StreamMessage:
+    """Decode a message of the stream."""
     try:
-        message = decode(data)
+        return decode(data)
     except MessageError as error:
-        return bars.refuse(error)
-    return bars.receive(message) if isinstance(message, DepthEvent) else Taken([], [])
+        return error
+
+
+def take(bars: BookBars, message: StreamMessage) -> Taken:
+    """Let `bars` take a decoded message of the stream."""
+    if isinstance(message, DepthEvent):
+        return bars.receive(message)
+    return bars.refuse(message) if isinstance(message, MessageError) else Taken([], [])
 
 
 def _snapshot(data: bytes) -> DepthSnapshot:

@@ -1,0 +1,152 @@
+"""What was recorded of a symbol, in the order of its arrival: from a text file or from `collect`.
+
+A text file (plain or gzip) has a message a line: the receive time in ns, a space, the JSON as it
+came. Snapshots from REST stand among the messages of the stream.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from io import BufferedReader
+from itertools import chain
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from quantgod.live.driving import RawKind
+from quantgod.live.journal import JournalError
+from quantgod.live.journal.reading import read_batches
+from quantgod.market.binance import DepthEvent, decode
+from quantgod.market.messages import MessageError
+
+LINE_BYTES: Final = 16_000_000
+"""A line longer than this is no message."""
+
+SEARCHED: Final = 100_000
+"""Messages among which a text file must hold a depth event."""
+
+_COLUMNS: Final = ("received_ns", "symbol", "kind", "data")
+_GZIP: Final = b"\x1f\x8b"
+
+
+class RecordingError(ValueError):
+    """A recording that cannot be replayed: which, what came, and what was expected."""
+
+
+class Arrival(NamedTuple):
+    """What arrived, and when by the local clock."""
+
+    kind: RawKind
+    received_ns: int
+    data: bytes
+
+
+class Recording(NamedTuple):
+    """One symbol's arrivals. `has_answers`: every snapshot that was asked for is among them."""
+
+    symbol: str
+    arrivals: Iterator[Arrival]
+    has_answers: bool
+
+
+def open_recording(path: Path, symbol: str | None = None) -> Recording:
+    """Open a text file, or the folder of a `collect`.
+
+    Args:
+        path: The file or folder.
+        symbol: Whose messages to take; by default the one that is there.
+
+    Raises:
+        RecordingError: when there is no such thing, it is not of the form, or it does not hold the
+            symbol; later, while `arrivals` are read, for lines that are not of the form.
+    """
+    if path.is_dir():
+        return _collected(path, symbol)
+    if not path.is_file():
+        raise RecordingError(f"{path}: a recorded file or a folder of `collect` was expected")
+    arrivals = _lines(path)
+    found, read = _first_symbol(path, arrivals)
+    return Recording(symbol or found, chain(read, arrivals), has_answers=False)
+
+
+def _first_symbol(path: Path, arrivals: Iterator[Arrival]) -> tuple[str, list[Arrival]]:
+    read = []
+    for _, arrival in zip(range(SEARCHED), arrivals, strict=False):
+        read.append(arrival)
+        try:
+            message = decode(arrival.data)
+        except MessageError:
+            continue
+        if isinstance(message, DepthEvent):
+            return message.symbol, read
+    raise RecordingError(f"{path}: no depth event among the first {len(read)} messages")
+
+
+def _lines(path: Path) -> Iterator[Arrival]:
+    number, last_ns = 0, 0
+    try:
+        with _opened(path) as source:
+            while line := source.readline(LINE_BYTES):
+                number += 1
+                if line.isspace():
+                    continue
+                arrival = _arrival(line, f"{path}, line {number}")
+                if not last_ns:
+                    yield Arrival("opened", arrival.received_ns, b"")
+                last_ns = arrival.received_ns
+                yield arrival
+    except (OSError, EOFError, zlib.error) as error:
+        raise RecordingError(f"{path}: unreadable after line {number}: {error}") from None
+
+
+def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
+    with path.open("rb") as source:
+        is_packed = source.read(len(_GZIP)) == _GZIP
+    return gzip.GzipFile(path) if is_packed else path.open("rb")
+
+
+def _arrival(line: bytes, place: str) -> Arrival:
+    stamp, _, data = line.partition(b" ")
+    if not (stamp.isdigit() and len(stamp) <= 19 and data):
+        expected = "receive time in ns, a space and JSON expected"
+        raise RecordingError(f"{place}: {expected}, got {line[:60]!r}")
+    if len(line) >= LINE_BYTES:
+        raise RecordingError(f"{place}: {LINE_BYTES} bytes and no end of the line")
+    data = data.strip()
+    # A stream's messages have their own names first; nothing of a snapshot comes before its id.
+    kind: RawKind = "snapshot" if b'"lastUpdateId"' in data[:40] else "stream"
+    return Arrival(kind, int(stamp), data)
+
+
+def _collected(folder: Path, symbol: str | None) -> Recording:
+    symbols = _symbols(folder)
+    if symbol is None and len(symbols) == 1:
+        symbol = symbols[0]
+    if symbol not in symbols:
+        wanted = symbol or "one symbol"
+        raise RecordingError(
+            f"{folder}: {wanted} expected, there is {', '.join(symbols) or 'none'}"
+        )
+    return Recording(symbol, _rows(folder, symbol), has_answers=True)
+
+
+def _symbols(folder: Path) -> list[str]:
+    found: set[str] = set()
+    try:
+        for batch in read_batches(folder, "RAW", ["symbol"]):
+            found.update(batch.column("symbol").unique().to_pylist())
+    except JournalError as error:
+        raise RecordingError(f"{folder}: {error}") from None
+    return sorted(found)
+
+
+def _rows(folder: Path, symbol: str) -> Iterator[Arrival]:
+    try:
+        for batch in read_batches(folder, "RAW", _COLUMNS):
+            columns = (batch.column(name).to_pylist() for name in _COLUMNS)
+            for received_ns, whose, kind, data in zip(*columns, strict=True):
+                if whose == symbol:
+                    yield Arrival(kind, received_ns, data)
+    except JournalError as error:
+        raise RecordingError(f"{folder}: {error}") from None

@@ -1,0 +1,215 @@
+"""A recording through the live path, as fast as it goes: its bars, and whether its book was right.
+
+A recorded best quote is what the venue said of the same book by another way: at equal `u` it must
+be the book's own, price and size of both sides.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from quantgod.archive.reading import book_row
+from quantgod.archive.store import StoredRows, bars_schema, bars_table
+from quantgod.contracts import Progress, silent
+from quantgod.files import atomic_path
+from quantgod.live.driving import drive, read, take
+from quantgod.live.recording import Arrival, Recording
+from quantgod.market.binance import BestQuote, DepthEvent
+from quantgod.market.book_bars import BookBars, ClosedMinute, Taken
+from quantgod.market.book_sync import BinanceBookSync
+from quantgod.market.messages import MessageError
+from quantgod.market.sync_events import Applied, Dropped, OutOfSync, Synced
+from quantgod.settings import Settings
+
+BARS_FILE: Final = "bars.parquet"
+
+QUOTES: Final = 100_000
+"""Best quotes that wait for the event with their `u`; beyond it the oldest are let go."""
+
+_GROUP: Final = 1_440
+_TOLD_EVERY: Final = 5_000
+
+
+def replay(
+    recording: Recording, folder: Path, settings: Settings, progress: Progress = silent
+) -> dict[str, Any]:
+    """Drive a recording through a fresh book and write its rows as `folder/bars.parquet`.
+
+    Where the recording does not hold the snapshots that the book asks for, the price is followed
+    beyond the range that was shown (`BinanceBookSync`), and the events there are counted.
+
+    Returns:
+        The figures of `Replay.figures`.
+
+    Raises:
+        RecordingError: when the recording turns out to be unreadable; no file is left then.
+    """
+    sync = BinanceBookSync(
+        recording.symbol,
+        settings.live.feed.buffer_events,
+        beyond_range=not recording.has_answers,
+    )
+    etl = settings.etl
+    run = Replay(sync, BookBars(sync, etl.max_silence_seconds, etl.max_bridge_minutes))
+    started = time.perf_counter()
+    rows = run.rows(_told(recording.arrivals, progress))
+    _write(folder / BARS_FILE, rows, etl.compression)
+    return run.figures(time.perf_counter() - started)
+
+
+class Replay:
+    """One run: what it has counted so far."""
+
+    def __init__(self, sync: BinanceBookSync, bars: BookBars) -> None:
+        self._sync, self._bars = sync, bars
+        self._messages = self._events = self._applied = self._beyond = 0
+        self._dropped: Counter[str] = Counter()
+        self._lost: Counter[str] = Counter()
+        self._synced = 0
+        self._minutes: Counter[str] = Counter()
+        self._check = QuoteCheck()
+
+    def rows(self, arrivals: Iterator[Arrival]) -> Iterator[ClosedMinute]:
+        """Take all that arrived; give the minutes that have a row."""
+        for arrival in arrivals:
+            yield from self._closed(self._take(arrival))
+        yield from self._closed(self._bars.finish())
+
+    def figures(self, seconds: float) -> dict[str, Any]:
+        """What came of it.
+
+        `events_read` are depth events: `applied`, `dropped` by reason (`no_book` may still have
+        gone into a book when its snapshot came), or the one at which the book was `lost`.
+        """
+        return {
+            "symbol": self._sync.symbol,
+            "messages_read": self._messages,
+            "events_read": self._events,
+            "applied": self._applied,
+            "applied_beyond_known_range": self._beyond,
+            "dropped": dict(sorted(self._dropped.items())),
+            "gaps": self._lost["gap"],
+            "crossed": self._lost["crossed"],
+            "lost": dict(sorted(self._lost.items())),
+            "resyncs": max(0, self._synced - 1),
+            "best_quote": {"matched": self._check.matched, "compared": self._check.compared},
+            "minutes_closed": self._minutes.total(),
+            "rows_written": self._minutes[""],
+            "without_row": {why: n for why, n in sorted(self._minutes.items()) if why},
+            "seconds": round(seconds, 3),
+            "events_per_second": round(self._events / seconds),
+        }
+
+    def _take(self, arrival: Arrival) -> Taken:
+        self._messages += 1
+        if arrival.kind != "stream":
+            return self._noted(drive(self._bars, arrival.kind, arrival.data))
+        message = read(arrival.data)
+        if isinstance(message, DepthEvent | MessageError):
+            return self._take_event(message)
+        if isinstance(message, BestQuote) and message.symbol == self._sync.symbol:
+            self._check.quote(message, self._bars)
+        return Taken([], [])
+
+    def _take_event(self, event: DepthEvent | MessageError) -> Taken:
+        if isinstance(event, DepthEvent) and event.symbol != self._sync.symbol:
+            return Taken([], [])  # a recording of several symbols
+        self._events += 1
+        taken = self._noted(take(self._bars, event))
+        if any(isinstance(each, Applied | Synced) for each in taken.events):
+            self._applied += 1
+            self._beyond += self._is_beyond()
+        return taken
+
+    def _noted(self, taken: Taken) -> Taken:
+        """Count what happened, and hold the book against the quotes that waited for it."""
+        for event in taken.events:
+            if isinstance(event, Dropped):
+                self._dropped[event.reason] += 1
+            elif isinstance(event, OutOfSync):
+                self._lost[event.reason] += 1
+            self._synced += isinstance(event, Synced)
+        self._check.book(self._bars)
+        return taken
+
+    def _is_beyond(self) -> bool:
+        """Whether a best price lies outside of what any snapshot has shown."""
+        known, book = self._sync.known_range, self._sync.book
+        if known is None or book is None:
+            return False
+        return book.best_bid < known[0] or book.best_ask > known[1]
+
+    def _closed(self, taken: Taken) -> Iterator[ClosedMinute]:
+        for minute in taken.closed:
+            self._minutes[minute.bar.reason] += 1
+            if minute.bar.features is not None:
+                yield minute
+
+
+class QuoteCheck:
+    """Compares best quotes with the book that has the same last `u`, whichever comes first."""
+
+    def __init__(self) -> None:
+        self.matched = self.compared = 0
+        self._waiting: deque[BestQuote] = deque(maxlen=QUOTES)
+
+    def quote(self, quote: BestQuote, bars: BookBars) -> None:
+        """Take a quote; it waits where the book is not as far."""
+        if quote.update_id > bars.sync.last_update_id:
+            self._waiting.append(quote)
+        elif quote.update_id == bars.sync.last_update_id:
+            self._compare(quote, bars)
+
+    def book(self, bars: BookBars) -> None:
+        """Look at a book that may have changed."""
+        last = bars.sync.last_update_id
+        while self._waiting and self._waiting[0].update_id <= last:
+            quote = self._waiting.popleft()
+            if quote.update_id == last:
+                self._compare(quote, bars)
+
+    def _compare(self, quote: BestQuote, bars: BookBars) -> None:
+        book = bars.book
+        if book is None:
+            return
+        (bids, asks) = book.top(1)
+        self.compared += 1
+        self.matched += (bids, asks) == ([quote.bid], [quote.ask])
+
+
+def _told(arrivals: Iterator[Arrival], progress: Progress) -> Iterator[Arrival]:
+    number = 0
+    for number, arrival in enumerate(arrivals, 1):
+        yield arrival
+        if number % _TOLD_EVERY == 0:
+            progress(number, 0, "messages")
+    progress(number, number, "messages")
+
+
+def _write(path: Path, minutes: Iterator[ClosedMinute], compression: str) -> None:
+    """Write rows as they come, a day's worth at a time; the file appears whole."""
+    with (
+        atomic_path(path) as part,
+        pq.ParquetWriter(
+            part, bars_schema(), compression=compression, use_dictionary=False
+        ) as writer,
+    ):
+        for group in iter(lambda: list(islice(minutes, _GROUP)), []):
+            writer.write_table(bars_table(_stored(group)))
+
+
+def _stored(minutes: list[ClosedMinute]) -> StoredRows:
+    return StoredRows(
+        np.array([minute.bar.minute for minute in minutes], dtype=np.int64),
+        np.array([minute.bar.features for minute in minutes]),
+        np.array([minute.bar.close for minute in minutes]),
+        np.array([book_row(minute.bids, minute.asks) for minute in minutes]),
+    )
