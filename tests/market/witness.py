@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from quantgod.contracts import MS_PER_DAY
 from quantgod.market.binance import DepthEvent, DepthSnapshot
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.messages import MessageError
 from quantgod.market.sync_events import Applied, Dropped, Event, OutOfSync, Synced, Widened
-from tests.market.true_market import TrueMarket
+from tests.market.true_market import SYMBOL, TrueMarket
 
 Delivery = DepthEvent | MessageError
 
@@ -62,6 +63,7 @@ class Witness:
         if not events:
             raise WrongBook(f"{message} had no outcome")
         self._check(events, before)
+        self._check_strange(message)
         self._check_applied(events, message, before)
         self._check_looks(events, message, before)
 
@@ -118,6 +120,11 @@ class Witness:
             final = event.previous
         if event is None or not event.previous <= at <= event.final:
             raise WrongBook(f"synced at {last_id} from a snapshot at {at} over a gap")
+
+    def _check_strange(self, message: DepthEvent) -> None:
+        is_strange = message.symbol != SYMBOL or abs(message.ts - self.market.clock) > MS_PER_DAY
+        if is_strange and self.sync.book is not None:
+            raise WrongBook(f"a book stands after an event of {message.symbol} at {message.ts}")
 
     def _check_applied(self, events: list[Event], message: DepthEvent, before: int) -> None:
         if any(isinstance(event, Applied) for event in events) and message.previous != before:
