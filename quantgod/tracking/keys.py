@@ -28,6 +28,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "register": ("etl", "registry"),
     "promote": ("registry",),
     "live": ("etl", "registry", "live"),
+    "collect": ("etl", "live"),
     "main": tuple(Settings.model_fields),
 }
 """The settings that each stage reads: what is logged with its run and goes into its key."""

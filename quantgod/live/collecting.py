@@ -1,0 +1,120 @@
+"""A recording session: the feed of the live runner, with a recorder where the engine would be."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from rich.console import Console
+
+from quantgod.live.feed import Feed
+from quantgod.live.journal import Journal, JournalNotice
+from quantgod.live.lag import LoopLag
+from quantgod.live.listener import LEVELS
+from quantgod.live.logs import say
+from quantgod.live.notices import Notice
+from quantgod.live.overview import book_in_words, journal_in_words, trouble_of
+from quantgod.live.recorder import Recorder, recording_tables
+from quantgod.live.session import run_together, stopped_by_signals
+from quantgod.live.status import Status, SymbolStatus
+from quantgod.live.terminal import show
+from quantgod.market.book_bars import BookBars
+from quantgod.market.book_sync import BinanceBookSync
+from quantgod.settings import FeedSettings, Settings
+
+SEAL_SECONDS = 3.0
+
+
+class Collected(NamedTuple):
+    """What a session wrote, and which signal ended it."""
+
+    messages: int
+    levels: int
+    ended_by: str
+
+
+async def run_collect(
+    settings: Settings, feed_settings: FeedSettings, console: Console
+) -> Collected:
+    """Record until a signal or an error.
+
+    Args:
+        settings: all of them.
+        feed_settings: where the venue is; the simulated one has its own addresses.
+        console: where people look.
+
+    Raises:
+        JournalLocked: where another session records into the same folder.
+    """
+    stop, live = asyncio.Event(), settings.live
+    folder = live.collect.folder / live.exchange
+    tables = recording_tables(live.collect)
+    with (
+        stopped_by_signals(stop) as signals,
+        Journal(folder, tables, live.journaling, _log_journal) as journal,
+    ):
+        session = CollectSession(settings, feed_settings, journal)
+        try:
+            await session.run(stop, console)
+        finally:
+            await asyncio.to_thread(journal.close, SEAL_SECONDS)
+    written = journal.acknowledged
+    return Collected(written("RAW"), written("LEVELS"), signals[0] if signals else "itself")
+
+
+class CollectSession:
+    """Books, feed and recorder of one session."""
+
+    def __init__(self, settings: Settings, feed_settings: FeedSettings, journal: Journal) -> None:
+        live, etl = settings.live, settings.etl
+        books = {
+            symbol: BookBars(
+                BinanceBookSync(symbol, feed_settings.buffer_events),
+                etl.max_silence_seconds,
+                etl.max_bridge_minutes,
+            )
+            for symbol in live.symbols
+        }
+        self._live, self._journal = live, journal
+        self._listener = _Told(Recorder(journal, books, live.collect))
+        self._feed = Feed(feed_settings, books, self._listener)
+        self._lag = LoopLag()
+
+    async def run(self, stop: asyncio.Event, console: Console) -> None:
+        """Record until `stop` is set."""
+        view = show(self.status, self._live.log, console)
+        await run_together([self._feed.run(), self._lag.run(), view], stop)
+
+    def status(self) -> Status:
+        """How everything is."""
+        feed = self._feed.state
+        return Status(
+            title=f"quantgod collect on {self._live.exchange}",
+            symbols=tuple(
+                SymbolStatus(name, book_in_words(book), book.is_synced, book.lag_ms, "", 0, "")
+                for name, book in feed.symbols.items()
+            ),
+            loop_lag_ms=self._lag.quantile(0.99) * 1e3,
+            journal=journal_in_words(self._journal.state()),
+            note=trouble_of(feed, self._listener.last_trouble),
+        )
+
+
+class _Told:
+    """A recorder, and log lines of what befalls connections."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.last_trouble = ""
+        self.raw = recorder.raw
+        self.taken = recorder.taken
+        self._record = recorder.notice
+
+    def notice(self, notice: Notice) -> None:
+        self._record(notice)
+        say(LEVELS[notice.level], notice.code, notice.text, symbol=",".join(notice.symbols))
+        if notice.level != "info":
+            self.last_trouble = f"{notice.code}: {notice.text}"
+
+
+def _log_journal(notice: JournalNotice) -> None:
+    say(LEVELS[notice.level], notice.code, notice.text)

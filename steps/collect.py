@@ -1,0 +1,46 @@
+"""Record raw messages and best levels, to replay them or to train on them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from steps.options import config_options, setting, settings_from, step
+
+
+@step()
+@config_options
+@setting("--exchange", "live.exchange", "binance, or simulated: on this machine, offline.")
+@setting("--folder", "live.collect.folder", "Where recordings lie, a folder for each exchange.")
+@setting("--log", "live.log", "text, or json for machines.")
+def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
+    """Record every raw message of `live.symbols`, and the best levels each 100 ms.
+
+    Ends by Ctrl-C or SIGTERM, with everything sealed. `replay` and `archive_recording` read it.
+    """
+    settings = settings_from(config, overrides, options)
+    from rich.console import Console
+
+    from quantgod.live.collecting import run_collect
+    from quantgod.live.logs import logging_to, say
+    from quantgod.live.simulated import simulated_exchange
+    from quantgod.tracking.stage import stage
+    from quantgod.tracking.store import be_brief
+
+    be_brief()
+    is_simulated = settings.live.exchange == "simulated"
+    exchange = simulated_exchange(settings) if is_simulated else nullcontext(settings.live.feed)
+    with logging_to(settings.live.log), stage("collect", settings) as run, exchange as feed:
+        ended = asyncio.run(run_collect(settings, feed, Console(stderr=True)))
+        run.tags["quantgod.ended_by"] = ended.ended_by
+        run.metrics.log({"messages": ended.messages, "levels": ended.levels})
+        headline = f"{ended.messages} messages, {ended.levels} rows of levels"
+        run.headline(headline)
+        say(logging.INFO, "ended", f"{headline}, ended by {ended.ended_by}")
+
+
+if __name__ == "__main__":
+    main()
