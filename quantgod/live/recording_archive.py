@@ -1,0 +1,249 @@
+"""From a recording to daily archives in Bybit's form, so that one can train on what one recorded.
+
+The raw messages are driven through a book as they were live, and what that does to the book is
+written: `etl` then gives the same bars, bit for bit, for the same minutes. A day begins with the
+whole book, so that it stands alone. Times are the venue's; `u` counts the lines of a day.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from quantgod.archive.reading import MARGIN_MS, Quarantine
+from quantgod.archive.zip_stream import open_archive
+from quantgod.archive.zip_writer import write_zip
+from quantgod.contracts import MS_PER_DAY, MS_PER_SECOND, BookUpdate, Level, Progress, silent
+from quantgod.live.driving import RawKind, drive
+from quantgod.live.journal import read_batches
+from quantgod.market.book_bars import BookBars
+from quantgod.market.book_sync import BinanceBookSync
+from quantgod.market.minute_bars import CLOCK
+from quantgod.market.sync_events import Applied, Event, OutOfSync, Synced, Widened
+from quantgod.settings import ArchiveLimits, Settings
+
+IDS_PER_DAY: Final = 1_000_000_000
+"""`u` is the day's number times this, plus the line's: a day's lines are its own, and they rise."""
+
+DEPTH: Final = 500
+"""What names and topics say. The lines hold every level that was known."""
+
+Raw = tuple[RawKind, bytes]
+
+
+class RecordingArchiveError(RuntimeError):
+    """A recording of which no archive can be made, or an archive that something else made."""
+
+
+class Line(NamedTuple):
+    """A line of an archive, and the number of the day (since 1970) whose archive it belongs to."""
+
+    day: int
+    text: bytes
+
+
+class Archived(NamedTuple):
+    """An archive that was written: where, and how many lines it has."""
+
+    path: Path
+    lines: int
+
+
+def archive_recording(
+    recording: Path,
+    archives: Path,
+    settings: Settings,
+    symbol: str | None = None,
+    progress: Progress = silent,
+) -> list[Archived]:
+    """Write the archives `YYYY-MM-DD_SYMBOL_ob500.data.zip` of a recording.
+
+    An archive that stands already is written anew if the recording has gone on since; it is left
+    as it is, and an error raised, if its lines are not the first ones of the recording's.
+
+    Args:
+        recording: The folder that `collect` wrote, or is writing.
+        archives: The folder for the archives.
+        settings: The feed's buffer and the rules of `etl`.
+        symbol: Only this one; all by default.
+        progress: Told of each day.
+
+    Raises:
+        RecordingArchiveError: when there is nothing recorded (of `symbol`), or an archive of the
+            name is of other content.
+    """
+    symbols = recorded_symbols(recording)
+    wanted = [name for name in symbols if symbol in (None, name)]
+    if not wanted:
+        there = ", ".join(symbols) or "no messages"
+        raise RecordingArchiveError(
+            f"messages of {symbol or 'a symbol'} were expected in {recording}, there are {there}"
+        )
+    written: list[Archived] = []
+    for name in wanted:
+        for day, lines in groupby(archive_lines(recording, name, settings), lambda line: line.day):
+            text = (line.text for line in lines)
+            written.append(_write_day(archives, name, day, text, settings.etl.limits))
+            progress(len(written), 0, written[-1].path.name)
+    return written
+
+
+def recorded_symbols(recording: Path) -> list[str]:
+    """The symbols of which a recording holds messages."""
+    symbols: set[str] = set()
+    for batch in read_batches(recording, "RAW", ["symbol"]):
+        symbols.update(batch.column(0).unique().to_pylist())
+    return sorted(symbols)
+
+
+def recorded(recording: Path, symbol: str) -> Iterator[Raw]:
+    """What arrived for a symbol, in order, as `driving.drive` takes it."""
+    for batch in read_batches(recording, "RAW", ["symbol", "kind", "data"]):
+        for name, kind, data in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            if name == symbol:
+                yield kind, data
+
+
+def archive_lines(recording: Path, symbol: str, settings: Settings) -> Iterator[Line]:
+    """The lines of all archives of a symbol."""
+    sync = BinanceBookSync(symbol, settings.live.feed.buffer_events)
+    bars = BookBars(sync, settings.etl.max_silence_seconds, settings.etl.max_bridge_minutes)
+    return lines_of(symbol, bars, recorded(recording, symbol))
+
+
+def lines_of(symbol: str, bars: BookBars, messages: Iterable[Raw]) -> Iterator[Line]:
+    """Drive messages through `bars` and give the lines that say what they do to its book."""
+    writer = _LineWriter(symbol, bars)
+    for kind, data in messages:
+        yield from writer.lines(drive(bars, kind, data).events)
+
+
+class _LineWriter:
+    """Turns what happens to a book into lines of an archive.
+
+    A loss is a delta without levels whose `u` jumps: a reader withdraws the book and the open
+    minute by it. It comes with the book's withdrawal, and with every second that passes until
+    there is a book again, so that a reader's clock goes as it went live.
+    """
+
+    def __init__(self, symbol: str, bars: BookBars) -> None:
+        self._symbol = symbol
+        self._bars = bars
+        self._day = -1
+        self._id = -1
+        self._clock = -1  # the second of the last line
+
+    def lines(self, events: list[Event]) -> Iterator[Line]:
+        """The lines of one message, after it happened."""
+        losses = [place for place, event in enumerate(events) if isinstance(event, OutOfSync)]
+        clock = int(self._bars.bars.integers[CLOCK])
+        if losses or (self._bars.book is None and clock > self._clock):
+            yield from self._loss(clock)
+        for event in events[losses[-1] + 1 if losses else 0 :]:
+            if isinstance(event, Applied | Synced | Widened):
+                yield self._change(event.update)
+        self._clock = clock
+
+    def _loss(self, clock: int) -> Iterator[Line]:
+        if clock >= 0:  # else nothing was read yet that could be withdrawn
+            self._turn(clock * MS_PER_SECOND)
+            self._id += 1
+            nothing = BookUpdate(self._symbol, clock * MS_PER_SECOND, False, 0, [], [])
+            yield self._line(nothing)
+
+    def _change(self, update: BookUpdate) -> Line:
+        """The changes, or the whole book as it now is where a day begins."""
+        if self._turn(update.ts):
+            bids, asks = self._whole_book()
+            update = update._replace(is_snapshot=True, bids=bids, asks=asks)
+        return self._line(update)
+
+    def _turn(self, ts: int) -> bool:
+        """Whether a day begins; days never go back, whatever an exchange's clock does."""
+        day = ts // MS_PER_DAY
+        if day <= self._day:
+            return False
+        self._day, self._id = day, day * IDS_PER_DAY
+        return True
+
+    def _whole_book(self) -> tuple[list[Level], list[Level]]:
+        book = self._bars.book
+        return book.top() if book is not None else ([], [])
+
+    def _line(self, update: BookUpdate) -> Line:
+        self._id += 1
+        ts = max(update.ts, self._day * MS_PER_DAY - MARGIN_MS)  # `etl` takes none from before
+        text = (
+            f'{{"topic":"orderbook.{DEPTH}.{self._symbol}",'
+            f'"type":"{"snapshot" if update.is_snapshot else "delta"}","ts":{ts},'
+            f'"data":{{"s":"{self._symbol}","b":{_levels(update.bids)},"a":{_levels(update.asks)},'
+            f'"u":{self._id},"seq":{update.update_id}}},"cts":{ts}}}\n'
+        )
+        return Line(self._day, text.encode())
+
+
+def _levels(levels: list[Level]) -> str:
+    """Pairs of decimal numbers, each of which reads back as the same double."""
+    text = ",".join([f'["{price!r}","{size!r}"]' for price, size in levels])
+    if "e" in text:  # a reader need not know exponents
+        text = ",".join([f'["{_decimal(price)}","{_decimal(size)}"]' for price, size in levels])
+    return f"[{text}]"
+
+
+def _decimal(value: float) -> str:
+    return np.format_float_positional(value, trim="0")
+
+
+def _write_day(
+    archives: Path, symbol: str, day: int, lines: Iterable[bytes], limits: ArchiveLimits
+) -> Archived:
+    date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
+    name = f"{date.isoformat()}_{symbol}_ob{DEPTH}.data"
+    path = archives / f"{name}.zip"
+    content = _Continuation(path, limits)
+    write_zip(path, name, content.of(lines))
+    return Archived(path, content.lines)
+
+
+class _Continuation:
+    """Lets lines through to a new archive, provided that they begin with those of the old one."""
+
+    def __init__(self, path: Path, limits: ArchiveLimits) -> None:
+        self.lines = 0
+        self._path = path
+        self._before = _size_and_crc(path, limits)
+
+    def of(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The same lines.
+
+        Raises:
+            RecordingArchiveError: at the end, when the old archive's are not among them.
+        """
+        size = crc = 0
+        goes_on = self._before in (None, (0, 0))
+        for line in lines:
+            size, crc = size + len(line), zlib.crc32(line, crc)
+            goes_on = goes_on or self._before == (size, crc)
+            self.lines += 1
+            yield line
+        if not goes_on:
+            raise RecordingArchiveError(
+                f"{self._path} holds other lines than this recording: "
+                "remove it, or choose another folder"
+            )
+
+
+def _size_and_crc(path: Path, limits: ArchiveLimits) -> tuple[int, int] | None:
+    if not path.exists():
+        return None
+    try:
+        with open_archive(path, limits) as archive:
+            return archive.key.size, archive.key.crc
+    except Quarantine as verdict:
+        raise RecordingArchiveError(f"{path} is no archive of a recording: {verdict}") from None

@@ -1,0 +1,115 @@
+"""The best levels of a book at equal steps of exchange time, and sequences of them for a model.
+
+The state of an interval is that after the last message whose time lies in it; one without a message
+takes the state before it, as seconds do in `minute_bars`. A longer silence has no states.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantgod.contracts import MS_PER_SECOND
+from quantgod.market.book import OrderBook
+
+BASIS_POINTS = 10_000.0
+
+Array = NDArray[np.float64]
+
+
+class LevelSampler:
+    """Samples one symbol's book, and keeps the newest intervals that follow one another.
+
+    Args:
+        levels: a side.
+        interval_ms: length of an interval of exchange time.
+        length: intervals in a sequence.
+        max_silence_seconds: how long a book stands without a message.
+    """
+
+    def __init__(
+        self, levels: int, interval_ms: int, length: int, max_silence_seconds: int
+    ) -> None:
+        self._levels = levels
+        self._interval_ms = interval_ms
+        self._bridged = max_silence_seconds * MS_PER_SECOND // interval_ms
+        self._open = -1
+        self._state: Array | None = None
+        self._newest = -1
+        self._sequence: deque[Array] = deque(maxlen=length)
+
+    def take(self, ts: int, book: OrderBook) -> list[tuple[int, Array]]:
+        """Take the book as a message at `ts` (ms) left it.
+
+        Returns:
+            The intervals that ended before: their start in ms and their best levels,
+            (levels * 4,), as `best_levels` gives them.
+        """
+        closed = list(self._closed(ts // self._interval_ms))
+        self._state = best_levels(book, self._levels)
+        return closed
+
+    def lose(self) -> None:
+        """There is no book any more: the open interval has no state, and a new sequence begins."""
+        self._open, self._state = -1, None
+        self._sequence.clear()
+
+    def sequence(self) -> Array | None:
+        """The newest intervals, (length, levels, 4), oldest first.
+
+        `None` until so many have followed one another in which the book showed all levels.
+        """
+        if len(self._sequence) < (self._sequence.maxlen or 0):
+            return None
+        return np.stack(self._sequence).reshape(len(self._sequence), self._levels, 4)
+
+    def _closed(self, interval: int) -> Iterator[tuple[int, Array]]:
+        if self._state is None:
+            self._open = interval
+        if self._state is None or interval <= self._open:
+            return
+        is_silence = interval - self._open - 1 > self._bridged
+        for ended in range(self._open, self._open + 1 if is_silence else interval):
+            self._keep(ended, self._state)
+            yield ended * self._interval_ms, self._state
+        self._open = interval
+
+    def _keep(self, interval: int, state: Array) -> None:
+        is_whole = not np.isnan(state).any()
+        if interval != self._newest + 1 or not is_whole:
+            self._sequence.clear()
+        if is_whole:
+            self._sequence.append(state)
+        self._newest = interval
+
+
+def best_levels(book: OrderBook, levels: int) -> Array:
+    """Bid price, bid size, ask price, ask size of the best level, then of the next, (levels * 4,).
+
+    A level that is not there has a NaN price and no size.
+    """
+    rows = np.zeros((levels, 4))
+    rows[:, 0::2] = np.nan
+    for column, side in zip((0, 2), book.top(levels), strict=True):
+        if side:
+            rows[: len(side), column : column + 2] = side
+    return rows.reshape(-1)
+
+
+def normalised(sequence: Array) -> Array:
+    """Take the level and scale of prices and sizes out of a sequence, (n, levels, 4).
+
+    With the mid m of the first row and the mean s of all its sizes, a price p becomes
+    10,000 · (p / m - 1), basis points from that mid, and a size q becomes q / s. Both references
+    are of the oldest row: no row depends on a later one, and multiplying all prices or all sizes
+    by a factor changes nothing.
+    """
+    first = sequence[0]
+    mid = (first[0, 0] + first[0, 2]) / 2.0
+    result = np.empty_like(sequence)
+    result[:, :, 0::2] = BASIS_POINTS * (sequence[:, :, 0::2] / mid - 1.0)
+    result[:, :, 1::2] = sequence[:, :, 1::2] / first[:, 1::2].mean()
+    return result

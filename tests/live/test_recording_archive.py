@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from quantgod.archive.etl import run_etl
+from quantgod.archive.reading import book_row
+from quantgod.archive.store import read_rows, stored_days
+from quantgod.contracts import MS_PER_DAY
+from quantgod.live.driving import drive
+from quantgod.live.recording_archive import (
+    RecordingArchiveError,
+    archive_recording,
+    recorded,
+)
+from quantgod.market.book_bars import BookBars, ClosedMinute
+from quantgod.market.book_sync import BinanceBookSync
+from steps.archive_recording import main
+from tests.archive.feeds import FULL, ROOT
+from tests.archive.streams import etl_settings
+from tests.live.recorded import Client, market, record
+
+MIDNIGHT_MS = 19_800 * MS_PER_DAY
+HALF_HOUR = 1_800
+FAULTS = {
+    400: "lost",  # 23:33
+    1000: "reconnect",
+    1500: "corrupt",
+    1700: "echo",
+    2100: "killed",  # 23:47:30
+    2600: "corrupt",
+    2601: "corrupt",
+    3590: "lost",  # 23:59:55
+    3600: "lost",  # the last message of the day
+    3605: "reconnect",
+    4300: "lost",
+    5200: "killed",
+    6000: "reconnect",
+}
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Client]:
+    """An hour and a half around midnight, with a price that leaves every snapshot's range."""
+    folder = tmp_path_factory.mktemp("recording")
+    venue = market("BTCUSDT", MIDNIGHT_MS - 1000 * HALF_HOUR, 3 * HALF_HOUR, seed=4, drift=0.3)
+    return folder, record(folder, venue, FAULTS, seed=9)
+
+
+def bits(rows: list[ClosedMinute]) -> tuple[bytes, ...]:
+    """All 810 columns and the minutes they stand for."""
+    books = np.array([book_row(row.bids, row.asks) for row in rows])
+    features = np.array([row.bar.features for row in rows])
+    closes = np.array([row.bar.close for row in rows])
+    minutes = np.array([row.bar.minute for row in rows], dtype=np.int64)
+    return minutes.tobytes(), features.tobytes(), closes.tobytes(), books.tobytes()
+
+
+def with_row(minutes: list[ClosedMinute]) -> list[ClosedMinute]:
+    return [minute for minute in minutes if minute.bar.features is not None]
+
+
+def stored_bits(bars: Path) -> tuple[bytes, ...]:
+    days = [read_rows(path) for path in stored_days(bars, "BTCUSDT")]
+    columns = ("minutes", "features", "close", "book")
+    return tuple(np.concatenate([getattr(day, name) for day in days]).tobytes() for name in columns)
+
+
+def test_live_bars_are_the_bars_that_etl_makes_of_the_recording(recording, tmp_path):
+    folder, client = recording
+    live = with_row(client.closed)
+    happened = set(client.reasons)
+    assert {"OutOfSync gap", "OutOfSync disconnected", "OutOfSync corrupt_json"} <= happened
+    assert {"Widened", "NeedSnapshot edge", "NeedSnapshot bad_snapshot"} <= happened
+    archives = archive_recording(folder, tmp_path / "archives", FULL)
+    assert [archive.path.name for archive in archives] == [
+        "2024-03-17_BTCUSDT_ob500.data.zip",
+        "2024-03-18_BTCUSDT_ob500.data.zip",
+    ]
+    report = run_etl(tmp_path / "archives", tmp_path / "bars", etl_settings())
+    assert len(live) > 60
+    assert stored_bits(tmp_path / "bars") == bits(live)
+    assert not report.has_quarantine
+
+
+def test_a_recording_driven_again_gives_the_live_bars(recording):
+    folder, client = recording
+    bars = BookBars(BinanceBookSync("BTCUSDT", 1_000), 5, 5)
+    again = [
+        row for kind, data in recorded(folder, "BTCUSDT") for row in drive(bars, kind, data).closed
+    ]
+    assert bits(with_row(again + bars.finish().closed)) == bits(with_row(client.closed))
+
+
+def test_a_day_stands_without_the_day_before_it(recording, tmp_path):
+    """Only its first minute has no previous close then, and so no row."""
+    folder, client = recording
+    archives = archive_recording(folder, tmp_path / "archives", FULL)
+    archives[0].path.unlink()
+    run_etl(tmp_path / "archives", tmp_path / "bars", etl_settings())
+    second_day = [row for row in with_row(client.closed) if row.bar.minute >= MIDNIGHT_MS // 60_000]
+    assert stored_bits(tmp_path / "bars") == bits(second_day[1:])
+
+
+def test_a_clean_midnight_costs_no_minute(tmp_path):
+    venue = market("BTCUSDT", MIDNIGHT_MS - 500_000, 1_000, seed=5, drift=-0.2)
+    client = record(tmp_path / "recording", venue, {}, seed=1)
+    archive_recording(tmp_path / "recording", tmp_path / "archives", FULL)
+    run_etl(tmp_path / "archives", tmp_path / "bars", etl_settings())
+    rows = with_row(client.closed)
+    assert len(rows) >= 14
+    assert rows[-1].bar.minute - rows[0].bar.minute == len(rows) - 1
+    assert stored_bits(tmp_path / "bars") == bits(rows)
+
+
+def test_an_archive_is_written_anew_when_the_recording_has_gone_on(tmp_path):
+    folder, archives = tmp_path / "recording", tmp_path / "archives"
+    venue = market("BTCUSDT", MIDNIGHT_MS, 120, seed=1, drift=0.0)
+    record(folder, venue, {}, seed=2)
+    (first,) = archive_recording(folder, archives, FULL)
+    once = first.path.read_bytes()
+    (again,) = archive_recording(folder, archives, FULL)
+    assert again.path.read_bytes() == once
+    later = market("BTCUSDT", MIDNIGHT_MS + 130_000, 120, seed=3, drift=0.0)
+    record(folder, later, {}, seed=2)
+    (longer,) = archive_recording(folder, archives, FULL)
+    assert longer.lines > first.lines
+    with zipfile.ZipFile(longer.path) as new, zipfile.ZipFile(io.BytesIO(once)) as old:
+        name = longer.path.stem
+        assert new.read(name).startswith(old.read(name))
+
+
+def test_an_archive_of_other_content_stays_as_it_is(tmp_path):
+    archives = tmp_path / "archives"
+    for seed in (1, 2):
+        venue = market("BTCUSDT", MIDNIGHT_MS, 60, seed=seed, drift=0.0)
+        record(tmp_path / str(seed), venue, {}, seed=2)
+    (archive,) = archive_recording(tmp_path / "1", archives, FULL)
+    before = archive.path.read_bytes()
+    with pytest.raises(RecordingArchiveError, match="holds other lines than this recording"):
+        archive_recording(tmp_path / "2", archives, FULL)
+    archive.path.write_bytes(before[:500])
+    with pytest.raises(RecordingArchiveError, match="no archive of a recording"):
+        archive_recording(tmp_path / "1", archives, FULL)
+    assert [path.name for path in archives.iterdir()] == [archive.path.name]
+    assert archive.path.read_bytes() == before[:500]
+
+
+def test_the_command_archives_one_symbol_and_says_what_there_is(tmp_path):
+    folder, archives = tmp_path / "recording", tmp_path / "archives"
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        record(folder, market(symbol, MIDNIGHT_MS, 30, seed=1, drift=0.0), {}, seed=2)
+    given = ["--config", str(ROOT / "conf" / "full.yaml"), "--archives", str(archives)]
+    done = CliRunner().invoke(main, [*given, "--recording", str(folder), "--symbol", "ETHUSDT"])
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in archives.iterdir()] == ["2024-03-18_ETHUSDT_ob500.data.zip"]
+    unknown = CliRunner().invoke(main, [*given, "--recording", str(folder), "--symbol", "XRPUSDT"])
+    assert unknown.exit_code == 1
+    assert "there are BTCUSDT, ETHUSDT" in " ".join(unknown.output.split())
+    absent = CliRunner().invoke(main, [*given, "--recording", str(tmp_path / "nothing")])
+    assert absent.exit_code == 1
