@@ -107,7 +107,7 @@ class Connections:
                 self._drop(fed)
                 self._fed = None
                 return ended
-            fed = self._give_over(fed, self._renewal)
+            fed = self._give_over(fed, self._renewal, is_trusted=ended.code != "silence")
 
     async def _look_again(self, fed: Stream) -> None:
         """Wait for the end of a connection, or for the time to look at silence."""
@@ -174,7 +174,8 @@ class Connections:
         last = max(stream.heard.values(), default=0.0)
         if stream.opened is not None and last - stream.opened >= self._settings.healthy_seconds:
             self._backoff.reset()
-            self._renewals.reset()
+            if not stream.silent_symbols(last):
+                self._renewals.reset()
 
     def _demanded(self, ended: StreamEnded) -> float:
         """Seconds that the venue wants to be left alone for."""
@@ -217,7 +218,7 @@ class Connections:
         if ended is not None:
             self._abandon(renewal, ended)
         elif renewal.is_due(now):
-            self._change_over(fed, renewal)
+            self._change_over(fed, renewal, renewal.unheard())
 
     def _abandon(self, renewal: Renewal, ended: StreamEnded) -> None:
         """The second connection came to nothing; the first goes on."""
@@ -228,20 +229,26 @@ class Connections:
         self._say("warning", "renewal_failed", text)
         self._leave(renewal.stream)
 
-    def _give_over(self, fed: Stream, renewal: Renewal) -> Stream:
-        """The fed connection has ended: go on with the second one, open or not; gives it."""
+    def _give_over(self, fed: Stream, renewal: Renewal, *, is_trusted: bool) -> Stream:
+        """The fed connection has ended: go on with the second one, open or not; gives it.
+
+        What was told up to the end is to be trusted, unless it was silence that ended it.
+        """
         if renewal.stream.opened is not None:
             self._say("info", "took_over", "the second connection takes over early")
-            self._change_over(fed, renewal)
+            self._change_over(fed, renewal, [] if is_trusted else renewal.unheard())
         else:
             self._end_renewal()
             self._fed = renewal.stream
             self._drop(fed)
         return renewal.stream
 
-    def _change_over(self, fed: Stream, renewal: Renewal) -> None:
-        """Feed the second connection from here on, beginning with what was held back."""
-        apart = renewal.apart()
+    def _change_over(self, fed: Stream, renewal: Renewal, silent: Sequence[str]) -> None:
+        """Feed the second connection from here on, beginning with what was held back.
+
+        The books of `silent` symbols begin anew: no connection tells what has become of them.
+        """
+        apart = renewal.apart() if renewal.stream.heard else []
         self._end_renewal()
         self._fed = renewal.stream
         self.state.since = renewal.stream.since
@@ -250,7 +257,7 @@ class Connections:
             self._say("warning", "chains_apart", text, apart)
         self._catch_up.begin(self._symbols)
         for symbol in self._symbols:
-            if symbol in apart and not renewal.has_heard(symbol):
+            if symbol in silent:
                 self._receiver.restart(symbol)
             for held in renewal.rest(symbol):
                 self._take(renewal.stream, symbol, held.data, held.received)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
+from urllib.parse import urlsplit
 
 from quantgod.live.books import Books, FeedListener
 from quantgod.live.connections import Connections
 from quantgod.live.driving import RawKind
 from quantgod.live.feed_state import FeedState
+from quantgod.live.notices import address
 from quantgod.live.snapshots import Snapshots
 from quantgod.live.weight import RequestBudget
 from quantgod.market.book_bars import BookBars
@@ -32,7 +34,8 @@ class Feed:
         seed: of the chance in waits; `None`: none that can be repeated.
 
     Raises:
-        ValueError: without a symbol, or where the settings allow not even one request.
+        ValueError: without a symbol, for an address that is none, or where the settings allow not
+            even one request.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class Feed:
     ) -> None:
         if not books:
             raise ValueError("a feed needs at least one symbol, got none")
+        _check(settings.stream_url, ("wss", "ws"))
+        _check(settings.depth_url, ("https", "http"))
         random = Random(seed)
         budget = RequestBudget(
             settings.depth_weight,
@@ -65,3 +70,9 @@ class Feed:
         """Feed until cancelled; then every book is withdrawn and every socket closed."""
         async with self._snapshots.delivering_to(self._books.answer):
             await self._connections.run()
+
+
+def _check(url: str, schemes: tuple[str, ...]) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"an address with {' or '.join(schemes)} expected, got {address(url)!r}")

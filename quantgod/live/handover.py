@@ -60,10 +60,6 @@ class Handover:
         """Whether both chains have passed the same id."""
         return self._sides[symbol].has_met
 
-    def has_heard(self, symbol: str) -> bool:
-        """Whether the new connection spoke of the symbol."""
-        return self._sides[symbol].has_heard
-
     @property
     def is_full(self) -> bool:
         """Whether a symbol holds as much as it may."""
@@ -79,7 +75,7 @@ class _Meeting:
 
     def __init__(self) -> None:
         self.waiting: list[Held] = []
-        self.has_met = self.has_heard = False
+        self.has_met = False
         self._old: set[int] = set()
         self._new: set[int] = set()
 
@@ -98,7 +94,6 @@ class _Meeting:
 
     def hold(self, held: Held) -> None:
         self.waiting.append(held)
-        self.has_heard = self.has_heard or held.link is not None
         if held.link is None or self.has_met:
             return
         ends = {held.link.previous, held.link.final}

@@ -58,9 +58,9 @@ class Renewal:
         """What waits for a symbol and its book does not hold yet."""
         return self._handover.rest(symbol, self._position(symbol))
 
-    def has_heard(self, symbol: str) -> bool:
-        """Whether the second connection spoke of the symbol."""
-        return self._handover.has_heard(symbol)
+    def unheard(self) -> list[str]:
+        """Symbols with a book that the second connection has not spoken of."""
+        return [symbol for symbol in self.apart() if symbol not in self.stream.heard]
 
 
 class CatchUp:

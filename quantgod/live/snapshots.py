@@ -1,7 +1,8 @@
 """Snapshots of books by REST: one request a symbol at a time, within the weight, and patiently.
 
 Nothing is asked while the venue wants to be left alone: a demand to wait also calls back the other
-requests that may still be on their way out.
+requests that may still be on their way out. Until the venue has answered one, at the start and
+after a refusal, they go one by one.
 """
 
 from __future__ import annotations
@@ -51,13 +52,15 @@ class Snapshots:
         self._settings, self._budget = settings, budget
         self._report = report
         self._backoffs = {
-            symbol: Backoff(settings.backoff_seconds, settings.backoff_limit_seconds, random)
+            symbol: Backoff(settings.retry_seconds, settings.backoff_limit_seconds, random)
             for symbol in symbols
         }
         self._unproven: set[str] = set()  # asked for, and no book has come of it yet
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._forgotten: set[asyncio.Task[None]] = set()
         self._attempts: dict[str, asyncio.Timeout] = {}
+        self._one_by_one = asyncio.Lock()
+        self._is_welcome = False
 
     @asynccontextmanager
     async def delivering_to(self, deliver: Deliver) -> AsyncIterator[None]:
@@ -103,7 +106,11 @@ class Snapshots:
             if symbol in self._unproven:
                 await asyncio.sleep(self._backoffs[symbol].next())
             self._unproven.add(symbol)
-            body = await self._attempt(symbol)
+            if self._is_welcome:
+                body = await self._attempt(symbol)
+            else:
+                async with self._one_by_one:
+                    body = await self._attempt(symbol)
             if body is not None and self._deliver(symbol, body, time.monotonic()):
                 del self._tasks[symbol]
                 return
@@ -143,6 +150,7 @@ class Snapshots:
                 self._hold(symbol, response)
             if response.status != HTTPStatus.OK:
                 raise _Unusable(f"HTTP {response.status} {response.reason or ''}".rstrip())
+            self._is_welcome = True
             return await self._body(response)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
@@ -154,6 +162,7 @@ class Snapshots:
         return bytes(body)
 
     def _hold(self, symbol: str, response: aiohttp.ClientResponse) -> None:
+        self._is_welcome = False
         now = time.monotonic()
         told = retry_after(response.headers)
         wait = self._budget.hold(now, told)

@@ -140,7 +140,7 @@ class Stream:
                 max_size=self._settings.frame_bytes,
                 max_queue=self._settings.frames,
             )
-        except (OSError, WebSocketException) as error:
+        except (OSError, WebSocketException, UnicodeError) as error:
             return _failure(error)
 
     async def _read(self, connection: ClientConnection) -> StreamEnded:
@@ -154,21 +154,23 @@ class Stream:
                 turn_began = time.monotonic()
 
 
-def _failure(error: OSError | WebSocketException) -> StreamEnded:
+def _failure(error: OSError | WebSocketException | UnicodeError) -> StreamEnded:
     """Name what kept the connection from being opened."""
     if isinstance(error, InvalidStatus):
         return _rejection(error)
     return StreamEnded(_failure_code(error), f"{type(error).__name__}: {error}")
 
 
-def _failure_code(error: OSError | WebSocketException) -> StreamCode:
+def _failure_code(error: OSError | WebSocketException | UnicodeError) -> StreamCode:
     if isinstance(error, WebSocketException):
         return "handshake_failed"
     if isinstance(error, TimeoutError):
         return "connect_timeout"
     if isinstance(error, ssl.SSLError):
         return "tls_failed"
-    return "dns_failed" if isinstance(error, socket.gaierror) else "connect_failed"
+    # A host's name may be one that could not even be asked for: that is the UnicodeError.
+    is_name = isinstance(error, socket.gaierror | UnicodeError)
+    return "dns_failed" if is_name else "connect_failed"
 
 
 def _rejection(error: InvalidStatus) -> StreamEnded:

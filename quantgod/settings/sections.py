@@ -210,7 +210,8 @@ class FeedSettings(Section):
     """How the stream and REST of a venue are used, and how politely.
 
     `weight_limit` is the venue's request weight a minute, of which `weight_share` may be used.
-    `retry_after_seconds` is the wait after a 429 or 418 that does not say for how long.
+    `retry_after_seconds` is the wait after a 429 or 418 that does not say for how long. Waits between
+    connections double from `backoff_seconds` on, those between snapshots from `retry_seconds` on.
     """
 
     stream_url: str
@@ -220,6 +221,7 @@ class FeedSettings(Section):
     weight_limit: Positive
     weight_share: Fraction
     retry_after_seconds: PositiveFloat
+    retry_seconds: PositiveFloat
     backoff_seconds: PositiveFloat
     backoff_limit_seconds: PositiveFloat
     healthy_seconds: PositiveFloat
