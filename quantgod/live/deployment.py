@@ -164,25 +164,32 @@ class Deployment:
         return place.loaded
 
     async def _look(self, place: Place) -> None:
-        asking = asyncio.ensure_future(self._ask(place))
-        await asyncio.wait([asking], timeout=ANSWER_SECONDS)
-        if not asking.done():
-            self._away(place, f"no answer within {ANSWER_SECONDS:g} s")
         try:
-            held = await asking
+            held = await self._answer(place)
         except RegistryAwayError as error:
             self._away(place, str(error))
             return
-        if place.trouble == "registry_away":
-            self._tell("info", "registry_back", f"{self.name}@{place.alias} can be asked again")
-        place.trouble = None if held is not None else place.trouble
+        self._back(place)
         if held is None:
             self._nobody_holds(place)
-        elif place.loaded is not None and place.loaded.holder == held:
+            return
+        place.trouble = None
+        if place.loaded is not None and place.loaded.holder == held:
             place.refused = None
             self._withdraw(place, f"version {held.version} holds it, and answers already")
         elif not place.speaks(held) and self._may_be_tried(place, held):
             await self._prepare(place, held)
+
+    async def _answer(self, place: Place) -> Holder | None:
+        """Wait for the registry as long as it takes; say so when that is long."""
+        asking = asyncio.ensure_future(self._ask(place))
+        try:
+            await asyncio.wait([asking], timeout=ANSWER_SECONDS)
+            if not asking.done():
+                self._away(place, f"no answer within {ANSWER_SECONDS:g} s")
+            return await asking
+        finally:
+            asking.cancel()
 
     async def _prepare(self, place: Place, held: Holder) -> None:
         """Make a version ready, or refuse it; the alias may have moved in the meantime."""
@@ -218,9 +225,16 @@ class Deployment:
             self._tell("info", "withdrawn", text)
 
     def _away(self, place: Place, why: str) -> None:
-        if place.trouble != "registry_away":
-            place.trouble = "registry_away"
+        if place.trouble != "registry_away" and place is self._champion:  # one line for both
             self._tell("warning", "registry_away", f"{why}; {self.describe()} goes on")
+        place.trouble = "registry_away"
+
+    def _back(self, place: Place) -> None:
+        if place.trouble == "registry_away":
+            place.trouble = None
+            if place is self._champion:
+                text = f"{self.name}@{place.alias} can be asked again"
+                self._tell("info", "registry_back", text)
 
     def _may_be_tried(self, place: Place, held: Holder) -> bool:
         refused = place.refused

@@ -134,8 +134,10 @@ class Engine:
     ) -> None:
         self.done = asyncio.Event()
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
-        length = models.champion().window
-        self.symbols = {name: SymbolState(one.missing(length)) for name, one in windows.items()}
+        self._length = models.champion().window
+        self.symbols = {
+            name: SymbolState(one.missing(self._length)) for name, one in windows.items()
+        }
         self._windows = windows
         self._models = models
         self._journal = journal
@@ -162,11 +164,12 @@ class Engine:
             self._tell("warning", "old_minute", symbol, f"minute {minute} has closed already")
             return
         self._journal.append("BARS", bar_row(symbol, closed))
-        self.symbols[symbol].last = closed
         if features is not None:
             self._candles[symbol] += 1
             self._ask(symbol, minute, features, received)
             self._end_if_all_are_answered()
+        state = self.symbols[symbol]
+        state.last, state.missing = closed, self._windows[symbol].missing(self._length)
 
     async def run(self) -> None:
         """Answer until cancelled; what waits then is still answered, for a moment."""
@@ -190,10 +193,10 @@ class Engine:
 
     def _ask(self, symbol: str, minute: int, features: Floats, received: float) -> None:
         """Let the candle wait for its turn, if the champion's window is full."""
-        window, state = self._windows[symbol], self.symbols[symbol]
+        window = self._windows[symbol]
         champion, challenger = self._models.champion(), self._models.challenger()
-        state.missing = window.missing(champion.window)
-        if state.missing:
+        self._length = champion.window
+        if window.missing(champion.window):
             self._tell_row(symbol, minute, features, None, champion)
             return
         candle = symbol, minute, features, received

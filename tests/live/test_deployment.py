@@ -229,6 +229,58 @@ def test_an_alias_that_moves_back_before_the_swap_lets_nothing_take_over(
     asyncio.run(play())
 
 
+def test_an_alias_that_moves_back_while_a_version_is_fetched_lets_nothing_stand_ready(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following = Following(tmp_path / "models")
+    fetch = deployment.ModelStore.fetch
+    fetched: list[int] = []
+
+    def moving(self: deployment.ModelStore, wanted: deployment.Holder) -> deployment.Copy:
+        copy = fetch(self, wanted)
+        if wanted.version == 2:
+            point(1)
+        fetched.append(wanted.version)
+        return copy
+
+    async def play() -> None:
+        await following.deployment.start()
+        monkeypatch.setattr(deployment.ModelStore, "fetch", moving)
+        point(2)
+        polling = asyncio.create_task(following.deployment.run())
+        await until(lambda: fetched == [2])
+        point(3)
+        await following.told("ready")  # the next one: whatever came of 2 is over
+        await ended(polling)
+
+    asyncio.run(play())
+    assert [notice.text for notice in following.notices if notice.code == "ready"] == [
+        "Production: quantgod 3 is verified and waits for the next candle"
+    ]
+
+
+def test_a_registry_that_hangs_is_told_of_and_changes_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following = Following(tmp_path / "models")
+    monkeypatch.setattr(deployment, "ANSWER_SECONDS", 0.2)
+
+    async def play() -> None:
+        await following.deployment.start(patience=60)
+        polling = asyncio.create_task(following.deployment.run())
+        with hanging_server() as address, registry_at(address):
+            text = await following.told("registry_away")
+            assert "no answer within 0.2 s; quantgod 1 goes on" in text
+        point(2)
+        await following.told("registry_back")
+        await following.told("ready")
+        assert following.version == 2
+        await ended(polling)
+
+    asyncio.run(play())
+    assert following.count("registry_away") == 1
+
+
 def test_a_challenger_comes_swaps_and_goes_and_one_that_is_broken_stays_out(
     store: Store, parts: Parts, tmp_path: Path
 ) -> None:

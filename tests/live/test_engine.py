@@ -111,6 +111,24 @@ def test_bars_and_signals_are_journaled_and_a_minute_without_a_row_gets_no_signa
     assert len(model.threads) == 1
 
 
+def test_a_break_that_ends_the_run_empties_the_window_and_the_state_says_so(
+    tmp_path: Path,
+) -> None:
+    session = Session(tmp_path, Deployed(Version(1)))
+
+    async def play(engine: Engine) -> None:
+        missing = []
+        minutes = [minute_of(1), minute_of(2), *map(minute_without, range(3, 9))]
+        for minute in [*minutes, minute_of(9), minute_of(10)]:
+            engine.closed("X", minute, now())
+            missing.append(engine.symbols["X"].missing)
+            await until(lambda: not engine._unanswered)
+        assert missing == [1, 0, 0, 0, 0, 0, 0, 2, 1, 0]
+
+    session.run(play)
+    assert session.signals() == [(2, 1), (10, 1)]
+
+
 def test_a_candle_is_answered_by_the_version_that_stood_at_its_close(tmp_path: Path) -> None:
     """Ten candles in line while versions change under them."""
     models = Deployed(Version(0, spoil=lambda minute: time.sleep(0.01)))
