@@ -106,6 +106,7 @@ class Replay:
             "without_row": {why: n for why, n in sorted(self._minutes.items()) if why},
             "seconds": round(seconds, 3),
             "events_per_second": round(self._events / seconds),
+            "messages_per_second": round(self._messages / seconds),
         }
 
     def _take(self, arrival: Arrival) -> Taken:
