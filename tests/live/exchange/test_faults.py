@@ -27,6 +27,7 @@ from tests.live.exchange.client import (
     listening,
     receive,
     request_depth,
+    until_closed,
 )
 
 AS_FAST_AS_IT_GOES = 1e9
@@ -88,6 +89,17 @@ def test_delayed_events_wait_and_all_come_at_last() -> None:
     arrived = asyncio.run(times())
     assert arrived[19] - arrived[18] > 0.15  # twenty events of 10 ms each
     assert arrived[38] - arrived[19] < 0.05
+
+
+def test_what_is_delayed_still_comes_when_the_market_ends() -> None:
+    async def heard() -> list[Json]:
+        async with (
+            Exchange(market(count=30), faults=[fault("delayed")], speed=1e9) as exchange,
+            listening(exchange, SYMBOL) as socket,
+        ):
+            return [event async for event in until_closed(socket)]
+
+    assert asyncio.run(heard()) == TRUE[:30]
 
 
 def test_a_burst_comes_ahead_of_the_clock() -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from quantgod.live.exchange.rules import Rules
 from quantgod.live.exchange.server import Exchange
 from quantgod.live.exchange.simulated import simulated_truth
 from quantgod.live.exchange.synthetic import SyntheticMarket
-from quantgod.live.exchange.truth import Truth
+from quantgod.live.exchange.truth import TrueEvent, Truth
 from quantgod.market.book import OrderBook
 from quantgod.market.simulator import SimulatedMarket
 from quantgod.settings import SimulateSettings
@@ -131,6 +133,28 @@ def test_when_the_market_is_over_the_exchange_says_so() -> None:
             async with aiohttp.ClientSession() as session:
                 status, _, body = await request_depth(session, exchange, "BTCUSDT")
             assert (status, json.loads(body)["msg"]) == (503, "the market of this exchange is over")
+
+    asyncio.run(end())
+
+
+class Breaking(SyntheticMarket):
+    """A market whose data end in the middle of an event."""
+
+    def events(self) -> Iterator[TrueEvent]:
+        yield from itertools.islice(super().events(), 20)
+        raise ValueError("half an event")
+
+
+def test_a_market_that_breaks_off_is_told_to_clients_and_to_who_runs_it() -> None:
+    async def end() -> None:
+        with pytest.raises(ValueError, match="half an event"):
+            async with (
+                Exchange(Truth([Breaking("BTCUSDT", levels=50)]), speed=1e9) as exchange,
+                listening(exchange, "BTCUSDT") as socket,
+            ):
+                assert len([event async for event in until_closed(socket)]) == 19
+                reason = "the market of this exchange broke off: half an event"
+                assert socket.close_reason == reason
 
     asyncio.run(end())
 
