@@ -123,7 +123,8 @@ def test_without_a_shift_everything_is_stable_in_95_of_100_markets() -> None:
 
 def test_a_venue_that_was_never_like_the_reference_is_offset_and_has_not_drifted() -> None:
     rows = market(1, TRAINED + PAST + WINDOW)
-    rows[TRAINED:, 5] += 3.0
+    rows[:, 5] *= 2.0
+    rows[TRAINED:, 5] += 6.0
     found = judged(monitor(rows[:TRAINED]), rows[TRAINED:])
     stable = [name for name in COLUMNS if name != "max_spread"]
     assert verdicts(found) == {"stable": stable, "offset": ["max_spread"]}
