@@ -20,7 +20,7 @@ from quantgod.settings import FeedSettings, without_passwords
 
 CLOSE_SECONDS: Final = 1.0
 
-TURN_SECONDS: Final = 0.005
+TURN_SECONDS: Final = 0.002
 """After so long without a pause the others in the event loop get their turn."""
 
 REFUSALS: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.IM_A_TEAPOT)

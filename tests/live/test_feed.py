@@ -283,7 +283,7 @@ def test_a_demand_to_wait_that_does_not_say_how_long_is_obeyed_all_the_same(
     async def look(exchange: Exchange, witness: Witness, feed: Feed) -> None:
         await _until(lambda: len(times) >= 2)
 
-    asyncio.run(_with_depth(refuse, look, {"retry_after_seconds": 0.7}))
+    asyncio.run(_answered_by(refuse, look, {"retry_after_seconds": 0.7}))
     assert times[1] - times[0] >= 0.7
 
 
@@ -308,24 +308,27 @@ def test_an_answer_without_end_is_given_up() -> None:
     async def look(exchange: Exchange, witness: Witness, feed: Feed) -> None:
         await _until(lambda: "snapshot_failed" in _codes(witness))
 
-    witness = asyncio.run(_with_depth(flood, look, {"snapshot_seconds": 10.0}))
+    witness = asyncio.run(_answered_by(flood, look, {"snapshot_seconds": 10.0}))
     assert any("more than 200000 bytes" in notice.text for notice in witness.notices)
 
 
-async def _with_depth(
+async def _answered_by(
     handler: Callable[[web.Request], Any],
     look: Callable[[Exchange, Witness, Feed], Any],
     changes: dict[str, Any],
+    *,
+    is_stream: bool = False,
 ) -> Witness:
-    """As `_watch`, with requests for depth answered by `handler`."""
+    """As `_watch`, with requests for depth (or for the stream) answered by `handler`."""
     app = web.Application()
-    app.router.add_get("/fapi/v1/depth", handler)
+    app.router.add_get("/here", handler)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/fapi/v1/depth"
+    place = f"127.0.0.1:{runner.addresses[0][1]}/here"
+    there = {"stream_url": f"ws://{place}"} if is_stream else {"depth_url": f"http://{place}"}
     try:
-        return await _watch(look, changes | {"depth_url": url}, markets=(market(BTC, 1),))
+        return await _watch(look, changes | there, markets=(market(BTC, 1),))
     finally:
         await runner.cleanup()
 
@@ -362,6 +365,21 @@ def test_a_connection_that_fails_is_named_and_tried_again(address: str, code: st
         assert "sesame" not in repr(witness.notices)
 
     asyncio.run(run())
+
+
+def test_a_refused_handshake_is_not_tried_again_before_its_time() -> None:
+    times: list[float] = []
+
+    async def refuse(_: web.Request) -> web.Response:
+        times.append(time.monotonic())
+        return web.Response(status=429, headers={"Retry-After": "1"})
+
+    async def look(exchange: Exchange, witness: Witness, feed: Feed) -> None:
+        await _until(lambda: len(times) >= 2)
+
+    witness = asyncio.run(_answered_by(refuse, look, {}, is_stream=True))
+    assert times[1] - times[0] >= 1.0
+    assert "HTTP 429" in witness.notices[0].text
 
 
 # The end
