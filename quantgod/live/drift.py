@@ -90,7 +90,10 @@ class DriftMonitor:
             symbol.past.forget_output()
 
     def remember(self, symbol: str, rows: Rows, output: Floats | None = None) -> None:
-        """Take in minutes from before this stream, increasing and older than any seen so far.
+        """Take in minutes from before this stream, oldest first.
+
+        Those at or after the first live minute are dropped when it comes: a recording that is
+        played again must not see its own future.
 
         Args:
             symbol: whose they are.
@@ -111,7 +114,7 @@ class DriftMonitor:
 
         Args:
             symbol: whose it is.
-            minute: epoch minute, later than every one before.
+            minute: epoch minute, later than every live one before.
             features: (9,) in the order of `FEATURES`.
             output: what the model says of it, in class order; None while it is silent.
 
@@ -119,6 +122,9 @@ class DriftMonitor:
             ValueError: for a minute that does not come after the one before.
         """
         known = self._of(symbol)
+        if not known.is_live:
+            known.past.forget_from(minute)
+            known.is_live = True
         before = known.past.newest
         said = [np.nan] * len(OUTPUTS) if output is None else output
         known.past.take(np.asarray([minute]), np.concatenate([features, said])[None])
@@ -156,6 +162,7 @@ class _Symbol:
 
     def __init__(self, settings: DriftSettings) -> None:
         self.past = _Past(settings.window_minutes + settings.past_minutes)
+        self.is_live = False
         self._settings = settings
         self._warned: dict[str, int] = {}
         self._held: dict[str, list[DriftRow]] = {}
@@ -201,6 +208,10 @@ class _Past:
     def between(self, after: int, until: int) -> Floats:
         """A copy of the rows of the minutes in (after, until]."""
         return self._rows[(self._minutes > after) & (self._minutes <= until)]
+
+    def forget_from(self, minute: int) -> None:
+        self._minutes[self._minutes >= minute] = NO_MINUTE
+        self.newest = int(self._minutes.max())
 
     def forget_output(self) -> None:
         self._rows[:, len(FEATURES) :] = np.nan

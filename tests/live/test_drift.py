@@ -210,6 +210,23 @@ def test_a_minute_comes_once() -> None:
         watching.remember(BTC, Rows(np.asarray([FIRST - 5]), np.zeros((1, 9))))
 
 
+def test_a_recording_that_is_played_again_does_not_see_its_own_future() -> None:
+    rows = market(11, 3 * WINDOW)
+    watching = monitor(rows[:WINDOW])
+    watching.remember(BTC, Rows(HOUR + np.arange(len(rows)), rows[:, :9]), rows[:, 9:])
+    for minute in range(2 * WINDOW, 2 * WINDOW + 61):
+        check = watching.on_row(BTC, HOUR + minute, rows[minute, :9], None).check
+    assert check is not None
+    # The hour that was played again was said nothing of; before it all was remembered.
+    assert (len(check.window), len(check.past)) == (WINDOW, WINDOW + 61)
+    np.testing.assert_array_equal(
+        np.sort(check.window[:, 0]), np.sort(rows[minute - WINDOW + 1 : minute + 1, 0])
+    )
+    assert np.isnan(check.window[:, 9]).sum() == 61
+    with pytest.raises(ValueError, match="a minute after"):
+        watching.on_row(BTC, HOUR + minute, np.zeros(9), None)
+
+
 def test_another_version_brings_its_reference_and_its_own_words() -> None:
     rows = market(7, TRAINED + PAST + WINDOW)
     watching = monitor(rows[:TRAINED])
