@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import threading
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final
 
+from quantgod.live.beside import beside
 from quantgod.live.loaded_model import LoadedModel, load_model
 from quantgod.live.model_notices import Level, ModelNotice, Report, SwapCode
 from quantgod.live.model_store import Copy, Holder, ModelStore, RegistryAwayError, holder
+from quantgod.live.places import Deployed, Place, Refusal
 from quantgod.live.window import KEPT_MINUTES
 from quantgod.registry.versions import NoSuchVersionError, VersionError
 from quantgod.settings import Settings
-
-T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 15.0
 """The registry counts as away when it has said nothing for so long; MLflow itself may ask on."""
@@ -35,47 +32,6 @@ MOST_RETRY_SECONDS: Final = 900.0
 
 class NoModelError(VersionError):
     """Neither the registry nor this disk has a version that can be used."""
-
-
-class Deployed(NamedTuple):
-    """A version that passed, and its files on this disk."""
-
-    holder: Holder
-    model: LoadedModel
-    copy: Copy
-
-
-class Refusal(NamedTuple):
-    """A version that failed, why, how often by now, and when it may be tried again."""
-
-    holder: Holder
-    reason: str
-    times: int
-    retry_at: float
-
-
-@dataclass
-class Place:
-    """One alias.
-
-    Attributes:
-        alias: its name.
-        loaded: what answers.
-        ready: what takes over at the next candle.
-        refused: the version that was tried last, if it failed.
-        trouble: what is wrong with the alias itself, so that it is told once.
-    """
-
-    alias: str
-    loaded: Deployed | None = None
-    ready: Deployed | None = None
-    refused: Refusal | None = None
-    trouble: SwapCode | None = None
-
-    def speaks(self, held: Holder) -> bool:
-        """Whether this version answers, or will from the next candle on."""
-        deployed = self.ready or self.loaded
-        return deployed is not None and deployed.holder == held
 
 
 class Deployment:
@@ -194,7 +150,7 @@ class Deployment:
     async def _prepare(self, place: Place, held: Holder) -> None:
         """Make a version ready, or refuse it; the alias may have moved in the meantime."""
         try:
-            deployed = await beside(functools.partial(self._load, held))
+            deployed = await self._load(held)
         except VersionError as error:
             self._refuse(place, held, str(error))
             return
@@ -272,12 +228,14 @@ class Deployment:
         else:
             self._on_disk, self._copy_failed = in_use, False
 
-    def _load(self, held: Holder) -> Deployed:
-        copy = self._store.fetch(held)
-        return Deployed(held, self._loaded(copy), copy)
+    async def _load(self, held: Holder) -> Deployed:
+        copy = await beside(functools.partial(self._store.fetch, held))
+        return Deployed(held, await self._loaded(copy), copy)
 
-    def _loaded(self, copy: Copy) -> LoadedModel:
-        return load_model(self.name, copy.version, copy.folder, self._bridge, self._longest_window)
+    async def _loaded(self, copy: Copy) -> LoadedModel:
+        """Load in the loop's own threads: a process that ended amid native code would abort."""
+        parts = self.name, copy.version, copy.folder, self._bridge, self._longest_window
+        return await asyncio.to_thread(load_model, *parts)
 
     async def _first(self, asking: asyncio.Future[Deployed], patience: float) -> Deployed:
         """What the registry gave; or the last good copy; or what the registry gives in the end."""
@@ -306,7 +264,7 @@ class Deployment:
         if held is None:
             text = f"{self.name}@{self._champion.alias}: no version has this alias (its case"
             raise NoSuchVersionError(f"{text} matters)")
-        return await beside(functools.partial(self._load, held))
+        return await self._load(held)
 
     def _from_there(self, deployed: Deployed) -> Deployed:
         self._tell("info", "loaded", f"{self._named(deployed)}, from the registry")
@@ -314,8 +272,8 @@ class Deployment:
 
     async def _from_copy(self, reason: VersionError) -> Deployed:
         copy, since = await beside(functools.partial(self._store.kept, self._champion.alias))
-        model = await beside(functools.partial(self._loaded, copy))
-        deployed = Deployed(Holder(copy.version, copy.files_sha256), model, copy)
+        held = Holder(copy.version, copy.files_sha256)
+        deployed = Deployed(held, await self._loaded(copy), copy)
         text = f"{self._named(deployed)}, from the copy that was deployed on {since}: {reason}"
         self._tell("warning", "loaded_copy", text)
         return deployed
@@ -325,36 +283,3 @@ class Deployment:
 
     def _tell(self, level: Level, code: SwapCode, text: str) -> None:
         self._report(ModelNotice(level, "swap", code, "", text))
-
-
-async def beside(call: Callable[[], T]) -> T:
-    """Run `call` in a thread of its own, which the end of the process does not wait for.
-
-    The threads of the loop's own executor are joined at the end; a server that hangs would keep a
-    process from ending for minutes.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def work() -> None:
-        try:
-            result = call()
-        except BaseException as error:
-            answer = functools.partial(_fail, future, error)
-        else:
-            answer = functools.partial(_fulfil, future, result)
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(answer)
-
-    threading.Thread(target=work, name="deployment", daemon=True).start()
-    return await future
-
-
-def _fulfil(future: asyncio.Future[T], result: T) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _fail(future: asyncio.Future[T], error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)

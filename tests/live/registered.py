@@ -42,29 +42,52 @@ def point(number: int | None, alias: str = CHAMPION) -> None:
         client.set_registered_model_alias(NAME, alias, str(number))
 
 
+def files_of(number: int) -> Path:
+    """Where the store keeps a version."""
+    client = MlflowClient()
+    source = client.get_model_version(NAME, str(number)).source
+    model = client.get_logged_model(source.removeprefix("models:/"))
+    return Path(model.artifact_location)
+
+
 def changed_file(store: Store, parts: Parts) -> int:
     """A version whose booster was changed after it was registered."""
     number = store.add(parts.package)
-    client = MlflowClient()
-    source = client.get_model_version(NAME, str(number)).source
-    location = client.get_logged_model(source.removeprefix("models:/")).artifact_location
-    booster = Path(location) / "artifacts" / "package" / "booster.ubj"
+    booster = files_of(number) / "artifacts" / "package" / "booster.ubj"
     content = bytearray(booster.read_bytes())
     content[len(content) // 2] ^= 1
     booster.write_bytes(content)
     return number
 
 
+def changed_code(store: Store, parts: Parts, marker: Path) -> int:
+    """A version whose code was changed after it was registered: it would leave a file behind."""
+    number = store.add(parts.package)
+    with (files_of(number) / "chain.py").open("a", encoding="utf-8") as code:
+        code.write(f"\nPath({str(marker)!r}).touch()\n")
+    return number
+
+
 def wrong_golden(store: Store, parts: Parts, folder: Path) -> int:
-    """A version that says something else than what it was registered with; its files are sound."""
+    """A version of sound files that says something else than it was registered with.
+
+    Its own code does not look at that.
+    """
+    code = folder / "chain.py"
+    source, check = CHAIN_FILE.read_text(encoding="utf-8"), "        self.chain.check_golden()\n"
+    assert source.count(check) == 1
+    code.write_text(source.replace(check, ""), encoding="utf-8")
     package = Path(shutil.copytree(parts.package.folder, folder / "package"))
     said = json.loads((package / "golden_output.json").read_text())
     said["predictions"][0]["prob_buy"] += 1e-3
     write_json(package / "golden_output.json", said)
+    digests = {
+        "golden_output.json": file_digest(package / "golden_output.json"),
+        "chain.py": file_digest(code),
+    }
     manifest = json.loads((package / "manifest.json").read_text())
-    digest = file_digest(package / "golden_output.json")
-    write_json(package / "manifest.json", manifest | {"golden_output.json": digest})
-    return store.add(Package(package, CHAIN_FILE, file_digest(package / "manifest.json"), 0.0))
+    write_json(package / "manifest.json", manifest | digests)
+    return store.add(Package(package, code, file_digest(package / "manifest.json"), 0.0))
 
 
 def other_signature(store: Store, parts: Parts) -> int:

@@ -27,6 +27,7 @@ from tests.live.answering import minute_of, now, until
 from tests.live.registered import (
     CHALLENGER,
     Following,
+    changed_code,
     changed_file,
     ended,
     hanging_server,
@@ -90,6 +91,7 @@ def test_versions_take_over_under_load_and_each_candle_is_answered_once(
 ) -> None:
     broken = {
         changed_file(store, parts): "changed_file: booster.ubj",
+        changed_code(store, parts, tmp_path / "it_ran"): "changed_file: chain.py",
         wrong_golden(store, parts, tmp_path): "golden_output: prob_buy is off by 0.001",
         other_signature(store, parts): "its signature is not the one",
     }
@@ -140,7 +142,8 @@ def test_versions_take_over_under_load_and_each_candle_is_answered_once(
     assert not wrong & {notice.code for notice in following.notices}
     events = read_table(tmp_path / "live", "EVENTS").to_pylist()
     refused = [row["detail"] for row in events if (row["kind"], row["code"]) == ("swap", "refused")]
-    assert len(refused) == 3
+    assert len(refused) == len(broken)
+    assert not (tmp_path / "it_ran").exists()
     said = load_chain(NAME, 1).predict(as_frame(rows_until(parts, minutes[-1]))).iloc[0]
     for name in ("base_sell", "prob_neutral", "prob_buy", "class", "uncertainty"):
         assert signals[-1][name] == said[name]
@@ -204,6 +207,26 @@ def test_a_version_that_fails_is_not_tried_again_with_every_poll(
         await until(lambda: len(tried) > 3)
         await following.told("refused", 2)
         assert following.version == 1
+        await ended(polling)
+
+    asyncio.run(play())
+
+
+def test_a_sound_version_need_not_wait_until_a_broken_one_may_be_tried_again(
+    store: Store, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "RETRY_POLLS", 1_000_000)
+    following = Following(tmp_path / "models")
+    number = changed_file(store, parts)
+
+    async def play() -> None:
+        await following.deployment.start()
+        polling = asyncio.create_task(following.deployment.run())
+        point(number)
+        await following.told("refused")
+        point(2)
+        await following.told("ready")
+        assert following.version == 2
         await ended(polling)
 
     asyncio.run(play())

@@ -222,6 +222,29 @@ def test_a_challenger_that_hangs_never_delays_the_champion(tmp_path: Path) -> No
     assert "no signal as Challenger" in session.notices[0].text
 
 
+def test_a_challenger_is_not_asked_while_an_answer_of_the_champion_is_due(tmp_path: Path) -> None:
+    """All symbols close their minute at the same moment."""
+    asked: list[str] = []
+
+    def champion(minute: int) -> None:
+        time.sleep(0.01)
+        asked.append("champion")
+
+    models = Deployed(
+        Version(1, spoil=champion), Version(2, spoil=lambda _: asked.append("shadow"))
+    )
+    session = Session(tmp_path, models, "X", "Y", "Z")
+
+    async def play(engine: Engine) -> None:
+        for minute in range(2):
+            for symbol in session.symbols:
+                engine.closed(symbol, minute_of(minute), now())
+        await until(lambda: len(asked) == 6)
+
+    session.run(play)
+    assert asked == ["champion"] * 3 + ["shadow"] * 3
+
+
 def test_a_challenger_with_a_longer_window_waits_until_it_is_full(tmp_path: Path) -> None:
     session = Session(tmp_path, Deployed(Version(1, window=2), Version(2, window=4)))
 
