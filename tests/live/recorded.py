@@ -14,6 +14,7 @@ from quantgod.live.journal import Journal
 from quantgod.live.recorder import Recorder, recording_tables
 from quantgod.market.book_bars import BookBars, ClosedMinute
 from quantgod.market.book_sync import BinanceBookSync
+from quantgod.market.minute_bars import LAST_CLOSE, LAST_VALID
 from quantgod.market.sync_events import NeedSnapshot
 from quantgod.settings import CollectSettings, JournalSettings
 
@@ -73,14 +74,14 @@ def record(folder: Path, market: SyntheticMarket, faults: dict[int, str], seed: 
     truth, draw = Truth([market]), random.Random(seed)
     minutes: list[ClosedMinute] = []
     reasons: list[str] = []
+    valid = (-1, 0.0)  # the last valid minute and its close, which a restart takes over
     while True:
         with Journal(folder, recording_tables(COLLECT), JOURNALING) as journal:
             client = Client(market.symbol, journal)
-            for closed in reversed(minutes):
-                if closed.bar.features is not None:
-                    client.bars.bars.resume(closed.bar.minute, closed.bar.close)
-                    break
+            client.bars.bars.resume(*valid)
             goes_on = _session(client, truth, faults, draw)
+        state = client.bars.bars
+        valid = (int(state.integers[LAST_VALID]), float(state.floats[LAST_CLOSE]))
         minutes += client.closed
         reasons += client.reasons
         if not goes_on:

@@ -32,6 +32,7 @@ class LogWriter:
         self.size = 0
         self._frames = io.BytesIO()
         self._stream = ipc.new_stream(self._frames, schema)
+        self._seed = _schema_checksum(schema)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         self._open = threading.Lock()  # so that nobody closes the file during an fsync
         self._synced_size = -1
@@ -74,7 +75,7 @@ class LogWriter:
             self._file = -1
 
     def _encode(self, batch: pa.RecordBatch) -> bytes:
-        self._stream.write_batch(batch, custom_metadata={CHECKSUM: _checksum(batch)})
+        self._stream.write_batch(batch, custom_metadata={CHECKSUM: _checksum(batch, self._seed)})
         frame = self._frames.getvalue()
         self._frames.seek(0)
         self._frames.truncate()
@@ -101,6 +102,7 @@ class LogReader:
             self._file.close()
             raise UnreadableLog(f"{path.name}: {_in_short(error)}") from None
         self.schema: pa.Schema = self._stream.schema
+        self._seed = _schema_checksum(self.schema)
         self.good_bytes: int = self._file.tell()
 
     def __enter__(self) -> LogReader:
@@ -130,14 +132,19 @@ class LogReader:
         except (pa.ArrowException, OSError) as error:
             self.problem = _in_short(error)
             return None
-        if metadata is None or _text(metadata, CHECKSUM) != _checksum(batch):
+        if metadata is None or _text(metadata, CHECKSUM) != _checksum(batch, self._seed):
             self.problem = "the checksum of a batch does not fit its rows"
             return None
         return batch
 
 
-def _checksum(batch: pa.RecordBatch) -> str:
-    return str(zlib.crc32(batch.serialize()))
+def _schema_checksum(schema: pa.Schema) -> int:
+    return zlib.crc32(schema.serialize())
+
+
+def _checksum(batch: pa.RecordBatch, seed: int) -> str:
+    """Of a batch's bytes, and of the schema by which they are rows."""
+    return str(zlib.crc32(batch.serialize(), seed))
 
 
 def _text(metadata: Any, key: str) -> str:

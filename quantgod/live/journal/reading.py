@@ -31,7 +31,8 @@ def read_table(
 
     Returns:
         The rows in the order in which they were appended; a column that older rows lack is null in
-        them. A table without rows has no columns either.
+        them, and lists whose fixed sizes differ become lists of any size. A table without rows has
+        no columns either.
 
     Raises:
         JournalError: for a sealed file that cannot be read, columns that no row has, or rows whose

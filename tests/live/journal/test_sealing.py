@@ -1,0 +1,199 @@
+"""A log goes only when a Parquet file is proved to hold its rows."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from quantgod.live.journal import BARS, JournalError, JournalNotice, levels_schema, read_table
+from quantgod.live.journal import sealing as sealing_module
+from quantgod.live.journal.log import LogWriter
+from quantgod.live.journal.recovery import discard_parts, make_rooms
+from quantgod.live.journal.sealing import SealError, SealStopped, seal
+from quantgod.live.journal.segments import Segment, next_session
+
+SEGMENT = Segment("BARS", 1, 1)
+
+
+def bars(count: int, first: int = 0) -> pa.RecordBatch:
+    """Every third minute has no row; others hold NaN, negative zero and infinity."""
+    rows = []
+    for minute in range(first, first + count):
+        values = dict.fromkeys(BARS.names)
+        if minute % 3:
+            book = np.array([np.nan, 0.0, -0.0, np.inf, minute], dtype=np.float64)
+            values |= {"close": -0.0, "body": np.nan, "book": book}
+        rows.append(values | {"minute": minute, "symbol": "BTCUSDT", "reason": ""})
+    return pa.RecordBatch.from_pylist(rows, schema=BARS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_rooms(tmp_path, ["BARS"])
+    return tmp_path
+
+
+def write(folder: Path, segment: Segment = SEGMENT, batches: int = 4) -> bytes:
+    log = LogWriter(segment.log(folder), BARS)
+    for number in range(batches):
+        log.append(bars(5, 5 * number))
+    log.close()
+    return log.path.read_bytes()
+
+
+def minutes(folder: Path) -> list[int]:
+    return read_table(folder, "BARS")["minute"].to_pylist()
+
+
+def quarantined(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "quarantine").iterdir())
+
+
+def test_sealed_rows_are_the_logs_bit_for_bit(folder: Path) -> None:
+    write(folder)
+    before = read_table(folder, "BARS").combine_chunks()
+    assert seal(folder, SEGMENT, print).rows == 20
+    assert not SEGMENT.log(folder).exists()
+    after = read_table(folder, "BARS").combine_chunks()
+    assert after.schema.equals(BARS)
+    assert repr(after.to_pylist()) == repr(before.to_pylist())  # tells NaN and -0.0 apart
+
+
+def test_sealing_goes_on_from_a_kill_at_any_point(folder: Path) -> None:
+    log = write(folder)
+    part = folder / "BARS" / ".000001-000001.parquet.77.part"
+    part.write_bytes(b"PAR1 half")
+    discard_parts(folder, print)
+    assert not part.exists()
+    seal(folder, SEGMENT, print)
+    sealed = SEGMENT.sealed(folder).read_bytes()
+    SEGMENT.log(folder).write_bytes(log)  # as if killed between the rename and the removal
+    assert minutes(folder) == list(range(20))
+    assert seal(folder, SEGMENT, print).rows == 20
+    assert not SEGMENT.log(folder).exists()
+    assert SEGMENT.sealed(folder).read_bytes() == sealed
+    assert minutes(folder) == list(range(20))
+
+
+def test_a_torn_tail_is_cut_and_set_aside(folder: Path) -> None:
+    log = write(folder)
+    SEGMENT.log(folder).write_bytes(log[:-7])
+    notices: list[JournalNotice] = []
+    sealed = seal(folder, SEGMENT, notices.append)
+    assert sealed.rows == 15
+    assert minutes(folder) == list(range(15))
+    tail = folder / "quarantine" / "BARS.000001-000001.tail"
+    assert log[:-7].endswith(tail.read_bytes())
+    assert tail.stat().st_size == sealed.cut_bytes
+    assert [(notice.level, notice.code) for notice in notices] == [("warning", "tail_cut")]
+
+
+def test_a_log_without_a_readable_head_is_set_aside_whole(folder: Path) -> None:
+    log = bytes(64) + write(folder)[64:]
+    SEGMENT.log(folder).write_bytes(log)
+    notices: list[JournalNotice] = []
+    assert seal(folder, SEGMENT, notices.append).rows == 0
+    assert read_table(folder, "BARS").num_columns == 0
+    name = "BARS.000001-000001.arrows"
+    assert quarantined(folder) == [name, f"{name}.reason.txt"]
+    assert (folder / "quarantine" / name).read_bytes() == log
+    assert [notice.code for notice in notices] == ["log_quarantined"]
+    assert next_session(folder) == 2
+
+
+def test_an_empty_log_leaves_nothing(folder: Path) -> None:
+    SEGMENT.log(folder).touch()
+    seal(folder, SEGMENT, print)
+    assert not SEGMENT.log(folder).exists()
+    assert not quarantined(folder)
+
+
+def test_what_does_not_read_back_is_not_sealed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that turns a bit between the write and the reading."""
+    write(folder)
+    sync = sealing_module._sync_file
+
+    def turn_a_bit(part: Path) -> None:
+        table = pq.read_table(part).to_pylist()
+        table[7]["minute"] += 1
+        pq.write_table(pa.Table.from_pylist(table, schema=BARS), part)
+        sync(part)
+
+    with monkeypatch.context() as spoilt:
+        spoilt.setattr(sealing_module, "_sync_file", turn_a_bit)
+        with pytest.raises(SealError, match="differs"):
+            seal(folder, SEGMENT, print)
+    assert [path.name for path in (folder / "BARS").iterdir()] == []
+    assert minutes(folder) == list(range(20))
+    assert seal(folder, SEGMENT, print).rows == 20
+
+
+def test_a_sealed_file_that_differs_from_its_log_is_set_aside_and_made_anew(folder: Path) -> None:
+    log = write(folder)
+    seal(folder, SEGMENT, print)
+    SEGMENT.log(folder).write_bytes(log)
+    sealed = SEGMENT.sealed(folder)
+    sealed.write_bytes(sealed.read_bytes()[:-20])
+    with pytest.raises(JournalError, match="no readable Parquet"):
+        minutes(folder)
+    seal(folder, SEGMENT, print)
+    assert minutes(folder) == list(range(20))
+    assert "BARS.000001-000001.parquet" in quarantined(folder)
+
+
+def test_sealing_stops_when_told_and_leaves_the_log(folder: Path) -> None:
+    write(folder)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(SealStopped):
+        seal(folder, SEGMENT, print, stop)
+    assert [path.name for path in (folder / "BARS").iterdir()] == []
+    assert minutes(folder) == list(range(20))
+
+
+def test_large_logs_are_sealed_in_row_groups(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealing_module, "GROUP_ROWS", 7)
+    write(folder, batches=9)
+    seal(folder, SEGMENT, print)
+    with pq.ParquetFile(SEGMENT.sealed(folder)) as parquet:
+        assert [parquet.metadata.row_group(n).num_rows for n in range(5)] == [10, 10, 10, 10, 5]
+    assert read_table(folder, "BARS", ["minute"], since=33)["minute"].to_pylist() == list(
+        range(33, 45)
+    )
+
+
+def test_columns_come_as_asked_and_unknown_ones_are_refused(folder: Path) -> None:
+    write(folder)
+    write(folder, SEGMENT._replace(session=2))
+    seal(folder, SEGMENT, print)
+    table = read_table(folder, "BARS", ["reason", "minute"])
+    assert table.column_names == ["reason", "minute"]
+    assert table["minute"].to_pylist() == [*range(20), *range(20)]
+    with pytest.raises(JournalError, match="no column volume"):
+        read_table(folder, "BARS", ["volume"])
+
+
+def test_rows_of_several_schemas_are_read_together_where_they_can_be(tmp_path: Path) -> None:
+    make_rooms(tmp_path, ["LEVELS", "RAW"])
+    for number, levels in enumerate((2, 3), start=1):
+        one_row(tmp_path, Segment("LEVELS", number, 1), levels_schema(levels), [0.0] * 4 * levels)
+    lists = read_table(tmp_path, "LEVELS")["levels"].to_pylist()
+    assert [len(one) for one in lists] == [8, 12]
+    text = pa.schema([("ts", pa.int64()), ("symbol", pa.string()), ("levels", pa.string())])
+    one_row(tmp_path, Segment("LEVELS", 3, 1), text, "none")
+    with pytest.raises(JournalError, match="rows of LEVELS of several kinds"):
+        read_table(tmp_path, "LEVELS")
+
+
+def one_row(folder: Path, segment: Segment, schema: pa.Schema, levels: object) -> None:
+    log = LogWriter(segment.log(folder), schema)
+    row = {"ts": 1, "symbol": "B", "levels": levels}
+    log.append(pa.RecordBatch.from_pylist([row], schema=schema))
+    log.close()
