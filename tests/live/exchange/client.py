@@ -48,7 +48,7 @@ async def connect_idle(exchange: Exchange) -> websockets.ClientConnection:
 
 def _connect(exchange: Exchange, symbols: tuple[str, ...], **options: Any) -> websockets.connect:
     names = "/".join(stream_name(symbol) for symbol in symbols)
-    options = {"max_size": None, "compression": None, "close_timeout": 0.3} | options
+    options = {"max_size": None, "compression": None, "close_timeout": 0.05} | options
     return websockets.connect(f"{exchange.stream_url}?streams={names}", **options)
 
 
