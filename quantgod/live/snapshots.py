@@ -58,8 +58,8 @@ class Snapshots:
         self._unproven: set[str] = set()  # asked for, and no book has come of it yet
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._forgotten: set[asyncio.Task[None]] = set()
-        self._attempts: dict[str, asyncio.Timeout] = {}
-        self._one_by_one = asyncio.Lock()
+        self._attempts: set[asyncio.Timeout] = set()
+        self._turn = asyncio.Lock()
         self._is_welcome = False
 
     @asynccontextmanager
@@ -106,34 +106,20 @@ class Snapshots:
             if symbol in self._unproven:
                 await asyncio.sleep(self._backoffs[symbol].next())
             self._unproven.add(symbol)
-            if self._is_welcome:
-                body = await self._attempt(symbol)
-            else:
-                async with self._one_by_one:
-                    body = await self._attempt(symbol)
+            body = await self._in_turn(symbol)
             if body is not None and self._deliver(symbol, body, time.monotonic()):
                 del self._tasks[symbol]
                 return
 
-    async def _attempt(self, symbol: str) -> bytes | None:
-        """Ask once, when it is allowed; `None` if nothing came of it."""
-        while True:
-            await self._turn(symbol)
-            try:
-                async with asyncio.timeout(self._settings.snapshot_seconds) as attempt:
-                    self._attempts[symbol] = attempt
-                    return await self._fetch(symbol)
-            except TimeoutError:
-                if self._budget.held(time.monotonic()):
-                    continue  # called back: no failure of this one
-                self._fail(symbol, f"no answer within {self._settings.snapshot_seconds} s")
-            except (aiohttp.ClientError, OSError, _Unusable) as error:
-                self._fail(symbol, f"{type(error).__name__}: {error}")
-            finally:
-                self._attempts.pop(symbol, None)
-            return None
+    async def _in_turn(self, symbol: str) -> bytes | None:
+        """Ask when it is allowed, and alone unless the venue is known to answer."""
+        async with self._turn:
+            await self._allowed(symbol)
+            if not self._is_welcome:
+                return await self._attempt(symbol)
+        return await self._attempt(symbol)
 
-    async def _turn(self, symbol: str) -> None:
+    async def _allowed(self, symbol: str) -> None:
         """Wait until the venue and the budget allow a request, and count it."""
         while (wait := self._budget.wait(now := time.monotonic())) > 0:
             if not self._budget.held(now):
@@ -141,6 +127,22 @@ class Snapshots:
                 self._report(Notice("warning", "weight_spent", (symbol,), text))
             await asyncio.sleep(wait)
         self._budget.spend(now)
+
+    async def _attempt(self, symbol: str) -> bytes | None:
+        """Ask once; `None` if nothing came of it."""
+        attempt = asyncio.timeout(self._settings.snapshot_seconds)
+        try:
+            async with attempt:
+                self._attempts.add(attempt)
+                return await self._fetch(symbol)
+        except TimeoutError:
+            if not self._budget.held(time.monotonic()):  # else it was called back
+                self._fail(symbol, f"no answer within {self._settings.snapshot_seconds} s")
+        except (aiohttp.ClientError, OSError, _Unusable) as error:
+            self._fail(symbol, f"{type(error).__name__}: {error}")
+        finally:
+            self._attempts.discard(attempt)
+        return None
 
     async def _fetch(self, symbol: str) -> bytes:
         query = {"symbol": symbol, "limit": str(self._settings.depth_limit)}
@@ -169,10 +171,9 @@ class Snapshots:
         said = "" if told is not None else " (it did not say for how long)"
         text = f"HTTP {response.status}: no request for {wait:.1f} s{said}"
         self._report(Notice("error", "rate_limited", (symbol,), text))
-        for other, attempt in self._attempts.items():
-            if other != symbol:
-                with suppress(RuntimeError):  # it has just expired by itself
-                    attempt.reschedule(asyncio.get_running_loop().time())
+        for attempt in self._attempts:
+            with suppress(RuntimeError):  # it has just expired by itself
+                attempt.reschedule(asyncio.get_running_loop().time())
 
     def _fail(self, symbol: str, why: str) -> None:
         where = address(self._settings.depth_url)
