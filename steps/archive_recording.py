@@ -13,19 +13,26 @@ from steps.options import config_options, given, setting, settings_from, step
 
 @step()
 @config_options
-@setting("--recording", "live.collect.folder", "Folder that collect recorded into.")
+@given("--recording", "Folder of a recording; by default that which `collect` records into.")
 @setting("--archives", "data.archives", "Folder that the archives go to.")
 @given("--symbol", "Only this symbol, such as BTCUSDT; all by default.")
-def main(config: Path, overrides: tuple[str, ...], symbol: str | None, **options: Any) -> None:
+def main(
+    config: Path,
+    overrides: tuple[str, ...],
+    recording: str | None,
+    symbol: str | None,
+    **options: Any,
+) -> None:
     """Write daily archives of a recording; `etl` makes of them the bars that were live."""
     settings = settings_from(config, overrides, options)
     from quantgod.live.recording_archive import archive_recording
 
-    recording, archives = settings.live.collect.folder, settings.data.archives
-    if not recording.is_dir():
-        raise click.ClickException(f"a folder that collect wrote was expected at {recording}")
+    live, archives = settings.live, settings.data.archives
+    folder = Path(recording) if recording else live.collect.folder / live.exchange
+    if not folder.is_dir():
+        raise click.ClickException(f"a folder that collect wrote was expected at {folder}")
     with progress_bar("archive") as progress:
-        written = archive_recording(recording, archives, settings, symbol, progress)
+        written = archive_recording(folder, archives, settings, symbol, progress)
     rows = [(archived.path.name, f"{archived.lines:,}") for archived in written]
     show_table(f"Archives in {archives}", ("archive", "lines"), rows)
 

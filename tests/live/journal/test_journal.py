@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import os
 import shutil
@@ -25,6 +27,7 @@ from quantgod.live.journal import (
     levels_schema,
     read_table,
 )
+from quantgod.live.journal import log as log_module
 from quantgod.live.journal import sealer as sealer_module
 from quantgod.live.journal.log import LogWriter
 from quantgod.live.journal.sealing import SealError
@@ -238,6 +241,51 @@ def test_a_log_that_cannot_be_sealed_is_tried_again(
         wait_until(lambda: not journal.state().troubles)
     assert [notice.code for notice in notices] == ["seal_failed"]
     assert numbers(tmp_path) == [0]
+
+
+def test_a_slow_disk_holds_up_neither_the_caller_nor_the_next_flush(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[float] = []
+
+    def slowly(file: int) -> None:
+        time.sleep(0.4)
+        synced.append(time.monotonic())
+
+    monkeypatch.setattr(log_module.os, "fsync", slowly)
+    took = []
+    with Journal(tmp_path, TABLES, SETTINGS) as journal:
+        began = time.monotonic()
+        while time.monotonic() < began + 2:
+            before = time.monotonic()
+            journal.append_now("RAW", row("RAW", 1)).result(10)
+            took.append(time.monotonic() - before)
+            time.sleep(0.02)
+    assert sorted(took)[len(took) * 9 // 10] < 0.2  # one fsync takes twice as long
+    assert max(later - sooner for sooner, later in itertools.pairwise(synced)) < 1.2
+
+
+def test_a_log_that_cannot_be_synced_is_left_for_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, failures = os.fsync, [OSError(errno.EIO, "Input/output error")]
+
+    def fail_once(file: int) -> None:
+        if failures:
+            raise failures.pop()
+        sync(file)
+
+    notices: list[JournalNotice] = []
+    with Journal(tmp_path, TABLES, SETTINGS, notices.append) as journal:
+        monkeypatch.setattr(log_module.os, "fsync", fail_once)
+        journal.append_now("RAW", row("RAW", 0)).result(10)
+        wait_until(lambda: bool(notices))
+        journal.append_now("RAW", row("RAW", 1)).result(10)
+        wait_until(lambda: len(list((tmp_path / "RAW").iterdir())) == 1)
+    assert [notice.code for notice in notices] == ["disk_failed"]
+    assert "Input/output error" in notices[0].text
+    assert numbers(tmp_path) == [0, 1]
+    assert len(list((tmp_path / "RAW").iterdir())) == 2
 
 
 # A disk without room, by real errors of the operating system
