@@ -103,21 +103,15 @@ def load_model(
             that is longer than `longest_window`.
         BrokenVersionError: if it cannot be loaded or does not give its golden output.
     """
-    described = Model.load(str(folder))
-    package = folder / described.flavors["python_function"]["artifacts"]["package"]["path"]
-    if described.signature != signature():
-        raise UnfitVersionError("its signature is not the one that this program asks for")
-    window = _window(package, max_bridge_minutes, longest_window)
     try:
-        reference = read_reference(package)
-        with _LOADING:
-            model = _load(folder)
-        loaded = LoadedModel(name, version, window, package, reference, model)
+        loaded = _loaded(name, version, folder, max_bridge_minutes, longest_window)
         _warm_up(loaded)
+    except VersionError:
+        raise
     except (MlflowException, BadReferenceError, PredictionError) as error:
         raise BrokenVersionError(f"{name} {version}: {error}") from error
     except Exception as error:
-        # The code of a version may raise anything; whatever it is, the version stays out.
+        # The code of a version may raise anything, and its files may say anything.
         raise BrokenVersionError(f"{name} {version}: {error!r}") from error
     return loaded
 
@@ -127,6 +121,20 @@ def as_frame(rows: Rows) -> pd.DataFrame:
     frame = pd.DataFrame(rows.features, columns=[*FEATURES])
     frame.insert(0, "datetime", pd.to_datetime(rows.minutes * 60, unit="s", utc=True))
     return frame
+
+
+def _loaded(
+    name: str, version: int, folder: Path, max_bridge_minutes: int, longest_window: int
+) -> LoadedModel:
+    described = Model.load(str(folder))
+    if described.signature != signature():
+        raise UnfitVersionError("its signature is not the one that this program asks for")
+    package = folder / described.flavors["python_function"]["artifacts"]["package"]["path"]
+    window = _window(package, max_bridge_minutes, longest_window)
+    reference = read_reference(package)
+    with _LOADING:
+        model = _load(folder)
+    return LoadedModel(name, version, window, package, reference, model)
 
 
 def _window(package: Path, max_bridge_minutes: int, longest_window: int) -> int:

@@ -101,7 +101,7 @@ class ModelStore:
         """Give a checked copy of a version: the one that is here, or a new one. May block.
 
         Raises:
-            EmptyVersionError: if there is nothing to download.
+            EmptyVersionError: if there is nothing to download, or no room for it.
             BrokenVersionError: if a file is not the one that was registered.
         """
         here = (
@@ -109,6 +109,13 @@ class ModelStore:
         )
         if here is not None and _is_whole(here):
             return here
+        try:
+            return self._fetch(wanted)
+        except OSError as error:
+            text = f"{self.name} {wanted.version}: no copy can be made: {error}"
+            raise EmptyVersionError(text) from error
+
+    def _fetch(self, wanted: Holder) -> Copy:
         with self._part() as part:
             files = _download(self.name, wanted.version, part)
             check_files(files, wanted.files_sha256)

@@ -77,14 +77,21 @@ def wrong_golden(store: Store, parts: Parts, folder: Path) -> int:
     source, check = CHAIN_FILE.read_text(encoding="utf-8"), "        self.chain.check_golden()\n"
     assert source.count(check) == 1
     code.write_text(source.replace(check, ""), encoding="utf-8")
-    package = Path(shutil.copytree(parts.package.folder, folder / "package"))
-    said = json.loads((package / "golden_output.json").read_text())
+    said = json.loads((parts.package.folder / "golden_output.json").read_text())
     said["predictions"][0]["prob_buy"] += 1e-3
-    write_json(package / "golden_output.json", said)
-    digests = {
-        "golden_output.json": file_digest(package / "golden_output.json"),
-        "chain.py": file_digest(code),
-    }
+    return altered(store, parts, folder / "golden", "golden_output.json", said, code)
+
+
+def odd_contract(store: Store, parts: Parts, folder: Path) -> int:
+    """A version of sound files whose contract is no contract."""
+    return altered(store, parts, folder / "contract", "labels.json", ["BUY"], CHAIN_FILE)
+
+
+def altered(store: Store, parts: Parts, folder: Path, name: str, content: Any, code: Path) -> int:
+    """A version with one file of other content, of which its manifest knows."""
+    package = Path(shutil.copytree(parts.package.folder, folder))
+    write_json(package / name, content)
+    digests = {name: file_digest(package / name), "chain.py": file_digest(code)}
     manifest = json.loads((package / "manifest.json").read_text())
     write_json(package / "manifest.json", manifest | digests)
     return store.add(Package(package, code, file_digest(package / "manifest.json"), 0.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import shutil
 import sys
 import weakref
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from tests.live.registered import (
     ended,
     hanging_server,
     live_settings,
+    odd_contract,
     other_signature,
     point,
     registry_at,
@@ -93,6 +95,7 @@ def test_versions_take_over_under_load_and_each_candle_is_answered_once(
         changed_file(store, parts): "changed_file: booster.ubj",
         changed_code(store, parts, tmp_path / "it_ran"): "changed_file: chain.py",
         wrong_golden(store, parts, tmp_path): "golden_output: prob_buy is off by 0.001",
+        odd_contract(store, parts, tmp_path): "'list' object has no attribute 'get'",
         other_signature(store, parts): "its signature is not the one",
     }
     following = Following(tmp_path / "models")
@@ -302,6 +305,27 @@ def test_a_registry_that_hangs_is_told_of_and_changes_nothing(
 
     asyncio.run(play())
     assert following.count("registry_away") == 1
+
+
+def test_where_no_copy_can_be_made_the_loaded_version_goes_on(store: Store, tmp_path: Path) -> None:
+    following = Following(tmp_path / "models")
+
+    async def play() -> None:
+        await following.deployment.start()
+        polling = asyncio.create_task(following.deployment.run())
+        (tmp_path / "models").rename(tmp_path / "gone")
+        (tmp_path / "models").write_text("in the way")
+        point(2)
+        assert "quantgod 2: no copy can be made: " in await following.told("refused")
+        assert following.version == 1
+        (tmp_path / "models").unlink()
+        await following.told("ready")  # tried again after a while
+        shutil.rmtree(tmp_path / "models")
+        assert following.version == 2
+        assert " is gone" in await following.told("copy_failed")
+        await ended(polling)
+
+    asyncio.run(play())
 
 
 def test_a_challenger_comes_swaps_and_goes_and_one_that_is_broken_stays_out(
