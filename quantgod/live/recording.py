@@ -120,7 +120,7 @@ def _arrival(line: bytes, place: str) -> Arrival:
 
 
 def _collected(folder: Path, symbol: str | None) -> Recording:
-    symbols = _symbols(folder)
+    symbols = recorded_symbols(folder)
     if symbol is None and len(symbols) == 1:
         symbol = symbols[0]
     if symbol not in symbols:
@@ -131,7 +131,12 @@ def _collected(folder: Path, symbol: str | None) -> Recording:
     return Recording(symbol, _rows(folder, symbol), has_answers=True)
 
 
-def _symbols(folder: Path) -> list[str]:
+def recorded_symbols(folder: Path) -> list[str]:
+    """The symbols of which the folder of a `collect` holds messages.
+
+    Raises:
+        RecordingError: when it cannot be read.
+    """
     found: set[str] = set()
     try:
         for batch in read_batches(folder, "RAW", ["symbol"]):

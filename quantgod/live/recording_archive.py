@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,8 +20,8 @@ from quantgod.archive.reading import MARGIN_MS, Quarantine
 from quantgod.archive.zip_stream import open_archive
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import MS_PER_DAY, MS_PER_SECOND, BookUpdate, Level, Progress, silent
-from quantgod.live.driving import RawKind, drive
-from quantgod.live.journal import read_batches
+from quantgod.live.driving import drive
+from quantgod.live.recording import Recording, open_recording, recorded_symbols
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import CLOCK
@@ -34,11 +34,9 @@ IDS_PER_DAY: Final = 1_000_000_000
 DEPTH: Final = 500
 """What names and topics say. The lines hold every level that was known."""
 
-Raw = tuple[RawKind, bytes]
-
 
 class RecordingArchiveError(RuntimeError):
-    """A recording of which no archive can be made, or an archive that something else made."""
+    """An archive that stands in the way: something else than this recording made it."""
 
 
 class Line(NamedTuple):
@@ -68,60 +66,47 @@ def archive_recording(
     as it is, and an error raised, if its lines are not the first ones of the recording's.
 
     Args:
-        recording: The folder that `collect` wrote, or is writing.
+        recording: The folder that `collect` wrote or is writing, or a text file as `replay` takes.
         archives: The folder for the archives.
         settings: The feed's buffer and the rules of `etl`.
         symbol: Only this one; all by default.
         progress: Told of each day.
 
     Raises:
-        RecordingArchiveError: when there is nothing recorded (of `symbol`), or an archive of the
-            name is of other content.
+        RecordingError: when there is no recording (of `symbol`) that can be read.
+        RecordingArchiveError: when an archive of the name is of other content.
     """
-    symbols = recorded_symbols(recording)
-    wanted = [name for name in symbols if symbol in (None, name)]
-    if not wanted:
-        there = ", ".join(symbols) or "no messages"
-        raise RecordingArchiveError(
-            f"messages of {symbol or 'a symbol'} were expected in {recording}, there are {there}"
-        )
     written: list[Archived] = []
-    for name in wanted:
-        for day, lines in groupby(archive_lines(recording, name, settings), lambda line: line.day):
+    for one in _recordings(recording, symbol):
+        for day, lines in groupby(lines_of(one, settings), lambda line: line.day):
             text = (line.text for line in lines)
-            written.append(_write_day(archives, name, day, text, settings.etl.limits))
+            written.append(_write_day(archives, one.symbol, day, text, settings.etl.limits))
             progress(len(written), 0, written[-1].path.name)
     return written
 
 
-def recorded_symbols(recording: Path) -> list[str]:
-    """The symbols of which a recording holds messages."""
-    symbols: set[str] = set()
-    for batch in read_batches(recording, "RAW", ["symbol"]):
-        symbols.update(batch.column(0).unique().to_pylist())
-    return sorted(symbols)
+def lines_of(recording: Recording, settings: Settings) -> Iterator[Line]:
+    """The lines of all archives of a symbol's recording."""
+    bars = BookBars(
+        BinanceBookSync(
+            recording.symbol,
+            settings.live.feed.buffer_events,
+            beyond_range=not recording.has_answers,
+        ),
+        settings.etl.max_silence_seconds,
+        settings.etl.max_bridge_minutes,
+    )
+    writer = _LineWriter(recording.symbol, bars)
+    for arrival in recording.arrivals:
+        yield from writer.lines(drive(bars, arrival.kind, arrival.data).events)
 
 
-def recorded(recording: Path, symbol: str) -> Iterator[Raw]:
-    """What arrived for a symbol, in order, as `driving.drive` takes it."""
-    for batch in read_batches(recording, "RAW", ["symbol", "kind", "data"]):
-        for name, kind, data in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            if name == symbol:
-                yield kind, data
-
-
-def archive_lines(recording: Path, symbol: str, settings: Settings) -> Iterator[Line]:
-    """The lines of all archives of a symbol."""
-    sync = BinanceBookSync(symbol, settings.live.feed.buffer_events)
-    bars = BookBars(sync, settings.etl.max_silence_seconds, settings.etl.max_bridge_minutes)
-    return lines_of(symbol, bars, recorded(recording, symbol))
-
-
-def lines_of(symbol: str, bars: BookBars, messages: Iterable[Raw]) -> Iterator[Line]:
-    """Drive messages through `bars` and give the lines that say what they do to its book."""
-    writer = _LineWriter(symbol, bars)
-    for kind, data in messages:
-        yield from writer.lines(drive(bars, kind, data).events)
+def _recordings(path: Path, symbol: str | None) -> list[Recording]:
+    """The symbol that is asked for, or every one that there is."""
+    symbols: Sequence[str | None] = (symbol,)
+    if symbol is None and path.is_dir():
+        symbols = recorded_symbols(path) or symbols
+    return [open_recording(path, name) for name in symbols]
 
 
 class _LineWriter:

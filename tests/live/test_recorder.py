@@ -15,7 +15,7 @@ from quantgod.live.exchange.truth import Truth
 from quantgod.live.exchange.wire import depth_event, depth_snapshot
 from quantgod.live.journal import Journal, read_table
 from quantgod.live.recorder import recording_tables
-from quantgod.live.recording_archive import recorded
+from quantgod.live.recording import open_recording
 from quantgod.market.book import OrderBook
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
@@ -56,8 +56,8 @@ def test_levels_are_the_best_ones_after_the_last_message_of_each_interval(tmp_pa
     """Against a book rebuilt from the recording: one state an interval, silences filled."""
     record(tmp_path, market("BTCUSDT", START_MS, 30, seed=2, drift=0.0), {}, seed=3)
     bars, states = BookBars(BinanceBookSync("BTCUSDT", 1_000), 5, 5), {}
-    for kind, data in recorded(tmp_path, "BTCUSDT"):
-        for event in drive(bars, kind, data).events:
+    for arrival in open_recording(tmp_path).arrivals:
+        for event in drive(bars, arrival.kind, arrival.data).events:
             if bars.book is not None:
                 states[event.update.ts // 100] = best_levels(bars.book, 20).tolist()
     rows = read_table(tmp_path, "LEVELS").to_pylist()

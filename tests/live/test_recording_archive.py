@@ -13,10 +13,10 @@ from quantgod.archive.reading import book_row
 from quantgod.archive.store import read_rows, stored_days
 from quantgod.contracts import MS_PER_DAY
 from quantgod.live.driving import drive
+from quantgod.live.recording import open_recording
 from quantgod.live.recording_archive import (
     RecordingArchiveError,
     archive_recording,
-    recorded,
 )
 from quantgod.market.book_bars import BookBars, ClosedMinute
 from quantgod.market.book_sync import BinanceBookSync
@@ -27,6 +27,7 @@ from tests.live.recorded import Client, market, record
 
 MIDNIGHT_MS = 19_800 * MS_PER_DAY
 HALF_HOUR = 1_800
+REAL = ROOT.parent / "shared" / "data" / "binance_usdm_btcusdt_20240808.gz"
 FAULTS = {
     400: "lost",  # 23:33
     1000: "reconnect",
@@ -90,11 +91,24 @@ def test_live_bars_are_the_bars_that_etl_makes_of_the_recording(recording, tmp_p
 
 def test_a_recording_driven_again_gives_the_live_bars(recording):
     folder, client = recording
-    bars = BookBars(BinanceBookSync("BTCUSDT", 1_000), 5, 5)
-    again = [
-        row for kind, data in recorded(folder, "BTCUSDT") for row in drive(bars, kind, data).closed
-    ]
-    assert bits(with_row(again + bars.finish().closed)) == bits(with_row(client.closed))
+    assert bits(with_row(driven(folder, beyond_range=False))) == bits(with_row(client.closed))
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real recordings are not beside the project")
+def test_archives_of_a_real_recording_across_midnight_give_its_bars(tmp_path):
+    live = with_row(driven(REAL, beyond_range=True))
+    written = archive_recording(REAL, tmp_path / "archives", FULL)
+    assert [archive.path.name[:10] for archive in written] == ["2024-08-08", "2024-08-09"]
+    run_etl(tmp_path / "archives", tmp_path / "bars", etl_settings())
+    assert len(live) >= 3
+    assert stored_bits(tmp_path / "bars") == bits(live)
+
+
+def driven(path: Path, *, beyond_range: bool) -> list[ClosedMinute]:
+    bars = BookBars(BinanceBookSync("BTCUSDT", 1_000, beyond_range=beyond_range), 5, 5)
+    arrivals = open_recording(path).arrivals
+    closed = [row for kind, _, data in arrivals for row in drive(bars, kind, data).closed]
+    return closed + bars.finish().closed
 
 
 def test_a_day_stands_without_the_day_before_it(recording, tmp_path):
@@ -161,6 +175,6 @@ def test_the_command_archives_one_symbol_and_says_what_there_is(tmp_path):
     assert [path.name for path in archives.iterdir()] == ["2024-03-18_ETHUSDT_ob500.data.zip"]
     unknown = CliRunner().invoke(main, [*given, "--recording", str(folder), "--symbol", "XRPUSDT"])
     assert unknown.exit_code == 1
-    assert "there are BTCUSDT, ETHUSDT" in " ".join(unknown.output.split())
+    assert "XRPUSDT expected, there is BTCUSDT, ETHUSDT" in " ".join(unknown.output.split())
     absent = CliRunner().invoke(main, [*given, "--recording", str(tmp_path / "nothing")])
     assert absent.exit_code == 1
