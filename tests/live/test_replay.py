@@ -113,6 +113,11 @@ def test_rows_are_those_of_the_book_bars_that_were_driven(tmp_path):
     assert frame["bid_20_p"].isna().all()
 
 
+def test_the_last_minute_is_closed_if_the_recording_reaches_its_last_second(tmp_path):
+    assert replayed(tmp_path, sound(180))["minutes_closed"] == 3
+    assert replayed(tmp_path, sound(179))["minutes_closed"] == 2
+
+
 def test_quotes_are_compared_at_equal_ids_whichever_comes_first(tmp_path):
     messages = sound(20)
     messages[8:8] = [quote(8, "98.0"), quote(9), quote(7)]  # the book stands at event 7

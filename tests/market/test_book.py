@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from math import inf
+from random import Random
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quantgod.contracts import BookUpdate
@@ -47,33 +49,39 @@ def test_the_book_is_what_its_messages_add_up_to(messages):
         assert book.is_crossed == (book.best_bid >= book.best_ask)
 
 
-many_levels = st.lists(
-    st.tuples(st.integers(1, 900).map(float), st.sampled_from([0.0, 0.0, 1.0, 2.5])), max_size=300
-)
+def wandering(random: Random, steps: int):
+    """Changes around a touch that wanders; some far from it, some that empty a stretch."""
+    middle = 1_000
+    for _ in range(steps):
+        middle += random.choice([-9, -1, 0, 1, 9])
+        reach = random.choice([3, 40, 90, 300])
+        size = random.choice([0.0, 1.5, None])
+        yield [
+            (float(middle - random.randrange(reach)), random.choice([0.0, 1.0, 2.5]))
+            if size is None
+            else (float(middle - place), size)
+            for place in range(random.choice([1, 5, 60]))
+        ]
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    first=st.lists(st.integers(1, 900).map(float), max_size=600),
-    changes=st.lists(st.tuples(many_levels, st.integers(1, 250)), max_size=8),
-)
-def test_the_best_levels_are_right_however_deep_the_book_and_the_question(first, changes):
-    book, model = OrderBook(), dict.fromkeys(first, 4.0)
-    book.replace(model.items(), ((-price, 4.0) for price in model))
-    for levels, count in changes:
+@pytest.mark.parametrize("seed", range(6))
+def test_the_best_levels_are_right_however_the_touch_wanders(seed):
+    random, book, model = Random(seed), OrderBook(), {}
+    for levels in wandering(random, 1_500):
         mirrored = [(-price, size) for price, size in levels]
         book.apply(BookUpdate("X", 0, False, 2, levels, mirrored))
         for price, size in levels:
             model.pop(price, None)
             model |= {price: size} if size else {}
         best = sorted(model.items(), reverse=True)
+        count = random.choice([1, 5, 20, 64, 65, 200])
         assert book.best_bid == -book.best_ask == max(model, default=-inf)
         assert book.top(count)[0] == best[:count]
         assert book.top(count)[1] == [(-price, size) for price, size in best[:count]]
-        assert book.top()[0] == best
         if best:
             depth = sum(size for _, size in best[:5])
             assert book.quote() == (*best[0], -best[0][0], best[0][1], depth, depth)
+    assert book.top()[0] == best
 
 
 def test_a_level_that_comes_and_goes_in_one_message_is_not_the_best():
