@@ -6,7 +6,6 @@ import contextlib
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -35,7 +34,7 @@ class Sealer:
         self._left = frozenset(left)
         self._report = report
         self._arrivals: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
-        self._todo: deque[Segment] = deque(sorted(self._left))
+        self._todo = sorted(self._left)
         self._stop = threading.Event()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="journal-sealer", daemon=True)
@@ -72,14 +71,13 @@ class Sealer:
                 segment = self._arrivals.get_nowait()
 
     def _seal_all(self) -> bool:
-        """Seal what there is in order; False where one failed, and the rest has to wait."""
-        while self._todo:
-            if not self._seal(self._todo[0]):
-                return False
-            self._todo.popleft()
-        return True
+        """Seal what there is in order; False where some failed, and wait."""
+        self._todo = [segment for segment in self._todo if not self._seal(segment)]
+        return not self._todo
 
     def _seal(self, segment: Segment) -> bool:
+        if self._stop.is_set():
+            return False
         name = f"{segment.table} {segment.name}"
         try:
             began = time.monotonic()

@@ -31,6 +31,7 @@ from quantgod.live.journal import log as log_module
 from quantgod.live.journal import sealer as sealer_module
 from quantgod.live.journal.log import LogWriter
 from quantgod.live.journal.sealing import SealError
+from quantgod.live.journal.segments import Segment
 from quantgod.settings import JournalSettings
 from tests.live.journal import full_disk
 from tests.live.journal.writer_process import TABLES, row
@@ -218,28 +219,30 @@ def test_sealing_holds_up_neither_flushing_nor_an_end_in_haste(
     assert numbers(tmp_path) == [0, 1]
 
 
-def test_a_log_that_cannot_be_sealed_is_tried_again(
+def test_a_log_that_cannot_be_sealed_is_tried_again_and_holds_up_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures = 2
+    is_forgetful = True
     seal = sealer_module.seal
 
-    def fail_twice(*given: Any) -> Any:
-        nonlocal failures
-        failures -= 1
-        if failures >= 0:
+    def fail(folder: Path, segment: Segment, *given: Any) -> Any:
+        if segment.table == "RAW" and is_forgetful:
             raise SealError("a disk that forgets")
-        return seal(*given)
+        return seal(folder, segment, *given)
 
-    monkeypatch.setattr(sealer_module, "seal", fail_twice)
+    monkeypatch.setattr(sealer_module, "seal", fail)
     monkeypatch.setattr(sealer_module, "RETRY_SECONDS", 0.05)
     notices: list[JournalNotice] = []
     often = SETTINGS.model_copy(update={"seal_minutes": 0.05 / 60})
     with Journal(tmp_path, TABLES, often, notices.append) as journal:
         journal.append("RAW", row("RAW", 0))
         wait_until(lambda: bool(journal.state().troubles))
+        journal.append("SIGNALS", row("SIGNALS", 0))
+        wait_until(lambda: len(list((tmp_path / "SIGNALS").iterdir())) == 1)
+        assert not list((tmp_path / "RAW").iterdir())
+        is_forgetful = False
         wait_until(lambda: not journal.state().troubles)
-    assert [notice.code for notice in notices] == ["seal_failed"]
+    assert [notice.text for notice in notices] == ["RAW 000001-000001: a disk that forgets"]
     assert numbers(tmp_path) == [0]
 
 
