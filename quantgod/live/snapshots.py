@@ -144,12 +144,13 @@ class Snapshots:
             self._attempts.discard(attempt)
         return None
 
-    async def _fetch(self, symbol: str) -> bytes:
+    async def _fetch(self, symbol: str) -> bytes | None:
         query = {"symbol": symbol, "limit": str(self._settings.depth_limit)}
         url = self._settings.depth_url
         async with self._session.get(url, params=query, allow_redirects=False) as response:
             if response.status in REFUSALS:
                 self._hold(symbol, response)
+                return None
             if response.status != HTTPStatus.OK:
                 raise _Unusable(f"HTTP {response.status} {response.reason or ''}".rstrip())
             self._is_welcome = True

@@ -40,8 +40,8 @@ FORBIDDEN = re.compile(r"no request for ([\d.]+) s")
 class Pace:
     """How fast a mix runs: the venue, the patience of the feed, and what its faults amount to."""
 
-    speed: float = 5.0
-    span: tuple[int, int] = (10, 100)
+    speed: float = 3.0
+    span: tuple[int, int] = (8, 60)
     count: int = 6
     settle_seconds: float = 15.0
     amounts: dict[str, float] = field(default_factory=dict)
