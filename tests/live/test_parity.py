@@ -32,8 +32,8 @@ from tests.archive.streams import etl_settings
 from tests.live.broken_market import BrokenMarket
 
 SYMBOL = "BTCUSDT"
-DAYS = 8
-CADENCE_MS = 1_700  # the last message of a day comes in its last second
+DAYS = 7
+CADENCE_MS = 2_300  # the last message of a day comes in its last second
 # Days 2 and 5 end before midnight by some messages, and the next begins after it by some.
 BORDERS = {2: (90, 40), 5: (180, 90)}
 
