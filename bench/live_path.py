@@ -90,6 +90,7 @@ def _of(stream: Stream, log: Log) -> list[Figure]:
         Figure(f"{name}: floor, decoding and dictionaries", floor, "us a delta"),
         Figure(f"{name}: bytes to book and bars", whole, "us a delta", at_most=MOST_MICROSECONDS),
         Figure(f"{name}: that over the floor", whole / floor, "x"),
+        Figure(f"{name}: that, for a change", whole / changes * len(stream.lines), "us"),
         Figure(f"{name}: symbols a core", 1e6 / (whole * DELTAS_A_SECOND)),
     ]
 
