@@ -42,6 +42,7 @@ from quantgod.archive.loop import (
     Parsed,
     State,
     compiled_loop,
+    jumps,
 )
 from quantgod.archive.parser import Bytes
 from quantgod.archive.reading import KEPT_LINES, Carry, DayReading, Ledger, time_bounds
@@ -228,9 +229,10 @@ class FastReader:
             return self._ledger.stops_at(self._stop_minute)
         if self._ledger.depth == 0 and line is not None:
             self._learn_topic(depth_of(line))
-        if (
-            update.is_snapshot
-        ):  # making room for it may throw away the levels that are to be sampled
+        if update.is_snapshot:
+            # Making room for it may throw away the levels that are to be sampled.
+            if jumps(self._feed, update.update_id):
+                self._bars.miss()
             while compiled_loop.advance(self._state, update.ts // MS_PER_SECOND):
                 self._close()
         parsed = self._parse(update)

@@ -37,6 +37,7 @@ from quantgod.market.minute_bars import (
     ONE_SIDED,
     ROW,
     mark,
+    miss,
     step,
 )
 
@@ -112,18 +113,20 @@ def _take(state: State, parsed: Parsed) -> bool:
         feed[IS_FIRST] = 0
         _reject(state, STALE)
         return False
+    follows = update_id == feed[LAST_ID] + 1
+    if (is_delta and has_book and not follows) or (not is_delta and jumps(feed, update_id)):
+        miss(state.integers)
     if _advance(state, message[TS] // MS_PER_SECOND):
         return True
     feed[LINES] += 1
-    follows = update_id == feed[LAST_ID] + 1
     if is_delta and not (has_book and follows):
         _reject(state, GAPS if has_book else BOOKLESS)
         mark(state.integers, GAP if has_book else NO_BOOK)
         feed[HAS_BOOK] = 0
         clear(state.sizes, state.edges)
     else:
-        if not (is_delta or follows or feed[IS_FIRST]):
-            _check_restart(state, update_id)
+        if not is_delta and jumps(feed, update_id):
+            mark(state.integers, GAP)
         _apply(state, parsed)
     feed[LAST_ID] = update_id
     feed[IS_FIRST] = 0
@@ -148,10 +151,10 @@ def _advance(state: State, second: int) -> bool:
 
 
 @inlined
-def _check_restart(state: State, update_id: int) -> None:
-    last = state.feed[LAST_ID]
-    if last >= 0 and update_id not in (1, last):
-        mark(state.integers, GAP)
+def jumps(feed: Integers, update_id: int) -> bool:
+    """Whether a snapshot's id tells of messages that are missing before it."""
+    last = feed[LAST_ID]
+    return not feed[IS_FIRST] and last >= 0 and update_id not in (1, last, last + 1)
 
 
 @inlined

@@ -8,8 +8,9 @@ hands over to this one what it cannot hold. The rules:
 2. A delta applies when its `u` is the last one plus one. A greater `u` is a gap: the message is
    rejected and the book is invalid until the next snapshot; meanwhile deltas are rejected
    `no_book`. A smaller one is `stale`: rejected, the book stays, the clock does not move. A
-   snapshot always replaces the book; one whose `u` is neither the last, nor the next, nor 1
-   marks its minute as touched by a gap, unless it is the first message of its file.
+   snapshot always replaces the book; one whose `u` is neither the last, nor the next, nor 1 tells
+   of a gap before it, unless it is the first message of its file. A gap touches the minute of the
+   message before it, if that is still open, and the minute of the message that told of it.
 3. A corrupt line (`reading.CORRUPT_REASONS`) marks the open minute, and the book is invalid until
    the next snapshot. It moves no clock: its time cannot be trusted.
 4. After each applied message a crossed or one-sided book marks the open minute; the book goes on.
@@ -137,24 +138,30 @@ class ReferenceReader:
         if is_delta and self._has_book and update.update_id <= self._last_id:
             self.ledger.reject("stale")
             return
+        is_gap = self._has_book and not self._follows(update) if is_delta else self._jumps(update)
+        if is_gap:
+            self._bars.miss()
         self._close(self._bars.advance(update.ts, self._valid_book))
-        follows = update.update_id == self._last_id + 1
-        if is_delta and not (self._has_book and follows):
-            self._miss("gap" if self._has_book else "no_book")
+        if is_delta and not (self._has_book and self._follows(update)):
+            self._reject("gap" if self._has_book else "no_book")
         else:
-            if not (is_delta or follows or self._is_first):
-                self._check_restart(update.update_id)
+            if is_gap:
+                self._bars.mark(GAP)
             self._apply(update)
         self._last_id = update.update_id
 
-    def _miss(self, reason: str) -> None:
+    def _reject(self, reason: str) -> None:
         self.ledger.reject(reason)
         self._bars.mark(GAP if reason == "gap" else NO_BOOK)
         self._invalidate()
 
-    def _check_restart(self, update_id: int) -> None:
-        if self._last_id >= 0 and update_id not in (1, self._last_id):
-            self._bars.mark(GAP)
+    def _follows(self, update: BookUpdate) -> bool:
+        return update.update_id == self._last_id + 1
+
+    def _jumps(self, snapshot: BookUpdate) -> bool:
+        """Whether a snapshot's id tells of messages that are missing before it."""
+        known = (1, self._last_id, self._last_id + 1)
+        return not self._is_first and self._last_id >= 0 and snapshot.update_id not in known
 
     def _apply(self, update: BookUpdate) -> None:
         self._book.apply(update)

@@ -31,6 +31,9 @@ from quantgod.settings import ArchiveLimits, Settings
 IDS_PER_DAY: Final = 1_000_000_000
 """`u` is the day's number times this, plus the line's: a day's lines are its own, and they rise."""
 
+GAPS: Final = ("gap", "sequence_reset")
+"""Losses by messages that never came."""
+
 DEPTH: Final = 500
 """What names and topics say. The lines hold every level that was known."""
 
@@ -114,7 +117,9 @@ class _LineWriter:
 
     A loss is a delta without levels whose `u` jumps: a reader withdraws the book and the open
     minute by it. It comes with the book's withdrawal, and with every second that passes until
-    there is a book again, so that a reader's clock goes as it went live.
+    there is a book again, so that a reader's clock goes as it went live. Where messages were
+    missing it comes at the time of the last one, whose minute a gap touches too; where none were, a
+    delta that follows lets the reader close that minute first.
     """
 
     def __init__(self, symbol: str, bars: BookBars) -> None:
@@ -128,19 +133,25 @@ class _LineWriter:
         """The lines of one message, after it happened."""
         losses = [place for place, event in enumerate(events) if isinstance(event, OutOfSync)]
         clock = int(self._bars.bars.integers[CLOCK])
-        if losses or (self._bars.book is None and clock > self._clock):
-            yield from self._loss(clock)
+        if clock >= 0:  # else nothing was read yet that could be withdrawn
+            yield from self._lost(events[losses[0]] if losses else None, clock)
         for event in events[losses[-1] + 1 if losses else 0 :]:
             if isinstance(event, Applied | Synced | Widened):
                 yield self._change(event.update)
         self._clock = clock
 
-    def _loss(self, clock: int) -> Iterator[Line]:
-        if clock >= 0:  # else nothing was read yet that could be withdrawn
-            self._turn(clock * MS_PER_SECOND)
-            self._id += 1
-            nothing = BookUpdate(self._symbol, clock * MS_PER_SECOND, False, 0, [], [])
-            yield self._line(nothing)
+    def _lost(self, loss: Event | None, clock: int) -> Iterator[Line]:
+        if loss is not None:
+            is_gap = isinstance(loss, OutOfSync) and loss.reason in GAPS
+            yield self._tick(self._clock, missing=1) if is_gap else self._tick(clock)
+        if loss is not None or (self._bars.book is None and clock > self._clock):
+            yield self._tick(clock, missing=1)
+
+    def _tick(self, clock: int, missing: int = 0) -> Line:
+        """A delta without levels at a second of the reader's clock."""
+        self._turn(clock * MS_PER_SECOND)
+        self._id += missing
+        return self._line(BookUpdate(self._symbol, clock * MS_PER_SECOND, False, 0, [], []))
 
     def _change(self, update: BookUpdate) -> Line:
         """The changes, or the whole book as it now is where a day begins."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import NamedTuple
 
 from rich.console import Console
@@ -31,7 +32,7 @@ from quantgod.live.overview import (
 from quantgod.live.session import run_together, stopped_by_signals
 from quantgod.live.status import Status
 from quantgod.live.terminal import show
-from quantgod.live.window import Window
+from quantgod.live.window import KEPT_MINUTES, Window
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.settings import FeedSettings, Settings
@@ -95,7 +96,7 @@ class LiveSession:
         """Load the model, then run until `stop` is set or the candles that were asked for came.
 
         Returns:
-            The version that answered last; `None` when `stop` came before any was loaded.
+            The version that answered last; `None` where none did.
         """
         await run_together([self._prepare()], stop)
         if stop.is_set():
@@ -109,7 +110,8 @@ class LiveSession:
             show(self.status, self._settings.live.log, console),
         ]
         await run_together(parts, stop)
-        return self._deployment.champion().version
+        answered = [state.version for state in self._engine.symbols.values()]
+        return max((version for version in answered if version is not None), default=None)
 
     async def _prepare(self) -> None:
         await self._deployment.start()
@@ -121,10 +123,14 @@ class LiveSession:
         monitor = DriftMonitor(live.drift, champion.reference)
         watch = DriftWatch(monitor, champion.version, self._journal, self._track)
         books, windows = {}, {}
+        journal, since = self._journal.folder, _oldest_needed(settings)
         for symbol in live.symbols:
-            past = await asyncio.to_thread(read_history, symbol, self._journal.folder, live.history)
+            past = await asyncio.to_thread(read_history, symbol, journal, live.history, since)
             windows[symbol] = Window(settings.etl.max_bridge_minutes)
             windows[symbol].fill(past.rows)
+            # Another venue's bars are no past of this one.
+            own = await asyncio.to_thread(read_history, symbol, journal, None, since)
+            monitor.remember(symbol, own.rows)
             books[symbol] = BookBars(
                 BinanceBookSync(symbol, live.feed.buffer_events),
                 settings.etl.max_silence_seconds,
@@ -172,6 +178,14 @@ class LiveSession:
         kept["loop_lag_ms"] = self._lag.quantile(0.99) * 1e3
         self._track({f"{symbol}/{name}": value for name, value in kept.items()}, minute)
         self._watch.on_row(symbol, minute, features, said, model)
+
+
+def _oldest_needed(settings: Settings) -> int | None:
+    """The epoch minute from which a real venue's journal matters; years of it need not be read."""
+    if settings.live.exchange == "simulated":
+        return None
+    drift = settings.live.drift
+    return int(time.time()) // 60 - max(KEPT_MINUTES, drift.past_minutes + drift.window_minutes)
 
 
 def _log_journal(notice: JournalNotice) -> None:

@@ -66,7 +66,7 @@ class BookBars:
     """One symbol's book and bars; every message of its stream goes through here, in order.
 
     Args:
-        sync: The venue's state machine; its `before_change` is taken over.
+        sync: The venue's state machine; its `before_change` and `before_gap` are taken over.
         max_silence_seconds: As in `MinuteBars`.
         max_bridge_minutes: As in `MinuteBars`.
         last_before: Asked once, about the minute of the first message: what an earlier run left,
@@ -88,6 +88,7 @@ class BookBars:
         self._second_ends = -1  # ms; until then no message moves the clock
         self._last_before = last_before
         sync.before_change = self._advance
+        sync.before_gap = self.bars.miss
 
     @property
     def book(self) -> OrderBook | None:

@@ -22,6 +22,7 @@ from quantgod.market.messages import MessageError
 from quantgod.market.sync_events import (
     Applied,
     BeforeChange,
+    BeforeGap,
     Dropped,
     DropReason,
     Event,
@@ -62,6 +63,7 @@ class BinanceBookSync:
             raise ValueError(f"a buffer_limit of at least 1 was expected, got {buffer_limit}")
         self.symbol = symbol
         self.before_change: BeforeChange = nothing
+        self.before_gap: BeforeGap = nothing
         self._limit = buffer_limit
         self._beyond_range = beyond_range
         self._is_connected = False
@@ -127,11 +129,14 @@ class BinanceBookSync:
                 return self.refuse(MessageError("bad_time", detail))
             if final <= last.final:
                 return self._take_old(event, last)
+        is_gap = last is not None and previous != last.final
+        if is_gap:
+            self.before_gap()
         self.before_change(ts)
         self._old = 0
         if self._known is None or last is None:
             return self._wait(event)
-        if previous != last.final:
+        if is_gap:
             return self._lose("gap", f"pu {last.final} expected, got {previous}", event)
         return self._apply(event, self._known)
 
@@ -175,6 +180,7 @@ class BinanceBookSync:
         if event.ts <= last.ts and self._old <= OLD_EVENTS:
             is_same = event.final == last.final and event.previous == last.previous
             return [Dropped("duplicate" if is_same else "late", detail)]
+        self.before_gap()
         self.before_change(event.ts)
         self._old = 0
         if self._known is not None:

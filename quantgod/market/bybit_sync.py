@@ -17,6 +17,7 @@ from quantgod.market.messages import MessageError
 from quantgod.market.sync_events import (
     Applied,
     BeforeChange,
+    BeforeGap,
     Dropped,
     Event,
     LossReason,
@@ -37,6 +38,7 @@ class BybitBookSync:
         self.symbol = symbol
         self.book: OrderBook | None = None
         self.before_change: BeforeChange = nothing
+        self.before_gap: BeforeGap = nothing
         self._last_id = -1  # of the last message, whether or not a book could take it
         self._is_awaited = True  # a snapshot, which comes first in a stream
 
@@ -80,11 +82,14 @@ class BybitBookSync:
             is_same = update.update_id == last
             detail = f"u {update.update_id} after {last}"
             return [Dropped("duplicate" if is_same else "late", detail)]
+        is_gap = book is not None and update.update_id != last + 1
+        if is_gap:
+            self.before_gap()
         self.before_change(update.ts)
         self._last_id = update.update_id
         if book is None:
             return [Dropped("no_book", f"u {update.update_id} without a snapshot")]
-        if update.update_id != last + 1:
+        if is_gap:
             return self._lose("gap", f"u {last + 1} expected, got {update.update_id}")
         book.apply(update)
         return self._checked(book, Applied(update))
@@ -96,10 +101,13 @@ class BybitBookSync:
         return self._lose(error.reason, str(error))
 
     def _take_snapshot(self, update: BookUpdate) -> list[Event]:
+        last, events = self._last_id, list[Event]()
+        is_gap = last >= 0 and update.update_id not in (last, last + 1, RESTART_ID)
+        if is_gap:
+            self.before_gap()
         self.before_change(update.ts)
-        last, self._last_id = self._last_id, update.update_id
-        events: list[Event] = []
-        if last >= 0 and update.update_id not in (last, last + 1, RESTART_ID):
+        self._last_id = update.update_id
+        if is_gap:
             detail = f"u {last + 1} expected, got {update.update_id} in a snapshot"
             events.append(OutOfSync("gap", detail))
         self.book = self.book or OrderBook()

@@ -132,6 +132,10 @@ class MinuteBars:
         """Withdraw the open minute; the first reason stands."""
         mark(self.integers, reason)
 
+    def miss(self) -> None:
+        """Note, before `advance`, that messages are missing between the last one and the next."""
+        miss(self.integers)
+
     def finish(self, book: OrderBook | None) -> list[MinuteBar]:
         """At the end of a file: close the open minute if its second 59 holds a message."""
         if not self.ends_minute:
@@ -221,6 +225,13 @@ def mark(integers: Integers, reason: int) -> None:
     """Withdraw the open minute, if there is one; the first reason stands."""
     if integers[MARK] == ROW and integers[CLOCK] >= 0:
         integers[MARK] = reason
+
+
+@njit(cache=True, error_model="numpy")
+def miss(integers: Integers) -> None:
+    """Withdraw the minute of the last message, if it is still open: its end was not heard of."""
+    if integers[NEXT] == integers[CLOCK]:
+        mark(integers, GAP)
 
 
 @njit(cache=True, error_model="numpy")

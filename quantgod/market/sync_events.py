@@ -90,8 +90,12 @@ BeforeChange = Callable[[int], None]
 """Called with the exchange time (ms) of each message that counts, before it changes anything."""
 
 
-def nothing(_ts: int) -> None:
-    """Look at nothing: the default `BeforeChange`."""
+BeforeGap = Callable[[], None]
+"""Called before that where the message tells that others before it are missing."""
+
+
+def nothing(*_: int) -> None:
+    """Look at nothing: the default of both."""
 
 
 class BookSync(Protocol):
@@ -103,6 +107,7 @@ class BookSync(Protocol):
 
     symbol: str
     before_change: BeforeChange
+    before_gap: BeforeGap
 
     @property
     def book(self) -> OrderBook | None:

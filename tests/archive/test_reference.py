@@ -80,6 +80,15 @@ def test_a_gap_withdraws_the_book_until_the_next_snapshot():
     assert list(reading.minutes - MINUTE) == [3]
 
 
+@pytest.mark.parametrize("kind", ["delta", "snapshot"])
+def test_a_gap_between_two_minutes_touches_both(kind):
+    feed = Feed().add("snapshot").minutes(179 / 60)
+    assert feed.second % 60 == 0
+    feed.add(kind, u=feed.update_id + 2).minutes(1).add("snapshot", u=1).minutes(2)
+    found = reasons(feed.read())
+    assert [found.get(minute) for minute in (1, 2, 3)] == [None, "gap", "gap"]
+
+
 def test_stale_messages_change_neither_book_nor_clock():
     feed = Feed().add("snapshot").minutes(1.5)
     last = feed.update_id
