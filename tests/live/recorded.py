@@ -68,6 +68,8 @@ def market(symbol: str, start_ms: int, seconds: int, seed: int, drift: float) ->
 def record(folder: Path, market: SyntheticMarket, faults: dict[int, str], seed: int) -> Client:
     """Record a market with `faults` by event's number; a fault `killed` ends a session.
 
+    `clock N` sets the exchange's clock N ms off from there on.
+
     Returns:
         The client of the last session, with the minutes of all of them.
     """
@@ -93,14 +95,16 @@ def record(folder: Path, market: SyntheticMarket, faults: dict[int, str], seed: 
 def _session(client: Client, truth: Truth, faults: dict[int, str], draw: random.Random) -> bool:
     """Until the market ends (False) or the process is killed (True)."""
     client.take("opened")
-    due = -1
+    due, step_ms = -1, 0
     while truth.upcoming is not None:
         event = truth.advance()
         number = truth.played(client.symbol)
         fault = faults.get(number, "")
         if fault == "killed":
             return True
-        for data in _sent(depth_event(event), fault):
+        if fault.startswith("clock "):
+            step_ms = int(fault.removeprefix("clock "))
+        for data in _sent(depth_event(event, step_ms), fault):
             client.take("stream", data)
         if fault == "reconnect":
             client.take("closed")
@@ -112,7 +116,7 @@ def _session(client: Client, truth: Truth, faults: dict[int, str], draw: random.
             client.wants_snapshot = False
             levels = 3 if draw.random() < 0.2 else SNAPSHOT_LEVELS
             snapshot = truth.snapshot(client.symbol, levels, draw)
-            client.take("snapshot", depth_snapshot(snapshot, truth.now))
+            client.take("snapshot", depth_snapshot(snapshot, truth.now, step_ms))
     return False
 
 

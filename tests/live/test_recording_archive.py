@@ -132,6 +132,17 @@ def test_a_clean_midnight_costs_no_minute(tmp_path):
     assert stored_bits(tmp_path / "bars") == bits(rows)
 
 
+@pytest.mark.parametrize("step_ms", [2_000, -2_000, 3_600_000, -3_600_000])
+def test_an_exchange_whose_clock_steps_gives_the_same_bars(step_ms, tmp_path):
+    """Three minutes before midnight, and back eight minutes after it."""
+    venue = market("BTCUSDT", MIDNIGHT_MS - 480_000, 1_800, seed=8, drift=0.0)
+    faults = {600: f"clock {step_ms}", 1_920: "clock 0", 2_900: "lost"}
+    client = record(tmp_path / "recording", venue, faults, seed=1)
+    archive_recording(tmp_path / "recording", tmp_path / "archives", FULL)
+    run_etl(tmp_path / "archives", tmp_path / "bars", etl_settings())
+    assert stored_bits(tmp_path / "bars") == bits(with_row(client.closed))
+
+
 def test_an_archive_is_written_anew_when_the_recording_has_gone_on(tmp_path):
     folder, archives = tmp_path / "recording", tmp_path / "archives"
     venue = market("BTCUSDT", MIDNIGHT_MS, 120, seed=1, drift=0.0)
