@@ -123,6 +123,8 @@ def _session(client: Client, truth: Truth, faults: dict[int, str], draw: random.
 def _sent(data: bytes, fault: str) -> Iterator[bytes]:
     if fault == "corrupt":
         yield data[:-10]
+    elif fault == "crossed":
+        yield data.replace(b'"b":[', b'"b":[["99999.0","1.0"],').replace(b",]", b"]")
     elif fault == "echo":
         yield from (data, data)
     elif fault not in ("lost", "killed"):

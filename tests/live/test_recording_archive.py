@@ -132,6 +132,29 @@ def test_a_clean_midnight_costs_no_minute(tmp_path):
     assert stored_bits(tmp_path / "bars") == bits(rows)
 
 
+@pytest.mark.parametrize("fault", ["lost", "crossed", "reconnect", "corrupt", "echo"])
+@pytest.mark.parametrize("at", [959, 960])
+def test_a_fault_at_midnight_costs_the_same_minutes(fault, at, tmp_path):
+    """Message 959 is the last one of the day, in its last second."""
+    for seed in (1, 2):  # by which the snapshot comes sooner or later
+        folder = tmp_path / str(seed)
+        venue = market("BTCUSDT", MIDNIGHT_MS - 480_000, 660, seed=8, drift=0.0)
+        client = record(folder / "recording", venue, {at: fault}, seed=seed)
+        archive_recording(folder / "recording", folder / "archives", FULL)
+        run_etl(folder / "archives", folder / "bars", etl_settings())
+        rows = with_row(client.closed)
+        assert (len(rows) < 9) == (fault != "echo")
+        assert stored_bits(folder / "bars") == bits(rows)
+
+
+def test_a_clock_two_hours_back_after_midnight_gives_the_same_bars(tmp_path):
+    venue = market("BTCUSDT", MIDNIGHT_MS - 180_000, 1_200, seed=8, drift=0.0)
+    client = record(tmp_path / "recording", venue, {400: "clock -7200000", 900: "clock 0"}, seed=1)
+    archive_recording(tmp_path / "recording", tmp_path / "archives", FULL)
+    run_etl(tmp_path / "archives", tmp_path / "bars", etl_settings())
+    assert stored_bits(tmp_path / "bars") == bits(with_row(client.closed))
+
+
 @pytest.mark.parametrize("step_ms", [2_000, -2_000, 3_600_000, -3_600_000])
 def test_an_exchange_whose_clock_steps_gives_the_same_bars(step_ms, tmp_path):
     """Three minutes before midnight, and back eight minutes after it."""
