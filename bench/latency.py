@@ -16,12 +16,12 @@ from mlflow import MlflowClient
 
 from bench.goal import Figure
 from quantgod.contracts import BOOK_LEVELS, FEATURES
-from quantgod.live.deployment import Deployment
-from quantgod.live.engine import Engine
+from quantgod.live.deployment.deployment import Deployment
+from quantgod.live.deployment.model_notices import ModelNotice
+from quantgod.live.engine.engine import Engine
+from quantgod.live.engine.window import Rows, Window
 from quantgod.live.journal import BARS, SIGNALS, Journal
-from quantgod.live.lag import LoopLag
-from quantgod.live.model_notices import ModelNotice
-from quantgod.live.window import Rows, Window
+from quantgod.live.view.lag import LoopLag
 from quantgod.market.book_bars import ClosedMinute
 from quantgod.market.minute_bars import MinuteBar
 from quantgod.registry.package import GoldenRows, Package, build_package

@@ -37,8 +37,8 @@ from bench.serving import NAME, register_demo_chain
 from quantgod.live.runner import run_live
 from quantgod.live.simulated import simulated_exchange
 from quantgod.settings import load_settings
+from tests.live.feed.mixes import run_mix
 from tests.live.journal.killing import kill_round
-from tests.live.mixes import run_mix
 from tests.market.schedules import run_schedule
 
 SCHEDULES, MIXES, KILLS, UPDATES = 10_000, 50, 200, 864_000

@@ -25,8 +25,8 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from rich.console import Console
 
     from quantgod.live.collecting import run_collect
-    from quantgod.live.logs import logging_to, say
     from quantgod.live.simulated import simulated_exchange
+    from quantgod.live.view.logs import logging_to, say
     from quantgod.tracking.stage import stage
     from quantgod.tracking.store import be_brief
 

@@ -27,9 +27,9 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     settings = settings_from(config, overrides, options)
     from rich.console import Console
 
-    from quantgod.live.logs import logging_to, say
     from quantgod.live.runner import run_live
     from quantgod.live.simulated import simulated_exchange
+    from quantgod.live.view.logs import logging_to, say
     from quantgod.tracking.stage import stage
     from quantgod.tracking.store import be_brief
 

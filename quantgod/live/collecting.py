@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from quantgod.live.feed import Feed
+from quantgod.live.feed.feed import Feed
+from quantgod.live.feed.notices import Notice
 from quantgod.live.journal import Journal, JournalNotice
-from quantgod.live.lag import LoopLag
 from quantgod.live.listener import LEVELS
-from quantgod.live.logs import say
-from quantgod.live.notices import Notice
-from quantgod.live.overview import book_in_words, journal_in_words, trouble_of
 from quantgod.live.recorder import Recorder, recording_tables
 from quantgod.live.session import run_together, stopped_by_signals
-from quantgod.live.status import Status, SymbolStatus
-from quantgod.live.terminal import show
+from quantgod.live.view.lag import LoopLag
+from quantgod.live.view.logs import say
+from quantgod.live.view.overview import book_in_words, journal_in_words, trouble_of
+from quantgod.live.view.status import Status, SymbolStatus
+from quantgod.live.view.terminal import show
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.settings import FeedSettings, Settings

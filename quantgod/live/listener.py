@@ -7,9 +7,9 @@ import time
 from typing import Final, Protocol
 
 from quantgod.live.driving import RawKind
-from quantgod.live.logs import say
-from quantgod.live.notices import Notice
-from quantgod.live.row_sink import RowSink
+from quantgod.live.engine.row_sink import RowSink
+from quantgod.live.feed.notices import Notice
+from quantgod.live.view.logs import say
 from quantgod.market.book_bars import ClosedMinute, Taken
 from quantgod.market.sync_events import Event, NeedSnapshot, OutOfSync, Synced, Widened
 

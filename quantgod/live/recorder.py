@@ -16,8 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from quantgod.live.driving import RawKind
+from quantgod.live.feed.notices import Notice
 from quantgod.live.journal import EVENTS, RAW, Journal, levels_schema
-from quantgod.live.notices import Notice
 from quantgod.market.book_bars import BookBars, Taken
 from quantgod.market.level_sequence import LevelSampler, normalised
 from quantgod.market.sync_events import (

@@ -9,19 +9,21 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from quantgod.live.deployment import Deployment
-from quantgod.live.drift import DriftMonitor
-from quantgod.live.drift_watch import DriftWatch, Metrics
-from quantgod.live.engine import Engine, Floats, Model
-from quantgod.live.feed import Feed
-from quantgod.live.history import read_history
+from quantgod.live.deployment.deployment import Deployment
+from quantgod.live.deployment.loaded_model import Prediction
+from quantgod.live.deployment.model_notices import ModelNotice, journaled
+from quantgod.live.drift.monitor import DriftMonitor
+from quantgod.live.drift.watch import DriftWatch, Metrics
+from quantgod.live.engine.engine import Engine, Floats, Model
+from quantgod.live.engine.history import read_history
+from quantgod.live.engine.window import KEPT_MINUTES, Window
+from quantgod.live.feed.feed import Feed
 from quantgod.live.journal import BARS, DRIFT, EVENTS, SIGNALS, Journal, JournalNotice
-from quantgod.live.lag import LoopLag
 from quantgod.live.listener import LEVELS, LiveListener
-from quantgod.live.loaded_model import Prediction
-from quantgod.live.logs import say
-from quantgod.live.model_notices import ModelNotice, journaled
-from quantgod.live.overview import (
+from quantgod.live.session import run_together, stopped_by_signals
+from quantgod.live.view.lag import LoopLag
+from quantgod.live.view.logs import say
+from quantgod.live.view.overview import (
     answer_metrics,
     journal_in_words,
     minute_in_words,
@@ -29,10 +31,8 @@ from quantgod.live.overview import (
     symbol_status,
     trouble_of,
 )
-from quantgod.live.session import run_together, stopped_by_signals
-from quantgod.live.status import Status
-from quantgod.live.terminal import show
-from quantgod.live.window import KEPT_MINUTES, Window
+from quantgod.live.view.status import Status
+from quantgod.live.view.terminal import show
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.settings import FeedSettings, Settings

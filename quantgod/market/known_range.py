@@ -20,7 +20,16 @@ Fault = Literal["crossed", "out_of_range"]
 class KnownBook:
     """A book, and how far each side of it is known."""
 
-    __slots__ = ("_ask_alarm", "_beyond", "_bid_alarm", "book", "highest_ask", "lowest_bid")
+    __slots__ = (
+        "_ask_alarm",
+        "_beyond",
+        "_bid_alarm",
+        "_fewest_asks",
+        "_fewest_bids",
+        "book",
+        "highest_ask",
+        "lowest_bid",
+    )
 
     def __init__(self, symbol: str, snapshot: DepthSnapshot, beyond_range: bool) -> None:
         last_id, ts, bids, asks = snapshot
@@ -65,14 +74,16 @@ class KnownBook:
         book = self.book
         return (
             self._bid_alarm <= book.best_bid < book.best_ask <= self._ask_alarm
-            and len(book.bids) >= DEEP_LEVELS
-            and len(book.asks) >= DEEP_LEVELS
+            and len(book.bids) >= self._fewest_bids
+            and len(book.asks) >= self._fewest_asks
         )
 
     def set_alarms(self) -> None:
         """Measure the range that is left: `is_calm` compares with half of it."""
         self._bid_alarm = (self.book.best_bid + self.lowest_bid) / 2
         self._ask_alarm = (self.book.best_ask + self.highest_ask) / 2
+        self._fewest_bids = max(DEEP_LEVELS, len(self.book.bids) // 2)
+        self._fewest_asks = max(DEEP_LEVELS, len(self.book.asks) // 2)
 
     def agrees_with(self, other: KnownBook) -> bool:
         """Whether the two hold the same levels where both are known."""

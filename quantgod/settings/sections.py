@@ -210,8 +210,8 @@ class FeedSettings(Section):
     """How the stream and REST of a venue are used, and how politely.
 
     `weight_limit` is the venue's request weight a minute, of which `weight_share` may be used.
-    `retry_after_seconds` is the wait after a 429 or 418 that does not say for how long. Waits between
-    connections double from `backoff_seconds` on, those between snapshots from `retry_seconds` on.
+    `retry_after_seconds` is the wait after a 429 or 418 that does not say for how long. Waits
+    between connections double from `backoff_seconds` on, between snapshots from `retry_seconds` on.
     """
 
     stream_url: str

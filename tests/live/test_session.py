@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
-from quantgod.live.lag import LoopLag
 from quantgod.live.session import run_together, stopped_by_signals
+from quantgod.live.view.lag import LoopLag
 
 
 async def forever(cleaned: list[str], name: str) -> None:

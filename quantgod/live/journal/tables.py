@@ -61,7 +61,7 @@ DRIFT: Final = pa.schema(
         ("verdict", pa.string()),
     ]
 )
-"""What `live/drift.py` found of a feature or probability `name`: an outlier, or an hourly verdict.
+"""What `live.drift` found of a feature or probability `name`: an outlier, or an hourly verdict.
 
 Of an outlier `value` is the candle's, else the window's mean. What is not known is null.
 """

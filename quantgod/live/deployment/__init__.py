@@ -1,0 +1,1 @@
+"""Which versions answer: the registry's aliases, followed without a candle missed."""

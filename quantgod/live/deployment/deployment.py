@@ -1,0 +1,285 @@
+"""Which versions answer: the registry's aliases, followed without ever making a candle wait.
+
+Asking the registry, fetching, verifying and warming happen in threads beside the event loop. A
+version that has passed stands ready; the next call of `champion`, between two candles, lets it
+take over. One that fails stays out, and whatever was loaded goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from quantgod.live.deployment.beside import beside
+from quantgod.live.deployment.loaded_model import LoadedModel, load_model
+from quantgod.live.deployment.model_notices import Level, ModelNotice, Report, SwapCode
+from quantgod.live.deployment.model_store import Copy, Holder, ModelStore, RegistryAwayError, holder
+from quantgod.live.deployment.places import Deployed, Place, Refusal
+from quantgod.live.engine.window import KEPT_MINUTES
+from quantgod.registry.versions import NoSuchVersionError, VersionError
+from quantgod.settings import Settings
+
+ANSWER_SECONDS: Final = 15.0
+"""The registry counts as away when it has said nothing for so long; MLflow itself may ask on."""
+
+RETRY_POLLS: Final = 12
+MOST_RETRY_SECONDS: Final = 900.0
+"""A refused version is tried again after twelve polls, then twice as many, and so on to this."""
+
+
+class NoModelError(VersionError):
+    """Neither the registry nor this disk has a version that can be used."""
+
+
+class Deployment:
+    """The champion and, where its alias is set, the challenger.
+
+    Args:
+        settings: names of model and aliases, how often to look, the bridge of a run.
+        folder: where verified copies are kept.
+        report: told of everything that happens, in the event loop.
+        longest_window: rows that the engine can give; a version that needs more is refused.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        report: Report,
+        longest_window: int = KEPT_MINUTES,
+    ) -> None:
+        self.name = settings.registry.name
+        self._champion = Place(settings.registry.alias)
+        self._challenger = Place(settings.live.challenger)
+        self._places = (self._champion, self._challenger)
+        self._poll_seconds = settings.live.poll_seconds
+        self._bridge = settings.etl.max_bridge_minutes
+        self._longest_window = longest_window
+        self._store = ModelStore(folder, self.name)
+        self._report = report
+        self._on_disk: tuple[Copy, ...] = ()
+        self._copy_failed = False
+
+    async def start(self, patience: float = ANSWER_SECONDS) -> None:
+        """Load the champion, from the registry or else from the last good copy.
+
+        Args:
+            patience: seconds to wait for the registry before a copy is used.
+
+        Raises:
+            NoModelError: saying what the registry and what the disk lacks.
+            NoSuchVersionError: if the registry answers that nobody has the alias.
+        """
+        asking = asyncio.ensure_future(self._from_registry())
+        try:
+            await asyncio.wait([asking], timeout=patience)
+            self._champion.loaded = await self._first(asking, patience)
+        finally:
+            asking.cancel()
+        await self._record()
+
+    async def run(self) -> None:
+        """Look at the aliases until cancelled."""
+        while True:
+            for place in self._places:
+                await self._look(place)
+            await self._record()
+            await asyncio.sleep(self._poll_seconds)
+
+    def champion(self) -> LoadedModel:
+        """The version that answers this candle; one that stands ready takes over now.
+
+        Raises:
+            NoModelError: before `start`.
+        """
+        deployed = self._take_over(self._champion)
+        if deployed is None:
+            raise NoModelError(f"{self.name}: start() was expected before the first candle")
+        return deployed.model
+
+    def challenger(self) -> LoadedModel | None:
+        """The version that answers this candle in shadow, if any."""
+        deployed = self._take_over(self._challenger)
+        return None if deployed is None else deployed.model
+
+    def describe(self) -> str:
+        """Who speaks, in a line."""
+        champion, challenger = self._champion.loaded, self._challenger.loaded
+        said = "no model" if champion is None else self._named(champion)
+        return said if challenger is None else f"{said}, shadow {challenger.model.version}"
+
+    def _take_over(self, place: Place) -> Deployed | None:
+        if place.ready is not None:
+            before, place.loaded, place.ready = place.loaded, place.ready, None
+            over = "nothing" if before is None else f"version {before.model.version}"
+            text = f"{self._named(place.loaded)} answers as {place.alias}, after {over}"
+            self._tell("info", "swapped", text)
+        return place.loaded
+
+    async def _look(self, place: Place) -> None:
+        try:
+            held = await self._answer(place)
+        except RegistryAwayError as error:
+            self._away(place, str(error))
+            return
+        self._back(place)
+        if held is None:
+            self._nobody_holds(place)
+            return
+        place.trouble = None
+        if place.loaded is not None and place.loaded.holder == held:
+            place.refused = None
+            self._withdraw(place, f"version {held.version} holds it, and answers already")
+        elif not place.speaks(held) and self._may_be_tried(place, held):
+            await self._prepare(place, held)
+
+    async def _answer(self, place: Place) -> Holder | None:
+        """Wait for the registry as long as it takes; say so when that is long."""
+        asking = asyncio.ensure_future(self._ask(place))
+        try:
+            await asyncio.wait([asking], timeout=ANSWER_SECONDS)
+            if not asking.done():
+                self._away(place, f"no answer within {ANSWER_SECONDS:g} s")
+            return await asking
+        finally:
+            asking.cancel()
+
+    async def _prepare(self, place: Place, held: Holder) -> None:
+        """Make a version ready, or refuse it; the alias may have moved in the meantime."""
+        try:
+            deployed = await self._load(held)
+        except VersionError as error:
+            self._refuse(place, held, str(error))
+            return
+        with suppress(RegistryAwayError):  # it was promoted when somebody could last be asked
+            if await self._ask(place) != held:
+                return
+        place.ready, place.refused = deployed, None
+        text = f"{self._named(deployed)} is verified and waits for the next candle"
+        self._tell("info", "ready", f"{place.alias}: {text}")
+
+    async def _ask(self, place: Place) -> Holder | None:
+        return await beside(functools.partial(holder, self.name, place.alias))
+
+    def _nobody_holds(self, place: Place) -> None:
+        place.refused = None
+        self._withdraw(place, "nobody holds it any more")
+        if place is self._challenger:
+            place.loaded = None
+        elif place.trouble != "alias_removed":
+            place.trouble = "alias_removed"
+            text = f"{place.alias}: nobody holds it any more; {self.describe()} goes on"
+            self._tell("warning", "alias_removed", text)
+
+    def _withdraw(self, place: Place, why: str) -> None:
+        if place.ready is not None:
+            text = f"{place.alias}: {self._named(place.ready)} will not take over: {why}"
+            place.ready = None
+            self._tell("info", "withdrawn", text)
+
+    def _away(self, place: Place, why: str) -> None:
+        if place.trouble != "registry_away" and place is self._champion:  # one line for both
+            self._tell("warning", "registry_away", f"{why}; {self.describe()} goes on")
+        place.trouble = "registry_away"
+
+    def _back(self, place: Place) -> None:
+        if place.trouble == "registry_away":
+            place.trouble = None
+            if place is self._champion:
+                text = f"{self.name}@{place.alias} can be asked again"
+                self._tell("info", "registry_back", text)
+
+    def _may_be_tried(self, place: Place, held: Holder) -> bool:
+        refused = place.refused
+        return (
+            refused is None
+            or refused.holder != held
+            or asyncio.get_running_loop().time() >= refused.retry_at
+        )
+
+    def _refuse(self, place: Place, held: Holder, reason: str) -> None:
+        before = place.refused
+        again = before is not None and before.holder == held
+        times = before.times + 1 if before is not None and again else 1
+        seconds = min(MOST_RETRY_SECONDS, self._poll_seconds * RETRY_POLLS * 2 ** (times - 1))
+        retry_at = asyncio.get_running_loop().time() + seconds
+        place.refused = Refusal(held, reason, times, retry_at)
+        if before is None or not again or before.reason != reason:
+            text = f"{place.alias}: version {held.version} stays out: {reason}"
+            self._tell("error", "refused", f"{text}; {self.describe()} goes on")
+
+    async def _record(self) -> None:
+        """Bring what is deployed to the disk, where that changed; copies of the others go."""
+        champion = self._champion.loaded
+        parts = [one for place in self._places for one in (place.loaded, place.ready)]
+        in_use = tuple(one.copy for one in parts if one is not None)
+        if champion is None or in_use == self._on_disk:
+            return
+        call = functools.partial(self._store.keep, self._champion.alias, champion.copy, in_use)
+        try:
+            await beside(call)
+        except OSError as error:
+            if not self._copy_failed:
+                self._tell("warning", "copy_failed", f"{self._named(champion)}: {error}")
+            self._copy_failed = True
+        else:
+            self._on_disk, self._copy_failed = in_use, False
+
+    async def _load(self, held: Holder) -> Deployed:
+        copy = await beside(functools.partial(self._store.fetch, held))
+        return Deployed(held, await self._loaded(copy), copy)
+
+    async def _loaded(self, copy: Copy) -> LoadedModel:
+        """Load in the loop's own threads: a process that ended amid native code would abort."""
+        parts = self.name, copy.version, copy.folder, self._bridge, self._longest_window
+        return await asyncio.to_thread(load_model, *parts)
+
+    async def _first(self, asking: asyncio.Future[Deployed], patience: float) -> Deployed:
+        """What the registry gave; or the last good copy; or what the registry gives in the end."""
+        reason: VersionError = RegistryAwayError(f"no answer within {patience:g} s")
+        try:
+            if asking.done():
+                return self._from_there(asking.result())
+        except NoSuchVersionError:
+            raise
+        except VersionError as error:
+            reason = error
+        try:
+            return await self._from_copy(reason)
+        except VersionError as error:
+            lacking = error
+        try:
+            return self._from_there(await asking)
+        except VersionError as error:
+            raise NoModelError(
+                f"{self.name}@{self._champion.alias}: from the registry: {error}; "
+                f"from this disk: {lacking}"
+            ) from error
+
+    async def _from_registry(self) -> Deployed:
+        held = await self._ask(self._champion)
+        if held is None:
+            text = f"{self.name}@{self._champion.alias}: no version has this alias (its case"
+            raise NoSuchVersionError(f"{text} matters)")
+        return await self._load(held)
+
+    def _from_there(self, deployed: Deployed) -> Deployed:
+        self._tell("info", "loaded", f"{self._named(deployed)}, from the registry")
+        return deployed
+
+    async def _from_copy(self, reason: VersionError) -> Deployed:
+        copy, since = await beside(functools.partial(self._store.kept, self._champion.alias))
+        held = Holder(copy.version, copy.files_sha256)
+        deployed = Deployed(held, await self._loaded(copy), copy)
+        text = f"{self._named(deployed)}, from the copy that was deployed on {since}: {reason}"
+        self._tell("warning", "loaded_copy", text)
+        return deployed
+
+    def _named(self, deployed: Deployed) -> str:
+        return f"{self.name} {deployed.model.version}"
+
+    def _tell(self, level: Level, code: SwapCode, text: str) -> None:
+        self._report(ModelNotice(level, "swap", code, "", text))

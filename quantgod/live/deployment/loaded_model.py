@@ -1,0 +1,226 @@
+"""A version of the chain in memory: it judges the newest minute of a window.
+
+What is loaded has proved itself here, by this program's code and not only by its own: its files,
+its signature, what it was trained to take, and what it says of its golden rows.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from mlflow.pyfunc import PyFuncModel
+
+from quantgod.contracts import CLASSES, FEATURES
+from quantgod.evaluation.drift import BadReferenceError, Reference, read_reference
+from quantgod.live.engine.window import Rows
+from quantgod.registry.chain import PackageError, compare_golden
+from quantgod.registry.versions import BrokenVersionError, VersionError, signature
+
+CONTRACT_FILE: Final = "labels.json"
+
+# MLflow hands a model that is written as code over in a global variable: one at a time.
+_LOADING = threading.Lock()
+
+
+class UnfitVersionError(VersionError):
+    """A sound version that takes or says something else than this program does."""
+
+
+class PredictionError(RuntimeError):
+    """A version that answered with something other than one minute's probabilities."""
+
+
+class Prediction(NamedTuple):
+    """What a version says of one minute. Probabilities are in class order, as in `CLASSES`.
+
+    Attributes:
+        minute: epoch minute that ends the window.
+        base: what the base network says.
+        audited: what the auditor makes of it.
+        label: the chosen class's number.
+        signal: its name.
+        uncertainty: entropy of `audited` over its largest value, in [0, 1].
+    """
+
+    minute: int
+    base: tuple[float, ...]
+    audited: tuple[float, ...]
+    label: int
+    signal: str
+    uncertainty: float
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """One version.
+
+    Attributes:
+        name: the registered model's.
+        version: its number.
+        window: rows that one question needs.
+        package_folder: graph, booster, reference and the rest, where they lay when it was loaded.
+        reference: what its features and output looked like; None where it brought none.
+    """
+
+    name: str
+    version: int
+    window: int
+    package_folder: Path
+    reference: Reference | None
+    _model: PyFuncModel
+
+    def predict(self, rows: pd.DataFrame) -> Prediction:
+        """Judge the newest minute of `rows`: `window` minutes as `as_frame` makes them.
+
+        Raises:
+            InputError: for rows that break the contract, in the version's own words.
+            PredictionError: for an answer that is not one row of finite numbers.
+        """
+        said = self._model.predict(rows)
+        if not isinstance(said, pd.DataFrame) or len(said) != 1:
+            raise PredictionError(f"one row expected, got {said!r:.200}")
+        return _prediction(said)
+
+
+def load_model(
+    name: str, version: int, folder: Path, max_bridge_minutes: int, longest_window: int
+) -> LoadedModel:
+    """Load a version from its files, which `check_files` has passed, and let it prove itself.
+
+    Raises:
+        UnfitVersionError: for another signature, other features, classes or bridge, or a window
+            that is longer than `longest_window`.
+        BrokenVersionError: if it cannot be loaded or does not give its golden output.
+    """
+    try:
+        loaded = _loaded(name, version, folder, max_bridge_minutes, longest_window)
+        _warm_up(loaded)
+    except VersionError:
+        raise
+    except (MlflowException, BadReferenceError, PredictionError) as error:
+        raise BrokenVersionError(f"{name} {version}: {error}") from error
+    except Exception as error:
+        # The code of a version may raise anything, and its files may say anything.
+        raise BrokenVersionError(f"{name} {version}: {error!r}") from error
+    return loaded
+
+
+def as_frame(rows: Rows) -> pd.DataFrame:
+    """Rows as the chain takes them: `datetime` in UTC and the nine features."""
+    frame = pd.DataFrame(rows.features, columns=[*FEATURES])
+    frame.insert(0, "datetime", pd.to_datetime(rows.minutes * 60, unit="s", utc=True))
+    return frame
+
+
+def _loaded(
+    name: str, version: int, folder: Path, max_bridge_minutes: int, longest_window: int
+) -> LoadedModel:
+    described = Model.load(str(folder))
+    if described.signature != signature():
+        raise UnfitVersionError("its signature is not the one that this program asks for")
+    package = folder / described.flavors["python_function"]["artifacts"]["package"]["path"]
+    window = _window(package, max_bridge_minutes, longest_window)
+    reference = read_reference(package)
+    with _LOADING:
+        model = _load(folder)
+    return LoadedModel(name, version, window, package, reference, model)
+
+
+def _window(package: Path, max_bridge_minutes: int, longest_window: int) -> int:
+    """Compare what a version was made for with what this program gives; its window's length."""
+    contract = _read(package / CONTRACT_FILE)
+    expected = {
+        "features": [*FEATURES],
+        "classes": [*CLASSES],
+        "max_bridge_minutes": max_bridge_minutes,
+    }
+    for key, value in expected.items():
+        if contract.get(key) != value:
+            raise UnfitVersionError(f"{key}: {value} expected, it has {contract.get(key)}")
+    window = contract.get("window")
+    if not isinstance(window, int) or not 0 < window <= longest_window:
+        raise UnfitVersionError(f"window: at most {longest_window} rows are kept, got {window!r}")
+    return window
+
+
+def _load(folder: Path) -> PyFuncModel:
+    """Load without leaving the version's module behind: a process may see hundreds of them."""
+    known = set(sys.modules)
+    try:
+        model: PyFuncModel = mlflow.pyfunc.load_model(str(folder))
+        return model
+    finally:
+        for name in set(sys.modules) - known:
+            if Path(getattr(sys.modules[name], "__file__", None) or "").parent == folder:
+                with suppress(KeyError):
+                    del sys.modules[name]
+
+
+def _warm_up(loaded: LoadedModel) -> None:
+    """Ask as the engine asks, about the first golden window, and compare.
+
+    Raises:
+        PackageError: if the answer is not the one that was registered.
+    """
+    body = _read(loaded.package_folder / "golden_input.json")["dataframe_split"]
+    golden = pd.DataFrame(**body).iloc[: loaded.window]
+    times = pd.to_datetime(golden["datetime"], utc=True).dt.as_unit("s").dt.tz_localize(None)
+    minutes = times.to_numpy().astype(np.int64) // 60
+    rows = as_frame(Rows(minutes, golden[[*FEATURES]].to_numpy(np.float64)))
+    said = loaded.predict(rows)
+    expected = pd.DataFrame(_read(loaded.package_folder / "golden_output.json")["predictions"])
+    compare_golden(as_answer(said), expected.iloc[:1])
+    if said.minute != minutes[-1]:
+        raise PackageError("golden_output", f"minute {minutes[-1]} expected, got {said.minute}")
+
+
+def as_answer(said: Prediction) -> pd.DataFrame:
+    """One row under the names that the chain gives its columns."""
+    names = [name.lower() for name in CLASSES]
+    columns: dict[str, Any] = {
+        "datetime": said.minute,
+        **{f"base_{name}": value for name, value in zip(names, said.base, strict=True)},
+        **{f"prob_{name}": value for name, value in zip(names, said.audited, strict=True)},
+        "class": said.label,
+        "signal": said.signal,
+        "uncertainty": said.uncertainty,
+    }
+    return pd.DataFrame([columns])
+
+
+def _prediction(said: pd.DataFrame) -> Prediction:
+    """Read the one row by name.
+
+    Raises:
+        PredictionError: naming what is absent or no number.
+    """
+    row = said.iloc[0]
+    try:
+        numbers = [
+            [float(row[f"{kind}_{name.lower()}"]) for name in CLASSES] for kind in ("base", "prob")
+        ]
+        uncertainty, label = float(row["uncertainty"]), int(row["class"])
+        minute = int(pd.Timestamp(row["datetime"]).timestamp()) // 60
+        signal = CLASSES[label]
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise PredictionError(f"{error!r} in {row.to_dict()!r:.300}") from error
+    base, audited = (tuple(values) for values in numbers)
+    named = label >= 0 and row["signal"] == signal
+    if not (named and np.isfinite([*base, *audited, uncertainty]).all()):
+        raise PredictionError(f"finite numbers and class {label} expected: {row.to_dict()!r:.300}")
+    return Prediction(minute, base, audited, label, signal, uncertainty)
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,51 @@
+"""What an alias stands for: the version that answers, the one that will, the one that failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from quantgod.live.deployment.loaded_model import LoadedModel
+from quantgod.live.deployment.model_notices import SwapCode
+from quantgod.live.deployment.model_store import Copy, Holder
+
+
+class Deployed(NamedTuple):
+    """A version that passed, and its files on this disk."""
+
+    holder: Holder
+    model: LoadedModel
+    copy: Copy
+
+
+class Refusal(NamedTuple):
+    """A version that failed, why, how often by now, and when it may be tried again."""
+
+    holder: Holder
+    reason: str
+    times: int
+    retry_at: float
+
+
+@dataclass
+class Place:
+    """One alias.
+
+    Attributes:
+        alias: its name.
+        loaded: what answers.
+        ready: what takes over at the next candle.
+        refused: the version that was tried last, if it failed.
+        trouble: what is wrong with the alias itself, so that it is told once.
+    """
+
+    alias: str
+    loaded: Deployed | None = None
+    ready: Deployed | None = None
+    refused: Refusal | None = None
+    trouble: SwapCode | None = None
+
+    def speaks(self, held: Holder) -> bool:
+        """Whether this version answers, or will from the next candle on."""
+        deployed = self.ready or self.loaded
+        return deployed is not None and deployed.holder == held

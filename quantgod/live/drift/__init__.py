@@ -1,0 +1,1 @@
+"""Whether what comes is still what the model was made on."""

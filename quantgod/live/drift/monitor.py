@@ -1,0 +1,221 @@
+"""Watches whether what comes is still what the model was made on.
+
+Every candle: a feature more than `z_limit` standard deviations from its mean is an outlier. Every
+`every_minutes` of exchange time: the newest `window_minutes` are compared with the reference of the
+version that speaks, and with the `past_minutes` before them. A venue that was never like the
+reference is thereby told apart from one that has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from quantgod.contracts import FEATURES
+from quantgod.evaluation.drift import OUTPUTS, Reference, z_scores
+from quantgod.live.drift.check import COLUMNS, DriftCheck, DriftRow
+from quantgod.live.engine.window import Rows
+from quantgod.settings import DriftSettings
+
+NO_MINUTE: Final = -1
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+class DriftWarning(NamedTuple):
+    """An outlier that is worth a line in the log.
+
+    Attributes:
+        outlier: it, or the farthest of those that were kept back.
+        limit: how far is far, in standard deviations.
+        kept_back: how many other outliers of this feature there were since its last warning.
+    """
+
+    outlier: DriftRow
+    limit: float
+    kept_back: int
+
+    @property
+    def text(self) -> str:
+        """Feature, value and z, in a line."""
+        row = self.outlier
+        others = f"; {self.kept_back} more since the last warning" if self.kept_back else ""
+        return (
+            f"{row.symbol}: {row.name} is {row.value:.6g}, {row.z:.1f} standard deviations from "
+            f"its mean (limit {self.limit:g}){others}"
+        )
+
+
+class Watched(NamedTuple):
+    """What came of a candle: lines for the log, rows for the journal, and a check that is due."""
+
+    warnings: list[DriftWarning]
+    outliers: list[DriftRow]
+    check: DriftCheck | None
+
+
+class DriftMonitor:
+    """Watches any number of symbols; each keeps its own past, about 1.2 MB at the full settings.
+
+    Args:
+        settings: limits and lengths.
+        reference: of the version that speaks; None if there is none or it brought none.
+
+    Raises:
+        ValueError: if the past is shorter than the window, so that it could never be compared.
+    """
+
+    def __init__(self, settings: DriftSettings, reference: Reference | None = None) -> None:
+        if settings.past_minutes < settings.window_minutes:
+            raise ValueError(
+                f"live.drift.past_minutes: at least window_minutes ({settings.window_minutes}) "
+                f"expected, got {settings.past_minutes}"
+            )
+        self._settings = settings
+        self._reference = reference
+        self._symbols: dict[str, _Symbol] = {}
+
+    def adopt(self, reference: Reference | None) -> None:
+        """Go on with another version's reference.
+
+        The features' past stays. What the version before said is forgotten: it is no past of what
+        this one says.
+        """
+        self._reference = reference
+        for symbol in self._symbols.values():
+            symbol.past.forget_output()
+
+    def remember(self, symbol: str, rows: Rows, output: Floats | None = None) -> None:
+        """Take in minutes from before this stream, oldest first.
+
+        Those at or after the first live minute are dropped when it comes: a recording that is
+        played again must not see its own future.
+
+        Args:
+            symbol: whose they are.
+            rows: of this venue; what another venue was like is not its past.
+            output: (n, 3) probabilities that the present version said of them, NaN where none.
+
+        Raises:
+            ValueError: if a minute is not after the one before it, or shapes do not fit.
+        """
+        if output is None:
+            output = np.full((len(rows.minutes), len(OUTPUTS)), np.nan)
+        self._of(symbol).past.take(rows.minutes, np.hstack([rows.features, output]))
+
+    def on_row(
+        self, symbol: str, minute: int, features: Floats, output: Sequence[float] | None
+    ) -> Watched:
+        """Take in a closed minute's row. Cheap; the check that may come with it is not.
+
+        Args:
+            symbol: whose it is.
+            minute: epoch minute, later than every live one before.
+            features: (9,) in the order of `FEATURES`.
+            output: what the model says of it, in class order; None while it is silent.
+
+        Raises:
+            ValueError: for a minute that does not come after the one before.
+        """
+        known = self._of(symbol)
+        if not known.is_live:
+            known.past.forget_from(minute)
+            known.is_live = True
+        before = known.past.newest
+        said = [np.nan] * len(OUTPUTS) if output is None else output
+        known.past.take(np.asarray([minute]), np.concatenate([features, said])[None])
+        outliers = self._outliers(symbol, minute, features)
+        every = self._settings.every_minutes
+        due = before != NO_MINUTE and minute // every > before // every
+        check = self._check(symbol, minute) if due else None
+        return Watched(known.warnings(minute, outliers), outliers, check)
+
+    def _outliers(self, symbol: str, minute: int, features: Floats) -> list[DriftRow]:
+        if self._reference is None:
+            return []
+        away = z_scores(self._reference, features)
+        return [
+            DriftRow(minute, symbol, FEATURES[place], "outlier", float(features[place]), float(z))
+            for place, z in enumerate(away)
+            if z > self._settings.z_limit
+        ]
+
+    def _check(self, symbol: str, minute: int) -> DriftCheck:
+        length = self._settings.window_minutes
+        past = self._of(symbol).past
+        window = past.between(minute - length, minute)
+        before = past.between(minute - length - self._settings.past_minutes, minute - length)
+        return DriftCheck(symbol, minute, window, before, self._reference, self._settings)
+
+    def _of(self, symbol: str) -> _Symbol:
+        if symbol not in self._symbols:
+            self._symbols[symbol] = _Symbol(self._settings)
+        return self._symbols[symbol]
+
+
+class _Symbol:
+    """One symbol's past, and its outliers that have not been told of."""
+
+    def __init__(self, settings: DriftSettings) -> None:
+        self.past = _Past(settings.window_minutes + settings.past_minutes)
+        self.is_live = False
+        self._settings = settings
+        self._warned: dict[str, int] = {}
+        self._held: dict[str, list[DriftRow]] = {}
+
+    def warnings(self, minute: int, outliers: list[DriftRow]) -> list[DriftWarning]:
+        """Hold outliers back until their feature may be warned of again; then tell the farthest."""
+        for row in outliers:
+            self._held.setdefault(row.name, []).append(row)
+        pause, limit = self._settings.warn_minutes, self._settings.z_limit
+        due = [name for name in self._held if minute - self._warned.get(name, -pause) >= pause]
+        self._warned |= dict.fromkeys(due, minute)
+        held = [self._held.pop(name) for name in due]
+        return [DriftWarning(max(rows, key=_distance), limit, len(rows) - 1) for rows in held]
+
+
+class _Past:
+    """The newest rows of one symbol, at most one a minute, in a ring."""
+
+    def __init__(self, minutes: int) -> None:
+        self.newest = NO_MINUTE
+        self._minutes = np.full(minutes, -1, dtype=np.int64)
+        self._rows = np.full((minutes, len(COLUMNS)), np.nan)
+
+    def take(self, minutes: Integers, rows: Floats) -> None:
+        """Take rows (n, 12) of `COLUMNS` and their minutes.
+
+        Raises:
+            ValueError: for a minute that does not come after the one before, or other shapes.
+        """
+        if rows.shape != (len(minutes), len(COLUMNS)):
+            raise ValueError(f"minutes (n) and rows (n, 12) expected, got {rows.shape}")
+        order = np.concatenate([[self.newest], minutes])
+        late = np.flatnonzero(np.diff(order) <= 0)
+        if len(late):
+            before, after = order[late[0] : late[0] + 2]
+            raise ValueError(f"a minute after {before} expected, got {after}")
+        # Each minute has its place, so that of two rows there the newer one stays.
+        places = minutes % len(self._minutes)
+        self._rows[places] = rows
+        self._minutes[places] = minutes
+        self.newest = int(order[-1])
+
+    def between(self, after: int, until: int) -> Floats:
+        """A copy of the rows of the minutes in (after, until]."""
+        return self._rows[(self._minutes > after) & (self._minutes <= until)]
+
+    def forget_from(self, minute: int) -> None:
+        self._minutes[self._minutes >= minute] = NO_MINUTE
+        self.newest = int(self._minutes.max())
+
+    def forget_output(self) -> None:
+        self._rows[:, len(FEATURES) :] = np.nan
+
+
+def _distance(row: DriftRow) -> float:
+    return row.z or 0.0

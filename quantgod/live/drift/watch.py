@@ -1,0 +1,70 @@
+"""Brings what the drift monitor finds to log, journal and tracking, without holding up the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from quantgod.live.deployment.loaded_model import Prediction
+from quantgod.live.drift.check import DriftCheck, DriftRow, in_words, metrics
+from quantgod.live.drift.monitor import DriftMonitor
+from quantgod.live.engine.engine import Floats, Model
+from quantgod.live.engine.row_sink import RowSink
+from quantgod.live.view.logs import say
+
+Metrics = Callable[[Mapping[str, float], int], None]
+
+
+class DriftWatch:
+    """The engine's `on_row`: hands rows to the monitor and passes on what it says.
+
+    Args:
+        monitor: it.
+        version: whose reference the monitor has.
+        journal: where DRIFT rows go.
+        track: takes metrics of an epoch minute.
+    """
+
+    def __init__(
+        self,
+        monitor: DriftMonitor,
+        version: int,
+        journal: RowSink,
+        track: Metrics,
+    ) -> None:
+        self.words: dict[str, str] = {}
+        self._monitor, self._version = monitor, version
+        self._journal, self._track = journal, track
+        self._checks: set[asyncio.Task[None]] = set()
+
+    def on_row(
+        self, symbol: str, minute: int, features: Floats, said: Prediction | None, model: Model
+    ) -> None:
+        """Take a closed minute's row and who was asked about it; called in the event loop."""
+        if model.version != self._version:
+            self._version = model.version
+            self._monitor.adopt(model.reference)
+        watched = self._monitor.on_row(
+            symbol, minute, features, None if said is None else said.audited
+        )
+        for warning in watched.warnings:
+            say(logging.WARNING, "feature_far", warning.text, symbol=symbol)
+        self._keep(watched.outliers)
+        if watched.check is not None:
+            task = asyncio.create_task(self._judge(watched.check))
+            self._checks.add(task)
+            task.add_done_callback(self._checks.discard)
+
+    async def _judge(self, check: DriftCheck) -> None:
+        rows = await asyncio.to_thread(check.judge)
+        self._keep(rows)
+        self._track(metrics(rows), check.minute)
+        words = self.words[check.symbol] = in_words(rows)
+        drifted = any(row.verdict == "drift" for row in rows)
+        level = logging.WARNING if drifted else logging.INFO
+        say(level, "drift", f"{check.symbol}: {words}", symbol=check.symbol)
+
+    def _keep(self, rows: list[DriftRow]) -> None:
+        for row in rows:
+            self._journal.append("DRIFT", row._asdict())

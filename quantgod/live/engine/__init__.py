@@ -1,0 +1,1 @@
+"""From a closed minute to a journaled signal."""

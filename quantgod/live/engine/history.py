@@ -1,0 +1,111 @@
+"""Rows from before this run: what earlier runs journaled, and where given a store of `etl`.
+
+They fill the first window, so that a restart costs nothing, and give the kernel its previous close.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from quantgod.archive.store import load_bars
+from quantgod.contracts import FEATURES
+from quantgod.live.engine.window import Rows
+from quantgod.live.journal import read_table
+
+BARS: Final = "BARS"
+_NS_PER_MINUTE: Final = 60_000_000_000
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Rows of one symbol, each minute once, oldest first.
+
+    Attributes:
+        minutes: (n,) epoch minutes.
+        features: (n, 9) in the order of `FEATURES`.
+        close: (n,).
+    """
+
+    minutes: Integers
+    features: Floats
+    close: Floats
+
+    @property
+    def rows(self) -> Rows:
+        """What a window is filled with."""
+        return Rows(self.minutes, self.features)
+
+    def before(self, minute: int) -> History:
+        """Only what came before an epoch minute."""
+        past = int(np.searchsorted(self.minutes, minute))
+        return History(self.minutes[:past], self.features[:past], self.close[:past])
+
+    def last_before(self, minute: int) -> tuple[int, float] | None:
+        """The last minute before an epoch minute, and its close: what `BookBars` asks for.
+
+        Whether the first bar takes it as its previous close is the kernel's rule: it does within
+        the bridge.
+        """
+        past = int(np.searchsorted(self.minutes, minute))
+        return (int(self.minutes[past - 1]), float(self.close[past - 1])) if past else None
+
+
+def read_history(
+    symbol: str, journal: Path, store: Path | None = None, since: int | None = None
+) -> History:
+    """Read the rows of a symbol; of a minute that both have, the journal's stands.
+
+    Args:
+        symbol: whose.
+        journal: the folder of a journal; it may hold none yet.
+        store: a folder of daily bars, as `etl` writes it.
+        since: leave older minutes of the journal out.
+
+    Raises:
+        JournalError: for a journal that cannot be read.
+        StoreError: for a store that has no bars of this symbol, or that cannot be read.
+    """
+    parts = [_journaled(symbol, journal, since)]
+    if store is not None:
+        parts.insert(0, _stored(symbol, store))
+    return _joined(parts)
+
+
+def _journaled(symbol: str, folder: Path, since: int | None) -> History:
+    columns = ["minute", "symbol", *FEATURES, "close"]
+    table = read_table(folder, BARS, columns, since)
+    if not table.num_rows:
+        return _NOTHING
+    is_row = pc.and_(pc.equal(table["symbol"], symbol), pc.is_valid(table["close"]))
+    rows: pa.Table = table.filter(is_row)
+    features = [rows[name].to_numpy() for name in FEATURES]
+    return History(rows["minute"].to_numpy(), np.column_stack(features), rows["close"].to_numpy())
+
+
+def _stored(symbol: str, store: Path) -> History:
+    bars = load_bars(store, symbol)
+    minutes = bars.index.as_unit("ns").asi8 // _NS_PER_MINUTE  # type: ignore[attr-defined]
+    features = bars[list(FEATURES)].to_numpy()
+    return History(minutes, features, bars["close"].to_numpy())
+
+
+def _joined(parts: list[History]) -> History:
+    """All rows by minute; of equal minutes the one that comes last."""
+    minutes = np.concatenate([part.minutes for part in parts])[::-1]
+    features = np.concatenate([part.features for part in parts])[::-1]
+    close = np.concatenate([part.close for part in parts])[::-1]
+    kept, places = np.unique(minutes, return_index=True)
+    return History(kept.astype(np.int64), features[places], close[places])
+
+
+_NOTHING: Final = History(np.empty(0, np.int64), np.empty((0, len(FEATURES))), np.empty(0))

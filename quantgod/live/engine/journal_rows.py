@@ -1,0 +1,50 @@
+"""Bars and signals as the journal's tables hold them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from quantgod.contracts import BOOK_LEVELS, CLASSES, FEATURES, Level
+from quantgod.live.deployment.loaded_model import Prediction
+from quantgod.market.book_bars import ClosedMinute
+
+_ABSENT: Level = (math.nan, 0.0)
+
+
+def bar_row(symbol: str, closed: ClosedMinute) -> dict[str, Any]:
+    """A row of BARS: a minute that closed, its features and book, or why it has none."""
+    bar = closed.bar
+    features = [None] * len(FEATURES) if bar.features is None else bar.features.tolist()
+    return {
+        "minute": bar.minute,
+        "symbol": symbol,
+        **dict(zip(FEATURES, features, strict=True)),
+        "close": None if bar.features is None else bar.close,
+        "book": None if bar.features is None else [*_side(closed.bids), *_side(closed.asks)],
+        "reason": bar.reason,
+    }
+
+
+def signal_row(
+    symbol: str, role: str, version: int, said: Prediction, latency_ms: float
+) -> dict[str, Any]:
+    """A row of SIGNALS: what a version said of a minute, as `role`."""
+    names = [name.lower() for name in CLASSES]
+    return {
+        "minute": said.minute,
+        "symbol": symbol,
+        "role": role,
+        "version": version,
+        **{f"base_{name}": value for name, value in zip(names, said.base, strict=True)},
+        **{f"prob_{name}": value for name, value in zip(names, said.audited, strict=True)},
+        "class": said.label,
+        "signal": said.signal,
+        "uncertainty": said.uncertainty,
+        "latency_ms": latency_ms,
+    }
+
+
+def _side(levels: list[Level]) -> list[float]:
+    absent = [_ABSENT] * (BOOK_LEVELS - len(levels))
+    return [number for level in (*levels, *absent) for number in level]

@@ -1,0 +1,1 @@
+"""From a venue's sockets to books: streams, snapshots, patience and politeness."""

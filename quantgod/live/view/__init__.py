@@ -1,0 +1,1 @@
+"""What people see: a view on the terminal, or lines of a log."""

@@ -1,0 +1,102 @@
+"""The status of a live session, from the parts that know."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from quantgod.contracts import CLASSES
+from quantgod.live.deployment.loaded_model import Prediction
+from quantgod.live.engine.engine import SymbolState as EngineState
+from quantgod.live.feed.state import FeedState
+from quantgod.live.feed.state import SymbolState as BookState
+from quantgod.live.journal import JournalState
+from quantgod.live.view.status import SymbolStatus
+
+
+def symbol_status(symbol: str, book: BookState, engine: EngineState, drift: str) -> SymbolStatus:
+    """One symbol's line."""
+    return SymbolStatus(
+        symbol=symbol,
+        book=book_in_words(book),
+        is_synced=book.is_synced,
+        lag_ms=book.lag_ms,
+        last_bar=_bar(engine),
+        missing=engine.missing,
+        signal=_signal(engine),
+        drift=drift,
+    )
+
+
+def book_in_words(book: BookState) -> str:
+    """Whether it stands and since when, or why not; and how often it came back."""
+    since = f"{max(0.0, time.time() - book.since):.0f} s"
+    again = f", {book.resyncs} resyncs" if book.resyncs else ""
+    if book.is_synced:
+        return f"synced for {since}{again}"
+    return f"out of sync for {since} ({book.problem or 'waiting for the first'}){again}"
+
+
+def journal_in_words(state: JournalState) -> str:
+    """Rows written and waiting, and what is wrong, if anything."""
+    if state.troubles:
+        return "; ".join(f"{table}: {what}" for table, what in state.troubles.items())
+    written = sum(one.acknowledged for one in state.tables.values())
+    lost = sum(one.dropped + one.refused for one in state.tables.values())
+    return f"{written} rows" + (f", {lost} lost" if lost else "")
+
+
+def minute_in_words(symbol: str, engine: EngineState, said: Prediction | None, version: int) -> str:
+    """The minute that closed and what was said of it, for the log."""
+    if said is not None:
+        told = f"{_chosen(said)} (version {version})"
+    else:
+        told = f"{engine.missing} minutes missing" if engine.missing else "no signal"
+    return f"{symbol} {_bar(engine)}: {told}"
+
+
+def trouble_of(feed: FeedState, last: str) -> str:
+    """What a person has to know now: a silent stream before anything that is over."""
+    if feed.connection.is_silent:
+        return f"silent_stream: {feed.connection.url} was opened and says nothing"
+    return last
+
+
+def _bar(engine: EngineState) -> str:
+    if engine.last is None:
+        return "none yet"
+    bar = engine.last.bar
+    when = datetime.fromtimestamp(bar.minute * 60, UTC).strftime("%m-%d %H:%M")
+    return f"{when} no row: {bar.reason}" if bar.reason else f"{when} close {bar.close:.8g}"
+
+
+def _signal(engine: EngineState) -> str:
+    if engine.said is None:
+        return "none yet"
+    latency = "" if engine.latency_ms is None else f", {engine.latency_ms:.0f} ms"
+    return f"{_chosen(engine.said)} (version {engine.version}{latency})"
+
+
+def _chosen(said: Prediction) -> str:
+    chance = dict(zip(CLASSES, said.audited, strict=True))[said.signal]
+    return f"{said.signal} {chance:.2f}"
+
+
+def minute_metrics(book: BookState, engine: EngineState) -> dict[str, float]:
+    """What tracking keeps of a symbol's minute."""
+    kept: dict[str, float] = {
+        "resyncs": book.resyncs,
+        "gaps": book.gaps,
+        "missing_minutes": engine.missing,
+    }
+    if book.lag_ms is not None:
+        kept["lag_ms"] = book.lag_ms
+    if engine.last is not None and engine.last.bar.features is not None:
+        kept["close"] = engine.last.bar.close
+    return kept
+
+
+def answer_metrics(said: Prediction) -> dict[str, float]:
+    """What tracking keeps of an answer."""
+    names = (f"prob_{name.lower()}" for name in CLASSES)
+    return {**dict(zip(names, said.audited, strict=True)), "uncertainty": said.uncertainty}

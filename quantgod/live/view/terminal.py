@@ -1,0 +1,58 @@
+"""The status view: calm on a terminal, a line now and then where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from quantgod.live.view.logs import say
+from quantgod.live.view.status import Status, SymbolStatus
+from quantgod.settings import without_passwords
+
+REFRESH_SECONDS: Final = 0.5
+LINE_SECONDS: Final = 60.0
+
+
+async def show(status: Callable[[], Status], kind: str, console: Console) -> None:
+    """Show `status()` until cancelled: a view that redraws, or log lines.
+
+    Args:
+        status: gives the present state; called in the event loop.
+        kind: `text` or `json`; JSON never draws a view.
+        console: where to; what is no terminal gets lines.
+    """
+    if not console.is_terminal or kind == "json":
+        while True:
+            await asyncio.sleep(LINE_SECONDS)
+            now = status()
+            say(logging.INFO, "status", now.as_line(), **now.as_values())
+    with Live(view(status()), console=console, auto_refresh=False) as live:
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            live.update(view(status()), refresh=True)
+
+
+def view(status: Status) -> RenderableType:
+    """The whole view."""
+    table = Table("symbol", "book", "lag", "last bar", "signal", "drift", title=status.title)
+    for symbol in status.symbols:
+        table.add_row(*_row(symbol))
+    foot = f"{status.model}  ·  loop lag {status.loop_lag_ms:.0f} ms  ·  journal {status.journal}"
+    lines: list[RenderableType] = [table, Text(without_passwords(foot), style="dim")]
+    if status.note:
+        lines.append(Text(without_passwords(status.note), style="yellow"))
+    return Group(*lines)
+
+
+def _row(one: SymbolStatus) -> tuple[str | Text, ...]:
+    lag = "" if one.lag_ms is None else f"{one.lag_ms:.0f} ms"
+    speaks = f"{one.missing} minutes missing" if one.missing else one.signal
+    book = Text(one.book, style="green" if one.is_synced else "bold red")
+    return one.symbol, book, lag, one.last_bar, speaks, one.drift

@@ -1,0 +1,79 @@
+"""Versions that answer as a test wants, and minutes to ask them about."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from quantgod.evaluation.drift import Reference
+from quantgod.live.deployment.loaded_model import Prediction
+from quantgod.live.deployment.model_notices import ModelNotice
+from quantgod.market.book_bars import ClosedMinute
+from quantgod.market.minute_bars import MinuteBar
+
+
+@dataclass
+class Version:
+    """A version of `window` rows; `spoil` may wait or raise before it answers."""
+
+    version: int
+    window: int = 2
+    spoil: Callable[[int], None] = lambda minute: None
+    reference: Reference | None = None
+    asked: list[int] = field(default_factory=list)
+    threads: set[int] = field(default_factory=set)
+
+    def predict(self, rows: pd.DataFrame) -> Prediction:
+        assert len(rows) == self.window
+        minute = int(rows["datetime"].iloc[-1].timestamp()) // 60
+        self.asked.append(minute)
+        self.threads.add(threading.get_ident())
+        self.spoil(minute)
+        return Prediction(minute, (0.2, 0.3, 0.5), (0.1, 0.3, 0.6), 2, "BUY", 0.5)
+
+
+@dataclass
+class Deployed:
+    """Who answers; a test may change it at any time."""
+
+    now: Version
+    shadow: Version | None = None
+    times: int = 0
+
+    def champion(self) -> Version:
+        self.times += 1
+        return self.now
+
+    def challenger(self) -> Version | None:
+        return self.shadow
+
+
+def minute_of(minute: int, features: Iterable[float] | None = None) -> ClosedMinute:
+    """A minute with a row."""
+    row = np.arange(9) / 10 + minute if features is None else np.fromiter(features, float)
+    return ClosedMinute(MinuteBar(minute, "", row, 100.5), [(100.0, 1.0)], [(101.0, 2.0)])
+
+
+def minute_without(minute: int, reason: str = "gap") -> ClosedMinute:
+    return ClosedMinute(MinuteBar(minute, reason, None, float("nan")), [], [])
+
+
+def codes(notices: Iterable[ModelNotice]) -> list[str]:
+    return [notice.code for notice in notices]
+
+
+def now() -> float:
+    return time.monotonic()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to hold"
+        await asyncio.sleep(0.002)

@@ -1,0 +1,47 @@
+"""Lines for people, JSON for machines, and no password in either."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+
+from quantgod.live.view.logs import logging_to, say
+
+SECRET = "hun'ter2\"\\"
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_no_password_of_a_url_is_logged(kind) -> None:
+    out = io.StringIO()
+    with logging_to(kind, out):
+        url = f"wss://me:{SECRET}@host/stream"
+        say(logging.WARNING, "retry", f"no connection to {url}", url=url)
+    assert "me:***@host" in out.getvalue()
+    assert "hun" not in out.getvalue()
+
+
+def test_a_json_line_has_its_code_and_values() -> None:
+    out = io.StringIO()
+    with logging_to("json", out):
+        say(logging.ERROR, "gap", "update 7 expected, got 9", symbol="BTCUSDT", lost=2)
+    (line,) = out.getvalue().splitlines()
+    said = json.loads(line)
+    assert said.pop("time").endswith("+00:00")
+    assert said == {
+        "level": "error",
+        "code": "gap",
+        "text": "update 7 expected, got 9",
+        "symbol": "BTCUSDT",
+        "lost": 2,
+    }
+
+
+def test_after_the_block_nothing_is_written() -> None:
+    out = io.StringIO()
+    with logging_to("text", out):
+        say(logging.INFO, "start", "now")
+    say(logging.INFO, "late", "nobody listens")
+    assert out.getvalue().count("\n") == 1
