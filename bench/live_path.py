@@ -20,8 +20,8 @@ from typing import Any
 from bench.goal import Figure
 from quantgod.archive.simulated import price_path, start_ms
 from quantgod.live.driving import drive
-from quantgod.live.recording import Arrival, open_recording
-from quantgod.live.replay import Replay
+from quantgod.live.recording.reading import Arrival, open_recording
+from quantgod.live.recording.replay import Replay
 from quantgod.market import binance, bybit
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync

@@ -25,7 +25,7 @@ def main(
 ) -> None:
     """Write daily archives of a recording; `etl` makes of them the bars that were live."""
     settings = settings_from(config, overrides, options)
-    from quantgod.live.recording_archive import archive_recording
+    from quantgod.live.recording.archive import archive_recording
 
     live, archives = settings.live, settings.data.archives
     folder = Path(recording) if recording else live.collect.folder / live.exchange

@@ -24,7 +24,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     settings = settings_from(config, overrides, options)
     from rich.console import Console
 
-    from quantgod.live.collecting import run_collect
+    from quantgod.live.recording.session import run_collect
     from quantgod.live.simulated import simulated_exchange
     from quantgod.live.view.logs import logging_to, say
     from quantgod.tracking.stage import stage

@@ -32,8 +32,8 @@ def main(
 ) -> None:
     """Close the minutes of a recording as fast as it goes; print one JSON object of figures."""
     settings = settings_from(config, overrides, {})
-    from quantgod.live.recording import open_recording
-    from quantgod.live.replay import replay
+    from quantgod.live.recording.reading import open_recording
+    from quantgod.live.recording.replay import replay
 
     opened = open_recording(recording, symbol)
     with progress_bar("replay") as progress:

@@ -13,17 +13,17 @@ from quantgod.archive.reading import book_row
 from quantgod.archive.store import read_rows, stored_days
 from quantgod.contracts import MS_PER_DAY
 from quantgod.live.driving import drive
-from quantgod.live.recording import open_recording
-from quantgod.live.recording_archive import (
+from quantgod.live.recording.archive import (
     RecordingArchiveError,
     archive_recording,
 )
+from quantgod.live.recording.reading import open_recording
 from quantgod.market.book_bars import BookBars, ClosedMinute
 from quantgod.market.book_sync import BinanceBookSync
 from steps.archive_recording import main
 from tests.archive.feeds import FULL, ROOT
 from tests.archive.streams import etl_settings
-from tests.live.recorded import Client, market, record
+from tests.live.recording.recorded import Client, market, record
 
 MIDNIGHT_MS = 19_800 * MS_PER_DAY
 HALF_HOUR = 1_800

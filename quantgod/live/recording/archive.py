@@ -21,7 +21,7 @@ from quantgod.archive.zip_stream import open_archive
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import MS_PER_DAY, MS_PER_SECOND, BookUpdate, Level, Progress, silent
 from quantgod.live.driving import drive
-from quantgod.live.recording import Recording, open_recording, recorded_symbols
+from quantgod.live.recording.reading import Recording, open_recording, recorded_symbols
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import CLOCK

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from quantgod.contracts import BAR_COLUMNS
 from quantgod.live.driving import drive
 from quantgod.live.journal import RAW, Journal
-from quantgod.live.recording import Arrival, RecordingError, open_recording
-from quantgod.live.replay import replay
+from quantgod.live.recording.reading import Arrival, RecordingError, open_recording
+from quantgod.live.recording.replay import replay
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.settings import load_settings

@@ -21,7 +21,7 @@ from quantgod.archive.store import StoredRows, bars_schema, bars_table
 from quantgod.contracts import Progress, silent
 from quantgod.files import atomic_path
 from quantgod.live.driving import drive, read, take
-from quantgod.live.recording import Arrival, Recording
+from quantgod.live.recording.reading import Arrival, Recording
 from quantgod.market.binance import BestQuote, DepthEvent
 from quantgod.market.book_bars import BookBars, ClosedMinute, Taken
 from quantgod.market.book_sync import BinanceBookSync

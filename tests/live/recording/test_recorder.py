@@ -14,13 +14,13 @@ from quantgod.live.driving import drive
 from quantgod.live.exchange.truth import Truth
 from quantgod.live.exchange.wire import depth_event, depth_snapshot
 from quantgod.live.journal import Journal, read_table
-from quantgod.live.recorder import recording_tables
-from quantgod.live.recording import open_recording
+from quantgod.live.recording.reading import open_recording
+from quantgod.live.recording.recorder import recording_tables
 from quantgod.market.book import OrderBook
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.level_sequence import LevelSampler, best_levels, normalised
-from tests.live.recorded import COLLECT, JOURNALING, Client, market, record
+from tests.live.recording.recorded import COLLECT, JOURNALING, Client, market, record
 
 START_MS = 1_710_720_000_000
 

@@ -11,7 +11,7 @@ from quantgod.live.exchange.synthetic import SyntheticMarket
 from quantgod.live.exchange.truth import Truth
 from quantgod.live.exchange.wire import depth_event, depth_snapshot
 from quantgod.live.journal import Journal
-from quantgod.live.recorder import Recorder, recording_tables
+from quantgod.live.recording.recorder import Recorder, recording_tables
 from quantgod.market.book_bars import BookBars, ClosedMinute
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import LAST_CLOSE, LAST_VALID

@@ -11,7 +11,7 @@ from quantgod.live.feed.feed import Feed
 from quantgod.live.feed.notices import Notice
 from quantgod.live.journal import Journal, JournalNotice
 from quantgod.live.listener import LEVELS
-from quantgod.live.recorder import Recorder, recording_tables
+from quantgod.live.recording.recorder import Recorder, recording_tables
 from quantgod.live.session import run_together, stopped_by_signals
 from quantgod.live.view.lag import LoopLag
 from quantgod.live.view.logs import say

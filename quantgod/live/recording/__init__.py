@@ -1,0 +1,1 @@
+"""Raw messages kept, replayed, and turned into archives."""
