@@ -69,8 +69,8 @@ def test_the_readme_tells_of_every_entry_point_with_its_parameters(name: str) ->
 def test_what_the_readme_tells_to_run_is_there() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"\bmake ([a-z]+)", README)) <= targets
-    assert set(re.findall(r"mlflow run \. -e ([a-z]+)", README)) <= set(ENTRY_POINTS)
-    for name, rest in re.findall(r"python -m steps\.([a-z]+)([^\n`]*)", README):
+    assert set(re.findall(r"mlflow run \. -e ([a-z_]+)", README)) <= set(ENTRY_POINTS)
+    for name, rest in re.findall(r"python -m steps\.([a-z_]+)([^\n`]*)", README):
         flags = re.findall(r"--[a-z-]+", rest)
         text = help_of(name)
         assert [flag for flag in flags if flag not in text] == []

@@ -35,6 +35,7 @@ from quantgod.live.view.status import Status
 from quantgod.live.view.terminal import show
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
+from quantgod.market.minute_bars import compile_kernel
 from quantgod.settings import FeedSettings, Settings
 
 TABLES = {"BARS": BARS, "SIGNALS": SIGNALS, "DRIFT": DRIFT, "EVENTS": EVENTS}
@@ -115,6 +116,7 @@ class LiveSession:
 
     async def _prepare(self) -> None:
         await self._deployment.start()
+        await asyncio.to_thread(compile_kernel)
         await self._build()
 
     async def _build(self) -> None:

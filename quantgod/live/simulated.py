@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from quantgod.live.exchange.rules import hurried
 from quantgod.settings import FeedSettings, Settings
 
 STOP_SECONDS = 3.0
@@ -46,8 +48,11 @@ def simulated_exchange(settings: Settings) -> Iterator[FeedSettings]:
                 text=True,
             )
         try:
-            addresses = _addresses(next(iter(server.stdout or ()), ""), errors)
-            yield settings.live.feed.model_copy(update=addresses)
+            venue: dict[str, Any] = _addresses(next(iter(server.stdout or ()), ""), errors)
+            feed = settings.live.feed
+            # The venue counts weight by the clock; where its own time runs fast, it allows more.
+            venue["weight_limit"] = hurried(feed.weight_limit, settings.live.simulated.speed)
+            yield feed.model_copy(update=venue)
         finally:
             _end(server)
 

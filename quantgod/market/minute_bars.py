@@ -180,6 +180,15 @@ class MinuteBars:
         )
 
 
+def compile_kernel() -> None:
+    """Compile what a first message would otherwise wait for, maybe for seconds."""
+    bars = MinuteBars(1, 0)
+    for ts in (0, MS_PER_SECOND):
+        bars.advance(ts, None)
+    bars.miss()
+    bars.mark(GAP)
+
+
 @njit(cache=True, error_model="numpy")
 def step(
     integers: Integers,

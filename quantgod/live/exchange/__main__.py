@@ -19,6 +19,7 @@ import psutil
 import yaml
 
 from quantgod.live.exchange.faults import named
+from quantgod.live.exchange.rules import Rules, hurried
 from quantgod.live.exchange.server import Exchange
 from quantgod.live.exchange.simulated import simulated_truth
 from quantgod.settings import Settings, SettingsError, load_settings
@@ -54,7 +55,10 @@ def main(
         truth = simulated_truth(settings.live.symbols, settings.simulate, day)
         faults = named(simulated.faults)
         pace = speed if speed is not None else simulated.speed
-        exchange = Exchange(truth, faults=faults, seed=simulated.seed, speed=pace, port=port)
+        rules = Rules(weight_a_minute=hurried(settings.live.feed.weight_limit, pace))
+        exchange = Exchange(
+            truth, faults=faults, seed=simulated.seed, speed=pace, port=port, rules=rules
+        )
         asyncio.run(_serve(exchange, parent))
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -24,3 +24,8 @@ class Rules:
     closing_seconds: float = 5.0
     lifetime_seconds: float = 86_400.0
     request_bytes: int = 65_536
+
+
+def hurried(weight_a_minute: int, speed: float) -> int:
+    """The weight for a minute of the clock, where exchange time runs at `speed`."""
+    return int(weight_a_minute * max(1.0, speed))

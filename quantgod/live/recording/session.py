@@ -20,6 +20,7 @@ from quantgod.live.view.status import Status, SymbolStatus
 from quantgod.live.view.terminal import show
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
+from quantgod.market.minute_bars import compile_kernel
 from quantgod.settings import FeedSettings, Settings
 
 SEAL_SECONDS = 3.0
@@ -82,6 +83,7 @@ class CollectSession:
 
     async def run(self, stop: asyncio.Event, console: Console) -> None:
         """Record until `stop` is set."""
+        await asyncio.to_thread(compile_kernel)
         view = show(self.status, self._live.log, console)
         await run_together([self._feed.run(), self._lag.run(), view], stop)
 

@@ -27,7 +27,7 @@ from quantgod.market.binance import DepthEvent
 from quantgod.market.book import OrderBook
 from quantgod.market.book_bars import BookBars, Taken
 from quantgod.market.book_sync import BinanceBookSync
-from quantgod.market.minute_bars import MinuteBars
+from quantgod.market.minute_bars import compile_kernel
 from quantgod.market.sync_events import Applied, OutOfSync, Synced
 from quantgod.settings import FeedSettings, load_settings
 
@@ -134,10 +134,7 @@ async def run_mix(
 @cache
 def warm() -> None:
     """Have the bars' kernel compiled before a venue's clock runs."""
-    bars = MinuteBars(5, 5)
-    for ts in (0, 1000):
-        bars.advance(ts, None)
-    bars.mark(1)
+    compile_kernel()
 
 
 def market(symbol: str, seed: int) -> SyntheticMarket:
