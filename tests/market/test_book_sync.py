@@ -305,6 +305,17 @@ def test_a_stream_that_opens_over_another_starts_over():
 # The edge of what is known
 
 
+def test_a_side_whose_known_levels_run_thin_asks_though_the_price_stands():
+    deep = DepthSnapshot(50, 1_000, [(100.0 - place, 1.0) for place in range(40)], ASKS)
+    sync = connected()
+    sync.receive(event(45, 60))
+    assert isinstance(sync.receive_snapshot(deep)[0], Synced)
+    thinner = [(100.0 - place, 0.0) for place in range(1, 21)]
+    assert names(sync.receive(event(60, 70, thinner))) == [("Applied", "")]  # 20 of 40
+    assert names(sync.receive(event(70, 80, [(75.0, 0.0)])))[1:] == [("NeedSnapshot", "edge")]
+    assert sync.book is not None
+
+
 def test_a_price_near_the_edge_asks_once_for_a_fresh_snapshot_and_the_book_stands():
     sync = near_the_edge()
     assert sync.needs_snapshot
