@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from quantgod.settings import SettingsError, load_settings
+from steps.options import settings_from
 
 ROOT = Path(__file__).parents[1]
 FULL = ROOT / "conf" / "full.yaml"
@@ -136,14 +137,20 @@ def test_a_search_space_is_replaced_whole(tmp_path: Path) -> None:
     assert mine.optimize.trials == load_settings(FULL).optimize.trials
 
 
-def test_overrides_come_last_and_none_is_no_override(tmp_path: Path) -> None:
+def test_overrides_come_last(tmp_path: Path) -> None:
     path = child(tmp_path, "train: {epochs: 2}\n")
-    given = {"train.epochs": 5, "etl.limits.ratio": "7.5", "train.seed": None, "etl.workers": 0}
+    given = {"train.epochs": 5, "etl.limits.ratio": "7.5", "etl.workers": 0}
     mine = load_settings(path, given)
     assert (mine.train.epochs, mine.etl.limits.ratio) == (5, 7.5)
-    assert mine.train.seed == load_settings(FULL).train.seed
     assert mine.digest() != load_settings(path).digest()
     assert mine.digest() == load_settings(child(tmp_path, ""), given).digest()
+
+
+def test_null_takes_away_what_a_file_says() -> None:
+    demo = FULL.with_name("demo.yaml")
+    assert load_settings(demo).live.history is not None
+    assert load_settings(demo, {"live.history": None}).live.history is None
+    assert settings_from(demo, ("live.history=null",), {"live__journal": None}).live.history is None
 
 
 WRONG = {

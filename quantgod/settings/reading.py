@@ -24,15 +24,14 @@ class SettingsError(ValueError):
 def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Read a settings file and what it inherits; `overrides` name values by dotted key.
 
-    An override of `None` is no override, so that a command line may pass what it was not given.
+    `None` overrides as any value does: `live.history=null` takes away what a file says.
 
     Raises:
         SettingsError: naming the key, what was given and what is allowed.
     """
     values = _read(path, ())
     for key, value in (overrides or {}).items():
-        if value is not None:
-            _put(values, key, value)
+        _put(values, key, value)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
