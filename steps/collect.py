@@ -27,18 +27,23 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.live.recording.session import run_collect
     from quantgod.live.simulated import simulated_exchange
     from quantgod.live.view.logs import logging_to, say
-    from quantgod.tracking.stage import stage
+    from quantgod.tracking.stage import stage_if_reachable
     from quantgod.tracking.store import be_brief
 
     be_brief()
     is_simulated = settings.live.exchange == "simulated"
     exchange = simulated_exchange(settings) if is_simulated else nullcontext(settings.live.feed)
-    with logging_to(settings.live.log), stage("collect", settings) as run, exchange as feed:
+    with (
+        logging_to(settings.live.log),
+        stage_if_reachable("collect", settings) as run,
+        exchange as feed,
+    ):
         ended = asyncio.run(run_collect(settings, feed, Console(stderr=True)))
-        run.tags["quantgod.ended_by"] = ended.ended_by
-        run.metrics.log({"messages": ended.messages, "levels": ended.levels})
         headline = f"{ended.messages} messages, {ended.levels} rows of levels"
-        run.headline(headline)
+        if run is not None:
+            run.tags["quantgod.ended_by"] = ended.ended_by
+            run.metrics.log({"messages": ended.messages, "levels": ended.levels})
+            run.headline(headline)
         say(logging.INFO, "ended", f"{headline}, ended by {ended.ended_by}")
 
 

@@ -30,7 +30,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.live.runner import run_live
     from quantgod.live.simulated import simulated_exchange
     from quantgod.live.view.logs import logging_to, say
-    from quantgod.tracking.stage import stage
+    from quantgod.tracking.stage import stage_if_reachable
     from quantgod.tracking.store import be_brief
 
     be_brief()
@@ -38,15 +38,21 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     exchange = simulated_exchange(settings) if is_simulated else nullcontext(settings.live.feed)
     with (
         logging_to(settings.live.log),
-        stage("live", settings) as run,
+        stage_if_reachable("live", settings) as run,
         exchange as feed,
     ):
         console = Console(stderr=True)
-        ended = asyncio.run(run_live(settings, feed, console, run.metrics.log))
-        run.tags["quantgod.ended_by"] = ended.ended_by
+        tracking = (_nothing, _nothing) if run is None else (run.metrics.log, run.param("version"))
+        ended = asyncio.run(run_live(settings, feed, console, *tracking))
         headline = f"version {ended.version}: {ended.signals} signals, ended by {ended.ended_by}"
-        run.headline(headline)
+        if run is not None:
+            run.tags["quantgod.ended_by"] = ended.ended_by
+            run.headline(headline)
         say(logging.INFO, "ended", headline)
+
+
+def _nothing(*_: object) -> None:
+    """Where no store can be reached."""
 
 
 if __name__ == "__main__":

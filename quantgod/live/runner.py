@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from rich.console import Console
@@ -51,8 +52,16 @@ class Outcome(NamedTuple):
     signals: int
 
 
+def _unheard(_version: int) -> None:
+    """Tell nobody."""
+
+
 async def run_live(
-    settings: Settings, feed_settings: FeedSettings, console: Console, track: Metrics
+    settings: Settings,
+    feed_settings: FeedSettings,
+    console: Console,
+    track: Metrics,
+    started: Callable[[int], None] = _unheard,
 ) -> Outcome:
     """Run until a signal, `live.max_candles`, or an error.
 
@@ -61,6 +70,7 @@ async def run_live(
         feed_settings: where the venue is; the simulated one has its own addresses.
         console: where people look.
         track: takes metrics by epoch minute; it must be quick.
+        started: told which version speaks first; called in a thread.
 
     Raises:
         NoModelError, NoSuchVersionError: where there is no model to start with.
@@ -72,7 +82,7 @@ async def run_live(
         stopped_by_signals(stop) as signals,
         Journal(folder, TABLES, settings.live.journaling, _log_journal) as journal,
     ):
-        session = LiveSession(settings, feed_settings, journal, track)
+        session = LiveSession(settings, feed_settings, journal, track, started)
         try:
             version = await session.run(stop, console)
         finally:
@@ -85,10 +95,15 @@ class LiveSession:
     """All parts of one session; `run` lets them work together."""
 
     def __init__(
-        self, settings: Settings, feed_settings: FeedSettings, journal: Journal, track: Metrics
+        self,
+        settings: Settings,
+        feed_settings: FeedSettings,
+        journal: Journal,
+        track: Metrics,
+        started: Callable[[int], None],
     ) -> None:
         self._settings, self._feed_settings = settings, feed_settings
-        self._journal, self._track = journal, track
+        self._journal, self._track, self._started = journal, track, started
         self._report = journaled(journal, _log_model)
         self._deployment = Deployment(settings, settings.live.models, self._report)
         self._lag = LoopLag()
@@ -116,6 +131,7 @@ class LiveSession:
 
     async def _prepare(self) -> None:
         await self._deployment.start()
+        await asyncio.to_thread(self._started, self._deployment.champion().version)
         await asyncio.to_thread(compile_kernel)
         await self._build()
 

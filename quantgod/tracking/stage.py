@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,15 @@ class StageRun:
         target = self.outbox.artifacts / "figures" / f"{name}.png"
         target.parent.mkdir(exist_ok=True)
         figure.savefig(target, dpi=120, bbox_inches="tight")
+
+    def param(self, name: str) -> Callable[[object], None]:
+        """What logs a parameter that is known only later; a store that is away loses it."""
+
+        def log(value: object) -> None:
+            with suppress(MlflowException):
+                self.client.log_param(self.run_id, name, value)
+
+        return log
 
     def json(self, name: str, value: Any) -> None:
         """Keep a value as `NAME.json`."""
@@ -167,6 +177,18 @@ def stage(
         raise
     finally:
         _finish(run, status)
+
+
+@contextmanager
+def stage_if_reachable(name: str, settings: Settings) -> Iterator[StageRun | None]:
+    """A stage for what must run without the store too: `None` and a warning where it is away."""
+    with ExitStack() as stack:
+        run = None
+        try:
+            run = stack.enter_context(stage(name, settings))
+        except MlflowException as error:
+            warnings.warn(f"no store can be reached, this is not tracked: {error}", stacklevel=3)
+        yield run
 
 
 def _finish(run: StageRun, status: str) -> None:

@@ -29,6 +29,7 @@ from quantgod.live.journal import read_table
 from quantgod.live.runner import Outcome, run_live
 from quantgod.settings import Settings, load_settings
 from tests.registry.conftest import NAME, Store, parts, registered, tracked
+from tests.servers import free_port
 
 __all__ = ["parts", "registered"]
 
@@ -120,9 +121,8 @@ def test_a_signal_ends_it_within_seconds_with_all_sealed(
         desk.command("--log", "json"), env=desk.environment(), stderr=subprocess.PIPE, text=True
     ) as live:
         assert live.stderr is not None
-        _wait_for(live.stderr, "synced")
+        _wait_for(live.stderr, "minute")
         children = psutil.Process(live.pid).children(recursive=True)
-        time.sleep(1.0)
         live.send_signal(number)
         began = time.monotonic()
         rest = live.stderr.read()
@@ -135,6 +135,23 @@ def test_a_signal_ends_it_within_seconds_with_all_sealed(
     run = MlflowClient().search_runs([desk.store.experiment], max_results=1)[0]
     assert run.info.status == "FINISHED"
     assert run.data.tags["quantgod.ended_by"] == number.name
+    assert run.data.params["version"] == str(desk.store.number)
+    assert "BTCUSDT/prob_buy" in run.data.metrics
+
+
+def test_it_starts_without_the_registry_from_the_last_good_version(desk: Desk) -> None:
+    asked = ("--max-candles", "2", "--log", "json")
+    with_it = subprocess.run(
+        desk.command(*asked), env=desk.environment(), capture_output=True, text=True, check=False
+    )
+    assert with_it.returncode == 0, with_it.stderr[-3000:]
+    nowhere = {**os.environ, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
+    without = subprocess.run(
+        desk.command(*asked), env=nowhere, capture_output=True, text=True, check=False
+    )
+    assert without.returncode == 0, without.stderr[-3000:]
+    assert '"loaded_copy"' in without.stderr
+    assert desk.rows("SIGNALS").num_rows >= 4
 
 
 def test_a_restart_within_the_bridge_keeps_the_window(desk: Desk) -> None:
