@@ -6,13 +6,16 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from quantgod.settings import without_passwords
 
 LOGGER = logging.getLogger("quantgod.live")
+
+OTHERS = ("mlflow", "alembic", "py.warnings")
+"""Who else has something to say meanwhile: in the same lines, or JSON would not be all JSON."""
 
 
 def say(level: int, code: str, text: str, **values: Any) -> None:
@@ -25,16 +28,26 @@ def logging_to(kind: Literal["text", "json"], stream: TextIO | None = None) -> I
     """Log to `stream` (standard error) while the block runs."""
     handler = _Lines(stream)
     handler.setFormatter(_Json() if kind == "json" else _Text())
-    propagates, level = LOGGER.propagate, LOGGER.level
-    LOGGER.addHandler(handler)
-    LOGGER.propagate = False  # MLflow has a handler of its own on the root
-    LOGGER.setLevel(logging.INFO)
+    with ExitStack() as taken:
+        taken.enter_context(_handled_by(handler, LOGGER, logging.INFO))
+        for name in OTHERS:
+            taken.enter_context(_handled_by(handler, logging.getLogger(name), logging.WARNING))
+        logging.captureWarnings(True)
+        taken.callback(logging.captureWarnings, False)
+        yield
+
+
+@contextmanager
+def _handled_by(handler: logging.Handler, logger: logging.Logger, level: int) -> Iterator[None]:
+    """Let a logger write by `handler` alone, and from `level` on, while the block runs."""
+    before = logger.handlers[:], logger.propagate, logger.level
+    logger.handlers[:], logger.propagate = [handler], False  # MLflow has another one on the root
+    logger.setLevel(level)
     try:
         yield
     finally:
-        LOGGER.removeHandler(handler)
-        LOGGER.propagate = propagates
-        LOGGER.setLevel(level)
+        logger.handlers[:], logger.propagate = before[:2]
+        logger.setLevel(before[2])
 
 
 class _Lines(logging.Handler):
@@ -61,7 +74,7 @@ class _Json(logging.Formatter):
         fields = {
             "time": _time(record).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "code": getattr(record, "code", ""),
+            "code": getattr(record, "code", record.name),
             "text": getattr(record, "text", record.getMessage()),
             **getattr(record, "values", {}),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import warnings
 
 import pytest
 
@@ -37,6 +38,23 @@ def test_a_json_line_has_its_code_and_values() -> None:
         "symbol": "BTCUSDT",
         "lost": 2,
     }
+
+
+def test_what_others_say_meanwhile_comes_in_the_same_form() -> None:
+    out = io.StringIO()
+    theirs = logging.getLogger("mlflow.store")
+    before = logging.getLogger("mlflow").handlers[:]
+    with logging_to("json", out):
+        theirs.info("nothing that matters")
+        theirs.warning("no artifacts at %s", "wss://me:hunter2@host/")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("kept in the outbox", stacklevel=1)
+    assert logging.getLogger("mlflow").handlers == before
+    first, second = (json.loads(line) for line in out.getvalue().splitlines())
+    assert (first["code"], first["text"]) == ("mlflow.store", "no artifacts at wss://me:***@host/")
+    assert second["level"] == "warning"
+    assert "kept in the outbox" in second["text"]
 
 
 def test_after_the_block_nothing_is_written() -> None:
