@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from quantgod.live.driving import RawKind
@@ -11,6 +13,7 @@ from quantgod.live.engine.row_sink import RowSink
 from quantgod.live.feed.notices import Notice
 from quantgod.live.view.logs import say
 from quantgod.market.book_bars import ClosedMinute, Taken
+from quantgod.market.minute_bars import MinuteBar
 from quantgod.market.sync_events import Event, NeedSnapshot, OutOfSync, Synced, Widened
 
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -42,6 +45,8 @@ class LiveListener:
                 self._tell(symbol, *told)
         for closed in taken.closed:
             self._engine.closed(symbol, closed, received)
+        if rowless := [one.bar for one in taken.closed if one.bar.features is None]:
+            self._log(logging.INFO, "no_row", f"{symbol}: {_absent(rowless)}", symbol)
 
     def notice(self, notice: Notice) -> None:
         """Tell of what befell a connection."""
@@ -56,7 +61,7 @@ class LiveListener:
     def _log(self, level: int, code: str, text: str, symbol: str) -> None:
         say(level, code, text, symbol=symbol)
         if level >= logging.WARNING:
-            self.last_trouble = f"{code}: {text}"
+            self.last_trouble = f"{datetime.now(UTC):%H:%M:%S} {code}: {text}"
 
     def _record(
         self, symbol: str, kind: str, code: str, detail: str, ts: int | None = None
@@ -80,3 +85,13 @@ def _told(event: Event) -> tuple[int, str, int | None, str] | None:
     if isinstance(event, NeedSnapshot):
         return logging.INFO, "need_snapshot", None, f"a snapshot is asked for: {event.reason}"
     return None
+
+
+def _absent(bars: Sequence[MinuteBar]) -> str:
+    """Minutes that closed without a row, and why: one, or the first and the last of many."""
+    ends = (datetime.fromtimestamp(bar.minute * 60, UTC) for bar in (bars[0], bars[-1]))
+    first, last = (f"{end:%m-%d %H:%M}" for end in ends)
+    reasons = ", ".join(dict.fromkeys(bar.reason for bar in bars))
+    if len(bars) == 1:
+        return f"{first} has no row: {reasons}"
+    return f"{len(bars)} minutes from {first} to {last} have no row: {reasons}"

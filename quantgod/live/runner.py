@@ -29,6 +29,7 @@ from quantgod.live.view.overview import (
     journal_in_words,
     minute_in_words,
     minute_metrics,
+    minute_values,
     symbol_status,
     trouble_of,
 )
@@ -190,8 +191,9 @@ class LiveSession:
         self, symbol: str, minute: int, features: Floats, said: Prediction | None, model: Model
     ) -> None:
         engine = self._engine.symbols[symbol]
-        say(logging.INFO, "minute", minute_in_words(symbol, engine, said, model.version))
-        kept = minute_metrics(self._feed.state.symbols[symbol], engine)
+        told = symbol, minute, engine, said, model.version
+        say(logging.INFO, "minute", minute_in_words(*told), **minute_values(*told))
+        kept = minute_metrics(minute, self._feed.state.symbols[symbol], engine)
         kept |= {} if said is None else answer_metrics(said)
         kept["loop_lag_ms"] = self._lag.quantile(0.99) * 1e3
         self._track({f"{symbol}/{name}": value for name, value in kept.items()}, minute)

@@ -140,7 +140,8 @@ def in_words(rows: Iterable[DriftRow]) -> str:
     for row in rows:
         found.setdefault(row.verdict, []).append(row.name)
     told = [word for word in ("drift", "offset", "unknown") if word in found]
-    return "; ".join(f"{word}: {', '.join(found[word])}" for word in told) or "stable"
+    names = {word: "all" if len(found) == 1 else ", ".join(found[word]) for word in told}
+    return "; ".join(f"{word}: {names[word]}" for word in told) or "stable"
 
 
 def _differs(found: Shift, settings: DriftSettings) -> bool:

@@ -164,12 +164,12 @@ class Engine:
             self._tell("warning", "old_minute", symbol, f"minute {minute} has closed already")
             return
         self._journal.append("BARS", bar_row(symbol, closed))
+        state = self.symbols[symbol]
+        state.last, state.missing = closed, self._windows[symbol].missing(self._length)
         if features is not None:
             self._candles[symbol] += 1
             self._ask(symbol, minute, features, received)
             self._end_if_all_are_answered()
-        state = self.symbols[symbol]
-        state.last, state.missing = closed, self._windows[symbol].missing(self._length)
 
     async def run(self) -> None:
         """Answer until cancelled; what waits then is still answered, for a moment."""
@@ -196,6 +196,7 @@ class Engine:
         window = self._windows[symbol]
         champion, challenger = self._models.champion(), self._models.challenger()
         self._length = champion.window
+        self.symbols[symbol].missing = window.missing(champion.window)
         if window.missing(champion.window):
             self._tell_row(symbol, minute, features, None, champion)
             return

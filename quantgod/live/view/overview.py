@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 from quantgod.contracts import CLASSES
 from quantgod.live.deployment.loaded_model import Prediction
@@ -46,13 +47,27 @@ def journal_in_words(state: JournalState) -> str:
     return f"{written} rows" + (f", {lost} lost" if lost else "")
 
 
-def minute_in_words(symbol: str, engine: EngineState, said: Prediction | None, version: int) -> str:
-    """The minute that closed and what was said of it, for the log."""
+def minute_in_words(
+    symbol: str, minute: int, engine: EngineState, said: Prediction | None, version: int
+) -> str:
+    """A minute with a row and what was said of it, for the log; others may have closed since."""
     if said is not None:
         told = f"{_chosen(said)} (version {version})"
     else:
         told = f"{engine.missing} minutes missing" if engine.missing else "no signal"
-    return f"{symbol} {_bar(engine)}: {told}"
+    bar = _bar(engine) if _is_newest(minute, engine) else _when(minute)
+    return f"{symbol} {bar}: {told}"
+
+
+def minute_values(
+    symbol: str, minute: int, engine: EngineState, said: Prediction | None, version: int
+) -> dict[str, Any]:
+    """The same for machines."""
+    at = datetime.fromtimestamp(minute * 60, UTC).isoformat()
+    values: dict[str, Any] = {"symbol": symbol, "minute": at, "missing": engine.missing}
+    if said is not None:
+        values |= {"version": version, "signal": said.signal, **answer_metrics(said)}
+    return values
 
 
 def trouble_of(feed: FeedState, last: str) -> str:
@@ -62,11 +77,19 @@ def trouble_of(feed: FeedState, last: str) -> str:
     return last
 
 
+def _is_newest(minute: int, engine: EngineState) -> bool:
+    return engine.last is not None and engine.last.bar.minute == minute
+
+
+def _when(minute: int) -> str:
+    return datetime.fromtimestamp(minute * 60, UTC).strftime("%m-%d %H:%M")
+
+
 def _bar(engine: EngineState) -> str:
     if engine.last is None:
         return "none yet"
     bar = engine.last.bar
-    when = datetime.fromtimestamp(bar.minute * 60, UTC).strftime("%m-%d %H:%M")
+    when = _when(bar.minute)
     return f"{when} no row: {bar.reason}" if bar.reason else f"{when} close {bar.close:.8g}"
 
 
@@ -82,8 +105,8 @@ def _chosen(said: Prediction) -> str:
     return f"{said.signal} {chance:.2f}"
 
 
-def minute_metrics(book: BookState, engine: EngineState) -> dict[str, float]:
-    """What tracking keeps of a symbol's minute."""
+def minute_metrics(minute: int, book: BookState, engine: EngineState) -> dict[str, float]:
+    """What tracking keeps of a symbol's minute with a row."""
     kept: dict[str, float] = {
         "resyncs": book.resyncs,
         "gaps": book.gaps,
@@ -91,7 +114,7 @@ def minute_metrics(book: BookState, engine: EngineState) -> dict[str, float]:
     }
     if book.lag_ms is not None:
         kept["lag_ms"] = book.lag_ms
-    if engine.last is not None and engine.last.bar.features is not None:
+    if engine.last is not None and _is_newest(minute, engine):
         kept["close"] = engine.last.bar.close
     return kept
 

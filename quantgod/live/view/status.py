@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ class Status:
     def as_line(self) -> str:
         """The same in a line, for a log file."""
         parts = [
-            f"{one.symbol} {one.book}; bar {one.last_bar}; "
+            f"{one.symbol} {one.book}"
+            + ("" if one.lag_ms is None else f", lag {in_time(one.lag_ms)}")
+            + f"; bar {one.last_bar}; "
             + (f"{one.missing} minutes missing" if one.missing else f"signal {one.signal}")
             + (f"; {one.drift}" if one.drift else "")
             for one in self.symbols
@@ -66,3 +68,18 @@ class Status:
         return " | ".join(
             [*parts, f"loop lag {self.loop_lag_ms:.0f} ms", f"journal {self.journal}"]
         )
+
+
+_UNITS: Final = (("days", 86_400_000.0), ("h", 3_600_000.0), ("min", 60_000.0), ("s", 1_000.0))
+
+
+def in_time(ms: float) -> str:
+    """A time as people say it: two clocks may lie years apart.
+
+    >>> in_time(87.2), in_time(-12_340.0), in_time(90_052_663_822.0)
+    ('87 ms', '-12.3 s', '1042.3 days')
+    """
+    for unit, size in _UNITS:
+        if abs(ms) >= 2 * size:
+            return f"{ms / size:.1f} {unit}"
+    return f"{ms:.0f} ms"

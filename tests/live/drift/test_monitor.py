@@ -279,6 +279,8 @@ def test_rows_fit_the_journal_and_metrics_are_finite() -> None:
     assert said["BTCUSDT/drift/log_ret_close/ks_past"] == 0
     assert in_words(found.values()) == "drift: body; offset: max_spread"
     assert in_words([found["mean_obi"]]) == "stable"
+    unknown = [DriftRow(1, BTC, name, "unknown") for name in COLUMNS]
+    assert in_words(unknown) == "unknown: all"
 
 
 def test_a_past_shorter_than_the_window_is_refused() -> None:

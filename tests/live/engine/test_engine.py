@@ -129,6 +129,25 @@ def test_a_break_that_ends_the_run_empties_the_window_and_the_state_says_so(
     assert session.signals() == [(2, 1), (10, 1)]
 
 
+def test_who_hears_of_a_row_finds_its_minute_in_the_state(tmp_path: Path) -> None:
+    seen: list[tuple[int, int, int]] = []
+    engines: list[Engine] = []
+
+    def look(symbol: str, minute: int, *_: object) -> None:
+        state = engines[0].symbols[symbol]
+        assert state.last is not None
+        seen.append((minute, state.last.bar.minute, state.missing))
+
+    async def play(engine: Engine) -> None:
+        engines.append(engine)
+        for minute in range(1, 5):
+            engine.closed("X", minute_of(minute), now())
+            await until(lambda: not engine._unanswered)
+
+    Session(tmp_path, Deployed(Version(1, window=3)), on_row=look).run(play)
+    assert seen == [(1, 1, 2), (2, 2, 1), (3, 3, 0), (4, 4, 0)]
+
+
 def test_a_candle_is_answered_by_the_version_that_stood_at_its_close(tmp_path: Path) -> None:
     """Ten candles in line while versions change under them."""
     models = Deployed(Version(0, spoil=lambda minute: time.sleep(0.01)))

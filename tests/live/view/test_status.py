@@ -1,0 +1,79 @@
+"""What people read of a running session, in a line and on a terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+from rich.console import Console
+
+from quantgod.live.deployment.loaded_model import Prediction
+from quantgod.live.engine.engine import SymbolState as EngineState
+from quantgod.live.listener import LiveListener
+from quantgod.live.view.logs import logging_to
+from quantgod.live.view.overview import minute_in_words, minute_values
+from quantgod.live.view.status import Status, SymbolStatus
+from quantgod.live.view.terminal import view
+from quantgod.market.book_bars import ClosedMinute, Taken
+from quantgod.market.minute_bars import MinuteBar
+from quantgod.market.sync_events import OutOfSync
+
+SAID = Prediction(7, (0.2, 0.3, 0.5), (0.1, 0.3, 0.6), 2, "BUY", 0.5)
+DAYS = 86_400_000.0
+
+
+def closed(minute: int, reason: str = "") -> ClosedMinute:
+    return ClosedMinute(MinuteBar(minute, reason, None if reason else np.zeros(9), 100.5), [], [])
+
+
+class Deaf:
+    """An engine and a journal that take everything."""
+
+    def closed(self, *_: object) -> None: ...
+
+    def append(self, *_: object) -> None: ...
+
+    append_now = append
+
+
+def test_the_lag_is_shown_as_people_say_it_in_both_views() -> None:
+    one = SymbolStatus("BTCUSDT", "synced for 4 s", is_synced=True, lag_ms=1_000 * DAYS)
+    status = Status("quantgod live on simulated", (one,), 4.0, "82 rows")
+    out = io.StringIO()
+    Console(file=out, width=120).print(view(status))
+    assert "1000.0 days" in out.getvalue()
+    assert "synced for 4 s, lag 1000.0 days; bar" in status.as_line()
+
+
+def test_an_answer_is_told_of_the_minute_that_it_judges_whatever_closed_since() -> None:
+    state = EngineState(missing=0, last=closed(8))
+    assert minute_in_words("X", 7, state, SAID, 3) == "X 01-01 00:07: BUY 0.60 (version 3)"
+    assert minute_in_words("X", 8, state, None, 3) == "X 01-01 00:08 close 100.5: no signal"
+    values = minute_values("X", 7, state, SAID, 3)
+    assert json.loads(json.dumps(values)) == {
+        **{"symbol": "X", "minute": "1970-01-01T00:07:00+00:00", "missing": 0, "version": 3},
+        **{"signal": "BUY", "prob_sell": 0.1, "prob_neutral": 0.3, "prob_buy": 0.6},
+        "uncertainty": 0.5,
+    }
+
+
+def test_minutes_without_a_row_get_a_line_that_says_why() -> None:
+    out = io.StringIO()
+    listener = LiveListener(Deaf(), Deaf())  # type: ignore[arg-type]
+    with logging_to("text", out):
+        listener.taken("X", Taken([], [closed(1), closed(2, "gap")]), 0.0)
+        gap = [closed(minute, "silence") for minute in range(3, 63)]
+        listener.taken("X", Taken([], gap), 0.0)
+    first, second = out.getvalue().splitlines()
+    assert first.endswith("no_row: X: 01-01 00:02 has no row: gap")
+    assert second.endswith("X: 60 minutes from 01-01 00:03 to 01-01 01:02 have no row: silence")
+
+
+def test_the_last_trouble_says_when_it_was() -> None:
+    listener = LiveListener(Deaf(), Deaf())  # type: ignore[arg-type]
+    with logging_to("text", io.StringIO()):
+        listener.taken("X", Taken([OutOfSync("gap", "pu 7 expected, got 9")], []), 0.0)
+    at, _, what = listener.last_trouble.partition(" ")
+    assert len(at) == len("07:46:35")
+    assert what.startswith("gap: X: the book is withdrawn")
