@@ -141,7 +141,7 @@ def test_an_equal_finished_run_is_found_until_something_changes(settings: Settin
         ("train.epochs", {"train"}),
         ("train.seed", {"optimize", "train", "audit"}),
         ("optimize.trials", {"optimize"}),
-        ("registry.golden_rows", {"register", "promote"}),
+        ("registry.golden_rows", {"register", "promote", "live"}),
     ],
 )
 def test_a_changed_setting_makes_anew_only_what_reads_it(
