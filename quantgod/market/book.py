@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from heapq import nlargest, nsmallest
 from math import inf
 from typing import Final
 
@@ -133,13 +132,13 @@ class OrderBook:
             self._order_asks()
 
     def _order_bids(self) -> None:
-        self._near_bids = near = nlargest(NEAR, self.bids)[::-1]
+        self._near_bids = near = sorted(self.bids)[-NEAR:]
         is_all = len(near) == len(self.bids)
         self._bid_edge = -inf if is_all else near[0]
         self.best_bid = near[-1] if near else -inf
 
     def _order_asks(self) -> None:
-        self._near_asks = near = nsmallest(NEAR, self.asks)
+        self._near_asks = near = sorted(self.asks)[:NEAR]
         is_all = len(near) == len(self.asks)
         self._ask_edge = inf if is_all else near[-1]
         self.best_ask = near[0] if near else inf
