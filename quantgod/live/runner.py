@@ -78,6 +78,8 @@ async def run_live(
         JournalLocked: where another session writes to the journal.
     """
     stop = asyncio.Event()
+    asked = f"{settings.registry.name}@{settings.registry.alias}"
+    say(logging.INFO, "starting", f"{asked} on {settings.live.exchange} is being loaded")
     folder = settings.live.journal / settings.live.exchange  # a simulated past is nobody's past
     with (
         stopped_by_signals(stop) as signals,
@@ -126,7 +128,10 @@ class LiveSession:
             self._stop_when_done(stop),
             show(self.status, self._settings.live.log, console),
         ]
-        await run_together(parts, stop)
+        try:
+            await run_together(parts, stop)
+        finally:
+            await self._watch.finish()
         answered = [state.version for state in self._engine.symbols.values()]
         return max((version for version in answered if version is not None), default=None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from quantgod.live.deployment.loaded_model import Prediction
 from quantgod.live.drift.check import DriftCheck, DriftRow, in_words, metrics
@@ -12,6 +13,9 @@ from quantgod.live.drift.monitor import DriftMonitor
 from quantgod.live.engine.engine import Floats, Model
 from quantgod.live.engine.row_sink import RowSink
 from quantgod.live.view.logs import say
+
+END_SECONDS: Final = 1.0
+"""How long the end of a session waits for checks; one takes some 20 ms."""
 
 Metrics = Callable[[Mapping[str, float], int], None]
 
@@ -56,8 +60,21 @@ class DriftWatch:
             self._checks.add(task)
             task.add_done_callback(self._checks.discard)
 
+    async def finish(self) -> None:
+        """Wait for checks that are under way, while there is still a journal to take them."""
+        if self._checks:
+            await asyncio.wait(self._checks, timeout=END_SECONDS)
+        for check in tuple(self._checks):
+            check.cancel()
+
     async def _judge(self, check: DriftCheck) -> None:
-        rows = await asyncio.to_thread(check.judge)
+        try:
+            rows = await asyncio.to_thread(check.judge)
+        except Exception as error:
+            # No candle depends on it, and nobody else would hear of it.
+            text = f"{check.symbol}: the check of minute {check.minute} failed: {error!r}"
+            say(logging.ERROR, "drift_failed", text, symbol=check.symbol)
+            return
         self._keep(rows)
         self._track(metrics(rows), check.minute)
         words = self.words[check.symbol] = in_words(rows)
