@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from quantgod.contracts import (
     BAR_COLUMNS,
     BOOK_COLUMNS,
@@ -48,7 +50,7 @@ def test_the_auditors_fourteen_features_are_in_their_order() -> None:
 def test_a_book_update_compares_by_its_value() -> None:
     update = BookUpdate("BTCUSDT", 1, True, 7, [(1.0, 2.0)], [])
     assert update == BookUpdate("BTCUSDT", 1, True, 7, [(1.0, 2.0)], [])
-    assert update._replace(update_id=8) != update
+    assert replace(update, update_id=8) != update
 
 
 def test_silence_says_nothing(capsys) -> None:

@@ -10,22 +10,28 @@ from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
 from quantgod.contracts import Level
 from quantgod.market.messages import Id, MessageError, Price, Size
 
+Time = Annotated[int, Meta(ge=0, le=4_102_444_800_000)]
+"""Milliseconds up to the year 2100: a later time would make the minute bars run there."""
 
-class DepthEvent(NamedTuple):
-    """Changes of a book from update `first` to `final`; `previous` is the `final` before it."""
 
-    symbol: str
-    ts: int
-    first: int
-    final: int
-    previous: int
-    bids: list[Level]
-    asks: list[Level]
+class DepthEvent(msgspec.Struct, tag_field="e", tag="depthUpdate", frozen=True, gc=False):
+    """Changes of a book from update `first` to `final`; `previous` is the `final` before it.
+
+    Decoded as it stands: the names on the right are the venue's.
+    """
+
+    symbol: str = field(name="s")
+    ts: Time = field(name="T")
+    first: Id = field(name="U")
+    final: Id = field(name="u")
+    previous: Id = field(name="pu")
+    bids: list[tuple[Price, Size]] = field(name="b")
+    asks: list[tuple[Price, Size]] = field(name="a")
 
 
 class DepthSnapshot(NamedTuple):
@@ -75,20 +81,6 @@ def decode_snapshot(body: bytes) -> DepthSnapshot:
     return DepthSnapshot(read.lastUpdateId, read.T, read.bids, read.asks)
 
 
-Time = Annotated[int, Meta(ge=0, le=4_102_444_800_000)]
-"""Milliseconds up to the year 2100: a later time would make the minute bars run there."""
-
-
-class _Depth(msgspec.Struct, tag_field="e", tag="depthUpdate", gc=False):
-    s: str
-    T: Time
-    U: Id
-    u: Id
-    pu: Id
-    b: list[tuple[Price, Size]]
-    a: list[tuple[Price, Size]]
-
-
 class _Ticker(msgspec.Struct, tag_field="e", tag="bookTicker", gc=False):
     s: str
     u: Id
@@ -106,7 +98,7 @@ class _Snapshot(msgspec.Struct, gc=False):
 
 
 class _Wrapped(msgspec.Struct, gc=False):
-    data: _Depth | _Ticker
+    data: DepthEvent | _Ticker
 
 
 class _Kind(msgspec.Struct):
@@ -151,7 +143,7 @@ class _LooseSnapshot(msgspec.Struct):
 
 # Not strict: prices and sizes are numbers in strings.
 _decode_wrapped = msgspec.json.Decoder(_Wrapped, strict=False).decode
-_decode_bare = msgspec.json.Decoder(_Depth | _Ticker, strict=False).decode
+_decode_bare = msgspec.json.Decoder(DepthEvent | _Ticker, strict=False).decode
 _decode_snapshot = msgspec.json.Decoder(_Snapshot, strict=False).decode
 _decode_kind = msgspec.json.Decoder(_WrappedKind).decode
 _decode_loosely = msgspec.json.Decoder(_LooseWrapped).decode
@@ -159,9 +151,9 @@ _decode_bare_loosely = msgspec.json.Decoder(_LooseDepth | _LooseTicker).decode
 _decode_loose_snapshot = msgspec.json.Decoder(_LooseSnapshot).decode
 
 
-def _record(data: _Depth | _Ticker) -> DepthEvent | BestQuote:
-    if isinstance(data, _Depth):
-        return DepthEvent(data.s, data.T, data.U, data.u, data.pu, data.b, data.a)
+def _record(data: DepthEvent | _Ticker) -> DepthEvent | BestQuote:
+    if isinstance(data, DepthEvent):
+        return data
     return BestQuote(data.s, data.u, (data.b, data.B), (data.a, data.A))
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
+import msgspec
+
 from quantgod.contracts import BOOK_LEVELS, MS_PER_MINUTE, MS_PER_SECOND, Level
 from quantgod.market.book import OrderBook
 from quantgod.market.messages import MessageError
@@ -43,7 +45,7 @@ class ClosedMinute(NamedTuple):
     asks: list[Level]
 
 
-class Taken(NamedTuple):
+class Taken(msgspec.Struct, frozen=True, gc=False):
     """What came of a message: what it did to the book, and the minutes that it closed."""
 
     events: list[Event]

@@ -118,9 +118,9 @@ class BinanceBookSync:
 
     def receive(self, event: DepthEvent) -> list[Event]:
         """Take an event of the stream."""
-        symbol, ts, _, final, previous, _, _ = event
-        if symbol != self.symbol:
-            detail = f"{self.symbol} expected, got {symbol[:30]!r}"
+        ts, final, previous = event.ts, event.final, event.previous
+        if event.symbol != self.symbol:
+            detail = f"{self.symbol} expected, got {event.symbol[:30]!r}"
             return self.refuse(MessageError("wrong_symbol", detail))
         last = self._last
         if last is not None:

@@ -42,12 +42,12 @@ class KnownBook:
 
     def apply(self, event: DepthEvent) -> BookUpdate:
         """Apply what the event says of the known range; give just that."""
-        symbol, ts, _, final, _, bids, asks = event
+        bids, asks = event.bids, event.asks
         if not self._beyond:
             lowest, highest = self.lowest_bid, self.highest_ask
             bids = [level for level in bids if level[0] >= lowest]
             asks = [level for level in asks if level[0] <= highest]
-        update = BookUpdate(symbol, ts, False, final, bids, asks)
+        update = BookUpdate(event.symbol, event.ts, False, event.final, bids, asks)
         self.book.apply(update)
         return update
 

@@ -7,7 +7,9 @@ and `BybitBookSync` are two of the kind.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
+
+import msgspec
 
 from quantgod.contracts import BookUpdate
 from quantgod.market.book import OrderBook
@@ -46,39 +48,39 @@ NeedReason = Literal["start", "lost", "edge", "stale_snapshot", "bad_snapshot", 
 """Why a snapshot is asked for."""
 
 
-class Synced(NamedTuple):
+class Synced(msgspec.Struct, frozen=True, gc=False):
     """The book stands: `update` is the whole of it, as a snapshot."""
 
     update: BookUpdate
 
 
-class Applied(NamedTuple):
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """A message changed the book; `update` holds only levels within the known range."""
 
     update: BookUpdate
 
 
-class Widened(NamedTuple):
+class Widened(msgspec.Struct, frozen=True, gc=False):
     """A fresh snapshot showed more of the book; `update` holds the levels that it added."""
 
     update: BookUpdate
 
 
-class Dropped(NamedTuple):
+class Dropped(msgspec.Struct, frozen=True, gc=False):
     """A message that changed no book."""
 
     reason: DropReason
     detail: str
 
 
-class OutOfSync(NamedTuple):
+class OutOfSync(msgspec.Struct, frozen=True, gc=False):
     """The book was withdrawn: until `Synced` comes, nobody gets a price from it."""
 
     reason: LossReason
     detail: str
 
 
-class NeedSnapshot(NamedTuple):
+class NeedSnapshot(msgspec.Struct, frozen=True, gc=False):
     """A whole book is needed: from REST (Binance) or by subscribing anew (Bybit)."""
 
     reason: NeedReason

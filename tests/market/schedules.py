@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from quantgod.market.binance import DepthEvent, DepthSnapshot
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.messages import MessageError
@@ -157,12 +159,12 @@ class Schedule:
         if self.happens("corrupt", STREAM_FAULTS):
             return MessageError("bad_number", "a level that is no number")
         if self.happens("wrong_symbol", STREAM_FAULTS):
-            return event._replace(symbol="ETHUSDT")
+            return replace(event, symbol="ETHUSDT")
         if self.happens("absurd_time", STREAM_FAULTS):
-            return event._replace(ts=event.ts + self.rng.one_of([-1, 1]) * 10**10)
+            return replace(event, ts=event.ts + self.rng.one_of([-1, 1]) * 10**10)
         if self.happens("crossed", STREAM_FAULTS):
             asks = self.market.book["a"]
-            return event._replace(bids=[*event.bids, (min(asks) + 2, 1.0)])
+            return replace(event, bids=[*event.bids, (min(asks) + 2, 1.0)])
         return event
 
     def disconnect(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from quantgod.contracts import BookUpdate
 from quantgod.market.binance import BestQuote, DepthEvent, DepthSnapshot, decode, decode_snapshot
@@ -97,7 +98,7 @@ def test_the_first_event_reaches_over_the_snapshots_id(previous, first, final):
     sync = connected()
     sync.receive_snapshot(SNAPSHOT)
     assert sync.book is None
-    answer = sync.receive(event(previous, final)._replace(first=first))
+    answer = sync.receive(replace(event(previous, final), first=first))
     assert names(answer) == [("Synced", "")]
     assert sync.last_update_id == final
 

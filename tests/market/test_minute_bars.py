@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from quantgod.contracts import FEATURES, BookUpdate
 from quantgod.market.book import OrderBook
@@ -46,7 +47,12 @@ def oracle(updates: list[BookUpdate]) -> pd.DataFrame:
     """The formulas again, by pandas: state after each message, last of each second, by minute."""
     frame = pd.DataFrame(
         [
-            (u.ts // 1000, *u.bids[0], *u.asks[0], *(sum(s for _, s in x[:5]) for x in u[4:]))
+            (
+                u.ts // 1000,
+                *u.bids[0],
+                *u.asks[0],
+                *(sum(s for _, s in x[:5]) for x in (u.bids, u.asks)),
+            )
             for u in updates
         ],
         columns=["second", "bp", "bs", "ap", "az", "bd", "ad"],
@@ -127,7 +133,7 @@ def test_a_break_of_five_minutes_is_bridged_and_six_end_the_run():
 
 def test_a_bridged_bar_spans_the_break_from_the_last_valid_close():
     before = every(1, 0, 121)
-    after = [u._replace(bids=[(199.0, 2.0)], asks=[(201.0, 2.0)]) for u in every(1, 300, 361)]
+    after = [replace(u, bids=[(199.0, 2.0)], asks=[(201.0, 2.0)]) for u in every(1, 300, 361)]
     bars = bars_from(before + after)
     first, last = bars[1], bars[-1]
     assert last.features is not None
@@ -139,12 +145,12 @@ def test_the_first_partial_minute_of_a_stream_has_no_row():
 
 
 def test_a_crossed_or_one_sided_book_withdraws_every_minute_in_which_it_stands():
-    crossed = a_book(START + 60_500)._replace(bids=[(101.0, 1.0)])
-    thin = a_book(START + 60_500)._replace(asks=[])
+    crossed = replace(a_book(START + 60_500), bids=[(101.0, 1.0)])
+    thin = replace(a_book(START + 60_500), asks=[])
     for odd, reason in ((crossed, "crossed"), (thin, "one_sided")):
         passing = bars_from([*every(1, 0, 61), odd, *every(1, 61, 190)])
         assert [bar.reason for bar in passing] == ["no_previous_close", reason, ""]
-        standing = odd._replace(ts=START + 118_500)  # the fill reaches into the next minute
+        standing = replace(odd, ts=START + 118_500)  # the fill reaches into the next minute
         messages = [*every(1, 0, 119), standing, *every(1, 122, 241)]
         assert [bar.reason for bar in bars_from(messages)][1:3] == [reason, reason]
 
@@ -188,7 +194,7 @@ def test_silence_is_still_counted_from_the_last_message_after_the_end_of_a_file_
 
 
 def test_numbers_that_underflow_make_no_row():
-    tiny = [u._replace(bids=[(5e-324, 1e-18)], asks=[(1e-323, 1e-18)]) for u in every(1, 0, 61)]
+    tiny = [replace(u, bids=[(5e-324, 1e-18)], asks=[(1e-323, 1e-18)]) for u in every(1, 0, 61)]
     assert [bar.reason for bar in bars_from(tiny)] == ["corrupt"]
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
 from quantgod.market import known_range
 from quantgod.market.book_sync import BinanceBookSync
@@ -47,7 +48,7 @@ def test_a_schedule_is_the_same_whenever_it_is_run():
 class TrustsEveryEvent(BinanceBookSync):
     def receive(self, event):
         if self.is_synced and event.final > self.last_update_id:
-            event = event._replace(previous=self.last_update_id)
+            event = replace(event, previous=self.last_update_id)
         return super().receive(event)
 
 

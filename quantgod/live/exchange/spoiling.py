@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from msgspec.structs import replace
+
 from quantgod.live.exchange.faults import Fault
 from quantgod.live.exchange.schedule import Schedule
 from quantgod.live.exchange.truth import TrueEvent
@@ -97,7 +99,7 @@ class Spoiling:
                 worthless = event._replace(sides=b'"b":[["-1.00","1.000"]],"a":[]')
                 message = Message(depth_event(worthless, self.step_ms))
             case "wrong_symbol":
-                other = event._replace(change=event.change._replace(symbol="OTHERUSDT"))
+                other = event._replace(change=replace(event.change, symbol="OTHERUSDT"))
                 message = Message(depth_event(other, self.step_ms))
             case _:
                 return messages
@@ -110,7 +112,7 @@ class Spoiling:
         change = event.change
         ids = (change.first + shift, change.final + shift, max(change.previous + shift, 0))
         first, final, previous = ids
-        return event._replace(change=change._replace(first=first, final=final, previous=previous))
+        return event._replace(change=replace(change, first=first, final=final, previous=previous))
 
     def _release(self, symbol: str, number: int, messages: list[Message]) -> list[Message]:
         """Hold messages back while they are delayed or reordered."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from quantgod.archive.reading import MARGIN_MS, Quarantine
 from quantgod.archive.zip_stream import open_archive
@@ -157,7 +158,7 @@ class _LineWriter:
         """The changes, or the whole book as it now is where a day begins."""
         if self._turn(update.ts):
             bids, asks = self._whole_book()
-            update = update._replace(is_snapshot=True, bids=bids, asks=asks)
+            update = replace(update, is_snapshot=True, bids=bids, asks=asks)
         return self._line(update)
 
     def _turn(self, ts: int) -> bool:
