@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)\S*@")
 
 
 def without_passwords(value: Any) -> Any:
@@ -13,5 +13,7 @@ def without_passwords(value: Any) -> Any:
 
     >>> without_passwords("see postgresql://me:secret@host/studies")
     'see postgresql://me:***@host/studies'
+    >>> without_passwords("wss://me:p@ss@host/stream")
+    'wss://me:***@host/stream'
     """
     return _PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value

@@ -30,12 +30,13 @@ def symbol_status(symbol: str, book: BookState, engine: EngineState, drift: str)
 
 
 def book_in_words(book: BookState) -> str:
-    """Whether it stands and since when, or why not; and how often it came back."""
+    """Whether it stands and since when, or why not in a word; and how often it came back."""
     since = f"{max(0.0, time.time() - book.since):.0f} s"
     again = f", {book.resyncs} resyncs" if book.resyncs else ""
     if book.is_synced:
         return f"synced for {since}{again}"
-    return f"out of sync for {since} ({book.problem or 'waiting for the first'}){again}"
+    why = book.problem.partition(":")[0] or "waiting for the first"
+    return f"out of sync for {since} ({why}){again}"
 
 
 def journal_in_words(state: JournalState) -> str:

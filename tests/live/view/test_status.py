@@ -10,9 +10,10 @@ from rich.console import Console
 
 from quantgod.live.deployment.loaded_model import Prediction
 from quantgod.live.engine.engine import SymbolState as EngineState
+from quantgod.live.feed.state import SymbolState as BookState
 from quantgod.live.listener import LiveListener
 from quantgod.live.view.logs import logging_to
-from quantgod.live.view.overview import minute_in_words, minute_values
+from quantgod.live.view.overview import book_in_words, minute_in_words, minute_values
 from quantgod.live.view.status import Status, SymbolStatus
 from quantgod.live.view.terminal import view
 from quantgod.market.book_bars import ClosedMinute, Taken
@@ -44,6 +45,12 @@ def test_the_lag_is_shown_as_people_say_it_in_both_views() -> None:
     Console(file=out, width=120).print(view(status))
     assert "1000.0 days" in out.getvalue()
     assert "synced for 4 s, lag 1000.0 days; bar" in status.as_line()
+
+
+def test_why_a_book_is_away_takes_a_word_and_no_more() -> None:
+    book = BookState(syncs=2, problem="gap: pu 7 expected, got 9")
+    assert book_in_words(book) == "out of sync for 0 s (gap), 1 resyncs"
+    assert book_in_words(BookState()) == "out of sync for 0 s (waiting for the first)"
 
 
 def test_an_answer_is_told_of_the_minute_that_it_judges_whatever_closed_since() -> None:
