@@ -4,6 +4,12 @@ The floor is what msgspec and dictionaries cannot do without: to decode, and to 
 each level. Deltas are taken from the simulated market in Bybit's form and, where it is beside the
 project, from the real recording in Binance's, up to where its price nears the end of what its one
 snapshot shows. Seconds are of processor time, the best of several rounds that take turns.
+
+What a delta costs grows with its changes, so their number stands beside it. The goal is held
+against the simulated deltas, of 42 changes, whose floor alone is nearly all of it. It says nothing
+of the recorded ones, of 61 on average: their floor alone is beyond it, so they are only shown, in
+all and for a change. Half of the floor is decoding. The other half is spent within the hash tables:
+a float's hash is computed anew at each use, so that `dict.update` is no faster than a loop.
 """
 
 from __future__ import annotations
@@ -51,6 +57,7 @@ class Stream:
     lines: Sequence[bytes]
     decode: Callable[[bytes], Any]
     book: Callable[[], BookBars]
+    at_most: float | None = None  # us a delta
 
 
 def measure(log: Log) -> list[Figure]:
@@ -88,7 +95,7 @@ def _of(stream: Stream, log: Log) -> list[Figure]:
         Figure(f"{name}: changes a delta", changes / len(stream.lines)),
         Figure(f"{name}: decoding alone", decoding, "us a delta"),
         Figure(f"{name}: floor, decoding and dictionaries", floor, "us a delta"),
-        Figure(f"{name}: bytes to book and bars", whole, "us a delta", at_most=MOST_MICROSECONDS),
+        Figure(f"{name}: bytes to book and bars", whole, "us a delta", at_most=stream.at_most),
         Figure(f"{name}: that over the floor", whole / floor, "x"),
         Figure(f"{name}: that, for a change", whole / changes * len(stream.lines), "us"),
         Figure(f"{name}: symbols a core", 1e6 / (whole * DELTAS_A_SECOND)),
@@ -106,7 +113,7 @@ def _streams(log: Log) -> Iterator[Stream]:
         bars.receive(bybit.decode(first))
         return bars
 
-    yield Stream("simulated", lines, bybit.decode, simulated)
+    yield Stream("simulated", lines, bybit.decode, simulated, MOST_MICROSECONDS)
     if RECORDING.exists():
         yield _recorded()
     else:
