@@ -57,17 +57,23 @@ class Status:
 
     def as_line(self) -> str:
         """The same in a line, for a log file."""
-        parts = [
-            f"{one.symbol} {one.book}"
-            + ("" if one.lag_ms is None else f", lag {in_time(one.lag_ms)}")
-            + f"; bar {one.last_bar}; "
-            + (f"{one.missing} minutes missing" if one.missing else f"signal {one.signal}")
-            + (f"; {one.drift}" if one.drift else "")
-            for one in self.symbols
-        ]
+        parts = [_in_a_line(one) for one in self.symbols]
         return " | ".join(
             [*parts, f"loop lag {self.loop_lag_ms:.0f} ms", f"journal {self.journal}"]
         )
+
+
+def _in_a_line(one: SymbolStatus) -> str:
+    """A symbol in a line; a recording has no bars and no signals."""
+    told = [
+        f"{one.symbol} {one.book}" + ("" if one.lag_ms is None else f", lag {in_time(one.lag_ms)}")
+    ]
+    told += [f"bar {one.last_bar}"] if one.last_bar else []
+    if one.missing:
+        told.append(f"{one.missing} minutes missing")
+    elif one.signal:
+        told.append(f"signal {one.signal}")
+    return "; ".join([*told, one.drift] if one.drift else told)
 
 
 _UNITS: Final = (("days", 86_400_000.0), ("h", 3_600_000.0), ("min", 60_000.0), ("s", 1_000.0))

@@ -18,6 +18,9 @@ from quantgod.settings import without_passwords
 
 REFRESH_SECONDS: Final = 0.5
 LINE_SECONDS: Final = 60.0
+HEADERS: Final = ("symbol", "book", "lag", "last bar", "signal", "drift")
+FEWEST: Final = 3
+"""Columns that stand whatever is in them, so that the view does not jump at the start."""
 
 
 async def show(status: Callable[[], Status], kind: str, console: Console) -> None:
@@ -41,10 +44,16 @@ async def show(status: Callable[[], Status], kind: str, console: Console) -> Non
 
 def view(status: Status) -> RenderableType:
     """The whole view."""
-    table = Table("symbol", "book", "lag", "last bar", "signal", "drift", title=status.title)
-    for symbol in status.symbols:
-        table.add_row(*_row(symbol))
-    foot = f"{status.model}  ·  loop lag {status.loop_lag_ms:.0f} ms  ·  journal {status.journal}"
+    rows = [_row(symbol) for symbol in status.symbols]
+    # A recording has no bars and no signals: what is empty in every row is left out.
+    shown = [
+        place for place in range(len(HEADERS)) if place < FEWEST or any(r[place] for r in rows)
+    ]
+    table = Table(*[HEADERS[place] for place in shown], title=status.title)
+    for row in rows:
+        table.add_row(*[row[place] for place in shown])
+    model = f"{status.model}  ·  " if status.model else ""
+    foot = f"{model}loop lag {status.loop_lag_ms:.0f} ms  ·  journal {status.journal}"
     lines: list[RenderableType] = [table, Text(without_passwords(foot), style="dim")]
     if status.note:
         lines.append(Text(without_passwords(status.note), style="yellow"))

@@ -47,6 +47,16 @@ def test_the_lag_is_shown_as_people_say_it_in_both_views() -> None:
     assert "synced for 4 s, lag 1000.0 days; bar" in status.as_line()
 
 
+def test_a_recording_shows_neither_bars_nor_signals() -> None:
+    one = SymbolStatus("BTCUSDT", "synced for 4 s", True, 87.0, "", 0, "")
+    status = Status("quantgod collect on binance", (one,), 4.0, "82 rows")
+    out = io.StringIO()
+    Console(file=out, width=120).print(view(status))
+    assert "87 ms" in out.getvalue()
+    assert "signal" not in out.getvalue()
+    assert status.as_line().startswith("BTCUSDT synced for 4 s, lag 87 ms | loop lag")
+
+
 def test_why_a_book_is_away_takes_a_word_and_no_more() -> None:
     book = BookState(syncs=2, problem="gap: pu 7 expected, got 9")
     assert book_in_words(book) == "out of sync for 0 s (gap), 1 resyncs"
