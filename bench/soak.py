@@ -24,10 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from http import HTTPStatus
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import numpy as np
 import psutil
@@ -39,7 +36,7 @@ from bench.goal import Figure
 from bench.serving import NAME, register_demo_chain
 from quantgod.live.runner import run_live
 from quantgod.live.simulated import simulated_exchange
-from quantgod.settings import FeedSettings, load_settings
+from quantgod.settings import load_settings
 from tests.live.feed.mixes import run_mix
 from tests.live.journal.killing import kill_round
 from tests.market.schedules import run_schedule
@@ -114,7 +111,7 @@ def updates(log: Log) -> list[Figure]:
         market |= {"simulate.changes": 42}
         settings = load_settings(Path(CONFIG), overrides | market | {"live.simulated.speed": 1e9})
         began = time.monotonic()
-        with simulated_exchange(settings) as feed, _memory() as megabytes, _ctrl_c_when_over(feed):
+        with simulated_exchange(settings) as feed, _memory() as megabytes:
             ended = asyncio.run(run_live(settings, feed, Console(quiet=True), lambda *_: None))
         seconds = time.monotonic() - began
     warm = int(len(megabytes) * WARM_SHARE)
@@ -182,29 +179,6 @@ def _registered(folder: Path) -> Iterator[dict[str, object]]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-@contextmanager
-def _ctrl_c_when_over(feed: FeedSettings) -> Iterator[None]:
-    """Press Ctrl-C once the simulated market is over and its exchange says so."""
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.5):
-            try:
-                urlopen(f"{feed.depth_url}?symbol=BTCUSDT&limit=5", timeout=5).close()
-            except HTTPError as error:
-                if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
-                    os.kill(os.getpid(), signal.SIGINT)
-                    return
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 @contextmanager

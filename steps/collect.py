@@ -39,6 +39,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         exchange as feed,
     ):
         ended = asyncio.run(run_collect(settings, feed, Console(stderr=True)))
+        be_brief(1)  # a server that hangs is asked some times more, and the end is awaited
         headline = f"{ended.messages} messages, {ended.levels} rows of levels"
         if run is not None:
             run.tags["quantgod.ended_by"] = ended.ended_by

@@ -40,9 +40,9 @@ class LiveListener:
     def taken(self, symbol: str, taken: Taken, received: float) -> None:
         """Tell of what befell the book; hand closed minutes to the engine."""
         for event in taken.events:
-            told = _told(event)
-            if told is not None:
-                self._tell(symbol, *told)
+            line = told(event)
+            if line is not None:
+                self._tell(symbol, *line)
         for closed in taken.closed:
             self._engine.closed(symbol, closed, received)
         if rowless := [one.bar for one in taken.closed if one.bar.features is None]:
@@ -70,7 +70,7 @@ class LiveListener:
         self._journal.append("EVENTS", row | {"code": code, "detail": detail})
 
 
-def _told(event: Event) -> tuple[int, str, int | None, str] | None:
+def told(event: Event) -> tuple[int, str, int | None, str] | None:
     """Level, code, exchange time and text of an event that is worth a line."""
     if isinstance(event, OutOfSync):
         # That a stream ended is told with its reason by a notice of its connection.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,23 +18,25 @@ from typing import Any
 import yaml
 
 from quantgod.live.exchange.rules import hurried
+from quantgod.live.view.logs import say
 from quantgod.settings import FeedSettings, Settings
 
 STOP_SECONDS = 3.0
 
 
 class ExchangeError(RuntimeError):
-    """The simulated exchange did not start; holds what it said."""
+    """The simulated exchange did not start, or failed."""
 
 
 @contextmanager
 def simulated_exchange(settings: Settings) -> Iterator[FeedSettings]:
     """Run the simulated exchange; gives the feed's settings pointed at it.
 
-    It is ended with the block, and ends itself when this process is gone.
+    It is ended with the block, and ends itself when this process is gone. Where it ends before, by
+    its market's end or otherwise, this process is sent SIGTERM, which a session takes as its end.
 
     Raises:
-        ExchangeError: with its last words, when it does not come up.
+        ExchangeError: with its last words, when it does not come up; with its code, when it failed.
     """
     with tempfile.TemporaryDirectory(prefix="quantgod-exchange-") as folder:
         config = Path(folder) / "settings.yaml"
@@ -47,14 +52,28 @@ def simulated_exchange(settings: Settings) -> Iterator[FeedSettings]:
                 start_new_session=True,  # Ctrl-C is for the runner, which then ends the exchange
                 text=True,
             )
+        leaving = threading.Event()
+        watch = threading.Thread(target=_stop_with, args=(server, leaving), daemon=True)
         try:
             venue: dict[str, Any] = _addresses(next(iter(server.stdout or ()), ""), errors)
             feed = settings.live.feed
             # The venue counts weight by the clock; where its own time runs fast, it allows more.
             venue["weight_limit"] = hurried(feed.weight_limit, settings.live.simulated.speed)
+            watch.start()
             yield feed.model_copy(update=venue)
+            if server.poll():
+                raise ExchangeError(f"the simulated exchange ended with code {server.returncode}")
         finally:
+            leaving.set()
             _end(server)
+
+
+def _stop_with(server: subprocess.Popen[str], leaving: threading.Event) -> None:
+    """Stop this process as a signal would when the exchange is gone, by its market's end or not."""
+    server.wait()
+    if not leaving.is_set():
+        say(logging.WARNING, "exchange_ended", "the simulated exchange has ended: so does this")
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _addresses(line: str, errors: Path) -> dict[str, str]:

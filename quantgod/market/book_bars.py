@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
-from quantgod.contracts import BOOK_LEVELS, MS_PER_MINUTE, MS_PER_SECOND, Level
+from quantgod.contracts import BOOK_LEVELS, MS_PER_DAY, MS_PER_MINUTE, MS_PER_SECOND, Level
 from quantgod.market.book import OrderBook
 from quantgod.market.messages import MessageError
 from quantgod.market.minute_bars import (
@@ -52,6 +52,9 @@ class Taken(msgspec.Struct, frozen=True, gc=False):
     closed: list[ClosedMinute]
 
 
+STRAYS: Final = 50
+"""More messages than this in a row that are a day off are believed."""
+
 LastBefore = Callable[[int], tuple[int, float] | None]
 """The last valid minute before an epoch minute, and its close; `None` if none is known."""
 
@@ -75,7 +78,7 @@ class BookBars:
             for a run of minutes that goes on.
     """
 
-    __slots__ = ("_closed", "_last_before", "_second_ends", "bars", "sync")
+    __slots__ = ("_closed", "_last_before", "_second_ends", "_strays", "bars", "sync")
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class BookBars:
         self.bars = MinuteBars(max_silence_seconds, max_bridge_minutes)
         self._closed: list[ClosedMinute] = []
         self._second_ends = -1  # ms; until then no message moves the clock
+        self._strays = 0  # messages in a row whose time is more than a day off
         self._last_before = last_before
         sync.before_change = self._advance
         sync.before_gap = self.bars.miss
@@ -131,11 +135,28 @@ class BookBars:
 
     def _advance(self, ts: int) -> None:
         """Move the clock to a message that has changed nothing yet."""
-        if ts < self._second_ends:
+        if self._second_ends - MS_PER_DAY < ts < self._second_ends:
             return
+        if self._second_ends >= 0 and abs(ts - self._second_ends) >= MS_PER_DAY:
+            self._stray(ts)
+            return
+        self._strays = 0
         self._resume(ts)
         self._close(self.bars.advance(ts, self.sync.book))
         self._second_ends = (int(self.bars.integers[CLOCK]) + 1) * MS_PER_SECOND
+
+    def _stray(self, ts: int) -> None:
+        """A time more than a day off moves no clock, or one wrong message would end all bars.
+
+        Where many in a row say so it is the clock that is wrong, or a day was slept through: bars
+        begin anew.
+        """
+        self.bars.mark(CORRUPT)
+        self._strays += 1
+        if self._strays > STRAYS:
+            self.bars.restart()
+            self._second_ends, self._strays = -1, 0
+            self._advance(ts)
 
     def _resume(self, ts: int) -> None:
         """At the first message: take what an earlier run left, if anything."""

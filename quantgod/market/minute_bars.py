@@ -84,12 +84,18 @@ class MinuteBars:
     def __init__(self, max_silence_seconds: int, max_bridge_minutes: int) -> None:
         self.max_silence_seconds = max_silence_seconds
         self.max_bridge_minutes = max_bridge_minutes
-        self.integers: Integers = np.full(INTEGERS, -1, dtype=np.int64)
-        self.integers[[MESSAGES, SAMPLES, MARK, OUTCOME]] = 0
+        self.integers: Integers = np.zeros(INTEGERS, dtype=np.int64)
         # The same memory: single numbers come out of a view in a third of the time.
         self._counts: memoryview[int] = self.integers.data
         self.floats: Floats = np.zeros(FLOATS)
         self._row: Floats = np.zeros(ROW_LENGTH)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all that came: the next message is the first."""
+        self.integers[:] = -1
+        self.integers[[MESSAGES, SAMPLES, MARK, OUTCOME]] = 0
+        self.floats[:] = 0.0
 
     def resume(self, minute: int, close: float) -> None:
         """Take the last valid minute before this stream and its close, for a run that goes on.

@@ -20,18 +20,16 @@ _DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-_BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
 _RELATIVE_SQLITE = "sqlite:///"
 
 
-def be_brief() -> None:
-    """Let no call to the server take long, for a process that must end within seconds.
+def be_brief(seconds: int = 2) -> None:
+    """Let no call to the server take longer, for a process that must end within seconds.
 
-    What cannot be delivered stays in the outbox. Call before `connect`; variables that are set
-    already stay.
+    What cannot be delivered stays in the outbox. Call before `connect`, and again to be briefer.
     """
-    for name, value in _BRIEF.items():
-        os.environ.setdefault(name, value)
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(seconds)
 
 
 def connect(settings: TrackingSettings) -> MlflowClient:

@@ -139,6 +139,20 @@ def test_a_signal_ends_it_within_seconds_with_all_sealed(
     assert "BTCUSDT/prob_buy" in run.data.metrics
 
 
+def test_it_ends_with_an_error_when_its_exchange_dies(desk: Desk) -> None:
+    with subprocess.Popen(
+        desk.command("--log", "json"), env=desk.environment(), stderr=subprocess.PIPE, text=True
+    ) as live:
+        assert live.stderr is not None
+        _wait_for(live.stderr, "synced")
+        (exchange,) = psutil.Process(live.pid).children()
+        exchange.kill()
+        rest = live.stderr.read()
+        assert live.wait(timeout=60) == 1
+    assert "exchange_ended" in rest
+    assert "the simulated exchange ended with code -9" in rest
+
+
 def test_it_starts_without_the_registry_from_the_last_good_version(desk: Desk) -> None:
     asked = ("--max-candles", "2", "--log", "json")
     with_it = subprocess.run(

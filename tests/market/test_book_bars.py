@@ -140,3 +140,34 @@ def test_a_binance_book_counts_from_the_message_that_its_snapshot_joins():
     assert reasons == [(0, "no_book"), (1, "no_previous_close"), (2, ""), (3, "")]
     assert closed[-1].bar.features[8] == math.log1p(60)
     assert (closed[-1].bids, closed[-1].asks) == (BIDS, ASKS)
+
+
+YEAR_SECONDS = 365 * 86_400
+
+
+@pytest.mark.parametrize("years", [-10, 10])
+def test_a_few_wild_times_cost_their_minute_and_no_other(years):
+    stream = Stream().add(whole=True).minutes(2.5)
+    here = stream.second
+    stream.second += years * YEAR_SECONDS
+    stream.add().add()
+    stream.second = here
+    stream.minutes(2)
+    assert stream.reasons == {0: "no_previous_close", 1: "", 2: "corrupt", 3: ""}
+
+
+def test_a_stream_that_began_with_a_wild_time_still_comes_to_have_bars():
+    stream = Stream()
+    stream.second = 10 * YEAR_SECONDS
+    stream.add(whole=True)
+    stream.second = 0
+    stream.minutes(4)
+    assert stream.reasons == {0: "no_book", 1: "no_previous_close", 2: ""}
+
+
+def test_a_sleep_of_days_begins_a_new_run_without_a_minute_for_each_that_was_missed():
+    stream = Stream().add(whole=True).minutes(2.5)
+    stream.second += 10 * 86_400
+    stream.minutes(4)
+    assert len(stream.closed) < 7
+    assert stream.closed[-1].bar.features is not None

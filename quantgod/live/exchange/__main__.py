@@ -1,6 +1,6 @@
 """Serves the simulated market of the settings: `python -m quantgod.live.exchange --config FILE`.
 
-Prints one line of JSON once it listens, and ends on SIGTERM, SIGINT, or with its parent.
+Prints one line of JSON once it listens; ends on SIGTERM and SIGINT, and with its market or parent.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from quantgod.settings import Settings, SettingsError, load_settings
 
 PARENT_SECONDS = 0.5
 """How often the parent is looked for."""
+
+OVER_SECONDS = 2.0
+"""How long a market that is over is still told of."""
 
 
 @click.command(context_settings={"show_default": True})
@@ -72,10 +75,19 @@ async def _serve(exchange: Exchange, parent: int | None) -> None:
     async with exchange:
         urls = {"stream_url": exchange.stream_url, "depth_url": exchange.depth_url}
         click.echo(json.dumps(urls))
-        watch = asyncio.create_task(_end_with(parent, ended)) if parent else None
+        watches = [asyncio.create_task(_end_after(exchange.over, ended))]
+        if parent:
+            watches.append(asyncio.create_task(_end_with(parent, ended)))
         await ended.wait()
-        if watch:
+        for watch in watches:
             watch.cancel()
+
+
+async def _end_after(over: asyncio.Event, ended: asyncio.Event) -> None:
+    """Set `ended` once the market is over and whoever listens has been told."""
+    await over.wait()
+    await asyncio.sleep(OVER_SECONDS)
+    ended.set()
 
 
 async def _end_with(parent: int, ended: asyncio.Event) -> None:

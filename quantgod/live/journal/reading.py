@@ -52,6 +52,7 @@ def read_batches(
     folder: Path, table: str, columns: Sequence[str] | None = None, since: int | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Read as `read_table` does, a batch at a time: for tables larger than the memory."""
+    folder = Path(folder)
     # Logs first: a segment sealed in between is then in both lists, and is read once.
     logged = logged_segments(folder, table)
     for segment in sorted({*logged, *sealed_segments(folder, table)}):

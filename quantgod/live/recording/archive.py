@@ -156,6 +156,9 @@ class _LineWriter:
 
     def _change(self, update: BookUpdate) -> Line:
         """The changes, or the whole book as it now is where a day begins."""
+        clock = int(self._bars.bars.integers[CLOCK]) * MS_PER_SECOND
+        if abs(update.ts - clock) >= MS_PER_DAY:  # a time that the bars did not believe either
+            update = replace(update, ts=clock)
         if self._turn(update.ts):
             bids, asks = self._whole_book()
             update = replace(update, is_snapshot=True, bids=bids, asks=asks)

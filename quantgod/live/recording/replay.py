@@ -21,7 +21,7 @@ from quantgod.archive.store import StoredRows, bars_schema, bars_table
 from quantgod.contracts import Progress, silent
 from quantgod.files import atomic_path
 from quantgod.live.driving import drive, read, take
-from quantgod.live.recording.reading import Arrival, Recording
+from quantgod.live.recording.reading import Arrival, Recording, RecordingError
 from quantgod.market.binance import BestQuote, DepthEvent
 from quantgod.market.book_bars import BookBars, ClosedMinute, Taken
 from quantgod.market.book_sync import BinanceBookSync
@@ -78,10 +78,17 @@ class Replay:
         self._check = QuoteCheck()
 
     def rows(self, arrivals: Iterator[Arrival]) -> Iterator[ClosedMinute]:
-        """Take all that arrived; give the minutes that have a row."""
+        """Take all that arrived; give the minutes that have a row.
+
+        Raises:
+            RecordingError: at the end, when there was no depth event: not a quiet market, but a
+                mistaken symbol or file.
+        """
         for arrival in arrivals:
             yield from self._closed(self._take(arrival))
         yield from self._closed(self._bars.finish())
+        if not self._events:
+            raise RecordingError(f"depth events of {self._sync.symbol} were expected, got none")
 
     def figures(self, seconds: float) -> dict[str, Any]:
         """What came of it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import NamedTuple
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.console import Console
 from quantgod.live.feed.feed import Feed
 from quantgod.live.feed.notices import Notice
 from quantgod.live.journal import Journal, JournalNotice
-from quantgod.live.listener import LEVELS
+from quantgod.live.listener import LEVELS, told
 from quantgod.live.recording.recorder import Recorder, recording_tables
 from quantgod.live.session import run_together, stopped_by_signals
 from quantgod.live.view.lag import LoopLag
@@ -18,7 +19,7 @@ from quantgod.live.view.logs import say
 from quantgod.live.view.overview import book_in_words, journal_in_words, trouble_of
 from quantgod.live.view.status import Status, SymbolStatus
 from quantgod.live.view.terminal import show
-from quantgod.market.book_bars import BookBars
+from quantgod.market.book_bars import BookBars, Taken
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import compile_kernel
 from quantgod.settings import FeedSettings, Settings
@@ -103,19 +104,29 @@ class CollectSession:
 
 
 class _Told:
-    """A recorder, and log lines of what befalls connections."""
+    """A recorder, and log lines of what befalls books and connections."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.last_trouble = ""
         self.raw = recorder.raw
-        self.taken = recorder.taken
-        self._record = recorder.notice
+        self._recorder = recorder
+
+    def taken(self, symbol: str, taken: Taken, received: float) -> None:
+        self._recorder.taken(symbol, taken, received)
+        for event in taken.events:
+            line = told(event)
+            if line is not None:
+                level, code, _, text = line
+                self._log(level, code, f"{symbol}: {text}", symbol)
 
     def notice(self, notice: Notice) -> None:
-        self._record(notice)
-        say(LEVELS[notice.level], notice.code, notice.text, symbol=",".join(notice.symbols))
-        if notice.level != "info":
-            self.last_trouble = f"{notice.code}: {notice.text}"
+        self._recorder.notice(notice)
+        self._log(LEVELS[notice.level], notice.code, notice.text, ",".join(notice.symbols))
+
+    def _log(self, level: int, code: str, text: str, symbol: str) -> None:
+        say(level, code, text, symbol=symbol)
+        if level >= logging.WARNING:
+            self.last_trouble = f"{code}: {text}"
 
 
 def _log_journal(notice: JournalNotice) -> None:

@@ -208,3 +208,9 @@ def test_a_folder_without_a_recording_is_refused(tmp_path):
         open_recording(tmp_path, "BTCUSDT")
     with pytest.raises(RecordingError, match="a recorded file or a folder"):
         open_recording(tmp_path / "absent")
+
+
+def test_a_symbol_that_the_recording_does_not_hold_is_refused_and_leaves_nothing(tmp_path):
+    with pytest.raises(RecordingError, match="depth events of ETHUSDT were expected, got none"):
+        replayed(tmp_path, sound(), symbol="ETHUSDT")
+    assert not list((tmp_path / "out").glob("*"))
