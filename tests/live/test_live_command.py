@@ -139,6 +139,22 @@ def test_a_signal_ends_it_within_seconds_with_all_sealed(
     assert "BTCUSDT/prob_buy" in run.data.metrics
 
 
+def test_it_ends_well_when_the_simulated_market_is_over(desk: Desk) -> None:
+    hurried = ("--set=simulate.cadence_ms=10000", "--set=live.simulated.speed=1e9")
+    done = subprocess.run(
+        desk.command("--log", "json", *hurried),
+        env=desk.environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    codes = [json.loads(line)["code"] for line in done.stderr.splitlines()]
+    assert "exchange_ended" in codes
+    assert codes[-1] == "ended"
+
+
 def test_it_ends_with_an_error_when_its_exchange_dies(desk: Desk) -> None:
     with subprocess.Popen(
         desk.command("--log", "json"), env=desk.environment(), stderr=subprocess.PIPE, text=True
