@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,16 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from rich.console import Console
 
     from quantgod.live.recording.session import run_collect
-    from quantgod.live.simulated import simulated_exchange
+    from quantgod.live.simulated import venue
     from quantgod.live.view.logs import logging_to, say
     from quantgod.tracking.stage import stage_if_reachable
     from quantgod.tracking.store import be_brief
 
     be_brief()
-    is_simulated = settings.live.exchange == "simulated"
-    exchange = simulated_exchange(settings) if is_simulated else nullcontext(settings.live.feed)
     with (
         logging_to(settings.live.log),
         stage_if_reachable("collect", settings) as run,
-        exchange as feed,
+        venue(settings) as feed,
     ):
         ended = asyncio.run(run_collect(settings, feed, Console(stderr=True)))
         be_brief(1)  # a server that hangs is asked some times more, and the end is awaited

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +27,16 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from rich.console import Console
 
     from quantgod.live.runner import run_live
-    from quantgod.live.simulated import simulated_exchange
+    from quantgod.live.simulated import venue
     from quantgod.live.view.logs import logging_to, say
     from quantgod.tracking.stage import stage_if_reachable
     from quantgod.tracking.store import be_brief
 
     be_brief()
-    is_simulated = settings.live.exchange == "simulated"
-    exchange = simulated_exchange(settings) if is_simulated else nullcontext(settings.live.feed)
     with (
         logging_to(settings.live.log),
         stage_if_reachable("live", settings) as run,
-        exchange as feed,
+        venue(settings) as feed,
     ):
         console = Console(stderr=True)
         tracking = (_nothing, _nothing) if run is None else (run.metrics.log, run.param("version"))

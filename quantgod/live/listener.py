@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from quantgod.live.driving import RawKind
 from quantgod.live.engine.row_sink import RowSink
 from quantgod.live.feed.notices import Notice
+from quantgod.live.journal import JournalNotice
 from quantgod.live.view.logs import say
 from quantgod.market.book_bars import ClosedMinute, Taken
 from quantgod.market.minute_bars import MinuteBar
@@ -68,6 +69,11 @@ class LiveListener:
     ) -> None:
         row = {"received_ns": time.time_ns(), "ts_ms": ts, "symbol": symbol, "kind": kind}
         self._journal.append("EVENTS", row | {"code": code, "detail": detail})
+
+
+def log_journal(notice: JournalNotice) -> None:
+    """Log what a journal says of itself; called in its threads."""
+    say(LEVELS[notice.level], notice.code, notice.text)
 
 
 def told(event: Event) -> tuple[int, str, int | None, str] | None:

@@ -19,9 +19,9 @@ from quantgod.live.engine.engine import Engine, Floats, Model
 from quantgod.live.engine.history import read_history
 from quantgod.live.engine.window import KEPT_MINUTES, Window
 from quantgod.live.feed.feed import Feed
-from quantgod.live.journal import BARS, DRIFT, EVENTS, SIGNALS, Journal, JournalNotice
-from quantgod.live.listener import LEVELS, LiveListener
-from quantgod.live.session import run_together, stopped_by_signals
+from quantgod.live.journal import BARS, DRIFT, EVENTS, SIGNALS, Journal
+from quantgod.live.listener import LEVELS, LiveListener, log_journal
+from quantgod.live.session import SEAL_SECONDS, run_together, stopped_by_signals
 from quantgod.live.view.lag import LoopLag
 from quantgod.live.view.logs import say
 from quantgod.live.view.overview import (
@@ -41,8 +41,6 @@ from quantgod.market.minute_bars import compile_kernel
 from quantgod.settings import FeedSettings, Settings
 
 TABLES = {"BARS": BARS, "SIGNALS": SIGNALS, "DRIFT": DRIFT, "EVENTS": EVENTS}
-SEAL_SECONDS = 3.0
-"""How long the end of a session seals; the next start seals what is left."""
 
 
 class Outcome(NamedTuple):
@@ -83,7 +81,7 @@ async def run_live(
     folder = settings.live.journal / settings.live.exchange  # a simulated past is nobody's past
     with (
         stopped_by_signals(stop) as signals,
-        Journal(folder, TABLES, settings.live.journaling, _log_journal) as journal,
+        Journal(folder, TABLES, settings.live.journaling, log_journal) as journal,
     ):
         session = LiveSession(settings, feed_settings, journal, track, started)
         try:
@@ -211,10 +209,6 @@ def _oldest_needed(settings: Settings) -> int | None:
         return None
     drift = settings.live.drift
     return int(time.time()) // 60 - max(KEPT_MINUTES, drift.past_minutes + drift.window_minutes)
-
-
-def _log_journal(notice: JournalNotice) -> None:
-    say(LEVELS[notice.level], notice.code, notice.text)
 
 
 def _log_model(notice: ModelNotice) -> None:

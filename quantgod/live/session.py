@@ -10,6 +10,9 @@ from typing import Any
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
+SEAL_SECONDS = 3.0
+"""How long the end of a session seals; the next start seals what is left."""
+
 
 async def run_together(parts: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
     """Run `parts` until `stop` is set, all have ended, or one fails; then cancel what is left.

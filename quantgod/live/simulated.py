@@ -29,6 +29,16 @@ class ExchangeError(RuntimeError):
 
 
 @contextmanager
+def venue(settings: Settings) -> Iterator[FeedSettings]:
+    """Where the feed of `live.exchange` goes; the simulated one runs while the block does."""
+    if settings.live.exchange == "simulated":
+        with simulated_exchange(settings) as feed:
+            yield feed
+    else:
+        yield settings.live.feed
+
+
+@contextmanager
 def simulated_exchange(settings: Settings) -> Iterator[FeedSettings]:
     """Run the simulated exchange; gives the feed's settings pointed at it.
 
@@ -55,12 +65,12 @@ def simulated_exchange(settings: Settings) -> Iterator[FeedSettings]:
         leaving = threading.Event()
         watch = threading.Thread(target=_stop_with, args=(server, leaving), daemon=True)
         try:
-            venue: dict[str, Any] = _addresses(next(iter(server.stdout or ()), ""), errors)
+            found: dict[str, Any] = _addresses(next(iter(server.stdout or ()), ""), errors)
             feed = settings.live.feed
             # The venue counts weight by the clock; where its own time runs fast, it allows more.
-            venue["weight_limit"] = hurried(feed.weight_limit, settings.live.simulated.speed)
+            found["weight_limit"] = hurried(feed.weight_limit, settings.live.simulated.speed)
             watch.start()
-            yield feed.model_copy(update=venue)
+            yield feed.model_copy(update=found)
             if server.poll():
                 raise ExchangeError(f"the simulated exchange ended with code {server.returncode}")
         finally:

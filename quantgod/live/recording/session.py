@@ -10,10 +10,10 @@ from rich.console import Console
 
 from quantgod.live.feed.feed import Feed
 from quantgod.live.feed.notices import Notice
-from quantgod.live.journal import Journal, JournalNotice
-from quantgod.live.listener import LEVELS, told
+from quantgod.live.journal import Journal
+from quantgod.live.listener import LEVELS, log_journal, told
 from quantgod.live.recording.recorder import Recorder, recording_tables
-from quantgod.live.session import run_together, stopped_by_signals
+from quantgod.live.session import SEAL_SECONDS, run_together, stopped_by_signals
 from quantgod.live.view.lag import LoopLag
 from quantgod.live.view.logs import say
 from quantgod.live.view.overview import book_in_words, journal_in_words, trouble_of
@@ -23,8 +23,6 @@ from quantgod.market.book_bars import BookBars, Taken
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import compile_kernel
 from quantgod.settings import FeedSettings, Settings
-
-SEAL_SECONDS = 3.0
 
 
 class Collected(NamedTuple):
@@ -53,7 +51,7 @@ async def run_collect(
     tables = recording_tables(live.collect)
     with (
         stopped_by_signals(stop) as signals,
-        Journal(folder, tables, live.journaling, _log_journal) as journal,
+        Journal(folder, tables, live.journaling, log_journal) as journal,
     ):
         session = CollectSession(settings, feed_settings, journal)
         try:
@@ -127,7 +125,3 @@ class _Told:
         say(level, code, text, symbol=symbol)
         if level >= logging.WARNING:
             self.last_trouble = f"{code}: {text}"
-
-
-def _log_journal(notice: JournalNotice) -> None:
-    say(LEVELS[notice.level], notice.code, notice.text)
