@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_EXPERIMENT_NAME ?= quantgod
 export MLFLOW_LOGGING_LEVEL ?= WARNING
 
-.PHONY: help demo test check bench soak ui serve clean
+.PHONY: help demo test check bench soak power ui serve clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ bench: $(VENV)/dev $(VENV)-bench/done  ## Speed and memory, as ratios to a floor
 
 soak: $(VENV)/dev  ## The live path for long: faults, kills, a day at full speed
 	python -m bench.soak
+
+power: $(VENV)/run  ## Whether the gates let a null market through, and a planted signal not
+	python -m steps.power
 
 ui: $(VENV)/run  ## Compare runs in the browser
 	mlflow ui --backend-store-uri sqlite:///mlflow.db

@@ -98,7 +98,7 @@ def score_holdout(
         {"base": holdout.base, "auditor": holdout.audited, **holdout.baselines},
         {"base": class_weights, "auditor": weights, **dict.fromkeys(LEARNED, weights)},
         block_rows(settings.label.horizon_minutes, settings.audit.stride, len(holdout.target)),
-        settings.audit.bootstrap_rounds,
+        settings.evaluate.bootstrap_rounds,
         settings.audit.xgboost.seed,
         progress,
     )

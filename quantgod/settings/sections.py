@@ -194,16 +194,102 @@ class AuditSettings(Section):
     calibration_fraction: Fraction
     class_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     decision_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-    bootstrap_rounds: Positive
     xgboost: XGBoostSettings
 
 
 class RegistrySettings(Section):
-    """Under which name the chain is registered and which alias deploys it."""
+    """Under which name the chain is registered and which alias deploys it.
+
+    `force_reason` promotes a version whose gates did not pass, and is recorded as why.
+    """
 
     name: str
     alias: str
     golden_rows: Positive
+    force_reason: Annotated[str, Field(min_length=1)] | None = None
+
+
+class EvaluateSettings(Section):
+    """How a version is scored on the test part.
+
+    `confidence_tiers` are the lower ends of the tiers above the lowest, rising. The permutation
+    importance reads at most `importance_rows` windows, `importance_repeats` times a group.
+    """
+
+    stride: Positive
+    bootstrap_rounds: Annotated[int, Field(ge=2)]
+    confidence_tiers: tuple[Fraction, ...]
+    conformal_level: Fraction
+    importance_rows: Positive
+    importance_repeats: Positive
+    inference_windows: Positive
+    seed: Natural
+
+
+class AccountSettings(Section):
+    """An account under a prop firm's rules. Losses and target are shares of the first balance."""
+
+    initial_balance: PositiveFloat
+    max_daily_loss: Fraction
+    max_total_loss: Fraction
+    profit_target: PositiveFloat
+    min_trading_days: Natural
+
+
+class BacktestSettings(Section):
+    """How signals become orders. Money is in the quote currency.
+
+    A signal opens `notional`; open notional never exceeds `max_position`. `taker_fee` is a share of
+    what is traded, `funding_rate` what a long position pays each `funding_hours` (a short one gets
+    it), as a share of the position.
+    """
+
+    latency_ms: Natural
+    latencies_ms: tuple[Natural, ...]
+    taker_fee: Annotated[float, Field(ge=0, lt=1)]
+    funding_rate: float
+    funding_hours: Positive
+    notional: PositiveFloat
+    max_position: PositiveFloat
+    bootstrap_rounds: Annotated[int, Field(ge=2)]
+    seed: Natural
+    account: AccountSettings
+
+
+class LeakAuditSettings(Section):
+    """How much of a lineage is made again at each cut, and with how small a network."""
+
+    cuts: Positive
+    minutes: Positive
+    stride: Positive
+    epochs: Positive
+    params: dict[str, Any] = Field(default_factory=dict)
+    seed: Natural
+
+
+class GateSettings(Section):
+    """The bounds that a version must keep to reach production; a bound of null is not asked for.
+
+    `beats` names the baselines that must be beaten on `beats_on`, intervals clear of zero.
+    `auditor_margin` is by how much the auditor may be worse than its base at the interval's far
+    end. Losses and drawdown are shares of the first balance.
+    """
+
+    beats: tuple[str, ...]
+    beats_on: tuple[Literal["macro_f1", "log_loss", "mcc", "accuracy", "brier", "ece"], ...]
+    mcc_above: float | None = None
+    ece_at_most: PositiveFloat | None = None
+    accuracy_at_least: Fraction | None = None
+    auditor_margin: Annotated[float, Field(ge=0)] | None = None
+    coverage_within: Fraction | None = None
+    net_pnl_above: float | None = None
+    deflated_sharpe_at_least: Fraction | None = None
+    drawdown_at_most: Fraction | None = None
+    inference_p99_ms: PositiveFloat | None = None
+    leak_audit: bool
+    drift_psi_at_most: PositiveFloat | None = None
+    drift_ks_at_most: Fraction | None = None
+    champion: bool
 
 
 class FeedSettings(Section):
@@ -317,6 +403,10 @@ class Settings(Section):
     optimize: OptimizeSettings
     audit: AuditSettings
     registry: RegistrySettings
+    evaluate: EvaluateSettings
+    backtest: BacktestSettings
+    leak_audit: LeakAuditSettings
+    gates: GateSettings
     live: LiveSettings
     tracking: TrackingSettings
 

@@ -26,7 +26,12 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "train": ("window", "split", "model", "train"),
     "audit": ("label", "window", "split", "model", "train", "audit"),
     "register": ("etl", "registry"),
+    "evaluate": ("label", "split", "train", "audit", "evaluate"),
+    "backtest": ("label", "backtest"),
+    "leak_audit": ("etl", "label", "window", "split", "model", "train", "audit", "leak_audit"),
+    "gates": ("registry", "label", "evaluate", "gates"),
     "promote": ("registry",),
+    "power": tuple(Settings.model_fields),
     "live": ("etl", "registry", "live"),
     "collect": ("etl", "live"),
     "main": tuple(Settings.model_fields),
@@ -37,6 +42,7 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
     "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"}},
     "train": {"split": {"folds"}},
     "audit": {"window": {"stride"}, "train": {"epochs"}},
+    "evaluate": {"train": {"epochs"}},
 }
 """Of those sections, what a stage has its own value for, or no use: it makes nothing new."""
 

@@ -30,9 +30,19 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "train": ("label", "optimize"),
     "audit": ("label", "optimize", "train"),
     "register": ("label", "train", "audit"),
-    "promote": ("register",),
+    "evaluate": ("label", "audit", "register"),
+    "backtest": ("etl", "optimize", "evaluate"),
+    "leak_audit": ("etl", "optimize", "train", "audit"),
+    "gates": ("label", "register", "evaluate", "backtest", "leak_audit"),
+    "promote": ("register", "gates"),
 }
 """Whose results a stage takes by run id, of those that ran."""
+
+CHAINED: Final = (
+    "etl", "label", "optimize", "train", "audit", "register", "evaluate", "backtest", "leak_audit",
+    "gates", "promote",
+)  # fmt: skip
+"""The stages of `main` after the one that gets archives, in order."""
 
 
 class StageFailed(RuntimeError):
@@ -42,7 +52,7 @@ class StageFailed(RuntimeError):
 def stages(settings: Settings) -> list[str]:
     """The stages of `main`, in order."""
     source = [] if settings.data.source == "local" else [settings.data.source]
-    return [*source, "etl", "label", "optimize", "train", "audit", "register", "promote"]
+    return [*source, *CHAINED]
 
 
 def run_stage(

@@ -45,6 +45,10 @@ READS: Mapping[str, tuple[str, ...]] = {
     "train": ("labels",),
     "audit": ("labels",),
     "register": ("labels",),
+    "evaluate": ("labels",),
+    "backtest": ("bars",),
+    "leak_audit": ("bars",),
+    "gates": ("labels",),
 }
 MADE_BY: Mapping[str, tuple[str, ...]] = {
     "archives": ("simulate", "download"),

@@ -25,7 +25,7 @@ PARAMS = {"tcn_channels": 4, "lstm_hidden": 4, "lstm_layers": 1, "dropout": 0.0}
 
 def chosen() -> Settings:
     given = settings()
-    audit = given.audit.model_copy(update={"stride": STRIDE, "bootstrap_rounds": 30})
+    audit = given.audit.model_copy(update={"stride": STRIDE})
     train = given.train.model_copy(update={"device": "cpu"})
     return given.model_copy(update={"audit": audit, "train": train})
 

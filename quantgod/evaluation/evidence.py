@@ -1,0 +1,176 @@
+"""What an evaluation, a backtest and a leak audit have found: records that gates read.
+
+Each is kept as JSON beside its run, so that a gate judges what was kept and nothing else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
+
+from quantgod.evaluation.bootstrap import Interval
+from quantgod.files import atomic_path
+
+EVALUATION_FILE: Final = "evaluation.json"
+BACKTEST_FILE: Final = "backtest.json"
+LEAK_AUDIT_FILE: Final = "leak_audit.json"
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+class EvidenceError(ValueError):
+    """A record that is missing, damaged, or of another kind."""
+
+
+class Shifted(NamedTuple):
+    """How far a column of one part lies from that of another."""
+
+    psi: float
+    ks: float
+
+
+class Coverage(msgspec.Struct, frozen=True, kw_only=True):
+    """Conformal sets on the test part.
+
+    Attributes:
+        promised: the share of rows whose class their set was made to hold.
+        found: the share that it held.
+        threshold: a class is in the set from this probability on.
+        singletons: share of rows with exactly one class in the set; on all others it abstains.
+        empty: share of rows with none.
+    """
+
+    promised: float
+    found: Interval
+    threshold: float
+    singletons: float
+    empty: float
+
+
+class Inference(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one window takes, in ms, as it is served (p50 and p99 of `windows` calls)."""
+
+    p50: float
+    p99: float
+    windows: int
+
+
+class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What `evaluate` found on the test part.
+
+    Attributes:
+        subject: what was scored: `NAME/VERSION`, or `run ID`.
+        first: first minute of the test rows, ISO 8601.
+        last: the last one.
+        rows: how many there are.
+        effective_rows: how many independent labels they equal.
+        models: scores with intervals by model (`auditor`, `base`, the baselines) and score.
+        differences: the auditor's score minus the other's, paired, by that other and score.
+        coverage: of conformal sets.
+        drift: of each feature, the rows that were learned from against the test rows.
+        forecast_shift: of each probability, out of fold against as served on the test part.
+        inference: None where a run's model and no version was scored.
+    """
+
+    subject: str
+    first: str
+    last: str
+    rows: int
+    effective_rows: float
+    models: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, Interval]]
+    coverage: Coverage
+    drift: dict[str, Shifted]
+    forecast_shift: dict[str, Shifted]
+    inference: Inference | None = None
+
+
+class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backtest of the test part came to. Money in the quote currency.
+
+    Attributes:
+        trades: closed trades.
+        net_pnl: after all costs, with a block-bootstrap interval.
+        gross_pnl: at mid prices, before any cost.
+        fees: paid.
+        funding: paid (negative: received).
+        slippage: what walking the book cost against the mid at the time of each fill.
+        turnover: traded notional.
+        hit_rate: share of trades with a net gain.
+        profit_factor: gains over losses; None without a losing trade.
+        sharpe: of minute returns, a year's worth, with an interval.
+        sortino: likewise.
+        probabilistic_sharpe: probability that the true Sharpe ratio is above zero.
+        deflated_sharpe: the same above what the best of `trials` would show by luck.
+        trials: how many were tried in the lineage's search.
+        max_drawdown: as a share of the peak of equity.
+        average_drawdown: mean over minutes.
+        exposure: share of minutes with a position.
+        outcome: of the account: `open`, `target`, `daily_loss` or `total_loss`.
+        by_latency: net PnL by latency in ms (as text).
+        by_session: net PnL by session of entry.
+    """
+
+    trades: int
+    net_pnl: Interval
+    gross_pnl: float
+    fees: float
+    funding: float
+    slippage: float
+    turnover: float
+    hit_rate: float
+    profit_factor: float | None
+    sharpe: Interval
+    sortino: Interval
+    probabilistic_sharpe: float
+    deflated_sharpe: float
+    trials: int
+    max_drawdown: float
+    average_drawdown: float
+    exposure: float
+    outcome: str
+    by_latency: dict[str, float]
+    by_session: dict[str, float]
+
+
+class LeakAuditResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a leak audit found.
+
+    Attributes:
+        cuts: the cut times, ISO 8601.
+        compared: values at or before a cut that were compared, by stage.
+        leaks: one line for each stage and cut where a value before the cut has changed.
+        provenance: what is wrong with the auditor's rows, by their artifact alone; None if nothing.
+        messages: whether raw messages were perturbed too, or bars alone were at hand.
+    """
+
+    cuts: tuple[str, ...]
+    compared: dict[str, int]
+    leaks: tuple[str, ...]
+    provenance: str | None
+    messages: bool
+
+    @property
+    def passed(self) -> bool:
+        """Nothing leaked, something was compared, and every row's provenance holds."""
+        return not self.leaks and self.provenance is None and all(self.compared.values())
+
+
+def write_evidence(path: Path, record: msgspec.Struct) -> None:
+    """Write a record as JSON, atomically."""
+    with atomic_path(path) as part:
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+
+
+def read_evidence(path: Path, kind: type[Record]) -> Record:
+    """Read what `write_evidence` wrote.
+
+    Raises:
+        EvidenceError: if it is missing, or not a record of this kind.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise EvidenceError(f"{path}: a {kind.__name__} expected: {error}") from None

@@ -1,0 +1,93 @@
+"""The test part's rows with all that was said of them: what backtest and gates read.
+
+One row a scored minute, in order of time. Columns:
+
+- `time`: the window's last minute (its start, UTC); what is said of it is known a minute later.
+- `label_end`, `target`, `forward_return`: of the label.
+- `MODEL_sell`, `MODEL_neutral`, `MODEL_buy`: probabilities of `auditor`, `base`, and each baseline.
+- `auditor_class`, `base_class`: decided classes.
+- `in_set_sell`, `in_set_neutral`, `in_set_buy`: the auditor's conformal set.
+- `action`: the auditor's class where its set holds that class and no other, else NEUTRAL: what a
+  trader does who abstains when the model does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from quantgod.contracts import CLASSES
+from quantgod.evaluation.evidence import EvidenceError
+from quantgod.files import atomic_path
+
+ROWS_FILE: Final = "rows.parquet"
+BASELINES: Final = ("majority", "persistence", "logistic_regression", "gradient_boosting")
+MODELS: Final = ("auditor", "base", *BASELINES)
+
+
+def columns_of(model: str) -> list[str]:
+    """The three probability columns of a model (or of `in_set`)."""
+    return [f"{model}_{name.lower()}" for name in CLASSES]
+
+
+COLUMNS: Final = (
+    "time",
+    "label_end",
+    "target",
+    "forward_return",
+    *(column for model in MODELS for column in columns_of(model)),
+    "auditor_class",
+    "base_class",
+    *columns_of("in_set"),
+    "action",
+)
+
+
+def probabilities_of(rows: pd.DataFrame, model: str) -> npt.NDArray[np.float64]:
+    """(n, 3) what a model said of scored rows."""
+    said: npt.NDArray[np.float64] = rows[columns_of(model)].to_numpy(np.float64)
+    return said
+
+
+def write_scored(folder: Path, rows: pd.DataFrame) -> None:
+    """Write `rows.parquet` into `folder`, atomically.
+
+    Raises:
+        EvidenceError: if these are not scored rows.
+    """
+    _check(folder, rows)
+    with atomic_path(folder / ROWS_FILE) as part:
+        rows.to_parquet(part, compression="zstd")
+
+
+def read_scored(folder: Path) -> pd.DataFrame:
+    """Read what `write_scored` wrote.
+
+    Raises:
+        EvidenceError: if there is none, or its rows are not scored rows in order of time.
+    """
+    try:
+        rows = pd.read_parquet(folder / ROWS_FILE)
+    except (OSError, ValueError) as error:
+        raise EvidenceError(f"{folder / ROWS_FILE}: cannot be read: {error}") from None
+    _check(folder, rows)
+    return rows
+
+
+def _check(folder: Path, rows: pd.DataFrame) -> None:
+    for problem in _problems(rows):
+        raise EvidenceError(f"{folder / ROWS_FILE}: {problem}")
+
+
+def _problems(rows: pd.DataFrame) -> Iterator[str]:
+    if tuple(rows.columns) != COLUMNS:
+        yield f"scored rows hold {', '.join(COLUMNS)}; got {', '.join(map(str, rows.columns))}"
+    elif not len(rows):
+        yield "at least one scored row expected"
+    elif not rows["time"].is_monotonic_increasing or rows["time"].duplicated().any():
+        yield "times must rise strictly"

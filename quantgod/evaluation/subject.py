@@ -1,0 +1,50 @@
+"""What can be evaluated: whatever makes meta-features of windows and probabilities of those."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from quantgod.contracts import Progress, silent
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Weights = tuple[float, ...]
+
+
+class Subject(Protocol):
+    """A base model with its auditor, as trained or as served."""
+
+    @property
+    def name(self) -> str:
+        """`NAME/VERSION`, or `run ID`."""
+        ...
+
+    @property
+    def window(self) -> int:
+        """Rows a window holds."""
+        ...
+
+    @property
+    def base_weights(self) -> Weights:
+        """Class weights of the base's loss; its decisions weigh by them."""
+        ...
+
+    @property
+    def decision_weights(self) -> Weights:
+        """By which audited probabilities become a class."""
+        ...
+
+    def meta_features(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> Floats:
+        """(n, 14) meta-features of the windows of raw `matrix` (rows, 9) that end at `rows`."""
+        ...
+
+    def base(self, meta: Floats) -> Floats:
+        """(n, 3) the base's probabilities, its class weights undone."""
+        ...
+
+    def audited(self, meta: Floats) -> Floats:
+        """(n, 3) the auditor's calibrated probabilities."""
+        ...
