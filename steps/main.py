@@ -1,4 +1,4 @@
-"""The whole way: archives, bars, labels, search, training, audit, registered version."""
+"""The whole way: archives, bars, labels, search, training, audit, a judged and promoted version."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: Any) -> None:
     """Run every stage as a child run; a stage that has an equal finished run is skipped."""
     settings = settings_from(config, overrides, options)
-    from quantgod.tracking.pipeline import resolved_config, run_stage, stages
+    from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
     from quantgod.tracking.stage import stage
 
     with stage("main", settings) as parent:
@@ -33,6 +33,9 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
         skipped = set()
         for name in stages(settings):
             say(f"[bold]{name}[/bold]")
+            if name == "promote" and (failed := failed_gates(done["gates"], settings)):
+                say(f"not promoted: {failed}")
+                break
             finished = {earlier: run.info.run_id for earlier, run in done.items()}
             done[name], found = run_stage(name, settings, children, finished, fresh=fresh)
             if found:
@@ -52,7 +55,8 @@ def _summary(settings: Settings, done: dict[str, Run], skipped: set[str]) -> Non
         took = "skipped" if name in skipped else f"{seconds:.1f}"
         rows.append((name, took, run.data.tags.get(HEADLINE_TAG, "")))
     show_table("quantgod", ("stage", "seconds", "key figures"), rows)
-    say(done["promote"].data.tags.get(HEADLINE_TAG, ""))
+    last = "promote" if "promote" in done else "gates"
+    say(done[last].data.tags.get(HEADLINE_TAG, ""))
     say("Try next:")
     say("  make ui        compare the runs in the browser")
     model = f"{settings.registry.name}@{settings.registry.alias}"

@@ -11,11 +11,12 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from quantgod.files import file_digest, tree_digest, value_digest
-from quantgod.settings import Settings
+from quantgod.settings import AuditSettings, Settings, TrainSettings
 from quantgod.tracking.store import PROJECT
 
 KEY_TAG = "quantgod.key"
 OUTPUT_FILE = "output.json"
+NO_CHAMPION = "none"
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "simulate": ("data", "simulate"),
@@ -42,7 +43,12 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
     "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"}},
     "train": {"split": {"folds"}},
     "audit": {"window": {"stride"}, "train": {"epochs"}},
-    "evaluate": {"train": {"epochs"}},
+    "evaluate": {
+        "split": {"folds", "validation_fraction"},
+        "train": set(TrainSettings.model_fields) - {"batch_size", "device"},
+        "audit": set(AuditSettings.model_fields) - {"stride"},
+    },
+    "leak_audit": {"window": {"stride"}, "train": {"epochs"}, "audit": {"epochs", "stride"}},
 }
 """Of those sections, what a stage has its own value for, or no use: it makes nothing new."""
 
@@ -123,8 +129,8 @@ def artifacts_of(run_id: str, folder: str, target: Path) -> Path:
 def finished_run(client: MlflowClient, key: str) -> Run | None:
     """The newest FINISHED run of this key whose result stands as it was left.
 
-    Its data must lie where it was put, unchanged; its version must be registered, and its alias
-    must point there.
+    Its data must lie where it was put, unchanged; its version must be registered, its alias must
+    point there, and the champion that gates were judged against must still be in place.
     """
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(
@@ -152,6 +158,14 @@ def _still_there(client: MlflowClient, run: Run) -> bool:
 
 def _is_registered(client: MlflowClient, output: Mapping[str, str]) -> bool:
     name, version = output["name"], output["version"]
-    if "alias" not in output:
-        return str(client.get_model_version(name, version).version) == version
-    return str(client.get_model_version_by_alias(name, output["alias"]).version) == version
+    if "champion" in output:
+        return _is_in_place(client, output, {version, output["champion"]})
+    if "alias" in output:
+        return _is_in_place(client, output, {version})
+    return str(client.get_model_version(name, version).version) == version
+
+
+def _is_in_place(client: MlflowClient, output: Mapping[str, str], versions: set[str]) -> bool:
+    """Whether the alias points at one of these; judged gates also stand where none was in place."""
+    aliases = client.get_registered_model(output["name"]).aliases
+    return str(aliases.get(output["alias"], NO_CHAMPION)) in versions

@@ -17,7 +17,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from quantgod.files import atomic_path
 from quantgod.settings import Settings
-from quantgod.tracking.keys import KEY_TAG, finished_run, path_digest, stage_key
+from quantgod.tracking.keys import KEY_TAG, finished_run, output_of, path_digest, stage_key
 from quantgod.tracking.stage import ERROR_TAG, input_paths
 from quantgod.tracking.store import PROJECT
 
@@ -87,6 +87,13 @@ def run_stage(
     except ExecutionException:
         raise StageFailed(f"{name}: {_message(client, name)}") from None
     return client.get_run(submitted.run_id), False
+
+
+def failed_gates(gates: Run, settings: Settings) -> str:
+    """Which gates keep the pipeline from promoting; empty if they passed or settings force it."""
+    if settings.registry.force_reason is not None:
+        return ""
+    return output_of(gates.info.run_id, "failed")["failed"]
 
 
 def resolved_config(settings: Settings, config: Path, *, changed: bool) -> Path:

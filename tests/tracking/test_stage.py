@@ -135,13 +135,16 @@ def test_an_equal_finished_run_is_found_until_something_changes(settings: Settin
 @pytest.mark.parametrize(
     ("changed", "anew"),
     [
-        ("split.folds", {"audit"}),
+        ("split.folds", {"audit", "leak_audit"}),
         ("audit.epochs", {"audit"}),
         ("window.stride", {"train"}),
         ("train.epochs", {"train"}),
-        ("train.seed", {"optimize", "train", "audit"}),
+        ("train.seed", {"optimize", "train", "audit", "leak_audit"}),
         ("optimize.trials", {"optimize"}),
-        ("registry.golden_rows", {"register", "promote", "live"}),
+        ("registry.golden_rows", {"register", "gates", "promote", "live"}),
+        ("evaluate.seed", {"evaluate", "gates"}),
+        ("backtest.seed", {"backtest"}),
+        ("gates.ece_at_most", {"gates"}),
     ],
 )
 def test_a_changed_setting_makes_anew_only_what_reads_it(
@@ -151,7 +154,7 @@ def test_a_changed_setting_makes_anew_only_what_reads_it(
     other = getattr(settings, section)
     other = other.model_copy(update={name: getattr(other, name) + 1})
     other = settings.model_copy(update={section: other})
-    stages = set(SECTIONS) - {"main"}
+    stages = set(SECTIONS) - {"main", "power"}
     assert anew == {
         stage for stage in stages if stage_settings(stage, settings) != stage_settings(stage, other)
     }
@@ -179,6 +182,22 @@ def test_a_promotion_counts_while_its_alias_stands(settings: Settings) -> None:
     assert finished_run(client, run.key) is not None
     client.set_registered_model_alias("quantgod", "Production", "2")
     assert finished_run(client, run.key) is None, "someone has promoted another"
+
+
+def test_judged_gates_count_while_the_champion_they_were_judged_against_is_in_place(
+    settings: Settings,
+) -> None:
+    with stage("promote", settings) as run:
+        run.output(name="quantgod", alias="Production", version="2", champion="none", failed="")
+    client = MlflowClient()
+    client.create_registered_model("quantgod")
+    for _ in range(3):
+        client.create_model_version("quantgod", source=str(settings.data.work))
+    assert finished_run(client, run.key) is not None, "no champion then, none now"
+    client.set_registered_model_alias("quantgod", "Production", "2")
+    assert finished_run(client, run.key) is not None, "it is the champion itself"
+    client.set_registered_model_alias("quantgod", "Production", "3")
+    assert finished_run(client, run.key) is None, "another has to be beaten now"
 
 
 def test_a_registration_counts_while_its_version_stands(settings: Settings) -> None:
