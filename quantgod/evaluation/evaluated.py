@@ -1,0 +1,44 @@
+"""What an evaluation leaves behind: the scored rows, what they come to, and what figures need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from quantgod.evaluation.bootstrap import Comparison
+from quantgod.evaluation.evidence import EvaluationResult
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Weights = tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """The test part as it was read, once, in order of time.
+
+    Attributes:
+        rows: a row a scored minute, with the columns of `scored_rows.COLUMNS`.
+        result: what gates read of it.
+        samples_row: (n,) where the scored rows' windows end in the table.
+        dev_row: (m,) the same of the dev rows (purged, at the audit's stride) that the baselines
+            were fitted on.
+        meta: (n, 14) meta-features of the scored rows.
+        comparison: scores with intervals by model and score, and differences (the auditor's minus
+            the other's); the same that `result` holds.
+        decision_weights: by which each model's probabilities become a class; a model without takes
+            its likeliest class.
+        block: scored rows a block of the bootstrap; it covers the label's horizon.
+    """
+
+    rows: pd.DataFrame
+    result: EvaluationResult
+    samples_row: Integers
+    dev_row: Integers
+    meta: Floats
+    comparison: Comparison
+    decision_weights: dict[str, Weights]
+    block: int
