@@ -15,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from quantgod.contracts import Progress, silent
-from quantgod.evaluation.metrics import checked, classification_report
+from quantgod.evaluation.metrics import TALLIED, scores_of, tally
 
 HORIZONS_PER_BLOCK: Final = 3
+LEVEL: Final = 0.95
+_NOTHING: Final = 1e-9
+"""Below this a difference of running sums is rounding."""
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -34,7 +37,7 @@ class Interval(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Intervals by model and score, and of each model's score minus the first model's."""
+    """Intervals by model and score, and of the first model's score minus each other model's."""
 
     models: dict[str, dict[str, Interval]]
     differences: dict[str, dict[str, Interval]]
@@ -46,7 +49,7 @@ def intervals(
     block: int,
     rounds: int,
     seed: int,
-    level: float = 0.95,
+    level: float = LEVEL,
     progress: Progress = silent,
 ) -> dict[str, Interval]:
     """Percentile intervals of any scores of `rows` rows in order of time.
@@ -74,12 +77,36 @@ def intervals(
         if number % 100 == 0:
             progress(number, rounds, "bootstrap")
     progress(rounds, rounds, "bootstrap")
-    tail = (1 - level) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
-    return {
-        name: Interval(value, float(low[place]), float(high[place]))
-        for place, (name, value) in enumerate(observed.items())
-    }
+    return _intervals(observed, dict(zip(observed, drawn.T, strict=True)), level)
+
+
+def ratio_intervals(
+    ratios: Mapping[str, tuple[Floats, Floats]],
+    block: int,
+    rounds: int,
+    seed: int,
+    level: float = LEVEL,
+) -> dict[str, Interval]:
+    """Intervals of quotients of sums, such as the share of hits among some of the rows.
+
+    A redraw that holds none of the rows that count says nothing and is left out.
+
+    Args:
+        ratios: by name, what is summed above the line (n,) and below it (n,), which is not negative
+            and somewhere above zero.
+        block: rows a block.
+        rounds: redraws.
+        seed: of the redraws.
+        level: the share of redrawn values inside.
+    """
+    columns = np.stack([side for pair in ratios.values() for side in pair], axis=1)
+    sums = redrawn_sums(columns, block, rounds, seed).reshape(rounds, -1, 2)
+    observed = {name: float(above.sum() / below.sum()) for name, (above, below) in ratios.items()}
+    drawn = {}
+    for place, name in enumerate(ratios):
+        counted = sums[:, place, 1] > _NOTHING
+        drawn[name] = sums[counted, place, 0] / sums[counted, place, 1]
+    return _intervals(observed, drawn, level)
 
 
 def compare(
@@ -94,7 +121,7 @@ def compare(
     """The classification report of several models on the same rows, with intervals.
 
     Every round redraws the rows once for all models, so the differences are paired. The first model
-    is the one that the others are compared with.
+    is the one that the others are compared with: a difference is its score minus the other's.
 
     Args:
         target: (n,) class numbers in order of time.
@@ -110,21 +137,35 @@ def compare(
     """
     if not models:
         raise ValueError("at least one model is needed to compare")
-    known = {name: checked(target, given) for name, given in models.items()}
-    first = next(iter(known))
-
-    def statistics(index: Integers) -> dict[str, float]:
-        reports = {
-            name: classification_report(truth[index], given[index], decision_weights.get(name))
-            for name, (truth, given) in known.items()
-        }
-        return _flat(reports) | _flat(_differences(reports, first), "-")
-
-    found = intervals(statistics, len(target), block, rounds, seed, progress=progress)
-    others = [name for name in known if name != first]
+    columns = np.concatenate(
+        [tally(target, given, decision_weights.get(name)) for name, given in models.items()], axis=1
+    )
+    observed = scores_of(columns.sum(axis=0).reshape(-1, TALLIED))
+    sums = redrawn_sums(columns, block, rounds, seed, progress)
+    drawn = scores_of(sums.reshape(rounds, -1, TALLIED))
+    first, *others = models
+    places = {name: place for place, name in enumerate(models)}
     return Comparison(
-        {name: _of(found, f"{name}/") for name in known},
-        {name: _of(found, f"-{name}/") for name in others},
+        {name: _of_scores(observed, drawn, place) for name, place in places.items()},
+        {name: _of_scores(observed, drawn, places[first], places[name]) for name in others},
+    )
+
+
+def _of_scores(
+    observed: Mapping[str, Floats],
+    drawn: Mapping[str, Floats],
+    place: int,
+    minus: int | None = None,
+) -> dict[str, Interval]:
+    """Intervals of one model's scores, or of what they are above another's."""
+
+    def of(scores: Floats) -> Floats:
+        taken: Floats = scores[..., place] - (0.0 if minus is None else scores[..., minus])
+        return taken
+
+    return _intervals(
+        {name: float(of(scores)) for name, scores in observed.items()},
+        {name: of(scores) for name, scores in drawn.items()},
     )
 
 
@@ -140,13 +181,50 @@ def block_rows(horizon_minutes: int, stride: int, rows: int) -> int:
 
 def redraws(rows: int, block: int, rounds: int, seed: int) -> Iterator[Integers]:
     """Row numbers of each round: blocks from anywhere, end to end, cut to `rows`."""
+    within = np.arange(block)
+    for starts in _starts(rows, block, rounds, seed):
+        yield (starts[:, None] + within).ravel()[:rows]
+
+
+def redrawn_sums(
+    columns: Floats, block: int, rounds: int, seed: int, progress: Progress = silent
+) -> Floats:
+    """The sum of each column (n, k) over the rows of each of `redraws`, (rounds, k).
+
+    A block's sum is the difference of two running sums, so that a round costs what its blocks do
+    and not its rows. Whole numbers are exact; others are off by rounding of the running sum.
+
+    Args:
+        columns: what each row adds.
+        block: rows a block.
+        rounds: redraws.
+        seed: of the redraws.
+        progress: told of every hundredth round and of the end.
+
+    Raises:
+        ValueError: for a block that does not fit, or fewer than two rounds.
+    """
+    rows = len(columns)
+    running = np.concatenate([np.zeros((1, columns.shape[1])), np.cumsum(columns, axis=0)])
+    lengths = np.full(math.ceil(rows / block), block)
+    lengths[-1] = rows - block * (len(lengths) - 1)
+    sums = np.empty((rounds, columns.shape[1]))
+    for number, starts in enumerate(_starts(rows, block, rounds, seed)):
+        sums[number] = (running[starts + lengths] - running[starts]).sum(axis=0)
+        if number % 100 == 0:
+            progress(number, rounds, "bootstrap")
+    progress(rounds, rounds, "bootstrap")
+    return sums
+
+
+def _starts(rows: int, block: int, rounds: int, seed: int) -> Iterator[Integers]:
+    if rounds < 2:
+        raise ValueError(f"at least two rounds are needed, got {rounds}")
     if not 0 < block <= rows:
         raise ValueError(f"a block of {block} rows does not fit {rows} rows")
     rng = np.random.default_rng(seed)
-    within = np.arange(block)
     for _ in range(rounds):
-        starts = rng.integers(0, rows - block + 1, size=math.ceil(rows / block))
-        yield (starts[:, None] + within).ravel()[:rows]
+        yield rng.integers(0, rows - block + 1, size=math.ceil(rows / block))
 
 
 def effective_size(series: Floats) -> float:
@@ -169,27 +247,12 @@ def effective_size(series: Floats) -> float:
     return float(count / max(2 * kept.sum() - 1, 1.0))
 
 
-def _differences(
-    reports: Mapping[str, Mapping[str, float]], first: str
-) -> dict[str, dict[str, float]]:
+def _intervals(
+    observed: Mapping[str, float], drawn: Mapping[str, Floats], level: float = LEVEL
+) -> dict[str, Interval]:
+    tail = (1 - level) / 2
+    bounds = {name: np.quantile(values, [tail, 1 - tail]) for name, values in drawn.items()}
     return {
-        name: {score: value - reports[first][score] for score, value in report.items()}
-        for name, report in reports.items()
-        if name != first
-    }
-
-
-def _flat(reports: Mapping[str, Mapping[str, float]], sign: str = "") -> dict[str, float]:
-    return {
-        f"{sign}{name}/{score}": value
-        for name, report in reports.items()
-        for score, value in report.items()
-    }
-
-
-def _of(found: Mapping[str, Interval], prefix: str) -> dict[str, Interval]:
-    return {
-        name.removeprefix(prefix): interval
-        for name, interval in found.items()
-        if name.startswith(prefix)
+        name: Interval(float(value), float(bounds[name][0]), float(bounds[name][1]))
+        for name, value in observed.items()
     }

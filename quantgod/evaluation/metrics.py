@@ -16,12 +16,17 @@ import numpy.typing as npt
 from quantgod.contracts import CLASSES
 
 CALIBRATION_BINS: Final = 15
+_CELLS: Final = len(CLASSES) ** 2
+TALLIED: Final = _CELLS + 2 + CALIBRATION_BINS
+"""Columns of `tally`."""
+
 _SMALLEST: Final = float(np.finfo(np.float64).eps)
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 AnyIntegers = npt.NDArray[np.integer[Any]]
 AnyFloats = npt.NDArray[np.floating[Any]]
+AnyNumbers = npt.NDArray[Any]
 
 
 def classification_report(
@@ -44,22 +49,54 @@ def classification_report(
     Raises:
         ValueError: for no rows, unequal lengths, or what are no probabilities.
     """
+    sums = tally(target, probabilities, decision_weights).sum(axis=0)
+    return {name: float(score) for name, score in scores_of(sums).items()}
+
+
+def tally(
+    target: AnyIntegers,
+    probabilities: AnyFloats,
+    decision_weights: Sequence[float] | None = None,
+) -> Floats:
+    """What each row adds to every score, (n, TALLIED): sums of it are all that scores need.
+
+    So a bootstrap adds up rows instead of scoring them anew. Columns: the cells of the confusion
+    matrix, log-loss, squared distance, and correctness minus confidence in its calibration bin.
+
+    Raises:
+        ValueError: as `classification_report` does.
+    """
     target, probabilities = checked(target, probabilities)
-    matrix = confusion_matrix(target, decide(probabilities, decision_weights))
+    cell = target * len(CLASSES) + decide(probabilities, decision_weights)
+    gap, bin_of = _calibration_gap(target, probabilities, CALIBRATION_BINS)
+    parts = (
+        np.eye(_CELLS)[cell],
+        _losses(target, probabilities)[:, None],
+        _squares(target, probabilities)[:, None],
+        np.eye(CALIBRATION_BINS)[bin_of] * gap[:, None],
+    )
+    return np.concatenate(parts, axis=1)
+
+
+def scores_of(sums: Floats) -> dict[str, Floats]:
+    """The scores of `classification_report` from sums of `tally` (..., TALLIED), each (...)."""
+    cells, gaps = sums[..., :_CELLS], sums[..., _CELLS + 2 :]
+    rows = cells.sum(axis=-1)
+    matrix = cells.reshape(*sums.shape[:-1], len(CLASSES), len(CLASSES))
     precision, recall, f1 = precision_recall_f1(matrix)
-    report = {
-        "macro_f1": float(f1.mean()),
-        "mcc": matthews_correlation(matrix),
-        "accuracy": float(np.trace(matrix) / matrix.sum()),
-        "log_loss": log_loss(target, probabilities),
-        "brier": brier_score(target, probabilities),
-        "ece": calibration_error(target, probabilities),
+    scores = {
+        "macro_f1": f1.mean(axis=-1),
+        "mcc": matthews_correlations(matrix),
+        "accuracy": np.trace(matrix, axis1=-2, axis2=-1) / rows,
+        "log_loss": sums[..., _CELLS] / rows,
+        "brier": sums[..., _CELLS + 1] / rows,
+        "ece": np.abs(gaps).sum(axis=-1) / rows,
     }
     for number, name in enumerate(CLASSES):
-        report[f"precision_{name.lower()}"] = float(precision[number])
-        report[f"recall_{name.lower()}"] = float(recall[number])
-        report[f"f1_{name.lower()}"] = float(f1[number])
-    return report
+        scores[f"precision_{name.lower()}"] = precision[..., number]
+        scores[f"recall_{name.lower()}"] = recall[..., number]
+        scores[f"f1_{name.lower()}"] = f1[..., number]
+    return scores
 
 
 def decide(probabilities: AnyFloats, weights: Sequence[float] | None = None) -> Integers:
@@ -81,20 +118,26 @@ def macro_f1(target: AnyIntegers, predicted: AnyIntegers) -> float:
     return float(precision_recall_f1(confusion_matrix(target, predicted))[2].mean())
 
 
-def precision_recall_f1(matrix: Integers) -> tuple[Floats, Floats, Floats]:
-    """Precision, recall and F1, (3,) each; 0 for a class that never was or was never said."""
-    hits = np.diag(matrix).astype(np.float64)
-    said, was = matrix.sum(axis=0), matrix.sum(axis=1)
+def precision_recall_f1(matrix: AnyNumbers) -> tuple[Floats, Floats, Floats]:
+    """Precision, recall and F1, (..., 3) each; 0 for a class that never was or was never said."""
+    hits = np.diagonal(matrix, axis1=-2, axis2=-1).astype(np.float64)
+    said, was = matrix.sum(axis=-2), matrix.sum(axis=-1)
     return _ratio(hits, said), _ratio(hits, was), _ratio(2 * hits, said + was)
 
 
-def matthews_correlation(matrix: Integers) -> float:
+def matthews_correlation(matrix: AnyNumbers) -> float:
     """The multi-class Matthews correlation (R_K of Gorodkin, 2004); 0 where a side is constant."""
-    total = float(matrix.sum())
-    said, was = matrix.sum(axis=0).astype(np.float64), matrix.sum(axis=1).astype(np.float64)
-    covariance = np.trace(matrix) * total - said @ was
-    spread = (total**2 - said @ said) * (total**2 - was @ was)
-    return float(covariance / np.sqrt(spread)) if spread > 0 else 0.0
+    return float(matthews_correlations(matrix))
+
+
+def matthews_correlations(matrices: AnyNumbers) -> Floats:
+    """The same of many confusion matrices, (..., 3, 3), at once."""
+    matrices = matrices.astype(np.float64)
+    hits, total = np.trace(matrices, axis1=-2, axis2=-1), matrices.sum(axis=(-2, -1))
+    said, was = matrices.sum(axis=-2), matrices.sum(axis=-1)
+    covariance = hits * total - (said * was).sum(axis=-1)
+    spread = (total**2 - (said**2).sum(axis=-1)) * (total**2 - (was**2).sum(axis=-1))
+    return _ratio(covariance, np.sqrt(spread))
 
 
 def log_loss(target: AnyIntegers, probabilities: AnyFloats) -> float:
@@ -102,14 +145,12 @@ def log_loss(target: AnyIntegers, probabilities: AnyFloats) -> float:
 
     p is held above 2.2e-16, so that a certainty that fails costs 36 and not infinity.
     """
-    happened = probabilities[np.arange(len(target)), target].astype(np.float64)
-    return float(-np.log(np.maximum(happened, _SMALLEST)).mean())
+    return float(_losses(target, probabilities).mean())
 
 
 def brier_score(target: AnyIntegers, probabilities: AnyFloats) -> float:
     """Mean squared distance to the one-hot truth, summed over classes: 0 to 2 (Brier, 1950)."""
-    truth = np.eye(len(CLASSES))[target]
-    return float(np.square(probabilities - truth).sum(axis=1).mean())
+    return float(_squares(target, probabilities).mean())
 
 
 def calibration_error(
@@ -122,11 +163,8 @@ def calibration_error(
     It is never negative, so chance alone lifts it: about 0.4/sqrt(rows a bin) where calibration is
     perfect and confidence near one half.
     """
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    correct = probabilities.argmax(axis=1) == target
-    bin_of = np.searchsorted(np.arange(1, bins) / bins, confidence)
-    gap = np.bincount(bin_of, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(target))
+    gap, bin_of = _calibration_gap(target, probabilities, bins)
+    return float(np.abs(np.bincount(bin_of, gap, minlength=bins)).sum() / len(target))
 
 
 def checked(target: AnyIntegers, probabilities: AnyFloats) -> tuple[Integers, Floats]:
@@ -150,5 +188,25 @@ def checked(target: AnyIntegers, probabilities: AnyFloats) -> tuple[Integers, Fl
     return target.astype(np.int64), probabilities.astype(np.float64)
 
 
-def _ratio(part: Floats, whole: Integers) -> Floats:
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+def _losses(target: AnyIntegers, probabilities: AnyFloats) -> Floats:
+    happened = probabilities[np.arange(len(target)), target].astype(np.float64)
+    losses: Floats = -np.log(np.maximum(happened, _SMALLEST))
+    return losses
+
+
+def _squares(target: AnyIntegers, probabilities: AnyFloats) -> Floats:
+    squares: Floats = np.square(probabilities - np.eye(len(CLASSES))[target]).sum(axis=1)
+    return squares
+
+
+def _calibration_gap(
+    target: AnyIntegers, probabilities: AnyFloats, bins: int
+) -> tuple[Floats, Integers]:
+    """Correctness minus confidence of each row's likeliest class, and the bin that it falls in."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    correct = probabilities.argmax(axis=1) == target
+    return correct - confidence, np.searchsorted(np.arange(1, bins) / bins, confidence)
+
+
+def _ratio(part: AnyNumbers, whole: AnyNumbers) -> Floats:
+    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=whole > 0)
