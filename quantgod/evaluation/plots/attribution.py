@@ -1,0 +1,68 @@
+"""What a model looks at: features by importance, and what each added to a score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from quantgod.contracts import CLASSES
+from quantgod.evaluation.plots.style import BLUE_TO_RED, Floats, blank
+
+
+def importance(
+    values: Mapping[str, float], xlabel: str = "importance", title: str = "", top: int = 20
+) -> Figure:
+    """Horizontal bars of the `top` largest values, the largest on top."""
+    chosen = sorted(values.items(), key=lambda item: item[1])[-top:]
+    figure = blank(7, 1.2 + 0.28 * len(chosen))
+    axes = figure.subplots()
+    bars = axes.barh([name for name, _ in chosen], [value for _, value in chosen], color="#0072b2")
+    axes.bar_label(bars, fmt="%.3g", padding=3)
+    axes.set(xlabel=xlabel, title=title)
+    axes.margins(x=0.12)
+    return figure
+
+
+def contributions(
+    values: Floats, features: Floats, names: Sequence[str], rows: int = 1000
+) -> Figure:
+    """What each feature added to each class's score: a panel a class, a dot a row.
+
+    Args:
+        values: (n, 3, features + 1), XGBoost's `pred_contribs`; the last column, the bias, is left
+            out.
+        features: (n, features), which colour the dots by their rank.
+        names: of the features.
+        rows: at most so many, evenly spaced, are drawn.
+    """
+    chosen = np.unique(np.linspace(0, len(values) - 1, min(rows, len(values))).astype(int))
+    values, features = values[chosen, :, :-1], features[chosen]
+    order = np.argsort(np.abs(values).mean(axis=(0, 1)))
+    figure = blank(12, 1.6 + 0.33 * len(names))
+    panels: Any = figure.subplots(1, len(CLASSES), sharey=True)
+    for number, axes in enumerate(panels):
+        for place, feature in enumerate(order):
+            dots = _beeswarm(axes, place, values[:, number, feature], features[:, feature])
+        axes.axvline(0, color="0.5", linewidth=0.8)
+        axes.set(title=CLASSES[number], xlabel="contribution to the score (log-odds)")
+    panels[0].set_yticks(range(len(names)), [names[feature] for feature in order])
+    bar = figure.colorbar(dots, ax=panels, label="value of the feature", aspect=40, pad=0.01)
+    bar.set_ticks([0, 1], labels=["low", "high"])
+    return figure
+
+
+def _beeswarm(axes: Axes, place: int, values: Floats, feature: Floats) -> Any:
+    """Dots along one line, spread where they crowd; returned for the colour bar."""
+    rank = np.argsort(np.argsort(feature, kind="stable")) / max(len(feature) - 1, 1)
+    counts, edges = np.histogram(values, bins=60)
+    bin_of = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(counts) - 1)
+    crowd = counts[bin_of] / max(counts.max(), 1)
+    # The golden ratio fills the width evenly with no random numbers.
+    offset = (np.arange(len(values)) * 0.6180339887 % 1 - 0.5) * 0.8 * crowd
+    return axes.scatter(
+        values, place + offset, c=rank, cmap=BLUE_TO_RED, s=5, linewidths=0, vmin=0, vmax=1
+    )

@@ -1,0 +1,126 @@
+"""How well a model scores: confusion, reliability, models side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from quantgod.contracts import CLASSES
+from quantgod.evaluation.bootstrap import Interval
+from quantgod.evaluation.plots.style import (
+    FEW_ROWS,
+    LOWER_IS_BETTER,
+    PALE_TO_BLUE,
+    SCORE_NAMES,
+    SERIES_COLOURS,
+    Floats,
+    Integers,
+    blank,
+)
+
+
+def confusion_matrix(matrix: Integers, title: str = "Confusion matrix") -> Figure:
+    """Counts and shares of what was (rows, each summing to 100 %) by what was said (columns)."""
+    figure = blank(5.2, 4.4)
+    axes = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap=PALE_TO_BLUE, vmin=0, vmax=1)
+    for row, column in np.ndindex(*matrix.shape):
+        share = shares[row, column]
+        axes.text(
+            column, row, f"{share:.1%}\n{matrix[row, column]:,}", ha="center", va="center",
+            color="white" if share > 0.6 else "black",
+        )  # fmt: skip
+    places = range(len(CLASSES))
+    axes.set_xticks(places, CLASSES)
+    axes.set_yticks(places, CLASSES, rotation=90, va="center")
+    axes.set(title=title, xlabel="decided class", ylabel="class that came")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    figure.colorbar(image, ax=axes, label="share of the row", shrink=0.8)
+    return figure
+
+
+def reliability(
+    target: Integers, probabilities: Mapping[str, Floats] | Floats, bins: int = 10
+) -> Figure:
+    """Of the rows given a probability, how many came true: a panel a class, with counts below.
+
+    Hollow points stand on fewer than 20 rows.
+
+    Args:
+        target: (n,) class numbers.
+        probabilities: (n, 3), or several by model's name.
+        bins: bins of equal width.
+    """
+    models = probabilities if isinstance(probabilities, Mapping) else {"model": probabilities}
+    figure = blank(11, 5)
+    panels: Any = figure.subplots(
+        2, len(CLASSES), sharex=True, sharey="row", gridspec_kw={"height_ratios": [3, 1]}
+    )
+    for number, name in enumerate(CLASSES):
+        upper, lower = panels[0, number], panels[1, number]
+        upper.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--", label="perfect")
+        for colour, (model, given) in zip(SERIES_COLOURS, models.items(), strict=False):
+            _reliability_curve(
+                upper, lower, given[:, number], target == number, bins, colour, model
+            )
+        upper.set(title=name, xlim=(0, 1), ylim=(-0.03, 1.03))
+        lower.set(xlabel=f"probability given to {name}", yscale="log")
+    panels[0, 0].set_ylabel("share that came true")
+    panels[1, 0].set_ylabel("rows a bin")
+    panels[0, 0].legend(loc="upper left", frameon=False)
+    return figure
+
+
+def comparison(
+    models: Mapping[str, Mapping[str, Interval]],
+    scores: Sequence[str] = ("macro_f1", "mcc", "log_loss", "brier", "ece"),
+) -> Figure:
+    """Base beside auditor (and baselines): a panel a score, a bar a model, with its interval."""
+    figure = blank(1.6 + 2.2 * len(scores), 1.8 + 0.4 * len(models))
+    row: Any = figure.subplots(1, len(scores), squeeze=False, sharey=True)
+    for axes, score in zip(row[0], scores, strict=True):
+        for place, (name, found) in enumerate(models.items()):
+            _bar_with_interval(axes, place, name, found[score])
+        better = "lower is better" if score in LOWER_IS_BETTER else "higher is better"
+        axes.set_title(f"{SCORE_NAMES.get(score, score)}\n", fontweight="bold")
+        axes.text(0.5, 1.02, better, transform=axes.transAxes, ha="center", color="0.4")
+        axes.margins(x=0.35)
+        axes.axvline(0, color="0.5", linewidth=0.8)
+    row[0, 0].set_yticks(range(len(models)), [name.replace("_", " ") for name in models])
+    row[0, 0].invert_yaxis()
+    figure.supxlabel("lines: 95 % block-bootstrap intervals", fontsize="small", color="0.4")
+    return figure
+
+
+def _reliability_curve(
+    upper: Axes, lower: Axes, given: Floats, came: npt.NDArray[np.bool_], bins: int,
+    colour: str, name: str,
+) -> None:  # fmt: skip
+    bin_of = np.searchsorted(np.arange(1, bins) / bins, given)
+    count = np.bincount(bin_of, minlength=bins)
+    filled = count > 0
+    mean = np.bincount(bin_of, weights=given, minlength=bins)[filled] / count[filled]
+    share = np.bincount(bin_of, weights=came, minlength=bins)[filled] / count[filled]
+    upper.plot(mean, share, color=colour, label=name)
+    faces = [colour if rows >= FEW_ROWS else "white" for rows in count[filled]]
+    upper.scatter(mean, share, s=22, c=faces, edgecolors=colour, zorder=3)
+    lower.stairs(count, np.arange(bins + 1) / bins, color=colour, fill=True, alpha=0.35)
+
+
+def _bar_with_interval(axes: Axes, place: int, name: str, found: Interval) -> None:
+    colour = SERIES_COLOURS[place % len(SERIES_COLOURS)]
+    axes.barh(place, found.value, color=colour, alpha=0.75, label=name)
+    axes.hlines(place, found.low, found.high, color="black", linewidth=1.5)
+    below = found.value < 0
+    end = min(found.low, found.value) if below else max(found.high, found.value)
+    axes.annotate(
+        f"{found.value:.3f}", (end, place), xytext=(-4 if below else 4, 0),
+        textcoords="offset points", va="center", ha="right" if below else "left",
+    )  # fmt: skip

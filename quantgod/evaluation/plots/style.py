@@ -1,0 +1,36 @@
+"""What every figure shares: colours, names of scores, an empty figure."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours: told apart also by those who see few.
+CLASS_COLOURS: Final = ("#d55e00", "#8c8c8c", "#0072b2")
+SERIES_COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+PALE_TO_BLUE: Final = LinearSegmentedColormap.from_list("pale_to_blue", ["#f4f7fa", "#0072b2"])
+BLUE_TO_RED: Final = LinearSegmentedColormap.from_list("blue_to_red", ["#0072b2", "#d55e00"])
+
+SCORE_NAMES: Final = {
+    "macro_f1": "macro-F1",
+    "mcc": "MCC",
+    "log_loss": "log-loss (nats)",
+    "brier": "Brier score",
+    "ece": "calibration error",
+    "accuracy": "accuracy",
+}
+LOWER_IS_BETTER: Final = ("log_loss", "brier", "ece")
+FEW_ROWS: Final = 20
+"""Points that stand on fewer rows are drawn hollow."""
+
+Floats = npt.NDArray[np.floating[Any]]
+Integers = npt.NDArray[np.integer[Any]]
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, of no global state."""
+    return Figure(figsize=(width, height), dpi=110, layout="constrained")
