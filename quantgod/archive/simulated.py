@@ -12,7 +12,7 @@ from quantgod.archive.faults.fault import Fault
 from quantgod.archive.price_bars import read_price_bars
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import Progress, silent
-from quantgod.market.price_path import PricePath, path_along, random_path
+from quantgod.market.price_path import Latent, PricePath, path_along, random_path
 from quantgod.market.simulator import SimulatedMarket
 from quantgod.settings import SimulateSettings
 
@@ -67,6 +67,7 @@ def price_path(settings: SimulateSettings) -> PricePath:
     """The path that `settings` ask for: a random one, or along the bars of `settings.prices`."""
     minutes = settings.days * MINUTES_PER_DAY
     seed, signal = settings.seed, settings.signal
+    latent = Latent(settings.half_life_minutes, settings.lean_noise, settings.lead_minutes)
     if settings.prices is None:
         return random_path(
             minutes,
@@ -74,9 +75,10 @@ def price_path(settings: SimulateSettings) -> PricePath:
             price=settings.price,
             volatility=settings.volatility,
             signal=signal,
+            latent=latent,
         )
     bars = read_price_bars(settings.prices, start_ms(settings), minutes + MINUTES_AHEAD)
-    return path_along(bars, minutes, seed=seed, signal=signal)
+    return path_along(bars, minutes, seed=seed, signal=signal, latent=latent)
 
 
 def start_ms(settings: SimulateSettings) -> int:

@@ -1,8 +1,8 @@
 """Where the simulated mid goes, and which way its book leans on the way there.
 
 A path is a mid every five seconds of each minute and one lean a minute. The lean follows a slow
-latent state (half life two hours). How much that state knows of the coming hour is the
-planted signal.
+latent state. How much that state knows of the coming hour is the planted signal; how well one
+minute's lean shows the state decides whether a single row tells of it, or only a sequence of them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 STEPS_PER_MINUTE: Final = 12
-HALF_LIFE_MINUTES: Final = 120.0
 HOUR: Final = 60
+LEAN_OF_STATE: Final = 0.6
 
 Floats = NDArray[np.float64]
 
@@ -39,31 +39,60 @@ class PricePath(NamedTuple):
     lean: Floats
 
 
+class Latent(NamedTuple):
+    """The slow state behind the lean: an AR(1) series of unit variance.
+
+    Attributes:
+        half_life_minutes: after which half of what the state is has been forgotten.
+        lean_noise: standard deviation of what a minute's lean adds to 0.6 of the state.
+        lead_minutes: for how long the lean has shown what a return follows, beyond the one minute
+            that it always has.
+    """
+
+    half_life_minutes: float = 120.0
+    lean_noise: float = 0.2
+    lead_minutes: int = 0
+
+
+LATENT: Final = Latent()
+"""A state that each minute shows almost without noise, as it begins to work."""
+
+
 def random_path(
-    minutes: int, *, seed: int, price: float, volatility: float, signal: float
+    minutes: int,
+    *,
+    seed: int,
+    price: float,
+    volatility: float,
+    signal: float,
+    latent: Latent = LATENT,
 ) -> PricePath:
     """A mid of its own, whose one-minute log returns have standard deviation `volatility`.
 
-    The return of a minute is `a * state` of the minute before, plus a random walk, plus a
-    transient that is gone a minute later. `a` is such that the state's path makes up the share
-    `signal` of the variance of an hour's return, which stays close to 60 volatility² at any signal;
-    the state at the hour's beginning alone explains 0.82 of that share. The transient only restores
-    the one-minute variance that a strong signal would take away.
+    The return of a minute is `a * state` of `1 + latent.lead_minutes` minutes before, plus a random
+    walk, plus a transient that is gone a minute later. `a` is such that the state's path makes up
+    the share `signal` of the variance of an hour's return, which stays close to 60 volatility² at
+    any signal; the state at the hour's beginning alone explains 0.82 of that share, if its half
+    life is two hours and nothing leads. The transient only restores the one-minute variance that a
+    strong signal would take away.
     """
     rng = np.random.default_rng([seed, 1])
-    state = _slow_state(rng, minutes)
-    drift = volatility * np.sqrt(signal * HOUR / _hourly_sum_variance())
+    state = _slow_state(rng, minutes, latent)
+    drift = volatility * np.sqrt(signal * HOUR / _hourly_sum_variance(latent))
     walk = volatility * np.sqrt(1 - signal)
     transient = np.sqrt(max(volatility**2 - drift**2 - walk**2, 0.0) / 2)
     returns = walk * rng.normal(size=minutes)
-    returns[1:] += drift * state[:-1]
+    delay = 1 + latent.lead_minutes
+    returns[delay:] += drift * state[:-delay]
     level = np.concatenate([[0.0], np.cumsum(returns)])
     ends = price * np.exp(level + transient * rng.normal(size=minutes + 1))
     knots = _bridge(rng, ends[:-1], ends[1:], volatility, STEPS_PER_MINUTE)
-    return PricePath(knots, _lean(rng, state))
+    return PricePath(knots, _lean(rng, state, latent))
 
 
-def path_along(bars: Bars, minutes: int, *, seed: int, signal: float) -> PricePath:
+def path_along(
+    bars: Bars, minutes: int, *, seed: int, signal: float, latent: Latent = LATENT
+) -> PricePath:
     """Follow the first `minutes` of `bars`: from open to close, touching high and low on the way.
 
     The close is reached five seconds before the minute's end and holds, so that the last sample of
@@ -71,10 +100,10 @@ def path_along(bars: Bars, minutes: int, *, seed: int, signal: float) -> PricePa
 
     A planted signal on given prices can only be foresight: the lean then mixes the standardised
     return of the next hour (weight √signal) with a slow state that knows nothing (weight
-    √(1 - signal)). The hour after the last bar is flat.
+    √(1 - signal)), and leads by nothing else. The hour after the last bar is flat.
     """
     rng = np.random.default_rng([seed, 2])
-    state = _slow_state(rng, minutes)
+    state = _slow_state(rng, minutes, latent)
     closes = np.log(bars.close)
     ahead = closes[np.minimum(np.arange(minutes) + HOUR, len(closes) - 1)] - closes[:minutes]
     foresight = (ahead - ahead.mean()) / max(float(ahead.std()), 1e-12)
@@ -84,7 +113,7 @@ def path_along(bars: Bars, minutes: int, *, seed: int, signal: float) -> PricePa
     inside = _bridge(rng, cut.open, cut.close, volatility, STEPS_PER_MINUTE - 1)
     inside = np.clip(inside, cut.low[:, None], cut.high[:, None])
     _touch_extremes(rng, inside, cut)
-    return PricePath(np.column_stack([inside, cut.close]), _lean(rng, mixed))
+    return PricePath(np.column_stack([inside, cut.close]), _lean(rng, mixed, latent))
 
 
 def _bridge(
@@ -109,23 +138,23 @@ def _touch_extremes(rng: np.random.Generator, inside: Floats, bars: Bars) -> Non
     inside[rows, np.where(rises, second, first)] = bars.high
 
 
-def _lean(rng: np.random.Generator, state: Floats) -> Floats:
-    return np.tanh(0.6 * state + 0.2 * rng.normal(size=len(state)))
+def _lean(rng: np.random.Generator, state: Floats, latent: Latent) -> Floats:
+    return np.tanh(LEAN_OF_STATE * state + latent.lean_noise * rng.normal(size=len(state)))
 
 
-def _keep() -> float:
-    return float(0.5 ** (1 / HALF_LIFE_MINUTES))
+def _keep(latent: Latent) -> float:
+    return float(0.5 ** (1 / latent.half_life_minutes))
 
 
-def _hourly_sum_variance() -> float:
+def _hourly_sum_variance(latent: Latent) -> float:
     """Variance of the sum of 60 consecutive values of the state, whose own variance is one."""
     lags = np.arange(1, HOUR)
-    return float(HOUR + 2 * np.sum((HOUR - lags) * _keep() ** lags))
+    return float(HOUR + 2 * np.sum((HOUR - lags) * _keep(latent) ** lags))
 
 
-def _slow_state(rng: np.random.Generator, minutes: int) -> Floats:
+def _slow_state(rng: np.random.Generator, minutes: int, latent: Latent) -> Floats:
     """An AR(1) series of unit variance."""
-    keep = _keep()
+    keep = _keep(latent)
     shocks = rng.normal(size=minutes) * np.sqrt(1 - keep**2)
     shocks[0] = rng.normal()
     state = np.empty(minutes)

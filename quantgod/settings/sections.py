@@ -35,7 +35,11 @@ class DataSettings(Section):
 
 
 class SimulateSettings(Section):
-    """The synthetic market. Volatility is the standard deviation of a one-minute log return."""
+    """The synthetic market. Volatility is the standard deviation of a one-minute log return.
+
+    The lean of the book follows a latent state of `half_life_minutes`, each minute with a noise of
+    `lean_noise` (of the state: 0.6), and `lead_minutes` before returns do.
+    """
 
     start: dt.date
     days: Positive
@@ -43,6 +47,9 @@ class SimulateSettings(Section):
     cadence_ms: Annotated[int, Field(ge=10, le=60_000)]
     seed: Natural
     signal: Annotated[float, Field(ge=0, le=1)]
+    half_life_minutes: PositiveFloat = 120.0
+    lean_noise: Annotated[float, Field(ge=0)] = 0.2
+    lead_minutes: Natural = 0
     price: PositiveFloat
     tick: PositiveFloat
     volatility: PositiveFloat
@@ -272,7 +279,8 @@ class GateSettings(Section):
 
     `beats` names the baselines that must be beaten on `beats_on`, intervals clear of zero.
     `auditor_margin` is by how much the auditor may be worse than its base at the interval's far
-    end. Losses and drawdown are shares of the first balance.
+    end. A feature has drifted when PSI and KS are both over. With `champion` the version in place
+    must be beaten, on at least `champion_rows` effective rows.
     """
 
     beats: tuple[str, ...]
@@ -290,6 +298,7 @@ class GateSettings(Section):
     drift_psi_at_most: PositiveFloat | None = None
     drift_ks_at_most: Fraction | None = None
     champion: bool
+    champion_rows: PositiveFloat
 
 
 class FeedSettings(Section):

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from quantgod.market.price_path import Bars, path_along, random_path
+from quantgod.market.price_path import Bars, Latent, path_along, random_path
 
 VOLATILITY = 0.0009
+KNOWN = (58128.98912562956, 59390.55250625196, -0.738807014484433, -0.23767485331611568)
 
 
 def _hourly(log_price):
@@ -49,3 +50,55 @@ def test_on_given_prices_the_signal_is_foresight_of_the_next_hour(signal, lowest
     path = path_along(flat, 2_900, seed=1, signal=signal)
     ahead = _hourly(np.log(closes))[:2_900]
     assert lowest <= abs(np.corrcoef(np.arctanh(path.lean), ahead)[0, 1]) <= highest
+
+
+def _path(minutes, *, signal=0.5, **latent):
+    return random_path(
+        minutes, seed=7, price=60_000, volatility=VOLATILITY, signal=signal, latent=Latent(**latent)
+    )
+
+
+def test_a_path_is_the_one_that_its_seed_has_always_given():
+    path = _path(300)
+    found = [path.knots[299, -1], path.knots[150, 5], path.lean[299], path.lean[0]]
+    np.testing.assert_allclose(found, KNOWN, rtol=1e-12)
+
+
+def _shown(lean, ahead):
+    """What share of the next hour one minute's lean tells, and what the mean of sixty does."""
+    shown = np.arctanh(np.clip(lean, -1 + 1e-9, 1 - 1e-9))
+    hour = np.convolve(shown, np.ones(60) / 60)[59 : len(ahead)]
+    return tuple(
+        np.corrcoef(seen, ahead[59:])[0, 1] ** 2 for seen in (shown[59 : len(ahead)], hour)
+    )
+
+
+def test_a_noisy_lean_hides_the_state_from_a_minute_and_shows_it_to_an_hour():
+    path = _path(200_000, signal=0.9, lean_noise=2.0)
+    minute, hour = _shown(path.lean, _hourly(np.log(path.knots[:, -1])))
+    assert minute < 0.1
+    assert hour > 4 * minute
+
+
+def test_a_lean_that_leads_shows_what_is_to_come_better_than_one_that_does_not():
+    together, ahead = (
+        _shown(path.lean, _hourly(np.log(path.knots[:, -1])))[1]
+        for path in (_path(200_000, signal=0.9, lead_minutes=lead) for lead in (0, 60))
+    )
+    # An hour of a leading lean is the very hour that the price follows next.
+    assert ahead > 0.85 * 0.9
+    assert ahead > together + 0.1
+
+
+@pytest.mark.parametrize("half_life", [15.0, 120.0])
+def test_half_of_the_state_is_forgotten_after_its_half_life(half_life):
+    state = np.arctanh(_path(200_000, half_life_minutes=half_life, lean_noise=0.0).lean)
+    later = round(half_life)
+    assert np.corrcoef(state[:-later], state[later:])[0, 1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_state_keeps_its_share_of_an_hour_at_any_half_life_and_lead():
+    for half_life, lead in ((15.0, 0), (15.0, 15), (120.0, 60)):
+        path = _path(200_000, signal=1.0, half_life_minutes=half_life, lead_minutes=lead)
+        hours = _hourly(np.log(path.knots[:, -1]))
+        assert hours.std() == pytest.approx(VOLATILITY * 60**0.5, rel=0.04)
