@@ -1,0 +1,59 @@
+"""Figures against bounds: the verdict, and both as people read them."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from quantgod.evaluation.bootstrap import Interval
+from quantgod.evaluation.gates.report import Gate
+
+NOT_ASKED: Final = "not asked for"
+
+
+def above(name: str, found: Interval, bound: float | None, detail: str) -> Gate:
+    """The interval's low end lies above the bound."""
+    asked = None if bound is None else f"> {number_text(bound)}"
+    is_kept = bound is not None and found.low > bound
+    return judged(name, interval_text(found), asked, is_kept, detail, *found)
+
+
+def at_most(name: str, found: Interval | float, bound: float | None, detail: str) -> Gate:
+    """The figure itself is at most the bound."""
+    asked = None if bound is None else f"<= {number_text(bound)}"
+    is_kept = bound is not None and _value(found) <= bound
+    return judged(name, _text_of(found), asked, is_kept, detail, _value(found))
+
+
+def at_least(name: str, found: Interval | float, bound: float | None, detail: str) -> Gate:
+    """The figure itself is at least the bound."""
+    asked = None if bound is None else f">= {number_text(bound)}"
+    is_kept = bound is not None and _value(found) >= bound
+    return judged(name, _text_of(found), asked, is_kept, detail, _value(found))
+
+
+def judged(
+    name: str, figure: str, bound: str | None, is_kept: bool, detail: str, *figures: float
+) -> Gate:
+    """A gate that fails where one of its `figures` is not a number; no bound, no verdict."""
+    if bound is None:
+        return Gate(name, figure, NOT_ASKED, None, detail)
+    return Gate(name, figure, bound, is_kept and not any(map(math.isnan, figures)), detail)
+
+
+def _value(found: Interval | float) -> float:
+    return found.value if isinstance(found, Interval) else found
+
+
+def _text_of(found: Interval | float) -> str:
+    return interval_text(found) if isinstance(found, Interval) else number_text(found)
+
+
+def interval_text(found: Interval) -> str:
+    """`0.612 [0.55, 0.67]`."""
+    return f"{number_text(found.value)} [{number_text(found.low)}, {number_text(found.high)}]"
+
+
+def number_text(value: float) -> str:
+    """Three digits, and no fewer than before the point: `0.612`, `-12.3`, `10,250`."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value + 0.0:.3g}"

@@ -1,0 +1,246 @@
+"""Every gate: which figure of which record is held against which bound.
+
+A figure that is missing or not a number never passes; a bound of null is not asked for and neither
+passes nor fails.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from quantgod.contracts import FEATURES
+from quantgod.evaluation.bootstrap import Interval
+from quantgod.evaluation.evidence import (
+    BacktestResult,
+    EvaluationResult,
+    EvidenceError,
+    LeakAuditResult,
+    Shifted,
+)
+from quantgod.evaluation.gates.bounds import (
+    NOT_ASKED,
+    above,
+    at_least,
+    at_most,
+    interval_text,
+    judged,
+    number_text,
+)
+from quantgod.evaluation.gates.report import ChampionResult, Duel, Gate
+from quantgod.settings import GateSettings
+
+AUDITOR: Final = "auditor"
+BASE: Final = "base"
+NONE: Final = "none"
+LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
+_ROUNDING: Final = 1e-9
+
+
+def judge_gates(
+    evaluation: EvaluationResult,
+    backtest: BacktestResult,
+    leak_audit: LeakAuditResult | None,
+    settings: GateSettings,
+    champion: ChampionResult | None = None,
+) -> tuple[Gate, ...]:
+    """Hold what was found against the bounds.
+
+    Args:
+        evaluation: of the version.
+        backtest: of what the evaluation scored.
+        leak_audit: of the version's lineage; None if there was none, which fails where asked for.
+        settings: the bounds.
+        champion: the comparison with the version in place; None if no other version is.
+
+    Raises:
+        EvidenceError: if the evaluation lacks a model, a score or a feature that is asked for.
+    """
+    return (
+        *_beats(evaluation, settings),
+        *_scores(evaluation, settings),
+        *_beside_base(evaluation, settings),
+        _coverage(evaluation, settings),
+        *_money(backtest, settings),
+        _inference(evaluation, settings),
+        _leak_audit(leak_audit, settings),
+        _drift(evaluation, settings),
+        *_champion(champion, settings),
+    )
+
+
+def _beats(evaluation: EvaluationResult, settings: GateSettings) -> Iterator[Gate]:
+    """The auditor against each baseline on each score: clear of zero on the better side."""
+    for other in settings.beats:
+        for score in settings.beats_on:
+            found = _entry(evaluation, "differences", other, score)
+            detail = f"{score} of the auditor minus that of {other}, on the same rows"
+            name = f"beats_{other}_{score}"
+            if score in LOWER_IS_BETTER:
+                yield judged(name, interval_text(found), "< 0", found.high < 0, detail, *found)
+            else:
+                yield judged(name, interval_text(found), "> 0", found.low > 0, detail, *found)
+    if not settings.beats or not settings.beats_on:
+        yield Gate("beats_baselines", NONE, NOT_ASKED, None, "no baseline or no score is named")
+
+
+def _scores(evaluation: EvaluationResult, settings: GateSettings) -> Iterator[Gate]:
+    mcc, ece, accuracy = (
+        _entry(evaluation, "models", AUDITOR, score) for score in ("mcc", "ece", "accuracy")
+    )
+    yield above("mcc", mcc, settings.mcc_above, "Matthews correlation, the interval's low end")
+    yield at_most("ece", ece, settings.ece_at_most, "expected calibration error")
+    bound = settings.accuracy_at_least
+    yield at_least("accuracy", accuracy, bound, "of decided classes; alone it proves nothing")
+
+
+def _beside_base(evaluation: EvaluationResult, settings: GateSettings) -> Iterator[Gate]:
+    """Not worse than its base by more than the margin, at the interval's far end."""
+    margin = settings.auditor_margin
+    f1, loss = (
+        _entry(evaluation, "differences", BASE, score) for score in ("macro_f1", "log_loss")
+    )
+    for score, found, is_kept, bound in (
+        ("macro_f1", f1, margin is not None and f1.low >= -margin, f">= {_said(margin, -1)}"),
+        ("log_loss", loss, margin is not None and loss.high <= margin, f"<= {_said(margin)}"),
+    ):
+        detail = f"{score} of the auditor minus that of its base, the interval's far end"
+        asked = None if margin is None else bound
+        yield judged(
+            f"auditor_no_worse_{score}", interval_text(found), asked, is_kept, detail, *found
+        )
+
+
+def _coverage(evaluation: EvaluationResult, settings: GateSettings) -> Gate:
+    covered, bound = evaluation.coverage, settings.coverage_within
+    off = abs(covered.found.value - covered.promised)
+    is_kept = bound is not None and off <= bound + _ROUNDING
+    return judged(
+        "coverage",
+        interval_text(covered.found),
+        None if bound is None else f"{number_text(covered.promised)} +- {number_text(bound)}",
+        is_kept,
+        "share of rows whose conformal set holds what happened, beside what was promised",
+        *covered.found,
+    )
+
+
+def _money(backtest: BacktestResult, settings: GateSettings) -> Iterator[Gate]:
+    net, sharpe = backtest.net_pnl, backtest.deflated_sharpe
+    yield above(
+        "net_pnl",
+        net,
+        settings.net_pnl_above,
+        f"of {backtest.trades} trades after all costs, the interval's low end",
+    )
+    yield at_least(
+        "deflated_sharpe",
+        sharpe,
+        settings.deflated_sharpe_at_least,
+        f"probability that the Sharpe ratio is no luck of {backtest.trials} trials",
+    )
+    bound = settings.drawdown_at_most
+    yield at_most("drawdown", backtest.max_drawdown, bound, "largest, as a share of the peak")
+
+
+def _inference(evaluation: EvaluationResult, settings: GateSettings) -> Gate:
+    name, bound, found = "inference_p99", settings.inference_p99_ms, evaluation.inference
+    if found is None:
+        asked = None if bound is None else f"<= {number_text(bound)}"
+        return judged(name, NONE, asked, False, "no version was timed")
+    detail = f"ms a window as it is served, 99th percentile of {found.windows}"
+    return at_most(name, found.p99, bound, detail)
+
+
+def _leak_audit(found: LeakAuditResult | None, settings: GateSettings) -> Gate:
+    name, asked = "leak_audit", "no leak" if settings.leak_audit else None
+    if found is None:
+        return judged(name, NONE, asked, False, "no leak audit of this lineage")
+    # Nothing compared is nothing shown, though `passed` may hold of an empty record.
+    is_clean = found.passed and bool(found.cuts) and bool(found.compared)
+    values = sum(found.compared.values())
+    figure = f"{len(found.leaks)} leaks in {values:,} values at {len(found.cuts)} cuts"
+    wrong = found.provenance or next(iter(found.leaks), "")
+    return judged(name, figure, asked, is_clean, wrong or "nothing before a cut has changed")
+
+
+def _drift(evaluation: EvaluationResult, settings: GateSettings) -> Gate:
+    """A feature has drifted when index and distance are both over; each alone cries wolf."""
+    absent = [name for name in FEATURES if name not in evaluation.drift]
+    if absent:
+        raise _missing(evaluation, "drift", ", ".join(absent), evaluation.drift)
+    psi, ks = settings.drift_psi_at_most, settings.drift_ks_at_most
+    drifted = [name for name, found in evaluation.drift.items() if not _is_steady(found, psi, ks)]
+    worst = max(evaluation.drift, key=lambda name: _severity(evaluation.drift[name], psi, ks))
+    found = evaluation.drift[worst]
+    bounds = [
+        f"{name} <= {number_text(bound)}"
+        for name, bound in (("PSI", psi), ("KS", ks))
+        if bound is not None
+    ]
+    return judged(
+        "drift",
+        f"{worst}: PSI {number_text(found.psi)}, KS {number_text(found.ks)}",
+        " or ".join(bounds) or None,
+        not drifted,
+        f"drifted: {', '.join(drifted)}" if drifted else "of the feature that comes nearest",
+    )
+
+
+def _champion(found: ChampionResult | None, settings: GateSettings) -> Iterator[Gate]:
+    names = ("beats_champion", "beats_champion_live")
+    if found is None:
+        bound = "< 0" if settings.champion else NOT_ASKED
+        for name in names:
+            yield Gate(name, NONE, bound, None, "no other version is in place")
+        return
+    yield _against(names[0], found.test, f"{found.champion} on the test rows", settings)
+    if found.live is None:
+        bound = "< 0" if settings.champion else NOT_ASKED
+        yield Gate(names[1], NONE, bound, None, "no journaled shadow predictions")
+    else:
+        yield _against(names[1], found.live, f"{found.champion} in live sessions", settings)
+
+
+def _against(name: str, found: Duel, whom: str, settings: GateSettings) -> Gate:
+    bound = "log-loss < 0, macro-F1 >= 0" if settings.champion else None
+    if found.problem or found.log_loss is None or found.macro_f1 is None:
+        return judged(name, NONE, bound, False, f"against {whom}: {found.problem or 'no figures'}")
+    figure = f"log-loss {interval_text(found.log_loss)}, macro-F1 {interval_text(found.macro_f1)}"
+    detail = f"minus those of {whom}: {found.rows} rows, {found.effective_rows:.0f} effective"
+    return judged(name, figure, bound, found.won, detail, *found.log_loss, *found.macro_f1)
+
+
+def _is_steady(found: Shifted, psi: float | None, ks: float | None) -> bool:
+    return _severity(found, psi, ks) <= 1
+
+
+def _severity(found: Shifted, psi: float | None, ks: float | None) -> float:
+    """The smaller of the two shares of their bounds; above one, both are over."""
+    if math.isnan(found.psi) or math.isnan(found.ks):
+        return math.inf
+    shares = [value / bound for value, bound in ((found.psi, psi), (found.ks, ks)) if bound]
+    return min(shares, default=0.0)
+
+
+def _entry(evaluation: EvaluationResult, field: str, model: str, score: str) -> Interval:
+    models: dict[str, dict[str, Interval]] = getattr(evaluation, field)
+    if model not in models:
+        raise _missing(evaluation, field, model, models)
+    if score not in models[model]:
+        raise _missing(evaluation, f"{field} of {model}", score, models[model])
+    return models[model][score]
+
+
+def _missing(
+    evaluation: EvaluationResult, where: str, what: str, there: Collection[str]
+) -> EvidenceError:
+    known = ", ".join(there) or "nothing"
+    return EvidenceError(
+        f"the evaluation of {evaluation.subject} holds no {what} in {where}; it holds {known}"
+    )
+
+
+def _said(margin: float | None, sign: int = 1) -> str:
+    return NONE if margin is None else number_text(sign * margin)

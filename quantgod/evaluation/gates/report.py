@@ -1,0 +1,115 @@
+"""What gates have said of a version, and what that verdict is bound to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from quantgod.evaluation.bootstrap import Interval
+
+GATES_FILE: Final = "gates.json"
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """One gate's verdict.
+
+    Attributes:
+        name: of the gate.
+        figure: what was found, with its interval where it has one.
+        bound: what it is held against.
+        passed: None where it is not asked for, or there is nothing to judge.
+        detail: what figure and bound mean.
+    """
+
+    name: str
+    figure: str
+    bound: str
+    passed: bool | None
+    detail: str
+
+    @property
+    def verdict(self) -> str:
+        """`pass`, `FAIL`, or `-` where nothing was judged."""
+        return "-" if self.passed is None else "pass" if self.passed else "FAIL"
+
+
+class Duel(msgspec.Struct, frozen=True, kw_only=True):
+    """The challenger's score minus the champion's, on the same rows.
+
+    Attributes:
+        rows: compared.
+        effective_rows: independent labels among them.
+        log_loss: of the probabilities, in nats; None where there is a problem.
+        macro_f1: of the decided classes; None where there is a problem.
+        problem: why the two cannot be compared; empty where they were.
+    """
+
+    rows: int = 0
+    effective_rows: float = 0.0
+    log_loss: Interval | None = None
+    macro_f1: Interval | None = None
+    problem: str = ""
+
+    @property
+    def won(self) -> bool:
+        """The challenger is clearly better in log-loss, and not worse in macro-F1."""
+        if self.problem or self.log_loss is None or self.macro_f1 is None:
+            return False
+        # Compared so that a NaN wins nothing.
+        return self.log_loss.value < 0 and self.log_loss.high < 0 and self.macro_f1.value >= 0
+
+
+class ChampionResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a challenger did against the version in place.
+
+    Attributes:
+        champion: `NAME/VERSION`.
+        test: on the challenger's test rows.
+        live: on what both said in live sessions; None where they never spoke of the same minute.
+    """
+
+    champion: str
+    test: Duel
+    live: Duel | None = None
+
+
+class GateReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All gates of one version, bound to its files, its data, and the version then in place.
+
+    Attributes:
+        name: of the registered model.
+        version: its number.
+        files_sha256: digest of its files.
+        data: digests of the data in its lineage, by name.
+        champion: the version in place when it was judged; None if there was none.
+        at: when, ISO 8601, UTC.
+        run_id: the run that judged.
+        gates: one each.
+    """
+
+    name: str
+    version: int
+    files_sha256: str
+    data: dict[str, str]
+    champion: int | None
+    at: str
+    run_id: str
+    gates: tuple[Gate, ...]
+
+    @property
+    def passed(self) -> bool:
+        """No gate failed, and at least one was asked for and passed."""
+        return not self.failed and any(gate.passed for gate in self.gates)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Names of the gates that failed."""
+        return tuple(gate.name for gate in self.gates if gate.passed is False)
+
+    def in_words(self) -> str:
+        """`12 of 15 gates passed; failed: mcc, ece, net_pnl`."""
+        judged = [gate for gate in self.gates if gate.passed is not None]
+        passed = sum(gate.passed is True for gate in judged)
+        failed = f"; failed: {', '.join(self.failed)}" if self.failed else ""
+        return f"{passed} of {len(judged)} gates passed{failed}"
