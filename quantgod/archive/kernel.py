@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from quantgod.archive.cuts import Cuts, no_cuts
 from quantgod.archive.dense_book import DenseBook, Unfit
 from quantgod.archive.levels import (
     ASKS,
@@ -38,6 +39,8 @@ from quantgod.archive.loop import (
     LAST_ID,
     LINES,
     OUT_OF_ORDER,
+    PAUSE,
+    PAUSED,
     REJECTED,
     Parsed,
     State,
@@ -83,8 +86,10 @@ class FastReader:
         settings: EtlSettings,
         carry: Carry | None,
         stop_minute: int | None,
+        cuts: Cuts | None = None,
     ) -> None:
         self._symbol = symbol
+        self._cuts = no_cuts() if cuts is None else cuts
         self._limits = settings.limits
         self._stop_minute = stop_minute
         self._bounds = time_bounds(date)
@@ -97,6 +102,7 @@ class FastReader:
                 settings.max_bridge_minutes,
                 *self._bounds,
                 settings.limits.line_bytes,
+                self._cuts.next_ms,
             ]
         )
         self._feed: Integers = np.zeros(FEED_LENGTH, dtype=np.int64)
@@ -192,6 +198,9 @@ class FastReader:
             at, event = self._run(at, last)
             if event == DONE:
                 return False
+            if event == PAUSED:
+                self._cut(*self._parsed.message[[TS, UPDATE_ID, IS_SNAPSHOT]].tolist())
+                continue
             newline = data.index(b"\n", at - address)
             if event == CLOSED:
                 stops = self._close_line(at, address + newline + 1)
@@ -229,16 +238,24 @@ class FastReader:
             return self._ledger.stops_at(self._stop_minute)
         if self._ledger.depth == 0 and line is not None:
             self._learn_topic(depth_of(line))
+        self._take_update(update)
+        return self._ledger.stops_at(self._stop_minute)
+
+    def _take_update(self, update: BookUpdate) -> None:
         if update.is_snapshot:
             # Making room for it may throw away the levels that are to be sampled.
+            if update.ts > self._rules[PAUSE]:
+                self._cut(update.ts, update.update_id, is_snapshot=True)
             if jumps(self._feed, update.update_id):
                 self._bars.miss()
             while compiled_loop.advance(self._state, update.ts // MS_PER_SECOND):
                 self._close()
         parsed = self._parse(update)
-        while compiled_loop.take(self._state, parsed):
-            self._close()
-        return self._ledger.stops_at(self._stop_minute)
+        while event := compiled_loop.take(self._state, parsed):
+            if event == PAUSED:
+                self._cut(update.ts, update.update_id, is_snapshot=update.is_snapshot)
+            else:
+                self._close()
 
     def _refuse(self, reason: str) -> None:
         self._feed[LINES] += 1
@@ -278,12 +295,22 @@ class FastReader:
 
     def _close(self) -> None:
         bar = self._bars.closed_bar()
-        row = None
-        if bar.features is not None:
-            row = np.empty((2, BOOK_LEVELS, 2))
-            book = self._book
-            compiled_loop.top(book.sizes, book.edges, book.scale, row)
-        self._ledger.close(bar, None if row is None else row.reshape(-1))
+        row = None if bar.features is None else self._top().reshape(-1)
+        self._ledger.close(bar, row)
+
+    def _cut(self, ts: int, update_id: int, is_snapshot: int) -> None:
+        """Tell of the book before a message, not taken yet, that came after a moment asked for."""
+        has_book, last_id = self._feed[[HAS_BOOK, LAST_ID]]
+        is_gap = jumps(self._feed, update_id) if is_snapshot else update_id != last_id + 1
+        levels = self._top() if has_book and not is_gap else None
+        self._cuts.settle(ts, int(self._bars.integers[CLOCK]), levels)
+        self._rules[PAUSE] = self._cuts.next_ms
+
+    def _top(self) -> Floats:
+        levels = np.empty((2, BOOK_LEVELS, 2))
+        book = self._book
+        compiled_loop.top(book.sizes, book.edges, book.scale, levels)
+        return levels
 
 
 def _parsed(levels: int) -> Parsed:

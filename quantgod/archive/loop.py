@@ -1,7 +1,8 @@
 """The compiled loop of the fast reader: parse a line, judge it, change the book, sample the minute.
 
-It runs until a minute closes, or until a line comes that the parser does not know. The rules are
-those of `archive.reference`, in the same order.
+It runs until a minute closes, until a line comes that the parser does not know, or until it stands
+before the first message later than the time in PAUSE. The rules are those of `archive.reference`,
+in the same order.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ LAST_ID, HAS_BOOK, IS_FIRST, LINES, APPLIED, OUT_OF_ORDER, STALE, GAPS, BOOKLESS
 FEED_LENGTH: Final = 9
 REJECTED: Final = {STALE: "stale", GAPS: "gap", BOOKLESS: "no_book"}
 
-# Places in the rules, which stay as they are while a file is read.
-MAX_SILENCE, MAX_BRIDGE, EARLIEST, LATEST, LINE_BYTES = range(5)
+# Places in the rules. All but PAUSE (epoch ms) stay as they are while a file is read.
+MAX_SILENCE, MAX_BRIDGE, EARLIEST, LATEST, LINE_BYTES, PAUSE = range(6)
 
-DONE, CLOSED, UNKNOWN = range(3)
+DONE, CLOSED, UNKNOWN, PAUSED = range(4)
 
 
 class State(NamedTuple):
@@ -96,14 +97,15 @@ def _take_lines(
         is_short = after - at <= rules[LINE_BYTES]
         if not (is_timely and is_short and has_room(state.sizes, state.edges, message)):
             return at, UNKNOWN
-        if _take(state, parsed):
-            return at, CLOSED
+        event = _take(state, parsed)
+        if event != DONE:
+            return at, event
         at = after + 1
     return at, DONE
 
 
 @compiled
-def _take(state: State, parsed: Parsed) -> bool:
+def _take(state: State, parsed: Parsed) -> int:
     message, feed = parsed.message, state.feed
     update_id = message[UPDATE_ID]
     is_delta = message[IS_SNAPSHOT] == 0
@@ -112,12 +114,14 @@ def _take(state: State, parsed: Parsed) -> bool:
         feed[LINES] += 1
         feed[IS_FIRST] = 0
         _reject(state, STALE)
-        return False
+        return DONE
+    if message[TS] > state.rules[PAUSE]:
+        return PAUSED
     follows = update_id == feed[LAST_ID] + 1
     if (is_delta and has_book and not follows) or (not is_delta and jumps(feed, update_id)):
         miss(state.integers)
     if _advance(state, message[TS] // MS_PER_SECOND):
-        return True
+        return CLOSED
     feed[LINES] += 1
     if is_delta and not (has_book and follows):
         _reject(state, GAPS if has_book else BOOKLESS)
@@ -130,7 +134,7 @@ def _take(state: State, parsed: Parsed) -> bool:
         _apply(state, parsed)
     feed[LAST_ID] = update_id
     feed[IS_FIRST] = 0
-    return False
+    return DONE
 
 
 @compiled
@@ -187,9 +191,9 @@ class EntryPoints(NamedTuple):
     """What Python calls. All but `top` want a `State`.
 
     Attributes:
-        take_lines: (at, end, topic, symbol, state, parsed) -> place and DONE, CLOSED or UNKNOWN.
-            The place is the end, the line to take again, or the line that is not known.
-        take: (state, parsed) -> whether a minute closed; then take the same message again.
+        take_lines: (at, end, topic, symbol, state, parsed) -> place and event. The place is the end
+            (DONE), the line to take again (CLOSED, PAUSED), or the one that is not known (UNKNOWN).
+        take: (state, parsed) -> event; after CLOSED and PAUSED take the same message again.
         advance: (state, second) -> whether a minute closed; then advance again.
         top: (sizes, edges, scale, levels), `dense_book.top`.
     """
@@ -210,8 +214,8 @@ def _entry_points(sources: str) -> EntryPoints:
         return _take_lines(at, end if sources else at, topic, symbol, state, parsed)
 
     @kept
-    def take(state: State, parsed: Parsed) -> bool:
-        return bool(sources) and _take(state, parsed)
+    def take(state: State, parsed: Parsed) -> int:
+        return _take(state, parsed) if sources else DONE
 
     @kept
     def advance(state: State, second: int) -> bool:

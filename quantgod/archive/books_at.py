@@ -1,0 +1,264 @@
+"""The order book at any moments, from the raw archives: what the minute rows are too coarse for.
+
+An order that arrives at a moment meets the book in force then: the state after the last message up
+to it, not the next one to come (`archive.cuts` says which books count). Where there is none the
+order has to wait, and what it meets then is the caller's to say.
+
+Archives are taken and refused as in the etl: the deepest that can be read makes its day, whole or
+not at all. Only days that hold a moment are read, once, in order of time. What they need besides:
+the book and the sequence go on from the day before when that was read too (else there is no book
+before a day's first snapshot), and the head of the next file, which may begin before its midnight,
+is read for moments behind the last message of the day's own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantgod.archive.cuts import Cuts, Floats, Integers, empty_books
+from quantgod.archive.dense_book import Unfit
+from quantgod.archive.kernel import FastReader
+from quantgod.archive.plan import Candidate, find_archives, plan_days
+from quantgod.archive.reading import MARGIN_MS, Carry, Quarantine, book_row, time_bounds
+from quantgod.archive.reference import ReferenceReader, admit
+from quantgod.archive.zip_stream import lines, open_archive
+from quantgod.contracts import (
+    BOOK_LEVELS,
+    MS_PER_DAY,
+    MS_PER_MINUTE,
+    MS_PER_SECOND,
+    BookUpdate,
+    Progress,
+    silent,
+)
+from quantgod.market.messages import MessageError
+from quantgod.market.minute_bars import CLOCK, NEXT
+from quantgod.settings import EtlSettings
+
+_ONE_DAY: Final = dt.timedelta(days=1)
+_EPOCH: Final = dt.date(1970, 1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class BooksAt:
+    """The books at some moments.
+
+    Attributes:
+        moments_ms: int64 [n], epoch ms, rising.
+        is_there: bool [n]; False where no archive tells a book that can be trusted.
+        levels: float64 [n, 2, 200, 2]: bids and asks, best first, price and size; NaN price and
+            zero size where there is no level, and in all of a book that is not there.
+    """
+
+    moments_ms: Integers
+    is_there: NDArray[np.bool_]
+    levels: Floats
+
+    @property
+    def bid_prices(self) -> Floats:
+        """[n, 200], falling."""
+        return self.levels[:, 0, :, 0]
+
+    @property
+    def bid_sizes(self) -> Floats:
+        """[n, 200]."""
+        return self.levels[:, 0, :, 1]
+
+    @property
+    def ask_prices(self) -> Floats:
+        """[n, 200], rising."""
+        return self.levels[:, 1, :, 0]
+
+    @property
+    def ask_sizes(self) -> Floats:
+        """[n, 200]."""
+        return self.levels[:, 1, :, 1]
+
+
+def books_at(
+    archives: Path,
+    symbol: str,
+    moments_ms: Integers,
+    settings: EtlSettings,
+    progress: Progress = silent,
+) -> BooksAt:
+    """Look up the book of `symbol` at each of these moments; 6.4 kB a moment.
+
+    Args:
+        archives: Searched recursively, as the etl does.
+        symbol: The contract.
+        moments_ms: Epoch ms, rising.
+        settings: The etl's rules.
+        progress: Told of every day.
+
+    Raises:
+        ValueError: when `archives` is no folder, or the moments do not rise.
+    """
+    if np.any(np.diff(moments_ms) <= 0):
+        raise ValueError("moments must rise, each later than the one before")
+    dates = [_EPOCH + _ONE_DAY * day for day in np.unique(moments_ms // MS_PER_DAY).tolist()]
+    search = _Search(_candidates(archives, symbol, dates, settings), moments_ms, settings)
+    for done, date in enumerate(dates):
+        progress(done, len(dates), f"{symbol} {date} books")
+        search.read(date)
+        if date + _ONE_DAY not in dates:
+            search.end_run(date + _ONE_DAY)
+    progress(len(dates), len(dates), f"{symbol} books")
+    return search.books
+
+
+def _candidates(
+    archives: Path, symbol: str, dates: list[dt.date], settings: EtlSettings
+) -> dict[dt.date, tuple[Candidate, ...]]:
+    """The archives of these days and of those after them, by date, in the order they are tried."""
+    wanted = {*dates, *(date + _ONE_DAY for date in dates)}
+    files = [file for file in find_archives(archives, symbol)[0] if file.date in wanted]
+    return {day.date: day.candidates for day in plan_days(files, settings)}
+
+
+class _Search:
+    """What is found so far, and the state at the end of the day read last."""
+
+    def __init__(
+        self,
+        candidates: dict[dt.date, tuple[Candidate, ...]],
+        moments_ms: Integers,
+        settings: EtlSettings,
+    ) -> None:
+        count = len(moments_ms)
+        is_there: NDArray[np.bool_] = np.zeros(count, dtype=np.bool_)
+        self.books = BooksAt(moments_ms, is_there, empty_books(count))
+        self._candidates = candidates
+        self._settings = settings
+        self._settled = 0
+        self._carry: Carry | None = None
+
+    def read(self, date: dt.date) -> None:
+        """Read the day whole; where it cannot be read, its moments have no book."""
+        limit = _midnight(date + _ONE_DAY)
+        carry = self._read(date, limit + MARGIN_MS)
+        if carry is None:
+            self._settle_rest(limit)
+        elif carry.integers[NEXT] > carry.integers[CLOCK]:
+            # The file's end closed its last minute, whatever the next file begins with.
+            self._carry = carry
+            self._settle_rest(int(carry.integers[NEXT]) * MS_PER_SECOND)
+        self._carry = carry
+
+    def end_run(self, date: dt.date) -> None:
+        """Settle what is left of the days before `date`, if need be by the head of its file."""
+        limit = _midnight(date)
+        if self._pending(limit):
+            self._read(date, limit, stop_minute=limit // MS_PER_MINUTE - 1)
+        self._settle_rest(limit)
+        self._carry = None
+
+    def _read(self, date: dt.date, limit_ms: int, stop_minute: int | None = None) -> Carry | None:
+        """Settle moments before `limit_ms` by the first archive of a day that can be read."""
+        for candidate in self._candidates.get(date, ()):
+            cuts = self._cuts(limit_ms)
+            try:
+                carry = _read_archive(candidate, self._settings, self._carry, stop_minute, cuts)
+            except Quarantine:
+                cuts.rewind()
+                continue
+            self._settled += cuts.settled
+            return carry
+        return None
+
+    def _settle_rest(self, limit_ms: int) -> None:
+        """Settle moments before `limit_ms` by the state at the end of the day before."""
+        cuts, carry = self._cuts(limit_ms), self._carry
+        if carry is None:
+            cuts.settle_rest(limit_ms, -1, None)
+        else:
+            cuts.settle_rest(limit_ms, int(carry.integers[CLOCK]), _levels(carry))
+        self._settled += cuts.settled
+
+    def _pending(self, limit_ms: int) -> bool:
+        return self._cuts(limit_ms).next_ms < limit_ms
+
+    def _cuts(self, limit_ms: int) -> Cuts:
+        moments = self.books.moments_ms
+        part = slice(self._settled, int(np.searchsorted(moments, limit_ms)))
+        silence = self._settings.max_silence_seconds
+        return Cuts(moments[part], silence, self.books.levels[part], self.books.is_there[part])
+
+
+def _read_archive(
+    candidate: Candidate,
+    settings: EtlSettings,
+    carry: Carry | None,
+    stop_minute: int | None,
+    cuts: Cuts,
+) -> Carry:
+    file = candidate.file
+    try:
+        reader = FastReader(file.symbol, file.date, settings, carry, stop_minute, cuts)
+        with open_archive(file.path, settings.limits) as archive:
+            reader.read(archive.chunks())
+        return reader.carry()
+    except Unfit:
+        cuts.rewind()
+        return _read_slowly(candidate, settings, carry, stop_minute, cuts)
+
+
+def _read_slowly(
+    candidate: Candidate,
+    settings: EtlSettings,
+    carry: Carry | None,
+    stop_minute: int | None,
+    cuts: Cuts,
+) -> Carry:
+    """Read prices that no dense book can hold; each line is decoded twice."""
+    file = candidate.file
+    reader = ReferenceReader(file.symbol, file.date, settings, carry)
+    is_first = True
+    with open_archive(file.path, settings.limits) as archive:
+        for line in lines(archive.chunks(), settings.limits.line_bytes):
+            update = _admitted(line, candidate)
+            if update is not None and update.ts > cuts.next_ms:
+                _cut(reader.carry(), update, cuts, is_first=is_first)
+            is_first &= update is None
+            reader.take(line)
+            if reader.ledger.stops_at(stop_minute):
+                break
+        else:
+            reader.finish()
+    return reader.carry()
+
+
+def _admitted(line: bytes | None, candidate: Candidate) -> BookUpdate | None:
+    try:
+        return admit(line, candidate.file.symbol, time_bounds(candidate.file.date))
+    except MessageError:
+        return None
+
+
+def _cut(before: Carry, update: BookUpdate, cuts: Cuts, *, is_first: bool) -> None:
+    """Tell of the book before a message, unless that is stale: its time then counts for nothing."""
+    last_id, new_id = before.last_update_id, update.update_id
+    if not update.is_snapshot and before.has_book and new_id <= last_id:
+        return
+    may_follow = (1, last_id, last_id + 1) if update.is_snapshot else (last_id + 1,)
+    is_free = update.is_snapshot and (is_first or last_id < 0)
+    levels = _levels(before) if is_free or new_id in may_follow else None
+    cuts.settle(update.ts, int(before.integers[CLOCK]), levels)
+
+
+def _levels(carry: Carry) -> Floats | None:
+    """The book of a carry, [2, 200, 2]; `None` while it is invalid."""
+    if not carry.has_book:
+        return None
+    bids, asks = (side[:BOOK_LEVELS].tolist() for side in (carry.bids, carry.asks))
+    return book_row(bids, asks).reshape(2, BOOK_LEVELS, 2)
+
+
+def _midnight(date: dt.date) -> int:
+    return (date - _EPOCH).days * MS_PER_DAY

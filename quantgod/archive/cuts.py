@@ -1,0 +1,100 @@
+"""Moments at which a reader stops to show its book: the book that an order arriving then meets.
+
+The book of a moment is the state after the last message up to it (`ts` <= moment), in the order of
+the file: what stands before the first message that is later. That message also says whether the
+book can be trusted, by the rules of the minutes:
+
+- A gap that it tells of lies between the two messages, perhaps before the moment: no book.
+- A silence of more than `max_silence_seconds` has no book from its first whole second on, as it has
+  no samples, though at its beginning nobody could know.
+- A crossed or one-sided book is none.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND
+
+NEVER: Final = int(np.iinfo(np.int64).max)
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Truths = NDArray[np.bool_]
+
+
+def empty_books(count: int) -> Floats:
+    """So many books without a level, [count, 2, 200, 2]."""
+    levels: Floats = np.empty((count, 2, BOOK_LEVELS, 2))
+    _empty(levels)
+    return levels
+
+
+class Cuts:
+    """Rising moments, and the books found for them so far; a reader tells of what it comes past.
+
+    Attributes:
+        settled: how many moments, from the first on, are decided.
+        levels: float64 [moments, 2, 200, 2], bids and asks, price and size; written where
+            `is_there` is True.
+        is_there: bool [moments].
+    """
+
+    def __init__(
+        self, moments_ms: Integers, max_silence_seconds: int, levels: Floats, is_there: Truths
+    ) -> None:
+        self.settled = 0
+        self.levels = levels
+        self.is_there = is_there
+        self._moments: list[int] = moments_ms.tolist()
+        self._max_silence = max_silence_seconds
+
+    @property
+    def next_ms(self) -> int:
+        """The first moment that is not decided yet; NEVER when all are."""
+        return self._moments[self.settled] if self.settled < len(self._moments) else NEVER
+
+    def settle(self, ts: int, clock: int, levels: Floats | None) -> None:
+        """Decide the moments before a message.
+
+        Args:
+            ts: the message's time, ms.
+            clock: the second of the last message before it; -1 where there was none.
+            levels: the book between the two, [2, 200, 2]; `None` when there was none, or when
+                messages are missing between the two.
+        """
+        is_sound = levels is not None and bool(levels[0, 0, 0] < levels[1, 0, 0])
+        is_silence = ts // MS_PER_SECOND - clock - 1 > self._max_silence
+        while self.next_ms < ts:
+            is_silent = is_silence and self.next_ms // MS_PER_SECOND > clock
+            if is_sound and not is_silent:
+                self.levels[self.settled] = levels
+                self.is_there[self.settled] = True
+            self.settled += 1
+
+    def settle_rest(self, until_ms: int, clock: int, levels: Floats | None) -> None:
+        """Decide the moments before `until_ms`, a whole second, though no later message is known.
+
+        A silence counts as far as the moment itself.
+        """
+        while self.next_ms < until_ms:
+            self.settle((self.next_ms // MS_PER_SECOND + 1) * MS_PER_SECOND, clock, levels)
+
+    def rewind(self) -> None:
+        """Forget what was decided."""
+        _empty(self.levels[: self.settled])
+        self.is_there[: self.settled] = False
+        self.settled = 0
+
+
+def no_cuts() -> Cuts:
+    """No moments."""
+    return Cuts(np.zeros(0, dtype=np.int64), 0, empty_books(0), np.zeros(0, dtype=np.bool_))
+
+
+def _empty(levels: Floats) -> None:
+    levels[..., 0] = np.nan
+    levels[..., 1] = 0.0
