@@ -111,6 +111,20 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
         outcome: of the account: `open`, `target`, `daily_loss` or `total_loss`.
         by_latency: net PnL by latency in ms (as text).
         by_session: net PnL by session of entry.
+        drift: what the mid did against the trades within the latency; a part of the gross PnL.
+        minutes: how many were gone through.
+        observations: independent horizons that the two probabilities rest on.
+        initial_balance: of the account.
+        trading_days: UTC days on which a position was opened.
+        target_at: when the profit target was reached; it ends nothing.
+        ended_at: when a breach ended the account.
+        signals: minutes with a signal.
+        ignored: signals beyond the position limit.
+        lapsed: orders that met no book in time, or that the end came before.
+        partial: entries that took less than was wanted, since the book was too thin.
+        thin_exits: exits that the recorded levels could not take whole.
+        books: `archive` where orders of every latency met the very book of their moment, `minutes`
+            where some met the next minute's.
     """
 
     trades: int
@@ -133,6 +147,19 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str
     by_latency: dict[str, float]
     by_session: dict[str, float]
+    drift: float = 0.0
+    minutes: int = 0
+    observations: float = 0.0
+    initial_balance: float = 100_000.0
+    trading_days: int = 0
+    target_at: str | None = None
+    ended_at: str | None = None
+    signals: int = 0
+    ignored: int = 0
+    lapsed: int = 0
+    partial: int = 0
+    thin_exits: int = 0
+    books: str = "minutes"
 
 
 class LeakAuditResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,78 @@
+"""Recorded books: what an order can meet, and which one it does meet."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from quantgod.contracts import BOOK_LEVELS, MS_PER_MINUTE
+
+BID, ASK = 0, 1
+PRICE, SIZE = 0, 1
+
+_SIDES: Final = ("bid", "ask")
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+class Books(NamedTuple):
+    """Books in order of time.
+
+    Attributes:
+        time_ms: (n,) from when on each can be met, epoch milliseconds, strictly rising.
+        levels: (n, 2, levels, 2) bids and asks, best first, price (quote currency) and size (base);
+            an absent level has price NaN and size 0. The order of a minute row's 800 columns.
+    """
+
+    time_ms: Integers
+    levels: Floats
+
+    @property
+    def mid(self) -> Floats:
+        """(n,) halfway between the best prices."""
+        middle: Floats = self.levels[:, :, 0, PRICE].mean(axis=1)
+        return middle
+
+    def between(self, first: int, end: int) -> Books:
+        """The books at the places from `first` on, before `end`."""
+        return Books(self.time_ms[first:end], self.levels[first:end])
+
+
+def books_of(bars: pd.DataFrame) -> Books:
+    """The books of minute bars: each is its minute's last state, so met from the minute's end on.
+
+    Args:
+        bars: a UTC index of minutes' starts, and `bid_0_p, bid_0_s, …, ask_0_p, ask_0_s, …` for as
+            many levels as there are, at most 200 a side.
+
+    Raises:
+        ValueError: for bars without a book, out of order, or where a book has no two sides.
+    """
+    depth = next((k for k in range(BOOK_LEVELS) if f"bid_{k}_p" not in bars), BOOK_LEVELS)
+    if not depth or not isinstance(bars.index, pd.DatetimeIndex) or str(bars.index.tz) != "UTC":
+        raise ValueError("bars with the columns bid_0_p, bid_0_s, … and a UTC index are needed")
+    names = [f"{side}_{k}_{what}" for side in _SIDES for k in range(depth) for what in "ps"]
+    levels = bars.loc[:, names].to_numpy(np.float64).reshape(len(bars), 2, depth, 2)
+    return checked(Books(bars.index.as_unit("ms").asi8 + MS_PER_MINUTE, levels))
+
+
+def checked(books: Books) -> Books:
+    """The same books, contiguous, once they are known to be in order and to have two sides.
+
+    Raises:
+        ValueError: naming the first that is not as it should be.
+    """
+    if not len(books.time_ms) or (np.diff(books.time_ms) <= 0).any():
+        raise ValueError("books are needed, their times strictly rising")
+    best = books.levels[:, :, 0]
+    sound = (best > 0).all(axis=(1, 2)) & (best[:, ASK, PRICE] > best[:, BID, PRICE])
+    if not sound.all():
+        place = int(np.flatnonzero(~sound)[0])
+        when = pd.Timestamp(int(books.time_ms[place]), unit="ms", tz="UTC")
+        bid, ask = best[place].tolist()
+        raise ValueError(f"the book of {when} has no two sides: bid {bid}, ask {ask}")
+    return Books(np.ascontiguousarray(books.time_ms), np.ascontiguousarray(books.levels))

@@ -1,0 +1,147 @@
+"""How good a course of equity is, and how sure that is: Sharpe ratios, intervals, drawdowns.
+
+Minute gains are judged as they are, in money: positions do not grow with the account, and a ratio
+does not change with the balance that gains are divided by. Minutes without a position count, and a
+year has 525,600 minutes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+from quantgod.evaluation.bootstrap import Interval, block_rows, effective_size
+
+MINUTES_A_YEAR: Final = 525_600
+LEVEL: Final = 0.95
+
+ROUNDING: Final = 1e-12
+"""A spread below this share of the values' size is what rounding leaves of none."""
+
+Floats = npt.NDArray[np.float64]
+
+
+class Ratios(NamedTuple):
+    """Net gain, and a year's Sharpe and Sortino ratios, with moving-block bootstrap intervals."""
+
+    net: Interval
+    sharpe: Interval
+    sortino: Interval
+
+
+class Skill(NamedTuple):
+    """How probable it is that a Sharpe ratio is no luck.
+
+    Attributes:
+        probabilistic: that the true ratio is above zero.
+        deflated: that it is above what the best of several skilless trials shows on average.
+        observations: how many independent returns this was judged by.
+    """
+
+    probabilistic: float
+    deflated: float
+    observations: float
+
+
+def ratios(gains: Floats, horizon_minutes: int, rounds: int, seed: int) -> Ratios:
+    """Judge a series of minute gains.
+
+    Blocks are drawn as `bootstrap.redraws` draws them, and known by their sums alone: a thousand
+    redraws of a year's minutes take a tenth of a second.
+    """
+    rows = len(gains)
+    powers = np.stack([gains, gains**2, np.minimum(gains, 0) ** 2])
+    sums = np.concatenate([np.zeros((3, 1)), np.cumsum(powers, axis=1)], axis=1)
+    least = ROUNDING * powers[1].sum()
+    block = block_rows(horizon_minutes, 1, rows)
+    lengths = np.full(math.ceil(rows / block), block)
+    lengths[-1] = rows - block * (len(lengths) - 1)
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((rounds, 3))
+    for number in range(rounds):
+        starts = rng.integers(0, rows - block + 1, size=len(lengths))
+        drawn[number] = _scores(
+            (sums[:, starts + lengths] - sums[:, starts]).sum(axis=1), rows, least
+        )
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).tolist()
+    observed = _scores(powers.sum(axis=1), rows, least)
+    return Ratios(*(Interval(*bounds) for bounds in zip(observed, low, high, strict=True)))
+
+
+def skill(gains: Floats, horizon_minutes: int, trials: int) -> Skill:
+    """Judge whether minute gains are luck, by their sums over horizons that do not overlap.
+
+    A trade lasts a horizon, so minutes are no independent observations; nor are horizons where
+    signals persist, so they count as `effective_size` says. The spread of the trials' ratios is not
+    known, since a search does not backtest its trials: it is taken to be the standard error that
+    the ratio of a skilless trial has. Without any gain or loss the probabilities are a half and
+    less.
+    """
+    whole = len(gains) // horizon_minutes * horizon_minutes
+    blocks = gains[:whole].reshape(-1, horizon_minutes).sum(axis=1)
+    count = max(effective_size(blocks), 1.0)
+    mean, deviation = (float(blocks.mean()), float(blocks.std())) if len(blocks) else (0.0, 0.0)
+    if deviation <= ROUNDING * abs(mean):
+        sharpe, skewness, kurtosis = 0.0, 0.0, 3.0
+    else:
+        standard = (blocks - mean) / deviation
+        sharpe = mean / deviation
+        skewness, kurtosis = float((standard**3).mean()), float((standard**4).mean())
+    hurdle = expected_best(trials) / math.sqrt(max(count - 1, 1.0))
+    return Skill(
+        probabilistic_sharpe(sharpe, count, skewness, kurtosis),
+        probabilistic_sharpe(sharpe, count, skewness, kurtosis, hurdle),
+        count,
+    )
+
+
+def probabilistic_sharpe(
+    sharpe: float, observations: float, skewness: float, kurtosis: float, above: float = 0.0
+) -> float:
+    """The probability that the true Sharpe ratio lies above a value.
+
+    Bailey and López de Prado, 2012, "The Sharpe ratio efficient frontier", all for one observation
+    and not for a year. But the error is never taken to be less than that of normal returns: of few
+    gains among many zeros the estimated skewness would make one lucky trade a proof.
+
+    Args:
+        sharpe: mean over standard deviation.
+        observations: independent returns.
+        skewness: of the returns.
+        kurtosis: likewise; 3 for normal ones.
+        above: the value.
+    """
+    normal = 1 + sharpe**2 / 2
+    spread = max(1 - skewness * sharpe + (kurtosis - 1) / 4 * sharpe**2, normal)
+    score = (sharpe - above) * math.sqrt(max(observations - 1, 0.0) / spread)
+    return float(norm.cdf(score))
+
+
+def expected_best(trials: int) -> float:
+    """How far the best of independent standard normal values lies above their mean, on average.
+
+    Bailey and López de Prado, 2014, "The deflated Sharpe ratio". Of one: 0.
+    """
+    if trials <= 1:
+        return 0.0
+    last, beyond = norm.ppf(1 - 1 / trials), norm.ppf(1 - 1 / (trials * math.e))
+    return float((1 - np.euler_gamma) * last + np.euler_gamma * beyond)
+
+
+def _scores(sums: Floats, rows: int, least: float) -> tuple[float, float, float]:
+    """Net gain, Sharpe and Sortino of the sums of gains, their squares, and losses' squares.
+
+    A ratio to a spread of nothing is no evidence of anything, and so 0.
+    """
+    total, squares, losses = (float(value) for value in sums)
+    mean, year = total / rows, math.sqrt(MINUTES_A_YEAR)
+    variance = squares / rows - mean**2
+    return (
+        total,
+        mean / math.sqrt(variance) * year if variance * rows > least else 0.0,
+        mean / math.sqrt(losses / rows) * year if losses > least else 0.0,
+    )
