@@ -1,18 +1,38 @@
 """Figures: arrays in, a matplotlib `Figure` out. Nothing is shown, no global state is touched."""
 
-from quantgod.evaluation.plots.attribution import contributions, importance
+from quantgod.evaluation.plots.attribution import contributions, group_importance, importance
 from quantgod.evaluation.plots.labels import class_balance, label_distribution
 from quantgod.evaluation.plots.learning import curves, search_history
-from quantgod.evaluation.plots.scores import comparison, confusion_matrix, reliability
+from quantgod.evaluation.plots.scores import (
+    advantages,
+    comparison,
+    confusion_matrices,
+    confusion_matrix,
+    reliability,
+)
+from quantgod.evaluation.plots.sets import conformal
+from quantgod.evaluation.plots.shifts import forecast_shift, shifts
+from quantgod.evaluation.plots.slices import risk_coverage, slices, tiers
+from quantgod.evaluation.plots.timeline import timeline
 
 __all__ = [
+    "advantages",
     "class_balance",
     "comparison",
+    "conformal",
+    "confusion_matrices",
     "confusion_matrix",
     "contributions",
     "curves",
+    "forecast_shift",
+    "group_importance",
     "importance",
     "label_distribution",
     "reliability",
+    "risk_coverage",
     "search_history",
+    "shifts",
+    "slices",
+    "tiers",
+    "timeline",
 ]

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES
-from quantgod.evaluation.plots.style import BLUE_TO_RED, Floats, blank
+from quantgod.evaluation.bootstrap import Interval
+from quantgod.evaluation.plots.style import BLUE_TO_RED, MODEL_COLOURS, Floats, blank
 
 
 def importance(
@@ -52,6 +53,30 @@ def contributions(
     panels[0].set_yticks(range(len(names)), [names[feature] for feature in order])
     bar = figure.colorbar(dots, ax=panels, label="value of the feature", aspect=40, pad=0.01)
     bar.set_ticks([0, 1], labels=["low", "high"])
+    return figure
+
+
+def group_importance(panels: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Figure:
+    """What a permuted group of features costs: a panel a score, holding models and their groups."""
+    groups = list(next(iter(next(iter(panels.values())).values())))
+    figure = blank(4.8 * len(panels), 1.6 + 0.45 * len(groups))
+    row: Any = figure.subplots(1, len(panels), squeeze=False, sharey=True)
+    for axes, (title, models) in zip(row[0], panels.items(), strict=True):
+        height = 0.8 / len(models)
+        for number, (model, found) in enumerate(models.items()):
+            places = np.arange(len(groups)) + (number - (len(models) - 1) / 2) * height
+            low, value, high = np.array(
+                [(found[group].low, found[group].value, found[group].high) for group in groups]
+            ).T
+            colour = MODEL_COLOURS.get(model, "0.5")
+            axes.barh(places, value, height * 0.9, color=colour, alpha=0.75, label=model)
+            axes.hlines(places, low, high, color="black", linewidth=1.2)
+        axes.axvline(0, color="0.5", linewidth=0.8)
+        axes.set_xlabel(title)
+    row[0, 0].set_yticks(range(len(groups)), groups)
+    row[0, 0].invert_yaxis()
+    handles, names = row[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False)
     return figure
 
 

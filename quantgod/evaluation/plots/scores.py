@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from quantgod.contracts import CLASSES
 from quantgod.evaluation.bootstrap import Interval
@@ -26,23 +27,18 @@ from quantgod.evaluation.plots.style import (
 
 def confusion_matrix(matrix: Integers, title: str = "Confusion matrix") -> Figure:
     """Counts and shares of what was (rows, each summing to 100 %) by what was said (columns)."""
-    figure = blank(5.2, 4.4)
-    axes = figure.subplots()
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap=PALE_TO_BLUE, vmin=0, vmax=1)
-    for row, column in np.ndindex(*matrix.shape):
-        share = shares[row, column]
-        axes.text(
-            column, row, f"{share:.1%}\n{matrix[row, column]:,}", ha="center", va="center",
-            color="white" if share > 0.6 else "black",
-        )  # fmt: skip
-    places = range(len(CLASSES))
-    axes.set_xticks(places, CLASSES)
-    axes.set_yticks(places, CLASSES, rotation=90, va="center")
-    axes.set(title=title, xlabel="decided class", ylabel="class that came")
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axes, label="share of the row", shrink=0.8)
+    return confusion_matrices({title: matrix})
+
+
+def confusion_matrices(matrices: Mapping[str, Integers]) -> Figure:
+    """Several confusion matrices side by side, by title."""
+    figure = blank(0.9 + 4.3 * len(matrices), 4.4)
+    row: Any = figure.subplots(1, len(matrices), squeeze=False, sharey=True)
+    for axes, (title, matrix) in zip(row[0], matrices.items(), strict=True):
+        image = _cells(axes, matrix)
+        axes.set(title=title, xlabel="decided class")
+    row[0, 0].set_ylabel("class that came")
+    figure.colorbar(image, ax=row[0].tolist(), label="share of the row", shrink=0.8)
     return figure
 
 
@@ -97,6 +93,59 @@ def comparison(
     row[0, 0].invert_yaxis()
     figure.supxlabel("lines: 95 % block-bootstrap intervals", fontsize="small", color="0.4")
     return figure
+
+
+def advantages(
+    differences: Mapping[str, Mapping[str, Interval]],
+    verdict: Callable[[str, Interval], str],
+    scores: Sequence[str] = ("macro_f1", "log_loss"),
+) -> Figure:
+    """A model's scores above those of others, a panel a score, a line an interval.
+
+    Args:
+        differences: by the other model and score; below zero is good where lower is better.
+        verdict: says `better` or `worse` of a score and its difference, or something else.
+        scores: the panels.
+    """
+    figure = blank(1.8 + 4.2 * len(scores), 1.5 + 0.42 * len(differences))
+    row: Any = figure.subplots(1, len(scores), squeeze=False, sharey=True)
+    for axes, score in zip(row[0], scores, strict=True):
+        for place, found in enumerate(differences.values()):
+            said = verdict(score, found[score])
+            colour = _VERDICT_COLOURS.get(said, "0.45")
+            axes.hlines(place, found[score].low, found[score].high, color=colour, linewidth=2.5)
+            axes.plot(found[score].value, place, "o", color=colour)
+            axes.annotate(
+                said, (found[score].value, place), xytext=(0, 6), textcoords="offset points",
+                ha="center", fontsize="small", color=colour,
+            )  # fmt: skip
+        axes.axvline(0, color="black", linewidth=0.8)
+        side = "left" if score in LOWER_IS_BETTER else "right"
+        axes.set_xlabel(f"difference in {SCORE_NAMES.get(score, score)} (better: {side} of 0)")
+        axes.margins(x=0.15, y=0.2)
+    row[0, 0].set_yticks(range(len(differences)), [name.replace("_", " ") for name in differences])
+    row[0, 0].invert_yaxis()
+    return figure
+
+
+_VERDICT_COLOURS: Final = {"better": "#0072b2", "worse": "#d55e00"}
+
+
+def _cells(axes: Axes, matrix: Integers) -> AxesImage:
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap=PALE_TO_BLUE, vmin=0, vmax=1)
+    for row, column in np.ndindex(*matrix.shape):
+        share = shares[row, column]
+        axes.text(
+            column, row, f"{share:.1%}\n{matrix[row, column]:,}", ha="center", va="center",
+            color="white" if share > 0.6 else "black",
+        )  # fmt: skip
+    places = range(len(CLASSES))
+    axes.set_xticks(places, CLASSES)
+    axes.set_yticks(places, CLASSES, rotation=90, va="center")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return image
 
 
 def _reliability_curve(

@@ -27,6 +27,9 @@ LOWER_IS_BETTER: Final = ("log_loss", "brier", "ece")
 FEW_ROWS: Final = 20
 """Points that stand on fewer rows are drawn hollow."""
 
+MODEL_COLOURS: Final = {"auditor": "#d55e00", "base": "#0072b2"}
+"""One colour a model in every figure that sets them side by side."""
+
 Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
 

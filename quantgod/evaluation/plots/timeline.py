@@ -1,0 +1,72 @@
+"""The test part from its first minute to its last."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+
+from quantgod.contracts import CLASSES
+from quantgod.evaluation.plots.style import CLASS_COLOURS, Floats, Integers, blank
+
+POINTS: Final = 700
+"""Stretches of time that a long part is drawn by: their mean, and from lowest to highest."""
+
+
+def timeline(
+    time: pd.Series[Any], close: Floats, probabilities: Floats, strips: dict[str, Integers]
+) -> Figure:
+    """Price, probabilities of a move, and SELL and BUY as they came and as they were decided.
+
+    Args:
+        time: (n,) minutes.
+        close: (n,) closes of those.
+        probabilities: (n, 3).
+        strips: (n,) classes by name; NEUTRAL is left blank.
+    """
+    figure = blank(12, 6.2)
+    panels: Any = figure.subplots(3, 1, sharex=True, height_ratios=[2, 2, 0.4 + 0.4 * len(strips)])
+    _line(panels[0], _stretched(time, close), "black", "close")
+    for number in (0, 2):
+        said = _stretched(time, probabilities[:, number])
+        _line(panels[1], said, CLASS_COLOURS[number], CLASSES[number])
+    panels[0].set_ylabel("close")
+    panels[1].set(ylabel="probability", ylim=(0, 1))
+    panels[1].legend(frameon=False, loc="upper left", ncols=2)
+    for place, classes in enumerate(strips.values()):
+        for number in (0, 2):
+            chosen = classes == number
+            panels[2].vlines(
+                time[chosen], place - 0.36, place + 0.36, color=CLASS_COLOURS[number],
+                linewidth=0.8, rasterized=True,
+            )  # fmt: skip
+    panels[2].set_yticks(range(len(strips)), list(strips))
+    panels[2].set(ylim=(len(strips) - 0.5, -0.5), xlabel="UTC")
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    panels[2].xaxis.set_major_locator(locator)
+    panels[2].xaxis.set_major_formatter(
+        ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    )
+    return figure
+
+
+def _stretched(time: pd.Series[Any], values: Floats) -> pd.DataFrame:
+    """Mean, lowest and highest value of each stretch of time; NaN where it has no row."""
+    since = (time - time.iloc[0]) / pd.Timedelta(minutes=1)
+    step = float(since.diff().median()) if len(since) > 1 else 1.0
+    length = max(float(since.iloc[-1]) / POINTS, step)
+    kept = pd.Series(values).groupby((since // length).to_numpy()).agg(["mean", "min", "max"])
+    kept = kept.reindex(np.arange(kept.index[-1] + 1))
+    kept.index = time.iloc[0] + pd.to_timedelta(kept.index * length, unit="min")
+    return kept
+
+
+def _line(axes: Axes, stretched: pd.DataFrame, colour: str, name: str) -> None:
+    axes.plot(stretched.index, stretched["mean"], color=colour, linewidth=1.1, label=name)
+    axes.fill_between(
+        stretched.index, stretched["min"], stretched["max"], color=colour, alpha=0.2, linewidth=0
+    )
