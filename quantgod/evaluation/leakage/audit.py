@@ -1,0 +1,172 @@
+"""The leak audit: nothing that was known by a cut may change when all after the cut does.
+
+The pipeline is run once on the bars as they are, and once for every cut on bars that are another
+market from the cut on. Each value has a moment from which it may be known; those known by the cut
+must be the same bytes. It makes the smaller pipeline of `pipeline.in_small`, and takes parameters
+that a search has chosen as they are: that a search has not read the test part is for its own
+tests.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from quantgod.auditor.provenance import ProvenanceError
+from quantgod.contracts import MS_PER_MINUTE, Progress, silent
+from quantgod.evaluation.evidence import LeakAuditResult
+from quantgod.evaluation.leakage.cuts import cuts_within, draw_cuts
+from quantgod.evaluation.leakage.messages import MESSAGE_STAGE, RawDays
+from quantgod.evaluation.leakage.perturbation import perturb
+from quantgod.evaluation.leakage.pipeline import Made, in_small, make
+from quantgod.evaluation.leakage.rows import provenance_of
+from quantgod.evaluation.leakage.trace import Difference, Trace, compare
+from quantgod.settings import Settings
+
+
+class LeakError(ValueError):
+    """A value that was known before data it depends on, or rows that cannot show it was not."""
+
+
+class VacuousAuditError(ValueError):
+    """An audit that has shown nothing: what came after the cuts reached some stage in no way."""
+
+
+def audit_leaks(
+    bars: pd.DataFrame,
+    settings: Settings,
+    cuts: Sequence[pd.Timestamp] = (),
+    *,
+    raw: RawDays | None = None,
+    rows: Path | None = None,
+    progress: Progress = silent,
+) -> LeakAuditResult:
+    """Perturb everything after each cut, make everything again, and compare what came before.
+
+    Args:
+        bars: the nine features and `close`; the newest `leak_audit.minutes` are taken.
+        settings: the lineage's, with what its search has chosen.
+        cuts: UTC times; by default `leak_audit.cuts` are drawn.
+        raw: archives of the bars' messages; without them bars alone are perturbed.
+        rows: the audit's rows as a Parquet file; by default those that are made here.
+        progress: hears of each pipeline made.
+
+    Raises:
+        CutError: for a cut outside of the bars.
+        VacuousAuditError: if a stage that lies after a cut did not change at all.
+        ValueError: if the bars are too few.
+    """
+    small = in_small(settings)
+    taken = newest(bars, settings.leak_audit.minutes)
+    index = pd.DatetimeIndex(taken.index)
+    own = settings.leak_audit
+    at = cuts_within(index, list(cuts)) if cuts else draw_cuts(index, small, own.cuts, own.seed)
+    findings = _Findings(at)
+    progress(0, len(at) + 1, "as it is")
+    try:
+        made = make(taken, small)
+        for number, cut in enumerate(at, start=1):
+            progress(number, len(at) + 1, f"perturbed from {iso(cut)} on")
+            rng = np.random.default_rng([own.seed, cut // MS_PER_MINUTE])
+            if raw is not None:
+                findings.hear(MESSAGE_STAGE, cut, raw.compare(cut, rng))
+            changed = make(perturb(taken, cut, small.label, rng), small)
+            findings.compare(made.trace, changed.trace, cut)
+        findings.refuse_vacuous(made.trace, small)
+        provenance = _provenance(made, rows)
+    except ProvenanceError as error:
+        findings.leaks.append(f"the pipeline refuses its own rows: {error}")
+        provenance = str(error)
+    progress(len(at) + 1, len(at) + 1, "")
+    return LeakAuditResult(
+        cuts=tuple(map(iso, at)),
+        compared=dict(findings.compared),
+        leaks=tuple(findings.leaks),
+        provenance=provenance,
+        messages=raw is not None and raw.complete,
+    )
+
+
+def newest(bars: pd.DataFrame, minutes: int) -> pd.DataFrame:
+    """The bars that are audited: the newest `minutes` of them."""
+    return bars.iloc[-minutes:]
+
+
+def raise_leaks(result: LeakAuditResult) -> None:
+    """Turn what an audit found into an error.
+
+    Raises:
+        LeakError: if something leaked, or the auditor's rows do not show their provenance.
+    """
+    wrong = [*result.leaks, *([result.provenance] if result.provenance else [])]
+    if wrong:
+        raise LeakError("; ".join(wrong))
+
+
+def iso(time_ms: int) -> str:
+    """A time in ISO 8601, to the minute."""
+    return pd.Timestamp(time_ms, unit="ms", tz="UTC").isoformat(timespec="minutes")
+
+
+@dataclass
+class _Findings:
+    """What has been compared so far, and what was wrong with it."""
+
+    cuts: Sequence[int]
+    compared: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
+    leaks: list[str] = field(default_factory=list)
+
+    def compare(self, before: Trace, after: Trace, cut: int) -> None:
+        """Compare all stages of two traces around a cut."""
+        for stage, evidence in before.items():
+            self.hear(stage, cut, compare(evidence, after[stage], cut))
+
+    def hear(self, stage: str, cut: int, found: Difference) -> None:
+        """Count one comparison, and keep a line of what leaked."""
+        self.compared[stage] += found.compared
+        self.changed[stage] += found.changed
+        if found.leaked:
+            self.leaks.append(
+                f"{stage}: {found.leaked} of {found.compared} values known by the cut at "
+                f"{iso(cut)} changed with what came after it, the first one known at "
+                f"{iso(found.first or cut)}"
+            )
+
+    def refuse_vacuous(self, trace: Trace, settings: Settings) -> None:
+        """Refuse to speak of a stage that the perturbation was bound to reach and did not.
+
+        What was fitted changes only if a sample that it may use ends after the cut, and samples
+        stand a stride apart: so that a label's horizon and a stride are to lie between.
+        """
+        margin = (settings.label.horizon_minutes + settings.window.stride) * MS_PER_MINUTE
+        earliest = min(self.cuts) + margin
+        for stage, evidence in trace.items():
+            if (evidence.known_at > earliest).any() and not self.changed[stage]:
+                raise VacuousAuditError(
+                    f"{stage}: nothing after {len(self.cuts)} cuts, of which the first is at "
+                    f"{iso(min(self.cuts))}, has changed: the audit shows nothing"
+                )
+
+
+def _provenance(made: Made, rows: Path | None) -> str | None:
+    if rows is not None:
+        return provenance_of(rows)
+    with _kept(made.rows) as path:
+        return provenance_of(path)
+
+
+@contextmanager
+def _kept(rows: pd.DataFrame) -> Iterator[Path]:
+    """The rows as a file, as the audit keeps them."""
+    with tempfile.TemporaryDirectory(prefix="quantgod-") as folder:
+        path = Path(folder) / "rows.parquet"
+        rows.to_parquet(path)
+        yield path

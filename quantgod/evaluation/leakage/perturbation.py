@@ -1,0 +1,66 @@
+"""Another future: bars as they are up to a cut, and a wild market of the same minutes after it.
+
+Times and the number of rows stay, because borders are drawn by counting minutes: what is asked is
+whether values look ahead, not whether the calendar does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from quantgod.contracts import FEATURES, MS_PER_MINUTE
+from quantgod.settings import LabelSettings
+
+Floats = npt.NDArray[np.float64]
+
+WIDER = 3.0
+"""How many times as far as the data's own the perturbed features spread."""
+
+
+def known_at(index: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
+    """When each minute's bar is known: at its close, epoch ms."""
+    return np.asarray(index.as_unit("ms").asi8 + MS_PER_MINUTE, np.int64)
+
+
+def perturb(
+    bars: pd.DataFrame, cut_ms: int, settings: LabelSettings, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Replace features and `close` of every bar that closes after `cut_ms`.
+
+    The new price walks so widely that an hour's return falls into each class often; features follow
+    it where they are returns, and are drawn anew, with other means and spreads, where not. What
+    cannot be negative is not.
+
+    Args:
+        bars: nine features and `close`.
+        cut_ms: bars known by then stay.
+        settings: by whose thresholds and horizon the walk is scaled.
+        rng: decides the new future.
+    """
+    later = known_at(pd.DatetimeIndex(bars.index)) > cut_ms
+    if not later.any():
+        return bars.copy()
+    changed = bars.copy()
+    steps = _steps(int(later.sum()), settings, rng)
+    earlier = bars["close"].to_numpy()[~later]
+    start = earlier[-1] if len(earlier) else bars["close"].iloc[0]
+    changed.loc[later, "close"] = start * np.exp(np.cumsum(steps))
+    for name in FEATURES:
+        changed.loc[later, name] = _drawn(bars[name].to_numpy(), len(steps), rng)
+    changed.loc[later, "log_ret_close"] = steps
+    changed.loc[later, "body"] = steps * rng.uniform(0.5, 1.0, len(steps))
+    return changed
+
+
+def _steps(count: int, settings: LabelSettings, rng: np.random.Generator) -> Floats:
+    """Log returns of minutes; an hour of them spreads as far as the two thresholds lie apart."""
+    apart = settings.buy_above - settings.sell_below
+    return rng.normal(0.0, apart / np.sqrt(settings.horizon_minutes), count)
+
+
+def _drawn(column: Floats, count: int, rng: np.random.Generator) -> Floats:
+    spread = WIDER * max(float(column.std()), 1e-9)
+    drawn = rng.normal(column.mean() + rng.choice((-1.0, 1.0)) * spread, spread, count)
+    return drawn if (column < 0).any() else np.abs(drawn)

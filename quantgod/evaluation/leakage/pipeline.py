@@ -1,0 +1,141 @@
+"""The whole pipeline in small: the project's own code from labels to forecasts, with its traces.
+
+Window, labels, splits, loss and booster are those of the lineage; the network is of its
+architecture and tiny, and the stride is long, so that it can be made many times over. Work folders
+are fresh each time: a fold found finished would hide what made it. On the CPU the same data give
+the same bits; on CUDA they need not, so none is used.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from quantgod.auditor.audit import AuditResult, audit
+from quantgod.auditor.out_of_fold import Recipe
+from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.dataset.labels import label
+from quantgod.dataset.splits import split_test
+from quantgod.dataset.windows import samples
+from quantgod.evaluation.evaluate import evaluate
+from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.leakage.borders import Borders, borders_of
+from quantgod.evaluation.leakage.perturbation import known_at
+from quantgod.evaluation.leakage.trace import Trace, fitted_piece, rows_of
+from quantgod.evaluation.network_subject import NetworkSubject
+from quantgod.evaluation.scored_rows import COLUMNS
+from quantgod.settings import Settings
+from quantgod.training.base_model import train_base
+from quantgod.training.weights import Network
+
+FEWEST_ROUNDS: Final = 2
+"""Of a bootstrap whose intervals nobody reads."""
+
+OF_THE_LABEL: Final = ("time", "label_end", "target", "forward_return")
+"""Columns of scored rows that are no forecast."""
+
+
+class Made(NamedTuple):
+    """A trace, and the auditor's rows as `audit` keeps them."""
+
+    trace: Trace
+    rows: pd.DataFrame
+
+
+def in_small(settings: Settings) -> Settings:
+    """The lineage's settings with the leak audit's stride, epochs and network; on the CPU."""
+    small = settings.leak_audit
+    epochs = {"epochs": small.epochs}
+    return settings.model_copy(
+        update={
+            "model": settings.model.model_copy(update={"params": small.params}),
+            "window": settings.window.model_copy(update={"stride": small.stride}),
+            "audit": settings.audit.model_copy(update=epochs | {"stride": small.stride}),
+            "train": settings.train.model_copy(update=epochs | {"device": "cpu"}),
+            "evaluate": settings.evaluate.model_copy(
+                update={"stride": small.stride, "bootstrap_rounds": FEWEST_ROUNDS}
+            ),
+        }
+    )
+
+
+def make(bars: pd.DataFrame, settings: Settings) -> Made:
+    """Run labels → base model → folds → out of fold → auditor → calibrator → sets → test.
+
+    Args:
+        bars: the nine features and `close`, UTC index.
+        settings: what `in_small` gives.
+
+    Raises:
+        ValueError: if there are too few bars for a part.
+        ProvenanceError: if the pipeline itself finds that a row has seen its future.
+    """
+    window, stride = settings.window.length, settings.window.stride
+    borders = borders_of(pd.DatetimeIndex(bars.index), settings)
+    table = label(bars, settings.label, settings.etl.max_bridge_minutes)
+    base = train_base(table, settings)
+    taken = samples(table, window, stride)
+    split = split_test(taken, settings.split)
+    recipe = Recipe(settings.model, settings.train, settings.audit, settings.split, window)
+    with tempfile.TemporaryDirectory(prefix="quantgod-") as work:
+        audited = audit(table, taken, split.train, recipe, Path(work))
+    train = settings.train
+    subject = NetworkSubject("", base.network, audited.auditor, train.batch_size, train.device)
+    evaluated = evaluate(subject, table, audited.rows, settings)
+    trace = {
+        **_of_table(table, borders),
+        **_of_network(base.network, borders),
+        **_of_auditor(audited, borders),
+        **_of_evaluation(evaluated, borders),
+    }
+    return Made(trace, audited.rows)
+
+
+def _of_table(table: pd.DataFrame, borders: Borders) -> Trace:
+    """A bar is known at its close; a label at the close of the minute that it ends with."""
+    known = known_at(pd.DatetimeIndex(table.index))
+    label_end = table["label_end"].dt.as_unit("ms").astype("int64").to_numpy()
+    said = [table[name].to_numpy() for name in ("forward_return", "target")]
+    return {
+        "features": rows_of(known, table[[*FEATURES, "close", "run"]].to_numpy(np.float64)),
+        "labels": rows_of(known + borders.horizon, *said, label_end),
+    }
+
+
+def _of_network(network: Network, borders: Borders) -> Trace:
+    scaler = (network.scaler.mean.tobytes(), network.scaler.std.tobytes())
+    weights = [tensor.numpy().tobytes() for tensor in network.model.state_dict().values()]
+    return {
+        "scaler": fitted_piece(borders.inputs_known_by(borders.validation), *scaler),
+        "base model": fitted_piece(borders.known_by(borders.test), *weights),
+    }
+
+
+def _of_auditor(audited: AuditResult, borders: Borders) -> Trace:
+    """A forecast out of fold is known with its window; the model behind it was before."""
+    rows, calibrator = audited.rows, audited.auditor.calibrator
+    map_ = json.dumps([calibrator.slope, calibrator.intercept, calibrator.reason]).encode()
+    booster = bytes(audited.auditor.booster.save_raw("ubj"))
+    said = rows[[*META_FEATURES, "weight", "fold"]].to_numpy(np.float64)
+    until = rows["trained_until"].dt.as_unit("ms").astype("int64").to_numpy()
+    return {
+        "out of fold": rows_of(known_at(pd.DatetimeIndex(rows["time"])), said, until),
+        "booster": fitted_piece(borders.known_by(borders.calibration), booster),
+        "calibrator": fitted_piece(borders.known_by(borders.test), map_),
+    }
+
+
+def _of_evaluation(evaluated: Evaluated, borders: Borders) -> Trace:
+    """What everyone says of the test part, baselines too, and what a trader would do."""
+    rows, threshold = evaluated.rows, np.float64(evaluated.result.coverage.threshold)
+    forecasts = [name for name in COLUMNS if name not in OF_THE_LABEL]
+    said = rows[forecasts].to_numpy(np.float64)
+    return {
+        "conformal threshold": fitted_piece(borders.known_by(borders.test), threshold.tobytes()),
+        "test forecasts": rows_of(known_at(pd.DatetimeIndex(rows["time"])), evaluated.meta, said),
+    }

@@ -1,0 +1,94 @@
+"""What a pipeline has made, as bytes, each value with the moment from which it may be known.
+
+Two traces, one of them made from data that was changed after a cut, must agree in every value that
+was known by then. Bytes are compared and not numbers: a leak of a thousandth is a leak.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Integers = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The values of one stage, in order of time.
+
+    Attributes:
+        known_at: (n,) epoch ms; data from that moment on must not have touched the value.
+        values: (n, width) each value's bytes.
+    """
+
+    known_at: Integers
+    values: Bytes
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Evidence:
+        """The values where `chosen` is true."""
+        return Evidence(self.known_at[chosen], self.values[chosen])
+
+    def __len__(self) -> int:
+        return len(self.known_at)
+
+
+Trace = Mapping[str, Evidence]
+"""Evidence by stage, in the order of the pipeline."""
+
+
+class Difference(NamedTuple):
+    """How one stage of two traces differs, around a cut.
+
+    Attributes:
+        compared: values known by the cut.
+        leaked: of these, how many differ.
+        first: when the first of those was known, epoch ms.
+        changed: values known only later that differ, as they should.
+    """
+
+    compared: int
+    leaked: int
+    first: int | None
+    changed: int
+
+
+def rows_of(known_at: Integers, *columns: npt.NDArray[Any]) -> Evidence:
+    """Evidence of rows: each column is (n,) or (n, k), of any type of fixed size."""
+    count = len(known_at)
+    parts = [np.ascontiguousarray(column).view(np.uint8).reshape(count, -1) for column in columns]
+    return Evidence(known_at.astype(np.int64), np.hstack(parts))
+
+
+def fitted_piece(known_at: int, *parts: bytes) -> Evidence:
+    """Evidence of one thing that was fitted, by the SHA-256 of what it consists of."""
+    digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
+    return Evidence(np.array([known_at], np.int64), np.frombuffer(digest, np.uint8)[None])
+
+
+def compare(before: Evidence, after: Evidence, cut_ms: int) -> Difference:
+    """Compare two makings of a stage; a value that is there in one of them alone differs."""
+    compared, leaked, first = _differing(
+        before.where(before.known_at <= cut_ms), after.where(after.known_at <= cut_ms)
+    )
+    _, changed, _ = _differing(
+        before.where(before.known_at > cut_ms), after.where(after.known_at > cut_ms)
+    )
+    return Difference(compared, leaked, first, changed)
+
+
+def _differing(before: Evidence, after: Evidence) -> tuple[int, int, int | None]:
+    """How many values there are, how many differ, and the first of those."""
+    count = max(len(before), len(after))
+    same_rows = np.array_equal(before.known_at, after.known_at)
+    if not same_rows or before.values.shape[1] != after.values.shape[1]:
+        times = np.concatenate([before.known_at, after.known_at])
+        return count, count, int(times.min())
+    wrong = (before.values != after.values).any(axis=1)
+    first = int(before.known_at[wrong].min()) if wrong.any() else None
+    return count, int(wrong.sum()), first
