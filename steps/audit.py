@@ -1,4 +1,4 @@
-"""Train the auditor out of fold, and report on the test part."""
+"""Train the auditor, on what base models say out of fold; the test part is not looked at."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from steps.options import config_options, run_option, setting, settings_from, st
 
 if TYPE_CHECKING:
     from quantgod.auditor.audit import AuditResult
-    from quantgod.evaluation.bootstrap import Comparison
-    from quantgod.evaluation.holdout import Holdout
+    from quantgod.evaluation.out_of_fold import OutOfFold
     from quantgod.tracking.stage import StageRun
 
 
 ROWS_SHOWN = 1_000
-"""Rows of the contributions' figure; exact tree SHAP of a year's test part would take minutes."""
+"""Rows of the contributions' figure; exact tree SHAP of a year's last fold would take minutes."""
 
 
 @step()
@@ -35,7 +34,7 @@ def main(
     train_run: str | None,
     **options: Any,
 ) -> None:
-    """Walk forward over dev, fit booster and calibrator, score base beside auditor on the test."""
+    """Walk forward over dev, fit booster and calibrator, score base beside auditor out of fold."""
     settings = settings_from(config, overrides, options)
     from quantgod.auditor.audit import audit
     from quantgod.auditor.out_of_fold import Recipe
@@ -43,7 +42,7 @@ def main(
     from quantgod.dataset.splits import split_test
     from quantgod.dataset.table import read_table
     from quantgod.dataset.windows import samples
-    from quantgod.evaluation.holdout import read_holdout, score_holdout
+    from quantgod.evaluation.out_of_fold import score_out_of_fold
     from quantgod.tracking.chosen import chosen_settings
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
@@ -69,54 +68,41 @@ def main(
         )
         result = audit(table, taken, dev, recipe, run.workplace(), hooks)
         result.auditor.save(run.folder("auditor"))
-        holdout = read_holdout(table, chosen, network, result, progress)
-        scores = score_holdout(holdout, chosen, network.class_weights, progress)
-        _log(run, result, holdout, scores)
+        _log(run, result, score_out_of_fold(result, network.class_weights))
 
 
-def _log(run: StageRun, result: AuditResult, holdout: Holdout, scores: Comparison) -> None:
+def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
     from quantgod.contracts import META_FEATURES
     from quantgod.evaluation import metrics, plots
 
     result.rows.to_parquet(run.folder("out_of_fold") / "rows.parquet")
     run.json("folds", [vars(report) for report in result.folds])
-    run.json("test", {"models": _plain(scores.models), "differences": _plain(scores.differences)})
-    for model, found in scores.models.items():
-        run.metrics.log({f"test_{model}_{score}": item.value for score, item in found.items()})
+    run.json("out_of_fold", unfitted.scores)
+    for name, scores in unfitted.scores.items():
+        run.metrics.log({f"oof_{name}_{score}": value for score, value in scores.items()})
     run.metrics.log(
-        {"test_rows": len(holdout.target), "test_rows_effective": holdout.effective_rows}
+        {
+            "oof_rows": len(result.rows),
+            "oof_unfitted_rows": len(unfitted.target),
+            "oof_unfitted_rows_effective": unfitted.effective_rows,
+        }
     )
-    if result.held_out is not None:
-        kept = result.held_out
-        for when, said in (("before", kept.before), ("after", kept.after)):
-            report = metrics.classification_report(kept.target, said)
-            names = ("log_loss", "brier", "ece")
-            run.metrics.log({f"calibration_{when}_{name}": report[name] for name in names})
-    shown = holdout.meta[:: max(1, len(holdout.meta) // ROWS_SHOWN)]
+    shown = unfitted.meta[:: max(1, len(unfitted.meta) // ROWS_SHOWN)]
     contributions = result.auditor.contributions(shown)
     gain = dict(zip(META_FEATURES, result.auditor.gain().tolist(), strict=True))
-    both = {"base": holdout.base, "auditor": holdout.audited}
-    run.figure("comparison", plots.comparison(scores.models))
-    run.figure("reliability", plots.reliability(holdout.target, both))
+    both = {"base": unfitted.base, "auditor": unfitted.audited}
+    run.figure("reliability", plots.reliability(unfitted.target, both))
     run.figure("importance", plots.importance(gain, "gain"))
     run.figure("contributions", plots.contributions(contributions, shown, META_FEATURES))
-    decided = result.auditor.decide(holdout.audited)
-    run.figure(
-        "confusion", plots.confusion_matrix(metrics.confusion_matrix(holdout.target, decided))
-    )
-    base, auditor = scores.models["base"]["macro_f1"], scores.models["auditor"]["macro_f1"]
+    decided = result.auditor.decide(unfitted.audited)
+    confusion = metrics.confusion_matrix(unfitted.target, decided)
+    run.figure("confusion", plots.confusion_matrix(confusion, "Out of fold"))
+    base, auditor = unfitted.scores["unfitted_base"], unfitted.scores["unfitted_auditor"]
     run.headline(
-        f"test macro-F1: base {base.value:.3f} [{base.low:.3f}, {base.high:.3f}], "
-        f"auditor {auditor.value:.3f} [{auditor.low:.3f}, {auditor.high:.3f}]"
+        f"out-of-fold macro-F1: base {base['macro_f1']:.3f}, auditor {auditor['macro_f1']:.3f} "
+        f"on {len(unfitted.target)} rows worth {unfitted.effective_rows:.0f}"
     )
     run.output()
-
-
-def _plain(found: Any) -> dict[str, dict[str, list[float]]]:
-    return {
-        model: {score: list(interval) for score, interval in scores.items()}
-        for model, scores in found.items()
-    }
 
 
 if __name__ == "__main__":

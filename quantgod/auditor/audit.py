@@ -15,16 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from quantgod.auditor.auditor import Auditor, Judged, judge
+from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.boosting import Boosting, Rows, fit_booster, said
 from quantgod.auditor.calibration import fit_calibrator, untilt
 from quantgod.auditor.out_of_fold import Recipe, out_of_fold
-from quantgod.auditor.provenance import assert_provenance, assert_unseen
+from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
 from quantgod.contracts import META_FEATURES, Progress, silent
 from quantgod.dataset.windows import Samples
-from quantgod.settings import AuditSettings, TrainSettings
-from quantgod.training.weights import Network
+from quantgod.settings import AuditSettings
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -110,34 +109,6 @@ def audit(
     return AuditResult(
         fitted.auditor, fitted.boosting, fitted.rows, fitted.held_out, tuple(reports)
     )
-
-
-def score_test(
-    network: Network,
-    fitted: Fitted,
-    table: pd.DataFrame,
-    test: Samples,
-    settings: TrainSettings,
-    progress: Progress = silent,
-) -> Judged:
-    """Read the final base model and the auditor side by side on the untouched test part.
-
-    Args:
-        network: the final base network, as it will be served; it is moved to the device.
-        fitted: what `audit` returns.
-        table: what `label` returns.
-        test: the test samples, made with the network's window.
-        settings: batch size and device.
-        progress: hears of batches.
-
-    Raises:
-        ProvenanceError: if a label that the auditor learned from reaches into the test.
-        ValueError: if there are no test samples.
-    """
-    if not len(test):
-        raise ValueError("the test part has no samples")
-    assert_unseen(fitted.rows, pd.Timestamp(int(test.time_ms.min()), unit="ms", tz="UTC"))
-    return judge(network, fitted.auditor, table, test, settings, progress)
 
 
 def fit_auditor(

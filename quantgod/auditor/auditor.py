@@ -8,16 +8,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import xgboost
 
 from quantgod.auditor.boosting import contributions, gain, load_booster, said, save_booster
-from quantgod.auditor.calibration import Calibrator, load_calibrator, untilt
-from quantgod.auditor.meta_features import MetaFeatures, meta_features
-from quantgod.contracts import CLASSES, FEATURES, Progress, silent
-from quantgod.dataset.windows import Samples
-from quantgod.settings import TrainSettings
-from quantgod.training.weights import Network
+from quantgod.auditor.calibration import Calibrator, load_calibrator
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -63,68 +57,3 @@ def load_auditor(folder: Path) -> Auditor:
         ValueError: if one is damaged, or made for other features or classes.
     """
     return Auditor(load_booster(folder / BOOSTER_FILE), load_calibrator(folder / CALIBRATOR_FILE))
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """Base model and auditor side by side on the same samples.
-
-    Attributes:
-        time_ms: (n,) the windows' last minutes, epoch milliseconds.
-        target: (n,) class numbers.
-        meta: (n, 14) meta-features.
-        base_said: (n, 3) the base model's probabilities as its weighted loss left them.
-        base: (n, 3) the same, untilted.
-        base_class: (n,) the likeliest class of `base_said`, by which it was trained and stopped.
-        audited: (n, 3) the auditor's calibrated probabilities.
-        audited_class: (n,) its classes, under the decision weights.
-    """
-
-    time_ms: Integers
-    target: Integers
-    meta: Floats
-    base_said: Floats
-    base: Floats
-    base_class: Integers
-    audited: Floats
-    audited_class: Integers
-
-
-def judge(
-    network: Network,
-    auditor: Auditor,
-    table: pd.DataFrame,
-    samples: Samples,
-    settings: TrainSettings,
-    progress: Progress = silent,
-) -> Judged:
-    """Read the final base model and its auditor on `samples`, such as the untouched test part.
-
-    Args:
-        network: the final base network, as it will be served; it is moved to the device.
-        auditor: fitted on out-of-fold rows that end before these samples.
-        table: what `label` returns.
-        samples: what to judge, of that table and with the network's window.
-        settings: batch size and device.
-        progress: hears of batches.
-    """
-    meta = meta_features(
-        MetaFeatures(network.model, network.scaler.mean, network.scaler.std),
-        table.loc[:, list(FEATURES)].to_numpy(np.float64),
-        samples.row,
-        network.window,
-        settings.batch_size,
-        device=settings.device,
-        progress=progress,
-    )
-    base_said, audited = meta[:, : len(CLASSES)], auditor.predict(meta)
-    return Judged(
-        time_ms=samples.time_ms,
-        target=samples.target,
-        meta=meta,
-        base_said=base_said,
-        base=untilt(base_said, network.class_weights),
-        base_class=base_said.argmax(axis=1),
-        audited=audited,
-        audited_class=auditor.decide(audited),
-    )

@@ -17,7 +17,6 @@ from sklearn.preprocessing import StandardScaler
 
 from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE
 from quantgod.dataset.labels import NO_TARGET, classes_of
-from quantgod.dataset.splits import Split
 from quantgod.dataset.windows import Samples
 from quantgod.settings import LabelSettings
 
@@ -32,17 +31,16 @@ Integers = npt.NDArray[np.int64]
 
 
 def baselines(
-    table: pd.DataFrame, samples: Samples, split: Split, settings: LabelSettings
+    table: pd.DataFrame, train: Samples, other: Samples, settings: LabelSettings
 ) -> dict[str, Floats]:
-    """Probabilities (len(split.other), 3) of each baseline, by name.
+    """Probabilities (len(other), 3) of each baseline, by name.
 
     Args:
         table: the labelled table that the samples were taken from.
-        samples: all of them; `split` holds positions into them.
-        split: its `train` side is fitted on, its `other` side is forecast.
+        train: what is fitted on.
+        other: what is forecast.
         settings: what the labels were cut by.
     """
-    train, other = samples.take(split.train), samples.take(split.other)
     features = table.loc[:, list(FEATURES)].to_numpy(np.float64)
     seen, asked = features[train.row], features[other.row]
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))

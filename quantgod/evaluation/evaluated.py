@@ -42,3 +42,24 @@ class Evaluated:
     comparison: Comparison
     decision_weights: dict[str, Weights]
     block: int
+
+    def metrics(self) -> dict[str, float]:
+        """The figures under flat names that MLflow takes: `test_MODEL_SCORE`, `test_rows`, ..."""
+        result, sets = self.result, self.result.coverage
+        figures = {
+            f"test_{model}_{score}": found.value
+            for model, scores in result.models.items()
+            for score, found in scores.items()
+        }
+        figures |= {
+            "test_rows": result.rows,
+            "test_rows_effective": result.effective_rows,
+            "test_coverage": sets.found.value,
+            "test_coverage_promised": sets.promised,
+            "test_singletons": sets.singletons,
+            "test_drift_psi": max(found.psi for found in result.drift.values()),
+            "test_drift_ks": max(found.ks for found in result.drift.values()),
+        }
+        if (times := result.inference) is not None:
+            figures |= {"test_inference_p50_ms": times.p50, "test_inference_p99_ms": times.p99}
+        return figures

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from quantgod.contracts import Progress, silent
 
@@ -47,4 +48,11 @@ class Subject(Protocol):
 
     def audited(self, meta: Floats) -> Floats:
         """(n, 3) the auditor's calibrated probabilities."""
+        ...
+
+    def answer_times(self, table: pd.DataFrame, rows: Integers) -> Floats | None:
+        """(n,) ms that the window of `table` ending at each row takes alone, as it is served.
+
+        None where nothing is served.
+        """
         ...

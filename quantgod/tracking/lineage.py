@@ -1,18 +1,17 @@
-"""Where a model version comes from: runs, data, code, settings, and what it scored on the test."""
+"""Where a model version comes from: runs, data, code and settings."""
 
 from __future__ import annotations
 
 from quantgod.tracking.stage import StageRun
 
 CARRIED = ("quantgod.commit", "quantgod.settings")
-TEST_METRIC = "test_"
 
 
 def lineage_tags(run: StageRun) -> dict[str, str]:
     """Tags for the version that `run` registers, gathered from it and the runs that it stands on.
 
-    `run.STAGE` is the run of each stage, `data.NAME` the digest of data it read, `test_*` the
-    figures of the test part; all ancestors are followed.
+    `run.STAGE` is the run of each stage and `data.NAME` the digest of data it read; all ancestors
+    are followed.
     """
     tags: dict[str, str] = {}
     waiting = {run.name: run.run_id, **run.upstream}
@@ -27,10 +26,5 @@ def lineage_tags(run: StageRun) -> dict[str, str]:
                 waiting[key.removeprefix("quantgod.upstream.")] = value
             elif key.startswith("quantgod.input."):
                 tags[f"data.{key.removeprefix('quantgod.input.')}"] = value
-        tags |= {
-            key: f"{value:.6g}"
-            for key, value in found.data.metrics.items()
-            if key.startswith(TEST_METRIC)
-        }
     own = run.client.get_run(run.run_id).data.tags
     return tags | {key.removeprefix("quantgod."): own[key] for key in CARRIED}

@@ -30,7 +30,9 @@ def macro_f1_of(table: pd.DataFrame, found: Samples, split: Split) -> dict[str, 
     target = found.target[split.other]
     return {
         name: classification_report(target, given)["macro_f1"]
-        for name, given in baselines(table, found, split, LABEL).items()
+        for name, given in baselines(
+            table, found.take(split.train), found.take(split.other), LABEL
+        ).items()
     }
 
 
@@ -44,7 +46,7 @@ def test_learners_beat_the_majority_where_there_is_a_signal() -> None:
 def test_nothing_is_found_where_nothing_is() -> None:
     table, found, split = prepared(signal=0.0)
     target = found.target[split.other]
-    given = baselines(table, found, split, LABEL)
+    given = baselines(table, found.take(split.train), found.take(split.other), LABEL)
     for name in ("persistence", "logistic_regression", "gradient_boosting"):
         assert abs(classification_report(target, given[name])["mcc"]) < 0.12
 
@@ -81,12 +83,12 @@ def test_the_last_hour_is_not_taken_from_another_run() -> None:
 
 def test_the_test_side_moves_no_baseline() -> None:
     table, found, split = prepared(signal=0.7)
-    half = Split(split.train, split.other[:100])
+    train, half = found.take(split.train), found.take(split.other[:100])
     changed = table.copy()
-    after = found.row[half.other[-1]] + 1
+    after = half.row[-1] + 1
     changed.iloc[after:, : len(FEATURES) + 1] = 7.0
-    first = baselines(table, found, half, LABEL)
-    again = baselines(changed, found, half, LABEL)
+    first = baselines(table, train, half, LABEL)
+    again = baselines(changed, train, half, LABEL)
     for name, given in first.items():
         assert given.tobytes() == again[name].tobytes()
         assert given.shape == (100, 3) and np.allclose(given.sum(axis=1), 1)
@@ -94,9 +96,8 @@ def test_the_test_side_moves_no_baseline() -> None:
 
 def test_a_class_that_was_never_seen_gets_nothing() -> None:
     table, found, split = prepared(signal=0.7)
-    without_buy = split.train[found.target[split.train] != 2]
-    given = baselines(table, found, Split(without_buy, split.other), LABEL)
+    train, other = found.take(split.train), found.take(split.other)
+    given = baselines(table, train.take(train.target != 2), other, LABEL)
     assert (given["logistic_regression"][:, 2] == 0).all()
-    only_neutral = split.train[found.target[split.train] == 1]
-    given = baselines(table, found, Split(only_neutral, split.other), LABEL)
+    given = baselines(table, train.take(train.target == 1), other, LABEL)
     assert (given["gradient_boosting"] == [0, 1, 0]).all()

@@ -1,0 +1,197 @@
+"""The test part, read: what a model and the baselines say of it, how they score, and its sets.
+
+Nothing else reads the test part. That nobody has learned from it is checked before anything is
+asked: no label of the auditor's rows may reach into it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from quantgod.auditor.audit import FIT
+from quantgod.auditor.provenance import ProvenanceError, assert_provenance, assert_unseen
+from quantgod.contracts import FEATURES, META_FEATURES, Progress, silent
+from quantgod.dataset.splits import split_test, uniqueness
+from quantgod.dataset.windows import Samples, samples
+from quantgod.evaluation.baselines import LEARNED, baselines
+from quantgod.evaluation.bootstrap import block_rows, compare
+from quantgod.evaluation.conformal import (
+    ConformalSets,
+    actions,
+    conformal_sets,
+    coverage,
+    kept_back,
+)
+from quantgod.evaluation.drift import shift
+from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evidence import EvaluationResult, Inference, Shifted
+from quantgod.evaluation.metrics import decide
+from quantgod.evaluation.scored_rows import COLUMNS, MODELS, columns_of
+from quantgod.evaluation.subject import Subject
+from quantgod.settings import EvaluateSettings, Settings
+
+AUDITOR: Final = "auditor"
+BASE: Final = "base"
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Weights = tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What is read: the dev samples that baselines learn from, and the test samples."""
+
+    table: pd.DataFrame
+    features: Floats
+    dev: Samples
+    test: Samples
+
+
+def evaluate(
+    subject: Subject,
+    table: pd.DataFrame,
+    out_of_fold: pd.DataFrame,
+    settings: Settings,
+    progress: Progress = silent,
+) -> Evaluated:
+    """Score a model on every `evaluate.stride`-th minute of the test part, beside the baselines.
+
+    Whoever learned probabilities decides by probability times class weight: probabilities are
+    honest, and decisions still say that a missed move costs more than a false one. The baselines
+    learn from dev at `audit.stride`, as the auditor does, and use its weights.
+
+    Args:
+        subject: the model, as trained or as served.
+        table: what `label` returns.
+        out_of_fold: the audit's rows, with `part`: what each was used for.
+        settings: of label, split, audit (the stride) and evaluate.
+        progress: hears of batches and redraws.
+
+    Raises:
+        ProvenanceError: if a row of the audit was forecast by a model that had seen past it, or the
+            auditor has learned from a label that reaches into the test part.
+        ValueError: if there is no test part.
+    """
+    chosen, asked = settings.evaluate, _parts(subject, table, settings)
+    _assert_honest(out_of_fold, asked.test)
+    meta = subject.meta_features(asked.features, asked.test.row, progress)
+    said = {
+        AUDITOR: subject.audited(meta),
+        BASE: subject.base(meta),
+        **baselines(table, asked.dev, asked.test, settings.label),
+    }
+    weights = {
+        AUDITOR: subject.decision_weights,
+        BASE: subject.base_weights,
+        **dict.fromkeys(LEARNED, subject.decision_weights),
+    }
+    sets = _sets(subject, out_of_fold, said[AUDITOR], chosen.conformal_level)
+    target = asked.test.target
+    block = block_rows(settings.label.horizon_minutes, chosen.stride, len(target))
+    redrawn = (block, chosen.bootstrap_rounds, chosen.seed)
+    found = compare(target, said, weights, *redrawn, progress)
+    result = EvaluationResult(
+        subject=subject.name,
+        first=_utc(asked.test.time_ms)[0].isoformat(),
+        last=_utc(asked.test.time_ms)[-1].isoformat(),
+        rows=len(target),
+        effective_rows=float(uniqueness(asked.test).sum()),
+        models=found.models,
+        differences=found.differences,
+        coverage=coverage(target, sets, chosen.conformal_level, *redrawn),
+        drift=_drift(asked),
+        forecast_shift=_forecast_shift(subject, out_of_fold, said),
+        inference=_inference(subject, asked, chosen),
+    )
+    rows = _scored_rows(asked, said, weights, sets)
+    return Evaluated(rows, result, asked.test.row, asked.dev.row, meta, found, weights, block)
+
+
+def _parts(subject: Subject, table: pd.DataFrame, settings: Settings) -> _Asked:
+    """The border is the same minute for every stride, so the two can be thinned differently."""
+    learned = samples(table, subject.window, settings.audit.stride)
+    scored = samples(table, subject.window, settings.evaluate.stride)
+    return _Asked(
+        table,
+        table.loc[:, list(FEATURES)].to_numpy(np.float64),
+        learned.take(split_test(learned, settings.split).train),
+        scored.take(split_test(scored, settings.split).other),
+    )
+
+
+def _assert_honest(out_of_fold: pd.DataFrame, test: Samples) -> None:
+    if "part" not in out_of_fold:
+        raise ProvenanceError("out-of-fold rows do not say what they were used for: no `part`")
+    assert_provenance(out_of_fold)
+    assert_unseen(out_of_fold, _utc(test.time_ms)[0])
+
+
+def _sets(
+    subject: Subject, out_of_fold: pd.DataFrame, audited: Floats, level: float
+) -> ConformalSets:
+    rows = kept_back(out_of_fold)
+    return conformal_sets(rows["target"].to_numpy(), subject.audited(_meta(rows)), audited, level)
+
+
+def _drift(asked: _Asked) -> dict[str, Shifted]:
+    """Of each feature: the rows that were learned from against the test rows."""
+    learned, met = asked.features[asked.dev.row], asked.features[asked.test.row]
+    return {
+        name: Shifted(*shift(learned[:, place], met[:, place]))
+        for place, name in enumerate(FEATURES)
+    }
+
+
+def _forecast_shift(
+    subject: Subject, out_of_fold: pd.DataFrame, said: dict[str, Floats]
+) -> dict[str, Shifted]:
+    """Of each probability: out of fold, where the booster was not fitted, against the test."""
+    before = _meta(out_of_fold[out_of_fold["part"] != FIT])
+    both = {AUDITOR: subject.audited(before), BASE: subject.base(before)}
+    return {
+        column: Shifted(*shift(probabilities[:, place], said[name][:, place]))
+        for name, probabilities in both.items()
+        for place, column in enumerate(columns_of(name))
+    }
+
+
+def _inference(subject: Subject, asked: _Asked, settings: EvaluateSettings) -> Inference | None:
+    """Times of windows spread over the test rows, some twice where there are too few rows."""
+    places = np.linspace(0, len(asked.test) - 1, settings.inference_windows).round().astype(int)
+    times = subject.answer_times(asked.table, asked.test.row[places])
+    if times is None:
+        return None
+    p50, p99 = np.quantile(times, [0.5, 0.99])
+    return Inference(p50=float(p50), p99=float(p99), windows=len(times))
+
+
+def _scored_rows(
+    asked: _Asked, said: dict[str, Floats], weights: dict[str, Weights], sets: ConformalSets
+) -> pd.DataFrame:
+    test = asked.test
+    decided = {model: decide(said[model], weights[model]) for model in (AUDITOR, BASE)}
+    columns: dict[str, Any] = {
+        "time": _utc(test.time_ms),
+        "label_end": _utc(test.label_end_ms),
+        "target": test.target,
+        "forward_return": asked.table["forward_return"].to_numpy()[test.row],
+        **{f"{model}_class": classes for model, classes in decided.items()},
+        "action": actions(decided[AUDITOR], sets.holds),
+    }
+    for name, values in {**{model: said[model] for model in MODELS}, "in_set": sets.holds}.items():
+        columns |= dict(zip(columns_of(name), values.T, strict=True))
+    return pd.DataFrame(columns)[list(COLUMNS)]
+
+
+def _meta(rows: pd.DataFrame) -> Floats:
+    return rows[list(META_FEATURES)].to_numpy(np.float64)
+
+
+def _utc(milliseconds: Integers) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(milliseconds.astype("datetime64[ms]"), tz="UTC")

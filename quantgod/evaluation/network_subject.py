@@ -1,0 +1,59 @@
+"""A base network and an auditor as they were trained, before they are a version."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from quantgod.auditor.auditor import Auditor
+from quantgod.auditor.calibration import untilt
+from quantgod.auditor.meta_features import MetaFeatures, meta_features
+from quantgod.contracts import CLASSES, Progress, silent
+from quantgod.training.weights import Network
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Weights = tuple[float, ...]
+
+
+class NetworkSubject:
+    """Asks torch and the booster.
+
+    Args:
+        name: as whose it is reported, such as `run ID`.
+        network: is moved to the device when it is asked.
+        auditor: fitted on what networks of its kind said out of fold.
+        batch_size: windows at a time.
+        device: auto, cpu or cuda.
+    """
+
+    def __init__(
+        self, name: str, network: Network, auditor: Auditor, batch_size: int, device: str = "auto"
+    ) -> None:
+        self.name = name
+        self.window = network.window
+        self.base_weights: Weights = network.class_weights
+        self.decision_weights: Weights = auditor.calibrator.decision_weights
+        self._module = MetaFeatures(network.model, network.scaler.mean, network.scaler.std)
+        self._auditor = auditor
+        self._batch_size = batch_size
+        self._device = device
+
+    def meta_features(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> Floats:
+        """(n, 14) meta-features of the windows of raw `matrix` (rows, 9) that end at `rows`."""
+        return meta_features(
+            self._module, matrix, rows, self.window, self._batch_size,
+            device=self._device, progress=progress,
+        )  # fmt: skip
+
+    def base(self, meta: Floats) -> Floats:
+        """(n, 3) the network's probabilities, its class weights undone."""
+        return untilt(meta[:, : len(CLASSES)], self.base_weights)
+
+    def audited(self, meta: Floats) -> Floats:
+        """(n, 3) the auditor's calibrated probabilities."""
+        return self._auditor.predict(meta)
+
+    def answer_times(self, table: pd.DataFrame, rows: Integers) -> None:
+        """Nothing is served yet, so there is nothing to time."""

@@ -1,0 +1,76 @@
+"""How base and auditor did out of fold: all that is known of them before the test part is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from quantgod.auditor.audit import FIT, Fitted
+from quantgod.auditor.calibration import untilt
+from quantgod.contracts import CLASSES, META_FEATURES
+from quantgod.evaluation.metrics import classification_report
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Weights = tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Forecasts of the rows that the booster was not fitted on: the last fold's.
+
+    Its older part has stopped the booster and its newer part has fitted the calibrator, so the
+    auditor looks a little better here than it is.
+
+    Attributes:
+        target: (n,) class numbers.
+        meta: (n, 14) meta-features.
+        base: (n, 3) that fold's network, its class weights undone.
+        audited: (n, 3) the auditor's calibrated probabilities.
+        effective_rows: how many independent labels they equal.
+        scores: by name: `base` on every out-of-fold row, `unfitted_base` and `unfitted_auditor` on
+            these, and `uncalibrated` and `calibrated` on the newest of them by a calibrator that
+            was fitted on older ones, where there are enough.
+    """
+
+    target: Integers
+    meta: Floats
+    base: Floats
+    audited: Floats
+    effective_rows: float
+    scores: dict[str, dict[str, float]]
+
+
+def score_out_of_fold(fitted: Fitted, base_weights: Weights) -> OutOfFold:
+    """Score base and auditor on out-of-fold rows.
+
+    Args:
+        fitted: what `audit` returns.
+        base_weights: class weights of the base's loss; its decisions weigh by them.
+    """
+    rows = fitted.rows
+    meta, target = rows[list(META_FEATURES)].to_numpy(np.float64), rows["target"].to_numpy()
+    base, unfitted = untilt(meta[:, : len(CLASSES)], base_weights), (rows["part"] != FIT).to_numpy()
+    audited, weights = fitted.auditor.predict(meta[unfitted]), _decision_weights(fitted)
+    scores = {
+        "base": classification_report(target, base, base_weights),
+        "unfitted_base": classification_report(target[unfitted], base[unfitted], base_weights),
+        "unfitted_auditor": classification_report(target[unfitted], audited, weights),
+    }
+    if (kept := fitted.held_out) is not None:
+        scores["uncalibrated"] = classification_report(kept.target, kept.before, weights)
+        scores["calibrated"] = classification_report(kept.target, kept.after, weights)
+    return OutOfFold(
+        target=target[unfitted],
+        meta=meta[unfitted],
+        base=base[unfitted],
+        audited=audited,
+        effective_rows=float(rows["weight"][unfitted].sum()),
+        scores=scores,
+    )
+
+
+def _decision_weights(fitted: Fitted) -> Weights:
+    return fitted.auditor.calibrator.decision_weights

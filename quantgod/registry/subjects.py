@@ -1,0 +1,107 @@
+"""Which model an evaluation is of, a version or a run's model, and what it leaves on a version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mlflow import MlflowClient
+
+from quantgod.auditor.auditor import load_auditor
+from quantgod.evaluation.network_subject import NetworkSubject
+from quantgod.evaluation.subject import Subject
+from quantgod.registry.chain_subject import ChainSubject
+from quantgod.registry.registered import known_version, newest_version
+from quantgod.registry.versions import load_chain
+from quantgod.settings import TrainSettings
+from quantgod.tracking.keys import artifacts_of, output_of
+from quantgod.training.weights import load_network
+
+RUN_TAG: Final = "run."
+EVALUATE_TAG: Final = "run.evaluate"
+STAGES: Final = ("label", "audit", "register")
+
+
+class ContradictionError(ValueError):
+    """Runs that do not belong to the version that they were named with."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be evaluated.
+
+    Attributes:
+        name: of the registered model.
+        version: None for a run's model.
+        runs: of label, audit and register, as far as they are known.
+    """
+
+    name: str
+    version: int | None
+    runs: dict[str, str]
+
+
+def asked_for(
+    client: MlflowClient, name: str, version: int | None, runs: Mapping[str, str | None]
+) -> Asked:
+    """Find the model: `version`, what a register run made, an audit run's, or the newest version.
+
+    Runs that were not named are those of the version's lineage.
+
+    Raises:
+        NoSuchVersionError: if the registry does not know the version, or has none.
+        NoOutputError: if the register run made none.
+        ContradictionError: if an audit or register run was named that is not the version's.
+    """
+    given = {stage: run for stage, run in runs.items() if run}
+    if version is None and "register" in given:
+        made = output_of(given["register"], "name", "version")
+        name, version = made["name"], int(made["version"])
+    elif version is None and "audit" in given:
+        return Asked(name, None, given)
+    number = newest_version(name) if version is None else version
+    tags = known_version(client, name, number).tags
+    own = {stage: tags[RUN_TAG + stage] for stage in STAGES if RUN_TAG + stage in tags}
+    for stage in ("audit", "register"):
+        if stage in given and given[stage] != own.get(stage, given[stage]):
+            raise ContradictionError(
+                f"{name} {number} is of {stage} run {own[stage]}, and {given[stage]} was named"
+            )
+    return Asked(name, number, own | given)
+
+
+def subject_of(
+    asked: Asked, client: MlflowClient, settings: TrainSettings, folder: Path
+) -> Subject:
+    """Load it: a version as it is served, its files checked; a run's model as it was trained.
+
+    Args:
+        asked: what `asked_for` found.
+        client: of the store.
+        settings: batch size and device, for a run's model.
+        folder: where a run's files are fetched to.
+    """
+    if asked.version is not None:
+        model = load_chain(asked.name, asked.version)
+        served = model.unwrap_python_model()  # type: ignore[no-untyped-call]
+        return ChainSubject(f"{asked.name}/{asked.version}", served.chain)
+    audit = asked.runs["audit"]
+    train = client.get_run(audit).data.tags["quantgod.upstream.train"]
+    return NetworkSubject(
+        f"run {audit}",
+        load_network(artifacts_of(train, "network", folder)),
+        load_auditor(artifacts_of(audit, "auditor", folder)),
+        settings.batch_size,
+        settings.device,
+    )
+
+
+def tag_version(
+    client: MlflowClient, asked: Asked, run_id: str, metrics: Mapping[str, float]
+) -> None:
+    """Write the figures on the version that was scored, and which run found them."""
+    tags = {name: f"{value:.6g}" for name, value in metrics.items()} | {EVALUATE_TAG: run_id}
+    for key, value in tags.items():
+        client.set_model_version_tag(asked.name, str(asked.version), key, value)

@@ -1,0 +1,93 @@
+"""Score a version, or a run's model, on the test part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from steps.console import progress_bar
+from steps.options import config_options, given, run_option, setting, settings_from, step
+
+if TYPE_CHECKING:
+    from quantgod.evaluation.evaluated import Evaluated
+    from quantgod.tracking.stage import StageRun
+
+
+@step()
+@config_options
+@run_option("label")
+@run_option("audit")
+@run_option("register")
+@given("--version", "Version to score; the newest where neither it nor a run is given.")
+@setting("--name", "registry.name", "Name of the registered model.")
+@setting("--stride", "evaluate.stride", "Minutes between the test rows that are scored.")
+def main(
+    config: Path,
+    overrides: tuple[str, ...],
+    label_run: str | None,
+    audit_run: str | None,
+    register_run: str | None,
+    version: str | None,
+    **options: Any,
+) -> None:
+    """Score a model on the test part, which nothing else reads, beside simple baselines."""
+    if version is not None and not version.isdecimal():
+        raise click.BadParameter(f"a number was expected, got {version!r}", param_hint="--version")
+    settings = settings_from(config, overrides, options)
+    import pandas as pd
+
+    from quantgod.auditor.out_of_fold import ROWS_FILE
+    from quantgod.dataset.table import read_table
+    from quantgod.evaluation.evaluate import evaluate
+    from quantgod.registry.subjects import asked_for, subject_of, tag_version
+    from quantgod.tracking.keys import artifacts_of
+    from quantgod.tracking.stage import stage
+    from quantgod.tracking.store import connect
+
+    client, number = connect(settings.tracking), None if version is None else int(version)
+    named = {"label": label_run, "audit": audit_run, "register": register_run}
+    asked = asked_for(client, settings.registry.name, number, named)
+    with (
+        stage("evaluate", settings, asked.runs) as run,
+        progress_bar("evaluate") as progress,
+        run.scratch() as folder,
+    ):
+        subject = subject_of(asked, client, settings.train, folder)
+        rows = artifacts_of(run.needed("audit"), "out_of_fold", folder) / ROWS_FILE
+        table = read_table(run.inputs["labels"])
+        evaluated = evaluate(subject, table, pd.read_parquet(rows), settings, progress)
+        _log(run, evaluated)
+        if asked.version is None:
+            run.output()
+        else:
+            tag_version(client, asked, run.run_id, evaluated.metrics())
+            run.output(name=asked.name, version=str(asked.version))
+
+
+def _log(run: StageRun, evaluated: Evaluated) -> None:
+    from quantgod.evaluation import plots
+    from quantgod.evaluation.evidence import EVALUATION_FILE, write_evidence
+    from quantgod.evaluation.metrics import confusion_matrix
+    from quantgod.evaluation.scored_rows import probabilities_of, write_scored
+
+    rows, result = evaluated.rows, evaluated.result
+    write_evidence(run.outbox.artifacts / EVALUATION_FILE, result)
+    write_scored(run.folder("test"), rows)
+    run.metrics.log(evaluated.metrics())
+    target = rows["target"].to_numpy()
+    both = {name: probabilities_of(rows, name) for name in ("base", "auditor")}
+    confusion = confusion_matrix(target, rows["auditor_class"].to_numpy())
+    run.figure("comparison", plots.comparison(result.models))
+    run.figure("reliability", plots.reliability(target, both))
+    run.figure("confusion", plots.confusion_matrix(confusion, "Test"))
+    base, auditor = result.models["base"]["macro_f1"], result.models["auditor"]["macro_f1"]
+    run.headline(
+        f"{result.subject}: test macro-F1: base {base.value:.3f} [{base.low:.3f}, {base.high:.3f}],"
+        f" auditor {auditor.value:.3f} [{auditor.low:.3f}, {auditor.high:.3f}]"
+    )
+
+
+if __name__ == "__main__":
+    main()
