@@ -167,10 +167,13 @@ class LeakAuditResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         cuts: the cut times, ISO 8601.
-        compared: values at or before a cut that were compared, by stage.
+        compared: values known by a cut that were compared, by stage.
         leaks: one line for each stage and cut where a value before the cut has changed.
         provenance: what is wrong with the auditor's rows, by their artifact alone; None if nothing.
         messages: whether raw messages were perturbed too, or bars alone were at hand.
+        changed: values known only later that did change, by stage.
+        unshown: one line for each stage that was not compared, or not reached by what was
+            perturbed: of it nothing is shown.
     """
 
     cuts: tuple[str, ...]
@@ -178,11 +181,14 @@ class LeakAuditResult(msgspec.Struct, frozen=True, kw_only=True):
     leaks: tuple[str, ...]
     provenance: str | None
     messages: bool
+    changed: dict[str, int] = msgspec.field(default_factory=dict)
+    unshown: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Nothing leaked, something was compared, and every row's provenance holds."""
-        return not self.leaks and self.provenance is None and all(self.compared.values())
+        """Every stage was compared and shown to hear of changes; none leaked; provenance holds."""
+        compared = bool(self.cuts) and bool(self.compared) and all(self.compared.values())
+        return compared and not self.unshown and not self.leaks and self.provenance is None
 
 
 def write_evidence(path: Path, record: msgspec.Struct) -> None:

@@ -25,18 +25,14 @@ from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.evaluation.leakage.cuts import cuts_within, draw_cuts
 from quantgod.evaluation.leakage.messages import MESSAGE_STAGE, RawDays
 from quantgod.evaluation.leakage.perturbation import perturb
-from quantgod.evaluation.leakage.pipeline import Made, in_small, make
+from quantgod.evaluation.leakage.pipeline import Made, in_small, make, newest
 from quantgod.evaluation.leakage.rows import provenance_of
 from quantgod.evaluation.leakage.trace import Difference, Trace, compare
 from quantgod.settings import Settings
 
 
 class LeakError(ValueError):
-    """A value that was known before data it depends on, or rows that cannot show it was not."""
-
-
-class VacuousAuditError(ValueError):
-    """An audit that has shown nothing: what came after the cuts reached some stage in no way."""
+    """A value known before data that it depends on, or nothing shown that it was not."""
 
 
 def audit_leaks(
@@ -60,11 +56,10 @@ def audit_leaks(
 
     Raises:
         CutError: for a cut outside of the bars.
-        VacuousAuditError: if a stage that lies after a cut did not change at all.
         ValueError: if the bars are too few.
     """
     small = in_small(settings)
-    taken = newest(bars, settings.leak_audit.minutes)
+    taken = newest(bars, settings)
     index = pd.DatetimeIndex(taken.index)
     own = settings.leak_audit
     at = cuts_within(index, list(cuts)) if cuts else draw_cuts(index, small, own.cuts, own.seed)
@@ -79,7 +74,7 @@ def audit_leaks(
                 findings.hear(MESSAGE_STAGE, cut, raw.compare(cut, rng))
             changed = make(perturb(taken, cut, small.label, rng), small)
             findings.compare(made.trace, changed.trace, cut)
-        findings.refuse_vacuous(made.trace, small)
+        findings.note_unshown(made.trace, small)
         provenance = _provenance(made, rows)
     except ProvenanceError as error:
         findings.leaks.append(f"the pipeline refuses its own rows: {error}")
@@ -91,21 +86,19 @@ def audit_leaks(
         leaks=tuple(findings.leaks),
         provenance=provenance,
         messages=raw is not None and raw.complete,
+        changed=dict(findings.changed),
+        unshown=tuple(findings.unshown),
     )
-
-
-def newest(bars: pd.DataFrame, minutes: int) -> pd.DataFrame:
-    """The bars that are audited: the newest `minutes` of them."""
-    return bars.iloc[-minutes:]
 
 
 def raise_leaks(result: LeakAuditResult) -> None:
     """Turn what an audit found into an error.
 
     Raises:
-        LeakError: if something leaked, or the auditor's rows do not show their provenance.
+        LeakError: if something leaked, a stage was not shown not to, or the auditor's rows do not
+            show their provenance.
     """
-    wrong = [*result.leaks, *([result.provenance] if result.provenance else [])]
+    wrong = [*result.leaks, *([result.provenance] if result.provenance else []), *result.unshown]
     if wrong:
         raise LeakError("; ".join(wrong))
 
@@ -123,6 +116,7 @@ class _Findings:
     compared: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
     leaks: list[str] = field(default_factory=list)
+    unshown: list[str] = field(default_factory=list)
 
     def compare(self, before: Trace, after: Trace, cut: int) -> None:
         """Compare all stages of two traces around a cut."""
@@ -140,8 +134,8 @@ class _Findings:
                 f"{iso(found.first or cut)}"
             )
 
-    def refuse_vacuous(self, trace: Trace, settings: Settings) -> None:
-        """Refuse to speak of a stage that the perturbation was bound to reach and did not.
+    def note_unshown(self, trace: Trace, settings: Settings) -> None:
+        """Note the stages of which nothing is shown: no value before a cut, or deaf to what came.
 
         What was fitted changes only if a sample that it may use ends after the cut, and samples
         stand a stride apart: so that a label's horizon and a stride are to lie between.
@@ -149,11 +143,10 @@ class _Findings:
         margin = (settings.label.horizon_minutes + settings.window.stride) * MS_PER_MINUTE
         earliest = min(self.cuts) + margin
         for stage, evidence in trace.items():
+            if not self.compared[stage]:
+                self.unshown.append(f"{stage}: no value was known by any of the cuts")
             if (evidence.known_at > earliest).any() and not self.changed[stage]:
-                raise VacuousAuditError(
-                    f"{stage}: nothing after {len(self.cuts)} cuts, of which the first is at "
-                    f"{iso(min(self.cuts))}, has changed: the audit shows nothing"
-                )
+                self.unshown.append(f"{stage}: no value known after a cut has changed")
 
 
 def _provenance(made: Made, rows: Path | None) -> str | None:

@@ -40,6 +40,19 @@ def draw_cuts(index: pd.DatetimeIndex, settings: Settings, count: int, seed: int
     return sorted(cuts)
 
 
+def parse_cut(text: str) -> pd.Timestamp:
+    """A cut as a person writes it: ISO 8601; without a zone it is UTC.
+
+    Raises:
+        CutError: if it is no time.
+    """
+    try:
+        cut = pd.Timestamp(text)
+    except ValueError:
+        raise CutError(f"a time such as 2024-01-05T12:30Z was expected, got {text!r}") from None
+    return cut.tz_localize("UTC") if cut.tz is None else cut.tz_convert("UTC")
+
+
 def cuts_within(index: pd.DatetimeIndex, cuts: list[pd.Timestamp]) -> list[int]:
     """Cuts that a person gave, as epoch ms of whole minutes.
 

@@ -71,6 +71,13 @@ class RawDays:
         return compare(bars_of(before), bars_of(after), cut_ms)
 
 
+def raw_days(archives: Path, symbol: str, settings: EtlSettings) -> RawDays | None:
+    """The archives under a folder; None where there is none of this symbol."""
+    if not archives.is_dir() or not find_archives(archives, symbol)[0]:
+        return None
+    return RawDays(archives, symbol, settings)
+
+
 def bars_of(reading: DayReading) -> Evidence:
     """Each minute's row, known at its close: features, close, and the 800 book columns."""
     known = (reading.minutes + 1) * MS_PER_MINUTE

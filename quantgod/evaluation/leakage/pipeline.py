@@ -64,6 +64,11 @@ def in_small(settings: Settings) -> Settings:
     )
 
 
+def newest(bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """The bars that are audited: the newest `leak_audit.minutes` of them."""
+    return bars.iloc[-settings.leak_audit.minutes :]
+
+
 def make(bars: pd.DataFrame, settings: Settings) -> Made:
     """Run labels → base model → folds → out of fold → auditor → calibrator → sets → test.
 

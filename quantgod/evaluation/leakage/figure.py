@@ -1,0 +1,86 @@
+"""What a leak audit has compared, and where it has cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.figure import Figure
+
+from quantgod.evaluation.evidence import LeakAuditResult
+from quantgod.evaluation.leakage.borders import borders_of
+from quantgod.evaluation.leakage.pipeline import in_small, newest
+from quantgod.evaluation.plots.style import blank
+from quantgod.settings import Settings
+
+SOUND, LEAKING, BORDER = "#0072b2", "#d55e00", "0.7"
+
+
+def leak_figure(result: LeakAuditResult, bars: pd.DataFrame, settings: Settings) -> Figure:
+    """Values compared by stage, and the cuts over time among the pipeline's borders.
+
+    Args:
+        result: of an audit of these bars under these settings.
+        bars: as `audit_leaks` got them.
+        settings: likewise.
+    """
+    figure = blank(12, 4.4)
+    axes: Any = figure.subplots(1, 2, width_ratios=[3, 2])
+    _stages(axes[0], result)
+    _cuts(axes[1], result, newest(bars, settings), settings)
+    return figure
+
+
+def _stages(axes: Axes, result: LeakAuditResult) -> None:
+    leaking = [leak.partition(":")[0] for leak in result.leaks]
+    names = list(result.compared)
+    for kind, counts, place in (
+        ("known by the cut", result.compared, -0.2),
+        ("known later, and changed", result.changed, 0.2),
+    ):
+        colours = [LEAKING if name in leaking and place < 0 else SOUND for name in names]
+        bars = axes.barh(
+            [row + place for row in range(len(names))],
+            [counts.get(name, 0) for name in names],
+            height=0.38,
+            color=colours,
+            alpha=1.0 if place < 0 else 0.35,
+            label=kind,
+        )
+        axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize="small")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xscale("symlog", linthresh=1)
+    axes.margins(x=0.15)
+    axes.set(title=f"{len(result.leaks)} leaks", xlabel="values, at all cuts together")
+    axes.legend(frameon=False, loc="lower right")
+
+
+def _cuts(axes: Axes, result: LeakAuditResult, bars: pd.DataFrame, settings: Settings) -> None:
+    borders = borders_of(pd.DatetimeIndex(bars.index), in_small(settings))
+    named = {"calibration": borders.calibration, "validation": borders.validation}
+    named |= {f"fold {fold}": time for fold, time in enumerate(borders.folds, 1)}
+    for name, border in (named | {"test": borders.test}).items():
+        time = _place_of(pd.Timestamp(border, unit="ms", tz="UTC"))
+        axes.axvline(time, color=BORDER, linewidth=0.9)
+        above = axes.get_xaxis_transform()
+        axes.text(time, 1.01, name, rotation=60, fontsize="small", transform=above)
+    first, last = _place_of(bars.index[0]), _place_of(bars.index[-1])
+    for row, cut in enumerate(result.cuts):
+        leaked = any(f"the cut at {cut} " in leak for leak in result.leaks)
+        colour, time = LEAKING if leaked else SOUND, _place_of(pd.Timestamp(cut))
+        axes.hlines(row, first, time, color=colour, linewidth=1.2)
+        axes.hlines(row, time, last, color=colour, linewidth=1.2, linestyle=":")
+        axes.plot([time], [row], "|", color=colour, markersize=12)
+    axes.set_yticks([])
+    axes.set(ylabel="cuts", xlabel="UTC; dotted: perturbed")
+    axes.invert_yaxis()
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def _place_of(time: pd.Timestamp) -> float:
+    return float(date2num(time))  # type: ignore[no-untyped-call]

@@ -1,0 +1,86 @@
+"""Prove that nothing looks ahead: perturb all that comes after a cut, and make everything again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from steps.console import progress_bar
+from steps.options import config_options, run_option, setting, settings_from, step
+
+if TYPE_CHECKING:
+    from quantgod.evaluation.evidence import LeakAuditResult
+
+
+@step()
+@config_options
+@run_option("etl")
+@run_option("optimize")
+@run_option("train")
+@run_option("audit")
+@click.option("--cut", "cuts", multiple=True, metavar="TIME", help="ISO 8601; by default drawn.")
+@setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")
+@setting("--archives", "data.archives", "Their raw messages; without them bars are perturbed.")
+def main(
+    config: Path,
+    overrides: tuple[str, ...],
+    etl_run: str | None,
+    optimize_run: str | None,
+    train_run: str | None,
+    audit_run: str | None,
+    cuts: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Audit a lineage, or the settings' pipeline; fails when a value knows what came after it."""
+    settings = settings_from(config, overrides, options)
+    from quantgod.archive.store import load_bars
+    from quantgod.evaluation.evidence import LEAK_AUDIT_FILE, write_evidence
+    from quantgod.evaluation.leakage import audit_leaks, leak_figure, raise_leaks, raw_days
+    from quantgod.evaluation.leakage.cuts import parse_cut
+    from quantgod.tracking.chosen import chosen_settings
+    from quantgod.tracking.keys import artifacts_of
+    from quantgod.tracking.stage import stage
+    from quantgod.training.devices import use_threads
+
+    given = [parse_cut(text) for text in cuts]
+    runs = {"etl": etl_run, "optimize": optimize_run, "train": train_run, "audit": audit_run}
+    with (
+        stage("leak_audit", settings, runs) as run,
+        run.scratch() as folder,
+        progress_bar("leak audit") as progress,
+    ):
+        chosen = chosen_settings(settings, optimize_run)
+        use_threads(chosen.train.threads)
+        bars = load_bars(run.inputs["bars"], settings.data.symbol)
+        rows = artifacts_of(audit_run, "out_of_fold", folder) if audit_run else None
+        result = audit_leaks(
+            bars,
+            chosen,
+            given,
+            raw=raw_days(settings.data.archives, settings.data.symbol, settings.etl),
+            rows=rows and rows / "rows.parquet",
+            progress=progress,
+        )
+        write_evidence(run.outbox.artifacts / LEAK_AUDIT_FILE, result)
+        run.figure("leak_audit", leak_figure(result, bars, chosen))
+        run.metrics.log(
+            {"cuts": len(result.cuts), "leaks": len(result.leaks)}
+            | {f"compared_{stage.replace(' ', '_')}": n for stage, n in result.compared.items()}
+        )
+        run.output()
+        run.headline(headline(result))
+        raise_leaks(result)
+
+
+def headline(result: LeakAuditResult) -> str:
+    """What was found, in a line."""
+    values, wrong = sum(result.compared.values()), result.leaks or result.unshown
+    found = wrong[0] if wrong else "no leak"
+    perturbed = "messages and bars" if result.messages else "bars alone"
+    return f"{found}; {values:,} values at {len(result.cuts)} cuts, {perturbed} perturbed"
+
+
+if __name__ == "__main__":
+    main()
