@@ -1,0 +1,93 @@
+"""The served chain says what the network and the auditor said that it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from quantgod.contracts import FEATURES
+from quantgod.evaluation.network_subject import NetworkSubject
+from quantgod.registry.chain import BATCH, Chain
+from quantgod.registry.chain_subject import WARM_UP, ChainSubject
+from tests.registry.conftest import CLASS_WEIGHTS, WINDOW, Parts
+
+
+@pytest.fixture(scope="module")
+def served(parts: Parts) -> ChainSubject:
+    return ChainSubject("quantgod/1", Chain(parts.package.folder))
+
+
+@pytest.fixture(scope="module")
+def trained(parts: Parts) -> NetworkSubject:
+    return NetworkSubject("run 1", parts.network, parts.auditor, 16, "cpu")
+
+
+ROWS = [
+    np.arange(WINDOW - 1, WINDOW + 40),
+    np.arange(WINDOW - 1, 1_000, 7),
+    np.array([WINDOW - 1, WINDOW + 3, WINDOW + 4, WINDOW + 5, 999]),
+    np.array([800]),
+]
+
+
+@pytest.mark.parametrize("rows", ROWS, ids=["each", "every seventh", "some", "one"])
+def test_both_say_the_same_of_the_same_rows(
+    parts: Parts, served: ChainSubject, trained: NetworkSubject, rows: np.ndarray
+) -> None:
+    matrix = parts.bars[list(FEATURES)].to_numpy()
+    one, other = (subject.meta_features(matrix, rows) for subject in (served, trained))
+    assert np.abs(one - other).max() < 1e-6
+    assert np.abs(served.base(one) - trained.base(other)).max() < 1e-6
+    assert np.abs(served.audited(one) - trained.audited(other)).max() < 1e-6
+
+
+def test_they_are_the_chains_own_answers(parts: Parts, served: ChainSubject) -> None:
+    rows = parts.bars[list(FEATURES)]
+    said = served.chain.judge(rows.reset_index())
+    meta = served.meta_features(rows.to_numpy(), np.arange(WINDOW - 1, len(rows)))
+    names = ("sell", "neutral", "buy")
+    assert np.array_equal(served.base(meta), said[[f"base_{name}" for name in names]])
+    assert np.array_equal(served.audited(meta), said[[f"prob_{name}" for name in names]])
+
+
+def test_both_weigh_classes_alike(served: ChainSubject, trained: NetworkSubject) -> None:
+    assert served.window == trained.window == WINDOW
+    assert served.base_weights == trained.base_weights == CLASS_WEIGHTS
+    assert served.decision_weights == trained.decision_weights == CLASS_WEIGHTS
+
+
+def test_the_chain_is_asked_of_no_minute_that_nobody_wants(
+    parts: Parts, served: ChainSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of no more than a batch at once, so that memory does not grow with the rows."""
+    asked: list[int] = []
+
+    def meta_features(features: Sequence[object]) -> np.ndarray:
+        asked.append(len(features) - WINDOW + 1)
+        return np.zeros((asked[-1], 14))
+
+    monkeypatch.setattr(served.chain, "meta_features", meta_features)
+    rows = np.concatenate([np.arange(WINDOW, WINDOW + BATCH + 3), [900, 910, 911]])
+    heard: list[int] = []
+    served.meta_features(
+        parts.bars[list(FEATURES)].to_numpy(), rows, lambda done, _total, _note: heard.append(done)
+    )
+    assert asked == [BATCH, 3, 1, 2]
+    assert heard == [BATCH, BATCH + 3, BATCH + 4, BATCH + 6]
+
+
+def test_single_windows_are_timed_after_a_warm_up(
+    parts: Parts, served: ChainSubject, trained: NetworkSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.arange(WINDOW - 1, WINDOW + 9)
+    judged: list[int] = []
+    judge = served.chain.judge
+    monkeypatch.setattr(
+        served.chain, "judge", lambda given: judged.append(len(given)) or judge(given)
+    )
+    times = served.answer_times(parts.bars, rows)
+    assert len(times) == len(rows) and (times > 0).all()
+    assert judged == [WINDOW] * (len(rows) + WARM_UP)
+    assert trained.answer_times(parts.bars, rows) is None
