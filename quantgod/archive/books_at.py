@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from quantgod.archive.cuts import Cuts, Floats, Integers, empty_books
+from quantgod.archive.cuts import Cuts, Floats, Integers
 from quantgod.archive.dense_book import Unfit
 from quantgod.archive.kernel import FastReader
 from quantgod.archive.plan import Candidate, find_archives, plan_days
@@ -132,8 +132,8 @@ class _Search:
         settings: EtlSettings,
     ) -> None:
         count = len(moments_ms)
-        is_there: NDArray[np.bool_] = np.zeros(count, dtype=np.bool_)
-        self.books = BooksAt(moments_ms, is_there, empty_books(count))
+        levels: Floats = np.empty((count, 2, BOOK_LEVELS, 2))
+        self.books = BooksAt(moments_ms, np.empty(count, dtype=np.bool_), levels)
         self._candidates = candidates
         self._settings = settings
         self._settled = 0
@@ -165,8 +165,7 @@ class _Search:
             cuts = self._cuts(limit_ms)
             try:
                 carry = _read_archive(candidate, self._settings, self._carry, stop_minute, cuts)
-            except Quarantine:
-                cuts.rewind()
+            except Quarantine:  # then what it settled counts for nothing
                 continue
             self._settled += cuts.settled
             return carry
@@ -204,8 +203,7 @@ def _read_archive(
         with open_archive(file.path, settings.limits) as archive:
             reader.read(archive.chunks())
         return reader.carry()
-    except Unfit:
-        cuts.rewind()
+    except Unfit:  # what is settled stands: both readers give the same
         return _read_slowly(candidate, settings, carry, stop_minute, cuts)
 
 

@@ -17,29 +17,25 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND
+from quantgod.contracts import MS_PER_SECOND
 
 NEVER: Final = int(np.iinfo(np.int64).max)
+
+_NO_LEVEL: Final = (np.nan, 0.0)
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Truths = NDArray[np.bool_]
 
 
-def empty_books(count: int) -> Floats:
-    """So many books without a level, [count, 2, 200, 2]."""
-    levels: Floats = np.empty((count, 2, BOOK_LEVELS, 2))
-    _empty(levels)
-    return levels
-
-
 class Cuts:
     """Rising moments, and the books found for them so far; a reader tells of what it comes past.
 
     Attributes:
-        settled: how many moments, from the first on, are decided.
-        levels: float64 [moments, 2, 200, 2], bids and asks, price and size; written where
-            `is_there` is True.
+        settled: how many moments, from the first on, are decided. Of the others the two arrays
+            below say nothing.
+        levels: float64 [moments, 2, 200, 2], bids and asks, price and size; no level at all (NaN
+            price, zero size) where there is no book.
         is_there: bool [moments].
     """
 
@@ -70,9 +66,9 @@ class Cuts:
         is_silence = ts // MS_PER_SECOND - clock - 1 > self._max_silence
         while self.next_ms < ts:
             is_silent = is_silence and self.next_ms // MS_PER_SECOND > clock
-            if is_sound and not is_silent:
-                self.levels[self.settled] = levels
-                self.is_there[self.settled] = True
+            is_there = is_sound and not is_silent
+            self.levels[self.settled] = levels if is_there else _NO_LEVEL
+            self.is_there[self.settled] = is_there
             self.settled += 1
 
     def settle_rest(self, until_ms: int, clock: int, levels: Floats | None) -> None:
@@ -83,18 +79,8 @@ class Cuts:
         while self.next_ms < until_ms:
             self.settle((self.next_ms // MS_PER_SECOND + 1) * MS_PER_SECOND, clock, levels)
 
-    def rewind(self) -> None:
-        """Forget what was decided."""
-        _empty(self.levels[: self.settled])
-        self.is_there[: self.settled] = False
-        self.settled = 0
-
 
 def no_cuts() -> Cuts:
     """No moments."""
-    return Cuts(np.zeros(0, dtype=np.int64), 0, empty_books(0), np.zeros(0, dtype=np.bool_))
-
-
-def _empty(levels: Floats) -> None:
-    levels[..., 0] = np.nan
-    levels[..., 1] = 0.0
+    nothing = np.zeros(0)
+    return Cuts(nothing.astype(np.int64), 0, nothing, nothing.astype(np.bool_))

@@ -244,6 +244,14 @@ def test_only_days_with_moments_are_read_and_each_of_them_once(tmp_path, monkeyp
     assert read == [days[0], days[1], days[4]]
 
 
+def test_the_book_does_not_go_on_over_a_day_that_was_not_read(tmp_path):
+    feed = Steps().add("snapshot", ts=MIDNIGHT + MS_A_DAY - 1).add(ts=MIDNIGHT + 2 * MS_A_DAY)
+    for shift, line in zip((0, 2), feed.lines, strict=True):
+        pack(tmp_path, DAY + dt.timedelta(days=shift), [line])
+    moments = [MS_A_DAY - 1, 2 * MS_A_DAY + 5]
+    assert best_bid_sizes(look(tmp_path, moments)) == [1, None]
+
+
 def test_moments_of_days_that_have_no_archive_have_no_book(tmp_path):
     pack(tmp_path, DAY, Steps().add("snapshot").lines)
     assert best_bid_sizes(look(tmp_path, [-MS_A_DAY, 0, 3 * MS_A_DAY])) == [None, 1, None]
@@ -406,22 +414,26 @@ def test_books_between_and_within_two_files_are_those_of_the_reference(
 
 
 def test_prices_that_no_dense_book_can_hold_are_looked_up_by_the_reference(tmp_path, monkeypatch):
-    feed = Steps().add("snapshot").add().add(a=[["99999999.5", "3"]])
+    feed = Steps().add("snapshot").add().add().add(a=[["99999999.5", "3"], ["101.01", "4"]])
     feed.add(u=feed.update_id, ts=MIDNIGHT + 900_000).add("snapshot", u=500)
-    feed.add(b=[["98.000000000000001", "2"]])
     pack(tmp_path, DAY, feed.lines)
-    slowly: list[object] = []
+    slowly: list[int] = []
     read_slowly = module._read_slowly
 
     def told(*arguments):
-        slowly.append(arguments)
+        slowly.append(arguments[-1].settled)
         return read_slowly(*arguments)
 
-    def unfit(*_):
-        raise module.Unfit("too wide")
-
     monkeypatch.setattr(module, "_read_slowly", told)
-    monkeypatch.setattr(module, "FastReader", unfit)
     found = best_bid_sizes(look(tmp_path, [500, 1_500, 2_500, 3_500, 5_000]))
-    assert found == [1, 2, None, 5, 5]
-    assert len(slowly) == 1
+    assert found == [1, 2, 3, None, 6]
+    assert slowly == [2]  # so many were settled before the first such price came
+
+
+def test_by_the_reference_too_the_first_message_of_a_file_may_jump(tmp_path):
+    feed = Steps()
+    feed.second = -2
+    feed.add("snapshot", a=[["99999999.5", "3"], ["101.01", "4"]])
+    pack(tmp_path, BEFORE, feed.lines)
+    pack(tmp_path, DAY, feed.add("snapshot", u=900).add("snapshot", u=950).lines[1:])
+    assert best_bid_sizes(look(tmp_path, [-1_500, -500, 500])) == [1, None, 3]
