@@ -1,0 +1,249 @@
+"""The test part is read beside baselines, on the same minutes, and refused where it was seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quantgod.auditor.audit import Fitted, fit_auditor
+from quantgod.auditor.provenance import ProvenanceError
+from quantgod.contracts import FEATURES, META_FEATURES, silent
+from quantgod.dataset.scaling import fit_scaler
+from quantgod.dataset.splits import split_test
+from quantgod.dataset.windows import samples
+from quantgod.evaluation.baselines import baselines
+from quantgod.evaluation.drift import shift
+from quantgod.evaluation.evaluate import evaluate
+from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evidence import EvaluationResult, read_evidence, write_evidence
+from quantgod.evaluation.metrics import classification_report
+from quantgod.evaluation.network_subject import NetworkSubject
+from quantgod.evaluation.scored_rows import (
+    BASELINES,
+    MODELS,
+    probabilities_of,
+    read_scored,
+    write_scored,
+)
+from quantgod.models.zoo import build
+from quantgod.settings import Settings
+from quantgod.training.weights import Network
+from tests.auditor.markets import WINDOW, Market, market, oof_frame, settings
+
+DEV_STRIDE, TEST_STRIDE = 4, 3
+PARAMS = {"tcn_channels": 4, "lstm_hidden": 4, "lstm_layers": 1, "dropout": 0.0}
+BASE_WEIGHTS = (3.0, 1.0, 3.0)
+
+
+def chosen() -> Settings:
+    given = settings()
+    audit = given.audit.model_copy(update={"stride": DEV_STRIDE})
+    changes = {"stride": TEST_STRIDE, "bootstrap_rounds": 60, "inference_windows": 7}
+    evaluation = given.evaluate.model_copy(update=changes)
+    return given.model_copy(update={"audit": audit, "evaluate": evaluation})
+
+
+@dataclass(frozen=True)
+class Case:
+    """A market, an untrained network and an auditor whose rows end an hour before the test."""
+
+    of: Market
+    subject: NetworkSubject
+    fitted: Fitted
+
+
+def fitted_before(moment: pd.Timestamp) -> Fitted:
+    rows = oof_frame(600, seed=1)
+    shifted = moment - pd.Timedelta(hours=1) - rows["label_end"].max()
+    for column in ("time", "label_end", "trained_until"):
+        rows[column] += shifted
+    return fit_auditor(rows, chosen().audit)
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    of = market(4000, TEST_STRIDE, seed=3, signal=0.7)
+    model = build("tcn_lstm", PARAMS, features=len(FEATURES), window=WINDOW, seed=1).eval()
+    scaler = fit_scaler(of.table[list(FEATURES)].to_numpy())
+    network = Network(model, "tcn_lstm", PARAMS, WINDOW, scaler, BASE_WEIGHTS)
+    fitted = fitted_before(of.table.index[of.samples.row[of.split.other[0]]])
+    return Case(of, NetworkSubject("run 1", network, fitted.auditor, 64, "cpu"), fitted)
+
+
+@pytest.fixture(scope="module")
+def evaluated(case: Case) -> Evaluated:
+    return evaluate(case.subject, case.of.table, case.fitted.rows, chosen())
+
+
+def test_everyone_is_asked_of_the_same_minutes(case: Case, evaluated: Evaluated) -> None:
+    test = case.of.samples.take(case.of.split.other)
+    rows, result = evaluated.rows, evaluated.result
+    assert np.array_equal(evaluated.samples_row, test.row)
+    assert (rows["time"] == case.of.table.index[test.row]).all()
+    labels = case.of.table.iloc[test.row]
+    for name in ("label_end", "target", "forward_return"):
+        assert (rows[name].to_numpy() == labels[name].to_numpy()).all(), name
+    for model in MODELS:
+        said = probabilities_of(rows, model)
+        assert said.shape == (len(test), 3) and np.allclose(said.sum(axis=1), 1)
+    assert result.rows == len(test)
+    assert result.effective_rows == pytest.approx(len(test) * TEST_STRIDE / 60, rel=0.2)
+    assert (result.first, result.last) == (
+        case.of.table.index[test.row[0]].isoformat(),
+        case.of.table.index[test.row[-1]].isoformat(),
+    )
+
+
+def test_each_model_says_in_the_rows_what_it_says_when_asked(
+    case: Case, evaluated: Evaluated
+) -> None:
+    rows, meta = evaluated.rows, evaluated.meta
+    assert np.array_equal(probabilities_of(rows, "auditor"), case.subject.audited(meta))
+    assert np.array_equal(probabilities_of(rows, "base"), case.subject.base(meta))
+    tilted = case.subject.base(meta) * BASE_WEIGHTS
+    assert np.allclose(tilted / tilted.sum(axis=1, keepdims=True), meta[:, :3])
+    dev = samples(case.of.table, WINDOW, DEV_STRIDE)
+    dev = dev.take(split_test(dev, chosen().split).train)
+    assert np.array_equal(evaluated.dev_row, dev.row)
+    test = case.of.samples.take(case.of.split.other)
+    for name, said in baselines(case.of.table, dev, test, chosen().label).items():
+        assert np.array_equal(probabilities_of(rows, name), said), name
+
+
+def test_scores_are_those_of_the_rows_each_under_its_own_weights(evaluated: Evaluated) -> None:
+    rows, result = evaluated.rows, evaluated.result
+    weights = {
+        "auditor": (2.0, 1.0, 2.0), "base": BASE_WEIGHTS, "majority": None, "persistence": None,
+        "logistic_regression": (2.0, 1.0, 2.0), "gradient_boosting": (2.0, 1.0, 2.0),
+    }  # fmt: skip
+    assert list(result.models) == list(MODELS)
+    assert list(result.differences) == ["base", *BASELINES]
+    for model, weight in weights.items():
+        target, said = rows["target"].to_numpy(), probabilities_of(rows, model)
+        expected = classification_report(target, said, weight)
+        assert {name: found.value for name, found in result.models[model].items()} == expected
+    for model, scores in result.differences.items():
+        for name, found in scores.items():
+            auditor, other = result.models["auditor"][name], result.models[model][name]
+            assert found.value == pytest.approx(auditor.value - other.value)
+    decided = (probabilities_of(rows, "base") * BASE_WEIGHTS).argmax(axis=1)
+    assert np.array_equal(rows["base_class"], decided)
+
+
+def test_an_action_is_the_decided_class_of_a_set_of_one(evaluated: Evaluated) -> None:
+    rows, sets = evaluated.rows, evaluated.result.coverage
+    holds = rows[["in_set_sell", "in_set_neutral", "in_set_buy"]].to_numpy()
+    assert np.array_equal(holds, probabilities_of(rows, "auditor") >= sets.threshold - 1e-9)
+    for decided, row, acted in zip(rows["auditor_class"], holds, rows["action"], strict=True):
+        assert acted == (decided if row[decided] and row.sum() == 1 else 1)
+    assert sets.singletons == (holds.sum(axis=1) == 1).mean()
+
+
+def test_the_threshold_is_of_rows_that_nothing_was_fitted_on(case: Case) -> None:
+    """Turning the classes of all other out-of-fold rows around moves no set."""
+    rows = case.fitted.rows
+    other = rows.assign(target=rows["target"].where(rows["part"] == "stopping", 0))
+    one = evaluate(case.subject, case.of.table, rows, chosen()).result.coverage
+    assert evaluate(case.subject, case.of.table, other, chosen()).result.coverage == one
+    moved = rows.assign(target=rows["target"].where(rows["part"] != "stopping", 0))
+    assert evaluate(case.subject, case.of.table, moved, chosen()).result.coverage != one
+
+
+def test_drift_is_between_what_was_learned_from_and_what_was_met(
+    case: Case, evaluated: Evaluated
+) -> None:
+    features = case.of.table[list(FEATURES)].to_numpy()
+    learned, met = features[evaluated.dev_row], features[evaluated.samples_row]
+    for place, name in enumerate(FEATURES):
+        assert evaluated.result.drift[name] == shift(learned[:, place], met[:, place])
+    unfitted = case.fitted.rows[case.fitted.rows["part"] != "fit"]
+    before = case.subject.audited(unfitted[list(META_FEATURES)].to_numpy())
+    now = probabilities_of(evaluated.rows, "auditor")
+    found = evaluated.result.forecast_shift
+    assert found["auditor_buy"] == shift(before[:, 2], now[:, 2])
+    assert list(found) == [
+        f"{m}_{c}" for m in ("auditor", "base") for c in ("sell", "neutral", "buy")
+    ]
+
+
+class Timed(NetworkSubject):
+    """A subject whose windows take as many ms as they have been asked for."""
+
+    def answer_times(self, table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+        assert set(rows) <= set(range(len(table)))
+        return np.arange(1.0, len(rows) + 1)
+
+
+def test_single_windows_are_timed_where_they_are_served(case: Case, evaluated: Evaluated) -> None:
+    assert evaluated.result.inference is None
+    assert "test_inference_p99_ms" not in evaluated.metrics()
+    timed = Timed.__new__(Timed)
+    timed.__dict__.update(case.subject.__dict__)
+    found = evaluate(timed, case.of.table, case.fitted.rows, chosen())
+    times = found.result.inference
+    assert times is not None and (times.p50, times.windows) == (4, 7)
+    assert times.p99 == pytest.approx(6.94)
+    assert found.metrics()["test_inference_p99_ms"] == times.p99
+
+
+def test_a_test_part_that_the_auditor_knows_is_refused_before_anything_is_asked(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: object) -> None:
+        pytest.fail("the test part was read")
+
+    monkeypatch.setattr(case.subject, "meta_features", asked)
+    inside = fitted_before(case.of.table.index[case.of.samples.row[case.of.split.other[20]]]).rows
+    with pytest.raises(ProvenanceError, match="reaches into the rows"):
+        evaluate(case.subject, case.of.table, inside, chosen())
+    dishonest = case.fitted.rows.assign(trained_until=case.fitted.rows["time"].max())
+    with pytest.raises(ProvenanceError, match="saw past them"):
+        evaluate(case.subject, case.of.table, dishonest, chosen())
+    with pytest.raises(ProvenanceError, match="no `part`"):
+        evaluate(case.subject, case.of.table, case.fitted.rows.drop(columns="part"), chosen())
+
+
+def test_nothing_that_comes_later_reaches_what_was_said_before_it(
+    case: Case, evaluated: Evaluated
+) -> None:
+    """Rows after the tenth test minute change nothing of what is said of the first ten."""
+    changed = case.of.table.copy()
+    changed.iloc[evaluated.samples_row[9] + 1 :, : len(FEATURES)] += 0.5
+    again = evaluate(case.subject, changed, case.fitted.rows, chosen())
+    assert np.array_equal(evaluated.meta[:10], again.meta[:10])
+    said = [column for column in evaluated.rows if column not in ("target", "forward_return")]
+    assert evaluated.rows.loc[:9, said].equals(again.rows.loc[:9, said])
+    assert not evaluated.rows.equals(again.rows)
+
+
+def test_what_is_found_can_be_kept_and_read(evaluated: Evaluated, tmp_path: Path) -> None:
+    write_scored(tmp_path, evaluated.rows)
+    assert read_scored(tmp_path).equals(evaluated.rows)
+    write_evidence(tmp_path / "evaluation.json", evaluated.result)
+    kept = read_evidence(tmp_path / "evaluation.json", EvaluationResult)
+    assert kept == evaluated.result
+    metrics = evaluated.metrics()
+    assert metrics["test_auditor_mcc"] == kept.models["auditor"]["mcc"].value
+    assert metrics["test_rows"] == kept.rows
+    assert metrics["test_coverage"] == kept.coverage.found.value
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_the_same_evaluation_twice_is_the_same(case: Case, evaluated: Evaluated) -> None:
+    again = evaluate(case.subject, case.of.table, case.fitted.rows, chosen(), silent)
+    assert again.result == evaluated.result
+    assert again.rows.equals(evaluated.rows)
+
+
+def test_another_window_finds_the_same_minutes_of_test(case: Case, evaluated: Evaluated) -> None:
+    found = samples(case.of.table, 2 * WINDOW, TEST_STRIDE)
+    other = found.take(split_test(found, chosen().split).other)
+    assert np.array_equal(other.row, evaluated.samples_row)
+
+
+def test_a_block_of_the_bootstrap_covers_the_labels_horizon(evaluated: Evaluated) -> None:
+    assert evaluated.block * TEST_STRIDE >= chosen().label.horizon_minutes
