@@ -1,0 +1,119 @@
+"""The model card: what a version is, how it did on the test part, and what is wrong with it.
+
+After Mitchell et al., "Model Cards for Model Reporting" (2019), in a length that a registry shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evidence import EvaluationResult
+from quantgod.evaluation.report.examined import MOVES, Examined
+from quantgod.evaluation.report.findings import headlines, spoken, weaknesses, written
+from quantgod.settings import Settings
+
+SCORES: Final = {
+    "macro_f1": "macro-F1",
+    "mcc": "MCC",
+    "accuracy": "accuracy",
+    "log_loss": "log-loss",
+    "brier": "Brier",
+    "ece": "ECE",
+}
+NOT_FOR: Final = (
+    "Other symbols, venues, horizons or thresholds than it was made for.",
+    "Placing orders by itself: a class that is right is no profit after costs and latency. The "
+    "backtest and the gates of the same version speak of that.",
+    "Minutes after a gap in the book, before a whole window has gone by.",
+)
+
+
+def model_card(
+    evaluated: Evaluated, examined: Examined, table: pd.DataFrame, settings: Settings
+) -> str:
+    """Markdown of about a page.
+
+    Args:
+        evaluated: scores, with intervals.
+        examined: what was found beyond them.
+        table: the labelled table that was read.
+        settings: label, evaluate, gates and the market's symbol.
+    """
+    result = evaluated.result
+    sections = {
+        f"# {result.subject}": _purpose(settings),
+        "## Data": _data(evaluated, table, settings),
+        "## On the test part": [*_scores(result), "", *_bullets(headlines(result))],
+        "## When it is sure": _bullets(_sure(result, examined)),
+        "## Weaknesses found": _bullets(weaknesses(result, examined, settings) or ["None."]),
+        "## Not for": _bullets(NOT_FOR),
+    }
+    return "\n".join(f"{title}\n\n" + "\n".join(lines) + "\n" for title, lines in sections.items())
+
+
+def _purpose(settings: Settings) -> list[str]:
+    label = settings.label
+    return [
+        f"Says of each minute of {settings.data.symbol} whether the log return of the next "
+        f"{label.horizon_minutes} minutes will be above {label.buy_above:+g} (BUY), below "
+        f"{label.sell_below:+g} (SELL) or neither (NEUTRAL), with calibrated probabilities. A "
+        f"network reads the minute bars of an order book; an auditor, fitted on what networks said "
+        f"out of fold, corrects it.",
+    ]
+
+
+def _data(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> list[str]:
+    result, rows = evaluated.result, evaluated.rows
+    learned = pd.DatetimeIndex(table.index[evaluated.dev_row])
+    came = np.bincount(rows["target"], minlength=3) / len(rows)
+    return _bullets([
+        f"Data: {settings.data.symbol}, source `{settings.data.source}`.",
+        f"Development part: {_days(learned)} days, {learned[0]:%Y-%m-%d %H:%M} to "
+        f"{learned[-1]:%Y-%m-%d %H:%M} UTC.",
+        f"Test part, which nothing has learned from: {_days(pd.DatetimeIndex(rows['time']))} days, "
+        f"{result.first[:16]} to {result.last[:16]} UTC; {result.rows:,} rows that equal about "
+        f"{result.effective_rows:.0f} independent labels.",
+        f"Of the test rows {came[0]:.1%} were SELL, {came[1]:.1%} NEUTRAL, {came[2]:.1%} BUY.",
+    ])  # fmt: skip
+
+
+def _scores(result: EvaluationResult) -> list[str]:
+    """A table, a line a model; intervals for the two decisive scores keep it readable."""
+    lines = [f"| | {' | '.join(SCORES.values())} |", "|---|" + "---|" * len(SCORES)]
+    for model, found in result.models.items():
+        cells = " | ".join(written(found[score]) for score in SCORES)
+        lines.append(f"| {spoken(model)} | {cells} |")
+    return [*lines, "", "In brackets: 95 % moving-block bootstrap intervals."]
+
+
+def _sure(result: EvaluationResult, examined: Examined) -> Iterator[str]:
+    coverage = result.coverage
+    yield (
+        f"Conformal sets promise to hold the class that comes in {coverage.promised:.0%} of rows "
+        f"and did in {written(coverage.found)}; {coverage.singletons:.1%} of rows have a set of "
+        f"one class, on all others it abstains."
+    )
+    yield f"Sets of one class were right in {written(examined.right_alone)}."
+    overall = examined.overall["all"]
+    if overall is not None:
+        hit_rate = written(overall.models["auditor"]["hit_rate"])
+        yield (
+            f"Hit rate of its {overall.moves['auditor']:,} decided moves (SELL or BUY): "
+            f"{hit_rate}; mean over coverages, the most confident first: "
+            f"{written(examined.selective[MOVES]['auditor'].area)}."
+        )
+    if result.inference is not None:
+        yield f"One window takes {result.inference.p99:.1f} ms (p99) where this was measured."
+
+
+def _bullets(lines: list[str] | tuple[str, ...] | Iterator[str]) -> list[str]:
+    return [f"- {line}" for line in lines]
+
+
+def _days(times: pd.DatetimeIndex) -> int:
+    return times.normalize().nunique()

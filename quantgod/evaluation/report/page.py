@@ -1,0 +1,92 @@
+"""The report as one HTML page that loads nothing: every name escaped, every figure inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from quantgod.evaluation.bootstrap import LEVEL
+from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.report.examined import Examined
+from quantgod.evaluation.report.figures import Shown
+from quantgod.evaluation.report.findings import headlines, weaknesses
+from quantgod.evaluation.report.tables import Table, detail_tables, score_tables
+from quantgod.settings import Settings
+
+TEMPLATE: Final = "page.html.j2"
+SETTINGS_SHOWN: Final = ("label", "window", "split", "evaluate", "gates")
+
+
+def page(
+    evaluated: Evaluated,
+    examined: Examined,
+    table: pd.DataFrame,
+    settings: Settings,
+    figures: list[Shown],
+) -> str:
+    """Lay the report out: verdict, scores, figures, tables, provenance."""
+    result = evaluated.result
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(TEMPLATE).render(
+        subject=result.subject,
+        first=result.first,
+        last=result.last,
+        rows=f"{result.rows:,}",
+        effective_rows=f"{result.effective_rows:.0f}",
+        headlines=headlines(result),
+        weaknesses=weaknesses(result, examined, settings),
+        scores=score_tables(result),
+        figures=[{**item._asdict(), "png": _png(item.figure)} for item in figures],
+        details=detail_tables(result, examined),
+        provenance=_provenance(evaluated, table, settings),
+        settings=json.dumps(
+            settings.model_dump(mode="json", include=set(SETTINGS_SHOWN)), indent=2
+        ),
+    )
+
+
+def _png(figure: Figure) -> str:
+    memory = io.BytesIO()
+    figure.savefig(memory, format="png", metadata={"Software": None})
+    return base64.b64encode(memory.getvalue()).decode("ascii")
+
+
+def _provenance(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> Table:
+    result, chosen = evaluated.result, settings.evaluate
+    learned = table.index[evaluated.dev_row]
+    weights = {name: list(given) for name, given in evaluated.decision_weights.items()}
+    body = [
+        ("subject", result.subject),
+        ("symbol", f"{settings.data.symbol}, source {settings.data.source}"),
+        ("baselines learned from", f"{learned[0]} to {learned[-1]}, {len(learned):,} rows"),
+        ("test part", f"{result.first} to {result.last}"),
+        ("rows", f"{result.rows:,}, one each {chosen.stride} min"),
+        ("effective rows", f"{result.effective_rows:.1f} (sum of the labels' uniqueness)"),
+        (
+            "bootstrap",
+            f"{chosen.bootstrap_rounds:,} redraws of blocks of {evaluated.block} rows, seed "
+            f"{chosen.seed}, {LEVEL:.0%} percentile intervals",
+        ),
+        ("decision weights", json.dumps(weights)),
+        ("confidence", "the probability of the decided class"),
+        ("volatility terciles", "cut on the rows that the baselines learned from"),
+        ("settings", settings.digest()),
+    ]
+    if result.inference is not None:
+        timed = result.inference
+        answer = f"p50 {timed.p50:.2f} ms, p99 {timed.p99:.2f} ms of {timed.windows} windows"
+        body.append(("one window, as served", answer))
+    return Table("Provenance", ("", "value"), tuple(body))
