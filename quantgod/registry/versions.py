@@ -1,12 +1,7 @@
-"""Versions of the chain: registered with lineage, tried before promotion, checked when loaded."""
+"""Versions of the chain: registered with lineage and parts, checked when loaded."""
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -16,44 +11,36 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
-from mlflow.tracking.context.default_context import DefaultRunContext
 from mlflow.types.schema import AnyType, ColSpec, Schema
 
 from quantgod.contracts import CLASSES, FEATURES
-from quantgod.files import tree_digest
 from quantgod.registry.chain import PackageError, verify
+from quantgod.registry.registered import (
+    FILES_TAG,
+    BrokenVersionError,
+    EmptyVersionError,
+    NoSuchVersionError,
+    all_versions,
+    fetch,
+    files_digest,
+    holder,
+    known_version,
+)
+from quantgod.registry.semantic_version import SEMANTIC_TAG, number_of, parts_of
 
 if TYPE_CHECKING:
     from quantgod.registry.package import Package
 
 MANIFEST_TAG = "manifest_sha256"
-FILES_TAG = "files_sha256"
-TRIAL_SECONDS = 300
-PROJECT = Path(__file__).resolve().parents[2]
-
-
-class VersionError(ValueError):
-    """A version that cannot be used."""
-
-
-class NoSuchVersionError(VersionError):
-    """The registry knows no such model, version or alias."""
-
-
-class EmptyVersionError(VersionError):
-    """The version holds no model."""
-
-
-class BrokenVersionError(VersionError):
-    """The version's files were changed, cannot be loaded, or do not give the golden output."""
 
 
 def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
     """Log `package` as a model of the active run and register it under `name`.
+
+    The version appears with all its tags at once; its semantic version follows from them.
 
     Args:
         package: what `build_package` made.
@@ -63,6 +50,7 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
     Returns:
         The new version's number.
     """
+    asked = signature()
     with warnings.catch_warnings():
         # The golden input is the example; MLflow would keep a second one and predict it twice.
         warnings.filterwarnings("ignore", ".*An input example was not provided")
@@ -71,59 +59,25 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
             python_model=str(package.code),
             artifacts={"package": str(package.folder)},
             model_config={MANIFEST_TAG: package.manifest_sha256},
-            signature=signature(),
+            signature=asked,
             pip_requirements=requirements(),
-            registered_model_name=name,
         )
-    number = int(info.registered_model_version)
-    client = MlflowClient()
     with tempfile.TemporaryDirectory() as scratch:
-        files = files_digest(_download(name, number, scratch))
+        logged = mlflow.artifacts.download_artifacts(info.model_uri, dst_path=scratch)
+        files = files_digest(Path(logged))
     known = {MANIFEST_TAG: package.manifest_sha256, FILES_TAG: files}
-    for key, value in {**tags, **known}.items():
-        client.set_model_version_tag(name, str(number), key, value)
+    parts = parts_of(package.folder, package.code, asked.to_dict())
+    made = mlflow.register_model(info.model_uri, name, tags={**tags, **known, **parts})
+    number = int(made.version)
+    _number(name, number)
     return number
 
 
-def promote(name: str, number: int, alias: str = "Production", by: str | None = None) -> None:
-    """Point `alias` (its case matters) at a version that has proved itself in a fresh process.
-
-    The process loads the version with pickle forbidden and predicts the golden input. Who promoted
-    it, when, and what it replaced become tags of the version.
-
-    Raises:
-        NoSuchVersionError: if the registry does not know the version.
-        EmptyVersionError: if it holds no model.
-        BrokenVersionError: if a file was changed, it cannot be loaded, or it says something else.
-    """
+def _number(name: str, number: int) -> None:
     client = MlflowClient()
-    found = _known_version(client, name, number)
-    with tempfile.TemporaryDirectory() as scratch:
-        check_files(_download(name, number, scratch), found.tags.get(FILES_TAG))
-    _try(name, number)
-    replaced = _holder(client, name, alias)
-    client.set_registered_model_alias(name, alias, str(number))
-    who = by or DefaultRunContext().tags()["mlflow.user"]  # type: ignore[no-untyped-call]
-    tags = {
-        "promoted_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "promoted_by": who,
-        "promoted_as": alias,
-        "promoted_over": "none" if replaced is None else replaced.version,
-    }
-    for key, value in tags.items():
-        client.set_model_version_tag(name, str(number), key, str(value))
-
-
-def newest_version(name: str) -> int:
-    """Give the number of the version that was registered last.
-
-    Raises:
-        NoSuchVersionError: if there is none.
-    """
-    found = MlflowClient().search_model_versions(f"name = '{name}'")
-    if not found:
-        raise NoSuchVersionError(f"{name}: no version is registered")
-    return max(int(version.version) for version in found)
+    until = [found for found in all_versions(client, name) if int(found.version) <= number]
+    semantic = number_of([found.tags for found in until])
+    client.set_model_version_tag(name, str(number), SEMANTIC_TAG, str(semantic))
 
 
 def load_chain(name: str, at: int | str = "Production") -> PyFuncModel:
@@ -136,8 +90,8 @@ def load_chain(name: str, at: int | str = "Production") -> PyFuncModel:
     """
     client = MlflowClient()
     number = at if isinstance(at, int) else _holder_number(client, name, at)
-    found = _known_version(client, name, number)
-    folder = _download(name, number)
+    found = known_version(client, name, number)
+    folder = fetch(name, number)
     check_files(folder, found.tags.get(FILES_TAG))
     try:
         model: PyFuncModel = mlflow.pyfunc.load_model(str(folder))
@@ -171,14 +125,6 @@ def check_files(folder: Path, files_sha256: str | None = None) -> None:
         raise BrokenVersionError(f"MLmodel cannot be read: {error!r}") from error
     if files_sha256 is not None and files_digest(folder) != files_sha256:
         raise BrokenVersionError("a file beside the package is not the one that was registered")
-
-
-def files_digest(folder: Path) -> str:
-    """Digest of every file of a model but those that downloading and loading it leave behind."""
-    left_behind = ("registered_model_meta",)
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    kept = [path for path in files if path.suffix != ".pyc" and path.name not in left_behind]
-    return tree_digest(folder, kept)
 
 
 def signature() -> ModelSignature:
@@ -220,64 +166,8 @@ def _first_version(*names: str) -> str:
     raise PackageNotFoundError(" or ".join(names))
 
 
-def _known_version(client: MlflowClient, name: str, number: int) -> ModelVersion:
-    try:
-        return client.get_model_version(name, str(number))
-    except MlflowException as error:
-        raise NoSuchVersionError(f"{name} {number}: {error.message}") from None
-
-
-def _holder(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
-    try:
-        return client.get_model_version_by_alias(name, alias)
-    except MlflowException:
-        return None
-
-
 def _holder_number(client: MlflowClient, name: str, alias: str) -> int:
-    holder = _holder(client, name, alias)
-    if holder is None:
+    number = holder(client, name, alias)
+    if number is None:
         raise NoSuchVersionError(f"{name}@{alias}: no version has this alias (its case matters)")
-    return int(holder.version)
-
-
-def _download(name: str, number: int, folder: str | None = None) -> Path:
-    try:
-        uri = f"models:/{name}/{number}"
-        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
-    except (MlflowException, OSError) as error:
-        raise EmptyVersionError(f"{name} {number}: nothing can be downloaded ({error})") from error
-
-
-def _try(name: str, number: int) -> None:
-    """Let a fresh process load the version and predict the golden input."""
-    with tempfile.TemporaryDirectory() as scratch:
-        report = Path(scratch) / "report.json"
-        command = [sys.executable, "-m", "quantgod.registry.trial", name, str(number), str(report)]
-        ended = subprocess.run(
-            command,
-            env=_trial_environment(),
-            capture_output=True,
-            text=True,
-            timeout=TRIAL_SECONDS,
-            check=False,
-        )
-        if not report.is_file():
-            raise BrokenVersionError(
-                f"{name} {number}: the process that tried it ended with code {ended.returncode}: "
-                f"{ended.stderr[-500:]}"
-            )
-        said = json.loads(report.read_text(encoding="utf-8"))
-    if said["error"]:
-        raise BrokenVersionError(f"{said['error']}: {said['message']}")
-
-
-def _trial_environment() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
-    return {
-        **os.environ,
-        "PYTHONPATH": path,
-        "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri(),
-        "MLFLOW_REGISTRY_URI": mlflow.get_registry_uri(),
-        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    }
+    return number

@@ -34,8 +34,9 @@ def close_orphans(client: MlflowClient, experiment_ids: list[str]) -> list[str]:
     return sorted(dead)
 
 
-def _is_dead(run: Run) -> bool:
-    host, _, rest = run.data.tags.get(PROCESS_TAG, "").partition("/")
+def process_is_gone(tag: str) -> bool:
+    """Whether the process of this `process_tag` ran on this machine and has ended."""
+    host, _, rest = tag.partition("/")
     if host != socket.gethostname():
         return False
     number, _, started = rest.partition("/")
@@ -43,6 +44,10 @@ def _is_dead(run: Run) -> bool:
         return f"{psutil.Process(int(number)).create_time():.2f}" != started
     except psutil.NoSuchProcess:
         return True
+
+
+def _is_dead(run: Run) -> bool:
+    return process_is_gone(run.data.tags.get(PROCESS_TAG, ""))
 
 
 def _lost_its_parent(run: Run, dead: set[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,6 +76,13 @@ def store(registered: Store) -> Iterator[Store]:
     """The same store, with MLflow pointed at it."""
     with tracked(registered.uri):
         yield registered
+
+
+@pytest.fixture
+def model(store: Store, tmp_path: Path) -> Path:
+    """The files of version 1, to be spoilt."""
+    source = mlflow.artifacts.download_artifacts(f"models:/{NAME}/{store.number}")
+    return Path(shutil.copytree(source, tmp_path / "model"))
 
 
 def make_parts(folder: Path) -> Parts:
@@ -153,3 +161,10 @@ def tracked(uri: str) -> Iterator[None]:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         yield
     mlflow.set_tracking_uri(before)
+
+
+def flip(path: Path, at: float) -> None:
+    """Change a bit of a file, `at` this share of its length."""
+    content = bytearray(path.read_bytes())
+    content[int(at * (len(content) - 1))] ^= 0x01
+    path.write_bytes(content)

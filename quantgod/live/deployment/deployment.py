@@ -19,7 +19,7 @@ from quantgod.live.deployment.model_notices import Level, ModelNotice, Report, S
 from quantgod.live.deployment.model_store import Copy, Holder, ModelStore, RegistryAwayError, holder
 from quantgod.live.deployment.places import Deployed, Place, Refusal
 from quantgod.live.engine.window import KEPT_MINUTES
-from quantgod.registry.versions import NoSuchVersionError, VersionError
+from quantgod.registry.registered import NoSuchVersionError, VersionError
 from quantgod.settings import Settings
 
 ANSWER_SECONDS: Final = 15.0

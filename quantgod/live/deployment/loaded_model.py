@@ -25,7 +25,8 @@ from quantgod.contracts import CLASSES, FEATURES
 from quantgod.evaluation.drift import BadReferenceError, Reference, read_reference
 from quantgod.live.engine.window import Rows
 from quantgod.registry.chain import PackageError, compare_golden
-from quantgod.registry.versions import BrokenVersionError, VersionError, signature
+from quantgod.registry.registered import BrokenVersionError, VersionError
+from quantgod.registry.versions import signature
 
 CONTRACT_FILE: Final = "labels.json"
 

@@ -23,14 +23,14 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from quantgod.files import write_json
-from quantgod.registry.versions import (
+from quantgod.registry.registered import (
     FILES_TAG,
     BrokenVersionError,
     EmptyVersionError,
     VersionError,
-    check_files,
     files_digest,
 )
+from quantgod.registry.versions import check_files
 
 # What stores answer where there is no such alias, or no such model; anything else is no answer.
 _ABSENT: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")

@@ -23,7 +23,8 @@ from quantgod.live.deployment.model_notices import journaled
 from quantgod.live.engine.engine import Engine
 from quantgod.live.engine.window import Rows, Window
 from quantgod.live.journal import BARS, EVENTS, SIGNALS, Journal, read_table
-from quantgod.registry.versions import NoSuchVersionError, load_chain
+from quantgod.registry.registered import NoSuchVersionError
+from quantgod.registry.versions import load_chain
 from tests.live.deployment.registered import (
     CHALLENGER,
     Following,

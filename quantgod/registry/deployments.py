@@ -1,0 +1,110 @@
+"""What an alias has named from when to when, by its ledger, and whether that is still so."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from mlflow import MlflowClient
+
+from quantgod.registry.ledger import Deployment, Entry, Ledger, history
+from quantgod.registry.ledger_run import LedgerRun
+from quantgod.registry.moving import now
+from quantgod.registry.registered import holder
+
+READS: Final = 10
+HOW: Final = {"promotion": "promoted", "rollback": "rolled back", "found": "MOVED BY OTHER MEANS"}
+
+
+@dataclass(frozen=True)
+class Deployments:
+    """What an alias has named.
+
+    Attributes:
+        spans: one for each time a version was in place, oldest first. Where the alias is now
+            elsewhere than the ledger says, the last one says so.
+        under_way: the entry of a move that has begun and whose end is not noted; None if there is
+            none.
+        trouble: what is wrong; empty if nothing is.
+    """
+
+    spans: tuple[Deployment, ...]
+    under_way: Entry | None
+    trouble: str
+
+
+def deployments(client: MlflowClient, name: str, alias: str) -> Deployments:
+    """Read the ledger of an alias, check its chain, and compare it with the alias. Writes nothing.
+
+    Raises:
+        LedgerError: if the ledger was changed or deleted.
+    """
+    ledger, held = _at_once(client, name, alias)
+    spans, begun = history(ledger), ledger.open
+    if begun is not None and held == begun.version:
+        spans = [*_ended(spans, begun.at), Deployment(begun, begun.at, None)]
+    elif held != ledger.in_place:
+        spans = [*_ended(spans, now()), *_found(ledger, held)]
+    trouble = ""
+    if held != ledger.in_place and (begun is None or held != begun.version):
+        trouble = f"{ledger.title} names {_said(held)}, its ledger says {_said(ledger.in_place)}"
+    elif spans and spans[-1].until is None and not spans[-1].is_known:
+        trouble = (
+            f"{ledger.title} names {_said(held)}, which no promotion and no rollback put there"
+        )
+    return Deployments(tuple(spans), begun, trouble)
+
+
+def as_json(found: Deployments) -> str:
+    """All that is known of each time a version was in place, as a JSON list."""
+    return msgspec.json.format(msgspec.json.encode([_row(span) for span in found.spans])).decode()
+
+
+def _at_once(client: MlflowClient, name: str, alias: str) -> tuple[Ledger, int | None]:
+    """Ledger and alias at one moment: nothing was appended while the alias was read."""
+    kept = LedgerRun(client, name, alias)
+    ledger = kept.read()
+    for _ in range(READS):
+        held, before = holder(client, name, alias), ledger
+        ledger = kept.read()
+        if ledger.head == before.head:
+            break
+    return ledger, held
+
+
+def _ended(spans: list[Deployment], at: str) -> list[Deployment]:
+    if not spans or spans[-1].until is not None:
+        return spans
+    return [*spans[:-1], spans[-1]._replace(until=at)]
+
+
+def _found(ledger: Ledger, held: int | None) -> list[Deployment]:
+    if held is None:
+        return []
+    entry = Entry(
+        kind="found", version=held, over=ledger.in_place, at=now(), by="unknown", process="",
+        nonce=secrets.token_hex(8), previous=ledger.head, why="not in the ledger",
+    )  # fmt: skip
+    return [Deployment(entry, entry.at, None)]
+
+
+def _row(span: Deployment) -> dict[str, Any]:
+    entry = span.entry
+    return {
+        "version": entry.version,
+        "semantic_version": entry.semantic or None,
+        "from": span.since,
+        "until": span.until,
+        "how": HOW[entry.kind],
+        "by": entry.by,
+        "why": entry.why,
+        "forced_over": entry.forced or None,
+        "gates": entry.gates,
+        "lineage": entry.lineage,
+    }
+
+
+def _said(number: int | None) -> str:
+    return "no version" if number is None else f"version {number}"

@@ -1,0 +1,136 @@
+"""Promotion: a version that has proved itself and passed its gates takes an alias."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from quantgod.registry.ledger import Entry, GatesSummary, Ledger, history
+from quantgod.registry.moving import Move, move
+from quantgod.registry.registered import FILES_TAG, fetch, known_version
+from quantgod.registry.trial_process import try_version
+from quantgod.registry.verdict import GatesError, check_report, report_of, summary_of
+from quantgod.registry.versions import check_files
+
+GATES_PASSED: Final = "its gates passed"
+
+Trial = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Why:
+    """What a promotion rests on.
+
+    Attributes:
+        reason: what to note; needed where `force` is set.
+        force: promote although the gates did not pass.
+        gates_run: the run that judged; if not given, the version's tag names it.
+    """
+
+    reason: str = ""
+    force: bool = False
+    gates_run: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.force and not self.reason.strip():
+            raise ValueError("a forced promotion needs a reason")
+
+
+ON_ITS_GATES: Final = Why()
+
+
+def promote(
+    name: str,
+    number: int,
+    alias: str = "Production",
+    why: Why = ON_ITS_GATES,
+    by: str | None = None,
+    trial: Trial = try_version,
+    client: MlflowClient | None = None,
+) -> Entry | None:
+    """Point `alias` (its case matters) at a version that has proved itself in a fresh process.
+
+    The process loads the version with pickle forbidden and predicts the golden input. Then its
+    gates must have passed, judged against the version in place now. What was done stands in the
+    alias's ledger; tags of the version repeat it.
+
+    Args:
+        name: the registered model's name.
+        number: of the version.
+        alias: to be moved.
+        why: what the promotion rests on.
+        by: who promotes; this user if not given.
+        trial: what tries the version.
+        client: of the store.
+
+    Returns:
+        What the ledger says of it; None if the version was promoted before and is in place.
+
+    Raises:
+        NoSuchVersionError: if the registry does not know the version.
+        EmptyVersionError: if it holds no model.
+        BrokenVersionError: if a file was changed, it cannot be loaded, or it says something else.
+        GatesError: if no report of gates speaks for it.
+        GatesNotPassedError: naming the gates that failed.
+        ConcurrentPromotionError: if another promotion was first.
+        LedgerError: if the ledger was changed or deleted.
+    """
+    client = client or MlflowClient()
+    found = known_version(client, name, number)
+    check_registered(name, found)
+    trial(name, number)
+
+    def decide(ledger: Ledger) -> Move | None:
+        spans = history(ledger)
+        if ledger.in_place == number and spans[-1].is_known:
+            return None
+        return _judged(found, ledger.in_place, why)
+
+    promoted = move(client, name, alias, decide, by)
+    if promoted is not None:
+        _tag(client, found, alias, promoted)
+    return promoted
+
+
+def check_registered(name: str, found: ModelVersion) -> None:
+    """Fetch a version's files and see that they are those that were registered.
+
+    Raises:
+        EmptyVersionError: if there are none.
+        BrokenVersionError: naming the file that was changed.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        check_files(fetch(name, int(found.version), scratch), found.tags.get(FILES_TAG))
+
+
+def _judged(found: ModelVersion, champion: int | None, why: Why) -> Move:
+    gates: GatesSummary | None = None
+    try:
+        report = report_of(found, why.gates_run)
+        gates = summary_of(report)
+        check_report(report, found, champion)
+    except GatesError as error:
+        if not why.force:
+            raise
+        return Move("promotion", found, why.reason, str(error), gates)
+    return Move("promotion", found, why.reason or GATES_PASSED, "", gates)
+
+
+def _tag(client: MlflowClient, found: ModelVersion, alias: str, promoted: Entry) -> None:
+    """Repeat on the version what the ledger says."""
+    tags = {
+        "promoted_at": promoted.at,
+        "promoted_by": promoted.by,
+        "promoted_as": alias,
+        "promoted_over": "none" if promoted.over is None else str(promoted.over),
+        "promoted_because": promoted.why,
+        "promoted_by_force_over": promoted.forced,
+    }
+    for key, value in tags.items():
+        if value:
+            client.set_model_version_tag(found.name, found.version, key, value)

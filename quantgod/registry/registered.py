@@ -1,0 +1,104 @@
+"""A version as the registry knows it: found by number or alias, its files fetched and compared.
+
+This imports no model code, so that a command which only moves an alias starts at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from quantgod.files import tree_digest
+
+FILES_TAG: Final = "files_sha256"
+# What stores answer where there is no such model, version or alias; anything else is no answer.
+_ABSENT: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+_LEFT_BEHIND: Final = ("registered_model_meta",)
+
+
+class VersionError(ValueError):
+    """A version that cannot be used."""
+
+
+class NoSuchVersionError(VersionError):
+    """The registry knows no such model, version or alias."""
+
+
+class EmptyVersionError(VersionError):
+    """The version holds no model."""
+
+
+class BrokenVersionError(VersionError):
+    """The version's files were changed, cannot be loaded, or do not give the golden output."""
+
+
+def known_version(client: MlflowClient, name: str, number: int) -> ModelVersion:
+    """Ask the registry for a version.
+
+    Raises:
+        NoSuchVersionError: if it does not know it.
+    """
+    try:
+        return client.get_model_version(name, str(number))
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+        raise NoSuchVersionError(f"{name} {number}: {error.message}") from None
+
+
+def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """Every version of a model, by number."""
+    found: list[ModelVersion] = []
+    token = None
+    while token != "":
+        page = client.search_model_versions(f"name = '{name}'", page_token=token)
+        found += page
+        token = page.token or ""
+    return sorted(found, key=lambda version: int(version.version))
+
+
+def newest_version(name: str) -> int:
+    """Give the number of the version that was registered last.
+
+    Raises:
+        NoSuchVersionError: if there is none.
+    """
+    found = all_versions(MlflowClient(), name)
+    if not found:
+        raise NoSuchVersionError(f"{name}: no version is registered")
+    return int(found[-1].version)
+
+
+def holder(client: MlflowClient, name: str, alias: str) -> int | None:
+    """The number of the version that an alias points at; None if it points nowhere."""
+    try:
+        return int(client.get_model_version_by_alias(name, alias).version)
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise  # a store that gives no answer has not said that the alias is gone
+        return None
+
+
+def fetch(name: str, number: int, folder: str | None = None) -> Path:
+    """Fetch a version's files, where they lie elsewhere; gives where they are now.
+
+    Raises:
+        EmptyVersionError: if there are none.
+    """
+    try:
+        uri = f"models:/{name}/{number}"
+        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+    except (MlflowException, OSError) as error:
+        raise EmptyVersionError(f"{name} {number}: nothing can be downloaded ({error})") from error
+
+
+def files_digest(folder: Path) -> str:
+    """Digest of every file of a model but those that downloading and loading it leave behind."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    kept = [path for path in files if path.suffix != ".pyc" and path.name not in _LEFT_BEHIND]
+    return tree_digest(folder, kept)

@@ -1,0 +1,124 @@
+"""Whether the gates let a version pass: their report, held against the version as it is now."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+import mlflow
+import msgspec
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from quantgod.evaluation.gates import GATES_FILE, GateReport
+from quantgod.registry.ledger import GatesSummary
+from quantgod.registry.registered import FILES_TAG, VersionError
+
+REPORT_TAG: Final = "gates.report"
+DATA_TAG: Final = "data."
+
+
+class GatesError(VersionError):
+    """No report of gates speaks for this version as it is, over the one in place."""
+
+
+class GatesNotPassedError(GatesError):
+    """Gates that failed.
+
+    Attributes:
+        failed: their names.
+    """
+
+    def __init__(self, text: str, failed: tuple[str, ...]) -> None:
+        super().__init__(text)
+        self.failed = failed
+
+
+def report_of(found: ModelVersion, gates_run: str | None = None) -> GateReport:
+    """The gates' report on a version, as the run that judged it has kept it.
+
+    Args:
+        found: the version.
+        gates_run: the run that judged; if not given, the version's own tag names it.
+
+    Raises:
+        GatesError: if there is none, or the version's tag says something else than the run.
+    """
+    place = f"{found.name} {found.version}"
+    if gates_run is not None:
+        return _kept_by(gates_run, place)
+    if REPORT_TAG not in found.tags:
+        raise GatesError(f"{place} has not been judged: run gates")
+    said = _report(found.tags[REPORT_TAG], f"{place}: the tag {REPORT_TAG}")
+    if _kept_by(said.run_id, place) != said:
+        raise GatesError(f"{place}: the tag {REPORT_TAG} is not what run {said.run_id} has kept")
+    return said
+
+
+def check_report(report: GateReport, found: ModelVersion, champion: int | None) -> None:
+    """See that a report is about this version, its files and data, and was passed.
+
+    Args:
+        report: of the gates.
+        found: the version, its files known to be those that were registered.
+        champion: the version in place now.
+
+    Raises:
+        GatesError: saying in what the report is another's, or older than what it must speak for.
+        GatesNotPassedError: naming the gates that failed.
+    """
+    place = f"{found.name} {found.version}"
+    if (report.name, report.version) != (found.name, int(found.version)):
+        raise GatesError(f"{place}: the report is about {report.name} {report.version}")
+    if report.files_sha256 != found.tags.get(FILES_TAG):
+        raise GatesError(f"{place}: the report is about other files ({report.files_sha256})")
+    data = {
+        tag.removeprefix(DATA_TAG): digest
+        for tag, digest in found.tags.items()
+        if tag.startswith(DATA_TAG)
+    }
+    if report.data != data:
+        raise GatesError(f"{place}: other data was judged: {report.data}, the version has {data}")
+    if dt.datetime.fromisoformat(report.at).timestamp() * 1000 < found.creation_timestamp:
+        raise GatesError(f"{place}: the report of {report.at} is older than the version")
+    if champion not in (report.champion, report.version):
+        raise GatesError(
+            f"{place}: judged against {_champion(report.champion)}, but {_champion(champion)} is "
+            "in place now: run gates again"
+        )
+    if not report.passed:
+        text = f"{place}: {report.in_words()} (run {report.run_id})"
+        raise GatesNotPassedError(text, report.failed)
+
+
+def summary_of(report: GateReport) -> GatesSummary:
+    """What the ledger keeps of a report."""
+    passed = sum(gate.passed is True for gate in report.gates)
+    return GatesSummary(passed=passed, failed=report.failed, run_id=report.run_id)
+
+
+def _kept_by(run_id: str, place: str) -> GateReport:
+    try:
+        kept = mlflow.artifacts.load_dict(f"runs:/{run_id}/{GATES_FILE}")
+    except MlflowException as error:
+        text = f"{place}: run {run_id} has kept no {GATES_FILE}: {error.message}"
+        raise GatesError(text) from None
+    return _converted(kept, f"{place}: {GATES_FILE} of run {run_id}")
+
+
+def _report(text: str, place: str) -> GateReport:
+    try:
+        return msgspec.json.decode(text, type=GateReport)
+    except msgspec.MsgspecError as error:
+        raise GatesError(f"{place} is no report of gates: {error}") from None
+
+
+def _converted(kept: Any, place: str) -> GateReport:
+    try:
+        return msgspec.convert(kept, GateReport)
+    except msgspec.ValidationError as error:
+        raise GatesError(f"{place} is no report of gates: {error}") from None
+
+
+def _champion(number: int | None) -> str:
+    return "no version" if number is None else f"version {number}"

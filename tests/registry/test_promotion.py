@@ -1,0 +1,112 @@
+"""A version takes an alias only when it has proved itself and passed its gates, or by force."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from quantgod.contracts import FEATURES
+from quantgod.files import file_digest, write_json
+from quantgod.registry.package import CHAIN_FILE, Package
+from quantgod.registry.promotion import Why, promote
+from quantgod.registry.registered import (
+    BrokenVersionError,
+    EmptyVersionError,
+    NoSuchVersionError,
+    newest_version,
+)
+from quantgod.registry.versions import load_chain, register
+from tests.registry.conftest import GOLDEN, NAME, Parts, Store, flip, tracked
+from tests.servers import tracking_server
+
+FORCED = Why("a test of something else", force=True)
+
+
+def test_a_version_is_promoted_by_a_fresh_process_and_loads_by_its_alias(
+    store: Store, parts: Parts
+) -> None:
+    promote(NAME, store.number, why=FORCED, by="a tester")
+    client = MlflowClient()
+    tags = client.get_model_version_by_alias(NAME, "Production").tags
+    assert tags["promoted_by"] == "a tester"
+    assert tags["promoted_over"] == "none"
+    assert tags["promoted_at"].endswith("+00:00")
+    with pytest.raises(NoSuchVersionError, match="no version has this alias"):
+        load_chain(NAME, "production")
+    rows = parts.bars[list(FEATURES)].reset_index()
+    said = load_chain(NAME).predict(rows)
+    again = mlflow.pyfunc.load_model(f"models:/{NAME}@Production").predict(rows)
+    assert said.equals(again)
+
+
+def test_versions_that_are_not_there_are_refused_by_name(store: Store) -> None:
+    for name, number in ((NAME, 99), ("nobody", 1)):
+        with pytest.raises(NoSuchVersionError, match=f"{name} {number}: "):
+            promote(name, number, "Elsewhere", FORCED)
+    with pytest.raises(NoSuchVersionError, match="nobody"):
+        newest_version("nobody")
+
+
+def test_an_empty_and_a_changed_version_are_not_promoted(
+    store: Store, model: Path, tmp_path: Path
+) -> None:
+    client = MlflowClient()
+    (tmp_path / "nothing").mkdir()
+    flip(model / "artifacts" / "package" / "booster.ubj", 0.5)
+    cases = (
+        (tmp_path / "nothing", EmptyVersionError, "no model|nothing can be downloaded"),
+        (model, BrokenVersionError, "changed_file: booster.ubj"),
+    )
+    for source, error, reason in cases:
+        version = client.create_model_version(NAME, source=str(source))
+        with pytest.raises(error, match=reason):
+            promote(NAME, int(version.version), "Doubtful", FORCED)
+    with pytest.raises(MlflowException):
+        client.get_model_version_by_alias(NAME, "Doubtful")
+
+
+def test_a_version_that_no_longer_gives_its_golden_output_is_not_promoted(
+    store: Store, parts: Parts, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(parts.package.folder, tmp_path / "package"))
+    said = json.loads((folder / "golden_output.json").read_text())
+    said["predictions"][7]["prob_buy"] += 1e-3
+    write_json(folder / "golden_output.json", said)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    write_json(
+        folder / "manifest.json",
+        manifest | {"golden_output.json": file_digest(folder / "golden_output.json")},
+    )
+    number = store.add(Package(folder, CHAIN_FILE, file_digest(folder / "manifest.json"), 0.0))
+    with pytest.raises(BrokenVersionError, match=r"golden_output: prob_buy is off by 0\.001"):
+        promote(NAME, number, "Doubtful", FORCED)
+    with pytest.raises(MlflowException):
+        MlflowClient().get_model_version_by_alias(NAME, "Doubtful")
+
+
+def test_a_process_that_dies_on_a_version_is_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text("import os\nos._exit(7)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(BrokenVersionError, match="ended with code 7"):
+        promote(NAME, store.number, "Doubtful", FORCED)
+
+
+def test_the_whole_way_works_against_an_mlflow_server(parts: Parts, tmp_path: Path) -> None:
+    with tracking_server(tmp_path) as server, tracked(server.address):
+        experiment = MlflowClient().create_experiment("served")
+        with mlflow.start_run(experiment_id=experiment):
+            number = register(parts.package, NAME, {"place": "server"})
+        promote(NAME, number, why=FORCED)
+        rows = parts.bars[list(FEATURES)].iloc[-GOLDEN:].reset_index()
+        said = load_chain(NAME).predict(rows)
+        assert np.isfinite(said.select_dtypes("number")).all(axis=None)
+        assert MlflowClient().get_model_version(NAME, str(number)).tags["place"] == "server"

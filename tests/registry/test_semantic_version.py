@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantgod.registry.semantic_version import (
+    FIRST,
+    PART_TAG,
+    SEMANTIC_TAG,
+    SemanticVersion,
+    number_of,
+    parsed,
+)
+
+DIGEST = st.sampled_from("ab")
+MINOR = ("graph", "booster", "contract", "code")
+PARTS = st.fixed_dictionaries(
+    {PART_TAG + name: DIGEST for name in ("interface", *MINOR, "calibrator")}
+)
+FOREIGN = st.just({"made_by": "something else"})
+VERSIONS = st.lists(PARTS | FOREIGN, min_size=1, max_size=8)
+
+Tags = dict[str, str]
+
+
+def numbered(versions: list[Tags]) -> list[SemanticVersion | None]:
+    return [number_of(versions[: place + 1]) for place in range(len(versions))]
+
+
+@given(VERSIONS)
+def test_each_version_has_a_higher_number_than_all_before(versions: list[Tags]) -> None:
+    numbers = [number for number in numbered(versions) if number is not None]
+    assert numbers[:1] in ([], [FIRST])
+    assert all(before < after for before, after in pairwise(numbers))
+
+
+@given(VERSIONS)
+def test_what_has_risen_tells_what_has_changed(versions: list[Tags]) -> None:
+    own = [tags for tags in versions if PART_TAG + "interface" in tags]
+    for (before, base), (after, new) in pairwise(zip(own, numbered(own), strict=True)):
+        assert base is not None
+        assert new is not None
+        same_face = before[PART_TAG + "interface"] == after[PART_TAG + "interface"]
+        same_model = all(before[PART_TAG + name] == after[PART_TAG + name] for name in MINOR)
+        assert (new.major == base.major) == same_face
+        assert (new[:2] == base[:2]) == (same_face and same_model)
+
+
+@given(VERSIONS, st.data())
+def test_it_does_not_matter_who_writes_the_number_down_first(
+    versions: list[Tags], data: st.DataObject
+) -> None:
+    """Of versions that are registered at once, each may see any others with or without theirs."""
+    numbers = numbered(versions)
+    seen = [
+        tags | ({SEMANTIC_TAG: str(number)} if number and data.draw(st.booleans()) else {})
+        for tags, number in zip(versions, numbers, strict=True)
+    ]
+    assert numbered(seen) == numbers
+
+
+@given(VERSIONS)
+def test_a_version_that_was_not_registered_here_has_no_number(versions: list[Tags]) -> None:
+    for tags, number in zip(versions, numbered(versions), strict=True):
+        assert (number is None) == ("made_by" in tags)
+
+
+def test_only_three_numbers_are_a_semantic_version() -> None:
+    assert parsed("1.20.3") == SemanticVersion(1, 20, 3)
+    assert str(SemanticVersion(1, 20, 3)) == "1.20.3"
+    for text in ("", "1.2", "v1.2.3", "1.2.3-rc1", "1.2.x"):
+        assert parsed(text) is None
