@@ -61,18 +61,29 @@ def books_of(bars: pd.DataFrame) -> Books:
 
 
 def checked(books: Books) -> Books:
-    """The same books, contiguous, once they are known to be in order and to have two sides.
+    """The same books, once they are known to be in order and to have two sides.
+
+    The arrays are such as compiled code was compiled for: in C's order, and not locked.
 
     Raises:
         ValueError: naming the first that is not as it should be.
     """
     if not len(books.time_ms) or (np.diff(books.time_ms) <= 0).any():
         raise ValueError("books are needed, their times strictly rising")
-    best = books.levels[:, :, 0]
-    sound = (best > 0).all(axis=(1, 2)) & (best[:, ASK, PRICE] > best[:, BID, PRICE])
-    if not sound.all():
-        place = int(np.flatnonzero(~sound)[0])
-        when = pd.Timestamp(int(books.time_ms[place]), unit="ms", tz="UTC")
-        bid, ask = best[place].tolist()
+    unsound = np.flatnonzero(~are_sound(books.levels))
+    if len(unsound):
+        when = pd.Timestamp(int(books.time_ms[unsound[0]]), unit="ms", tz="UTC")
+        bid, ask = books.levels[unsound[0], :, 0].tolist()
         raise ValueError(f"the book of {when} has no two sides: bid {bid}, ask {ask}")
-    return Books(np.ascontiguousarray(books.time_ms), np.ascontiguousarray(books.levels))
+    return Books(
+        np.require(books.time_ms, np.int64, ["C", "W"]),
+        np.require(books.levels, np.float64, ["C", "W"]),
+    )
+
+
+def are_sound(levels: Floats) -> npt.NDArray[np.bool_]:
+    """(n,) which books have two sides that do not cross."""
+    best = levels[:, :, 0]
+    two_sided = (best > 0).all(axis=(1, 2))
+    sound: npt.NDArray[np.bool_] = two_sided & (best[:, ASK, PRICE] > best[:, BID, PRICE])
+    return sound

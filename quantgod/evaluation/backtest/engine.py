@@ -115,25 +115,30 @@ def new_desk(minutes: Books, signal: Signals, met: Integers, venue: Books, rules
 @kept
 def play(desk: Desk) -> None:
     """Go through the minutes; what came of it stands in the desk's arrays."""
-    rows = len(desk.signal)
-    row = 0
-    while row < rows and desk.counters[OUTCOME] < DAILY_LOSS:
-        now = desk.minutes.time_ms[row]
-        _start_day(desk, row)
-        _settle(desk, row, now)
-        if _verdict(desk, row) < DAILY_LOSS:
-            if row + 1 == rows or desk.minutes.time_ms[row + 1] - now > desk.rules.horizon_ms:
-                desk.counters[LAPSED] += desk.signal[row] != 0
-                _close_all(desk, row, END)
-            else:
-                _decide(desk, row, now)
-                _settle(desk, row, now)
-        _judge(desk, row)
+    for row in range(len(desk.signal)):
+        if desk.counters[OUTCOME] < DAILY_LOSS:
+            _go_through(desk, row, desk.minutes.time_ms[row])
         _record(desk, row)
-        row += 1
-    while row < rows:
-        _record(desk, row)
-        row += 1
+
+
+@compiled
+def _go_through(desk: Desk, row: int, now: int) -> None:
+    _start_day(desk, row)
+    _settle(desk, row, now)
+    if _verdict(desk, row) == OPEN:
+        if row + 1 == len(desk.signal) or _is_hole_after(desk, row):
+            desk.counters[LAPSED] += desk.signal[row] != 0
+            _close_all(desk, row, END)
+        else:
+            _decide(desk, row, now)
+            _settle(desk, row, now)
+    _judge(desk, row)
+
+
+@compiled
+def _is_hole_after(desk: Desk, row: int) -> bool:
+    times = desk.minutes.time_ms
+    return bool(times[row + 1] - times[row] > desk.rules.horizon_ms)
 
 
 @compiled
