@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from quantgod.auditor.audit import STOPPING
+from quantgod.auditor.audit import CALIBRATION, STOPPING
 from quantgod.contracts import CLASSES
 from quantgod.evaluation.bootstrap import ratio_intervals
 from quantgod.evaluation.evidence import Coverage
@@ -42,13 +42,15 @@ class ConformalSets:
 
 
 def kept_back(out_of_fold: pd.DataFrame) -> pd.DataFrame:
-    """The out-of-fold rows that a threshold is taken from: those that stopped the booster.
+    """The out-of-fold rows that a threshold is taken from: those that no tree was fitted on.
 
-    Neither the booster's trees nor the calibrator were fitted on them: purged on both sides, they
-    have chosen one whole number, the count of trees. The calibration rows are as many, but six
-    numbers were fitted on them.
+    They have stopped the booster, or the calibrator's six numbers were fitted on them, purged from
+    one another. Rows of the first kind alone have been fitted to by nothing, and are half as many:
+    on simulated overlapping labels the coverage of the next rows lay 4.3 points (root mean square)
+    off 90 % with 150 rows of one kind and 2.1 points with 600; with both kinds 3.2 and 1.5, of
+    which 0.9 and 0.3 are what the six numbers flatter themselves.
     """
-    return out_of_fold[out_of_fold["part"] == STOPPING]
+    return out_of_fold[out_of_fold["part"].isin([STOPPING, CALIBRATION])]
 
 
 def conformal_sets(target: Integers, said: Floats, asked: Floats, level: float) -> ConformalSets:

@@ -83,6 +83,6 @@ def test_coverage_counts_sets_and_what_they_held() -> None:
     assert (found.promised, found.threshold) == (0.9, 0.3)
 
 
-def test_neither_trees_nor_calibrator_were_fitted_on_what_is_kept_back() -> None:
+def test_no_tree_was_fitted_on_what_is_kept_back_and_the_purged_stay_out() -> None:
     rows = pd.DataFrame({"part": ["fit", "purged", "stopping", "purged", "calibration"]})
-    assert kept_back(rows).index.tolist() == [2]
+    assert kept_back(rows).index.tolist() == [2, 4]

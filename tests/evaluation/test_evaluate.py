@@ -143,13 +143,15 @@ def test_an_action_is_the_decided_class_of_a_set_of_one(evaluated: Evaluated) ->
     assert sets.singletons == (holds.sum(axis=1) == 1).mean()
 
 
-def test_the_threshold_is_of_rows_that_nothing_was_fitted_on(case: Case) -> None:
-    """Turning the classes of all other out-of-fold rows around moves no set."""
-    rows = case.fitted.rows
-    other = rows.assign(target=rows["target"].where(rows["part"] == "stopping", 0))
-    one = evaluate(case.subject, case.of.table, rows, chosen()).result.coverage
+def test_the_threshold_is_of_rows_that_no_tree_was_fitted_on(
+    case: Case, evaluated: Evaluated
+) -> None:
+    """What the rows are that the booster was fitted on moves no set."""
+    rows, one = case.fitted.rows, evaluated.result.coverage
+    kept = rows["part"].isin(["stopping", "calibration"])
+    other = rows.assign(target=rows["target"].where(kept, 0))
     assert evaluate(case.subject, case.of.table, other, chosen()).result.coverage == one
-    moved = rows.assign(target=rows["target"].where(rows["part"] != "stopping", 0))
+    moved = rows.assign(target=rows["target"].where(~kept, 0))
     assert evaluate(case.subject, case.of.table, moved, chosen()).result.coverage != one
 
 
