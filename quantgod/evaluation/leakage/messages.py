@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.plan import ArchiveFile, find_archives, plan_days
@@ -25,11 +26,14 @@ from quantgod.archive.zip_stream import Archive, lines, open_archive
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import MS_PER_MINUTE
 from quantgod.evaluation.leakage.trace import Difference, Evidence, compare, rows_of
+from quantgod.market.bybit import decode
+from quantgod.market.messages import MessageError
 from quantgod.settings import EtlSettings
 
 MESSAGE_STAGE: Final = "minute bars"
 SIZES: Final = 1024
 CHUNK_LINES: Final = 4096
+CORRUPT_LINE: Final = b"{"
 
 Message = dict[str, Any]
 Levels = list[list[str]]
@@ -113,6 +117,8 @@ class OtherMarket:
         self._sizes = [f"{size:.3f}" for size in rng.uniform(0.001, 50.0, SIZES)]
         self._place = 0
         self._shift: float | None = None
+        self._digits = 0
+        self._images: dict[str, str] = {}
         self._away = float(rng.choice((-1, 1)) * rng.uniform(0.01, 0.03))
 
     def lines(self, stream: Iterator[bytes], cut_ms: int) -> Iterator[bytes]:
@@ -138,30 +144,30 @@ class OtherMarket:
         return message | {"data": data | {"b": self._levels(bids), "a": self._levels(asks)}}
 
     def _levels(self, levels: Levels) -> Levels:
-        moved = ((self._price(str(price)), str(size)) for price, size in levels)
-        return [[price, self._size(size)] for price, size in moved if price is not None]
+        images, sizes, place, moved = self._images, self._sizes, self._place, []
+        for price, size in levels:
+            image = images.get(price) or self._image_of(str(price))
+            place += 1
+            # A level that goes still goes.
+            moved.append([image, sizes[place % SIZES] if float(size) else "0"])
+        self._place = place
+        return moved
 
-    def _price(self, text: str) -> str | None:
-        """The image of a price, on the same tick; None where it would not be above zero."""
+    def _image_of(self, text: str) -> str:
+        """The image of a price, on the same tick; a price of zero or less becomes the least one."""
         price, decimals = float(text), len(text.partition(".")[2])
         if self._shift is None:
-            self._shift = round(price * (1 - self._away), decimals)
-        image = 2 * price - self._shift
-        digits = max(decimals, len(str(self._shift).partition(".")[2]))
-        return f"{image:.{digits}f}" if image > 0 else None
-
-    def _size(self, text: str) -> str:
-        """Another size; a level that goes still goes."""
-        if not float(text):
-            return text
-        self._place = (self._place + 1) % SIZES
-        return self._sizes[self._place]
+            self._shift, self._digits = round(price * (1 - self._away), decimals), decimals
+        digits = max(decimals, self._digits)
+        image = f"{max(2 * price - self._shift, 10.0**-digits):.{digits}f}"
+        self._images[text] = image
+        return image
 
 
 def _lines(archive: Archive, settings: EtlSettings) -> Iterator[bytes]:
+    """Lines with their newline; one too long to be held becomes a short one, as corrupt as it."""
     for line in lines(archive.chunks(), settings.limits.line_bytes):
-        if line is not None:
-            yield line + b"\n"
+        yield (CORRUPT_LINE if line is None else line) + b"\n"
 
 
 def _state_after(path: Path, file: ArchiveFile, settings: EtlSettings) -> Carry | None:
@@ -172,25 +178,23 @@ def _state_after(path: Path, file: ArchiveFile, settings: EtlSettings) -> Carry 
         return None
 
 
-def _applied(levels: np.ndarray, changes: Levels) -> Levels:
+def _applied(levels: npt.NDArray[np.float64], changes: Levels) -> Levels:
     """A side of the book after a message's changes, as a snapshot gives it."""
-    side = {price: [repr(price), repr(size)] for price, size in levels.tolist()}
+    text = np.format_float_positional
+    side = {price: [text(price), text(size)] for price, size in levels.tolist()}
     for price, size in changes:
         side[float(price)] = [str(price), str(size)]
     return [level for level in side.values() if float(level[1])]
 
 
 def _decoded(line: bytes) -> Message | None:
-    """A line as a message whose levels can be moved; None for what the kernel would refuse."""
+    """A line as a message whose levels can be moved; None for what the kernel refuses."""
     try:
-        message: Message = msgspec.json.decode(line, type=Message)
-        data = message["data"]
-        levels = [*data["b"], *data["a"]]
-        usable = all(float(price) > 0 and float(size) >= 0 for price, size in levels)
-        known = message["type"] in ("snapshot", "delta") and isinstance(data["u"], int)
-    except (msgspec.DecodeError, LookupError, TypeError, ValueError):
+        decode(line)
+    except MessageError:
         return None
-    return message if usable and known else None
+    message: Message = msgspec.json.decode(line)
+    return message
 
 
 # Every line before the cut is only asked for its time.

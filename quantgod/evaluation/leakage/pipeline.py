@@ -30,8 +30,7 @@ from quantgod.evaluation.leakage.trace import Trace, fitted_piece, rows_of
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.scored_rows import COLUMNS
 from quantgod.settings import Settings
-from quantgod.training.base_model import train_base
-from quantgod.training.weights import Network
+from quantgod.training.base_model import TrainedBase, train_base
 
 FEWEST_ROUNDS: Final = 2
 """Of a bootstrap whose intervals nobody reads."""
@@ -94,7 +93,7 @@ def make(bars: pd.DataFrame, settings: Settings) -> Made:
     evaluated = evaluate(subject, table, audited.rows, settings)
     trace = {
         **_of_table(table, borders),
-        **_of_network(base.network, borders),
+        **_of_base(base, borders),
         **_of_auditor(audited, borders),
         **_of_evaluation(evaluated, borders),
     }
@@ -112,25 +111,32 @@ def _of_table(table: pd.DataFrame, borders: Borders) -> Trace:
     }
 
 
-def _of_network(network: Network, borders: Borders) -> Trace:
-    scaler = (network.scaler.mean.tobytes(), network.scaler.std.tobytes())
-    weights = [tensor.numpy().tobytes() for tensor in network.model.state_dict().values()]
+def _of_base(base: TrainedBase, borders: Borders) -> Trace:
+    """Scaler, and weights with what they scored on the part that stopped them."""
+    scaler = base.network.scaler
+    weights = [tensor.numpy().tobytes() for tensor in base.network.model.state_dict().values()]
+    scores = [(epoch.train_loss, epoch.validation_loss, epoch.score) for epoch in base.fit.history]
+    until_validation = borders.inputs_known_by(borders.validation)
     return {
-        "scaler": fitted_piece(borders.inputs_known_by(borders.validation), *scaler),
-        "base model": fitted_piece(borders.known_by(borders.test), *weights),
+        "scaler": fitted_piece(until_validation, scaler.mean.tobytes(), scaler.std.tobytes()),
+        "base model": fitted_piece(borders.known_by(borders.test), *weights, _text(scores)),
     }
 
 
 def _of_auditor(audited: AuditResult, borders: Borders) -> Trace:
     """A forecast out of fold is known with its window; the model behind it was before."""
-    rows, calibrator = audited.rows, audited.auditor.calibrator
-    map_ = json.dumps([calibrator.slope, calibrator.intercept, calibrator.reason]).encode()
-    booster = bytes(audited.auditor.booster.save_raw("ubj"))
+    rows, booster, calibrator = audited.rows, audited.boosting, audited.auditor.calibrator
     said = rows[[*META_FEATURES, "weight", "fold"]].to_numpy(np.float64)
     until = rows["trained_until"].dt.as_unit("ms").astype("int64").to_numpy()
+    folds = np.array([borders.known_by(borders.folds[report.fold - 1]) for report in audited.folds])
+    stopped = np.array([(report.best_epoch, report.best_score) for report in audited.folds])
+    losses = _text([booster.fit_loss, booster.stopping_loss])
+    trees = bytes(booster.booster.save_raw("ubj"))
+    map_ = _text([calibrator.slope, calibrator.intercept, calibrator.reason])
     return {
+        "fold models": rows_of(folds, stopped),
         "out of fold": rows_of(known_at(pd.DatetimeIndex(rows["time"])), said, until),
-        "booster": fitted_piece(borders.known_by(borders.calibration), booster),
+        "booster": fitted_piece(borders.known_by(borders.calibration), trees, losses),
         "calibrator": fitted_piece(borders.known_by(borders.test), map_),
     }
 
@@ -144,3 +150,8 @@ def _of_evaluation(evaluated: Evaluated, borders: Borders) -> Trace:
         "conformal threshold": fitted_piece(borders.known_by(borders.test), threshold.tobytes()),
         "test forecasts": rows_of(known_at(pd.DatetimeIndex(rows["time"])), evaluated.meta, said),
     }
+
+
+def _text(value: object) -> bytes:
+    """Numbers as JSON, which gives every bit of them."""
+    return json.dumps(value).encode()
