@@ -6,6 +6,7 @@ A slice is told of by its confusion matrices, base beside auditor:
 - `hit_rate`: the share of its decided moves (SELL or BUY) whose class came true. NEUTRAL is left
   out of it: that it is right three times in four says nothing of a trade.
 - `precision_CLASS`, `recall_CLASS`: among its rows, of what was decided and of what came.
+- `caught_CLASS`: of all rows of a class, wherever they lie, the share that was decided right here.
 
 Intervals redraw blocks of the whole test part and cut each redraw anew, so that the number of a
 slice's rows varies as it would. A redraw that holds none of the rows that a score counts says
@@ -182,7 +183,7 @@ def _tell(cut: Cut, target: Integers, decided: Integers, redrawing: Redrawing) -
 
 
 def _scores(matrix: Floats) -> dict[str, Floats]:
-    """Scores of confusion matrices (..., 3, 3), each (...); NaN where nothing counts."""
+    """Scores of matrices (..., slices, 3, 3), each (..., slices); NaN where nothing counts."""
     right = np.diagonal(matrix, axis1=-2, axis2=-1)
     said, was = matrix.sum(axis=-2), matrix.sum(axis=-1)
     moves = [number for number in range(len(CLASSES)) if number != _NEUTRAL]
@@ -193,6 +194,8 @@ def _scores(matrix: Floats) -> dict[str, Floats]:
     for number, name in enumerate(CLASSES):
         scores[f"precision_{name.lower()}"] = _quotient(right[..., number], said[..., number])
         scores[f"recall_{name.lower()}"] = _quotient(right[..., number], was[..., number])
+        everywhere = np.broadcast_to(was[..., number].sum(-1, keepdims=True), was.shape[:-1])
+        scores[f"caught_{name.lower()}"] = _quotient(right[..., number], everywhere)
     return scores
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES
 from quantgod.evaluation.bootstrap import Interval
-from quantgod.evaluation.plots.style import BLUE_TO_RED, MODEL_COLOURS, Floats, blank
+from quantgod.evaluation.plots.style import BLUE_TO_RED, MODEL_COLOURS, OTHER_COLOUR, Floats, blank
 
 
 def importance(
@@ -68,7 +68,7 @@ def group_importance(panels: Mapping[str, Mapping[str, Mapping[str, Interval]]])
             low, value, high = np.array(
                 [(found[group].low, found[group].value, found[group].high) for group in groups]
             ).T
-            colour = MODEL_COLOURS.get(model, "0.5")
+            colour = MODEL_COLOURS.get(model, OTHER_COLOUR)
             axes.barh(places, value, height * 0.9, color=colour, alpha=0.75, label=model)
             axes.hlines(places, low, high, color="black", linewidth=1.2)
         axes.axvline(0, color="0.5", linewidth=0.8)

@@ -16,6 +16,8 @@ from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.plots.style import (
     FEW_ROWS,
     LOWER_IS_BETTER,
+    MODEL_COLOURS,
+    OTHER_COLOUR,
     PALE_TO_BLUE,
     SCORE_NAMES,
     SERIES_COLOURS,
@@ -64,7 +66,13 @@ def reliability(
         upper.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--", label="perfect")
         for colour, (model, given) in zip(SERIES_COLOURS, models.items(), strict=False):
             _reliability_curve(
-                upper, lower, given[:, number], target == number, bins, colour, model
+                upper,
+                lower,
+                given[:, number],
+                target == number,
+                bins,
+                MODEL_COLOURS.get(model, colour),
+                model,
             )
         upper.set(title=name, xlim=(0, 1), ylim=(-0.03, 1.03))
         lower.set(xlabel=f"probability given to {name}", yscale="log")
@@ -118,6 +126,7 @@ def advantages(
             axes.annotate(
                 said, (found[score].value, place), xytext=(0, 6), textcoords="offset points",
                 ha="center", fontsize="small", color=colour,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
             )  # fmt: skip
         axes.axvline(0, color="black", linewidth=0.8)
         side = "left" if score in LOWER_IS_BETTER else "right"
@@ -164,7 +173,7 @@ def _reliability_curve(
 
 
 def _bar_with_interval(axes: Axes, place: int, name: str, found: Interval) -> None:
-    colour = SERIES_COLOURS[place % len(SERIES_COLOURS)]
+    colour = MODEL_COLOURS.get(name, OTHER_COLOUR)
     axes.barh(place, found.value, color=colour, alpha=0.75, label=name)
     axes.hlines(place, found.low, found.high, color="black", linewidth=1.5)
     below = found.value < 0

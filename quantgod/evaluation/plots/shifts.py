@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES
 from quantgod.evaluation.evidence import Shifted
-from quantgod.evaluation.plots.style import MODEL_COLOURS, Floats, blank
+from quantgod.evaluation.plots.style import MODEL_COLOURS, OTHER_COLOUR, Floats, blank
 
 
 def shifts(found: Mapping[str, Shifted], psi_limit: float | None, ks_limit: float | None) -> Figure:
@@ -55,7 +55,7 @@ def forecast_shift(
     edges = np.linspace(0, 1, 41).tolist()
     for row, model in zip(grid, before, strict=True):
         for number, (axes, name) in enumerate(zip(row, CLASSES, strict=True)):
-            colour = MODEL_COLOURS.get(model, "0.5")
+            colour = MODEL_COLOURS.get(model, OTHER_COLOUR)
             for values, style in (
                 (before[model], {"histtype": "step", "color": "black", "label": "out of fold"}),
                 (now[model], {"color": colour, "alpha": 0.5, "label": "test part"}),

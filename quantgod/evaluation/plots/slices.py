@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES
 from quantgod.evaluation.bootstrap import Interval
-from quantgod.evaluation.plots.style import FEW_ROWS, MODEL_COLOURS, blank
+from quantgod.evaluation.plots.style import FEW_ROWS, MODEL_COLOURS, OTHER_COLOUR, blank
 from quantgod.evaluation.selective import COVERAGES, Curve
 from quantgod.evaluation.slices import Slices
 
@@ -95,7 +95,7 @@ def risk_coverage(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
 
 
 def _curve(axes: Axes, model: str, curve: Curve, area: Interval) -> None:
-    colour = MODEL_COLOURS.get(model, "0.5")
+    colour = MODEL_COLOURS.get(model, OTHER_COLOUR)
     values, lows, highs = zip(*curve.values, strict=True)
     label = f"{model} {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]"
     axes.plot(COVERAGES, values, color=colour, label=label)
@@ -105,7 +105,7 @@ def _curve(axes: Axes, model: str, curve: Curve, area: Interval) -> None:
 def _models(axes: Axes, models: Mapping[str, Slices], score: str) -> None:
     step = 0.3 / max(len(models) - 1, 1)
     for number, (model, cut) in enumerate(models.items()):
-        colour = MODEL_COLOURS.get(model, "0.5")
+        colour = MODEL_COLOURS.get(model, OTHER_COLOUR)
         axes.plot([], [], "o-", color=colour, label=model)
         for place, part in enumerate(cut.values()):
             found = part.models[model][score] if part is not None else None
@@ -121,7 +121,7 @@ def _shares(axes: Axes, models: Mapping[str, Slices]) -> None:
     for number, (model, cut) in enumerate(models.items()):
         shares = [part.share if part is not None else 0.0 for part in cut.values()]
         places = [place + (number - (len(models) - 1) / 2) * width for place in range(len(shares))]
-        axes.bar(places, shares, width, color=MODEL_COLOURS.get(model, "0.5"), alpha=0.75)
+        axes.bar(places, shares, width, color=MODEL_COLOURS.get(model, OTHER_COLOUR), alpha=0.75)
     axes.set(title="share of all rows", ylabel="share")
 
 
@@ -130,7 +130,7 @@ def _overall_lines(axes: Axes, overall: Slices, score: str) -> None:
         for model, scores in part.models.items() if part is not None else ():
             found = scores[score]
             if found is not None:
-                colour = MODEL_COLOURS.get(model, "0.5")
+                colour = MODEL_COLOURS.get(model, OTHER_COLOUR)
                 axes.axhline(found.value, color=colour, linestyle=":", linewidth=1)
 
 

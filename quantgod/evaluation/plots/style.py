@@ -27,8 +27,11 @@ LOWER_IS_BETTER: Final = ("log_loss", "brier", "ece")
 FEW_ROWS: Final = 20
 """Points that stand on fewer rows are drawn hollow."""
 
-MODEL_COLOURS: Final = {"auditor": "#d55e00", "base": "#0072b2"}
-"""One colour a model in every figure that sets them side by side."""
+MODEL_COLOURS: Final = {"auditor": "#009e73", "base": "#e69f00"}
+"""One colour a model wherever they stand side by side, and none of a class."""
+
+OTHER_COLOUR: Final = "#8c8c8c"
+"""Of what a model is compared with."""
 
 Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]

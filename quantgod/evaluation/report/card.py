@@ -5,7 +5,7 @@ After Mitchell et al., "Model Cards for Model Reporting" (2019), in a length tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,9 @@ SCORES: Final = {
     "brier": "Brier",
     "ece": "ECE",
 }
+CHARACTERS: Final = 5_000
+"""A registry's database keeps no more of a description."""
+
 NOT_FOR: Final = (
     "Other symbols, venues, horizons or thresholds than it was made for.",
     "Placing orders by itself: a class that is right is no profit after costs and latency. The "
@@ -36,7 +39,7 @@ NOT_FOR: Final = (
 def model_card(
     evaluated: Evaluated, examined: Examined, table: pd.DataFrame, settings: Settings
 ) -> str:
-    """Markdown of about a page.
+    """Markdown of about a page; what a registry has no room for is left to the report.
 
     Args:
         evaluated: scores, with intervals.
@@ -44,13 +47,30 @@ def model_card(
         table: the labelled table that was read.
         settings: label, evaluate, gates and the market's symbol.
     """
+    found = weaknesses(evaluated.result, examined, settings) or ["None of those looked for."]
+    for kept in range(len(found), -1, -1):
+        left = len(found) - kept
+        told = [*found[:kept], f"{left} more: see the report."] if left else found
+        card = _written(evaluated, examined, table, settings, told)
+        if len(card) <= CHARACTERS:
+            break
+    return card
+
+
+def _written(
+    evaluated: Evaluated,
+    examined: Examined,
+    table: pd.DataFrame,
+    settings: Settings,
+    weak: Sequence[str],
+) -> str:
     result = evaluated.result
     sections = {
         f"# {result.subject}": _purpose(settings),
         "## Data": _data(evaluated, table, settings),
         "## On the test part": [*_scores(result), "", *_bullets(headlines(result))],
         "## When it is sure": _bullets(_sure(result, examined)),
-        "## Weaknesses found": _bullets(weaknesses(result, examined, settings) or ["None."]),
+        "## Weaknesses found": _bullets(weak),
         "## Not for": _bullets(NOT_FOR),
     }
     return "\n".join(f"{title}\n\n" + "\n".join(lines) + "\n" for title, lines in sections.items())
@@ -83,7 +103,6 @@ def _data(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> list
 
 
 def _scores(result: EvaluationResult) -> list[str]:
-    """A table, a line a model; intervals for the two decisive scores keep it readable."""
     lines = [f"| | {' | '.join(SCORES.values())} |", "|---|" + "---|" * len(SCORES)]
     for model, found in result.models.items():
         cells = " | ".join(written(found[score]) for score in SCORES)
@@ -111,7 +130,7 @@ def _sure(result: EvaluationResult, examined: Examined) -> Iterator[str]:
         yield f"One window takes {result.inference.p99:.1f} ms (p99) where this was measured."
 
 
-def _bullets(lines: list[str] | tuple[str, ...] | Iterator[str]) -> list[str]:
+def _bullets(lines: Iterable[str]) -> list[str]:
     return [f"- {line}" for line in lines]
 
 

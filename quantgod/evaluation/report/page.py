@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from quantgod.evaluation.bootstrap import LEVEL
 from quantgod.evaluation.evaluated import Evaluated
@@ -30,8 +29,18 @@ def page(
     table: pd.DataFrame,
     settings: Settings,
     figures: list[Shown],
+    images: Mapping[str, bytes],
 ) -> str:
-    """Lay the report out: verdict, scores, figures, tables, provenance."""
+    """Lay the report out: verdict, scores, figures, tables, provenance.
+
+    Args:
+        evaluated: scores, with intervals.
+        examined: what was found beyond them.
+        table: the labelled table that was read.
+        settings: some of which are shown.
+        figures: in order.
+        images: PNG files by the figures' names.
+    """
     result = evaluated.result
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -49,7 +58,7 @@ def page(
         headlines=headlines(result),
         weaknesses=weaknesses(result, examined, settings),
         scores=score_tables(result),
-        figures=[{**item._asdict(), "png": _png(item.figure)} for item in figures],
+        figures=[{**item._asdict(), "png": _text(images[item.name])} for item in figures],
         details=detail_tables(result, examined),
         provenance=_provenance(evaluated, table, settings),
         settings=json.dumps(
@@ -58,10 +67,8 @@ def page(
     )
 
 
-def _png(figure: Figure) -> str:
-    memory = io.BytesIO()
-    figure.savefig(memory, format="png", metadata={"Software": None})
-    return base64.b64encode(memory.getvalue()).decode("ascii")
+def _text(image: bytes) -> str:
+    return base64.b64encode(image).decode("ascii")
 
 
 def _provenance(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> Table:

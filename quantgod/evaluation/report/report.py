@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ class Report:
 
     Attributes:
         figures: by the name of their file.
+        images: the same as PNG files, as they stand in the page.
         html: one page that holds all of it and loads nothing.
         tables: JSON-able; what the figures were drawn from.
         metrics: flat names and numbers, for the tracking store.
@@ -32,6 +34,7 @@ class Report:
     """
 
     figures: dict[str, Figure]
+    images: dict[str, bytes]
     html: str
     tables: dict[str, Any]
     metrics: dict[str, float]
@@ -60,10 +63,19 @@ def complete(
     examined = examine(evaluated, subject, table, settings, progress)
     before = None if out_of_fold is None else said_out_of_fold(subject, out_of_fold)
     figures = shown(evaluated, examined, table, settings, before)
+    images = {item.name: png(item.figure) for item in figures}
     return Report(
         figures={item.name: item.figure for item in figures},
-        html=page(evaluated, examined, table, settings, figures),
+        images=images,
+        html=page(evaluated, examined, table, settings, figures, images),
         tables=msgspec.to_builtins(examined),
         metrics=metrics(examined),
         card=model_card(evaluated, examined, table, settings),
     )
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file; the same figure gives the same bytes."""
+    memory = io.BytesIO()
+    figure.savefig(memory, format="png", metadata={"Software": None})
+    return memory.getvalue()

@@ -115,10 +115,13 @@ def _slice(part: Slice, scores: tuple[str, ...]) -> Iterator[str]:
         yield written(part.differences[JUDGED[1]][score])
 
 
+_BY_TIER = ("precision", "recall", "caught")
+
+
 def _tiers(model: str, parts: Slices) -> Table:
     scores = (
         "accuracy",
-        *(f"{score}_{name.lower()}" for score in ("precision", "recall") for name in CLASSES),
+        *(f"{score}_{name.lower()}" for score in _BY_TIER for name in CLASSES),
     )
     head = ("probability of the decided class", *_COUNTS, *(spoken(score) for score in scores))
     body = tuple(
@@ -128,7 +131,11 @@ def _tiers(model: str, parts: Slices) -> Table:
         for name, part in parts.items()
     )
     return Table(
-        f"By confidence of the {model}", head, body, "Recall is within the tier; - counts no row."
+        f"By confidence of the {model}",
+        head,
+        body,
+        "Recall is within the tier; caught: of all rows of the class, those decided right in this "
+        "tier; - counts no row.",
     )
 
 
