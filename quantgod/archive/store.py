@@ -175,8 +175,19 @@ def stored_days(bars: Path, symbol: str) -> list[Path]:
     return sorted((bars / symbol).glob("[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9].parquet"))
 
 
-def load_bars(bars: Path, symbol: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Load the wanted columns (default: the nine features and `close`) of all stored days.
+def load_bars(
+    bars: Path,
+    symbol: str,
+    columns: Sequence[str] | None = None,
+    days: tuple[dt.date, dt.date] | None = None,
+) -> pd.DataFrame:
+    """Load the wanted columns (default: the nine features and `close`) of the stored days.
+
+    Args:
+        bars: Folder of the bars.
+        symbol: The contract.
+        columns: Of `BAR_COLUMNS`.
+        days: The first and the last day to load; by default all.
 
     Returns:
         A frame of float64 with a UTC `datetime` index in microseconds, increasing and unique.
@@ -191,11 +202,22 @@ def load_bars(bars: Path, symbol: str, columns: Sequence[str] | None = None) -> 
     paths = stored_days(bars, symbol)
     if not paths:
         raise StoreError(f"no bars of {symbol} in {bars}: {_what_is_there(bars)}")
+    if days is not None:
+        paths = _within(paths, *days)
     with ThreadPoolExecutor(_READERS) as readers:
         tables = list(readers.map(lambda path: _read_columns(path, wanted), paths))
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     _check_order(frame.index, bars / symbol)
     return frame
+
+
+def _within(paths: list[Path], first: dt.date, last: dt.date) -> list[Path]:
+    """The days from `first` to `last`; their names are dates."""
+    within = [path for path in paths if first.isoformat() <= path.stem <= last.isoformat()]
+    if not within:
+        stored = f"{paths[0].stem} to {paths[-1].stem} are stored"
+        raise StoreError(f"{paths[0].parent}: no bars from {first} to {last}; {stored}")
+    return within
 
 
 def _read_columns(path: Path, columns: list[str]) -> pa.Table:

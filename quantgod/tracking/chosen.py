@@ -16,3 +16,11 @@ def chosen_settings(settings: Settings, optimize_run: str | None) -> Settings:
         return settings
     best = mlflow.artifacts.load_dict(f"runs:/{optimize_run}/{BEST_FILE}")
     return BestParameters.model_validate(best).applied_to(settings)
+
+
+def trials_of(optimize_run: str | None) -> int:
+    """How many trials a search has finished; without one, one model was tried."""
+    if not optimize_run:
+        return 1
+    best = mlflow.artifacts.load_dict(f"runs:/{optimize_run}/{BEST_FILE}")
+    return BestParameters.model_validate(best).trials

@@ -39,5 +39,6 @@ The account:
 
 from quantgod.evaluation.backtest.backtesting import Backtested, backtest
 from quantgod.evaluation.backtest.books import Books, books_of
+from quantgod.evaluation.backtest.signals import order_moments
 
-__all__ = ["Backtested", "Books", "backtest", "books_of"]
+__all__ = ["Backtested", "Books", "backtest", "books_of", "order_moments"]

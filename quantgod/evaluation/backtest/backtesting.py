@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
+import msgspec
 import pandas as pd
 
 from quantgod.contracts import MS_PER_MINUTE, Progress, silent
@@ -11,11 +14,13 @@ from quantgod.evaluation.backtest.books import Books, checked
 from quantgod.evaluation.backtest.engine import EQUITY, Rules, new_desk, play
 from quantgod.evaluation.backtest.results import Judged, result_of
 from quantgod.evaluation.backtest.signals import latencies_of, may_order, signals_of, venue_of
-from quantgod.evaluation.backtest.trades import equity_of, trades_of
+from quantgod.evaluation.backtest.trades import EQUITY_FILE, TRADES_FILE, equity_of, trades_of
+from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.evidence import BacktestResult
+from quantgod.files import atomic_path
 from quantgod.settings import BacktestSettings
 
-MS_PER_HOUR = 60 * MS_PER_MINUTE
+MS_PER_HOUR: Final = 60 * MS_PER_MINUTE
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +36,25 @@ class Backtested:
     result: BacktestResult
     trades: pd.DataFrame
     equity: pd.DataFrame
+
+    def metrics(self) -> dict[str, float]:
+        """The figures under flat names that MLflow takes; what is not defined is left out."""
+        figures: dict[str, float] = {}
+        for name, value in msgspec.structs.asdict(self.result).items():
+            if isinstance(value, Interval):
+                bounds = zip(("", "_low", "_high"), value, strict=True)
+                figures |= {f"{name}{end}": bound for end, bound in bounds}
+            elif isinstance(value, dict):
+                figures |= {f"{name}_{key.replace(' ', '_')}": gain for key, gain in value.items()}
+            elif isinstance(value, int | float):
+                figures[name] = value
+        return figures
+
+    def write(self, folder: Path) -> None:
+        """Write trades and course as Parquet into `folder`, each whole or not at all."""
+        for name, frame in ((TRADES_FILE, self.trades), (EQUITY_FILE, self.equity)):
+            with atomic_path(folder / name) as part:
+                frame.to_parquet(part, compression="zstd")
 
 
 def backtest(

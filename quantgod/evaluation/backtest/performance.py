@@ -14,12 +14,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from quantgod.evaluation.bootstrap import Interval, block_rows, effective_size
+from quantgod.evaluation.bootstrap import (
+    LEVEL,
+    Interval,
+    block_rows,
+    effective_size,
+    redrawn_sums,
+)
 
 MINUTES_A_YEAR: Final = 525_600
-LEVEL: Final = 0.95
 
-ROUNDING: Final = 1e-12
+ROUNDING: Final = 1e-9
 """A spread below this share of the values' size is what rounding leaves of none."""
 
 Floats = npt.NDArray[np.float64]
@@ -48,27 +53,14 @@ class Skill(NamedTuple):
 
 
 def ratios(gains: Floats, horizon_minutes: int, rounds: int, seed: int) -> Ratios:
-    """Judge a series of minute gains.
-
-    Blocks are drawn as `bootstrap.redraws` draws them, and known by their sums alone: a thousand
-    redraws of a year's minutes take a tenth of a second.
-    """
-    rows = len(gains)
-    powers = np.stack([gains, gains**2, np.minimum(gains, 0) ** 2])
-    sums = np.concatenate([np.zeros((3, 1)), np.cumsum(powers, axis=1)], axis=1)
-    least = ROUNDING * powers[1].sum()
+    """Judge a series of minute gains; blocks of the bootstrap cover the horizon."""
+    columns = np.stack([gains, gains**2, np.minimum(gains, 0) ** 2], axis=1)
+    rows, whole = len(gains), columns.sum(axis=0)
     block = block_rows(horizon_minutes, 1, rows)
-    lengths = np.full(math.ceil(rows / block), block)
-    lengths[-1] = rows - block * (len(lengths) - 1)
-    rng = np.random.default_rng(seed)
-    drawn = np.empty((rounds, 3))
-    for number in range(rounds):
-        starts = rng.integers(0, rows - block + 1, size=len(lengths))
-        drawn[number] = _scores(
-            (sums[:, starts + lengths] - sums[:, starts]).sum(axis=1), rows, least
-        )
+    least = ROUNDING * float(whole[1])
+    drawn = _scores(redrawn_sums(columns, block, rounds, seed), rows, least)
+    observed = _scores(whole[None], rows, least)[0].tolist()
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).tolist()
-    observed = _scores(powers.sum(axis=1), rows, least)
     return Ratios(*(Interval(*bounds) for bounds in zip(observed, low, high, strict=True)))
 
 
@@ -132,16 +124,18 @@ def expected_best(trials: int) -> float:
     return float((1 - np.euler_gamma) * last + np.euler_gamma * beyond)
 
 
-def _scores(sums: Floats, rows: int, least: float) -> tuple[float, float, float]:
-    """Net gain, Sharpe and Sortino of the sums of gains, their squares, and losses' squares.
+def _scores(sums: Floats, rows: int, least: float) -> Floats:
+    """(m, 3) net gain, Sharpe and Sortino of sums of gains, their squares, and losses' squares.
 
     A ratio to a spread of nothing is no evidence of anything, and so 0.
     """
-    total, squares, losses = (float(value) for value in sums)
-    mean, year = total / rows, math.sqrt(MINUTES_A_YEAR)
-    variance = squares / rows - mean**2
-    return (
-        total,
-        mean / math.sqrt(variance) * year if variance * rows > least else 0.0,
-        mean / math.sqrt(losses / rows) * year if losses > least else 0.0,
-    )
+    total, squares, losses = sums.T
+    year = math.sqrt(MINUTES_A_YEAR / rows)
+    ratios = (_over(total, spread, least) for spread in (squares - total**2 / rows, losses))
+    return np.stack([total, *(ratio * year for ratio in ratios)], axis=1)
+
+
+def _over(total: Floats, spread: Floats, least: float) -> Floats:
+    known = spread > least
+    root = np.sqrt(np.where(known, spread, 1.0))
+    return np.where(known, total / root, 0.0)

@@ -12,15 +12,11 @@ from quantgod.evaluation.backtest import engine
 from quantgod.evaluation.backtest.engine import Desk
 from quantgod.evaluation.backtest.performance import ratios, skill
 from quantgod.evaluation.evidence import BacktestResult
+from quantgod.evaluation.slices import by_session
 from quantgod.settings import BacktestSettings
 
 OUTCOMES: Final = ("open", "target", "daily_loss", "total_loss")
 """Of an account, by the engine's number."""
-
-SESSIONS: Final = ("tokyo", "london", "new_york")
-"""Eight hours of UTC each, from midnight on."""
-
-HOURS_A_SESSION: Final = 8
 
 
 @dataclass(frozen=True)
@@ -89,9 +85,9 @@ def _profit_factor(net: pd.Series[float]) -> float | None:
 
 
 def _by_session(trades: pd.DataFrame) -> dict[str, float]:
-    session = trades["entry_time"].dt.hour // HOURS_A_SESSION
-    sums = trades["net"].groupby(session).sum()
-    return {name: float(sums.get(number, 0.0)) for number, name in enumerate(SESSIONS)}
+    cut = by_session(trades["entry_time"])
+    sums = np.bincount(cut.place, trades["net"], len(cut.names)).tolist()
+    return dict(zip(cut.names, sums, strict=True))
 
 
 def _moment(desk: Desk, row: int) -> str | None:

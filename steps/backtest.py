@@ -1,0 +1,85 @@
+"""Trade what an evaluated model says on the test part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steps.console import progress_bar
+from steps.options import config_options, run_option, setting, settings_from, step
+
+if TYPE_CHECKING:
+    from quantgod.evaluation.backtest import Backtested
+    from quantgod.evaluation.evidence import BacktestResult
+    from quantgod.tracking.stage import StageRun
+
+
+@step()
+@config_options
+@run_option("etl")
+@run_option("optimize")
+@run_option("evaluate")
+@setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")
+@setting("--archives", "data.archives", "Raw messages, whose books orders meet where they are.")
+@setting("--latency", "backtest.latency_ms", "From a minute's close to the exchange, ms.")
+@setting("--taker-fee", "backtest.taker_fee", "Share of what is traded.")
+def main(
+    config: Path,
+    overrides: tuple[str, ...],
+    etl_run: str | None,
+    optimize_run: str | None,
+    evaluate_run: str | None,
+    **options: Any,
+) -> None:
+    """Trade a model's signals against the recorded books, with costs and an account's rules."""
+    settings = settings_from(config, overrides, options)
+    from quantgod.evaluation.backtest import backtest, order_moments
+    from quantgod.evaluation.backtest.recorded import archive_books, minute_books
+    from quantgod.evaluation.scored_rows import read_scored
+    from quantgod.tracking.chosen import trials_of
+    from quantgod.tracking.keys import artifacts_of
+    from quantgod.tracking.stage import stage
+
+    runs = {"etl": etl_run, "optimize": optimize_run, "evaluate": evaluate_run}
+    data, own, horizon = settings.data, settings.backtest, settings.label.horizon_minutes
+    with (
+        stage("backtest", settings, runs) as run,
+        progress_bar("backtest") as progress,
+        run.scratch() as folder,
+    ):
+        rows = read_scored(artifacts_of(run.needed("evaluate"), "test", folder))
+        books = minute_books(run.inputs["bars"], data.symbol, rows, horizon)
+        moments = order_moments(rows, books, own, horizon)
+        met = archive_books(data.archives, data.symbol, moments, settings.etl, progress)
+        trials = trials_of(optimize_run)
+        _log(run, backtest(rows, books, own, horizon, trials, progress, met))
+
+
+def _log(run: StageRun, backtested: Backtested) -> None:
+    from quantgod.evaluation.backtest import figures
+    from quantgod.evaluation.evidence import BACKTEST_FILE, write_evidence
+
+    result = backtested.result
+    write_evidence(run.outbox.artifacts / BACKTEST_FILE, result)
+    backtested.write(run.folder("backtest"))
+    run.metrics.log(backtested.metrics())
+    run.figure("equity", figures.equity_figure(backtested.equity, result))
+    run.figure("costs", figures.costs_figure(result))
+    run.figure("latency", figures.latency_figure(result.by_latency, result.books))
+    run.figure("session", figures.session_figure(result.by_session))
+    run.headline(headline(result))
+    run.output()
+
+
+def headline(result: BacktestResult) -> str:
+    """What it came to, in a line."""
+    net = result.net_pnl
+    return (
+        f"net {net.value:+,.0f} [{net.low:+,.0f}, {net.high:+,.0f}] of {result.trades} trades, "
+        f"gross {result.gross_pnl:+,.0f}; deflated Sharpe {result.deflated_sharpe:.2f}, "
+        f"drawdown {result.max_drawdown:.1%}, account {result.outcome.replace('_', ' ')}"
+    )
+
+
+if __name__ == "__main__":
+    main()
