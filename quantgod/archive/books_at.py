@@ -54,11 +54,13 @@ class BooksAt:
         is_there: bool [n]; False where no archive tells a book that can be trusted.
         levels: float64 [n, 2, 200, 2]: bids and asks, best first, price and size; NaN price and
             zero size where there is no level, and in all of a book that is not there.
+        unread: the days of moments for which there is no archive, or none that can be used.
     """
 
     moments_ms: Integers
     is_there: NDArray[np.bool_]
     levels: Floats
+    unread: tuple[dt.date, ...]
 
     @property
     def bid_prices(self) -> Floats:
@@ -110,7 +112,7 @@ def books_at(
         if date + _ONE_DAY not in dates:
             search.end_run(date + _ONE_DAY)
     progress(len(dates), len(dates), f"{symbol} books")
-    return search.books
+    return BooksAt(moments_ms, search.is_there, search.levels, tuple(search.unread))
 
 
 def _candidates(
@@ -132,8 +134,10 @@ class _Search:
         settings: EtlSettings,
     ) -> None:
         count = len(moments_ms)
-        levels: Floats = np.empty((count, 2, BOOK_LEVELS, 2))
-        self.books = BooksAt(moments_ms, np.empty(count, dtype=np.bool_), levels)
+        self.is_there: NDArray[np.bool_] = np.empty(count, dtype=np.bool_)
+        self.levels: Floats = np.empty((count, 2, BOOK_LEVELS, 2))
+        self.unread: list[dt.date] = []
+        self._moments = moments_ms
         self._candidates = candidates
         self._settings = settings
         self._settled = 0
@@ -144,6 +148,7 @@ class _Search:
         limit = _midnight(date + _ONE_DAY)
         carry = self._read(date, limit + MARGIN_MS)
         if carry is None:
+            self.unread.append(date)
             self._settle_rest(limit)
         elif carry.integers[NEXT] > carry.integers[CLOCK]:
             # The file's end closed its last minute, whatever the next file begins with.
@@ -184,10 +189,9 @@ class _Search:
         return self._cuts(limit_ms).next_ms < limit_ms
 
     def _cuts(self, limit_ms: int) -> Cuts:
-        moments = self.books.moments_ms
-        part = slice(self._settled, int(np.searchsorted(moments, limit_ms)))
+        part = slice(self._settled, int(np.searchsorted(self._moments, limit_ms)))
         silence = self._settings.max_silence_seconds
-        return Cuts(moments[part], silence, self.books.levels[part], self.books.is_there[part])
+        return Cuts(self._moments[part], silence, self.levels[part], self.is_there[part])
 
 
 def _read_archive(

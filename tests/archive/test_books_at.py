@@ -254,7 +254,9 @@ def test_the_book_does_not_go_on_over_a_day_that_was_not_read(tmp_path):
 
 def test_moments_of_days_that_have_no_archive_have_no_book(tmp_path):
     pack(tmp_path, DAY, Steps().add("snapshot").lines)
-    assert best_bid_sizes(look(tmp_path, [-MS_A_DAY, 0, 3 * MS_A_DAY])) == [None, 1, None]
+    books = look(tmp_path, [-MS_A_DAY, 0, 3 * MS_A_DAY])
+    assert best_bid_sizes(books) == [None, 1, None]
+    assert books.unread == (BEFORE, DAY + dt.timedelta(days=3))
 
 
 def test_an_archive_that_must_not_be_used_leaves_its_moments_to_the_next_one(tmp_path):
@@ -263,9 +265,13 @@ def test_an_archive_that_must_not_be_used_leaves_its_moments_to_the_next_one(tmp
         bad.raw(b"{")
     etl = etl_settings(corrupt_fraction=0.5)
     pack(tmp_path, DAY, bad.lines, depth=500)
-    assert not look(tmp_path, [0, 500, 1_500], etl).levels[..., 1].any()
+    books = look(tmp_path, [0, 500, 1_500], etl)
+    assert not books.levels[..., 1].any()
+    assert books.unread == (DAY,)
     pack(tmp_path, DAY, Steps().add("snapshot", b=[["98", "6"]]).lines, depth=200)
-    assert best_bid_sizes(look(tmp_path, [0, 500, 8_500], etl)) == [6, 6, None]
+    books = look(tmp_path, [0, 500, 8_500], etl)
+    assert best_bid_sizes(books) == [6, 6, None]
+    assert books.unread == ()
 
 
 def test_a_day_whose_archive_must_not_be_used_still_lets_the_day_before_end(tmp_path):
