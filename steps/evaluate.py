@@ -12,6 +12,7 @@ from steps.options import config_options, given, run_option, setting, settings_f
 
 if TYPE_CHECKING:
     from quantgod.evaluation.evaluated import Evaluated
+    from quantgod.evaluation.report import Report
     from quantgod.tracking.stage import StageRun
 
 
@@ -41,6 +42,7 @@ def main(
     from quantgod.auditor.out_of_fold import ROWS_FILE
     from quantgod.dataset.table import read_table
     from quantgod.evaluation.evaluate import evaluate
+    from quantgod.evaluation.report import complete
     from quantgod.registry.subjects import asked_for, subject_of, tag_version
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
@@ -55,33 +57,31 @@ def main(
         run.scratch() as folder,
     ):
         subject = subject_of(asked, client, settings.train, folder)
-        rows = artifacts_of(run.needed("audit"), "out_of_fold", folder) / ROWS_FILE
-        table = read_table(run.inputs["labels"])
-        evaluated = evaluate(subject, table, pd.read_parquet(rows), settings, progress)
-        _log(run, evaluated)
+        kept = artifacts_of(run.needed("audit"), "out_of_fold", folder) / ROWS_FILE
+        table, rows = read_table(run.inputs["labels"]), pd.read_parquet(kept)
+        evaluated = evaluate(subject, table, rows, settings, progress)
+        report = complete(evaluated, subject, table, settings, progress, rows)
+        _log(run, evaluated, report)
         if asked.version is None:
             run.output()
         else:
-            tag_version(client, asked, run.run_id, evaluated.metrics())
+            tag_version(client, asked, run.run_id, evaluated.metrics(), report.card)
             run.output(name=asked.name, version=str(asked.version))
 
 
-def _log(run: StageRun, evaluated: Evaluated) -> None:
-    from quantgod.evaluation import plots
+def _log(run: StageRun, evaluated: Evaluated, report: Report) -> None:
     from quantgod.evaluation.evidence import EVALUATION_FILE, write_evidence
-    from quantgod.evaluation.metrics import confusion_matrix
-    from quantgod.evaluation.scored_rows import probabilities_of, write_scored
+    from quantgod.evaluation.scored_rows import write_scored
 
-    rows, result = evaluated.rows, evaluated.result
+    result = evaluated.result
     write_evidence(run.outbox.artifacts / EVALUATION_FILE, result)
-    write_scored(run.folder("test"), rows)
-    run.metrics.log(evaluated.metrics())
-    target = rows["target"].to_numpy()
-    both = {name: probabilities_of(rows, name) for name in ("base", "auditor")}
-    confusion = confusion_matrix(target, rows["auditor_class"].to_numpy())
-    run.figure("comparison", plots.comparison(result.models))
-    run.figure("reliability", plots.reliability(target, both))
-    run.figure("confusion", plots.confusion_matrix(confusion, "Test"))
+    write_scored(run.folder("test"), evaluated.rows)
+    run.metrics.log(evaluated.metrics() | report.metrics)
+    for name, figure in report.figures.items():
+        run.figure(name, figure)
+    run.json("tables", report.tables)
+    (run.folder("report") / "report.html").write_text(report.html, encoding="utf-8")
+    (run.folder("report") / "card.md").write_text(report.card, encoding="utf-8")
     base, auditor = result.models["base"]["macro_f1"], result.models["auditor"]["macro_f1"]
     run.headline(
         f"{result.subject}: test macro-F1: base {base.value:.3f} [{base.low:.3f}, {base.high:.3f}],"

@@ -99,9 +99,10 @@ def subject_of(
 
 
 def tag_version(
-    client: MlflowClient, asked: Asked, run_id: str, metrics: Mapping[str, float]
+    client: MlflowClient, asked: Asked, run_id: str, metrics: Mapping[str, float], card: str
 ) -> None:
-    """Write the figures on the version that was scored, and which run found them."""
+    """Write on the version that was scored its figures, which run found them, and its card."""
     tags = {name: f"{value:.6g}" for name, value in metrics.items()} | {EVALUATE_TAG: run_id}
+    client.update_model_version(asked.name, str(asked.version), card)
     for key, value in tags.items():
         client.set_model_version_tag(asked.name, str(asked.version), key, value)
