@@ -15,7 +15,7 @@ import datetime as dt
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import mlflow
@@ -83,7 +83,7 @@ def move(
         LedgerError: if the ledger was changed or deleted.
     """
     kept = LedgerRun(client, name, alias)
-    writer = _Writer(by or user())
+    writer = _Writer(by or user(), process_tag())
     ledger = _settled(client, kept, name, alias, writer)
     wanted = decide(ledger)
     if wanted is None:
@@ -120,7 +120,7 @@ def now() -> str:
 @dataclass(frozen=True)
 class _Writer:
     by: str
-    process: str = field(default_factory=process_tag)
+    process: str
 
     def entry(self, ledger: Ledger, kind: Kind, version: int | None, **said: Any) -> Entry:
         return Entry(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +25,13 @@ from quantgod.registry.reference import reference_of
 from quantgod.registry.versions import register
 from quantgod.settings import load_settings
 from quantgod.training.weights import Network
+from tests.registry.shelves import NAME, Shelf, copied, make_shelf, tracked
 from tests.synthetic import synthetic_bars
 
 WINDOW = 720
 GOLDEN = 783
 BRIDGE = 5
 CLASS_WEIGHTS = (2.0, 1.0, 2.0)
-NAME = "quantgod"
-MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,18 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 @pytest.fixture(scope="session")
 def registered(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make_store(parts, tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    return make_shelf(tmp_path_factory.mktemp("shelf"))
+
+
+@pytest.fixture
+def shelf(template: Shelf, tmp_path: Path) -> Iterator[Shelf]:
+    """A store of one's own with four cheap versions, and MLflow pointed at it."""
+    with copied(template, tmp_path) as shelf:
+        yield shelf
 
 
 @pytest.fixture
@@ -147,20 +157,6 @@ def out_of_fold_rows(times: pd.DatetimeIndex) -> pd.DataFrame:
         trained_until=times[0] - pd.Timedelta("1min"),
         part=np.where(np.arange(len(times)) < len(times) // 2, "fit", "calibration"),
     )  # fmt: skip
-
-
-@contextmanager
-def tracked(uri: str) -> Iterator[None]:
-    """Point MLflow at a store, and back again, its variables for child processes included."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in MLFLOW_VARIABLES:
-            patch.delenv(name, raising=False)
-        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        before = mlflow.get_tracking_uri()
-        mlflow.set_tracking_uri(uri)
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
-        yield
-    mlflow.set_tracking_uri(before)
 
 
 def flip(path: Path, at: float) -> None:

@@ -8,15 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import mlflow
+import pytest
 from mlflow import MlflowClient
 
 from quantgod.registry.ledger import Entry, Ledger
 from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.moving import Move, move
 from quantgod.registry.registered import FILES_TAG, files_digest, known_version
-from tests.registry.conftest import NAME, tracked
 
+NAME = "quantgod"
 ALIAS = "Production"
+MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
 VERSIONS = 4
 
 
@@ -78,3 +81,17 @@ def copied(template: Shelf, folder: Path) -> Iterator[Shelf]:
     shelf = Shelf(folder)
     with tracked(shelf.uri):
         yield shelf
+
+
+@contextmanager
+def tracked(uri: str) -> Iterator[None]:
+    """Point MLflow at a store, and back again, its variables for child processes included."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in MLFLOW_VARIABLES:
+            patch.delenv(name, raising=False)
+        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(uri)
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        yield
+    mlflow.set_tracking_uri(before)
