@@ -39,6 +39,17 @@ _PLACE: Final = ["minute", "symbol"]
 _MINUTE: Final = pd.Timedelta("1min")
 
 
+class Journaled(NamedTuple):
+    """What live sessions left behind.
+
+    `signals` are rows of SIGNALS with `SIGNAL_COLUMNS`, `bars` rows of BARS with `BAR_COLUMNS`, and
+    nulls where a minute has no row.
+    """
+
+    signals: pd.DataFrame
+    bars: pd.DataFrame
+
+
 class Labelling(NamedTuple):
     """How journaled bars become labels: as `dataset.labels` does it."""
 
@@ -94,8 +105,7 @@ def on_test_rows(
 
 
 def on_live_rows(
-    signals: pd.DataFrame,
-    bars: pd.DataFrame,
+    journaled: Journaled,
     versions: tuple[int, int],
     after: pd.Timestamp,
     labelling: Labelling,
@@ -109,8 +119,7 @@ def on_live_rows(
     is the one that was acted on.
 
     Args:
-        signals: rows of SIGNALS, with `SIGNAL_COLUMNS` at least.
-        bars: rows of BARS, with `BAR_COLUMNS` at least; nulls where a minute has no row.
+        journaled: of those sessions.
         versions: challenger and champion.
         after: newest row of either's dev part.
         labelling: how bars become labels.
@@ -120,13 +129,14 @@ def on_live_rows(
     Returns:
         None where they never spoke of the same minute that was new to both.
     """
-    challenger, champion = (_spoken(signals, version) for version in versions)
+    challenger, champion = (_spoken(journaled.signals, version) for version in versions)
     both = challenger.add_suffix("_ours").join(champion.add_suffix("_theirs"), how="inner")
     reach = after + labelling.settings.horizon_minutes * _MINUTE
     both = both[both.index.get_level_values("minute") >= reach.timestamp() // 60]
     if both.empty:
         return None
-    labelled = [_labels(bars, symbol, labelling) for symbol in signals["symbol"].unique()]
+    symbols = both.index.get_level_values("symbol").unique()
+    labelled = [_labels(journaled.bars, symbol, labelling) for symbol in symbols]
     known = both.join(pd.concat(labelled), how="inner").sort_index()
     if known.empty:
         return Duel(problem=f"of {len(both)} shadow predictions none has a label yet")

@@ -11,6 +11,7 @@ from quantgod.dataset.labels import label
 from quantgod.evaluation.champion import (
     BAR_COLUMNS,
     SIGNAL_COLUMNS,
+    Journaled,
     Labelling,
     on_live_rows,
     on_test_rows,
@@ -158,7 +159,7 @@ BOTH = pd.concat([signals(OURS, GOOD), signals(THEIRS, POOR)], ignore_index=True
 
 def live(said: pd.DataFrame = BOTH, known: pd.DataFrame | None = None, after=EVER):
     known = bars() if known is None else known
-    return on_live_rows(said, known, (OURS, THEIRS), after, LABELLING, SETTINGS)
+    return on_live_rows(Journaled(said, known), (OURS, THEIRS), after, LABELLING, SETTINGS)
 
 
 def test_shadow_predictions_are_compared_where_both_spoke() -> None:

@@ -34,6 +34,7 @@ from quantgod.settings import GateSettings
 AUDITOR: Final = "auditor"
 BASE: Final = "base"
 NONE: Final = "none"
+WON: Final = "log-loss < 0, macro-F1 >= 0"
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
 _ROUNDING: Final = 1e-9
 
@@ -157,12 +158,11 @@ def _leak_audit(found: LeakAuditResult | None, settings: GateSettings) -> Gate:
     name, asked = "leak_audit", "no leak" if settings.leak_audit else None
     if found is None:
         return judged(name, NONE, asked, False, "no leak audit of this lineage")
-    # Nothing compared is nothing shown, though `passed` may hold of an empty record.
-    is_clean = found.passed and bool(found.cuts) and bool(found.compared)
     values = sum(found.compared.values())
     figure = f"{len(found.leaks)} leaks in {values:,} values at {len(found.cuts)} cuts"
-    wrong = found.provenance or next(iter(found.leaks), "")
-    return judged(name, figure, asked, is_clean, wrong or "nothing before a cut has changed")
+    wrong = found.provenance or next(iter((*found.leaks, *found.unshown)), "")
+    detail = wrong or "nothing before a cut has changed"
+    return judged(name, figure, asked, found.passed, detail)
 
 
 def _drift(evaluation: EvaluationResult, settings: GateSettings) -> Gate:
@@ -189,22 +189,26 @@ def _drift(evaluation: EvaluationResult, settings: GateSettings) -> Gate:
 
 
 def _champion(found: ChampionResult | None, settings: GateSettings) -> Iterator[Gate]:
-    names = ("beats_champion", "beats_champion_live")
+    test, live = "beats_champion", "beats_champion_live"
     if found is None:
-        bound = "< 0" if settings.champion else NOT_ASKED
-        for name in names:
-            yield Gate(name, NONE, bound, None, "no other version is in place")
+        yield _no_rival(test, settings, "no other version is in place")
+        yield _no_rival(live, settings, "no other version is in place")
         return
-    yield _against(names[0], found.test, f"{found.champion} on the test rows", settings)
+    yield _against(test, found.test, f"{found.champion} on the test rows", settings)
     if found.live is None:
-        bound = "< 0" if settings.champion else NOT_ASKED
-        yield Gate(names[1], NONE, bound, None, "no journaled shadow predictions")
+        yield _no_rival(live, settings, f"no journaled shadow predictions beside {found.champion}")
     else:
-        yield _against(names[1], found.live, f"{found.champion} in live sessions", settings)
+        yield _against(live, found.live, f"{found.champion} in live sessions", settings)
+
+
+def _no_rival(name: str, settings: GateSettings, why: str) -> Gate:
+    bound = WON if settings.champion else NOT_ASKED
+    detail = why if settings.champion else "the version in place need not be beaten"
+    return Gate(name, NONE, bound, None, detail)
 
 
 def _against(name: str, found: Duel, whom: str, settings: GateSettings) -> Gate:
-    bound = "log-loss < 0, macro-F1 >= 0" if settings.champion else None
+    bound = WON if settings.champion else None
     if found.problem or found.log_loss is None or found.macro_f1 is None:
         return judged(name, NONE, bound, False, f"against {whom}: {found.problem or 'no figures'}")
     figure = f"log-loss {interval_text(found.log_loss)}, macro-F1 {interval_text(found.macro_f1)}"

@@ -264,7 +264,13 @@ def test_a_version_that_was_not_timed_and_one_that_was_not_audited_fail() -> Non
 
 @pytest.mark.parametrize(
     "empty",
-    [{"compared": {}}, {"compared": {"labels": 0}}, {"cuts": ()}, {"provenance": "row 3"}],
+    [
+        {"compared": {}},
+        {"compared": {"labels": 0}},
+        {"cuts": ()},
+        {"provenance": "row 3"},
+        {"unshown": ("folds",)},
+    ],
     ids=str,
 )
 def test_a_leak_audit_that_shows_nothing_fails(empty: dict[str, Any]) -> None:
@@ -278,7 +284,9 @@ def test_without_another_version_in_place_there_is_no_champion_to_beat() -> None
     assert report(alone).passed
     found = {gate.name: gate for gate in judge(GOOD.met(live=None))}
     assert found["beats_champion_live"].passed is None and found["beats_champion"].passed is True
-    assert found["beats_champion_live"].detail == "no journaled shadow predictions"
+    assert found["beats_champion_live"].detail == (
+        "no journaled shadow predictions beside quantgod/1"
+    )
 
 
 def test_versions_that_cannot_be_compared_fail_and_say_why() -> None:

@@ -1,0 +1,35 @@
+"""What versions said side by side in live sessions, as an evaluation takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from quantgod.evaluation.champion import BAR_COLUMNS, SIGNAL_COLUMNS, Journaled
+from quantgod.live.journal import read_table
+
+
+def read_shadow(folder: Path, versions: Collection[int]) -> Journaled:
+    """Read the signals of these versions, and the bars from their first minute on.
+
+    Args:
+        folder: the journal's; it may be written to at the same time, or not be there.
+        versions: whose signals are wanted.
+
+    Raises:
+        JournalError: if a file of it cannot be read.
+    """
+    signals = _read(folder, "SIGNALS", SIGNAL_COLUMNS)
+    signals = signals[signals["version"].isin(versions)]
+    if signals.empty:
+        return Journaled(signals, pd.DataFrame(columns=list(BAR_COLUMNS)))
+    return Journaled(signals, _read(folder, "BARS", BAR_COLUMNS, int(signals["minute"].min())))
+
+
+def _read(
+    folder: Path, table: str, columns: Sequence[str], since: int | None = None
+) -> pd.DataFrame:
+    rows = read_table(folder, table, columns, since)
+    return rows.to_pandas() if rows.num_rows else pd.DataFrame(columns=list(columns))

@@ -1,0 +1,84 @@
+"""A version against the one that its alias points at, which is loaded and asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from quantgod.contracts import Progress, silent
+from quantgod.evaluation.champion import Journaled, Labelling, on_live_rows, on_test_rows
+from quantgod.evaluation.drift import BadReferenceError, read_reference
+from quantgod.evaluation.duel import DuelSettings
+from quantgod.evaluation.gates import ChampionResult, Duel
+from quantgod.registry.chain_subject import ChainSubject
+from quantgod.registry.registered import VersionError
+from quantgod.registry.versions import load_chain
+from quantgod.settings import Settings
+
+
+class UnknownReachError(VersionError):
+    """A version that does not say what it was made on."""
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """What a comparison is made of.
+
+    Attributes:
+        name: of the registered model.
+        challenger: version that is judged.
+        champion: version in place.
+        rows: the challenger's scored test rows.
+        table: the labelled table that they were scored on.
+        journaled: what both said in live sessions.
+    """
+
+    name: str
+    challenger: int
+    champion: int
+    rows: pd.DataFrame
+    table: pd.DataFrame
+    journaled: Journaled
+
+
+def compare_with_champion(
+    challenge: Challenge, settings: Settings, progress: Progress = silent
+) -> ChampionResult:
+    """Let the champion forecast the challenger's test rows; set live predictions side by side.
+
+    A champion that cannot be loaded, or does not say what it was made on, cannot be beaten: that is
+    told in the result, since a person has to decide then.
+
+    Args:
+        challenge: who against whom, and on what.
+        settings: of label, etl, evaluation and gates.
+        progress: how far it is.
+    """
+    champion = f"{challenge.name}/{challenge.champion}"
+    try:
+        subject, until = _loaded(challenge.name, challenge.champion)
+    except (VersionError, BadReferenceError) as error:
+        return ChampionResult(champion=champion, test=Duel(problem=str(error)))
+    evaluate = settings.evaluate
+    rules = DuelSettings(evaluate.bootstrap_rounds, evaluate.seed, settings.gates.champion_rows)
+    labelling = Labelling(settings.label, settings.etl.max_bridge_minutes)
+    horizon = pd.Timedelta(minutes=settings.label.horizon_minutes)
+    # The challenger's test part begins after every label that it has learned from.
+    both = max(until, challenge.rows["time"].iloc[0] - horizon)
+    versions = (challenge.challenger, challenge.champion)
+    return ChampionResult(
+        champion=champion,
+        test=on_test_rows(challenge.rows, challenge.table, subject, until, rules, progress),
+        live=on_live_rows(challenge.journaled, versions, both, labelling, rules, progress),
+    )
+
+
+def _loaded(name: str, number: int) -> tuple[ChainSubject, pd.Timestamp]:
+    """The version's chain, and the newest row of its dev part."""
+    served = load_chain(name, number).unwrap_python_model()  # type: ignore[no-untyped-call]
+    reference = read_reference(served.chain.folder)
+    until = None if reference is None else pd.to_datetime(reference.until, errors="coerce")
+    if not isinstance(until, pd.Timestamp) or until.tz is None:
+        raise UnknownReachError(f"{name} {number} does not say how far its data reaches")
+    return ChainSubject(f"{name}/{number}", served.chain), until

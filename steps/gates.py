@@ -1,0 +1,137 @@
+"""Judge a version by its gates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from steps.console import progress_bar, show_table
+from steps.options import config_options, given, run_option, setting, settings_from, step, switch
+
+if TYPE_CHECKING:
+    from quantgod.evaluation.gates import GateReport
+    from quantgod.tracking.stage import StageRun
+
+
+class GatesFailed(click.ClickException):
+    """At least one gate failed, and `--strict` was asked for."""
+
+
+@step()
+@config_options
+@run_option("label")
+@run_option("register")
+@run_option("evaluate")
+@run_option("backtest")
+@run_option("leak_audit")
+@setting("--name", "registry.name", "Name of the registered model.")
+@setting("--alias", "registry.alias", "Alias whose version is the champion.")
+@given("--version", "Version to judge; the newest where neither it nor a run is given.")
+@switch("--strict", "strict", "End with an error when a gate fails.")
+def main(
+    config: Path,
+    overrides: tuple[str, ...],
+    label_run: str | None,
+    register_run: str | None,
+    evaluate_run: str | None,
+    backtest_run: str | None,
+    leak_audit_run: str | None,
+    version: str | None,
+    *,
+    strict: bool,
+    **options: Any,
+) -> None:
+    """Hold a version's evidence against the bounds, and against the version in place."""
+    if version is not None and not version.isdecimal():
+        raise click.BadParameter(f"a number was expected, got {version!r}", param_hint="--version")
+    settings = settings_from(config, overrides, options)
+    from quantgod.dataset.table import read_table
+    from quantgod.evaluation.gates import judge_gates
+    from quantgod.evaluation.scored_rows import read_scored
+    from quantgod.live.shadow import read_shadow
+    from quantgod.registry import evidence_runs as evidence
+    from quantgod.registry.challenge import Challenge, compare_with_champion
+    from quantgod.registry.gate_tags import record_gates, report_on
+    from quantgod.registry.registered import holder, known_version, newest_version
+    from quantgod.tracking.keys import artifacts_of, output_of
+    from quantgod.tracking.stage import stage
+    from quantgod.tracking.store import connect
+
+    name, client = settings.registry.name, connect(settings.tracking)
+    if version is None and register_run is not None:
+        version = output_of(register_run, "version")["version"]
+    number = int(version) if version is not None else newest_version(name)
+    judged = known_version(client, name, number)
+    named = {
+        "label": label_run,
+        "register": register_run,
+        "evaluate": evaluate_run,
+        "backtest": backtest_run,
+        "leak_audit": leak_audit_run,
+    }
+    runs = evidence.evidence_runs(client, judged, named)
+    with (
+        stage("gates", settings, runs) as run,
+        progress_bar("gates") as progress,
+        run.scratch() as folder,
+    ):
+        evidence.check_evidence(client, judged, runs)
+        evidence.check_labels(judged, run.inputs["labels"])
+        found = evidence.read_records(runs, folder)
+        champion = holder(client, name, settings.registry.alias)
+        compared = None
+        if settings.gates.champion and champion is not None and champion != number:
+            rows = read_scored(artifacts_of(runs["evaluate"], "test", folder))
+            journal = settings.live.journal / settings.live.exchange
+            journaled = read_shadow(journal, (number, champion))
+            table = read_table(run.inputs["labels"])
+            challenge = Challenge(name, number, champion, rows, table, journaled)
+            compared = compare_with_champion(challenge, settings, progress)
+        gates = judge_gates(*found, settings.gates, compared)
+        report = report_on(judged, gates, champion, run.run_id)
+        _log(run, report)
+        record_gates(client, report)
+    if strict and not report.passed:
+        raise GatesFailed(f"GatesFailed: {report.in_words()}")
+
+
+def _log(run: StageRun, report: GateReport) -> None:
+    import mlflow
+    import pandas as pd
+
+    from quantgod.evaluation.evidence import write_evidence
+    from quantgod.evaluation.gates import GATES_FILE
+    from quantgod.evaluation.gates.figure import gate_figure
+    from quantgod.tracking.keys import NO_CHAMPION
+
+    title, said = f"{report.name} {report.version}", report.in_words()
+    write_evidence(run.outbox.artifacts / GATES_FILE, report)
+    headers = ["gate", "figure", "bound", "verdict", "detail"]
+    lines = [(g.name, g.figure, g.bound, g.verdict, g.detail) for g in report.gates]
+    table = pd.DataFrame(lines, columns=headers)
+    mlflow.log_table(table, "gates_table.json", run_id=run.run_id)
+    run.figure("gates", gate_figure(report.gates, f"{title}: {said}"))
+    verdicts = [gate.passed for gate in report.gates]
+    run.metrics.log(
+        {
+            "gates_passed": verdicts.count(True),
+            "gates_failed": verdicts.count(False),
+            "gates_not_judged": verdicts.count(None),
+            **{f"gate_{g.name}": float(g.passed) for g in report.gates if g.passed is not None},
+        }
+    )
+    run.output(
+        name=report.name,
+        alias=run.settings.registry.alias,
+        version=str(report.version),
+        champion=NO_CHAMPION if report.champion is None else str(report.champion),
+        failed=", ".join(report.failed),
+    )
+    run.headline(said)
+    show_table(f"gates of {title}", headers[:4], [line[:4] for line in lines])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Evidence is found by a version's lineage, and refused where it is of another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from quantgod.files import file_digest
+from quantgod.registry.evidence_runs import (
+    MissingEvidenceError,
+    OtherEvidenceError,
+    check_evidence,
+    check_labels,
+    evidence_runs,
+    read_records,
+)
+from tests.evaluation.gates.records import Evidence, leak_audit
+from tests.registry.lineages import HOUR_MS, Lineage
+from tests.registry.shelves import NAME, Shelf
+
+
+@pytest.fixture
+def lineage(shelf: Shelf) -> Lineage:
+    labels = shelf.folder / "labels.parquet"
+    labels.write_text("labels")
+    return Lineage(shelf, labels, file_digest(labels)).whole()
+
+
+def found(lineage: Lineage, **given: str) -> dict[str, str]:
+    return evidence_runs(lineage.client, lineage.judged(), given)
+
+
+def check(lineage: Lineage, **given: str) -> None:
+    check_evidence(lineage.client, lineage.judged(), found(lineage, **given))
+
+
+def test_a_version_leads_to_its_runs(lineage: Lineage) -> None:
+    stages = ("label", "register", "evaluate", "backtest", "leak_audit")
+    assert found(lineage) == {stage: lineage.runs[stage] for stage in stages}
+    check(lineage)
+
+
+def test_what_is_given_goes_first(lineage: Lineage) -> None:
+    other = lineage.backtested()
+    assert found(lineage, backtest=other)["backtest"] == other
+    assert found(lineage, backtest=lineage.runs["backtest"])["backtest"] == lineage.runs["backtest"]
+    check(lineage, backtest=lineage.runs["backtest"])
+
+
+def test_the_newest_finished_run_is_taken(lineage: Lineage) -> None:
+    newer = lineage.backtested()
+    lineage.run("backtest", {"evaluate": lineage.runs["evaluate"]}, status="FAILED")
+    lineage.run("backtest", {"evaluate": lineage.runs["evaluate"]}, status="RUNNING")
+    lineage.backtested(evaluate="another")
+    assert found(lineage)["backtest"] == newer
+
+
+def test_a_leak_audit_that_found_a_leak_is_not_passed_over_for_an_older_one(
+    lineage: Lineage, tmp_path: Path
+) -> None:
+    lineage.evidence = Evidence(leak_audit=leak_audit(leaks=("labels at noon",)))
+    failed = lineage.leak_audited(status="FAILED")
+    lineage.run("leak_audit", {"audit": lineage.runs["audit"]}, status="FAILED")  # it found nothing
+    runs = found(lineage)
+    assert runs["leak_audit"] == failed
+    check_evidence(lineage.client, lineage.judged(), runs)
+    audited = read_records(runs, tmp_path).leak_audit
+    assert audited is not None and audited.leaks == ("labels at noon",)
+
+
+def test_what_is_missing_is_named_with_the_command_that_makes_it(lineage: Lineage) -> None:
+    del lineage.runs["evaluate"]
+    lineage.number = bare = lineage.version()
+    with pytest.raises(MissingEvidenceError, match=rf"steps\.evaluate --version {bare}`"):
+        found(lineage)
+    lineage.runs["evaluate"] = lineage.evaluated()
+    with pytest.raises(
+        MissingEvidenceError, match=r"steps\.backtest --evaluate-run " + "[0-9a-f]{32}"
+    ):
+        found(lineage)
+    lineage.backtested()
+    assert "leak_audit" in found(lineage)
+    lineage.client.set_model_version_tag(NAME, str(bare), "run.audit", lineage.run("audit"))
+    assert "leak_audit" not in found(lineage)
+
+
+def test_an_evaluation_of_another_version_or_of_a_runs_model_is_refused(lineage: Lineage) -> None:
+    lineage.runs["evaluate"] = lineage.evaluated(number=2)
+    lineage.backtested()
+    with pytest.raises(OtherEvidenceError, match=r"quantgod 5: run \w+ has scored quantgod 2"):
+        check(lineage)
+    run = lineage.run("evaluate", inputs={"labels": lineage.digest}, kept={"output.json": "{}"})
+    with pytest.raises(OtherEvidenceError, match="has scored a run's model"):
+        check(lineage, evaluate=run, backtest=lineage.backtested(evaluate=run))
+
+
+def test_evidence_on_other_data_is_refused(lineage: Lineage) -> None:
+    backtest = lineage.backtested(bars="other")
+    with pytest.raises(
+        OtherEvidenceError, match=r"the backtest read bars other, .* is made of bbb"
+    ):
+        check(lineage, backtest=backtest)
+    lineage.client.set_tag(lineage.runs["evaluate"], "quantgod.input.labels", "older")
+    with pytest.raises(OtherEvidenceError, match="the evaluate read labels older"):
+        check(lineage)
+
+
+def test_evidence_of_another_lineage_is_refused(lineage: Lineage) -> None:
+    backtest = lineage.backtested(evaluate="another")
+    with pytest.raises(OtherEvidenceError, match="the backtest is of evaluate run another"):
+        check(lineage, backtest=backtest)
+    audit = lineage.leak_audited(audit="another")
+    with pytest.raises(OtherEvidenceError, match="the leak_audit is of audit run another"):
+        check(lineage, leak_audit=audit)
+    settings_alone = lineage.run("leak_audit", kept={"output.json": "{}"})
+    with pytest.raises(OtherEvidenceError, match="the leak_audit is of train run none"):
+        check(lineage, leak_audit=settings_alone)
+
+
+def test_a_run_of_another_stage_or_one_that_failed_is_refused(lineage: Lineage) -> None:
+    with pytest.raises(OtherEvidenceError, match="is of evaluate, a run of backtest was expected"):
+        check(lineage, backtest=lineage.runs["evaluate"])
+    lineage.client.set_terminated(lineage.runs["backtest"], "FAILED")
+    with pytest.raises(OtherEvidenceError, match="the run of backtest is FAILED"):
+        check(lineage, backtest=lineage.runs["backtest"])
+
+
+def test_evidence_that_is_older_than_its_data_is_refused(lineage: Lineage) -> None:
+    running = lineage.run("etl", status="RUNNING")
+    lineage.client.set_model_version_tag(NAME, str(lineage.number), "run.etl", running)
+    with pytest.raises(OtherEvidenceError, match=f"evaluate run is older .* etl run {running} had"):
+        check(lineage)
+    lineage.client.set_terminated(running, "FINISHED", next(lineage.clock))
+    with pytest.raises(OtherEvidenceError, match="older than its data"):
+        check(lineage)
+    begun = next(lineage.clock) - 2 * HOUR_MS
+    early = lineage.run("simulate", start=begun)
+    lineage.client.set_terminated(running, "FINISHED", begun + 1)
+    lineage.client.set_terminated(early, "FINISHED", begun + 1)
+    check(lineage)
+
+
+def test_a_run_that_is_gone_is_named(lineage: Lineage) -> None:
+    with pytest.raises(MissingEvidenceError, match="its backtest run 0000 is gone"):
+        check(lineage, backtest="0000")
+
+
+def test_labels_that_changed_since_are_refused(lineage: Lineage) -> None:
+    check_labels(lineage.judged(), lineage.labels)
+    lineage.labels.write_text("other labels")
+    with pytest.raises(OtherEvidenceError, match="was made of labels"):
+        check_labels(lineage.judged(), lineage.labels)
+
+
+def test_records_are_read_as_they_were_kept(lineage: Lineage, tmp_path: Path) -> None:
+    read = read_records(found(lineage), tmp_path)
+    assert tuple(read) == tuple(lineage.evidence)[:3]
+    runs = {stage: run for stage, run in found(lineage).items() if stage != "leak_audit"}
+    assert read_records(runs, tmp_path / "again").leak_audit is None
+    assert replace(read.evaluation, rows=0) != lineage.evidence.evaluation

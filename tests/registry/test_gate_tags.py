@@ -1,0 +1,100 @@
+"""A version carries its gates as tags, bound to what was judged."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from mlflow import MlflowClient
+from msgspec.structs import replace
+
+from quantgod.evaluation.gates import Gate, GateReport
+from quantgod.registry.gate_tags import UnboundReportError, gate_tags, record_gates, report_on
+from quantgod.registry.registered import NoSuchVersionError, known_version
+from quantgod.registry.verdict import GatesError, check_report, report_of
+from tests.registry.shelves import NAME, Shelf
+
+GATES = (
+    Gate("mcc", "0.31 [0.2, 0.4]", "> 0", True, "Matthews correlation"),
+    Gate("ece", "0.2", "not asked for", None, "calibration"),
+)
+FAILED = Gate("mcc", "0.1 [-0.2, 0.4]", "> 0", False, "Matthews correlation")
+
+
+@pytest.fixture
+def client(shelf: Shelf) -> MlflowClient:
+    return MlflowClient()
+
+
+def report(client: MlflowClient, number: int = 2, gates: tuple[Gate, ...] = GATES) -> GateReport:
+    return report_on(known_version(client, NAME, number), gates, None, "r" * 32)
+
+
+def tags(client: MlflowClient, number: int = 2) -> dict[str, str]:
+    return dict(known_version(client, NAME, number).tags)
+
+
+def test_a_report_names_what_was_judged_and_when(client: MlflowClient) -> None:
+    made, own = report(client), tags(client)
+    assert (made.name, made.version, made.files_sha256) == (NAME, 2, own["files_sha256"])
+    assert made.data == {"labels": own["data.labels"]}
+    age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(made.at)
+    assert dt.timedelta(0) <= age < dt.timedelta(minutes=1)
+
+
+def test_each_gate_and_the_verdict_become_tags(client: MlflowClient) -> None:
+    record_gates(client, report(client))
+    said = tags(client)
+    assert said["gates"] == "passed" and said["run.gates"] == "r" * 32
+    assert said["gate.mcc"] == "pass: 0.31 [0.2, 0.4], > 0"
+    assert said["gate.ece"] == "-: 0.2, not asked for"
+    record_gates(client, report(client, gates=(FAILED,)))
+    said = tags(client)
+    assert said["gates"] == "failed" and said["gate.mcc"].startswith("FAIL: ")
+    assert "gate.ece" not in said, "it is no gate any more"
+
+
+def test_the_report_itself_is_written_before_what_only_repeats_it(client: MlflowClient) -> None:
+    assert next(iter(gate_tags(report(client)))) == "gates.report"
+
+
+def test_what_was_judged_is_what_a_promotion_reads(client: MlflowClient, shelf: Shelf) -> None:
+    place = str(shelf.folder / "artifacts")
+    run = client.create_run(client.create_experiment("gates", artifact_location=place)).info.run_id
+    made = replace(report(client), run_id=run)
+    client.log_text(run, gate_tags(made)["gates.report"], "gates.json")
+    record_gates(client, made)
+    found = known_version(client, NAME, 2)
+    assert report_of(found) == made
+    check_report(made, found, None)
+    with pytest.raises(GatesError, match="is about quantgod 2"):
+        check_report(made, known_version(client, NAME, 3), None)
+
+
+def test_a_report_is_not_written_to_a_version_of_other_files_or_data(client: MlflowClient) -> None:
+    made = report(client)
+    for changed, what in (
+        (replace(made, version=3), "files_sha256 is"),
+        (replace(made, files_sha256="0" * 64), "files_sha256 is"),
+        (replace(made, data={"labels": "0"}), "labels is aaa.*, judged was 0"),
+        (replace(made, data={**made.data, "bars": "0"}), "bars is None, judged was 0"),
+        (replace(made, data={}), "judged was None"),
+    ):
+        with pytest.raises(UnboundReportError, match=what):
+            record_gates(client, changed)
+    assert not any(key.startswith("gate") for number in (2, 3) for key in tags(client, number))
+    with pytest.raises(NoSuchVersionError):
+        record_gates(client, replace(made, version=99))
+
+
+def test_a_version_that_does_not_say_what_it_is_made_of_cannot_be_judged(
+    client: MlflowClient, shelf: Shelf
+) -> None:
+    source = str(shelf.files(1))
+    for own, missing in (
+        ({"data.labels": "a"}, "files_sha256"),
+        ({"files_sha256": "a"}, r"data\."),
+    ):
+        made = client.create_model_version(NAME, source=source, tags={**own, "data": "synthetic"})
+        with pytest.raises(UnboundReportError, match=f"has no tag {missing}"):
+            report_on(made, GATES, None, "r")
