@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bench.goal import Figure
 
-BENCHES = ("archive", "windows", "tracking", "serving", "live_path", "latency")
+BENCHES = ("archive", "windows", "tracking", "serving", "live_path", "latency", "backtest")
 
 
 def main() -> int:
