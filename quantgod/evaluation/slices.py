@@ -104,7 +104,7 @@ def by_session(time: pd.Series[Any]) -> Cut:
 
 def by_weekday(time: pd.Series[Any]) -> Cut:
     """By the day of the week, UTC."""
-    return Cut(WEEKDAYS, time.dt.tz_convert("UTC").dt.weekday.to_numpy(np.int64))
+    return Cut(WEEKDAYS, time.dt.tz_convert("UTC").dt.day_of_week.to_numpy(np.int64))
 
 
 def by_volatility(volatility: Floats, reference: Floats) -> Cut:

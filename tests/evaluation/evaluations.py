@@ -83,7 +83,7 @@ def small_settings() -> Settings:
 
 
 @cache
-def case(minutes: int = 20_000, signal: float = 0.8, trust: float = 1.5) -> Case:
+def case(minutes: int = 8_000, signal: float = 0.8, trust: float = 1.5) -> Case:
     settings, subject = small_settings(), ImbalanceSubject(trust)
     table = label(synthetic_bars(minutes, signal=signal, seed=3), settings.label, 5)
     out_of_fold = out_of_fold_rows(table, subject, settings)

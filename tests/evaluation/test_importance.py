@@ -1,0 +1,142 @@
+"""Permutation importance: what is exchanged, what stays, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantgod.contracts import FEATURES, Progress, silent
+from quantgod.evaluation.importance import (
+    GROUPS,
+    Plan,
+    chosen_block,
+    evenly,
+    permutation,
+    permutation_importance,
+)
+from quantgod.evaluation.metrics import log_loss
+from quantgod.evaluation.slices import Redrawing
+from tests.evaluation.evaluations import WINDOW, ImbalanceSubject
+from tests.synthetic import synthetic_bars
+
+REDRAWING = Redrawing(block=4, rounds=30, seed=2)
+MATRIX = synthetic_bars(3_000, seed=1)[list(FEATURES)].to_numpy()
+ROWS = np.arange(WINDOW - 1, 3_000, 40)
+TARGET = np.random.default_rng(0).choice(3, len(ROWS))
+
+
+@dataclass
+class Watched(ImbalanceSubject):
+    """Keeps the windows that it is asked of."""
+
+    trust: float = 1.5
+    asked: int = 0
+    windows: list[np.ndarray] = field(default_factory=list)
+
+    def meta_features(
+        self, matrix: np.ndarray, rows: np.ndarray, progress: Progress = silent
+    ) -> np.ndarray:
+        self.windows += [matrix[row - WINDOW + 1 : row + 1].copy() for row in rows]
+        return super().meta_features(matrix, rows, progress)
+
+
+def test_every_feature_is_in_one_group() -> None:
+    assert sorted(name for group in GROUPS.values() for name in group) == sorted(FEATURES)
+
+
+@given(st.integers(2, 300), st.integers(0, 2**32))
+def test_a_permutation_leaves_nothing_in_its_place(count: int, seed: int) -> None:
+    found = permutation(count, np.random.default_rng(seed))
+    assert sorted(found) == list(range(count))
+    assert (found != np.arange(count)).all()
+
+
+def test_one_window_cannot_be_exchanged() -> None:
+    with pytest.raises(ValueError, match="two windows or more are needed"):
+        permutation(1, np.random.default_rng(0))
+
+
+@given(st.integers(1, 500), st.integers(1, 500))
+def test_chosen_rows_are_spread_over_all(count: int, most: int) -> None:
+    found = evenly(count, most)
+    assert len(found) == min(count, most) and found[0] == 0
+    assert most == 1 or found[-1] == count - 1
+    steps = np.diff(found)
+    assert len(steps) == 0 or steps.max() - steps.min() <= 1
+
+
+def test_a_block_of_chosen_rows_spans_the_same_time() -> None:
+    assert chosen_block(180, 18_000, 1_000) == 10
+    assert chosen_block(180, 26_000, 1_000) == 7
+    assert chosen_block(180, 900, 1_000) == 180
+    assert chosen_block(3, 10_000, 100) == 1
+
+
+def test_a_group_is_exchanged_whole_and_all_else_stays() -> None:
+    subject = Watched()
+    plan = Plan(rows=len(ROWS), repeats=2, seed=5)
+    permutation_importance(subject, MATRIX, ROWS, TARGET, plan, REDRAWING)
+    count = len(ROWS)
+    assert len(subject.windows) == count * (1 + 2 * len(GROUPS))
+    own = np.array(subject.windows[:count])
+    assert np.array_equal(own, [MATRIX[row - WINDOW + 1 : row + 1] for row in ROWS])
+    rng = np.random.default_rng(5)
+    given = count
+    for names in GROUPS.values():
+        columns = [FEATURES.index(name) for name in names]
+        for _ in range(2):
+            other = permutation(count, rng)
+            expected = own.copy()
+            expected[:, :, columns] = own[other][:, :, columns]
+            assert np.array_equal(subject.windows[given : given + count], expected)
+            given += count
+
+
+def test_importance_is_how_much_worse_the_scores_become() -> None:
+    subject, plan = ImbalanceSubject(), Plan(rows=50, repeats=3, seed=5)
+    found = permutation_importance(subject, MATRIX, ROWS, TARGET, plan, REDRAWING)
+    assert (found.rows, found.repeats, subject.asked) == (50, 3, 50 * 19)
+    chosen = evenly(len(ROWS), 50)
+    ends, came = ROWS[chosen], TARGET[chosen]
+    own = subject.meta_features(MATRIX, ends)
+    rng = np.random.default_rng(5)
+    orders = {group: [permutation(50, rng) for _ in range(3)] for group in GROUPS}
+    for model, ask in (("auditor", subject.audited), ("base", subject.base)):
+        rises = [
+            log_loss(came, ask(own[order])) - log_loss(came, ask(own))
+            for order in orders["imbalance"]
+        ]
+        loss = found.models[model]["imbalance"]
+        # This subject reads imbalance alone, so another window's imbalance is another window.
+        assert loss.log_loss_by_repeat == pytest.approx(rises)
+        assert loss.log_loss_rise.value == pytest.approx(np.mean(rises))
+        assert loss.log_loss_rise.low <= loss.log_loss_rise.value <= loss.log_loss_rise.high
+
+
+def test_what_the_model_does_not_read_costs_nothing_and_what_it_reads_does() -> None:
+    # What it says is true: targets are drawn from its own probabilities.
+    subject = ImbalanceSubject()
+    said = subject.audited(subject.meta_features(MATRIX, ROWS))
+    ladder = np.cumsum(said, axis=1)[:, :2]
+    target = (np.random.default_rng(4).random(len(ROWS))[:, None] > ladder).sum(axis=1)
+    plan = Plan(rows=1_000, repeats=3, seed=5)
+    found = permutation_importance(subject, MATRIX, ROWS, target, plan, REDRAWING)
+    for groups in found.models.values():
+        assert groups["imbalance"].log_loss_rise.low > 0
+        assert groups["imbalance"].macro_f1_fall.value > 0
+        for group in GROUPS.keys() - {"imbalance"}:
+            assert groups[group].log_loss_rise == (0, 0, 0)
+            assert groups[group].macro_f1_fall == (0, 0, 0)
+
+
+def test_the_seed_decides() -> None:
+    def importance(seed: int) -> object:
+        plan = Plan(rows=40, repeats=1, seed=seed)
+        return permutation_importance(ImbalanceSubject(), MATRIX, ROWS, TARGET, plan, REDRAWING)
+
+    assert importance(1) == importance(1)
+    assert importance(1) != importance(2)
