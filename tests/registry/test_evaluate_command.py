@@ -1,0 +1,222 @@
+"""`evaluate` as a command, against a real store: a version, or a run's model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+import steps.evaluate
+from quantgod.dataset.labels import label
+from quantgod.dataset.table import write_table
+from quantgod.evaluation.evidence import EVALUATION_FILE, EvaluationResult, read_evidence
+from quantgod.evaluation.scored_rows import probabilities_of, read_scored
+from quantgod.files import write_json
+from quantgod.registry.registered import NoSuchVersionError
+from quantgod.registry.subjects import Asked, ContradictionError, asked_for
+from quantgod.settings import Settings, load_settings
+from quantgod.tracking.keys import OUTPUT_FILE, NoOutputError, path_digest
+from quantgod.training.weights import save_network
+from tests.registry.conftest import NAME, Parts, Store, make_store, out_of_fold_rows, tracked
+from tests.synthetic import synthetic_bars
+
+EXPERIMENT = "chain"
+STRIDE = 7
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """A store with a version whose runs of label, train, audit and register are there."""
+
+    store: Store
+    folder: Path
+    runs: dict[str, str]
+    number: int
+
+    def settings(self) -> dict[str, str]:
+        return {
+            "tracking.experiment": EXPERIMENT,
+            "tracking.outbox": str(self.folder / "outbox"),
+            "data.work": str(self.folder / "work"),
+            "data.labels": str(self.folder / "nothing here"),
+            "audit.stride": "1",
+            "evaluate.stride": str(STRIDE),
+            "evaluate.bootstrap_rounds": "10",
+            "evaluate.importance_rows": "4",
+            "evaluate.importance_repeats": "1",
+            "evaluate.inference_windows": "3",
+        }
+
+    def evaluate(self, *arguments: str) -> Result:
+        given = ";".join(f"{key}={value}" for key, value in self.settings().items())
+        command = ["--config", "conf/demo.yaml", "--set", given, *arguments]
+        return CliRunner().invoke(steps.evaluate.main, command)
+
+
+def kept_run(folder: Path, experiment: str, **tags: str) -> str:
+    """A finished run with a folder's artifacts."""
+    with mlflow.start_run(experiment_id=experiment) as run:
+        mlflow.log_artifacts(str(folder))
+        mlflow.set_tags({key.replace("__", "."): value for key, value in tags.items()})
+    return str(run.info.run_id)
+
+
+def runs_of(parts: Parts, folder: Path, experiment: str) -> dict[str, str]:
+    """What label, train and audit would have left of the parts."""
+    settings = load_settings(Path("conf/demo.yaml"))
+    bars = synthetic_bars(1_600, seed=3, signal=0.6)
+    table = label(bars, settings.label, settings.etl.max_bridge_minutes)
+    write_table(folder / "labels.parquet", table)
+    data = {
+        "path": str(folder / "labels.parquet"),
+        "digest": path_digest(folder / "labels.parquet"),
+    }
+    write_json(folder / "label" / OUTPUT_FILE, data)
+    save_network(folder / "train" / "network", parts.network)
+    parts.auditor.save(folder / "audit" / "auditor")
+    rows = out_of_fold_rows(pd.DatetimeIndex(bars.index[100:1_200]))
+    (folder / "audit" / "out_of_fold").mkdir()
+    rows.to_parquet(folder / "audit" / "out_of_fold" / "rows.parquet")
+    train = kept_run(folder / "train", experiment)
+    audit = kept_run(folder / "audit", experiment, quantgod__upstream__train=train)
+    return {"label": kept_run(folder / "label", experiment), "train": train, "audit": audit}
+
+
+@pytest.fixture(scope="module")
+def lineage(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lineage]:
+    folder = tmp_path_factory.mktemp("lineage")
+    (folder / "train" / "network").mkdir(parents=True)
+    (folder / "audit" / "auditor").mkdir(parents=True)
+    store = make_store(parts, folder)
+    with tracked(store.uri):
+        runs = runs_of(parts, folder, store.experiment)
+        (folder / "register").mkdir()
+        version = {"name": NAME, "version": str(store.number + 1)}
+        write_json(folder / "register" / OUTPUT_FILE, version)
+        runs["register"] = kept_run(folder / "register", store.experiment)
+        number = store.add(parts.package, **{f"run.{stage}": run for stage, run in runs.items()})
+        assert str(number) == version["version"]
+        yield Lineage(store, folder, runs, number)
+
+
+def newest_run(lineage: Lineage) -> Run:
+    found = MlflowClient().search_runs(
+        [lineage.store.experiment], "tags.`quantgod.stage` = 'evaluate'", max_results=1
+    )
+    return found[0]
+
+
+def fetched(run: Run, folder: Path) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, dst_path=str(folder)))
+
+
+@pytest.fixture(scope="module")
+def of_version(lineage: Lineage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """A version evaluated by its number alone: everything else is of its lineage."""
+    done = lineage.evaluate("--version", str(lineage.number))
+    assert done.exit_code == 0, done.output
+    run = newest_run(lineage)
+    return run, fetched(run, tmp_path_factory.mktemp("of_version"))
+
+
+def test_a_version_is_scored_and_told_so(lineage: Lineage, of_version: tuple[Run, Path]) -> None:
+    run, folder = of_version
+    result = read_evidence(folder / EVALUATION_FILE, EvaluationResult)
+    rows = read_scored(folder / "test")
+    assert run.info.status == "FINISHED"
+    assert result.subject == f"{NAME}/{lineage.number}"
+    assert result.rows == len(rows) and result.inference is not None
+    assert result.inference.windows == 3
+    tags = MlflowClient().get_model_version(NAME, str(lineage.number)).tags
+    assert tags["run.evaluate"] == run.info.run_id
+    assert tags["test_rows"] == str(len(rows))
+    assert float(tags["test_auditor_mcc"]) == pytest.approx(
+        result.models["auditor"]["mcc"].value, rel=1e-4, abs=1e-6
+    )
+    assert run.data.metrics["test_base_log_loss"] == result.models["base"]["log_loss"].value
+    for stage in ("label", "audit", "register"):
+        assert run.data.tags[f"quantgod.upstream.{stage}"] == lineage.runs[stage]
+
+
+def test_the_report_and_the_card_are_kept(lineage: Lineage, of_version: tuple[Run, Path]) -> None:
+    run, folder = of_version
+    card = (folder / "report" / "card.md").read_text(encoding="utf-8")
+    assert MlflowClient().get_model_version(NAME, str(lineage.number)).description == card
+    assert "<html" in (folder / "report" / "report.html").read_text(encoding="utf-8")
+    figures = {path.stem for path in (folder / "figures").iterdir()}
+    assert {"comparison", "reliability", "confusion"} <= figures
+    assert "test macro-F1: base " in run.data.tags["quantgod.headline"]
+
+
+def test_an_audit_runs_model_says_the_same_and_marks_no_version(
+    lineage: Lineage, of_version: tuple[Run, Path], tmp_path: Path
+) -> None:
+    before = MlflowClient().get_model_version(NAME, str(lineage.number)).tags
+    runs = ("--label-run", lineage.runs["label"], "--audit-run", lineage.runs["audit"])
+    done = lineage.evaluate(*runs)
+    assert done.exit_code == 0, done.output
+    folder = fetched(newest_run(lineage), tmp_path)
+    result = read_evidence(folder / EVALUATION_FILE, EvaluationResult)
+    assert result.subject == f"run {lineage.runs['audit']}"
+    assert result.inference is None
+    trained, served = read_scored(folder / "test"), read_scored(of_version[1] / "test")
+    for model in ("base", "auditor"):
+        gap = probabilities_of(trained, model) - probabilities_of(served, model)
+        assert np.abs(gap).max() < 1e-6
+    assert MlflowClient().get_model_version(NAME, str(lineage.number)).tags == before
+
+
+def test_rows_of_the_audit_that_reach_into_the_test_part_end_it_in_a_line(
+    lineage: Lineage,
+) -> None:
+    done = lineage.evaluate("--version", str(lineage.number), "--set", "split.test_fraction=0.4")
+    assert done.exit_code == 1
+    assert re.search(r"^Error: ProvenanceError: \d+ of 1100 rows have a label that", done.output)
+    assert newest_run(lineage).info.status == "FAILED"
+
+
+def settings() -> Settings:
+    return load_settings(Path("conf/demo.yaml"))
+
+
+def asked(lineage: Lineage, version: int | None = None, **runs: str | None) -> Asked:
+    return asked_for(MlflowClient(), NAME, version, runs)
+
+
+def test_what_is_evaluated_is_found_by_what_was_named(lineage: Lineage) -> None:
+    own = {stage: lineage.runs[stage] for stage in ("label", "audit", "register")}
+    by_run = asked(lineage, label=None, audit=None, register=own["register"])
+    assert by_run == Asked(NAME, lineage.number, own)
+    assert asked(lineage) == by_run, "the newest version"
+    assert asked(lineage, lineage.number, label="other") == Asked(
+        NAME, lineage.number, own | {"label": "other"}
+    )
+    assert asked(lineage, audit=own["audit"]) == Asked(NAME, None, {"audit": own["audit"]})
+    assert asked(lineage, lineage.store.number) == Asked(NAME, lineage.store.number, {})
+
+
+def test_what_does_not_belong_together_or_is_not_there_is_refused(lineage: Lineage) -> None:
+    with pytest.raises(ContradictionError, match=f"is of audit run {lineage.runs['audit']}, and x"):
+        asked(lineage, lineage.number, audit="x")
+    with pytest.raises(NoSuchVersionError):
+        asked(lineage, 99)
+    with pytest.raises(NoSuchVersionError, match="nobody"):
+        asked_for(MlflowClient(), "nobody", None, {})
+    with pytest.raises(NoOutputError):
+        asked(lineage, register=lineage.runs["train"])
+
+
+def test_a_version_without_an_audit_says_what_to_give(lineage: Lineage) -> None:
+    runs = ("--label-run", lineage.runs["label"])
+    done = lineage.evaluate("--version", str(lineage.store.number), *runs)
+    assert done.exit_code == 1
+    assert "MissingInput: evaluate needs a run of audit: give --audit-run" in done.output
