@@ -39,8 +39,9 @@ def signals_of(
     _refuse_unknown(action)
     known_ms = rows["time"].dt.as_unit("ms").astype(np.int64).to_numpy() + MS_PER_MINUTE
     place = _places(known_ms, books)
-    end = int(np.searchsorted(books.time_ms, known_ms[-1] + horizon_ms + latency_ms)) + 1
-    minutes = books.between(int(place[0]), end)
+    left = int(np.searchsorted(books.time_ms, known_ms[-1] + horizon_ms + latency_ms))
+    # The minute after that one, too: what is open at the very last is closed for that reason.
+    minutes = books.between(int(place[0]), left + 2)
     signal = np.zeros(len(minutes.time_ms), np.int8)
     signal[place - place[0]] = action.astype(np.int8) - _NEUTRAL
     return minutes, signal

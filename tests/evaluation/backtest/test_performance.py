@@ -1,0 +1,132 @@
+"""Ratios, their intervals, and how probable it is that they are luck."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from quantgod.evaluation.backtest.performance import (
+    expected_best,
+    probabilistic_sharpe,
+    ratios,
+    skill,
+)
+from quantgod.evaluation.bootstrap import block_rows, intervals
+
+HORIZON = 10
+YEAR = math.sqrt(525_600)
+
+
+def gains(rows: int, seed: int = 0, mean: float = 0.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(mean, 1.0, rows)
+
+
+def test_ratios_and_their_intervals_are_those_of_redrawn_rows() -> None:
+    series = gains(800, mean=0.1)
+
+    def statistics(index: np.ndarray) -> dict[str, float]:
+        drawn = series[index]
+        below = np.sqrt((np.minimum(drawn, 0) ** 2).mean())
+        return {
+            "net": drawn.sum(),
+            "sharpe": drawn.mean() / drawn.std() * YEAR,
+            "sortino": drawn.mean() / below * YEAR,
+        }
+
+    expected = intervals(statistics, 800, block_rows(HORIZON, 1, 800), 200, 3)
+    found = ratios(series, HORIZON, 200, 3)
+    for name, interval in expected.items():
+        assert getattr(found, name) == pytest.approx(interval, rel=1e-9)
+        assert interval.low < interval.value < interval.high
+
+
+def test_ratios_do_not_depend_on_the_size_of_positions() -> None:
+    small, large = (ratios(size * gains(500, mean=0.1), HORIZON, 50, 3) for size in (1.0, 1e6))
+    assert large.sharpe == pytest.approx(small.sharpe)
+    assert large.sortino == pytest.approx(small.sortino)
+    assert large.net == pytest.approx([1e6 * value for value in small.net])
+
+
+def test_a_ratio_to_nothing_is_nothing() -> None:
+    nothing = ratios(np.zeros(100), HORIZON, 20, 3)
+    assert [*nothing.sharpe, *nothing.sortino, *nothing.net] == [0.0] * 9
+    steady = ratios(np.full(100, 0.1), HORIZON, 20, 3)
+    assert [*steady.sharpe, *steady.sortino] == [0.0] * 6
+    winner = np.zeros(1000)
+    winner[500] = 7.0
+    assert [*ratios(winner, HORIZON, 200, 3).sortino] == [0.0] * 3
+
+
+def test_probabilistic_sharpe_is_the_papers_example() -> None:
+    # Two years of monthly returns, Sharpe ratio 0.458 a month: Bailey and López de Prado (2012).
+    assert probabilistic_sharpe(0.458, 24, 0.0, 3.0) == pytest.approx(0.982, abs=5e-4)
+    assert probabilistic_sharpe(0.458, 24, -2.448, 10.164) == pytest.approx(0.913, abs=5e-4)
+
+
+def test_deflated_sharpe_is_the_papers_example() -> None:
+    # 100 trials with a variance of 1/2 a year, Sharpe ratio 2.5 a year of 250 days, five years.
+    hurdle = math.sqrt(0.5 / 250) * expected_best(100)
+    assert hurdle == pytest.approx(0.1132, abs=1e-4)
+    found = probabilistic_sharpe(2.5 / math.sqrt(250), 1250, -3.0, 10.0, hurdle)
+    assert found == pytest.approx(0.9004, abs=5e-4)
+
+
+def test_the_best_of_many_is_as_good_as_drawing_shows() -> None:
+    rng = np.random.default_rng(0)
+    assert expected_best(1) == expected_best(0) == 0
+    for trials in (5, 30, 200):
+        best = rng.normal(size=(20_000, trials)).max(axis=1).mean()
+        assert expected_best(trials) == pytest.approx(best, abs=0.05)
+
+
+def test_skill_is_sure_of_a_steady_gain_and_of_no_noise() -> None:
+    assert skill(gains(5000, mean=0.1), HORIZON, 1).probabilistic > 0.999
+    assert skill(-gains(5000, mean=0.1), HORIZON, 1).probabilistic < 0.001
+    luck = [skill(gains(500, seed), HORIZON, 1).probabilistic for seed in range(400)]
+    assert np.mean(luck) == pytest.approx(0.5, abs=0.05)
+    assert np.mean(np.array(luck) > 0.95) < 0.08
+
+
+def test_one_trial_deflates_nothing_and_more_trials_deflate_more() -> None:
+    series = gains(3000, mean=0.05)
+    found = [skill(series, HORIZON, trials) for trials in (1, 2, 10, 100)]
+    assert found[0].deflated == found[0].probabilistic
+    assert np.all(np.diff([one.deflated for one in found]) < 0)
+
+
+def test_the_best_of_lucky_searches_is_seldom_taken_for_skill() -> None:
+    trials, passed = 20, 0
+    for search in range(60):
+        tried = [gains(2000, 1000 * search + trial) for trial in range(trials)]
+        best = max(tried, key=lambda series: series.mean() / series.std())
+        passed += skill(best, HORIZON, trials).deflated >= 0.95
+        if search < 20:
+            assert skill(best, HORIZON, 1).probabilistic > 0.8, "which naive judging falls for"
+    assert passed <= 3
+
+
+def test_gains_that_repeat_count_less() -> None:
+    independent = gains(200, mean=0.15).repeat(HORIZON)
+    repeated = gains(20, mean=0.15).repeat(10 * HORIZON)
+    assert skill(independent, HORIZON, 1).observations > 100
+    assert skill(repeated, HORIZON, 1).observations < 50
+
+
+def test_one_lucky_trade_is_no_proof() -> None:
+    series = np.zeros(6000)
+    series[3000] = 500.0
+    assert skill(series, HORIZON, 1).probabilistic < 0.95
+    # By the paper's formula alone it would be: the one gain makes its own skewness.
+    blocks = series.reshape(-1, HORIZON).sum(axis=1)
+    standard = (blocks - blocks.mean()) / blocks.std()
+    sharpe, skewness = blocks.mean() / blocks.std(), (standard**3).mean()
+    spread = 1 - skewness * sharpe + ((standard**4).mean() - 1) / 4 * sharpe**2
+    assert norm.cdf(sharpe * math.sqrt((len(blocks) - 1) / spread)) > 0.95
+
+
+def test_less_than_a_horizon_shows_nothing() -> None:
+    found = skill(gains(5, mean=9.0), HORIZON, 1)
+    assert (found.probabilistic, found.deflated) == (0.5, 0.5)
