@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from quantgod.contracts import MS_PER_MINUTE
+from quantgod.contracts import MS_PER_MINUTE, MS_PER_SECOND
 from quantgod.evaluation.leakage.borders import Borders, borders_of
 from quantgod.settings import Settings
 
@@ -63,7 +63,7 @@ def cuts_within(index: pd.DatetimeIndex, cuts: list[pd.Timestamp]) -> list[int]:
     for cut in cuts:
         if not first < cut <= last:
             raise CutError(f"a cut between {first} and {last} was expected, got {cut}")
-    return sorted({int(cut.floor("min").as_unit("ms").value) for cut in cuts})
+    return sorted({int(cut.floor("min").timestamp()) * MS_PER_SECOND for cut in cuts})
 
 
 def _closely_after(border: int, borders: Borders, stride: int, rng: np.random.Generator) -> int:

@@ -6,6 +6,8 @@ whether values look ahead, not whether the calendar does.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -15,8 +17,12 @@ from quantgod.settings import LabelSettings
 
 Floats = npt.NDArray[np.float64]
 
-WIDER = 3.0
+WIDER: Final = 3.0
 """How many times as far as the data's own the perturbed features spread."""
+
+PHASES: Final = (1.0, 0.0, -1.0)
+STEEP: Final = 1.5
+"""A move, in units of the distance between the two thresholds."""
 
 
 def known_at(index: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
@@ -29,9 +35,9 @@ def perturb(
 ) -> pd.DataFrame:
     """Replace features and `close` of every bar that closes after `cut_ms`.
 
-    The new price walks so widely that an hour's return falls into each class often; features follow
-    it where they are returns, and are drawn anew, with other means and spreads, where not. What
-    cannot be negative is not.
+    The new price rises, rests and falls for a horizon each, so that labels of all classes come
+    soon; features follow it where they are returns, and are drawn anew, with other means and
+    spreads, where not. What cannot be negative is not.
 
     Args:
         bars: nine features and `close`.
@@ -55,9 +61,12 @@ def perturb(
 
 
 def _steps(count: int, settings: LabelSettings, rng: np.random.Generator) -> Floats:
-    """Log returns of minutes; an hour of them spreads as far as the two thresholds lie apart."""
-    apart = settings.buy_above - settings.sell_below
-    return rng.normal(0.0, apart / np.sqrt(settings.horizon_minutes), count)
+    """Log returns of minutes: in a rising horizon they sum to well over both thresholds."""
+    horizon, apart = settings.horizon_minutes, settings.buy_above - settings.sell_below
+    cycles = -(-count // (len(PHASES) * horizon))
+    phases = np.concatenate([rng.permutation(PHASES) for _ in range(cycles)])
+    drift = np.repeat(phases, horizon)[:count] * STEEP * apart / horizon
+    return np.asarray(drift + rng.normal(0.0, apart / (2 * np.sqrt(horizon)), count))
 
 
 def _drawn(column: Floats, count: int, rng: np.random.Generator) -> Floats:

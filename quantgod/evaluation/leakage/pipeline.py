@@ -16,8 +16,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from quantgod.auditor.audit import AuditResult, audit
+from quantgod.auditor.audit import CALIBRATION, FIT, STOPPING, AuditResult, audit
 from quantgod.auditor.out_of_fold import Recipe
+from quantgod.auditor.reports import Hooks
 from quantgod.contracts import FEATURES, META_FEATURES
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import split_test
@@ -26,11 +27,12 @@ from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.leakage.borders import Borders, borders_of
 from quantgod.evaluation.leakage.perturbation import known_at
-from quantgod.evaluation.leakage.trace import Trace, fitted_piece, rows_of
+from quantgod.evaluation.leakage.trace import Evidence, Trace, fitted_piece, rows_of
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.scored_rows import COLUMNS
 from quantgod.settings import Settings
 from quantgod.training.base_model import TrainedBase, train_base
+from quantgod.training.reports import Epoch
 
 FEWEST_ROUNDS: Final = 2
 """Of a bootstrap whose intervals nobody reads."""
@@ -86,14 +88,17 @@ def make(bars: pd.DataFrame, settings: Settings) -> Made:
     taken = samples(table, window, stride)
     split = split_test(taken, settings.split)
     recipe = Recipe(settings.model, settings.train, settings.audit, settings.split, window)
+    epochs: list[tuple[int, Epoch]] = []
+    hooks = Hooks(on_epoch=lambda fold, epoch: epochs.append((fold, epoch)))
     with tempfile.TemporaryDirectory(prefix="quantgod-") as work:
-        audited = audit(table, taken, split.train, recipe, Path(work))
+        audited = audit(table, taken, split.train, recipe, Path(work), hooks)
     train = settings.train
     subject = NetworkSubject("", base.network, audited.auditor, train.batch_size, train.device)
     evaluated = evaluate(subject, table, audited.rows, settings)
     trace = {
         **_of_table(table, borders),
         **_of_base(base, borders),
+        "fold models": _of_folds(epochs, borders),
         **_of_auditor(audited, borders),
         **_of_evaluation(evaluated, borders),
     }
@@ -115,7 +120,7 @@ def _of_base(base: TrainedBase, borders: Borders) -> Trace:
     """Scaler, and weights with what they scored on the part that stopped them."""
     scaler = base.network.scaler
     weights = [tensor.numpy().tobytes() for tensor in base.network.model.state_dict().values()]
-    scores = [(epoch.train_loss, epoch.validation_loss, epoch.score) for epoch in base.fit.history]
+    scores = [_scores(epoch) for epoch in base.fit.history]
     until_validation = borders.inputs_known_by(borders.validation)
     return {
         "scaler": fitted_piece(until_validation, scaler.mean.tobytes(), scaler.std.tobytes()),
@@ -123,22 +128,43 @@ def _of_base(base: TrainedBase, borders: Borders) -> Trace:
     }
 
 
+def _of_folds(epochs: list[tuple[int, Epoch]], borders: Borders) -> Evidence:
+    """What each fold's model scored, epoch by epoch, on what it learned from and was stopped by.
+
+    Its forecasts alone would hide that it was stopped by labels it must not know: mostly the same
+    epoch is the best one.
+    """
+    known = np.array([borders.known_by(borders.folds[fold - 1]) for fold, _ in epochs])
+    return rows_of(known, np.array([_scores(epoch) for _, epoch in epochs]))
+
+
+def _scores(epoch: Epoch) -> tuple[float, float, float]:
+    return epoch.train_loss, epoch.validation_loss, epoch.score
+
+
 def _of_auditor(audited: AuditResult, borders: Borders) -> Trace:
     """A forecast out of fold is known with its window; the model behind it was before."""
     rows, booster, calibrator = audited.rows, audited.boosting, audited.auditor.calibrator
     said = rows[[*META_FEATURES, "weight", "fold"]].to_numpy(np.float64)
     until = rows["trained_until"].dt.as_unit("ms").astype("int64").to_numpy()
-    folds = np.array([borders.known_by(borders.folds[report.fold - 1]) for report in audited.folds])
-    stopped = np.array([(report.best_epoch, report.best_score) for report in audited.folds])
     losses = _text([booster.fit_loss, booster.stopping_loss])
     trees = bytes(booster.booster.save_raw("ubj"))
     map_ = _text([calibrator.slope, calibrator.intercept, calibrator.reason])
+    until_calibration, until_test = map(borders.known_by, (borders.calibration, borders.test))
     return {
-        "fold models": rows_of(folds, stopped),
         "out of fold": rows_of(known_at(pd.DatetimeIndex(rows["time"])), said, until),
-        "booster": fitted_piece(borders.known_by(borders.calibration), trees, losses),
-        "calibrator": fitted_piece(borders.known_by(borders.test), map_),
+        "booster": fitted_piece(until_calibration, trees, losses, _used(rows, FIT, STOPPING)),
+        "calibrator": fitted_piece(until_test, map_, _used(rows, CALIBRATION)),
     }
+
+
+def _used(rows: pd.DataFrame, *parts: str) -> bytes:
+    """The rows that something was fitted on: it may stay as it was though they changed.
+
+    A calibrator that lacks a class is the identity, and a tree may not split on what differs.
+    """
+    used = rows.loc[rows["part"].isin(parts), [*META_FEATURES, "target", "weight"]]
+    return used.to_numpy(np.float64).tobytes()
 
 
 def _of_evaluation(evaluated: Evaluated, borders: Borders) -> Trace:

@@ -1,4 +1,4 @@
-"""A market of three days and a pipeline over it that is made in half a second."""
+"""A market of two days and a pipeline over it that is made in a quarter of a second."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from quantgod.settings import Settings
 from tests.auditor.markets import settings as full_settings
 from tests.synthetic import synthetic_bars
 
-MINUTES = 4_320
+MINUTES = 2_880
 WINDOW = 30
-STRIDE = 20
+STRIDE = 15
 PARAMS = {
     "tcn_channels": 4, "lstm_hidden": 4, "lstm_layers": 1, "lstm_dropout": 0.0, "dropout": 0.0,
 }  # fmt: skip
@@ -28,7 +28,7 @@ def settings(**leak_audit: Any) -> Settings:
     return full.model_copy(
         update={
             "window": full.window.model_copy(update={"length": WINDOW}),
-            "split": full.split.model_copy(update={"folds": 3}),
+            "split": full.split.model_copy(update={"folds": 2}),
             "train": full.train.model_copy(update={"learning_rate": 0.01, "batch_size": 64}),
             "audit": full.audit.model_copy(update={"xgboost": boosted}),
             "leak_audit": full.leak_audit.model_copy(update=own),

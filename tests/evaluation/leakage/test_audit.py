@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+
+from quantgod.auditor import audit as auditing
+from quantgod.auditor import out_of_fold
+from quantgod.contracts import MS_PER_MINUTE
+from quantgod.dataset import splits
+from quantgod.dataset.splits import Split
+from quantgod.evaluation import baselines
+from quantgod.evaluation import evaluate as evaluating
+from quantgod.evaluation.evidence import (
+    LEAK_AUDIT_FILE,
+    LeakAuditResult,
+    read_evidence,
+    write_evidence,
+)
+from quantgod.evaluation.leakage import LeakError, audit, leak_figure, pipeline, raise_leaks
+from quantgod.evaluation.leakage.borders import Borders, borders_of
+from quantgod.evaluation.leakage.cuts import CutError
+from quantgod.evaluation.leakage.pipeline import in_small
+from quantgod.training import base_model, material
+from tests.evaluation.leakage.small import STRIDE, audited, bars, leaking, settings
+
+STAGES = {
+    "features", "labels", "scaler", "base model", "fold models", "out of fold", "booster",
+    "calibrator", "conformal threshold", "test forecasts",
+}  # fmt: skip
+CUTS = 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_trees() -> Iterator[None]:
+    """The slowest part of a small pipeline is a baseline of 300 trees."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "_ITERATIONS", 3)
+        yield
+
+
+@pytest.fixture(scope="module")
+def honest() -> LeakAuditResult:
+    return audited(settings(cuts=CUTS))
+
+
+@pytest.fixture(scope="module")
+def borders() -> Borders:
+    return borders_of(pd.DatetimeIndex(bars().index), in_small(settings()))
+
+
+def minutes_after(border: int, minutes: int) -> pd.Timestamp:
+    return pd.Timestamp(border + minutes * MS_PER_MINUTE, unit="ms", tz="UTC")
+
+
+def test_nothing_leaks_at_random_cuts(honest):
+    assert len(honest.cuts) == CUTS
+    assert honest.leaks == ()
+    assert honest.provenance is None
+    assert honest.passed
+    assert not honest.messages, "there were none"
+    raise_leaks(honest)
+
+
+def test_every_stage_is_compared_and_hears_of_the_other_future(honest):
+    assert set(honest.compared) == STAGES
+    assert all(honest.compared.values()), honest.compared
+    assert set(honest.changed) == STAGES
+    assert all(honest.changed.values()), honest.changed
+    # Of features and labels every later value is another: the other future leaves none as it was.
+    later = [CUTS * len(bars()) - honest.compared[stage] for stage in ("features", "labels")]
+    assert honest.changed["features"] == later[0]
+    assert honest.changed["labels"] == later[1] - CUTS * 60, "the last hour has no label either way"
+
+
+@pytest.mark.parametrize(
+    ("stage", "known"),
+    [
+        ("scaler", lambda borders: borders.inputs_known_by(borders.validation)),
+        ("fold models", lambda borders: borders.known_by(borders.folds[-1])),
+        ("booster", lambda borders: borders.known_by(borders.calibration)),
+        ("calibrator", lambda borders: borders.known_by(borders.test)),
+    ],
+)
+def test_a_piece_may_be_known_as_soon_as_its_last_data_and_no_sooner(stage, known, borders):
+    """At that moment it stands; an hour and a stride earlier some of its data is still to come."""
+    moment = known(borders)
+    at, before = minutes_after(moment, 0), minutes_after(moment, -60 - STRIDE)
+    then, earlier = (audited(settings(), cut) for cut in (at, before))
+    assert then.leaks == earlier.leaks == ()
+    assert then.compared[stage] == earlier.compared[stage] + 1
+    assert then.changed[stage] == 0
+    assert earlier.changed[stage] == 1
+
+
+def test_a_record_survives_its_file_and_is_drawn(honest, tmp_path):
+    write_evidence(tmp_path / LEAK_AUDIT_FILE, honest)
+    assert read_evidence(tmp_path / LEAK_AUDIT_FILE, LeakAuditResult) == honest
+    figure = leak_figure(honest, bars(), settings())
+    figure.savefig(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    assert figure.axes[0].get_title() == "0 leaks"
+
+
+# --- planted leaks ------------------------------------------------------------------------------
+
+
+def caught(borders: Borders, *cuts: pd.Timestamp) -> set[str]:
+    """The stages that leak at these cuts (by default a few minutes after each border)."""
+    chosen = cuts or tuple(minutes_after(border, 5) for border in borders.first_judged)
+    result = audited(settings(), *chosen)
+    assert not result.passed
+    with pytest.raises(LeakError):
+        raise_leaks(result)
+    return leaking(result)
+
+
+def test_a_centred_window_is_caught(monkeypatch, borders):
+    real = pipeline.label
+
+    def centred(*given: Any) -> pd.DataFrame:
+        table = real(*given)
+        return table.assign(mean_obi=table["mean_obi"].rolling(5, 1, center=True).mean())
+
+    monkeypatch.setattr(pipeline, "label", centred)
+    cut = minutes_after(borders.folds[1], 5)
+    result = audited(settings(), cut)
+    assert "features" in leaking(result)
+    (found,) = (leak for leak in result.leaks if leak.startswith("features:"))
+    assert found.startswith("features: 2 of "), "two minutes look over the cut"
+    assert cut.isoformat(timespec="minutes") in found
+    assert found.endswith(f"known at {(cut - pd.Timedelta('1min')).isoformat(timespec='minutes')}")
+
+
+def test_a_window_that_ends_a_row_late_is_caught(monkeypatch, borders):
+    real = out_of_fold.meta_features
+
+    def late(module: Any, matrix: Any, rows: Any, *given: Any, **more: Any) -> Any:
+        return real(module, matrix, np.minimum(rows + 1, len(matrix) - 1), *given, **more)
+
+    monkeypatch.setattr(out_of_fold, "meta_features", late)
+    # A forecast stands on the stride; only a cut at its own close can tell.
+    cut = minutes_after(borders.folds[1], 1)
+    assert "out of fold" in caught(borders, cut)
+
+
+def test_a_scaler_fitted_on_all_rows_is_caught(monkeypatch, borders):
+    monkeypatch.setattr(material, "covered_rows", lambda rows, length: slice(None))
+    found = caught(borders, *(minutes_after(border, 5) for border in borders.folds))
+    assert "out of fold" in found
+    cut = minutes_after(borders.validation, 5)
+    assert "scaler" in caught(borders, cut)
+
+
+def test_a_scaler_of_the_validation_part_too_is_caught(monkeypatch, borders):
+    real = base_model.material
+
+    def wider(table: Any, train: Any, window: int) -> Any:
+        return real(table, replace(train, row=train.row + 20 * STRIDE), window)
+
+    monkeypatch.setattr(base_model, "material", wider)
+    assert caught(borders, minutes_after(borders.validation, 5)) == {"scaler"}
+
+
+def unpurged(samples: Any, older: Any, newer: Any, *rest: Any) -> Split:
+    return Split(older, newer)
+
+
+def test_an_unpurged_fold_is_caught_although_it_says_it_was_purged(monkeypatch, borders):
+    monkeypatch.setattr(splits, "_purged", unpurged)
+    monkeypatch.setattr(
+        out_of_fold._Fold,
+        "trained_until",
+        property(
+            lambda fold: pd.Timestamp(
+                int(fold.forecast.time_ms[0]) - MS_PER_MINUTE, unit="ms", tz="UTC"
+            )
+        ),
+    )
+    monkeypatch.setattr(evaluating, "assert_unseen", lambda *given: None)
+    for border in borders.folds:
+        assert "fold models" in caught(borders, minutes_after(border, 2))
+    assert "calibrator" in caught(borders, minutes_after(borders.tested, 2))
+
+
+def test_an_unpurged_fold_that_says_so_is_refused(monkeypatch, borders):
+    monkeypatch.setattr(splits, "_purged", unpurged)
+    result = audited(settings(), minutes_after(borders.folds[0], 2))
+    assert not result.passed
+    assert "saw past them" in result.leaks[0]
+    assert "saw past them" in (result.provenance or "")
+
+
+def test_a_booster_stopped_by_unpurged_rows_is_caught(monkeypatch, borders):
+    real = auditing._reaches
+    monkeypatch.setattr(auditing, "_reaches", lambda *given: real(*given) & False)
+    result = audited(settings(), minutes_after(borders.calibration, 2))
+    assert "booster" in leaking(result)
+    assert "have a label that reaches the rows for" in (result.provenance or "")
+
+
+@pytest.mark.parametrize("column", ["mean_obi", "body"])
+def test_a_label_used_as_a_feature_is_caught(monkeypatch, borders, column):
+    real = pipeline.label
+
+    def labelled(*given: Any) -> pd.DataFrame:
+        table = real(*given)
+        return table.assign(**{column: table[column] + table["forward_return"].fillna(0.0)})
+
+    monkeypatch.setattr(pipeline, "label", labelled)
+    result = audited(settings(), minutes_after(borders.folds[1], 5))
+    found = next(leak for leak in result.leaks if leak.startswith("features:"))
+    assert found.startswith("features: 60 of "), "an hour of labels reaches over the cut"
+    assert "out of fold" in leaking(result)
+
+
+def test_a_threshold_tuned_on_the_test_part_is_caught(monkeypatch, borders):
+    real = evaluating.conformal_sets
+
+    def tuned(target: Any, said: Any, asked: Any, level: float) -> Any:
+        return real(asked.argmax(axis=1), asked, asked, level)
+
+    monkeypatch.setattr(evaluating, "conformal_sets", tuned)
+    assert "conformal threshold" in caught(borders, minutes_after(borders.tested, 5))
+
+
+def test_a_calibrator_fitted_with_test_rows_is_caught(monkeypatch, borders):
+    """Dev is made to hold the test part, and the check that would refuse it is silenced."""
+    real = pipeline.split_test
+
+    def greedy(samples: Any, how: Any) -> Split:
+        return Split(np.arange(len(samples)), real(samples, how).other)
+
+    monkeypatch.setattr(pipeline, "split_test", greedy)
+    assert "reaches into the rows" in audited(settings(), minutes_after(borders.tested, 5)).leaks[0]
+    monkeypatch.setattr(evaluating, "assert_unseen", lambda *given: None)
+    assert "calibrator" in caught(borders, minutes_after(borders.tested, 5))
+
+
+def test_a_network_stopped_by_the_test_part_is_caught(monkeypatch, borders):
+    real = base_model.train_and_validation
+
+    def greedy(table: Any, window: int, stride: int, how: Any) -> Any:
+        train, _ = real(table, window, stride, how)
+        taken = base_model.samples(table, window, stride)
+        return train, taken.take(splits.split_test(taken, how).other)
+
+    monkeypatch.setattr(base_model, "samples", pipeline.samples, raising=False)
+    monkeypatch.setattr(base_model, "train_and_validation", greedy)
+    assert "base model" in caught(borders, minutes_after(borders.tested, 5))
+
+
+def test_a_baseline_that_knows_what_comes_is_caught(monkeypatch, borders):
+    real = evaluating.baselines
+
+    def clairvoyant(table: Any, dev: Any, test: Any, how: Any) -> Any:
+        rises = 1 / (1 + np.exp(-100 * table["forward_return"].to_numpy()[test.row]))
+        knowing = np.column_stack([(1 - rises) / 2, (1 - rises) / 2, rises])
+        return real(table, dev, test, how) | {"persistence": knowing}
+
+    monkeypatch.setattr(evaluating, "baselines", clairvoyant)
+    assert caught(borders, minutes_after(borders.tested, 121)) == {"test forecasts"}
+
+
+# --- an audit that shows nothing ----------------------------------------------------------------
+
+
+def test_an_audit_that_perturbs_nothing_has_not_passed(monkeypatch, borders):
+    monkeypatch.setattr(audit, "perturb", lambda frame, *given: frame.copy())
+    result = audited(settings(), minutes_after(borders.folds[0], 5))
+    assert result.leaks == ()
+    assert not result.passed
+    deaf = {line.partition(":")[0] for line in result.unshown if "has changed" in line}
+    assert deaf == STAGES
+
+
+def test_a_stage_that_nothing_was_compared_of_has_not_passed(borders):
+    result = audited(settings(), minutes_after(borders.folds[0], 5))
+    assert result.leaks == ()
+    assert result.compared["calibrator"] == 0
+    assert "calibrator: no value was known by any of the cuts" in result.unshown
+    assert not result.passed
+    with pytest.raises(LeakError, match="no value was known"):
+        raise_leaks(result)
+
+
+@pytest.mark.parametrize("change", [{"cuts": ()}, {"compared": {}}, {"unshown": ("x: y",)}])
+def test_a_record_of_nothing_has_not_passed(honest, change: dict[str, Any]):
+    assert honest.passed
+    assert not msgspec.structs.replace(honest, **change).passed
+
+
+def test_a_cut_outside_of_the_bars_is_refused():
+    with pytest.raises(CutError, match="a cut between 2024-01-01"):
+        audited(settings(), pd.Timestamp("2025-01-01", tz="UTC"))
+
+
+def test_the_provenance_is_that_of_the_given_rows(tmp_path: Path, borders, monkeypatch):
+    cut = minutes_after(borders.tested, 5)
+    path = tmp_path / "rows.parquet"
+    pd.DataFrame({"time": [1]}).to_parquet(path)
+    result = audited(settings(), cut, rows=path)
+    assert result.leaks == ()
+    assert "out-of-fold rows lack" in (result.provenance or "")
+    assert not result.passed
+
+
+def test_progress_is_told_of_every_making(borders):
+    told: list[tuple[int, int, str]] = []
+    heard: Callable[[int, int, str], None] = lambda *given: told.append(given)  # noqa: E731
+    audited(settings(), minutes_after(borders.tested, 5), progress=heard)
+    assert [done for done, _, _ in told] == [0, 1, 2]
+    assert {total for _, total, _ in told} == {2}
