@@ -1,4 +1,4 @@
-"""Figures of an evaluation say what they were given; what is few is hollow, what is absent empty."""
+"""Figures say what they were given; what is few is hollow, and what is absent has no dot."""
 
 from __future__ import annotations
 
