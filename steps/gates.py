@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steps.console import progress_bar, show_table
+from steps.console import progress_bar, say, show_table
 from steps.options import config_options, given, run_option, setting, settings_from, step, switch
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _log(run: StageRun, report: GateReport) -> None:
     write_evidence(run.outbox.artifacts / GATES_FILE, report)
     headers = ["gate", "figure", "bound", "verdict", "detail"]
     lines = [(g.name, g.figure, g.bound, g.verdict, g.detail) for g in report.gates]
-    table = pd.DataFrame(lines, columns=headers)
+    table = pd.DataFrame(lines, columns=headers, dtype=object)
     mlflow.log_table(table, "gates_table.json", run_id=run.run_id)
     run.figure("gates", gate_figure(report.gates, f"{title}: {said}"))
     verdicts = [gate.passed for gate in report.gates]
@@ -131,6 +131,9 @@ def _log(run: StageRun, report: GateReport) -> None:
     )
     run.headline(said)
     show_table(f"gates of {title}", headers[:4], [line[:4] for line in lines])
+    for gate in report.gates:
+        if gate.passed is False:
+            say(f"{gate.name}: {gate.figure}, asked for {gate.bound} ({gate.detail})")
 
 
 if __name__ == "__main__":

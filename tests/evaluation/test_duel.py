@@ -43,6 +43,15 @@ def test_the_same_forecasts_win_nothing() -> None:
     assert found.log_loss == Interval(0, 0, 0) and not found.won
 
 
+def test_two_copies_that_differ_in_the_last_bits_win_nothing() -> None:
+    truth, future = hourly_market(ROWS, 1)
+    said = informed(future, 0.5, 2)
+    happened = np.eye(3)[truth.target]
+    hair = Said(said.probabilities * (1 - 1e-8) + 1e-8 * happened, said.decided)
+    found = duel(truth, hair, said, SETTINGS)
+    assert found.log_loss is not None and found.log_loss.high < 0 and not found.won
+
+
 def test_a_new_calibration_that_changes_no_decision_may_win() -> None:
     truth, future = hourly_market(ROWS, 1)
     good = informed(future, 0.6, 2)

@@ -9,6 +9,8 @@ import msgspec
 from quantgod.evaluation.bootstrap import Interval
 
 GATES_FILE: Final = "gates.json"
+ARITHMETIC_NATS: Final = 1e-6
+"""By which two copies of one network may differ in log-loss: to be clear of zero is more."""
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -56,8 +58,7 @@ class Duel(msgspec.Struct, frozen=True, kw_only=True):
         """The challenger is clearly better in log-loss, and not worse in macro-F1."""
         if self.problem or self.log_loss is None or self.macro_f1 is None:
             return False
-        # Compared so that a NaN wins nothing.
-        return self.log_loss.value < 0 and self.log_loss.high < 0 and self.macro_f1.value >= 0
+        return self.log_loss.high < -ARITHMETIC_NATS and self.macro_f1.value >= 0
 
 
 class ChampionResult(msgspec.Struct, frozen=True, kw_only=True):

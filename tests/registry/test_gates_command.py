@@ -1,0 +1,157 @@
+"""`steps.gates` from end to end: evidence in a store, verdicts on the version, and what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from mlflow import MlflowClient
+from msgspec.structs import replace
+
+import steps.gates
+from quantgod.dataset.labels import label
+from quantgod.evaluation.evidence import read_evidence
+from quantgod.evaluation.gates import GATES_FILE, GateReport
+from quantgod.evaluation.scored_rows import COLUMNS
+from quantgod.files import file_digest
+from quantgod.registry.registered import known_version
+from quantgod.registry.verdict import check_report, report_of
+from quantgod.settings import load_settings
+from quantgod.tracking.keys import output_of
+from tests.evaluation.gates.records import Evidence, around
+from tests.registry.lineages import Lineage
+from tests.registry.shelves import ALIAS, NAME, Shelf
+from tests.synthetic import synthetic_bars
+
+MINUTES, FIRST = 600, 400
+
+
+@pytest.fixture
+def lineage(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lineage]:
+    """Good evidence of version 5, in a store in which MLflow's own variables name nothing."""
+    place = tmp_path / "mlflow"
+    experiment = MlflowClient().create_experiment("judged", artifact_location=str(place))
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+    monkeypatch.setenv("COLUMNS", "200")
+    settings = load_settings(Path("conf/demo.yaml"))
+    table = label(synthetic_bars(MINUTES, seed=1), settings.label, 5)
+    labels = tmp_path / "labels.parquet"
+    table.to_parquet(labels)
+    yield Lineage(shelf, labels, file_digest(labels), rows=scored(table)).whole()
+    mlflow.end_run()
+
+
+def scored(table: pd.DataFrame) -> pd.DataFrame:
+    place = np.arange(FIRST, MINUTES - 60)
+    rows = pd.DataFrame(1 / 3, index=range(len(place)), columns=list(COLUMNS))
+    return rows.assign(
+        time=table.index[place], label_end=table.index[place + 60], target=1, auditor_class=1
+    )
+
+
+def gates(lineage: Lineage, *arguments: str) -> Result:
+    folder = lineage.shelf.folder
+    keys = ("live.journal", "data.work", "tracking.outbox")
+    own = ";".join(f"{key}={folder / key}" for key in keys)
+    command = ["--config", "conf/demo.yaml", "--set", own, *arguments]
+    return CliRunner().invoke(steps.gates.main, command)
+
+
+def newest_run(lineage: Lineage) -> mlflow.entities.Run:
+    experiments = [found.experiment_id for found in lineage.client.search_experiments()]
+    order = ["attributes.start_time DESC"]
+    wanted = "tags.`quantgod.stage` = 'gates'"
+    return lineage.client.search_runs(experiments, wanted, order_by=order)[0]
+
+
+def test_a_version_that_passes_is_told_tagged_and_may_be_promoted(
+    lineage: Lineage, tmp_path: Path
+) -> None:
+    said = gates(lineage)
+    assert said.exit_code == 0, said.output
+    assert "gates of quantgod 5" in said.output and "beats_majority_log_loss" in said.output
+    found = known_version(lineage.client, NAME, lineage.number)
+    assert found.tags["gates"] == "passed"
+    assert found.tags["gate.mcc"] == "pass: 0.3 [0.29, 0.31], > 0"
+    report = report_of(found)
+    check_report(report, found, None)
+    run = newest_run(lineage)
+    assert report.run_id == run.info.run_id and report.passed
+    output = output_of(run.info.run_id)
+    assert (output["version"], output["champion"], output["failed"]) == ("5", "none", "")
+    assert run.data.metrics["gates_failed"] == 0 and run.data.metrics["gate_mcc"] == 1
+    assert run.data.metrics["gates_passed"] == len(report.gates) - 2
+    assert run.data.tags["quantgod.upstream.evaluate"] == lineage.runs["evaluate"]
+    assert run.data.tags["quantgod.headline"] == report.in_words()
+    check_kept(report, tmp_path / "kept")
+
+
+def check_kept(report: GateReport, folder: Path) -> None:
+    """What the run has kept says the same, also to who has not this code."""
+    table = mlflow.load_table("gates_table.json", run_ids=[report.run_id])
+    assert list(table.columns) == ["gate", "figure", "bound", "verdict", "detail"]
+    kept = Path(mlflow.artifacts.download_artifacts(run_id=report.run_id, dst_path=str(folder)))
+    assert (kept / "figures" / "gates.png").stat().st_size > 10_000
+    assert read_evidence(kept / GATES_FILE, GateReport) == report
+    assert table["gate"].tolist() == [gate.name for gate in report.gates]
+
+
+def test_a_version_that_fails_ends_with_an_error_where_strictness_was_asked_for(
+    lineage: Lineage,
+) -> None:
+    lineage.evidence = Evidence().scored("mcc", around(-0.1)).traded(max_drawdown=0.5)
+    lineage.runs["evaluate"] = lineage.evaluated()
+    lineage.backtested()
+    said = gates(lineage, "--strict", "true")
+    assert said.exit_code == 1 and "GatesFailed: " in said.output
+    assert "\nmcc: -0.1 [-0.11, -0.09], asked for > 0 (Matthews" in said.output
+    run = newest_run(lineage)
+    assert run.info.status == "FINISHED", "what was found is a result"
+    assert output_of(run.info.run_id)["failed"] == "mcc, drawdown"
+    assert run.data.tags["quantgod.headline"].endswith("gates passed; failed: mcc, drawdown")
+    tags = known_version(lineage.client, NAME, lineage.number).tags
+    assert tags["gates"] == "failed" and tags["gate.drawdown"] == "FAIL: 0.5, <= 0.1"
+
+
+def test_the_version_in_place_has_to_be_beaten_but_not_by_itself(lineage: Lineage) -> None:
+    lineage.shelf.point(2)
+    said = gates(lineage, "--version", "5")
+    assert said.exit_code == 0, said.output
+    output = output_of(newest_run(lineage).info.run_id)
+    assert (output["champion"], output["failed"]) == ("2", "beats_champion"), "it cannot be loaded"
+    gate = known_version(lineage.client, NAME, 5).tags["gate.beats_champion"]
+    assert gate.startswith("FAIL: ")
+    lineage.shelf.point(5)
+    assert gates(lineage).exit_code == 0
+    output = output_of(newest_run(lineage).info.run_id)
+    assert (output["champion"], output["failed"], output["alias"]) == ("5", "", ALIAS)
+
+
+def test_evidence_of_another_version_changes_no_tag(lineage: Lineage) -> None:
+    lineage.evidence = Evidence(replace(Evidence().evaluation, subject="quantgod/2"))
+    other = lineage.evaluated(number=2)
+    said = gates(lineage, "--evaluate-run", other)
+    assert said.exit_code == 1 and f"steps.backtest --evaluate-run {other}" in said.output
+    said = gates(lineage, "--backtest-run", lineage.backtested(evaluate=other))
+    assert said.exit_code == 1 and "OtherEvidenceError: quantgod 5: run" in said.output
+    assert newest_run(lineage).info.status == "FAILED"
+    assert "gates" not in known_version(lineage.client, NAME, lineage.number).tags
+
+
+def test_labels_that_were_made_anew_since_are_refused(lineage: Lineage) -> None:
+    lineage.labels.write_bytes(lineage.labels.read_bytes() + b" ")
+    said = gates(lineage)
+    assert said.exit_code == 1 and "OtherEvidenceError: quantgod 5 was made of" in said.output
+
+
+def test_a_version_is_a_number_that_is_there_and_was_evaluated(lineage: Lineage) -> None:
+    assert gates(lineage, "--version", "newest").exit_code == 2
+    said = gates(lineage, "--version", "98")
+    assert said.exit_code == 1 and "NoSuchVersionError: quantgod 98" in said.output
+    said = gates(lineage, "--version", "2")
+    assert "`python -m steps.evaluate --version 2` makes it" in said.output
