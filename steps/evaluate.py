@@ -65,7 +65,7 @@ def main(
         if asked.version is None:
             run.output()
         else:
-            tag_version(client, asked, run.run_id, evaluated.metrics(), report.card)
+            tag_version(client, asked, run.run_id, evaluated.summary(), report.card)
             run.output(name=asked.name, version=str(asked.version))
 
 
@@ -77,8 +77,8 @@ def _log(run: StageRun, evaluated: Evaluated, report: Report) -> None:
     write_evidence(run.outbox.artifacts / EVALUATION_FILE, result)
     write_scored(run.folder("test"), evaluated.rows)
     run.metrics.log(evaluated.metrics() | report.metrics)
-    for name, figure in report.figures.items():
-        run.figure(name, figure)
+    for name, image in report.images.items():
+        (run.folder("figures") / f"{name}.png").write_bytes(image)
     run.json("tables", report.tables)
     (run.folder("report") / "report.html").write_text(report.html, encoding="utf-8")
     (run.folder("report") / "card.md").write_text(report.card, encoding="utf-8")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,8 @@ import pandas as pd
 
 from quantgod.evaluation.bootstrap import Comparison
 from quantgod.evaluation.evidence import EvaluationResult
+
+SUMMARY: Final = ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "ece")
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -44,14 +48,24 @@ class Evaluated:
     block: int
 
     def metrics(self) -> dict[str, float]:
-        """The figures under flat names that MLflow takes: `test_MODEL_SCORE`, `test_rows`, ..."""
+        """Every figure under a flat name that MLflow takes: `test_MODEL_SCORE`, `test_rows`, ..."""
+        return self._scores() | self._others()
+
+    def summary(self) -> dict[str, float]:
+        """The same without the scores of single classes: what a version's tags say."""
+        return self._scores(SUMMARY) | self._others()
+
+    def _scores(self, chosen: Collection[str] | None = None) -> dict[str, float]:
+        return {
+            f"test_{model}_{score}": found.value
+            for model, scores in self.result.models.items()
+            for score, found in scores.items()
+            if chosen is None or score in chosen
+        }
+
+    def _others(self) -> dict[str, float]:
         result, sets = self.result, self.result.coverage
         figures = {
-            f"test_{model}_{score}": found.value
-            for model, scores in result.models.items()
-            for score, found in scores.items()
-        }
-        figures |= {
             "test_rows": result.rows,
             "test_rows_effective": result.effective_rows,
             "test_coverage": sets.found.value,

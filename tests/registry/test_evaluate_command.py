@@ -15,10 +15,12 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+import quantgod.evaluation.report
 import steps.evaluate
 from quantgod.dataset.labels import label
 from quantgod.dataset.table import write_table
 from quantgod.evaluation.evidence import EVALUATION_FILE, EvaluationResult, read_evidence
+from quantgod.evaluation.report import Report
 from quantgod.evaluation.scored_rows import probabilities_of, read_scored
 from quantgod.files import write_json
 from quantgod.registry.registered import NoSuchVersionError
@@ -157,9 +159,18 @@ def test_the_report_and_the_card_are_kept(lineage: Lineage, of_version: tuple[Ru
     assert "test macro-F1: base " in run.data.tags["quantgod.headline"]
 
 
+def no_report(*_: object) -> Report:
+    """Drawing it once is enough for these tests."""
+    return Report({}, {}, "", {}, {}, "")
+
+
 def test_an_audit_runs_model_says_the_same_and_marks_no_version(
-    lineage: Lineage, of_version: tuple[Run, Path], tmp_path: Path
+    lineage: Lineage,
+    of_version: tuple[Run, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(quantgod.evaluation.report, "complete", no_report)
     before = MlflowClient().get_model_version(NAME, str(lineage.number)).tags
     runs = ("--label-run", lineage.runs["label"], "--audit-run", lineage.runs["audit"])
     done = lineage.evaluate(*runs)
