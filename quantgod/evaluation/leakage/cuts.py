@@ -47,7 +47,7 @@ def parse_cut(text: str) -> pd.Timestamp:
         CutError: if it is no time.
     """
     try:
-        cut = pd.Timestamp(text)
+        cut = pd.to_datetime(text or "nothing")
     except ValueError:
         raise CutError(f"a time such as 2024-01-05T12:30Z was expected, got {text!r}") from None
     return cut.tz_localize("UTC") if cut.tz is None else cut.tz_convert("UTC")

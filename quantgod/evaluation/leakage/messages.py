@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantgod.archive.kernel import read_archive
-from quantgod.archive.plan import ArchiveFile, find_archives, plan_days
+from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_days
 from quantgod.archive.reading import Carry, DayReading, Quarantine
 from quantgod.archive.zip_stream import Archive, lines, open_archive
 from quantgod.archive.zip_writer import write_zip
@@ -54,19 +55,25 @@ class RawDays:
     symbol: str
     settings: EtlSettings
     complete: bool = True
-    _days: Mapping[dt.date, ArchiveFile] = field(init=False)
+    _days: Mapping[dt.date, tuple[Candidate, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
         files, _ = find_archives(self.archives, self.symbol)
-        days = plan_days(files, self.settings)
-        self._days = {day.date: day.candidates[0].file for day in days if day.candidates}
+        self._days = {day.date: day.candidates for day in plan_days(files, self.settings)}
 
     def compare(self, cut_ms: int, rng: np.random.Generator) -> Difference:
-        """Read the day of the cut as it is and perturbed, and compare the two."""
-        file = self._days.get(dt.datetime.fromtimestamp(cut_ms / 1000, dt.UTC).date())
-        if file is None:
-            self.complete = False
-            return Difference(0, 0, None, 0)
+        """Read the day of the cut as it is and perturbed, and compare the two.
+
+        Of several archives of the day it is the first that can be read, as in the etl.
+        """
+        date = dt.datetime.fromtimestamp(cut_ms / 1000, dt.UTC).date()
+        for candidate in self._days.get(date, ()):
+            with suppress(Quarantine):
+                return self._compare(candidate.file, cut_ms, rng)
+        self.complete = False
+        return Difference(0, 0, None, 0)
+
+    def _compare(self, file: ArchiveFile, cut_ms: int, rng: np.random.Generator) -> Difference:
         before = read_archive(file.path, file.symbol, file.date, self.settings)
         with tempfile.TemporaryDirectory(prefix="quantgod-") as folder:
             path = Path(folder) / file.path.name

@@ -7,6 +7,7 @@ was known by then. Bytes are compared and not numbers: a leak of a thousandth is
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -60,9 +61,7 @@ class Difference(NamedTuple):
 
 def rows_of(known_at: Integers, *columns: npt.NDArray[Any]) -> Evidence:
     """Evidence of rows: each column is (n,) or (n, k), of any type of fixed size."""
-    count = len(known_at)
-    parts = [np.ascontiguousarray(column).view(np.uint8).reshape(count, -1) for column in columns]
-    return Evidence(known_at.astype(np.int64), np.hstack(parts))
+    return Evidence(known_at.astype(np.int64), np.hstack([_bytes_of(column) for column in columns]))
 
 
 def fitted_piece(known_at: int, *parts: bytes) -> Evidence:
@@ -80,6 +79,11 @@ def compare(before: Evidence, after: Evidence, cut_ms: int) -> Difference:
         before.where(before.known_at > cut_ms), after.where(after.known_at > cut_ms)
     )
     return Difference(compared, leaked, first, changed)
+
+
+def _bytes_of(column: npt.NDArray[Any]) -> Bytes:
+    width = column.itemsize * math.prod(column.shape[1:])
+    return np.ascontiguousarray(column).reshape(-1).view(np.uint8).reshape(len(column), width)
 
 
 def _differing(before: Evidence, after: Evidence) -> tuple[int, int, int | None]:
