@@ -79,7 +79,7 @@ def main(
     ):
         evidence.check_evidence(client, judged, runs)
         evidence.check_labels(judged, run.inputs["labels"])
-        found = evidence.read_records(runs, folder)
+        found = evidence.read_records(judged, runs, folder)
         champion = holder(client, name, settings.registry.alias)
         compared = None
         if settings.gates.champion and champion is not None and champion != number:

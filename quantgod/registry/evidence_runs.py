@@ -122,11 +122,12 @@ def check_labels(version: ModelVersion, labels: Path) -> None:
         )
 
 
-def read_records(runs: Mapping[str, str], folder: Path) -> Evidence:
+def read_records(version: ModelVersion, runs: Mapping[str, str], folder: Path) -> Evidence:
     """Fetch what the runs have kept into `folder`.
 
     Raises:
         EvidenceError: for a record that cannot be read.
+        OtherEvidenceError: if the evaluation's record is of another subject.
     """
     kept = {
         stage: artifacts_of(runs[stage], name, folder)
@@ -137,8 +138,12 @@ def read_records(runs: Mapping[str, str], folder: Path) -> Evidence:
         )
         if stage in runs
     }
+    evaluation = read_evidence(kept["evaluate"], EvaluationResult)
+    place = f"{version.name}/{version.version}"
+    if evaluation.subject != place:
+        raise OtherEvidenceError(f"{place}: the record is of {evaluation.subject}")
     return Evidence(
-        read_evidence(kept["evaluate"], EvaluationResult),
+        evaluation,
         read_evidence(kept["backtest"], BacktestResult),
         read_evidence(kept["leak_audit"], LeakAuditResult) if "leak_audit" in kept else None,
     )

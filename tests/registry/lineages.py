@@ -13,6 +13,7 @@ import msgspec
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from msgspec.structs import replace
 
 from quantgod.evaluation.evidence import BACKTEST_FILE, EVALUATION_FILE, LEAK_AUDIT_FILE
 from quantgod.evaluation.scored_rows import ROWS_FILE
@@ -109,7 +110,8 @@ class Lineage:
     def evaluated(self, number: int | None = None, **changes: str) -> str:
         """An evaluate run, named in the version's tag as the step does."""
         output = {"name": NAME, "version": str(number or self.number), **changes}
-        kept = {EVALUATION_FILE: _text(self.evidence.evaluation), OUTPUT_FILE: json.dumps(output)}
+        record = replace(self.evidence.evaluation, subject=f"{NAME}/{output['version']}")
+        kept = {EVALUATION_FILE: _text(record), OUTPUT_FILE: json.dumps(output)}
         run_id = self.run("evaluate", inputs={"labels": self.digest}, kept=kept)
         if self.rows is not None:
             path = self.shelf.folder / ROWS_FILE

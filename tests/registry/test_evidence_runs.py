@@ -16,6 +16,7 @@ from quantgod.registry.evidence_runs import (
     evidence_runs,
     read_records,
 )
+from quantgod.registry.registered import known_version
 from tests.evaluation.gates.records import Evidence, leak_audit
 from tests.registry.lineages import HOUR_MS, Lineage
 from tests.registry.shelves import NAME, Shelf
@@ -66,7 +67,7 @@ def test_a_leak_audit_that_found_a_leak_is_not_passed_over_for_an_older_one(
     runs = found(lineage)
     assert runs["leak_audit"] == failed
     check_evidence(lineage.client, lineage.judged(), runs)
-    audited = read_records(runs, tmp_path).leak_audit
+    audited = read_records(lineage.judged(), runs, tmp_path).leak_audit
     assert audited is not None and audited.leaks == ("labels at noon",)
 
 
@@ -155,8 +156,12 @@ def test_labels_that_changed_since_are_refused(lineage: Lineage) -> None:
 
 
 def test_records_are_read_as_they_were_kept(lineage: Lineage, tmp_path: Path) -> None:
-    read = read_records(found(lineage), tmp_path)
-    assert tuple(read) == tuple(lineage.evidence)[:3]
-    runs = {stage: run for stage, run in found(lineage).items() if stage != "leak_audit"}
-    assert read_records(runs, tmp_path / "again").leak_audit is None
-    assert replace(read.evaluation, rows=0) != lineage.evidence.evaluation
+    version, runs = lineage.judged(), found(lineage)
+    read = read_records(version, runs, tmp_path)
+    kept = replace(lineage.evidence.evaluation, subject="quantgod/5")
+    assert tuple(read) == (kept, *lineage.evidence[1:3])
+    del runs["leak_audit"]
+    assert read_records(version, runs, tmp_path / "again").leak_audit is None
+    other = known_version(lineage.client, NAME, 2)
+    with pytest.raises(OtherEvidenceError, match="quantgod/2: the record is of quantgod/5"):
+        read_records(other, runs, tmp_path / "other")
