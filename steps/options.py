@@ -34,8 +34,8 @@ def step() -> Callable[[Command], click.Command]:
     return wrap
 
 
-def config_options(command: Command) -> Command:
-    """`--config FILE` and any number of `--set KEY=VALUE`."""
+def config_options(command: Command, config: str = "conf/full.yaml") -> Command:
+    """`--config FILE`, by default `config`, and any number of `--set KEY=VALUE`."""
     given = click.option(
         "--set",
         "overrides",
@@ -43,14 +43,14 @@ def config_options(command: Command) -> Command:
         metavar="KEY=VALUE",
         help="Override any setting by its dotted key: train.epochs=3; several are parted by ';'.",
     )
-    config = click.option(
+    file = click.option(
         "--config",
-        default="conf/full.yaml",
+        default=config,
         show_default=True,
         type=click.Path(path_type=Path),
         help="Settings file.",
     )
-    return config(given(command))
+    return file(given(command))
 
 
 def setting(flag: str, key: str, text: str, **attributes: Any) -> Callable[[Command], Command]:

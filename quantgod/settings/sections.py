@@ -301,6 +301,30 @@ class GateSettings(Section):
     champion_rows: PositiveFloat
 
 
+class PowerSettings(Section):
+    """The experiment that shows whether gates tell skill from luck.
+
+    `null_markets` have no signal, and none of their models may pass; `planted_markets` have that of
+    `simulate`, and at least `planted_passes` of their models must. Every market has a seed of its
+    own, from `first_seed` on.
+    """
+
+    null_markets: Positive
+    planted_markets: Positive
+    planted_passes: Positive
+    first_seed: Natural
+    workers: Positive
+
+    @model_validator(mode="after")
+    def _can_pass(self) -> PowerSettings:
+        if self.planted_passes > self.planted_markets:
+            raise ValueError(
+                f"planted_passes is at most planted_markets; got {self.planted_passes} of "
+                f"{self.planted_markets}"
+            )
+        return self
+
+
 class FeedSettings(Section):
     """How the stream and REST of a venue are used, and how politely.
 
@@ -416,6 +440,7 @@ class Settings(Section):
     backtest: BacktestSettings
     leak_audit: LeakAuditSettings
     gates: GateSettings
+    power: PowerSettings
     live: LiveSettings
     tracking: TrackingSettings
 

@@ -1,0 +1,162 @@
+"""A market gone through from end to end in one process: archives in, judged gates out.
+
+Every stage is the real one; only MLflow's runs and the registry are left out. What is scored and
+timed is the packed chain, as it would be served.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from quantgod.archive.etl import run_etl
+from quantgod.archive.simulated import write_archives
+from quantgod.archive.store import load_bars
+from quantgod.auditor.audit import AuditResult, audit
+from quantgod.auditor.out_of_fold import Recipe
+from quantgod.contracts import Progress, silent
+from quantgod.dataset.labels import label
+from quantgod.dataset.splits import split_test
+from quantgod.dataset.windows import samples
+from quantgod.evaluation.backtest import Backtested, Books, backtest, books_of
+from quantgod.evaluation.evaluate import evaluate
+from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evidence import LeakAuditResult
+from quantgod.evaluation.gates import judge_gates
+from quantgod.evaluation.leakage import RawDays, audit_leaks
+from quantgod.evaluation.power import Market, Trial
+from quantgod.registry.chain import Chain
+from quantgod.registry.chain_subject import ChainSubject
+from quantgod.registry.package import GoldenRows, build_package
+from quantgod.registry.reference import reference_of
+from quantgod.settings import Settings
+from quantgod.training.base_model import TrainedBase, train_base
+
+BOOK_LEVELS: Final = 20
+"""Levels a side that the backtest meets; the whole book would not fit beside another market's."""
+
+ROWS_FILE: Final = "rows.parquet"
+NO_SEARCH: Final = 1
+"""Models that were tried: no search chose among several."""
+
+
+def rehearse(
+    market: Market, settings: Settings, folder: Path, progress: Progress = silent
+) -> Trial:
+    """Make a market, learn from it, and judge the model by the gates.
+
+    Args:
+        market: which one; it says where its settings differ from
+        settings: the experiment's.
+        folder: empty; everything is made in it.
+        progress: hears of each stage.
+
+    Raises:
+        ValueError: where a stage cannot do its work, such as for too few days.
+    """
+    began = time.perf_counter()
+    own = market.settings(settings)
+    stages = _Stages(own, folder, progress)
+    bars = stages.bars()
+    table = label(bars, own.label, own.etl.max_bridge_minutes)
+    trained, audited = stages.learned(table)
+    evaluated = stages.evaluated(market.name, stages.chain(table, trained, audited), audited, table)
+    backtested = stages.backtested(evaluated)
+    leaks = stages.leak_audit(bars)
+    gates = judge_gates(evaluated.result, backtested.result, leaks, own.gates)
+    return Trial(
+        kind=market.kind,
+        seed=market.seed,
+        gates=gates,
+        figures=_figures(evaluated, backtested),
+        seconds=round(time.perf_counter() - began, 1),
+    )
+
+
+class _Stages:
+    """The stages of one market, each in its own corner of the folder."""
+
+    def __init__(self, settings: Settings, folder: Path, progress: Progress) -> None:
+        self._settings = settings
+        self._symbol = settings.data.symbol
+        self._archives, self._bars = folder / "archives", folder / "bars"
+        self._folder = folder
+        self._progress = progress
+
+    def bars(self) -> pd.DataFrame:
+        settings, symbol = self._settings, self._symbol
+        write_archives(self._archives, symbol, settings.simulate, progress=self._progress)
+        run_etl(self._archives, self._bars, settings.etl, self._progress, symbol)
+        return load_bars(self._bars, symbol)
+
+    def learned(self, table: pd.DataFrame) -> tuple[TrainedBase, AuditResult]:
+        settings = self._settings
+        trained = train_base(table, settings, progress=self._progress)
+        length = settings.window.length
+        taken = samples(table, length, settings.audit.stride)
+        dev = split_test(taken, settings.split).train
+        recipe = Recipe(settings.model, settings.train, settings.audit, settings.split, length)
+        audited = audit(table, taken, dev, recipe, self._folder / "folds")
+        audited.rows.to_parquet(self._folder / ROWS_FILE)
+        return trained, audited
+
+    def chain(self, table: pd.DataFrame, trained: TrainedBase, audited: AuditResult) -> Chain:
+        settings, auditor = self._settings, self._folder / "auditor"
+        auditor.mkdir()
+        audited.auditor.save(auditor)
+        bridge = settings.etl.max_bridge_minutes
+        golden = GoldenRows(table, settings.registry.golden_rows, bridge)
+        reference = reference_of(table, trained.network.scaler, audited.auditor, audited.rows)
+        package = self._folder / "package"
+        build_package(package, trained.network, auditor, golden, reference)
+        return Chain(package)
+
+    def evaluated(
+        self, name: str, chain: Chain, audited: AuditResult, table: pd.DataFrame
+    ) -> Evaluated:
+        subject = ChainSubject(name, chain)
+        return evaluate(subject, table, audited.rows, self._settings, self._progress)
+
+    def backtested(self, evaluated: Evaluated) -> Backtested:
+        settings = self._settings
+        return backtest(
+            evaluated.rows,
+            self._books(evaluated.rows["time"].iloc[0]),
+            settings.backtest,
+            settings.label.horizon_minutes,
+            NO_SEARCH,
+            self._progress,
+        )
+
+    def leak_audit(self, bars: pd.DataFrame) -> LeakAuditResult:
+        settings = self._settings
+        raw = RawDays(self._archives, self._symbol, settings.etl)
+        rows = self._folder / ROWS_FILE
+        return audit_leaks(bars, settings, raw=raw, rows=rows, progress=self._progress)
+
+    def _books(self, first: pd.Timestamp) -> Books:
+        columns = [
+            f"{side}_{level}_{what}"
+            for side in ("bid", "ask")
+            for level in range(BOOK_LEVELS)
+            for what in "ps"
+        ]
+        bars = load_bars(self._bars, self._symbol, columns)
+        return books_of(bars[bars.index >= first])
+
+
+def _figures(evaluated: Evaluated, backtested: Backtested) -> dict[str, float]:
+    auditor, money = evaluated.result.models["auditor"], backtested.result
+    return {
+        "macro_f1": auditor["macro_f1"].value,
+        "log_loss": auditor["log_loss"].value,
+        "accuracy": auditor["accuracy"].value,
+        "ece": auditor["ece"].value,
+        "coverage": evaluated.result.coverage.found.value,
+        "effective_rows": evaluated.result.effective_rows,
+        "trades": float(money.trades),
+        "net_pnl": money.net_pnl.value,
+    }
