@@ -10,8 +10,8 @@ from quantgod.contracts import FEATURES
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import Split, split_test
 from quantgod.dataset.windows import Samples, samples
-from quantgod.evaluation.baselines import baselines, last_class, majority, persistence
-from quantgod.evaluation.metrics import classification_report, decide
+from quantgod.evaluation.baselines import LEARNED, baselines, last_class, majority, persistence
+from quantgod.evaluation.metrics import classification_report, decide, log_loss
 from quantgod.settings import LabelSettings, SplitSettings
 from tests.synthetic import synthetic_bars
 
@@ -41,6 +41,16 @@ def test_learners_beat_the_majority_where_there_is_a_signal() -> None:
     assert scores["logistic_regression"] > scores["majority"] + 0.1
     assert scores["gradient_boosting"] > scores["majority"] + 0.1
     assert list(scores) == ["majority", "persistence", "logistic_regression", "gradient_boosting"]
+
+
+def test_learners_give_probabilities_that_few_independent_rows_do_not_mislead() -> None:
+    """A rival that knows less than the class shares would be no rival."""
+    table, found, split = prepared(signal=0.3)
+    train, other = found.take(split.train[:800]), found.take(split.other)
+    given = baselines(table, train, other, LABEL)
+    shares = log_loss(other.target, given["majority"])
+    for name in LEARNED:
+        assert log_loss(other.target, given[name]) < shares + 0.02, name
 
 
 def test_nothing_is_found_where_nothing_is() -> None:
