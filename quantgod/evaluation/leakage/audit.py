@@ -140,8 +140,13 @@ class _Findings:
         What was fitted changes only if a sample that it may use ends after the cut, and samples
         stand a stride apart: so that a label's horizon and a stride are to lie between.
         """
-        margin = (settings.label.horizon_minutes + settings.window.stride) * MS_PER_MINUTE
-        earliest = min(self.cuts) + margin
+        horizon, stride = settings.label.horizon_minutes, settings.window.stride
+        if stride >= horizon:
+            self.unshown.append(
+                f"purging: samples {stride} minutes apart have no label of {horizon} minutes that "
+                "crosses a border; leak_audit.stride under the horizon expected"
+            )
+        earliest = min(self.cuts) + (horizon + stride) * MS_PER_MINUTE
         for stage, evidence in trace.items():
             if not self.compared[stage]:
                 self.unshown.append(f"{stage}: no value was known by any of the cuts")

@@ -28,7 +28,7 @@ from quantgod.evaluation.leakage.borders import Borders, borders_of
 from quantgod.evaluation.leakage.cuts import CutError
 from quantgod.evaluation.leakage.pipeline import in_small
 from quantgod.training import base_model, material
-from tests.evaluation.leakage.small import STRIDE, audited, bars, leaking, settings
+from tests.evaluation.leakage.small import MINUTES, STRIDE, audited, bars, leaking, settings
 
 STAGES = {
     "features", "labels", "scaler", "base model", "fold models", "out of fold", "booster",
@@ -288,6 +288,11 @@ def test_a_stage_that_nothing_was_compared_of_has_not_passed(borders):
     assert not result.passed
     with pytest.raises(LeakError, match="no value was known"):
         raise_leaks(result)
+
+
+def test_samples_too_far_apart_show_nothing_of_purging(borders):
+    result = audited(settings(stride=60, minutes=MINUTES), minutes_after(borders.folds[0], 5))
+    assert result.unshown[0].startswith("purging: samples 60 minutes apart have no label of 60")
 
 
 @pytest.mark.parametrize("change", [{"cuts": ()}, {"compared": {}}, {"unshown": ("x: y",)}])
