@@ -50,7 +50,7 @@ def main(
         rows = read_scored(artifacts_of(run.needed("evaluate"), "test", folder))
         books = minute_books(run.inputs["bars"], data.symbol, rows, horizon)
         moments = order_moments(rows, books, own, horizon)
-        met = archive_books(data.archives, data.symbol, moments, settings.etl, progress)
+        met = archive_books(data.archives, data.symbol, moments, books, settings.etl, progress)
         trials = trials_of(optimize_run)
         _log(run, backtest(rows, books, own, horizon, trials, progress, met))
 

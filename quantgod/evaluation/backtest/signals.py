@@ -76,8 +76,9 @@ def venue_of(
 ) -> tuple[Books, Integers]:
     """The books that orders of a latency meet, and which of them one of each minute meets.
 
-    It is the book that was recorded at the order's very moment, or else the first minute's book
-    from that moment on; beyond the last of the books where there is none, or no order to come.
+    It is the book that was recorded at the order's very moment, or else the next one to come, of
+    an order of this latency or of a minute; beyond the last where there is none, or no order to
+    come. So orders meet books in the order in which they were decided.
     """
     moment = minutes.time_ms + latency_ms
     later = np.searchsorted(minutes.time_ms, moment)
@@ -88,14 +89,11 @@ def venue_of(
     inside[inside] = recorded.time_ms[place[inside]] == moment[inside]
     exact, waits = may & inside, may & ~inside & (later < len(moment))
     taken, fallback = place[exact], np.unique(later[waits])
-    venue = Books(
-        np.concatenate([recorded.time_ms[taken], minutes.time_ms[fallback]]),
-        np.concatenate([recorded.levels[taken], minutes.levels[fallback]]),
-    )
-    met = np.full(len(moment), len(venue.time_ms))
-    met[exact] = np.arange(len(taken))
-    met[waits] = len(taken) + np.searchsorted(fallback, later[waits])
-    return venue, met
+    times = np.concatenate([recorded.time_ms[taken], minutes.time_ms[fallback]])
+    levels = np.concatenate([recorded.levels[taken], minutes.levels[fallback]])
+    in_time = np.argsort(times)
+    venue = Books(times[in_time], levels[in_time])
+    return venue, np.where(may, np.searchsorted(venue.time_ms, moment), len(times))
 
 
 def _refuse_unknown(action: npt.NDArray[Any]) -> None:

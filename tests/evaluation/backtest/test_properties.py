@@ -16,6 +16,7 @@ from tests.evaluation.backtest.markets import (
     MINUTE_MS,
     NEUTRAL,
     SELL,
+    START_MS,
     books,
     rows,
     settings,
@@ -167,6 +168,30 @@ def test_an_order_waits_for_the_next_minute_where_the_archives_tell_nothing() ->
     assert met.tolist() == [250, 3 * MINUTE_MS, 4 * MINUTE_MS, 4 * MINUTE_MS + 250]
     late = met_moments(minutes, may, 50, recorded) - minutes.time_ms[0]
     assert late[:3].tolist() == [MINUTE_MS, 3 * MINUTE_MS, 4 * MINUTE_MS]
+
+
+@given(seeds, st.sampled_from([50, 61_000, 90_000, 150_000]))
+@hypothesis_settings(max_examples=25)
+def test_orders_meet_books_in_the_order_in_which_they_were_decided(
+    seed: int, latency_ms: int
+) -> None:
+    """Or an exit might meet a book from before its entry."""
+    rng = np.random.default_rng(seed)
+    market = books(walk(200, seed), minutes=np.cumsum(rng.choice([1, 2, 5], 200)))
+    known = rng.random(200) < 0.5
+    recorded = Books(market.time_ms[known] + latency_ms, market.levels[known])
+    minutes = ((market.time_ms - market.time_ms[0]) // MINUTE_MS)[:150]
+    actions = dict(zip(minutes.tolist(), random_actions(seed, 150, 0.9).tolist(), strict=True))
+    shifted = market._replace(time_ms=market.time_ms - market.time_ms[0] + START_MS + MINUTE_MS)
+    recorded = recorded._replace(
+        time_ms=recorded.time_ms - market.time_ms[0] + START_MS + MINUTE_MS
+    )
+    own = settings(latency_ms=latency_ms, latencies_ms=(), max_position=3000.0)
+    trades = backtest(rows(actions), shifted, own, HORIZON, 1, recorded=recorded).trades
+    assert len(trades) > 5
+    assert trades["entry_time"].is_monotonic_increasing
+    assert trades["exit_time"].is_monotonic_increasing
+    assert (trades["exit_time"] >= trades["entry_time"]).all()
 
 
 def met_moments(
