@@ -10,9 +10,10 @@ When what happens:
 - An entry that would have to wait longer than the horizon lapses. A signal opens one unit of
   `notional`; one that would take the open notional above `max_position` is ignored; the opposite
   signal closes all units and opens one the other way. No unit is rolled over.
-- At the last close, before a hole longer than the horizon, and at a breach, all that is open is
-  closed at that close's own book, without latency: nothing stays unaccounted. At such a close no
-  signal is taken.
+- A hole in the books is seen by nobody before it is there: what is open is held through it, and
+  leaves by the first book after it.
+- At the last close and at a breach all that is open is closed at that close's own book, without
+  latency: nothing stays unaccounted. At such a close no signal is taken.
 
 What it costs:
 

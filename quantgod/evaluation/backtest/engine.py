@@ -126,19 +126,13 @@ def _go_through(desk: Desk, row: int, now: int) -> None:
     _start_day(desk, row)
     _settle(desk, row, now)
     if _verdict(desk, row) == OPEN:
-        if row + 1 == len(desk.signal) or _is_hole_after(desk, row):
+        if row + 1 == len(desk.signal):
             desk.counters[LAPSED] += desk.signal[row] != 0
             _close_all(desk, row, END)
         else:
             _decide(desk, row, now)
             _settle(desk, row, now)
     _judge(desk, row)
-
-
-@compiled
-def _is_hole_after(desk: Desk, row: int) -> bool:
-    times = desk.minutes.time_ms
-    return bool(times[row + 1] - times[row] > desk.rules.horizon_ms)
 
 
 @compiled

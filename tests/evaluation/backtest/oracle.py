@@ -118,7 +118,7 @@ class Oracle:
         index = self.times.index(time)
         is_last = index + 1 == len(self.times)
         signal = self.signals.get(time, 0)
-        if is_last or self.times[index + 1] - time > self.horizon_ms:
+        if is_last:
             self.lapsed += signal != 0
             self.close_all(time, "end")
             return
@@ -154,9 +154,8 @@ class Oracle:
 
     def arrival(self, time: int) -> int | None:
         moment = time + self.latency_ms
-        if moment in self.recorded and self.latency_ms % 60_000:
-            return moment
-        return next((close for close in self.times if close >= moment), None)
+        known = sorted({*self.times, *(self.recorded if self.latency_ms % 60_000 else ())})
+        return next((time for time in known if time >= moment), None)
 
     def arrive(self, time: int, what: str, one: Position) -> None:
         if what == "entry" and one.state == "ordered":

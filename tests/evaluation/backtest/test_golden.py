@@ -157,15 +157,26 @@ def test_units_of_one_side_leave_each_at_its_own_horizon() -> None:
     assert set(found.trades["reason"]) == {"horizon"}
 
 
-def test_before_a_hole_longer_than_the_horizon_all_is_closed_and_nothing_is_opened() -> None:
+@pytest.mark.parametrize(("latency_ms", "met"), [(0, 50.0), (250, 40.0)])
+def test_a_position_is_held_through_a_hole_that_nobody_could_foresee(
+    latency_ms: int, met: float
+) -> None:
     at = np.array([0, 1, 2, 3, 10, 11, 12, 13, 14])
-    mids = np.array([100.0, 101.0, 102.0, 103.0, 200.0, 200.0, 200.0, 200.0, 200.0])
-    scored = rows({0: BUY, 3: BUY, 11: BUY})
-    found = backtest(scored, books(mids, minutes=at), settings(), 5, 1)
-    first, second = trades_of(found)
-    assert (first["reason"], first["exit_mid"]) == ("end", pytest.approx(103))
-    assert (second["reason"], second["exit_time"]) == ("end", minute(15))
-    assert found.result.lapsed == 1
+    mids = np.array([100.0, 101.0, 102.0, 103.0, 50.0, 40.0, 40.0, 40.0, 40.0])
+    given = settings(latency_ms=latency_ms, latencies_ms=())
+    found = backtest(rows({0: BUY}), books(mids, minutes=at), given, 5, 1)
+    [trade] = trades_of(found)
+    assert (trade["reason"], trade["exit_mid"]) == ("horizon", pytest.approx(met))
+
+
+def test_an_exit_told_at_the_last_close_before_a_hole_meets_the_first_book_after_it() -> None:
+    at = np.array([0, 1, 2, 10, 11, 12, 13])
+    mids = np.array([100.0, 101.0, 102.0, 50.0, 40.0, 40.0, 40.0])
+    given = settings(latency_ms=250, latencies_ms=())
+    found = backtest(rows({0: BUY, 2: BUY}), books(mids, minutes=at), given, 2, 1)
+    [trade] = trades_of(found)
+    assert (trade["reason"], trade["exit_mid"]) == ("horizon", pytest.approx(50))
+    assert found.result.lapsed == 1, "the entry would have had to wait longer than the horizon"
 
 
 def test_a_hole_within_the_horizon_is_waited_out() -> None:
