@@ -107,7 +107,7 @@ class LedgerRun:
         """Make the run, unless another was faster."""
         run = self.client.create_run(_experiment(self.client), run_name=self.title)
         run_id = str(run.info.run_id)
-        self.client.update_run(run_id, status="FINISHED")  # nobody waits; entries may still be added
+        self.client.update_run(run_id, status="FINISHED")  # it takes entries, but nobody waits
         note = f"The ledger of {self.title}: the parameters of run {run_id}, in `{LEDGERS}`."
         try:
             tags = {LEDGER_TAG: run_id, NOTE_TAG: note}

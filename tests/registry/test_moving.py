@@ -52,9 +52,16 @@ class Breaking:
         return call
 
 
-def put(client: Any, number: int) -> None:
+def put(client: Any, number: int, *, refuse: bool = False) -> None:
+    """Promote with this client; or look at the ledger, and then refuse."""
     found = known_version(MlflowClient(), NAME, number)
-    move(client, NAME, ALIAS, lambda _: Move("promotion", found, "a test"), "a tester")
+
+    def decide(_: object) -> Move:
+        if refuse:
+            raise RuntimeError("it has changed its mind")
+        return Move("promotion", found, "a test")
+
+    move(client, NAME, ALIAS, decide, "a tester")
 
 
 def of_a_dead_process(monkeypatch: pytest.MonkeyPatch) -> None:

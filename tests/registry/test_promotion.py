@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -14,6 +15,9 @@ from mlflow.exceptions import MlflowException
 
 from quantgod.contracts import FEATURES
 from quantgod.files import file_digest, write_json
+from quantgod.registry.deployments import deployments
+from quantgod.registry.ledger import GatesSummary
+from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.package import CHAIN_FILE, Package
 from quantgod.registry.promotion import Why, promote
 from quantgod.registry.registered import (
@@ -22,8 +26,10 @@ from quantgod.registry.registered import (
     NoSuchVersionError,
     newest_version,
 )
+from quantgod.registry.verdict import REPORT_TAG, GatesError, GatesNotPassedError
 from quantgod.registry.versions import load_chain, register
 from tests.registry.conftest import GOLDEN, NAME, Parts, Store, flip, tracked
+from tests.registry.judging import FAILED, PASSED, judged
 from tests.servers import tracking_server
 
 FORCED = Why("a test of something else", force=True)
@@ -98,6 +104,113 @@ def test_a_process_that_dies_on_a_version_is_told(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(BrokenVersionError, match="ended with code 7"):
         promote(NAME, store.number, "Doubtful", FORCED)
+
+
+@pytest.fixture
+def experiment(store: Store) -> Iterator[None]:
+    """An active experiment, and version 1 as it was before it was judged."""
+    mlflow.set_experiment(experiment_id=store.experiment)
+    yield
+    MlflowClient().delete_model_version_tag(NAME, str(store.number), REPORT_TAG)
+
+
+def entries(alias: str) -> list[str]:
+    ledger = LedgerRun(MlflowClient(), NAME, alias).read()
+    return [entry.kind for entry in ledger.entries]
+
+
+def proven(*_: object) -> None:
+    """A trial that finds nothing."""
+
+
+def test_a_version_is_promoted_when_its_gates_have_passed_and_else_not(
+    store: Store, experiment: None, tmp_path: Path
+) -> None:
+    with pytest.raises(GatesError, match="has not been judged"):
+        promote(NAME, store.number, "Judged", trial=proven)
+    judged(tmp_path, store.number, PASSED, FAILED)
+    with pytest.raises(GatesNotPassedError, match="failed: ece"):
+        promote(NAME, store.number, "Judged", trial=proven)
+    assert entries("Judged") == []
+    with pytest.raises(MlflowException):
+        MlflowClient().get_model_version_by_alias(NAME, "Judged")
+    report = judged(tmp_path, store.number, PASSED)
+    entry = promote(NAME, store.number, "Judged", trial=proven)
+    assert entry is not None
+    assert (entry.why, entry.forced) == ("its gates passed", "")
+    assert entry.gates == GatesSummary(passed=1, failed=(), run_id=report.run_id)
+    assert entry.semantic == "1.0.0"
+    assert entries("Judged") == ["promotion", "done"]
+
+
+def test_by_force_a_version_is_promoted_all_the_same_and_that_is_kept(
+    store: Store, experiment: None, tmp_path: Path
+) -> None:
+    judged(tmp_path, store.number, PASSED, FAILED)
+    entry = promote(NAME, store.number, "Forced", FORCED, trial=proven)
+    assert entry is not None
+    assert entry.why == FORCED.reason
+    assert "1 of 2 gates passed; failed: ece" in entry.forced
+    assert entry.gates is not None
+    assert entry.gates.failed == ("ece",)
+    tags = MlflowClient().get_model_version(NAME, str(store.number)).tags
+    assert tags["promoted_because"] == FORCED.reason
+    assert "failed: ece" in tags["promoted_by_force_over"]
+
+
+def test_force_that_was_not_needed_is_not_noted_as_such(
+    store: Store, experiment: None, tmp_path: Path
+) -> None:
+    judged(tmp_path, store.number, PASSED)
+    entry = promote(NAME, store.number, "Needless", FORCED, trial=proven)
+    assert entry is not None
+    assert (entry.why, entry.forced) == (FORCED.reason, "")
+
+
+def test_force_needs_a_reason() -> None:
+    for reason in ("", "  "):
+        with pytest.raises(ValueError, match="needs a reason"):
+            Why(reason, force=True)
+
+
+def test_a_challenger_must_have_beaten_the_version_that_is_in_place_now(
+    store: Store, parts: Parts, experiment: None, tmp_path: Path
+) -> None:
+    challenger = store.add(parts.package)
+    judged(tmp_path, challenger, PASSED, champion=None)
+    judged(tmp_path, store.number, PASSED)
+    promote(NAME, store.number, "Duel", trial=proven)
+    with pytest.raises(GatesError, match=f"but version {store.number} is in place now"):
+        promote(NAME, challenger, "Duel", trial=proven)
+    judged(tmp_path, challenger, PASSED, champion=store.number)
+    entry = promote(NAME, challenger, "Duel", trial=proven)
+    assert entry is not None
+    assert entry.over == store.number
+
+
+def test_what_is_in_place_stays_there_and_is_noted_once(store: Store) -> None:
+    assert promote(NAME, store.number, "Twice", FORCED, trial=proven) is not None
+    assert promote(NAME, store.number, "Twice", trial=proven) is None
+    assert entries("Twice") == ["promotion", "done"]
+
+
+def test_what_was_put_in_place_by_other_means_can_be_promoted(store: Store) -> None:
+    MlflowClient().set_registered_model_alias(NAME, "Adopted", str(store.number))
+    assert deployments(MlflowClient(), NAME, "Adopted").trouble
+    with pytest.raises(GatesError):
+        promote(NAME, store.number, "Adopted", trial=proven)
+    assert promote(NAME, store.number, "Adopted", FORCED, trial=proven) is not None
+    assert entries("Adopted") == ["found", "promotion", "done"]
+    assert not deployments(MlflowClient(), NAME, "Adopted").trouble
+
+
+def test_a_trial_that_fails_leaves_ledger_and_alias_as_they_were(store: Store) -> None:
+    def fails(*_: object) -> None:
+        raise BrokenVersionError("it says something else")
+
+    with pytest.raises(BrokenVersionError):
+        promote(NAME, store.number, "Tried", FORCED, trial=fails)
+    assert entries("Tried") == []
 
 
 def test_the_whole_way_works_against_an_mlflow_server(parts: Parts, tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from click.testing import CliRunner, Result
+from mlflow import MlflowClient
+
+import steps.deployments
+from quantgod.registry.deployments import deployments
+from quantgod.registry.rollback import roll_back
+from tests.registry.shelves import ALIAS, NAME, Shelf
+from tests.registry.test_moving import Breaking, Interrupted, put
+
+
+def told(*arguments: str) -> Result:
+    return CliRunner().invoke(steps.deployments.main, arguments, env={"COLUMNS": "400"})
+
+
+def rows() -> list[dict[str, object]]:
+    said = told("--json")
+    listed: list[dict[str, object]] = json.loads(said.stdout)
+    return listed
+
+
+def test_nothing_was_deployed_yet(shelf: Shelf) -> None:
+    assert rows() == []
+    assert told().exit_code == 0
+    assert MlflowClient().get_experiment_by_name("deployments") is None, "nothing is written"
+
+
+def test_it_tells_what_was_in_place_from_when_to_when_by_whom_and_why(shelf: Shelf) -> None:
+    shelf.put(1, why="the first", by="one person")
+    shelf.put(2, why="it is better", by="another")
+    roll_back(NAME, ALIAS, reason="it was not", by="a third")
+    first, second, third = rows()
+    assert [row["version"] for row in (first, second, third)] == [1, 2, 1]
+    assert [row["by"] for row in (first, second, third)] == ["one person", "another", "a third"]
+    assert [row["why"] for row in (first, second, third)] == [
+        "the first", "it is better", "it was not",
+    ]  # fmt: skip
+    assert third["how"] == "rolled back"
+    assert third["until"] is None
+    assert str(first["from"]) < str(first["until"]) <= str(second["from"]) < str(second["until"])
+    assert first["lineage"] == {"run.train": "f" * 32, "data.labels": "a" * 16}
+    said = told()
+    assert said.exit_code == 0
+    assert said.stdout.index("the first") < said.stdout.index("it was not"), "the newest last"
+
+
+@pytest.mark.parametrize("moved", [4, None])
+def test_an_alias_that_was_moved_by_other_means_is_told_and_is_an_error(
+    shelf: Shelf, moved: int | None
+) -> None:
+    shelf.put(1)
+    shelf.point(moved)
+    said = told()
+    now = "no version" if moved is None else f"version {moved}"
+    assert said.exit_code == 1
+    assert f"quantgod@Production names {now}, its ledger says version 1" in said.stderr
+    assert ("MOVED BY OTHER MEANS" in said.stdout) == (moved is not None)
+    assert [row["version"] for row in rows()] == ([1] if moved is None else [1, 4])
+    assert rows()[0]["until"] is not None
+    assert shelf.kinds() == [("promotion", 1), ("done", 1)], "it writes nothing"
+
+
+def test_it_stays_an_error_until_a_promotion_or_a_rollback(shelf: Shelf) -> None:
+    shelf.put(1)
+    shelf.point(4)
+    with pytest.raises(RuntimeError, match="changed its mind"):
+        put(Breaking("nothing"), 2, refuse=True)
+    assert shelf.kinds()[-1] == ("found", 4)
+    assert told().exit_code == 1
+    assert "which no promotion and no rollback put there" in told().stderr
+    shelf.put(2)
+    assert told().exit_code == 0
+    assert [row["how"] for row in rows()] == ["promoted", "MOVED BY OTHER MEANS", "promoted"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_promotion_that_is_under_way_is_no_error(shelf: Shelf, after: bool) -> None:
+    shelf.put(1)
+    with pytest.raises(Interrupted):
+        put(Breaking("set_registered_model_alias", after=after), 2)
+    said = told()
+    assert said.exit_code == 0
+    assert "promotion of version 2 began at" in said.stdout
+    assert [row["version"] for row in rows()] == ([1, 2] if after else [1])
+    assert rows()[-1]["until"] is None
+
+
+def test_a_changed_ledger_is_told(shelf: Shelf) -> None:
+    shelf.put(1)
+    with closing(sqlite3.connect(shelf.database)) as database, database:
+        database.execute("update params set value = replace(value, 'a test', 'a lie')")
+    said = told()
+    assert said.exit_code == 1
+    assert "LedgerError: quantgod@Production: entry 000002 does not follow" in said.output
+
+
+def test_a_promotion_between_two_looks_is_no_false_alarm(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.put(1)
+    look = MlflowClient.get_model_version_by_alias
+
+    def promoted_before(*arguments: object) -> object:
+        monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", look)
+        shelf.put(2)
+        return look(*arguments)
+
+    monkeypatch.setattr(MlflowClient, "get_model_version_by_alias", promoted_before)
+    found = deployments(MlflowClient(), NAME, ALIAS)
+    assert not found.trouble
+    assert [span.entry.version for span in found.spans] == [1, 2]
