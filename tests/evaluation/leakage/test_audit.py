@@ -40,8 +40,13 @@ CUTS = 20
 @pytest.fixture(scope="module", autouse=True)
 def few_trees() -> Iterator[None]:
     """The slowest part of a small pipeline is a baseline of 300 trees."""
+    real = baselines.HistGradientBoostingClassifier
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baselines, "_ITERATIONS", 3)
+        patch.setattr(
+            baselines,
+            "HistGradientBoostingClassifier",
+            lambda **given: real(**given | {"max_iter": 3}),
+        )
         yield
 
 
