@@ -79,6 +79,8 @@ def main(
     ):
         evidence.check_evidence(client, judged, runs)
         evidence.check_labels(judged, run.inputs["labels"])
+        if "leak_audit" not in runs:
+            say(f"no leak audit: `{evidence.command(judged, 'leak_audit')}` makes one")
         found = evidence.read_records(judged, runs, folder)
         champion = holder(client, name, settings.registry.alias)
         compared = None
@@ -100,6 +102,7 @@ def main(
 def _log(run: StageRun, report: GateReport) -> None:
     import mlflow
     import pandas as pd
+    from rich.markup import escape
 
     from quantgod.evaluation.evidence import write_evidence
     from quantgod.evaluation.gates import GATES_FILE
@@ -133,7 +136,8 @@ def _log(run: StageRun, report: GateReport) -> None:
     show_table(f"gates of {title}", headers[:4], [line[:4] for line in lines])
     for gate in report.gates:
         if gate.passed is False:
-            say(f"{gate.name}: {gate.figure}, asked for {gate.bound} ({gate.detail})")
+            # A detail may quote an error, and its brackets are no markup.
+            say(escape(f"{gate.name}: {gate.figure}, asked for {gate.bound} ({gate.detail})"))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,12 @@ DATA_STAGES: Final = ("simulate", "download", "etl", "label")
 ENDED: Final = {"backtest": ("FINISHED",), "leak_audit": ("FINISHED", "FAILED")}
 """A leak audit that found a leak has failed, and its record says so."""
 
+LINEAGE: Final = {"backtest": ("optimize",), "leak_audit": ("optimize", "train", "audit")}
+"""Of the version's own runs, those that such a run must stand on, where the version names them.
+
+A backtest that is not told of the search counts one trial, and luck then looks like skill.
+"""
+
 _RUN: Final = "run."
 _UPSTREAM: Final = "quantgod.upstream."
 _INPUT: Final = "quantgod.input."
@@ -74,17 +80,24 @@ def evidence_runs(
     own = {stage: version.tags.get(_RUN + stage) for stage in ("label", "register", "evaluate")}
     runs = {stage: run for stage, run in own.items() if run} | runs
     if "evaluate" not in runs:
-        raise _missing(version, "evaluate", f"--version {version.version}")
+        raise _missing(version, "evaluate", f"python -m steps.evaluate --version {version.version}")
     if "backtest" not in runs:
         found = _newest(client, "backtest", "evaluate", runs["evaluate"], BACKTEST_FILE)
         if found is None:
-            raise _missing(version, "backtest", f"--evaluate-run {runs['evaluate']}")
+            raise _missing(version, "backtest", command(version, "backtest", runs["evaluate"]))
         runs["backtest"] = found
     if "leak_audit" not in runs and _RUN + "audit" in version.tags:
         audit = version.tags[_RUN + "audit"]
         found = _newest(client, "leak_audit", "audit", audit, LEAK_AUDIT_FILE)
         runs |= {} if found is None else {"leak_audit": found}
     return runs
+
+
+def command(version: ModelVersion, stage: str, evaluate: str | None = None) -> str:
+    """How a version's backtest or leak audit is made."""
+    needed = {name: version.tags.get(_RUN + name) for name in ("etl", *LINEAGE[stage])}
+    given = [f"--{name}-run {run}" for name, run in {**needed, "evaluate": evaluate}.items() if run]
+    return f"python -m steps.{stage} {' '.join(given)}"
 
 
 def check_evidence(client: MlflowClient, version: ModelVersion, runs: Mapping[str, str]) -> None:
@@ -159,10 +172,10 @@ def _of_another(
         return
     if run.info.status not in ENDED.get(stage, ("FINISHED",)):
         yield f"the run of {stage} is {run.info.status}"
-    made_by = {"backtest": ("evaluate",), "leak_audit": ("train", "audit")}.get(stage, ())
-    for name in made_by:
-        came = tags.get(_UPSTREAM + name, "none")
-        wanted = runs.get(name) or version.tags.get(_RUN + name)
+    own = {name: version.tags.get(_RUN + name) for name in LINEAGE.get(stage, ())}
+    own |= {"evaluate": runs["evaluate"]} if stage == "backtest" else {}
+    for name, wanted in own.items():
+        came = tags.get(_UPSTREAM + name)
         if came != wanted:
             yield f"the {stage} is of {name} run {came}, {wanted} was expected"
     for name in ("labels", "bars"):
@@ -210,8 +223,7 @@ def _known(client: MlflowClient, version: ModelVersion, stage: str, run_id: str)
         ) from None
 
 
-def _missing(version: ModelVersion, stage: str, options: str) -> MissingEvidenceError:
+def _missing(version: ModelVersion, stage: str, how: str) -> MissingEvidenceError:
     return MissingEvidenceError(
-        f"{version.name} {version.version} has no {stage} run: "
-        f"`python -m steps.{stage} {options}` makes it"
+        f"{version.name} {version.version} has no {stage} run: `{how}` makes it"
     )

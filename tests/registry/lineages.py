@@ -84,7 +84,7 @@ class Lineage:
         self.runs["label"] = self.run(
             "label", inputs={"bars": BARS_DIGEST}, kept={OUTPUT_FILE: output}
         )
-        for stage in ("train", "audit"):
+        for stage in ("optimize", "train", "audit"):
             self.runs[stage] = self.run(stage, inputs={"labels": self.digest})
         self.runs["register"] = self.run("register")
         self.number = self.version()
@@ -120,10 +120,14 @@ class Lineage:
         self.client.set_model_version_tag(NAME, str(self.number), "run.evaluate", run_id)
         return run_id
 
-    def backtested(self, evaluate: str | None = None, bars: str = BARS_DIGEST) -> str:
+    def backtested(
+        self, evaluate: str | None = None, bars: str = BARS_DIGEST, optimize: str | None = None
+    ) -> str:
+        own = {"evaluate": self.runs["evaluate"], "optimize": self.runs["optimize"]}
+        given = {"evaluate": evaluate, "optimize": optimize}
         return self.run(
             "backtest",
-            {"evaluate": evaluate or self.runs["evaluate"]},
+            own | {name: run for name, run in given.items() if run},
             {"bars": bars},
             {BACKTEST_FILE: _text(self.evidence.backtest), OUTPUT_FILE: "{}"},
         )
@@ -131,7 +135,11 @@ class Lineage:
     def leak_audited(self, audit: str | None = None, status: str = "FINISHED") -> str:
         return self.run(
             "leak_audit",
-            {"train": self.runs["train"], "audit": audit or self.runs["audit"]},
+            {
+                "optimize": self.runs["optimize"],
+                "train": self.runs["train"],
+                "audit": audit or self.runs["audit"],
+            },
             {"bars": BARS_DIGEST},
             {LEAK_AUDIT_FILE: _text(self.evidence.leak_audit), OUTPUT_FILE: "{}"},
             status,

@@ -76,10 +76,9 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(lineage: Lineag
     lineage.number = bare = lineage.version()
     with pytest.raises(MissingEvidenceError, match=rf"steps\.evaluate --version {bare}`"):
         found(lineage)
-    lineage.runs["evaluate"] = lineage.evaluated()
-    with pytest.raises(
-        MissingEvidenceError, match=r"steps\.backtest --evaluate-run " + "[0-9a-f]{32}"
-    ):
+    lineage.runs["evaluate"] = evaluate = lineage.evaluated()
+    made_by = f"--optimize-run {lineage.runs['optimize']} --evaluate-run {evaluate}`"
+    with pytest.raises(MissingEvidenceError, match=rf"steps\.backtest {made_by}"):
         found(lineage)
     lineage.backtested()
     assert "leak_audit" in found(lineage)
@@ -115,8 +114,11 @@ def test_evidence_of_another_lineage_is_refused(lineage: Lineage) -> None:
     audit = lineage.leak_audited(audit="another")
     with pytest.raises(OtherEvidenceError, match="the leak_audit is of audit run another"):
         check(lineage, leak_audit=audit)
+    untold = lineage.backtested(optimize="none")
+    with pytest.raises(OtherEvidenceError, match="the backtest is of optimize run none"):
+        check(lineage, backtest=untold)
     settings_alone = lineage.run("leak_audit", kept={"output.json": "{}"})
-    with pytest.raises(OtherEvidenceError, match="the leak_audit is of train run none"):
+    with pytest.raises(OtherEvidenceError, match="the leak_audit is of train run None"):
         check(lineage, leak_audit=settings_alone)
 
 

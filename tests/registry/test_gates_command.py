@@ -134,7 +134,7 @@ def test_the_version_in_place_has_to_be_beaten_but_not_by_itself(lineage: Lineag
 def test_evidence_of_another_version_changes_no_tag(lineage: Lineage) -> None:
     other = lineage.evaluated(number=2)
     said = gates(lineage, "--evaluate-run", other)
-    assert said.exit_code == 1 and f"steps.backtest --evaluate-run {other}" in said.output
+    assert said.exit_code == 1 and f"--evaluate-run {other}` makes it" in said.output
     said = gates(lineage, "--backtest-run", lineage.backtested(evaluate=other))
     assert said.exit_code == 1 and "OtherEvidenceError: quantgod 5: run" in said.output
     assert newest_run(lineage).info.status == "FAILED"
