@@ -13,6 +13,10 @@ slice's rows varies as it would. A redraw that holds none of the rows that a sco
 nothing of it and is left out (what `nanquantile` does); `drawn` is the share of redraws that hold
 any row of the slice, so that a slice of one lucky hour can be told. A slice without rows, and a
 score that counts no row, is None and not zero.
+
+Where all of a few rows came true, every redraw says so too and the bootstrap knows no doubt. Such a
+share gets the exact bound for as many independent rows as its rows equal (Clopper and Pearson,
+1934).
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ _NEUTRAL: Final = CLASSES.index("NEUTRAL")
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +155,8 @@ def slice_scores(
     # One model at a time: running sums of a long test part are large, and the redraws are the same.
     told = {name: _tell(cut, rows.target, said, redrawing) for name, said in decided.items()}
     count = np.bincount(cut.place, minlength=len(cut.names))
-    held = next(iter(told.values())).held
     return {
-        name: _slice(place, cut, rows, told, float(held[place])) if count[place] else None
+        name: _slice(place, cut, rows, decided, told) if count[place] else None
         for place, name in enumerate(cut.names)
     }
 
@@ -204,29 +208,67 @@ def _quotient(above: Floats, below: Floats) -> Floats:
     return np.divide(above, below, out=nothing, where=below > 0)
 
 
-def _slice(place: int, cut: Cut, rows: Rows, told: Mapping[str, _Told], drawn: float) -> Slice:
+def _slice(
+    place: int,
+    cut: Cut,
+    rows: Rows,
+    decided: Mapping[str, Integers],
+    told: Mapping[str, _Told],
+) -> Slice:
     chosen = cut.place == place
     first, *others = told
     return Slice(
         rows=int(chosen.sum()),
         share=float(chosen.mean()),
         effective_rows=effective_rows(rows, chosen),
-        drawn=drawn,
+        drawn=float(told[first].held[place]),
         moves={name: int(said.moves[place]) for name, said in told.items()},
-        models={name: _intervals(place, said) for name, said in told.items()},
-        differences={name: _intervals(place, told[first], told[name]) for name in others},
+        models={
+            name: _shares(place, said, rows, chosen, decided[name]) for name, said in told.items()
+        },
+        differences={name: _differences(place, told[first], told[name]) for name in others},
     )
 
 
-def _intervals(place: int, told: _Told, minus: _Told | None = None) -> dict[str, Interval | None]:
+def _shares(
+    place: int, told: _Told, rows: Rows, chosen: Flags, decided: Integers
+) -> dict[str, Interval | None]:
     found = {}
-    for name, scores in told.observed.items():
-        value, drawn = scores[place], told.drawn[name][:, place]
-        if minus is not None:
-            value = value - minus.observed[name][place]
-            drawn = drawn - minus.drawn[name][:, place]
-        found[name] = interval_of(value, drawn, -1.0 if minus is not None else 0.0)
+    for name, values in told.observed.items():
+        interval = interval_of(values[place], told.drawn[name][:, place])
+        if interval is not None and interval.low == interval.high:
+            counted = _counted(name, rows.target, decided) & (chosen | name.startswith("caught"))
+            interval = doubted(interval, effective_rows(rows, counted))
+        found[name] = interval
     return found
+
+
+def _differences(place: int, told: _Told, minus: _Told) -> dict[str, Interval | None]:
+    return {
+        name: interval_of(
+            values[place] - minus.observed[name][place],
+            told.drawn[name][:, place] - minus.drawn[name][:, place],
+            -1.0,
+        )
+        for name, values in told.observed.items()
+    }
+
+
+def _counted(score: str, target: Integers, decided: Integers) -> Flags:
+    """The rows that a score is a share of."""
+    if score == "accuracy":
+        return np.ones(len(target), bool)
+    if score == "hit_rate":
+        return np.asarray(decided != _NEUTRAL)
+    kind, name = score.split("_")
+    of = decided if kind == "precision" else target
+    return np.asarray(of == CLASSES.index(name.upper()))
+
+
+def doubted(found: Interval, independent: float) -> Interval:
+    """Widen an interval of no width by what so many independent rows without exception allow."""
+    doubt = 1 - ((1 - LEVEL) / 2) ** (1 / independent)
+    return Interval(found.value, max(found.value - doubt, 0.0), min(found.value + doubt, 1.0))
 
 
 def interval_of(value: float, drawn: Floats, least: float = 0.0) -> Interval | None:
@@ -247,7 +289,7 @@ def interval_of(value: float, drawn: Floats, least: float = 0.0) -> Interval | N
     return Interval(float(value), float(low), float(high))
 
 
-def effective_rows(rows: Rows, chosen: npt.NDArray[np.bool_]) -> float:
+def effective_rows(rows: Rows, chosen: Flags) -> float:
     """How many labels that share no minute the chosen rows equal; see `splits.uniqueness`."""
     time_ms, label_end_ms, target = (column[chosen] for column in rows)
     unused = np.zeros(len(target), np.int64)

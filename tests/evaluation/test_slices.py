@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantgod.evaluation.bootstrap import redraws
+from quantgod.evaluation.bootstrap import Interval, redraws
 from quantgod.evaluation.slices import (
     Cut,
     Redrawing,
@@ -18,6 +18,7 @@ from quantgod.evaluation.slices import (
     by_volatility,
     by_weekday,
     confidence_of,
+    doubted,
     effective_rows,
     interval_of,
     slice_scores,
@@ -103,7 +104,8 @@ def test_what_is_absent_is_none_and_not_zero() -> None:
     assert found["nowhere"] is None and here is not None
     assert here.models["auditor"]["hit_rate"] is None  # no move was decided
     assert here.models["auditor"]["recall_buy"] is None  # none came
-    assert here.models["auditor"]["accuracy"] == (1.0, 1.0, 1.0)
+    accuracy = here.models["auditor"]["accuracy"]
+    assert accuracy is not None and accuracy.value == 1
 
 
 def test_intervals_cut_every_redraw_anew() -> None:
@@ -164,3 +166,28 @@ def test_effective_rows_are_those_that_share_no_minute(count: int, horizon: int)
     alone = np.zeros(count, bool)
     alone[::horizon] = True  # labels that only touch
     assert effective_rows(rows, alone) == pytest.approx(alone.sum())
+
+
+def test_a_few_rows_without_exception_are_no_certainty() -> None:
+    """Of n independent rows all came true: shares from 0.025^(1/n) on would do that too."""
+    target = np.array([0, 1, 2] * 20)
+    decided = np.where(np.arange(60) < 40, target, 1)
+    cut = Cut(("first", "last"), (np.arange(60) >= 30).astype(int))
+    found = slice_scores(cut, rows_of(target), {"auditor": decided}, REDRAWING)["first"]
+    assert found is not None
+    rows, first = rows_of(target), np.arange(60) < 30
+    for score, counted in {
+        "accuracy": first,
+        "hit_rate": first & (decided != 1),
+        "precision_sell": first & (decided == 0),
+        "recall_buy": first & (target == 2),
+    }.items():
+        interval = found.models["auditor"][score]
+        independent = effective_rows(rows, counted)
+        assert independent < counted.sum()
+        assert interval == pytest.approx((1.0, 0.025 ** (1 / independent), 1.0))
+    assert doubted(Interval(0.0, 0.0, 0.0), 1.0) == pytest.approx((0.0, 0.0, 0.975))
+    last = slice_scores(cut, rows_of(target), {"auditor": decided}, REDRAWING)["last"]
+    assert last is not None
+    caught = last.models["auditor"]["caught_buy"]  # of all 20 that came, 3 in this slice
+    assert caught is not None and 0 < caught.low < caught.high < 1

@@ -67,9 +67,9 @@ def tiers(models: Mapping[str, Slices], lower_ends: Sequence[float]) -> Figure:
         _models(grid[1, column], models, f"recall_{name.lower()}")
         grid[0, column].set_title(f"precision of {name}")
         grid[1, column].set_title(f"recall of {name} (within the tier)")
-    names = [name.replace(" to ", "\n") for name in next(iter(models.values()))]
+    names = next(iter(models.values()))
     for axes in grid[1]:
-        axes.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names])
+        axes.set_xticks(range(len(names)), ["\n".join(name.rsplit(" ", 1)) for name in names])
         axes.set_xlabel("probability of the decided class")
     grid[0, 0].set_ylim(0, 1.03)
     _legend(figure, grid[0, 0])

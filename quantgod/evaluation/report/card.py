@@ -93,9 +93,9 @@ def _data(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> list
     came = np.bincount(rows["target"], minlength=3) / len(rows)
     return _bullets([
         f"Data: {settings.data.symbol}, source `{settings.data.source}`.",
-        f"Development part: {_days(learned)} days, {learned[0]:%Y-%m-%d %H:%M} to "
+        f"Development part: {_days(learned)}, {learned[0]:%Y-%m-%d %H:%M} to "
         f"{learned[-1]:%Y-%m-%d %H:%M} UTC.",
-        f"Test part, which nothing has learned from: {_days(pd.DatetimeIndex(rows['time']))} days, "
+        f"Test part, which nothing has learned from: {_days(pd.DatetimeIndex(rows['time']))}, "
         f"{result.first[:16]} to {result.last[:16]} UTC; {result.rows:,} rows that equal about "
         f"{result.effective_rows:.0f} independent labels.",
         f"Of the test rows {came[0]:.1%} were SELL, {came[1]:.1%} NEUTRAL, {came[2]:.1%} BUY.",
@@ -134,5 +134,6 @@ def _bullets(lines: Iterable[str]) -> list[str]:
     return [f"- {line}" for line in lines]
 
 
-def _days(times: pd.DatetimeIndex) -> int:
-    return times.normalize().nunique()
+def _days(times: pd.DatetimeIndex) -> str:
+    days = times.normalize().nunique()
+    return f"{days} UTC {'day' if days == 1 else 'days'}"

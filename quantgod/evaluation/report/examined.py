@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -36,6 +37,7 @@ MOVES: Final = "decided SELL or BUY"
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +92,7 @@ def examine(
         for name, cut in _cuts(evaluated, table).items()
     }
     everything = cuts.Cut(("all",), np.zeros(len(rows), np.int64))
-    coverage_by_class, set_sizes, right_alone = _sets(rows, redrawing)
+    coverage_by_class, set_sizes, right_alone = _sets(rows, known, redrawing)
     return Examined(
         overall=slice_scores(everything, known, decided, redrawing),
         by_cut=by_cut,
@@ -218,22 +220,21 @@ def _importance(
 
 
 def _sets(
-    rows: pd.DataFrame, redrawing: Redrawing
+    rows: pd.DataFrame, known: Rows, redrawing: Redrawing
 ) -> tuple[dict[str, Interval | None], tuple[int, ...], Interval | None]:
     holds = rows[columns_of("in_set")].to_numpy(bool)
-    target = rows["target"].to_numpy(np.int64)
-    held, sizes = holds[np.arange(len(rows)), target], holds.sum(axis=1)
-    masks = {name: target == number for number, name in enumerate(CLASSES)}
-    by_class = {name: _share(held, mask, redrawing) for name, mask in masks.items()}
+    held, sizes = holds[np.arange(len(rows)), known.target], holds.sum(axis=1)
+    masks = {name: known.target == number for number, name in enumerate(CLASSES)}
+    by_class = {name: _share(held, mask, known, redrawing) for name, mask in masks.items()}
     counts = np.bincount(sizes, minlength=len(CLASSES) + 1)
-    return by_class, tuple(counts.tolist()), _share(held, sizes == 1, redrawing)
+    return by_class, tuple(counts.tolist()), _share(held, sizes == 1, known, redrawing)
 
 
-def _share(
-    held: npt.NDArray[np.bool_], counted: npt.NDArray[np.bool_], redrawing: Redrawing
-) -> Interval | None:
+def _share(held: Flags, counted: Flags, known: Rows, redrawing: Redrawing) -> Interval | None:
     columns = np.stack([held & counted, counted], axis=1).astype(np.float64)
     above, below = redrawn_sums(columns, *redrawing).T
     drawn = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
-    value = float(held[counted].mean()) if counted.any() else float("nan")
-    return interval_of(value, drawn)
+    found = interval_of(float(held[counted].mean()) if counted.any() else math.nan, drawn)
+    if found is not None and found.low == found.high:
+        return cuts.doubted(found, cuts.effective_rows(known, counted))
+    return found

@@ -17,6 +17,8 @@ Verdict = Literal["better", "not shown to be better", "worse"]
 DECISIVE: Final = ("macro_f1", "log_loss")
 """The scores that a verdict is given on: one of decisions, one of probabilities."""
 
+_NAMES: Final = {**SCORE_NAMES, "log_loss": "log-loss"}
+
 FEW_LABELS: Final = 100
 """Independent labels below which the whole test part is called short."""
 
@@ -66,14 +68,15 @@ def _headline(result: EvaluationResult, score: str) -> str:
         said[verdict(score, found[score])].append(spoken(other))
     parts = [f"{kind} than {', '.join(others)}" for kind, others in said.items() if others]
     value = written(result.models["auditor"][score])
-    return f"{SCORE_NAMES[score]} of the auditor {value}: {'; '.join(parts)}."
+    return f"{_NAMES[score]} of the auditor {value}: {'; '.join(parts)}."
 
 
 def _short(result: EvaluationResult) -> Iterator[str]:
     if result.effective_rows < FEW_LABELS:
         yield (
             f"The test part is short: its {result.rows:,} rows equal about "
-            f"{result.effective_rows:.0f} independent labels."
+            f"{result.effective_rows:.0f} independent labels. Intervals from so few are too "
+            f"narrow, and what they show may be luck."
         )
 
 
@@ -83,7 +86,7 @@ def _comparisons(result: EvaluationResult) -> Iterator[str]:
             said = verdict(score, found[score])
             if said != "better":
                 yield (
-                    f"The auditor is {said} than {spoken(other)} by {SCORE_NAMES[score]}: "
+                    f"The auditor is {said} than {spoken(other)} by {_NAMES[score]}: "
                     f"difference {written(found[score])}."
                 )
 
