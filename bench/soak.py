@@ -3,6 +3,8 @@
     schedules  10,000 seeded fault schedules through the state machine
     mixes      50 random fault mixes at the socket, and how long a book takes to come back
     kills      200 random kills of a journal's writer
+    promotions 1,000 kills of a promotion, at every point between two calls of the store and at
+               random, while a reader looks; and rollbacks, from the command to its end
     updates    a day of one symbol, 864,000 updates at full speed, through the whole live runner
     ending     from Ctrl-C to the end of the process
 
@@ -36,12 +38,19 @@ from bench.goal import Figure
 from bench.serving import NAME, register_demo_chain
 from quantgod.live.runner import run_live
 from quantgod.live.simulated import simulated_exchange
+from quantgod.registry.promotion import Why, promote
 from quantgod.settings import load_settings
 from tests.live.feed.mixes import run_mix
 from tests.live.journal.killing import kill_round
 from tests.market.schedules import run_schedule
+from tests.registry.conftest import make_parts, make_store
+from tests.registry.interrupting import interrupt
+from tests.registry.shelves import NAME as MODEL
+from tests.registry.shelves import tracked
 
 SCHEDULES, MIXES, KILLS, UPDATES = 10_000, 50, 200, 864_000
+PROMOTIONS, PROMOTIONS_A_LEDGER, ROLLBACKS = 1_000, 50, 5
+ROLLBACK_SECONDS = 5.0
 WORKERS = 2
 WARM_SHARE = 0.25
 GROWTH_PERCENT = 5.0
@@ -104,6 +113,39 @@ def kills(log: Log) -> list[Figure]:
     ]
 
 
+def promotions(log: Log) -> list[Figure]:
+    """Kills of a promotion; raises at the first reader who saw anything but a whole version."""
+    counts: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        parts = make_parts(folder / "parts")
+        store = make_store(parts, folder)
+        with tracked(store.uri):
+            versions = [store.number, store.add(parts.package), store.add(parts.package)]
+            for seed in range(PROMOTIONS // PROMOTIONS_A_LEDGER):
+                counts += interrupt(MODEL, store.uri, versions, PROMOTIONS_A_LEDGER, seed)
+                log(f"{(seed + 1) * PROMOTIONS_A_LEDGER} promotions: {dict(counts)}")
+            taken = [_rollback_seconds(versions[place % 2]) for place in range(ROLLBACKS)]
+    return [
+        Figure("promotions that left a whole version", PROMOTIONS, at_least=PROMOTIONS),
+        Figure("  killed, and the old one in place", counts["old"]),
+        Figure("  killed, and the new one in place", counts["new"]),
+        Figure("  at an end before they were killed", counts["ended"]),
+        Figure("times that a reader looked", counts["reads"]),
+        Figure(f"rollback, slowest of {ROLLBACKS}", max(taken), "s", at_most=ROLLBACK_SECONDS),
+    ]
+
+
+def _rollback_seconds(number: int) -> float:
+    """How long `python -m steps.rollback` takes, its start included, after another promotion."""
+    promote(MODEL, number, why=Why("a bench", force=True), trial=lambda *_: None)
+    promote(MODEL, 3, why=Why("a bench", force=True), trial=lambda *_: None)
+    command = [sys.executable, "-m", "steps.rollback", "--name", MODEL]
+    began = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.monotonic() - began
+
+
 def updates(log: Log) -> list[Figure]:
     """A day at full speed through feed, book, bars, model, drift and journal."""
     with tempfile.TemporaryDirectory() as name, _registered(Path(name)) as overrides:
@@ -144,7 +186,7 @@ def ending(log: Log) -> list[Figure]:
     return [Figure("from signal to end, slowest of 3", max(taken), "s", at_most=END_SECONDS)]
 
 
-PARTS = {part.__name__: part for part in (schedules, mixes, kills, updates, ending)}
+PARTS = {part.__name__: part for part in (schedules, mixes, kills, promotions, updates, ending)}
 
 
 def main() -> int:
