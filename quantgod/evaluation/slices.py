@@ -21,43 +21,24 @@ share gets the exact bound for as many independent rows as its rows equal (Clopp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from quantgod.contracts import CLASSES
 from quantgod.dataset.splits import uniqueness
 from quantgod.dataset.windows import Samples
 from quantgod.evaluation.bootstrap import LEVEL, Interval, redrawn_sums
-
-SESSIONS: Final = ("Tokyo", "London", "New York")
-HOURS_PER_SESSION: Final = 8
-WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-TERCILES: Final = ("low", "middle", "high")
+from quantgod.evaluation.cuts import Cut
 
 _NEUTRAL: Final = CLASSES.index("NEUTRAL")
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class Cut:
-    """A way to cut rows.
-
-    Attributes:
-        names: of the slices.
-        place: (n,) of each row's slice among the names.
-    """
-
-    names: tuple[str, ...]
-    place: Integers
 
 
 class Rows(NamedTuple):
@@ -99,46 +80,6 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Slices = dict[str, Slice | None]
-
-
-def by_session(time: pd.Series[Any]) -> Cut:
-    """Tokyo 0-8, London 8-16, New York 16-24 UTC, by the hour of each minute's start."""
-    hour = time.dt.tz_convert("UTC").dt.hour.to_numpy(np.int64)
-    return Cut(SESSIONS, hour // HOURS_PER_SESSION)
-
-
-def by_weekday(time: pd.Series[Any]) -> Cut:
-    """By the day of the week, UTC."""
-    return Cut(WEEKDAYS, time.dt.tz_convert("UTC").dt.day_of_week.to_numpy(np.int64))
-
-
-def by_volatility(volatility: Floats, reference: Floats) -> Cut:
-    """By terciles of `reference` (rows from before the test), a border belonging to the lower."""
-    edges = np.quantile(reference, [1 / 3, 2 / 3])
-    return Cut(TERCILES, np.searchsorted(edges, volatility).astype(np.int64))
-
-
-def by_confidence(confidence: Floats, lower_ends: Sequence[float]) -> Cut:
-    """By tiers of the probability given to the decided class; a lower end belongs to its tier."""
-    if not lower_ends:
-        return Cut(("all",), np.zeros(len(confidence), np.int64))
-    ends = [*lower_ends, None]
-    names = [
-        f"{low:g} or more" if high is None else f"{low:g} to {high:g}"
-        for low, high in zip(lower_ends, ends[1:], strict=True)
-    ]
-    place = np.searchsorted(np.asarray(lower_ends), confidence, side="right").astype(np.int64)
-    return Cut((f"below {lower_ends[0]:g}", *names), place)
-
-
-def confidence_of(probabilities: Floats, decided: Integers) -> Floats:
-    """(n,) the probability given to the decided class, which need not be the likeliest.
-
-    In a calibrated model this is how often such a decision comes true, whatever weights it was
-    made by; the largest probability would say that of a decision that was not taken.
-    """
-    confidence: Floats = probabilities[np.arange(len(decided)), decided]
-    return confidence
 
 
 def slice_scores(

@@ -12,9 +12,9 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from quantgod.evaluation.cuts import HOURS_PER_SESSION
 from quantgod.evaluation.evidence import BacktestResult
 from quantgod.evaluation.plots.style import CLASS_COLOURS, OTHER_COLOUR, blank
-from quantgod.evaluation.slices import HOURS_PER_SESSION
 
 LOSS, _, GAIN = CLASS_COLOURS
 POINTS: Final = 5_000

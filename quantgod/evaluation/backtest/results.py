@@ -11,8 +11,8 @@ import pandas as pd
 from quantgod.evaluation.backtest import engine
 from quantgod.evaluation.backtest.engine import Desk
 from quantgod.evaluation.backtest.performance import ratios, skill
+from quantgod.evaluation.cuts import by_session
 from quantgod.evaluation.evidence import BacktestResult
-from quantgod.evaluation.slices import by_session
 from quantgod.settings import BacktestSettings
 
 OUTCOMES: Final = ("open", "target", "daily_loss", "total_loss")

@@ -14,7 +14,7 @@ import pandas as pd
 
 from quantgod.auditor.audit import FIT
 from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Progress, silent
-from quantgod.evaluation import slices as cuts
+from quantgod.evaluation import cuts
 from quantgod.evaluation.bootstrap import Interval, redrawn_sums
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.importance import (
@@ -25,7 +25,15 @@ from quantgod.evaluation.importance import (
 )
 from quantgod.evaluation.scored_rows import columns_of, probabilities_of
 from quantgod.evaluation.selective import Curve, Ranked, curves
-from quantgod.evaluation.slices import Redrawing, Rows, Slices, interval_of, slice_scores
+from quantgod.evaluation.slices import (
+    Redrawing,
+    Rows,
+    Slices,
+    doubted,
+    effective_rows,
+    interval_of,
+    slice_scores,
+)
 from quantgod.evaluation.subject import Subject
 from quantgod.settings import Settings
 
@@ -236,5 +244,5 @@ def _share(held: Flags, counted: Flags, known: Rows, redrawing: Redrawing) -> In
     drawn = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
     found = interval_of(float(held[counted].mean()) if counted.any() else math.nan, drawn)
     if found is not None and found.low == found.high:
-        return cuts.doubted(found, cuts.effective_rows(known, counted))
+        return doubted(found, effective_rows(known, counted))
     return found
