@@ -262,6 +262,15 @@ class BacktestSettings(Section):
     seed: Natural
     account: AccountSettings
 
+    @model_validator(mode="after")
+    def _can_trade(self) -> BacktestSettings:
+        if self.notional > self.max_position:
+            raise ValueError(
+                f"max_position is at least notional, or nothing is ever traded; got "
+                f"{self.max_position} and {self.notional}"
+            )
+        return self
+
 
 class LeakAuditSettings(Section):
     """How much of a lineage is made again at each cut, and with how small a network."""

@@ -130,6 +130,17 @@ def test_all_days_load_in_order_with_the_wanted_columns_only(tmp_path: Path) -> 
     )
 
 
+def test_wanted_days_alone_are_read(tmp_path: Path) -> None:
+    days = [DAY + dt.timedelta(days=shift) for shift in range(4)]
+    for day in days:
+        store(tmp_path, rows(30, MIDNIGHT + 1440 * (day - DAY).days), day)
+    day_path(tmp_path, "BTCUSDT", days[3]).write_bytes(b"not a Parquet file")
+    frame = load_bars(tmp_path, "BTCUSDT", days=(days[1], days[2]))
+    assert sorted({time.date() for time in frame.index}) == [days[1], days[2]]
+    with pytest.raises(StoreError, match=r"no bars from 2025-01-01 .*; 2024-01-01 to 2024-01-04"):
+        load_bars(tmp_path, "BTCUSDT", days=(dt.date(2025, 1, 1), dt.date(2025, 1, 2)))
+
+
 def test_nothing_to_load_says_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such folder"):
         load_bars(tmp_path / "nowhere", "BTCUSDT")

@@ -220,3 +220,8 @@ def test_sessions_are_those_of_the_entry() -> None:
     assert found.result.by_session == pytest.approx(
         {"Tokyo": first, "London": second, "New York": 0.0}
     )
+
+
+def test_a_limit_that_no_position_keeps_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_position is at least notional"):
+        settings(notional=1000.0, max_position=999.0)
