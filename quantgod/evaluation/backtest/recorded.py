@@ -11,7 +11,7 @@ import pandas as pd
 from quantgod.archive.books_at import BooksAt, books_at
 from quantgod.archive.store import load_bars
 from quantgod.contracts import BOOK_COLUMNS, MS_PER_DAY, Progress, silent
-from quantgod.evaluation.backtest.books import Books, are_sound, books_of
+from quantgod.evaluation.backtest.books import Books, books_of
 from quantgod.settings import EtlSettings
 
 Integers = npt.NDArray[np.int64]
@@ -65,7 +65,7 @@ def archive_books(
     if _days_absent(found):
         return None
     _refuse_foreign(found, seen_ms, minutes)
-    kept = found.is_there & are_sound(found.levels) & np.isin(asked_ms, moments_ms)
+    kept = found.is_there & np.isin(asked_ms, moments_ms)
     depth = minutes.levels.shape[2]
     return Books(asked_ms[kept], found.levels[kept, :, :depth]) if kept.any() else None
 

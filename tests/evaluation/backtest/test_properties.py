@@ -170,6 +170,15 @@ def test_an_order_waits_for_the_next_minute_where_the_archives_tell_nothing() ->
     assert late[:3].tolist() == [MINUTE_MS, 3 * MINUTE_MS, 4 * MINUTE_MS]
 
 
+def test_a_minute_that_decides_no_order_meets_no_recorded_book() -> None:
+    minutes = books(np.full(6, 100.0))
+    may = may_order(minutes.time_ms, np.array([0, 1, 0, 0, 0, 0], np.int8), 3 * MINUTE_MS)
+    recorded = Books(minutes.time_ms + 250, minutes.levels)
+    venue, met = venue_of(minutes, may, 250, recorded)
+    assert venue.time_ms.tolist() == (minutes.time_ms[[1, 4]] + 250).tolist()
+    assert met.tolist() == [2, 0, 2, 2, 1, 2]
+
+
 @given(seeds, st.sampled_from([50, 61_000, 90_000, 150_000]))
 @hypothesis_settings(max_examples=25)
 def test_orders_meet_books_in_the_order_in_which_they_were_decided(

@@ -87,7 +87,9 @@ def test_without_archives_orders_meet_the_next_minute(folder: Path) -> None:
     assert (found.trades["entry_time"] - found.trades["signal_time"] == "1min").all()
 
 
-def test_a_day_without_its_archive_leaves_all_orders_to_the_minutes(folder: Path, tmp_path) -> None:
+def test_a_day_without_its_archive_leaves_all_orders_to_the_minutes(
+    folder: Path, tmp_path: Path
+) -> None:
     pack(tmp_path, DAYS[0], messages()[:600])
     assert look(folder, tmp_path) is None
 
@@ -104,14 +106,39 @@ def test_the_midnight_that_ends_the_archives_needs_no_next_day(folder: Path) -> 
     assert met.mid.tolist() == mids(moments.tolist())[:2]
 
 
-def test_archives_that_the_bars_were_not_made_from_are_refused(folder: Path, tmp_path) -> None:
+def test_no_day_is_read_but_those_of_the_moments(folder: Path) -> None:
+    minutes = minute_books(folder / "bars", "BTCUSDT", rows(), HORIZON)
+    notes: list[str] = []
+    moments = MIDNIGHT_MS + np.array([50])
+    archive_books(
+        folder / "archives", "BTCUSDT", moments, minutes, etl_settings(),
+        lambda *told: notes.append(told[2]),
+    )  # fmt: skip
+    assert notes == ["BTCUSDT 2024-01-02 books", "BTCUSDT books"]
+
+
+def test_archives_that_begin_without_a_snapshot_are_no_others(folder: Path, tmp_path: Path) -> None:
+    """The day before, which is not read, would tell their first books: here there are none."""
+    lines = feed(MIDNIGHT_MS - 600_000, 1200, step_seconds=1)
+    for day, part in zip(DAYS, (lines[:600], lines[600:]), strict=False):
+        pack(tmp_path / "archives", day, part)
+    run_etl(tmp_path / "archives", tmp_path / "bars", etl_settings())
+    minutes = minute_books(tmp_path / "bars", "BTCUSDT", rows(), HORIZON)
+    moments = MIDNIGHT_MS + np.array([90_000, 150_000])
+    asked = (tmp_path / "archives", "BTCUSDT", moments, minutes, etl_settings())
+    assert archive_books(*asked) is None
+
+
+def test_archives_that_the_bars_were_not_made_from_are_refused(
+    folder: Path, tmp_path: Path
+) -> None:
     pack(tmp_path, DAYS[0], messages()[:600])
     pack(tmp_path, DAYS[1], messages(seed=1)[600:])
     with pytest.raises(ForeignArchives, match=r"2024-01-02 00:.* they hold bid and ask"):
         look(folder, tmp_path)
 
 
-def test_an_order_into_a_gap_waits_for_the_next_minute(folder: Path, tmp_path) -> None:
+def test_an_order_into_a_gap_waits_for_the_next_minute(folder: Path, tmp_path: Path) -> None:
     lines = messages()
     minute = 60 * 3  # the third row's close is three minutes in
     gone = next(place for place in range(minute, minute + 20) if b"delta" in lines[place])
