@@ -60,8 +60,8 @@ def main(
     from quantgod.tracking.store import connect
 
     name, client = settings.registry.name, connect(settings.tracking)
-    if version is None and register_run is not None:
-        version = output_of(register_run, "version")["version"]
+    if version is None and (made_by := register_run or evaluate_run) is not None:
+        version = output_of(made_by, "version")["version"]
     number = int(version) if version is not None else newest_version(name)
     judged = known_version(client, name, number)
     named = {

@@ -289,6 +289,12 @@ def test_without_another_version_in_place_there_is_no_champion_to_beat() -> None
     )
 
 
+def test_where_no_champion_is_asked_for_nobody_says_that_there_is_none() -> None:
+    rivals = judge(GOOD._replace(champion=None), asked(champion=False))[-2:]
+    assert {gate.detail for gate in rivals} == {"the version in place need not be beaten"}
+    assert {gate.bound for gate in rivals} == {"not asked for"}
+
+
 def test_versions_that_cannot_be_compared_fail_and_say_why() -> None:
     found = {gate.name: gate for gate in judge(GOOD.met(test=duel(problem="3 rows")))}
     assert found["beats_champion"].passed is False and "3 rows" in found["beats_champion"].detail
