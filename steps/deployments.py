@@ -13,7 +13,7 @@ from steps.options import config_options, setting, settings_from, step, switch
 if TYPE_CHECKING:
     from quantgod.registry.ledger import Deployment
 
-HEADERS = ("version", "semantic", "from", "until", "how", "by", "why", "gates", "runs", "data")
+HEADERS = ("version", "from and until (UTC)", "how and why", "gates", "lineage")
 
 
 @step()
@@ -44,27 +44,29 @@ def main(config: Path, overrides: tuple[str, ...], *, as_json: bool, **options: 
 
 
 def _row(span: Deployment, how: str) -> tuple[str, ...]:
+    """A row that a terminal of 80 columns can show; `--json` has all of it."""
+    from rich.markup import escape
+
     entry = span.entry
-    forced = f"{entry.why} (by force over: {entry.forced})" if entry.forced else entry.why
+    version = f"{entry.version} ({entry.semantic})" if entry.semantic else str(entry.version)
+    until = "now" if span.until is None else _second(span.until)
+    why = f"{how} by {entry.by}: {entry.why}"
+    if entry.forced:
+        why += f" (by force over: {entry.forced})"
     gates = "not judged"
     if entry.gates is not None:
         failed = f"; failed: {', '.join(entry.gates.failed)}" if entry.gates.failed else ""
         gates = f"{entry.gates.passed} passed{failed}"
-    lineage = {
-        kind: " ".join(
-            f"{key.removeprefix(kind)}={value[:8]}"
-            for key, value in entry.lineage.items()
-            if key.startswith(kind)
-        )
-        for kind in ("run.", "data.")
-    }
-    until = "now" if span.until is None else _minute(span.until)
-    times = _minute(span.since), until
-    version = str(entry.version), entry.semantic or "-"
-    return (*version, *times, how, entry.by, forced, gates, lineage["run."], lineage["data."])
+    lineage = "\n".join(
+        f"{key.partition('.')[2]} {digest[:8]}"
+        for key, digest in entry.lineage.items()
+        if key == "run.register" or key.startswith("data.")
+    )
+    cells = (version, f"{_second(span.since)}\n{until}", why, gates, lineage)
+    return tuple(escape(cell) for cell in cells)
 
 
-def _minute(moment: str) -> str:
+def _second(moment: str) -> str:
     return moment[:19].replace("T", " ")
 
 

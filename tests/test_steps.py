@@ -27,6 +27,12 @@ def test_a_version_is_a_number() -> None:
     assert "a number was expected, got 'newest'" in result.output
 
 
+def test_force_asks_for_a_reason() -> None:
+    result = CliRunner().invoke(steps.promote.main, ["--force"])
+    assert result.exit_code == 2
+    assert "a forced promotion needs one" in result.output
+
+
 def test_a_command_to_copy_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     say("curl " + "long " * 40)
     assert capsys.readouterr().out.count("\n") == 1

@@ -23,7 +23,7 @@ from quantgod.registry.registered import (
 )
 from quantgod.registry.trial_process import try_version
 
-UNDONE: Final = "rolled back"
+UNDONE: Final = "no reason was given"
 
 
 class NothingToRollBackError(VersionError):

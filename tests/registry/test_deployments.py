@@ -48,6 +48,12 @@ def test_it_tells_what_was_in_place_from_when_to_when_by_whom_and_why(shelf: She
     said = told()
     assert said.exit_code == 0
     assert said.stdout.index("the first") < said.stdout.index("it was not"), "the newest last"
+    assert all("labels aaaaaaaa" in line for line in said.stdout.splitlines() if " by " in line)
+
+
+def test_a_reason_is_shown_as_it_was_written(shelf: Shelf) -> None:
+    shelf.put(1, why="[red]loses[/red] money")
+    assert "[red]loses[/red] money" in told().stdout
 
 
 @pytest.mark.parametrize("moved", [4, None])
