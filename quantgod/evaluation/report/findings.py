@@ -81,14 +81,16 @@ def _short(result: EvaluationResult) -> Iterator[str]:
 
 
 def _comparisons(result: EvaluationResult) -> Iterator[str]:
-    for other, found in result.differences.items():
-        for score in DECISIVE:
-            said = verdict(score, found[score])
-            if said != "better":
-                yield (
-                    f"The auditor is {said} than {spoken(other)} by {_NAMES[score]}: "
-                    f"difference {written(found[score])}."
-                )
+    """What is not shown by a decisive score; of the others, where the auditor is shown worse."""
+    for decisive in (True, False):
+        for other, found in result.differences.items():
+            for score in (name for name in _NAMES if (name in DECISIVE) == decisive):
+                said = verdict(score, found[score])
+                if said == "worse" or (decisive and said != "better"):
+                    yield (
+                        f"The auditor is {said} than {spoken(other)} by {_NAMES[score]}: "
+                        f"difference {written(found[score])}."
+                    )
 
 
 def _calibration(result: EvaluationResult, examined: Examined, settings: Settings) -> Iterator[str]:

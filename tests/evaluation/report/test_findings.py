@@ -18,9 +18,20 @@ from tests.evaluation.report.written import examined
 
 RESULT = case().evaluated.result
 SETTINGS = case().settings
-GOOD = {"macro_f1": Interval(0.1, 0.05, 0.15), "log_loss": Interval(-0.1, -0.15, -0.05)}
-OPEN = {"macro_f1": Interval(0.1, -0.01, 0.2), "log_loss": Interval(-0.1, -0.2, 0.01)}
-BAD = {"macro_f1": Interval(-0.1, -0.2, -0.01), "log_loss": Interval(0.1, 0.01, 0.2)}
+
+
+def differences(favour: float, near: float, far: float) -> dict[str, Interval]:
+    """By how much the auditor is better by each score, with an interval from near to far."""
+    signs = {"macro_f1": 1, "mcc": 1, "accuracy": 1, "log_loss": -1, "brier": -1, "ece": -1}
+    return {
+        score: Interval(sign * favour, *sorted((sign * near, sign * far)))
+        for score, sign in signs.items()
+    }
+
+
+GOOD = differences(0.1, 0.05, 0.15)
+OPEN = differences(0.1, -0.01, 0.2)
+BAD = differences(-0.1, -0.2, -0.01)
 
 
 def result(differences: Mapping[str, Mapping[str, Interval]], **changes: Any) -> EvaluationResult:
@@ -100,12 +111,24 @@ def test_a_model_without_fault_has_no_weakness() -> None:
 
 
 def test_who_is_not_beaten_is_named() -> None:
-    found = told(result({"base": GOOD, "logistic_regression": BAD, "majority": OPEN}))
+    decisive = {**GOOD, "macro_f1": BAD["macro_f1"], "log_loss": BAD["log_loss"]}
+    found = told(result({"base": GOOD, "logistic_regression": decisive, "majority": OPEN}))
     assert found.count("\n") == 3
     assert "worse than logistic regression by macro-F1: difference -0.100 [-0.200, -0.010]" in found
     assert "worse than logistic regression by log-loss" in found
     assert "not shown to be better than majority by macro-F1" in found
     assert "base" not in found
+
+
+def test_other_scores_count_only_where_they_are_shown_worse() -> None:
+    found = told(result({"base": {**GOOD, "accuracy": OPEN["accuracy"]}}))
+    assert found == ""
+    worse = {**GOOD, "accuracy": BAD["accuracy"], "brier": BAD["brier"]}
+    lines = told(result({"base": worse, "majority": OPEN})).splitlines()
+    # The decisive ones come first, whoever they are against.
+    assert ["majority" in line for line in lines] == [True, True, False, False]
+    assert "worse than base by Brier score: difference 0.100 [0.010, 0.200]" in lines[2]
+    assert "worse than base by accuracy: difference -0.100 [-0.200, -0.010]" in lines[3]
 
 
 @pytest.mark.parametrize(
