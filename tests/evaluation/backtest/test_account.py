@@ -129,3 +129,9 @@ def test_drawdown_is_a_share_of_the_highest_equity_so_far() -> None:
     assert found.result.average_drawdown == pytest.approx(np.mean(shares))
     below = traded([100.0, 98.0, 99.0, 99.0], np.arange(4), [0])
     assert below.equity["drawdown"].tolist() == pytest.approx([0, 0.02, 0.01, 0.01], abs=1e-9)
+
+
+def test_what_the_first_minute_costs_is_a_drawdown_too() -> None:
+    given = settings(taker_fee=0.01, account=LIMITS)
+    found = backtest(rows({0: BUY}), books(np.full(5, 100.0)), given, 3, 1)
+    assert found.equity["drawdown"].iloc[0] == pytest.approx(10 / 10_000)

@@ -97,6 +97,13 @@ def test_one_trial_deflates_nothing_and_more_trials_deflate_more() -> None:
     assert np.all(np.diff([one.deflated for one in found]) < 0)
 
 
+def test_the_hurdle_is_as_high_as_the_best_of_skilless_trials() -> None:
+    # Without gain or loss only the hurdle is left, in standard errors of a ratio.
+    for trials in (1, 5, 30):
+        found = skill(np.zeros(600), HORIZON, trials)
+        assert found.deflated == pytest.approx(norm.cdf(-expected_best(trials)))
+
+
 def test_the_best_of_lucky_searches_is_seldom_taken_for_skill() -> None:
     trials, passed = 20, 0
     for search in range(60):
