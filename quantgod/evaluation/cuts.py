@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -50,7 +51,13 @@ def by_volatility(volatility: Floats, reference: Floats) -> Cut:
 
 
 def by_confidence(confidence: Floats, lower_ends: Sequence[float]) -> Cut:
-    """By tiers of the probability given to the decided class; a lower end belongs to its tier."""
+    """By tiers of the probability given to the decided class; a lower end belongs to its tier.
+
+    Raises:
+        ValueError: if the lower ends do not rise.
+    """
+    if any(high <= low for low, high in pairwise(lower_ends)):
+        raise ValueError(f"lower ends of tiers must rise, got {tuple(lower_ends)}")
     if not lower_ends:
         return Cut(("all",), np.zeros(len(confidence), np.int64))
     ends = [*lower_ends, None]

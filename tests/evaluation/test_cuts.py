@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from quantgod.evaluation.cuts import (
     Cut,
@@ -53,6 +54,12 @@ def test_a_tier_holds_its_lower_end_and_not_its_upper() -> None:
     tiers = ["below 0.5", "0.5 to 0.7", "0.5 to 0.7", "0.7 or more", "0.7 or more"]
     assert names(found) == tiers
     assert names(by_confidence(np.array([0.1, 0.9]), ())) == ["all", "all"]
+
+
+@pytest.mark.parametrize("ends", [(0.7, 0.5), (0.5, 0.5)])
+def test_tiers_that_do_not_rise_are_refused(ends: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="must rise, got"):
+        by_confidence(np.array([0.6]), ends)
 
 
 def test_confidence_is_of_the_decided_class_and_not_of_the_likeliest() -> None:
