@@ -8,6 +8,7 @@ others read it there.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from mlflow import MlflowClient
@@ -76,7 +77,8 @@ class LedgerRun:
                 raise ConcurrentPromotionError(
                     _told(self.title, found.entries[number - 1])
                 ) from None
-        self.client.set_tag(run_id, HEAD_TAG, head_text(number, text))
+        with suppress(MlflowException):  # the entry stands, and its head may lag behind
+            self.client.set_tag(run_id, HEAD_TAG, head_text(number, text))
         return Ledger(self.title, (*ledger.entries, entry), digest_of(text))
 
     def _read(self, run_id: str) -> Ledger:

@@ -6,6 +6,7 @@ was registered, and no more. It imports no model code, so that the command takes
 
 from __future__ import annotations
 
+import tempfile
 from typing import Final
 
 from mlflow import MlflowClient
@@ -73,7 +74,8 @@ def check_unchanged(found: ModelVersion) -> None:
         EmptyVersionError: if there are none.
         BrokenVersionError: if they differ, or nobody knows what they were.
     """
-    digest = files_digest(fetch(found.name, int(found.version)))
+    with tempfile.TemporaryDirectory() as scratch:
+        digest = files_digest(fetch(found.name, int(found.version), scratch))
     kept = found.tags.get(FILES_TAG)
     if digest != kept:
         raise BrokenVersionError(
