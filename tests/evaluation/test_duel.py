@@ -97,3 +97,4 @@ def test_a_duel_without_figures_is_not_won(missing: str) -> None:
     figures = {"log_loss": Interval(-0.2, -0.3, -0.1), "macro_f1": Interval(0.1, 0.0, 0.2)}
     assert Duel(**figures).won  # type: ignore[arg-type]
     assert not Duel(**(figures | {missing: None})).won  # type: ignore[arg-type]
+    assert not Duel(**figures, problem="of other rows").won  # type: ignore[arg-type]

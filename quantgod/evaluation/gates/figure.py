@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Final
 
 from matplotlib.figure import Figure
@@ -11,15 +12,16 @@ from quantgod.evaluation.gates.report import Gate
 from quantgod.evaluation.plots.style import blank
 
 COLOURS: Final = {"pass": "#0072b2", "FAIL": "#d55e00", "-": "#8c8c8c"}
-_NAME, _VERDICT, _FIGURE, _BOUND = 0.0, 0.33, 0.43, 0.82
+TITLE_CHARACTERS: Final = 130
+_NAME, _VERDICT, _FIGURE, _BOUND = 0.0, 0.29, 0.36, 0.81
 
 
 def gate_figure(gates: Sequence[Gate], title: str = "") -> Figure:
     """A line a gate: its name, its verdict in colour, its figure and its bound."""
-    figure = blank(11, 0.9 + 0.26 * len(gates))
+    figure = blank(13, 0.9 + 0.26 * len(gates))
     axes = figure.subplots()
     axes.set_axis_off()
-    axes.set(xlim=(0, 1), ylim=(len(gates), -1), title=title)
+    axes.set(xlim=(0, 1), ylim=(len(gates), -1), title=fill(title, TITLE_CHARACTERS))
     for x, header in ((_NAME, "gate"), (_FIGURE, "figure"), (_BOUND, "bound")):
         axes.text(x, -0.5, header, weight="bold", va="center")
     for place, gate in enumerate(gates):
