@@ -225,3 +225,15 @@ def test_sessions_are_those_of_the_entry() -> None:
 def test_a_limit_that_no_position_keeps_is_refused() -> None:
     with pytest.raises(ValueError, match="max_position is at least notional"):
         settings(notional=1000.0, max_position=999.0)
+
+
+def test_a_hit_is_a_trade_that_gains_and_no_trade_that_merely_loses_nothing() -> None:
+    market = books(np.array([100.0, 102, 110, 112, 112, 110, 108, 108]), half_spread=1.0)
+    given = settings(notional=1110.0, max_position=1110.0)
+    even = backtest(rows({0: BUY, 2: BUY, 5: BUY}), market, given, 1, 1)
+    assert even.trades["net"].tolist() == pytest.approx([0, 0, -40])
+    assert (even.result.hit_rate, even.result.profit_factor) == (0.0, 0.0)
+    won = backtest(rows({1: BUY, 5: BUY}), market, given, 1, 1)
+    gain, loss = won.trades["net"].tolist()
+    assert (won.result.hit_rate, gain > 0) == (0.5, True)
+    assert won.result.profit_factor == pytest.approx(gain / -loss)
