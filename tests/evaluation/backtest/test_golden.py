@@ -66,6 +66,8 @@ def test_a_short_sells_at_the_bid_and_buys_back_at_the_ask() -> None:
     assert trade["quantity"] == pytest.approx(quantity)
     assert trade["net"] == pytest.approx(quantity * (99 - 81) - 0.01 * quantity * (99 + 81))
     assert trade["gross"] == pytest.approx(quantity * 20)
+    assert found.equity["position"].tolist() == pytest.approx([-quantity, -quantity, 0])
+    assert found.result.exposure == pytest.approx(2 / 3)
 
 
 def test_what_the_book_has_not_is_dropped_at_the_entry_and_sold_low_at_the_exit() -> None:
