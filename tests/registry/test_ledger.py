@@ -136,6 +136,13 @@ def test_two_entries_cannot_change_places(steps: list[tuple[str, int | None]]) -
         ledger_of(TITLE, swapped)
 
 
+def test_an_entry_under_a_later_number_is_noticed() -> None:
+    book = book_of([("promotion", 1), ("found", 2)])
+    kept = {name: text for name, text in book.kept.items() if name != key_of(3)}
+    with pytest.raises(LedgerError, match="entry 000003 is missing, 000004 is there"):
+        ledger_of(TITLE, kept | {key_of(4): book.kept[key_of(3)]})
+
+
 def test_an_entry_of_another_ledger_is_refused() -> None:
     kept = book_of([("promotion", 1)]).kept
     with pytest.raises(LedgerError, match="entry 000001 does not follow"):

@@ -72,3 +72,12 @@ def test_only_three_numbers_are_a_semantic_version() -> None:
     assert str(SemanticVersion(1, 20, 3)) == "1.20.3"
     for text in ("", "1.2", "v1.2.3", "1.2.3-rc1", "1.2.x"):
         assert parsed(text) is None
+
+
+@given(PARTS, PARTS)
+def test_a_number_that_was_given_stands_though_those_before_were_deleted(
+    before: Tags, after: Tags
+) -> None:
+    number = number_of([before | {SEMANTIC_TAG: "3.2.1"}, after])
+    assert number is not None
+    assert number > SemanticVersion(3, 2, 1)
