@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from quantgod.auditor.audit import Fitted, fit_auditor
+from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import ProvenanceError
 from quantgod.contracts import FEATURES, META_FEATURES, silent
 from quantgod.dataset.scaling import fit_scaler
-from quantgod.dataset.splits import split_test
+from quantgod.dataset.splits import split_test, uniqueness
 from quantgod.dataset.windows import samples
 from quantgod.evaluation.baselines import baselines
 from quantgod.evaluation.drift import shift
@@ -32,7 +33,7 @@ from quantgod.evaluation.scored_rows import (
 from quantgod.models.zoo import build
 from quantgod.settings import Settings
 from quantgod.training.weights import Network
-from tests.auditor.markets import WINDOW, Market, market, oof_frame, settings
+from tests.auditor.markets import WINDOW, Market, market, settings
 
 DEV_STRIDE, TEST_STRIDE = 4, 3
 PARAMS = {"tcn_channels": 4, "lstm_hidden": 4, "lstm_layers": 1, "dropout": 0.0}
@@ -42,7 +43,10 @@ BASE_WEIGHTS = (3.0, 1.0, 3.0)
 def chosen() -> Settings:
     given = settings()
     audit = given.audit.model_copy(update={"stride": DEV_STRIDE})
-    changes = {"stride": TEST_STRIDE, "bootstrap_rounds": 60, "inference_windows": 7}
+    changes = {
+        "stride": TEST_STRIDE, "bootstrap_rounds": 60, "inference_windows": 7,
+        "conformal_level": 0.6,  # so that there are sets of none, one and several classes
+    }  # fmt: skip
     evaluation = given.evaluate.model_copy(update=changes)
     return given.model_copy(update={"audit": audit, "evaluate": evaluation})
 
@@ -56,21 +60,44 @@ class Case:
     fitted: Fitted
 
 
-def fitted_before(moment: pd.Timestamp) -> Fitted:
-    rows = oof_frame(600, seed=1)
-    shifted = moment - pd.Timedelta(hours=1) - rows["label_end"].max()
-    for column in ("time", "label_end", "trained_until"):
-        rows[column] += shifted
-    return fit_auditor(rows, chosen().audit)
+def rows_before(of: Market, network: Network, moment: pd.Timestamp) -> pd.DataFrame:
+    """Out-of-fold rows whose labels end before `moment`, with what the network says of them."""
+    reach = of.samples.label_end_ms < moment.value // 1_000_000
+    taken = of.samples.take(np.flatnonzero(reach)[-900:])
+    module = MetaFeatures(network.model, network.scaler.mean, network.scaler.std)
+    meta = meta_features(
+        module, of.table[list(FEATURES)].to_numpy(), taken.row, WINDOW, 64, device="cpu"
+    )
+    frame = pd.DataFrame(meta, columns=list(META_FEATURES)).assign(
+        target=taken.target,
+        time=of.table.index[taken.row],
+        label_end=of.table["label_end"].to_numpy()[taken.row],
+        fold=1 + np.arange(len(taken)) * 3 // len(taken),
+        weight=uniqueness(taken),
+    )
+    first = frame.groupby("fold")["time"].transform("min")
+    return frame.assign(trained_until=first - pd.Timedelta(minutes=10))
+
+
+def begins(of: Market, number: int = 0) -> pd.Timestamp:
+    """The minute of a test row."""
+    return of.table.index[of.samples.row[of.split.other[number]]]
+
+
+def small_network(of: Market) -> Network:
+    model = build("tcn_lstm", PARAMS, features=len(FEATURES), window=WINDOW, seed=1).eval()
+    scaler = fit_scaler(of.table[list(FEATURES)].to_numpy())
+    return Network(model, "tcn_lstm", PARAMS, WINDOW, scaler, BASE_WEIGHTS)
 
 
 @pytest.fixture(scope="module")
 def case() -> Case:
     of = market(4000, TEST_STRIDE, seed=3, signal=0.7)
-    model = build("tcn_lstm", PARAMS, features=len(FEATURES), window=WINDOW, seed=1).eval()
-    scaler = fit_scaler(of.table[list(FEATURES)].to_numpy())
-    network = Network(model, "tcn_lstm", PARAMS, WINDOW, scaler, BASE_WEIGHTS)
-    fitted = fitted_before(of.table.index[of.samples.row[of.split.other[0]]])
+    network = small_network(of)
+    audit = chosen().audit
+    boosting = audit.xgboost.model_copy(update={"min_child_weight": 0.5, "eta": 0.2})
+    rows = rows_before(of, network, begins(of))
+    fitted = fit_auditor(rows, audit.model_copy(update={"xgboost": boosting}))
     return Case(of, NetworkSubject("run 1", network, fitted.auditor, 64, "cpu"), fitted)
 
 
@@ -138,6 +165,8 @@ def test_an_action_is_the_decided_class_of_a_set_of_one(evaluated: Evaluated) ->
     rows, sets = evaluated.rows, evaluated.result.coverage
     holds = rows[["in_set_sell", "in_set_neutral", "in_set_buy"]].to_numpy()
     assert np.array_equal(holds, probabilities_of(rows, "auditor") >= sets.threshold - 1e-9)
+    assert set(rows["auditor_class"]) > {1} and (rows["action"] != rows["auditor_class"]).any()
+    assert (rows["action"] != 1).any()
     for decided, row, acted in zip(rows["auditor_class"], holds, rows["action"], strict=True):
         assert acted == (decided if row[decided] and row.sum() == 1 else 1)
     assert sets.singletons == (holds.sum(axis=1) == 1).mean()
@@ -199,7 +228,9 @@ def test_a_test_part_that_the_auditor_knows_is_refused_before_anything_is_asked(
         pytest.fail("the test part was read")
 
     monkeypatch.setattr(case.subject, "meta_features", asked)
-    inside = fitted_before(case.of.table.index[case.of.samples.row[case.of.split.other[20]]]).rows
+    inside = case.fitted.rows.copy()
+    for column in ("time", "label_end", "trained_until"):
+        inside[column] += pd.Timedelta(minutes=TEST_STRIDE)
     with pytest.raises(ProvenanceError, match="reaches into the rows"):
         evaluate(case.subject, case.of.table, inside, chosen())
     dishonest = case.fitted.rows.assign(trained_until=case.fitted.rows["time"].max())
