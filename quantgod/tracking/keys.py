@@ -28,7 +28,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "audit": ("label", "window", "split", "model", "train", "audit"),
     "register": ("etl", "registry"),
     "evaluate": ("label", "split", "train", "audit", "evaluate"),
-    "backtest": ("label", "backtest"),
+    "backtest": ("etl", "label", "backtest"),
     "leak_audit": ("etl", "label", "window", "split", "model", "train", "audit", "leak_audit"),
     "gates": ("registry", "label", "evaluate", "gates"),
     "promote": ("registry",),

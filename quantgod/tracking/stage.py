@@ -50,12 +50,16 @@ READS: Mapping[str, tuple[str, ...]] = {
     "leak_audit": ("bars",),
     "gates": ("labels",),
 }
+READS_IF_THERE: Mapping[str, tuple[str, ...]] = {
+    "backtest": ("archives",),
+    "leak_audit": ("archives",),
+}
 MADE_BY: Mapping[str, tuple[str, ...]] = {
     "archives": ("simulate", "download"),
     "bars": ("etl",),
     "labels": ("label",),
 }
-"""What data a stage reads, and which stages make it."""
+"""What data a stage reads, what it does without where there is none, and which stages make it."""
 
 DIGEST_CHARACTERS = 32  # MLflow stores at most 36 of a dataset's digest
 TAG_CHARACTERS = 5_000
@@ -216,6 +220,8 @@ def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> d
             said = " or ".join(f"`{maker}`" for maker in MADE_BY[label])
             raise MissingInput(f"{name} needs {label} at {path}; {said} makes them")
         paths[label] = path
+    more = {label: data_path(label, settings) for label in READS_IF_THERE.get(name, ())}
+    paths |= {label: path for label, path in more.items() if path.exists()}
     if name == "simulate" and settings.simulate.prices is not None:
         paths["prices"] = settings.simulate.prices
     return paths
