@@ -219,6 +219,8 @@ def test_symbols_are_labelled_by_their_own_prices() -> None:
     found, alone = live(both, pd.concat([bars(), bars("ETHUSDT")])), live()
     assert found is not None and alone is not None and found.rows == 2 * alone.rows
     assert found.effective_rows == pytest.approx(alone.effective_rows)
+    mixed = both.sample(frac=1, random_state=1)
+    assert live(mixed, pd.concat([bars(), bars("ETHUSDT")])) == found, "whatever order they came in"
     assert live(both) == alone, "one whose bars are not there has no labels"
 
 

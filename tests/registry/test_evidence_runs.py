@@ -52,8 +52,9 @@ def test_what_is_given_goes_first(lineage: Lineage) -> None:
 
 def test_the_newest_finished_run_is_taken(lineage: Lineage) -> None:
     newer = lineage.backtested()
-    lineage.run("backtest", {"evaluate": lineage.runs["evaluate"]}, status="FAILED")
-    lineage.run("backtest", {"evaluate": lineage.runs["evaluate"]}, status="RUNNING")
+    for status in ("FAILED", "RUNNING"):
+        upstream, kept = {"evaluate": lineage.runs["evaluate"]}, {"backtest.json": "{}"}
+        lineage.run("backtest", upstream, kept=kept, status=status)
     lineage.backtested(evaluate="another")
     assert found(lineage)["backtest"] == newer
 
