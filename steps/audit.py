@@ -38,6 +38,7 @@ def main(
     settings = settings_from(config, overrides, options)
     from quantgod.auditor.audit import audit
     from quantgod.auditor.out_of_fold import Recipe
+    from quantgod.auditor.provenance import assert_untrained
     from quantgod.auditor.reports import Hooks
     from quantgod.dataset.splits import split_test
     from quantgod.dataset.table import read_table
@@ -57,7 +58,8 @@ def main(
         use_threads(chosen.train.threads)
         table = read_table(run.inputs["labels"])
         taken = samples(table, network.window, chosen.audit.stride)
-        dev = split_test(taken, chosen.split).train
+        split = split_test(taken, chosen.split)
+        assert_untrained(network.trained_until, taken.minute(split.other[0]))
         recipe = Recipe(chosen.model, chosen.train, chosen.audit, chosen.split, network.window)
         hooks = Hooks(
             on_epoch=lambda fold, epoch: run.metrics.log(
@@ -66,7 +68,7 @@ def main(
             ),
             progress=progress,
         )
-        result = audit(table, taken, dev, recipe, run.workplace(), hooks)
+        result = audit(table, taken, split.train, recipe, run.workplace(), hooks)
         result.auditor.save(run.folder("auditor"))
         _log(run, result, score_out_of_fold(result, network.class_weights))
 

@@ -118,9 +118,18 @@ def made_of(table: pd.DataFrame, folder: Path, experiment: str) -> dict[str, Kep
 
     train = run_of(steps.train.main)
     audit = run_of(steps.audit.main, "--train-run", train.info.run_id)
+    assert_a_larger_test_part_is_refused(["--set", given, "--train-run", train.info.run_id])
     return {
         name: kept(run, folder / name) for name, run in {"train": train, "audit": audit}.items()
     }
+
+
+def assert_a_larger_test_part_is_refused(arguments: list[str]) -> None:
+    """The network has learned from what would then be the test part."""
+    larger = ["--config", CONFIG, "--set", "split.test_fraction=0.3", *arguments]
+    done = CliRunner().invoke(steps.audit.main, larger)
+    assert done.exit_code == 1
+    assert "ProvenanceError: the network learned from labels up to" in done.output
 
 
 def test_training_keeps_the_same_whatever_the_test_part_holds(

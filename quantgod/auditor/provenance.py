@@ -62,6 +62,23 @@ def assert_unseen(frame: pd.DataFrame, first: pd.Timestamp) -> None:
     )
 
 
+def assert_untrained(trained_until: str, first: pd.Timestamp) -> None:
+    """Check that a network saw no label that ends at or after minute `first`.
+
+    Args:
+        trained_until: the last label end that it saw, ISO 8601, as its card says.
+        first: first minute of the rows that it is to be judged on.
+
+    Raises:
+        ProvenanceError: naming both times.
+    """
+    if not pd.Timestamp(trained_until) < first:
+        raise ProvenanceError(
+            f"the network learned from labels up to {trained_until}, and the test part begins at "
+            f"{first.isoformat()}: train and audit were given different splits or labels"
+        )
+
+
 def _refuse(frame: pd.DataFrame, wrong: pd.Series[bool], what: str) -> None:
     if wrong.any():
         row = frame.loc[wrong, [name for name in PROVENANCE if name in frame]].iloc[0]

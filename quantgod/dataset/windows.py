@@ -45,6 +45,10 @@ class Samples:
     def __len__(self) -> int:
         return len(self.row)
 
+    def minute(self, position: int) -> pd.Timestamp:
+        """The last minute of one sample's window, UTC."""
+        return pd.Timestamp(int(self.time_ms[position]), unit="ms", tz="UTC")
+
     def take(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Samples:
         """The samples at these positions, or where a mask is true."""
         chosen = {

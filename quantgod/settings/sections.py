@@ -232,6 +232,12 @@ class EvaluateSettings(Section):
     inference_windows: Positive
     seed: Natural
 
+    @model_validator(mode="after")
+    def _tiers_rise(self) -> EvaluateSettings:
+        if list(self.confidence_tiers) != sorted(set(self.confidence_tiers)):
+            raise ValueError(f"confidence_tiers must rise, got {self.confidence_tiers}")
+        return self
+
 
 class AccountSettings(Section):
     """An account under a prop firm's rules. Losses and target are shares of the first balance."""

@@ -11,7 +11,14 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from quantgod.files import file_digest, tree_digest, value_digest
-from quantgod.settings import AuditSettings, Settings, TrainSettings
+from quantgod.settings import (
+    AuditSettings,
+    DataSettings,
+    EtlSettings,
+    LiveSettings,
+    Settings,
+    TrainSettings,
+)
 from quantgod.tracking.store import PROJECT
 
 KEY_TAG = "quantgod.key"
@@ -27,10 +34,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "train": ("window", "split", "model", "train"),
     "audit": ("label", "window", "split", "model", "train", "audit"),
     "register": ("etl", "registry"),
-    "evaluate": ("label", "split", "train", "audit", "evaluate"),
-    "backtest": ("etl", "label", "backtest"),
+    "evaluate": ("data", "label", "split", "train", "audit", "evaluate", "gates"),
+    "backtest": ("data", "etl", "label", "backtest"),
     "leak_audit": ("etl", "label", "window", "split", "model", "train", "audit", "leak_audit"),
-    "gates": ("registry", "label", "evaluate", "gates"),
+    "gates": ("etl", "label", "registry", "evaluate", "gates", "live"),
     "promote": ("registry",),
     "power": tuple(Settings.model_fields),
     "live": ("etl", "registry", "live"),
@@ -38,6 +45,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "main": tuple(Settings.model_fields),
 }
 """The settings that each stage reads: what is logged with its run and goes into its key."""
+
+_PLACES = set(DataSettings.model_fields) - {"symbol", "source"}
 
 UNREAD: Mapping[str, dict[str, set[str]]] = {
     "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"}},
@@ -47,6 +56,12 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
         "split": {"folds", "validation_fraction"},
         "train": set(TrainSettings.model_fields) - {"batch_size", "device"},
         "audit": set(AuditSettings.model_fields) - {"stride"},
+        "data": _PLACES,
+    },
+    "backtest": {"data": _PLACES},
+    "gates": {
+        "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
+        "live": set(LiveSettings.model_fields) - {"exchange"},
     },
     "leak_audit": {"window": {"stride"}, "train": {"epochs"}, "audit": {"epochs", "stride"}},
 }

@@ -53,6 +53,7 @@ READS: Mapping[str, tuple[str, ...]] = {
 READS_IF_THERE: Mapping[str, tuple[str, ...]] = {
     "backtest": ("archives",),
     "leak_audit": ("archives",),
+    "gates": ("journal",),
 }
 MADE_BY: Mapping[str, tuple[str, ...]] = {
     "archives": ("simulate", "download"),
@@ -228,11 +229,12 @@ def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> d
 
 
 def data_path(label: str, settings: Settings) -> Path:
-    """Where settings say that the archives, bars or labels lie."""
+    """Where settings say that the archives, bars, labels or the live journal lie."""
     return {
         "archives": settings.data.archives,
         "bars": settings.data.bars,
         "labels": settings.data.labels / f"{settings.data.symbol}.parquet",
+        "journal": settings.live.journal / settings.live.exchange,
     }[label]
 
 

@@ -38,6 +38,7 @@ class Network:
         window: rows a window holds.
         scaler: for the nine features in the order of `FEATURES`.
         class_weights: that its loss had, in class order; they tilt its probabilities.
+        trained_until: the last label end that fitted or stopped it, ISO 8601.
     """
 
     model: nn.Module
@@ -46,6 +47,7 @@ class Network:
     window: int
     scaler: Scaler
     class_weights: tuple[float, ...]
+    trained_until: str
 
 
 def save_network(folder: Path, network: Network) -> None:
@@ -64,6 +66,7 @@ def save_network(folder: Path, network: Network) -> None:
         classes=CLASSES,
         scaler=network.scaler.to_json(),
         class_weights=network.class_weights,
+        trained_until=network.trained_until,
         parameters=zoo.parameter_count(network.model),
         weights_sha256=file_digest(folder / WEIGHTS),
     )
@@ -86,7 +89,15 @@ def load_network(folder: Path) -> Network:
         scaler = Scaler.from_json(card.scaler)
     except (SettingsError, SafetensorError, RuntimeError, ValueError) as error:
         raise NetworkError(f"{folder}: {error}") from error
-    return Network(model.eval(), card.name, card.params, card.window, scaler, card.class_weights)
+    return Network(
+        model.eval(),
+        card.name,
+        card.params,
+        card.window,
+        scaler,
+        card.class_weights,
+        card.trained_until,
+    )
 
 
 class _Card(Section):
@@ -99,6 +110,7 @@ class _Card(Section):
     classes: tuple[str, ...]
     scaler: dict[str, list[float]]
     class_weights: tuple[float, ...]
+    trained_until: str
     parameters: int
     weights_sha256: str
 

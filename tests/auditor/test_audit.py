@@ -63,9 +63,8 @@ def final_network(of: Market) -> Network:
     made = material(of.table, train, how.window)
     model = build(how.model.name, how.model.params, features=9, window=how.window, seed=1)
     fit(model, made.windows, train, of.samples.take(sides.other), how.fold_training(0))
-    return Network(
-        model, how.model.name, how.model.params, how.window, made.scaler, how.train.class_weights
-    )
+    name, params, weights = how.model.name, how.model.params, how.train.class_weights
+    return Network(model, name, params, how.window, made.scaler, weights, "2024-01-01T00:00Z")
 
 
 def large_test(minutes: int, seed: int, signal: float) -> Market:

@@ -1,7 +1,12 @@
 import pandas as pd
 import pytest
 
-from quantgod.auditor.provenance import ProvenanceError, assert_provenance, assert_unseen
+from quantgod.auditor.provenance import (
+    ProvenanceError,
+    assert_provenance,
+    assert_unseen,
+    assert_untrained,
+)
 from tests.auditor.markets import oof_frame
 
 MINUTE = pd.Timedelta(minutes=1)
@@ -56,3 +61,10 @@ def test_rows_that_reach_into_the_test_part_are_caught():
     assert_unseen(frame, last + MINUTE)
     with pytest.raises(ProvenanceError, match="1 of 900 rows have a label that reaches"):
         assert_unseen(frame, last)
+
+
+def test_a_network_that_has_seen_the_test_part_is_caught():
+    first = pd.Timestamp("2024-01-07T10:00Z")
+    assert_untrained("2024-01-07T09:59:00+00:00", first)
+    with pytest.raises(ProvenanceError, match=r"up to 2024-01-07T10:00.* begins at 2024-01-07T10"):
+        assert_untrained("2024-01-07T10:00:00+00:00", first)

@@ -87,7 +87,7 @@ def begins(of: Market, number: int = 0) -> pd.Timestamp:
 def small_network(of: Market) -> Network:
     model = build("tcn_lstm", PARAMS, features=len(FEATURES), window=WINDOW, seed=1).eval()
     scaler = fit_scaler(of.table[list(FEATURES)].to_numpy())
-    return Network(model, "tcn_lstm", PARAMS, WINDOW, scaler, BASE_WEIGHTS)
+    return Network(model, "tcn_lstm", PARAMS, WINDOW, scaler, BASE_WEIGHTS, "2024-01-01T00:00Z")
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,8 @@ def tiny_network(bars: pd.DataFrame, config: str = "conf/demo.yaml") -> Network:
     )
     scaler = fit_scaler(bars[list(FEATURES)].to_numpy())
     name, params = settings.model.name, settings.model.params
-    return Network(model.eval(), name, params, WINDOW, scaler, CLASS_WEIGHTS)
+    until = bars.index[-1].isoformat()
+    return Network(model.eval(), name, params, WINDOW, scaler, CLASS_WEIGHTS, until)
 
 
 def tiny_auditor() -> Auditor:

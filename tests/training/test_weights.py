@@ -17,7 +17,8 @@ from tests.training.problems import SMALL, WINDOW, Problem, network
 @pytest.fixture
 def saved(small: Problem, tmp_path: Path) -> Network:
     scaler = small.material.scaler
-    one = Network(network(seed=8), "tcn_lstm", SMALL, WINDOW, scaler, (2.0, 1.0, 2.0))
+    weights, until = (2.0, 1.0, 2.0), "2024-01-03T05:00:00+00:00"
+    one = Network(network(seed=8), "tcn_lstm", SMALL, WINDOW, scaler, weights, until)
     save_network(tmp_path / "network", one)
     return one
 
@@ -31,7 +32,7 @@ def test_a_saved_network_says_the_same_to_the_bit(
         predict(back.model, windows, rows, 32), predict(saved.model, windows, rows, 32)
     )
     assert (back.name, back.params, back.window) == ("tcn_lstm", SMALL, WINDOW)
-    assert back.class_weights == (2.0, 1.0, 2.0)
+    assert (back.class_weights, back.trained_until) == (saved.class_weights, saved.trained_until)
     np.testing.assert_array_equal(back.scaler.std, saved.scaler.std)
 
 
