@@ -16,7 +16,7 @@ from quantgod.evaluation.power import Market, Trial
 from quantgod.registry import market_trials
 from quantgod.registry.market_trials import TrialError, run_trials
 from quantgod.settings import Settings, load_settings
-from tests.registry.shelves import tracked
+from tests.registry.shelves import Shelf
 
 CONFIG = Path("conf/power.yaml")
 TINY = {
@@ -143,11 +143,10 @@ def test_a_market_that_fails_in_a_process_of_its_own_is_named_too(tmp_path: Path
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
+def store(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
     monkeypatch.setenv("COLUMNS", "120")
-    with tracked(f"sqlite:///{tmp_path}/mlflow.db"):
-        yield MlflowClient()
-        mlflow.end_run()
+    yield MlflowClient()
+    mlflow.end_run()
 
 
 def power(folder: Path) -> Result:
