@@ -49,8 +49,8 @@ def rehearse(
     """Make a market, learn from it, and judge the model by the gates.
 
     Args:
-        market: which one; it says where its settings differ from
-        settings: the experiment's.
+        market: which one; its seed and signal replace those of `settings`.
+        settings: the experiment's, the same for every market.
         folder: empty; everything is made in it.
         progress: hears of each stage.
 
