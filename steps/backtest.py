@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steps.console import progress_bar
-from steps.options import config_options, run_option, setting, settings_from, step
+from steps.options import config_options, run_option, setting, settings_from, step, version_option
 
 if TYPE_CHECKING:
     from quantgod.evaluation.backtest import Backtested
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @run_option("etl")
 @run_option("optimize")
 @run_option("evaluate")
+@version_option("Version whose signals are traded; the newest where no evaluate run is given.")
+@setting("--name", "registry.name", "Name of the registered model.")
 @setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")
 @setting("--archives", "data.archives", "Raw messages, whose books orders meet where they are.")
 @setting("--latency", "backtest.latency_ms", "From a minute's close to the exchange, ms.")
@@ -29,6 +31,7 @@ def main(
     etl_run: str | None,
     optimize_run: str | None,
     evaluate_run: str | None,
+    version: int | None,
     **options: Any,
 ) -> None:
     """Trade a model's signals against the recorded books, with costs and an account's rules."""
@@ -36,11 +39,17 @@ def main(
     from quantgod.evaluation.backtest import backtest, order_moments
     from quantgod.evaluation.backtest.recorded import archive_books, minute_books
     from quantgod.evaluation.scored_rows import read_scored
+    from quantgod.registry.registered import lineage_runs
     from quantgod.tracking.chosen import trials_of
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
+    from quantgod.tracking.store import connect
 
     runs = {"etl": etl_run, "optimize": optimize_run, "evaluate": evaluate_run}
+    if version is not None or evaluate_run is None:
+        client = connect(settings.tracking)
+        lineage = lineage_runs(client, settings.registry.name, version, runs)
+        runs = {name: run_id or lineage.get(name) for name, run_id in runs.items()}
     data, own, horizon = settings.data, settings.backtest, settings.label.horizon_minutes
     with (
         stage("backtest", settings, runs) as run,
@@ -51,7 +60,7 @@ def main(
         books = minute_books(run.inputs["bars"], data.symbol, rows, horizon)
         moments = order_moments(rows, books, own, horizon)
         met = archive_books(data.archives, data.symbol, moments, books, settings.etl, progress)
-        trials = trials_of(optimize_run)
+        trials = trials_of(run.upstream.get("optimize"))
         _log(run, backtest(rows, books, own, horizon, trials, progress, met))
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from steps.console import progress_bar
-from steps.options import config_options, given, run_option, setting, settings_from, step
+from steps.options import (
+    config_options,
+    run_option,
+    setting,
+    settings_from,
+    step,
+    version_option,
+)
 
 if TYPE_CHECKING:
     from quantgod.evaluation.evaluated import Evaluated
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
 @run_option("label")
 @run_option("audit")
 @run_option("register")
-@given("--version", "Version to score; the newest where neither it nor a run is given.")
+@version_option("Version to score; the newest where neither it nor a run is given.")
 @setting("--name", "registry.name", "Name of the registered model.")
 @setting("--stride", "evaluate.stride", "Minutes between the test rows that are scored.")
 def main(
@@ -30,12 +35,10 @@ def main(
     label_run: str | None,
     audit_run: str | None,
     register_run: str | None,
-    version: str | None,
+    version: int | None,
     **options: Any,
 ) -> None:
     """Score a model on the test part, which nothing else reads, beside simple baselines."""
-    if version is not None and not version.isdecimal():
-        raise click.BadParameter(f"a number was expected, got {version!r}", param_hint="--version")
     settings = settings_from(config, overrides, options)
     import pandas as pd
 
@@ -48,9 +51,9 @@ def main(
     from quantgod.tracking.stage import stage
     from quantgod.tracking.store import connect
 
-    client, number = connect(settings.tracking), None if version is None else int(version)
+    client = connect(settings.tracking)
     named = {"label": label_run, "audit": audit_run, "register": register_run}
-    asked = asked_for(client, settings.registry.name, number, named)
+    asked = asked_for(client, settings.registry.name, version, named)
     with (
         stage("evaluate", settings, asked.runs) as run,
         progress_bar("evaluate") as progress,

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steps.console import progress_bar, say, show_table
-from steps.options import config_options, given, run_option, setting, settings_from, step, switch
+from steps.options import (
+    config_options,
+    run_option,
+    setting,
+    settings_from,
+    step,
+    switch,
+    version_option,
+)
 
 if TYPE_CHECKING:
     from quantgod.evaluation.gates import GateReport
@@ -28,7 +36,7 @@ class GatesFailed(click.ClickException):
 @run_option("leak_audit")
 @setting("--name", "registry.name", "Name of the registered model.")
 @setting("--alias", "registry.alias", "Alias whose version is the champion.")
-@given("--version", "Version to judge; the newest where neither it nor a run is given.")
+@version_option("Version to judge; the newest where neither it nor a run is given.")
 @switch("--strict", "strict", "End with an error when a gate fails.")
 def main(
     config: Path,
@@ -38,14 +46,12 @@ def main(
     evaluate_run: str | None,
     backtest_run: str | None,
     leak_audit_run: str | None,
-    version: str | None,
+    version: int | None,
     *,
     strict: bool,
     **options: Any,
 ) -> None:
     """Hold a version's evidence against the bounds, and against the version in place."""
-    if version is not None and not version.isdecimal():
-        raise click.BadParameter(f"a number was expected, got {version!r}", param_hint="--version")
     settings = settings_from(config, overrides, options)
     from quantgod.dataset.table import read_table
     from quantgod.evaluation.gates import judge_gates
@@ -61,8 +67,8 @@ def main(
 
     name, client = settings.registry.name, connect(settings.tracking)
     if version is None and (made_by := register_run or evaluate_run) is not None:
-        version = output_of(made_by, "version")["version"]
-    number = int(version) if version is not None else newest_version(name)
+        version = int(output_of(made_by, "version")["version"])
+    number = newest_version(name) if version is None else version
     judged = known_version(client, name, number)
     named = {
         "label": label_run,

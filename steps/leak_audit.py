@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steps.console import progress_bar
-from steps.options import config_options, run_option, setting, settings_from, step
+from steps.options import config_options, run_option, setting, settings_from, step, version_option
 
 if TYPE_CHECKING:
     from quantgod.evaluation.evidence import LeakAuditResult
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 @run_option("optimize")
 @run_option("train")
 @run_option("audit")
+@version_option("Version whose lineage is audited; without it and runs, what the settings make.")
+@setting("--name", "registry.name", "Name of the registered model.")
 @click.option("--cut", "cuts", multiple=True, metavar="TIME", help="ISO 8601; by default drawn.")
 @setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")
 @setting("--archives", "data.archives", "Their raw messages; without them bars are perturbed.")
@@ -30,6 +32,7 @@ def main(
     optimize_run: str | None,
     train_run: str | None,
     audit_run: str | None,
+    version: int | None,
     cuts: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -39,22 +42,29 @@ def main(
     from quantgod.evaluation.evidence import LEAK_AUDIT_FILE, write_evidence
     from quantgod.evaluation.leakage import audit_leaks, leak_figure, raise_leaks, raw_days
     from quantgod.evaluation.leakage.cuts import parse_cut
+    from quantgod.registry.registered import lineage_runs
     from quantgod.tracking.chosen import chosen_settings
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
+    from quantgod.tracking.store import connect
     from quantgod.training.devices import use_threads
 
     given = [parse_cut(text) for text in cuts]
     runs = {"etl": etl_run, "optimize": optimize_run, "train": train_run, "audit": audit_run}
+    if version is not None:
+        client = connect(settings.tracking)
+        lineage = lineage_runs(client, settings.registry.name, version, runs)
+        runs = {name: run_id or lineage.get(name) for name, run_id in runs.items()}
     with (
         stage("leak_audit", settings, runs) as run,
         run.scratch() as folder,
         progress_bar("leak audit") as progress,
     ):
-        chosen = chosen_settings(settings, optimize_run)
+        chosen = chosen_settings(settings, run.upstream.get("optimize"))
         use_threads(chosen.train.threads)
         bars = load_bars(run.inputs["bars"], settings.data.symbol)
-        rows = artifacts_of(audit_run, "out_of_fold", folder) if audit_run else None
+        audited = run.upstream.get("audit")
+        rows = artifacts_of(audited, "out_of_fold", folder) if audited else None
         result = audit_leaks(
             bars,
             chosen,

@@ -62,7 +62,16 @@ def setting(flag: str, key: str, text: str, **attributes: Any) -> Callable[[Comm
 
 def run_option(stage: str) -> Callable[[Command], Command]:
     """`--STAGE-run ID`: the run whose result to take."""
-    return given(f"--{stage}-run", f"The {stage} run whose result to take.", metavar="RUN_ID")
+    return given(
+        f"--{stage.replace('_', '-')}-run",
+        f"The {stage} run whose result to take.",
+        metavar="RUN_ID",
+    )
+
+
+def version_option(text: str) -> Callable[[Command], Command]:
+    """`--version N`: a version of the registered model by its number; None where left out."""
+    return click.option("--version", default=None, callback=_number_if_given, help=text)
 
 
 def given(flag: str, text: str, **attributes: Any) -> Callable[[Command], Command]:
@@ -109,6 +118,16 @@ def _named_errors() -> tuple[type[Exception], ...]:
     named: tuple[type[Exception], ...] = (ValueError, RuntimeError, OSError)
     imported = sys.modules.get("mlflow.exceptions")
     return named if imported is None else (*named, imported.MlflowException)
+
+
+def _number_if_given(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> int | None:
+    if not value:
+        return None
+    if not value.isdecimal():
+        raise click.BadParameter(f"a number was expected, got {value!r}", context, option)
+    return int(value)
 
 
 def _none_if_empty(_context: click.Context, _option: click.Parameter, value: Any) -> Any:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steps.console import progress_bar
-from steps.options import config_options, given, run_option, setting, settings_from, step, switch
+from steps.options import (
+    config_options,
+    given,
+    run_option,
+    setting,
+    settings_from,
+    step,
+    switch,
+    version_option,
+)
 
 if TYPE_CHECKING:
     from quantgod.registry.promotion import Why
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
 @run_option("gates")
 @setting("--name", "registry.name", "Name of the registered model.")
 @setting("--alias", "registry.alias", "Alias to move; its case matters.")
-@given("--version", "Version to promote; the newest where neither it nor a run is given.")
+@version_option("Version to promote; the newest where neither it nor a run is given.")
 @switch("--force", "force", "Promote although the gates did not pass; needs a reason.")
 @given("--reason", "Why; it is recorded.")
 def main(
@@ -29,15 +38,13 @@ def main(
     overrides: tuple[str, ...],
     register_run: str | None,
     gates_run: str | None,
-    version: str | None,
+    version: int | None,
     *,
     force: bool,
     reason: str | None,
     **options: Any,
 ) -> None:
     """Load the version in a fresh process, check its gates, and point the alias at it."""
-    if version is not None and not version.isdecimal():
-        raise click.BadParameter(f"a number was expected, got {version!r}", param_hint="--version")
     if force and not reason:
         raise click.BadParameter("a forced promotion needs one", param_hint="--reason")
     settings = settings_from(config, overrides, options)
@@ -49,8 +56,8 @@ def main(
     name, alias = settings.registry.name, settings.registry.alias
     with stage("promote", settings, {"register": register_run, "gates": gates_run}) as run:
         if version is None and register_run is not None:
-            version = output_of(register_run, "version")["version"]
-        chosen = int(version) if version is not None else newest_version(name)
+            version = int(output_of(register_run, "version")["version"])
+        chosen = newest_version(name) if version is None else version
         with progress_bar("promote") as progress:
             progress(0, 1, f"loading version {chosen} in a fresh process")
             done = promote(name, chosen, alias, _why(settings, gates_run, reason, force=force))

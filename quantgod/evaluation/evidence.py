@@ -17,6 +17,9 @@ EVALUATION_FILE: Final = "evaluation.json"
 BACKTEST_FILE: Final = "backtest.json"
 LEAK_AUDIT_FILE: Final = "leak_audit.json"
 
+BREACHES: Final = ("daily_loss", "total_loss")
+"""How an account ends that broke a rule."""
+
 Record = TypeVar("Record", bound=msgspec.Struct)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from quantgod.contracts import CLASSES
 
+LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
 CALIBRATION_BINS: Final = 15
 _CELLS: Final = len(CLASSES) ** 2
 TALLIED: Final = _CELLS + 2 + CALIBRATION_BINS

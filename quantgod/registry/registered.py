@@ -5,6 +5,7 @@ This imports no model code, so that a command which only moves an alias starts a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from quantgod.files import tree_digest
 
 FILES_TAG: Final = "files_sha256"
+RUN_TAG: Final = "run."
 # What stores answer where there is no such model, version or alias; anything else is no answer.
 _ABSENT: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _LEFT_BEHIND: Final = ("registered_model_meta",)
@@ -72,6 +74,24 @@ def newest_version(name: str) -> int:
     if not found:
         raise NoSuchVersionError(f"{name}: no version is registered")
     return int(found[-1].version)
+
+
+def lineage_runs(
+    client: MlflowClient, name: str, number: int | None, stages: Iterable[str]
+) -> dict[str, str]:
+    """Which runs a version stands on, or was evaluated by, of these stages; what is known of them.
+
+    Args:
+        client: of the store.
+        name: of the registered model.
+        number: of the version; None for the newest.
+        stages: whose runs are asked for.
+
+    Raises:
+        NoSuchVersionError: if the registry does not know the version, or has none.
+    """
+    tags = known_version(client, name, newest_version(name) if number is None else number).tags
+    return {stage: tags[f"{RUN_TAG}{stage}"] for stage in stages if f"{RUN_TAG}{stage}" in tags}
 
 
 def holder(client: MlflowClient, name: str, alias: str) -> int | None:

@@ -13,13 +13,12 @@ from quantgod.auditor.auditor import load_auditor
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.subject import Subject
 from quantgod.registry.chain_subject import ChainSubject
-from quantgod.registry.registered import known_version, newest_version
+from quantgod.registry.registered import lineage_runs, newest_version
 from quantgod.registry.versions import load_chain
 from quantgod.settings import TrainSettings
 from quantgod.tracking.keys import artifacts_of, output_of
 from quantgod.training.weights import load_network
 
-RUN_TAG: Final = "run."
 EVALUATE_TAG: Final = "run.evaluate"
 STAGES: Final = ("label", "audit", "register")
 
@@ -62,8 +61,7 @@ def asked_for(
     elif version is None and "audit" in given:
         return Asked(name, None, given)
     number = newest_version(name) if version is None else version
-    tags = known_version(client, name, number).tags
-    own = {stage: tags[RUN_TAG + stage] for stage in STAGES if RUN_TAG + stage in tags}
+    own = lineage_runs(client, name, number, STAGES)
     for stage in ("audit", "register"):
         if stage in given and given[stage] != own.get(stage, given[stage]):
             raise ContradictionError(

@@ -294,7 +294,8 @@ class GateSettings(Section):
 
     `beats` names the baselines that must be beaten on `beats_on`, intervals clear of zero.
     `auditor_margin` is by how much the auditor may be worse than its base at the interval's far
-    end. A feature has drifted when PSI and KS are both over. With `champion` the version in place
+    end. Drawdown is a share of the peak of equity; with `account` no loss limit may be breached. A
+    feature has drifted when PSI and KS are both over. With `champion` the version in place
     must be beaten, on at least `champion_rows` effective rows.
     """
 
@@ -308,6 +309,7 @@ class GateSettings(Section):
     net_pnl_above: float | None = None
     deflated_sharpe_at_least: Fraction | None = None
     drawdown_at_most: Fraction | None = None
+    account: bool
     inference_p99_ms: PositiveFloat | None = None
     leak_audit: bool
     drift_psi_at_most: PositiveFloat | None = None

@@ -12,10 +12,10 @@ from quantgod.evaluation.backtest import engine
 from quantgod.evaluation.backtest.engine import Desk
 from quantgod.evaluation.backtest.performance import ratios, skill
 from quantgod.evaluation.cuts import by_session
-from quantgod.evaluation.evidence import BacktestResult
+from quantgod.evaluation.evidence import BREACHES, BacktestResult
 from quantgod.settings import BacktestSettings
 
-OUTCOMES: Final = ("open", "target", "daily_loss", "total_loss")
+OUTCOMES: Final = ("open", "target", *BREACHES)
 """Of an account, by the engine's number."""
 
 

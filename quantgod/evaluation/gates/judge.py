@@ -13,6 +13,7 @@ from typing import Final
 from quantgod.contracts import FEATURES
 from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.evidence import (
+    BREACHES,
     BacktestResult,
     EvaluationResult,
     EvidenceError,
@@ -29,13 +30,13 @@ from quantgod.evaluation.gates.bounds import (
     number_text,
 )
 from quantgod.evaluation.gates.report import ChampionResult, Duel, Gate
+from quantgod.evaluation.metrics import LOWER_IS_BETTER
 from quantgod.settings import GateSettings
 
 AUDITOR: Final = "auditor"
 BASE: Final = "base"
 NONE: Final = "none"
 WON: Final = "log-loss < 0, macro-F1 >= 0"
-LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
 _ROUNDING: Final = 1e-9
 
 
@@ -143,6 +144,13 @@ def _money(backtest: BacktestResult, settings: GateSettings) -> Iterator[Gate]:
     )
     bound = settings.drawdown_at_most
     yield at_most("drawdown", backtest.max_drawdown, bound, "largest, as a share of the peak")
+    yield judged(
+        "account",
+        backtest.outcome,
+        "within its loss limits" if settings.account else None,
+        backtest.outcome not in BREACHES,
+        "an account that breached a limit was closed there, and traded no more",
+    )
 
 
 def _inference(evaluation: EvaluationResult, settings: GateSettings) -> Gate:

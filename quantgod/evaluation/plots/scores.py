@@ -13,9 +13,9 @@ from matplotlib.image import AxesImage
 
 from quantgod.contracts import CLASSES
 from quantgod.evaluation.bootstrap import Interval
+from quantgod.evaluation.metrics import LOWER_IS_BETTER
 from quantgod.evaluation.plots.style import (
     FEW_ROWS,
-    LOWER_IS_BETTER,
     MODEL_COLOURS,
     OTHER_COLOUR,
     PALE_TO_BLUE,

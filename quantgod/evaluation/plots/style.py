@@ -23,7 +23,6 @@ SCORE_NAMES: Final = {
     "ece": "calibration error",
     "accuracy": "accuracy",
 }
-LOWER_IS_BETTER: Final = ("log_loss", "brier", "ece")
 FEW_ROWS: Final = 20
 """Points that stand on fewer rows are drawn hollow."""
 

@@ -7,7 +7,8 @@ from typing import Final, Literal
 
 from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.evidence import EvaluationResult, Shifted
-from quantgod.evaluation.plots.style import FEW_ROWS, LOWER_IS_BETTER, SCORE_NAMES
+from quantgod.evaluation.metrics import LOWER_IS_BETTER
+from quantgod.evaluation.plots.style import FEW_ROWS, SCORE_NAMES
 from quantgod.evaluation.report.examined import ALL_DECISIONS, JUDGED, Examined
 from quantgod.evaluation.slices import Slices
 from quantgod.settings import Settings

@@ -76,6 +76,7 @@ WORSE: dict[str, Worsen] = {
     "net_pnl": lambda evidence, x: evidence.traded(net_pnl=around(-x)),
     "deflated_sharpe": lambda evidence, x: evidence.traded(deflated_sharpe=-x),
     "drawdown": lambda evidence, x: evidence.traded(max_drawdown=x),
+    "account": lambda evidence, x: evidence.traded(outcome="open" if x <= 1 else "daily_loss"),
     "inference_p99": lambda evidence, x: evidence.timed(100 * x),
     "leak_audit": lambda evidence, x: evidence.leaking(x),
     "drift": lambda evidence, x: evidence.drifted(x, x),
@@ -95,6 +96,7 @@ ASKED_BY = {
     "net_pnl_above": {"net_pnl"},
     "deflated_sharpe_at_least": {"deflated_sharpe"},
     "drawdown_at_most": {"drawdown"},
+    "account": {"account"},
     "inference_p99_ms": {"inference_p99"},
     "leak_audit": {"leak_audit"},
     "champion": {"beats_champion", "beats_champion_live"},
@@ -169,7 +171,8 @@ def test_an_interval_with_an_end_that_is_not_a_number_never_passes(name: str, en
 
 @pytest.mark.parametrize("setting", ASKED_BY)
 def test_every_setting_asks_for_its_gates_and_null_turns_exactly_those_off(setting: str) -> None:
-    off: Any = {"leak_audit": False, "champion": False, "beats": (), "beats_on": ()}.get(setting)
+    off: Any = {"beats": (), "beats_on": ()}.get(setting)
+    off = False if setting in ("leak_audit", "champion", "account") else off
     settings = asked(**{setting: off})
     left = verdicts(settings=settings)
     assert {name for name in WORSE if left.get(name) is None} == ASKED_BY[setting]
