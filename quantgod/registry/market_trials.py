@@ -6,6 +6,7 @@ Only a market's verdict outlives it: its archives and bars, some gigabytes, go w
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def run_trials(
         TrialError: at the first market where a stage could not do its work.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _remove_left_over(folder)
     asked = markets(settings.power)
     found = {market: read_evidence(_kept(folder, market), Trial) for market in _done(asked, folder)}
     for trial in found.values():
@@ -58,6 +60,13 @@ def run_trials(
         trials=tuple(found[market] for market in asked),
         planted_passes=settings.power.planted_passes,
     )
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove what a kill has left. A worker that outlived it finds nothing there, and ends."""
+    for place in folder.iterdir():
+        if place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _done(asked: Sequence[Market], folder: Path) -> list[Market]:
@@ -83,11 +92,12 @@ def _side_by_side(
 
 
 def _trial(market: Market, settings: Settings, folder: Path) -> tuple[Market, Trial]:
-    """One market in a process of its own, from an empty folder to a file that says how it went."""
+    """One market in a process of its own, from an empty folder to a file that says how it went.
+
+    The folder's name is new each time: a worker that outlived a kill may still be at this market.
+    """
     use_threads(settings.train.threads)
-    place = folder / market.name
-    shutil.rmtree(place, ignore_errors=True)  # what a kill has left
-    place.mkdir()
+    place = Path(tempfile.mkdtemp(prefix=f"{market.name}-", dir=folder))
     try:
         trial = rehearse(market, settings, place)
     except (ValueError, RuntimeError, OSError) as error:

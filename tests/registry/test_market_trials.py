@@ -117,9 +117,30 @@ def test_every_market_is_gone_through_once_and_told(tmp_path: Path, rehearsed: l
 def test_what_a_kill_has_left_of_a_market_is_not_built_on(
     tmp_path: Path, rehearsed: list[str]
 ) -> None:
-    (tmp_path / "null-100" / "archives").mkdir(parents=True)
+    (tmp_path / "null-100-left" / "archives").mkdir(parents=True)
+    (tmp_path / "null-99-left").mkdir()
     run_trials(tiny(), tmp_path)
     assert rehearsed == ASKED
+    assert left_in(tmp_path) == ["null-100.json", "planted-101.json"]
+
+
+def test_a_worker_that_outlived_a_kill_shares_no_folder_with_the_one_that_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[Path] = []
+
+    def rehearse(market: Market, settings: Settings, folder: Path) -> Trial:
+        places.append(folder)
+        if len(places) == 1:  # while it is at work, the experiment is started again
+            run_trials(tiny(), tmp_path)
+            assert not folder.exists()
+        return judged(market, passed=market.kind == "planted")
+
+    monkeypatch.setattr(market_trials, "rehearse", rehearse)
+    found = run_trials(tiny(), tmp_path)
+    assert [place.name.rpartition("-")[0] for place in places[:3]] == ["null-100", *ASKED]
+    assert len(set(places)) == len(places)
+    assert not found.problem
     assert left_in(tmp_path) == ["null-100.json", "planted-101.json"]
 
 
