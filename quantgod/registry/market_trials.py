@@ -5,6 +5,7 @@ Only a market's verdict outlives it: its archives and bars, some gigabytes, go w
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +64,7 @@ def run_trials(
 
 
 def _remove_left_over(folder: Path) -> None:
-    """Remove what a kill has left. A worker that outlived it finds nothing there, and ends."""
+    """Remove what a kill has left."""
     for place in folder.iterdir():
         if place.is_dir():
             shutil.rmtree(place, ignore_errors=True)
@@ -99,10 +100,20 @@ def _trial(market: Market, settings: Settings, folder: Path) -> tuple[Market, Tr
     use_threads(settings.train.threads)
     place = Path(tempfile.mkdtemp(prefix=f"{market.name}-", dir=folder))
     try:
-        trial = rehearse(market, settings, place)
+        trial = rehearse(market, settings, place, _ending_with(os.getppid()))
     except (ValueError, RuntimeError, OSError) as error:
         raise TrialError(f"{market.name}: {type(error).__name__}: {error}") from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
     write_evidence(_kept(folder, market), trial)
     return market, trial
+
+
+def _ending_with(parent: int) -> Progress:
+    """Progress that stops the work of a process whose parent was killed."""
+
+    def progress(done: int, total: int, note: str) -> None:
+        if os.getppid() != parent:
+            raise RuntimeError("the experiment that asked for it is gone")
+
+    return progress

@@ -17,6 +17,7 @@ from quantgod.archive.simulated import write_archives
 from quantgod.archive.store import load_bars
 from quantgod.auditor.audit import AuditResult, audit
 from quantgod.auditor.out_of_fold import Recipe
+from quantgod.auditor.reports import Hooks
 from quantgod.contracts import Progress, silent
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import split_test
@@ -99,7 +100,8 @@ class _Stages:
         taken = samples(table, length, settings.audit.stride)
         dev = split_test(taken, settings.split).train
         recipe = Recipe(settings.model, settings.train, settings.audit, settings.split, length)
-        audited = audit(table, taken, dev, recipe, self._folder / "folds")
+        hooks = Hooks(progress=self._progress)
+        audited = audit(table, taken, dev, recipe, self._folder / "folds", hooks)
         audited.rows.to_parquet(self._folder / ROWS_FILE)
         return trained, audited
 

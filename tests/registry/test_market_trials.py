@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
 import steps.power
+from quantgod.contracts import Progress
 from quantgod.evaluation.gates import Gate
 from quantgod.evaluation.power import Market, Trial
 from quantgod.registry import market_trials
@@ -62,7 +64,7 @@ def rehearsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """No market is gone through: its name is noted, and planted ones pass."""
     names: list[str] = []
 
-    def rehearse(market: Market, settings: Settings, folder: Path) -> Trial:
+    def rehearse(market: Market, settings: Settings, folder: Path, progress: Progress) -> Trial:
         names.append(market.name)
         assert list(folder.iterdir()) == []
         (folder / "archives").mkdir()
@@ -129,7 +131,7 @@ def test_a_worker_that_outlived_a_kill_shares_no_folder_with_the_one_that_follow
 ) -> None:
     places: list[Path] = []
 
-    def rehearse(market: Market, settings: Settings, folder: Path) -> Trial:
+    def rehearse(market: Market, settings: Settings, folder: Path, progress: Progress) -> Trial:
         places.append(folder)
         if len(places) == 1:  # while it is at work, the experiment is started again
             run_trials(tiny(), tmp_path)
@@ -147,11 +149,26 @@ def test_a_worker_that_outlived_a_kill_shares_no_folder_with_the_one_that_follow
 def test_a_market_that_cannot_be_judged_is_named_and_leaves_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def rehearse(market: Market, settings: Settings, folder: Path) -> Trial:
+    def rehearse(market: Market, settings: Settings, folder: Path, progress: Progress) -> Trial:
         raise ValueError("too few days")
 
     monkeypatch.setattr(market_trials, "rehearse", rehearse)
     with pytest.raises(TrialError, match="null-100: ValueError: too few days"):
+        run_trials(tiny(), tmp_path)
+    assert left_in(tmp_path) == []
+
+
+def test_a_worker_whose_experiment_was_killed_ends_at_its_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rehearse(market: Market, settings: Settings, folder: Path, progress: Progress) -> Trial:
+        progress(1, 9, "while the experiment lives")
+        monkeypatch.setattr(os, "getppid", lambda: 1)
+        progress(2, 9, "")
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(market_trials, "rehearse", rehearse)
+    with pytest.raises(TrialError, match=r"null-100: RuntimeError: the experiment .* is gone"):
         run_trials(tiny(), tmp_path)
     assert left_in(tmp_path) == []
 
@@ -197,9 +214,7 @@ def test_the_command_shows_its_tables_keeps_them_and_ends_well(
 def test_the_command_ends_with_one_where_luck_passes(
     tmp_path: Path, store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        market_trials, "rehearse", lambda market, settings, folder: judged(market, passed=True)
-    )
+    monkeypatch.setattr(market_trials, "rehearse", lambda market, *_: judged(market, passed=True))
     said = power(tmp_path)
     assert said.exit_code == 1
     assert "the gates let models of null markets through: seeds 100" in said.output
