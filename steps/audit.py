@@ -59,7 +59,7 @@ def main(
         table = read_table(run.inputs["labels"])
         taken = samples(table, network.window, chosen.audit.stride)
         split = split_test(taken, chosen.split)
-        assert_untrained(network.trained_until, taken.minute(split.other[0]))
+        assert_untrained(network.trained_until, taken.minute(int(split.other[0])))
         recipe = Recipe(chosen.model, chosen.train, chosen.audit, chosen.split, network.window)
         hooks = Hooks(
             on_epoch=lambda fold, epoch: run.metrics.log(

@@ -13,11 +13,13 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from quantgod.tracking.pipeline import CHAINED
 from tests.servers import tracking_server
 
 ROOT = Path(__file__).parents[2]
 TINY = "tests/end_to_end/tiny.yaml"
-STAGES = ["simulate", "etl", "label", "optimize", "train", "audit", "register", "promote"]
+MLFLOW_LEAVES = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
+STAGES = ["simulate", *CHAINED]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,9 @@ def run_main(server: str, data: Path, *overrides: str) -> subprocess.CompletedPr
     command = ["mlflow", "run", ".", "-e", "main", "--env-manager", "local"]
     command += ["--experiment-name", "end to end", "-P", f"config={TINY}"]
     command += ["-P", f"set={';'.join(settings)}"]
-    environment = os.environ | {
+    # A stage that another test has run in this process leaves its experiment in the environment.
+    inherited = {name: value for name, value in os.environ.items() if name not in MLFLOW_LEAVES}
+    environment = inherited | {
         "MLFLOW_TRACKING_URI": server,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",

@@ -153,6 +153,7 @@ def test_whatever_comes_the_rows_and_their_absences_are_those_of_the_archive(
         closed += taken.closed
     reader.finish()
     closed += bars.finish().closed
+    assume("bad_time" not in reader.ledger.rejected)  # a byte of `ts` was changed
     assume(not {"crossed", "one_sided"} & {getattr(each, "reason", "") for each in events})
     rows = [minute for minute in closed if minute.bar.features is not None]
     ledger = reader.ledger

@@ -13,7 +13,7 @@ from tests.registry.rivals import contest, rivals
 from tests.registry.shelves import ALIAS, NAME, Shelf, tracked
 from tests.servers import tracking_server
 
-ROUNDS, ROUNDS_SERVED = 20, 8
+ROUNDS, ROUNDS_SERVED = 12, 5
 
 
 def contests(uri: str, rounds: int) -> int:

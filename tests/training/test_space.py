@@ -10,7 +10,11 @@ from quantgod.models import zoo
 from quantgod.settings import load_settings
 from quantgod.training.space import current_values, joined_space, longest_window
 
-CONF = sorted((Path(__file__).parents[2] / "conf").glob("*.yaml"))
+CONF = [
+    path
+    for path in sorted((Path(__file__).parents[2] / "conf").glob("*.yaml"))
+    if path.name != "power.yaml"  # which searches nothing
+]
 
 
 @pytest.mark.parametrize("path", CONF, ids=lambda path: path.name)
