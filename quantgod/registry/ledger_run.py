@@ -82,8 +82,10 @@ class LedgerRun:
         return Ledger(self.title, (*ledger.entries, entry), digest_of(text))
 
     def _read(self, run_id: str) -> Ledger:
-        run = self._run(run_id)
-        return ledger_of(self.title, run.data.params, run.data.tags.get(HEAD_TAG))
+        # The head first, in a call of its own: a store selects parameters before tags, and an
+        # entry that is appended between the two would seem to be lost.
+        head = self._run(run_id).data.tags.get(HEAD_TAG)
+        return ledger_of(self.title, self._run(run_id).data.params, head)
 
     def _run(self, run_id: str) -> Run:
         try:

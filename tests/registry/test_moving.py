@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Param, Run, RunData, RunTag
 from mlflow.exceptions import MlflowException
 
 from quantgod.registry import moving
@@ -286,6 +287,28 @@ def test_of_two_who_begin_a_ledger_one_is_followed(
         shelf.put(2)
     assert shelf.kinds() == [("promotion", 1), ("done", 1)]
     assert run_of(shelf), "the other run is gone"
+
+
+def test_an_entry_that_comes_between_parameters_and_tags_is_no_lost_one(shelf: Shelf) -> None:
+    """A store reads a run's parameters and its tags one after the other."""
+    shelf.put(1)
+
+    class Torn:
+        """A client whose answer is older in its parameters than in its tags."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(MlflowClient(), name)
+
+        def get_run(self, run_id: str) -> Run:
+            before = MlflowClient().get_run(run_id)
+            shelf.put(2)
+            after = MlflowClient().get_run(run_id)
+            params = [Param(*item) for item in before.data.params.items()]
+            tags = [RunTag(*item) for item in after.data.tags.items()]
+            return Run(after.info, RunData(params=params, tags=tags))
+
+    client: Any = Torn()
+    assert LedgerRun(client, NAME, ALIAS).read().in_place == 2
 
 
 def test_age_is_no_matter_of_time_zones(monkeypatch: pytest.MonkeyPatch, shelf: Shelf) -> None:
