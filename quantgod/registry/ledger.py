@@ -184,12 +184,13 @@ def history(ledger: Ledger) -> list[Deployment]:
 def version_before(ledger: Ledger) -> int | None:
     """The version that a rollback leads to; None if there is none.
 
-    A rollback undoes: it forgets what it undid, so that a second one goes back further.
+    A rollback undoes: it forgets what it undid, so that a second one goes back further. It never
+    leads to where the alias was moved by other means.
     """
     standing: list[int] = []
     for span in history(ledger):
         version = span.entry.version
-        if version is None:
+        if version is None or not span.is_known:
             continue
         if span.entry.kind == "rollback" and version in standing:
             del standing[len(standing) - standing[::-1].index(version) :]

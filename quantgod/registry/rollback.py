@@ -1,7 +1,8 @@
 """Rollback: the alias goes back to a version that was in place before, at once.
 
-It proved itself and passed its gates when it was promoted; now its files are compared with what
-was registered, and no more. It imports no model code, so that the command takes seconds.
+It proved itself and its gates were asked when it was promoted; now its files are compared with what
+was registered, and no more. A version that the alias was moved to by other means has proved
+nothing, so there is no way back to it. It imports no model code: the command takes seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from quantgod.registry.ledger import Entry, Ledger, history, version_before
+from quantgod.registry.ledger import Entry, GatesSummary, Ledger, history, version_before
 from quantgod.registry.moving import Move, move
 from quantgod.registry.registered import (
     FILES_TAG,
@@ -22,7 +23,6 @@ from quantgod.registry.registered import (
     files_digest,
     known_version,
 )
-from quantgod.registry.trial_process import try_version
 
 UNDONE: Final = "no reason was given"
 
@@ -39,9 +39,7 @@ def roll_back(
     by: str | None = None,
     client: MlflowClient | None = None,
 ) -> Entry:
-    """Put the version before into place, or version `number`, if it was in place at any time.
-
-    One that was in place, but not by a promotion, is tried in a fresh process first.
+    """Put the version before into place, or version `number`, if it was promoted at any time.
 
     Raises:
         NothingToRollBackError: if there is no such version.
@@ -57,9 +55,7 @@ def roll_back(
         target = _target(ledger, number)
         found = known_version(client, name, target)
         check_unchanged(found)
-        if not any(span.is_known for span in history(ledger) if span.entry.version == target):
-            try_version(name, target)
-        return Move("rollback", found, reason)
+        return Move("rollback", found, reason, gates=_gates(ledger, target))
 
     rolled_back = move(client, name, alias, decide, by)
     if rolled_back is None:
@@ -88,12 +84,18 @@ def _target(ledger: Ledger, number: int | None) -> int:
     if number is None:
         before = version_before(ledger)
         if before is None:
-            raise NothingToRollBackError(f"{ledger.title}: no other version was in place before")
+            raise NothingToRollBackError(f"{ledger.title}: no other version was promoted before")
         return before
     if number == ledger.in_place:
         raise NothingToRollBackError(f"{ledger.title}: version {number} is in place")
-    if all(span.entry.version != number for span in history(ledger)):
+    if all(span.entry.version != number for span in history(ledger) if span.is_known):
         raise NothingToRollBackError(
-            f"{ledger.title}: version {number} was never in place: promote it"
+            f"{ledger.title}: version {number} was never promoted: promote it"
         )
     return number
+
+
+def _gates(ledger: Ledger, number: int) -> GatesSummary | None:
+    """What the gates had said when the version was promoted last."""
+    entries = [span.entry for span in history(ledger) if span.entry.kind == "promotion"]
+    return next((entry.gates for entry in entries[::-1] if entry.version == number), None)

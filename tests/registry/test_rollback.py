@@ -11,13 +11,15 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 import steps.rollback
-from quantgod.registry import rollback
 from quantgod.registry.deployments import deployments
+from quantgod.registry.ledger import GatesSummary
+from quantgod.registry.moving import Move, move
 from quantgod.registry.registered import (
     BrokenVersionError,
     EmptyVersionError,
     NoSuchVersionError,
     holder,
+    known_version,
 )
 from quantgod.registry.rollback import NothingToRollBackError, roll_back
 from tests.registry.shelves import ALIAS, NAME, Shelf
@@ -51,7 +53,7 @@ def test_it_goes_back_a_version_each_time(deployed: Shelf) -> None:
         assert holder(client, NAME, ALIAS) == number
         assert (entry.kind, entry.version, entry.over) == ("rollback", number, number + 1)
         assert (entry.why, entry.by) == ("it lost money", "a tester")
-    with pytest.raises(NothingToRollBackError, match="no other version was in place before"):
+    with pytest.raises(NothingToRollBackError, match="no other version was promoted before"):
         roll_back(NAME, ALIAS)
     assert [span.entry.version for span in deployments(client, NAME, ALIAS).spans] == [
         1, 2, 3, 2, 1,
@@ -63,7 +65,7 @@ def test_it_goes_to_a_version_that_is_named(deployed: Shelf) -> None:
     assert holder(MlflowClient(), NAME, ALIAS) == 1
     with pytest.raises(NothingToRollBackError, match="version 1 is in place"):
         roll_back(NAME, ALIAS, 1)
-    with pytest.raises(NothingToRollBackError, match="version 4 was never in place: promote it"):
+    with pytest.raises(NothingToRollBackError, match="version 4 was never promoted: promote it"):
         roll_back(NAME, ALIAS, 4)
     assert holder(MlflowClient(), NAME, ALIAS) == 1
 
@@ -115,19 +117,34 @@ def test_it_undoes_what_was_done_by_other_means(deployed: Shelf) -> None:
     assert holder(MlflowClient(), NAME, ALIAS) == 3
 
 
-def test_only_what_no_promotion_has_proved_is_tried(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried: list[int] = []
-    monkeypatch.setattr(rollback, "try_version", lambda _, number: tried.append(number))
+def test_there_is_no_way_back_to_what_was_never_promoted(shelf: Shelf) -> None:
     shelf.point(4)
     shelf.put(1)
+    shelf.point(3)
     shelf.put(2)
+    for number in (3, 4):
+        with pytest.raises(
+            NothingToRollBackError, match=f"version {number} was never promoted: promote it"
+        ):
+            roll_back(NAME, ALIAS, number)
     roll_back(NAME, ALIAS)
-    assert tried == []
-    roll_back(NAME, ALIAS)
-    assert tried == [4]
-    assert holder(MlflowClient(), NAME, ALIAS) == 4
+    assert holder(MlflowClient(), NAME, ALIAS) == 1
+    with pytest.raises(NothingToRollBackError, match="no other version was promoted before"):
+        roll_back(NAME, ALIAS)
+    assert holder(MlflowClient(), NAME, ALIAS) == 1
+
+
+def test_it_says_what_the_gates_had_said_of_the_version(shelf: Shelf) -> None:
+    client = MlflowClient()
+    for number, passed in ((1, 10), (1, 11), (2, 12)):
+        gates = GatesSummary(passed=passed, failed=("coverage",), run_id="f" * 32)
+        wanted = Move("promotion", known_version(client, NAME, number), "a test", gates=gates)
+        move(client, NAME, ALIAS, lambda _, wanted=wanted: wanted)
+    shelf.put(3)
+    assert [roll_back(NAME, ALIAS, number).gates.passed for number in (2, 1, 2, 1)] == [
+        12, 11, 12, 11,
+    ]  # fmt: skip
+    assert roll_back(NAME, ALIAS, 3).gates is None
 
 
 def test_the_command_says_what_it_did_and_how_long_it_took(deployed: Shelf) -> None:
@@ -139,7 +156,7 @@ def test_the_command_says_what_it_did_and_how_long_it_took(deployed: Shelf) -> N
     done = run(steps.rollback.main, ["--version", "4"])
     assert done.exit_code == 1
     assert (
-        "NothingToRollBackError: quantgod@Production: version 4 was never in place" in done.output
+        "NothingToRollBackError: quantgod@Production: version 4 was never promoted" in done.output
     )
     assert run(steps.rollback.main, ["--version", "last"]).exit_code == 2
 
