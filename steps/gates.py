@@ -54,7 +54,7 @@ def main(
     """Hold a version's evidence against the bounds, and against the version in place."""
     settings = settings_from(config, overrides, options)
     from quantgod.dataset.table import read_table
-    from quantgod.evaluation.gates import judge_gates
+    from quantgod.evaluation.gates import bounds_digest, judge_gates
     from quantgod.evaluation.scored_rows import read_scored
     from quantgod.live.shadow import read_shadow
     from quantgod.registry import evidence_runs as evidence
@@ -98,7 +98,8 @@ def main(
             challenge = Challenge(name, number, champion, rows, table, journaled)
             compared = compare_with_champion(challenge, settings, progress)
         gates = judge_gates(*found, settings.gates, compared)
-        report = report_on(judged, gates, champion, run.run_id)
+        bounds = bounds_digest(settings.gates)
+        report = report_on(judged, gates, champion, run.run_id, bounds)
         _log(run, report)
         record_gates(client, report)
     if strict and not report.passed:

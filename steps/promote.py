@@ -69,12 +69,14 @@ def main(
 
 def _why(settings: Settings, gates_run: str | None, reason: str | None, *, force: bool) -> Why:
     """What was given goes before the settings' own reason to force."""
+    from quantgod.evaluation.gates import bounds_digest
     from quantgod.registry.promotion import Why
 
+    bounds = bounds_digest(settings.gates)
     forced = settings.registry.force_reason
     if force or forced is None:
-        return Why(reason or "", force=force, gates_run=gates_run)
-    return Why(reason or forced, force=True, gates_run=gates_run)
+        return Why(reason or "", force=force, gates_run=gates_run, bounds=bounds)
+    return Why(reason or forced, force=True, gates_run=gates_run, bounds=bounds)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class UnboundReportError(VersionError):
 
 
 def report_on(
-    version: ModelVersion, gates: tuple[Gate, ...], champion: int | None, run_id: str
+    version: ModelVersion, gates: tuple[Gate, ...], champion: int | None, run_id: str, bounds: str
 ) -> GateReport:
     """Bind gates to the version that they judged, as of now.
 
@@ -38,6 +38,7 @@ def report_on(
         gates: what was judged.
         champion: the version in place.
         run_id: of the run that judges.
+        bounds: digest of the settings that they were judged by.
 
     Raises:
         UnboundReportError: if the version's tags name no digest of its files, or of no data.
@@ -58,6 +59,7 @@ def report_on(
         at=dt.datetime.now(dt.UTC).isoformat(),
         run_id=run_id,
         gates=gates,
+        bounds=bounds,
     )
 
 

@@ -30,11 +30,14 @@ class Why:
         reason: what to note; needed where `force` is set.
         force: promote although the gates did not pass.
         gates_run: the run that judged; if not given, the version's tag names it.
+        bounds: digest of the settings that the gates must have judged by; without it no report
+            speaks for a version.
     """
 
     reason: str = ""
     force: bool = False
     gates_run: str | None = None
+    bounds: str = ""
 
     def __post_init__(self) -> None:
         if self.force and not self.reason.strip():
@@ -113,7 +116,7 @@ def _judged(found: ModelVersion, champion: int | None, why: Why) -> Move:
     try:
         report = report_of(found, why.gates_run)
         gates = summary_of(report)
-        check_report(report, found, champion)
+        check_report(report, found, champion, why.bounds)
     except GatesError as error:
         if not why.force:
             raise

@@ -55,13 +55,16 @@ def report_of(found: ModelVersion, gates_run: str | None = None) -> GateReport:
     return said
 
 
-def check_report(report: GateReport, found: ModelVersion, champion: int | None) -> None:
-    """See that a report is about this version, its files and data, and was passed.
+def check_report(
+    report: GateReport, found: ModelVersion, champion: int | None, bounds: str
+) -> None:
+    """See that a report is about this version, its files and data, and was passed by these bounds.
 
     Args:
         report: of the gates.
         found: the version, its files known to be those that were registered.
         champion: the version in place now.
+        bounds: digest of the settings that it must have been judged by.
 
     Raises:
         GatesError: saying in what the report is another's, or older than what it must speak for.
@@ -81,6 +84,11 @@ def check_report(report: GateReport, found: ModelVersion, champion: int | None) 
         raise GatesError(f"{place}: other data was judged: {report.data}, the version has {data}")
     if dt.datetime.fromisoformat(report.at).timestamp() * 1000 < found.creation_timestamp:
         raise GatesError(f"{place}: the report of {report.at} is older than the version")
+    if not bounds or report.bounds != bounds:
+        raise GatesError(
+            f"{place}: judged by other bounds than the settings name: run gates again "
+            f"(came {report.bounds[:12] or 'none'}, expected {bounds[:12] or 'none'})"
+        )
     if champion not in (report.champion, report.version):
         raise GatesError(
             f"{place}: judged against {_champion(report.champion)}, but {_champion(champion)} is "

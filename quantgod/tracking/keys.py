@@ -38,7 +38,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "backtest": ("data", "etl", "label", "backtest"),
     "leak_audit": ("etl", "label", "window", "split", "model", "train", "audit", "leak_audit"),
     "gates": ("etl", "label", "registry", "evaluate", "gates", "live"),
-    "promote": ("registry",),
+    "promote": ("registry", "gates"),
     "power": tuple(Settings.model_fields),
     "live": ("etl", "registry", "live"),
     "collect": ("etl", "live"),

@@ -19,6 +19,7 @@ from tests.registry.shelves import NAME
 
 PASSED = Gate("mcc", "0.2", "> 0", True, "of a test")
 FAILED = Gate("ece", "0.2", "<= 0.05", False, "of a test")
+BOUNDS = "b" * 64
 NOT_ASKED = Gate("accuracy", "0.2", "not asked for", None, "of a test")
 
 
@@ -31,7 +32,7 @@ def report(number: int = 1, *gates: Gate, run_id: str = "", **changed: object) -
     made = GateReport(
         name=NAME, version=number, files_sha256=found.tags[FILES_TAG],
         data=_data(found.tags), champion=None, at=now(), run_id=run_id,
-        gates=gates or (PASSED, NOT_ASKED),
+        gates=gates or (PASSED, NOT_ASKED), bounds=BOUNDS,
     )  # fmt: skip
     return msgspec.structs.replace(made, **changed)
 

@@ -27,7 +27,7 @@ def client(shelf: Shelf) -> MlflowClient:
 
 
 def report(client: MlflowClient, number: int = 2, gates: tuple[Gate, ...] = GATES) -> GateReport:
-    return report_on(known_version(client, NAME, number), gates, None, "r" * 32)
+    return report_on(known_version(client, NAME, number), gates, None, "r" * 32, "b" * 64)
 
 
 def tags(client: MlflowClient, number: int = 2) -> dict[str, str]:
@@ -66,9 +66,9 @@ def test_what_was_judged_is_what_a_promotion_reads(client: MlflowClient, shelf: 
     record_gates(client, made)
     found = known_version(client, NAME, 2)
     assert report_of(found) == made
-    check_report(made, found, None)
+    check_report(made, found, None, "b" * 64)
     with pytest.raises(GatesError, match="is about quantgod 2"):
-        check_report(made, known_version(client, NAME, 3), None)
+        check_report(made, known_version(client, NAME, 3), None, "b" * 64)
 
 
 def test_a_report_is_not_written_to_a_version_of_other_files_or_data(client: MlflowClient) -> None:
@@ -97,4 +97,4 @@ def test_a_version_that_does_not_say_what_it_is_made_of_cannot_be_judged(
     ):
         made = client.create_model_version(NAME, source=source, tags={**own, "data": "synthetic"})
         with pytest.raises(UnboundReportError, match=f"has no tag {missing}"):
-            report_on(made, GATES, None, "r")
+            report_on(made, GATES, None, "r", "b")

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 import steps.gates
 from quantgod.dataset.labels import label
 from quantgod.evaluation.evidence import read_evidence
-from quantgod.evaluation.gates import GATES_FILE, GateReport
+from quantgod.evaluation.gates import GATES_FILE, GateReport, bounds_digest
 from quantgod.evaluation.scored_rows import COLUMNS
 from quantgod.files import file_digest
 from quantgod.registry.registered import known_version
@@ -79,7 +79,8 @@ def test_a_version_that_passes_is_told_tagged_and_may_be_promoted(
     assert found.tags["gates"] == "passed"
     assert found.tags["gate.mcc"] == "pass: 0.3 [0.29, 0.31], > 0"
     report = report_of(found)
-    check_report(report, found, None)
+    bounds = bounds_digest(load_settings(Path("conf/demo.yaml")).gates)
+    check_report(report, found, None, bounds)
     run = newest_run(lineage)
     assert report.run_id == run.info.run_id and report.passed
     output = output_of(run.info.run_id)

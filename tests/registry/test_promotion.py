@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from quantgod.contracts import FEATURES
+from quantgod.evaluation.gates import bounds_digest
 from quantgod.files import file_digest, write_json
 from quantgod.registry.deployments import deployments
 from quantgod.registry.ledger import GatesSummary
@@ -28,11 +29,14 @@ from quantgod.registry.registered import (
 )
 from quantgod.registry.verdict import REPORT_TAG, GatesError, GatesNotPassedError
 from quantgod.registry.versions import load_chain, register
+from quantgod.settings import load_settings
+from steps.promote import _why
 from tests.registry.conftest import GOLDEN, NAME, Parts, Store, flip, tracked
-from tests.registry.judging import FAILED, PASSED, judged
+from tests.registry.judging import BOUNDS, FAILED, PASSED, judged
 from tests.servers import tracking_server
 
-FORCED = Why("a test of something else", force=True)
+BOUND = Why(bounds=BOUNDS)
+FORCED = Why("a test of something else", force=True, bounds=BOUNDS)
 
 
 def test_a_version_is_promoted_by_a_fresh_process_and_loads_by_its_alias(
@@ -127,20 +131,42 @@ def test_a_version_is_promoted_when_its_gates_have_passed_and_else_not(
     store: Store, experiment: None, tmp_path: Path
 ) -> None:
     with pytest.raises(GatesError, match="has not been judged"):
-        promote(NAME, store.number, "Judged", trial=proven)
+        promote(NAME, store.number, "Judged", BOUND, trial=proven)
     judged(tmp_path, store.number, PASSED, FAILED)
     with pytest.raises(GatesNotPassedError, match="failed: ece"):
-        promote(NAME, store.number, "Judged", trial=proven)
+        promote(NAME, store.number, "Judged", BOUND, trial=proven)
     assert entries("Judged") == []
     with pytest.raises(MlflowException):
         MlflowClient().get_model_version_by_alias(NAME, "Judged")
     report = judged(tmp_path, store.number, PASSED)
-    entry = promote(NAME, store.number, "Judged", trial=proven)
+    entry = promote(NAME, store.number, "Judged", BOUND, trial=proven)
     assert entry is not None
     assert (entry.why, entry.forced) == ("its gates passed", "")
     assert entry.gates == GatesSummary(passed=1, failed=(), run_id=report.run_id)
     assert entry.semantic == "1.0.0"
     assert entries("Judged") == ["promotion", "done"]
+
+
+def test_gates_that_were_passed_by_relaxed_bounds_promote_nothing(
+    store: Store, experiment: None, tmp_path: Path
+) -> None:
+    judged(tmp_path, store.number, PASSED, bounds="c" * 64)
+    for why in (BOUND, Why()):
+        with pytest.raises(GatesError, match="judged by other bounds than the settings name"):
+            promote(NAME, store.number, "Relaxed", why, trial=proven)
+    assert entries("Relaxed") == []
+
+
+def test_the_command_asks_for_gates_judged_by_its_own_bounds() -> None:
+    settings = load_settings(Path("conf/demo.yaml"))
+    lax = settings.gates.model_copy(update={"ece_at_most": 0.9})
+    for reason, force in ((None, False), ("a test", True)):
+        said = [
+            _why(settings.model_copy(update={"gates": gates}), None, reason, force=force).bounds
+            for gates in (settings.gates, lax)
+        ]
+        assert said == [bounds_digest(settings.gates), bounds_digest(lax)]
+        assert said[0] != said[1]
 
 
 def test_by_force_a_version_is_promoted_all_the_same_and_that_is_kept(
@@ -179,11 +205,11 @@ def test_a_challenger_must_have_beaten_the_version_that_is_in_place_now(
     challenger = store.add(parts.package)
     judged(tmp_path, challenger, PASSED, champion=None)
     judged(tmp_path, store.number, PASSED)
-    promote(NAME, store.number, "Duel", trial=proven)
+    promote(NAME, store.number, "Duel", BOUND, trial=proven)
     with pytest.raises(GatesError, match=f"but version {store.number} is in place now"):
-        promote(NAME, challenger, "Duel", trial=proven)
+        promote(NAME, challenger, "Duel", BOUND, trial=proven)
     judged(tmp_path, challenger, PASSED, champion=store.number)
-    entry = promote(NAME, challenger, "Duel", trial=proven)
+    entry = promote(NAME, challenger, "Duel", BOUND, trial=proven)
     assert entry is not None
     assert entry.over == store.number
 
@@ -198,7 +224,7 @@ def test_what_was_put_in_place_by_other_means_can_be_promoted(store: Store) -> N
     MlflowClient().set_registered_model_alias(NAME, "Adopted", str(store.number))
     assert deployments(MlflowClient(), NAME, "Adopted").trouble
     with pytest.raises(GatesError):
-        promote(NAME, store.number, "Adopted", trial=proven)
+        promote(NAME, store.number, "Adopted", BOUND, trial=proven)
     assert promote(NAME, store.number, "Adopted", FORCED, trial=proven) is not None
     assert entries("Adopted") == ["found", "promotion", "done"]
     assert not deployments(MlflowClient(), NAME, "Adopted").trouble

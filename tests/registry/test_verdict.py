@@ -18,7 +18,7 @@ from quantgod.registry.verdict import (
     report_of,
     summary_of,
 )
-from tests.registry.judging import FAILED, NOT_ASKED, PASSED, judged, report, version
+from tests.registry.judging import BOUNDS, FAILED, NOT_ASKED, PASSED, judged, report, version
 from tests.registry.shelves import NAME, Shelf
 
 
@@ -31,19 +31,19 @@ def experiment(shelf: Shelf) -> None:
 
 
 def test_a_report_of_passed_gates_speaks_for_its_version() -> None:
-    check_report(report(), version(), None)
-    check_report(report(champion=2), version(), 2)
+    check_report(report(), version(), None, BOUNDS)
+    check_report(report(champion=2), version(), 2, BOUNDS)
 
 
 def test_gates_that_failed_are_named() -> None:
     with pytest.raises(GatesNotPassedError, match="1 of 2 gates passed; failed: ece") as refused:
-        check_report(report(1, PASSED, FAILED, NOT_ASKED), version(), None)
+        check_report(report(1, PASSED, FAILED, NOT_ASKED), version(), None, BOUNDS)
     assert refused.value.failed == ("ece",)
 
 
 def test_gates_of_which_none_was_asked_for_have_not_passed() -> None:
     with pytest.raises(GatesNotPassedError, match="0 of 0 gates passed"):
-        check_report(report(1, NOT_ASKED), version(), None)
+        check_report(report(1, NOT_ASKED), version(), None, BOUNDS)
 
 
 @pytest.mark.parametrize(
@@ -56,22 +56,29 @@ def test_gates_of_which_none_was_asked_for_have_not_passed() -> None:
         ({"data": {}}, "other data was judged"),
         ({"data": {"labels": "a" * 64, "bars": "b" * 64}}, "other data was judged"),
         ({"at": "2020-01-01T00:00:00+00:00"}, "older than the version"),
+        ({"bounds": "c" * 64}, "judged by other bounds than the settings name: run gates again"),
+        ({"bounds": ""}, "judged by other bounds .*came none"),
         ({"champion": 3}, "judged against version 3, but no version is in place now: run gates"),
     ],
 )
 def test_a_report_of_something_else_does_not(changed: dict[str, object], why: str) -> None:
     with pytest.raises(GatesError, match=why):
-        check_report(report(**changed), version(), None)
+        check_report(report(**changed), version(), None, BOUNDS)
+
+
+def test_who_names_no_bounds_is_given_no_version() -> None:
+    with pytest.raises(GatesError, match="judged by other bounds"):
+        check_report(report(bounds=""), version(), None, "")
 
 
 def test_another_champion_than_the_one_in_place_needs_new_gates() -> None:
     for then in (None, 2):
         with pytest.raises(GatesError, match="but version 3 is in place now: run gates again"):
-            check_report(report(champion=then), version(), 3)
+            check_report(report(champion=then), version(), 3, BOUNDS)
 
 
 def test_a_version_that_is_in_place_itself_had_no_other_to_beat() -> None:
-    check_report(report(champion=None), version(), 1)
+    check_report(report(champion=None), version(), 1, BOUNDS)
 
 
 def test_the_report_is_the_one_that_its_run_has_kept(tmp_path: Path) -> None:

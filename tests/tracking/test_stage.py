@@ -144,7 +144,7 @@ def test_an_equal_finished_run_is_found_until_something_changes(settings: Settin
         ("registry.golden_rows", {"register", "gates", "promote", "live"}),
         ("evaluate.seed", {"evaluate", "gates"}),
         ("backtest.seed", {"backtest"}),
-        ("gates.ece_at_most", {"evaluate", "gates"}),
+        ("gates.ece_at_most", {"evaluate", "gates", "promote"}),
     ],
 )
 def test_a_changed_setting_makes_anew_only_what_reads_it(

@@ -1,6 +1,21 @@
 """Gates: what a version must have shown before it may serve. Records in, verdicts out."""
 
 from quantgod.evaluation.gates.judge import judge_gates
-from quantgod.evaluation.gates.report import GATES_FILE, ChampionResult, Duel, Gate, GateReport
+from quantgod.evaluation.gates.report import (
+    GATES_FILE,
+    ChampionResult,
+    Duel,
+    Gate,
+    GateReport,
+    bounds_digest,
+)
 
-__all__ = ["GATES_FILE", "ChampionResult", "Duel", "Gate", "GateReport", "judge_gates"]
+__all__ = [
+    "GATES_FILE",
+    "ChampionResult",
+    "Duel",
+    "Gate",
+    "GateReport",
+    "bounds_digest",
+    "judge_gates",
+]

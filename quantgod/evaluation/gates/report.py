@@ -7,10 +7,17 @@ from typing import Final
 import msgspec
 
 from quantgod.evaluation.bootstrap import Interval
+from quantgod.files import value_digest
+from quantgod.settings import GateSettings
 
 GATES_FILE: Final = "gates.json"
 ARITHMETIC_NATS: Final = 1e-6
 """By which two copies of one network may differ in log-loss: to be clear of zero is more."""
+
+
+def bounds_digest(settings: GateSettings) -> str:
+    """What tells one set of bounds from another."""
+    return value_digest(settings.model_dump(mode="json"))
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -87,6 +94,7 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
         at: when, ISO 8601, UTC.
         run_id: the run that judged.
         gates: one each.
+        bounds: digest of the settings that they were judged by; empty in reports that lack it.
     """
 
     name: str
@@ -97,6 +105,7 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     at: str
     run_id: str
     gates: tuple[Gate, ...]
+    bounds: str = ""
 
     @property
     def passed(self) -> bool:
