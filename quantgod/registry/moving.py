@@ -79,7 +79,8 @@ def move(
         What the ledger says of it; None if the alias was left where it is.
 
     Raises:
-        ConcurrentPromotionError: if another was first, or is at it. Nothing was changed.
+        ConcurrentPromotionError: if another was first, or is at it, or the alias was moved by
+            other means meanwhile. Nothing was changed.
         LedgerError: if the ledger was changed or deleted.
     """
     kept = LedgerRun(client, name, alias)
@@ -98,6 +99,7 @@ def move(
         "lineage": _lineage(wanted.found.tags),
     }
     opened = kept.append(ledger, writer.entry(ledger, wanted.kind, number, **said))
+    _look_again(client, name, alias, kept, opened, writer)
     if time.monotonic() - began > MOVE_SECONDS:
         raise ConcurrentPromotionError(
             f"{kept.title}: the store took more than {MOVE_SECONDS:g} s to answer; not moved"
@@ -152,6 +154,28 @@ def _settled(
         why = "moved by other means" if ledger.entries else "in place when the ledger began"
         ledger = kept.append(ledger, writer.entry(ledger, "found", held, why=why))
     return ledger
+
+
+def _look_again(
+    client: MlflowClient, name: str, alias: str, kept: LedgerRun, opened: Ledger, writer: _Writer
+) -> None:
+    """See to it that the alias is still where it was when the move was decided.
+
+    Raises:
+        ConcurrentPromotionError: if it is elsewhere; then it is noted that nothing was done.
+    """
+    held = holder(client, name, alias)
+    if held == opened.in_place:
+        return
+    why = f"meanwhile the alias was moved by other means to {_said(held)}"
+    kept.append(opened, writer.entry(opened, "abandoned", opened.entries[-1].version, why=why))
+    raise ConcurrentPromotionError(
+        f"{kept.title}: {why} from {_said(opened.in_place)}; nothing was changed here"
+    )
+
+
+def _said(number: int | None) -> str:
+    return "no version" if number is None else f"version {number}"
 
 
 def _wait_for(kept: LedgerRun, begun: Entry) -> None:

@@ -188,6 +188,27 @@ def test_who_appends_to_a_ledger_that_has_grown_is_told_who_was_first(shelf: She
     assert holder(MlflowClient(), NAME, ALIAS) == 3
 
 
+@pytest.mark.parametrize("moved", [4, None])
+@pytest.mark.parametrize("wanted", [2, 4])
+def test_an_alias_that_is_moved_by_other_means_meanwhile_is_left_there(
+    shelf: Shelf, moved: int | None, wanted: int
+) -> None:
+    shelf.put(1)
+    found = known_version(MlflowClient(), NAME, wanted)
+
+    def outrun(_: object) -> Move:
+        shelf.point(moved)
+        return Move("promotion", found, "too late")
+
+    told = "meanwhile the alias was moved by other means to .* from version 1; nothing was changed"
+    with pytest.raises(ConcurrentPromotionError, match=told):
+        move(MlflowClient(), NAME, ALIAS, outrun)
+    assert holder(MlflowClient(), NAME, ALIAS) == moved
+    assert shelf.kinds()[2:] == [("promotion", wanted), ("abandoned", wanted)]
+    shelf.put(3)
+    assert shelf.kinds()[4:] == [("found", moved), ("promotion", 3), ("done", 3)]
+
+
 def test_an_answer_that_was_lost_is_not_taken_for_a_defeat(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
