@@ -62,7 +62,8 @@ def _row(span: Deployment, how: str) -> tuple[str, ...]:
         for key, digest in entry.lineage.items()
         if key == "run.register" or key.startswith("data.")
     )
-    cells = (version, f"{_second(span.since)}\n{until}", why, gates, lineage)
+    since = _second(span.since) if span.is_known else f"noticed {_second(span.since)}"
+    cells = (version, f"{since}\n{until}", why, gates, lineage)
     return tuple(escape(cell) for cell in cells)
 
 

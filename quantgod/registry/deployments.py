@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from mlflow import MlflowClient
 
-from quantgod.registry.ledger import Deployment, Entry, Ledger, history
+from quantgod.registry.ledger import UNKNOWN, Deployment, Entry, Ledger, history
 from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.moving import now
 from quantgod.registry.registered import holder
@@ -84,8 +84,8 @@ def _found(ledger: Ledger, held: int | None) -> list[Deployment]:
     if held is None:
         return []
     entry = Entry(
-        kind="found", version=held, over=ledger.in_place, at=now(), by="unknown", process="",
-        nonce=secrets.token_hex(8), previous=ledger.head, why="not in the ledger",
+        kind="found", version=held, over=ledger.in_place, at=now(), by=UNKNOWN, process="",
+        nonce=secrets.token_hex(8), previous=ledger.head, why="noticed now, not in the ledger",
     )  # fmt: skip
     return [Deployment(entry, entry.at, None)]
 
@@ -96,6 +96,7 @@ def _row(span: Deployment) -> dict[str, Any]:
         "version": entry.version,
         "semantic_version": entry.semantic or None,
         "from": span.since,
+        "noticed": not span.is_known,
         "until": span.until,
         "how": HOW[entry.kind],
         "by": entry.by,

@@ -18,6 +18,7 @@ import msgspec
 ENTRY_CHARACTERS: Final = 6_000
 KEY_DIGITS: Final = 6
 LONGEST_TEXT: Final = 1_000
+UNKNOWN: Final = "unknown"
 
 Kind = Literal["promotion", "rollback", "done", "abandoned", "found"]
 _OPENS: Final = ("promotion", "rollback")
@@ -43,8 +44,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         version: that is put in place, or was found there; None if the alias was found pointing
             nowhere.
         over: the version that was in place before; None if none was.
-        at: when, ISO 8601, UTC.
-        by: who.
+        at: when, ISO 8601, UTC; of `found`, when it was noticed.
+        by: who; of `found`, `UNKNOWN`.
         process: host, id and start of the process that wrote it.
         nonce: no two entries are equal.
         previous: digest of the entry before, or of the ledger's title.

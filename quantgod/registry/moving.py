@@ -15,7 +15,7 @@ import datetime as dt
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import mlflow
@@ -23,7 +23,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking.context.default_context import DefaultRunContext
 
-from quantgod.registry.ledger import LONGEST_TEXT, Entry, GatesSummary, Kind, Ledger
+from quantgod.registry.ledger import LONGEST_TEXT, UNKNOWN, Entry, GatesSummary, Kind, Ledger
 from quantgod.registry.ledger_run import ConcurrentPromotionError, LedgerRun
 from quantgod.registry.registered import holder
 from quantgod.registry.semantic_version import SEMANTIC_TAG
@@ -151,8 +151,10 @@ def _settled(
         why = "its process ended before it could say so"
         ledger = kept.append(ledger, writer.entry(ledger, kind, ledger.open.version, why=why))
     if held != ledger.in_place:
-        why = "moved by other means" if ledger.entries else "in place when the ledger began"
-        ledger = kept.append(ledger, writer.entry(ledger, "found", held, why=why))
+        how = "moved by other means" if ledger.entries else "in place when the ledger began"
+        seen = replace(writer, by=UNKNOWN)
+        why = f"{how}, noticed by {writer.by}"[:LONGEST_TEXT]
+        ledger = kept.append(ledger, seen.entry(ledger, "found", held, why=why))
     return ledger
 
 

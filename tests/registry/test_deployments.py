@@ -85,6 +85,25 @@ def test_it_stays_an_error_until_a_promotion_or_a_rollback(shelf: Shelf) -> None
     assert [row["how"] for row in rows()] == ["promoted", "MOVED BY OTHER MEANS", "promoted"]
 
 
+def test_who_moved_an_alias_by_other_means_is_unknown_and_when_it_was_noticed_is_told(
+    shelf: Shelf,
+) -> None:
+    shelf.point(3)
+    shelf.put(1, by="one person")
+    shelf.point(4)
+    shelf.put(2, by="another")
+    found = [row for row in rows() if row["how"] == "MOVED BY OTHER MEANS"]
+    assert [(row["by"], row["why"]) for row in found] == [
+        ("unknown", "in place when the ledger began, noticed by one person"),
+        ("unknown", "moved by other means, noticed by another"),
+    ]
+    assert [row["noticed"] for row in rows()] == [True, False, True, False]
+    assert told().stdout.count("noticed 20") == 2
+    shelf.point(3)
+    assert rows()[-1]["by"] == "unknown"
+    assert told().stdout.count("noticed 20") == 3
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_a_promotion_that_is_under_way_is_no_error(shelf: Shelf, after: bool) -> None:
     shelf.put(1)
