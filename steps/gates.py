@@ -83,7 +83,7 @@ def main(
         progress_bar("gates") as progress,
         run.scratch() as folder,
     ):
-        evidence.check_evidence(client, judged, runs)
+        evidence.check_evidence(client, judged, runs, settings)
         evidence.check_labels(judged, run.inputs["labels"])
         if "leak_audit" not in runs:
             say(f"no leak audit: `{evidence.command(judged, 'leak_audit')}` makes one")

@@ -2,7 +2,7 @@
 
 An evaluation must have scored this version on the labels of its lineage, a backtest must have
 traded what that evaluation scored, and a leak audit must be of the version's network and auditor.
-None may have begun before the data was made.
+None may have begun before the data was made, or have been made by other settings or code.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ from quantgod.evaluation.evidence import (
     LeakAuditResult,
     read_evidence,
 )
+from quantgod.registry.evidence_settings import judged_otherwise, made_otherwise, other_code
 from quantgod.registry.registered import VersionError
+from quantgod.settings import Settings
 from quantgod.tracking.keys import artifacts_of, output_of, path_digest
 from quantgod.tracking.stage import STAGE_TAG
 
+MAKERS: Final = ("label", "train", "audit")
 DATA_STAGES: Final = ("simulate", "download", "etl", "label")
 ENDED: Final = {"backtest": ("FINISHED",), "leak_audit": ("FINISHED", "FAILED")}
 """A leak audit that found a leak has failed, and its record says so."""
@@ -100,8 +103,16 @@ def command(version: ModelVersion, stage: str, evaluate: str | None = None) -> s
     return f"python -m steps.{stage} {' '.join(given)}"
 
 
-def check_evidence(client: MlflowClient, version: ModelVersion, runs: Mapping[str, str]) -> None:
+def check_evidence(
+    client: MlflowClient, version: ModelVersion, runs: Mapping[str, str], settings: Settings
+) -> None:
     """See that these runs speak of this version, its data, and of nothing that was made later.
+
+    Args:
+        client: of the store.
+        version: that is to be judged.
+        runs: ids by stage.
+        settings: by which it is judged; the evidence must have been made by them.
 
     Raises:
         MissingEvidenceError: if the store knows one of them no more.
@@ -112,10 +123,18 @@ def check_evidence(client: MlflowClient, version: ModelVersion, runs: Mapping[st
         for stage in ("evaluate", "backtest", "leak_audit")
         if stage in runs
     }
+    made = [
+        _known(client, version, stage, version.tags[_RUN + stage])
+        for stage in MAKERS
+        if _RUN + stage in version.tags
+    ]
     wrong = [
         *(text for stage, run in found.items() for text in _of_another(version, stage, run, runs)),
         *_scored_another(version, found["evaluate"]),
         *(text for run in found.values() for text in _older_than_data(client, version, run)),
+        *(text for run in found.values() for text in made_otherwise(run, made)),
+        *(text for run in found.values() for text in judged_otherwise(run, settings)),
+        *_other_code(found, made),
     ]
     if wrong:
         raise OtherEvidenceError(f"{version.name} {version.version}: {'; '.join(wrong)}")
@@ -182,6 +201,13 @@ def _of_another(
         read, known = tags.get(_INPUT + name), version.tags.get(f"data.{name}")
         if read is not None and read != known:
             yield f"the {stage} read {name} {read}, the version is made of {known}"
+
+
+def _other_code(found: Mapping[str, Run], made: list[Run]) -> Iterator[str]:
+    """Where a leak audit was of other code than that which trained network and auditor."""
+    if "leak_audit" in found:
+        trained = [run for run in made if run.data.tags.get(STAGE_TAG) in ("train", "audit")]
+        yield from other_code(found["leak_audit"], trained)
 
 
 def _scored_another(version: ModelVersion, run: Run) -> Iterator[str]:

@@ -26,6 +26,7 @@ from quantgod.settings import Settings, without_passwords
 from quantgod.tracking.keys import (
     KEY_TAG,
     OUTPUT_FILE,
+    code_digest,
     output_of,
     path_digest,
     stage_key,
@@ -38,6 +39,7 @@ from quantgod.tracking.store import PROJECT, connect
 ERROR_TAG = "quantgod.error"
 HEADLINE_TAG = "quantgod.headline"
 STAGE_TAG = "quantgod.stage"
+CODE_TAG = "quantgod.code"
 READS: Mapping[str, tuple[str, ...]] = {
     "etl": ("archives",),
     "label": ("bars",),
@@ -253,6 +255,7 @@ def _describe(
         MLFLOW_RUN_NAME: name,
         STAGE_TAG: name,
         KEY_TAG: key,
+        CODE_TAG: code_digest(),
         PROCESS_TAG: process_tag(),
         "quantgod.commit": get_git_commit(str(PROJECT / "MLproject")) or "not a git checkout",
         "quantgod.settings": settings.digest(),
@@ -260,7 +263,7 @@ def _describe(
         **{f"quantgod.input.{label}": digest for label, digest in digests.items()},
     }
     mlflow.set_tags(tags)
-    mlflow.log_params(dict(_flat("", stage_settings(name, settings))))
+    mlflow.log_params(logged_params(name, settings))
     for label, path in inputs.items():
         source = LocalArtifactDatasetSource(str(path.resolve()))
         digest = digests[label][:DIGEST_CHARACTERS]
@@ -268,6 +271,12 @@ def _describe(
         dataset = MetaDataset(source, name=label, digest=digest)  # type: ignore[abstract]
         mlflow.log_input(dataset, context=label)
     return key
+
+
+def logged_params(name: str, settings: Settings) -> dict[str, str]:
+    """The settings that a stage's run names as its parameters, as the store holds them."""
+    flat = _flat("", stage_settings(name, settings))
+    return {key: str(value) for key, value in flat}
 
 
 def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -12,14 +12,16 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.entities import Param
 from mlflow.entities.model_registry import ModelVersion
 from msgspec.structs import replace
 
 from quantgod.evaluation.evidence import BACKTEST_FILE, EVALUATION_FILE, LEAK_AUDIT_FILE
 from quantgod.evaluation.scored_rows import ROWS_FILE
 from quantgod.registry.registered import FILES_TAG, files_digest, known_version
+from quantgod.settings import Settings, load_settings
 from quantgod.tracking.keys import OUTPUT_FILE
-from quantgod.tracking.stage import STAGE_TAG
+from quantgod.tracking.stage import STAGE_TAG, logged_params
 from tests.evaluation.gates.records import Evidence
 from tests.registry.shelves import NAME, Shelf
 
@@ -37,6 +39,7 @@ class Lineage:
         digest: of that file.
         runs: ids by stage.
         number: of the version.
+        settings: that its runs are given.
     """
 
     shelf: Shelf
@@ -46,6 +49,7 @@ class Lineage:
     rows: pd.DataFrame | None = None
     runs: dict[str, str] = field(default_factory=dict)
     number: int = 0
+    settings: Settings = field(default_factory=lambda: load_settings(Path("conf/demo.yaml")))
 
     def __post_init__(self) -> None:
         self.client = MlflowClient()
@@ -72,6 +76,8 @@ class Lineage:
         }
         begun = next(self.clock) if start is None else start
         run_id = self.client.create_run(self.experiment, begun, tags).info.run_id
+        params = logged_params(stage, self.settings).items()
+        self.client.log_batch(run_id, params=[Param(*pair) for pair in params])
         for name, text in (kept or {}).items():
             self.client.log_text(run_id, text, name)
         if status != "RUNNING":

@@ -17,9 +17,13 @@ from quantgod.registry.evidence_runs import (
     read_records,
 )
 from quantgod.registry.registered import known_version
+from quantgod.settings import Settings, load_settings
+from quantgod.tracking.stage import CODE_TAG
 from tests.evaluation.gates.records import Evidence, leak_audit
 from tests.registry.lineages import HOUR_MS, Lineage
 from tests.registry.shelves import NAME, Shelf
+
+SETTINGS = load_settings(Path("conf/demo.yaml"))
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def found(lineage: Lineage, **given: str) -> dict[str, str]:
 
 
 def check(lineage: Lineage, **given: str) -> None:
-    check_evidence(lineage.client, lineage.judged(), found(lineage, **given))
+    check_evidence(lineage.client, lineage.judged(), found(lineage, **given), SETTINGS)
 
 
 def test_a_version_leads_to_its_runs(lineage: Lineage) -> None:
@@ -67,7 +71,7 @@ def test_a_leak_audit_that_found_a_leak_is_not_passed_over_for_an_older_one(
     lineage.run("leak_audit", {"audit": lineage.runs["audit"]}, status="FAILED")  # it found nothing
     runs = found(lineage)
     assert runs["leak_audit"] == failed
-    check_evidence(lineage.client, lineage.judged(), runs)
+    check_evidence(lineage.client, lineage.judged(), runs, SETTINGS)
     audited = read_records(lineage.judged(), runs, tmp_path).leak_audit
     assert audited is not None and audited.leaks == ("labels at noon",)
 
@@ -168,3 +172,72 @@ def test_records_are_read_as_they_were_kept(lineage: Lineage, tmp_path: Path) ->
     other = known_version(lineage.client, NAME, 2)
     with pytest.raises(OtherEvidenceError, match="quantgod/2: the record is of quantgod/5"):
         read_records(other, runs, tmp_path / "other")
+
+
+def changed(section: str, **values: object) -> Settings:
+    other = getattr(SETTINGS, section).model_copy(update=values)
+    return SETTINGS.model_copy(update={section: other})
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "backtest", "leak_audit"])
+def test_evidence_of_other_settings_than_those_at_hand_is_refused(
+    lineage: Lineage, stage: str
+) -> None:
+    """Either way: what is asked for now, or what the run was given, is another."""
+    lineage.settings = other = changed(stage, seed=98)
+    made = getattr(lineage, {"evaluate": "evaluated"}.get(stage, f"{stage}ed"))()
+    if stage == "evaluate":
+        lineage.runs["evaluate"] = made
+        lineage.settings = SETTINGS
+        lineage.backtested()
+    seed = getattr(SETTINGS, stage).seed
+    with pytest.raises(OtherEvidenceError) as refused:
+        check(lineage)
+    said = f"the {stage} was made with {stage}.seed 98, {seed} was expected, as the settings say"
+    assert str(refused.value) == f"quantgod 5: {said}"
+    check_evidence(lineage.client, lineage.judged(), found(lineage), other)
+
+
+def test_settings_that_a_run_does_not_name_are_no_agreement(lineage: Lineage) -> None:
+    lineage.client.log_param(lineage.runs["backtest"], "backtest.old", "1")
+    with pytest.raises(OtherEvidenceError, match=r"backtest.old 1, None was expected"):
+        check(lineage)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "stages"),
+    [
+        ("label", {"horizon_minutes": 17}, {"evaluate", "backtest", "leak_audit"}),
+        ("split", {"embargo_minutes": 17}, {"evaluate", "leak_audit"}),
+        ("model", {"name": "other"}, {"leak_audit"}),
+    ],
+)
+def test_evidence_of_other_settings_than_the_versions_own_is_refused(
+    lineage: Lineage, section: str, values: dict[str, object], stages: set[str]
+) -> None:
+    lineage.settings = changed(section, **values)
+    (key,) = values
+    for stage in sorted(stages):
+        inputs = {"evaluate": lineage.evaluated, "backtest": lineage.backtested}
+        run = inputs.get(stage, lineage.leak_audited)()
+        given = {"backtest": lineage.runs["backtest"], stage: run}
+        with pytest.raises(OtherEvidenceError, match=f"the {stage} was made with {section}.{key}"):
+            check(lineage, **given)
+
+
+def test_evidence_may_have_been_made_on_another_device(lineage: Lineage) -> None:
+    lineage.settings = changed("train", device="cuda", threads=7)
+    lineage.leak_audited()
+    check(lineage)
+
+
+def test_a_leak_audit_of_other_code_than_the_versions_is_refused(lineage: Lineage) -> None:
+    audit = lineage.runs["leak_audit"]
+    lineage.client.set_tag(audit, CODE_TAG, "new")
+    check(lineage)
+    for stage in ("train", "audit"):
+        lineage.client.set_tag(lineage.runs[stage], CODE_TAG, "old")
+        with pytest.raises(OtherEvidenceError, match=f"is of code new, old .* its {stage} run is"):
+            check(lineage)
+        lineage.client.set_tag(lineage.runs[stage], CODE_TAG, "new")
+    check(lineage)

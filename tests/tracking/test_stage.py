@@ -17,12 +17,20 @@ from quantgod.tracking.keys import (
     KEY_TAG,
     SECTIONS,
     NoOutputError,
+    code_digest,
     finished_run,
     output_of,
     stage_key,
     stage_settings,
 )
-from quantgod.tracking.stage import ERROR_TAG, HEADLINE_TAG, MissingInput, input_paths, stage
+from quantgod.tracking.stage import (
+    ERROR_TAG,
+    HEADLINE_TAG,
+    MissingInput,
+    input_paths,
+    logged_params,
+    stage,
+)
 
 SLEEPER = """
 import sys, time
@@ -58,6 +66,8 @@ def test_a_stage_says_all_that_it_did(settings: Settings) -> None:
     assert "train.epochs" not in run.data.params
     assert run.data.tags[HEADLINE_TAG] == "1 day"
     assert run.data.tags["quantgod.settings"] == settings.digest()
+    assert run.data.tags["quantgod.code"] == code_digest()
+    assert run.data.params == logged_params("simulate", settings)
     assert [(m.value, m.step) for m in client.get_metric_history(run_id, "archives")] == [(1.0, 3)]
     assert {f.path for f in client.list_artifacts(run_id)} >= {"figures", "numbers.json"}
     assert not list(settings.tracking.outbox.iterdir())
