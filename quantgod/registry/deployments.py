@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import msgspec
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from quantgod.registry.ledger import UNKNOWN, Deployment, Entry, Ledger, history
 from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.moving import now
-from quantgod.registry.registered import holder
+from quantgod.registry.registered import NoSuchVersionError, holder
 
 READS: Final = 10
 HOW: Final = {"promotion": "promoted", "rollback": "rolled back", "found": "MOVED BY OTHER MEANS"}
@@ -39,9 +40,12 @@ def deployments(client: MlflowClient, name: str, alias: str) -> Deployments:
     """Read the ledger of an alias, check its chain, and compare it with the alias. Writes nothing.
 
     Raises:
+        NoSuchVersionError: if there is neither such a model nor a ledger.
         LedgerError: if the ledger was changed or deleted.
     """
     ledger, held = _at_once(client, name, alias)
+    if not ledger.entries:
+        _check_model(client, name)
     spans, begun = history(ledger), ledger.open
     if begun is not None and held == begun.version:
         spans = [*_ended(spans, begun.at), Deployment(begun, begun.at, None)]
@@ -72,6 +76,15 @@ def _at_once(client: MlflowClient, name: str, alias: str) -> tuple[Ledger, int |
         if ledger.head == before.head:
             break
     return ledger, held
+
+
+def _check_model(client: MlflowClient, name: str) -> None:
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise NoSuchVersionError(f"{name}: no such model is registered") from None
 
 
 def _ended(spans: list[Deployment], at: str) -> list[Deployment]:

@@ -16,7 +16,7 @@ from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.registered import lineage_runs, newest_version
 from quantgod.registry.versions import load_chain
 from quantgod.settings import TrainSettings
-from quantgod.tracking.keys import artifacts_of, output_of
+from quantgod.tracking.keys import NoOutputError, artifacts_of, output_of
 from quantgod.training.weights import load_network
 
 EVALUATE_TAG: Final = "run.evaluate"
@@ -80,13 +80,18 @@ def subject_of(
         client: of the store.
         settings: batch size and device, for a run's model.
         folder: where a run's files are fetched to.
+
+    Raises:
+        NoOutputError: if the audit run is of another stage.
     """
     if asked.version is not None:
         model = load_chain(asked.name, asked.version)
         served = model.unwrap_python_model()  # type: ignore[no-untyped-call]
         return ChainSubject(f"{asked.name}/{asked.version}", served.chain)
     audit = asked.runs["audit"]
-    train = client.get_run(audit).data.tags["quantgod.upstream.train"]
+    train = client.get_run(audit).data.tags.get("quantgod.upstream.train")
+    if train is None:
+        raise NoOutputError(f"run {audit} is of no audit: it names no train run")
     return NetworkSubject(
         f"run {audit}",
         load_network(artifacts_of(train, "network", folder)),

@@ -22,19 +22,24 @@ def try_version(name: str, number: int) -> None:
     """Let a fresh process load the version and predict the golden input, pickle forbidden.
 
     Raises:
-        BrokenVersionError: with what the process said of it.
+        BrokenVersionError: with what the process said of it, or that it took too long.
     """
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.json"
         command = [sys.executable, "-m", "quantgod.registry.trial", name, str(number), str(report)]
-        ended = subprocess.run(
-            command,
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            timeout=TRIAL_SECONDS,
-            check=False,
-        )
+        try:
+            ended = subprocess.run(
+                command,
+                env=_environment(),
+                capture_output=True,
+                text=True,
+                timeout=TRIAL_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise BrokenVersionError(
+                f"{name} {number}: its trial was not over after {TRIAL_SECONDS:g} s"
+            ) from None
         if not report.is_file():
             raise BrokenVersionError(
                 f"{name} {number}: the process that tried it ended with code {ended.returncode}: "

@@ -31,6 +31,14 @@ def test_nothing_was_deployed_yet(shelf: Shelf) -> None:
     assert MlflowClient().get_experiment_by_name("deployments") is None, "nothing is written"
 
 
+def test_of_a_model_that_nobody_knows_nothing_can_be_told(shelf: Shelf) -> None:
+    said = told("--name", "nosuch")
+    assert said.exit_code == 1
+    told_last = said.stderr.splitlines()[-1]
+    assert told_last == "Error: NoSuchVersionError: nosuch: no such model is registered"
+    assert "Traceback" not in said.stderr
+
+
 def test_it_tells_what_was_in_place_from_when_to_when_by_whom_and_why(shelf: Shelf) -> None:
     shelf.put(1, why="the first", by="one person")
     shelf.put(2, why="it is better", by="another")
