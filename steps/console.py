@@ -60,7 +60,9 @@ class _Lines:
 
 def show_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table to standard output."""
-    table = Table(*headers, title=title)
+    table = Table(title=title)
+    for header in headers:
+        table.add_column(header, overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import steps.promote
-from steps.console import say
+from steps.console import say, show_table
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,3 +42,14 @@ def test_make_serves_the_model_that_it_is_told_to() -> None:
     command = ["make", "-n", "serve", "MODEL=other@Candidate"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "-m models:/other@Candidate " in said.stdout
+
+
+def test_a_table_folds_long_names_and_loses_no_letter(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    show_table("gates", ["gate", "figure"], [["beats_majority_log_loss", "0.123456789" * 6]])
+    said = capsys.readouterr().out
+    cells = [line.split("│")[1].strip() for line in said.splitlines() if line.startswith("│")]
+    assert "".join(cells) == "beats_majority_log_loss"
+    assert "…" not in said
