@@ -353,3 +353,9 @@ def test_figures_read_as_people_write_them() -> None:
     assert [number_text(x) for x in (0.05, -12.34, 10_250.4, 999.7, 99.96, -0.0, 0.0)] == [
         "0.05", "-12.3", "10,250", "1,000", "100", "0", "0"
     ]  # fmt: skip
+
+
+def test_a_leak_audit_without_messages_says_so() -> None:
+    for messages in (False, True):
+        found = {gate.name: gate for gate in judge(GOOD.audited(messages=messages))}
+        assert found["leak_audit"].figure.endswith(", bars alone") is not messages
