@@ -59,6 +59,8 @@ def _summary(settings: Settings, done: dict[str, Run], skipped: set[str]) -> Non
     say(done[last].data.tags.get(HEADLINE_TAG, ""))
     say("Try next:")
     say("  make ui        compare the runs in the browser")
+    if "promote" not in done:
+        return
     model = f"{settings.registry.name}@{settings.registry.alias}"
     say(f"  make serve MODEL={model}     serve it on 127.0.0.1:5001")
     say(
