@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from steps.console import progress_bar
 from steps.options import config_options, run_option, setting, settings_from, step, version_option
 
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 @run_option("audit")
 @version_option("Version whose lineage is audited; without it and runs, what the settings make.")
 @setting("--name", "registry.name", "Name of the registered model.")
-@click.option("--cut", "cuts", multiple=True, metavar="TIME", help="ISO 8601; by default drawn.")
+@setting("--cut", "leak_audit.at", "ISO 8601; by default drawn.", multiple=True, metavar="TIME")
 @setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")
 @setting("--archives", "data.archives", "Their raw messages; without them bars are perturbed.")
 def main(
@@ -33,7 +31,6 @@ def main(
     train_run: str | None,
     audit_run: str | None,
     version: int | None,
-    cuts: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Audit a lineage, or the settings' pipeline; fails when a value knows what came after it."""
@@ -49,7 +46,7 @@ def main(
     from quantgod.tracking.store import connect
     from quantgod.training.devices import use_threads
 
-    given = [parse_cut(text) for text in cuts]
+    given = [parse_cut(text) for text in settings.leak_audit.at]
     runs = {"etl": etl_run, "optimize": optimize_run, "train": train_run, "audit": audit_run}
     if version is not None:
         client = connect(settings.tracking)

@@ -131,4 +131,4 @@ def _number_if_given(
 
 
 def _none_if_empty(_context: click.Context, _option: click.Parameter, value: Any) -> Any:
-    return None if value == "" else value
+    return None if value in ("", ()) else value

@@ -42,14 +42,17 @@ def report_of(found: ModelVersion, gates_run: str | None = None) -> GateReport:
         gates_run: the run that judged; if not given, the version's own tag names it.
 
     Raises:
-        GatesError: if there is none, or the version's tag says something else than the run.
+        GatesError: if there is none, the version's tag says something else than the run, or the
+            version has failed since the run that is named.
     """
     place = f"{found.name} {found.version}"
+    said = _said(found, place)
     if gates_run is not None:
-        return _kept_by(gates_run, place)
-    if REPORT_TAG not in found.tags:
+        asked = _kept_by(gates_run, place)
+        _check_stands(asked, said, place)
+        return asked
+    if said is None:
         raise GatesError(f"{place} has not been judged: run gates")
-    said = _report(found.tags[REPORT_TAG], f"{place}: the tag {REPORT_TAG}")
     if _kept_by(said.run_id, place) != said:
         raise GatesError(f"{place}: the tag {REPORT_TAG} is not what run {said.run_id} has kept")
     return said
@@ -103,6 +106,22 @@ def summary_of(report: GateReport) -> GatesSummary:
     """What the ledger keeps of a report."""
     passed = sum(gate.passed is True for gate in report.gates)
     return GatesSummary(passed=passed, failed=report.failed, run_id=report.run_id)
+
+
+def _said(found: ModelVersion, place: str) -> GateReport | None:
+    """What the version's own tag says of the last time that it was judged."""
+    text = found.tags.get(REPORT_TAG)
+    return None if text is None else _report(text, f"{place}: the tag {REPORT_TAG}")
+
+
+def _check_stands(asked: GateReport, last: GateReport | None, place: str) -> None:
+    """See that the version has not failed by the same bounds since."""
+    if last is None or last.passed or last.bounds != asked.bounds:
+        return
+    if dt.datetime.fromisoformat(last.at) > dt.datetime.fromisoformat(asked.at):
+        raise GatesError(
+            f"{place}: run {last.run_id} has judged it since run {asked.run_id}: {last.in_words()}"
+        )
 
 
 def _kept_by(run_id: str, place: str) -> GateReport:

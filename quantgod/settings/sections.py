@@ -279,9 +279,14 @@ class BacktestSettings(Section):
 
 
 class LeakAuditSettings(Section):
-    """How much of a lineage is made again at each cut, and with how small a network."""
+    """How much of a lineage is made again at each cut, and with how small a network.
+
+    `at` names cuts (ISO 8601) instead of those that are drawn. Gates take no audit of other cuts
+    than their own settings ask for.
+    """
 
     cuts: Positive
+    at: tuple[str, ...] = ()
     minutes: Positive
     stride: Positive
     epochs: Positive

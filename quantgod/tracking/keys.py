@@ -24,6 +24,8 @@ from quantgod.tracking.store import PROJECT
 KEY_TAG = "quantgod.key"
 OUTPUT_FILE = "output.json"
 NO_CHAMPION = "none"
+UNREPEATABLE = frozenset({"optimize", "register"})
+"""Stages that, run again, give something else: a search has grown, a version is another one."""
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "simulate": ("data", "simulate"),
@@ -89,11 +91,22 @@ def stage_key(
         name: the entry point.
         settings: of which the stage's own sections count.
         inputs: digests of the data it reads, by name.
-        upstream: keys of the runs whose results it takes, by stage.
+        upstream: what `upstream_keys` gives for the runs whose results it takes.
     """
     return value_digest(
         [name, stage_settings(name, settings), code_digest(), dict(inputs), dict(upstream)]
     )
+
+
+def upstream_keys(client: MlflowClient, upstream: Mapping[str, str]) -> dict[str, str]:
+    """What the runs that a stage takes results from, given by stage, add to its own key.
+
+    Of a run that no equal one can stand for, its id; of others their key, as far as they have one.
+    """
+    return {
+        stage: run if stage in UNREPEATABLE else client.get_run(run).data.tags.get(KEY_TAG, run)
+        for stage, run in upstream.items()
+    }
 
 
 def path_digest(path: Path) -> str:

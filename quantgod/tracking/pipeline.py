@@ -17,7 +17,13 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from quantgod.files import atomic_path
 from quantgod.settings import Settings
-from quantgod.tracking.keys import KEY_TAG, finished_run, output_of, path_digest, stage_key
+from quantgod.tracking.keys import (
+    finished_run,
+    output_of,
+    path_digest,
+    stage_key,
+    upstream_keys,
+)
 from quantgod.tracking.stage import ERROR_TAG, input_paths
 from quantgod.tracking.store import PROJECT
 
@@ -114,8 +120,7 @@ def _key(client: MlflowClient, name: str, settings: Settings, upstream: Mapping[
     inputs = {
         label: path_digest(path) for label, path in input_paths(name, settings, upstream).items()
     }
-    keys = {up: client.get_run(run).data.tags[KEY_TAG] for up, run in upstream.items()}
-    return stage_key(name, settings, inputs, keys)
+    return stage_key(name, settings, inputs, upstream_keys(client, upstream))
 
 
 def _message(client: MlflowClient, name: str) -> str:

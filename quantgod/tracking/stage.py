@@ -31,6 +31,7 @@ from quantgod.tracking.keys import (
     path_digest,
     stage_key,
     stage_settings,
+    upstream_keys,
 )
 from quantgod.tracking.orphans import PROCESS_TAG, close_orphans, process_tag
 from quantgod.tracking.outbox import MetricBuffer, Outbox, deliver_left_over
@@ -249,8 +250,7 @@ def _describe(
 ) -> str:
     """Log what the stage is made of; gives its key."""
     digests = {label: path_digest(path) for label, path in inputs.items()}
-    keys = {label: _tag(client, run, KEY_TAG) for label, run in upstream.items()}
-    key = stage_key(name, settings, digests, keys)
+    key = stage_key(name, settings, digests, upstream_keys(client, upstream))
     tags = {
         MLFLOW_RUN_NAME: name,
         STAGE_TAG: name,
@@ -285,7 +285,3 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{prefix}{key}.", value)
         else:
             yield f"{prefix}{key}", without_passwords(value)
-
-
-def _tag(client: MlflowClient, run_id: str, tag: str) -> str:
-    return str(client.get_run(run_id).data.tags.get(tag, run_id))

@@ -198,6 +198,15 @@ def test_evidence_of_other_settings_than_those_at_hand_is_refused(
     check_evidence(lineage.client, lineage.judged(), found(lineage), other)
 
 
+def test_a_leak_audit_at_cuts_that_were_named_by_hand_stands_for_no_drawn_ones(
+    lineage: Lineage,
+) -> None:
+    lineage.settings = changed("leak_audit", at=("2024-01-05T12:30Z",))
+    audit = lineage.leak_audited()
+    with pytest.raises(OtherEvidenceError, match=r"the leak_audit was made with leak_audit.at \['"):
+        check(lineage, leak_audit=audit)
+
+
 def test_settings_that_a_run_does_not_name_are_no_agreement(lineage: Lineage) -> None:
     lineage.client.log_param(lineage.runs["backtest"], "backtest.old", "1")
     with pytest.raises(OtherEvidenceError, match=r"backtest.old 1, None was expected"):

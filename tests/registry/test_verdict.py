@@ -114,3 +114,16 @@ def test_a_run_that_judged_nothing_has_no_report() -> None:
         mlflow.log_dict({"gates": []}, GATES_FILE)
     with pytest.raises(GatesError, match=r"gates.json of run \w+ is no report"):
         report_of(version(), run.info.run_id)
+
+
+def test_a_report_that_the_version_has_failed_since_speaks_for_it_no_more(tmp_path: Path) -> None:
+    first = judged(tmp_path)
+    second = judged(tmp_path)
+    assert report_of(version(), first.run_id) == first, "it has passed again"
+    failed = judged(tmp_path, 1, FAILED)
+    for passed in (first, second):
+        with pytest.raises(GatesError, match=f"run {failed.run_id} has judged it since run"):
+            report_of(version(), passed.run_id)
+    assert report_of(version(), failed.run_id) == failed
+    judged(tmp_path, 1, FAILED, bounds="c" * 64)
+    assert report_of(version(), first.run_id) == first, "by other bounds it is another question"

@@ -22,6 +22,7 @@ from quantgod.tracking.keys import (
     output_of,
     stage_key,
     stage_settings,
+    upstream_keys,
 )
 from quantgod.tracking.stage import (
     ERROR_TAG,
@@ -168,6 +169,21 @@ def test_a_changed_setting_makes_anew_only_what_reads_it(
     assert anew == {
         stage for stage in stages if stage_settings(stage, settings) != stage_settings(stage, other)
     }
+
+
+def test_a_new_search_or_version_makes_all_that_rests_on_it_anew(settings: Settings) -> None:
+    def runs(name: str) -> list[str]:
+        made = []
+        for _ in range(2):
+            with stage(name, settings, {}) as run:
+                made.append(run.run_id)
+        return made
+
+    settings.data.labels.mkdir()
+    (settings.data.labels / f"{settings.data.symbol}.parquet").write_bytes(b"labels")
+    for name, same in (("optimize", False), ("register", False), ("train", True)):
+        keys = [upstream_keys(MlflowClient(), {name: run}) for run in runs(name)]
+        assert (keys[0] == keys[1]) == same, name
 
 
 def test_a_run_whose_artifacts_were_deleted_counts_no_longer(settings: Settings) -> None:
