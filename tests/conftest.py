@@ -1,4 +1,4 @@
-"""What every test shares: one thread a process, and hypothesis without a stopwatch.
+"""What every test shares: one thread a process, quick stores, hypothesis without a stopwatch.
 
 Two cores run two test processes; and bits are the same only for the same number of threads.
 """
@@ -6,12 +6,32 @@ Two cores run two test processes; and bits are the same only for the same number
 from __future__ import annotations
 
 import os
+import sys
 
+import pytest
 import torch
 from hypothesis import settings
 
+from tests.stores import never_wait_for_the_disk
+
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
 torch.set_num_threads(1)
+never_wait_for_the_disk()
 
 settings.register_profile("quantgod", deadline=None)
 settings.load_profile("quantgod")
+
+LEFT_BY_MLFLOW = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_of_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage that ran in this process leaves its experiment in the environment."""
+    for name in LEFT_BY_MLFLOW:
+        monkeypatch.delenv(name, raising=False)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Tell of a failure at once: a run that is ended at its limit never comes to its summary."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        sys.stderr.write(f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}\n")

@@ -26,6 +26,7 @@ from quantgod.files import file_digest
 from quantgod.settings import load_settings
 from quantgod.tracking.stage import StageRun
 from tests.registry.conftest import tracked
+from tests.stores import fresh_store
 from tests.synthetic import synthetic_bars
 
 CONFIG = "tests/end_to_end/tiny.yaml"
@@ -99,7 +100,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
     table = labelled()
     tables = {"as it is": table, "another": with_another_test_part(table)}
     root = tmp_path_factory.mktemp("test_part")
-    with tracked(f"sqlite:///{root}/mlflow.db"), pytest.MonkeyPatch.context() as patch:
+    with tracked(fresh_store(root)), pytest.MonkeyPatch.context() as patch:
         patch.setattr(StageRun, "figure", write_down)
         experiment = MlflowClient().create_experiment("x", artifact_location=str(root / "kept"))
         yield {name: made_of(given, root / name, experiment) for name, given in tables.items()}

@@ -20,6 +20,7 @@ from tests.archive.feeds import (
     three_days,
     write,
 )
+from tests.stores import fresh_store
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def _command(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "steps.etl", *data, "--set", places, *options],
         cwd=ROOT,
-        env=os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"},
+        env=os.environ | {"MLFLOW_TRACKING_URI": fresh_store(folder)},
         capture_output=True,
         text=True,
         check=False,

@@ -26,6 +26,7 @@ from quantgod.registry.versions import register
 from quantgod.settings import load_settings
 from quantgod.training.weights import Network
 from tests.registry.shelves import NAME, Shelf, copied, make_shelf, tracked
+from tests.stores import fresh_store
 from tests.synthetic import synthetic_bars
 
 WINDOW = 720
@@ -108,7 +109,7 @@ def make_parts(folder: Path) -> Parts:
 
 def make_store(parts: Parts, folder: Path) -> Store:
     """A SQLite store in which version 1 is registered."""
-    uri = f"sqlite:///{folder}/mlflow.db"
+    uri = fresh_store(folder)
     with tracked(uri):
         artifacts = str(folder / "artifacts")
         experiment = MlflowClient().create_experiment("chain", artifact_location=artifacts)

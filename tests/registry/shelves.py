@@ -16,6 +16,7 @@ from quantgod.registry.ledger import Entry, Ledger
 from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.moving import Move, move
 from quantgod.registry.registered import FILES_TAG, files_digest, known_version
+from tests.stores import fresh_store
 
 NAME = "quantgod"
 ALIAS = "Production"
@@ -62,6 +63,7 @@ class Shelf:
 
 def make_shelf(folder: Path) -> Shelf:
     shelf = Shelf(folder)
+    fresh_store(folder)
     with tracked(shelf.uri):
         client = MlflowClient()
         client.create_registered_model(NAME)

@@ -9,23 +9,16 @@ import mlflow
 import pytest
 
 from quantgod.settings import Settings, load_settings
-
-MLFLOW_VARIABLES = (
-    "MLFLOW_TRACKING_URI",
-    "MLFLOW_EXPERIMENT_NAME",
-    "MLFLOW_EXPERIMENT_ID",
-    "MLFLOW_RUN_ID",
-)
+from tests.stores import fresh_store
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """The demo's settings with store, artifacts, outbox and data under `tmp_path`."""
-    for name in MLFLOW_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     before = mlflow.get_tracking_uri()
     folders = {
-        "tracking.uri": f"sqlite:///{tmp_path}/mlflow.db",
+        "tracking.uri": fresh_store(tmp_path),
         "tracking.artifacts": str(tmp_path / "artifacts"),
         "tracking.outbox": str(tmp_path / "outbox"),
         "tracking.flush_seconds": 0.05,

@@ -14,6 +14,7 @@ from quantgod.live.journal import read_table
 from quantgod.live.recording.reading import open_recording
 from quantgod.live.recording.replay import replay
 from quantgod.settings import load_settings
+from tests.stores import fresh_store
 
 CONFIG = Path("tests/live/live.yaml")
 
@@ -21,7 +22,7 @@ CONFIG = Path("tests/live/live.yaml")
 def test_what_it_recorded_until_ctrl_c_is_sealed_and_replays_without_a_gap(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "steps.collect", "--config", str(CONFIG), "--log", "json"]
     command += ["--folder", str(tmp_path / "raw"), f"--set=tracking.outbox={tmp_path / 'outbox'}"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": fresh_store(tmp_path)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as collect:
         assert collect.stderr is not None
         codes: list[str] = []
