@@ -43,7 +43,7 @@ class Pace:
     speed: float = 3.0
     span: tuple[int, int] = (8, 60)
     count: int = 6
-    settle_seconds: float = 15.0
+    settle_seconds: float = 60.0
     amounts: dict[str, float] = field(default_factory=dict)
     patience: dict[str, Any] = field(default_factory=dict)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 
 from quantgod.live.exchange.faults import FAULTS
@@ -18,10 +17,10 @@ from tests.live.feed.mixes import MixResult, run_mix
 AFTER = 15
 """Events after which a fault strikes: the book stands by then."""
 
-TOGETHER = 10
+TOGETHER = 4
 """Runs at once: more would need more of the machine than a test may count on."""
 
-MIXES = 50
+MIXES = 20
 
 
 class Trace(NamedTuple):
@@ -108,6 +107,8 @@ def test_a_fault_is_lived_through(name: str, alone: dict[str, MixResult]) -> Non
 
 
 def test_mixes_of_faults_are_lived_through() -> None:
+    """`make soak` plays them at a venue's pace, and tells how long a book takes to come back."""
+
     async def run(seeds: range) -> list[MixResult]:
         return await asyncio.gather(*(run_mix(seed) for seed in seeds))
 
@@ -115,6 +116,4 @@ def test_mixes_of_faults_are_lived_through() -> None:
     results = [result for seeds in batches for result in asyncio.run(run(seeds))]
     assert [(result.seed, result.wrong) for result in results if result.wrong] == []
     assert [result.seed for result in results if not result.is_synced] == []
-    resyncs = [seconds for result in results for seconds in result.resyncs]
-    assert len(resyncs) > MIXES
-    assert np.quantile(resyncs, 0.99) <= 2.0
+    assert sum(len(result.resyncs) for result in results) > MIXES
