@@ -18,7 +18,7 @@ demo: $(VENV)/run  ## From simulated archives to a served model, in minutes
 	mlflow run . -e main --env-manager local -P config=$(CONFIG)
 
 test: $(VENV)/dev  ## Run the tests
-	pytest -n 2 --dist worksteal -q
+	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -q
 
 check: $(VENV)/dev  ## Style, types and walls
 	ruff format --check .

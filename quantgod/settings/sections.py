@@ -281,11 +281,12 @@ class BacktestSettings(Section):
 class LeakAuditSettings(Section):
     """How much of a lineage is made again at each cut, and with how small a network.
 
-    `at` names cuts (ISO 8601) instead of those that are drawn. Gates take no audit of other cuts
-    than their own settings ask for.
+    Of the `cuts` that are drawn, it takes an early and a late one to show something of every stage.
+    `at` names others (ISO 8601) in their place; gates take no audit of other cuts than their own
+    settings ask for.
     """
 
-    cuts: Positive
+    cuts: Annotated[int, Field(ge=2)]
     at: tuple[str, ...] = ()
     minutes: Positive
     stride: Positive

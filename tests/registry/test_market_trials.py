@@ -35,7 +35,7 @@ TINY = {
     "evaluate.bootstrap_rounds": 20,
     "evaluate.inference_windows": 5,
     "backtest.bootstrap_rounds": 20,
-    "leak_audit.cuts": 1,
+    "leak_audit.cuts": 2,
     "leak_audit.minutes": 1440,
     "leak_audit.stride": 10,
     "power.null_markets": 1,
