@@ -211,6 +211,7 @@ def test_a_version_that_fails_costs_its_candle_and_no_other(tmp_path: Path) -> N
         for minute in range(6):
             engine.closed("X", minute_of(minute), now())
             await until(lambda: not engine._unanswered)
+            await engine._shadows.idle()
 
     session.run(play)
     assert session.signals() == [(1, 3), (3, 3), (4, 3), (5, 3)]
@@ -271,6 +272,7 @@ def test_a_challenger_with_a_longer_window_waits_until_it_is_full(tmp_path: Path
         for minute in range(6):
             engine.closed("X", minute_of(minute), now())
             await until(lambda: not engine._unanswered)
+            await engine._shadows.idle()
 
     session.run(play)
     assert session.signals() == [(minute, 1) for minute in range(1, 6)]
