@@ -194,7 +194,7 @@ def test_a_version_that_fails_is_not_tried_again_with_every_poll(
         return fetch(self, wanted)
 
     monkeypatch.setattr(deployment.ModelStore, "fetch", counted)
-    monkeypatch.setattr(deployment, "MOST_RETRY_SECONDS", 0.6)
+    monkeypatch.setattr(deployment, "MOST_RETRY_SECONDS", 2.0)
 
     async def play() -> None:
         await following.deployment.start()

@@ -358,7 +358,8 @@ def test_a_connection_that_fails_is_named_and_tried_again(address: str, code: st
                 ports = {"mute": mute.getsockname()[1], "closed": closed, "open": open_port}
                 witness = Witness(exchange, truth)
                 url = address.format(**ports)
-                changes = QUICK.patience | {"stream_url": url, "connect_seconds": 0.3}
+                patience = 0.3 if code == "connect_timeout" else 10.0
+                changes = QUICK.patience | {"stream_url": url, "connect_seconds": patience}
                 async with feeding(exchange, witness, changes):
                     await _until(lambda: len(witness.notices) >= 2)
         assert set(_codes(witness)) == {code}
