@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
+import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from quantgod.registry.versions import load_chain
 from quantgod.tracking.pipeline import CHAINED
 from tests.servers import tracking_server
 
@@ -76,6 +80,9 @@ def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data:
     assert runs["audit"].data.tags["quantgod.upstream.train"] == runs["train"].info.run_id
     version = MlflowClient().get_model_version_by_alias("quantgod", "Production")
     assert version.run_id == runs["register"].info.run_id
+    example = json.loads((data / "work" / "example.json").read_text())
+    said = load_chain("quantgod").predict(pd.DataFrame(**example["dataframe_split"]))
+    assert np.isfinite(said.select_dtypes("number")).all(axis=None)
 
     second = run_main(server, data)
     assert second.returncode == 0, second.stdout + second.stderr

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -28,12 +27,11 @@ from quantgod.registry.registered import (
     newest_version,
 )
 from quantgod.registry.verdict import REPORT_TAG, GatesError, GatesNotPassedError
-from quantgod.registry.versions import load_chain, register
+from quantgod.registry.versions import load_chain
 from quantgod.settings import load_settings
 from steps.promote import _why
-from tests.registry.conftest import GOLDEN, NAME, Parts, Store, flip, tracked
+from tests.registry.conftest import NAME, Parts, Store, flip
 from tests.registry.judging import BOUNDS, FAILED, PASSED, judged
-from tests.servers import tracking_server
 
 BOUND = Why(bounds=BOUNDS)
 FORCED = Why("a test of something else", force=True, bounds=BOUNDS)
@@ -237,15 +235,3 @@ def test_a_trial_that_fails_leaves_ledger_and_alias_as_they_were(store: Store) -
     with pytest.raises(BrokenVersionError):
         promote(NAME, store.number, "Tried", FORCED, trial=fails)
     assert entries("Tried") == []
-
-
-def test_the_whole_way_works_against_an_mlflow_server(parts: Parts, tmp_path: Path) -> None:
-    with tracking_server(tmp_path) as server, tracked(server.address):
-        experiment = MlflowClient().create_experiment("served")
-        with mlflow.start_run(experiment_id=experiment):
-            number = register(parts.package, NAME, {"place": "server"})
-        promote(NAME, number, why=FORCED)
-        rows = parts.bars[list(FEATURES)].iloc[-GOLDEN:].reset_index()
-        said = load_chain(NAME).predict(rows)
-        assert np.isfinite(said.select_dtypes("number")).all(axis=None)
-        assert MlflowClient().get_model_version(NAME, str(number)).tags["place"] == "server"
