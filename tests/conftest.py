@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -28,14 +29,24 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quantgod"))
 
-LEFT_BY_MLFLOW = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
+OF_MLFLOW = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
+
+
+def forget_experiments() -> None:
+    """Whoever calls the tests may name one, and a stage that ran in this process leaves its own."""
+    for name in OF_MLFLOW:
+        os.environ.pop(name, None)
+
+
+forget_experiments()
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_of_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stage that ran in this process leaves its experiment in the environment."""
-    for name in LEFT_BY_MLFLOW:
-        monkeypatch.delenv(name, raising=False)
+def no_experiment_is_left() -> Iterator[None]:
+    """Each test begins without one, and so does what a module makes for its tests."""
+    forget_experiments()
+    yield
+    forget_experiments()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
