@@ -78,13 +78,13 @@ def main(
         )
         run.output()
         run.headline(headline(result))
-        raise_leaks(result)
+        raise_leaks(result, of_every_stage=not given)
 
 
 def headline(result: LeakAuditResult) -> str:
     """What was found, in a line."""
-    values, wrong = sum(result.compared.values()), result.leaks or result.unshown
-    found = wrong[0] if wrong else "no leak"
+    values = sum(result.compared.values())
+    found = result.leaks[0] if result.leaks else "; ".join(["no leak", *result.unshown])
     perturbed = "messages and bars" if result.messages else "bars alone"
     return f"{found}; {values:,} values at {len(result.cuts)} cuts, {perturbed} perturbed"
 
