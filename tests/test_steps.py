@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import steps.leak_audit
 import steps.promote
 from steps.console import say, show_table
 
@@ -31,6 +32,12 @@ def test_force_asks_for_a_reason() -> None:
     result = CliRunner().invoke(steps.promote.main, ["--force"])
     assert result.exit_code == 2
     assert "a forced promotion needs one" in result.output
+
+
+def test_cuts_that_are_named_take_the_place_of_drawn_ones() -> None:
+    wrong = CliRunner().invoke(steps.leak_audit.main, ["--cut", "2024-01-05", "--cut", "at noon"])
+    assert wrong.exit_code == 1
+    assert "a time such as 2024-01-05T12:30Z was expected, got 'at noon'" in wrong.output
 
 
 def test_a_command_to_copy_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
