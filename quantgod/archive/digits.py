@@ -20,7 +20,7 @@ PAIRS: Final = np.uint64(0x00FF00FF00FF00FF)
 FOURS: Final = np.uint64(0x0000FFFF0000FFFF)
 EIGHTS: Final = np.uint64(0x00000000FFFFFFFF)
 ONE, NINE, BYTE = np.uint64(1), np.uint64(9), np.uint64(0xFF)
-BITS_2, BITS_4, BITS_5, BITS_8, BITS_16, BITS_32 = (np.uint64(n) for n in (2, 4, 5, 8, 16, 32))
+BITS_2, BITS_4, BITS_8, BITS_16, BITS_32 = (np.uint64(n) for n in (2, 4, 8, 16, 32))
 TEN, HUNDRED, MYRIAD = np.uint64(10), np.uint64(100), np.uint64(10_000)
 POINT: Final = np.uint64(ord(".") ^ ord("0"))
 
@@ -35,27 +35,27 @@ def value(digits: int) -> int:
 
 @inlined
 def short_decimal(at: int) -> tuple[int, int, int]:
-    """A plain decimal of at most seven bytes before a quote, without a branch on its form.
+    """A plain decimal of at most eight bytes before a quote, without a branch on its form.
 
-    The eight bytes from `at` must be readable.
+    The eight bytes from `at` must be readable. Eight bytes without a quote are read as they stand:
+    all are used, and the caller, who looks for the quote behind them, says whether that is right.
 
     Returns:
         Length, mantissa, and length less the digits before the point: 0 for no point, else one more
         than the decimals. The mantissa is -1 for what has a sign, an exponent or a needless zero.
-        The caller looks for the quote, which is not there when the decimal is longer.
     """
     text = word(at)
     quote = ~(text | (text << BITS_2)) & IS_DIGIT  # the quote lacks another bit that a point has
-    used = (quote ^ (quote - ONE)) >> BITS_5
+    used = ((quote & (~quote + ONE)) >> BITS_4) - ONE  # every bit where there is no quote
     point = ~text & IS_DIGIT & used
     bits = trailing_zeros(quote) & ~7
     whole_bits = trailing_zeros(quote | point) & ~7
     lowest = (point & (~point + ONE)) >> BITS_4
     digits = ((text ^ ZEROS) & used) ^ (lowest * POINT)
     odd = ((digits + ABOVE_NINE + lowest * NINE) | digits) & HIGH_BITS
-    before = digits & ((point ^ (point - ONE)) >> BITS_5)
-    joined = (before << BITS_8) | (digits ^ before)
-    unused = np.uint64((56 if point == 0 else 64) - bits) & np.uint64(63)
+    before = digits & (lowest - ONE)  # every digit where there is no point
+    joined = (digits ^ before) | (before << np.uint64(0 if point == 0 else 8))
+    unused = np.uint64(64 - bits) & np.uint64(63)
     is_padded = (whole_bits > 8) & (digits & BYTE == 0)
     is_odd = (odd != 0) | (whole_bits == 0) | (bits - whole_bits == 8) | is_padded
     return bits >> 3, -1 if is_odd else value(joined << unused), (bits - whole_bits) >> 3

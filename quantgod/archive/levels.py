@@ -62,7 +62,7 @@ OPENING, BETWEEN, CLOSING, LAST = (
 )
 BITS_56: Final = np.uint64(56)
 LEVEL_REACH: Final = 40
-"""So many bytes from its beginning may be looked at for a level: `["`, 15, `","`, 7 and a word."""
+"""So many bytes from its beginning may be looked at for a level: `["`, 15, `","`, 8 and a word."""
 
 
 @compiled

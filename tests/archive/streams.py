@@ -81,7 +81,11 @@ class Market:
         return f"{ticks / TICK:.{self.decimals}f}"
 
     def size(self) -> str:
-        return self.random.choice(["0", "0.000", "7", "12.5", "0.001", "904311", "3.1415926"])
+        """A size that removes, or one of any form: 1 to 12 digits, a point anywhere or nowhere."""
+        digits = str(self.random.randrange(10 ** self.random.randint(0, 12)))
+        point = self.random.randint(1, len(digits))
+        written = f"{digits[:point]}.{digits[point:]}".removesuffix(".")
+        return self.random.choice(["0", "0.000", written, written])
 
     def levels(self, sign: int, count: int, *, reach: int = 40) -> list[list[str]]:
         places = [self.middle + sign * self.random.randint(1, reach) for _ in range(count)]
@@ -279,7 +283,9 @@ FAULTS: dict[str, Fault] = {
     "size leading zero and point": _level("1.8990", "00.5"),
     "size of seven bytes": _level("1.8990", "1234.56"),
     "size of seven digits": _level("1.8990", "1234567"),
-    "size of eight bytes": _level("1.8990", "1234.567"),
+    "size of eight bytes": _level("1.8990", "1234.568"),
+    "size of eight digits": _level("1.8990", "12345678"),
+    "size of nine bytes": _level("1.8990", "1234.5679"),
     "size long": _level("1.8990", "0.12345678901234567890123"),
     "size at 2^53": _level("1.8990", "9007199254740993"),
     "size of 18 digits": _level("1.8990", "123456789.123456789"),
