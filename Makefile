@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_EXPERIMENT_NAME ?= quantgod
 export MLFLOW_LOGGING_LEVEL ?= WARNING
 
-.PHONY: help demo test check bench soak power ui serve clean
+.PHONY: help demo test check bench soak power ui serve clean again
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -46,10 +46,16 @@ clean:  ## Remove caches, never data or runs
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-$(VENV)/run: requirements.txt
-	$(PYTHON) -m venv $(VENV)
+# The commands of a moved environment still name its old place, so that it is made again.
+MOVED := $(shell [ ! -f $(VENV)/place ] || [ "$$(cat $(VENV)/place)" = "$(CURDIR)" ] || echo --clear)
+
+$(VENV)/run: requirements.txt $(if $(MOVED),again)
+	$(PYTHON) -m venv $(MOVED) $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	echo "$(CURDIR)" > $(VENV)/place
 	touch $@
+
+again:
 
 $(VENV)/dev: $(VENV)/run requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt

@@ -127,7 +127,7 @@ class NoOutputError(ValueError):
 
 
 def output_of(run_id: str, *needed: str) -> dict[str, str]:
-    """What a stage's run gave: `path` and `digest` of its data, and what else it names.
+    """What a stage's run gave: `path` (absolute) and `digest` of its data, and what else it names.
 
     Raises:
         NoOutputError: if there is no such run, it gave nothing, or a name of `needed` is missing.
@@ -142,6 +142,8 @@ def output_of(run_id: str, *needed: str) -> dict[str, str]:
     missing = [name for name in needed if name not in output]
     if missing:
         raise NoOutputError(f"run {run_id} gives no {', '.join(missing)}: it is of another stage")
+    if "path" in output:
+        output["path"] = str(PROJECT / output["path"])
     return output
 
 

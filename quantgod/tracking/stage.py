@@ -35,7 +35,7 @@ from quantgod.tracking.keys import (
 )
 from quantgod.tracking.orphans import PROCESS_TAG, close_orphans, process_tag
 from quantgod.tracking.outbox import MetricBuffer, Outbox, deliver_left_over
-from quantgod.tracking.store import PROJECT, connect
+from quantgod.tracking.store import PROJECT, connect, in_project
 
 ERROR_TAG = "quantgod.error"
 HEADLINE_TAG = "quantgod.headline"
@@ -143,7 +143,7 @@ class StageRun:
     def output(self, path: Path | None = None, **values: str) -> None:
         """Say what later stages may take: data at `path`, and named values."""
         if path is not None:
-            values |= {"path": str(path.resolve()), "digest": path_digest(path)}
+            values |= {"path": in_project(path), "digest": path_digest(path)}
         write_json(self.outbox.artifacts / OUTPUT_FILE, values)
 
     def headline(self, text: str) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Experiment
 
 from quantgod.settings import TrackingSettings
+from quantgod.tracking.relocation import check_place, database
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -37,22 +42,66 @@ def connect(settings: TrackingSettings) -> MlflowClient:
 
     `MLFLOW_TRACKING_URI` and a run or experiment given by MLflow's own variables go before the
     settings. A new experiment of the default store gets an explicit, absolute artifact folder.
+
+    Raises:
+        MovedProjectError: if the project's store keeps its artifacts in another folder.
     """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     local = "MLFLOW_TRACKING_URI" not in os.environ
     if local:
         mlflow.set_tracking_uri(_absolute(settings.uri))
-    client = MlflowClient()
+    uri = mlflow.get_tracking_uri()
+    with _first_use(database(uri)):
+        client = MlflowClient()
+        experiment = _experiment(client, settings, local=local)
+    if experiment is not None:
+        check_place(experiment, uri, PROJECT, settings.artifacts)
+    return client
+
+
+def _experiment(
+    client: MlflowClient, settings: TrackingSettings, *, local: bool
+) -> Experiment | None:
+    """Choose the experiment in which runs will be opened; None where a server was told of it."""
     if "MLFLOW_RUN_ID" in os.environ or "MLFLOW_EXPERIMENT_ID" in os.environ:
         # `mlflow run --experiment-name` goes before a name that was exported; MLflow refuses both.
         os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
-        return client
+        if database(mlflow.get_tracking_uri()) is None:
+            return None
+        if (run := os.environ.get("MLFLOW_RUN_ID")) is not None:
+            return client.get_experiment(client.get_run(run).info.experiment_id)
+        return client.get_experiment(os.environ["MLFLOW_EXPERIMENT_ID"])
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", settings.experiment)
     if local and client.get_experiment_by_name(name) is None:
         client.create_experiment(name, artifact_location=str(PROJECT / settings.artifacts))
-    mlflow.set_experiment(name)
-    return client
+    return mlflow.set_experiment(name)
+
+
+@contextmanager
+def _first_use(store: Path | None) -> Iterator[None]:
+    """Let one process at a time make an SQLite store and its experiment: MLflow takes no turns."""
+    if store is None:
+        yield
+        return
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with store.with_name(f"{store.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def in_project(path: Path) -> str:
+    """Name a place so that it is found again when the project has moved: from its folder, if in it.
+
+    `PROJECT / name` is the place.
+    """
+    place = path.resolve()
+    return str(place.relative_to(PROJECT) if place.is_relative_to(PROJECT) else place)
+
+
+def store_uri(settings: TrackingSettings) -> str:
+    """Where runs are kept: as `MLFLOW_TRACKING_URI` says, else as settings do."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or _absolute(settings.uri)
 
 
 def _absolute(uri: str) -> str:
