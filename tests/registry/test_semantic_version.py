@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quantgod.registry.semantic_version import (
@@ -34,6 +34,22 @@ def test_each_version_has_a_higher_number_than_all_before(versions: list[Tags]) 
     numbers = [number for number in numbered(versions) if number is not None]
     assert numbers[:1] in ([], [FIRST])
     assert all(before < after for before, after in pairwise(numbers))
+
+
+@given(VERSIONS, st.integers(2, 5))
+@example([{PART_TAG + "interface": kind} for kind in "aab"], 3)
+def test_no_number_is_given_twice_where_those_before_stand_out_of_order(
+    versions: list[Tags], turn: int
+) -> None:
+    """Of two that were registered at once, the later may have the lower number."""
+    known = [
+        tags | ({SEMANTIC_TAG: str(number)} if number else {})
+        for tags, number in zip(versions, numbered(versions), strict=True)
+    ]
+    for new in versions:
+        number = number_of([*known[turn:], *known[:turn], new])
+        taken = [tags[SEMANTIC_TAG] for tags in known if SEMANTIC_TAG in tags]
+        assert number is None or all(number > (parsed(one) or FIRST) for one in taken)
 
 
 @given(VERSIONS)

@@ -17,17 +17,13 @@ from quantgod.live.deployment.beside import beside
 from quantgod.live.deployment.loaded_model import LoadedModel, load_model
 from quantgod.live.deployment.model_notices import Level, ModelNotice, Report, SwapCode
 from quantgod.live.deployment.model_store import Copy, Holder, ModelStore, RegistryAwayError, holder
-from quantgod.live.deployment.places import Deployed, Place, Refusal
+from quantgod.live.deployment.places import Deployed, Place, Refusal, retry_seconds
 from quantgod.live.engine.window import KEPT_MINUTES
 from quantgod.registry.registered import NoSuchVersionError, VersionError
 from quantgod.settings import Settings
 
 ANSWER_SECONDS: Final = 15.0
 """The registry counts as away when it has said nothing for so long; MLflow itself may ask on."""
-
-RETRY_POLLS: Final = 12
-MOST_RETRY_SECONDS: Final = 900.0
-"""A refused version is tried again after twelve polls, then twice as many, and so on to this."""
 
 
 class NoModelError(VersionError):
@@ -204,8 +200,7 @@ class Deployment:
         before = place.refused
         again = before is not None and before.holder == held
         times = before.times + 1 if before is not None and again else 1
-        seconds = min(MOST_RETRY_SECONDS, self._poll_seconds * RETRY_POLLS * 2 ** (times - 1))
-        retry_at = asyncio.get_running_loop().time() + seconds
+        retry_at = asyncio.get_running_loop().time() + retry_seconds(self._poll_seconds, times)
         place.refused = Refusal(held, reason, times, retry_at)
         if before is None or not again or before.reason != reason:
             text = f"{place.alias}: version {held.version} stays out: {reason}"

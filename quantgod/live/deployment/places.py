@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from quantgod.live.deployment.loaded_model import LoadedModel
 from quantgod.live.deployment.model_notices import SwapCode
 from quantgod.live.deployment.model_store import Copy, Holder
+
+RETRY_POLLS: Final = 12
+MOST_RETRY_SECONDS: Final = 900.0
+"""A refused version is tried again after twelve polls, then twice as many, and so on to this."""
+
+_MOST_DOUBLINGS: Final = 30
+"""Far over the longest wait; a number that went on doubling would leave the range of floats."""
 
 
 class Deployed(NamedTuple):
@@ -49,3 +56,9 @@ class Place:
         """Whether this version answers, or will from the next candle on."""
         deployed = self.ready or self.loaded
         return deployed is not None and deployed.holder == held
+
+
+def retry_seconds(poll_seconds: float, times: int) -> float:
+    """How long a version waits that was refused `times` times in a row."""
+    doubled = RETRY_POLLS * 2 ** min(times - 1, _MOST_DOUBLINGS)
+    return min(MOST_RETRY_SECONDS, poll_seconds * doubled)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from quantgod.contracts import FEATURES
-from quantgod.live.deployment import deployment
+from quantgod.live.deployment import deployment, places
 from quantgod.live.deployment.deployment import NoModelError
 from quantgod.live.deployment.loaded_model import LoadedModel, as_frame
 from quantgod.live.deployment.model_notices import journaled
@@ -194,7 +194,7 @@ def test_a_version_that_fails_is_not_tried_again_with_every_poll(
         return fetch(self, wanted)
 
     monkeypatch.setattr(deployment.ModelStore, "fetch", counted)
-    monkeypatch.setattr(deployment, "MOST_RETRY_SECONDS", 2.0)
+    monkeypatch.setattr(places, "MOST_RETRY_SECONDS", 2.0)
 
     async def play() -> None:
         await following.deployment.start()
@@ -219,7 +219,8 @@ def test_a_version_that_fails_is_not_tried_again_with_every_poll(
 def test_a_sound_version_need_not_wait_until_a_broken_one_may_be_tried_again(
     store: Store, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployment, "RETRY_POLLS", 1_000_000)
+    monkeypatch.setattr(places, "RETRY_POLLS", 1_000_000)
+    monkeypatch.setattr(places, "MOST_RETRY_SECONDS", 1e6)
     following = Following(tmp_path / "models")
     number = changed_file(store, parts)
 
