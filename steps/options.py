@@ -25,7 +25,10 @@ def step() -> Callable[[Command], click.Command]:
             try:
                 function(**values)
             except _named_errors() as error:
-                raise click.ClickException(f"{type(error).__name__}: {error}") from error
+                from quantgod.settings import without_passwords
+
+                said = without_passwords(f"{type(error).__name__}: {error}")
+                raise click.ClickException(said) from error
 
         # MLflow passes parameters on by the names they have in MLproject: `etl_run`, not `etl-run`.
         dashes = {"token_normalize_func": lambda token: token.replace("_", "-")}
@@ -88,29 +91,32 @@ def switch(flag: str, name: str, text: str) -> Callable[[Command], Command]:
 
 def settings_from(config: Path, overrides: tuple[str, ...], options: dict[str, Any]) -> Settings:
     """Load the settings file with the overrides given by `--set` and by named options."""
-    from quantgod.settings import SettingsError, load_settings
+    from quantgod.settings import SettingsError, load_settings, without_passwords
 
     values: dict[str, Any] = {}
     for override in (part for given in overrides for part in given.split(";") if part.strip()):
         key, equals, text = override.partition("=")
         if not equals:
-            raise click.BadParameter(f"KEY=VALUE expected, got {override!r}", param_hint="--set")
+            came = without_passwords(override)
+            raise click.BadParameter(f"KEY=VALUE expected, got {came!r}", param_hint="--set")
         values[key.strip()] = _value_of(override, text)
     values |= {key.replace("__", "."): value for key, value in options.items() if value is not None}
     try:
         return load_settings(config, values)
     except SettingsError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(without_passwords(str(error))) from None
 
 
 def _value_of(override: str, text: str) -> Any:
     import yaml
 
+    from quantgod.settings import without_passwords
+
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise click.BadParameter(f"{override}: {problem}", param_hint="--set") from None
+        problem = without_passwords(" ".join(f"{override}: {error}".split()))
+        raise click.BadParameter(problem, param_hint="--set") from None
 
 
 def _named_errors() -> tuple[type[Exception], ...]:

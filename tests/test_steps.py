@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import steps.deployments
 import steps.leak_audit
 import steps.promote
 from steps.console import say, show_table
@@ -20,6 +21,15 @@ def test_an_override_that_is_not_yaml_is_refused_in_a_line() -> None:
     assert result.exit_code == 2
     assert "train.class_weights=[1" in result.output
     assert isinstance(result.exception, SystemExit), "no traceback"
+
+
+@pytest.mark.parametrize("override", ["optimize.trials={url}", "optimize.trials=[{url}", "{url}"])
+def test_no_refusal_shows_a_password(override: str) -> None:
+    given = override.format(url="postgresql://h/db?user=me&password=pa55")
+    result = CliRunner().invoke(steps.deployments.main, ["--set", given])
+    assert result.exit_code in (1, 2)
+    assert "postgresql" in result.output
+    assert "pa55" not in result.output
 
 
 def test_a_version_is_a_number() -> None:

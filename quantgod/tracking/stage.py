@@ -184,8 +184,10 @@ def stage(
         shutil.rmtree(run.workplace())
     except Exception as error:
         status = "FAILED"
-        run.tags[ERROR_TAG] = f"{type(error).__name__}: {error}"[:TAG_CHARACTERS]
-        (outbox.artifacts / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        said = without_passwords(f"{type(error).__name__}: {error}")
+        run.tags[ERROR_TAG] = said[:TAG_CHARACTERS]
+        trace = without_passwords(traceback.format_exc())
+        (outbox.artifacts / "error.txt").write_text(trace, encoding="utf-8")
         raise
     finally:
         _finish(run, status)
@@ -199,7 +201,8 @@ def stage_if_reachable(name: str, settings: Settings) -> Iterator[StageRun | Non
         try:
             run = stack.enter_context(stage(name, settings))
         except MlflowException as error:
-            warnings.warn(f"no store can be reached, this is not tracked: {error}", stacklevel=3)
+            text = without_passwords(f"no store can be reached, this is not tracked: {error}")
+            warnings.warn(text, stacklevel=3)
         yield run
 
 

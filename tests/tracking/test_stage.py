@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
@@ -84,15 +85,20 @@ def test_a_stage_logs_what_it_reads_as_a_dataset(settings: Settings) -> None:
     assert entry.data.tags["quantgod.input.archives"] == output_of(made)["digest"]
 
 
-def test_a_password_in_a_setting_is_not_logged(settings: Settings) -> None:
-    secret = settings.optimize.model_copy(update={"storage": "postgresql://me:pa55@host/db"})
+def test_a_password_in_a_setting_is_logged_nowhere(settings: Settings) -> None:
+    url = "postgresql://h/db?user=me&password=pa55"
+    secret = settings.optimize.model_copy(update={"storage": url})
     settings.data.labels.mkdir()
     (settings.data.labels / "BTCUSDT.parquet").write_bytes(b"labels")
-    with stage("optimize", settings.model_copy(update={"optimize": secret})) as run:
-        pass
-    params = MlflowClient().get_run(run.run_id).data.params
-    assert params["optimize.storage"] == "postgresql://me:***@host/db"
-    assert "pa55" not in str(params)
+    refused = pytest.raises(ConnectionError)
+    with refused, stage("optimize", settings.model_copy(update={"optimize": secret})) as run:
+        raise ConnectionError(f"no answer from {url}")
+    entry = MlflowClient().get_run(run.run_id)
+    assert entry.data.params["optimize.storage"] == "postgresql://h/db?user=me&password=***"
+    assert "no answer from postgresql://h/db" in entry.data.tags[ERROR_TAG]
+    trace = mlflow.artifacts.load_text(f"runs:/{run.run_id}/error.txt")
+    assert "ConnectionError" in trace
+    assert "pa55" not in f"{entry.data.params}{entry.data.tags}{trace}"
 
 
 def test_missing_data_is_named_with_the_stage_that_makes_it(settings: Settings) -> None:

@@ -60,5 +60,5 @@ class Place:
 
 def retry_seconds(poll_seconds: float, times: int) -> float:
     """How long a version waits that was refused `times` times in a row."""
-    doubled = RETRY_POLLS * 2 ** min(times - 1, _MOST_DOUBLINGS)
+    doubled = RETRY_POLLS * 2.0 ** min(times - 1, _MOST_DOUBLINGS)
     return min(MOST_RETRY_SECONDS, poll_seconds * doubled)
