@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -105,6 +106,21 @@ def test_psi_is_the_formula_on_shares_that_are_known() -> None:
     # Five bins double from a tenth to a fifth, five fall to half a row of a hundred.
     expected = 5 * 0.1 * math.log(2) + 5 * (0.005 - 0.1) * math.log(0.05)
     assert psi(tens, lower_half) == pytest.approx(expected)
+
+
+@given(n=st.integers(10, 60), drawn=st.lists(st.integers(-1, 60), min_size=1, max_size=40))
+def test_deciles_end_where_a_tenth_of_the_rows_is_reached_whatever_their_number(
+    n: int, drawn: list[int]
+) -> None:
+    rows, sample = np.arange(float(n)), np.asarray(drawn, float)
+    reached = [[x for x in range(n) if 10 * (x + 1) >= tenth * n][0] for tenth in range(1, 10)]
+    ends = [-math.inf, *reached, math.inf]
+    total = 0.0
+    for low, high in itertools.pairwise(ends):
+        before, now = (int(((low < side) & (side <= high)).sum()) for side in (rows, sample))
+        expected, actual = max(before, 0.5) / n, max(now, 0.5) / len(drawn)
+        total += (actual - expected) * math.log(actual / expected)
+    assert psi(rows, sample) == pytest.approx(total)
 
 
 def test_the_quantile_grid_stands_in_for_its_rows() -> None:

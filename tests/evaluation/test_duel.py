@@ -36,6 +36,16 @@ def test_a_worse_challenger_never_wins() -> None:
     assert not any(fought(seed, 0.3, 0.6).won for seed in SEEDS)
 
 
+def test_just_as_many_effective_rows_as_are_asked_for_are_enough() -> None:
+    truth, future = hourly_market(ROWS, 1)
+    sides = informed(future, 0.8, 2), informed(future, 0.3, 3)
+    for asked, is_enough in ((0, True), (np.inf, False)):
+        effective_rows = float(np.nextafter(truth.effective_rows, asked))
+        for least in (truth.effective_rows, effective_rows):
+            found = duel(truth, *sides, DuelSettings(20, 1, least))
+            assert (found.problem == "") is (is_enough or least == truth.effective_rows)
+
+
 def test_the_same_forecasts_win_nothing() -> None:
     truth, future = hourly_market(ROWS, 1)
     said = informed(future, 0.5, 2)

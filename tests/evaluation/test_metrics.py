@@ -151,6 +151,8 @@ WRONG = {
     r"probabilities of shape \(1, 2\)": (np.array([1]), np.array([[0.5, 0.5]])),
     "classes are 0 to 2; got -1 to 1": (np.array([-1, 1]), np.full((2, 3), 1 / 3)),
     "each row must sum to one": (np.array([0]), np.array([[0.5, 0.5, 0.5]])),
+    "each row must sum": (np.array([0, 1]), np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.251]])),
+    "sum to one$": (np.array([0]), np.array([[0.5, 0.25, 0.249]])),
     "must not be negative or NaN": (np.array([0]), np.array([[np.nan, 0.5, 0.5]])),
 }
 

@@ -33,6 +33,17 @@ def test_a_day_may_lose_its_share_and_no_more() -> None:
     assert (lost.result.outcome, lost.result.ended_at) == ("daily_loss", ended(2))
 
 
+@pytest.mark.parametrize("rule", ["daily", "total"])
+def test_a_loss_of_exactly_the_limit_breaches_nothing(rule: str) -> None:
+    balance = 8_192.0  # a power of two: shares of it are exact
+    wide = {"initial_balance": balance, "max_daily_loss": 0.9, "max_total_loss": 0.9}
+    mids, at = [100.0, 97.0, 95.0, 99.0], np.arange(4)
+    lost = balance - traded(mids, at, [0], **wide).equity["equity"].min()
+    for share, outcome in ((lost, "open"), (np.nextafter(lost, 0), f"{rule}_loss")):
+        limits = wide | {f"max_{rule}_loss": float(share) / balance}
+        assert traded(mids, at, [0], **limits).result.outcome == outcome
+
+
 def test_a_breach_closes_at_that_minute_and_ends_the_account() -> None:
     mids = [100.0, 97.0, 90.5, 99.0, 120.0, 150.0]
     found = traded(mids, np.arange(6), [0, 3, 4])

@@ -125,11 +125,14 @@ def test_a_venue_that_was_never_like_the_reference_is_offset_and_has_not_drifted
     rows = market(1, TRAINED + PAST + WINDOW)
     rows[:, 5] *= 2.0
     rows[TRAINED:, 5] += 6.0
+    rows[TRAINED:, 6] -= 3.0
     found = judged(monitor(rows[:TRAINED]), rows[TRAINED:])
-    stable = [name for name in COLUMNS if name != "max_spread"]
-    assert verdicts(found) == {"stable": stable, "offset": ["max_spread"]}
+    away = ["max_spread", "mean_obi"]
+    stable = [name for name in COLUMNS if name not in away]
+    assert verdicts(found) == {"stable": stable, "offset": away}
     row = found["max_spread"]
-    assert row.z == pytest.approx(3, abs=0.5)
+    for name in away:
+        assert found[name].z == pytest.approx(3, abs=0.5), "on whichever side"
     assert None not in row
     assert (row.ks_reference or 0) > 0.8
     assert (row.ks_past or 1) < SETTINGS.ks_limit
@@ -170,6 +173,8 @@ def test_too_few_rows_are_said_to_be_too_few() -> None:
     short = judged(monitor(rows[:TRAINED]), rows[TRAINED : TRAINED + WINDOW // 2 - 1])
     assert verdicts(short) == {"unknown": [*COLUMNS]}
     assert short["body"][4:] == (None,) * 6
+    half = judged(monitor(rows[:TRAINED]), rows[TRAINED : TRAINED + WINDOW // 2])
+    assert verdicts(half)["unknown"] == ["max_spread"], "half a window is judged"
     # A window but no past: what equals the reference is stable, of the rest nothing can be told.
     no_past = judged(monitor(rows[:TRAINED]), rows[TRAINED : TRAINED + 2 * WINDOW - 1])
     assert verdicts(no_past)["unknown"] == ["max_spread"]
