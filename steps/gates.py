@@ -137,7 +137,7 @@ def _log(run: StageRun, report: GateReport) -> None:
         alias=run.settings.registry.alias,
         version=str(report.version),
         champion=NO_CHAMPION if report.champion is None else str(report.champion),
-        failed=", ".join(report.failed),
+        failed=", ".join(report.failed) or ("" if report.passed else "no gate has passed"),
     )
     run.headline(said)
     show_table(f"gates of {title}", headers[:4], [line[:4] for line in lines])

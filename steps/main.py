@@ -23,18 +23,21 @@ if TYPE_CHECKING:
 def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: Any) -> None:
     """Run every stage as a child run; a stage that has an equal finished run is skipped."""
     settings = settings_from(config, overrides, options)
+    from rich.markup import escape
+
     from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
-    from quantgod.tracking.stage import stage
+    from quantgod.tracking.stage import HEADLINE_TAG, stage
 
     with stage("main", settings) as parent:
         changed = bool(overrides or any(options.values()))
         children = resolved_config(settings, config, changed=changed)
         done: dict[str, Run] = {}
         skipped = set()
+        ended = ""
         for name in stages(settings):
             say(f"[bold]{name}[/bold]")
-            if name == "promote" and (failed := failed_gates(done["gates"], settings)):
-                say(f"not promoted: {failed}")
+            if name == "promote" and (failed := failed_gates(done["gates"])):
+                ended = f"not promoted: {failed}"
                 break
             finished = {earlier: run.info.run_id for earlier, run in done.items()}
             done[name], found = run_stage(name, settings, children, finished, fresh=fresh)
@@ -44,6 +47,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
         parent.json("stages", {name: run.info.run_id for name, run in done.items()})
         parent.headline(f"{len(done)} stages, {len(skipped)} of them unchanged")
     _summary(settings, done, skipped)
+    say(escape(ended or done["promote"].data.tags.get(HEADLINE_TAG, "")))
 
 
 def _summary(settings: Settings, done: dict[str, Run], skipped: set[str]) -> None:
@@ -55,8 +59,6 @@ def _summary(settings: Settings, done: dict[str, Run], skipped: set[str]) -> Non
         took = "skipped" if name in skipped else f"{seconds:.1f}"
         rows.append((name, took, run.data.tags.get(HEADLINE_TAG, "")))
     show_table("quantgod", ("stage", "seconds", "key figures"), rows)
-    last = "promote" if "promote" in done else "gates"
-    say(done[last].data.tags.get(HEADLINE_TAG, ""))
     say("Try next:")
     say("  make ui        compare the runs in the browser")
     if "promote" not in done:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 import click
 
-from steps.console import progress_bar
+from steps.console import progress_bar, say
 from steps.options import (
     config_options,
     given,
@@ -19,9 +19,7 @@ from steps.options import (
     version_option,
 )
 
-if TYPE_CHECKING:
-    from quantgod.registry.promotion import Why
-    from quantgod.settings import Settings
+REASON_TAG: Final = "quantgod.reason"
 
 
 @step()
@@ -48,7 +46,10 @@ def main(
     if force and not reason:
         raise click.BadParameter("a forced promotion needs one", param_hint="--reason")
     settings = settings_from(config, overrides, options)
-    from quantgod.registry.promotion import promote
+    from rich.markup import escape
+
+    from quantgod.evaluation.gates import bounds_digest
+    from quantgod.registry.promotion import Why, in_words, promote
     from quantgod.registry.registered import newest_version
     from quantgod.tracking.keys import output_of
     from quantgod.tracking.stage import stage
@@ -58,25 +59,17 @@ def main(
         if version is None and register_run is not None:
             version = int(output_of(register_run, "version")["version"])
         chosen = newest_version(name) if version is None else version
+        why = Why(reason or "", force, gates_run, bounds_digest(settings.gates))
+        if reason is not None:
+            run.tags[REASON_TAG] = reason
         with progress_bar("promote") as progress:
             progress(0, 1, f"loading version {chosen} in a fresh process")
-            done = promote(name, chosen, alias, _why(settings, gates_run, reason, force=force))
+            done = promote(name, chosen, alias, why)
             progress(1, 1, "")
-        forced = "" if done is None or not done.forced else f", by force: {done.why}"
         run.output(name=name, alias=alias, version=str(chosen))
-        run.headline(f"{name} version {chosen} is {alias}{forced}")
-
-
-def _why(settings: Settings, gates_run: str | None, reason: str | None, *, force: bool) -> Why:
-    """What was given goes before the settings' own reason to force."""
-    from quantgod.evaluation.gates import bounds_digest
-    from quantgod.registry.promotion import Why
-
-    bounds = bounds_digest(settings.gates)
-    forced = settings.registry.force_reason
-    if force or forced is None:
-        return Why(reason or "", force=force, gates_run=gates_run, bounds=bounds)
-    return Why(reason or forced, force=True, gates_run=gates_run, bounds=bounds)
+        said = in_words(name, alias, chosen, done)
+        run.headline(said)
+    say(escape(said))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ MACHINE: Final = frozenset({"etl.scheduler", "etl.workers", "train.device", "tra
 def made_otherwise(run: Run, made: Iterable[Run]) -> Iterator[str]:
     """Where a run of evidence and the runs that made the version were given other settings."""
     for own in made:
-        shared = (run.data.params.keys() & own.data.params.keys()) - MACHINE
+        both = run.data.params.keys() & own.data.params.keys()
+        # What has no dot is MLflow's: parameters of the command, such as the settings file's path.
+        shared = {key for key in both - MACHINE if "." in key}
         given = {key: own.data.params[key] for key in shared}
         yield from _differences(run, run.data.params, given, f"as its {_stage(own)} run says")
 

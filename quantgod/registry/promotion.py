@@ -100,6 +100,30 @@ def promote(
     return promoted
 
 
+def in_words(name: str, alias: str, number: int, done: Entry | None) -> str:
+    """What was deployed over what, by which right; `done` as `promote` gives it.
+
+    >>> in_words("quantgod", "Production", 3, None)
+    'quantgod 3 is Production already: nothing was changed'
+    """
+    if done is None:
+        return f"{name} {number} is {alias} already: nothing was changed"
+    over = "no version" if done.over is None else f"version {done.over}"
+    return f"{name} {number} is {alias} over {over}: {_right(done)}"
+
+
+def _right(done: Entry) -> str:
+    judged = f" (run {done.gates.run_id})" if done.gates else ""
+    if not done.forced:
+        why = "" if done.why == GATES_PASSED else f"; {done.why}"
+        return f"gates passed{judged}{why}"
+    if done.gates is None:
+        return f"by force: {done.why}; never judged"
+    if done.gates.failed:
+        return f"by force: {done.why}; failed gates: {', '.join(done.gates.failed)}{judged}"
+    return f"by force: {done.why}; {done.forced}"
+
+
 def check_registered(name: str, found: ModelVersion) -> None:
     """Fetch a version's files and see that they are those that were registered.
 

@@ -205,15 +205,11 @@ class AuditSettings(Section):
 
 
 class RegistrySettings(Section):
-    """Under which name the chain is registered and which alias deploys it.
-
-    `force_reason` promotes a version whose gates did not pass, and is recorded as why.
-    """
+    """Under which name the chain is registered and which alias deploys it."""
 
     name: str
     alias: str
     golden_rows: Positive
-    force_reason: Annotated[str, Field(min_length=1)] | None = None
 
 
 class EvaluateSettings(Section):

@@ -234,6 +234,13 @@ def test_evidence_of_other_settings_than_the_versions_own_is_refused(
             check(lineage, **given)
 
 
+def test_a_settings_file_of_another_name_is_no_other_settings(lineage: Lineage) -> None:
+    for number, run in enumerate(lineage.runs.values()):
+        lineage.client.log_param(run, "config", f"conf/{number}.yaml")
+        lineage.client.log_param(run, "set", f"train.seed={number}")
+    check(lineage)
+
+
 def test_evidence_may_have_been_made_on_another_device(lineage: Lineage) -> None:
     lineage.settings = changed("train", device="cuda", threads=7)
     lineage.leak_audited()

@@ -13,13 +13,12 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from quantgod.contracts import FEATURES
-from quantgod.evaluation.gates import bounds_digest
 from quantgod.files import file_digest, write_json
 from quantgod.registry.deployments import deployments
-from quantgod.registry.ledger import GatesSummary
+from quantgod.registry.ledger import Entry, GatesSummary
 from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.package import CHAIN_FILE, Package
-from quantgod.registry.promotion import Why, promote
+from quantgod.registry.promotion import Why, in_words, promote
 from quantgod.registry.registered import (
     BrokenVersionError,
     EmptyVersionError,
@@ -28,8 +27,6 @@ from quantgod.registry.registered import (
 )
 from quantgod.registry.verdict import REPORT_TAG, GatesError, GatesNotPassedError
 from quantgod.registry.versions import load_chain
-from quantgod.settings import load_settings
-from steps.promote import _why
 from tests.registry.conftest import NAME, Parts, Store, flip
 from tests.registry.judging import BOUNDS, FAILED, PASSED, judged
 
@@ -121,6 +118,13 @@ def entries(alias: str) -> list[str]:
     return [entry.kind for entry in ledger.entries]
 
 
+def said(store: Store, alias: str, entry: Entry | None) -> str:
+    begins = f"{NAME} {store.number} is {alias} "
+    text = in_words(NAME, alias, store.number, entry)
+    assert text.startswith(begins)
+    return text.removeprefix(begins)
+
+
 def proven(*_: object) -> None:
     """A trial that finds nothing."""
 
@@ -140,6 +144,8 @@ def test_a_version_is_promoted_when_its_gates_have_passed_and_else_not(
     entry = promote(NAME, store.number, "Judged", BOUND, trial=proven)
     assert entry is not None
     assert (entry.why, entry.forced) == ("its gates passed", "")
+    right = f"gates passed (run {report.run_id})"
+    assert said(store, "Judged", entry) == f"over no version: {right}"
     assert entry.gates == GatesSummary(passed=1, failed=(), run_id=report.run_id)
     assert entry.semantic == "1.0.0"
     assert entries("Judged") == ["promotion", "done"]
@@ -155,24 +161,16 @@ def test_gates_that_were_passed_by_relaxed_bounds_promote_nothing(
     assert entries("Relaxed") == []
 
 
-def test_the_command_asks_for_gates_judged_by_its_own_bounds() -> None:
-    settings = load_settings(Path("conf/demo.yaml"))
-    lax = settings.gates.model_copy(update={"ece_at_most": 0.9})
-    for reason, force in ((None, False), ("a test", True)):
-        said = [
-            _why(settings.model_copy(update={"gates": gates}), None, reason, force=force).bounds
-            for gates in (settings.gates, lax)
-        ]
-        assert said == [bounds_digest(settings.gates), bounds_digest(lax)]
-        assert said[0] != said[1]
-
-
 def test_by_force_a_version_is_promoted_all_the_same_and_that_is_kept(
     store: Store, experiment: None, tmp_path: Path
 ) -> None:
-    judged(tmp_path, store.number, PASSED, FAILED)
+    entry = promote(NAME, store.number, "Unjudged", FORCED, trial=proven)
+    why = f"by force: {FORCED.reason}"
+    assert said(store, "Unjudged", entry) == f"over no version: {why}; never judged"
+    run = judged(tmp_path, store.number, PASSED, FAILED).run_id
     entry = promote(NAME, store.number, "Forced", FORCED, trial=proven)
     assert entry is not None
+    assert said(store, "Forced", entry) == f"over no version: {why}; failed gates: ece (run {run})"
     assert entry.why == FORCED.reason
     assert "1 of 2 gates passed; failed: ece" in entry.forced
     assert entry.gates is not None
@@ -185,10 +183,16 @@ def test_by_force_a_version_is_promoted_all_the_same_and_that_is_kept(
 def test_force_that_was_not_needed_is_not_noted_as_such(
     store: Store, experiment: None, tmp_path: Path
 ) -> None:
-    judged(tmp_path, store.number, PASSED)
+    run = judged(tmp_path, store.number, PASSED).run_id
     entry = promote(NAME, store.number, "Needless", FORCED, trial=proven)
     assert entry is not None
     assert (entry.why, entry.forced) == (FORCED.reason, "")
+    assert said(store, "Needless", entry).endswith(f"gates passed (run {run}); {FORCED.reason}")
+    judged(tmp_path, store.number, PASSED, bounds="c" * 64)
+    entry = promote(NAME, store.number, "Needed", FORCED, trial=proven)
+    assert f"by force: {FORCED.reason}; quantgod 1: judged by other bounds" in said(
+        store, "Needed", entry
+    )
 
 
 def test_force_needs_a_reason() -> None:
@@ -210,6 +214,9 @@ def test_a_challenger_must_have_beaten_the_version_that_is_in_place_now(
     entry = promote(NAME, challenger, "Duel", BOUND, trial=proven)
     assert entry is not None
     assert entry.over == store.number
+    assert f"{NAME} {challenger} is Duel over version {store.number}: " in in_words(
+        NAME, "Duel", challenger, entry
+    )
 
 
 def test_what_is_in_place_stays_there_and_is_noted_once(store: Store) -> None:
