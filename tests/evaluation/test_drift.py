@@ -113,7 +113,7 @@ def test_deciles_end_where_a_tenth_of_the_rows_is_reached_whatever_their_number(
     n: int, drawn: list[int]
 ) -> None:
     rows, sample = np.arange(float(n)), np.asarray(drawn, float)
-    reached = [[x for x in range(n) if 10 * (x + 1) >= tenth * n][0] for tenth in range(1, 10)]
+    reached = [next(x for x in range(n) if 10 * (x + 1) >= tenth * n) for tenth in range(1, 10)]
     ends = [-math.inf, *reached, math.inf]
     total = 0.0
     for low, high in itertools.pairwise(ends):

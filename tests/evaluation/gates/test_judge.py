@@ -244,8 +244,10 @@ def test_a_feature_has_drifted_when_both_statistics_are_over() -> None:
     assert verdicts(GOOD.drifted(under, over))["drift"] is True
     found = {gate.name: gate for gate in judge(GOOD.drifted(over, over))}["drift"]
     assert found.passed is False and found.figure == "volatility: PSI 0.9, KS 0.9"
+    bounds = SETTINGS, asked(drift_psi_at_most=None), asked(drift_ks_at_most=None)
     for psi, ks in ((NAN, under), (under, NAN), (NAN, NAN)):
-        assert verdicts(GOOD.drifted(psi, ks))["drift"] is False
+        for settings in bounds:
+            assert verdicts(GOOD.drifted(psi, ks), settings)["drift"] is False
 
 
 def test_drift_with_one_bound_is_judged_by_that_one() -> None:
