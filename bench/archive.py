@@ -22,10 +22,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from bench.goal import Figure
+from quantgod.archive import sample
 from quantgod.archive.compiled import byte, compiled
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.levels import LEVELS, MESSAGE_LENGTH
@@ -40,6 +42,7 @@ MOST_OF_FLOOR = 1.6
 LEAST_OF_PEER = 25.0
 MOST_MEGABYTES = 350.0
 MOST_BENT = 1.15
+MOST_SAMPLED = 1.03
 ROUNDS = 3
 SLICE_LINES = 60_000
 PEER_PYTHON = Path(os.environ.get("QUANTGOD_PEER_PYTHON", ".venv-bench/bin/python"))
@@ -56,7 +59,7 @@ def measure(log: Log) -> list[Figure]:
         day = write_archives(Path(folder), SYMBOL, SETTINGS.simulate)[0]
         part = _slice(day, Path(folder) / "slice")
         reading = _read(part)  # compiles
-        floor, whole, half = _rounds(day, log)
+        floor, whole, half, unsampled = _rounds(day, log)
         lines = 2 * half[1].lines
         per_message = whole[0] / whole[1].lines
         figures = [
@@ -65,6 +68,12 @@ def measure(log: Log) -> list[Figure]:
             Figure("floor: inflate, CRC, parse", floor / whole[1].lines * 1e6, "us a message"),
             Figure("reader, end to end", per_message * 1e6, "us a message"),
             Figure("reader over floor", whole[0] / floor, "x", at_most=MOST_OF_FLOOR),
+            Figure(
+                "reader over one without the reference's sample",
+                whole[0] / unsampled,
+                "x",
+                at_most=MOST_SAMPLED,
+            ),
             Figure(
                 "a message of the day over one of its first half",
                 per_message / (half[0] / (lines / 2)),
@@ -78,9 +87,9 @@ def measure(log: Log) -> list[Figure]:
 
 def _rounds(
     day: Path, log: Log
-) -> tuple[float, tuple[float, DayReading], tuple[float, DayReading]]:
-    """Best seconds of the floor, of the whole day, and of its first half."""
-    floors, wholes, halves = [], [], []
+) -> tuple[float, tuple[float, DayReading], tuple[float, DayReading], float]:
+    """Best seconds of the floor, of the whole day, of its first half, of it without sample."""
+    floors, wholes, halves, unsampled = [], [], [], []
     _floor(day)
     for number in range(ROUNDS):
         log(f"round {number + 1} of {ROUNDS}")
@@ -88,7 +97,10 @@ def _rounds(
         wholes.append(_seconds(lambda: _read(day)))
         noon = int(wholes[-1][1].minutes[len(wholes[-1][1].minutes) // 2])
         halves.append(_seconds(partial(_read, day, noon)))
-    return min(floors), min(wholes, key=lambda run: run[0]), min(halves, key=lambda run: run[0])
+        with patch.object(sample, "next_line", return_value=sys.maxsize):
+            unsampled.append(_seconds(lambda: _read(day))[0])
+    whole, half = (min(runs, key=lambda run: run[0]) for runs in (wholes, halves))
+    return min(floors), whole, half, min(unsampled)
 
 
 def _others(part: Path, reading: DayReading, log: Log) -> list[Figure]:

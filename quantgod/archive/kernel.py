@@ -3,6 +3,7 @@
 A compiled loop (`archive.loop`) reads bytes and comes back when a minute closes and when a line is
 not of the known shape; such a line is decoded as the reference does it and then goes the same
 compiled way. A file whose prices no dense book can hold is read by the reference from the start.
+The reference also decodes a sample of the lines (`archive.sample`), and must find the same in them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from quantgod.archive import sample
 from quantgod.archive.cuts import Cuts, no_cuts
 from quantgod.archive.dense_book import DenseBook, Unfit
 from quantgod.archive.levels import (
@@ -42,6 +44,8 @@ from quantgod.archive.loop import (
     PAUSE,
     PAUSED,
     REJECTED,
+    SAMPLE,
+    SAMPLED,
     Parsed,
     State,
     compiled_loop,
@@ -103,6 +107,7 @@ class FastReader:
                 *self._bounds,
                 settings.limits.line_bytes,
                 self._cuts.next_ms,
+                sample.next_line(0),
             ]
         )
         self._feed: Integers = np.zeros(FEED_LENGTH, dtype=np.int64)
@@ -192,37 +197,48 @@ class FastReader:
 
     def _take(self, data: bytes, start: int, end: int) -> bool:
         """Take whole lines; True when the reading stops."""
-        address = _bytes(data).ctypes.data
-        at, last = address + start, address + end
-        while at < last:
-            at, event = self._run(at, last)
+        at = start
+        while at < end:
+            at, event = self._run(data, at, end)
             if event == DONE:
                 return False
             if event == PAUSED:
                 self._cut(*self._parsed.message[[TS, UPDATE_ID, IS_SNAPSHOT]].tolist())
                 continue
-            newline = data.index(b"\n", at - address)
+            newline = data.index(b"\n", at)
             if event == CLOSED:
-                stops = self._close_line(at, address + newline + 1)
+                stops = self._close_line(data, at, newline + 1)
             else:
-                stops = self._take_slowly(data[at - address : newline])
+                stops = self._take_slowly(data[at:newline])
             if stops:
                 return True
-            at = address + newline + 1
+            at = newline + 1
         return False
 
-    def _run(self, at: int, end: int) -> tuple[int, int]:
-        at, event = compiled_loop.take_lines(
-            at, end, self._topic, self._in_quotes, self._state, self._parsed
-        )
+    def _run(self, data: bytes, at: int, end: int) -> tuple[int, int]:
+        """Run the compiled loop from a place in `data`; what it samples is compared on the way."""
+        address, event = _bytes(data).ctypes.data, SAMPLED
+        while event == SAMPLED:
+            after, event = compiled_loop.take_lines(
+                address + at, address + end, self._topic, self._in_quotes, self._state, self._parsed
+            )
+            at = after - address
+            if event == SAMPLED:
+                self._compare(data[data.rfind(b"\n", 0, at - 1) + 1 : at - 1])
         return at, event
 
-    def _close_line(self, at: int, end: int) -> bool:
+    def _compare(self, line: bytes) -> None:
+        """Let the reference decode the line that was taken last, and compare."""
+        number = int(self._feed[LINES])
+        self._rules[SAMPLE] = sample.next_line(number)
+        sample.compare(line, number, self._symbol, self._bounds, self._parsed, self._book.scale)
+
+    def _close_line(self, data: bytes, at: int, end: int) -> bool:
         """Go on with the one line that closed a minute; it may close several."""
         event = CLOSED
         while event == CLOSED:
             self._close()
-            at, event = self._run(at, end)
+            at, event = self._run(data, at, end)
         return self._ledger.stops_at(self._stop_minute)
 
     def _take_slowly(self, line: bytes | None) -> bool:

@@ -1,8 +1,8 @@
 """The compiled loop of the fast reader: parse a line, judge it, change the book, sample the minute.
 
-It runs until a minute closes, until a line comes that the parser does not know, or until it stands
-before the first message later than the time in PAUSE. The rules are those of `archive.reference`,
-in the same order.
+It runs until a minute closes, until a line comes that the parser does not know, until it stands
+before the first message later than the time in PAUSE, or until it has taken line SAMPLE. The
+rules are those of `archive.reference`, in the same order.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ LAST_ID, HAS_BOOK, IS_FIRST, LINES, APPLIED, OUT_OF_ORDER, STALE, GAPS, BOOKLESS
 FEED_LENGTH: Final = 9
 REJECTED: Final = {STALE: "stale", GAPS: "gap", BOOKLESS: "no_book"}
 
-# Places in the rules. All but PAUSE (epoch ms) stay as they are while a file is read.
-MAX_SILENCE, MAX_BRIDGE, EARLIEST, LATEST, LINE_BYTES, PAUSE = range(6)
+# Places in the rules. All but PAUSE (epoch ms) and SAMPLE (number of a line) stay as they are while
+# a file is read.
+MAX_SILENCE, MAX_BRIDGE, EARLIEST, LATEST, LINE_BYTES, PAUSE, SAMPLE = range(7)
 
-DONE, CLOSED, UNKNOWN, PAUSED = range(4)
+DONE, CLOSED, UNKNOWN, PAUSED, SAMPLED = range(5)
 
 
 class State(NamedTuple):
@@ -101,6 +102,8 @@ def _take_lines(
         if event != DONE:
             return at, event
         at = after + 1
+        if state.feed[LINES] >= rules[SAMPLE]:
+            return at, SAMPLED
     return at, DONE
 
 
@@ -192,7 +195,8 @@ class EntryPoints(NamedTuple):
 
     Attributes:
         take_lines: (at, end, topic, symbol, state, parsed) -> place and event. The place is the end
-            (DONE), the line to take again (CLOSED, PAUSED), or the one that is not known (UNKNOWN).
+            (DONE), the line to take again (CLOSED, PAUSED), the one that is not known (UNKNOWN), or
+            the one after a line of the sample (SAMPLED), which `parsed` still holds.
         take: (state, parsed) -> event; after CLOSED and PAUSED take the same message again.
         advance: (state, second) -> whether a minute closed; then advance again.
         top: (sizes, edges, scale, levels), `dense_book.top`.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from quantgod.archive import kernel
+from quantgod.archive import kernel, reference
 from quantgod.archive.compiled import NEWLINE, byte, compiled
 from quantgod.archive.digits import short_decimal
 from quantgod.archive.kernel import read_archive
@@ -92,9 +92,8 @@ def slow_lines(monkeypatch: pytest.MonkeyPatch) -> list[bytes | None]:
 
     def admit(line, *arguments):
         lines.append(line)
-        return admitted(line, *arguments)
+        return reference.admit(line, *arguments)
 
-    admitted = kernel.admit
     monkeypatch.setattr(kernel, "admit", admit)
     return lines
 
