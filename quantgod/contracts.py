@@ -6,7 +6,7 @@ Everything here is a name or a frozen record: whatever two rooms must agree on, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -61,6 +61,11 @@ MS_PER_SECOND: Final = 1_000
 MS_PER_MINUTE: Final = 60_000
 MS_PER_DAY: Final = 86_400_000
 SECONDS_PER_MINUTE: Final = 60
+
+Market = Literal["linear", "spot", "inverse"]
+"""A venue's market. One symbol may trade on each, so a series is known by market and symbol."""
+
+MARKETS: Final[tuple[Market, ...]] = ("linear", "spot", "inverse")
 
 Level = tuple[float, float]
 """Price and size; a size of zero removes the level."""

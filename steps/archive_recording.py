@@ -15,6 +15,7 @@ from steps.options import config_options, given, setting, settings_from, step
 @config_options
 @given("--recording", "Folder of a recording; by default that which `collect` records into.")
 @setting("--archives", "data.archives", "Folder that the archives go to.")
+@setting("--market", "data.market", "On which it was recorded: linear, spot or inverse.")
 @given("--symbol", "Only this symbol, such as BTCUSDT; all by default.")
 def main(
     config: Path,

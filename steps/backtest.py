@@ -59,7 +59,9 @@ def main(
         rows = read_scored(artifacts_of(run.needed("evaluate"), "test", folder))
         books = minute_books(run.inputs["bars"], data.symbol, rows, horizon)
         moments = order_moments(rows, books, own, horizon)
-        met = archive_books(data.archives, data.symbol, moments, books, settings.etl, progress)
+        met = archive_books(
+            data.archives, data.symbol, moments, books, settings.etl, progress, market=data.market
+        )
         trials = trials_of(run.upstream.get("optimize"))
         _log(run, backtest(rows, books, own, horizon, trials, progress, met))
 

@@ -15,6 +15,7 @@ from steps.options import config_options, setting, settings_from, step
 @config_options
 @setting("--archives", "data.archives", "Folder that the archives go to.")
 @setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
+@setting("--market", "data.market", "linear, spot or inverse.")
 @setting("--first-day", "download.first_day", "First day, YYYY-MM-DD.")
 @setting("--last-day", "download.last_day", "Last day, YYYY-MM-DD.")
 @setting("--base-url", "download.base_url", "Where the archives are kept.")
@@ -26,7 +27,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
 
     folder = settings.data.archives
     with stage("download", settings) as run, progress_bar("download") as progress:
-        report = download(folder, settings.data.symbol, settings.download, progress)
+        report = download(settings.data, settings.download, progress)
         run.json("download", report.as_dict())
         run.metrics.log({"fetched": len(report.fetched), "absent": len(report.absent)})
         run.output(folder)

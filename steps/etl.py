@@ -16,7 +16,8 @@ from steps.options import config_options, run_option, setting, settings_from, st
 @run_option("simulate")
 @run_option("download")
 @setting("--archives", "data.archives", "Folder of archives, searched recursively.")
-@setting("--bars", "data.bars", "Folder that the bars go to, one Parquet a day and symbol.")
+@setting("--bars", "data.bars", "Folder that the bars go to, one Parquet a day, market and symbol.")
+@setting("--market", "data.market", "linear, spot or inverse.")
 @setting("--scheduler", "etl.scheduler", "Dask scheduler, such as tcp://127.0.0.1:8786.")
 @setting("--workers", "etl.workers", "Processes on this machine; 0 = one a core.")
 @switch("--allow-quarantine", "allow_quarantine", "Succeed although days were quarantined.")
@@ -36,14 +37,17 @@ def main(
     from quantgod.archive.quality import quality_figure
     from quantgod.tracking.stage import stage
 
+    bars = settings.data.market_bars
     runs = {"simulate": simulate_run, "download": download_run}
     with stage("etl", settings, runs) as run:
         with progress_bar("etl") as progress:
-            report = run_etl(run.inputs["archives"], settings.data.bars, settings.etl, progress)
+            report = run_etl(
+                run.inputs["archives"], bars, settings.etl, progress, market=settings.data.market
+            )
         run.json("quality", report.as_dict())
         run.figure("quality", quality_figure(report))
         run.metrics.log(report.figures())
-        run.output(settings.data.bars)
+        run.output(bars)
         run.headline(report.headline())
         if report.has_quarantine and not settings.etl.allow_quarantine:
             raise click.ClickException(f"{report.headline()} (--allow-quarantine accepts that)")

@@ -46,6 +46,7 @@ def main(
     from quantgod.tracking.store import connect
     from quantgod.training.devices import use_threads
 
+    data = settings.data
     given = [parse_cut(text) for text in settings.leak_audit.at]
     runs = {"etl": etl_run, "optimize": optimize_run, "train": train_run, "audit": audit_run}
     if version is not None:
@@ -59,14 +60,14 @@ def main(
     ):
         chosen = chosen_settings(settings, run.upstream.get("optimize"))
         use_threads(chosen.train.threads)
-        bars = load_bars(run.inputs["bars"], settings.data.symbol)
+        bars = load_bars(run.inputs["bars"], data.symbol)
         audited = run.upstream.get("audit")
         rows = artifacts_of(audited, "out_of_fold", folder) if audited else None
         result = audit_leaks(
             bars,
             chosen,
             given,
-            raw=raw_days(settings.data.archives, settings.data.symbol, settings.etl),
+            raw=raw_days(data.archives, data.market, data.symbol, settings.etl),
             rows=rows and rows / "rows.parquet",
             progress=progress,
         )

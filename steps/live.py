@@ -13,7 +13,11 @@ from steps.options import config_options, setting, settings_from, step
 @step()
 @config_options
 @setting("--exchange", "live.exchange", "binance, or simulated: on this machine, offline.")
-@setting("--history", "live.history", "Bars of `etl` that fill the first window.")
+@setting(
+    "--history",
+    "live.history",
+    "Bars of `etl` that fill the first window (a store of every market).",
+)
 @setting("--max-candles", "live.max_candles", "End after so many minutes with a row.")
 @setting("--journal", "live.journal", "Folder of bars, signals, drift and events.")
 @setting("--log", "live.log", "text, or json for machines.")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @switch("--fresh", "fresh", "Run every stage, also those with an equal finished run.")
 @setting("--source", "data.source", "Where archives come from: simulate, download or local.")
 @setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
+@setting("--market", "data.market", "linear, spot or inverse.")
 def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: Any) -> None:
     """Run every stage as a child run; a stage that has an equal finished run is skipped."""
     settings = settings_from(config, overrides, options)

@@ -15,6 +15,7 @@ from steps.options import config_options, setting, settings_from, step
 @config_options
 @setting("--archives", "data.archives", "Folder that the archives go to.")
 @setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
+@setting("--market", "data.market", "linear, spot or inverse.")
 @setting("--start", "simulate.start", "First day, YYYY-MM-DD.")
 @setting("--days", "simulate.days", "Days to write.")
 @setting("--levels", "simulate.levels", "Levels a side: 200 or 500.")
@@ -30,12 +31,14 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
 
     folder = settings.data.archives
     with stage("simulate", settings) as run, progress_bar("simulate") as progress:
-        if others := strangers(folder, settings.data.symbol, settings.simulate):
+        if others := strangers(settings.data, settings.simulate):
             raise click.ClickException(
-                f"{folder} holds {len(others)} archives of another market ({others[0].name}, ...): "
-                "remove them and the bars made of them, or choose other folders"
+                f"{folder} holds {len(others)} archives of {settings.data.symbol} that this "
+                f"simulation does not write ({others[0]}, ...): remove them and the bars made of "
+                "them, or choose other folders"
             )
-        paths = write_archives(folder, settings.data.symbol, settings.simulate, progress=progress)
+        own, symbol = settings.data.own_archives, settings.data.symbol
+        paths = write_archives(own, symbol, settings.simulate, progress=progress)
         size = sum(path.stat().st_size for path in paths) / 1e6
         run.metrics.log({"archives": len(paths), "megabytes": size})
         run.output(folder)

@@ -107,7 +107,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
 
 
 def made_of(table: pd.DataFrame, folder: Path, experiment: str) -> dict[str, Kept]:
-    write_table(folder / "labels" / "BTCUSDT.parquet", table)
+    write_table(folder / "labels" / "linear" / "BTCUSDT.parquet", table)
     places = {"data.labels": folder / "labels", "data.work": folder / "work"}
     places |= {"tracking.outbox": folder / "outbox"}
     given = ";".join(f"{key}={value}" for key, value in places.items()) + ";tracking.experiment=x"

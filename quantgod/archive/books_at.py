@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from quantgod.archive.cuts import Cuts, Floats, Integers
 from quantgod.archive.dense_book import Unfit
 from quantgod.archive.kernel import FastReader
-from quantgod.archive.plan import Candidate, find_archives, plan_days
+from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_days
 from quantgod.archive.reading import MARGIN_MS, Carry, Quarantine, book_row, time_bounds
 from quantgod.archive.reference import ReferenceReader, admit
 from quantgod.archive.zip_stream import lines, open_archive
@@ -34,6 +34,7 @@ from quantgod.contracts import (
     MS_PER_MINUTE,
     MS_PER_SECOND,
     BookUpdate,
+    Market,
     Progress,
     silent,
 )
@@ -89,6 +90,8 @@ def books_at(
     moments_ms: Integers,
     settings: EtlSettings,
     progress: Progress = silent,
+    *,
+    market: Market,
 ) -> BooksAt:
     """Look up the book of `symbol` at each of these moments; 6.4 kB a moment.
 
@@ -98,6 +101,7 @@ def books_at(
         moments_ms: Epoch ms, rising.
         settings: The etl's rules.
         progress: Told of every day.
+        market: Whose archives.
 
     Raises:
         ValueError: when `archives` is no folder, or the moments do not rise.
@@ -105,7 +109,8 @@ def books_at(
     if np.any(np.diff(moments_ms) <= 0):
         raise ValueError("moments must rise, each later than the one before")
     dates = [_EPOCH + _ONE_DAY * day for day in np.unique(moments_ms // MS_PER_DAY).tolist()]
-    search = _Search(_candidates(archives, symbol, dates, settings), moments_ms, settings)
+    files, _ = find_archives(archives, market, symbol)
+    search = _Search(_candidates(files, dates, settings), moments_ms, settings)
     for done, date in enumerate(dates):
         progress(done, len(dates), f"{symbol} {date} books")
         search.read(date)
@@ -116,11 +121,11 @@ def books_at(
 
 
 def _candidates(
-    archives: Path, symbol: str, dates: list[dt.date], settings: EtlSettings
+    files: list[ArchiveFile], dates: list[dt.date], settings: EtlSettings
 ) -> dict[dt.date, tuple[Candidate, ...]]:
     """The archives of these days and of those after them, by date, in the order they are tried."""
     wanted = {*dates, *(date + _ONE_DAY for date in dates)}
-    files = [file for file in find_archives(archives, symbol)[0] if file.date in wanted]
+    files = [file for file in files if file.date in wanted]
     return {day.date: day.candidates for day in plan_days(files, settings)}
 
 

@@ -110,6 +110,7 @@ def store_reading(
     """Store what an archive gave, and where it came from."""
     report = _report(candidate, reading, settings)
     metadata = DayMetadata(
+        market=candidate.file.market,
         symbol=reading.symbol,
         date=reading.date.isoformat(),
         source_digest=reading.source.digest,

@@ -19,8 +19,9 @@ from typing import Any, Final
 import aiohttp
 
 from quantgod.archive.http_part import Absent, Interrupted, Part, Refused, fetch_rest
+from quantgod.archive.plan import archive_name, find_archives
 from quantgod.contracts import Progress, silent
-from quantgod.settings import DownloadSettings
+from quantgod.settings import DataSettings, DownloadSettings
 
 DEPTH_CHANGED: Final = dt.date(2025, 8, 21)
 """From this day on archives are 200 levels deep; before it 500."""
@@ -62,9 +63,12 @@ class DownloadReport:
 
 
 def download(
-    directory: Path, symbol: str, settings: DownloadSettings, progress: Progress = silent
+    data: DataSettings, settings: DownloadSettings, progress: Progress = silent
 ) -> DownloadReport:
-    """Fetch the archives of `settings.first_day` to `settings.last_day` that `directory` lacks.
+    """Fetch the archives of `settings.first_day` to `settings.last_day` that are not there yet.
+
+    They go to `data.own_archives`; a day of the series that lies elsewhere under `data.archives`
+    is there too.
 
     A day that cannot be had does not stop the others. Progress counts days; its note counts bytes.
     An interruption (Ctrl-C) leaves the parts, and the next call goes on from them.
@@ -74,14 +78,14 @@ def download(
     """
     if settings.last_day < settings.first_day:
         raise ValueError(f"no days from {settings.first_day} to {settings.last_day}")
-    directory.mkdir(parents=True, exist_ok=True)
-    return asyncio.run(_Download(directory, symbol, settings, progress).run())
+    data.own_archives.mkdir(parents=True, exist_ok=True)
+    return asyncio.run(_Download(data, settings, progress).run())
 
 
 def archive_names(symbol: str, day: dt.date) -> Iterator[str]:
     """Names under which the day may be kept: the depth of its time first, then the other."""
     depths = (500, 200) if day < DEPTH_CHANGED else (200, 500)
-    return (f"{day}_{symbol}_ob{depth}.data.zip" for depth in depths)
+    return (f"{archive_name(symbol, day, depth)}.zip" for depth in depths)
 
 
 class _GaveUp(Exception):
@@ -91,11 +95,11 @@ class _GaveUp(Exception):
 class _Download:
     """One call's state: what is done, and until when the server wants to be left alone."""
 
-    def __init__(
-        self, directory: Path, symbol: str, settings: DownloadSettings, progress: Progress
-    ) -> None:
-        self._directory, self._symbol = directory, symbol
+    def __init__(self, data: DataSettings, settings: DownloadSettings, progress: Progress) -> None:
+        self._data = data
         self._settings, self._progress = settings, progress
+        found, _ = find_archives(data.archives, data.market, data.symbol)
+        self._there = {file.date for file in found}
         count = (settings.last_day - settings.first_day).days + 1
         self._days = [settings.first_day + dt.timedelta(days=i) for i in range(count)]
         self._places = asyncio.Semaphore(settings.concurrency)
@@ -135,14 +139,13 @@ class _Download:
         return end
 
     async def _any_depth(self, session: aiohttp.ClientSession, day: dt.date) -> str:
-        names = list(archive_names(self._symbol, day))
-        if any((self._directory / name).exists() for name in names):
+        if day in self._there:
             return _SKIPPED
-        base = self._settings.base_url.rstrip("/")
-        for name in names:
-            url = f"{base}/{self._settings.market}/{self._symbol}/{name}"
+        data, base = self._data, self._settings.base_url.rstrip("/")
+        for name in archive_names(data.symbol, day):
+            url = f"{base}/{data.market}/{data.symbol}/{name}"
             try:
-                await self._patiently(session, url, Part(self._directory / name))
+                await self._patiently(session, url, Part(data.own_archives / name))
             except Absent:
                 continue
             except (Refused, OSError) as error:

@@ -26,11 +26,12 @@ from quantgod.archive.plan import Day, find_archives, plan_days
 from quantgod.archive.quality import QualityReport
 from quantgod.archive.stitch import stitch_day
 from quantgod.archive.store import day_path
-from quantgod.contracts import Progress, silent
+from quantgod.contracts import Market, Progress, silent
 from quantgod.files import write_json
 from quantgod.settings import EtlSettings
 
 _ONE_DAY: Final = dt.timedelta(days=1)
+_NAMED: Final = 10
 
 DayId = tuple[str, dt.date]
 
@@ -45,24 +46,27 @@ def run_etl(
     settings: EtlSettings,
     progress: Progress = silent,
     symbol: str | None = None,
+    market: Market = "linear",
 ) -> QualityReport:
-    """Store the minute bars of every archive under `archives`, as `bars/SYMBOL/YYYY-MM-DD.parquet`.
+    """Store the minute bars of a market's archives as `bars/SYMBOL/YYYY-MM-DD.parquet`.
 
     Args:
         archives: Searched recursively for `{date}_{SYMBOL}_ob{depth}.data.zip`; others are listed.
-        bars: The folder of all bars; made if it is not there.
+        bars: The folder of this market's bars; made if it is not there.
         settings: The rules, and where the work is done.
         progress: Told of every day that is read or stitched.
         symbol: Only this one; any by default.
+        market: Only this one; files whose folders tell no market count as of it.
 
     Raises:
-        ValueError: when `archives` is no folder, or holds no archive (of `symbol`).
+        ValueError: when `archives` is no folder, or holds no archive (of `symbol`) of the market.
         EtlError: when a worker failed; every other day is finished first.
     """
-    files, ignored = find_archives(archives, symbol)
+    files, ignored = find_archives(archives, market, symbol)
     if not files:
         wanted = symbol or "any symbol"
-        raise ValueError(f"no archives of {wanted} under {archives}, {len(ignored)} other files")
+        others = "; ".join([f"{len(ignored)} other files", *ignored[:_NAMED]])
+        raise ValueError(f"no archives of {wanted} on {market} under {archives}, {others}")
     days = plan_days(files, settings)
     _remove_parts(bars, days)
     work = _Etl(days, bars, settings, progress)

@@ -2,6 +2,9 @@
 
 A day may have several archives (another depth, a second download, another folder). They are tried
 deepest first, then by name, until one can be read; `stitch.read_day` says what becomes of others.
+
+Files of one symbol bear the same names on every market. A folder called `linear`, `spot` or
+`inverse` says of which they are; where none does, they are taken to be of the market asked for.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from quantgod.archive.outcome import ArchiveReport
 from quantgod.archive.reading import KERNEL_VERSION, Quarantine, SourceKey
 from quantgod.archive.store import SCHEMA_VERSION
 from quantgod.archive.zip_stream import open_archive
+from quantgod.contracts import MARKETS, Market
 from quantgod.files import value_digest
 from quantgod.settings import EtlSettings
 
@@ -33,6 +37,7 @@ class ArchiveFile:
 
     path: Path
     name: str
+    market: Market
     symbol: str
     date: dt.date
     depth: int
@@ -62,12 +67,14 @@ class Day:
     before: frozenset[str] | None = None
 
 
-def find_archives(root: Path, symbol: str | None = None) -> tuple[list[ArchiveFile], list[str]]:
-    """Search `root` for archives (of `symbol`, or of any) and for files that are none.
+def find_archives(
+    root: Path, market: Market, symbol: str | None = None
+) -> tuple[list[ArchiveFile], list[str]]:
+    """Search `root` for archives of `market` (of `symbol`, or of any) and for other files.
 
     Returns:
-        The archives by symbol, date, falling depth and name; and the other files' names. Archives
-        of other symbols are in neither.
+        The archives by symbol, date, falling depth and name; and the names of files that are none
+        of these, with the reason. Archives of other symbols are in neither.
 
     Raises:
         ValueError: when `root` is no folder.
@@ -77,13 +84,27 @@ def find_archives(root: Path, symbol: str | None = None) -> tuple[list[ArchiveFi
     archives, others = [], []
     for path in sorted(path for path in root.rglob("*") if not path.is_dir()):
         name = path.relative_to(root).as_posix()
-        archive = _archive(path, name)
+        archive = _archive(path, name, market_of(root, name) or market)
         if archive is None:
             others.append(name)
+        elif archive.market != market:
+            others.append(f"{name}: of the {archive.market} market, {market} is asked for")
         elif symbol in (None, archive.symbol):
             archives.append(archive)
     archives.sort(key=lambda file: (file.symbol, file.date, -file.depth, file.name))
     return archives, others
+
+
+def market_of(root: Path, name: str) -> Market | None:
+    """The market that a file's folders tell, the innermost first; `None` where none does.
+
+    The root's own name and its parent's count too: `archives/spot` and `archives/spot/BTCUSDT` are
+    as good roots as `archives`.
+    """
+    folders = (*root.absolute().parts[-2:], *Path(name).parent.parts)
+    return next(
+        (market for part in reversed(folders) for market in MARKETS if market == part), None
+    )
 
 
 def plan_days(files: Iterable[ArchiveFile], settings: EtlSettings) -> list[Day]:
@@ -95,6 +116,11 @@ def plan_days(files: Iterable[ArchiveFile], settings: EtlSettings) -> list[Day]:
         refused = tuple(one for one in looked_at if isinstance(one, ArchiveReport))
         days.append(Day(symbol, date, candidates, refused, _keys_before(days, symbol, date)))
     return days
+
+
+def archive_name(symbol: str, date: dt.date, depth: int) -> str:
+    """The name of a day's archive without `.zip`, which is the name of its member too."""
+    return f"{date.isoformat()}_{symbol}_ob{depth}.data"
 
 
 def quarantined(file: ArchiveFile, reason: str, detail: str) -> ArchiveReport:
@@ -110,7 +136,7 @@ def quarantined(file: ArchiveFile, reason: str, detail: str) -> ArchiveReport:
     )
 
 
-def _archive(path: Path, name: str) -> ArchiveFile | None:
+def _archive(path: Path, name: str, market: Market) -> ArchiveFile | None:
     parts = _NAME.fullmatch(path.name)
     if parts is None or not path.is_file():
         return None
@@ -118,7 +144,7 @@ def _archive(path: Path, name: str) -> ArchiveFile | None:
         date = dt.date.fromisoformat(parts[1])
     except ValueError:  # such as a 30th of February
         return None
-    return ArchiveFile(path, name, parts[2], date, int(parts[3]))
+    return ArchiveFile(path, name, market, parts[2], date, int(parts[3]))
 
 
 def _look(file: ArchiveFile, settings: EtlSettings) -> Candidate | ArchiveReport:
@@ -131,7 +157,7 @@ def _look(file: ArchiveFile, settings: EtlSettings) -> Candidate | ArchiveReport
 
 def _day_key(file: ArchiveFile, source: SourceKey, settings: EtlSettings) -> str:
     rules = settings.model_dump(mode="json", exclude=_NOT_IN_KEY)
-    made_by = [KERNEL_VERSION, SCHEMA_VERSION, file.symbol, file.date.isoformat()]
+    made_by = [KERNEL_VERSION, SCHEMA_VERSION, file.market, file.symbol, str(file.date)]
     return value_digest([source.digest, made_by, rules])
 
 

@@ -9,12 +9,13 @@ from itertools import islice
 from pathlib import Path
 
 from quantgod.archive.faults.fault import Fault
+from quantgod.archive.plan import archive_name, find_archives
 from quantgod.archive.price_bars import read_price_bars
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import Progress, silent
 from quantgod.market.price_path import Latent, PricePath, path_along, random_path
 from quantgod.market.simulator import SimulatedMarket
-from quantgod.settings import SimulateSettings
+from quantgod.settings import DataSettings, SimulateSettings
 
 MINUTES_PER_DAY = 1440
 MINUTES_AHEAD = 60
@@ -45,22 +46,27 @@ def write_archives(
         for levels in (fault.levels for fault in due if fault.levels):
             other = settings.model_copy(update={"levels": levels})
             market = SimulatedMarket(symbol, other, path, start_ms(settings))
-        name = f"{settings.start + dt.timedelta(days=day)}_{symbol}_ob{market.levels}.data"
+        date = settings.start + dt.timedelta(days=day)
+        name = archive_name(symbol, date, market.levels)
         progress(day, settings.days, name)
         written += _write_day(directory / f"{name}.zip", name, market.day(day), due)
     progress(settings.days, settings.days, symbol)
     return written
 
 
-def strangers(directory: Path, symbol: str, settings: SimulateSettings) -> list[Path]:
-    """Archives of `symbol` in `directory` of days that this market does not write.
+def strangers(data: DataSettings, settings: SimulateSettings) -> list[Path]:
+    """Archives of the series that are not among those that this simulation writes.
 
-    Left from another market, they would be read as if they were days of this one.
+    Left from another one, they would be read as if they were days of this one.
     """
+    if not data.archives.is_dir():
+        return []
     days = (settings.start + dt.timedelta(days=day) for day in range(settings.days))
-    own = tuple(day.isoformat() for day in days)
-    found = sorted(directory.glob(f"*_{symbol}_ob*.data.zip"))
-    return [path for path in found if not path.name.startswith(own)]
+    own = {
+        data.own_archives / f"{archive_name(data.symbol, day, settings.levels)}.zip" for day in days
+    }
+    found, _ = find_archives(data.archives, data.market, data.symbol)
+    return [file.path for file in found if file.path not in own]
 
 
 def price_path(settings: SimulateSettings) -> PricePath:

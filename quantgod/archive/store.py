@@ -1,4 +1,6 @@
-"""Minute bars on disk: one Parquet a day, `DIR/SYMBOL/YYYY-MM-DD.parquet`, whole or not at all.
+"""Minute bars on disk: a Parquet a day, `MARKET/SYMBOL/YYYY-MM-DD.parquet`, whole or not at all.
+
+Functions here take the folder of one market.
 
 A file holds the 810 columns of `BAR_COLUMNS` as float64 (absent levels: null price, zero size), the
 index `datetime` (UTC, microseconds, which is what pandas itself uses) and, as file metadata, where
@@ -24,10 +26,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from quantgod.contracts import BAR_COLUMNS, FEATURES
+from quantgod.contracts import BAR_COLUMNS, FEATURES, MARKETS, Market
 from quantgod.files import atomic_path
 
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
 """Raised whenever columns or metadata, their types or their meaning change."""
 
 INDEX: Final = "datetime"
@@ -70,6 +72,7 @@ class DayMetadata:
     """Where a stored day came from, what it was made with, and what the next day needs of it.
 
     Attributes:
+        market: The venue's market.
         symbol: The contract.
         date: The day, `YYYY-MM-DD`.
         source_digest: Digest of the archive's content.
@@ -83,6 +86,7 @@ class DayMetadata:
         schema_version: Version of the file's layout.
     """
 
+    market: Market
     symbol: str
     date: str
     source_digest: str
@@ -281,10 +285,17 @@ def _decode(path: Path, footer: pq.FileMetaData) -> DayMetadata:
 
 
 def _what_is_there(bars: Path) -> str:
-    if not bars.is_dir():
-        return "there is no such folder"
-    symbols = sorted(entry.name for entry in bars.iterdir() if stored_days(bars, entry.name))
-    return f"it holds {', '.join(symbols)}" if symbols else "it holds no bars at all"
+    if symbols := _symbols(bars):
+        return f"it holds {', '.join(symbols)}"
+    if bars.name in MARKETS and _symbols(bars.parent):
+        return f"{bars.parent} holds bars of no market, of an earlier version: run etl again"
+    return "it holds no bars at all" if bars.is_dir() else "there is no such folder"
+
+
+def _symbols(bars: Path) -> list[str]:
+    """The symbols that a folder holds bars of."""
+    entries = bars.iterdir() if bars.is_dir() else ()
+    return sorted(entry.name for entry in entries if stored_days(bars, entry.name))
 
 
 def _check_order(index: pd.Index[Any], folder: Path) -> None:

@@ -146,8 +146,9 @@ class LiveSession:
         watch = DriftWatch(monitor, champion.version, self._journal, self._track)
         books, windows = {}, {}
         journal, since = self._journal.folder, _oldest_needed(settings)
+        store = live.history and live.history / settings.data.market
         for symbol in live.symbols:
-            past = await asyncio.to_thread(read_history, symbol, journal, live.history, since)
+            past = await asyncio.to_thread(read_history, symbol, journal, store, since)
             windows[symbol] = Window(settings.etl.max_bridge_minutes)
             windows[symbol].fill(past.rows)
             # Another venue's bars are no past of this one.

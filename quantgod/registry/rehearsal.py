@@ -82,7 +82,7 @@ class _Stages:
 
     def __init__(self, settings: Settings, folder: Path, progress: Progress) -> None:
         self._settings = settings
-        self._symbol = settings.data.symbol
+        self._symbol, self._market = settings.data.symbol, settings.data.market
         self._archives, self._bars = folder / "archives", folder / "bars"
         self._folder = folder
         self._progress = progress
@@ -90,7 +90,7 @@ class _Stages:
     def bars(self) -> pd.DataFrame:
         settings, symbol = self._settings, self._symbol
         write_archives(self._archives, symbol, settings.simulate, progress=self._progress)
-        run_etl(self._archives, self._bars, settings.etl, self._progress, symbol)
+        run_etl(self._archives, self._bars, settings.etl, self._progress, symbol, self._market)
         return load_bars(self._bars, symbol)
 
     def learned(self, table: pd.DataFrame) -> tuple[TrainedBase, AuditResult]:
@@ -135,7 +135,7 @@ class _Stages:
 
     def leak_audit(self, bars: pd.DataFrame) -> LeakAuditResult:
         settings = self._settings
-        raw = RawDays(self._archives, self._symbol, settings.etl)
+        raw = RawDays(self._archives, self._market, self._symbol, settings.etl)
         rows = self._folder / ROWS_FILE
         return audit_leaks(bars, settings, raw=raw, rows=rows, progress=self._progress)
 

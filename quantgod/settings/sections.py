@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from quantgod.contracts import Market
 from quantgod.files import value_digest
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -24,14 +25,33 @@ class Section(BaseModel):
 
 
 class DataSettings(Section):
-    """Which market, and where its data lies. `work` holds checkpoints and studies."""
+    """Which series, and where its data lies. `work` holds checkpoints and studies.
+
+    Every folder but `work` keeps markets apart, since a symbol has one name on all of them.
+    """
 
     symbol: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,30}$")]
+    market: Market
     source: Literal["simulate", "download", "local"]
     archives: Path
     bars: Path
     labels: Path
     work: Path
+
+    @property
+    def own_archives(self) -> Path:
+        """Where archives of this series are written."""
+        return self.archives / self.market / self.symbol
+
+    @property
+    def market_bars(self) -> Path:
+        """The store of this market's bars; it holds a folder a symbol."""
+        return self.bars / self.market
+
+    @property
+    def own_labels(self) -> Path:
+        """The labelled table of this series."""
+        return self.labels / self.market / f"{self.symbol}.parquet"
 
 
 class SimulateSettings(Section):
@@ -61,7 +81,6 @@ class DownloadSettings(Section):
     """Where archives come from and how politely they are asked for."""
 
     base_url: str
-    market: Literal["linear", "spot", "inverse"]
     first_day: dt.date
     last_day: dt.date
     concurrency: Positive

@@ -48,7 +48,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """The settings that each stage reads: what is logged with its run and goes into its key."""
 
-_PLACES = set(DataSettings.model_fields) - {"symbol", "source"}
+_PLACES = set(DataSettings.model_fields) - {"symbol", "market", "source"}
 
 UNREAD: Mapping[str, dict[str, set[str]]] = {
     "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"}},

@@ -238,8 +238,8 @@ def data_path(label: str, settings: Settings) -> Path:
     """Where settings say that the archives, bars, labels or the live journal lie."""
     return {
         "archives": settings.data.archives,
-        "bars": settings.data.bars,
-        "labels": settings.data.labels / f"{settings.data.symbol}.parquet",
+        "bars": settings.data.market_bars,
+        "labels": settings.data.own_labels,
         "journal": settings.live.journal / settings.live.exchange,
     }[label]
 

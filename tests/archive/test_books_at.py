@@ -46,7 +46,7 @@ def pack(folder: Path, date: dt.date, lines: Lines, depth: int = 500) -> Path:
 def look(folder: Path, moments: Sequence[int], etl: EtlSettings | None = None) -> BooksAt:
     """Books at moments in ms from midnight."""
     wanted = MIDNIGHT + np.array(moments, dtype=np.int64)
-    return books_at(folder, SYMBOL, wanted, etl or etl_settings())
+    return books_at(folder, SYMBOL, wanted, etl or etl_settings(), market="linear")
 
 
 def best_bid_sizes(books: BooksAt) -> list[float | None]:
@@ -324,7 +324,9 @@ def test_at_the_last_millisecond_of_a_minute_the_book_is_its_rows(
     minutes = np.concatenate([row.minutes for row in rows])
     stored = np.concatenate([row.book for row in rows])
     everywhere = np.arange(begin // 60_000 - 2, begin // 60_000 + 4 * step + 2)
-    books = books_at(folder / "archives", "BTCUSDT", (everywhere + 1) * 60_000 - 1, etl)
+    books = books_at(
+        folder / "archives", "BTCUSDT", (everywhere + 1) * 60_000 - 1, etl, market="linear"
+    )
     is_row = np.isin(everywhere, minutes)
     assert books.is_there[is_row].all()
     assert books.levels[is_row].tobytes() == stored.tobytes()

@@ -10,13 +10,13 @@ import signal
 import threading
 import time
 import zipfile
-from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from quantgod.archive.download import archive_names, download
 from quantgod.settings import DownloadSettings
+from tests.archive.feeds import FULL
 
 FIRST = dt.date(2025, 8, 19)
 NAME = "2025-08-19_BTCUSDT_ob500.data.zip"
@@ -69,16 +69,17 @@ class Server:
         await runner.cleanup()
 
     async def _answer(self, request):
-        name = request.match_info["name"]
+        market, name = request.match_info["market"], request.match_info["name"]
         headers = {key.lower(): value for key, value in request.headers.items()}
         self.requests.append((name, headers, time.monotonic()))
         self.busy += 1
         self.busiest = max(self.busy, self.busiest)
         try:
-            if name not in self.files:
+            content = self.files.get(name, self.files.get(f"{market}/{name}"))
+            if content is None:
                 return web.Response(status=404)
             steps = self.script.get(name, [])
-            return await (steps.pop(0) if steps else sound)(request, self.files[name])
+            return await (steps.pop(0) if steps else sound)(request, content)
         finally:
             self.busy -= 1
 
@@ -149,16 +150,25 @@ async def chunked_without_length(request, content):
 
 
 @pytest.fixture
+def folder(tmp_path):
+    """Where archives of the series go, below the folder of all archives."""
+    own = tmp_path / "linear" / "BTCUSDT"
+    own.mkdir(parents=True)
+    return own
+
+
+@pytest.fixture
 def server():
     with Server() as running:
         running.files[NAME] = _zip(1)
         yield running
 
 
-def _fetch(server, directory, *, days=1, progress=None, **changes):
+def _fetch(server, folder, *, days=1, progress=None, market="linear", **changes):
+    archives = folder.parents[1]
+    data = FULL.data.model_copy(update={"archives": archives, "market": market})
     values = {
         "base_url": server.url,
-        "market": "linear",
         "first_day": FIRST,
         "last_day": FIRST + dt.timedelta(days=days - 1),
         "concurrency": 3,
@@ -167,8 +177,8 @@ def _fetch(server, directory, *, days=1, progress=None, **changes):
         "backoff_limit_seconds": 0.05,
         "timeout_seconds": 2.0,
     }
-    arguments = [directory, "BTCUSDT", DownloadSettings(**(values | changes))]
-    return download(*arguments, *([progress] if progress else []))
+    settings = DownloadSettings(**(values | changes))
+    return download(data, settings, *([progress] if progress else []))
 
 
 def _left(directory):
@@ -204,29 +214,29 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_a_day_arrives_whole_although_the_server(failure, server, tmp_path):
+def test_a_day_arrives_whole_although_the_server(failure, server, folder):
     server.script[NAME] = list(FAILURES[failure])
-    report = _fetch(server, tmp_path, timeout_seconds=0.5)
+    report = _fetch(server, folder, timeout_seconds=0.5)
     assert report.fetched == (str(FIRST),)
     assert not report.failed
-    assert _left(tmp_path) == [NAME]
-    assert (tmp_path / NAME).read_bytes() == server.files[NAME]
+    assert _left(folder) == [NAME]
+    assert (folder / NAME).read_bytes() == server.files[NAME]
     assert server.script[NAME] == []
 
 
-def test_a_cut_file_is_continued_where_it_broke_off(server, tmp_path):
+def test_a_cut_file_is_continued_where_it_broke_off(server, folder):
     server.script[NAME] = [drops_after(20_000), drops_after(0)]
     server.files[NAME] = _zip(1, 3_000_000)
-    report = _fetch(server, tmp_path)
+    report = _fetch(server, folder)
     assert server.ranges() == [None, "bytes=20000-", "bytes=20000-"]
     assert report.bytes == len(server.files[NAME])
 
 
-def test_a_changed_file_is_fetched_anew(server, tmp_path):
+def test_a_changed_file_is_fetched_anew(server, folder):
     new = _zip(9, 50_000)
     server.script[NAME] = [drops_after(20_000), serves(new), serves(new)]
-    _fetch(server, tmp_path)
-    assert (tmp_path / NAME).read_bytes() == new
+    _fetch(server, folder)
+    assert (folder / NAME).read_bytes() == new
 
 
 @pytest.mark.parametrize(
@@ -234,85 +244,85 @@ def test_a_changed_file_is_fetched_anew(server, tmp_path):
     [_zip(1)[:40_000], _flipped(_zip(1)), b"", b"not a zip at all"],
     ids=["truncated", "wrong crc", "empty", "text"],
 )
-def test_a_file_that_stays_wrong_never_gets_its_name(wrong, server, tmp_path):
+def test_a_file_that_stays_wrong_never_gets_its_name(wrong, server, folder):
     server.files[NAME] = wrong
-    report = _fetch(server, tmp_path)
+    report = _fetch(server, folder)
     assert report.fetched == ()
     assert "zip" in report.failed[str(FIRST)] or "CRC" in report.failed[str(FIRST)]
     assert "after 4 attempts" in report.failed[str(FIRST)]
     assert len(server.requests) == 4
-    assert _left(tmp_path) == []
+    assert _left(folder) == []
 
 
-def test_a_server_that_stays_down_fails_the_day_and_keeps_the_part(server, tmp_path):
+def test_a_server_that_stays_down_fails_the_day_and_keeps_the_part(server, folder):
     server.script[NAME] = [drops_after(20_000)] + [says(500)] * 9
-    report = _fetch(server, tmp_path)
+    report = _fetch(server, folder)
     assert report.failed == {str(FIRST): "HTTP 500 Internal Server Error, after 4 attempts"}
-    assert _left(tmp_path) == [f"{NAME}.part", f"{NAME}.part.version"]
-    again = _fetch(server, tmp_path, attempts=20)
+    assert _left(folder) == [f"{NAME}.part", f"{NAME}.part.version"]
+    again = _fetch(server, folder, attempts=20)
     assert again.fetched == (str(FIRST),)
     assert again.bytes < len(server.files[NAME])
-    assert _left(tmp_path) == [NAME]
+    assert _left(folder) == [NAME]
 
 
-def test_a_whole_part_is_only_checked(server, tmp_path):
+def test_a_whole_part_is_only_checked(server, folder):
     content = server.files[NAME]
-    (tmp_path / f"{NAME}.part").write_bytes(content)
-    (tmp_path / f"{NAME}.part.version").write_text(f'"{hash(content)}"')
-    report = _fetch(server, tmp_path)
+    (folder / f"{NAME}.part").write_bytes(content)
+    (folder / f"{NAME}.part.version").write_text(f'"{hash(content)}"')
+    report = _fetch(server, folder)
     assert report.fetched == (str(FIRST),)
     assert report.bytes == 0
 
 
-def test_a_part_longer_than_the_file_starts_over(server, tmp_path):
+def test_a_part_longer_than_the_file_starts_over(server, folder):
     content = server.files[NAME]
-    (tmp_path / f"{NAME}.part").write_bytes(content + b"more")
-    (tmp_path / f"{NAME}.part.version").write_text(f'"{hash(content)}"')
-    assert _fetch(server, tmp_path).fetched == (str(FIRST),)
-    assert (tmp_path / NAME).read_bytes() == content
+    (folder / f"{NAME}.part").write_bytes(content + b"more")
+    (folder / f"{NAME}.part.version").write_text(f'"{hash(content)}"')
+    assert _fetch(server, folder).fetched == (str(FIRST),)
+    assert (folder / NAME).read_bytes() == content
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
-def test_retry_after_is_honoured_on_every_day(form, server, tmp_path):
+def test_retry_after_is_honoured_on_every_day(form, server, folder):
     later = email.utils.format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2))
     told = {"seconds": "1", "date": later.replace("+0000", "GMT")}[form]
     for name in (NAME, NAME.replace("08-19", "08-20")):
         server.files[name] = _zip(3)
     server.script[NAME] = [says(429, Retry_After=told)]
-    report = _fetch(server, tmp_path, days=2, concurrency=1)
+    report = _fetch(server, folder, days=2, concurrency=1)
     assert len(report.fetched) == 2
     times = [moment for _, _, moment in server.requests]
     assert times[1] - times[0] > 0.9
 
 
-def test_a_wait_of_hours_fails_the_day_at_once(server, tmp_path):
+def test_a_wait_of_hours_fails_the_day_at_once(server, folder):
     server.script[NAME] = [says(503, Retry_After="86400")]
-    report = _fetch(server, tmp_path)
+    report = _fetch(server, folder)
     assert "asked to wait 86400 s" in report.failed[str(FIRST)]
 
 
-def test_a_refusal_is_not_asked_twice(server, tmp_path):
+def test_a_refusal_is_not_asked_twice(server, folder):
     server.script[NAME] = [says(403)] * 5
-    report = _fetch(server, tmp_path)
+    report = _fetch(server, folder)
     assert report.failed == {str(FIRST): "HTTP 403 Forbidden"}
     assert len(server.requests) == 1
 
 
-def test_absent_days_are_listed_and_the_other_depth_is_tried(server, tmp_path):
+def test_absent_days_are_listed_and_the_other_depth_is_tried(server, folder):
     server.files = {
         "2025-08-20_BTCUSDT_ob200.data.zip": _zip(4),
         "2025-08-22_BTCUSDT_ob200.data.zip": _zip(5),
     }
-    report = _fetch(server, tmp_path, days=4)
+    report = _fetch(server, folder, days=4)
     assert report.absent == ("2025-08-19", "2025-08-21")
     assert report.fetched == ("2025-08-20", "2025-08-22")
     assert sum(name.startswith("2025-08-22") for name, _, _ in server.requests) == 1
-    assert _left(tmp_path) == sorted(server.files)
+    assert _left(folder) == sorted(server.files)
 
 
-def test_days_that_are_there_are_not_asked_for(server, tmp_path):
-    (tmp_path / NAME.replace("ob500", "ob200")).write_bytes(b"anything")
-    report = _fetch(server, tmp_path)
+def test_days_that_are_there_are_not_asked_for(server, folder):
+    (folder / NAME.replace("ob500", "ob200")).write_bytes(b"anything")
+    report = _fetch(server, folder)
     assert report.skipped == (str(FIRST),)
     assert server.requests == []
 
@@ -322,7 +332,7 @@ def test_depths_are_tried_by_date():
     assert "ob200" in next(archive_names("BTCUSDT", dt.date(2025, 8, 21)))
 
 
-def test_concurrency_is_bounded_and_progress_ends_full(server, tmp_path):
+def test_concurrency_is_bounded_and_progress_ends_full(server, folder):
     async def slowly(request, content):
         await asyncio.sleep(0.05)
         return await sound(request, content)
@@ -332,19 +342,19 @@ def test_concurrency_is_bounded_and_progress_ends_full(server, tmp_path):
         server.files[name] = _zip(day, 1_000)
         server.script[name] = [slowly]
     told = []
-    report = _fetch(server, tmp_path, days=9, progress=lambda *step: told.append(step))
+    report = _fetch(server, folder, days=9, progress=lambda *step: told.append(step))
     assert len(report.fetched) == 9
     assert 2 <= server.busiest <= 3
     assert told[-1][:2] == (9, 9)
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
 
 
-def test_an_interruption_keeps_the_part_and_the_next_call_goes_on(server, tmp_path):
+def test_an_interruption_keeps_the_part_and_the_next_call_goes_on(server, folder):
     server.files[NAME] = _zip(1, 1_000_000)
     server.script[NAME] = [drops_after(500_000, wait=20.0)]
 
     def interrupt():
-        part = tmp_path / f"{NAME}.part"
+        part = folder / f"{NAME}.part"
         while not (part.exists() and part.stat().st_size):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
@@ -355,36 +365,50 @@ def test_an_interruption_keeps_the_part_and_the_next_call_goes_on(server, tmp_pa
     thread.start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            _fetch(server, tmp_path, timeout_seconds=20.0)
+            _fetch(server, folder, timeout_seconds=20.0)
     finally:
         signal.signal(signal.SIGINT, before)
     thread.join()
-    assert f"{NAME}.part" in _left(tmp_path)
-    assert NAME not in _left(tmp_path)
-    report = _fetch(server, tmp_path)
+    assert f"{NAME}.part" in _left(folder)
+    assert NAME not in _left(folder)
+    report = _fetch(server, folder)
     assert report.bytes < len(server.files[NAME])
-    assert (tmp_path / NAME).read_bytes() == server.files[NAME]
+    assert (folder / NAME).read_bytes() == server.files[NAME]
 
 
-def test_a_dead_address_fails_with_its_reason(tmp_path, server):
+def test_a_dead_address_fails_with_its_reason(folder, server):
     dead = server.url.replace("127.0.0.1", "127.0.0.2")
-    report = _fetch(server, tmp_path, base_url=dead, attempts=2)
+    report = _fetch(server, folder, base_url=dead, attempts=2)
     assert str(FIRST) in report.failed
     assert str(FIRST) in report.failure_message()
     assert report.headline() == "0 fetched (0 MB), 0 there, 0 absent, 1 failed"
     assert report.as_dict()["failed"] == report.failed
 
 
-def test_an_address_that_is_none_is_not_asked_twice(server, tmp_path):
-    report = _fetch(server, tmp_path, base_url="ftp//nowhere", backoff_seconds=60.0)
+def test_an_address_that_is_none_is_not_asked_twice(server, folder):
+    report = _fetch(server, folder, base_url="ftp//nowhere", backoff_seconds=60.0)
     assert "no address" in report.failed[str(FIRST)]
 
 
-def test_days_in_the_wrong_order_are_refused(server, tmp_path):
+def test_days_in_the_wrong_order_are_refused(server, folder):
     with pytest.raises(ValueError, match="no days from"):
-        _fetch(server, tmp_path, last_day=FIRST - dt.timedelta(days=1))
+        _fetch(server, folder, last_day=FIRST - dt.timedelta(days=1))
 
 
-def test_the_working_folder_is_made(server, tmp_path):
-    folder: Path = tmp_path / "a" / "b"
+def test_the_working_folder_is_made(server, folder):
+    assert _fetch(server, folder / "a" / "b").fetched == (str(FIRST),)
+
+
+def test_markets_are_kept_apart_although_their_files_bear_one_name(server, folder):
+    """And a file of an earlier layout, of no market's folder, counts as of the one asked for."""
+    server.files = {f"linear/{NAME}": _zip(1), f"spot/{NAME}": _zip(2)}
     assert _fetch(server, folder).fetched == (str(FIRST),)
+    assert _fetch(server, folder, market="spot").fetched == (str(FIRST),)
+    assert _fetch(server, folder, market="spot").skipped == (str(FIRST),)
+    archives = folder.parents[1]
+    for market in ("linear", "spot"):
+        content = (archives / market / "BTCUSDT" / NAME).read_bytes()
+        assert content == server.files[f"{market}/{NAME}"]
+    (archives / "BTCUSDT").mkdir()
+    (folder / NAME).rename(archives / "BTCUSDT" / NAME)
+    assert _fetch(server, folder).skipped == (str(FIRST),)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from quantgod.archive.etl import run_etl
 from quantgod.archive.plan import find_archives
+from quantgod.archive.store import DayMetadata, read_metadata, stored_days
 from tests.archive.feeds import (
     DAYS,
     etl_settings,
@@ -22,7 +25,7 @@ def test_archives_are_found_in_any_folder_and_others_listed(tmp_path: Path) -> N
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "2024-01-05_BTCUSDT_ob500.data.zip").mkdir()
     shutil.copy(path, tmp_path / "2024-01-01_ETHUSDT_ob200.data.zip")
-    found, others = find_archives(tmp_path)
+    found, others = find_archives(tmp_path, "linear")
     assert [(file.symbol, file.depth) for file in found] == [("BTCUSDT", 500), ("ETHUSDT", 200)]
     assert others == [
         "2024-01-02_BTCUSDT_ob500.zip",
@@ -32,3 +35,45 @@ def test_archives_are_found_in_any_folder_and_others_listed(tmp_path: Path) -> N
     report = run_etl(tmp_path, tmp_path / "bars", etl_settings(), symbol="BTCUSDT")
     assert [archive.symbol for archive in report.archives] == ["BTCUSDT"]
     assert report.ignored == others
+
+
+def test_markets_are_kept_apart_although_their_files_bear_one_name(tmp_path: Path) -> None:
+    """Folders tell the market, the innermost first; where none does, it is the one asked for."""
+    lines, root = three_days()[DAYS[0]], tmp_path / "archives"
+    for folder in ("linear/BTCUSDT", "spot", "BTCUSDT", "spot/inverse/old"):
+        pack(root / folder, DAYS[0], lines)
+    name = "2024-01-01_BTCUSDT_ob500.data.zip"
+    for market, own, others in (
+        ("linear", ["BTCUSDT", "linear/BTCUSDT"], ["spot", "spot/inverse/old"]),
+        ("spot", ["BTCUSDT", "spot"], ["linear/BTCUSDT", "spot/inverse/old"]),
+        ("inverse", ["BTCUSDT", "spot/inverse/old"], ["linear/BTCUSDT", "spot"]),
+    ):
+        found, left = find_archives(root, market)
+        assert [file.name for file in found] == [f"{folder}/{name}" for folder in own]
+        assert {file.market for file in found} == {market}
+        assert [text.split(": ")[0] for text in left] == [f"{folder}/{name}" for folder in others]
+        assert all(f"{market} is asked for" in text for text in left)
+    for below in ("spot", "spot/BTCUSDT"):  # a root within a market's folder is of that market
+        assert not find_archives(pack(tmp_path / below, DAYS[0], lines).parent, "linear")[0]
+    with pytest.raises(
+        ValueError, match=r"no archives of any symbol on linear.*of the spot market"
+    ):
+        run_etl(tmp_path / "spot", tmp_path / "bars", etl_settings())
+
+
+def test_the_bars_of_a_market_are_of_its_files_alone(tmp_path: Path) -> None:
+    """And what is stored says of which market it is; its days have keys of their own."""
+    days = three_days()
+    pack(tmp_path / "archives" / "linear", DAYS[0], days[DAYS[0]])
+    pack(tmp_path / "archives" / "spot", DAYS[0], days[DAYS[0]])
+    pack(tmp_path / "archives" / "spot", DAYS[1], days[DAYS[1]])
+    stored: dict[str, list[DayMetadata]] = {}
+    for market in ("linear", "spot"):
+        bars = tmp_path / "bars" / market
+        report = run_etl(tmp_path / "archives", bars, etl_settings(), market=market)
+        assert not report.has_quarantine
+        stored[market] = [read_metadata(path) for path in stored_days(bars, "BTCUSDT")]
+        assert {day.market for day in stored[market]} == {market}
+    assert [len(days) for days in stored.values()] == [1, 2]
+    assert stored["linear"][0].source_digest == stored["spot"][0].source_digest
+    assert stored["linear"][0].day_key != stored["spot"][0].day_key

@@ -52,6 +52,7 @@ def rows(count: int = 1440, first: int = MIDNIGHT, depth: int = 200) -> Rows:
 
 def metadata(day: dt.date = DAY) -> DayMetadata:
     return DayMetadata(
+        market="linear",
         symbol="BTCUSDT",
         date=day.isoformat(),
         source_digest="ab" * 32,
@@ -171,7 +172,7 @@ def test_a_half_a_foreign_and_an_old_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="without quantgod's metadata"):
         load_bars(tmp_path, "BTCUSDT")
     write_day(path, rows(20), replace(metadata(), schema_version="0"), "snappy")
-    with pytest.raises(StoreError, match="schema version 0, expected 1"):
+    with pytest.raises(StoreError, match="schema version 0, expected 2"):
         load_bars(tmp_path, "BTCUSDT")
 
 

@@ -80,7 +80,7 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `etl` makes of the simulated archives; the exchange plays their last day."""
     folder, settings = tmp_path_factory.mktemp("market"), load_settings(CONFIG)
     write_archives(folder / "archives", settings.data.symbol, settings.simulate)
-    run_etl(folder / "archives", folder / "bars", settings.etl)
+    run_etl(folder / "archives", folder / "bars" / "linear", settings.etl)
     return folder / "bars"
 
 

@@ -88,8 +88,8 @@ def test_a_stage_logs_what_it_reads_as_a_dataset(settings: Settings) -> None:
 def test_a_password_in_a_setting_is_logged_nowhere(settings: Settings) -> None:
     url = "postgresql://h/db?user=me&password=pa55"
     secret = settings.optimize.model_copy(update={"storage": url})
-    settings.data.labels.mkdir()
-    (settings.data.labels / "BTCUSDT.parquet").write_bytes(b"labels")
+    settings.data.own_labels.parent.mkdir(parents=True)
+    settings.data.own_labels.write_bytes(b"labels")
     refused = pytest.raises(ConnectionError)
     with refused, stage("optimize", settings.model_copy(update={"optimize": secret})) as run:
         raise ConnectionError(f"no answer from {url}")
@@ -185,8 +185,8 @@ def test_a_new_search_or_version_makes_all_that_rests_on_it_anew(settings: Setti
                 made.append(run.run_id)
         return made
 
-    settings.data.labels.mkdir()
-    (settings.data.labels / f"{settings.data.symbol}.parquet").write_bytes(b"labels")
+    settings.data.own_labels.parent.mkdir(parents=True)
+    settings.data.own_labels.write_bytes(b"labels")
     for name, same in (("optimize", False), ("register", False), ("train", True)):
         keys = [upstream_keys(MlflowClient(), {name: run}) for run in runs(name)]
         assert (keys[0] == keys[1]) == same, name

@@ -10,7 +10,7 @@ import pandas as pd
 
 from quantgod.archive.books_at import BooksAt, books_at
 from quantgod.archive.store import load_bars
-from quantgod.contracts import BOOK_COLUMNS, MS_PER_DAY, Progress, silent
+from quantgod.contracts import BOOK_COLUMNS, MS_PER_DAY, Market, Progress, silent
 from quantgod.evaluation.backtest.books import Books, books_of
 from quantgod.settings import EtlSettings
 
@@ -41,6 +41,8 @@ def archive_books(
     minutes: Books,
     settings: EtlSettings,
     progress: Progress = silent,
+    *,
+    market: Market,
 ) -> Books | None:
     """Books at `moments_ms` (rising); None where archives are not at hand for all of their days.
 
@@ -53,6 +55,7 @@ def archive_books(
         minutes: the stored minutes' books. One a day must be what the archives say of its minute.
         settings: the etl's rules.
         progress: told of every day.
+        market: the venue's market.
 
     Raises:
         ForeignArchives: when it is not.
@@ -61,7 +64,7 @@ def archive_books(
         return None
     seen_ms = _one_a_day(moments_ms, minutes)
     asked_ms = np.union1d(moments_ms, seen_ms)
-    found = books_at(archives, symbol, asked_ms, settings, progress)
+    found = books_at(archives, symbol, asked_ms, settings, progress, market=market)
     if _days_absent(found):
         return None
     _refuse_foreign(found, seen_ms, minutes)

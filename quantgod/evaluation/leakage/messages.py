@@ -25,7 +25,7 @@ from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_da
 from quantgod.archive.reading import Carry, DayReading, Quarantine
 from quantgod.archive.zip_stream import Archive, lines, open_archive
 from quantgod.archive.zip_writer import write_zip
-from quantgod.contracts import MS_PER_MINUTE
+from quantgod.contracts import MS_PER_MINUTE, Market
 from quantgod.evaluation.leakage.trace import Difference, Evidence, compare, rows_of
 from quantgod.market.bybit import decode
 from quantgod.market.messages import MessageError
@@ -46,19 +46,21 @@ class RawDays:
 
     Attributes:
         archives: the folder that is searched for them.
+        market: the venue's market.
         symbol: whose.
         settings: how they are read.
         complete: whether each cut so far had an archive of its day.
     """
 
     archives: Path
+    market: Market
     symbol: str
     settings: EtlSettings
     complete: bool = True
     _days: Mapping[dt.date, tuple[Candidate, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
-        files, _ = find_archives(self.archives, self.symbol)
+        files, _ = find_archives(self.archives, self.market, self.symbol)
         self._days = {day.date: day.candidates for day in plan_days(files, self.settings)}
 
     def compare(self, cut_ms: int, rng: np.random.Generator) -> Difference:
@@ -82,11 +84,11 @@ class RawDays:
         return compare(bars_of(before), bars_of(after), cut_ms)
 
 
-def raw_days(archives: Path, symbol: str, settings: EtlSettings) -> RawDays | None:
-    """The archives under a folder; None where there is none of this symbol."""
-    if not archives.is_dir() or not find_archives(archives, symbol)[0]:
+def raw_days(archives: Path, market: Market, symbol: str, settings: EtlSettings) -> RawDays | None:
+    """The archives under a folder; None where there is none of this market and symbol."""
+    if not archives.is_dir() or not find_archives(archives, market, symbol)[0]:
         return None
-    return RawDays(archives, symbol, settings)
+    return RawDays(archives, market, symbol, settings)
 
 
 def bars_of(reading: DayReading) -> Evidence:

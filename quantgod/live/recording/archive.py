@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
+from quantgod.archive.plan import archive_name
 from quantgod.archive.reading import MARGIN_MS, Quarantine
 from quantgod.archive.zip_stream import open_archive
 from quantgod.archive.zip_writer import write_zip
@@ -64,7 +65,7 @@ def archive_recording(
     symbol: str | None = None,
     progress: Progress = silent,
 ) -> list[Archived]:
-    """Write the archives `YYYY-MM-DD_SYMBOL_ob500.data.zip` of a recording.
+    """Write the archives `MARKET/SYMBOL/YYYY-MM-DD_SYMBOL_ob500.data.zip` of a recording.
 
     An archive that stands already is written anew if the recording has gone on since; it is left
     as it is, and an error raised, if its lines are not the first ones of the recording's.
@@ -72,7 +73,7 @@ def archive_recording(
     Args:
         recording: The folder that `collect` wrote or is writing, or a text file as `replay` takes.
         archives: The folder for the archives.
-        settings: The feed's buffer and the rules of `etl`.
+        settings: The market, the feed's buffer and the rules of `etl`.
         symbol: Only this one; all by default.
         progress: Told of each day.
 
@@ -82,9 +83,10 @@ def archive_recording(
     """
     written: list[Archived] = []
     for one in _recordings(recording, symbol):
+        folder = archives / settings.data.market / one.symbol
         for day, lines in groupby(lines_of(one, settings), lambda line: line.day):
             text = (line.text for line in lines)
-            written.append(_write_day(archives, one.symbol, day, text, settings.etl.limits))
+            written.append(_write_day(folder, one.symbol, day, text, settings.etl.limits))
             progress(len(written), 0, written[-1].path.name)
     return written
 
@@ -201,11 +203,11 @@ def _decimal(value: float) -> str:
 
 
 def _write_day(
-    archives: Path, symbol: str, day: int, lines: Iterable[bytes], limits: ArchiveLimits
+    folder: Path, symbol: str, day: int, lines: Iterable[bytes], limits: ArchiveLimits
 ) -> Archived:
     date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
-    name = f"{date.isoformat()}_{symbol}_ob{DEPTH}.data"
-    path = archives / f"{name}.zip"
+    name = archive_name(symbol, date, DEPTH)
+    path = folder / f"{name}.zip"
     content = _Continuation(path, limits)
     write_zip(path, name, content.of(lines))
     return Archived(path, content.lines)

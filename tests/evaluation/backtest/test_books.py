@@ -125,7 +125,7 @@ def test_books_are_read_as_they_were_recorded(tmp_path: Path) -> None:
     assert minutes.time_ms.tolist() == [FIRST_MS + MINUTE_MS * place for place in range(4, 25)]
     # At the closes themselves the archives tell what the bars do.
     moments = np.sort(np.concatenate([minutes.time_ms[:8], minutes.time_ms[:8] + 20_250]))
-    true = archive_books(tmp_path / "archives", "BTCUSDT", moments, minutes, ETL)
+    true = archive_books(tmp_path / "archives", "BTCUSDT", moments, minutes, ETL, market="linear")
     assert true is not None
     assert true.time_ms.tolist() == moments.tolist()
     assert np.array_equal(true.levels[::2], minutes.levels[:8], equal_nan=True)
@@ -133,7 +133,7 @@ def test_books_are_read_as_they_were_recorded(tmp_path: Path) -> None:
 
     given = settings(latency_ms=20_250, latencies_ms=(0, 20_250), taker_fee=0.0005)
     asked = order_moments(scored, minutes, given, 5)
-    met = archive_books(tmp_path / "archives", "BTCUSDT", asked, minutes, ETL)
+    met = archive_books(tmp_path / "archives", "BTCUSDT", asked, minutes, ETL, market="linear")
     found = backtest(scored, minutes, given, 5, 1, recorded=met)
     assert found.result.books == "archive"
     waited = (found.trades["entry_time"] - found.trades["signal_time"]).unique().tolist()
@@ -146,6 +146,8 @@ def test_books_are_read_as_they_were_recorded(tmp_path: Path) -> None:
 def test_without_archives_there_are_no_true_books(tmp_path: Path) -> None:
     moments = np.array([FIRST_MS + 250])
     minutes = books(np.full(3, 100.0))
-    assert archive_books(tmp_path / "none", "BTCUSDT", moments, minutes, ETL) is None
-    assert archive_books(tmp_path, "BTCUSDT", moments, minutes, ETL) is None
-    assert archive_books(tmp_path, "BTCUSDT", moments[:0], minutes, ETL) is None
+    assert (
+        archive_books(tmp_path / "none", "BTCUSDT", moments, minutes, ETL, market="linear") is None
+    )
+    assert archive_books(tmp_path, "BTCUSDT", moments, minutes, ETL, market="linear") is None
+    assert archive_books(tmp_path, "BTCUSDT", moments[:0], minutes, ETL, market="linear") is None

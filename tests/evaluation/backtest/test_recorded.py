@@ -46,7 +46,7 @@ def look(folder: Path, archives: Path, latencies: tuple[int, ...] = LATENCIES) -
     own = settings(latencies_ms=latencies)
     minutes = minute_books(folder / "bars", "BTCUSDT", rows(), HORIZON)
     moments = order_moments(rows(), minutes, own, HORIZON)
-    return archive_books(archives, "BTCUSDT", moments, minutes, etl_settings())
+    return archive_books(archives, "BTCUSDT", moments, minutes, etl_settings(), market="linear")
 
 
 def traded(folder: Path, met: Books | None, latency_ms: int) -> Backtested:
@@ -100,7 +100,7 @@ def test_the_midnight_that_ends_the_archives_needs_no_next_day(folder: Path) -> 
     moments = MIDNIGHT_MS + np.array([-59_950, 50])
     alone = folder / "alone"
     pack(alone, DAYS[0], messages()[:600])
-    met = archive_books(alone, "BTCUSDT", moments, minutes, etl_settings())
+    met = archive_books(alone, "BTCUSDT", moments, minutes, etl_settings(), market="linear")
     assert met is not None
     assert met.time_ms.tolist() == moments.tolist()
     assert met.mid.tolist() == mids(moments.tolist())[:2]
@@ -112,7 +112,7 @@ def test_no_day_is_read_but_those_of_the_moments(folder: Path) -> None:
     moments = MIDNIGHT_MS + np.array([50])
     archive_books(
         folder / "archives", "BTCUSDT", moments, minutes, etl_settings(),
-        lambda *told: notes.append(told[2]),
+        lambda *told: notes.append(told[2]), market="linear",
     )  # fmt: skip
     assert notes == ["BTCUSDT 2024-01-02 books", "BTCUSDT books"]
 
@@ -126,7 +126,7 @@ def test_archives_that_begin_without_a_snapshot_are_no_others(folder: Path, tmp_
     minutes = minute_books(tmp_path / "bars", "BTCUSDT", rows(), HORIZON)
     moments = MIDNIGHT_MS + np.array([90_000, 150_000])
     asked = (tmp_path / "archives", "BTCUSDT", moments, minutes, etl_settings())
-    assert archive_books(*asked) is None
+    assert archive_books(*asked, market="linear") is None
 
 
 def test_archives_that_the_bars_were_not_made_from_are_refused(

@@ -40,7 +40,7 @@ def archive(tmp_path: Path) -> Path:
 
 
 def days_of(archive: Path) -> RawDays:
-    return RawDays(archive.parent, "BTCUSDT", SETTINGS)
+    return RawDays(archive.parent, "linear", "BTCUSDT", SETTINGS)
 
 
 def perturbed(archive: Path, cut: int, seed: int = 1) -> Path:
@@ -148,7 +148,7 @@ def test_a_faulty_stream_is_cut_anywhere_and_nothing_before_it_moves(
     made = stream(seed, 1_500, [rng.choice(list(FAULTS)) for _ in range(12)], stride_ms=200)
     date = dt.datetime.fromtimestamp(STREAM_MIDNIGHT / 1000, dt.UTC).date()
     path = pack_as(tmp_path, date, made)
-    days = RawDays(path.parent, STREAM_SYMBOL, settings)
+    days = RawDays(path.parent, "linear", STREAM_SYMBOL, settings)
     for _ in range(3):
         cut = STREAM_MIDNIGHT + rng.randrange(60_000, 200_000)
         found = days.compare(cut, np.random.default_rng(seed))
@@ -198,9 +198,9 @@ def test_an_archive_that_must_not_be_read_is_none(archive: Path) -> None:
 
 
 def test_without_archives_of_the_symbol_there_are_no_raw_days(archive: Path) -> None:
-    assert raw_days(archive.parent, "ETHUSDT", SETTINGS) is None
-    assert raw_days(archive.parent / "nowhere", "BTCUSDT", SETTINGS) is None
-    assert raw_days(archive.parent, "BTCUSDT", SETTINGS) is not None
+    assert raw_days(archive.parent, "linear", "ETHUSDT", SETTINGS) is None
+    assert raw_days(archive.parent / "nowhere", "linear", "BTCUSDT", SETTINGS) is None
+    assert raw_days(archive.parent, "linear", "BTCUSDT", SETTINGS) is not None
 
 
 def test_an_overlong_line_stays_corrupt(archive: Path, tmp_path: Path) -> None:
@@ -209,7 +209,9 @@ def test_an_overlong_line_stays_corrupt(archive: Path, tmp_path: Path) -> None:
     path = pack(tmp_path / "other", DAY, made)
     limits = SETTINGS.limits.model_copy(update={"corrupt_fraction": 0.5})
     lenient = etl_settings(limits=limits)
-    found = RawDays(path.parent, "BTCUSDT", lenient).compare(CUTS[5], np.random.default_rng(0))
+    found = RawDays(path.parent, "linear", "BTCUSDT", lenient).compare(
+        CUTS[5], np.random.default_rng(0)
+    )
     assert found.leaked == 0
     reading = read_archive(path, "BTCUSDT", DAY, lenient)
     assert reading.rejected.get("corrupt_json") == 1

@@ -195,7 +195,7 @@ def test_an_archive_of_other_content_stays_as_it_is(tmp_path):
     archive.path.write_bytes(before[:500])
     with pytest.raises(RecordingArchiveError, match="no archive of a recording"):
         archive_recording(tmp_path / "1", archives, FULL)
-    assert [path.name for path in archives.iterdir()] == [archive.path.name]
+    assert list(archives.rglob("*.*")) == [archive.path]
     assert archive.path.read_bytes() == before[:500]
 
 
@@ -206,7 +206,8 @@ def test_the_command_archives_one_symbol_and_says_what_there_is(tmp_path):
     given = ["--config", str(ROOT / "conf" / "full.yaml"), "--archives", str(archives)]
     done = CliRunner().invoke(main, [*given, "--recording", str(folder), "--symbol", "ETHUSDT"])
     assert done.exit_code == 0, done.output
-    assert [path.name for path in archives.iterdir()] == ["2024-03-18_ETHUSDT_ob500.data.zip"]
+    (written,) = archives.rglob("*.*")
+    assert written.relative_to(archives) == Path("linear/ETHUSDT/2024-03-18_ETHUSDT_ob500.data.zip")
     unknown = CliRunner().invoke(main, [*given, "--recording", str(folder), "--symbol", "XRPUSDT"])
     assert unknown.exit_code == 1
     assert "XRPUSDT expected, there is BTCUSDT, ETHUSDT" in " ".join(unknown.output.split())
