@@ -7,21 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steps.console import show_table
+from steps.console import say
 from steps.options import config_options, setting, settings_from, step, switch
 
 if TYPE_CHECKING:
-    from quantgod.registry.ledger import Deployment
+    from collections.abc import Iterator
 
-HEADERS = ("version", "from and until (UTC)", "how and why", "gates", "lineage")
+    from rich.console import OverflowMethod
+
+    from quantgod.registry.ledger import Deployment, Entry
 
 
 @step()
 @config_options
 @setting("--name", "registry.name", "Name of the registered model.")
 @setting("--alias", "registry.alias", "Alias whose history to tell; its case matters.")
-@switch("--json", "as_json", "Print JSON, lineage in full, and no table.")
-def main(config: Path, overrides: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
+@switch("--details", "details", "Tell gates, reasons and lineage in full.")
+@switch("--json", "as_json", "Print JSON, lineage in full, and nothing else.")
+def main(
+    config: Path, overrides: tuple[str, ...], *, details: bool, as_json: bool, **options: Any
+) -> None:
     """List every deployment, the newest last; ends with 1 if the alias was moved by other means."""
     settings = settings_from(config, overrides, options)
     from quantgod.registry import deployments as told
@@ -33,8 +38,10 @@ def main(config: Path, overrides: tuple[str, ...], *, as_json: bool, **options: 
     if as_json:
         click.echo(told.as_json(found))
     else:
-        rows = [_row(span, told.HOW[span.entry.kind]) for span in found.spans]
-        show_table(f"{name}@{alias}", HEADERS, rows)
+        say(f"[bold]{name}@{alias}[/bold]")
+        for span in found.spans:
+            lines = _lines(span, told.HOW[span.entry.kind])
+            _show([*lines, *_details(span)] if details else lines, whole=details)
         if (begun := found.under_way) is not None:
             click.echo(
                 f"{begun.kind} of version {begun.version} began at {begun.at}, end not noted"
@@ -43,28 +50,46 @@ def main(config: Path, overrides: tuple[str, ...], *, as_json: bool, **options: 
         raise click.ClickException(found.trouble)
 
 
-def _row(span: Deployment, how: str) -> tuple[str, ...]:
-    """A row that a terminal of 80 columns can show; `--json` has all of it."""
-    from rich.markup import escape
-
+def _lines(span: Deployment, how: str) -> list[str]:
+    """What was in place, from when to when and how; then what gates had said, by whom and why."""
     entry = span.entry
     version = f"{entry.version} ({entry.semantic})" if entry.semantic else str(entry.version)
-    until = "now" if span.until is None else _second(span.until)
-    why = f"{how} by {entry.by}: {entry.why}"
-    if entry.forced:
-        why += f" (by force over: {entry.forced})"
-    gates = "not judged"
-    if entry.gates is not None:
-        failed = f"; failed: {', '.join(entry.gates.failed)}" if entry.gates.failed else ""
-        gates = f"{entry.gates.passed} passed{failed}"
-    lineage = "\n".join(
-        f"{key.partition('.')[2]} {digest[:8]}"
-        for key, digest in entry.lineage.items()
-        if key == "run.register" or key.startswith("data.")
-    )
     since = _second(span.since) if span.is_known else f"noticed {_second(span.since)}"
-    cells = (version, f"{since}\n{until}", why, gates, lineage)
-    return tuple(escape(cell) for cell in cells)
+    until = "now" if span.until is None else _second(span.until)
+    forced = " by force" if entry.forced else ""
+    gates = f"gates: {_gates(entry)}; " if entry.kind == "promotion" else ""
+    return [
+        f"{version:<11} {since} to {until:<19}  {how}{forced}",
+        f"            {gates}by {entry.by}: {entry.why}",
+    ]
+
+
+def _gates(entry: Entry) -> str:
+    if entry.gates is None:
+        return "not judged"
+    failed = f", {len(entry.gates.failed)} failed" if entry.gates.failed else ""
+    return f"{entry.gates.passed} passed{failed}"
+
+
+def _details(span: Deployment) -> Iterator[str]:
+    entry = span.entry
+    if entry.forced:
+        yield f"            forced over: {entry.forced}"
+    if entry.gates is not None:
+        yield f"            gates run {entry.gates.run_id}"
+        yield from (f"            failed: {name}" for name in entry.gates.failed)
+    yield from (f"            {key} {digest}" for key, digest in entry.lineage.items())
+
+
+def _show(lines: list[str], *, whole: bool) -> None:
+    """Print lines as they are written; cut to the terminal's width unless they are wanted whole."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    for line in lines:
+        overflow: OverflowMethod = "fold" if whole else "ellipsis"
+        console.print(Text(line), no_wrap=not whole, overflow=overflow, soft_wrap=whole)
 
 
 def _second(moment: str) -> str:

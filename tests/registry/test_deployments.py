@@ -15,8 +15,8 @@ from tests.registry.shelves import ALIAS, NAME, Shelf
 from tests.registry.test_moving import Breaking, Interrupted, put
 
 
-def told(*arguments: str) -> Result:
-    return CliRunner().invoke(steps.deployments.main, arguments, env={"COLUMNS": "400"})
+def told(*arguments: str, columns: int = 400) -> Result:
+    return CliRunner().invoke(steps.deployments.main, arguments, env={"COLUMNS": str(columns)})
 
 
 def rows() -> list[dict[str, object]]:
@@ -56,7 +56,20 @@ def test_it_tells_what_was_in_place_from_when_to_when_by_whom_and_why(shelf: She
     said = told()
     assert said.exit_code == 0
     assert said.stdout.index("the first") < said.stdout.index("it was not"), "the newest last"
-    assert all("labels aaaaaaaa" in line for line in said.stdout.splitlines() if " by " in line)
+    assert told("--details").stdout.count("data.labels " + "a" * 16) == 3
+
+
+def test_a_deployment_takes_two_lines_of_a_narrow_terminal(shelf: Shelf) -> None:
+    shelf.put(1, why="a very long reason " * 20, by="somebody with a long name")
+    shelf.put(2)
+    lines = told(columns=80).stdout.splitlines()
+    assert len(lines) == 1 + 2 * 2
+    assert all(len(line) <= 80 for line in lines)
+    assert "promoted" in lines[1]
+    assert "a very long reason" in lines[2]
+    assert "reason " * 19 not in told(columns=80).stdout
+    whole = " ".join(told("--details", columns=80).stdout.split())
+    assert ("a very long reason " * 20).strip() in whole
 
 
 def test_a_reason_is_shown_as_it_was_written(shelf: Shelf) -> None:
