@@ -43,10 +43,11 @@ def equity_figure(equity: pd.DataFrame, result: BacktestResult) -> Figure:
     upper.set_ylabel("quote currency")
     upper.yaxis.set_major_formatter(_thousands())
     upper.legend(frameon=False)
-    lower.fill_between(shown.index, -shown["drawdown"], 0, color=LOSS, alpha=0.6, linewidth=0)
+    lower.fill_between(shown.index, shown["drawdown"], 0, color=LOSS, alpha=0.6, linewidth=0)
     lower.set_ylabel("drawdown")
-    lower.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    lower.set_ylim(top=0)
+    lower.yaxis.set_major_formatter(PercentFormatter(1))
+    lower.set_ylim(bottom=0)
+    lower.invert_yaxis()
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     lower.xaxis.set_major_locator(locator)
     lower.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
@@ -88,7 +89,7 @@ def costs_figure(result: BacktestResult) -> Figure:
     bars = axes.bar(names, heights, bottom=bottoms, color=colours, width=0.6)
     for place, end in enumerate(ends):
         axes.hlines(end, place + 0.3, place + 0.7, color="0.5", linewidth=0.8)
-    axes.bar_label(bars, [f"{height:+,.0f}" for height in heights], padding=3)
+    axes.bar_label(bars, [_signed(height) for height in heights], padding=3)
     _finish(axes, "PnL, quote currency")
     return figure
 
@@ -97,7 +98,7 @@ def _bars(names: Sequence[str], values: Sequence[float], xlabel: str) -> Figure:
     figure = blank(1.5 + 1.2 * len(names), 3.8)
     axes = figure.subplots()
     bars = axes.bar(names, values, color=[_colour(value) for value in values], width=0.6)
-    axes.bar_label(bars, [f"{value:+,.0f}" for value in values], padding=3)
+    axes.bar_label(bars, [_signed(value) for value in values], padding=3)
     axes.set_xlabel(xlabel)
     _finish(axes, "net PnL, quote currency")
     return figure
@@ -113,6 +114,12 @@ def _finish(axes: Axes, ylabel: str) -> None:
 
 def _thousands() -> FuncFormatter:
     return FuncFormatter(lambda value, _: f"{value:,.0f}")
+
+
+def _signed(value: float) -> str:
+    """A sum of money with its sign; nothing has none."""
+    text = f"{value:+,.0f}"
+    return "0" if text in ("+0", "-0") else text
 
 
 def _colour(value: float) -> str:

@@ -34,13 +34,13 @@ def confusion_matrix(matrix: Integers, title: str = "Confusion matrix") -> Figur
 
 def confusion_matrices(matrices: Mapping[str, Integers]) -> Figure:
     """Several confusion matrices side by side, by title."""
-    figure = blank(0.9 + 4.3 * len(matrices), 4.4)
+    figure = blank(1.2 + 3.9 * len(matrices), 4.8)
     row: Any = figure.subplots(1, len(matrices), squeeze=False, sharey=True)
     for axes, (title, matrix) in zip(row[0], matrices.items(), strict=True):
         image = _cells(axes, matrix)
         axes.set(title=title, xlabel="decided class")
     row[0, 0].set_ylabel("class that came")
-    figure.colorbar(image, ax=row[0].tolist(), label="share of the row", shrink=0.8)
+    figure.colorbar(image, ax=row[0].tolist(), label="share of the row")
     return figure
 
 
@@ -124,8 +124,8 @@ def advantages(
             axes.hlines(place, found[score].low, found[score].high, color=colour, linewidth=2.5)
             axes.plot(found[score].value, place, "o", color=colour)
             axes.annotate(
-                said, (found[score].value, place), xytext=(0, 6), textcoords="offset points",
-                ha="center", fontsize="small", color=colour,
+                said, (0.5, place), xytext=(0, 6), textcoords="offset points",
+                xycoords=axes.get_yaxis_transform(), ha="center", fontsize="small", color=colour,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
             )  # fmt: skip
         axes.axvline(0, color="black", linewidth=0.8)

@@ -40,11 +40,22 @@ def test_the_course_tells_how_the_account_ended(backtested: Backtested) -> None:
         assert word in text
 
 
+def test_the_smallest_drawdown_can_be_read_off_its_axis(backtested: Backtested) -> None:
+    equity = backtested.equity.assign(drawdown=backtested.equity["drawdown"] / 1000)
+    figure = figures.equity_figure(equity, backtested.result)
+    figure.savefig(io.BytesIO())
+    ticks = [text.get_text() for text in figure.axes[1].get_yticklabels()]
+    assert len(set(ticks)) == len(ticks)
+    assert "\N{MINUS SIGN}" not in "".join(ticks)
+
+
 def test_the_waterfall_leads_from_gross_to_net(backtested: Backtested) -> None:
     result = backtested.result
     text = text_of(figures.costs_figure(result))
     for value in (result.gross_pnl, -result.slippage, -result.fees, result.net_pnl.value):
         assert f"{value:+,.0f}" in text
+    assert result.funding == 0
+    assert "-0" not in text.split()
 
 
 def test_latencies_and_sessions_are_named(backtested: Backtested) -> None:

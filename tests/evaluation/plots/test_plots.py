@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from quantgod.contracts import CLASSES, META_FEATURES
 from quantgod.dataset.labels import label
@@ -30,6 +31,14 @@ def contributions() -> Figure:
 
 FIGURES = {
     "confusion": lambda: plots.confusion_matrix(confusion_matrix(TARGET, decide(GIVEN))),
+    "confusions": lambda: plots.confusion_matrices(
+        dict.fromkeys(("auditor", "base", "auditor, acting"), np.diag([9, 9999, 99]))
+    ),
+    "advantages": lambda: plots.advantages(
+        {"base": {"f1": Interval(0.0, -0.1, 0.1)}, "majority": {"f1": Interval(0.6, 0.5, 0.7)}},
+        lambda *_: "not shown to be better",
+        ["f1"],
+    ),
     "reliability": lambda: plots.reliability(TARGET, {"base": GIVEN, "auditor": GIVEN**2}),
     "curves": lambda: plots.curves(
         [1, 2], {"loss": {"train": [1, 2], "val": [1]}, "F1": {"": [0]}}
@@ -41,6 +50,14 @@ FIGURES = {
     "contributions": contributions,
     "history": lambda: plots.search_history([0.3, None, 0.4]),
 }
+
+
+def drawn(figure: Figure) -> np.ndarray:
+    """Where there is ink in the picture that a run keeps."""
+    memory = io.BytesIO()
+    figure.savefig(memory, format="png", dpi=120, bbox_inches="tight")
+    memory.seek(0)
+    return imread(memory)[:, :, :3].min(axis=2) < 0.98
 
 
 def text_of(figure: Figure) -> str:
@@ -55,6 +72,21 @@ def test_a_figure_is_drawn_with_labelled_axes(name: str) -> None:
     lowest = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
     assert any(axes.get_xlabel() for axes in lowest) or name in ("balance", "comparison")
     assert any(axes.get_ylabel() or axes.get_yticklabels() for axes in lowest)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_leaves_the_picture(name: str) -> None:
+    """Neither a title at the rim nor a label beside its axes: both were cut in the report once."""
+    figure = FIGURES[name]()
+    first, second = drawn(figure), drawn(figure)
+    assert first.shape == second.shape, "a layout that moves when it is drawn again cuts its titles"
+    for ink in (first, second):
+        assert ink.any()
+        assert not any(edge.any() for edge in (ink[0], ink[-1], ink[:, 0], ink[:, -1]))
+    for axes in figure.axes:
+        for text in filter(lambda text: text.get_text(), (axes.title, *axes.texts)):
+            left, right = text.get_window_extent().intervalx
+            assert 0 <= left < right <= figure.bbox.x1, text
 
 
 def test_no_figure_is_kept_by_pyplot() -> None:
