@@ -67,6 +67,9 @@ Market = Literal["linear", "spot", "inverse"]
 
 MARKETS: Final[tuple[Market, ...]] = ("linear", "spot", "inverse")
 
+SYMBOL: Final = r"[A-Z0-9][A-Z0-9_-]{1,39}"
+"""What a symbol looks like wherever it names files: `BTCUSDT`, `BTCUSD_PERP`, `BTC-26MAR27`."""
+
 Level = tuple[float, float]
 """Price and size; a size of zero removes the level."""
 

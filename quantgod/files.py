@@ -40,6 +40,26 @@ def write_json(target: Path, value: Any) -> None:
         part.write_text(text + "\n", encoding="utf-8")
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield what lies below a folder and is no folder, in order of names; links are followed.
+
+    A link that leads nowhere is given as it is, and one that leads back to a folder above it is not
+    followed.
+    """
+    yield from _files_below(folder, frozenset())
+
+
+def _files_below(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    status = folder.stat()
+    if (here := (status.st_dev, status.st_ino)) in above:
+        return
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            yield from _files_below(entry, above | {here})
+        else:
+            yield entry
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as source:

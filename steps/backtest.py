@@ -57,7 +57,7 @@ def main(
         run.scratch() as folder,
     ):
         rows = read_scored(artifacts_of(run.needed("evaluate"), "test", folder))
-        books = minute_books(run.inputs["bars"], data.symbol, rows, horizon)
+        books = minute_books(run.inputs["bars"].parent, data.symbol, rows, horizon)
         moments = order_moments(rows, books, own, horizon)
         met = archive_books(
             data.archives, data.symbol, moments, books, settings.etl, progress, market=data.market

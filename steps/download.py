@@ -36,6 +36,11 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
             say(f"absent: {day}")
         if report.failed:
             raise click.ClickException(report.failure_message())
+        if report.forbidden and not (report.fetched or report.skipped):
+            raise click.ClickException(
+                "nothing is there, and the server answered 403: it has none of these days, or "
+                "refuses this machine"
+            )
 
 
 if __name__ == "__main__":

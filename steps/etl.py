@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from steps.console import progress_bar
+from steps.console import progress_bar, say
 from steps.options import config_options, run_option, setting, settings_from, step, switch
 
 
@@ -17,6 +17,7 @@ from steps.options import config_options, run_option, setting, settings_from, st
 @run_option("download")
 @setting("--archives", "data.archives", "Folder of archives, searched recursively.")
 @setting("--bars", "data.bars", "Folder that the bars go to, one Parquet a day, market and symbol.")
+@setting("--symbol", "data.symbol", "Whose archives to read, such as BTCUSDT.")
 @setting("--market", "data.market", "linear, spot or inverse.")
 @setting("--scheduler", "etl.scheduler", "Dask scheduler, such as tcp://127.0.0.1:8786.")
 @setting("--workers", "etl.workers", "Processes on this machine; 0 = one a core.")
@@ -30,24 +31,27 @@ def main(
     allow_quarantine: bool,
     **options: Any,
 ) -> None:
-    """Rebuild the book of every archive and store its minutes; days that stand are skipped."""
+    """Rebuild the book of a symbol's archives and store its minutes; what stands is skipped."""
     options["etl__allow_quarantine"] = allow_quarantine or None
     settings = settings_from(config, overrides, options)
     from quantgod.archive.etl import run_etl
     from quantgod.archive.quality import quality_figure
     from quantgod.tracking.stage import stage
 
-    bars = settings.data.market_bars
+    data = settings.data
     runs = {"simulate": simulate_run, "download": download_run}
     with stage("etl", settings, runs) as run:
         with progress_bar("etl") as progress:
             report = run_etl(
-                run.inputs["archives"], bars, settings.etl, progress, market=settings.data.market
-            )
+                run.inputs["archives"], data.market_bars, settings.etl, progress,
+                symbol=data.symbol, market=data.market,
+            )  # fmt: skip
+        for line in report.left_out():
+            say(line)
         run.json("quality", report.as_dict())
         run.figure("quality", quality_figure(report))
         run.metrics.log(report.figures())
-        run.output(bars)
+        run.output(data.own_bars)
         run.headline(report.headline())
         if report.has_quarantine and not settings.etl.allow_quarantine:
             raise click.ClickException(f"{report.headline()} (--allow-quarantine accepts that)")

@@ -27,7 +27,7 @@ def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **option
     from quantgod.tracking.stage import data_path, stage
 
     with stage("label", settings, {"etl": etl_run}) as run, progress_bar("label") as progress:
-        bars = load_bars(run.inputs["bars"], settings.data.symbol)
+        bars = load_bars(run.inputs["bars"].parent, settings.data.symbol)
         progress(1, 3, f"{len(bars)} minutes read")
         table = label(bars, settings.label, settings.etl.max_bridge_minutes)
         path = data_path("labels", settings)

@@ -60,7 +60,7 @@ def main(
     ):
         chosen = chosen_settings(settings, run.upstream.get("optimize"))
         use_threads(chosen.train.threads)
-        bars = load_bars(run.inputs["bars"], data.symbol)
+        bars = load_bars(run.inputs["bars"].parent, data.symbol)
         audited = run.upstream.get("audit")
         rows = artifacts_of(audited, "out_of_fold", folder) if audited else None
         result = audit_leaks(

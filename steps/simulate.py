@@ -41,7 +41,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         paths = write_archives(own, symbol, settings.simulate, progress=progress)
         size = sum(path.stat().st_size for path in paths) / 1e6
         run.metrics.log({"archives": len(paths), "megabytes": size})
-        run.output(folder)
+        run.output(own)
         run.headline(f"{len(paths)} days, {size:.0f} MB")
 
 

@@ -37,12 +37,16 @@ _WORTHWHILE_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True)
 class DownloadReport:
-    """What became of each day; together the four hold every day of the range, in order."""
+    """What became of each day; together the first four hold every day of the range, in order.
+
+    `forbidden` are the absent days for which the server answered 403.
+    """
 
     fetched: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
+    forbidden: tuple[str, ...] = ()
     bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -54,7 +58,8 @@ class DownloadReport:
         parts = (self.fetched, self.skipped, self.absent, self.failed)
         fetched, skipped, absent, failed = (len(part) for part in parts)
         size = f"{self.bytes / 1e6:.0f} MB"
-        return f"{fetched} fetched ({size}), {skipped} there, {absent} absent, {failed} failed"
+        told = f"{fetched} fetched ({size}), {skipped} there, {absent} absent, {failed} failed"
+        return told + (f"; {len(self.forbidden)} answered 403" if self.forbidden else "")
 
     def failure_message(self) -> str:
         """Which days failed, and why."""
@@ -100,6 +105,7 @@ class _Download:
         self._settings, self._progress = settings, progress
         found, _ = find_archives(data.archives, data.market, data.symbol)
         self._there = {file.date for file in found}
+        self._forbidden: set[str] = set()
         count = (settings.last_day - settings.first_day).days + 1
         self._days = [settings.first_day + dt.timedelta(days=i) for i in range(count)]
         self._places = asyncio.Semaphore(settings.concurrency)
@@ -117,7 +123,8 @@ class _Download:
         failed = {
             day: str(end) for day, end in ends.items() if end not in (_FETCHED, _SKIPPED, _ABSENT)
         }
-        return DownloadReport(fetched, skipped, absent, failed, self._bytes)
+        forbidden = tuple(day for day in absent if day in self._forbidden)
+        return DownloadReport(fetched, skipped, absent, failed, forbidden, self._bytes)
 
     def _session(self) -> aiohttp.ClientSession:
         seconds = self._settings.timeout_seconds
@@ -146,7 +153,9 @@ class _Download:
             url = f"{base}/{data.market}/{data.symbol}/{name}"
             try:
                 await self._patiently(session, url, Part(data.own_archives / name))
-            except Absent:
+            except Absent as answer:
+                if answer.is_forbidden:
+                    self._forbidden.add(str(day))
                 continue
             except (Refused, OSError) as error:
                 raise _GaveUp(str(error)) from error

@@ -25,7 +25,15 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
 
 
 class Absent(Exception):
-    """The server has no such file."""
+    """The server has no such file.
+
+    `is_forbidden`: it answered 403, as stores do that do not tell what they lack. The same answer
+    stands for a refusal of the caller.
+    """
+
+    def __init__(self, reason: str, *, is_forbidden: bool = False) -> None:
+        super().__init__(reason)
+        self.is_forbidden = is_forbidden
 
 
 class Refused(Exception):
@@ -91,7 +99,7 @@ async def fetch_rest(
     """Fetch what is missing; `received` hears how many bytes came. On return the length is right.
 
     Raises:
-        Absent: for 404 and 410.
+        Absent: for 403, 404 and 410.
         Refused: for any other answer that will not change.
         Interrupted: for a passing answer, a lost connection, or bytes that do not fit the part.
     """
@@ -138,8 +146,8 @@ async def _receive(
 
 def _check_status(response: aiohttp.ClientResponse) -> None:
     answer = f"HTTP {response.status} {response.reason or ''}".strip()
-    if response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-        raise Absent(answer)
+    if response.status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        raise Absent(answer, is_forbidden=response.status == HTTPStatus.FORBIDDEN)
     if response.status in _PASSING:
         raise Interrupted(answer, retry_after(response.headers))
     if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):

@@ -21,11 +21,15 @@ from quantgod.archive.outcome import ArchiveReport
 from quantgod.archive.reading import KERNEL_VERSION, Quarantine, SourceKey
 from quantgod.archive.store import SCHEMA_VERSION
 from quantgod.archive.zip_stream import open_archive
-from quantgod.contracts import MARKETS, Market
-from quantgod.files import value_digest
+from quantgod.contracts import MARKETS, SYMBOL, Market
+from quantgod.files import files_below, value_digest
 from quantgod.settings import EtlSettings
 
-_NAME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})_([A-Z0-9]{2,30})_ob(\d{1,5})\.data\.zip", re.ASCII)
+_NAME: Final = re.compile(
+    rf"(?P<date>\d{{4}}-\d{{2}}-\d{{2}})_(?P<symbol>{SYMBOL})_ob(?P<depth>\d{{1,5}})\.data\.zip",
+    re.ASCII,
+)
+_EXPECTED: Final = "DATE_SYMBOL_obDEPTH.data.zip, such as 2025-01-31_BTCUSDT_ob500.data.zip"
 
 # What never changes a row or a verdict.
 _NOT_IN_KEY: Final = {"compression", "workers", "scheduler", "allow_quarantine"}
@@ -72,9 +76,9 @@ def find_archives(
 ) -> tuple[list[ArchiveFile], list[str]]:
     """Search `root` for archives of `market` (of `symbol`, or of any) and for other files.
 
-    Returns:
-        The archives by symbol, date, falling depth and name; and the names of files that are none
-        of these, with the reason. Archives of other symbols are in neither.
+    Links are followed. Returns:
+        The archives by symbol, date, falling depth and name; and the names of all other files,
+        each with the reason why it is not among them.
 
     Raises:
         ValueError: when `root` is no folder.
@@ -82,15 +86,17 @@ def find_archives(
     if not root.is_dir():
         raise ValueError(f"a folder of archives was expected, there is none at {root}")
     archives, others = [], []
-    for path in sorted(path for path in root.rglob("*") if not path.is_dir()):
+    for path in files_below(root):
         name = path.relative_to(root).as_posix()
-        archive = _archive(path, name, market_of(root, name) or market)
-        if archive is None:
-            others.append(name)
-        elif archive.market != market:
-            others.append(f"{name}: of the {archive.market} market, {market} is asked for")
-        elif symbol in (None, archive.symbol):
-            archives.append(archive)
+        file = _archive(path, name, market_of(root, name) or market)
+        if isinstance(file, str):
+            others.append(f"{name}: {file}")
+        elif file.market != market:
+            others.append(f"{name}: of the {file.market} market, {market} is asked for")
+        elif symbol not in (None, file.symbol):
+            others.append(f"{name}: of {file.symbol}, {symbol} is asked for")
+        else:
+            archives.append(file)
     archives.sort(key=lambda file: (file.symbol, file.date, -file.depth, file.name))
     return archives, others
 
@@ -119,7 +125,13 @@ def plan_days(files: Iterable[ArchiveFile], settings: EtlSettings) -> list[Day]:
 
 
 def archive_name(symbol: str, date: dt.date, depth: int) -> str:
-    """The name of a day's archive without `.zip`, which is the name of its member too."""
+    """The name of a day's archive without `.zip`, which is the name of its member too.
+
+    Raises:
+        ValueError: for a symbol by which no archive would be found again.
+    """
+    if re.fullmatch(SYMBOL, symbol) is None:
+        raise ValueError(f"a symbol such as BTCUSDT or BTCUSD_PERP was expected, got {symbol!r}")
     return f"{date.isoformat()}_{symbol}_ob{depth}.data"
 
 
@@ -136,15 +148,18 @@ def quarantined(file: ArchiveFile, reason: str, detail: str) -> ArchiveReport:
     )
 
 
-def _archive(path: Path, name: str, market: Market) -> ArchiveFile | None:
+def _archive(path: Path, name: str, market: Market) -> ArchiveFile | str:
+    """The archive that a file is by its name, or why it is none."""
+    if not path.exists():
+        return "a link that leads nowhere"
     parts = _NAME.fullmatch(path.name)
     if parts is None or not path.is_file():
-        return None
+        return f"{_EXPECTED}, was expected"
     try:
-        date = dt.date.fromisoformat(parts[1])
-    except ValueError:  # such as a 30th of February
-        return None
-    return ArchiveFile(path, name, market, parts[2], date, int(parts[3]))
+        date = dt.date.fromisoformat(parts["date"])
+    except ValueError:
+        return f"there is no day {parts['date']}"
+    return ArchiveFile(path, name, market, parts["symbol"], date, int(parts["depth"]))
 
 
 def _look(file: ArchiveFile, settings: EtlSettings) -> Candidate | ArchiveReport:

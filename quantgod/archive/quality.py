@@ -28,7 +28,7 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of all archives of an etl, of the days between, and the files passed by.
 
     `missing` lists, by symbol, the calendar days between the first and the last that have neither
-    an archive nor stored bars.
+    an archive nor stored bars. `ignored` are files by name, each with the reason.
     """
 
     archives: list[ArchiveReport]
@@ -84,6 +84,12 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
         reasons = ", ".join(sorted(totals["quarantined"]))
         because = f" (quarantined: {reasons})" if reasons else ""
         return f"{totals['archives']} archives: {ended or 'none'}; {totals['rows']} rows{because}"
+
+    def left_out(self, at_most: int = 5) -> list[str]:
+        """The first files that were passed by, and why, a line each, and how many others."""
+        lines = [f"not read: {name}" for name in self.ignored[:at_most]]
+        more = len(self.ignored) - at_most
+        return lines + ([f"and {more} more files were not read"] if more > 0 else [])
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values, sums and coverage included."""

@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from quantgod.contracts import Market
+from quantgod.contracts import SYMBOL, Market
 from quantgod.files import value_digest
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+Symbol = Annotated[str, Field(pattern=f"^{SYMBOL}$")]
 Choice = int | float | str
 
 
@@ -30,7 +31,7 @@ class DataSettings(Section):
     Every folder but `work` keeps markets apart, since a symbol has one name on all of them.
     """
 
-    symbol: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,30}$")]
+    symbol: Symbol
     market: Market
     source: Literal["simulate", "download", "local"]
     archives: Path
@@ -47,6 +48,11 @@ class DataSettings(Section):
     def market_bars(self) -> Path:
         """The store of this market's bars; it holds a folder a symbol."""
         return self.bars / self.market
+
+    @property
+    def own_bars(self) -> Path:
+        """The bars of this series, a file a day."""
+        return self.market_bars / self.symbol
 
     @property
     def own_labels(self) -> Path:
@@ -433,7 +439,7 @@ class CollectSettings(Section):
 class LiveSettings(Section):
     """The live runner. `history` is a store of bars that fills the first window, where given."""
 
-    symbols: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9]{2,30}$")], ...]
+    symbols: tuple[Symbol, ...]
     exchange: Literal["binance", "simulated"]
     journal: Path
     models: Path

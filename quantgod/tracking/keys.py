@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import mlflow
@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from quantgod.files import file_digest, tree_digest, value_digest
+from quantgod.files import file_digest, files_below, tree_digest, value_digest
 from quantgod.settings import (
     AuditSettings,
     DataSettings,
@@ -110,15 +110,20 @@ def upstream_keys(client: MlflowClient, upstream: Mapping[str, str]) -> dict[str
 
 
 def path_digest(path: Path) -> str:
-    """A file's content digest; of a folder, a digest of its files' names, sizes and times."""
+    """A file's content digest; of a folder, a digest of its files' names, sizes and times.
+
+    Links stand for what they lead to.
+    """
     if path.is_file():
         return file_digest(path)
-    entries = sorted(item for item in path.rglob("*") if item.is_file())
+    return listing_digest(path, files_below(path))
+
+
+def listing_digest(folder: Path, files: Iterable[Path]) -> str:
+    """Digest of the names (below `folder`), sizes and times of those of `files` that are there."""
+    found = [(str(item.relative_to(folder)), item.stat()) for item in files if item.is_file()]
     return value_digest(
-        [
-            (str(item.relative_to(path)), item.stat().st_size, item.stat().st_mtime_ns)
-            for item in entries
-        ]
+        [(name, status.st_size, status.st_mtime_ns) for name, status in sorted(found)]
     )
 
 

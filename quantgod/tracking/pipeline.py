@@ -20,11 +20,10 @@ from quantgod.settings import Settings
 from quantgod.tracking.keys import (
     finished_run,
     output_of,
-    path_digest,
     stage_key,
     upstream_keys,
 )
-from quantgod.tracking.stage import ERROR_TAG, input_paths
+from quantgod.tracking.stage import ERROR_TAG, input_digests, input_paths
 from quantgod.tracking.store import PROJECT
 
 UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
@@ -115,9 +114,7 @@ def resolved_config(settings: Settings, config: Path, *, changed: bool) -> Path:
 
 
 def _key(client: MlflowClient, name: str, settings: Settings, upstream: Mapping[str, str]) -> str:
-    inputs = {
-        label: path_digest(path) for label, path in input_paths(name, settings, upstream).items()
-    }
+    inputs = input_digests(input_paths(name, settings, upstream), settings)
     return stage_key(name, settings, inputs, upstream_keys(client, upstream))
 
 

@@ -21,12 +21,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
+from quantgod.archive.plan import find_archives
 from quantgod.files import write_json
-from quantgod.settings import Settings, without_passwords
+from quantgod.settings import DataSettings, Settings, without_passwords
 from quantgod.tracking.keys import (
     KEY_TAG,
     OUTPUT_FILE,
     code_digest,
+    listing_digest,
     output_of,
     path_digest,
     stage_key,
@@ -234,11 +236,24 @@ def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> d
     return paths
 
 
+def input_digests(paths: Mapping[str, Path], settings: Settings) -> dict[str, str]:
+    """Digests of the data a stage reads; of archives those of the series count, and no others."""
+    return {
+        label: _archives_digest(path, settings.data) if label == "archives" else path_digest(path)
+        for label, path in paths.items()
+    }
+
+
+def _archives_digest(folder: Path, data: DataSettings) -> str:
+    files, _ = find_archives(folder, data.market, data.symbol)
+    return listing_digest(folder, [file.path for file in files])
+
+
 def data_path(label: str, settings: Settings) -> Path:
     """Where settings say that the archives, bars, labels or the live journal lie."""
     return {
         "archives": settings.data.archives,
-        "bars": settings.data.market_bars,
+        "bars": settings.data.own_bars,
         "labels": settings.data.own_labels,
         "journal": settings.live.journal / settings.live.exchange,
     }[label]
@@ -252,7 +267,7 @@ def _describe(
     client: MlflowClient,
 ) -> str:
     """Log what the stage is made of; gives its key."""
-    digests = {label: path_digest(path) for label, path in inputs.items()}
+    digests = input_digests(inputs, settings)
     key = stage_key(name, settings, digests, upstream_keys(client, upstream))
     tags = {
         MLFLOW_RUN_NAME: name,

@@ -302,10 +302,25 @@ def test_a_wait_of_hours_fails_the_day_at_once(server, folder):
 
 
 def test_a_refusal_is_not_asked_twice(server, folder):
-    server.script[NAME] = [says(403)] * 5
+    server.script[NAME] = [says(401)] * 5
     report = _fetch(server, folder)
-    assert report.failed == {str(FIRST): "HTTP 403 Forbidden"}
+    assert report.failed == {str(FIRST): "HTTP 401 Unauthorized"}
     assert len(server.requests) == 1
+
+
+def test_what_is_forbidden_may_be_there_by_another_name_and_is_absent_else(server, folder):
+    """Stores that do not tell what they lack answer 403."""
+    other = NAME.replace("ob500", "ob200")
+    server.files[other] = _zip(4)
+    server.script[NAME] = [says(403)] * 2
+    assert _fetch(server, folder).fetched == (str(FIRST),)
+    assert _left(folder) == [other]
+    (folder / other).unlink()
+    server.script[other] = [says(403)]
+    report = _fetch(server, folder)
+    assert report.absent == report.forbidden == (str(FIRST),)
+    assert not report.failed
+    assert report.headline() == "0 fetched (0 MB), 0 there, 1 absent, 0 failed; 1 answered 403"
 
 
 def test_absent_days_are_listed_and_the_other_depth_is_tried(server, folder):

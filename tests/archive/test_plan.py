@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quantgod.archive.etl import run_etl
-from quantgod.archive.plan import find_archives
+from quantgod.archive.plan import archive_name, find_archives
 from quantgod.archive.store import DayMetadata, read_metadata, stored_days
+from quantgod.contracts import SYMBOL
+from quantgod.settings import load_settings
 from tests.archive.feeds import (
     DAYS,
     etl_settings,
@@ -27,14 +33,55 @@ def test_archives_are_found_in_any_folder_and_others_listed(tmp_path: Path) -> N
     shutil.copy(path, tmp_path / "2024-01-01_ETHUSDT_ob200.data.zip")
     found, others = find_archives(tmp_path, "linear")
     assert [(file.symbol, file.depth) for file in found] == [("BTCUSDT", 500), ("ETHUSDT", 200)]
+    expected = "DATE_SYMBOL_obDEPTH.data.zip, such as 2025-01-31_BTCUSDT_ob500.data.zip"
     assert others == [
-        "2024-01-02_BTCUSDT_ob500.zip",
-        "2024-02-30_BTCUSDT_ob500.data.zip",
-        "notes.txt",
+        f"2024-01-02_BTCUSDT_ob500.zip: {expected}, was expected",
+        "2024-02-30_BTCUSDT_ob500.data.zip: there is no day 2024-02-30",
+        f"notes.txt: {expected}, was expected",
     ]
     report = run_etl(tmp_path, tmp_path / "bars", etl_settings(), symbol="BTCUSDT")
     assert [archive.symbol for archive in report.archives] == ["BTCUSDT"]
-    assert report.ignored == others
+    foreign = "2024-01-01_ETHUSDT_ob200.data.zip: of ETHUSDT, BTCUSDT is asked for"
+    assert report.ignored == [foreign, *others]
+    assert report.left_out(2) == [
+        f"not read: {foreign}", f"not read: {others[0]}", "and 2 more files were not read"
+    ]  # fmt: skip
+
+
+@given(st.from_regex(SYMBOL, fullmatch=True), st.dates(dt.date(1970, 1, 1)), st.integers(1, 99_999))
+def test_every_archive_that_is_named_is_found_again(symbol: str, date: dt.date, depth: int) -> None:
+    """Settings take the same symbols."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / f"{archive_name(symbol, date, depth)}.zip").touch()
+        [file], _ = find_archives(Path(folder), "linear", symbol)
+    assert (file.symbol, file.date, file.depth) == (symbol, date, depth)
+    changed = {"data.symbol": symbol, "live.symbols": [symbol]}
+    assert load_settings(Path("conf/full.yaml"), changed).data.symbol == symbol
+
+
+@pytest.mark.parametrize("symbol", ["btcusdt", "BTC/USDT", "../X", "X", "", "BTCUSDT\n", "_PERP"])
+def test_a_symbol_that_no_archive_could_bear_is_refused(symbol: str) -> None:
+    with pytest.raises(ValueError, match="BTCUSD_PERP was expected, got"):
+        archive_name(symbol, DAYS[0], 500)
+
+
+def test_links_are_followed_and_lead_round_in_no_circle(tmp_path: Path) -> None:
+    elsewhere, root = tmp_path / "elsewhere", tmp_path / "archives"
+    path = pack(elsewhere / "inner", DAYS[0], three_days()[DAYS[0]])
+    root.mkdir()
+    (root / "BTCUSDT").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(root)
+    (elsewhere / "inner" / "self").symlink_to(".")
+    (root / "2024-01-03_BTCUSDT_ob500.data.zip").symlink_to(path)
+    (root / "2024-01-04_BTCUSDT_ob500.data.zip").symlink_to("nothing")
+    found, others = find_archives(root, "linear")
+    name = "BTCUSDT/inner/2024-01-01_BTCUSDT_ob500.data.zip"
+    assert [file.name for file in found] == [name, "2024-01-03_BTCUSDT_ob500.data.zip"]
+    assert others == ["2024-01-04_BTCUSDT_ob500.data.zip: a link that leads nowhere"]
+    (tmp_path / "alone").symlink_to(elsewhere / "inner")
+    (report,) = run_etl(tmp_path / "alone", tmp_path / "bars", etl_settings()).archives
+    assert report.is_accepted
+    assert report.rows
 
 
 def test_markets_are_kept_apart_although_their_files_bear_one_name(tmp_path: Path) -> None:

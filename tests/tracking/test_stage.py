@@ -20,7 +20,6 @@ from quantgod.tracking.keys import (
     NoOutputError,
     code_digest,
     finished_run,
-    output_of,
     stage_key,
     stage_settings,
     upstream_keys,
@@ -29,10 +28,13 @@ from quantgod.tracking.stage import (
     ERROR_TAG,
     HEADLINE_TAG,
     MissingInput,
+    input_digests,
     input_paths,
     logged_params,
     stage,
 )
+
+DAY = "2024-01-01_BTCUSDT_ob500.data.zip"
 
 SLEEPER = """
 import sys, time
@@ -49,7 +51,7 @@ with stage("simulate", settings) as run:
 def simulate(settings: Settings) -> str:
     with stage("simulate", settings) as run:
         settings.data.archives.mkdir(exist_ok=True)
-        (settings.data.archives / "day.zip").write_bytes(b"a day")
+        (settings.data.archives / DAY).write_bytes(b"a day")
         run.metrics.log({"archives": 1.0}, step=3)
         run.figure("empty", Figure())
         run.json("numbers", {"one": 1})
@@ -82,7 +84,28 @@ def test_a_stage_logs_what_it_reads_as_a_dataset(settings: Settings) -> None:
     entry = MlflowClient().get_run(run.run_id)
     assert [item.dataset.name for item in entry.inputs.dataset_inputs] == ["archives"]
     assert entry.data.tags["quantgod.upstream.simulate"] == made
-    assert entry.data.tags["quantgod.input.archives"] == output_of(made)["digest"]
+    assert entry.data.tags["quantgod.input.archives"] == digest_of_archives(settings)
+
+
+def digest_of_archives(settings: Settings) -> str:
+    return input_digests({"archives": settings.data.archives}, settings)["archives"]
+
+
+def test_of_archives_only_those_of_the_series_count_and_links_stand_for_their_targets(
+    settings: Settings, tmp_path: Path
+) -> None:
+    target = tmp_path / "elsewhere" / DAY
+    target.parent.mkdir()
+    target.write_bytes(b"a day")
+    settings.data.archives.mkdir()
+    (settings.data.archives / "linear").symlink_to(target.parent)
+    before = digest_of_archives(settings)
+    for folder, name in (("spot", DAY), ("linear", DAY.replace("BTC", "ETH")), ("", "notes.txt")):
+        (settings.data.archives / folder).mkdir(exist_ok=True)
+        (settings.data.archives / folder / name).write_bytes(b"not of this series")
+    assert digest_of_archives(settings) == before
+    target.write_bytes(b"another day")
+    assert digest_of_archives(settings) != before
 
 
 def test_a_password_in_a_setting_is_logged_nowhere(settings: Settings) -> None:
@@ -145,7 +168,7 @@ def test_an_equal_finished_run_is_found_until_something_changes(settings: Settin
     assert found(settings.model_copy(update={"train": train})), "not what simulate reads"
     seed = settings.simulate.model_copy(update={"seed": 99})
     assert not found(settings.model_copy(update={"simulate": seed}))
-    (settings.data.archives / "day.zip").write_bytes(b"another day")
+    (settings.data.archives / DAY).write_bytes(b"another day")
     assert not found(settings), "its data was changed behind its back"
 
 

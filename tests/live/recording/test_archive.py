@@ -66,8 +66,8 @@ def with_row(minutes: list[ClosedMinute]) -> list[ClosedMinute]:
     return [minute for minute in minutes if minute.bar.features is not None]
 
 
-def stored_bits(bars: Path) -> tuple[bytes, ...]:
-    days = [read_rows(path) for path in stored_days(bars, "BTCUSDT")]
+def stored_bits(bars: Path, symbol: str = "BTCUSDT") -> tuple[bytes, ...]:
+    days = [read_rows(path) for path in stored_days(bars, symbol)]
     columns = ("minutes", "features", "close", "book")
     return tuple(np.concatenate([getattr(day, name) for day in days]).tobytes() for name in columns)
 
@@ -92,6 +92,16 @@ def test_live_bars_are_the_bars_that_etl_makes_of_the_recording(recording, tmp_p
 def test_a_recording_driven_again_gives_the_live_bars(recording):
     folder, client = recording
     assert bits(with_row(driven(folder, beyond_range=False))) == bits(with_row(client.closed))
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSD_PERP", "BTCUSDT_260327"])
+def test_the_archives_of_any_symbol_are_read_again(symbol, tmp_path):
+    venue = market(symbol, MIDNIGHT_MS, 300, seed=5, drift=0.0)
+    client = record(tmp_path / "recording", venue, {}, seed=1)
+    archive_recording(tmp_path / "recording", tmp_path / "archives", FULL)
+    report = run_etl(tmp_path / "archives", tmp_path / "bars", etl_settings(), symbol=symbol)
+    assert not report.ignored
+    assert stored_bits(tmp_path / "bars", symbol) == bits(with_row(client.closed))
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real recordings are not beside the project")
