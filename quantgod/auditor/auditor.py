@@ -1,4 +1,4 @@
-"""What judges a base model's forecast: a booster and the calibrator that belongs to it."""
+"""What judges a base model's forecast: a booster, its calibrator, and when it abstains."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ import xgboost
 
 from quantgod.auditor.boosting import contributions, gain, load_booster, said, save_booster
 from quantgod.auditor.calibration import Calibrator, load_calibrator
+from quantgod.auditor.conformal import Conformal, load_conformal
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 BOOSTER_FILE: Final = "booster.ubj"
 CALIBRATOR_FILE: Final = "calibrator.json"
+CONFORMAL_FILE: Final = "conformal.json"
+FILES: Final = (BOOSTER_FILE, CALIBRATOR_FILE, CONFORMAL_FILE)
 
 
 @dataclass(frozen=True, eq=False)
 class Auditor:
-    """Meta-features in, calibrated probabilities out."""
+    """Meta-features in; calibrated probabilities, classes and conformal sets out."""
 
     booster: xgboost.Booster
     calibrator: Calibrator
+    conformal: Conformal
 
     def predict(self, meta: Floats) -> Floats:
         """Calibrated probabilities, (n, 3), of meta-features, (n, 14)."""
@@ -44,9 +48,10 @@ class Auditor:
         return contributions(self.booster, meta)
 
     def save(self, folder: Path) -> None:
-        """Write `booster.ubj` and `calibrator.json` into `folder`."""
+        """Write `booster.ubj`, `calibrator.json` and `conformal.json` into `folder`."""
         save_booster(self.booster, folder / BOOSTER_FILE)
         self.calibrator.save(folder / CALIBRATOR_FILE)
+        self.conformal.save(folder / CONFORMAL_FILE)
 
 
 def load_auditor(folder: Path) -> Auditor:
@@ -56,4 +61,8 @@ def load_auditor(folder: Path) -> Auditor:
         FileNotFoundError: if a file is missing.
         ValueError: if one is damaged, or made for other features or classes.
     """
-    return Auditor(load_booster(folder / BOOSTER_FILE), load_calibrator(folder / CALIBRATOR_FILE))
+    return Auditor(
+        load_booster(folder / BOOSTER_FILE),
+        load_calibrator(folder / CALIBRATOR_FILE),
+        load_conformal(folder / CONFORMAL_FILE),
+    )

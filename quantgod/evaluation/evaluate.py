@@ -20,19 +20,13 @@ from quantgod.dataset.splits import split_test, uniqueness
 from quantgod.dataset.windows import Samples, samples
 from quantgod.evaluation.baselines import LEARNED, baselines
 from quantgod.evaluation.bootstrap import block_rows, compare
-from quantgod.evaluation.conformal import (
-    ConformalSets,
-    actions,
-    conformal_sets,
-    coverage,
-    kept_back,
-)
+from quantgod.evaluation.conformal import coverage
 from quantgod.evaluation.drift import shift
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.evidence import EvaluationResult, Inference, Shifted
 from quantgod.evaluation.metrics import decide
 from quantgod.evaluation.scored_rows import COLUMNS, MODELS, columns_of
-from quantgod.evaluation.subject import Subject
+from quantgod.evaluation.subject import Answers, Subject
 from quantgod.settings import EvaluateSettings, Settings
 
 AUDITOR: Final = "auditor"
@@ -64,7 +58,8 @@ def evaluate(
 
     Whoever learned probabilities decides by probability times class weight: probabilities are
     honest, and decisions still say that a missed move costs more than a false one. The baselines
-    learn from dev at `audit.stride`, as the auditor does, and use its weights.
+    learn from dev at `audit.stride`, as the auditor does, and use its weights. Sets and actions are
+    the model's own: what is judged is what it does.
 
     Args:
         subject: the model, as trained or as served.
@@ -91,7 +86,7 @@ def evaluate(
         BASE: subject.base_weights,
         **dict.fromkeys(LEARNED, subject.decision_weights),
     }
-    sets = _sets(subject, out_of_fold, said[AUDITOR], chosen.conformal_level)
+    answers = subject.answers(said[AUDITOR])
     target = asked.test.target
     block = block_rows(settings.label.horizon_minutes, chosen.stride, len(target))
     redrawn = (block, chosen.bootstrap_rounds, chosen.seed)
@@ -104,12 +99,12 @@ def evaluate(
         effective_rows=float(uniqueness(asked.test).sum()),
         models=found.models,
         differences=found.differences,
-        coverage=coverage(target, sets, chosen.conformal_level, *redrawn),
+        coverage=coverage(target, answers.holds, subject.promise, *redrawn),
         drift=_drift(asked),
         forecast_shift=_forecast_shift(subject, out_of_fold, said),
         inference=_inference(subject, asked, chosen),
     )
-    rows = _scored_rows(asked, said, weights, sets)
+    rows = _scored_rows(asked, said, decide(said[BASE], subject.base_weights), answers)
     return Evaluated(rows, result, asked.test.row, asked.dev.row, meta, found, weights, block)
 
 
@@ -130,13 +125,6 @@ def _assert_honest(out_of_fold: pd.DataFrame, test: Samples) -> None:
         raise ProvenanceError("out-of-fold rows do not say what they were used for: no `part`")
     assert_provenance(out_of_fold)
     assert_unseen(out_of_fold, _utc(test.time_ms)[0])
-
-
-def _sets(
-    subject: Subject, out_of_fold: pd.DataFrame, audited: Floats, level: float
-) -> ConformalSets:
-    rows = kept_back(out_of_fold)
-    return conformal_sets(rows["target"].to_numpy(), subject.audited(_meta(rows)), audited, level)
 
 
 def _drift(asked: _Asked) -> dict[str, Shifted]:
@@ -172,19 +160,22 @@ def _inference(subject: Subject, asked: _Asked, settings: EvaluateSettings) -> I
 
 
 def _scored_rows(
-    asked: _Asked, said: dict[str, Floats], weights: dict[str, Weights], sets: ConformalSets
+    asked: _Asked, said: dict[str, Floats], base_class: Integers, answers: Answers
 ) -> pd.DataFrame:
     test = asked.test
-    decided = {model: decide(said[model], weights[model]) for model in (AUDITOR, BASE)}
     columns: dict[str, Any] = {
         "time": _utc(test.time_ms),
         "label_end": _utc(test.label_end_ms),
         "target": test.target,
         "forward_return": asked.table["forward_return"].to_numpy()[test.row],
-        **{f"{model}_class": classes for model, classes in decided.items()},
-        "action": actions(decided[AUDITOR], sets.holds),
+        "auditor_class": answers.decided,
+        "base_class": base_class,
+        "action": answers.action,
     }
-    for name, values in {**{model: said[model] for model in MODELS}, "in_set": sets.holds}.items():
+    for name, values in {
+        **{model: said[model] for model in MODELS},
+        "in_set": answers.holds,
+    }.items():
         columns |= dict(zip(columns_of(name), values.T, strict=True))
     return pd.DataFrame(columns)[list(COLUMNS)]
 

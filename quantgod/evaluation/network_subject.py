@@ -8,8 +8,10 @@ import pandas as pd
 
 from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.calibration import untilt
+from quantgod.auditor.conformal import actions
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.contracts import CLASSES, Progress, silent
+from quantgod.evaluation.subject import Answers
 from quantgod.training.weights import Network
 
 Floats = npt.NDArray[np.float64]
@@ -35,6 +37,7 @@ class NetworkSubject:
         self.window = network.window
         self.base_weights: Weights = network.class_weights
         self.decision_weights: Weights = auditor.calibrator.decision_weights
+        self.promise = auditor.conformal.level, auditor.conformal.threshold
         self._module = MetaFeatures(network.model, network.scaler.mean, network.scaler.std)
         self._auditor = auditor
         self._batch_size = batch_size
@@ -54,6 +57,11 @@ class NetworkSubject:
     def audited(self, meta: Floats) -> Floats:
         """(n, 3) the auditor's calibrated probabilities."""
         return self._auditor.predict(meta)
+
+    def answers(self, audited: Floats) -> Answers:
+        """What it makes of audited probabilities (n, 3)."""
+        decided, holds = self._auditor.decide(audited), self._auditor.conformal.holds(audited)
+        return Answers(decided, holds, actions(decided, holds))
 
     def answer_times(self, table: pd.DataFrame, rows: Integers) -> None:
         """Nothing is served yet, so there is nothing to time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,23 @@ from quantgod.contracts import Progress, silent
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
 Weights = tuple[float, ...]
+
+
+class Answers(NamedTuple):
+    """What is made of audited probabilities.
+
+    Attributes:
+        decided: (n,) the class of each row.
+        holds: (n, 3) whether its conformal set holds a class.
+        action: (n,) the class that is acted on: the decided one where the set holds it alone, else
+            NEUTRAL.
+    """
+
+    decided: Integers
+    holds: Booleans
+    action: Integers
 
 
 class Subject(Protocol):
@@ -48,6 +64,15 @@ class Subject(Protocol):
 
     def audited(self, meta: Floats) -> Floats:
         """(n, 3) the auditor's calibrated probabilities."""
+        ...
+
+    @property
+    def promise(self) -> tuple[float, float]:
+        """The share of rows whose conformal set is to hold their class, and the threshold."""
+        ...
+
+    def answers(self, audited: Floats) -> Answers:
+        """What it makes of audited probabilities (n, 3), by a threshold of its own."""
         ...
 
     def answer_times(self, table: pd.DataFrame, rows: Integers) -> Floats | None:

@@ -16,9 +16,14 @@ others are ignored. `golden_input.json` of every version is such a body.
 
 Back comes one row for each minute that ends a full window: `{"predictions": [{"datetime": ...,
 "base_sell": ..., "base_neutral": ..., "base_buy": ..., "prob_sell": ..., "prob_neutral": ...,
-"prob_buy": ..., "class": 1, "signal": "NEUTRAL", "uncertainty": ...}, ...]}`. `base_` is what the
-base model says, `prob_` what the auditor makes of it. Rows that cannot be judged come back as
-status 400 with a `code` and a `reason` that names the row.
+"prob_buy": ..., "class": 2, "signal": "BUY", "decided_by": "weights 2:1:2", "in_set_sell": false,
+"in_set_neutral": true, "in_set_buy": true, "action": "NEUTRAL", "abstention": "several_classes",
+"uncertainty": ...}, ...]}`. `base_` is what the base model says, `prob_` what the auditor makes of
+it. `class` and `signal` are the class with the largest probability times decision weight;
+`decided_by` tells the weights where another class is likelier. `in_set_` is the conformal set: the
+classes that cannot be ruled out. **`action` is what to act on**: the decided class where the set
+holds it and no other, else NEUTRAL, and `abstention` says why (see `abstentions`). Rows that cannot
+be judged come back as status 400 with a `code` and a `reason` that names the row.
 """
 
 from __future__ import annotations
@@ -48,6 +53,7 @@ NS_PER_MINUTE = 60_000_000_000
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
 
 
 class InputError(MlflowException):
@@ -103,7 +109,7 @@ class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
 
 class Chain:
-    """Graph, booster and calibrator of one version.
+    """Graph, booster, calibrator and conformal threshold of one version.
 
     Args:
         folder: the package, as `manifest.json` lists it.
@@ -116,7 +122,8 @@ class Chain:
         self.booster = xgboost.Booster()
         self.booster.load_model(folder / "booster.ubj")
         self.booster.set_param({"nthread": 1})
-        self.calibrator = _calibrator(folder / "calibrator.json")
+        self.calibrator = _known(folder / "calibrator.json", "vector_scaling")
+        self.conformal = _known(folder / "conformal.json", "least_ambiguous_set")
 
     def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Judge each minute of `rows` that ends a full window.
@@ -128,14 +135,19 @@ class Chain:
         meta = self.meta_features(features)
         base = untilt(meta[:, :3], self.contract.base_class_weights)
         audited = self.audit(meta)
-        chosen = np.argmax(audited * np.asarray(self.calibrator["decision_weights"]), axis=1)
+        chosen, holds, action = self.answers(audited)
         names = [name.lower() for name in self.contract.classes]
+        classes = np.asarray(self.contract.classes, dtype=object)
         ends = pd.to_datetime(minutes[self.contract.window - 1 :] * 60, unit="s", utc=True)
         columns: dict[str, Any] = {"datetime": ends}
         columns |= {f"base_{name}": base[:, place] for place, name in enumerate(names)}
         columns |= {f"prob_{name}": audited[:, place] for place, name in enumerate(names)}
         columns["class"] = chosen
-        columns["signal"] = np.asarray(self.contract.classes, dtype=object)[chosen]
+        columns["signal"] = classes[chosen]
+        columns["decided_by"] = self.decided_by(audited, chosen)
+        columns |= {f"in_set_{name}": holds[:, place] for place, name in enumerate(names)}
+        columns["action"] = classes[action]
+        columns["abstention"] = self.abstentions(chosen, holds, action)
         columns["uncertainty"] = uncertainty(audited)
         return pd.DataFrame(columns)
 
@@ -146,11 +158,41 @@ class Chain:
             self.graph.run(None, {"windows": np.ascontiguousarray(windows[at : at + BATCH])})[0]
             for at in range(0, len(windows), BATCH)
         ]
-        return np.concatenate(parts)
+        # The booster reads float32. Rounded to it here, a window says the same to the bit whatever
+        # others it was asked with: the graph's last logarithms depend on the place in the batch.
+        return np.concatenate(parts).astype(np.float32).astype(np.float64)
 
     def audit(self, meta: Floats) -> Floats:
         """Ask the booster what it thinks of meta-features (n, 14), and calibrate that."""
         return calibrate(self.booster.inplace_predict(meta), self.calibrator)
+
+    def answers(self, audited: Floats) -> tuple[Integers, Booleans, Integers]:
+        """Decided classes (n,), conformal sets (n, 3) and classes to act on (n,)."""
+        decided = np.argmax(audited * np.asarray(self.calibrator["decision_weights"]), axis=1)
+        holds = audited >= self.conformal["threshold"]
+        alone = holds[np.arange(len(decided)), decided] & (holds.sum(axis=1) == 1)
+        return decided, holds, np.where(alone, decided, self.contract.classes.index("NEUTRAL"))
+
+    def decided_by(self, audited: Floats, decided: Integers) -> npt.NDArray[np.object_]:
+        """The decision weights where they decided against the likeliest class, else nothing."""
+        weights = ":".join(f"{weight:g}" for weight in self.calibrator["decision_weights"])
+        likeliest = audited[np.arange(len(decided)), decided] == audited.max(axis=1)
+        return np.where(likeliest, "", f"weights {weights}").astype(object)
+
+    def abstentions(
+        self, decided: Integers, holds: Booleans, action: Integers
+    ) -> npt.NDArray[np.object_]:
+        """Why the decided class is not acted on, where it is not.
+
+        `several_classes` or `empty_set`: of the set; `other_class`: the set holds one class alone,
+        but not the one that the weights decided on; `no_threshold`: too few rows were kept back to
+        promise the level, so that no class can be ruled out and it always abstains.
+        """
+        sizes = holds.sum(axis=1)
+        why = np.select([sizes == 0, sizes > 1], ["empty_set", "several_classes"], "other_class")
+        if self.conformal["reason"] is not None:
+            why = np.full(len(decided), "no_threshold")
+        return np.where(decided != action, why, "").astype(object)
 
     def check_golden(self) -> None:
         """Predict the golden input, whole and its first window alone.
@@ -168,13 +210,19 @@ def compare_golden(got: pd.DataFrame, expected: pd.DataFrame) -> None:
     """Compare what was predicted with what was registered.
 
     Raises:
-        PackageError: naming the column and by how much it is off.
+        PackageError: naming the column and by how much it is off; what is no fraction must agree.
     """
     if len(got) != len(expected):
         raise PackageError("golden_output", f"{len(expected)} rows expected, got {len(got)}")
-    for name in expected.columns.drop(["datetime", "signal"]):
-        off = float(np.abs(got[name].to_numpy() - expected[name].to_numpy()).max())
-        if not off <= GOLDEN_TOLERANCE:
+    if absent := [name for name in expected.columns if name not in got.columns]:
+        raise PackageError("golden_output", f"{', '.join(absent)} expected beside what is said")
+    for name in expected.columns.drop("datetime"):
+        said, wanted = got[name].to_numpy(), expected[name].to_numpy()
+        if wanted.dtype.kind != "f":
+            for one, other in zip(said, wanted, strict=True):
+                if one != other:
+                    raise PackageError("golden_output", f"{name} is {one}, {other} was expected")
+        elif not (off := float(np.abs(said - wanted).max())) <= GOLDEN_TOLERANCE:
             raise PackageError("golden_output", f"{name} is off by {off:.3g}, 1e-6 is allowed")
 
 
@@ -305,11 +353,11 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _calibrator(path: Path) -> dict[str, Any]:
+def _known(path: Path, kind: str) -> dict[str, Any]:
     said: dict[str, Any] = _json(path)
-    kind = (said.get("kind"), said.get("format"))
-    if kind != ("vector_scaling", 1):
-        raise PackageError("calibrator", f"vector_scaling of format 1 expected, got {kind}")
+    came = (said.get("kind"), said.get("format"))
+    if came != (kind, 1):
+        raise PackageError(path.stem, f"{kind} of format 1 expected, got {came}")
     return said
 
 

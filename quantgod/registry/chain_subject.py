@@ -1,4 +1,4 @@
-"""The chain as it is served, to be evaluated: the graph, booster and calibrator of a version."""
+"""The chain as it is served, to be evaluated: its own code and files make every answer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from quantgod.auditor.calibration import untilt
 from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Progress, silent
+from quantgod.evaluation.subject import Answers
 from quantgod.registry.chain import BATCH, Chain
 
 WARM_UP = 5
@@ -54,6 +55,15 @@ class ChainSubject:
     def audited(self, meta: Floats) -> Floats:
         """(n, 3) the auditor's calibrated probabilities."""
         return self.chain.audit(meta)
+
+    @property
+    def promise(self) -> tuple[float, float]:
+        """The share of rows whose conformal set is to hold their class, and the threshold."""
+        return self.chain.conformal["level"], self.chain.conformal["threshold"]
+
+    def answers(self, audited: Floats) -> Answers:
+        """What the chain makes of audited probabilities (n, 3)."""
+        return Answers(*self.chain.answers(audited))
 
     def answer_times(self, table: pd.DataFrame, rows: Integers) -> Floats:
         """(n,) ms that the chain takes to judge the window of `table` that ends at each row."""

@@ -1,4 +1,4 @@
-"""The folder that is registered: graph, booster, calibrator, contract, golden rows, reference."""
+"""The folder that is registered: graph, auditor, contract, golden rows, reference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
-from quantgod.auditor.auditor import BOOSTER_FILE, CALIBRATOR_FILE
+from quantgod.auditor.auditor import FILES
 from quantgod.auditor.meta_features import MetaFeatures
 from quantgod.contracts import CLASSES, FEATURES
 from quantgod.evaluation.drift import Reference
@@ -71,7 +71,7 @@ def build_package(
     Args:
         folder: where the package is made.
         network: the base network; it is moved to the CPU.
-        auditor: a folder with `booster.ubj` and `calibrator.json`.
+        auditor: a folder with the auditor's files.
         golden: real rows.
         reference: what live rows will be held against.
         code: the chain file that will travel with the package.
@@ -87,7 +87,7 @@ def build_package(
     contract = _contract(network, golden.max_bridge_minutes)
     rows = golden_rows(golden, contract.window)
     difference = _write_graph(folder, network, rows, contract)
-    for name in (BOOSTER_FILE, CALIBRATOR_FILE):
+    for name in FILES:
         shutil.copyfile(auditor / name, folder / name)
     write_json(folder / "labels.json", dataclasses.asdict(contract))
     reference.save(folder)

@@ -2,8 +2,8 @@
 
 The major number rises when what is posted or comes back changes (signature, features, classes,
 window), the minor one when other numbers come back (new data, parameters or code: graph, booster,
-contract or chain file differ), the patch for a new calibrator alone or nothing at all, so that no
-two versions share a number.
+contract or chain file differ), the patch for a new calibrator or threshold alone or nothing at all,
+so that no two versions share a number.
 
 Each version carries the digests of its parts from its birth. So every version's number follows
 from those before it, and of two that are registered at once each knows the other's.
@@ -25,6 +25,7 @@ _FILES: Final = {
     "graph": "graph.onnx",
     "booster": "booster.ubj",
     "calibrator": "calibrator.json",
+    "conformal": "conformal.json",
     "contract": "labels.json",
 }
 _FACE: Final = ("features", "classes", "window")

@@ -13,7 +13,7 @@ from quantgod.auditor.auditor import load_auditor
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.subject import Subject
 from quantgod.registry.chain_subject import ChainSubject
-from quantgod.registry.registered import lineage_runs, newest_version
+from quantgod.registry.registered import VersionError, lineage_runs, newest_version
 from quantgod.registry.versions import load_chain
 from quantgod.settings import TrainSettings
 from quantgod.tracking.keys import NoOutputError, artifacts_of, output_of
@@ -25,6 +25,10 @@ STAGES: Final = ("label", "audit", "register")
 
 class ContradictionError(ValueError):
     """Runs that do not belong to the version that they were named with."""
+
+
+class OldVersionError(VersionError):
+    """A version from before the chain abstained itself: what it would act on is not known."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,16 @@ def subject_of(
 
     Raises:
         NoOutputError: if the audit run is of another stage.
+        OldVersionError: if the version knows no action.
     """
     if asked.version is not None:
         model = load_chain(asked.name, asked.version)
         served = model.unwrap_python_model()  # type: ignore[no-untyped-call]
+        if not hasattr(served.chain, "conformal"):
+            raise OldVersionError(
+                f"{asked.name} {asked.version} is from before versions abstained themselves, so "
+                "what it would act on is not known: train and register a new one"
+            )
         return ChainSubject(f"{asked.name}/{asked.version}", served.chain)
     audit = asked.runs["audit"]
     train = client.get_run(audit).data.tags.get("quantgod.upstream.train")

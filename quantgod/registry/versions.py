@@ -141,6 +141,10 @@ def signature() -> ModelSignature:
         *(ColSpec("double", name) for name in probabilities),
         ColSpec("long", "class"),
         ColSpec("string", "signal"),
+        ColSpec("string", "decided_by"),
+        *(ColSpec("boolean", f"in_set_{name.lower()}") for name in CLASSES),
+        ColSpec("string", "action"),
+        ColSpec("string", "abstention"),
         ColSpec("double", "uncertainty"),
     ]
     return ModelSignature(inputs=Schema([*taken]), outputs=Schema([*given]))

@@ -218,7 +218,10 @@ class XGBoostSettings(Section):
 
 
 class AuditSettings(Section):
-    """The auditor. `decision_weights` turn calibrated probabilities into a class."""
+    """The auditor. `decision_weights` turn calibrated probabilities into a class.
+
+    `conformal_level` is the share of rows whose conformal set is to hold the class that comes.
+    """
 
     stride: Positive
     epochs: Positive
@@ -226,6 +229,7 @@ class AuditSettings(Section):
     calibration_fraction: Fraction
     class_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     decision_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    conformal_level: Fraction
     xgboost: XGBoostSettings
 
 
@@ -247,7 +251,6 @@ class EvaluateSettings(Section):
     stride: Positive
     bootstrap_rounds: Annotated[int, Field(ge=2)]
     confidence_tiers: tuple[Fraction, ...]
-    conformal_level: Fraction
     importance_rows: Positive
     importance_repeats: Positive
     inference_windows: Positive

@@ -140,6 +140,7 @@ def test_a_saved_auditor_says_the_same(planted, tmp_path):
     assert sorted(p.name for p in (tmp_path / "auditor").iterdir()) == [
         "booster.ubj",
         "calibrator.json",
+        "conformal.json",
     ]
     loaded = load_auditor(tmp_path / "auditor")
     probs = loaded.predict(judged.meta)

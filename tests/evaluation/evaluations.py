@@ -8,12 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from quantgod.auditor.conformal import actions
 from quantgod.contracts import FEATURES, META_FEATURES, Progress, silent
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import samples
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.metrics import decide
+from quantgod.evaluation.subject import Answers
 from quantgod.settings import Settings
 from tests.auditor.markets import settings as full_settings
 from tests.synthetic import synthetic_bars
@@ -33,6 +36,7 @@ class ImbalanceSubject:
     window = WINDOW
     base_weights = (2.0, 1.0, 2.0)
     decision_weights = (2.0, 1.0, 2.0)
+    promise = (0.9, 0.2)
 
     def __init__(self, trust: float = 1.5) -> None:
         self.trust = trust
@@ -55,6 +59,10 @@ class ImbalanceSubject:
     def audited(self, meta: np.ndarray) -> np.ndarray:
         sharper = np.maximum(self.base(meta), 1e-9) ** self.trust
         return sharper / sharper.sum(axis=1, keepdims=True)
+
+    def answers(self, audited: np.ndarray) -> Answers:
+        decided, holds = decide(audited, self.decision_weights), audited >= self.promise[1]
+        return Answers(decided, holds, actions(decided, holds))
 
     def answer_times(self, table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         return np.full(len(rows), 20.0)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from quantgod.auditor.audit import Fitted, fit_auditor
+from quantgod.auditor.conformal import fit_conformal
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import ProvenanceError
 from quantgod.contracts import FEATURES, META_FEATURES, silent
@@ -42,11 +43,9 @@ BASE_WEIGHTS = (3.0, 1.0, 3.0)
 
 def chosen() -> Settings:
     given = settings()
-    audit = given.audit.model_copy(update={"stride": DEV_STRIDE})
-    changes = {
-        "stride": TEST_STRIDE, "bootstrap_rounds": 60, "inference_windows": 7,
-        "conformal_level": 0.6,  # so that there are sets of none, one and several classes
-    }  # fmt: skip
+    # At this level there are sets of none, one and several classes.
+    audit = given.audit.model_copy(update={"stride": DEV_STRIDE, "conformal_level": 0.6})
+    changes = {"stride": TEST_STRIDE, "bootstrap_rounds": 60, "inference_windows": 7}
     evaluation = given.evaluate.model_copy(update=changes)
     return given.model_copy(update={"audit": audit, "evaluate": evaluation})
 
@@ -164,7 +163,7 @@ def test_scores_are_those_of_the_rows_each_under_its_own_weights(evaluated: Eval
 def test_an_action_is_the_decided_class_of_a_set_of_one(evaluated: Evaluated) -> None:
     rows, sets = evaluated.rows, evaluated.result.coverage
     holds = rows[["in_set_sell", "in_set_neutral", "in_set_buy"]].to_numpy()
-    assert np.array_equal(holds, probabilities_of(rows, "auditor") >= sets.threshold - 1e-9)
+    assert np.array_equal(holds, probabilities_of(rows, "auditor") >= sets.threshold)
     assert set(rows["auditor_class"]) > {1} and (rows["action"] != rows["auditor_class"]).any()
     assert (rows["action"] != 1).any()
     for decided, row, acted in zip(rows["auditor_class"], holds, rows["action"], strict=True):
@@ -175,13 +174,16 @@ def test_an_action_is_the_decided_class_of_a_set_of_one(evaluated: Evaluated) ->
 def test_the_threshold_is_of_rows_that_no_tree_was_fitted_on(
     case: Case, evaluated: Evaluated
 ) -> None:
-    """What the rows are that the booster was fitted on moves no set."""
-    rows, one = case.fitted.rows, evaluated.result.coverage
-    kept = rows["part"].isin(["stopping", "calibration"])
-    other = rows.assign(target=rows["target"].where(kept, 0))
-    assert evaluate(case.subject, case.of.table, other, chosen()).result.coverage == one
-    moved = rows.assign(target=rows["target"].where(~kept, 0))
-    assert evaluate(case.subject, case.of.table, moved, chosen()).result.coverage != one
+    """And no row at all moves a set once the model is made: sets are the model's own."""
+    rows, fitted = case.fitted.rows, case.fitted.auditor
+    kept = rows[rows["part"].isin(["stopping", "calibration"])]
+    said = fitted.predict(kept[list(META_FEATURES)].to_numpy())
+    again = fit_conformal(kept["target"].to_numpy(), said, 0.6)
+    assert fitted.conformal == again and again.rows == len(kept)
+    promised = evaluated.result.coverage
+    assert (promised.promised, promised.threshold) == (0.6, again.threshold)
+    moved = rows.assign(target=(rows["target"] + 1) % 3)
+    assert evaluate(case.subject, case.of.table, moved, chosen()).result.coverage == promised
 
 
 def test_drift_is_between_what_was_learned_from_and_what_was_met(

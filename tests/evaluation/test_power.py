@@ -73,7 +73,7 @@ def test_the_experiment_asks_what_the_documents_ask_and_nothing_softer() -> None
     mine, full = load_settings(POWER), load_settings(FULL)
     assert mine.gates == full.gates
     assert mine.backtest == full.backtest
-    assert mine.evaluate.conformal_level == full.evaluate.conformal_level
+    assert mine.audit.conformal_level == full.audit.conformal_level
     assert (mine.power.null_markets, mine.power.planted_markets) == (20, 10)
     assert mine.power.planted_passes == 9
 

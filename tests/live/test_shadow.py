@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from quantgod.contracts import CLASSES, FEATURES
 from quantgod.dataset.labels import label
@@ -44,7 +45,7 @@ def signal(place: int, version: int, role: str, trust: float) -> dict[str, Any]:
     said[TARGET[place]] = trust
     names = [name.lower() for name in CLASSES]
     return {
-        **dict.fromkeys(SIGNALS.names, 0.0),
+        **{field.name: pa.scalar(0).cast(field.type).as_py() for field in SIGNALS},
         **{f"prob_{name}": value for name, value in zip(names, said.tolist(), strict=True)},
         "minute": int(EPOCH[place]), "symbol": "BTCUSDT", "role": role, "version": version,
         "class": int(said.argmax()), "signal": CLASSES[int(said.argmax())],

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.boosting import Rows, fit_booster
 from quantgod.auditor.calibration import Calibrator
+from quantgod.auditor.conformal import Conformal
 from quantgod.contracts import FEATURES, META_FEATURES
 from quantgod.dataset.scaling import fit_scaler
 from quantgod.evaluation.drift import Reference
@@ -130,7 +131,10 @@ def tiny_network(bars: pd.DataFrame, config: str = "conf/demo.yaml") -> Network:
 
 
 def tiny_auditor() -> Auditor:
-    """A booster that splits on what moves in the synthetic bars, and a crooked calibrator."""
+    """A booster that splits on what moves in the synthetic bars, and a crooked calibrator.
+
+    By its threshold it acts on some minutes and abstains from others.
+    """
     rng = np.random.default_rng(1)
     meta = rng.normal(size=(400, 14)) * 0.3
     meta[:, 11] = rng.uniform(20, 80, 400)
@@ -140,7 +144,7 @@ def tiny_auditor() -> Auditor:
     settings = settings.model_copy(update={"rounds": 30, "min_child_weight": 1.0})
     booster = fit_booster(rows, rows, CLASS_WEIGHTS, settings).booster
     calibrator = Calibrator(CLASS_WEIGHTS, CLASS_WEIGHTS, (1.2, 0.9, 0.8), (0.3, 0.0, -0.1))
-    return Auditor(booster, calibrator)
+    return Auditor(booster, calibrator, Conformal(0.7, 0.42, 200))
 
 
 def tiny_reference(bars: pd.DataFrame) -> Reference:

@@ -38,7 +38,7 @@ def test_both_say_the_same_of_the_same_rows(
 ) -> None:
     matrix = parts.bars[list(FEATURES)].to_numpy()
     one, other = (subject.meta_features(matrix, rows) for subject in (served, trained))
-    assert np.abs(one - other).max() < 1e-6
+    assert np.allclose(one, other, rtol=1e-7, atol=1e-6)
     assert np.abs(served.base(one) - trained.base(other)).max() < 1e-6
     assert np.abs(served.audited(one) - trained.audited(other)).max() < 1e-6
 

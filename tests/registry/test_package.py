@@ -18,6 +18,7 @@ from tests.synthetic import synthetic_bars
 FILES = {
     "booster.ubj",
     "calibrator.json",
+    "conformal.json",
     "golden_input.json",
     "golden_output.json",
     "graph.onnx",

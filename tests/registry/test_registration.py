@@ -35,7 +35,8 @@ FRESH = "fresh"
 def recalibrated(parts: Parts, folder: Path) -> Package:
     """The same network and booster, calibrated anew."""
     calibrator = Calibrator(CLASS_WEIGHTS, CLASS_WEIGHTS, (1.1, 0.9, 0.8), (0.3, 0.0, -0.1))
-    Auditor(tiny_auditor().booster, calibrator).save(folder / "auditor")
+    tiny = tiny_auditor()
+    Auditor(tiny.booster, calibrator, tiny.conformal).save(folder / "auditor")
     return packed(parts, folder, folder / "auditor")
 
 

@@ -73,7 +73,7 @@ def _text(image: bytes) -> str:
 
 def _provenance(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> Table:
     result, chosen = evaluated.result, settings.evaluate
-    learned = table.index[evaluated.dev_row]
+    learned, sets = table.index[evaluated.dev_row], evaluated.result.coverage
     weights = {name: list(given) for name, given in evaluated.decision_weights.items()}
     body = [
         ("subject", result.subject),
@@ -88,6 +88,7 @@ def _provenance(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -
             f"{chosen.seed}, {LEVEL:.0%} percentile intervals",
         ),
         ("decision weights", json.dumps(weights)),
+        ("conformal sets", f"hold what comes in {sets.promised:.0%}: from {sets.threshold:.3g} on"),
         ("confidence", "the probability of the decided class"),
         ("volatility terciles", "cut on the rows that the baselines learned from"),
         ("settings", settings.digest()),

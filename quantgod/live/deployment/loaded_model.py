@@ -18,7 +18,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model
+from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 
 from quantgod.contracts import CLASSES, FEATURES
@@ -49,9 +49,13 @@ class Prediction(NamedTuple):
         minute: epoch minute that ends the window.
         base: what the base network says.
         audited: what the auditor makes of it.
-        label: the chosen class's number.
+        label: the decided class's number.
         signal: its name.
         uncertainty: entropy of `audited` over its largest value, in [0, 1].
+        decided_by: the weights that decided against the likeliest class; empty where none did.
+        in_set: which classes its conformal set holds.
+        action: the class to act on: `signal` where the set holds it alone, else NEUTRAL.
+        abstention: why `signal` is not acted on; empty where it is.
     """
 
     minute: int
@@ -60,6 +64,10 @@ class Prediction(NamedTuple):
     label: int
     signal: str
     uncertainty: float
+    decided_by: str
+    in_set: tuple[bool, ...]
+    action: str
+    abstention: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +94,8 @@ class LoadedModel:
 
         Raises:
             InputError: for rows that break the contract, in the version's own words.
-            PredictionError: for an answer that is not one row of finite numbers.
+            PredictionError: for an answer that is not one row of finite numbers, or whose action
+                does not follow from its class and set.
         """
         said = self._model.predict(rows)
         if not isinstance(said, pd.DataFrame) or len(said) != 1:
@@ -128,14 +137,26 @@ def _loaded(
     name: str, version: int, folder: Path, max_bridge_minutes: int, longest_window: int
 ) -> LoadedModel:
     described = Model.load(str(folder))
-    if described.signature != signature():
-        raise UnfitVersionError("its signature is not the one that this program asks for")
+    _check_signature(described.signature)
     package = folder / described.flavors["python_function"]["artifacts"]["package"]["path"]
     window = _window(package, max_bridge_minutes, longest_window)
     reference = read_reference(package)
     with _LOADING:
         model = _load(folder)
     return LoadedModel(name, version, window, package, reference, model)
+
+
+def _check_signature(came: ModelSignature | None) -> None:
+    asked = signature()
+    if came == asked:
+        return
+    given = set(came.outputs.input_names()) if came is not None and came.outputs else set()
+    if absent := [name for name in asked.outputs.input_names() if name not in given]:
+        raise UnfitVersionError(
+            f"its answers lack {', '.join(absent)}, so what it would act on is not known, as of "
+            "versions from before they abstained themselves: train and register a new one"
+        )
+    raise UnfitVersionError("its signature is not the one that this program asks for")
 
 
 def _window(package: Path, max_bridge_minutes: int, longest_window: int) -> int:
@@ -195,6 +216,10 @@ def as_answer(said: Prediction) -> pd.DataFrame:
         **{f"prob_{name}": value for name, value in zip(names, said.audited, strict=True)},
         "class": said.label,
         "signal": said.signal,
+        "decided_by": said.decided_by,
+        **{f"in_set_{name}": holds for name, holds in zip(names, said.in_set, strict=True)},
+        "action": said.action,
+        "abstention": said.abstention,
         "uncertainty": said.uncertainty,
     }
     return pd.DataFrame([columns])
@@ -204,7 +229,7 @@ def _prediction(said: pd.DataFrame) -> Prediction:
     """Read the one row by name.
 
     Raises:
-        PredictionError: naming what is absent or no number.
+        PredictionError: naming what is absent, no number, or against the rule of the action.
     """
     row = said.iloc[0]
     try:
@@ -214,13 +239,28 @@ def _prediction(said: pd.DataFrame) -> Prediction:
         uncertainty, label = float(row["uncertainty"]), int(row["class"])
         minute = int(pd.Timestamp(row["datetime"]).timestamp()) // 60
         signal = CLASSES[label]
+        in_set = tuple(_of_type(row[f"in_set_{name.lower()}"], bool, np.bool_) for name in CLASSES)
+        words = [_of_type(row[name], str) for name in ("decided_by", "action", "abstention")]
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise PredictionError(f"{error!r} in {row.to_dict()!r:.300}") from error
     base, audited = (tuple(values) for values in numbers)
     named = label >= 0 and row["signal"] == signal
     if not (named and np.isfinite([*base, *audited, uncertainty]).all()):
         raise PredictionError(f"finite numbers and class {label} expected: {row.to_dict()!r:.300}")
-    return Prediction(minute, base, audited, label, signal, uncertainty)
+    decided_by, action, abstention = words
+    acts = in_set[label] and sum(in_set) == 1
+    if action != (signal if acts else "NEUTRAL") or bool(abstention) != (action != signal):
+        rule = "an action of the decided class alone in its set, or NEUTRAL and the reason"
+        raise PredictionError(f"{rule} expected: {row.to_dict()!r:.500}")
+    return Prediction(
+        minute, base, audited, label, signal, uncertainty, decided_by, in_set, action, abstention
+    )
+
+
+def _of_type(value: Any, *kinds: type) -> Any:
+    if not isinstance(value, kinds):
+        raise TypeError(f"{kinds[0].__name__} expected, got {value!r}")
+    return kinds[0](value)
 
 
 def _read(path: Path) -> Any:

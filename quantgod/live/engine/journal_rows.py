@@ -40,6 +40,10 @@ def signal_row(
         **{f"prob_{name}": value for name, value in zip(names, said.audited, strict=True)},
         "class": said.label,
         "signal": said.signal,
+        "decided_by": said.decided_by,
+        **{f"in_set_{name}": holds for name, holds in zip(names, said.in_set, strict=True)},
+        "action": said.action,
+        "abstention": said.abstention,
         "uncertainty": said.uncertainty,
         "latency_ms": latency_ms,
     }

@@ -38,11 +38,17 @@ SIGNALS: Final = pa.schema(
         *((f"prob_{name}", pa.float64()) for name in ("sell", "neutral", "buy")),
         ("class", pa.int64()),
         ("signal", pa.string()),
+        ("decided_by", pa.string()),
+        *((f"in_set_{name}", pa.bool_()) for name in ("sell", "neutral", "buy")),
+        ("action", pa.string()),
+        ("abstention", pa.string()),
         ("uncertainty", pa.float64()),
         ("latency_ms", pa.float64()),
     ]
 )
 """Every answer of a model: `role` is Production or Challenger, the rest as the chain gives it.
+
+`action` is what a session acts on. It is null in rows of sessions from before versions abstained.
 
 `latency_ms` is from the arrival of the message that closed the minute to this row.
 """

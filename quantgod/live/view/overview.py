@@ -67,7 +67,9 @@ def minute_values(
     at = datetime.fromtimestamp(minute * 60, UTC).isoformat()
     values: dict[str, Any] = {"symbol": symbol, "minute": at, "missing": engine.missing}
     if said is not None:
-        values |= {"version": version, "signal": said.signal, **answer_metrics(said)}
+        told = {name: getattr(said, name) for name in ("action", "signal", "abstention")}
+        values |= {"version": version, **told, "decided_by": said.decided_by}
+        values |= answer_metrics(said)
     return values
 
 
@@ -102,8 +104,15 @@ def _signal(engine: EngineState) -> str:
 
 
 def _chosen(said: Prediction) -> str:
-    chance = dict(zip(CLASSES, said.audited, strict=True))[said.signal]
-    return f"{said.signal} {chance:.2f}"
+    """What is acted on, and why that is not the likeliest class where it is not."""
+    chances = dict(zip(CLASSES, said.audited, strict=True))
+    told = f"{said.signal} {chances[said.signal]:.2f}"
+    if said.decided_by:
+        likeliest = max(CLASSES, key=lambda name: chances[name])
+        told += f" by {said.decided_by} over {likeliest} {chances[likeliest]:.2f}"
+    if said.abstention:
+        return f"{said.action}: abstains from {told}, {said.abstention.replace('_', ' ')}"
+    return told
 
 
 def minute_metrics(minute: int, book: BookState, engine: EngineState) -> dict[str, float]:
@@ -121,6 +130,8 @@ def minute_metrics(minute: int, book: BookState, engine: EngineState) -> dict[st
 
 
 def answer_metrics(said: Prediction) -> dict[str, float]:
-    """What tracking keeps of an answer."""
+    """What tracking keeps of an answer; its action as -1 to sell, 0 and 1 to buy."""
     names = (f"prob_{name.lower()}" for name in CLASSES)
-    return {**dict(zip(names, said.audited, strict=True)), "uncertainty": said.uncertainty}
+    side = float(CLASSES.index(said.action) - CLASSES.index("NEUTRAL"))
+    chances = dict(zip(names, said.audited, strict=True))
+    return {**chances, "uncertainty": said.uncertainty, "side": side}

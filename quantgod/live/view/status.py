@@ -17,7 +17,7 @@ class SymbolStatus:
         lag_ms: local time minus exchange time of the last update; for information only.
         last_bar: the last minute that closed, its close or why it has no row.
         missing: minutes until the window is full; 0 once the model may speak.
-        signal: the last one, with its probability, version and latency.
+        signal: what the last one acts on or why it abstains, with its version and latency.
         drift: what the monitor says.
     """
 

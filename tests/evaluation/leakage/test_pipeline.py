@@ -29,7 +29,7 @@ def test_all_but_size_is_the_lineages_own() -> None:
     assert HOW.train == whole.train.model_copy(update=changed)
     assert HOW.audit == whole.audit.model_copy(update={"epochs": 1, "stride": STRIDE})
     assert HOW.window.stride == HOW.evaluate.stride == STRIDE
-    assert HOW.evaluate.conformal_level == whole.evaluate.conformal_level
+    assert HOW.audit.conformal_level == whole.audit.conformal_level
 
 
 def test_the_same_bars_give_the_same_bytes(made: Made) -> None:

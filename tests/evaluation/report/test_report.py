@@ -137,7 +137,7 @@ def test_provenance_names_what_was_scored_and_how() -> None:
     assert given.settings.digest() in text
     assert f"blocks of {given.evaluated.block} rows" in text
     assert "p99 20.00 ms" in text
-    assert '"conformal_level": 0.9' in text
+    assert "hold what comes in 90%: from 0.2 on" in text
     assert "tracking" not in text and "sqlite" not in text
 
 

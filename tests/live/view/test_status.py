@@ -8,7 +8,6 @@ import json
 import numpy as np
 from rich.console import Console
 
-from quantgod.live.deployment.loaded_model import Prediction
 from quantgod.live.engine.engine import SymbolState as EngineState
 from quantgod.live.feed.state import SymbolState as BookState
 from quantgod.live.listener import LiveListener
@@ -19,8 +18,9 @@ from quantgod.live.view.terminal import view
 from quantgod.market.book_bars import ClosedMinute, Taken
 from quantgod.market.minute_bars import MinuteBar
 from quantgod.market.sync_events import OutOfSync
+from tests.live.engine.answering import said_of
 
-SAID = Prediction(7, (0.2, 0.3, 0.5), (0.1, 0.3, 0.6), 2, "BUY", 0.5)
+SAID = said_of(7)
 DAYS = 86_400_000.0
 
 
@@ -70,9 +70,27 @@ def test_an_answer_is_told_of_the_minute_that_it_judges_whatever_closed_since() 
     values = minute_values("X", 7, state, SAID, 3)
     assert json.loads(json.dumps(values)) == {
         **{"symbol": "X", "minute": "1970-01-01T00:07:00+00:00", "missing": 0, "version": 3},
-        **{"signal": "BUY", "prob_sell": 0.1, "prob_neutral": 0.3, "prob_buy": 0.6},
-        "uncertainty": 0.5,
+        **{"action": "BUY", "signal": "BUY", "decided_by": "", "abstention": ""},
+        **{"prob_sell": 0.1, "prob_neutral": 0.3, "prob_buy": 0.6, "uncertainty": 0.5},
+        "side": 1.0,
     }
+
+
+def test_an_answer_that_is_not_the_likeliest_class_or_not_acted_on_says_why() -> None:
+    """SELL at 0.35 beside NEUTRAL at 0.60 would be a riddle."""
+    state, by = (
+        EngineState(missing=0),
+        {"label": 0, "signal": "SELL", "decided_by": "weights 2:1:2"},
+    )
+    sells = said_of(7, **by, action="SELL", audited=(0.35, 0.6, 0.05), in_set=(True, False, False))
+    told = "SELL 0.35 by weights 2:1:2 over NEUTRAL 0.60"
+    assert minute_in_words("X", 7, state, sells, 3) == f"X 01-01 00:07: {told} (version 3)"
+    both = (True, True, False)
+    waits = sells._replace(in_set=both, action="NEUTRAL", abstention="several_classes")
+    told = f"NEUTRAL: abstains from {told}, several classes"
+    assert minute_in_words("X", 7, state, waits, 3) == f"X 01-01 00:07: {told} (version 3)"
+    values = minute_values("X", 7, state, waits, 3)
+    assert (values["action"], values["signal"], values["side"]) == ("NEUTRAL", "SELL", 0.0)
 
 
 def test_minutes_without_a_row_get_a_line_that_says_why() -> None:
