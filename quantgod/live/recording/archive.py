@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -22,8 +22,7 @@ from quantgod.archive.reading import MARGIN_MS, Quarantine
 from quantgod.archive.zip_stream import open_archive
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import MS_PER_DAY, MS_PER_SECOND, BookUpdate, Level, Progress, silent
-from quantgod.live.driving import drive
-from quantgod.live.recording.reading import Recording, open_recording, recorded_symbols
+from quantgod.live.recording.reading import Recording, no_events, open_recording, recorded_symbols
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import CLOCK
@@ -78,7 +77,8 @@ def archive_recording(
         progress: Told of each day.
 
     Raises:
-        RecordingError: when there is no recording (of `symbol`) that can be read.
+        RecordingError: when there is no recording (of `symbol`) that can be read, or it holds no
+            depth events.
         RecordingArchiveError: when an archive of the name is of other content.
     """
     written: list[Archived] = []
@@ -88,6 +88,8 @@ def archive_recording(
             text = (line.text for line in lines)
             written.append(_write_day(folder, one.symbol, day, text, settings.etl.limits))
             progress(len(written), 0, written[-1].path.name)
+    if not written:
+        raise no_events(recording, symbol)
     return written
 
 
@@ -104,15 +106,13 @@ def lines_of(recording: Recording, settings: Settings) -> Iterator[Line]:
     )
     writer = _LineWriter(recording.symbol, bars)
     for arrival in recording.arrivals:
-        yield from writer.lines(drive(bars, arrival.kind, arrival.data).events)
+        yield from writer.lines(recording.drive(bars, arrival).events)
 
 
 def _recordings(path: Path, symbol: str | None) -> list[Recording]:
     """The symbol that is asked for, or every one that there is."""
-    symbols: Sequence[str | None] = (symbol,)
-    if symbol is None and path.is_dir():
-        symbols = recorded_symbols(path) or symbols
-    return [open_recording(path, name) for name in symbols]
+    symbols = [symbol] if symbol or not path.exists() else recorded_symbols(path)
+    return [open_recording(path, name) for name in symbols or [None]]
 
 
 class _LineWriter:

@@ -10,15 +10,16 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from io import BufferedReader
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from quantgod.live.driving import RawKind
+from quantgod.live.driving import RawKind, StreamMessage, drive, read, take
 from quantgod.live.journal import JournalError
 from quantgod.live.journal.reading import read_batches
-from quantgod.market.binance import DepthEvent, decode
-from quantgod.market.messages import MessageError
+from quantgod.live.recording.foreign import EXPECTED, what_came
+from quantgod.market.binance import BestQuote, DepthEvent
+from quantgod.market.book_bars import BookBars, Taken
 
 LINE_BYTES: Final = 16_000_000
 """A line longer than this is no message."""
@@ -43,11 +44,29 @@ class Arrival(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """One symbol's arrivals. `has_answers`: every snapshot that was asked for is among them."""
+    """One symbol's arrivals.
 
+    `has_answers`: every snapshot that was asked for is among them, and nothing of other symbols, as
+    in the folder of a `collect`. A text file may hold several symbols.
+    """
+
+    path: Path
     symbol: str
     arrivals: Iterator[Arrival]
     has_answers: bool
+
+    def read(self, arrival: Arrival) -> StreamMessage:
+        """Decode a message of the stream; `None` also for one of another symbol of the file."""
+        message = read(arrival.data)
+        if self.has_answers or not isinstance(message, DepthEvent | BestQuote):
+            return message
+        return message if message.symbol == self.symbol else None
+
+    def drive(self, bars: BookBars, arrival: Arrival) -> Taken:
+        """Let `bars` take what arrived for the symbol."""
+        if arrival.kind == "stream":
+            return take(bars, self.read(arrival))
+        return drive(bars, arrival.kind, arrival.data)
 
 
 def open_recording(path: Path, symbol: str | None = None) -> Recording:
@@ -66,21 +85,33 @@ def open_recording(path: Path, symbol: str | None = None) -> Recording:
     if not path.is_file():
         raise RecordingError(f"{path}: a recorded file or a folder of `collect` was expected")
     arrivals = _lines(path)
-    found, read = _first_symbol(path, arrivals)
-    return Recording(symbol or found, chain(read, arrivals), has_answers=False)
+    found, read = _first_symbol(path, symbol, arrivals)
+    return Recording(path, symbol or found, chain(read, arrivals), has_answers=False)
 
 
-def _first_symbol(path: Path, arrivals: Iterator[Arrival]) -> tuple[str, list[Arrival]]:
+def no_events(path: Path, symbol: str | None) -> RecordingError:
+    """The error of a recording without a depth event (of `symbol`): what there is in its place."""
+    arrivals = _rows(path, symbol) if path.is_dir() else _lines(path)
+    first = islice((one.data for one in arrivals if one.kind in ("stream", "snapshot")), SEARCHED)
+    of = f" of {symbol}" if symbol else ""
+    return RecordingError(f"{path}: no depth event{of}, but {what_came(first)}; {EXPECTED}")
+
+
+def _first_symbol(
+    path: Path, symbol: str | None, arrivals: Iterator[Arrival]
+) -> tuple[str, list[Arrival]]:
     read = []
-    for _, arrival in zip(range(SEARCHED), arrivals, strict=False):
+    for arrival in islice(arrivals, SEARCHED):
         read.append(arrival)
-        try:
-            message = decode(arrival.data)
-        except MessageError:
-            continue
-        if isinstance(message, DepthEvent):
-            return message.symbol, read
-    raise RecordingError(f"{path}: no depth event among the first {len(read)} messages")
+        if found := _depth_symbol(arrival):
+            return found, read
+    raise no_events(path, symbol)
+
+
+def _depth_symbol(arrival: Arrival) -> str | None:
+    """Whose depth event it is; `None` where it is none."""
+    message = read(arrival.data) if arrival.kind == "stream" else None
+    return message.symbol if isinstance(message, DepthEvent) else None
 
 
 def _lines(path: Path) -> Iterator[Arrival]:
@@ -128,15 +159,18 @@ def _collected(folder: Path, symbol: str | None) -> Recording:
         raise RecordingError(
             f"{folder}: {wanted} expected, there is {', '.join(symbols) or 'none'}"
         )
-    return Recording(symbol, _rows(folder, symbol), has_answers=True)
+    return Recording(folder, symbol, _rows(folder, symbol), has_answers=True)
 
 
 def recorded_symbols(folder: Path) -> list[str]:
-    """The symbols of which the folder of a `collect` holds messages.
+    """The symbols of which the folder of a `collect` holds messages, or a text file depth events.
 
     Raises:
         RecordingError: when it cannot be read.
     """
+    if not folder.is_dir():
+        symbols = {_depth_symbol(arrival) for arrival in _lines(folder)}
+        return sorted(symbol for symbol in symbols if symbol)
     found: set[str] = set()
     try:
         for batch in read_batches(folder, "RAW", ["symbol"]):
@@ -146,12 +180,12 @@ def recorded_symbols(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _rows(folder: Path, symbol: str) -> Iterator[Arrival]:
+def _rows(folder: Path, symbol: str | None) -> Iterator[Arrival]:
     try:
         for batch in read_batches(folder, "RAW", _COLUMNS):
             columns = (batch.column(name).to_pylist() for name in _COLUMNS)
             for received_ns, whose, kind, data in zip(*columns, strict=True):
-                if whose == symbol:
+                if symbol in (None, whose):
                     yield Arrival(kind, received_ns, data)
     except JournalError as error:
         raise RecordingError(f"{folder}: {error}") from None

@@ -20,8 +20,8 @@ from quantgod.archive.reading import book_row
 from quantgod.archive.store import StoredRows, bars_schema, bars_table
 from quantgod.contracts import Progress, silent
 from quantgod.files import atomic_path
-from quantgod.live.driving import drive, read, take
-from quantgod.live.recording.reading import Arrival, Recording, RecordingError
+from quantgod.live.driving import drive, take
+from quantgod.live.recording.reading import Arrival, Recording, no_events
 from quantgod.market.binance import BestQuote, DepthEvent
 from quantgod.market.book_bars import BookBars, ClosedMinute, Taken
 from quantgod.market.book_sync import BinanceBookSync
@@ -58,9 +58,9 @@ def replay(
         beyond_range=not recording.has_answers,
     )
     etl = settings.etl
-    run = Replay(sync, BookBars(sync, etl.max_silence_seconds, etl.max_bridge_minutes))
+    run = Replay(recording, sync, BookBars(sync, etl.max_silence_seconds, etl.max_bridge_minutes))
     started = time.perf_counter()
-    rows = run.rows(_told(recording.arrivals, progress))
+    rows = run.rows(progress)
     _write(folder / BARS_FILE, rows, etl.compression)
     return run.figures(time.perf_counter() - started)
 
@@ -68,27 +68,28 @@ def replay(
 class Replay:
     """One run: what it has counted so far."""
 
-    def __init__(self, sync: BinanceBookSync, bars: BookBars) -> None:
-        self._sync, self._bars = sync, bars
+    def __init__(self, recording: Recording, sync: BinanceBookSync, bars: BookBars) -> None:
+        self._recording, self._sync, self._bars = recording, sync, bars
         self._messages = self._events = self._applied = self._beyond = 0
+        self._is_theirs = False  # a depth event could be read
         self._dropped: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
         self._synced = 0
         self._minutes: Counter[str] = Counter()
         self._check = QuoteCheck()
 
-    def rows(self, arrivals: Iterator[Arrival]) -> Iterator[ClosedMinute]:
+    def rows(self, progress: Progress = silent) -> Iterator[ClosedMinute]:
         """Take all that arrived; give the minutes that have a row.
 
         Raises:
             RecordingError: at the end, when there was no depth event: not a quiet market, but a
                 mistaken symbol or file.
         """
-        for arrival in arrivals:
+        for arrival in _told(self._recording.arrivals, progress):
             yield from self._closed(self._take(arrival))
         yield from self._closed(self._bars.finish())
-        if not self._events:
-            raise RecordingError(f"depth events of {self._sync.symbol} were expected, got none")
+        if not self._is_theirs:
+            raise no_events(self._recording.path, self._sync.symbol)
 
     def figures(self, seconds: float) -> dict[str, Any]:
         """What came of it.
@@ -120,16 +121,15 @@ class Replay:
         self._messages += 1
         if arrival.kind != "stream":
             return self._noted(drive(self._bars, arrival.kind, arrival.data))
-        message = read(arrival.data)
+        message = self._recording.read(arrival)
         if isinstance(message, DepthEvent | MessageError):
             return self._take_event(message)
-        if isinstance(message, BestQuote) and message.symbol == self._sync.symbol:
+        if isinstance(message, BestQuote):
             self._check.quote(message, self._bars)
         return Taken([], [])
 
     def _take_event(self, event: DepthEvent | MessageError) -> Taken:
-        if isinstance(event, DepthEvent) and event.symbol != self._sync.symbol:
-            return Taken([], [])  # a recording of several symbols
+        self._is_theirs |= isinstance(event, DepthEvent)
         self._events += 1
         taken = self._noted(take(self._bars, event))
         if any(isinstance(each, Applied | Synced) for each in taken.events):

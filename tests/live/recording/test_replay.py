@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from quantgod.archive.etl import run_etl
+from quantgod.archive.store import load_bars
 from quantgod.contracts import BAR_COLUMNS
 from quantgod.live.driving import drive
 from quantgod.live.journal import RAW, Journal
+from quantgod.live.recording.archive import archive_recording
 from quantgod.live.recording.reading import Arrival, RecordingError, open_recording
 from quantgod.live.recording.replay import replay
 from quantgod.market.book_bars import BookBars
@@ -211,6 +215,67 @@ def test_a_folder_without_a_recording_is_refused(tmp_path):
 
 
 def test_a_symbol_that_the_recording_does_not_hold_is_refused_and_leaves_nothing(tmp_path):
-    with pytest.raises(RecordingError, match="depth events of ETHUSDT were expected, got none"):
+    with pytest.raises(
+        RecordingError, match="no depth event of ETHUSDT, but 199 depth events of BTCUSDT; 1"
+    ):
         replayed(tmp_path, sound(), symbol="ETHUSDT")
     assert not list((tmp_path / "out").glob("*"))
+
+
+SPOT = {"e": "depthUpdate", "E": START, "s": "BTCUSDT", "U": 1, "u": 2, "b": [["9", "1"]], "a": []}
+SOCKET = {
+    "topic": "orderbook.50.BTCUSDT", "type": "snapshot", "ts": START,
+    "data": {"s": "BTCUSDT", "b": [["9", "1"]], "a": [], "u": 1, "seq": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("messages", "found"),
+    [
+        ([SPOT] * 3, "3 depth events of a spot market, without `pu`, of BTCUSDT"),
+        ([{"stream": "x", "data": SPOT}, quote(1)], "1 depth event of a spot market, without `pu`"),
+        ([SOCKET, b"x"], "1 order-book message of Bybit's socket (orderbook.50.BTCUSDT)"),
+    ],
+)  # fmt: skip
+def test_a_recording_of_another_market_is_told_by_what_it_is(tmp_path, messages, found):
+    """As a text file or a folder of `collect`, replayed or archived."""
+    folder, path, out = tmp_path / "collected", tmp_path / "recording", tmp_path / "out"
+    journal = Journal(folder, {"RAW": RAW}, SETTINGS.live.journaling, lambda _: None)
+    for message in messages:
+        data = message if isinstance(message, bytes) else msgspec.json.encode(message)
+        row = {"received_ns": 1, "symbol": "BTCUSDT", "kind": "stream", "data": data}
+        assert journal.append("RAW", row)
+    journal.close()
+    path.write_bytes(text(messages))
+    for recording in (path, folder):
+        for refused in (
+            lambda: replay(open_recording(recording), out, SETTINGS),  # noqa: B023
+            lambda: archive_recording(recording, out, SETTINGS),  # noqa: B023
+            lambda: archive_recording(recording, out, SETTINGS, "BTCUSDT"),  # noqa: B023
+        ):
+            with pytest.raises(RecordingError, match=re.escape(found)) as told:
+                refused()
+            assert "Binance's USDⓈ-M futures are expected, which carry `pu`" in str(told.value)
+    assert not list(out.glob("**/*.*"))
+
+
+def test_of_a_text_file_of_two_symbols_archives_give_the_rows_of_replay(tmp_path):
+    """All symbols are archived where none is named."""
+    messages = []
+    for message in sound():  # and the same of another symbol, whose ids are others
+        other = json.loads(json.dumps(message))
+        changed = other.get("data", other) | {"s": "ETHUSDT"}
+        for name in changed.keys() & {"U", "u", "pu", "lastUpdateId"}:
+            changed[name] += 10**6
+        messages += [message, {**other, **changed} if "bids" in other else {"data": changed}]
+    path = tmp_path / "recording"
+    path.write_bytes(text(messages))
+    written = archive_recording(path, tmp_path / "archives", SETTINGS)
+    assert {archive.path.parent.name for archive in written} == {"BTCUSDT", "ETHUSDT"}
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        figures = replayed(tmp_path, messages, symbol=symbol)
+        assert figures["rows_written"] > 0
+        etl = SETTINGS.etl.model_copy(update={"workers": 1})
+        run_etl(tmp_path / "archives", tmp_path / "bars", etl, symbol=symbol)
+        frame = load_bars(tmp_path / "bars", symbol, BAR_COLUMNS)
+        pd.testing.assert_frame_equal(frame, pd.read_parquet(tmp_path / "out" / "bars.parquet"))
