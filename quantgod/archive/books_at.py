@@ -38,6 +38,7 @@ from quantgod.contracts import (
     Progress,
     silent,
 )
+from quantgod.market.bybit import RESTART_ID
 from quantgod.market.messages import MessageError
 from quantgod.market.minute_bars import CLOCK, NEXT
 from quantgod.settings import EtlSettings
@@ -251,9 +252,10 @@ def _admitted(line: bytes | None, candidate: Candidate) -> BookUpdate | None:
 def _cut(before: Carry, update: BookUpdate, cuts: Cuts, *, is_first: bool) -> None:
     """Tell of the book before a message, unless that is stale: its time then counts for nothing."""
     last_id, new_id = before.last_update_id, update.update_id
+    # Where an old id tells of a restart there is no book from then on: the next message says it.
     if not update.is_snapshot and before.has_book and new_id <= last_id:
         return
-    may_follow = (1, last_id, last_id + 1) if update.is_snapshot else (last_id + 1,)
+    may_follow = (RESTART_ID, last_id, last_id + 1) if update.is_snapshot else (last_id + 1,)
     is_free = update.is_snapshot and (is_first or last_id < 0)
     levels = _levels(before) if is_free or new_id in may_follow else None
     cuts.settle(update.ts, int(before.integers[CLOCK]), levels)

@@ -28,6 +28,7 @@ from quantgod.archive.parser import Bytes, parse
 from quantgod.archive.tokens import white
 from quantgod.contracts import MS_PER_SECOND
 from quantgod.market import minute_bars
+from quantgod.market.bybit import RESTART_ID
 from quantgod.market.minute_bars import (
     CLOCK,
     CROSSED,
@@ -113,7 +114,7 @@ def _take(state: State, parsed: Parsed) -> int:
     update_id = message[UPDATE_ID]
     is_delta = message[IS_SNAPSHOT] == 0
     has_book = feed[HAS_BOOK] != 0
-    if is_delta and has_book and update_id <= feed[LAST_ID]:
+    if is_delta and has_book and _is_echo(state, message):
         feed[LINES] += 1
         feed[IS_FIRST] = 0
         _reject(state, STALE)
@@ -140,6 +141,16 @@ def _take(state: State, parsed: Parsed) -> int:
     return DONE
 
 
+@inlined
+def _is_echo(state: State, message: Integers) -> bool:
+    """As `bybit.is_echo`."""
+    update_id, last = message[UPDATE_ID], state.feed[LAST_ID]
+    is_later = message[TS] // MS_PER_SECOND > state.integers[CLOCK]
+    return bool(
+        update_id <= last and not is_later and (update_id != RESTART_ID or last == update_id)
+    )
+
+
 @compiled
 def _advance(state: State, second: int) -> bool:
     """Sample what lies before `second`; True when a minute closed: then call again."""
@@ -161,7 +172,7 @@ def _advance(state: State, second: int) -> bool:
 def jumps(feed: Integers, update_id: int) -> bool:
     """Whether a snapshot's id tells of messages that are missing before it."""
     last = feed[LAST_ID]
-    return not feed[IS_FIRST] and last >= 0 and update_id not in (1, last, last + 1)
+    return not feed[IS_FIRST] and last >= 0 and update_id not in (RESTART_ID, last, last + 1)
 
 
 @inlined
@@ -174,8 +185,10 @@ def _apply(state: State, parsed: Parsed) -> None:
         mark(integers, ONE_SIDED)
     elif edges[BEST_BID] >= edges[BEST_ASK]:
         mark(integers, CROSSED)
-    if parsed.message[TS] // MS_PER_SECOND >= integers[NEXT]:
-        integers[MESSAGES] += 1
+    message = parsed.message
+    is_repeated = feed[IS_FIRST] and message[IS_SNAPSHOT] and message[UPDATE_ID] == feed[LAST_ID]
+    if message[TS] // MS_PER_SECOND >= integers[NEXT]:
+        integers[MESSAGES] += not is_repeated
     else:
         feed[OUT_OF_ORDER] += 1
 

@@ -20,7 +20,7 @@ from quantgod.files import value_digest
 from quantgod.market.minute_bars import FLOATS, INTEGERS, MinuteBar
 from quantgod.settings import ArchiveLimits
 
-KERNEL_VERSION: Final = 3
+KERNEL_VERSION: Final = 4
 """Raise it with every change that can alter a row, a count or a carry."""
 
 CORRUPT_REASONS: Final = ("corrupt_json", "bad_number", "wrong_symbol", "bad_time", "bad_type")

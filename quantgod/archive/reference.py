@@ -7,10 +7,13 @@ hands over to this one what it cannot hold. The rules:
    goes into the book, is counted `out_of_order`, and adds nothing to the minute's message count.
 2. A delta applies when its `u` is the last one plus one. A greater `u` is a gap: the message is
    rejected and the book is invalid until the next snapshot; meanwhile deltas are rejected
-   `no_book`. A smaller one is `stale`: rejected, the book stays, the clock does not move. A
-   snapshot always replaces the book; one whose `u` is neither the last, nor the next, nor 1 tells
-   of a gap before it, unless it is the first message of its file. A gap touches the minute of the
-   message before it, if that is still open, and the minute of the message that told of it.
+   `no_book`. A smaller one is `stale` if it is an echo (`bybit.is_echo`): rejected, the book stays,
+   the clock does not move; otherwise the venue counts anew, and that is a gap too. A snapshot
+   always replaces the book; one whose `u` is neither the last, nor the next, nor 1 tells of a gap
+   before it, unless it is the first message of its file. A gap touches the minute of the message
+   before it, if that is still open, and the minute of the message that told of it. A file's first
+   message may be the snapshot that the file before ended with (the same `u`): it adds nothing to
+   the minute's message count.
 3. A corrupt line (`reading.CORRUPT_REASONS`) marks the open minute, and the book is invalid until
    the next snapshot. It moves no clock: its time cannot be trusted.
 4. After each applied message a crossed or one-sided book marks the open minute; the book goes on.
@@ -27,11 +30,11 @@ import numpy as np
 
 from quantgod.archive.reading import Array, Carry, DayReading, Ledger, book_row, time_bounds
 from quantgod.archive.zip_stream import lines, open_archive
-from quantgod.contracts import BOOK_LEVELS, BookUpdate, Level
+from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, BookUpdate, Level
 from quantgod.market.book import OrderBook
-from quantgod.market.bybit import decode, depth_of
+from quantgod.market.bybit import RESTART_ID, decode, depth_of, is_echo
 from quantgod.market.messages import MessageError
-from quantgod.market.minute_bars import CORRUPT, GAP, NO_BOOK, MinuteBar, MinuteBars
+from quantgod.market.minute_bars import CLOCK, CORRUPT, GAP, NO_BOOK, MinuteBar, MinuteBars
 from quantgod.settings import EtlSettings
 
 
@@ -135,7 +138,7 @@ class ReferenceReader:
 
     def _take_update(self, update: BookUpdate) -> None:
         is_delta = not update.is_snapshot
-        if is_delta and self._has_book and update.update_id <= self._last_id:
+        if is_delta and self._has_book and self._is_echo(update):
             self.ledger.reject("stale")
             return
         is_gap = self._has_book and not self._follows(update) if is_delta else self._jumps(update)
@@ -155,19 +158,24 @@ class ReferenceReader:
         self._bars.mark(GAP if reason == "gap" else NO_BOOK)
         self._invalidate()
 
+    def _is_echo(self, delta: BookUpdate) -> bool:
+        clock = int(self._bars.integers[CLOCK])
+        return is_echo(delta.update_id, self._last_id, delta.ts // MS_PER_SECOND, clock)
+
     def _follows(self, update: BookUpdate) -> bool:
         return update.update_id == self._last_id + 1
 
     def _jumps(self, snapshot: BookUpdate) -> bool:
         """Whether a snapshot's id tells of messages that are missing before it."""
-        known = (1, self._last_id, self._last_id + 1)
+        known = (RESTART_ID, self._last_id, self._last_id + 1)
         return not self._is_first and self._last_id >= 0 and snapshot.update_id not in known
 
     def _apply(self, update: BookUpdate) -> None:
         self._book.apply(update)
         self._has_book = True
         self.ledger.applied += 1
-        if not self._bars.record(update.ts, self._book):
+        is_repeated = self._is_first and update.is_snapshot and update.update_id == self._last_id
+        if not self._bars.record(update.ts, self._book, is_new=not is_repeated):
             self.ledger.out_of_order += 1
 
     def _invalidate(self) -> None:

@@ -6,12 +6,15 @@ What cannot be read exactly is refused with a reason, never guessed at.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from quantgod.contracts import BookUpdate
 from quantgod.market.messages import Id, MessageError, Price, Size
+
+RESTART_ID: Final = 1
+"""The `u` with which ids begin anew: of a snapshot, or of a delta where that is missing."""
 
 
 def decode(line: bytes) -> BookUpdate:
@@ -37,6 +40,16 @@ def depth_of(line: bytes) -> int:
         return 0
     known = len(parts) > 1 and parts[1].isascii() and parts[1].isdigit() and len(parts[1]) < 6
     return int(parts[1]) if known else 0
+
+
+def is_echo(update_id: int, last_id: int, second: int, last_second: int) -> bool:
+    """Whether a delta repeats what is known: an old id, in a second that has begun already.
+
+    An old id of a later second, or `u` 1, tells that the venue counts anew, and that a snapshot is
+    missing.
+    """
+    is_restart = update_id == RESTART_ID and last_id > RESTART_ID
+    return update_id <= last_id and second <= last_second and not is_restart
 
 
 class _Data(msgspec.Struct, gc=False):

@@ -2,17 +2,18 @@
 
 The stream itself sends the snapshot: first of all, and again when the venue restarts (`u` is 1). A
 delta's `u` is the last one plus one. A greater one is a gap: the book is withdrawn until the next
-snapshot. One that is not greater is late: it changes nothing. These are the rules that archives
-are read by (`archive.reference`), but for one: a book that is crossed or one-sided is withdrawn
-here, since somebody would trade on it.
+snapshot. One that is not greater is late and changes nothing, or tells of a restart, which is a gap
+too (`bybit.is_echo`). These are the rules that archives are read by (`archive.reference`), but for
+one: a book that is crossed or one-sided is withdrawn here, since somebody would trade on it.
 """
 
 from __future__ import annotations
 
 from math import inf
 
-from quantgod.contracts import BookUpdate
+from quantgod.contracts import MS_PER_SECOND, BookUpdate
 from quantgod.market.book import OrderBook
+from quantgod.market.bybit import RESTART_ID, is_echo
 from quantgod.market.messages import MessageError
 from quantgod.market.sync_events import (
     Applied,
@@ -27,9 +28,6 @@ from quantgod.market.sync_events import (
     nothing,
 )
 
-RESTART_ID = 1
-"""The `u` of a snapshot after which ids count from the beginning."""
-
 
 class BybitBookSync:
     """One symbol's book."""
@@ -40,6 +38,7 @@ class BybitBookSync:
         self.before_change: BeforeChange = nothing
         self.before_gap: BeforeGap = nothing
         self._last_id = -1  # of the last message, whether or not a book could take it
+        self._second = -1  # the latest one heard of
         self._is_awaited = True  # a snapshot, which comes first in a stream
 
     @property
@@ -78,19 +77,19 @@ class BybitBookSync:
         if update.is_snapshot:
             return self._take_snapshot(update)
         last, book = self._last_id, self.book
-        if book is not None and update.update_id <= last:
+        if book is not None and self._is_echo(update):
             is_same = update.update_id == last
             detail = f"u {update.update_id} after {last}"
             return [Dropped("duplicate" if is_same else "late", detail)]
         is_gap = book is not None and update.update_id != last + 1
         if is_gap:
             self.before_gap()
-        self.before_change(update.ts)
-        self._last_id = update.update_id
+        self._advance(update)
         if book is None:
             return [Dropped("no_book", f"u {update.update_id} without a snapshot")]
         if is_gap:
-            return self._lose("gap", f"u {last + 1} expected, got {update.update_id}")
+            reason: LossReason = "gap" if update.update_id > last else "sequence_reset"
+            return self._lose(reason, f"u {last + 1} expected, got {update.update_id}")
         book.apply(update)
         return self._checked(book, Applied(update))
 
@@ -105,8 +104,7 @@ class BybitBookSync:
         is_gap = last >= 0 and update.update_id not in (last, last + 1, RESTART_ID)
         if is_gap:
             self.before_gap()
-        self.before_change(update.ts)
-        self._last_id = update.update_id
+        self._advance(update)
         if is_gap:
             detail = f"u {last + 1} expected, got {update.update_id} in a snapshot"
             events.append(OutOfSync("gap", detail))
@@ -114,6 +112,15 @@ class BybitBookSync:
         self._is_awaited = False
         self.book.apply(update)
         return [*events, *self._checked(self.book, Synced(update))]
+
+    def _is_echo(self, delta: BookUpdate) -> bool:
+        second = delta.ts // MS_PER_SECOND
+        return is_echo(delta.update_id, self._last_id, second, self._second)
+
+    def _advance(self, update: BookUpdate) -> None:
+        self.before_change(update.ts)
+        self._last_id = update.update_id
+        self._second = max(self._second, update.ts // MS_PER_SECOND)
 
     def _checked(self, book: OrderBook, event: Applied | Synced) -> list[Event]:
         if -inf < book.best_bid < book.best_ask < inf:

@@ -121,8 +121,8 @@ class MinuteBars:
                 closed.append(self.closed_bar())
         return closed
 
-    def record(self, ts: int, book: OrderBook) -> bool:
-        """Count a message that was applied and check the book it left.
+    def record(self, ts: int, book: OrderBook, *, is_new: bool = True) -> bool:
+        """Count a message that was applied, if it is a new one, and check the book it left.
 
         Returns whether it was in order: a message of a second already sampled is not counted.
         """
@@ -131,7 +131,7 @@ class MinuteBars:
         counts = self._counts
         in_order = ts // MS_PER_SECOND >= counts[NEXT]
         if in_order:
-            counts[MESSAGES] += 1
+            counts[MESSAGES] += is_new
         return in_order
 
     def mark(self, reason: int) -> None:

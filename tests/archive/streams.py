@@ -140,6 +140,11 @@ def _restart(market: Market) -> list[Line]:
     return [encode(market.snapshot())]
 
 
+def _echo_of_restart(market: Market) -> list[Line]:
+    market.update_id = 1
+    return [encode(market.snapshot()), encode(market.delta())]
+
+
 def _gap(market: Market) -> list[Line]:
     market.update_id += 3
     return [encode(market.delta())]
@@ -147,7 +152,16 @@ def _gap(market: Market) -> list[Line]:
 
 def _stale(market: Market) -> list[Line]:
     market.update_id -= 1
-    return [encode(market.delta() | {"ts": market.ts + 70_000})]
+    return [encode(market.delta() | {"ts": market.ts - 70_000})]
+
+
+def _counting_anew(first: int, later_ms: int = 0) -> Fault:
+    def fault(market: Market) -> list[Line]:
+        market.update_id = first
+        market.ts += later_ms
+        return [encode(market.delta())]
+
+    return fault
 
 
 def _silence(market: Market) -> list[Line]:
@@ -226,6 +240,10 @@ FAULTS: dict[str, Fault] = {
     "empty snapshot": _empty_snapshot,
     "gap": _gap,
     "stale": _stale,
+    "echo of a restart": _echo_of_restart,
+    "restart by delta": _counting_anew(1),
+    "restart unheard": _counting_anew(7),
+    "restart after a silence": _counting_anew(7, later_ms=3_000),
     "silence": _silence,
     "out of order": _out_of_order,
     "crossed": _crossed,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -135,9 +136,16 @@ def test_a_corrupt_line_withdraws_the_book_until_the_next_snapshot(tmp_path):
 def test_a_stale_message_changes_nothing_and_its_time_counts_for_nothing(tmp_path):
     feed = Steps().add("snapshot").add()
     last = feed.update_id
-    feed.add(u=last - 1, ts=MIDNIGHT + 900_000).add(u=last + 1)
+    feed.add(u=last - 1, ts=MIDNIGHT + 1_999).add(u=last + 1)
     pack(tmp_path, DAY, feed.lines)
     assert best_bid_sizes(look(tmp_path, [1_500, 2_500])) == [2, 4]
+
+
+@pytest.mark.parametrize(("first", "ts"), [(1, 1_999), (1, 2_000), (3, 2_000)])
+def test_after_a_restart_told_by_a_delta_there_is_no_book_until_a_snapshot(tmp_path, first, ts):
+    feed = Steps().add("snapshot").add().add(u=first, ts=MIDNIGHT + ts).add().add("snapshot")
+    pack(tmp_path, DAY, feed.lines)
+    assert best_bid_sizes(look(tmp_path, [500, 1_500, 2_500, 3_500])) == [1, None, None, 5]
 
 
 @pytest.mark.parametrize("levels", [{"a": [["101", "0"]]}, {"b": [["101", "9"]]}])
@@ -198,7 +206,7 @@ def test_the_head_of_the_next_file_serves_moments_before_its_midnight(tmp_path):
 def test_of_the_next_file_no_more_than_its_head_is_read(tmp_path, monkeypatch):
     two_days(tmp_path, end=1, begin=1)
     feed = Steps()
-    feed.second, feed.update_id = 9, 21
+    feed.second, feed.update_id = 9, 22
     long = [*zipped_lines(tmp_path / f"{DAY}_{SYMBOL}_ob500.data.zip"), *feed.minutes(30).lines]
     pack(tmp_path, DAY, long)
     taken: list[int] = []
@@ -345,7 +353,7 @@ def told_of_gap(update: BookUpdate, before: Carry, *, is_first: bool) -> bool:
     last = before.last_update_id
     if update.is_snapshot:
         return not is_first and last >= 0 and update.update_id not in {1, last, last + 1}
-    return before.has_book and update.update_id > last + 1
+    return before.has_book and update.update_id != last + 1  # an echo is no step
 
 
 def steps_of(date: dt.date, lines: Lines, etl: EtlSettings, carry: Carry | None) -> list[Step]:
@@ -400,6 +408,7 @@ def by_reference(steps: list[Step], moment: int, silence: int) -> np.ndarray:
     shifts=st.lists(st.integers(0, 3_000), min_size=1, max_size=40),
 )
 @example(0, 25, [*["a byte changed"] * 3, "overlong and blank"], 50, 1, 0.0, [80, 120, 200, 900])
+@example(1, 30, ["restart by delta", "echo of a restart"] * 2, 700, 5, 0.5, [700] * 40)
 def test_books_between_and_within_two_files_are_those_of_the_reference(
     tmp_path_factory, seed, length, faults, stride, silence, share, shifts
 ):
@@ -416,6 +425,9 @@ def test_books_between_and_within_two_files_are_those_of_the_reference(
     pack(folder, BEFORE, lines[:cut])
     pack(folder, DAY, lines[cut:])
     books = look(folder, [-MS_A_DAY, *moments], etl)
+    with patch.object(module, "_read_archive", module._read_slowly):
+        slow = look(folder, [-MS_A_DAY, *moments], etl)
+    assert slow.levels.tobytes() == books.levels.tobytes()
     expected = [by_reference(steps, MIDNIGHT + moment, silence) for moment in moments]
     pairs = zip(books.levels[1:], expected, strict=True)
     wrong = [at for at, (book, wanted) in enumerate(pairs) if book.tobytes() != wanted.tobytes()]
@@ -426,7 +438,7 @@ def test_books_between_and_within_two_files_are_those_of_the_reference(
 
 def test_prices_that_no_dense_book_can_hold_are_looked_up_by_the_reference(tmp_path, monkeypatch):
     feed = Steps().add("snapshot").add().add().add(a=[["99999999.5", "3"], ["101.01", "4"]])
-    feed.add(u=feed.update_id, ts=MIDNIGHT + 900_000).add("snapshot", u=500)
+    feed.add(u=feed.update_id, ts=MIDNIGHT + 3_000).add("snapshot", u=500)
     pack(tmp_path, DAY, feed.lines)
     slowly: list[int] = []
     read_slowly = module._read_slowly

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from joblib import Parallel, delayed
 
@@ -27,6 +27,7 @@ from tests.archive.streams import (
     FAULTS,
     MIDNIGHT,
     SYMBOL,
+    Market,
     encode,
     etl_settings,
     message,
@@ -94,15 +95,45 @@ def outcome(read: Reader, *arguments: Any) -> object:
 
 
 @settings(max_examples=150, deadline=None)
-@given(parts=streams, etl=etls, size=st.integers(100, 9_000), stop=st.none() | st.integers(0, 9))
-def test_the_fast_reader_equals_the_reference_on_every_bit(parts, etl, size, stop):
-    data = b"\n".join(parts)
+@given(
+    parts=streams,
+    etl=etls,
+    size=st.integers(100, 9_000),
+    stop=st.none() | st.integers(0, 9),
+    share=st.sampled_from([0.0, 0.0, 0.3, 0.6]),
+)
+@example(
+    stream(3, 40, ["snapshot that follows"] * 9, stride_ms=700), etl_settings(), 400, None, 0.3
+)
+def test_the_fast_reader_equals_the_reference_on_every_bit(parts, etl, size, stop, share):
+    """Also from the state that a file before left, whose last line may come again."""
+    cut = round(share * len(parts))
+    try:
+        carry = read_slow(b"\n".join(parts[:cut]), etl, None).carry if cut else None
+    except Quarantine:
+        carry = None
+    data = b"\n".join(parts[max(0, cut - 1) :])
     stop_minute = None if stop is None else MIDNIGHT // 60_000 + stop
     try:
-        fast = outcome(read_fast, data, etl, None, stop_minute, size)
+        fast = outcome(read_fast, data, etl, carry, stop_minute, size)
     except Unfit:
         return  # `read_archive` then gives the file to the reference
-    assert fast == outcome(read_slow, data, etl, None, stop_minute, size + 1)
+    assert fast == outcome(read_slow, data, etl, carry, stop_minute, size + 1)
+
+
+def test_the_snapshot_that_two_files_share_is_counted_once_by_the_fast_reader_too():
+    """Where the first file ends with it, and the second begins with it."""
+    market, etl = Market(1, 700), etl_settings()
+    lines = [encode(market.snapshot())]
+    for place in range(600):
+        market.step()
+        lines.append(encode(market.delta() if place != 300 else market.snapshot()))
+    once = read_slow(b"\n".join(lines), etl, None)
+    carry = read_slow(b"\n".join(lines[:302]), etl, None).carry
+    data = b"\n".join(lines[301:])
+    fast = read_fast(data, etl, carry)
+    assert bits(fast) == bits(read_slow(data, etl, carry))
+    assert fast.features.tobytes() == once.features[-len(fast.features) :].tobytes()
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -91,12 +91,33 @@ def test_a_gap_between_two_minutes_touches_both(kind):
 
 def test_stale_messages_change_neither_book_nor_clock():
     feed = Feed().add("snapshot").minutes(1.5)
-    last = feed.update_id
-    feed.add(u=last, ts=MIDNIGHT + 900_000, b=[["99", "0"]]).add(u=last - 5).add(u=last + 1)
+    last, now = feed.update_id, MIDNIGHT + 1_000 * (feed.second - 1)
+    feed.add(u=last, ts=now + 999, b=[["99", "0"]]).add(u=last - 5, ts=now - 70_000).add(u=last + 1)
     reading = feed.minutes(1).read()
     assert reasons(reading) == {0: "no_previous_close"}
     assert reading.rejected == {"stale": 2}
     assert list(reading.minutes - MINUTE) == [1]
+
+
+@pytest.mark.parametrize(("first", "is_later"), [(1, False), (1, True), (3, True)])
+def test_a_restart_told_by_a_delta_withdraws_the_book_until_the_next_snapshot(first, is_later):
+    feed = Feed().add("snapshot").minutes(1.5)
+    feed.add(u=first, ts=None if is_later else MIDNIGHT + 1_000 * feed.second - 1)
+    reading = feed.minutes(2).add("snapshot").minutes(2).read()
+    assert reasons(reading) == {0: "no_previous_close", 1: "gap", 2: "no_book", 3: "no_book"}
+    assert reading.rejected == {"gap": 1, "no_book": 120}
+    assert list(reading.minutes - MINUTE) == [4]
+
+
+def test_the_snapshot_that_ends_a_file_and_begins_the_next_is_counted_once():
+    feed = Feed().add("snapshot").minutes(89 / 60).add("snapshot")
+    carry = feed.read().carry
+    lines, feed.lines = feed.lines[-1:], []
+    reader = ReferenceReader(SYMBOL, DAY, etl_settings(), carry)
+    for line in [*lines, *feed.minutes(1).lines]:
+        reader.take(line)
+    assert reader.ledger.minutes == [MINUTE + 1]
+    assert reader.ledger.rows[0][8] == np.log1p(60)
 
 
 def test_a_snapshot_replaces_the_book_and_a_jump_in_its_id_marks_the_minute():

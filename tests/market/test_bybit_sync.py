@@ -76,12 +76,23 @@ def test_a_gap_withdraws_the_book_at_once_and_asks_once():
 def test_echoes_change_nothing_and_move_no_clock():
     sync, times = synced(), []
     sync.before_change = times.append
-    assert names(sync.receive(delta(50, [(99.0, 0.0)], ts=99_000))) == [("Dropped", "duplicate")]
-    assert names(sync.receive(delta(49, [(99.0, 0.0)], ts=99_000))) == [("Dropped", "late")]
+    assert names(sync.receive(delta(50, [(99.0, 0.0)], ts=1_999))) == [("Dropped", "duplicate")]
+    assert names(sync.receive(delta(49, [(99.0, 0.0)], ts=5))) == [("Dropped", "late")]
     assert times == []
     assert sync.book.top() == (BIDS, ASKS)
     sync.receive(delta(51, ts=77_000))
     assert times == [77_000]
+
+
+@pytest.mark.parametrize(("u", "ts"), [(1, 1_050), (1, 9_000), (50, 2_000), (7, 2_000)])
+def test_a_delta_that_counts_anew_withdraws_the_book_until_the_next_snapshot(u, ts):
+    sync, times = synced(), []
+    sync.before_change = times.append
+    assert names(sync.receive(delta(u, ts=ts))) == [("OutOfSync", "sequence_reset"), LOST]
+    assert times == [ts]
+    assert (sync.book, sync.needs_snapshot) == (None, True)
+    assert names(sync.receive(delta(u + 1))) == [("Dropped", "no_book")]
+    assert names(sync.receive(snapshot(u + 2))) == [("Synced", "")]
 
 
 @pytest.mark.parametrize("u", [50, 51, 1])
