@@ -24,7 +24,7 @@ def history_figure(study: optuna.Study) -> Figure:
     axes.step(numbers, list(accumulate(scores, max)), where="post", label="best so far")
     axes.set(title=f"Study {study.study_name}", xlabel="trial", ylabel="macro-F1 (validation)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    axes.legend(loc="lower right")
     return figure
 
 

@@ -42,7 +42,7 @@ def equity_figure(equity: pd.DataFrame, result: BacktestResult) -> Figure:
             )
     upper.set_ylabel("quote currency")
     upper.yaxis.set_major_formatter(_thousands())
-    upper.legend(frameon=False)
+    upper.legend(loc="upper left", frameon=False)
     lower.fill_between(shown.index, shown["drawdown"], 0, color=LOSS, alpha=0.6, linewidth=0)
     lower.set_ylabel("drawdown")
     lower.yaxis.set_major_formatter(PercentFormatter(1))

@@ -33,7 +33,7 @@ def label_distribution(table: pd.DataFrame, settings: LabelSettings) -> Figure:
         xlabel=f"log return of the next {settings.horizon_minutes} minutes, % (tails in end bins)",
         ylabel="minutes",
     )
-    left.legend(frameon=False)
+    left.legend(loc="upper right", frameon=False)
     _class_bars(right, target)
     right.set_ylabel("share of labelled minutes, %")
     return figure

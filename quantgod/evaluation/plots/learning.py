@@ -25,7 +25,7 @@ def curves(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.ticklabel_format(axis="y", scilimits=(-3, 5))
         if len(series) > 1:
-            axes.legend(frameon=False)
+            axes.legend(loc="upper right", frameon=False)
     return figure
 
 
@@ -44,5 +44,5 @@ def search_history(scores: Sequence[float | None], ylabel: str = "macro-F1") -> 
         axes.scatter(trials[~done], floor, color="0.5", marker="x", label="pruned or failed")
     axes.set(xlabel="trial", ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(frameon=False)
+    axes.legend(loc="lower right", frameon=False)
     return figure

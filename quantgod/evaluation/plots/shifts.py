@@ -66,7 +66,7 @@ def forecast_shift(
             axes.set_title(f"{model}, {name}: PSI {apart.psi:.2f}, KS {apart.ks:.2f}")
             axes.set_xlim(0, 1)
         row[0].set_ylabel("share of rows, %")
-        row[0].legend(frameon=False)
+        row[0].legend(loc="upper right", frameon=False)
     for axes in grid[-1]:
         axes.set_xlabel("probability")
     return figure
