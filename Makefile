@@ -36,7 +36,7 @@ power: $(VENV)/run  ## Whether the gates let a null market through, and a plante
 	python -m steps.power
 
 ui: $(VENV)/run  ## Compare runs in the browser
-	mlflow ui --backend-store-uri sqlite:///mlflow.db
+	python -m steps.ui --config $(CONFIG)
 
 serve: $(VENV)/run  ## Serve the Production model (or MODEL=name@alias) on loopback
 	MLFLOW_TRACKING_URI=$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} \

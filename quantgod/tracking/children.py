@@ -12,6 +12,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from quantgod.tracking.orphans import PROCESS_TAG, process_tag
 from quantgod.tracking.outbox import MetricBuffer, Outbox
 from quantgod.tracking.stage import StageRun
+from quantgod.tracking.store import TRIALS, beside
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def child_run(
     params: Mapping[str, Any],
     killed_by: type[Exception] | tuple[type[Exception], ...] = (),
 ) -> Iterator[MetricBuffer]:
-    """Open a child of `parent`; gives where its metrics go.
+    """Open a child of `parent`, among the trials; gives where its metrics go.
 
     It ends FINISHED, or KILLED by an exception of `killed_by` (a pruned trial has not failed), or
     FAILED by any other; the exception goes on.
@@ -32,7 +33,7 @@ def child_run(
         MLFLOW_RUN_NAME: name,
         PROCESS_TAG: process_tag(),
     }
-    experiment = client.get_run(parent.run_id).info.experiment_id
+    experiment = beside(client, client.get_run(parent.run_id).info.experiment_id, TRIALS)
     run_id = client.create_run(experiment, tags=tags).info.run_id
     client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
     outbox = Outbox(parent.outbox.folder.parent, run_id)

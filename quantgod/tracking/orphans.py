@@ -10,6 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from quantgod.tracking.store import family
+
 PROCESS_TAG = "quantgod.process"
 
 
@@ -18,14 +20,14 @@ def process_tag() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
 
 
-def close_orphans(client: MlflowClient, experiment_ids: list[str]) -> list[str]:
+def close_orphans(client: MlflowClient, experiment_id: str) -> list[str]:
     """End as KILLED every RUNNING run of this machine whose process is gone; gives their ids.
 
     A child that was made for a stage but killed before the stage could sign it ends with its
-    parent.
+    parent. The experiments that stand beside this one are searched too.
     """
     running = client.search_runs(
-        experiment_ids, "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY, 1_000
+        family(client, experiment_id), "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY, 1_000
     )
     dead = {run.info.run_id for run in running if _is_dead(run)}
     dead |= {run.info.run_id for run in running if _lost_its_parent(run, dead)}

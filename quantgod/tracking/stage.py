@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import os
 import shutil
 import tempfile
 import traceback
@@ -37,7 +39,7 @@ from quantgod.tracking.keys import (
 )
 from quantgod.tracking.orphans import PROCESS_TAG, close_orphans, process_tag
 from quantgod.tracking.outbox import MetricBuffer, Outbox, deliver_left_over
-from quantgod.tracking.store import PROJECT, connect, in_project
+from quantgod.tracking.store import PROJECT, SESSIONS, beside, connect, in_project
 
 ERROR_TAG = "quantgod.error"
 HEADLINE_TAG = "quantgod.headline"
@@ -66,6 +68,9 @@ MADE_BY: Mapping[str, tuple[str, ...]] = {
     "labels": ("label",),
 }
 """What data a stage reads, what it does without where there is none, and which stages make it."""
+
+ENDLESS = frozenset({"live", "collect"})
+"""What runs as long as somebody wants, and makes nothing that is compared."""
 
 DIGEST_CHARACTERS = 32  # MLflow stores at most 36 of a dataset's digest
 TAG_CHARACTERS = 5_000
@@ -170,8 +175,8 @@ def stage(
     client = connect(settings.tracking)
     outbox_folder = PROJECT / settings.tracking.outbox
     deliver_left_over(client, outbox_folder)
-    active = mlflow.start_run()
-    close_orphans(client, [active.info.experiment_id])
+    active = _open_run(client, name)
+    close_orphans(client, active.info.experiment_id)
     run_id = active.info.run_id
     outbox = Outbox(outbox_folder, run_id)
     metrics = MetricBuffer(client, outbox, settings.tracking.flush_seconds)
@@ -193,6 +198,17 @@ def stage(
         raise
     finally:
         _finish(run, status)
+
+
+def _open_run(client: MlflowClient, name: str) -> mlflow.ActiveRun:
+    """Join the run that MLflow was told of, or open one; sessions are not among the runs compared.
+
+    A session that `mlflow run` opened stays in the experiment that it was opened in.
+    """
+    if name not in ENDLESS or "MLFLOW_RUN_ID" in os.environ:
+        return mlflow.start_run()
+    compared = os.environ["MLFLOW_EXPERIMENT_ID"]  # MLflow has put it there
+    return mlflow.start_run(experiment_id=beside(client, compared, SESSIONS))
 
 
 @contextmanager
@@ -270,7 +286,7 @@ def _describe(
     digests = input_digests(inputs, settings)
     key = stage_key(name, settings, digests, upstream_keys(client, upstream))
     tags = {
-        MLFLOW_RUN_NAME: name,
+        MLFLOW_RUN_NAME: run_name(name, settings),
         STAGE_TAG: name,
         KEY_TAG: key,
         CODE_TAG: code_digest(),
@@ -289,6 +305,12 @@ def _describe(
         dataset = MetaDataset(source, name=label, digest=digest)  # type: ignore[abstract]
         mlflow.log_input(dataset, context=label)
     return key
+
+
+def run_name(name: str, settings: Settings) -> str:
+    """Name a stage's run so that a table tells it apart: stage, symbols, and the day of the run."""
+    symbols = settings.live.symbols if name in ENDLESS else (settings.data.symbol,)
+    return f"{name} {' '.join(symbols)} {dt.datetime.now(dt.UTC):%Y-%m-%d}"
 
 
 def logged_params(name: str, settings: Settings) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
 
 from quantgod.settings import TrackingSettings
 from quantgod.tracking.relocation import check_place, database
@@ -26,6 +27,9 @@ _DEFAULTS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _RELATIVE_SQLITE = "sqlite:///"
+TRIALS = "trials"
+SESSIONS = "sessions"
+_COMPARED = ("mlflow.experimentKind", "custom_model_development")
 
 
 def be_brief(seconds: int = 2) -> None:
@@ -76,6 +80,49 @@ def _experiment(
     if local and client.get_experiment_by_name(name) is None:
         client.create_experiment(name, artifact_location=str(PROJECT / settings.artifacts))
     return mlflow.set_experiment(name)
+
+
+def beside(client: MlflowClient, experiment_id: str, what: str) -> str:
+    """Give the experiment that keeps what is not to be compared with an experiment's own runs.
+
+    It is named after the experiment, and made where it is not there yet.
+
+    Args:
+        client: of the store.
+        experiment_id: of the experiment whose runs are compared.
+        what: `TRIALS` or `SESSIONS`.
+    """
+    compared = client.get_experiment(experiment_id)
+    name = f"{compared.name}-{what}"
+    if (found := client.get_experiment_by_name(name)) is not None:
+        return str(found.experiment_id)
+    try:
+        kept = f"{compared.artifact_location.rstrip('/')}/{what}"
+        return str(client.create_experiment(name, artifact_location=kept))
+    except MlflowException:
+        if (found := client.get_experiment_by_name(name)) is None:
+            raise
+        return str(found.experiment_id)  # another process was faster
+
+
+def family(client: MlflowClient, experiment_id: str) -> list[str]:
+    """Give the ids of an experiment and of those that stand beside it."""
+    name = client.get_experiment(experiment_id).name
+    found = [client.get_experiment_by_name(f"{name}-{what}") for what in (TRIALS, SESSIONS)]
+    return [experiment_id, *(one.experiment_id for one in found if one is not None)]
+
+
+def compared_experiments(client: MlflowClient, settings: TrackingSettings) -> list[Experiment]:
+    """Give the experiments that hold runs to compare, marked as such: MLflow opens them on runs.
+
+    These are the settings' own, and `Default`, where plain `mlflow run` opens them, if it has any.
+    """
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", settings.experiment)
+    found = [client.get_experiment_by_name(one) for one in dict.fromkeys((name, "Default"))]
+    used = [one for one in found if one and client.search_runs([one.experiment_id], max_results=1)]
+    for experiment in used:
+        client.set_experiment_tag(experiment.experiment_id, *_COMPARED)
+    return used
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
 from quantgod.settings import Settings, load_settings
+from quantgod.tracking.children import child_run
 from quantgod.tracking.keys import (
     KEY_TAG,
     SECTIONS,
@@ -31,8 +33,10 @@ from quantgod.tracking.stage import (
     input_digests,
     input_paths,
     logged_params,
+    run_name,
     stage,
 )
+from quantgod.tracking.store import family
 
 DAY = "2024-01-01_BTCUSDT_ob500.data.zip"
 
@@ -60,12 +64,23 @@ def simulate(settings: Settings) -> str:
     return run.run_id
 
 
+def labelled(settings: Settings) -> str:
+    """The run that made a file which stands for labels."""
+    settings.data.own_bars.mkdir(parents=True, exist_ok=True)
+    with stage("label", settings) as run:
+        settings.data.own_labels.parent.mkdir(parents=True, exist_ok=True)
+        settings.data.own_labels.write_bytes(b"labels")
+        run.output(settings.data.own_labels)
+    return run.run_id
+
+
 def test_a_stage_says_all_that_it_did(settings: Settings) -> None:
     run_id = simulate(settings)
     client = MlflowClient()
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "simulate"
+    day = dt.datetime.fromtimestamp(run.info.start_time / 1000, dt.UTC).date()
+    assert run.info.run_name == f"simulate BTCUSDT {day}"
     assert run.data.params["simulate.days"] == str(settings.simulate.days)
     assert "train.epochs" not in run.data.params
     assert run.data.tags[HEADLINE_TAG] == "1 day"
@@ -291,3 +306,22 @@ def test_a_killed_run_is_closed_at_the_next_start_and_a_living_one_is_left(
             process.kill()
             process.wait()
             process.stdout.close()
+
+
+def test_trials_and_sessions_stand_beside_the_runs_that_are_compared(settings: Settings) -> None:
+    made = {"label": labelled(settings)}
+    with stage("optimize", settings, made) as parent, child_run(parent, "trial 0", {"rate": 0.1}):
+        pass
+    with stage("live", settings) as session:
+        pass
+    client = MlflowClient()
+    (compared, *others) = family(client, client.get_run(parent.run_id).info.experiment_id)
+    names = {run.info.run_name.split()[0] for run in client.search_runs([compared])}
+    assert names == {"label", "optimize"}
+    assert [[run.info.run_name for run in client.search_runs([one])] for one in others] == [
+        ["trial 0"],
+        [run_name("live", settings)],
+    ]
+    (trial,) = client.search_runs([others[0]])
+    assert trial.data.tags["mlflow.parentRunId"] == parent.run_id
+    assert session.run_id

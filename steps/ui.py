@@ -1,0 +1,49 @@
+"""MLflow's pages: the runs to compare, and the registered models."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from steps.console import say
+from steps.options import config_options, setting, settings_from, step
+
+HOST = "127.0.0.1"
+FINISHED = "attributes.status = 'FINISHED'"
+
+
+@step()
+@config_options
+@click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
+@setting("--name", "registry.name", "Name of the registered model.")
+def main(config: Path, overrides: tuple[str, ...], *, port: int, **options: Any) -> None:
+    """Print the addresses of runs and model, and serve them on loopback until Ctrl-C.
+
+    A tracking server that `MLFLOW_TRACKING_URI` names serves them already.
+    """
+    settings = settings_from(config, overrides, options)
+    from quantgod.tracking.store import compared_experiments, connect, store_uri
+
+    client, uri = connect(settings.tracking), store_uri(settings.tracking)
+    place = uri.rstrip("/") if uri.startswith("http") else f"http://{HOST}:{port}"
+    for experiment in compared_experiments(client, settings.tracking):
+        say(f"{experiment.name}: {address(place, experiment.experiment_id)}")
+    say(f"model: {place}/#/models/{quote(settings.registry.name, safe='')}")
+    if not uri.startswith("http"):
+        serve = ["-m", "mlflow", "ui", "--backend-store-uri", uri]
+        os.execv(sys.executable, [sys.executable, *serve, "--host", HOST, "--port", str(port)])
+
+
+def address(place: str, experiment_id: str) -> str:
+    """Where MLflow shows the finished runs of an experiment; by itself it opens pages on traces."""
+    chosen = f"workflowType=machine_learning&searchFilter={quote(FINISHED)}"
+    return f"{place}/#/experiments/{experiment_id}/runs?{chosen}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The addresses that `make ui` prints, and what it serves."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from click.testing import CliRunner
+from mlflow import MlflowClient
+
+import steps.ui
+from quantgod.settings import Settings
+from quantgod.tracking.stage import stage
+
+
+def test_it_prints_where_finished_runs_and_the_model_are_shown_and_serves_the_store(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stage("simulate", settings) as run:
+        settings.data.archives.mkdir()
+        run.output(settings.data.archives)
+    served: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _program, arguments: served.append(arguments))
+    tracking = settings.tracking
+    told = [f"tracking.uri={tracking.uri}", f"tracking.artifacts={tracking.artifacts}"]
+    given = [part for value in told for part in ("--set", value)]
+    ended = CliRunner().invoke(steps.ui.main, ["--port", "5007", *given])
+    assert ended.exit_code == 0, ended.output
+    number = MlflowClient().get_run(run.run_id).info.experiment_id
+    assert f"http://127.0.0.1:5007/#/experiments/{number}/runs?workflowType=" in ended.output
+    assert "http://127.0.0.1:5007/#/models/quantgod" in ended.output
+    tags = MlflowClient().get_experiment(number).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    (command,) = served
+    assert command[:5] == [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri"]
+    assert command[5] == tracking.uri
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.uri)
+    assert CliRunner().invoke(steps.ui.main, []).exit_code == 0
+    assert served[1][5] == tracking.uri, "the variable goes before the settings"
