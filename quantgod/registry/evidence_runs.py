@@ -2,12 +2,14 @@
 
 An evaluation must have scored this version on the labels of its lineage, a backtest must have
 traded what that evaluation scored, and a leak audit must be of the version's network and auditor.
-None may have begun before the data was made, or have been made by other settings or code.
+Each must have read the very data that the version is made of, and been made by its settings; of
+runs that were made anew since, equal ones stand for each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,14 +27,16 @@ from quantgod.evaluation.evidence import (
     LeakAuditResult,
     read_evidence,
 )
-from quantgod.registry.evidence_settings import judged_otherwise, made_otherwise, other_code
+from quantgod.registry.evidence_settings import made_otherwise, other_code
 from quantgod.registry.registered import VersionError
 from quantgod.settings import Settings
-from quantgod.tracking.keys import artifacts_of, output_of, path_digest
+from quantgod.tracking.keys import artifacts_of, output_of, path_digest, upstream_keys
 from quantgod.tracking.stage import STAGE_TAG
 
 MAKERS: Final = ("label", "train", "audit")
-DATA_STAGES: Final = ("simulate", "download", "etl", "label")
+DATA: Final = {"evaluate": "labels", "backtest": "bars", "leak_audit": "bars"}
+"""What each of them must have read as the version's lineage has it."""
+
 ENDED: Final = {"backtest": ("FINISHED",), "leak_audit": ("FINISHED", "FAILED")}
 """A leak audit that found a leak has failed, and its record says so."""
 
@@ -41,6 +45,13 @@ LINEAGE: Final = {"backtest": ("optimize",), "leak_audit": ("optimize", "train",
 
 A backtest that is not told of the search counts one trial, and luck then looks like skill.
 """
+
+RECORDS: Final = {
+    "evaluate": EVALUATION_FILE,
+    "backtest": BACKTEST_FILE,
+    "leak_audit": LEAK_AUDIT_FILE,
+}
+"""Under what name each of them keeps what it found."""
 
 _RUN: Final = "run."
 _UPSTREAM: Final = "quantgod.upstream."
@@ -64,7 +75,10 @@ class Evidence(NamedTuple):
 
 
 def evidence_runs(
-    client: MlflowClient, version: ModelVersion, given: Mapping[str, str | None]
+    client: MlflowClient,
+    version: ModelVersion,
+    given: Mapping[str, str | None],
+    settings: Settings,
 ) -> dict[str, str]:
     """The runs that the gates rest on, by stage: those that are given, or the lineage's newest.
 
@@ -72,6 +86,7 @@ def evidence_runs(
         client: of the store.
         version: that is to be judged.
         given: run ids by stage; None where the lineage is to be asked.
+        settings: by which it is judged; what was tried with others is passed over.
 
     Returns:
         `evaluate`, `backtest`, and where there is one `leak_audit`, `label` and `register`.
@@ -85,22 +100,21 @@ def evidence_runs(
     if "evaluate" not in runs:
         raise _missing(version, "evaluate", f"python -m steps.evaluate --version {version.version}")
     if "backtest" not in runs:
-        found = _newest(client, "backtest", "evaluate", runs["evaluate"], BACKTEST_FILE)
+        found = _newest(client, "backtest", ("evaluate", runs["evaluate"]), settings)
         if found is None:
             raise _missing(version, "backtest", command(version, "backtest", runs["evaluate"]))
         runs["backtest"] = found
     if "leak_audit" not in runs and _RUN + "audit" in version.tags:
         audit = version.tags[_RUN + "audit"]
-        found = _newest(client, "leak_audit", "audit", audit, LEAK_AUDIT_FILE)
+        found = _newest(client, "leak_audit", ("audit", audit), settings)
         runs |= {} if found is None else {"leak_audit": found}
     return runs
 
 
 def command(version: ModelVersion, stage: str, evaluate: str | None = None) -> str:
     """How a version's backtest or leak audit is made."""
-    needed = {name: version.tags.get(_RUN + name) for name in ("etl", *LINEAGE[stage])}
-    given = [f"--{name}-run {run}" for name, run in {**needed, "evaluate": evaluate}.items() if run]
-    return f"python -m steps.{stage} {' '.join(given)}"
+    of = "" if evaluate is None else f" --evaluate-run {evaluate}"
+    return f"python -m steps.{stage} --version {version.version}{of}"
 
 
 def check_evidence(
@@ -129,11 +143,13 @@ def check_evidence(
         if _RUN + stage in version.tags
     ]
     wrong = [
-        *(text for stage, run in found.items() for text in _of_another(version, stage, run, runs)),
+        *(
+            text
+            for stage, run in found.items()
+            for text in _of_another(client, version, stage, run, runs)
+        ),
         *_scored_another(version, found["evaluate"]),
-        *(text for run in found.values() for text in _older_than_data(client, version, run)),
-        *(text for run in found.values() for text in made_otherwise(run, made)),
-        *(text for run in found.values() for text in judged_otherwise(run, settings)),
+        *(text for run in found.values() for text in made_otherwise(run, settings)),
         *_other_code(found, made),
     ]
     if wrong:
@@ -163,11 +179,7 @@ def read_records(version: ModelVersion, runs: Mapping[str, str], folder: Path) -
     """
     kept = {
         stage: artifacts_of(runs[stage], name, folder)
-        for stage, name in (
-            ("evaluate", EVALUATION_FILE),
-            ("backtest", BACKTEST_FILE),
-            ("leak_audit", LEAK_AUDIT_FILE),
-        )
+        for stage, name in RECORDS.items()
         if stage in runs
     }
     evaluation = read_evidence(kept["evaluate"], EvaluationResult)
@@ -182,7 +194,7 @@ def read_records(version: ModelVersion, runs: Mapping[str, str], folder: Path) -
 
 
 def _of_another(
-    version: ModelVersion, stage: str, run: Run, runs: Mapping[str, str]
+    client: MlflowClient, version: ModelVersion, stage: str, run: Run, runs: Mapping[str, str]
 ) -> Iterator[str]:
     """Where stage, upstream runs or data of a run are not those of the version."""
     tags = run.data.tags
@@ -195,12 +207,22 @@ def _of_another(
     own |= {"evaluate": runs["evaluate"]} if stage == "backtest" else {}
     for name, wanted in own.items():
         came = tags.get(_UPSTREAM + name)
-        if came != wanted:
+        if came != wanted and not _are_equal(client, name, came, wanted):
             yield f"the {stage} is of {name} run {came}, {wanted} was expected"
-    for name in ("labels", "bars"):
-        read, known = tags.get(_INPUT + name), version.tags.get(f"data.{name}")
-        if read is not None and read != known:
-            yield f"the {stage} read {name} {read}, the version is made of {known}"
+    data = DATA[stage]
+    read, known = tags.get(_INPUT + data), version.tags.get(f"data.{data}")
+    if read is None or read != known:
+        yield f"the {stage} read {data} {read}, the version is made of {known}"
+
+
+def _are_equal(client: MlflowClient, stage: str, one: str | None, other: str | None) -> bool:
+    """Whether two runs of a stage are of one key, so that each could stand for the other."""
+    if one is None or other is None:
+        return False
+    with suppress(MlflowException):  # one of them is gone
+        first, second = (upstream_keys(client, {stage: run}) for run in (one, other))
+        return first == second
+    return False
 
 
 def _other_code(found: Mapping[str, Run], made: list[Run]) -> Iterator[str]:
@@ -219,23 +241,21 @@ def _scored_another(version: ModelVersion, run: Run) -> Iterator[str]:
         yield f"run {run.info.run_id} has scored {whom}"
 
 
-def _older_than_data(client: MlflowClient, version: ModelVersion, run: Run) -> Iterator[str]:
-    for stage in DATA_STAGES:
-        if (made := version.tags.get(_RUN + stage)) is None:
-            continue
-        ended = _known(client, version, stage, made).info.end_time
-        if ended is None or ended > run.info.start_time:
-            kind = run.data.tags.get(STAGE_TAG)
-            yield f"the {kind} run is older than its data: {stage} run {made} had not ended"
+def _newest(
+    client: MlflowClient, stage: str, upstream: tuple[str, str], settings: Settings
+) -> str | None:
+    """The newest run of a stage that stands on this one, has kept its record, and counts.
 
-
-def _newest(client: MlflowClient, stage: str, upstream: str, run_id: str, kept: str) -> str | None:
-    """The newest run of a stage that stands on this one and has kept its record."""
+    One that was made by other settings does not, unless it failed: a leak that was found counts.
+    """
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    wanted = f"tags.`{STAGE_TAG}` = '{stage}' and tags.`{_UPSTREAM}{upstream}` = '{run_id}'"
+    of, run_id = upstream
+    wanted = f"tags.`{STAGE_TAG}` = '{stage}' and tags.`{_UPSTREAM}{of}` = '{run_id}'"
     for run in client.search_runs(experiments, wanted, order_by=["attributes.start_time DESC"]):
         files = client.list_artifacts(run.info.run_id)
-        if run.info.status in ENDED[stage] and any(file.path == kept for file in files):
+        has_ended = run.info.status in ENDED[stage]
+        counts = run.info.status == "FAILED" or not any(made_otherwise(run, settings))
+        if has_ended and counts and any(file.path == RECORDS[stage] for file in files):
             return str(run.info.run_id)
     return None
 

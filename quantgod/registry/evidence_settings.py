@@ -1,43 +1,39 @@
-"""Whether a version and its evidence were made by the same settings and code.
+"""Whether a run was given the settings, and is of the code, that a version was made by.
 
 A run's parameters are the settings that it was given, not those that a search has put in their
-place, so that a version's own runs and its evidence agree on whatever they both read.
+place. Values are compared: where a settings file lay, and on what machine a run was, are not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mlflow.entities import Run
 
-from quantgod.settings import Settings
+from quantgod.settings import DataSettings, Settings
 from quantgod.tracking.stage import CODE_TAG, STAGE_TAG, logged_params
 
-MACHINE: Final = frozenset({"etl.scheduler", "etl.workers", "train.device", "train.threads"})
+MACHINE: Final = frozenset(
+    {"etl.scheduler", "etl.workers", "train.device", "train.threads", "data.source"}
+    | {f"data.{name}" for name in DataSettings.model_fields.keys() - {"symbol", "market"}}
+)
 """Settings of where a run was made, not of what it made."""
 
 
-def made_otherwise(run: Run, made: Iterable[Run]) -> Iterator[str]:
-    """Where a run of evidence and the runs that made the version were given other settings."""
-    for own in made:
-        both = run.data.params.keys() & own.data.params.keys()
-        # What has no dot is MLflow's: parameters of the command, such as the settings file's path.
-        shared = {key for key in both - MACHINE if "." in key}
-        given = {key: own.data.params[key] for key in shared}
-        yield from _differences(run, run.data.params, given, f"as its {_stage(own)} run says")
-
-
-def judged_otherwise(run: Run, settings: Settings) -> Iterator[str]:
-    """Where a run of evidence was not made by its own section of the settings at hand."""
-    section = f"{_stage(run)}."
-    asked = logged_params(_stage(run), settings)
-    ours, theirs = (
-        {key: value for key, value in params.items() if key.startswith(section)}
-        for params in (asked, run.data.params)
-    )
-    expected = {key: ours.get(key) for key in ours.keys() | theirs.keys()}
-    yield from _differences(run, theirs, expected, "as the settings say")
+def made_otherwise(run: Run, settings: Settings) -> Iterator[str]:
+    """Where a run was given other settings than these, of those that its stage reads."""
+    stage, came = _stage(run), run.data.params
+    asked = logged_params(stage, settings)
+    sections = {key.partition(".")[0] for key in asked}
+    # What has no dot is MLflow's: parameters of the command, such as the settings file's path.
+    named = {key for key in came if "." in key and key.partition(".")[0] in sections}
+    for key in sorted((asked.keys() | named) - MACHINE):
+        if came.get(key) != asked.get(key):
+            yield (
+                f"the {stage} was made with {key} {came.get(key)}, {asked.get(key)} was expected, "
+                "as the settings say"
+            )
 
 
 def other_code(run: Run, made: Iterable[Run]) -> Iterator[str]:
@@ -49,17 +45,6 @@ def other_code(run: Run, made: Iterable[Run]) -> Iterator[str]:
             yield (
                 f"the {_stage(run)} is of code {came}, {wanted} was expected, of which its "
                 f"{_stage(own)} run is"
-            )
-
-
-def _differences(
-    run: Run, came: Mapping[str, str], expected: Mapping[str, str | None], whose: str
-) -> Iterator[str]:
-    for key in sorted(expected):
-        if came.get(key) != expected[key]:
-            yield (
-                f"the {_stage(run)} was made with {key} {came.get(key)}, {expected[key]} was "
-                f"expected, {whose}"
             )
 
 

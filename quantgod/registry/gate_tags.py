@@ -29,7 +29,12 @@ class UnboundReportError(VersionError):
 
 
 def report_on(
-    version: ModelVersion, gates: tuple[Gate, ...], champion: int | None, run_id: str, bounds: str
+    version: ModelVersion,
+    gates: tuple[Gate, ...],
+    champion: int | None,
+    run_id: str,
+    bounds: str,
+    otherwise: tuple[str, ...] = (),
 ) -> GateReport:
     """Bind gates to the version that they judged, as of now.
 
@@ -39,6 +44,7 @@ def report_on(
         champion: the version in place.
         run_id: of the run that judges.
         bounds: digest of the settings that they were judged by.
+        otherwise: in what those differ from the version's own.
 
     Raises:
         UnboundReportError: if the version's tags name no digest of its files, or of no data.
@@ -60,6 +66,7 @@ def report_on(
         run_id=run_id,
         gates=gates,
         bounds=bounds,
+        otherwise=otherwise,
     )
 
 

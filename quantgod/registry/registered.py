@@ -72,7 +72,9 @@ def newest_version(name: str) -> int:
     """
     found = all_versions(MlflowClient(), name)
     if not found:
-        raise NoSuchVersionError(f"{name}: no version is registered")
+        raise NoSuchVersionError(
+            f"{name}: no version is registered; `python -m steps.main` makes one"
+        )
     return int(found[-1].version)
 
 

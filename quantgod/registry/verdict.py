@@ -87,9 +87,14 @@ def check_report(
         raise GatesError(f"{place}: other data was judged: {report.data}, the version has {data}")
     if dt.datetime.fromisoformat(report.at).timestamp() * 1000 < found.creation_timestamp:
         raise GatesError(f"{place}: the report of {report.at} is older than the version")
+    if report.otherwise:
+        raise GatesError(
+            f"{place}: run {report.run_id} has judged it otherwise than its own settings say: "
+            f"{', '.join(report.otherwise)}"
+        )
     if not bounds or report.bounds != bounds:
         raise GatesError(
-            f"{place}: judged by other bounds than the settings name: run gates again "
+            f"{place}: judged by other bounds than its settings name: run gates again "
             f"(came {report.bounds[:12] or 'none'}, expected {bounds[:12] or 'none'})"
         )
     if champion not in (report.champion, report.version):

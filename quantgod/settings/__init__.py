@@ -1,6 +1,11 @@
 """Frozen, typed settings: the sections, and the reader of the files that fill them."""
 
-from quantgod.settings.reading import SettingsError, load_settings
+from quantgod.settings.reading import (
+    SettingsError,
+    load_settings,
+    settings_of,
+    with_values,
+)
 from quantgod.settings.redaction import without_passwords
 from quantgod.settings.sections import (
     AccountSettings,
@@ -74,5 +79,7 @@ __all__ = [
     "WindowSettings",
     "XGBoostSettings",
     "load_settings",
+    "settings_of",
+    "with_values",
     "without_passwords",
 ]

@@ -32,10 +32,31 @@ def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Set
     values = _read(path, ())
     for key, value in (overrides or {}).items():
         _put(values, key, value)
+    return settings_of(values, str(path))
+
+
+def with_values(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """The same settings with other values, named by dotted key.
+
+    Raises:
+        SettingsError: naming the key, what was given and what is allowed.
+    """
+    values = settings.model_dump(mode="json")
+    for key, value in overrides.items():
+        _put(values, key, value)
+    return settings_of(values, "given")
+
+
+def settings_of(values: Any, where: str) -> Settings:
+    """Check values read from somewhere.
+
+    Raises:
+        SettingsError: naming the place and the key, what was given and what is allowed.
+    """
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(_explain(path, error)) from None
+        raise SettingsError(_explain(where, error)) from None
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -91,18 +112,18 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
     values[last] = value
 
 
-def _explain(path: Path, error: ValidationError) -> str:
+def _explain(where: str, error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
+        key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             allowed = ", ".join(sorted(_section_at(problem["loc"][:-1]).model_fields))
-            lines.append(f"{where}: unknown key (allowed: {allowed})")
+            lines.append(f"{key}: unknown key (allowed: {allowed})")
         elif problem["type"] == "missing":
-            lines.append(f"{where}: missing")
+            lines.append(f"{key}: missing")
         else:
-            lines.append(f"{where}: {problem['msg']}, got {problem['input']!r}")
-    return f"{path}: " + "; ".join(lines)
+            lines.append(f"{key}: {problem['msg']}, got {problem['input']!r}")
+    return f"{where}: " + "; ".join(lines)
 
 
 def _section_at(where: tuple[int | str, ...]) -> type[BaseModel]:

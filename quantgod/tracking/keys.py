@@ -35,7 +35,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "optimize": ("window", "split", "model", "train", "optimize"),
     "train": ("window", "split", "model", "train"),
     "audit": ("label", "window", "split", "model", "train", "audit"),
-    "register": ("etl", "registry"),
+    "register": (
+        "data", "etl", "label", "window", "split", "model", "train", "optimize", "audit", "registry",
+        "evaluate", "backtest", "leak_audit", "gates",
+    ),
     "evaluate": ("data", "label", "split", "train", "audit", "evaluate", "gates"),
     "backtest": ("data", "etl", "label", "backtest"),
     "leak_audit": ("etl", "label", "window", "split", "model", "train", "audit", "leak_audit"),
@@ -54,6 +57,13 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
     "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"}},
     "train": {"split": {"folds"}},
     "audit": {"window": {"stride"}, "train": {"epochs"}},
+    "register": {
+        "data": _PLACES | {"source"},
+        "etl": {"workers", "scheduler"},
+        "train": {"device", "threads"},
+        "optimize": {"storage"},
+        "registry": {"alias"},
+    },
     "evaluate": {
         "split": {"folds", "validation_fraction"},
         "train": set(TrainSettings.model_fields) - {"batch_size", "device"},

@@ -95,6 +95,7 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
         run_id: the run that judged.
         gates: one each.
         bounds: digest of the settings that they were judged by; empty in reports that lack it.
+        otherwise: in what it was judged otherwise than the version's own settings say.
     """
 
     name: str
@@ -106,6 +107,7 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     gates: tuple[Gate, ...]
     bounds: str = ""
+    otherwise: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -118,8 +120,9 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(gate.name for gate in self.gates if gate.passed is False)
 
     def in_words(self) -> str:
-        """`12 of 15 gates passed; failed: mcc, ece, net_pnl`."""
+        """`12 of 15 gates passed; failed: mcc, ece; judged by gates.mcc_above 0.2 (its own: 0)`."""
         judged = [gate for gate in self.gates if gate.passed is not None]
         passed = sum(gate.passed is True for gate in judged)
         failed = f"; failed: {', '.join(self.failed)}" if self.failed else ""
-        return f"{passed} of {len(judged)} gates passed{failed}"
+        other = f"; judged by {', '.join(self.otherwise)}" if self.otherwise else ""
+        return f"{passed} of {len(judged)} gates passed{failed}{other}"

@@ -1,0 +1,143 @@
+"""The settings that a version was made by and is judged by: kept with it, and taken unless others are given.
+
+`register` keeps all of them, but for passwords, as a file of its run, and the version's tag
+`settings` holds their digest. A judging step takes them; what it is given in their place may change
+how the version is judged, and then the verdict says so, but never what it was made by.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import mlflow
+import yaml
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from quantgod.files import atomic_path, value_digest
+from quantgod.registry.registered import RUN_TAG, VersionError
+from quantgod.settings import Settings, SettingsError, settings_of, with_values, without_passwords
+from quantgod.tracking.stage import logged_params
+
+SETTINGS_FILE: Final = "settings.yaml"
+SETTINGS_TAG: Final = "settings"
+JUDGING: Final = ("evaluate", "backtest", "leak_audit", "gates")
+"""Sections of how a version is judged; the others that `register` reads are of how it was made."""
+
+SHOWN: Final = 3
+
+
+class NoOwnSettingsError(VersionError):
+    """The settings that a version was made by are not known."""
+
+
+class OtherSettingsError(VersionError):
+    """Settings were given that the version was not made by."""
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What a version is judged by.
+
+    Attributes:
+        settings: all of them.
+        otherwise: in what they judge otherwise than the version's own: `gates.mcc_above 0.2 (its
+            own: 0.0)`.
+    """
+
+    settings: Settings
+    otherwise: tuple[str, ...] = ()
+
+
+def keep_settings(path: Path, settings: Settings) -> str:
+    """Write settings to a file, passwords made unreadable; gives the digest of what it holds."""
+    values = _masked(settings.model_dump(mode="json"))
+    with atomic_path(path) as part:
+        part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    return value_digest(values)
+
+
+def own_settings(version: ModelVersion) -> Settings:
+    """The settings that a version was made by.
+
+    Raises:
+        NoOwnSettingsError: if they were not kept, or were changed since.
+    """
+    place, run = f"{version.name} {version.version}", version.tags.get(f"{RUN_TAG}register")
+    if run is None:
+        raise NoOwnSettingsError(_unknown(place, "no register run is named"))
+    try:
+        text = mlflow.artifacts.load_text(f"runs:/{run}/{SETTINGS_FILE}")
+        settings = settings_of(yaml.safe_load(text), f"{SETTINGS_FILE} of run {run}")
+    except MlflowException as error:
+        raise NoOwnSettingsError(_unknown(place, error.message)) from None
+    except (SettingsError, yaml.YAMLError) as error:
+        raise NoOwnSettingsError(_unknown(place, " ".join(str(error).split()))) from None
+    if value_digest(_masked(settings.model_dump(mode="json"))) != version.tags.get(SETTINGS_TAG):
+        raise NoOwnSettingsError(_unknown(place, f"{SETTINGS_FILE} of run {run} was changed since"))
+    return settings
+
+
+def judging(
+    version: ModelVersion, step: str, at_hand: Settings, changes: Mapping[str, Any] | None
+) -> Judging:
+    """What `step` judges a version by: its own settings, with what was given in their place.
+
+    Args:
+        version: that is judged.
+        step: the command, for the error.
+        at_hand: of a given settings file, or else of the default one; the store is theirs.
+        changes: values by dotted key, laid over the version's own; None where a file was given.
+
+    Raises:
+        NoOwnSettingsError: if the version's own are not known.
+        OtherSettingsError: if what was given differs in what the version was made by.
+    """
+    own = own_settings(version)
+    asked = at_hand if changes is None else with_values(own, changes)
+    asked = asked.model_copy(
+        update={
+            "registry": asked.registry.model_copy(update={"name": version.name}),
+            "tracking": at_hand.tracking,
+        }
+    )
+    theirs, ours = (
+        defaultdict(lambda: "nothing", logged_params("register", settings))
+        for settings in (own, asked)
+    )
+    keys = sorted((ours.keys() | theirs.keys()) - {"registry.name"})
+    differ = [key for key in keys if ours[key] != theirs[key]]
+    otherwise = [key for key in differ if key.partition(".")[0] in JUDGING]
+    made = [f"{key} {theirs[key]}, not {ours[key]}" for key in differ if key not in otherwise]
+    if made:
+        raise OtherSettingsError(
+            f"{version.name} {version.version} was made with {in_short(made)}: "
+            f"`python -m steps.{step} --version {version.version}` takes its own settings, "
+            "`python -m steps.main` with those that were given makes another version"
+        )
+    return Judging(asked, tuple(f"{key} {ours[key]} (its own: {theirs[key]})" for key in otherwise))
+
+
+def in_short(texts: list[str]) -> str:
+    """The first of these, and how many more there are."""
+    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return "; ".join(texts[:SHOWN]) + more
+
+
+def _unknown(place: str, why: str) -> str:
+    return (
+        f"the settings that {place} was made by are not known ({why}): "
+        "`python -m steps.main` makes a version that keeps them"
+    )
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _masked(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_masked(inner) for inner in value]
+    return without_passwords(value)
