@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar
-from steps.options import config_options, run_option, setting, settings_from, step, version_option
+from steps.console import progress_bar, say
+from steps.options import judging_options, run_option, setting, settings_given, step, version_option
 
 if TYPE_CHECKING:
     from quantgod.evaluation.backtest import Backtested
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @step()
-@config_options
+@judging_options
 @run_option("etl")
 @run_option("optimize")
 @run_option("evaluate")
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @setting("--latency", "backtest.latency_ms", "From a minute's close to the exchange, ms.")
 @setting("--taker-fee", "backtest.taker_fee", "Share of what is traded.")
 def main(
-    config: Path,
+    config: Path | None,
     overrides: tuple[str, ...],
     etl_run: str | None,
     optimize_run: str | None,
@@ -35,21 +35,27 @@ def main(
     **options: Any,
 ) -> None:
     """Trade a model's signals against the recorded books, with costs and an account's rules."""
-    settings = settings_from(config, overrides, options)
+    at_hand, changes = settings_given(config, overrides, options)
+    from rich.markup import escape
+
     from quantgod.evaluation.backtest import backtest, order_moments
     from quantgod.evaluation.backtest.recorded import archive_books, minute_books
     from quantgod.evaluation.scored_rows import read_scored
-    from quantgod.registry.registered import lineage_runs
+    from quantgod.registry.own_settings import Judging, judging
+    from quantgod.registry.registered import asked_version, lineage_runs
     from quantgod.tracking.chosen import trials_of
-    from quantgod.tracking.keys import artifacts_of
+    from quantgod.tracking.keys import artifacts_of, output_of
     from quantgod.tracking.stage import stage
     from quantgod.tracking.store import connect
 
     runs = {"etl": etl_run, "optimize": optimize_run, "evaluate": evaluate_run}
-    if version is not None or evaluate_run is None:
-        client = connect(settings.tracking)
-        lineage = lineage_runs(client, settings.registry.name, version, runs)
-        runs = {name: run_id or lineage.get(name) for name, run_id in runs.items()}
+    client, by = connect(at_hand.tracking), Judging(at_hand)
+    if version is not None or evaluate_run is None or "version" in output_of(evaluate_run):
+        found = asked_version(client, at_hand.registry.name, version, evaluate_run)
+        lineage = lineage_runs(found, runs)
+        runs = {stage: run_id or lineage.get(stage) for stage, run_id in runs.items()}
+        by = judging(found, "backtest", at_hand, changes)
+    settings = by.settings
     data, own, horizon = settings.data, settings.backtest, settings.label.horizon_minutes
     with (
         stage("backtest", settings, runs) as run,
@@ -64,6 +70,8 @@ def main(
         )
         trials = trials_of(run.upstream.get("optimize"))
         _log(run, backtest(rows, books, own, horizon, trials, progress, met))
+    if by.otherwise:
+        say(escape(f"a trial, which gates pass over: judged by {by.in_words()}"))
 
 
 def _log(run: StageRun, backtested: Backtested) -> None:

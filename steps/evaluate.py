@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar
+from steps.console import progress_bar, say
 from steps.options import (
-    config_options,
+    judging_options,
     run_option,
     setting,
-    settings_from,
+    settings_given,
     step,
     version_option,
 )
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @step()
-@config_options
+@judging_options
 @run_option("label")
 @run_option("audit")
 @run_option("register")
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @setting("--name", "registry.name", "Name of the registered model.")
 @setting("--stride", "evaluate.stride", "Minutes between the test rows that are scored.")
 def main(
-    config: Path,
+    config: Path | None,
     overrides: tuple[str, ...],
     label_run: str | None,
     audit_run: str | None,
@@ -39,21 +39,29 @@ def main(
     **options: Any,
 ) -> None:
     """Score a model on the test part, which nothing else reads, beside simple baselines."""
-    settings = settings_from(config, overrides, options)
+    at_hand, changes = settings_given(config, overrides, options)
     import pandas as pd
+    from rich.markup import escape
 
     from quantgod.auditor.out_of_fold import ROWS_FILE
     from quantgod.dataset.table import read_table
     from quantgod.evaluation.evaluate import evaluate
     from quantgod.evaluation.report import complete
+    from quantgod.registry.own_settings import Judging, judging
+    from quantgod.registry.registered import known_version
     from quantgod.registry.subjects import asked_for, subject_of, tag_version
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
     from quantgod.tracking.store import connect
 
-    client = connect(settings.tracking)
+    client = connect(at_hand.tracking)
     named = {"label": label_run, "audit": audit_run, "register": register_run}
-    asked = asked_for(client, settings.registry.name, version, named)
+    asked = asked_for(client, at_hand.registry.name, version, named)
+    by = Judging(at_hand)
+    if asked.version is not None:
+        found = known_version(client, asked.name, asked.version)
+        by = judging(found, "evaluate", at_hand, changes)
+    settings = by.settings
     with (
         stage("evaluate", settings, asked.runs) as run,
         progress_bar("evaluate") as progress,
@@ -68,8 +76,11 @@ def main(
         if asked.version is None:
             run.output()
         else:
-            tag_version(client, asked, run.run_id, evaluated.summary(), report.card)
             run.output(name=asked.name, version=str(asked.version))
+            if not by.otherwise:
+                tag_version(client, asked, run.run_id, evaluated.summary(), report.card)
+    if by.otherwise:
+        say(escape(f"{asked.name} {asked.version} keeps its card: judged by {by.in_words()}"))
 
 
 def _log(run: StageRun, evaluated: Evaluated, report: Report) -> None:

@@ -9,10 +9,10 @@ import click
 
 from steps.console import progress_bar, say, show_table
 from steps.options import (
-    config_options,
+    judging_options,
     run_option,
     setting,
-    settings_from,
+    settings_given,
     step,
     switch,
     version_option,
@@ -28,7 +28,7 @@ class GatesFailed(click.ClickException):
 
 
 @step()
-@config_options
+@judging_options
 @run_option("label")
 @run_option("register")
 @run_option("evaluate")
@@ -39,7 +39,7 @@ class GatesFailed(click.ClickException):
 @version_option("Version to judge; the newest where neither it nor a run is given.")
 @switch("--strict", "strict", "End with an error when a gate fails.")
 def main(
-    config: Path,
+    config: Path | None,
     overrides: tuple[str, ...],
     label_run: str | None,
     register_run: str | None,
@@ -52,7 +52,7 @@ def main(
     **options: Any,
 ) -> None:
     """Hold a version's evidence against the bounds, and against the version in place."""
-    settings = settings_from(config, overrides, options)
+    at_hand, changes = settings_given(config, overrides, options)
     from quantgod.dataset.table import read_table
     from quantgod.evaluation.gates import bounds_digest, judge_gates
     from quantgod.evaluation.scored_rows import read_scored
@@ -60,16 +60,17 @@ def main(
     from quantgod.registry import evidence_runs as evidence
     from quantgod.registry.challenge import Challenge, compare_with_champion
     from quantgod.registry.gate_tags import record_gates, report_on
-    from quantgod.registry.registered import holder, known_version, newest_version
-    from quantgod.tracking.keys import artifacts_of, output_of
+    from quantgod.registry.own_settings import judging
+    from quantgod.registry.registered import asked_version, holder
+    from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
     from quantgod.tracking.store import connect
 
-    name, client = settings.registry.name, connect(settings.tracking)
-    if version is None and (made_by := register_run or evaluate_run) is not None:
-        version = int(output_of(made_by, "version")["version"])
-    number = newest_version(name) if version is None else version
-    judged = known_version(client, name, number)
+    client = connect(at_hand.tracking)
+    judged = asked_version(client, at_hand.registry.name, version, register_run or evaluate_run)
+    name, number = judged.name, int(judged.version)
+    by = judging(judged, "gates", at_hand, changes)
+    settings = by.settings
     named = {
         "label": label_run,
         "register": register_run,
@@ -77,7 +78,7 @@ def main(
         "backtest": backtest_run,
         "leak_audit": leak_audit_run,
     }
-    runs = evidence.evidence_runs(client, judged, named)
+    runs = evidence.evidence_runs(client, judged, named, settings)
     with (
         stage("gates", settings, runs) as run,
         progress_bar("gates") as progress,
@@ -99,9 +100,12 @@ def main(
             compared = compare_with_champion(challenge, settings, progress)
         gates = judge_gates(*found, settings.gates, compared)
         bounds = bounds_digest(settings.gates)
-        report = report_on(judged, gates, champion, run.run_id, bounds)
+        report = report_on(judged, gates, champion, run.run_id, bounds, by.otherwise)
         _log(run, report)
-        record_gates(client, report)
+        if by.otherwise:
+            say(f"{name} {number} keeps its own verdict: this one is by other settings")
+        else:
+            record_gates(client, report)
     if strict and not report.passed:
         raise GatesFailed(f"GatesFailed: {report.in_words()}")
 

@@ -5,26 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar
-from steps.options import config_options, run_option, setting, settings_from, step, version_option
+from steps.console import progress_bar, say
+from steps.options import judging_options, run_option, setting, settings_given, step, version_option
 
 if TYPE_CHECKING:
     from quantgod.evaluation.evidence import LeakAuditResult
 
 
 @step()
-@config_options
+@judging_options
 @run_option("etl")
 @run_option("optimize")
 @run_option("train")
 @run_option("audit")
-@version_option("Version whose lineage is audited; without it and runs, what the settings make.")
+@version_option(
+    "Version whose lineage is audited; the newest where neither it, a file nor a run is given."
+)
 @setting("--name", "registry.name", "Name of the registered model.")
 @setting("--cut", "leak_audit.at", "ISO 8601; by default drawn.", multiple=True, metavar="TIME")
 @setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")
 @setting("--archives", "data.archives", "Their raw messages; without them bars are perturbed.")
 def main(
-    config: Path,
+    config: Path | None,
     overrides: tuple[str, ...],
     etl_run: str | None,
     optimize_run: str | None,
@@ -34,25 +36,30 @@ def main(
     **options: Any,
 ) -> None:
     """Audit a lineage, or the settings' pipeline; fails when a value knows what came after it."""
-    settings = settings_from(config, overrides, options)
+    at_hand, changes = settings_given(config, overrides, options)
+    from rich.markup import escape
+
     from quantgod.archive.store import load_bars
     from quantgod.evaluation.evidence import LEAK_AUDIT_FILE, write_evidence
     from quantgod.evaluation.leakage import audit_leaks, leak_figure, raise_leaks, raw_days
     from quantgod.evaluation.leakage.cuts import parse_cut
-    from quantgod.registry.registered import lineage_runs
+    from quantgod.registry.own_settings import Judging, judging
+    from quantgod.registry.registered import asked_version, lineage_runs
     from quantgod.tracking.chosen import chosen_settings
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
     from quantgod.tracking.store import connect
     from quantgod.training.devices import use_threads
 
-    data = settings.data
-    given = [parse_cut(text) for text in settings.leak_audit.at]
     runs = {"etl": etl_run, "optimize": optimize_run, "train": train_run, "audit": audit_run}
-    if version is not None:
-        client = connect(settings.tracking)
-        lineage = lineage_runs(client, settings.registry.name, version, runs)
-        runs = {name: run_id or lineage.get(name) for name, run_id in runs.items()}
+    client, by = connect(at_hand.tracking), Judging(at_hand)
+    if version is not None or not (config or any(runs.values())):
+        found = asked_version(client, at_hand.registry.name, version)
+        lineage = lineage_runs(found, runs)
+        runs = {stage: run_id or lineage.get(stage) for stage, run_id in runs.items()}
+        by = judging(found, "leak_audit", at_hand, changes)
+    settings, data = by.settings, by.settings.data
+    given = [parse_cut(text) for text in settings.leak_audit.at]
     with (
         stage("leak_audit", settings, runs) as run,
         run.scratch() as folder,
@@ -80,6 +87,8 @@ def main(
         run.output()
         run.headline(headline(result))
         raise_leaks(result, of_every_stage=not given)
+    if by.otherwise:
+        say(escape(f"a trial, which gates pass over: judged by {by.in_words()}"))
 
 
 def headline(result: LeakAuditResult) -> str:

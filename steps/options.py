@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from quantgod.settings import Settings
 
 Command = Callable[..., Any]
+PROJECT = Path(__file__).resolve().parents[1]
+CONFIG = "conf/full.yaml"
+"""The settings file where none is given."""
 
 
 def step() -> Callable[[Command], click.Command]:
@@ -37,7 +40,7 @@ def step() -> Callable[[Command], click.Command]:
     return wrap
 
 
-def config_options(command: Command, config: str = "conf/full.yaml") -> Command:
+def config_options(command: Command, config: str = CONFIG) -> Command:
     """`--config FILE`, by default `config`, and any number of `--set KEY=VALUE`."""
     given = click.option(
         "--set",
@@ -51,9 +54,16 @@ def config_options(command: Command, config: str = "conf/full.yaml") -> Command:
         default=config,
         show_default=True,
         type=click.Path(path_type=Path),
-        help="Settings file.",
+        callback=_found,
+        help="Settings file, looked for here and then in the project's folder"
+        + ("." if config else "; by default the version's own settings are taken."),
     )
     return file(given(command))
+
+
+def judging_options(command: Command) -> Command:
+    """`--config` and `--set` of a step that judges a version: left out, its own settings count."""
+    return config_options(command, "")
 
 
 def setting(flag: str, key: str, text: str, **attributes: Any) -> Callable[[Command], Command]:
@@ -89,9 +99,32 @@ def switch(flag: str, name: str, text: str) -> Callable[[Command], Command]:
     )
 
 
-def settings_from(config: Path, overrides: tuple[str, ...], options: dict[str, Any]) -> Settings:
+def settings_from(
+    config: Path | None, overrides: tuple[str, ...], options: dict[str, Any]
+) -> Settings:
     """Load the settings file with the overrides given by `--set` and by named options."""
     from quantgod.settings import SettingsError, load_settings, without_passwords
+
+    try:
+        return load_settings(config or PROJECT / CONFIG, values_from(overrides, options))
+    except SettingsError as error:
+        raise click.UsageError(without_passwords(str(error))) from None
+
+
+def settings_given(
+    config: Path | None, overrides: tuple[str, ...], options: dict[str, Any]
+) -> tuple[Settings, dict[str, Any] | None]:
+    """As `settings_from`, and the values that go over a version's own; None where a file is given.
+
+    Where none is, the first are of the default file, and say where the store is.
+    """
+    changes = None if config else values_from(overrides, options)
+    return settings_from(config, overrides, options), changes
+
+
+def values_from(overrides: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """The values given by `--set` and by named options, by dotted key."""
+    from quantgod.settings import without_passwords
 
     values: dict[str, Any] = {}
     for override in (part for given in overrides for part in given.split(";") if part.strip()):
@@ -100,11 +133,24 @@ def settings_from(config: Path, overrides: tuple[str, ...], options: dict[str, A
             came = without_passwords(override)
             raise click.BadParameter(f"KEY=VALUE expected, got {came!r}", param_hint="--set")
         values[key.strip()] = _value_of(override, text)
-    values |= {key.replace("__", "."): value for key, value in options.items() if value is not None}
-    try:
-        return load_settings(config, values)
-    except SettingsError as error:
-        raise click.UsageError(without_passwords(str(error))) from None
+    given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
+    return values | given
+
+
+def _found(context: click.Context, option: click.Parameter, path: Path) -> Path | None:
+    """The settings file as it is named from here, or else from the project's folder."""
+    if not path.name:
+        return None
+    if path.is_file() or path.is_absolute():
+        return path
+    if not (PROJECT / path).is_file():
+        raise click.BadParameter(
+            f"there is no {path} in {Path.cwd()} or in {PROJECT}; `mlflow run` starts a step "
+            "in the project's folder: name a file that lies elsewhere by its whole path",
+            context,
+            option,
+        )
+    return PROJECT / path
 
 
 def _value_of(override: str, text: str) -> Any:

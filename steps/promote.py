@@ -9,11 +9,11 @@ import click
 
 from steps.console import progress_bar, say
 from steps.options import (
-    config_options,
     given,
+    judging_options,
     run_option,
     setting,
-    settings_from,
+    settings_given,
     step,
     switch,
     version_option,
@@ -23,7 +23,7 @@ REASON_TAG: Final = "quantgod.reason"
 
 
 @step()
-@config_options
+@judging_options
 @run_option("register")
 @run_option("gates")
 @setting("--name", "registry.name", "Name of the registered model.")
@@ -32,7 +32,7 @@ REASON_TAG: Final = "quantgod.reason"
 @switch("--force", "force", "Promote although the gates did not pass; needs a reason.")
 @given("--reason", "Why; it is recorded.")
 def main(
-    config: Path,
+    config: Path | None,
     overrides: tuple[str, ...],
     register_run: str | None,
     gates_run: str | None,
@@ -45,20 +45,21 @@ def main(
     """Load the version in a fresh process, check its gates, and point the alias at it."""
     if force and not reason:
         raise click.BadParameter("a forced promotion needs one", param_hint="--reason")
-    settings = settings_from(config, overrides, options)
+    at_hand, changes = settings_given(config, overrides, options)
     from rich.markup import escape
 
     from quantgod.evaluation.gates import bounds_digest
+    from quantgod.registry.own_settings import own_judging
     from quantgod.registry.promotion import Why, in_words, promote
-    from quantgod.registry.registered import newest_version
-    from quantgod.tracking.keys import output_of
+    from quantgod.registry.registered import asked_version
     from quantgod.tracking.stage import stage
+    from quantgod.tracking.store import connect
 
-    name, alias = settings.registry.name, settings.registry.alias
+    client = connect(at_hand.tracking)
+    found = asked_version(client, at_hand.registry.name, version, register_run)
+    settings = own_judging(found, at_hand, changes, force=force)
+    name, chosen, alias = found.name, int(found.version), settings.registry.alias
     with stage("promote", settings, {"register": register_run, "gates": gates_run}) as run:
-        if version is None and register_run is not None:
-            version = int(output_of(register_run, "version")["version"])
-        chosen = newest_version(name) if version is None else version
         why = Why(reason or "", force, gates_run, bounds_digest(settings.gates))
         if reason is not None:
             run.tags[REASON_TAG] = reason

@@ -32,6 +32,8 @@ def main(
     from quantgod.auditor.out_of_fold import ROWS_FILE
     from quantgod.dataset.table import read_table
     from quantgod.files import atomic_path
+    from quantgod.registry.evidence_runs import check_makers
+    from quantgod.registry.own_settings import SETTINGS_FILE, SETTINGS_TAG, keep_settings
     from quantgod.registry.package import GoldenRows, build_package
     from quantgod.registry.reference import reference_of
     from quantgod.registry.versions import register
@@ -46,6 +48,7 @@ def main(
         progress_bar("register") as progress,
         run.scratch() as folder,
     ):
+        check_makers(run.client, run.upstream, settings)
         network = load_network(artifacts_of(run.needed("train"), "network", folder))
         auditor = artifacts_of(run.needed("audit"), "auditor", folder)
         forecast = pd.read_parquet(
@@ -58,7 +61,9 @@ def main(
         reference = reference_of(table, network.scaler, load_auditor(auditor), forecast)
         package = build_package(folder / "package", network, auditor, golden, reference)
         progress(2, 3, "packed")
-        version = register(package, settings.registry.name, lineage_tags(run))
+        kept = keep_settings(run.outbox.artifacts / SETTINGS_FILE, settings)
+        tags = lineage_tags(run) | {SETTINGS_TAG: kept}
+        version = register(package, settings.registry.name, tags)
         with atomic_path(settings.data.work / "example.json") as part:
             shutil.copyfile(folder / "package" / "golden_input.json", part)
         progress(3, 3, "registered")

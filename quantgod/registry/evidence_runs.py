@@ -28,6 +28,7 @@ from quantgod.evaluation.evidence import (
     read_evidence,
 )
 from quantgod.registry.evidence_settings import made_otherwise, other_code
+from quantgod.registry.own_settings import in_short
 from quantgod.registry.registered import VersionError
 from quantgod.settings import Settings
 from quantgod.tracking.keys import artifacts_of, output_of, path_digest, upstream_keys
@@ -154,6 +155,17 @@ def check_evidence(
     ]
     if wrong:
         raise OtherEvidenceError(f"{version.name} {version.version}: {'; '.join(wrong)}")
+
+
+def check_makers(client: MlflowClient, runs: Mapping[str, str], settings: Settings) -> None:
+    """See that the runs a version is made of were given the settings that it will keep as its own.
+
+    Raises:
+        OtherEvidenceError: naming every difference.
+    """
+    found = [client.get_run(runs[stage]) for stage in MAKERS if stage in runs]
+    if wrong := [text for run in found for text in made_otherwise(run, settings)]:
+        raise OtherEvidenceError(f"{in_short(wrong)}: give `register` what they were given")
 
 
 def check_labels(version: ModelVersion, labels: Path) -> None:

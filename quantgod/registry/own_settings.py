@@ -1,4 +1,4 @@
-"""The settings that a version was made by and is judged by: kept with it, and taken unless others are given.
+"""The settings that a version was made by and is judged by: kept with it, and taken by default.
 
 `register` keeps all of them, but for passwords, as a file of its run, and the version's tag
 `settings` holds their digest. A judging step takes them; what it is given in their place may change
@@ -8,7 +8,7 @@ how the version is judged, and then the verdict says so, but never what it was m
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,6 +51,10 @@ class Judging:
 
     settings: Settings
     otherwise: tuple[str, ...] = ()
+
+    def in_words(self) -> str:
+        """The first of those differences, and how many more there are."""
+        return in_short(self.otherwise)
 
 
 def keep_settings(path: Path, settings: Settings) -> str:
@@ -122,7 +126,30 @@ def judging(
     return Judging(asked, tuple(f"{key} {ours[key]} (its own: {theirs[key]})" for key in otherwise))
 
 
-def in_short(texts: list[str]) -> str:
+def own_judging(
+    version: ModelVersion, at_hand: Settings, changes: Mapping[str, Any] | None, *, force: bool
+) -> Settings:
+    """What `promote` goes by: a version's own settings; by force, those at hand for want of them.
+
+    Raises:
+        NoOwnSettingsError: if they are not known, and it is not forced.
+        OtherSettingsError: if others were given, also of how it is judged.
+    """
+    try:
+        by = judging(version, "promote", at_hand, changes)
+    except NoOwnSettingsError:
+        if not force:
+            raise
+        return at_hand
+    if by.otherwise:
+        raise OtherSettingsError(
+            f"{version.name} {version.version} is promoted by its own bounds alone, not by "
+            f"{by.in_words()}: `python -m steps.main` with what was given makes another version"
+        )
+    return by.settings
+
+
+def in_short(texts: Sequence[str]) -> str:
     """The first of these, and how many more there are."""
     more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     return "; ".join(texts[:SHOWN]) + more

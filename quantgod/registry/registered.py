@@ -15,6 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from quantgod.files import tree_digest
+from quantgod.tracking.keys import output_of
 
 FILES_TAG: Final = "files_sha256"
 RUN_TAG: Final = "run."
@@ -78,21 +79,24 @@ def newest_version(name: str) -> int:
     return int(found[-1].version)
 
 
-def lineage_runs(
-    client: MlflowClient, name: str, number: int | None, stages: Iterable[str]
-) -> dict[str, str]:
-    """Which runs a version stands on, or was evaluated by, of these stages; what is known of them.
-
-    Args:
-        client: of the store.
-        name: of the registered model.
-        number: of the version; None for the newest.
-        stages: whose runs are asked for.
+def asked_version(
+    client: MlflowClient, name: str, number: int | None, made_by: str | None = None
+) -> ModelVersion:
+    """A version by its number, or else the one that a run has made or scored, or the newest.
 
     Raises:
-        NoSuchVersionError: if the registry does not know the version, or has none.
+        NoSuchVersionError: if the registry does not know it, or has none.
+        NoOutputError: if the run speaks of no version.
     """
-    tags = known_version(client, name, newest_version(name) if number is None else number).tags
+    if number is None and made_by is not None:
+        output = output_of(made_by, "name", "version")
+        name, number = output["name"], int(output["version"])
+    return known_version(client, name, newest_version(name) if number is None else number)
+
+
+def lineage_runs(version: ModelVersion, stages: Iterable[str]) -> dict[str, str]:
+    """Which runs a version stands on, or was evaluated by, of these stages; those that it names."""
+    tags = version.tags
     return {stage: tags[f"{RUN_TAG}{stage}"] for stage in stages if f"{RUN_TAG}{stage}" in tags}
 
 

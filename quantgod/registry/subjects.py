@@ -13,7 +13,12 @@ from quantgod.auditor.auditor import load_auditor
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.subject import Subject
 from quantgod.registry.chain_subject import ChainSubject
-from quantgod.registry.registered import VersionError, lineage_runs, newest_version
+from quantgod.registry.registered import (
+    VersionError,
+    known_version,
+    lineage_runs,
+    newest_version,
+)
 from quantgod.registry.versions import load_chain
 from quantgod.settings import TrainSettings
 from quantgod.tracking.keys import NoOutputError, artifacts_of, output_of
@@ -65,7 +70,7 @@ def asked_for(
     elif version is None and "audit" in given:
         return Asked(name, None, given)
     number = newest_version(name) if version is None else version
-    own = lineage_runs(client, name, number, STAGES)
+    own = lineage_runs(known_version(client, name, number), STAGES)
     for stage in ("audit", "register"):
         if stage in given and given[stage] != own.get(stage, given[stage]):
             raise ContradictionError(

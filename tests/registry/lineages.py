@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from quantgod.evaluation.evidence import BACKTEST_FILE, EVALUATION_FILE, LEAK_AUDIT_FILE
 from quantgod.evaluation.scored_rows import ROWS_FILE
+from quantgod.registry.own_settings import SETTINGS_FILE, SETTINGS_TAG, keep_settings
 from quantgod.registry.registered import FILES_TAG, files_digest, known_version
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking.keys import OUTPUT_FILE
@@ -92,7 +93,9 @@ class Lineage:
         )
         for stage in ("optimize", "train", "audit"):
             self.runs[stage] = self.run(stage, inputs={"labels": self.digest})
-        self.runs["register"] = self.run("register")
+        path = self.shelf.folder / SETTINGS_FILE
+        self.kept_digest = keep_settings(path, self.settings)
+        self.runs["register"] = self.run("register", kept={SETTINGS_FILE: path.read_text()})
         self.number = self.version()
         self.runs["evaluate"] = self.evaluated()
         self.runs["backtest"] = self.backtested()
@@ -103,6 +106,7 @@ class Lineage:
         source = self.shelf.files(1)
         own = {
             FILES_TAG: files_digest(source),
+            SETTINGS_TAG: self.kept_digest,
             "data.bars": BARS_DIGEST,
             "data.labels": self.digest,
             **{f"run.{stage}": run for stage, run in self.runs.items()},

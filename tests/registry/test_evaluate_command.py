@@ -23,6 +23,7 @@ from quantgod.evaluation.evidence import EVALUATION_FILE, EvaluationResult, read
 from quantgod.evaluation.report import Report
 from quantgod.evaluation.scored_rows import probabilities_of, read_scored
 from quantgod.files import write_json
+from quantgod.registry.own_settings import SETTINGS_FILE, SETTINGS_TAG, keep_settings
 from quantgod.registry.registered import NoSuchVersionError
 from quantgod.registry.subjects import Asked, ContradictionError, asked_for
 from quantgod.settings import Settings, load_settings
@@ -59,9 +60,15 @@ class Lineage:
         }
 
     def evaluate(self, *arguments: str) -> Result:
+        """With a file and what it lacks."""
         given = ";".join(f"{key}={value}" for key, value in self.settings().items())
         command = ["--config", "conf/demo.yaml", "--set", given, *arguments]
         return CliRunner().invoke(steps.evaluate.main, command)
+
+    def evaluate_by_its_own(self, *arguments: str) -> Result:
+        """With no more than where the store is: the version's own settings say all else."""
+        own = [f"{key}={value}" for key, value in self.settings().items() if "tracking" in key]
+        return CliRunner().invoke(steps.evaluate.main, ["--set", ";".join(own), *arguments])
 
 
 def kept_run(folder: Path, experiment: str, **tags: str) -> str:
@@ -104,10 +111,13 @@ def lineage(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         (folder / "register").mkdir()
         version = {"name": NAME, "version": str(store.number + 1)}
         write_json(folder / "register" / OUTPUT_FILE, version)
+        made = Lineage(store, folder, runs, store.number + 1)
+        own = load_settings(Path("conf/demo.yaml"), made.settings())
+        kept = keep_settings(folder / "register" / SETTINGS_FILE, own)
         runs["register"] = kept_run(folder / "register", store.experiment)
-        number = store.add(parts.package, **{f"run.{stage}": run for stage, run in runs.items()})
-        assert str(number) == version["version"]
-        yield Lineage(store, folder, runs, number)
+        tags = {f"run.{stage}": run for stage, run in runs.items()} | {SETTINGS_TAG: kept}
+        assert store.add(parts.package, **tags) == made.number
+        yield made
 
 
 def newest_run(lineage: Lineage) -> Run:
@@ -124,7 +134,7 @@ def fetched(run: Run, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def of_version(lineage: Lineage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     """A version evaluated by its number alone: everything else is of its lineage."""
-    done = lineage.evaluate("--version", str(lineage.number))
+    done = lineage.evaluate_by_its_own("--version", str(lineage.number))
     assert done.exit_code == 0, done.output
     run = newest_run(lineage)
     return run, fetched(run, tmp_path_factory.mktemp("of_version"))
@@ -186,10 +196,37 @@ def test_an_audit_runs_model_says_the_same_and_marks_no_version(
     assert MlflowClient().get_model_version(NAME, str(lineage.number)).tags == before
 
 
+def test_other_settings_leave_a_version_as_it_is(
+    lineage: Lineage,
+    of_version: tuple[Run, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of how it is judged, they make a trial; of how it was made, they are refused in a line."""
+    monkeypatch.setattr(quantgod.evaluation.report, "complete", no_report)
+    before = MlflowClient().get_model_version(NAME, str(lineage.number))
+    asked = ("--version", str(lineage.number))
+    done = lineage.evaluate_by_its_own(*asked, "--stride", "9")
+    assert done.exit_code == 0, done.output
+    said = done.output.splitlines()[-1]
+    assert said.endswith("keeps its card: judged by evaluate.stride 9 (its own: 7)")
+    runs = len(MlflowClient().search_runs([lineage.store.experiment]))
+    done = lineage.evaluate(*asked, "--set", "label.horizon_minutes=15;window.length=60")
+    assert done.exit_code == 1
+    assert done.output == (
+        "Error: OtherSettingsError: quantgod 2 was made with label.horizon_minutes 60, not 15; "
+        "window.length 720, not 60: `python -m steps.evaluate --version 2` takes its own settings, "
+        "`python -m steps.main` with those that were given makes another version\n"
+    )
+    after = MlflowClient().get_model_version(NAME, str(lineage.number))
+    assert (after.tags, after.description) == (before.tags, before.description)
+    assert len(MlflowClient().search_runs([lineage.store.experiment])) == runs
+
+
 def test_rows_of_the_audit_that_reach_into_the_test_part_end_it_in_a_line(
     lineage: Lineage,
 ) -> None:
-    done = lineage.evaluate("--version", str(lineage.number), "--set", "split.test_fraction=0.4")
+    runs = ("--label-run", lineage.runs["label"], "--audit-run", lineage.runs["audit"])
+    done = lineage.evaluate(*runs, "--set", "split.test_fraction=0.4")
     assert done.exit_code == 1
     assert re.search(r"^Error: ProvenanceError: \d+ of 1100 rows have a label that", done.output)
     assert newest_run(lineage).info.status == "FAILED"
@@ -226,8 +263,18 @@ def test_what_does_not_belong_together_or_is_not_there_is_refused(lineage: Linea
         asked(lineage, register=lineage.runs["train"])
 
 
-def test_a_version_without_an_audit_says_what_to_give(lineage: Lineage) -> None:
-    runs = ("--label-run", lineage.runs["label"])
-    done = lineage.evaluate("--version", str(lineage.store.number), *runs)
+def test_a_version_without_settings_or_audit_says_what_is_lacking(
+    lineage: Lineage, parts: Parts
+) -> None:
+    done = lineage.evaluate("--version", str(lineage.store.number))
+    assert done.exit_code == 1
+    assert "NoOwnSettingsError: the settings that quantgod 1 was made by are not known" in (
+        done.output
+    )
+    tags = MlflowClient().get_model_version(NAME, str(lineage.number)).tags
+    kept = {key: tags[key] for key in ("run.register", "run.label", SETTINGS_TAG)}
+    bare = str(lineage.store.add(parts.package, **kept))
+    done = lineage.evaluate_by_its_own("--version", bare)
+    MlflowClient().delete_model_version(NAME, bare)
     assert done.exit_code == 1
     assert "MissingInput: evaluate needs a run of audit: give --audit-run" in done.output

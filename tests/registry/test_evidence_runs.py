@@ -18,9 +18,10 @@ from quantgod.registry.evidence_runs import (
 )
 from quantgod.registry.registered import known_version
 from quantgod.settings import Settings, load_settings
+from quantgod.tracking.keys import KEY_TAG
 from quantgod.tracking.stage import CODE_TAG
 from tests.evaluation.gates.records import Evidence, leak_audit
-from tests.registry.lineages import HOUR_MS, Lineage
+from tests.registry.lineages import Lineage
 from tests.registry.shelves import NAME, Shelf
 
 SETTINGS = load_settings(Path("conf/demo.yaml"))
@@ -34,7 +35,7 @@ def lineage(shelf: Shelf) -> Lineage:
 
 
 def found(lineage: Lineage, **given: str) -> dict[str, str]:
-    return evidence_runs(lineage.client, lineage.judged(), given)
+    return evidence_runs(lineage.client, lineage.judged(), given, SETTINGS)
 
 
 def check(lineage: Lineage, **given: str) -> None:
@@ -82,7 +83,7 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(lineage: Lineag
     with pytest.raises(MissingEvidenceError, match=rf"steps\.evaluate --version {bare}`"):
         found(lineage)
     lineage.runs["evaluate"] = evaluate = lineage.evaluated()
-    made_by = f"--optimize-run {lineage.runs['optimize']} --evaluate-run {evaluate}`"
+    made_by = f"--version {bare} --evaluate-run {evaluate}`"
     with pytest.raises(MissingEvidenceError, match=rf"steps\.backtest {made_by}"):
         found(lineage)
     lineage.backtested()
@@ -135,19 +136,29 @@ def test_a_run_of_another_stage_or_one_that_failed_is_refused(lineage: Lineage) 
         check(lineage, backtest=lineage.runs["backtest"])
 
 
-def test_evidence_that_is_older_than_its_data_is_refused(lineage: Lineage) -> None:
-    running = lineage.run("etl", status="RUNNING")
-    lineage.client.set_model_version_tag(NAME, str(lineage.number), "run.etl", running)
-    with pytest.raises(OtherEvidenceError, match=f"evaluate run is older .* etl run {running} had"):
-        check(lineage)
-    lineage.client.set_terminated(running, "FINISHED", next(lineage.clock))
-    with pytest.raises(OtherEvidenceError, match="older than its data"):
-        check(lineage)
-    begun = next(lineage.clock) - 2 * HOUR_MS
-    early = lineage.run("simulate", start=begun)
-    lineage.client.set_terminated(running, "FINISHED", begun + 1)
-    lineage.client.set_terminated(early, "FINISHED", begun + 1)
+def test_evidence_that_does_not_say_what_it_has_read_is_refused(lineage: Lineage) -> None:
+    for stage, data in (("evaluate", "labels"), ("backtest", "bars"), ("leak_audit", "bars")):
+        tag = f"quantgod.input.{data}"
+        kept = lineage.client.get_run(lineage.runs[stage]).data.tags[tag]
+        lineage.client.delete_tag(lineage.runs[stage], tag)
+        with pytest.raises(OtherEvidenceError, match=f"the {stage} read {data} None, the version"):
+            check(lineage)
+        lineage.client.set_tag(lineage.runs[stage], tag, kept)
     check(lineage)
+
+
+def test_a_run_that_was_made_anew_stands_for_an_equal_one_but_no_search_does(
+    lineage: Lineage,
+) -> None:
+    for stage in ("train", "optimize"):
+        again = lineage.run(stage, inputs={"labels": lineage.digest})
+        for run in (again, lineage.runs[stage]):
+            lineage.client.set_tag(run, KEY_TAG, "the same")
+        lineage.client.set_model_version_tag(NAME, str(lineage.number), f"run.{stage}", again)
+        if stage == "train":
+            check(lineage)
+    with pytest.raises(OtherEvidenceError, match=f"of optimize run .*, {again} was expected"):
+        check(lineage)
 
 
 def test_a_run_that_is_gone_is_named(lineage: Lineage) -> None:
@@ -190,12 +201,16 @@ def test_evidence_of_other_settings_than_those_at_hand_is_refused(
         lineage.runs["evaluate"] = made
         lineage.settings = SETTINGS
         lineage.backtested()
+    else:
+        assert found(lineage)[stage] == lineage.runs[stage], "what was only tried is passed over"
     seed = getattr(SETTINGS, stage).seed
     with pytest.raises(OtherEvidenceError) as refused:
-        check(lineage)
+        check(lineage, **{stage: made})
     said = f"the {stage} was made with {stage}.seed 98, {seed} was expected, as the settings say"
     assert str(refused.value) == f"quantgod 5: {said}"
-    check_evidence(lineage.client, lineage.judged(), found(lineage), other)
+    runs = found(lineage, backtest=lineage.runs["backtest"]) | {stage: made}
+    if stage != "evaluate":
+        check_evidence(lineage.client, lineage.judged(), runs, other)
 
 
 def test_a_leak_audit_at_cuts_that_were_named_by_hand_stands_for_no_drawn_ones(
@@ -210,7 +225,7 @@ def test_a_leak_audit_at_cuts_that_were_named_by_hand_stands_for_no_drawn_ones(
 def test_settings_that_a_run_does_not_name_are_no_agreement(lineage: Lineage) -> None:
     lineage.client.log_param(lineage.runs["backtest"], "backtest.old", "1")
     with pytest.raises(OtherEvidenceError, match=r"backtest.old 1, None was expected"):
-        check(lineage)
+        check(lineage, backtest=lineage.runs["backtest"])
 
 
 @pytest.mark.parametrize(

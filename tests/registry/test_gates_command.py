@@ -19,7 +19,7 @@ from quantgod.evaluation.gates import GATES_FILE, GateReport, bounds_digest
 from quantgod.evaluation.scored_rows import COLUMNS
 from quantgod.files import file_digest
 from quantgod.registry.registered import known_version
-from quantgod.registry.verdict import check_report, report_of
+from quantgod.registry.verdict import GatesError, check_report, report_of
 from quantgod.settings import load_settings
 from quantgod.tracking.keys import output_of
 from tests.evaluation.gates.records import Evidence, around
@@ -54,11 +54,11 @@ def scored(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def gates(lineage: Lineage, *arguments: str) -> Result:
+    """By the version's own settings, but for where things lie."""
     folder = lineage.shelf.folder
     keys = ("live.journal", "data.work", "tracking.outbox")
     own = ";".join(f"{key}={folder / key}" for key in keys)
-    command = ["--config", "conf/demo.yaml", "--set", own, *arguments]
-    return CliRunner().invoke(steps.gates.main, command)
+    return CliRunner().invoke(steps.gates.main, ["--set", own, *arguments])
 
 
 def newest_run(lineage: Lineage) -> mlflow.entities.Run:
@@ -119,6 +119,36 @@ def test_a_version_that_fails_ends_with_an_error_where_strictness_was_asked_for(
     assert tags["gates"] == "failed" and tags["gate.drawdown"] == "FAIL: 0.5, <= 0.1"
 
 
+def test_other_bounds_make_a_verdict_that_says_so_and_is_not_the_versions(
+    lineage: Lineage,
+) -> None:
+    assert gates(lineage).exit_code == 0
+    own = known_version(lineage.client, NAME, lineage.number).tags
+    said = gates(lineage, "--set", "gates.mcc_above=0.9", "--strict")
+    assert said.exit_code == 1 and "quantgod 5 keeps its own verdict" in said.output
+    other = "judged by gates.mcc_above 0.9 (its own: 0.0)"
+    assert f"failed: mcc; {other}" in said.output
+    run = newest_run(lineage)
+    assert run.data.tags["quantgod.headline"].endswith(other)
+    assert known_version(lineage.client, NAME, lineage.number).tags == own
+    report = report_of(known_version(lineage.client, NAME, lineage.number), run.info.run_id)
+    assert report.otherwise == ("gates.mcc_above 0.9 (its own: 0.0)",)
+    lax = gates(lineage, "--set", "gates.ece_at_most=0.9")
+    assert lax.exit_code == 0
+    judged = known_version(lineage.client, NAME, lineage.number)
+    with pytest.raises(GatesError, match="has judged it otherwise than its own settings say"):
+        check_report(report_of(judged, newest_run(lineage).info.run_id), judged, None, "")
+
+
+def test_settings_that_the_version_was_not_made_by_are_refused(lineage: Lineage) -> None:
+    for given in (["--set", "label.horizon_minutes=59"], ["--config", "conf/full.yaml"]):
+        said = gates(lineage, *given)
+        assert said.exit_code == 1
+        assert said.output.startswith("Error: OtherSettingsError: quantgod 5 was made with ")
+        assert "`python -m steps.gates --version 5` takes its own settings" in said.output
+        assert said.output.count("\n") == 1
+
+
 def test_the_version_in_place_has_to_be_beaten_but_not_by_itself(lineage: Lineage) -> None:
     lineage.shelf.point(2)
     said = gates(lineage, "--version", "5")
@@ -135,7 +165,7 @@ def test_the_version_in_place_has_to_be_beaten_but_not_by_itself(lineage: Lineag
 
 def test_evidence_of_another_version_changes_no_tag(lineage: Lineage) -> None:
     other = lineage.evaluated(number=2)
-    said = gates(lineage, "--evaluate-run", other)
+    said = gates(lineage, "--version", "5", "--evaluate-run", other)
     assert said.exit_code == 1 and f"--evaluate-run {other}` makes it" in said.output
     said = gates(lineage, "--backtest-run", lineage.backtested(evaluate=other))
     assert said.exit_code == 1 and "OtherEvidenceError: quantgod 5: run" in said.output
@@ -154,4 +184,11 @@ def test_a_version_is_a_number_that_is_there_and_was_evaluated(lineage: Lineage)
     said = gates(lineage, "--version", "98")
     assert said.exit_code == 1 and "NoSuchVersionError: quantgod 98" in said.output
     said = gates(lineage, "--version", "2")
-    assert "`python -m steps.evaluate --version 2` makes it" in said.output
+    assert "the settings that quantgod 2 was made by are not known" in said.output
+    del lineage.runs["evaluate"]
+    lineage.version()
+    assert "`python -m steps.evaluate --version 6` makes it" in gates(lineage).output
+    for version in lineage.client.search_model_versions(f"name = '{NAME}'"):
+        lineage.client.delete_model_version(NAME, version.version)
+    said = gates(lineage)
+    assert said.exit_code == 1 and "`python -m steps.main` makes one" in said.output

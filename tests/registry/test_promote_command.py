@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -12,7 +13,8 @@ from mlflow.exceptions import MlflowException
 
 import steps.promote
 from quantgod.registry.ledger_run import LedgerRun
-from quantgod.settings import Settings
+from quantgod.registry.own_settings import SETTINGS_FILE, SETTINGS_TAG, keep_settings
+from quantgod.settings import Settings, load_settings
 from tests.registry.conftest import NAME, Store
 
 ALIAS = "Commanded"
@@ -20,14 +22,35 @@ ALIAS = "Commanded"
 
 def promote(store: Store, folder: Path, *arguments: str) -> Result:
     places = ";".join(f"{key}={folder / key}" for key in ("data.work", "tracking.outbox"))
-    command = ["--config", "conf/demo.yaml", "--set", places, "--alias", ALIAS, *arguments]
+    command = ["--set", places, "--alias", ALIAS, *arguments]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_EXPERIMENT_ID", store.experiment)
         return CliRunner().invoke(steps.promote.main, command)
 
 
+@pytest.fixture
+def settings(store: Store, tmp_path: Path) -> Iterator[None]:
+    """The demo's, kept as version 1's own."""
+    client, run = MlflowClient(), MlflowClient().create_run(store.experiment).info.run_id
+    tags = {"run.register": run}
+    demo = load_settings(Path("conf/demo.yaml"))
+    tags[SETTINGS_TAG] = keep_settings(tmp_path / SETTINGS_FILE, demo)
+    client.log_artifact(run, str(tmp_path / SETTINGS_FILE))
+    for key, value in tags.items():
+        client.set_model_version_tag(NAME, "1", key, value)
+    yield
+    for key in tags:
+        client.delete_model_version_tag(NAME, "1", key)
+
+
+def test_a_version_whose_settings_are_not_known_needs_force(store: Store, tmp_path: Path) -> None:
+    said = promote(store, tmp_path, "--version", "1")
+    assert said.exit_code == 1
+    assert "settings that quantgod 1 was made by are not known" in said.output
+
+
 def test_no_settings_force_a_promotion_and_force_is_told_and_kept(
-    store: Store, tmp_path: Path
+    store: Store, settings: None, tmp_path: Path
 ) -> None:
     assert "force" not in str(Settings.model_json_schema()).lower()
     said = promote(store, tmp_path, "--version", "1", "--reason", "a look")
