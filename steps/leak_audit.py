@@ -52,6 +52,8 @@ def main(
     from quantgod.training.devices import use_threads
 
     runs = {"etl": etl_run, "optimize": optimize_run, "train": train_run, "audit": audit_run}
+    for text in at_hand.leak_audit.at:
+        parse_cut(text)  # what is no time ends it at once
     client, by = connect(at_hand.tracking), Judging(at_hand)
     if version is not None or not (config or any(runs.values())):
         found = asked_version(client, at_hand.registry.name, version)

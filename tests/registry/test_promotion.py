@@ -156,7 +156,7 @@ def test_gates_that_were_passed_by_relaxed_bounds_promote_nothing(
 ) -> None:
     judged(tmp_path, store.number, PASSED, bounds="c" * 64)
     for why in (BOUND, Why()):
-        with pytest.raises(GatesError, match="judged by other bounds than the settings name"):
+        with pytest.raises(GatesError, match="judged by other bounds than its settings name"):
             promote(NAME, store.number, "Relaxed", why, trial=proven)
     assert entries("Relaxed") == []
 

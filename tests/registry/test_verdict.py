@@ -56,7 +56,7 @@ def test_gates_of_which_none_was_asked_for_have_not_passed() -> None:
         ({"data": {}}, "other data was judged"),
         ({"data": {"labels": "a" * 64, "bars": "b" * 64}}, "other data was judged"),
         ({"at": "2020-01-01T00:00:00+00:00"}, "older than the version"),
-        ({"bounds": "c" * 64}, "judged by other bounds than the settings name: run gates again"),
+        ({"bounds": "c" * 64}, "judged by other bounds than its settings name: run gates again"),
         ({"bounds": ""}, "judged by other bounds .*came none"),
         ({"champion": 3}, "judged against version 3, but no version is in place now: run gates"),
     ],
