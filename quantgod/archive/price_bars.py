@@ -1,93 +1,66 @@
-"""One-minute price bars from CSV, gz or plain: `ts(ms),open,close,high,low,volume`, no header."""
+"""One-minute prices of a file, for a simulated market to follow."""
 
 from __future__ import annotations
 
-import datetime as dt
-import gzip
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from quantgod.archive.minute_table import Unit, read_minutes
 from quantgod.contracts import MS_PER_MINUTE
 from quantgod.market.price_path import Bars
 
-COLUMNS = 6
-EXPECTED = (
-    "a later ts(ms) on the minute, then open,close,high,low,volume with low and high in place"
-)
+LONGEST_HOLE: Final = 24 * 60
+"""Minutes. Venues were away for hours; a longer hole is a file that lacks a part."""
+
+LAST_HOUR: Final = 60
+"""A file whose last minutes had no trade ends that much early at most."""
 
 
-Table = NDArray[np.float64]
-
-
-def read_price_bars(path: Path, start_ms: int, minutes: int) -> Bars:
+def read_price_bars(
+    path: Path, start_ms: int, minutes: int, ahead: int = 0, unit: Unit = "ms"
+) -> Bars:
     """The bars of `minutes` minutes from `start_ms` on; an absent minute is flat at the last close.
 
+    Args:
+        path: A file as `minute_table` reads it.
+        start_ms: The first minute, epoch ms.
+        minutes: How many there are to be.
+        ahead: How many of them at the end the file may lack.
+        unit: Of its times, where they are numbers.
+
     Raises:
-        ValueError: for a malformed line, with its number; or where `start_ms` is outside the file,
-            with the range it covers.
+        ValueError: for a malformed line, with its number; or where the file does not cover the
+            minutes, with the range it covers or the hole it has.
     """
-    table = _read(path)
-    first, last = int(table[0, 0]), int(table[-1, 0])
-    if not first <= start_ms <= last:
+    table = read_minutes(path, unit)
+    at, start = table.index.to_numpy(), start_ms // MS_PER_MINUTE
+    end = start + minutes - ahead
+    if not (at[0] <= start and end - LAST_HOUR <= at[-1] + 1):
         raise ValueError(
-            f"{path}: prices run from {_utc(first)} to {_utc(last)}, which leaves out the start "
-            f"{_utc(start_ms)}"
+            f"{path}: prices run from {_utc(at[0])} to {_utc(at[-1])}, but {_utc(start)} to "
+            f"{_utc(end - 1)} were expected"
         )
-    return _without_holes(table, start_ms, minutes)
+    hole = np.diff(at) > LONGEST_HOLE
+    for before, after in zip(at[:-1][hole], at[1:][hole], strict=True):
+        if before < end and after > start:
+            raise ValueError(f"{path}: no prices between {_utc(before)} and {_utc(after)}")
+    return _without_holes(table, at, start + np.arange(minutes))
 
 
-def _read(path: Path) -> Table:
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8", errors="replace") as source:
-        lines = source.read().splitlines()
-    if not lines:
-        raise ValueError(f"{path}: holds no bars")
-    try:
-        table = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None)
-    except ValueError:
-        table = np.empty((0, 0))
-    if table.shape != (len(lines), COLUMNS) or not _sound(table):
-        raise _malformed(path, lines)
-    return table
-
-
-def _sound(table: Table) -> bool:
-    """Whether times rise on the minute, highs and lows hold the other prices, and all is finite."""
-    ts, opening, close, high, low, volume = table.T
-    return bool(
-        np.all(np.isfinite(table))
-        and np.all(ts % MS_PER_MINUTE == 0)
-        and np.all(np.diff(ts) > 0)
-        and np.all((low > 0) & (low <= np.minimum(opening, close)))
-        and np.all((np.maximum(opening, close) <= high) & (volume >= 0))
+def _without_holes(table: pd.DataFrame, at: NDArray[np.int64], wanted: NDArray[np.int64]) -> Bars:
+    """Where there is no bar the close before it holds."""
+    place = np.searchsorted(at, wanted, side="right") - 1
+    present = at[place] == wanted
+    close = table["close"].to_numpy()[place]
+    opening, high, low = (
+        np.where(present, table[name].to_numpy()[place], close) for name in ("open", "high", "low")
     )
-
-
-def _malformed(path: Path, lines: list[str]) -> ValueError:
-    """Name the first line at fault: no bar by itself, or not later than the one before."""
-    before = -1.0
-    for number, line in enumerate(lines, start=1):
-        try:
-            bar = np.array([[float(field) for field in line.split(",")]])
-        except ValueError:
-            bar = np.empty((0, 0))
-        if bar.shape != (1, COLUMNS) or not _sound(bar) or bar[0, 0] <= before:
-            return ValueError(f"{path} line {number}: expected {EXPECTED}; got {line[:100]!r}")
-        before = bar[0, 0]
-    return ValueError(f"{path}: expected {EXPECTED} in every line")
-
-
-def _without_holes(table: Table, start_ms: int, minutes: int) -> Bars:
-    """Row k is minute k after `start_ms`; where there is no bar the close before it holds."""
-    times = start_ms + MS_PER_MINUTE * np.arange(minutes)
-    at = np.searchsorted(table[:, 0], times, side="right") - 1
-    present = table[at, 0] == times
-    close = table[at, 2]
-    opening, high, low = (np.where(present, table[at, column], close) for column in (1, 3, 4))
     return Bars(opening, close, high, low)
 
 
-def _utc(ms: int) -> str:
-    return f"{dt.datetime.fromtimestamp(ms / 1000, dt.UTC):%Y-%m-%d %H:%M}"
+def _utc(minute: int) -> str:
+    return str(np.datetime64(int(minute), "m")).replace("T", " ")

@@ -83,7 +83,13 @@ def price_path(settings: SimulateSettings) -> PricePath:
             signal=signal,
             latent=latent,
         )
-    bars = read_price_bars(settings.prices, start_ms(settings), minutes + MINUTES_AHEAD)
+    bars = read_price_bars(
+        settings.prices,
+        start_ms(settings),
+        minutes + MINUTES_AHEAD,
+        MINUTES_AHEAD,
+        settings.prices_unit,
+    )
     return path_along(bars, minutes, seed=seed, signal=signal, latent=latent)
 
 

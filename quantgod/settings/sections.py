@@ -64,7 +64,8 @@ class SimulateSettings(Section):
     """The synthetic market. Volatility is the standard deviation of a one-minute log return.
 
     The lean of the book follows a latent state of `half_life_minutes`, each minute with a noise of
-    `lean_noise` (of the state: 0.6), and `lead_minutes` before returns do.
+    `lean_noise` (of the state: 0.6), and `lead_minutes` before returns do. `prices` is a file of
+    minutes whose path the mid follows; times in it that are numbers are in `prices_unit`.
     """
 
     start: dt.date
@@ -81,6 +82,7 @@ class SimulateSettings(Section):
     volatility: PositiveFloat
     changes: Positive
     prices: Path | None = None
+    prices_unit: Literal["s", "ms", "us", "ns"] = "ms"
 
 
 class DownloadSettings(Section):
