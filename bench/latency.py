@@ -61,7 +61,13 @@ class _Session:
         self._bars = synthetic_bars(1_000, seed=3, signal=0.6)
         self._features = self._bars[list(FEATURES)].to_numpy()
         self._settings = load_settings(
-            Path(config), {"registry.name": NAME, "registry.alias": ALIAS, "live.poll_seconds": 0.1}
+            Path(config),
+            {
+                "registry.name": NAME,
+                "registry.alias": ALIAS,
+                "live.poll_seconds": 0.1,
+                "live.unjudged": "warn",
+            },
         )
         self._swapped_at = 0.0
         _register_twice(folder, _package(folder, config, self._bars, self._settings))

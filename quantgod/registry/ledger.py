@@ -19,6 +19,8 @@ ENTRY_CHARACTERS: Final = 6_000
 KEY_DIGITS: Final = 6
 LONGEST_TEXT: Final = 1_000
 UNKNOWN: Final = "unknown"
+GATES_PASSED: Final = "its gates passed"
+"""Why a version was promoted, where no other reason is given."""
 
 Kind = Literal["promotion", "rollback", "done", "abandoned", "found"]
 _OPENS: Final = ("promotion", "rollback")
@@ -166,6 +168,21 @@ class Deployment(NamedTuple):
     def is_known(self) -> bool:
         """Whether the ledger's own commands put it there."""
         return self.entry.kind != "found"
+
+
+def right_in_words(promotion: Entry) -> str:
+    """By which right it was: `gates passed (run ...)`, or `by force: REASON; never judged`."""
+    judged = f" (run {promotion.gates.run_id})" if promotion.gates else ""
+    if not promotion.forced:
+        why = "" if promotion.why == GATES_PASSED else f"; {promotion.why}"
+        return f"gates passed{judged}{why}"
+    if promotion.gates is None:
+        return f"by force: {promotion.why}; never judged"
+    if promotion.gates.failed:
+        return (
+            f"by force: {promotion.why}; failed gates: {', '.join(promotion.gates.failed)}{judged}"
+        )
+    return f"by force: {promotion.why}; {promotion.forced}"
 
 
 def history(ledger: Ledger) -> list[Deployment]:

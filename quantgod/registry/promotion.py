@@ -10,14 +10,19 @@ from typing import Final
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from quantgod.registry.ledger import Entry, GatesSummary, Ledger, history
+from quantgod.registry.ledger import (
+    GATES_PASSED,
+    Entry,
+    GatesSummary,
+    Ledger,
+    history,
+    right_in_words,
+)
 from quantgod.registry.moving import Move, move
 from quantgod.registry.registered import FILES_TAG, fetch, known_version
 from quantgod.registry.trial_process import try_version
 from quantgod.registry.verdict import GatesError, check_report, report_of, summary_of
 from quantgod.registry.versions import check_files
-
-GATES_PASSED: Final = "its gates passed"
 
 Trial = Callable[[str, int], None]
 
@@ -109,19 +114,7 @@ def in_words(name: str, alias: str, number: int, done: Entry | None) -> str:
     if done is None:
         return f"{name} {number} is {alias} already: nothing was changed"
     over = "no version" if done.over is None else f"version {done.over}"
-    return f"{name} {number} is {alias} over {over}: {_right(done)}"
-
-
-def _right(done: Entry) -> str:
-    judged = f" (run {done.gates.run_id})" if done.gates else ""
-    if not done.forced:
-        why = "" if done.why == GATES_PASSED else f"; {done.why}"
-        return f"gates passed{judged}{why}"
-    if done.gates is None:
-        return f"by force: {done.why}; never judged"
-    if done.gates.failed:
-        return f"by force: {done.why}; failed gates: {', '.join(done.gates.failed)}{judged}"
-    return f"by force: {done.why}; {done.forced}"
+    return f"{name} {number} is {alias} over {over}: {right_in_words(done)}"
 
 
 def check_registered(name: str, found: ModelVersion) -> None:

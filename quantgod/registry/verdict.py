@@ -74,6 +74,33 @@ def check_report(
         GatesNotPassedError: naming the gates that failed.
     """
     place = f"{found.name} {found.version}"
+    _check_about(report, found, place)
+    if not bounds or report.bounds != bounds:
+        raise GatesError(
+            f"{place}: judged by other bounds than its settings name: run gates again "
+            f"(came {report.bounds[:12] or 'none'}, expected {bounds[:12] or 'none'})"
+        )
+    if champion not in (report.champion, report.version):
+        raise GatesError(
+            f"{place}: judged against {_champion(report.champion)}, but {_champion(champion)} is "
+            "in place now: run gates again"
+        )
+    _check_verdict(report, place)
+
+
+def check_passed(report: GateReport, found: ModelVersion) -> None:
+    """See that a report is about this version, its files and data, and was passed.
+
+    Raises:
+        GatesError: saying in what the report is another's.
+        GatesNotPassedError: naming the gates that failed.
+    """
+    place = f"{found.name} {found.version}"
+    _check_about(report, found, place)
+    _check_verdict(report, place)
+
+
+def _check_about(report: GateReport, found: ModelVersion, place: str) -> None:
     if (report.name, report.version) != (found.name, int(found.version)):
         raise GatesError(f"{place}: the report is about {report.name} {report.version}")
     if report.files_sha256 != found.tags.get(FILES_TAG):
@@ -92,16 +119,9 @@ def check_report(
             f"{place}: run {report.run_id} has judged it otherwise than its own settings say: "
             f"{', '.join(report.otherwise)}"
         )
-    if not bounds or report.bounds != bounds:
-        raise GatesError(
-            f"{place}: judged by other bounds than its settings name: run gates again "
-            f"(came {report.bounds[:12] or 'none'}, expected {bounds[:12] or 'none'})"
-        )
-    if champion not in (report.champion, report.version):
-        raise GatesError(
-            f"{place}: judged against {_champion(report.champion)}, but {_champion(champion)} is "
-            "in place now: run gates again"
-        )
+
+
+def _check_verdict(report: GateReport, place: str) -> None:
     if not report.passed:
         text = f"{place}: {report.in_words()} (run {report.run_id})"
         raise GatesNotPassedError(text, report.failed)

@@ -442,7 +442,11 @@ class CollectSettings(Section):
 
 
 class LiveSettings(Section):
-    """The live runner. `history` is a store of bars that fills the first window, where given."""
+    """The live runner. `history` is a store of bars that fills the first window, where given.
+
+    `unjudged` says what becomes of a version that the alias points at although its gates have not
+    passed and it was never promoted.
+    """
 
     symbols: tuple[Symbol, ...]
     exchange: Literal["binance", "simulated"]
@@ -450,6 +454,7 @@ class LiveSettings(Section):
     models: Path
     history: Path | None = None
     challenger: str
+    unjudged: Literal["refuse", "warn"] = "refuse"
     poll_seconds: PositiveFloat
     log: Literal["text", "json"]
     max_candles: Positive | None = None

@@ -16,10 +16,18 @@ from typing import Final
 from quantgod.live.deployment.beside import beside
 from quantgod.live.deployment.loaded_model import LoadedModel, load_model
 from quantgod.live.deployment.model_notices import Level, ModelNotice, Report, SwapCode
-from quantgod.live.deployment.model_store import Copy, Holder, ModelStore, RegistryAwayError, holder
+from quantgod.live.deployment.model_store import (
+    Copy,
+    Holder,
+    ModelStore,
+    RegistryAwayError,
+    holder,
+    right,
+)
 from quantgod.live.deployment.places import Deployed, Place, Refusal, retry_seconds
 from quantgod.live.engine.window import KEPT_MINUTES
 from quantgod.registry.registered import NoSuchVersionError, VersionError
+from quantgod.registry.right import UnjudgedVersionError
 from quantgod.settings import Settings
 
 ANSWER_SECONDS: Final = 15.0
@@ -52,6 +60,7 @@ class Deployment:
         self._challenger = Place(settings.live.challenger)
         self._places = (self._champion, self._challenger)
         self._poll_seconds = settings.live.poll_seconds
+        self._refuses_unjudged = settings.live.unjudged == "refuse"
         self._bridge = settings.etl.max_bridge_minutes
         self._longest_window = longest_window
         self._store = ModelStore(folder, self.name)
@@ -68,6 +77,7 @@ class Deployment:
         Raises:
             NoModelError: saying what the registry and what the disk lacks.
             NoSuchVersionError: if the registry answers that nobody has the alias.
+            UnjudgedVersionError: if nothing entitles the version to it, unless settings let it.
         """
         asking = asyncio.ensure_future(self._from_registry())
         try:
@@ -146,7 +156,7 @@ class Deployment:
     async def _prepare(self, place: Place, held: Holder) -> None:
         """Make a version ready, or refuse it; the alias may have moved in the meantime."""
         try:
-            deployed = await self._load(held)
+            deployed = await self._load(held, place)
         except VersionError as error:
             self._refuse(place, held, str(error))
             return
@@ -213,7 +223,8 @@ class Deployment:
         in_use = tuple(one.copy for one in parts if one is not None)
         if champion is None or in_use == self._on_disk:
             return
-        call = functools.partial(self._store.keep, self._champion.alias, champion.copy, in_use)
+        record = self._champion.alias, champion.copy, in_use, champion.right
+        call = functools.partial(self._store.keep, *record)
         try:
             await beside(call)
         except OSError as error:
@@ -223,9 +234,25 @@ class Deployment:
         else:
             self._on_disk, self._copy_failed = in_use, False
 
-    async def _load(self, held: Holder) -> Deployed:
+    async def _load(self, held: Holder, place: Place) -> Deployed:
         copy = await beside(functools.partial(self._store.fetch, held))
-        return Deployed(held, await self._loaded(copy), copy)
+        right = await self._right(held.version, place)
+        return Deployed(held, await self._loaded(copy), copy, right)
+
+    async def _right(self, version: int, place: Place) -> str:
+        """By which right a version answers; a challenger needs none, since it moves nothing."""
+        if place is self._challenger:
+            return ""
+        try:
+            return await beside(functools.partial(right, self.name, place.alias, version))
+        except UnjudgedVersionError as error:
+            self._unjudged(error)
+            return ""
+
+    def _unjudged(self, error: UnjudgedVersionError) -> None:
+        if self._refuses_unjudged:
+            raise error
+        self._tell("warning", "unjudged", f"{self._champion.alias}: {error}")
 
     async def _loaded(self, copy: Copy) -> LoadedModel:
         """Load in the loop's own threads: a process that ended amid native code would abort."""
@@ -238,7 +265,7 @@ class Deployment:
         try:
             if asking.done():
                 return self._from_there(asking.result())
-        except NoSuchVersionError:
+        except (NoSuchVersionError, UnjudgedVersionError):
             raise
         except VersionError as error:
             reason = error
@@ -259,16 +286,21 @@ class Deployment:
         if held is None:
             text = f"{self.name}@{self._champion.alias}: no version has this alias (its case"
             raise NoSuchVersionError(f"{text} matters)")
-        return await self._load(held)
+        return await self._load(held, self._champion)
 
     def _from_there(self, deployed: Deployed) -> Deployed:
-        self._tell("info", "loaded", f"{self._named(deployed)}, from the registry")
+        by = f": {deployed.right}" if deployed.right else ""
+        self._tell("info", "loaded", f"{self._named(deployed)}, from the registry{by}")
         return deployed
 
     async def _from_copy(self, reason: VersionError) -> Deployed:
-        copy, since = await beside(functools.partial(self._store.kept, self._champion.alias))
+        kept = await beside(functools.partial(self._store.kept, self._champion.alias))
+        copy, since, entitled_by = kept
+        if not entitled_by:
+            said = f"{self.name} {copy.version}: the copy was deployed on {since} by no right"
+            self._unjudged(UnjudgedVersionError(said))
         held = Holder(copy.version, copy.files_sha256)
-        deployed = Deployed(held, await self._loaded(copy), copy)
+        deployed = Deployed(held, await self._loaded(copy), copy, entitled_by)
         text = f"{self._named(deployed)}, from the copy that was deployed on {since}: {reason}"
         self._tell("warning", "loaded_copy", text)
         return deployed

@@ -15,6 +15,7 @@ Kind = Literal["swap", "signal"]
 SwapCode = Literal[
     "loaded",
     "loaded_copy",
+    "unjudged",
     "ready",
     "swapped",
     "refused",

@@ -29,7 +29,9 @@ from quantgod.registry.registered import (
     EmptyVersionError,
     VersionError,
     files_digest,
+    known_version,
 )
+from quantgod.registry.right import right_of
 from quantgod.registry.versions import check_files
 
 # What stores answer where there is no such alias, or no such model; anything else is no answer.
@@ -85,6 +87,22 @@ def holder(name: str, alias: str) -> Holder | None:
     return Holder(int(found.version), found.tags.get(FILES_TAG))
 
 
+def right(name: str, alias: str, version: int) -> str:
+    """Ask the registry by which right a version may answer as an alias. May block for a minute.
+
+    Raises:
+        UnjudgedVersionError: if there is none, with what to do.
+        RegistryAwayError: if it does not answer.
+    """
+    client = MlflowClient()
+    try:
+        return right_of(client, known_version(client, name, version), alias)
+    except VersionError:
+        raise
+    except Exception as error:
+        raise RegistryAwayError(f"{name}@{alias}: {error!r}") from error  # as in `holder`
+
+
 class ModelStore:
     """The copies of one registered model.
 
@@ -124,8 +142,10 @@ class ModelStore:
             files.rename(copy.folder)
         return copy
 
-    def keep(self, alias: str, copy: Copy, in_use: Sequence[Copy] = ()) -> None:
-        """Note that `copy` was deployed as `alias`; copies that nobody needs any more go.
+    def keep(
+        self, alias: str, copy: Copy, in_use: Sequence[Copy] = (), entitled_by: str = ""
+    ) -> None:
+        """Note that `copy` was deployed as `alias`, by which right; copies that nobody needs go.
 
         Raises:
             OSError: if that cannot be written, or the copy is gone.
@@ -139,26 +159,27 @@ class ModelStore:
                 "files_sha256": copy.files_sha256,
                 "folder": copy.folder.name,
                 "deployed_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+                "right": entitled_by,
             }
             write_json(path, record)
         self._remove_others({one.folder.name for one in (copy, *in_use)} | self._recorded())
 
-    def kept(self, alias: str) -> tuple[Copy, str]:
-        """The copy that was deployed last as `alias`, checked, and since when.
+    def kept(self, alias: str) -> tuple[Copy, str, str]:
+        """The copy that was deployed last as `alias`, checked, since when, and by which right.
 
         Raises:
             NoCopyError: if there is none.
             BrokenVersionError: naming the file that was changed since.
         """
-        copy, since = self._read(self.folder / f"{alias}.json")
+        copy, since, entitled_by = self._read(self.folder / f"{alias}.json")
         check_files(copy.folder, copy.files_sha256)
-        return copy, since
+        return copy, since, entitled_by
 
-    def _read(self, path: Path) -> tuple[Copy, str]:
+    def _read(self, path: Path) -> tuple[Copy, str, str]:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             copy = self._copy(int(record["version"]), str(record["files_sha256"]))
-            return copy, str(record["deployed_at"])
+            return copy, str(record["deployed_at"]), str(record.get("right", ""))
         except FileNotFoundError:
             raise NoCopyError(f"{path}: no copy was kept") from None
         except (OSError, ValueError, KeyError, TypeError) as error:

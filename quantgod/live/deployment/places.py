@@ -18,11 +18,12 @@ _MOST_DOUBLINGS: Final = 30
 
 
 class Deployed(NamedTuple):
-    """A version that passed, and its files on this disk."""
+    """A version that passed, its files on this disk, and by which right it answers, if any."""
 
     holder: Holder
     model: LoadedModel
     copy: Copy
+    right: str = ""
 
 
 class Refusal(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 
@@ -23,7 +24,10 @@ from quantgod.live.deployment.model_notices import journaled
 from quantgod.live.engine.engine import Engine
 from quantgod.live.engine.window import Rows, Window
 from quantgod.live.journal import BARS, EVENTS, SIGNALS, Journal, read_table
+from quantgod.registry.promotion import Why, promote
 from quantgod.registry.registered import NoSuchVersionError
+from quantgod.registry.right import UnjudgedVersionError
+from quantgod.registry.verdict import REPORT_TAG
 from quantgod.registry.versions import load_chain
 from tests.live.deployment.registered import (
     CHALLENGER,
@@ -41,6 +45,7 @@ from tests.live.deployment.registered import (
 )
 from tests.live.engine.answering import minute_of, now, until
 from tests.registry.conftest import NAME, WINDOW, Parts, Store, make_parts, make_store, tracked
+from tests.registry.judging import FAILED, PASSED, judged
 from tests.servers import free_port
 
 TABLES = {"BARS": BARS, "SIGNALS": SIGNALS, "EVENTS": EVENTS}
@@ -68,6 +73,59 @@ def store(kept_store: Store) -> Store:
     point(None, CHALLENGER)
     point(1)
     return kept_store
+
+
+async def entitled(folder: Path, **overrides: object) -> Following:
+    following = Following(folder, live_settings(**overrides))
+    await following.deployment.start()
+    return following
+
+
+def test_nothing_answers_that_no_gate_has_passed_and_nobody_has_promoted(
+    store: Store, tmp_path: Path
+) -> None:
+    """Whoever moved the alias, MLflow's own pages included; a challenger needs no right."""
+    refuse = {"live.unjudged": "refuse"}
+    mlflow.set_experiment(experiment_id=store.experiment)
+    with pytest.raises(
+        UnjudgedVersionError, match=r"quantgod 1 has not been judged.* --version 1`"
+    ):
+        asyncio.run(entitled(tmp_path, **refuse))
+    warned = asyncio.run(entitled(tmp_path))
+    assert warned.count("unjudged") == warned.count("loaded") == 1
+    with (
+        registry_at(f"http://127.0.0.1:{free_port()}"),
+        pytest.raises(NoModelError, match=r"deployed on .* by no right"),
+    ):
+        asyncio.run(entitled(tmp_path, **refuse))  # the copy that was left has none either
+
+    async def session() -> None:
+        following = await entitled(tmp_path, **refuse)
+        running = asyncio.ensure_future(following.deployment.run())
+        point(2)
+        point(2, CHALLENGER)
+        said = await following.told("refused")
+        assert "version 2 stays out: quantgod 2: 1 of 2 gates passed; failed: ece" in said
+        assert "and was never promoted as Production: " in said
+        await until(lambda: following.deployment.challenger() is not None)
+        assert following.version == 1
+        point(3)
+        assert "waits for the next candle" in await following.told("ready", 2)
+        assert following.version == 3
+        await ended(running)
+
+    try:
+        run = judged(tmp_path, 1, PASSED).run_id
+        judged(tmp_path, 2, PASSED, FAILED)
+        point(None)
+        promote(NAME, 3, why=Why("a test", force=True), trial=lambda *_: None)
+        point(1)
+        following = asyncio.run(entitled(tmp_path, **refuse))
+        assert f"from the registry: gates passed (run {run})" in following.notices[-1].text
+        asyncio.run(session())
+    finally:
+        for number in ("1", "2"):
+            mlflow.MlflowClient().delete_model_version_tag(NAME, number, REPORT_TAG)
 
 
 def features_at(parts: Parts, minute: int) -> np.ndarray:
@@ -437,7 +495,7 @@ def test_a_start_whose_version_is_broken_takes_the_copy_and_one_without_an_alias
     point(changed_file(store, parts))
     following = started(tmp_path)
     assert following.version == 1
-    assert "changed_file: booster.ubj" in following.notices[0].text
+    assert "changed_file: booster.ubj" in following.notices[-1].text
     with pytest.raises(NoModelError, match=r"from the registry: changed_file: booster\.ubj"):
         started(tmp_path / "elsewhere")
     point(None)

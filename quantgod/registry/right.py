@@ -1,0 +1,50 @@
+"""By which right a version may answer as an alias: its gates passed, or it was promoted as that.
+
+The alias itself is no right: anybody may move it, in MLflow's own pages too. A promotion stays one
+when the version is judged again later, so that there is a way back to it.
+"""
+
+from __future__ import annotations
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from quantgod.registry.ledger import LedgerError, history, right_in_words
+from quantgod.registry.ledger_run import LedgerRun
+from quantgod.registry.registered import VersionError
+from quantgod.registry.verdict import GatesError, check_passed, report_of
+
+
+class UnjudgedVersionError(VersionError):
+    """A version that neither its gates nor a recorded promotion let answer."""
+
+
+def right_of(client: MlflowClient, version: ModelVersion, alias: str) -> str:
+    """By which right a version may answer as `alias`: `gates passed (run ...)`, `by force: ...`.
+
+    Raises:
+        UnjudgedVersionError: if there is none, with what to do.
+    """
+    try:
+        report = report_of(version)
+        check_passed(report, version)
+    except GatesError as error:
+        return _promoted(client, version, alias, str(error))
+    return f"gates passed (run {report.run_id})"
+
+
+def _promoted(client: MlflowClient, version: ModelVersion, alias: str, lacking: str) -> str:
+    number = int(version.version)
+    try:
+        spans = history(LedgerRun(client, version.name, alias).read())
+    except LedgerError as error:
+        raise UnjudgedVersionError(f"{lacking}; and {error}") from None
+    entries = [span.entry for span in spans if span.entry.kind == "promotion"]
+    for entry in reversed(entries):
+        if entry.version == number:
+            return right_in_words(entry)
+    raise UnjudgedVersionError(
+        f"{lacking}, and was never promoted as {alias}: `python -m steps.gates --version {number}` "
+        f"judges it, `python -m steps.promote --version {number}` deploys it (with --force "
+        "--reason TEXT whatever the gates say); `live.unjudged: warn` lets it answer all the same"
+    )
