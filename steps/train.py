@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,17 @@ def main(
         for epoch in trained.fit.told_before:  # only the killed run has them
             run.metrics.log(epoch.metrics(), epoch.epoch)
         save_network(run.folder("network"), trained.network)
+        _warn_of_constants(trained.network.silent)
         _log(run, trained)
+
+
+def _warn_of_constants(silent: Sequence[str]) -> None:
+    from quantgod.dataset.scaling import ConstantFeatureWarning
+
+    if silent:
+        names = ", ".join(silent)
+        text = f"{names}: constant on the training rows; the model is not shown what it becomes"
+        warnings.warn(text, ConstantFeatureWarning, stacklevel=2)
 
 
 def _log(run: StageRun, trained: TrainedBase) -> None:

@@ -28,7 +28,8 @@ Integers = npt.NDArray[np.int64]
 class MetaFeatures(nn.Module):
     """Raw windows in, `META_FEATURES` out, in float64 everywhere outside the network.
 
-    The network sees `(x - mean) / std` rounded to float32 and is kept in eval mode. The seven
+    The network sees `(x - mean) / std` rounded to float32, and zero where std is zero (a feature
+    that never moved in training). It is kept in eval mode. The seven
     features of the last minute are raw. RSI (0 to 100) and EMA distances (fractions) read the price
     path that the raw log returns describe, relative to the window's last price, so that nothing
     depends on the price level. A graph exported by tracing keeps the window length it was traced
@@ -37,23 +38,26 @@ class MetaFeatures(nn.Module):
     Args:
         network: takes `(batch, time, 9)` float32, returns a mapping with `probs`, `(batch, 3)`.
         mean: the training scaler's mean of each feature, shape `(9,)`.
-        std: its standard deviation, shape `(9,)`, above zero.
+        std: its standard deviation, shape `(9,)`.
 
     Raises:
-        ValueError: if the scaler is not nine finite numbers each, with deviations above zero.
+        ValueError: if the scaler is not nine finite numbers each, or a deviation is below zero.
     """
 
     mean: Tensor
     std: Tensor
+    moves: Tensor
     columns: Tensor
 
     def __init__(self, network: nn.Module, mean: Floats, std: Floats) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("mean", _scaler_row("mean", mean))
-        self.register_buffer("std", _scaler_row("std", std))
-        if not bool((self.std > 0).all()):
-            raise ValueError(f"standard deviations above zero expected, got {std}")
+        given = _scaler_row("std", std)
+        if not bool((given >= 0).all()):
+            raise ValueError(f"standard deviations of zero or more expected, got {std}")
+        self.register_buffer("moves", given > 0)
+        self.register_buffer("std", torch.where(given > 0, given, 1.0))
         columns = torch.tensor([FEATURES.index(name) for name in LAST_MINUTE])
         self.register_buffer("columns", columns)
         self.eval()
@@ -67,7 +71,7 @@ class MetaFeatures(nn.Module):
         if not torch.onnx.is_in_onnx_export():
             _check_length(windows)
         returns = windows[:, :, RETURN_COLUMN]
-        scaled = ((windows - self.mean) / self.std).to(torch.float32)
+        scaled = torch.where(self.moves, (windows - self.mean) / self.std, 0.0).to(torch.float32)
         probs = self.network(scaled)["probs"].to(torch.float64)
         prices = relative_prices(returns)
         last_minute = windows[:, -1].index_select(1, self.columns)

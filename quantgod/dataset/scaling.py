@@ -12,9 +12,17 @@ from sklearn.preprocessing import StandardScaler
 Floats = npt.NDArray[np.float64]
 
 
+class ConstantFeatureWarning(UserWarning):
+    """A feature never moved on the training rows, so that nothing is learned of it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scaler:
-    """`(x - mean) / std`, each (features,) float64; the std of a constant feature is 1."""
+    """`(x - mean) / std`, each (features,) float64.
+
+    A std of zero marks a feature that never moved on the training rows. Nothing can have been
+    learned of it, so it is scaled to zero whatever it is.
+    """
 
     mean: Floats
     std: Floats
@@ -25,13 +33,19 @@ class Scaler:
                 f"mean {self.mean.shape} and std {self.std.shape} must be one vector each"
             )
         if not (
-            np.isfinite(self.mean).all() and np.isfinite(self.std).all() and (self.std > 0).all()
+            np.isfinite(self.mean).all() and np.isfinite(self.std).all() and (self.std >= 0).all()
         ):
-            raise ValueError("a scaler needs finite means and positive finite deviations")
+            raise ValueError("a scaler needs finite means, and finite deviations of 0 or more")
+
+    @property
+    def moves(self) -> npt.NDArray[np.bool_]:
+        """(features,) which of them carry something."""
+        return self.std > 0
 
     def transform(self, matrix: Floats) -> Floats:
         """Scale (rows, features), or anything whose last axis is the features."""
-        return (matrix - self.mean) / self.std
+        scaled = (matrix - self.mean) / np.where(self.moves, self.std, 1.0)
+        return np.where(self.moves, scaled, 0.0)
 
     def to_json(self) -> dict[str, list[float]]:
         """A JSON-able mapping that gives the same bits back."""
@@ -53,6 +67,8 @@ class Scaler:
 def fit_scaler(matrix: Floats) -> Scaler:
     """Fit on (rows, features), each row once, as scikit-learn's `StandardScaler` does (ddof 0).
 
+    A feature that is constant but for rounding, by scikit-learn's rule, gets a std of zero.
+
     Raises:
         ValueError: for no rows or values that are not finite.
     """
@@ -61,4 +77,5 @@ def fit_scaler(matrix: Floats) -> Scaler:
     if not np.isfinite(matrix).all():
         raise ValueError("a scaler cannot be fitted on values that are not finite")
     fitted = StandardScaler().fit(np.asarray(matrix, np.float64))
-    return Scaler(fitted.mean_, fitted.scale_)
+    constant = fitted.scale_ != np.sqrt(fitted.var_)  # there scikit-learn divides by 1
+    return Scaler(fitted.mean_, np.where(constant, 0.0, fitted.scale_))

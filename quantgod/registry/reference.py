@@ -50,7 +50,8 @@ def reference_of(
 
 
 def _features(dev: np.ndarray, scaler: Scaler) -> dict[str, Distribution]:
-    scale = zip(scaler.mean.tolist(), scaler.std.tolist(), strict=True)
+    std = np.where(scaler.moves, scaler.std, 1.0)
+    scale = zip(scaler.mean.tolist(), std.tolist(), strict=True)
     return {
         name: distribution(dev[:, place], mean, std)
         for place, (name, (mean, std)) in enumerate(zip(FEATURES, scale, strict=True))

@@ -49,6 +49,12 @@ class Network:
     class_weights: tuple[float, ...]
     trained_until: str
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """The features that never moved on the training rows: it is not shown them."""
+        moves = zip(FEATURES, self.scaler.moves, strict=True)
+        return tuple(name for name, moved in moves if not moved)
+
 
 def save_network(folder: Path, network: Network) -> None:
     """Write both files; the card, with the digest of the weights, comes last and makes it whole."""

@@ -195,7 +195,7 @@ def test_a_window_too_short_for_the_rsi_is_refused():
 
 @pytest.mark.parametrize(
     ("mean", "std"),
-    [(np.zeros(8), np.ones(9)), (np.zeros(9), np.zeros(9)), (np.full(9, np.nan), np.ones(9))],
+    [(np.zeros(8), np.ones(9)), (np.zeros(9), -np.ones(9)), (np.full(9, np.nan), np.ones(9))],
 )
 def test_a_scaler_that_cannot_scale_is_refused(mean, std):
     with pytest.raises(ValueError, match="expected"):

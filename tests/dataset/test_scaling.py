@@ -41,10 +41,24 @@ def test_it_centres_and_scales_by_the_population() -> None:
     assert np.allclose(scaled.mean(axis=0), 0, atol=1e-9) and np.allclose(scaled.std(axis=0), 1)
 
 
-def test_a_constant_feature_becomes_zero_and_not_nan() -> None:
-    matrix = np.column_stack([np.full(50, 0.1), np.arange(50.0)])
-    scaled = fit_scaler(matrix).transform(matrix)
-    assert np.isfinite(scaled).all() and np.allclose(scaled[:, 0], 0, atol=1e-12)
+CONSTANTS = st.floats(-1e9, 1e9, allow_subnormal=False)
+
+
+@given(CONSTANTS, st.integers(0, 8), st.integers(2, 60), st.floats(-1e12, 1e12))
+def test_a_feature_that_never_moved_says_nothing_whatever_it_is_later(
+    value: float, place: int, rows: int, later: float
+) -> None:
+    matrix = np.random.default_rng(rows).normal(size=(rows, 9))
+    matrix[:, place] = value
+    scaler = fit_scaler(matrix)
+    assert np.flatnonzero(~scaler.moves).tolist() == [place]
+    moved = matrix + np.where(np.arange(9) == place, later, 0.0)
+    scaled = scaler.transform(moved)
+    assert (scaled[:, place] == 0).all()
+    assert np.isfinite(scaled).all()
+    others = np.arange(9) != place
+    expected = (matrix[:, others] - scaler.mean[others]) / scaler.std[others]
+    assert np.array_equal(scaled[:, others], expected)
 
 
 def test_windows_are_scaled_like_rows() -> None:
@@ -76,7 +90,7 @@ def test_json_gives_the_same_bits_back() -> None:
 WRONG = {
     "std missing": {"mean": [0.0]},
     "one vector each": {"mean": [0.0], "std": [1.0, 1.0]},
-    "positive finite deviations": {"mean": [0.0], "std": [0.0]},
+    "finite deviations of 0": {"mean": [0.0], "std": [-1.0]},
     "finite means": {"mean": [float("nan")], "std": [1.0]},
 }
 

@@ -41,6 +41,24 @@ def test_a_graph_of_two_windows_takes_any_number(
         assert np.abs(said - expected).max() <= 1e-6
 
 
+def test_a_feature_that_never_moved_in_training_moves_no_answer_of_the_graph(
+    parts: Parts, windows: np.ndarray, tmp_path: Path
+) -> None:
+    column = FEATURES.index("log_volume")
+    std = parts.network.scaler.std.copy()
+    std[column] = 0.0
+    module = MetaFeatures(parts.network.model, parts.network.scaler.mean, std)
+    export_graph(module, windows, tmp_path / "graph.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "graph.onnx")
+    (before,) = session.run(None, {"windows": windows})
+    windows[:, :, column] -= 1.3  # the level of another venue
+    (after,) = session.run(None, {"windows": windows})
+    assert after.tobytes() == before.tobytes()
+    windows[:, :, column - 1] -= 1.3
+    (other,) = session.run(None, {"windows": windows})
+    assert np.abs(other - before).max() > 1e-3
+
+
 def test_a_graph_that_says_something_else_is_refused_and_not_kept(
     module: MetaFeatures,
     windows: np.ndarray,
