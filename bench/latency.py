@@ -28,6 +28,7 @@ from quantgod.registry.package import GoldenRows, Package, build_package
 from quantgod.registry.versions import register
 from quantgod.settings import Settings, load_settings
 from tests.registry.conftest import tiny_auditor, tiny_network, tiny_reference
+from tests.registry.shelves import SERIES
 from tests.synthetic import synthetic_bars
 
 WINDOW, GOLDEN = 720, 783
@@ -137,7 +138,7 @@ class _Session:
 def _package(folder: Path, config: str, bars: pd.DataFrame, settings: Settings) -> Package:
     tiny_auditor().save(folder / "auditor")
     golden = GoldenRows(bars, GOLDEN, settings.etl.max_bridge_minutes)
-    parts = tiny_network(bars, config), folder / "auditor", golden, tiny_reference(bars)
+    parts = tiny_network(bars, config), folder / "auditor", golden, tiny_reference(bars), SERIES
     return build_package(folder / "package", *parts)
 
 

@@ -20,6 +20,7 @@ from quantgod.registry.package import GoldenRows, build_package
 from quantgod.registry.versions import register
 from quantgod.settings import load_settings
 from tests.registry.conftest import tiny_auditor, tiny_network, tiny_reference
+from tests.registry.shelves import SERIES
 from tests.servers import Server, free_port, mlflow_server
 from tests.synthetic import synthetic_bars
 
@@ -57,7 +58,7 @@ def register_demo_chain(folder: Path) -> dict[str, list[list[object]]]:
     tiny_auditor().save(folder / "auditor")
     bridge = load_settings(Path("conf/demo.yaml")).etl.max_bridge_minutes
     golden = GoldenRows(bars, WINDOW + MINUTES - 1, bridge)
-    parts = tiny_network(bars), folder / "auditor", golden, tiny_reference(bars)
+    parts = tiny_network(bars), folder / "auditor", golden, tiny_reference(bars), SERIES
     package = build_package(folder / "package", *parts)
     artifacts = str(folder / "artifacts")
     experiment = MlflowClient().create_experiment(NAME, artifact_location=artifacts)

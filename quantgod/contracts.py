@@ -23,6 +23,9 @@ FEATURES: Final = (
 )
 """The nine features of a minute bar, in the order every matrix uses."""
 
+FEATURE_SET: Final = "minute_bars/1"
+"""Their name and version, which rises whenever a formula of theirs changes."""
+
 BOOK_LEVELS: Final = 200
 """Levels a side in a stored minute row."""
 
@@ -69,6 +72,21 @@ MARKETS: Final[tuple[Market, ...]] = ("linear", "spot", "inverse")
 
 SYMBOL: Final = r"[A-Z0-9][A-Z0-9_-]{1,39}"
 """What a symbol looks like wherever it names files: `BTCUSDT`, `BTCUSD_PERP`, `BTC-26MAR27`."""
+
+Source = Literal["book", "candles"]
+"""Where rows come from: `book` is minutes of an order book, which is all there is so far."""
+
+
+class Series(msgspec.Struct, frozen=True):
+    """Whose rows they are: what a model learns from, and all that it may answer."""
+
+    symbol: str
+    market: Market
+    source: Source = "book"
+
+    def __str__(self) -> str:
+        return f"{self.symbol} ({self.market}, {self.source})"
+
 
 Level = tuple[float, float]
 """Price and size; a size of zero removes the level."""

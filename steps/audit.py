@@ -40,8 +40,9 @@ def main(
     from quantgod.auditor.out_of_fold import Recipe
     from quantgod.auditor.provenance import assert_untrained
     from quantgod.auditor.reports import Hooks
+    from quantgod.dataset.series import check_one_series, read_series, write_series
     from quantgod.dataset.splits import split_test
-    from quantgod.dataset.table import read_table
+    from quantgod.dataset.table import read_table, table_series
     from quantgod.dataset.windows import samples
     from quantgod.evaluation.out_of_fold import score_out_of_fold
     from quantgod.tracking.chosen import chosen_settings
@@ -53,7 +54,10 @@ def main(
     runs = {"label": label_run, "optimize": optimize_run, "train": train_run}
     with stage("audit", settings, runs) as run, progress_bar("audit") as progress:
         with run.scratch() as folder:
-            network = load_network(artifacts_of(run.needed("train"), "network", folder))
+            trained = artifacts_of(run.needed("train"), "network", folder)
+            network, own = load_network(trained), read_series(trained)
+        labelled = table_series(run.inputs["labels"])
+        series = check_one_series({"network": own, "labels": labelled})
         chosen = chosen_settings(settings, optimize_run)
         use_threads(chosen.train.threads)
         table = read_table(run.inputs["labels"])
@@ -70,6 +74,7 @@ def main(
         )
         result = audit(table, taken, split.train, recipe, run.workplace(), hooks)
         result.auditor.save(run.folder("auditor"))
+        write_series(run.folder("auditor"), series)
         _log(run, result, score_out_of_fold(result, network.class_weights))
 
 

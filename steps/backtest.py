@@ -38,6 +38,8 @@ def main(
     at_hand, changes = settings_given(config, overrides, options)
     from rich.markup import escape
 
+    from quantgod.archive.store import stored_series
+    from quantgod.dataset.series import check_one_series, read_series
     from quantgod.evaluation.backtest import backtest, order_moments
     from quantgod.evaluation.backtest.recorded import archive_books, minute_books
     from quantgod.evaluation.scored_rows import read_scored
@@ -62,7 +64,11 @@ def main(
         progress_bar("backtest") as progress,
         run.scratch() as folder,
     ):
-        rows = read_scored(artifacts_of(run.needed("evaluate"), "test", folder))
+        scored = artifacts_of(run.needed("evaluate"), "test", folder)
+        parts = {"scored rows": read_series(scored)}
+        parts |= {"bars": stored_series(run.inputs["bars"].parent, data.symbol)}
+        check_one_series(parts | {"settings": data.series})
+        rows = read_scored(scored)
         books = minute_books(run.inputs["bars"].parent, data.symbol, rows, horizon)
         moments = order_moments(rows, books, own, horizon)
         met = archive_books(

@@ -44,10 +44,12 @@ def main(
     from rich.markup import escape
 
     from quantgod.auditor.out_of_fold import ROWS_FILE
-    from quantgod.dataset.table import read_table
+    from quantgod.dataset.series import write_series
+    from quantgod.dataset.table import read_table, table_series
     from quantgod.evaluation.evaluate import evaluate
     from quantgod.evaluation.report import complete
     from quantgod.registry.own_settings import Judging, judging
+    from quantgod.registry.ownership import check_rows
     from quantgod.registry.registered import known_version
     from quantgod.registry.subjects import asked_for, subject_of, tag_version
     from quantgod.tracking.keys import artifacts_of
@@ -68,11 +70,15 @@ def main(
         run.scratch() as folder,
     ):
         subject = subject_of(asked, client, settings.train, folder)
+        series = table_series(run.inputs["labels"])
+        if asked.version is not None:
+            check_rows(found, series)
         kept = artifacts_of(run.needed("audit"), "out_of_fold", folder) / ROWS_FILE
         table, rows = read_table(run.inputs["labels"]), pd.read_parquet(kept)
         evaluated = evaluate(subject, table, rows, settings, progress)
         report = complete(evaluated, subject, table, settings, progress, rows)
         _log(run, evaluated, report)
+        write_series(run.folder("test"), series)
         if asked.version is None:
             run.output()
         else:

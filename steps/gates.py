@@ -61,7 +61,8 @@ def main(
     from quantgod.registry.challenge import Challenge, compare_with_champion
     from quantgod.registry.gate_tags import record_gates, report_on
     from quantgod.registry.own_settings import judging
-    from quantgod.registry.registered import asked_version, holder
+    from quantgod.registry.ownership import check_successor
+    from quantgod.registry.registered import asked_version, holder, known_version
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
     from quantgod.tracking.store import connect
@@ -90,6 +91,8 @@ def main(
             say(f"no leak audit: `{evidence.command(judged, 'leak_audit')}` makes one")
         found = evidence.read_records(judged, runs, folder)
         champion = holder(client, name, settings.registry.alias)
+        if champion is not None:
+            check_successor(judged, known_version(client, name, champion))
         compared = None
         if settings.gates.champion and champion is not None and champion != number:
             rows = read_scored(artifacts_of(runs["evaluate"], "test", folder))

@@ -20,18 +20,22 @@ from steps.options import config_options, run_option, setting, settings_from, st
 def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **options: Any) -> None:
     """Join the days, number the runs, and label every minute whose next hour is known."""
     settings = settings_from(config, overrides, options)
-    from quantgod.archive.store import load_bars
+    from quantgod.archive.store import load_bars, stored_series
     from quantgod.dataset.labels import label, summary
+    from quantgod.dataset.series import check_one_series
     from quantgod.dataset.table import write_table
     from quantgod.evaluation.plots import label_distribution
     from quantgod.tracking.stage import data_path, stage
 
     with stage("label", settings, {"etl": etl_run}) as run, progress_bar("label") as progress:
-        bars = load_bars(run.inputs["bars"].parent, settings.data.symbol)
+        store, asked = run.inputs["bars"].parent, settings.data.series
+        found = stored_series(store, asked.symbol)
+        series = check_one_series({"settings": asked, "bars": found})
+        bars = load_bars(store, series.symbol)
         progress(1, 3, f"{len(bars)} minutes read")
         table = label(bars, settings.label, settings.etl.max_bridge_minutes)
         path = data_path("labels", settings)
-        write_table(path, table)
+        write_table(path, table, series)
         progress(2, 3, "written")
         figures = summary(table)
         run.metrics.log(figures)

@@ -30,10 +30,12 @@ def main(
 
     from quantgod.auditor.auditor import load_auditor
     from quantgod.auditor.out_of_fold import ROWS_FILE
-    from quantgod.dataset.table import read_table
+    from quantgod.dataset.series import check_one_series, read_series
+    from quantgod.dataset.table import read_table, table_series
     from quantgod.files import atomic_path
     from quantgod.registry.evidence_runs import check_makers
     from quantgod.registry.own_settings import SETTINGS_FILE, SETTINGS_TAG, keep_settings
+    from quantgod.registry.ownership import check_name
     from quantgod.registry.package import GoldenRows, build_package
     from quantgod.registry.reference import reference_of
     from quantgod.registry.versions import register
@@ -49,8 +51,12 @@ def main(
         run.scratch() as folder,
     ):
         check_makers(run.client, run.upstream, settings)
-        network = load_network(artifacts_of(run.needed("train"), "network", folder))
+        trained = artifacts_of(run.needed("train"), "network", folder)
+        network = load_network(trained)
         auditor = artifacts_of(run.needed("audit"), "auditor", folder)
+        parts = {"network": read_series(trained), "auditor": read_series(auditor)}
+        series = check_one_series({"labels": table_series(run.inputs["labels"]), **parts})
+        check_name(run.client, settings.registry.name, series)
         forecast = pd.read_parquet(
             artifacts_of(run.needed("audit"), "out_of_fold", folder) / ROWS_FILE
         )
@@ -59,7 +65,7 @@ def main(
         bridge = settings.etl.max_bridge_minutes
         golden = GoldenRows(table, settings.registry.golden_rows, bridge)
         reference = reference_of(table, network.scaler, load_auditor(auditor), forecast)
-        package = build_package(folder / "package", network, auditor, golden, reference)
+        package = build_package(folder / "package", network, auditor, golden, reference, series)
         progress(2, 3, "packed")
         kept = keep_settings(run.outbox.artifacts / SETTINGS_FILE, settings)
         tags = lineage_tags(run) | {SETTINGS_TAG: kept}
@@ -69,7 +75,7 @@ def main(
         progress(3, 3, "registered")
         run.metrics.log({"export_difference": package.export_difference})
         run.output(name=settings.registry.name, version=str(version))
-        run.headline(f"{settings.registry.name} version {version}")
+        run.headline(f"{settings.registry.name} version {version}, of {series}")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def main(
 ) -> None:
     """Train on the older part of dev and stop by the newer; a killed training goes on."""
     settings = settings_from(config, overrides, options)
-    from quantgod.dataset.table import read_table
+    from quantgod.dataset.series import write_series
+    from quantgod.dataset.table import read_table, table_series
     from quantgod.tracking.chosen import chosen_settings
     from quantgod.tracking.stage import stage
     from quantgod.training.base_model import train_base
@@ -59,6 +60,7 @@ def main(
         for epoch in trained.fit.told_before:  # only the killed run has them
             run.metrics.log(epoch.metrics(), epoch.epoch)
         save_network(run.folder("network"), trained.network)
+        write_series(run.folder("network"), table_series(run.inputs["labels"]))
         _warn_of_constants(trained.network.silent)
         _log(run, trained)
 

@@ -20,7 +20,7 @@ from mlflow.entities import Run
 import steps.audit
 import steps.train
 from quantgod.auditor.auditor import FILES
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, Series
 from quantgod.dataset.labels import NO_TARGET, label
 from quantgod.dataset.table import write_table
 from quantgod.files import file_digest
@@ -31,6 +31,7 @@ from tests.stores import fresh_store
 from tests.synthetic import synthetic_bars
 
 CONFIG = "tests/end_to_end/tiny.yaml"
+SERIES = Series("BTCUSDT", "linear")
 TIMES = {"seconds", "windows_per_second"}
 """What an epoch says of the clock."""
 
@@ -108,7 +109,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
 
 
 def made_of(table: pd.DataFrame, folder: Path, experiment: str) -> dict[str, Kept]:
-    write_table(folder / "labels" / "linear" / "BTCUSDT.parquet", table)
+    write_table(folder / "labels" / "linear" / "BTCUSDT.parquet", table, SERIES)
     places = {"data.labels": folder / "labels", "data.work": folder / "work"}
     places |= {"tracking.outbox": folder / "outbox"}
     given = ";".join(f"{key}={value}" for key, value in places.items()) + ";tracking.experiment=x"

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from quantgod.contracts import BAR_COLUMNS, FEATURES, MARKETS, Market
+from quantgod.contracts import BAR_COLUMNS, FEATURES, MARKETS, Market, Series
 from quantgod.files import atomic_path
 
 SCHEMA_VERSION: Final = "2"
@@ -177,6 +177,24 @@ def read_rows(path: Path) -> StoredRows:
 def stored_days(bars: Path, symbol: str) -> list[Path]:
     """The stored days of a symbol, oldest first."""
     return sorted((bars / symbol).glob("[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9].parquet"))
+
+
+def stored_series(bars: Path, symbol: str) -> Series:
+    """Whose bars the stored days of a symbol are, by their own metadata.
+
+    Raises:
+        StoreError: if there are none, or one is of another symbol or market.
+    """
+    paths = stored_days(bars, symbol)
+    if not paths:
+        raise StoreError(f"no bars of {symbol} in {bars}: {_what_is_there(bars)}")
+    metadata = [read_metadata(path) for path in paths]
+    found = [Series(one.symbol, one.market) for one in metadata]
+    expected = Series(symbol, found[0].market)
+    for path, series in zip(paths, found, strict=True):
+        if series != expected:
+            raise StoreError(f"{path}: bars of {series}, those of {expected} were expected")
+    return expected
 
 
 def load_bars(

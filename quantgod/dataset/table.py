@@ -1,24 +1,38 @@
-"""The labelled table on disk: one Parquet file a symbol, whole or not there."""
+"""The labelled table on disk: one Parquet file a series, whole or not there.
+
+Its metadata names the series, since a path may be another's tomorrow.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Final
 
+import msgspec
 import pandas as pd
+import pyarrow.parquet as pq
 
+from quantgod.contracts import Series
 from quantgod.dataset.labels import LABEL_COLUMNS
+from quantgod.dataset.series import SeriesError, parse_series
 from quantgod.files import atomic_path
 
+_SERIES: Final = "series"
+_PANDAS_ATTRS: Final = b"PANDAS_ATTRS"
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a labelled table; a reader sees the old file or the new one, never a part.
+
+def write_table(path: Path, table: pd.DataFrame, series: Series) -> None:
+    """Write the labelled table of a series; a reader sees the old file or the new one, whole.
 
     Raises:
         ValueError: if the columns are not those that `label` makes.
     """
     _check_columns(path, table)
     with atomic_path(path) as part:
-        table.to_parquet(part, compression="zstd")
+        named = table.copy(deep=False)
+        named.attrs = {_SERIES: msgspec.to_builtins(series)}  # pandas puts them into the file
+        named.to_parquet(part, compression="zstd")
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -31,6 +45,19 @@ def read_table(path: Path) -> pd.DataFrame:
     table = pd.read_parquet(path)
     _check_columns(path, table)
     return table
+
+
+def table_series(path: Path) -> Series:
+    """Of which series a labelled table is.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        SeriesError: if it does not say, as older ones do not.
+    """
+    kept = json.loads((pq.read_schema(path).metadata or {}).get(_PANDAS_ATTRS, b"{}"))
+    if _SERIES not in kept:
+        raise SeriesError(f"{path}: does not say of which symbol and market it is: run label again")
+    return parse_series(json.dumps(kept[_SERIES]).encode(), path)
 
 
 def _check_columns(path: Path, table: pd.DataFrame) -> None:

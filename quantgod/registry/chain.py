@@ -77,12 +77,21 @@ class PackageError(MlflowException):
 
 @dataclass(frozen=True)
 class Contract:
-    """What a version was trained to take and to say (`labels.json`). Weights are in class order.
+    """Whose a version is, and what it was trained to take and to say (`labels.json`).
+
+    It may answer no other symbol, market (linear, spot, inverse) or source (book, candles).
+    `silent` features never moved in training: they are asked for, and the network is not shown
+    them. Weights are in class order.
 
     The auditor's own class weights and the decision weights stand in `calibrator.json`.
     """
 
+    symbol: str
+    market: str
+    source: str
+    feature_set: str
     features: list[str]
+    silent: list[str]
     classes: list[str]
     window: int
     max_bridge_minutes: int

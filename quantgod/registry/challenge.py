@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from quantgod.contracts import Progress, silent
+from quantgod.contracts import FEATURE_SET, Progress, silent
 from quantgod.evaluation.champion import Journaled, Labelling, on_live_rows, on_test_rows
 from quantgod.evaluation.drift import BadReferenceError, read_reference
 from quantgod.evaluation.duel import DuelSettings
@@ -19,6 +19,10 @@ from quantgod.settings import Settings
 
 class UnknownReachError(VersionError):
     """A version that does not say what it was made on."""
+
+
+class OtherFeaturesError(VersionError):
+    """A version that takes other features than the rows hold."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,10 @@ def compare_with_champion(
 def _loaded(name: str, number: int) -> tuple[ChainSubject, pd.Timestamp]:
     """The version's chain, and the newest row of its dev part."""
     served = load_chain(name, number).unwrap_python_model()  # type: ignore[no-untyped-call]
+    features = getattr(served.chain.contract, "feature_set", "that it does not name")
+    if features != FEATURE_SET:
+        text = f"{name} {number} takes features {features}"
+        raise OtherFeaturesError(f"{text}, and the rows hold {FEATURE_SET}")
     reference = read_reference(served.chain.folder)
     until = None if reference is None else pd.to_datetime(reference.until, errors="coerce")
     if not isinstance(until, pd.Timestamp) or until.tz is None:

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from quantgod.auditor.auditor import FILES
 from quantgod.auditor.meta_features import MetaFeatures
-from quantgod.contracts import CLASSES, FEATURES
+from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
 from quantgod.evaluation.drift import Reference
 from quantgod.files import file_digest, write_json
 from quantgod.registry import chain
@@ -33,12 +33,14 @@ class Package:
         code: the chain file it was made for, which is not in it and is registered beside it.
         manifest_sha256: the digest of `manifest.json`, which holds the digest of every other file.
         export_difference: the largest difference seen between the graph and the torch module.
+        series: whose rows it was made of.
     """
 
     folder: Path
     code: Path
     manifest_sha256: str
     export_difference: float
+    series: Series
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def build_package(
     auditor: Path,
     golden: GoldenRows,
     reference: Reference,
+    series: Series,
     code: Path = CHAIN_FILE,
 ) -> Package:
     """Assemble all that a version needs, except its code, in `folder` (new or empty).
@@ -74,6 +77,7 @@ def build_package(
         auditor: a folder with the auditor's files.
         golden: real rows.
         reference: what live rows will be held against.
+        series: whose rows all of it was made of.
         code: the chain file that will travel with the package.
 
     Raises:
@@ -84,7 +88,7 @@ def build_package(
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: an empty folder was expected")
     folder.mkdir(parents=True, exist_ok=True)
-    contract = _contract(network, golden.max_bridge_minutes)
+    contract = _contract(network, golden.max_bridge_minutes, series)
     rows = golden_rows(golden, contract.window)
     difference = _write_graph(folder, network, rows, contract)
     for name in FILES:
@@ -94,7 +98,7 @@ def build_package(
     _write_golden(folder, rows)
     digests = {path.name: file_digest(path) for path in folder.iterdir()}
     write_json(folder / MANIFEST, digests | {"chain.py": file_digest(code)})
-    return Package(folder, code, file_digest(folder / MANIFEST), difference)
+    return Package(folder, code, file_digest(folder / MANIFEST), difference, series)
 
 
 def golden_rows(golden: GoldenRows, window: int) -> pd.DataFrame:
@@ -120,9 +124,14 @@ def golden_rows(golden: GoldenRows, window: int) -> pd.DataFrame:
     return rows
 
 
-def _contract(network: Network, max_bridge_minutes: int) -> Contract:
+def _contract(network: Network, max_bridge_minutes: int, series: Series) -> Contract:
     return Contract(
+        symbol=series.symbol,
+        market=series.market,
+        source=series.source,
+        feature_set=FEATURE_SET,
         features=list(FEATURES),
+        silent=list(network.silent),
         classes=list(CLASSES),
         window=network.window,
         max_bridge_minutes=max_bridge_minutes,

@@ -19,6 +19,7 @@ from quantgod.registry.ledger import (
     right_in_words,
 )
 from quantgod.registry.moving import Move, move
+from quantgod.registry.ownership import check_successor
 from quantgod.registry.registered import FILES_TAG, fetch, known_version
 from quantgod.registry.trial_process import try_version
 from quantgod.registry.verdict import GatesError, check_report, report_of, summary_of
@@ -83,6 +84,7 @@ def promote(
         NoSuchVersionError: if the registry does not know the version.
         EmptyVersionError: if it holds no model.
         BrokenVersionError: if a file was changed, it cannot be loaded, or it says something else.
+        OtherSeriesError: if the version in place is of another series, forced or not.
         GatesError: if no report of gates speaks for it.
         GatesNotPassedError: naming the gates that failed.
         ConcurrentPromotionError: if another promotion was first.
@@ -97,6 +99,8 @@ def promote(
         spans = history(ledger)
         if ledger.in_place == number and spans[-1].is_known:
             return None
+        if ledger.in_place is not None:
+            check_successor(found, known_version(client, name, ledger.in_place))
         return _judged(found, ledger.in_place, why)
 
     promoted = move(client, name, alias, decide, by)

@@ -113,7 +113,8 @@ class _Stages:
         golden = GoldenRows(table, settings.registry.golden_rows, bridge)
         reference = reference_of(table, trained.network.scaler, audited.auditor, audited.rows)
         package = self._folder / "package"
-        build_package(package, trained.network, auditor, golden, reference)
+        series = settings.data.series
+        build_package(package, trained.network, auditor, golden, reference, series)
         return Chain(package)
 
     def evaluated(

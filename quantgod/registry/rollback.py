@@ -15,6 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.registry.ledger import Entry, GatesSummary, Ledger, history, version_before
 from quantgod.registry.moving import Move, move
+from quantgod.registry.ownership import check_successor
 from quantgod.registry.registered import (
     FILES_TAG,
     BrokenVersionError,
@@ -46,6 +47,7 @@ def roll_back(
         NoSuchVersionError: if it was deleted since.
         EmptyVersionError: if its files were deleted.
         BrokenVersionError: if they were changed.
+        OtherSeriesError: if the version in place is of another series.
         ConcurrentPromotionError: if another promotion was first.
         LedgerError: if the ledger was changed or deleted.
     """
@@ -54,6 +56,8 @@ def roll_back(
     def decide(ledger: Ledger) -> Move:
         target = _target(ledger, number)
         found = known_version(client, name, target)
+        if ledger.in_place is not None:
+            check_successor(found, known_version(client, name, ledger.in_place))
         check_unchanged(found)
         return Move("rollback", found, reason, gates=_gates(ledger, target))
 

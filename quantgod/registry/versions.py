@@ -18,6 +18,7 @@ from mlflow.types.schema import AnyType, ColSpec, Schema
 
 from quantgod.contracts import CLASSES, FEATURES
 from quantgod.registry.chain import PackageError, verify
+from quantgod.registry.ownership import check_contract, check_name, series_tags
 from quantgod.registry.registered import (
     FILES_TAG,
     BrokenVersionError,
@@ -40,6 +41,8 @@ MANIFEST_TAG = "manifest_sha256"
 def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
     """Log `package` as a model of the active run and register it under `name`.
 
+    A name holds versions of one series.
+
     The version appears with all its tags at once; its semantic version follows from them.
 
     Args:
@@ -49,7 +52,11 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
 
     Returns:
         The new version's number.
+
+    Raises:
+        OtherSeriesError: if the name holds a version of another series.
     """
+    check_name(MlflowClient(), name, package.series)
     asked = signature()
     with warnings.catch_warnings():
         # The golden input is the example; MLflow would keep a second one and predict it twice.
@@ -66,6 +73,7 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
         logged = mlflow.artifacts.download_artifacts(info.model_uri, dst_path=scratch)
         files = files_digest(Path(logged))
     known = {MANIFEST_TAG: package.manifest_sha256, FILES_TAG: files}
+    known |= series_tags(package.series)
     parts = parts_of(package.folder, package.code, asked.to_dict())
     made = mlflow.register_model(info.model_uri, name, tags={**tags, **known, **parts})
     number = int(made.version)
@@ -86,7 +94,8 @@ def load_chain(name: str, at: int | str = "Production") -> PyFuncModel:
     Raises:
         NoSuchVersionError: if the registry does not know it.
         EmptyVersionError: if it holds no model.
-        BrokenVersionError: if a file was changed or it does not give its golden output.
+        BrokenVersionError: if a file was changed, it does not give its golden output, or its tags
+            name another series than its contract.
     """
     client = MlflowClient()
     number = at if isinstance(at, int) else _holder_number(client, name, at)
@@ -97,6 +106,7 @@ def load_chain(name: str, at: int | str = "Production") -> PyFuncModel:
         model: PyFuncModel = mlflow.pyfunc.load_model(str(folder))
     except MlflowException as error:
         raise BrokenVersionError(f"{name} {number}: {error.message}") from error
+    check_contract(found, model.unwrap_python_model().chain.contract)  # type: ignore[no-untyped-call]
     return model
 
 

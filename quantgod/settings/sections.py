@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from quantgod.contracts import SYMBOL, Market
+from quantgod.contracts import SYMBOL, Market, Series
 from quantgod.files import value_digest
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -38,6 +38,11 @@ class DataSettings(Section):
     bars: Path
     labels: Path
     work: Path
+
+    @property
+    def series(self) -> Series:
+        """Which series it is."""
+        return Series(self.symbol, self.market)
 
     @property
     def own_archives(self) -> Path:

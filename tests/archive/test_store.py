@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +22,10 @@ from quantgod.archive.store import (
     read_metadata,
     read_rows,
     stored_days,
+    stored_series,
     write_day,
 )
-from quantgod.contracts import BAR_COLUMNS, BOOK_COLUMNS, FEATURES
+from quantgod.contracts import BAR_COLUMNS, BOOK_COLUMNS, FEATURES, Series
 
 DAY = dt.date(2024, 1, 1)
 MIDNIGHT = 28_401_120  # epoch minute of 2024-01-01T00:00Z
@@ -200,3 +202,16 @@ def test_rows_that_break_the_contract_leave_the_old_file(
 def test_the_same_day_is_the_same_bytes(tmp_path: Path) -> None:
     first = store(tmp_path / "a", rows(60)).read_bytes()
     assert store(tmp_path / "b", rows(60)).read_bytes() == first
+
+
+def test_stored_days_tell_whose_they_are_and_another_among_them_is_named(tmp_path: Path) -> None:
+    store(tmp_path, rows(1))
+    assert stored_series(tmp_path, "BTCUSDT") == Series("BTCUSDT", "linear")
+    day = DAY + dt.timedelta(days=1)
+    for change in ({"market": "spot"}, {"symbol": "ETHUSDT"}):
+        path = day_path(tmp_path, "BTCUSDT", day)
+        write_day(path, rows(1), dataclasses.replace(metadata(day), **change), "snappy")
+        with pytest.raises(StoreError, match=rf"{day}\.parquet: bars of .* BTCUSDT \(linear, book"):
+            stored_series(tmp_path, "BTCUSDT")
+    with pytest.raises(StoreError, match="no bars of ETHUSDT"):
+        stored_series(tmp_path, "ETHUSDT")

@@ -26,7 +26,7 @@ from quantgod.registry.reference import reference_of
 from quantgod.registry.versions import register
 from quantgod.settings import load_settings
 from quantgod.training.weights import Network
-from tests.registry.shelves import NAME, Shelf, copied, make_shelf, tracked
+from tests.registry.shelves import NAME, SERIES, Shelf, copied, make_shelf, tracked
 from tests.stores import fresh_store
 from tests.synthetic import synthetic_bars
 
@@ -104,7 +104,8 @@ def make_parts(folder: Path) -> Parts:
     auditor.save(folder / "auditor")
     golden = GoldenRows(bars, GOLDEN, BRIDGE)
     reference = tiny_reference(bars)
-    package = build_package(folder / "package", network, folder / "auditor", golden, reference)
+    made_of = network, folder / "auditor", golden, reference, SERIES
+    package = build_package(folder / "package", *made_of)
     return Parts(bars, network, auditor, folder / "auditor", reference, package)
 
 

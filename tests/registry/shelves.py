@@ -12,6 +12,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from quantgod.contracts import Series
 from quantgod.registry.ledger import Entry, Ledger
 from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.moving import Move, move
@@ -19,6 +20,7 @@ from quantgod.registry.registered import FILES_TAG, files_digest, known_version
 from tests.stores import fresh_store
 
 NAME = "quantgod"
+SERIES = Series("BTCUSDT", "linear")
 ALIAS = "Production"
 MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
 VERSIONS = 4

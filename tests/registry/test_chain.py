@@ -12,7 +12,7 @@ import torch
 
 from quantgod.auditor.calibration import untilt
 from quantgod.auditor.meta_features import MetaFeatures
-from quantgod.contracts import CLASSES, FEATURES
+from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES
 from quantgod.registry import chain
 from quantgod.registry.chain import Chain, Contract, InputError, read_rows
 from tests.registry.conftest import BRIDGE, CLASS_WEIGHTS, GOLDEN, WINDOW, Parts
@@ -33,7 +33,8 @@ def rows(parts: Parts) -> pd.DataFrame:
 
 
 def contract(window: int = 3) -> Contract:
-    return Contract(list(FEATURES), list(CLASSES), window, BRIDGE, [2.0, 1.0, 2.0])
+    whose = "BTCUSDT", "linear", "book", FEATURE_SET
+    return Contract(*whose, list(FEATURES), [], list(CLASSES), window, BRIDGE, [2.0, 1.0, 2.0])
 
 
 def test_the_chain_file_imports_nothing_but_what_a_server_has() -> None:

@@ -22,6 +22,7 @@ from quantgod.registry.package import CHAIN_FILE, Package
 from quantgod.registry.versions import load_chain
 from quantgod.settings import Settings, load_settings
 from tests.registry.conftest import NAME, WINDOW, Parts, Store
+from tests.registry.shelves import SERIES
 from tests.synthetic import synthetic_bars
 
 STRIDE, MINUTES, HORIZON = 20, 2_600, 60
@@ -135,4 +136,4 @@ def without_reference(parts: Parts, folder: Path) -> Package:
     write_json(
         package / "manifest.json", {k: v for k, v in manifest.items() if k != "reference.json"}
     )
-    return Package(package, CHAIN_FILE, file_digest(package / "manifest.json"), 0.0)
+    return Package(package, CHAIN_FILE, file_digest(package / "manifest.json"), 0.0, SERIES)

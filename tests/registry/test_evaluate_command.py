@@ -30,6 +30,7 @@ from quantgod.settings import Settings, load_settings
 from quantgod.tracking.keys import OUTPUT_FILE, NoOutputError, path_digest
 from quantgod.training.weights import save_network
 from tests.registry.conftest import NAME, Parts, Store, make_store, out_of_fold_rows, tracked
+from tests.registry.shelves import SERIES
 from tests.synthetic import synthetic_bars
 
 EXPERIMENT = "chain"
@@ -84,7 +85,7 @@ def runs_of(parts: Parts, folder: Path, experiment: str) -> dict[str, str]:
     settings = load_settings(Path("conf/demo.yaml"))
     bars = synthetic_bars(1_600, seed=3, signal=0.6)
     table = label(bars, settings.label, settings.etl.max_bridge_minutes)
-    write_table(folder / "labels.parquet", table)
+    write_table(folder / "labels.parquet", table, SERIES)
     data = {
         "path": str(folder / "labels.parquet"),
         "digest": path_digest(folder / "labels.parquet"),

@@ -35,6 +35,7 @@ from quantgod.settings import Settings, load_settings
 from tests.evaluation.backtest.markets import books
 from tests.live.engine.answering import minute_of, now, until
 from tests.registry.conftest import BRIDGE, GOLDEN, NAME, WINDOW, Parts, Store, out_of_fold_rows
+from tests.registry.shelves import SERIES
 from tests.synthetic import synthetic_bars
 
 MINUTES = 1_700
@@ -153,7 +154,7 @@ def old(store: Store, parts: Parts, tmp_path: Path) -> Iterator[int]:
     code = tmp_path / "chain.py"
     code.write_text(CHAIN_FILE.read_text(encoding="utf-8").replace("self.conformal", "self.past"))
     made_of = parts.network, parts.auditor_folder, GoldenRows(parts.bars, GOLDEN, BRIDGE)
-    number = store.add(build_package(tmp_path / "old", *made_of, parts.reference, code))
+    number = store.add(build_package(tmp_path / "old", *made_of, parts.reference, SERIES, code))
     yield number
     mlflow.MlflowClient().delete_model_version(NAME, str(number))
 

@@ -13,6 +13,7 @@ from quantgod.files import file_digest
 from quantgod.registry.chain import Chain, InputError, PackageError, compare_golden, verify
 from quantgod.registry.package import CHAIN_FILE, GoldenRows, build_package, golden_rows
 from tests.registry.conftest import BRIDGE, CLASS_WEIGHTS, GOLDEN, WINDOW, Parts
+from tests.registry.shelves import SERIES
 from tests.synthetic import synthetic_bars
 
 FILES = {
@@ -101,9 +102,8 @@ def test_too_few_golden_rows_are_refused(minutes: int) -> None:
 def test_a_package_is_not_mixed_with_another(parts: Parts) -> None:
     golden = GoldenRows(parts.bars, GOLDEN, BRIDGE)
     with pytest.raises(ValueError, match="an empty folder was expected"):
-        build_package(
-            parts.package.folder, parts.network, parts.auditor_folder, golden, parts.reference
-        )
+        made_of = parts.network, parts.auditor_folder, golden, parts.reference, SERIES
+        build_package(parts.package.folder, *made_of)
 
 
 def test_golden_rows_that_break_the_contract_are_refused(parts: Parts, tmp_path: Path) -> None:
@@ -111,7 +111,8 @@ def test_golden_rows_that_break_the_contract_are_refused(parts: Parts, tmp_path:
     bars.iloc[-3, 4] = np.nan
     golden = GoldenRows(bars, GOLDEN, BRIDGE)
     with pytest.raises(InputError, match=r"row 780 .* volatility is nan"):
-        build_package(tmp_path, parts.network, parts.auditor_folder, golden, parts.reference)
+        made_of = parts.network, parts.auditor_folder, golden, parts.reference, SERIES
+        build_package(tmp_path, *made_of)
 
 
 def test_a_golden_output_that_differs_is_named(parts: Parts) -> None:

@@ -29,6 +29,7 @@ from quantgod.registry.verdict import REPORT_TAG, GatesError, GatesNotPassedErro
 from quantgod.registry.versions import load_chain
 from tests.registry.conftest import NAME, Parts, Store, flip
 from tests.registry.judging import BOUNDS, FAILED, PASSED, judged
+from tests.registry.shelves import SERIES
 
 BOUND = Why(bounds=BOUNDS)
 FORCED = Why("a test of something else", force=True, bounds=BOUNDS)
@@ -89,7 +90,9 @@ def test_a_version_that_no_longer_gives_its_golden_output_is_not_promoted(
         folder / "manifest.json",
         manifest | {"golden_output.json": file_digest(folder / "golden_output.json")},
     )
-    number = store.add(Package(folder, CHAIN_FILE, file_digest(folder / "manifest.json"), 0.0))
+    number = store.add(
+        Package(folder, CHAIN_FILE, file_digest(folder / "manifest.json"), 0.0, SERIES)
+    )
     with pytest.raises(BrokenVersionError, match=r"golden_output: prob_buy is off by 0\.001"):
         promote(NAME, number, "Doubtful", FORCED)
     with pytest.raises(MlflowException):

@@ -26,7 +26,7 @@ from tests.registry.conftest import (
     tiny_auditor,
     tiny_network,
 )
-from tests.registry.shelves import NAME
+from tests.registry.shelves import NAME, SERIES
 
 FRESH = "fresh"
 """The name of a model that only these tests register."""
@@ -44,7 +44,7 @@ def packed(parts: Parts, folder: Path, auditor: Path, change: float = 0.0) -> Pa
     golden = GoldenRows(parts.bars, GOLDEN, BRIDGE)
     network = tiny_network(parts.bars)
     next(network.model.parameters()).data += change
-    return build_package(folder / "package", network, auditor, golden, parts.reference)
+    return build_package(folder / "package", network, auditor, golden, parts.reference, SERIES)
 
 
 def registered(store: Store, package: Package) -> str:

@@ -14,6 +14,7 @@ from quantgod.registry.package import CHAIN_FILE, GoldenRows, build_package
 from quantgod.registry.registered import FILES_TAG, BrokenVersionError, newest_version
 from quantgod.registry.versions import check_files, load_chain, requirements
 from tests.registry.conftest import BRIDGE, GOLDEN, NAME, Parts, Store, flip
+from tests.registry.shelves import SERIES
 
 
 def test_a_version_keeps_its_lineage_and_needs_what_the_chain_needs(
@@ -115,7 +116,7 @@ def test_two_versions_in_one_process_each_run_their_own_code(
     assert source.count(mark) == 1
     code.write_text(source.replace(mark, mark + '        columns["written_by"] = "the second"\n'))
     golden = GoldenRows(parts.bars, GOLDEN, BRIDGE)
-    made_of = parts.network, parts.auditor_folder, golden, parts.reference
+    made_of = parts.network, parts.auditor_folder, golden, parts.reference, SERIES
     package = build_package(tmp_path / "second", *made_of, code)
     number = store.add(package)
     assert number == newest_version(NAME) != store.number

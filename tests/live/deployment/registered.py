@@ -24,6 +24,7 @@ from quantgod.registry.package import CHAIN_FILE, Package
 from quantgod.settings import Settings, load_settings
 from tests.live.engine.answering import until
 from tests.registry.conftest import NAME, Parts, Store
+from tests.registry.shelves import SERIES
 
 CHAMPION, CHALLENGER = "Production", "Challenger"
 
@@ -95,7 +96,7 @@ def altered(store: Store, parts: Parts, folder: Path, name: str, content: Any, c
     digests = {name: file_digest(package / name), "chain.py": file_digest(code)}
     manifest = json.loads((package / "manifest.json").read_text())
     write_json(package / "manifest.json", manifest | digests)
-    return store.add(Package(package, code, file_digest(package / "manifest.json"), 0.0))
+    return store.add(Package(package, code, file_digest(package / "manifest.json"), 0.0, SERIES))
 
 
 def other_signature(store: Store, parts: Parts) -> int:
