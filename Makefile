@@ -39,8 +39,7 @@ ui: $(VENV)/run  ## Compare runs in the browser
 	python -m steps.ui --config $(CONFIG)
 
 serve: $(VENV)/run  ## Serve the Production model (or MODEL=name@alias) on loopback
-	MLFLOW_TRACKING_URI=$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} \
-	  mlflow models serve -m models:/$(MODEL) --env-manager local --host 127.0.0.1 --port 5001
+	python -m steps.serve --model $(MODEL)
 
 clean:  ## Remove caches, never data or runs
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -75,7 +75,8 @@ def mlflow_server(
         server = subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, **environment},
+            # MLflow starts its servers by the name of a command of this environment.
+            env={**os.environ, "PATH": _path(), **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -85,6 +86,10 @@ def mlflow_server(
         yield Server(address, server.pid)
     finally:
         _end(server)
+
+
+def _path() -> str:
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_command_to_copy_stays_on_one_line(capsys: pytest.CaptureFixture[str])
 def test_make_serves_the_model_that_it_is_told_to() -> None:
     command = ["make", "-n", "serve", "MODEL=other@Candidate"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "-m models:/other@Candidate " in said.stdout
+    assert "--model other@Candidate" in said.stdout
 
 
 def test_a_table_folds_long_names_and_loses_no_letter(

@@ -261,16 +261,27 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def read_rows(rows: pd.DataFrame, contract: Contract) -> tuple[Integers, Floats]:
+def read_rows(rows: object, contract: Contract) -> tuple[Integers, Floats]:
     """Take epoch minutes and the feature matrix from posted rows.
 
+    The signature names no inputs, so that MLflow hands over what came and converts nothing: true is
+    no 1 here, and a text no number.
+
     Raises:
-        InputError: `missing_column`, `too_few_rows`, `bad_dtype`, `bad_datetime`,
-            `not_a_whole_minute`, `not_finite`, `duplicate_minute`, `unsorted` or `hole`.
+        InputError: `bad_form`, `missing_column`, `duplicate_column`, `too_few_rows`, `bad_dtype`,
+            `bad_datetime`, `not_a_whole_minute`, `not_finite`, `duplicate_minute`, `unsorted` or
+            `hole`.
     """
-    absent = [name for name in ("datetime", *contract.features) if name not in rows.columns]
-    if absent:
-        raise InputError("missing_column", f"{', '.join(absent)} not given")
+    if not isinstance(rows, pd.DataFrame):
+        forms = "dataframe_split or dataframe_records over HTTP, a DataFrame in process"
+        raise InputError("bad_form", f"{forms} expected, got {type(rows).__name__}")
+    needed, given = ("datetime", *contract.features), rows.columns.tolist()
+    for code, wrong, what in (
+        ("missing_column", [name for name in needed if name not in given], "not given"),
+        ("duplicate_column", [name for name in needed if given.count(name) > 1], "given twice"),
+    ):
+        if wrong:
+            raise InputError(code, f"{', '.join(wrong)} {what}")
     if len(rows) < contract.window:
         wanted = f"at least {contract.window} are needed"
         raise InputError("too_few_rows", f"{len(rows)} rows given, {wanted}")
@@ -321,8 +332,7 @@ def _minutes(column: pd.Series) -> Integers:
 
 def _matrix(rows: pd.DataFrame, features: list[str], minutes: Integers) -> Floats:
     for name in features:
-        if rows[name].dtype.kind not in "fiu":
-            raise InputError("bad_dtype", f"{name}: numbers expected, got {rows[name].dtype}")
+        _check_numbers(rows[name], minutes)
     matrix = rows[features].to_numpy(np.float64, na_value=np.nan)
     bad = np.argwhere(~np.isfinite(matrix))
     if len(bad):
@@ -330,6 +340,26 @@ def _matrix(rows: pd.DataFrame, features: list[str], minutes: Integers) -> Float
         place = f"{_row(minutes, at)}: {features[column]} is {matrix[at, column]}"
         raise InputError("not_finite", f"{place} ({len(bad)} such values in all)")
     return matrix
+
+
+def _check_numbers(column: pd.Series, minutes: Integers) -> None:
+    """A column of another type is told by its first value that is no number."""
+    if column.dtype.kind in "fiu":
+        return
+    for at, value in enumerate(column):
+        if _is_number(value):
+            continue
+        is_null = value is None or value is pd.NA
+        code, what = ("not_finite", "is null") if is_null else ("bad_dtype", f"is {value!r:.50}")
+        asked = "a number of 64 bits is expected"
+        raise InputError(code, f"{_row(minutes, at)}: {column.name} {what}, {asked}")
+    raise InputError("bad_dtype", f"{column.name}: numbers expected, got {column.dtype}")
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) < 2**63
+    return isinstance(value, float | np.integer | np.floating)
 
 
 def _check_order(minutes: Integers, max_bridge_minutes: int) -> None:

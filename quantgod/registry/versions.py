@@ -14,9 +14,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
-from mlflow.types.schema import AnyType, ColSpec, Schema
+from mlflow.types.schema import ColSpec, Schema
 
-from quantgod.contracts import CLASSES, FEATURES
+from quantgod.contracts import CLASSES
 from quantgod.registry.chain import PackageError, verify
 from quantgod.registry.ownership import check_contract, check_name, series_tags
 from quantgod.registry.registered import (
@@ -138,13 +138,12 @@ def check_files(folder: Path, files_sha256: str | None = None) -> None:
 
 
 def signature() -> ModelSignature:
-    """Name the columns, so that their order cannot matter.
+    """Name what comes back. What is posted the chain itself reads, strictly and by name.
 
-    `datetime` is of any type, because MLflow's own datetime refuses times with a zone, text ending
-    in `Z` among them; the chain itself reads it and is strict.
+    Inputs of a signature would be converted before the chain sees them: MLflow makes 1 of true, a
+    number of its text, and of two columns of one name or a text among numbers an error without a
+    code.
     """
-    moment = ColSpec(AnyType(), "datetime")  # type: ignore[no-untyped-call]
-    taken = [moment, *(ColSpec("double", name) for name in FEATURES)]
     probabilities = [f"{kind}_{name.lower()}" for kind in ("base", "prob") for name in CLASSES]
     given = [
         ColSpec("datetime", "datetime"),
@@ -157,7 +156,7 @@ def signature() -> ModelSignature:
         ColSpec("string", "abstention"),
         ColSpec("double", "uncertainty"),
     ]
-    return ModelSignature(inputs=Schema([*taken]), outputs=Schema([*given]))
+    return ModelSignature(outputs=Schema([*given]))
 
 
 def requirements() -> list[str]:

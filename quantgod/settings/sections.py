@@ -355,6 +355,13 @@ class GateSettings(Section):
     champion_rows: PositiveFloat
 
 
+class ServeSettings(Section):
+    """A version over HTTP on loopback; a body of more than `body_bytes` is refused."""
+
+    port: Annotated[int, Field(ge=1, le=65535)]
+    body_bytes: Positive
+
+
 class PowerSettings(Section):
     """The experiment that shows whether gates tell skill from luck.
 
@@ -499,6 +506,7 @@ class Settings(Section):
     backtest: BacktestSettings
     leak_audit: LeakAuditSettings
     gates: GateSettings
+    serve: ServeSettings
     power: PowerSettings
     live: LiveSettings
     tracking: TrackingSettings

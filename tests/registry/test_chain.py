@@ -155,9 +155,12 @@ REFUSED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str, str]] = {
         "not_finite",
         "mean_obi is inf",
     ),
-    "text": (lambda rows: changed(rows, "body", 4, "a"), "bad_dtype", "body: numbers expected"),
-    "truth": (lambda rows: rows.assign(body=True), "bad_dtype", "body: numbers expected, got bool"),
-    "complex": (lambda rows: rows.assign(body=1j), "bad_dtype", "got complex128"),
+    "text": (
+        lambda rows: changed(rows, "body", 4, "a"),
+        "bad_dtype",
+        "row 4 (2024-01-01T03:41:00Z): body is 'a', a number of 64 bits is expected",
+    ),
+    "complex": (lambda rows: rows.assign(body=1j), "bad_dtype", "body is 1j"),
     "epoch": (lambda rows: rows.assign(datetime=range(len(rows))), "bad_dtype", "got integer"),
     "nonsense": (
         lambda rows: changed(
@@ -218,6 +221,42 @@ def test_a_hole_no_longer_than_the_bridge_is_bridged(served: Chain, rows: pd.Dat
 def test_every_long_hole_is_named(rows: pd.DataFrame) -> None:
     with pytest.raises(InputError, match=r"row 99 .* row 199 .*at most 5 absent minutes"):
         read_rows(without(without(rows, 200 + 7, 7), 100, 7), contract())
+
+
+AUDITED_ROWS = np.array(
+    [[0.35, 0.6, 0.05], [0.35, 0.6, 0.05], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.3, 0.4, 0.3],
+     [0.2, 0.3, 0.5]]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("threshold", "reason", "signals", "action", "abstention"),
+    [
+        (0.38, None, "SELL SELL SELL NEUTRAL SELL BUY", "NEUTRAL NEUTRAL SELL NEUTRAL NEUTRAL BUY",
+         ["other_class", "other_class", "", "", "other_class", ""]),
+        (0.35, None, "SELL SELL SELL NEUTRAL SELL BUY", "NEUTRAL NEUTRAL SELL NEUTRAL NEUTRAL BUY",
+         ["several_classes", "several_classes", "", "", "other_class", ""]),
+        (0.55, None, "SELL SELL SELL NEUTRAL SELL BUY",
+         "NEUTRAL NEUTRAL SELL NEUTRAL NEUTRAL NEUTRAL",
+         ["other_class", "other_class", "", "", "empty_set", "empty_set"]),
+        (0.0, "too few", "SELL SELL SELL NEUTRAL SELL BUY", " ".join(["NEUTRAL"] * 6),
+         ["no_threshold", "no_threshold", "no_threshold", "", "no_threshold", "no_threshold"]),
+    ],
+)  # fmt: skip
+def test_an_answer_says_what_to_act_on_and_why_it_is_not_the_decided_class(
+    served: Chain, monkeypatch: pytest.MonkeyPatch, threshold: float, reason: str | None,
+    signals: str, action: str, abstention: list[str],
+) -> None:  # fmt: skip
+    """Weights of 2:1:2 decide for SELL at 0.35 beside NEUTRAL at 0.60, and are told."""
+    monkeypatch.setattr(served, "conformal", {"threshold": threshold, "reason": reason})
+    decided, holds, acted = served.answers(AUDITED_ROWS)
+    classes = np.array(CLASSES)
+    assert classes[decided].tolist() == signals.split()
+    assert np.array_equal(holds, served.conformal["threshold"] <= AUDITED_ROWS)
+    assert classes[acted].tolist() == action.split()
+    assert served.abstentions(decided, holds, acted).tolist() == abstention
+    by = served.decided_by(AUDITED_ROWS, decided).tolist()
+    assert by == ["weights 2:1:2", "weights 2:1:2", "", "", "weights 2:1:2", ""]
 
 
 def test_untilting_here_and_in_the_auditor_are_the_same() -> None:

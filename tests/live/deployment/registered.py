@@ -26,6 +26,7 @@ from tests.live.engine.answering import until
 from tests.registry.conftest import NAME, Parts, Store
 from tests.registry.shelves import SERIES
 
+NEWER = {"decided_by", "in_set_sell", "in_set_neutral", "in_set_buy", "action", "abstention"}
 CHAMPION, CHALLENGER = "Production", "Challenger"
 
 
@@ -100,9 +101,18 @@ def altered(store: Store, parts: Parts, folder: Path, name: str, content: Any, c
 
 
 def other_signature(store: Store, parts: Parts) -> int:
-    """A version that asks for a column more."""
+    """A version that gives a column more."""
     asked = versions.signature()
-    asked.inputs = Schema([*asked.inputs.inputs, ColSpec("double", "funding_rate")])
+    asked.outputs = Schema([*asked.outputs.inputs, ColSpec("double", "funding_rate")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(versions, "signature", lambda: asked)
+        return store.add(parts.package)
+
+
+def before_abstention(store: Store, parts: Parts) -> int:
+    """A version whose answers tell no action."""
+    asked = versions.signature()
+    asked.outputs = Schema([one for one in asked.outputs.inputs if one.name not in NEWER])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(versions, "signature", lambda: asked)
         return store.add(parts.package)

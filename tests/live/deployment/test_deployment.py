@@ -32,6 +32,7 @@ from quantgod.registry.versions import load_chain
 from tests.live.deployment.registered import (
     CHALLENGER,
     Following,
+    before_abstention,
     changed_code,
     changed_file,
     ended,
@@ -156,6 +157,7 @@ def test_versions_take_over_under_load_and_each_candle_is_answered_once(
         wrong_golden(store, parts, tmp_path): "golden_output: prob_buy is off by 0.001",
         odd_contract(store, parts, tmp_path): "'list' object has no attribute 'get'",
         other_signature(store, parts): "its signature is not the one",
+        before_abstention(store, parts): "in_set_buy, action, abstention, so what it would act on",
     }
     following = Following(tmp_path / "models")
 

@@ -1,0 +1,52 @@
+"""Serve a version over HTTP on loopback, until Ctrl-C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from steps.console import say
+from steps.options import config_options, given, setting, settings_from, step
+
+HOST = "127.0.0.1"
+
+
+@step()
+@config_options
+@given("--model", "NAME@ALIAS or NAME/VERSION; by default the alias of the settings.")
+@setting("--port", "serve.port", "Port on loopback.")
+@setting("--body-bytes", "serve.body_bytes", "The longest body that is taken.")
+def main(config: Path, overrides: tuple[str, ...], model: str | None, **options: Any) -> None:
+    """Load a version, its files checked, and answer `POST /invocations`."""
+    settings = settings_from(config, overrides, options)
+    registry, own = settings.registry, settings.serve
+    name, at = named(model or f"{registry.name}@{registry.alias}")
+    import uvicorn
+
+    from quantgod.registry.server import scoring_app
+    from quantgod.registry.versions import load_chain
+    from quantgod.tracking.store import connect
+
+    connect(settings.tracking)
+    app = scoring_app(load_chain(name, at), own.body_bytes)
+    say(f"{name} {at} on http://{HOST}:{own.port}/invocations")
+    uvicorn.run(app, host=HOST, port=own.port, log_level="warning")
+
+
+def named(model: str) -> tuple[str, int | str]:
+    """The name and the alias or number of NAME@ALIAS or NAME/VERSION.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    name, at, alias = model.rpartition("@")
+    if at and name and alias:
+        return name, alias
+    name, slash, number = model.rpartition("/")
+    if slash and name and number.isdecimal():
+        return name, int(number)
+    raise ValueError(f"NAME@ALIAS or NAME/VERSION expected, got {model!r}")
+
+
+if __name__ == "__main__":
+    main()
