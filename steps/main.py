@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @step()
 @config_options
 @switch("--fresh", "fresh", "Run every stage, also those with an equal finished run.")
-@setting("--source", "data.source", "Where archives come from: simulate, download or local.")
+@setting("--source", "data.source", "simulate, download, local (archives) or imported (bars).")
 @setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
 @setting("--market", "data.market", "linear, spot or inverse.")
 def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: Any) -> None:

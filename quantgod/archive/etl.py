@@ -20,12 +20,19 @@ from typing import Final
 
 import msgspec
 
-from quantgod.archive.day import DayOutcome, carry_key, read_day, stored_day, usable_carry
+from quantgod.archive.day import (
+    DayOutcome,
+    carry_key,
+    read_day,
+    stored_day,
+    stored_metadata,
+    usable_carry,
+)
 from quantgod.archive.parallel import Crash, run_all, worker_count
 from quantgod.archive.plan import Day, find_archives, plan_days
 from quantgod.archive.quality import QualityReport
 from quantgod.archive.stitch import stitch_day
-from quantgod.archive.store import day_path
+from quantgod.archive.store import StoreError, day_path, stored_days
 from quantgod.contracts import Market, Progress, silent
 from quantgod.files import write_json
 from quantgod.settings import EtlSettings
@@ -60,6 +67,7 @@ def run_etl(
 
     Raises:
         ValueError: when `archives` is no folder, or holds no archive (of `symbol`) of the market.
+        StoreError: when imported bars stand where these would go.
         EtlError: when a worker failed; every other day is finished first.
     """
     files, ignored = find_archives(archives, market, symbol)
@@ -68,6 +76,8 @@ def run_etl(
         others = "; ".join([f"{len(ignored)} other files", *ignored[:_NAMED]])
         raise ValueError(f"no archives of {wanted} on {market} under {archives}, {others}")
     days = plan_days(files, settings)
+    for one in {day.symbol for day in days}:
+        _refuse_imported(bars, one)
     _remove_parts(bars, days)
     work = _Etl(days, bars, settings, progress)
     work.read()
@@ -178,6 +188,15 @@ class _Etl:
 
     def _names(self, day: Day) -> str:
         return ", ".join(candidate.file.name for candidate in day.candidates)
+
+
+def _refuse_imported(bars: Path, symbol: str) -> None:
+    for path in stored_days(bars, symbol)[:1]:
+        metadata = stored_metadata(path)
+        if metadata is not None and metadata.lacks is not None:
+            raise StoreError(
+                f"{path.parent} holds imported bars: give those of archives another folder (--bars)"
+            )
 
 
 def _in_blocks(days: Sequence[Day], workers: int) -> list[Day]:

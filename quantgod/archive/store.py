@@ -83,6 +83,7 @@ class DayMetadata:
         first_close_minute: First minute that closed validly when read without a carry.
         carry: State of book and kernel at the archive's end.
         report: The archive's part of the quality report (JSON-able).
+        lacks: Of bars that were imported, the features that could not be known; `None` for others.
         schema_version: Version of the file's layout.
     """
 
@@ -97,6 +98,7 @@ class DayMetadata:
     first_close_minute: int | None
     carry: bytes
     report: dict[str, Any]
+    lacks: tuple[str, ...] | None = None
     schema_version: str = SCHEMA_VERSION
 
 
@@ -172,6 +174,11 @@ def read_rows(path: Path) -> StoredRows:
         close,
         np.column_stack(columns[first_book:]),
     )
+
+
+def read_column(path: Path, name: str) -> pa.ChunkedArray:
+    """Read one column of a stored day, or its index."""
+    return _open(path).read(columns=[name])[name]
 
 
 def stored_days(bars: Path, symbol: str) -> list[Path]:

@@ -33,7 +33,7 @@ class DataSettings(Section):
 
     symbol: Symbol
     market: Market
-    source: Literal["simulate", "download", "local"]
+    source: Literal["simulate", "download", "local", "imported"]
     archives: Path
     bars: Path
     labels: Path

@@ -31,6 +31,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "simulate": ("data", "simulate"),
     "download": ("data", "download"),
     "etl": ("data", "etl"),
+    "import_bars": ("data", "etl"),
     "label": ("data", "label", "etl"),
     "optimize": ("window", "split", "model", "train", "optimize"),
     "train": ("window", "split", "model", "train"),

@@ -55,7 +55,9 @@ class StageFailed(RuntimeError):
 
 
 def stages(settings: Settings) -> list[str]:
-    """The stages of `main`, in order."""
+    """The stages of `main`, in order; bars that were imported are taken as they are."""
+    if settings.data.source == "imported":
+        return [name for name in CHAINED if name != "etl"]
     source = [] if settings.data.source == "local" else [settings.data.source]
     return [*source, *CHAINED]
 

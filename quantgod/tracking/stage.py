@@ -64,7 +64,7 @@ READS_IF_THERE: Mapping[str, tuple[str, ...]] = {
 }
 MADE_BY: Mapping[str, tuple[str, ...]] = {
     "archives": ("simulate", "download"),
-    "bars": ("etl",),
+    "bars": ("etl", "import_bars"),
     "labels": ("label",),
 }
 """What data a stage reads, what it does without where there is none, and which stages make it."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from quantgod.archive.books_at import BooksAt, books_at
-from quantgod.archive.store import load_bars
+from quantgod.archive.store import StoreError, load_bars
 from quantgod.contracts import BOOK_COLUMNS, MS_PER_DAY, Market, Progress, silent
 from quantgod.evaluation.backtest.books import Books, books_of
 from quantgod.settings import EtlSettings
@@ -25,12 +25,14 @@ def minute_books(bars: Path, symbol: str, rows: pd.DataFrame, horizon_minutes: i
     """The minutes' books from the first of scored rows until the last one's position has left.
 
     Raises:
-        StoreError: where there are no bars of those days.
+        StoreError: where there are no bars of those days, or they hold no book.
     """
     first, last = rows["time"].iloc[0], rows["time"].iloc[-1]
     # A latency is at most a horizon long, so nothing happens after two.
     end = last + pd.Timedelta(minutes=2 * horizon_minutes + 1)
     frame = load_bars(bars, symbol, BOOK_COLUMNS, (first.date(), end.date()))
+    if frame["bid_0_p"].isna().all():
+        raise StoreError(f"{bars / symbol}: bars without a book cannot be traded on")
     return books_of(frame.loc[first:end])
 
 

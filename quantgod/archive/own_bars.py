@@ -1,0 +1,235 @@
+"""Minute bars of one's own into a store that `label` and `train` take, and what they lack.
+
+A feature is taken from the file where it has it, else computed from the prices (`price_features`).
+What cannot be known is not made up: it stands at zero in every row, stored days name it, and a
+model is shown nothing of it, as of all that never moves.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quantgod.archive.minute_table import Unit, read_minutes
+from quantgod.archive.price_features import features_of
+from quantgod.archive.store import (
+    SCHEMA_VERSION,
+    DayMetadata,
+    StoredRows,
+    StoreError,
+    day_path,
+    read_metadata,
+    read_rows,
+    stored_days,
+    write_day,
+)
+from quantgod.contracts import BOOK_COLUMNS, BOOK_LEVELS, Progress, silent
+from quantgod.files import file_digest, files_below, value_digest
+from quantgod.settings import DataSettings, EtlSettings
+
+IMPORT_VERSION: Final = 1
+"""Raised whenever other rows would be made of the same files."""
+
+SUFFIXES: Final = (".csv", ".csv.gz", ".parquet", ".feather")
+
+MINUTES_A_DAY: Final = 1440
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What was imported.
+
+    Attributes:
+        rows: minutes that have a row.
+        days: days that were written.
+        without_close_before: minutes without a row, the first ones of runs, for want of the close
+            before them.
+        lacks: features that could not be known and stand at zero.
+        levels: levels of the book a side; 0 where there are none.
+    """
+
+    rows: int
+    days: int
+    without_close_before: int
+    lacks: tuple[str, ...]
+    levels: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return asdict(self)
+
+    def headline(self) -> str:
+        """One line for a table."""
+        lacks = f"; lacks {', '.join(self.lacks)}" if self.lacks else ""
+        return f"{self.rows} rows of {self.days} days, {self.levels} levels{lacks}"
+
+
+def import_bars(
+    sources: Sequence[Path],
+    data: DataSettings,
+    settings: EtlSettings,
+    unit: Unit = "ms",
+    progress: Progress = silent,
+) -> ImportReport:
+    """Store the minutes of files as `data.own_bars`, one Parquet a day.
+
+    Args:
+        sources: Files as `minute_table` reads them, or folders of such; all of one series.
+        data: Whose bars they are, and where they go.
+        settings: The rules of `etl`: the longest hole inside a run, and the compression.
+        unit: Of times that are numbers.
+        progress: Told of every file and day.
+
+    Raises:
+        ValueError: for files that cannot be read, overlap or have other columns than the first.
+        StoreError: where `etl` made bars of the series, or a stored day has minutes that are not
+            among these.
+    """
+    paths = _files(sources)
+    _refuse_etl(data)
+    table = _joined(paths, unit, progress)
+    depth = _depth(table)
+    found = features_of(table, _close_before(data, table), settings.max_bridge_minutes)
+    table, features = table[found.has_row], found.values[found.has_row]
+    minutes = table.index.to_numpy(np.int64)
+    days = {
+        int(day): minutes // MINUTES_A_DAY == day for day in np.unique(minutes // MINUTES_A_DAY)
+    }
+    for day, own in days.items():
+        _refuse_loss(_path(data, day), minutes[own])
+    digest = value_digest([file_digest(path) for path in paths])
+    for done, (day, own) in enumerate(days.items(), start=1):
+        close = table["close"].to_numpy()[own]
+        rows = StoredRows(minutes[own], features[own], close, _book(table[own]))
+        path = _path(data, day)
+        write_day(
+            path, rows, _metadata(data, path.stem, digest, depth, found.lacks), settings.compression
+        )
+        progress(done, len(days), f"{data.symbol} {path.stem}")
+    return ImportReport(len(table), len(days), int((~found.has_row).sum()), found.lacks, depth)
+
+
+def _files(sources: Sequence[Path]) -> list[Path]:
+    """The files that are named, and those of the folders that are."""
+    found: list[Path] = []
+    for source in sources:
+        if not source.exists():
+            raise ValueError(f"a file of bars, or a folder of such, was expected at {source}")
+        inside = files_below(source) if source.is_dir() else [source]
+        found += [path for path in inside if path.name.endswith(SUFFIXES) or path == source]
+    if not found:
+        raise ValueError(f"no {', '.join(SUFFIXES)} in {', '.join(map(str, sources))}")
+    return found
+
+
+def _joined(paths: Sequence[Path], unit: Unit, progress: Progress) -> pd.DataFrame:
+    tables = []
+    for done, path in enumerate(paths):
+        progress(done, len(paths), path.name)
+        tables.append((path, read_minutes(path, unit, needs=("close",))))
+    tables.sort(key=lambda one: int(one[1].index[0]))
+    for (before, early), (path, table) in pairwise(tables):
+        if set(early.columns) != set(table.columns):
+            odd = ", ".join(sorted(set(early.columns) ^ set(table.columns)))
+            raise ValueError(f"{path} and {before} do not both have the columns {odd}")
+        if table.index[0] <= early.index[-1]:
+            raise ValueError(f"{path} begins before {before} ends: minutes would count twice")
+    return pd.concat([table for _, table in tables])
+
+
+def _depth(table: pd.DataFrame) -> int:
+    """Levels a side; those given must begin with the best and have a price and a size."""
+    given = [name for name in BOOK_COLUMNS if name in table]
+    depth = len(given) // 4
+    wanted = {
+        f"{side}_{k}_{what}" for side in ("bid", "ask") for k in range(depth) for what in "ps"
+    }
+    if set(given) != wanted:
+        odd = ", ".join(sorted(set(given) ^ wanted)[:4])
+        raise ValueError(
+            f"levels bid_0_p, bid_0_s, ask_0_p, ... without a hole were expected: {odd}"
+        )
+    if depth:
+        sound = (table["bid_0_p"] > 0) & (table["ask_0_p"] > table["bid_0_p"])
+        if not sound.all():
+            minute = int(sound.index[~sound][0])
+            raise ValueError(f"the book of {_utc(minute)} has no two sides, or they cross")
+    return depth
+
+
+def _book(table: pd.DataFrame) -> Floats:
+    """The 800 columns, (n, 800); a level that is not there has no price and no size."""
+    absent = np.tile([np.nan, 0.0], 2 * BOOK_LEVELS)
+    book = np.tile(absent, (len(table), 1))
+    for place, name in enumerate(BOOK_COLUMNS):
+        if name in table:
+            book[:, place] = table[name]
+    return book
+
+
+def _refuse_etl(data: DataSettings) -> None:
+    for path in stored_days(data.market_bars, data.symbol)[:1]:
+        if read_metadata(path).lacks is None:
+            raise StoreError(
+                f"{data.own_bars} holds bars that etl made: give these another folder (--bars)"
+            )
+
+
+def _refuse_loss(path: Path, minutes: Integers) -> None:
+    """Refuse to replace a day by one that has not all of its minutes."""
+    lost = np.setdiff1d(read_rows(path).minutes, minutes) if path.exists() else minutes[:0]
+    if len(lost):
+        raise StoreError(
+            f"{path} has {len(lost)} minutes that are not among these, from {_utc(lost[0])} on: "
+            "import all files of a day together"
+        )
+
+
+def _close_before(data: DataSettings, table: pd.DataFrame) -> tuple[int, float] | None:
+    """The last minute stored of the day before the first, or of the first day itself."""
+    first = int(table.index[0])
+    for day in (first // MINUTES_A_DAY, first // MINUTES_A_DAY - 1):
+        path = _path(data, day)
+        if path.exists():
+            rows = read_rows(path)
+            place = int(np.searchsorted(rows.minutes, first)) - 1
+            if place >= 0:
+                return int(rows.minutes[place]), float(rows.close[place])
+    return None
+
+
+def _metadata(
+    data: DataSettings, date: str, digest: str, depth: int, lacks: tuple[str, ...]
+) -> DayMetadata:
+    return DayMetadata(
+        market=data.market,
+        symbol=data.symbol,
+        date=date,
+        source_digest=digest,
+        depth=depth,
+        kernel_version=0,
+        day_key=value_digest([IMPORT_VERSION, SCHEMA_VERSION, digest]),
+        stitch_key="",
+        first_close_minute=None,
+        carry=b"",
+        report={},
+        lacks=lacks,
+    )
+
+
+def _path(data: DataSettings, day: int) -> Path:
+    return day_path(data.market_bars, data.symbol, dt.date(1970, 1, 1) + dt.timedelta(days=day))
+
+
+def _utc(minute: int) -> str:
+    return str(np.datetime64(int(minute), "m")).replace("T", " ")

@@ -1,0 +1,99 @@
+"""The features of minute bars that prices alone tell, by the kernel's formulas.
+
+What neither a column gives nor prices tell (the book's features, and volatility, which comes of
+one-second samples) cannot be known. The volume of trades is not `log_volume`, which counts messages
+of a book.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quantgod.contracts import FEATURES
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+OF_PRICES: Final = {
+    "body": ("open", "close"),
+    "upper_wick": ("open", "high", "low", "close"),
+    "lower_wick": ("open", "high", "low", "close"),
+    "log_ret_close": ("close",),
+}
+"""What of a minute's prices each feature needs; all but the body also need the close before."""
+
+
+class Features(NamedTuple):
+    """Features of minutes.
+
+    Attributes:
+        values: (n, 9) in the order of `FEATURES`; what cannot be known is zero.
+        has_row: (n,) False where the close before a minute is needed and there is none.
+        lacks: the features that cannot be known.
+    """
+
+    values: Floats
+    has_row: NDArray[np.bool_]
+    lacks: tuple[str, ...]
+
+
+def features_of(
+    table: pd.DataFrame, close_before: tuple[int, float] | None, max_bridge_minutes: int
+) -> Features:
+    """Take each feature from its column where there is one, else compute it where prices tell it.
+
+    Args:
+        table: `close`, and whichever of `open`, `high`, `low` and `FEATURES` there are; the index
+            holds epoch minutes, increasing.
+        close_before: the last minute before these, and its close.
+        max_bridge_minutes: after more missing minutes the next one has no close before it.
+
+    Raises:
+        ValueError: naming the first value that is not finite.
+    """
+    minutes = table.index.to_numpy(np.int64)
+    previous = _previous_close(minutes, table["close"], close_before, max_bridge_minutes)
+    values, has_row = np.zeros((len(table), len(FEATURES))), np.ones(len(table), np.bool_)
+    lacks = []
+    for place, name in enumerate(FEATURES):
+        if name in table:
+            values[:, place] = table[name]
+        elif name in OF_PRICES and all(price in table for price in OF_PRICES[name]):
+            values[:, place] = _computed(name, table, previous)
+            has_row &= np.isfinite(previous) | (name == "body")
+        else:
+            lacks.append(name)
+    bad = ~np.isfinite(values) & has_row[:, None]
+    if bad.any():
+        row, place = np.argwhere(bad)[0]
+        when = np.datetime64(int(minutes[row]), "m")
+        raise ValueError(f"{FEATURES[place]} of {when} is no finite number")
+    return Features(values, has_row, tuple(lacks))
+
+
+def _previous_close(
+    minutes: Integers,
+    close: pd.Series[float],
+    before: tuple[int, float] | None,
+    max_bridge_minutes: int,
+) -> Floats:
+    """The close before each minute; NaN where a run begins."""
+    last_minute, last_close = before or (minutes[0] - max_bridge_minutes - 2, np.nan)
+    is_bridged = np.diff(minutes, prepend=last_minute) - 1 <= max_bridge_minutes
+    return np.where(is_bridged, np.concatenate([[last_close], close[:-1]]), np.nan)
+
+
+def _computed(name: str, table: pd.DataFrame, previous: Floats) -> Floats:
+    prices = table.reindex(columns=["open", "high", "low", "close"]).to_numpy()
+    opening, high, low, close = prices.T
+    computed: dict[str, Floats] = {
+        "body": np.log(close / opening),
+        "upper_wick": (high - np.maximum(opening, close)) / previous,
+        "lower_wick": (np.minimum(opening, close) - low) / previous,
+        "log_ret_close": np.log(close / previous),
+    }
+    return computed[name]

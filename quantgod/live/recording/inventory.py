@@ -1,0 +1,44 @@
+"""What recordings there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from quantgod.archive.inventory import Holding, of_minutes
+from quantgod.live.journal import JournalError
+from quantgod.live.journal.reading import read_batches
+
+_NS_PER_MINUTE = 60_000_000_000
+
+
+def held_recordings(root: Path) -> list[Holding]:
+    """The recordings of `collect` below a folder, a folder an exchange, by symbol.
+
+    A minute counts where a message came in it, by the local clock.
+    """
+    folders = sorted(entry for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
+    return [holding for folder in folders for holding in _of_folder(folder)]
+
+
+def _of_folder(folder: Path) -> list[Holding]:
+    minutes: dict[str, list[NDArray[np.int64]]] = {}
+    try:
+        for batch in read_batches(folder, "RAW", ("received_ns", "symbol")):
+            for symbol, own in _by_symbol(batch).items():
+                minutes.setdefault(symbol, []).append(own)
+    except JournalError as error:
+        return [Holding(folder.name, "", "", "", 0, 0.0, "", str(error))]
+    return [
+        of_minutes(folder.name, symbol, np.unique(np.concatenate(parts)))
+        for symbol, parts in sorted(minutes.items())
+    ]
+
+
+def _by_symbol(batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+    received = batch.column("received_ns").to_numpy() // _NS_PER_MINUTE
+    symbols = np.asarray(batch.column("symbol").to_pylist())
+    return {str(symbol): np.unique(received[symbols == symbol]) for symbol in np.unique(symbols)}

@@ -1,0 +1,47 @@
+"""Say which data there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from steps.console import say, show_table
+from steps.options import config_options, setting, settings_from, step
+
+LEFT_OUT = 10
+
+
+@step()
+@config_options
+@setting("--archives", "data.archives", "Folder of archives.")
+@setting("--bars", "data.bars", "Folder of bars.")
+@setting("--labels", "data.labels", "Folder of labelled tables.")
+@setting("--recordings", "live.collect.folder", "Folder of recordings.")
+@setting("--market", "data.market", "Of archives whose folders name none.")
+def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
+    """List archives, bars, labels and recordings: symbol, market, days, coverage and holes."""
+    settings = settings_from(config, overrides, options)
+    from quantgod.archive.inventory import COLUMNS, held_archives, held_bars
+    from quantgod.dataset.inventory import held_labels
+    from quantgod.live.recording.inventory import held_recordings
+
+    data, recordings = settings.data, settings.live.collect.folder
+    archives, others = held_archives(data.archives, data.market)
+    for title, folder, held in (
+        ("Archives", data.archives, archives),
+        ("Bars", data.bars, held_bars(data.bars)),
+        ("Labels", data.labels, held_labels(data.labels)),
+        ("Recordings", recordings, held_recordings(recordings)),
+    ):
+        if held:
+            show_table(f"{title} in {folder}", COLUMNS, [one.row() for one in held])
+        else:
+            say(f"{title}: none in {folder}")
+    for name in others[:LEFT_OUT]:
+        say(f"no archive: {name}")
+    if len(others) > LEFT_OUT:
+        say(f"and {len(others) - LEFT_OUT} more files are no archives")
+
+
+if __name__ == "__main__":
+    main()

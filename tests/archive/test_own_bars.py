@@ -1,0 +1,179 @@
+"""Minute bars of one's own in the store: what is computed, what is taken, and what is not known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quantgod.archive.etl import run_etl
+from quantgod.archive.own_bars import ImportReport, import_bars
+from quantgod.archive.store import StoreError, load_bars, read_metadata, stored_days
+from quantgod.contracts import BAR_COLUMNS, BOOK_COLUMNS, FEATURES
+from quantgod.dataset.labels import label, summary
+from quantgod.settings import DataSettings
+from tests.archive.feeds import FULL, etl_settings, three_days, write
+
+FIL = [Path(f"../shared/data/FILUSDT-1m-2023-{month:02}.csv.gz") for month in (8, 9)]
+BOOK_FEATURES = ("volatility", "max_spread", "mean_obi", "mean_deep_obi", "log_volume")
+
+
+def data(folder: Path) -> DataSettings:
+    return FULL.data.model_copy(update={"bars": folder / "bars"})
+
+
+def candles(count: int = 2_000, seed: int = 1) -> pd.DataFrame:
+    """Minutes from 2024-01-01 12:00 on."""
+    rng = np.random.default_rng(seed)
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 1e-3, count)))
+    opening = close * np.exp(rng.normal(0, 1e-4, count))
+    high, low = np.maximum(opening, close) * 1.0003, np.minimum(opening, close) * 0.9998
+    index = pd.date_range("2024-01-01 12:00", periods=count, freq="min", tz="UTC", name="datetime")
+    columns = {"open": opening, "high": high, "low": low, "close": close, "volume": close}
+    return pd.DataFrame(columns, index=index)
+
+
+def imported(folder: Path, *frames: pd.DataFrame) -> ImportReport:
+    """Import frames, each from a file of its own."""
+    sources = []
+    for place, frame in enumerate(frames):
+        sources.append(folder / f"{place}.parquet")
+        frame.to_parquet(sources[-1])
+    return import_bars(sources, data(folder), FULL.etl)
+
+
+def stored(folder: Path) -> pd.DataFrame:
+    return load_bars(data(folder).market_bars, "BTCUSDT", BAR_COLUMNS)
+
+
+def test_of_prices_four_features_are_made_and_the_others_named_and_zero(tmp_path: Path) -> None:
+    given = candles()
+    report = imported(tmp_path, given)
+    bars, before = stored(tmp_path), given["close"].shift().iloc[1:]
+    given = given.iloc[1:]  # the first has no close before it
+    assert bars.index.equals(given.index)
+    top, bottom = given[["open", "close"]].max(axis=1), given[["open", "close"]].min(axis=1)
+    expected = {
+        "body": np.log(given["close"] / given["open"]),
+        "upper_wick": (given["high"] - top) / before,
+        "lower_wick": (bottom - given["low"]) / before,
+        "log_ret_close": np.log(given["close"] / before),
+        "close": given["close"],
+    }
+    for name, values in expected.items():
+        np.testing.assert_array_equal(bars[name], values, err_msg=name)
+    assert report == ImportReport(1_999, 2, 1, BOOK_FEATURES, 0)
+    assert (bars[list(BOOK_FEATURES)] == 0).all(axis=None)
+    assert bars.filter(regex=r"_p$").isna().all(axis=None)
+    assert (bars.filter(regex=r"_s$") == 0).all(axis=None)
+    metadata = [read_metadata(path) for path in stored_days(data(tmp_path).market_bars, "BTCUSDT")]
+    assert {(day.market, day.symbol, day.lacks) for day in metadata} == {
+        ("linear", "BTCUSDT", BOOK_FEATURES)
+    }
+
+
+@pytest.mark.parametrize(("missing", "lost"), [(5, 0), (6, 1)])
+def test_a_hole_is_bridged_as_long_as_in_the_kernel(
+    missing: int, lost: int, tmp_path: Path
+) -> None:
+    given = candles(100)
+    given = given.drop(given.index[50 : 50 + missing])
+    assert imported(tmp_path, given).without_close_before == 1 + lost
+    bars = stored(tmp_path)
+    assert len(bars) == len(given) - 1 - lost
+    if not lost:
+        after = given.index[50]
+        spanned = np.log(given["close"].iloc[50] / given["close"].iloc[49])
+        assert bars.loc[after, "log_ret_close"] == spanned
+
+
+def test_parts_one_after_another_make_the_rows_of_the_whole(tmp_path: Path) -> None:
+    """A day's close goes on to the next, also when that is imported later."""
+    given = candles(3_000)
+    parts = [part for _, part in given.groupby(given.index.date)]
+    whole, together, later = (tmp_path / name for name in ("whole", "together", "later"))
+    for folder in (whole, together, later):
+        folder.mkdir()
+    imported(whole, given)
+    imported(together, *parts[::-1])
+    for part in parts:
+        imported(later, part)
+    for folder in (together, later):
+        pd.testing.assert_frame_equal(stored(folder), stored(whole))
+    imported(whole, given)  # again, over itself
+    pd.testing.assert_frame_equal(stored(whole), stored(later))
+
+
+def test_bars_with_the_nine_features_and_levels_come_in_as_they_went_out(tmp_path: Path) -> None:
+    """Levels may be fewer; here those of the store of an etl, and then three a side of them."""
+    write(tmp_path / "archives", three_days())
+    run_etl(tmp_path / "archives", tmp_path / "made", etl_settings())
+    made = load_bars(tmp_path / "made", "BTCUSDT", BAR_COLUMNS)
+    report = imported(tmp_path, made)
+    assert (report.lacks, report.levels, report.without_close_before) == ((), 200, 0)
+    pd.testing.assert_frame_equal(stored(tmp_path), made)
+    few = [name for name in BOOK_COLUMNS if int(name.split("_")[1]) < 3]
+    (tmp_path / "few").mkdir()
+    assert imported(tmp_path / "few", made[[*FEATURES, "close", *few]]).levels == 3
+    taken = stored(tmp_path / "few")
+    pd.testing.assert_frame_equal(taken[few], made[few])
+    assert taken["bid_3_p"].isna().all()
+
+
+def test_stores_of_etl_and_of_imports_are_not_mixed(tmp_path: Path) -> None:
+    write(tmp_path / "archives", three_days())
+    own = data(tmp_path)
+    run_etl(tmp_path / "archives", own.market_bars, etl_settings())
+    with pytest.raises(StoreError, match="holds bars that etl made"):
+        imported(tmp_path, candles(10))
+    (tmp_path / "mine").mkdir()
+    imported(tmp_path / "mine", candles(10))
+    with pytest.raises(StoreError, match="holds imported bars"):
+        run_etl(tmp_path / "archives", data(tmp_path / "mine").market_bars, etl_settings())
+
+
+def with_book(count: int = 10, **changes: float) -> pd.DataFrame:
+    book = {"bid_0_p": 99.0, "bid_0_s": 1.0, "ask_0_p": 101.0, "ask_0_s": 1.0} | changes
+    return candles(count).assign(**book)
+
+
+REFUSED = {
+    "two files of the same minutes": ([candles(10), candles(9)], "minutes would count twice"),
+    "other columns": (
+        [candles(5), candles(9)[5:].drop(columns="open")],
+        "both have the columns op",
+    ),
+    "no close": ([candles(5).drop(columns="close")], "no column close"),
+    "a crossed book": ([with_book(bid_0_p=102.0)], "book of 2024-01-01 12:00 has no two sides"),
+    "a level that is left out": ([with_book().rename(columns={"bid_0_s": "bid_1_s"})], "bid_0_s"),
+    "a feature without a value": (
+        [candles(9).assign(mean_obi=np.nan)],
+        "mean_obi of 2024-01-01T12",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_nothing_is_stored_of(what: str, tmp_path: Path) -> None:
+    frames, words = REFUSED[what]
+    with pytest.raises(ValueError, match=words):
+        imported(tmp_path, *frames)
+    assert not (tmp_path / "bars").exists()
+
+
+def test_a_day_is_not_replaced_by_a_part_of_it(tmp_path: Path) -> None:
+    imported(tmp_path, candles(100))
+    with pytest.raises(StoreError, match=r"has 49 minutes .* from 2024-01-01 12:01 on"):
+        imported(tmp_path, candles(100)[50:])
+
+
+@pytest.mark.skipif(not FIL[0].exists(), reason="no real files beside the project")
+def test_months_of_real_klines_become_labels(tmp_path: Path) -> None:
+    series = data(tmp_path).model_copy(update={"symbol": "FILUSDT"})
+    report = import_bars(FIL, series, FULL.etl)
+    assert (report.rows, report.days, report.without_close_before) == (87_839, 61, 1)
+    table = label(load_bars(series.market_bars, "FILUSDT"), FULL.label, 5)
+    figures = summary(table)
+    assert (figures["runs"], figures["labelled"]) == (1, 87_839 - 60)

@@ -1,0 +1,91 @@
+"""What `steps.data` says of the data there is."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from quantgod.archive.inventory import Holding, held_archives, held_bars
+from quantgod.archive.own_bars import import_bars
+from quantgod.archive.store import load_bars
+from quantgod.dataset.inventory import held_labels
+from quantgod.dataset.labels import label
+from quantgod.dataset.table import write_table
+from quantgod.live.journal import RAW, Journal
+from quantgod.live.recording.inventory import held_recordings
+from quantgod.settings import DataSettings
+from steps.data import main
+from tests.archive.feeds import FULL, pack
+from tests.archive.test_own_bars import candles
+
+MINUTE_NS = 60_000_000_000
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataSettings:
+    """Archives of three days of four, two stretches of bars, their labels, and a recording."""
+    places = {name: tmp_path / name for name in ("archives", "bars", "labels")}
+    data = FULL.data.model_copy(update=places)
+    for day in (1, 2, 4):
+        pack(data.archives / ("spot" if day == 1 else ""), dt.date(2024, 1, day), [b"{}\n"])
+    (data.archives / "notes.txt").touch()
+    given = candles(400)
+    given.drop(given.index[100:130]).to_parquet(tmp_path / "mine.parquet")
+    import_bars([tmp_path / "mine.parquet"], data, FULL.etl)
+    table = label(load_bars(data.market_bars, data.symbol), FULL.label, 5)
+    write_table(data.own_labels, table, *([data.series] if hasattr(data, "series") else []))
+    record(tmp_path / "recordings" / "binance")
+    return data
+
+
+def record(folder: Path) -> None:
+    journal = Journal(folder, {"RAW": RAW}, FULL.live.journaling, lambda _: None)
+    for minute in (0, 1, 2, 6):
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            row = {"received_ns": minute * MINUTE_NS, "symbol": symbol, "kind": "stream"}
+            assert journal.append("RAW", row | {"data": b"{}"})
+    journal.close()
+
+
+def test_series_are_listed_with_days_coverage_and_holes(data: DataSettings, tmp_path: Path) -> None:
+    archives, others = held_archives(data.archives, "linear")
+    hole = "1, the longest of 1 days from 2024-01-03 on"
+    assert archives == [
+        Holding("linear", "BTCUSDT", "2024-01-02", "2024-01-04", 2, 2 / 3, hole, "ob500"),
+        Holding("spot", "BTCUSDT", "2024-01-01", "2024-01-01", 1, 1.0, "none", "ob500"),
+    ]
+    assert [name.split(":")[0] for name in others] == ["notes.txt"]
+    [bars] = held_bars(data.bars)
+    # The first minute, and the first after the hole, have no close before them.
+    hole = "1, the longest of 31 minutes from 2024-01-01 13:40 on"
+    assert (bars.days, bars.coverage, bars.holes) == (1, 368 / 399, hole)
+    assert bars.note.startswith("imported; lacks volatility, max_spread")
+    [labels] = held_labels(data.labels)
+    assert (labels.symbol, labels.holes, labels.note) == ("BTCUSDT", hole, "248 labelled")
+    recordings = held_recordings(tmp_path / "recordings")
+    assert [(one.market, one.symbol) for one in recordings] == [
+        ("binance", "BTCUSDT"), ("binance", "ETHUSDT")
+    ]  # fmt: skip
+    assert recordings[0].coverage == 4 / 7
+    assert recordings[0].holes == "1, the longest of 3 minutes from 1970-01-01 00:03 on"
+
+
+def test_the_command_names_what_is_there_and_what_is_not(
+    data: DataSettings, tmp_path: Path
+) -> None:
+    (data.own_bars / "2024-01-02.parquet").write_bytes(b"half a file")
+    places = ("archives", "bars", "labels", "recordings")
+    given = [part for name in places for part in (f"--{name}", str(tmp_path / name))]
+    done = CliRunner().invoke(main, given, env={"COLUMNS": "300"})
+    assert done.exit_code == 0, done.output
+    for words in ("248 labelled", "not a whole Parquet file", "no archive: notes.txt", "ETHUSDT"):
+        assert words in done.output
+    for name in places:
+        shutil.rmtree(tmp_path / name)
+    done = CliRunner().invoke(main, given)
+    assert done.exit_code == 0, done.output
+    assert done.output.count(": none in ") == 4
