@@ -22,6 +22,7 @@ from steps.options import config_options, run_option, setting, settings_from, st
 @setting("--scheduler", "etl.scheduler", "Dask scheduler, such as tcp://127.0.0.1:8786.")
 @setting("--workers", "etl.workers", "Processes on this machine; 0 = one a core.")
 @switch("--allow-quarantine", "allow_quarantine", "Succeed although days were quarantined.")
+@switch("--allow-thin", "allow_thin", "Succeed although days lost too many minutes.")
 def main(
     config: Path,
     overrides: tuple[str, ...],
@@ -29,10 +30,12 @@ def main(
     download_run: str | None,
     *,
     allow_quarantine: bool,
+    allow_thin: bool,
     **options: Any,
 ) -> None:
     """Rebuild the book of a symbol's archives and store its minutes; what stands is skipped."""
     options["etl__allow_quarantine"] = allow_quarantine or None
+    options["etl__allow_thin"] = allow_thin or None
     settings = settings_from(config, overrides, options)
     from quantgod.archive.etl import run_etl
     from quantgod.archive.quality import quality_figure
@@ -46,15 +49,19 @@ def main(
                 run.inputs["archives"], data.market_bars, settings.etl, progress,
                 symbol=data.symbol, market=data.market,
             )  # fmt: skip
-        for line in report.left_out():
+        for line in [*report.left_out(), *report.losses()]:
             say(line)
         run.json("quality", report.as_dict())
         run.figure("quality", quality_figure(report))
         run.metrics.log(report.figures())
         run.output(data.own_bars)
         run.headline(report.headline())
-        if report.has_quarantine and not settings.etl.allow_quarantine:
-            raise click.ClickException(f"{report.headline()} (--allow-quarantine accepts that)")
+        faults = {
+            "--allow-quarantine": report.has_quarantine and not settings.etl.allow_quarantine,
+            "--allow-thin": report.thin and not settings.etl.allow_thin,
+        }
+        if switches := " and ".join(switch for switch, is_found in faults.items() if is_found):
+            raise click.ClickException(f"{report.headline()} ({switches} accepts that)")
 
 
 if __name__ == "__main__":

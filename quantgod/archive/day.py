@@ -15,7 +15,13 @@ from pathlib import Path
 import msgspec
 
 from quantgod.archive.kernel import read_archive
-from quantgod.archive.outcome import ArchiveReport, dropped_spans, frozen_spans, outcome_of
+from quantgod.archive.outcome import (
+    ArchiveReport,
+    dropped_spans,
+    frozen_spans,
+    lost_minutes,
+    outcome_of,
+)
 from quantgod.archive.plan import Candidate, Day, quarantined
 from quantgod.archive.reading import KERNEL_VERSION, Carry, DayReading, Quarantine
 from quantgod.archive.store import (
@@ -188,6 +194,7 @@ def _withdraw(path: Path) -> None:
 
 def _report(candidate: Candidate, reading: DayReading, settings: EtlSettings) -> ArchiveReport:
     dropped = dict(sorted(Counter(reason for _, reason in reading.dropped).items()))
+    spanned, lost = lost_minutes(reading.first_minute, reading.minutes, reading.dropped)
     return ArchiveReport(
         archive=candidate.file.name,
         symbol=reading.symbol,
@@ -203,6 +210,8 @@ def _report(candidate: Candidate, reading: DayReading, settings: EtlSettings) ->
         dropped=dropped,
         dropped_spans=dropped_spans(reading.dropped),
         frozen=frozen_spans(reading.minutes, reading.features, settings.frozen_minutes),
+        spanned=spanned,
+        lost=lost,
     )
 
 

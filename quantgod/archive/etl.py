@@ -87,6 +87,7 @@ def run_etl(
         archives=[report for day in days for report in work.outcomes[_id(day)].reports],
         missing=_missing(days, bars),
         ignored=ignored,
+        least_coverage=settings.least_coverage,
     )
 
 

@@ -254,6 +254,7 @@ class FastReader:
             return self._ledger.stops_at(self._stop_minute)
         if self._ledger.depth == 0 and line is not None:
             self._learn_topic(depth_of(line))
+        self._ledger.begin(update.ts)  # the first one comes here, since the topic is not known yet
         self._take_update(update)
         return self._ledger.stops_at(self._stop_minute)
 

@@ -7,6 +7,7 @@ used); or `duplicate` (the content of another archive of the day, so it was not 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final, Literal
@@ -45,6 +46,8 @@ class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
     `archive` is its path below the archives' folder. Of the applied lines, `out_of_order` came
     after their second had passed. `rejected_lines` are the first few (line number, reason).
     `frozen` are long spans of rows in which no price moved at all: they are kept, and shown.
+    Its messages span `spanned` minutes that closed, without the one they began in; of these `lost`
+    have no row and no excuse, by reason.
     """
 
     archive: str
@@ -63,11 +66,26 @@ class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
     dropped: dict[str, int] = {}
     dropped_spans: list[Span] = []
     frozen: list[Span] = []
+    spanned: int = 0
+    lost: dict[str, int] = {}
 
     @property
     def is_accepted(self) -> bool:
         """Whether the day's bars come from this archive."""
         return self.outcome in ("accepted", "accepted_with_gaps")
+
+    @property
+    def kept_share(self) -> float:
+        """How much is left of the minutes that its messages span, 0 to 1; of none, all."""
+        kept = self.spanned - sum(self.lost.values())
+        return kept / self.spanned if self.spanned else 1.0
+
+    def loss(self) -> str:
+        """What share was lost and why, in words."""
+        why = ", ".join(f"{reason} {count}" for reason, count in self.lost.items())
+        lost = sum(self.lost.values())
+        share = f"{100 * lost / self.spanned:.1f} %"
+        return f"{self.archive}: {lost} of {self.spanned} minutes ({share}) are lost: {why}"
 
 
 def dropped_spans(dropped: Iterable[tuple[int, str]]) -> list[Span]:
@@ -93,6 +111,27 @@ def frozen_spans(
     still = minutes[(features[:, _VOLATILITY] < _ROUNDING) & (features[:, _RETURN] == 0)]
     runs = np.split(still, np.flatnonzero(np.diff(still) != 1) + 1)
     return [_span(run.tolist(), "frozen") for run in runs if len(run) >= at_least]
+
+
+def lost_minutes(
+    first: int | None, minutes: NDArray[np.int64], dropped: Iterable[tuple[int, str]]
+) -> tuple[int, dict[str, int]]:
+    """Count the minutes that an archive's messages span, and those of them lost, by reason.
+
+    The first one does not count, since messages may begin within it; nor is a minute lost that only
+    lacks the close before it. A file of seconds spans no minute, and loses none.
+
+    Args:
+        first: The minute of the first message; `None`: there was none.
+        minutes: Of the rows.
+        dropped: Minute and reason of the others. Those before the first message are of the silence
+            since the file before.
+    """
+    if first is None:
+        return 0, {}
+    without = [reason for minute, reason in dropped if minute > first]
+    lost = Counter(reason for reason in without if reason not in _NO_FAULT)
+    return int((minutes > first).sum()) + len(without), dict(sorted(lost.items()))
 
 
 def outcome_of(dropped: dict[str, int], rejected: dict[str, int]) -> Outcome:

@@ -32,7 +32,14 @@ _NAME: Final = re.compile(
 _EXPECTED: Final = "DATE_SYMBOL_obDEPTH.data.zip, such as 2025-01-31_BTCUSDT_ob500.data.zip"
 
 # What never changes a row or a verdict.
-_NOT_IN_KEY: Final = {"compression", "workers", "scheduler", "allow_quarantine"}
+_NOT_IN_KEY: Final = {
+    "compression",
+    "workers",
+    "scheduler",
+    "least_coverage",
+    "allow_quarantine",
+    "allow_thin",
+}
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,25 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of all archives of an etl, of the days between, and the files passed by.
 
     `missing` lists, by symbol, the calendar days between the first and the last that have neither
-    an archive nor stored bars. `ignored` are files by name, each with the reason.
+    an archive nor stored bars. `ignored` are files by name, each with the reason. `least_coverage`
+    is what an archive must keep of the minutes that its messages span.
     """
 
     archives: list[ArchiveReport]
     missing: dict[str, list[str]] = {}
     ignored: list[str] = []
+    least_coverage: float = 0.0
 
     @property
     def has_quarantine(self) -> bool:
         """Whether any archive was quarantined."""
         return any(report.outcome == "quarantined" for report in self.archives)
+
+    @property
+    def thin(self) -> list[ArchiveReport]:
+        """The archives in use that keep less of their minutes than they must."""
+        least = self.least_coverage
+        return [one for one in self.archives if one.is_accepted and one.kept_share < least]
 
     @property
     def coverage(self) -> dict[str, dict[str, float]]:
@@ -83,7 +91,15 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
         ended = ", ".join(f"{count} {name}" for name, count in sorted(totals["outcomes"].items()))
         reasons = ", ".join(sorted(totals["quarantined"]))
         because = f" (quarantined: {reasons})" if reasons else ""
+        because += f"; {len(self.thin)} lost too many minutes" if self.thin else ""
         return f"{totals['archives']} archives: {ended or 'none'}; {totals['rows']} rows{because}"
+
+    def losses(self, at_most: int = 5) -> list[str]:
+        """The first archives that lost too many minutes, with shares and reasons, a line each."""
+        least = f"at least {100 * self.least_coverage:g} % must be there"
+        lines = [f"{one.loss()}; {least} (etl.least_coverage)" for one in self.thin[:at_most]]
+        more = len(self.thin) - at_most
+        return lines + ([f"and {more} more archives lost too many"] if more > 0 else [])
 
     def left_out(self, at_most: int = 5) -> list[str]:
         """The first files that were passed by, and why, a line each, and how many others."""

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from quantgod.contracts import BOOK_LEVELS, FEATURES, MS_PER_DAY, Level
+from quantgod.contracts import BOOK_LEVELS, FEATURES, MS_PER_DAY, MS_PER_MINUTE, Level
 from quantgod.files import value_digest
 from quantgod.market.minute_bars import FLOATS, INTEGERS, MinuteBar
 from quantgod.settings import ArchiveLimits
@@ -155,6 +155,7 @@ class DayReading:
         rejected: lines not applied, by reason.
         rejected_lines: the first 20 of them: number (blank lines not counted, from 1) and reason.
         dropped: minutes without a row and why, rising.
+        first_minute: the minute of the first message; `None` if there was none.
         first_close_minute: the first minute that closed validly, with or without a row; `None` if
             none did. A reading without carry agrees with one with carry after it.
         closed_through: the last minute that closed in any way; `None` if none did.
@@ -175,6 +176,7 @@ class DayReading:
     rejected: dict[str, int]
     rejected_lines: list[tuple[int, str]]
     dropped: list[tuple[int, str]]
+    first_minute: int | None
     first_close_minute: int | None
     closed_through: int | None
     carry: Carry
@@ -192,6 +194,7 @@ class Ledger:
     rejected_lines: list[tuple[int, str]] = field(default_factory=list)
     first_corrupt_line: int | None = None
     dropped: list[tuple[int, str]] = field(default_factory=list)
+    first_minute: int | None = None
     first_close_minute: int | None = None
     closed_through: int | None = None
     minutes: list[int] = field(default_factory=list)
@@ -206,6 +209,11 @@ class Ledger:
             self.rejected_lines.append((self.lines, reason))
         if self.first_corrupt_line is None and reason in CORRUPT_REASONS:
             self.first_corrupt_line = self.lines
+
+    def begin(self, ts: int) -> None:
+        """Note the time (ms) of a message, of which the first one counts."""
+        if self.first_minute is None:
+            self.first_minute = ts // MS_PER_MINUTE
 
     def close(self, bar: MinuteBar, book: Array | None) -> None:
         """Take a closed minute and, if it has a row, the 800 columns of its book."""
@@ -265,6 +273,7 @@ class Ledger:
             rejected={reason: count for reason, count in sorted(self.rejected.items()) if count},
             rejected_lines=self.rejected_lines,
             dropped=self.dropped,
+            first_minute=self.first_minute,
             first_close_minute=self.first_close_minute,
             closed_through=self.closed_through,
             carry=carry,

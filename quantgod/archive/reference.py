@@ -137,6 +137,7 @@ class ReferenceReader:
         self._invalidate()
 
     def _take_update(self, update: BookUpdate) -> None:
+        self.ledger.begin(update.ts)
         is_delta = not update.is_snapshot
         if is_delta and self._has_book and self._is_echo(update):
             self.ledger.reject("stale")

@@ -83,6 +83,7 @@ def _stored_reading(path: Path, metadata: DayMetadata, candidate: Candidate) -> 
         rejected=report.rejected,
         rejected_lines=report.rejected_lines,
         dropped=dropped_minutes(report.dropped_spans),
+        first_minute=None,  # the head says it
         first_close_minute=metadata.first_close_minute,
         closed_through=None,
         carry=Carry.from_bytes(metadata.carry),
@@ -107,5 +108,6 @@ def _replace_head(stored: DayReading, bare: DayReading, head: DayReading, last: 
         rejected={reason: count for reason, count in sorted(rejected.items()) if count},
         rejected_lines=[*head.rejected_lines, *later_lines][:KEPT_LINES],
         dropped=head.dropped + [drop for drop in stored.dropped if drop[0] > last],
+        first_minute=head.first_minute,
         first_close_minute=head.first_close_minute,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 import struct
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,13 +55,16 @@ class Archive:
         self._limits = limits
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the member's bytes in pieces of at most 1 MiB.
+        """Yield the member's bytes in pieces of at most 1 MiB, without a byte order mark.
 
         Raises:
             Quarantine: `bomb_size` or `bomb_ratio` as soon as a cap is passed; at the end
                 `bad_crc`, or `bad_zip` when the data is damaged, short, or not of the size
                 that was declared.
         """
+        return _without_mark(self._checked())
+
+    def _checked(self) -> Iterator[bytes]:
         total = crc = 0
         for piece in self._inflated():
             total += len(piece)
@@ -121,6 +125,17 @@ def open_archive(path: Path, limits: ArchiveLimits) -> Iterator[Archive]:
             yield archive
         except (struct.error, igzip_lib.IsalError) as error:  # type: ignore[misc]  # a stub's slip
             raise Quarantine("bad_zip", str(error)) from None
+
+
+def _without_mark(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Leave out the byte order mark with which some programs begin a text in UTF-8."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= len(BOM_UTF8):
+            break
+    yield head.removeprefix(BOM_UTF8)
+    yield from pieces
 
 
 def _only_entry(source: BinaryIO, limits: ArchiveLimits) -> _Entry:

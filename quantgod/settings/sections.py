@@ -114,15 +114,20 @@ class ArchiveLimits(Section):
 
 
 class EtlSettings(Section):
-    """From archives to minute bars."""
+    """From archives to minute bars.
+
+    `least_coverage` is a share of the minutes between an archive's first message and its last.
+    """
 
     max_silence_seconds: Positive
     max_bridge_minutes: Natural
     frozen_minutes: Positive
+    least_coverage: Annotated[float, Field(ge=0, le=1)]
     compression: Literal["snappy", "zstd"]
     workers: Natural
     scheduler: str | None = None
     allow_quarantine: bool
+    allow_thin: bool
     limits: ArchiveLimits
 
 

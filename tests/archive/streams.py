@@ -30,9 +30,11 @@ def etl_settings(silence: int = 5, bridge: int = 5, **limits: Any) -> EtlSetting
         max_silence_seconds=silence,
         max_bridge_minutes=bridge,
         frozen_minutes=10,
+        least_coverage=0.8,
         compression="snappy",
         workers=1,
         allow_quarantine=False,
+        allow_thin=False,
         limits=ArchiveLimits(**(caps | limits)),
     )
 

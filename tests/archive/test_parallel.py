@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from distributed import LocalCluster
 from quantgod.archive.etl import run_etl
 from quantgod.archive.parallel import Crash, run_all
 from tests.archive.feeds import (
+    MIDNIGHT_MS,
     ROOT,
     etl_settings,
+    feed,
     stored,
     three_days,
     write,
@@ -50,17 +53,21 @@ def test_a_dask_cluster_gives_the_same_files(scheduler: str, tmp_path: Path) -> 
 def test_the_command_takes_a_scheduler_and_fails_on_a_quarantine(
     scheduler: str, tmp_path: Path
 ) -> None:
-    write(tmp_path / "a", three_days())
+    thin = feed(MIDNIGHT_MS + 3 * 86_400_000, 1_200)
+    write(tmp_path / "a", three_days() | {dt.date(2024, 1, 5): thin[:60] + thin[61:]})
     run_etl(tmp_path / "a", tmp_path / "alone", etl_settings())
     (tmp_path / "a" / "2024-01-04_BTCUSDT_ob500.data.zip").write_bytes(b"no zip")
     refused = _command(tmp_path, "--scheduler", scheduler)
     assert refused.returncode == 1
     assert "1 quarantined" in refused.stderr
     assert "bad_zip" in refused.stderr
+    assert "2024-01-05_BTCUSDT_ob500.data.zip: 15 of 18 minutes (83.3 %) are lost" in refused.stdout
+    assert "--allow-quarantine and --allow-thin" in refused.stderr
     many = stored(tmp_path / "many")
     assert many.pop("BTCUSDT/quarantine/2024-01-04.json")
     assert many == stored(tmp_path / "alone")
-    assert _command(tmp_path, "--allow-quarantine", "true").returncode == 0
+    allowed = _command(tmp_path, "--allow-quarantine", "true", "--allow-thin", "true")
+    assert allowed.returncode == 0
 
 
 def _command(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

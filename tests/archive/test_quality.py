@@ -15,6 +15,7 @@ from quantgod.archive.outcome import (
     dropped_minutes,
     dropped_spans,
     frozen_spans,
+    lost_minutes,
     outcome_of,
 )
 from quantgod.archive.quality import QualityReport, quality_figure
@@ -111,6 +112,44 @@ def test_a_price_that_stands_still_is_found() -> None:
     ]
     assert frozen_spans(minutes, features, 11) == []
     assert frozen_spans(minutes[:0], features[:0], 1) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "rows", "dropped", "expected"),
+    [
+        (None, [], [], (0, {})),
+        (5, [], [], (0, {})),  # a file of seconds
+        (5, [], [(5, "no_book")], (0, {})),  # the minute that it begins in
+        (5, [7], [(5, "no_book"), (6, "no_previous_close")], (2, {})),
+        (5, [5, 8], [(6, "silence"), (7, "gap"), (9, "gap")], (4, {"gap": 2, "silence": 1})),
+        (5, [2, 7], [(3, "silence"), (4, "silence"), (5, "silence"), (6, "gap")], (2, {"gap": 1})),
+    ],
+)
+def test_lost_minutes_are_those_without_a_row_after_the_one_that_messages_begin_in(
+    first: int | None,
+    rows: list[int],
+    dropped: list[tuple[int, str]],
+    expected: tuple[int, dict[str, int]],
+) -> None:
+    assert lost_minutes(first, np.array(rows, dtype=np.int64), dropped) == expected
+
+
+def test_an_archive_is_thin_when_it_keeps_less_of_its_minutes_than_it_must() -> None:
+    reports = [
+        archive(0, spanned=100, lost={"gap": 1, "no_book": 19}),
+        archive(1, spanned=100, lost={"gap": 1, "no_book": 20}),
+        archive(2),
+        archive(3, outcome="quarantined", reason="bad_crc", spanned=9, lost={"gap": 9}),
+    ]
+    report = QualityReport(archives=reports, least_coverage=0.8)
+    assert report.thin == reports[1:2]
+    assert report.losses() == [
+        f"{reports[1].archive}: 21 of 100 minutes (21.0 %) are lost: gap 1, no_book 20;"
+        " at least 80 % must be there (etl.least_coverage)"
+    ]
+    assert "1 lost too many minutes" in report.headline()
+    many = QualityReport(archives=reports[1:2] * 8, least_coverage=0.8)
+    assert many.losses()[5:] == ["and 3 more archives lost too many"]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,15 @@ def test_the_member_comes_whole_and_is_known_by_its_key(tmp_path, method):
     )
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_a_byte_order_mark_is_skipped_at_the_beginning_and_nowhere_else(tmp_path, method):
+    mark = b"\xef\xbb\xbf"
+    for text in (TEXT, b"x", b"", mark + b"x", mark[:2]):
+        assert read(a_zip(tmp_path / "a.zip", {"day.data": mark + text}, method)) == text
+    assert read(a_zip(tmp_path / "a.zip", {"day.data": b"x" + mark}, method)) == b"x" + mark
+    assert read(a_zip(tmp_path / "a.zip", {"day.data": mark[:2]}, method)) == mark[:2]
+
+
 def test_zip64_and_streamed_members_are_read(tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
