@@ -65,9 +65,9 @@ def main(
         run.scratch() as folder,
     ):
         scored = artifacts_of(run.needed("evaluate"), "test", folder)
-        parts = {"scored rows": read_series(scored)}
-        parts |= {"bars": stored_series(run.inputs["bars"].parent, data.symbol)}
-        check_one_series(parts | {"settings": data.series})
+        bars = stored_series(run.inputs["bars"].parent, data.symbol)
+        parts = {"scored rows": read_series(scored), "bars": bars}
+        check_one_series(parts | {"settings": data.series_from(bars.source)})
         rows = read_scored(scored)
         books = minute_books(run.inputs["bars"].parent, data.symbol, rows, horizon)
         moments = order_moments(rows, books, own, horizon)

@@ -28,8 +28,9 @@ def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **option
     from quantgod.tracking.stage import data_path, stage
 
     with stage("label", settings, {"etl": etl_run}) as run, progress_bar("label") as progress:
-        store, asked = run.inputs["bars"].parent, settings.data.series
-        found = stored_series(store, asked.symbol)
+        store = run.inputs["bars"].parent
+        found = stored_series(store, settings.data.symbol)
+        asked = settings.data.series_from(found.source)
         series = check_one_series({"settings": asked, "bars": found})
         bars = load_bars(store, series.symbol)
         progress(1, 3, f"{len(bars)} minutes read")

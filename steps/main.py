@@ -26,13 +26,17 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     settings = settings_from(config, overrides, options)
     from rich.markup import escape
 
+    from quantgod.archive.store import stored_series
     from quantgod.registry.ownership import check_name
     from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
     from quantgod.tracking.stage import HEADLINE_TAG, stage
 
     with stage("main", settings) as parent:
         # `register` would refuse as well, but only after hours of training.
-        check_name(parent.client, settings.registry.name, settings.data.series)
+        data, series = settings.data, settings.data.series
+        if data.source == "imported":
+            series = stored_series(data.market_bars, data.symbol)
+        check_name(parent.client, settings.registry.name, series)
         changed = bool(overrides or any(options.values()))
         children = resolved_config(settings, config, changed=changed)
         done: dict[str, Run] = {}

@@ -37,7 +37,7 @@ def data(tmp_path: Path) -> DataSettings:
     given.drop(given.index[100:130]).to_parquet(tmp_path / "mine.parquet")
     import_bars([tmp_path / "mine.parquet"], data, FULL.etl)
     table = label(load_bars(data.market_bars, data.symbol), FULL.label, 5)
-    write_table(data.own_labels, table, *([data.series] if hasattr(data, "series") else []))
+    write_table(data.own_labels, table, data.series_from("candles"))
     record(tmp_path / "recordings" / "binance")
     return data
 

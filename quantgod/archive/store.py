@@ -189,15 +189,17 @@ def stored_days(bars: Path, symbol: str) -> list[Path]:
 def stored_series(bars: Path, symbol: str) -> Series:
     """Whose bars the stored days of a symbol are, by their own metadata.
 
+    Imported bars that lack features of a book are candles.
+
     Raises:
-        StoreError: if there are none, or one is of another symbol or market.
+        StoreError: if there are none, or one is of another symbol, market or source.
     """
     paths = stored_days(bars, symbol)
     if not paths:
         raise StoreError(f"no bars of {symbol} in {bars}: {_what_is_there(bars)}")
     metadata = [read_metadata(path) for path in paths]
-    found = [Series(one.symbol, one.market) for one in metadata]
-    expected = Series(symbol, found[0].market)
+    found = [Series(one.symbol, one.market, "candles" if one.lacks else "book") for one in metadata]
+    expected = Series(symbol, found[0].market, found[0].source)
     for path, series in zip(paths, found, strict=True):
         if series != expected:
             raise StoreError(f"{path}: bars of {series}, those of {expected} were expected")

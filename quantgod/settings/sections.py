@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from quantgod.contracts import SYMBOL, Market, Series
+from quantgod.contracts import SYMBOL, Market, Series, Source
 from quantgod.files import value_digest
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -41,8 +41,12 @@ class DataSettings(Section):
 
     @property
     def series(self) -> Series:
-        """Which series it is."""
-        return Series(self.symbol, self.market)
+        """Which series it is, made from order books."""
+        return self.series_from("book")
+
+    def series_from(self, source: Source) -> Series:
+        """Which series it is; of bars that were imported the store knows the source."""
+        return Series(self.symbol, self.market, source)
 
     @property
     def own_archives(self) -> Path:

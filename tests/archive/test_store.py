@@ -208,7 +208,7 @@ def test_stored_days_tell_whose_they_are_and_another_among_them_is_named(tmp_pat
     store(tmp_path, rows(1))
     assert stored_series(tmp_path, "BTCUSDT") == Series("BTCUSDT", "linear")
     day = DAY + dt.timedelta(days=1)
-    for change in ({"market": "spot"}, {"symbol": "ETHUSDT"}):
+    for change in ({"market": "spot"}, {"symbol": "ETHUSDT"}, {"lacks": ("volatility",)}):
         path = day_path(tmp_path, "BTCUSDT", day)
         write_day(path, rows(1), dataclasses.replace(metadata(day), **change), "snappy")
         with pytest.raises(StoreError, match=rf"{day}\.parquet: bars of .* BTCUSDT \(linear, book"):

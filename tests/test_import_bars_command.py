@@ -1,0 +1,57 @@
+"""Candles of one's own, from a CSV to a trained network, by the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import mlflow
+import pytest
+from click.testing import CliRunner
+
+import steps.import_bars
+import steps.label
+import steps.train
+from quantgod.contracts import Series
+from quantgod.dataset.scaling import ConstantFeatureWarning
+from quantgod.dataset.table import table_series
+from tests.archive.test_own_bars import BOOK_FEATURES, candles
+from tests.conftest import forget_experiments
+from tests.stores import fresh_store
+
+
+def test_candles_become_labels_and_a_network_that_is_told_what_they_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    places = {f"data.{name}": tmp_path / name for name in ("bars", "labels", "work")}
+    places |= {
+        "tracking.uri": fresh_store(tmp_path),
+        "tracking.artifacts": tmp_path / "mlruns",
+        "tracking.outbox": tmp_path / "outbox",
+        "data.symbol": "BTCUSD_PERP",
+        "data.market": "inverse",
+    }
+    config = ["--config", "tests/end_to_end/tiny.yaml"]
+    given = [*config, *(f"--set={name}={value}" for name, value in places.items())]
+    before = mlflow.get_tracking_uri()
+
+    def run(command: click.Command, *options: str) -> str:
+        forget_experiments()
+        done = CliRunner().invoke(command, [*given, *options])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    csv = tmp_path / "candles.csv"
+    bars = candles(3_000)
+    bars.assign(open_time=bars.index.as_unit("us").asi8).to_csv(csv, index=False)
+    try:
+        said = run(steps.import_bars.main, "--source", str(csv), "--unit", "us")
+        assert f"zero in every row: {', '.join(BOOK_FEATURES)}" in said
+        run(steps.label.main)
+        labels = tmp_path / "labels" / "inverse" / "BTCUSD_PERP.parquet"
+        assert table_series(labels) == Series("BTCUSD_PERP", "inverse", "candles")
+        with pytest.warns(ConstantFeatureWarning, match=", ".join(BOOK_FEATURES)):
+            run(steps.train.main)
+    finally:
+        mlflow.set_tracking_uri(before)
