@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantgod.archive.minute_table import read_minutes
+from quantgod.archive.minute_table import NAMES, read_minutes
 from quantgod.archive.price_bars import read_price_bars
 
 DATA = Path("../shared/data")
@@ -181,3 +181,10 @@ def test_prices_cover_the_days_but_for_a_last_hour_and_holes_of_a_day(tmp_path: 
     write(range(10), range(1_450, 3_000))
     with pytest.raises(ValueError, match="no prices between 2024-01-01 00:09 and 2024-01-02 00:10"):
         read_price_bars(path, start, 3_000)
+
+
+def test_the_documents_tell_every_name_and_unit() -> None:
+    told = Path("docs/data.md").read_text(encoding="utf-8")
+    names = [alias for aliases in NAMES.values() for alias in aliases if "_" not in alias[3:]]
+    assert [name for name in names if f"`{name}`" not in told] == []
+    assert "`--unit s`, `us` or `ns`" in told
