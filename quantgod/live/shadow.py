@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from quantgod.evaluation.champion import BAR_COLUMNS, SIGNAL_COLUMNS, Journaled
-from quantgod.live.journal import read_table
+from quantgod.live.journal import read_table, tables
 
 
 def read_shadow(folder: Path, versions: Collection[int]) -> Journaled:
@@ -31,5 +31,7 @@ def read_shadow(folder: Path, versions: Collection[int]) -> Journaled:
 def _read(
     folder: Path, table: str, columns: Sequence[str], since: int | None = None
 ) -> pd.DataFrame:
+    if table not in tables(folder):
+        return pd.DataFrame(columns=list(columns))
     rows = read_table(folder, table, columns, since)
     return rows.to_pandas() if rows.num_rows else pd.DataFrame(columns=list(columns))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quantgod.archive.store import load_bars
 from quantgod.contracts import FEATURES
 from quantgod.live.engine.window import Rows
-from quantgod.live.journal import read_table
+from quantgod.live.journal import read_table, tables
 
 BARS: Final = "BARS"
 _NS_PER_MINUTE: Final = 60_000_000_000
@@ -82,6 +82,8 @@ def read_history(
 
 
 def _journaled(symbol: str, folder: Path, since: int | None) -> History:
+    if BARS not in tables(folder):
+        return _NOTHING
     columns = ["minute", "symbol", *FEATURES, "close"]
     table = read_table(folder, BARS, columns, since)
     if not table.num_rows:

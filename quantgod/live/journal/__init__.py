@@ -3,6 +3,7 @@
 from quantgod.live.journal.journal import Journal, JournalState
 from quantgod.live.journal.notices import JournalError, JournalLocked, JournalNotice
 from quantgod.live.journal.reading import read_batches, read_table
+from quantgod.live.journal.segments import tables
 from quantgod.live.journal.tables import BARS, DRIFT, EVENTS, RAW, SIGNALS, levels_schema
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "levels_schema",
     "read_batches",
     "read_table",
+    "tables",
 ]

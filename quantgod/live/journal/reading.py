@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +16,11 @@ import pyarrow.parquet as pq
 
 from quantgod.live.journal.log import LogReader
 from quantgod.live.journal.notices import JournalError, UnreadableLog
-from quantgod.live.journal.segments import Segment, logged_segments, sealed_segments
+from quantgod.live.journal.segments import Segment, logged_segments, sealed_segments, tables
+from quantgod.live.journal.tables import UNITS
+
+MADE: Final = ("datetime", "session")
+"""Columns that are made of a row's time and place when it is read."""
 
 
 def read_table(
@@ -31,13 +36,15 @@ def read_table(
 
     Returns:
         The rows in the order in which they were appended; a column that older rows lack is null in
-        them, and lists whose fixed sizes differ become lists of any size. A table without rows has
-        no columns either.
+        them, and lists whose fixed sizes differ become lists of any size. After the table's own
+        columns come `datetime` (its time in UTC) and `session` (of the process that wrote the row,
+        from 1 on). A table without rows has no columns.
 
     Raises:
-        JournalError: for a sealed file that cannot be read, columns that no row has, or rows whose
-            types do not agree.
+        JournalError: for a folder or table that is not there, a sealed file that cannot be read,
+            columns that no row has, or rows whose types do not agree.
     """
+    _check_there(Path(folder), table)
     batches = list(read_batches(folder, table, columns, since))
     if not batches:
         return pa.table({})
@@ -61,6 +68,14 @@ def read_batches(
                 yield batch
 
 
+def _check_there(folder: Path, table: str) -> None:
+    there = tables(folder)
+    if not folder.is_dir() or not there:
+        raise JournalError(f"{folder}: a journal was expected, there is none")
+    if table not in there:
+        raise JournalError(f"{folder}: no table {table}; there are {', '.join(there)}")
+
+
 def _segment(
     folder: Path, segment: Segment, columns: Sequence[str] | None, since: int | None
 ) -> Iterator[pa.RecordBatch]:
@@ -77,13 +92,13 @@ def _segment(
         else:
             with reader:
                 for batch in reader.batches():
-                    yield _selected(batch, log, columns, since)
+                    yield _selected(batch, segment, log, columns, since)
             return
-    yield from _sealed(sealed, columns, since)
+    yield from _sealed(segment, sealed, columns, since)
 
 
 def _sealed(
-    path: Path, columns: Sequence[str] | None, since: int | None
+    segment: Segment, path: Path, columns: Sequence[str] | None, since: int | None
 ) -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path) as parquet:
@@ -91,10 +106,10 @@ def _sealed(
                 if since is not None and _is_older(parquet, group, since):
                     continue
                 time = parquet.schema_arrow.names[0]
-                names = None if columns is None else [time, *columns]
+                names = None if columns is None else [time, *(set(columns) - set(MADE))]
                 rows = parquet.read_row_group(group, columns=names, use_threads=False)
                 for batch in rows.to_batches():
-                    yield _selected(batch, path, columns, since)
+                    yield _selected(batch, segment, path, columns, since)
     except pa.ArrowException as error:
         raise JournalError(f"{path}: no readable Parquet file ({error})") from None
 
@@ -105,13 +120,30 @@ def _is_older(parquet: pq.ParquetFile, group: int, since: int) -> bool:
 
 
 def _selected(
-    batch: pa.RecordBatch, path: Path, columns: Sequence[str] | None, since: int | None
+    batch: pa.RecordBatch,
+    segment: Segment,
+    path: Path,
+    columns: Sequence[str] | None,
+    since: int | None,
 ) -> pa.RecordBatch:
     if since is not None:
         batch = batch.filter(pc.greater_equal(batch.column(0), since))
+    if columns is None or set(MADE) & set(columns):
+        batch = _dated(batch, segment.session)
     if columns is None:
         return batch
     if missing := [name for name in columns if name not in batch.schema.names]:
         there = ", ".join(batch.schema.names)
         raise JournalError(f"{path}: no column {', '.join(missing)}; there are {there}")
     return batch.select(list(columns))
+
+
+def _dated(batch: pa.RecordBatch, session: int) -> pa.RecordBatch:
+    """Add the time of the first column in UTC, and the session's number."""
+    name = batch.schema.names[0]
+    if name not in UNITS:
+        return batch
+    size, unit = UNITS[name]
+    time = pc.multiply(batch.column(0), size).cast(pa.timestamp(unit, "UTC"))
+    numbers = pa.array([session] * batch.num_rows, pa.int64())
+    return batch.append_column("datetime", time).append_column("session", numbers)

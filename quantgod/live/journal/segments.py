@@ -58,6 +58,11 @@ def sealed_segments(folder: Path, table: str) -> list[Segment]:
     return sorted(_parsed(names, ".parquet"))
 
 
+def tables(folder: Path) -> list[str]:
+    """The tables of a journal; they are there from its first moment on, before they have a row."""
+    return sorted({*_tables(folder), *(segment.table for segment in logged_segments(folder))})
+
+
 def next_session(folder: Path) -> int:
     """A session's number that no file of the folder carries."""
     sessions = [segment.session for segment in logged_segments(folder)]

@@ -12,6 +12,9 @@ import pyarrow as pa
 
 from quantgod.contracts import FEATURES
 
+UNITS: Final = {"minute": (60, "s"), "ts": (1, "ms"), "received_ns": (1, "ns")}
+"""What makes a time of each first column: a factor, and the unit of the product."""
+
 BARS: Final = pa.schema(
     [
         ("minute", pa.int64()),

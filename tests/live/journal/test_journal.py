@@ -53,14 +53,43 @@ def numbers(folder: Path) -> list[int]:
     return table["received_ns"].to_pylist() if table.num_columns else []
 
 
+def raw_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows as they were appended."""
+    return read_table(folder, "RAW", TABLES["RAW"].names).to_pylist()
+
+
+def test_a_row_tells_its_time_and_its_session(tmp_path: Path) -> None:
+    for _ in range(2):
+        with Journal(tmp_path, TABLES, SETTINGS) as journal:
+            journal.append("SIGNALS", row("SIGNALS", 29_000_000))
+            journal.append("RAW", row("RAW", 1_735_689_600_000_000_001))
+    signals, raw = read_table(tmp_path, "SIGNALS"), read_table(tmp_path, "RAW").to_pandas()
+    assert signals["session"].to_pylist() == [1, 2]
+    assert {str(time) for time in signals["datetime"].to_pylist()} == {"2025-02-19 21:20:00+00:00"}
+    assert str(raw["datetime"].iloc[0]) == "2025-01-01 00:00:00.000000001+00:00"
+    two = read_table(tmp_path, "SIGNALS", ["session", "minute"])
+    assert two.column_names == ["session", "minute"]
+
+
+def test_a_folder_or_a_table_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(JournalError, match="a journal was expected, there is none"):
+            read_table(folder, "SIGNALS")
+    with Journal(tmp_path, TABLES, SETTINGS):
+        pass
+    with pytest.raises(JournalError, match="no table SIGNAL; there are "):
+        read_table(tmp_path, "SIGNAL")
+    assert read_table(tmp_path, "SIGNALS").num_rows == 0, "there, and empty"
+
+
 def test_rows_can_be_read_while_they_are_written_and_after_they_are_sealed(tmp_path: Path) -> None:
     with Journal(tmp_path, TABLES, SETTINGS) as journal:
         for number in range(100):
             assert journal.append("RAW", row("RAW", number))
         wait_until(lambda: journal.acknowledged("RAW") == 100)
-        assert read_table(tmp_path, "RAW").to_pylist() == [row("RAW", n) for n in range(100)]
+        assert raw_rows(tmp_path) == [row("RAW", n) for n in range(100)]
     assert not list((tmp_path / "wal").iterdir())
-    assert read_table(tmp_path, "RAW").to_pylist() == [row("RAW", n) for n in range(100)]
+    assert raw_rows(tmp_path) == [row("RAW", n) for n in range(100)]
     assert [path.name for path in (tmp_path / "RAW").iterdir()] == ["000001-000001.parquet"]
 
 

@@ -43,9 +43,18 @@ def row(table: str, number: int) -> dict[str, Any]:
     if table == "RAW":
         data = f"{number},".encode() * (number % 90 + (30_000 if number % 50 == 0 else 1))
         return {"received_ns": number, "symbol": "BTCUSDT", "kind": "stream", "data": data}
-    thirds = [number / 3, number / 5, number / 7]
-    values: list[Any] = [number, "BTCUSDT", "Production", number % 9, *thirds, *thirds]
-    return dict(zip(SIGNALS.names, [*values, number % 3, "BUY", 0.5, None], strict=True))
+    return {"minute": number, **{field.name: _value(field, number) for field in list(SIGNALS)[1:]}}
+
+
+def _value(field: pa.Field, number: int) -> Any:
+    """Something of a column's type that tells rows apart; a column that may be null is, at times."""
+    if field.name == "latency_ms" and number % 2:
+        return None
+    if pa.types.is_boolean(field.type):
+        return number % 3 == 0
+    if pa.types.is_string(field.type):
+        return f"{field.name} {number % 9}"
+    return number % 9 if pa.types.is_integer(field.type) else number / len(field.name)
 
 
 def main() -> None:
