@@ -29,7 +29,7 @@ def main(
     from quantgod.live.recording.archive import archive_recording
 
     live, archives = settings.live, settings.data.archives
-    folder = Path(recording) if recording else live.collect.folder / live.exchange
+    folder = Path(recording) if recording else live.own_recordings
     if not folder.is_dir():
         raise click.ClickException(f"a folder that collect wrote was expected at {folder}")
     with progress_bar("archive") as progress:

@@ -13,7 +13,7 @@ from steps.options import config_options, setting, settings_from, step
 @step()
 @config_options
 @setting("--exchange", "live.exchange", "binance, or simulated: on this machine, offline.")
-@setting("--folder", "live.collect.folder", "Where recordings lie, a folder for each exchange.")
+@setting("--folder", "live.collect.folder", "Folder of the recording.")
 @setting("--log", "live.log", "text, or json for machines.")
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Record every raw message of `live.symbols`, and the best levels each 100 ms.

@@ -96,7 +96,7 @@ def main(
         compared = None
         if settings.gates.champion and champion is not None and champion != number:
             rows = read_scored(artifacts_of(runs["evaluate"], "test", folder))
-            journal = settings.live.journal / settings.live.exchange
+            journal = settings.live.own_journal
             journaled = read_shadow(journal, (number, champion))
             table = read_table(run.inputs["labels"])
             challenge = Challenge(name, number, champion, rows, table, journaled)

@@ -78,10 +78,10 @@ async def run_live(
     stop = asyncio.Event()
     asked = f"{settings.registry.name}@{settings.registry.alias}"
     say(logging.INFO, "starting", f"{asked} on {settings.live.exchange} is being loaded")
-    folder = settings.live.journal / settings.live.exchange  # a simulated past is nobody's past
+    live = settings.live
     with (
         stopped_by_signals(stop) as signals,
-        Journal(folder, TABLES, settings.live.journaling, log_journal) as journal,
+        Journal(live.own_journal, TABLES, live.journaling, log_journal, live.exchange) as journal,
     ):
         session = LiveSession(settings, feed_settings, journal, track, started)
         try:

@@ -17,11 +17,16 @@ from typing import Any
 
 import yaml
 
+from quantgod.archive.simulated import start_ms
+from quantgod.contracts import MS_PER_DAY, MS_PER_MINUTE
 from quantgod.live.exchange.rules import hurried
+from quantgod.live.journal import read_table, tables
 from quantgod.live.view.logs import say
 from quantgod.settings import FeedSettings, Settings
 
 STOP_SECONDS = 3.0
+LEFT_MINUTES = 10
+"""Of a simulated day; with less to play, it begins anew."""
 
 
 class ExchangeError(RuntimeError):
@@ -53,6 +58,7 @@ def simulated_exchange(settings: Settings) -> Iterator[FeedSettings]:
         values = settings.model_dump(mode="json")
         config.write_text(yaml.safe_dump(values), encoding="utf-8")
         command = [sys.executable, "-m", "quantgod.live.exchange", "--config", str(config)]
+        command += ["--since", str(_played_until(settings))]
         errors = Path(folder) / "errors.txt"
         with errors.open("wb") as out:
             server = subprocess.Popen(
@@ -76,6 +82,21 @@ def simulated_exchange(settings: Settings) -> Iterator[FeedSettings]:
         finally:
             leaving.set()
             _end(server)
+
+
+def _played_until(settings: Settings) -> int:
+    """The exchange time (ms) until which earlier sessions journaled the day that is played.
+
+    So a restart goes on where the session before it ended, as it would at a venue. Once the day is
+    over it begins anew.
+    """
+    folder, simulate = settings.live.own_journal, settings.simulate
+    if "BARS" not in tables(folder):
+        return 0
+    minutes = read_table(folder, "BARS", ["minute"])
+    ends = start_ms(simulate) + simulate.days * MS_PER_DAY
+    until = (max(minutes["minute"].to_pylist(), default=-1) + 1) * MS_PER_MINUTE
+    return until if until < ends - LEFT_MINUTES * MS_PER_MINUTE else 0
 
 
 def _stop_with(server: subprocess.Popen[str], leaving: threading.Event) -> None:

@@ -454,7 +454,10 @@ class JournalSettings(Section):
 
 
 class CollectSettings(Section):
-    """The raw recorder: every message, and the best `levels` a side each `interval_ms`."""
+    """The raw recorder: every message, and the best `levels` a side each `interval_ms`.
+
+    `{exchange}` in `folder` stands for the exchange's name.
+    """
 
     folder: Path
     levels: Positive
@@ -466,7 +469,8 @@ class LiveSettings(Section):
     """The live runner. `history` is a store of bars that fills the first window, where given.
 
     `unjudged` says what becomes of a version that the alias points at although its gates have not
-    passed and it was never promoted.
+    passed and it was never promoted. `{exchange}` in `journal` stands for the exchange's name: a
+    simulated past is nobody's past.
     """
 
     symbols: tuple[Symbol, ...]
@@ -484,6 +488,19 @@ class LiveSettings(Section):
     drift: DriftSettings
     journaling: JournalSettings
     collect: CollectSettings
+
+    @property
+    def own_journal(self) -> Path:
+        """Where the journal of this exchange lies."""
+        return self._of_exchange(self.journal)
+
+    @property
+    def own_recordings(self) -> Path:
+        """Where recordings of this exchange lie."""
+        return self._of_exchange(self.collect.folder)
+
+    def _of_exchange(self, folder: Path) -> Path:
+        return Path(str(folder).replace("{exchange}", self.exchange))
 
 
 class TrackingSettings(Section):

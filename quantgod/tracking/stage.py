@@ -271,7 +271,7 @@ def data_path(label: str, settings: Settings) -> Path:
         "archives": settings.data.archives,
         "bars": settings.data.own_bars,
         "labels": settings.data.own_labels,
-        "journal": settings.live.journal / settings.live.exchange,
+        "journal": settings.live.own_journal,
     }[label]
 
 

@@ -72,7 +72,7 @@ class Desk:
             return str(run.info.run_id)
 
     def rows(self, table: str) -> pa.Table:
-        return read_table(self.folder / "journal" / "simulated", table)
+        return read_table(self.folder / "journal", table)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def desk(registered: Store, bars: Path, tmp_path: Path):
 
 
 def test_it_signals_each_minute_and_ends_after_the_candles_that_were_asked_for(desk: Desk) -> None:
-    """And begins again when the registry is away, with the last good version."""
+    """And goes on when the registry is away, with the last good version and the same window."""
     done = _ended(desk.command("--max-candles", "4", "--log", "json"), desk.environment())
     assert done.returncode == 0, done.stderr[-3000:]
     told = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
@@ -114,7 +114,10 @@ def test_it_signals_each_minute_and_ends_after_the_candles_that_were_asked_for(d
     without = _ended(desk.command("--max-candles", "2", "--log", "json"), nowhere)
     assert without.returncode == 0, without.stderr[-3000:]
     assert '"loaded_copy"' in without.stderr
-    assert desk.rows("SIGNALS").num_rows >= signals.num_rows + 2
+    first, second = (_session(desk.rows("BARS"), number) for number in (1, 2))
+    assert first == bars["minute"].to_pylist()
+    assert first[-1] < second[0] <= first[-1] + 2, "the simulated day goes on where it stopped"
+    assert len(_session(desk.rows("SIGNALS"), 2)) >= 2, "so does the window"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -188,6 +191,12 @@ def test_a_restart_within_the_bridge_keeps_the_window(desk: Desk) -> None:
     assert breaks.max() > 0, "the restart took a minute at least"
     assert breaks.max() <= settings.etl.max_bridge_minutes
     assert desk.rows("SIGNALS")["minute"].to_pylist() == minutes.tolist()
+
+
+def _session(table: pa.Table, number: int) -> list[int]:
+    """The minutes that a session journaled."""
+    minutes: list[int] = table.filter(pc.equal(table["session"], number))["minute"].to_pylist()
+    return minutes
 
 
 def _ended(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -38,6 +38,7 @@ OVER_SECONDS = 2.0
 @click.option("--speed", type=float, help="Times real time; live.simulated.speed by default.")
 @click.option("--port", default=0, help="Port on 127.0.0.1; 0 = any that is free.")
 @click.option("--day", type=int, help="First day to play, from 0 on; the last by default.")
+@click.option("--since", default=0, help="Exchange time (ms) from which to play.")
 @click.option("--parent", type=int, metavar="PID", help="End when this process does.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any setting."
@@ -47,6 +48,7 @@ def main(
     speed: float | None,
     port: int,
     day: int | None,
+    since: int,
     parent: int | None,
     overrides: tuple[str, ...],
 ) -> None:
@@ -56,6 +58,7 @@ def main(
     simulated = settings.live.simulated
     try:
         truth = simulated_truth(settings.live.symbols, settings.simulate, day)
+        truth.forward(since)
         faults = named(simulated.faults)
         pace = speed if speed is not None else simulated.speed
         rules = Rules(weight_a_minute=hurried(settings.live.feed.weight_limit, pace))

@@ -67,6 +67,11 @@ class Truth:
         self._enqueue(played)
         return event
 
+    def forward(self, ts: int) -> None:
+        """Let everything happen that comes before an exchange time (ms), heard by nobody."""
+        while self.upcoming is not None and self.upcoming < ts:
+            self.advance()
+
     def book(self, symbol: str) -> OrderBook:
         """The book after the last event; it changes with the next."""
         return self._books[symbol].book

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from quantgod.live.journal.buffer import TableBuffer
 from quantgod.live.journal.notices import JournalError, JournalNotice, Report
-from quantgod.live.journal.recovery import discard_parts, lock_folder, make_rooms
+from quantgod.live.journal.recovery import claim, discard_parts, lock_folder, make_rooms
 from quantgod.live.journal.sealer import Sealer
 from quantgod.live.journal.segments import is_table_name, logged_segments, next_session
 from quantgod.live.journal.syncer import Syncer
@@ -60,9 +60,11 @@ class Journal:
         tables: Schemas by name (capitals, digits and underscores).
         settings: How often rows are flushed, synced and sealed, and how many may wait.
         report: Told what happens, from the journal's threads.
+        source: The exchange that the rows come from; empty where that is of no account.
 
     Raises:
         JournalLocked: when another process writes to the folder.
+        JournalError: when the folder holds rows of another source.
         ValueError: for a table's name that no file can have, or a column that cannot be sealed.
     """
 
@@ -72,6 +74,7 @@ class Journal:
         tables: Mapping[str, pa.Schema],
         settings: JournalSettings,
         report: Report = _nobody,
+        source: str = "",
     ) -> None:
         _check(tables)
         self.folder = folder
@@ -79,9 +82,10 @@ class Journal:
         self._closing = threading.Lock()
         self._lock = lock_folder(folder)
         try:
+            claim(folder, source)
             make_rooms(folder, tables)
             discard_parts(folder, report)
-        except OSError:
+        except (OSError, JournalError):
             os.close(self._lock)
             raise
         left = logged_segments(folder)

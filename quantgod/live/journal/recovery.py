@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from quantgod.live.journal.notices import JournalLocked, JournalNotice, Report
+from quantgod.files import atomic_path
+from quantgod.live.journal.notices import JournalError, JournalLocked, JournalNotice, Report
 from quantgod.live.journal.segments import QUARANTINE, WAL, parts, sync_folder
 
 _LOCK: Final = "lock"
+_SOURCE: Final = "source"
 _TAKEN: Final = (errno.EAGAIN, errno.EACCES)
 
 
@@ -35,6 +37,25 @@ def lock_folder(folder: Path) -> int:
     os.ftruncate(file, 0)
     os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
     return file
+
+
+def claim(folder: Path, source: str) -> None:
+    """Note the source of a folder's rows, or see that it is this one.
+
+    Raises:
+        JournalError: when it is another one.
+    """
+    note = folder / _SOURCE
+    if not source:
+        return
+    if not note.exists():
+        with atomic_path(note) as part:
+            part.write_text(f"{source}\n", encoding="utf-8")
+    found = note.read_text(encoding="utf-8").strip()
+    if found != source:
+        raise JournalError(
+            f"{folder} holds rows of {found}, and these are of {source}: give another folder"
+        )
 
 
 def make_rooms(folder: Path, tables: Iterable[str]) -> None:

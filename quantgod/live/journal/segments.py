@@ -4,6 +4,7 @@
     FOLDER/RAW/000003-000001.parquet        the same segment, sealed
     FOLDER/quarantine/                      what could not be read, each with a reason
     FOLDER/lock                             held by the process that writes
+    FOLDER/source                           the exchange that the rows come from
 
 A number is never used twice, so nothing is ever written over.
 """

@@ -47,11 +47,11 @@ async def run_collect(
         JournalLocked: where another session records into the same folder.
     """
     stop, live = asyncio.Event(), settings.live
-    folder = live.collect.folder / live.exchange
+    folder = live.own_recordings
     tables = recording_tables(live.collect)
     with (
         stopped_by_signals(stop) as signals,
-        Journal(folder, tables, live.journaling, log_journal) as journal,
+        Journal(folder, tables, live.journaling, log_journal, live.exchange) as journal,
     ):
         session = CollectSession(settings, feed_settings, journal)
         try:

@@ -55,6 +55,18 @@ def test_later_days_go_on_where_the_day_before_ended() -> None:
     assert truth.book("BTCUSDT").top() == market.book()
 
 
+def test_what_was_heard_by_nobody_leads_to_the_same_book_and_the_same_events() -> None:
+    heard, unheard = (simulated_truth(["BTCUSDT"], SETTINGS) for _ in range(2))
+    since = heard.now + 500 * 1000
+    before = [event for event in play(heard) if event.change.ts < since]
+    unheard.forward(since)
+    unheard.forward(since)
+    assert unheard.played("BTCUSDT") == len(before)
+    assert play(unheard) == play(simulated_truth(["BTCUSDT"], SETTINGS))[len(before) :]
+    unheard.forward(10**15)
+    assert unheard.upcoming is None
+
+
 @pytest.mark.parametrize("day", [-1, 3])
 def test_a_day_that_is_not_simulated_is_refused(day: int) -> None:
     with pytest.raises(ValueError, match=f"first_day: 0 to 2 expected, got {day}"):

@@ -82,6 +82,15 @@ def test_a_folder_or_a_table_that_is_not_there_is_refused(tmp_path: Path) -> Non
     assert read_table(tmp_path, "SIGNALS").num_rows == 0, "there, and empty"
 
 
+def test_rows_of_another_exchange_are_refused(tmp_path: Path) -> None:
+    """A simulated past is nobody's past."""
+    for source in ("simulated", "simulated", ""):
+        Journal(tmp_path, TABLES, SETTINGS, source=source).close()
+    with pytest.raises(JournalError, match="holds rows of simulated, and these are of binance"):
+        Journal(tmp_path, TABLES, SETTINGS, source="binance")
+    Journal(tmp_path, TABLES, SETTINGS, source="simulated").close()
+
+
 def test_rows_can_be_read_while_they_are_written_and_after_they_are_sealed(tmp_path: Path) -> None:
     with Journal(tmp_path, TABLES, SETTINGS) as journal:
         for number in range(100):

@@ -47,7 +47,7 @@ def row(table: str, number: int) -> dict[str, Any]:
 
 
 def _value(field: pa.Field, number: int) -> Any:
-    """Something of a column's type that tells rows apart; a column that may be null is, at times."""
+    """Something of a column's type that tells rows apart; the latency is null at times."""
     if field.name == "latency_ms" and number % 2:
         return None
     if pa.types.is_boolean(field.type):

@@ -28,7 +28,7 @@ def test_what_it_recorded_until_ctrl_c_is_sealed_and_replays_without_a_gap(tmp_p
         codes: list[str] = []
         while "synced" not in codes:
             codes.append(json.loads(collect.stderr.readline())["code"])
-        folder = tmp_path / "raw" / "simulated"
+        folder = tmp_path / "raw"
         while read_table(folder, "RAW").num_rows < 200:  # the first two minutes have no row
             time.sleep(0.1)
         collect.send_signal(signal.SIGINT)
