@@ -40,7 +40,7 @@ def measure(log: Log) -> list[Figure]:
     books, rows = _books(), _rows()
     horizon = SETTINGS.label.horizon_minutes
     own = SETTINGS.backtest
-    once = own.model_copy(update={"latencies_ms": (own.latency_ms,), "bootstrap_rounds": 2})
+    once = own.model_copy(update={"latencies_ms": (own.latency_ms,)})
     log("compiling")
     backtest(rows[:1000], books.between(0, 2000), once, horizon, 30)
     log("backtesting it")

@@ -144,12 +144,12 @@ def _log(run: StageRun, report: GateReport) -> None:
         alias=run.settings.registry.alias,
         version=str(report.version),
         champion=NO_CHAMPION if report.champion is None else str(report.champion),
-        failed=", ".join(report.failed) or ("" if report.passed else "no gate has passed"),
+        failed=", ".join(report.stopped) or ("" if report.passed else "no gate has passed"),
     )
     run.headline(said)
     show_table(f"gates of {title}", headers[:4], [line[:4] for line in lines])
     for gate in report.gates:
-        if gate.passed is False:
+        if gate.passed is False or gate.unjudged:
             # A detail may quote an error, and its brackets are no markup.
             say(escape(f"{gate.name}: {gate.figure}, asked for {gate.bound} ({gate.detail})"))
 

@@ -15,7 +15,8 @@ import pandas as pd
 from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE, Progress, silent
 from quantgod.dataset.labels import NO_TARGET, label
 from quantgod.dataset.windows import samples
-from quantgod.evaluation.duel import DuelSettings, Said, Truth, duel
+from quantgod.evaluation.comparison import Said
+from quantgod.evaluation.duel import Truth, duel
 from quantgod.evaluation.evidence import EvidenceError
 from quantgod.evaluation.gates.report import Duel
 from quantgod.evaluation.metrics import decide
@@ -62,7 +63,7 @@ def on_test_rows(
     table: pd.DataFrame,
     champion: Subject,
     until: pd.Timestamp,
-    settings: DuelSettings,
+    least_rows: float,
     progress: Progress = silent,
 ) -> Duel:
     """Let the champion forecast the challenger's scored rows, and compare.
@@ -75,7 +76,7 @@ def on_test_rows(
         table: the labelled table that they were scored on.
         champion: the version in place.
         until: newest row of its dev part.
-        settings: of the comparison.
+        least_rows: how many effective rows a verdict takes at least.
         progress: how far it is.
 
     Raises:
@@ -99,8 +100,7 @@ def on_test_rows(
         ),
         Said(probabilities_of(taken, "auditor"), taken["auditor_class"].to_numpy(np.int64)),
         Said(theirs, decide(theirs, champion.decision_weights)),
-        settings,
-        progress,
+        least_rows,
     )
 
 
@@ -109,8 +109,7 @@ def on_live_rows(
     versions: tuple[int, int],
     after: pd.Timestamp,
     labelling: Labelling,
-    settings: DuelSettings,
-    progress: Progress = silent,
+    least_rows: float,
 ) -> Duel | None:
     """Compare what two versions said side by side in live sessions.
 
@@ -123,8 +122,7 @@ def on_live_rows(
         versions: challenger and champion.
         after: newest row of either's dev part.
         labelling: how bars become labels.
-        settings: of the comparison.
-        progress: how far it is.
+        least_rows: how many effective rows a verdict takes at least.
 
     Returns:
         None where they never spoke of the same minute that was new to both.
@@ -150,21 +148,18 @@ def on_live_rows(
         ),
         _said(known, "_ours"),
         _said(known, "_theirs"),
-        settings,
-        progress,
+        least_rows,
     )
 
 
-def _compared(
-    truth: Truth, challenger: Said, champion: Said, settings: DuelSettings, progress: Progress
-) -> Duel:
+def _compared(truth: Truth, challenger: Said, champion: Said, least_rows: float) -> Duel:
     """A duel; a side that gave no probabilities is told of and not left out of the rows."""
     for whose, said in (("challenger", challenger), ("champion", champion)):
         rows, wrong = len(truth.target), int((~np.isfinite(said.probabilities).all(axis=1)).sum())
         if wrong:
             missing = f"of {rows} rows the {whose} gave no probabilities for {wrong}"
             return Duel(rows=rows, problem=missing)
-    return duel(truth, challenger, champion, settings, progress)
+    return duel(truth, challenger, champion, least_rows)
 
 
 def _places(rows: pd.DataFrame, table: pd.DataFrame) -> npt.NDArray[np.int64]:

@@ -5,20 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from quantgod.evaluation.bootstrap import ratio_intervals
 from quantgod.evaluation.evidence import Coverage
+from quantgod.evaluation.intervals import share_among
 
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
 
 def coverage(
-    target: Integers,
-    holds: Booleans,
-    promise: tuple[float, float],
-    block: int,
-    rounds: int,
-    seed: int,
+    target: Integers, holds: Booleans, promise: tuple[float, float], effective: float
 ) -> Coverage:
     """How often the sets held the class that came, beside what was promised.
 
@@ -26,13 +21,13 @@ def coverage(
         target: (n,) what came.
         holds: (n, 3) the sets of the same rows, in order of time.
         promise: what was promised, and the threshold that was to keep it.
-        block: rows a block of the bootstrap.
-        rounds: redraws.
-        seed: of the redraws.
+        effective: how many independent rows they equal.
     """
-    held = holds[np.arange(len(target)), target].astype(np.float64)
+    held = holds[np.arange(len(target)), target]
     sizes = holds.sum(axis=1)
-    found = ratio_intervals({"": (held, np.ones(len(held)))}, block, rounds, seed)[""]
+    found = share_among(held, np.ones(len(held), bool), effective)
+    if found is None:
+        raise ValueError("no row whose set could hold anything")
     promised, threshold = promise
     return Coverage(
         promised=promised,

@@ -1,6 +1,6 @@
 """Two versions on the same minutes: what a challenger must show to take the champion's place.
 
-Both are scored on the same rows and redrawn together, so the difference is free of what those rows
+Both are scored on the same rows with the same weights, so the difference is free of what those rows
 had in store for either. The challenger wins where
 
 - its log-loss is lower, the interval of the difference clear of zero: a proper score, which luck
@@ -20,22 +20,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from quantgod.contracts import MS_PER_MINUTE, Progress, silent
-from quantgod.dataset.splits import uniqueness
-from quantgod.dataset.windows import Samples
-from quantgod.evaluation.bootstrap import block_rows, intervals
+from quantgod.evaluation.comparison import Said, compare
+from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.gates.report import Duel
-from quantgod.evaluation.metrics import log_loss, macro_f1
 
-Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-
-
-class Said(NamedTuple):
-    """What a version said of some rows: (n, 3) probabilities, and (n,) classes it decided on."""
-
-    probabilities: Floats
-    decided: Integers
 
 
 class Truth(NamedTuple):
@@ -51,63 +40,31 @@ class Truth(NamedTuple):
     @property
     def effective_rows(self) -> float:
         """How many labels that share no minute they equal; symbols side by side count once."""
-        nothing = np.zeros(len(self.target), np.int64)
-        taken = Samples(nothing, self.time_ms, self.label_end_ms, self.target, nothing, nothing)
-        return float(uniqueness(taken).sum())
+        return effective_rows(self.time_ms, self.label_end_ms)
 
 
-class DuelSettings(NamedTuple):
-    """Redraws and their seed, and how many effective rows a verdict takes at least."""
-
-    rounds: int
-    seed: int
-    effective_rows: float
-
-
-def duel(
-    truth: Truth,
-    challenger: Said,
-    champion: Said,
-    settings: DuelSettings,
-    progress: Progress = silent,
-) -> Duel:
+def duel(truth: Truth, challenger: Said, champion: Said, least_rows: float) -> Duel:
     """Compare two versions that spoke of the same rows.
 
     Args:
         truth: of the rows.
         challenger: what it said of them.
         champion: likewise.
-        settings: of the redraws.
-        progress: how far they are.
+        least_rows: how many effective rows a verdict takes at least.
     """
     rows, effective = len(truth.target), truth.effective_rows
-    if effective < settings.effective_rows:
+    if effective < least_rows:
         worth = math.floor(effective * 10) / 10
         left = f"{rows} rows are left, worth {worth} independent ones"
-        problem = f"{left}; {settings.effective_rows:g} are needed"
-        return Duel(rows=rows, effective_rows=effective, problem=problem)
-
-    def statistics(index: Integers) -> dict[str, float]:
-        ours, theirs = (_scores(truth.target, said, index) for said in (challenger, champion))
-        return {score: ours[score] - theirs[score] for score in ours}
-
-    found = intervals(
-        statistics, rows, _block(truth), settings.rounds, settings.seed, progress=progress
+        problem = f"{left}; {least_rows:g} are needed"
+        return Duel(rows=rows, effective_rows=effective, problem=problem, too_few=True)
+    sides = {"challenger": challenger, "champion": champion}
+    found = compare(truth.target, sides, effective).differences["champion"]
+    log_loss, macro_f1 = found["log_loss"], found["macro_f1"]
+    return Duel(
+        rows=rows,
+        effective_rows=effective,
+        log_loss=log_loss,
+        macro_f1=macro_f1,
+        too_few=not log_loss.enough,
     )
-    return Duel(rows=rows, effective_rows=effective, **found)  # type: ignore[arg-type]
-
-
-def _scores(target: Integers, said: Said, index: Integers) -> dict[str, float]:
-    return {
-        "log_loss": log_loss(target[index], said.probabilities[index]),
-        "macro_f1": macro_f1(target[index], said.decided[index]),
-    }
-
-
-def _block(truth: Truth) -> int:
-    """Rows a block: three horizons, whatever the stride and however many symbols share a minute."""
-    minutes = np.unique(truth.time_ms) // MS_PER_MINUTE
-    stride = float(np.median(np.diff(minutes))) if len(minutes) > 1 else 1.0
-    horizon = float(np.median(truth.label_end_ms - truth.time_ms)) / MS_PER_MINUTE
-    beside = len(truth.time_ms) / len(minutes)
-    return block_rows(math.ceil(horizon / stride * beside), 1, len(truth.time_ms))

@@ -16,12 +16,13 @@ import pandas as pd
 from quantgod.auditor.audit import FIT
 from quantgod.auditor.provenance import ProvenanceError, assert_provenance, assert_unseen
 from quantgod.contracts import FEATURES, META_FEATURES, Progress, silent
-from quantgod.dataset.splits import split_test, uniqueness
+from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import Samples, samples
 from quantgod.evaluation.baselines import LEARNED, baselines
-from quantgod.evaluation.bootstrap import block_rows, compare
+from quantgod.evaluation.comparison import Said, compare
 from quantgod.evaluation.conformal import coverage
 from quantgod.evaluation.drift import shift
+from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.evidence import EvaluationResult, Inference, Shifted
 from quantgod.evaluation.metrics import decide
@@ -66,7 +67,7 @@ def evaluate(
         table: what `label` returns.
         out_of_fold: the audit's rows, with `part`: what each was used for.
         settings: of label, split, audit (the stride) and evaluate.
-        progress: hears of batches and redraws.
+        progress: hears of batches.
 
     Raises:
         ProvenanceError: if a row of the audit was forecast by a model that had seen past it, or the
@@ -88,24 +89,24 @@ def evaluate(
     }
     answers = subject.answers(said[AUDITOR])
     target = asked.test.target
-    block = block_rows(settings.label.horizon_minutes, chosen.stride, len(target))
-    redrawn = (block, chosen.bootstrap_rounds, chosen.seed)
-    found = compare(target, said, weights, *redrawn, progress)
+    effective = effective_rows(asked.test.time_ms, asked.test.label_end_ms)
+    decided = {name: decide(given, weights.get(name)) for name, given in said.items()}
+    found = compare(target, {name: Said(said[name], decided[name]) for name in said}, effective)
     result = EvaluationResult(
         subject=subject.name,
         first=_utc(asked.test.time_ms)[0].isoformat(),
         last=_utc(asked.test.time_ms)[-1].isoformat(),
         rows=len(target),
-        effective_rows=float(uniqueness(asked.test).sum()),
+        effective_rows=effective,
         models=found.models,
         differences=found.differences,
-        coverage=coverage(target, answers.holds, subject.promise, *redrawn),
+        coverage=coverage(target, answers.holds, subject.promise, effective),
         drift=_drift(asked),
         forecast_shift=_forecast_shift(subject, out_of_fold, said),
         inference=_inference(subject, asked, chosen),
     )
-    rows = _scored_rows(asked, said, decide(said[BASE], subject.base_weights), answers)
-    return Evaluated(rows, result, asked.test.row, asked.dev.row, meta, found, weights, block)
+    rows = _scored_rows(asked, said, decided[BASE], answers)
+    return Evaluated(rows, result, asked.test.row, asked.dev.row, meta, found, weights)
 
 
 def _parts(subject: Subject, table: pd.DataFrame, settings: Settings) -> _Asked:

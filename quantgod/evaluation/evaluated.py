@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from quantgod.evaluation.bootstrap import Comparison
+from quantgod.evaluation.comparison import Comparison
 from quantgod.evaluation.evidence import EvaluationResult
 
 SUMMARY: Final = ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "ece")
@@ -35,7 +35,6 @@ class Evaluated:
             the other's); the same that `result` holds.
         decision_weights: by which each model's probabilities become a class; a model without takes
             its likeliest class.
-        block: scored rows a block of the bootstrap; it covers the label's horizon.
     """
 
     rows: pd.DataFrame
@@ -45,7 +44,6 @@ class Evaluated:
     meta: Floats
     comparison: Comparison
     decision_weights: dict[str, Weights]
-    block: int
 
     def metrics(self) -> dict[str, float]:
         """Every figure under a flat name that MLflow takes: `test_MODEL_SCORE`, `test_rows`, ..."""

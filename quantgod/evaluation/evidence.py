@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from quantgod.evaluation.bootstrap import Interval
+from quantgod.evaluation.intervals import Interval
 from quantgod.files import atomic_path
 
 EVALUATION_FILE: Final = "evaluation.json"
@@ -95,7 +95,7 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         trades: closed trades.
-        net_pnl: after all costs, with a block-bootstrap interval.
+        net_pnl: after all costs, with an interval.
         gross_pnl: at mid prices, before any cost.
         fees: paid.
         funding: paid (negative: received).

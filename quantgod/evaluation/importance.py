@@ -9,7 +9,6 @@ group and not how much the group could tell.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -18,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from quantgod.contracts import FEATURES, Progress, silent
-from quantgod.evaluation.bootstrap import LEVEL, Interval, redrawn_sums
-from quantgod.evaluation.metrics import TALLIED, scores_of, tally
-from quantgod.evaluation.slices import Redrawing
+from quantgod.evaluation.comparison import scores_shaken
+from quantgod.evaluation.intervals import Interval, Shaken, interval, shaken
+from quantgod.evaluation.metrics import TALLIED, tally
 from quantgod.evaluation.subject import Subject
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -40,7 +39,7 @@ Integers = npt.NDArray[np.int64]
 class Loss(NamedTuple):
     """What a group's permutation costs, the mean of its repeats.
 
-    Intervals redraw rows; how far repeats lie apart stands beside them.
+    Intervals are of rows; how far repeats lie apart stands beside them.
     """
 
     log_loss_rise: Interval
@@ -96,7 +95,7 @@ def permutation_importance(
     rows: Integers,
     target: Integers,
     plan: Plan,
-    redrawing: Redrawing,
+    effective: float,
     progress: Progress = silent,
 ) -> Importance:
     """How much worse base and auditor become when a group's columns come from other windows.
@@ -107,7 +106,7 @@ def permutation_importance(
         rows: (n,) last rows of the test samples' windows, in order of time.
         target: (n,) their classes.
         plan: how many windows and permutations.
-        redrawing: of the chosen windows; its block counts those.
+        effective: how many independent rows the windows equal that are read.
         progress: hears of permutations.
 
     Raises:
@@ -130,14 +129,8 @@ def permutation_importance(
     return Importance(
         rows=len(ends),
         repeats=plan.repeats,
-        models={name: _losses(parts, plan.repeats, redrawing) for name, parts in tallies.items()},
+        models={name: _losses(parts, plan.repeats, effective) for name, parts in tallies.items()},
     )
-
-
-def chosen_block(block: int, count: int, most: int) -> int:
-    """Rows a block of `evenly` chosen rows that spans what `block` of all rows do."""
-    kept = len(evenly(count, most))
-    return max(1, min(math.ceil(block * kept / count), kept // 4))
 
 
 def _meta_features(
@@ -165,25 +158,24 @@ def _stacks(
         yield stacked, np.arange(window - 1, len(stacked), window)
 
 
-def _losses(tallies: list[Floats], repeats: int, redrawing: Redrawing) -> dict[str, Loss]:
-    columns = np.concatenate(tallies, axis=1)
-    observed = scores_of(columns.sum(axis=0).reshape(-1, TALLIED))
-    sums = redrawn_sums(columns, *redrawing)
-    drawn = scores_of(sums.reshape(redrawing.rounds, -1, TALLIED))
+def _losses(tallies: list[Floats], repeats: int, effective: float) -> dict[str, Loss]:
+    sums = shaken(np.concatenate(tallies, axis=1), effective).map(
+        lambda means: means.reshape(*means.shape[:-1], -1, TALLIED)
+    )
+    scores = scores_shaken(sums)
     losses = {}
     for number, group in enumerate(GROUPS):
         own = slice(1 + number * repeats, 1 + (number + 1) * repeats)
-        rise = observed["log_loss"][own] - observed["log_loss"][0]
-        fall = observed["macro_f1"][0] - observed["macro_f1"][own]
+        rise = scores["log_loss"].at(own).join(scores["log_loss"].at(slice(0, 1)), np.subtract)
+        fall = scores["macro_f1"].at(slice(0, 1)).join(scores["macro_f1"].at(own), np.subtract)
         losses[group] = Loss(
-            _interval(rise, drawn["log_loss"][:, own] - drawn["log_loss"][:, :1]),
-            _interval(fall, drawn["macro_f1"][:, :1] - drawn["macro_f1"][:, own]),
-            tuple(rise.tolist()),
-            tuple(fall.tolist()),
+            _interval(rise, effective),
+            _interval(fall, effective),
+            tuple(rise.observed.tolist()),
+            tuple(fall.observed.tolist()),
         )
     return losses
 
 
-def _interval(observed: Floats, drawn: Floats) -> Interval:
-    low, high = np.quantile(drawn.mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(observed.mean()), float(low), float(high))
+def _interval(by_repeat: Shaken, effective: float) -> Interval:
+    return interval(by_repeat.map(lambda scores: scores.mean(axis=-1)), effective)

@@ -17,10 +17,12 @@ from quantgod.contracts import CLASSES
 
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
 CALIBRATION_BINS: Final = 15
-_CELLS: Final = len(CLASSES) ** 2
-TALLIED: Final = _CELLS + 2 + CALIBRATION_BINS
+CELLS: Final = len(CLASSES) ** 2
+"""Columns of `tally` that are the confusion matrix; they come first."""
+TALLIED: Final = CELLS + 2 + CALIBRATION_BINS
 """Columns of `tally`."""
 
+_ROUNDING: Final = 1e-12
 _SMALLEST: Final = float(np.finfo(np.float64).eps)
 
 Floats = npt.NDArray[np.float64]
@@ -61,18 +63,24 @@ def tally(
 ) -> Floats:
     """What each row adds to every score, (n, TALLIED): sums of it are all that scores need.
 
-    So a bootstrap adds up rows instead of scoring them anew. Columns: the cells of the confusion
-    matrix, log-loss, squared distance, and correctness minus confidence in its calibration bin.
+    So rows that are weighed anew are added up and not scored again. Columns: the cells of the
+    confusion matrix, log-loss, squared distance, and correctness minus confidence in its
+    calibration bin.
 
     Raises:
         ValueError: as `classification_report` does.
     """
     target, probabilities = checked(target, probabilities)
-    cell = target * len(CLASSES) + decide(probabilities, decision_weights)
+    return tally_decided(target, probabilities, decide(probabilities, decision_weights))
+
+
+def tally_decided(target: Integers, probabilities: Floats, decided: Integers) -> Floats:
+    """The same of classes that were decided on already; nothing is checked."""
+    cell = target * len(CLASSES) + decided
     gap, bin_of = _calibration_gap(target, probabilities, CALIBRATION_BINS)
     parts = (
-        np.eye(_CELLS)[cell],
-        _losses(target, probabilities)[:, None],
+        np.eye(CELLS)[cell],
+        losses(target, probabilities)[:, None],
         _squares(target, probabilities)[:, None],
         np.eye(CALIBRATION_BINS)[bin_of] * gap[:, None],
     )
@@ -81,7 +89,7 @@ def tally(
 
 def scores_of(sums: Floats) -> dict[str, Floats]:
     """The scores of `classification_report` from sums of `tally` (..., TALLIED), each (...)."""
-    cells, gaps = sums[..., :_CELLS], sums[..., _CELLS + 2 :]
+    cells, gaps = sums[..., :CELLS], sums[..., CELLS + 2 :]
     rows = cells.sum(axis=-1)
     matrix = cells.reshape(*sums.shape[:-1], len(CLASSES), len(CLASSES))
     precision, recall, f1 = precision_recall_f1(matrix)
@@ -89,8 +97,8 @@ def scores_of(sums: Floats) -> dict[str, Floats]:
         "macro_f1": f1.mean(axis=-1),
         "mcc": matthews_correlations(matrix),
         "accuracy": np.trace(matrix, axis1=-2, axis2=-1) / rows,
-        "log_loss": sums[..., _CELLS] / rows,
-        "brier": sums[..., _CELLS + 1] / rows,
+        "log_loss": sums[..., CELLS] / rows,
+        "brier": sums[..., CELLS + 1] / rows,
         "ece": np.abs(gaps).sum(axis=-1) / rows,
     }
     for number, name in enumerate(CLASSES):
@@ -138,7 +146,9 @@ def matthews_correlations(matrices: AnyNumbers) -> Floats:
     said, was = matrices.sum(axis=-2), matrices.sum(axis=-1)
     covariance = hits * total - (said * was).sum(axis=-1)
     spread = (total**2 - (said**2).sum(axis=-1)) * (total**2 - (was**2).sum(axis=-1))
-    return _ratio(covariance, np.sqrt(spread))
+    # Weighed rows are no whole numbers: of one class alone, rounding is all that is left.
+    is_constant = spread <= _ROUNDING * total**4
+    return _ratio(covariance, np.where(is_constant, 0.0, np.sqrt(np.abs(spread))))
 
 
 def log_loss(target: AnyIntegers, probabilities: AnyFloats) -> float:
@@ -146,7 +156,7 @@ def log_loss(target: AnyIntegers, probabilities: AnyFloats) -> float:
 
     p is held above 2.2e-16, so that a certainty that fails costs 36 and not infinity.
     """
-    return float(_losses(target, probabilities).mean())
+    return float(losses(target, probabilities).mean())
 
 
 def brier_score(target: AnyIntegers, probabilities: AnyFloats) -> float:
@@ -189,7 +199,8 @@ def checked(target: AnyIntegers, probabilities: AnyFloats) -> tuple[Integers, Fl
     return target.astype(np.int64), probabilities.astype(np.float64)
 
 
-def _losses(target: AnyIntegers, probabilities: AnyFloats) -> Floats:
+def losses(target: AnyIntegers, probabilities: AnyFloats) -> Floats:
+    """-ln p(what happened) of each row (n,); see `log_loss`."""
     happened = probabilities[np.arange(len(target)), target].astype(np.float64)
     losses: Floats = -np.log(np.maximum(happened, _SMALLEST))
     return losses

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from quantgod.evaluation.gates import Gate
+from quantgod.evaluation.gates import Gate, all_passed
 from quantgod.settings import PowerSettings, Settings
 
 Kind = Literal["null", "planted"]
@@ -60,13 +60,13 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Names of the gates that failed."""
-        return tuple(gate.name for gate in self.gates if gate.passed is False)
+        """Names of the gates that failed, or had too few data to be judged."""
+        return tuple(gate.name for gate in self.gates if gate.passed is False or gate.unjudged)
 
     @property
     def passed(self) -> bool:
-        """No gate failed, and at least one passed: what would let a version into production."""
-        return not self.failed and any(gate.passed for gate in self.gates)
+        """What would let a version into production."""
+        return all_passed(self.gates)
 
 
 class Count(NamedTuple):
@@ -101,8 +101,8 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
         for trial in self.of(kind):
             for gate in trial.gates:
                 judged = verdicts.setdefault(gate.name, [])
-                if gate.passed is not None:
-                    judged.append(gate.passed)
+                if gate.passed is not None or gate.unjudged:
+                    judged.append(bool(gate.passed))
         return {name: Count(sum(judged), len(judged)) for name, judged in verdicts.items()}
 
     @property
@@ -147,7 +147,7 @@ def gate_rows(power: Power) -> list[list[str]]:
 
 def trial_line(trial: Trial) -> str:
     """`null 104: 12 of 18 gates, failed beats_majority_macro_f1, ...`."""
-    judged = [gate for gate in trial.gates if gate.passed is not None]
+    judged = [gate for gate in trial.gates if gate.passed is not None or gate.unjudged]
     kept = len(judged) - len(trial.failed)
     failed = f", failed {_listed(trial.failed)}" if trial.failed else ""
     verdict = "passed" if trial.passed else "not passed"

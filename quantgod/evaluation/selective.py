@@ -15,8 +15,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from quantgod.evaluation.bootstrap import LEVEL, Interval, redraws
-from quantgod.evaluation.slices import Redrawing, interval_of
+from quantgod.evaluation.intervals import (
+    Interval,
+    Shaken,
+    interval,
+    share_of,
+    variance,
+    weights,
+)
 
 COVERAGES: Final = tuple(percent / 100 for percent in range(1, 101))
 """Shares of rows at which a curve is told."""
@@ -52,36 +58,37 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     difference: Interval | None = None
 
 
-def curves(models: Mapping[str, Ranked], redrawing: Redrawing) -> dict[str, Curve]:
-    """Selective accuracy of each model with block-bootstrap intervals.
+def curves(models: Mapping[str, Ranked], effective: float) -> dict[str, Curve]:
+    """Selective accuracy of each model, with intervals.
 
     Args:
         models: by name; `difference` is the first model's area minus that of each other.
-        redrawing: of all rows, whether they count or not.
+        effective: how many independent rows there are, whether they count or not.
     """
-    drawn = {name: np.full((redrawing.rounds, len(COVERAGES)), np.nan) for name in models}
-    order = {name: _places(ranked.confidence) for name, ranked in models.items()}
-    rows = len(next(iter(models.values())).confidence)
-    for number, index in enumerate(redraws(rows, *redrawing)):
-        for name, ranked in models.items():
-            drawn[name][number] = _curve(order[name], ranked, index)
-    everything = np.arange(rows)
-    observed = {name: _curve(order[name], models[name], everything) for name in models}
+    shaken = {name: _shaken(ranked, effective) for name, ranked in models.items()}
     first = next(iter(models))
+    areas = {name: curve.map(lambda values: values.mean(axis=-1)) for name, curve in shaken.items()}
     return {
         name: Curve(
             rows=int(ranked.counted.sum()),
-            values=_band(observed[name], drawn[name]),
-            area=interval_of(float(observed[name].mean()), drawn[name].mean(axis=1)),
-            gain=interval_of(float(_gain(observed[name])), _gain(drawn[name]), -1.0),
-            difference=None if name == first else interval_of(
-                float(observed[first].mean() - observed[name].mean()),
-                drawn[first].mean(axis=1) - drawn[name].mean(axis=1),
-                -1.0,
+            values=_band(ranked, shaken[name], effective),
+            area=_told(areas[name], effective, 0.0),
+            gain=_told(shaken[name].map(_gain), effective, -1.0),
+            difference=None if name == first else _told(
+                areas[first].join(areas[name], np.subtract), effective, -1.0
             ),
         )
         for name, ranked in models.items()
     }  # fmt: skip
+
+
+def _shaken(ranked: Ranked, effective: float) -> Shaken:
+    """The curve (100,) of all rows alike and of rows weighed by waves."""
+    place, rows = _places(ranked.confidence), len(ranked.confidence)
+    curve = _curve(place, ranked, np.ones(rows))
+    waves = [_curve(place, ranked, weight) for _, _, weight in weights(rows, effective)]
+    sides = np.stack([waves[::2], waves[1::2]]) if waves else np.stack([curve, curve])[:, None]
+    return Shaken(curve, sides)
 
 
 def _places(confidence: Floats) -> Integers:
@@ -90,21 +97,20 @@ def _places(confidence: Floats) -> Integers:
     return places
 
 
-def _curve(place: Integers, ranked: Ranked, index: Integers) -> Floats:
-    """Accuracy at `COVERAGES` (100,) of the rows `index`; NaN where none counts.
+def _curve(place: Integers, ranked: Ranked, weight: Floats) -> Floats:
+    """Accuracy at `COVERAGES` (100,) of weighed rows; NaN where none counts.
 
     Rows of equal confidence are taken in proportion, which is what a random order among them gives
     on average.
     """
-    chosen = index[ranked.counted[index]]
-    if not len(chosen):
+    counted = weight * ranked.counted
+    if not ranked.counted.any():
         return np.full(len(COVERAGES), np.nan)
-    taken = np.concatenate([[0], np.cumsum(np.bincount(place[chosen]))])
-    hits = np.bincount(place[chosen], weights=ranked.correct[chosen])
-    wanted = np.asarray(COVERAGES) * len(chosen)
-    # A place that this redraw lacks repeats an abscissa, with the same hits beside it.
-    reached = np.interp(wanted, taken, np.concatenate([[0.0], np.cumsum(hits)]))
-    return np.asarray(reached / wanted)
+    taken = np.concatenate([[0.0], np.cumsum(np.bincount(place, counted))])
+    hits = np.concatenate([[0.0], np.cumsum(np.bincount(place, counted * ranked.correct))])
+    wanted = np.asarray(COVERAGES) * taken[-1]
+    # A place without a row that counts repeats an abscissa, with the same hits beside it.
+    return np.asarray(np.interp(wanted, taken, hits) / wanted)
 
 
 def _gain(curve: Floats) -> Floats:
@@ -112,14 +118,16 @@ def _gain(curve: Floats) -> Floats:
     return gain
 
 
-def _band(observed: Floats, drawn: Floats) -> tuple[Interval, ...]:
-    if np.isnan(observed).any():
+def _told(score: Shaken, effective: float, least: float) -> Interval | None:
+    return None if np.isnan(score.observed) else interval(score, effective).within(least, 1.0)
+
+
+def _band(ranked: Ranked, curve: Shaken, effective: float) -> tuple[Interval, ...]:
+    if np.isnan(curve.observed).any():
         return ()
-    known = drawn[~np.isnan(drawn[:, -1])]
-    if not len(known):
-        return tuple(Interval(float(value), 0.0, 1.0) for value in observed)
-    bounds = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    errors, waves = variance(curve), curve.waves.shape[1]
+    counted = float(ranked.counted.mean()) * effective
     return tuple(
-        Interval(float(value), float(low), float(high))
-        for value, low, high in zip(observed, *bounds, strict=True)
+        share_of(min(float(value), 1.0), error, waves, coverage * counted, effective)
+        for coverage, value, error in zip(COVERAGES, curve.observed, errors, strict=True)
     )

@@ -9,7 +9,6 @@ import pandas as pd
 from quantgod.contracts import FEATURE_SET, Progress, silent
 from quantgod.evaluation.champion import Journaled, Labelling, on_live_rows, on_test_rows
 from quantgod.evaluation.drift import BadReferenceError, read_reference
-from quantgod.evaluation.duel import DuelSettings
 from quantgod.evaluation.gates import ChampionResult, Duel
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.registered import VersionError
@@ -64,8 +63,7 @@ def compare_with_champion(
         subject, until = _loaded(challenge.name, challenge.champion)
     except (VersionError, BadReferenceError) as error:
         return ChampionResult(champion=champion, test=Duel(problem=str(error)))
-    evaluate = settings.evaluate
-    rules = DuelSettings(evaluate.bootstrap_rounds, evaluate.seed, settings.gates.champion_rows)
+    least = settings.gates.champion_rows
     labelling = Labelling(settings.label, settings.etl.max_bridge_minutes)
     horizon = pd.Timedelta(minutes=settings.label.horizon_minutes)
     # The challenger's test part begins after every label that it has learned from.
@@ -73,8 +71,8 @@ def compare_with_champion(
     versions = (challenge.challenger, challenge.champion)
     return ChampionResult(
         champion=champion,
-        test=on_test_rows(challenge.rows, challenge.table, subject, until, rules, progress),
-        live=on_live_rows(challenge.journaled, versions, both, labelling, rules, progress),
+        test=on_test_rows(challenge.rows, challenge.table, subject, until, least, progress),
+        live=on_live_rows(challenge.journaled, versions, both, labelling, least),
     )
 
 

@@ -124,13 +124,13 @@ def _check_about(report: GateReport, found: ModelVersion, place: str) -> None:
 def _check_verdict(report: GateReport, place: str) -> None:
     if not report.passed:
         text = f"{place}: {report.in_words()} (run {report.run_id})"
-        raise GatesNotPassedError(text, report.failed)
+        raise GatesNotPassedError(text, report.stopped)
 
 
 def summary_of(report: GateReport) -> GatesSummary:
     """What the ledger keeps of a report."""
     passed = sum(gate.passed is True for gate in report.gates)
-    return GatesSummary(passed=passed, failed=report.failed, run_id=report.run_id)
+    return GatesSummary(passed=passed, failed=report.stopped, run_id=report.run_id)
 
 
 def _said(found: ModelVersion, place: str) -> GateReport | None:

@@ -265,7 +265,6 @@ class EvaluateSettings(Section):
     """
 
     stride: Positive
-    bootstrap_rounds: Annotated[int, Field(ge=2)]
     confidence_tiers: tuple[Fraction, ...]
     importance_rows: Positive
     importance_repeats: Positive
@@ -304,8 +303,6 @@ class BacktestSettings(Section):
     funding_hours: Positive
     notional: PositiveFloat
     max_position: PositiveFloat
-    bootstrap_rounds: Annotated[int, Field(ge=2)]
-    seed: Natural
     account: AccountSettings
 
     @model_validator(mode="after")
@@ -346,7 +343,7 @@ class GateSettings(Section):
     """
 
     beats: tuple[str, ...]
-    beats_on: tuple[Literal["macro_f1", "log_loss", "mcc", "accuracy", "brier", "ece"], ...]
+    beats_on: tuple[Literal["macro_f1", "log_loss", "mcc", "accuracy", "brier"], ...]
     mcc_above: float | None = None
     ece_at_most: PositiveFloat | None = None
     accuracy_at_least: Fraction | None = None

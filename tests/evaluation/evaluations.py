@@ -86,7 +86,7 @@ def probabilities(score: np.ndarray) -> np.ndarray:
 
 def small_settings() -> Settings:
     given = full_settings()
-    small = {"bootstrap_rounds": 60, "importance_rows": 150, "importance_repeats": 2}
+    small = {"importance_rows": 150, "importance_repeats": 2}
     return given.model_copy(update={"evaluate": given.evaluate.model_copy(update=small)})
 
 

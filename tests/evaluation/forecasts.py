@@ -7,7 +7,8 @@ from scipy.signal import lfilter
 from scipy.stats import norm
 
 from quantgod.contracts import MS_PER_MINUTE
-from quantgod.evaluation.duel import Said, Truth
+from quantgod.evaluation.comparison import Said
+from quantgod.evaluation.duel import Truth
 
 HORIZON = 60
 _SELL_BELOW, _BUY_ABOVE = -0.75, 1.2

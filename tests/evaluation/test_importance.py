@@ -13,17 +13,15 @@ from quantgod.contracts import FEATURES, Progress, silent
 from quantgod.evaluation.importance import (
     GROUPS,
     Plan,
-    chosen_block,
     evenly,
     permutation,
     permutation_importance,
 )
 from quantgod.evaluation.metrics import log_loss
-from quantgod.evaluation.slices import Redrawing
 from tests.evaluation.evaluations import WINDOW, ImbalanceSubject
 from tests.synthetic import synthetic_bars
 
-REDRAWING = Redrawing(block=4, rounds=30, seed=2)
+EFFECTIVE = 50.0
 MATRIX = synthetic_bars(3_000, seed=1)[list(FEATURES)].to_numpy()
 ROWS = np.arange(WINDOW - 1, 3_000, 40)
 TARGET = np.random.default_rng(0).choice(3, len(ROWS))
@@ -69,17 +67,10 @@ def test_chosen_rows_are_spread_over_all(count: int, most: int) -> None:
     assert len(steps) == 0 or steps.max() - steps.min() <= 1
 
 
-def test_a_block_of_chosen_rows_spans_the_same_time() -> None:
-    assert chosen_block(180, 18_000, 1_000) == 10
-    assert chosen_block(180, 26_000, 1_000) == 7
-    assert chosen_block(180, 900, 1_000) == 180
-    assert chosen_block(3, 10_000, 100) == 1
-
-
 def test_a_group_is_exchanged_whole_and_all_else_stays() -> None:
     subject = Watched()
     plan = Plan(rows=len(ROWS), repeats=2, seed=5)
-    permutation_importance(subject, MATRIX, ROWS, TARGET, plan, REDRAWING)
+    permutation_importance(subject, MATRIX, ROWS, TARGET, plan, EFFECTIVE)
     count = len(ROWS)
     assert len(subject.windows) == count * (1 + 2 * len(GROUPS))
     own = np.array(subject.windows[:count])
@@ -98,7 +89,7 @@ def test_a_group_is_exchanged_whole_and_all_else_stays() -> None:
 
 def test_importance_is_how_much_worse_the_scores_become() -> None:
     subject, plan = ImbalanceSubject(), Plan(rows=50, repeats=3, seed=5)
-    found = permutation_importance(subject, MATRIX, ROWS, TARGET, plan, REDRAWING)
+    found = permutation_importance(subject, MATRIX, ROWS, TARGET, plan, EFFECTIVE)
     assert (found.rows, found.repeats, subject.asked) == (50, 3, 50 * 19)
     chosen = evenly(len(ROWS), 50)
     ends, came = ROWS[chosen], TARGET[chosen]
@@ -124,19 +115,19 @@ def test_what_the_model_does_not_read_costs_nothing_and_what_it_reads_does() -> 
     ladder = np.cumsum(said, axis=1)[:, :2]
     target = (np.random.default_rng(4).random(len(ROWS))[:, None] > ladder).sum(axis=1)
     plan = Plan(rows=1_000, repeats=3, seed=5)
-    found = permutation_importance(subject, MATRIX, ROWS, target, plan, REDRAWING)
+    found = permutation_importance(subject, MATRIX, ROWS, target, plan, EFFECTIVE)
     for groups in found.models.values():
         assert groups["imbalance"].log_loss_rise.low > 0
         assert groups["imbalance"].macro_f1_fall.value > 0
         for group in GROUPS.keys() - {"imbalance"}:
-            assert groups[group].log_loss_rise == (0, 0, 0)
-            assert groups[group].macro_f1_fall == (0, 0, 0)
+            assert groups[group].log_loss_rise[:3] == (0, 0, 0)
+            assert groups[group].macro_f1_fall[:3] == (0, 0, 0)
 
 
 def test_the_seed_decides() -> None:
     def importance(seed: int) -> object:
         plan = Plan(rows=40, repeats=1, seed=seed)
-        return permutation_importance(ImbalanceSubject(), MATRIX, ROWS, TARGET, plan, REDRAWING)
+        return permutation_importance(ImbalanceSubject(), MATRIX, ROWS, TARGET, plan, EFFECTIVE)
 
     assert importance(1) == importance(1)
     assert importance(1) != importance(2)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from quantgod.evaluation.gates import Gate
-from quantgod.evaluation.plots.verdicts import verdicts
+from quantgod.evaluation.plots.verdicts import FAILED, NOTHING, PASSED, UNJUDGED, verdicts
 from quantgod.evaluation.power import (
     Kind,
     Market,
@@ -85,6 +85,17 @@ def test_a_model_passes_when_no_gate_failed_and_one_at_least_was_judged() -> Non
     assert trial("null", 1, FAILS).failed == ("ece",)
 
 
+def test_a_gate_that_wants_for_data_lets_no_model_pass_and_is_counted() -> None:
+    open_gate = Gate("ece", "0.1 (too few rows)", "<= 0.05", None, "", unjudged=True)
+    one = trial("planted", 1, PASSES)
+    found = msgspec.structs.replace(one, gates=(one.gates[0], open_gate))
+    assert not found.passed and found.failed == ("ece",)
+    told = Power(trials=(found,), planted_passes=1)
+    assert told.gate_counts("planted")["ece"] == (0, 1)
+    (mesh,) = verdicts(told).axes[0].collections
+    assert mesh.get_array().ravel().tolist() == [PASSED, UNJUDGED]
+
+
 @pytest.mark.parametrize(
     ("null", "planted", "word"),
     [(0, 3, ""), (0, 2, ""), (1, 3, "null"), (0, 1, "planted"), (0, 0, "planted"), (3, 3, "null")],
@@ -134,8 +145,8 @@ def test_the_figure_has_a_cell_for_each_gate_and_market_and_ticks_what_passed() 
     (axes,) = verdicts(found).axes
     (mesh,) = axes.collections
     cells = mesh.get_array().reshape(3, 6)
-    assert cells[0].tolist() == [2] * 6
-    assert cells[1].tolist() == [2, 0, 0, 2, 2, 2]
-    assert cells[2].tolist() == [1] * 6
+    assert cells[0].tolist() == [PASSED] * 6
+    assert cells[1].tolist() == [PASSED, FAILED, FAILED, *[PASSED] * 3]
+    assert cells[2].tolist() == [NOTHING] * 6
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels[:2] == ["✓ null 0", "null 1"]

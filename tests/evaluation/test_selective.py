@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
-from quantgod.evaluation.bootstrap import redraws
+from quantgod.evaluation.intervals import terms, weights
 from quantgod.evaluation.selective import COVERAGES, Curve, Ranked, curves
-from quantgod.evaluation.slices import Redrawing
 from tests.evaluation.forecasts import calibrated_forecasts
 
-REDRAWING = Redrawing(block=5, rounds=50, seed=1)
+EFFECTIVE = 80.0
 
 
 def ranked(
@@ -21,7 +21,7 @@ def ranked(
 
 
 def only(confidence: np.ndarray, correct: np.ndarray, counted: np.ndarray | None = None) -> Curve:
-    return curves({"auditor": ranked(confidence, correct, counted)}, REDRAWING)["auditor"]
+    return curves({"auditor": ranked(confidence, correct, counted)}, EFFECTIVE)["auditor"]
 
 
 def values(curve: Curve) -> np.ndarray:
@@ -47,7 +47,7 @@ def test_equal_confidence_gives_no_order() -> None:
     correct = np.arange(100) < 30
     curve = only(np.full(100, 0.7), correct)
     assert values(curve) == pytest.approx(np.full(100, 0.3))
-    assert curve.gain is not None and curve.gain == pytest.approx((0, 0, 0), abs=1e-12)
+    assert curve.gain is not None and curve.gain == pytest.approx((0, 0, 0, True), abs=1e-12)
 
 
 def test_the_curve_ends_at_the_accuracy_of_all_and_its_area_is_its_mean() -> None:
@@ -61,30 +61,43 @@ def test_the_curve_ends_at_the_accuracy_of_all_and_its_area_is_its_mean() -> Non
     assert curve.gain.low > 0  # calibrated confidence knows
 
 
-def test_bands_are_those_of_rows_redrawn_and_sorted_one_by_one() -> None:
+def test_gains_are_those_of_rows_weighed_and_sorted_one_by_one() -> None:
     rng = np.random.default_rng(0)
     confidence, correct, counted = rng.random(100), rng.random(100) < 0.6, rng.random(100) < 0.8
-    curve = only(confidence, correct, counted)
-    drawn = []
-    for index in redraws(100, *REDRAWING):
-        chosen = index[counted[index]]
-        order = chosen[np.argsort(-confidence[chosen], kind="stable")]
-        hits = np.concatenate([[0], np.cumsum(correct[order])])
-        wanted = np.array(COVERAGES) * len(order)
-        drawn.append(np.interp(wanted, np.arange(len(hits)), hits) / wanted)
-    # Repeats of a row tie with themselves, which a sort takes one after the other: the same.
-    expected = np.quantile(drawn, [0.025, 0.975], axis=0)
-    found = np.array([point[1:] for point in curve.values]).T
-    assert found == pytest.approx(expected)
+    order = np.argsort(-confidence)
+    order = order[counted[order]]
+
+    def gain(weight: np.ndarray) -> float:
+        taken = np.concatenate([[0], np.cumsum(weight[order])])
+        hits = np.concatenate([[0], np.cumsum((weight * correct)[order])])
+        wanted = np.array(COVERAGES) * taken[-1]
+        curve = np.interp(wanted, taken, hits) / wanted
+        return float(curve.mean() - curve[-1])
+
+    curve, value = only(confidence, correct, counted), gain(np.ones(100))
+    weighed = [gain(weight) for _, _, weight in weights(100, EFFECTIVE)]
+    squares = np.square(np.array(weighed) - value).sum() / (len(weighed) / 2)
+    reach = t.ppf(0.975, terms(EFFECTIVE)) * np.sqrt(squares)
+    assert curve.gain == pytest.approx((value, value - reach, value + reach, True))
     assert curve.rows == counted.sum()
+
+
+def test_of_the_most_confident_few_nothing_is_judged() -> None:
+    confidence = np.random.default_rng(0).random(200)
+    curve = only(confidence, confidence < 0.9)
+    enough = [point.enough for point in curve.values]
+    # 5 of 80 independent rows are the first 6.25 %.
+    assert enough == [False] * 6 + [True] * 94
+    for point in curve.values:
+        assert 0 <= point.low <= point.value <= point.high <= 1
 
 
 def test_differences_are_paired_and_of_the_first_minus_the_other() -> None:
     correct = np.arange(200) % 3 != 0
     knows, guesses = ranked(correct + 0.0, correct), ranked(np.zeros(200), correct)
-    found = curves({"auditor": knows, "base": guesses, "same": knows}, REDRAWING)
+    found = curves({"auditor": knows, "base": guesses, "same": knows}, EFFECTIVE)
     assert found["auditor"].difference is None
-    assert found["same"].difference == (0.0, 0.0, 0.0)
+    assert found["same"].difference == (0.0, 0.0, 0.0, True)
     assert found["base"].difference is not None and found["base"].difference.low > 0
 
 

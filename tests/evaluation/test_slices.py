@@ -6,21 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t
 
-from quantgod.evaluation.bootstrap import Interval, redraws
 from quantgod.evaluation.cuts import Cut
-from quantgod.evaluation.slices import (
-    Redrawing,
-    Rows,
-    doubted,
-    effective_rows,
-    interval_of,
-    slice_scores,
-)
+from quantgod.evaluation.intervals import terms, weights
+from quantgod.evaluation.slices import Rows, slice_scores
 from tests.evaluation.forecasts import random_forecasts
 
 MINUTE_MS = 60_000
-REDRAWING = Redrawing(block=7, rounds=40, seed=3)
 
 
 def rows_of(target: np.ndarray, horizon: int = 5) -> Rows:
@@ -32,7 +25,7 @@ def test_a_slice_is_told_by_what_was_decided_and_what_came_in_it() -> None:
     target = np.array([0, 0, 1, 1, 2, 2, 0, 1])
     decided = np.array([0, 1, 1, 0, 2, 0, 0, 1])
     cut = Cut(("first", "last"), np.array([0, 0, 0, 0, 0, 0, 1, 1]))
-    found = slice_scores(cut, rows_of(target), {"auditor": decided}, Redrawing(2, 10, 0))
+    found = slice_scores(cut, rows_of(target), {"auditor": decided})
     first = found["first"]
     assert first is not None
     assert (first.rows, first.share, first.moves) == (6, 0.75, {"auditor": 4})
@@ -48,7 +41,7 @@ def test_a_slice_is_told_by_what_was_decided_and_what_came_in_it() -> None:
 def test_what_is_absent_is_none_and_not_zero() -> None:
     target = np.array([1, 1, 1, 1])
     cut = Cut(("here", "nowhere"), np.zeros(4, np.int64))
-    found = slice_scores(cut, rows_of(target), {"auditor": target}, Redrawing(2, 10, 0))
+    found = slice_scores(cut, rows_of(target), {"auditor": target})
     here = found["here"]
     assert found["nowhere"] is None and here is not None
     assert here.models["auditor"]["hit_rate"] is None  # no move was decided
@@ -57,86 +50,68 @@ def test_what_is_absent_is_none_and_not_zero() -> None:
     assert accuracy is not None and accuracy.value == 1
 
 
-def test_intervals_cut_every_redraw_anew() -> None:
-    """The same as redrawing rows one by one, slicing them, and leaving out what says nothing."""
-    target, given = random_forecasts(60, seed=1)
-    decided = {"auditor": given.argmax(axis=1), "base": random_forecasts(60, seed=2)[0]}
-    place = np.repeat([0, 1, 0, 2], [20, 4, 30, 6])
+def test_intervals_cut_the_weighed_rows_anew() -> None:
+    """The same as weighing all rows by each wave, and then taking the slice's share of them."""
+    count, horizon = 400, 10
+    target, given = random_forecasts(count, seed=1)
+    rows = rows_of(target, horizon)
+    decided = {"auditor": given.argmax(axis=1), "base": random_forecasts(count, seed=2)[0]}
+    place = np.repeat([0, 1, 0, 2], [120, 60, 214, 6])
     cut = Cut(("wide", "narrow", "end"), place)
-    found = slice_scores(cut, rows_of(target), decided, REDRAWING)
+    found = slice_scores(cut, rows, decided)
     for number, name in enumerate(cut.names):
-        right, apart, sizes = [], [], []
-        for index in redraws(60, *REDRAWING):
-            chosen = index[place[index] == number]
-            sizes.append(len(chosen))
-            if len(chosen):
-                hit = {model: said[chosen] == target[chosen] for model, said in decided.items()}
-                right.append(hit["auditor"].mean())
-                apart.append(hit["auditor"].mean() - hit["base"].mean())
-        part = found[name]
+        part, chosen = found[name], place == number
         assert part is not None
-        assert part.drawn == np.mean(np.array(sizes) > 0)
-        accuracy, difference = (
-            part.models["auditor"]["accuracy"],
-            part.differences["base"]["accuracy"],
-        )
-        assert accuracy is not None and difference is not None
-        assert accuracy[1:] == pytest.approx(np.quantile(right, [0.025, 0.975]))
-        assert difference[1:] == pytest.approx(np.quantile(apart, [0.025, 0.975]))
-    assert found["wide"] is not None and found["wide"].drawn == 1.0
-    assert found["end"] is not None and 0 < found["end"].drawn < 1
+        apart = part.differences["base"]["accuracy"]
+        right = part.models["auditor"]["accuracy"]
+        assert apart is not None and right is not None
+        hits = [decided[model] == target for model in ("auditor", "base")]
+        ours, theirs = (np.average(hit[chosen]) for hit in hits)
+        weighed = [
+            np.average(hits[0][chosen], weights=weight[chosen])
+            - np.average(hits[1][chosen], weights=weight[chosen])
+            for _, _, weight in weights(count, rows.effective)
+        ]
+        squares = np.square(np.array(weighed) - (ours - theirs)).sum() / (len(weighed) / 2)
+        reach = t.ppf(0.975, terms(rows.effective)) * np.sqrt(squares)
+        assert right.value == pytest.approx(ours)
+        assert apart.enough is right.enough is (name != "end")
+        if apart.enough:
+            assert apart[1:3] == pytest.approx((ours - theirs - reach, ours - theirs + reach))
 
 
-def test_an_equal_model_differs_by_nothing_on_every_redraw() -> None:
+def test_an_equal_model_differs_by_nothing() -> None:
     target, given = random_forecasts(60)
     decided = given.argmax(axis=1)
     cut = Cut(("a", "b"), np.arange(60) % 2)
-    found = slice_scores(cut, rows_of(target), {"auditor": decided, "base": decided}, REDRAWING)
+    found = slice_scores(cut, rows_of(target, 1), {"auditor": decided, "base": decided})
     for part in found.values():
         assert part is not None
-        differences = {score for score in part.differences["base"].values() if score is not None}
-        assert differences == {(0.0, 0.0, 0.0)}
-
-
-def test_where_no_redraw_says_anything_nothing_is_known() -> None:
-    nothing = np.full(5, np.nan)
-    assert interval_of(0.25, nothing) == (0.25, 0.0, 1.0)
-    assert interval_of(0.25, nothing, -1.0) == (0.25, -1.0, 1.0)
-    assert interval_of(float("nan"), np.ones(5)) is None
-    assert interval_of(0.5, np.array([np.nan, 0.5, 0.5, np.nan])) == (0.5, 0.5, 0.5)
+        for score in part.differences["base"].values():
+            assert score is None or not score.enough or score[:3] == (0.0, 0.0, 0.0)
 
 
 @given(st.integers(1, 200), st.integers(1, 60))
 def test_effective_rows_are_those_that_share_no_minute(count: int, horizon: int) -> None:
     rows = rows_of(np.ones(count, np.int64), horizon)
-    everything = np.ones(count, bool)
-    found = effective_rows(rows, everything)
+    found = rows.effective
     assert count / horizon <= found + 1e-9 and found <= count + 1e-9
     alone = np.zeros(count, bool)
     alone[::horizon] = True  # labels that only touch
-    assert effective_rows(rows, alone) == pytest.approx(alone.sum())
+    assert rows.take(alone).effective == pytest.approx(alone.sum())
 
 
 def test_a_few_rows_without_exception_are_no_certainty() -> None:
     """Of n independent rows all came true: shares from 0.025^(1/n) on would do that too."""
-    target = np.array([0, 1, 2] * 20)
-    decided = np.where(np.arange(60) < 40, target, 1)
-    cut = Cut(("first", "last"), (np.arange(60) >= 30).astype(int))
-    found = slice_scores(cut, rows_of(target), {"auditor": decided}, REDRAWING)["first"]
-    assert found is not None
-    rows, first = rows_of(target), np.arange(60) < 30
-    for score, counted in {
-        "accuracy": first,
-        "hit_rate": first & (decided != 1),
-        "precision_sell": first & (decided == 0),
-        "recall_buy": first & (target == 2),
-    }.items():
-        interval = found.models["auditor"][score]
-        independent = effective_rows(rows, counted)
-        assert independent < counted.sum()
-        assert interval == pytest.approx((1.0, 0.025 ** (1 / independent), 1.0))
-    assert doubted(Interval(0.0, 0.0, 0.0), 1.0) == pytest.approx((0.0, 0.0, 0.975))
-    last = slice_scores(cut, rows_of(target), {"auditor": decided}, REDRAWING)["last"]
-    assert last is not None
-    caught = last.models["auditor"]["caught_buy"]  # of all 20 that came, 3 in this slice
+    target = np.array([0, 1, 2] * 40)
+    decided = np.where(np.arange(120) < 80, target, 1)
+    cut = Cut(("first", "last"), (np.arange(120) >= 60).astype(int))
+    rows = rows_of(target, 1)
+    found = slice_scores(cut, rows, {"auditor": decided})
+    first, last = found["first"], found["last"]
+    assert first is not None and last is not None
+    for score, counted in (("accuracy", 60), ("hit_rate", 40), ("recall_buy", 20)):
+        interval = first.models["auditor"][score]
+        assert interval == pytest.approx((1.0, 0.025 ** (1 / counted), 1.0, True))
+    caught = last.models["auditor"]["caught_buy"]  # of all 40 that came, 6 or 7 in this slice
     assert caught is not None and 0 < caught.low < caught.high < 1

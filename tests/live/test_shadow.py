@@ -13,7 +13,7 @@ import pyarrow as pa
 from quantgod.contracts import CLASSES, FEATURES
 from quantgod.dataset.labels import label
 from quantgod.evaluation.champion import Journaled, Labelling, on_live_rows
-from quantgod.evaluation.duel import Duel, DuelSettings
+from quantgod.evaluation.duel import Duel
 from quantgod.live.journal import BARS, SIGNALS, Journal
 from quantgod.live.shadow import read_shadow
 from quantgod.settings import LabelSettings, load_settings
@@ -66,9 +66,8 @@ BOTH = ((CHAMPION, "Production", 0.4), (CHALLENGER, "Challenger", 0.7), (OTHER, 
 
 
 def compared(journaled: Journaled, needed: float = 5.0) -> Duel | None:
-    settings = DuelSettings(rounds=50, seed=1, effective_rows=needed)
     ever = pd.Timestamp(0, tz="UTC")
-    return on_live_rows(journaled, (CHALLENGER, CHAMPION), ever, LABELLING, settings)
+    return on_live_rows(journaled, (CHALLENGER, CHAMPION), ever, LABELLING, needed)
 
 
 def test_what_both_said_is_joined_with_what_came_of_it(tmp_path: Path) -> None:
@@ -76,7 +75,8 @@ def test_what_both_said_is_joined_with_what_came_of_it(tmp_path: Path) -> None:
     write(tmp_path, range(200, MINUTES), BOTH)  # another session
     read = read_shadow(tmp_path, (CHALLENGER, CHAMPION))
     found = compared(read)
-    assert found is not None and found.won
+    assert found is not None and found.log_loss is not None
+    assert found.log_loss.value < 0 and found.too_few and not found.won
     # The last hour has no label, nor has the hole; and none reaches over the hole.
     assert found.rows == MINUTES - HORIZON - len(HOLE) - HORIZON
     assert set(read.signals["version"]) == {CHALLENGER, CHAMPION}

@@ -54,7 +54,6 @@ class Lineage:
             "data.labels": str(self.folder / "nothing here"),
             "audit.stride": "1",
             "evaluate.stride": str(STRIDE),
-            "evaluate.bootstrap_rounds": "10",
             "evaluate.importance_rows": "4",
             "evaluate.importance_repeats": "1",
             "evaluate.inference_windows": "3",

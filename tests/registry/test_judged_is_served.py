@@ -44,7 +44,7 @@ SIDES = np.array(CLASSES)
 
 def settings() -> Settings:
     given = load_settings(Path("conf/demo.yaml"))
-    small = {"bootstrap_rounds": 10, "inference_windows": 2}
+    small = {"inference_windows": 2}
     return given.model_copy(update={"evaluate": given.evaluate.model_copy(update=small)})
 
 

@@ -15,8 +15,8 @@ from quantgod.evaluation.backtest.engine import EQUITY, Rules, new_desk, play
 from quantgod.evaluation.backtest.results import Judged, result_of
 from quantgod.evaluation.backtest.signals import latencies_of, may_order, signals_of, venue_of
 from quantgod.evaluation.backtest.trades import EQUITY_FILE, TRADES_FILE, equity_of, trades_of
-from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.evidence import BacktestResult
+from quantgod.evaluation.intervals import Interval
 from quantgod.files import atomic_path
 from quantgod.settings import BacktestSettings
 
@@ -42,7 +42,7 @@ class Backtested:
         figures: dict[str, float] = {}
         for name, value in msgspec.structs.asdict(self.result).items():
             if isinstance(value, Interval):
-                bounds = zip(("", "_low", "_high"), value, strict=True)
+                bounds = zip(("", "_low", "_high"), value[:3], strict=True)
                 figures |= {f"{name}{end}": bound for end, bound in bounds}
             elif isinstance(value, dict):
                 figures |= {f"{name}_{key.replace(' ', '_')}": gain for key, gain in value.items()}

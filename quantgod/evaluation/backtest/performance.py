@@ -14,15 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from quantgod.evaluation.bootstrap import (
-    LEVEL,
-    Interval,
-    block_rows,
-    effective_size,
-    redrawn_sums,
-)
+from quantgod.evaluation.effective_size import effective_size
+from quantgod.evaluation.intervals import Interval, interval, shaken
 
 MINUTES_A_YEAR: Final = 525_600
+
+FEWEST_TRADES: Final = 10
+"""Below these no interval of what they gain is honest: one more may turn all of it."""
 
 ROUNDING: Final = 1e-9
 """A spread below this share of the values' size is what rounding leaves of none."""
@@ -31,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Ratios(NamedTuple):
-    """Net gain, and a year's Sharpe and Sortino ratios, with moving-block bootstrap intervals."""
+    """Net gain, and a year's Sharpe and Sortino ratios, with intervals."""
 
     net: Interval
     sharpe: Interval
@@ -52,16 +50,27 @@ class Skill(NamedTuple):
     observations: float
 
 
-def ratios(gains: Floats, horizon_minutes: int, rounds: int, seed: int) -> Ratios:
-    """Judge a series of minute gains; blocks of the bootstrap cover the horizon."""
+def ratios(gains: Floats, horizon_minutes: int, trades: int) -> Ratios:
+    """Judge a series of minute gains.
+
+    Args:
+        gains: (n,) of minutes, in money.
+        horizon_minutes: how long a position is held at most.
+        trades: closed ones. They are what is known of a trader, where horizons outnumber them; of
+            fewer than `FEWEST_TRADES` too little, and of none all: nothing was gained.
+    """
     columns = np.stack([gains, gains**2, np.minimum(gains, 0) ** 2], axis=1)
-    rows, whole = len(gains), columns.sum(axis=0)
-    block = block_rows(horizon_minutes, 1, rows)
-    least = ROUNDING * float(whole[1])
-    drawn = _scores(redrawn_sums(columns, block, rounds, seed), rows, least)
-    observed = _scores(whole[None], rows, least)[0].tolist()
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).tolist()
-    return Ratios(*(Interval(*bounds) for bounds in zip(observed, low, high, strict=True)))
+    rows = len(gains)
+    least = ROUNDING * float(columns[:, 1].sum())
+    effective = max(min(rows / horizon_minutes, trades), 1.0)
+    scores = shaken(columns, effective).map(lambda means: _scores(means * rows, rows, least))
+    enough = trades >= FEWEST_TRADES or not trades
+    return Ratios(
+        *(
+            interval(scores.at(place), effective)._replace(enough=enough)
+            for place in range(len(Ratios._fields))
+        )
+    )
 
 
 def skill(gains: Floats, horizon_minutes: int, trials: int) -> Skill:
@@ -125,14 +134,14 @@ def expected_best(trials: int) -> float:
 
 
 def _scores(sums: Floats, rows: int, least: float) -> Floats:
-    """(m, 3) net gain, Sharpe and Sortino of sums of gains, their squares, and losses' squares.
+    """(..., 3) net gain, Sharpe and Sortino of sums of gains, their squares, and losses' squares.
 
     A ratio to a spread of nothing is no evidence of anything, and so 0.
     """
-    total, squares, losses = sums.T
+    total, squares, losses = np.moveaxis(sums, -1, 0)
     year = math.sqrt(MINUTES_A_YEAR / rows)
     ratios = (_over(total, spread, least) for spread in (squares - total**2 / rows, losses))
-    return np.stack([total, *(ratio * year for ratio in ratios)], axis=1)
+    return np.stack([total, *(ratio * year for ratio in ratios)], axis=-1)
 
 
 def _over(total: Floats, spread: Floats, least: float) -> Floats:

@@ -39,7 +39,7 @@ def result_of(
     """Sum up a course of the loop that was gone through."""
     settings, counters = judged.settings, desk.counters
     gains = np.diff(equity["equity"].to_numpy(), prepend=desk.rules.initial_balance)
-    found = ratios(gains, judged.horizon_minutes, settings.bootstrap_rounds, settings.seed)
+    found = ratios(gains, judged.horizon_minutes, len(trades))
     luck = skill(gains, judged.horizon_minutes, judged.trials)
     net, total = trades["net"], trades.sum(numeric_only=True)
     return BacktestResult(

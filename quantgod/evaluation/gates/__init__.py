@@ -7,6 +7,7 @@ from quantgod.evaluation.gates.report import (
     Duel,
     Gate,
     GateReport,
+    all_passed,
     bounds_digest,
 )
 
@@ -16,6 +17,7 @@ __all__ = [
     "Duel",
     "Gate",
     "GateReport",
+    "all_passed",
     "bounds_digest",
     "judge_gates",
 ]

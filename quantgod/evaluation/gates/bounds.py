@@ -5,31 +5,36 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.gates.report import Gate
+from quantgod.evaluation.intervals import Interval
 
 NOT_ASKED: Final = "not asked for"
+TOO_FEW: Final = "too few independent rows to tell"
 
 
 def above(name: str, found: Interval, bound: float | None, detail: str) -> Gate:
     """The interval's low end lies above the bound."""
     asked = None if bound is None else f"> {number_text(bound)}"
     is_kept = bound is not None and found.low > bound
-    return judged(name, interval_text(found), asked, is_kept, detail, *found)
+    return judged_by(name, found, asked, is_kept, detail)
 
 
 def at_most(name: str, found: Interval | float, bound: float | None, detail: str) -> Gate:
     """The figure itself is at most the bound."""
     asked = None if bound is None else f"<= {number_text(bound)}"
     is_kept = bound is not None and _value(found) <= bound
-    return judged(name, _text_of(found), asked, is_kept, detail, _value(found))
+    if isinstance(found, Interval):
+        return judged_by(name, found, asked, is_kept, detail)
+    return judged(name, number_text(found), asked, is_kept, detail, found)
 
 
 def at_least(name: str, found: Interval | float, bound: float | None, detail: str) -> Gate:
     """The figure itself is at least the bound."""
     asked = None if bound is None else f">= {number_text(bound)}"
     is_kept = bound is not None and _value(found) >= bound
-    return judged(name, _text_of(found), asked, is_kept, detail, _value(found))
+    if isinstance(found, Interval):
+        return judged_by(name, found, asked, is_kept, detail)
+    return judged(name, number_text(found), asked, is_kept, detail, found)
 
 
 def judged(
@@ -41,16 +46,27 @@ def judged(
     return Gate(name, figure, bound, is_kept and not any(map(math.isnan, figures)), detail)
 
 
+def judged_by(name: str, found: Interval, bound: str | None, is_kept: bool, detail: str) -> Gate:
+    """The same of an interval; where there are too few rows for one, nothing is judged by it."""
+    figure = interval_text(found)
+    if bound is not None and not found.enough:
+        return unjudged(name, figure, bound, f"{detail}; {TOO_FEW}")
+    return judged(name, figure, bound, is_kept, detail, found.value, found.low, found.high)
+
+
+def unjudged(name: str, figure: str, bound: str, why: str) -> Gate:
+    """A gate that is asked for and that there is too little data for: it lets nothing pass."""
+    return Gate(name, figure, bound, None, why, unjudged=True)
+
+
 def _value(found: Interval | float) -> float:
     return found.value if isinstance(found, Interval) else found
 
 
-def _text_of(found: Interval | float) -> str:
-    return interval_text(found) if isinstance(found, Interval) else number_text(found)
-
-
 def interval_text(found: Interval) -> str:
-    """`0.612 [0.55, 0.67]`."""
+    """`0.612 [0.55, 0.67]`; without bounds where there are too few rows for them."""
+    if not found.enough:
+        return f"{number_text(found.value)} (too few rows)"
     return f"{number_text(found.value)} [{number_text(found.low)}, {number_text(found.high)}]"
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from quantgod.evaluation.gates.report import Gate
 from quantgod.evaluation.plots.style import blank
 
-COLOURS: Final = {"pass": "#0072b2", "FAIL": "#d55e00", "-": "#8c8c8c"}
+COLOURS: Final = {"pass": "#0072b2", "FAIL": "#d55e00", "not judged": "#e69f00", "-": "#8c8c8c"}
 TITLE_CHARACTERS: Final = 130
 _NAME, _VERDICT, _FIGURE, _BOUND = 0.0, 0.29, 0.36, 0.81
 

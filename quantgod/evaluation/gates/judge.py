@@ -1,7 +1,7 @@
 """Every gate: which figure of which record is held against which bound.
 
 A figure that is missing or not a number never passes; a bound of null is not asked for and neither
-passes nor fails.
+passes nor fails. A figure of too few independent rows is not judged, and lets nothing pass either.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from quantgod.contracts import FEATURES
-from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.evidence import (
     BREACHES,
     BacktestResult,
@@ -22,14 +21,18 @@ from quantgod.evaluation.evidence import (
 )
 from quantgod.evaluation.gates.bounds import (
     NOT_ASKED,
+    TOO_FEW,
     above,
     at_least,
     at_most,
     interval_text,
     judged,
+    judged_by,
     number_text,
+    unjudged,
 )
 from quantgod.evaluation.gates.report import ChampionResult, Duel, Gate
+from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.metrics import LOWER_IS_BETTER
 from quantgod.settings import GateSettings
 
@@ -80,9 +83,9 @@ def _beats(evaluation: EvaluationResult, settings: GateSettings) -> Iterator[Gat
             detail = f"{score} of the auditor minus that of {other}, on the same rows"
             name = f"beats_{other}_{score}"
             if score in LOWER_IS_BETTER:
-                yield judged(name, interval_text(found), "< 0", found.high < 0, detail, *found)
+                yield judged_by(name, found, "< 0", found.high < 0, detail)
             else:
-                yield judged(name, interval_text(found), "> 0", found.low > 0, detail, *found)
+                yield judged_by(name, found, "> 0", found.low > 0, detail)
     if not settings.beats or not settings.beats_on:
         yield Gate("beats_baselines", NONE, NOT_ASKED, None, "no baseline or no score is named")
 
@@ -109,22 +112,19 @@ def _beside_base(evaluation: EvaluationResult, settings: GateSettings) -> Iterat
     ):
         detail = f"{score} of the auditor minus that of its base, the interval's far end"
         asked = None if margin is None else bound
-        yield judged(
-            f"auditor_no_worse_{score}", interval_text(found), asked, is_kept, detail, *found
-        )
+        yield judged_by(f"auditor_no_worse_{score}", found, asked, is_kept, detail)
 
 
 def _coverage(evaluation: EvaluationResult, settings: GateSettings) -> Gate:
     covered, bound = evaluation.coverage, settings.coverage_within
     off = abs(covered.found.value - covered.promised)
     is_kept = bound is not None and off <= bound + _ROUNDING
-    return judged(
+    return judged_by(
         "coverage",
-        interval_text(covered.found),
+        covered.found,
         None if bound is None else f"{number_text(covered.promised)} +- {number_text(bound)}",
         is_kept,
         "share of rows whose conformal set holds what happened, beside what was promised",
-        *covered.found,
     )
 
 
@@ -218,11 +218,13 @@ def _no_rival(name: str, settings: GateSettings, why: str) -> Gate:
 
 def _against(name: str, found: Duel, whom: str, settings: GateSettings) -> Gate:
     bound = WON if settings.champion else None
+    if bound is not None and found.too_few:
+        return unjudged(name, NONE, bound, f"against {whom}: {found.problem or TOO_FEW}")
     if found.problem or found.log_loss is None or found.macro_f1 is None:
         return judged(name, NONE, bound, False, f"against {whom}: {found.problem or 'no figures'}")
     figure = f"log-loss {interval_text(found.log_loss)}, macro-F1 {interval_text(found.macro_f1)}"
     detail = f"minus those of {whom}: {found.rows} rows, {found.effective_rows:.0f} effective"
-    return judged(name, figure, bound, found.won, detail, *found.log_loss, *found.macro_f1)
+    return judged(name, figure, bound, found.won, detail, *found.log_loss[:3], *found.macro_f1[:3])
 
 
 def _is_steady(found: Shifted, psi: float | None, ks: float | None) -> bool:

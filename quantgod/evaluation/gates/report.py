@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
-from quantgod.evaluation.bootstrap import Interval
+from quantgod.evaluation.intervals import Interval
 from quantgod.files import value_digest
 from quantgod.settings import GateSettings
 
 GATES_FILE: Final = "gates.json"
+UNJUDGED: Final = "not judged"
 ARITHMETIC_NATS: Final = 1e-6
 """By which two copies of one network may differ in log-loss: to be clear of zero is more."""
 
@@ -27,8 +29,9 @@ class Gate(msgspec.Struct, frozen=True):
         name: of the gate.
         figure: what was found, with its interval where it has one.
         bound: what it is held against.
-        passed: None where it is not asked for, or there is nothing to judge.
+        passed: None where it is not asked for, there is nothing to judge, or too little to tell.
         detail: what figure and bound mean.
+        unjudged: it is asked for, and there are too few data to tell.
     """
 
     name: str
@@ -36,11 +39,20 @@ class Gate(msgspec.Struct, frozen=True):
     bound: str
     passed: bool | None
     detail: str
+    unjudged: bool = False
 
     @property
     def verdict(self) -> str:
-        """`pass`, `FAIL`, or `-` where nothing was judged."""
-        return "-" if self.passed is None else "pass" if self.passed else "FAIL"
+        """`pass`, `FAIL`, `not judged` for want of data, or `-` where nothing was asked."""
+        if self.passed is None:
+            return UNJUDGED if self.unjudged else "-"
+        return "pass" if self.passed else "FAIL"
+
+
+def all_passed(gates: Iterable[Gate]) -> bool:
+    """No gate failed or wanted for data, and at least one was asked for and passed."""
+    told = [gate for gate in gates if gate.passed is not None or gate.unjudged]
+    return bool(told) and all(gate.passed for gate in told)
 
 
 class Duel(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +64,7 @@ class Duel(msgspec.Struct, frozen=True, kw_only=True):
         log_loss: of the probabilities, in nats; None where there is a problem.
         macro_f1: of the decided classes; None where there is a problem.
         problem: why the two cannot be compared; empty where they were.
+        too_few: there are too few independent rows to tell.
     """
 
     rows: int = 0
@@ -59,11 +72,12 @@ class Duel(msgspec.Struct, frozen=True, kw_only=True):
     log_loss: Interval | None = None
     macro_f1: Interval | None = None
     problem: str = ""
+    too_few: bool = False
 
     @property
     def won(self) -> bool:
         """The challenger is clearly better in log-loss, and not worse in macro-F1."""
-        if self.problem or self.log_loss is None or self.macro_f1 is None:
+        if self.problem or self.too_few or self.log_loss is None or self.macro_f1 is None:
             return False
         return self.log_loss.high < -ARITHMETIC_NATS and self.macro_f1.value >= 0
 
@@ -111,18 +125,29 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """No gate failed, and at least one was asked for and passed."""
-        return not self.failed and any(gate.passed for gate in self.gates)
+        """No gate failed or wanted for data, and at least one was asked for and passed."""
+        return all_passed(self.gates)
 
     @property
     def failed(self) -> tuple[str, ...]:
         """Names of the gates that failed."""
         return tuple(gate.name for gate in self.gates if gate.passed is False)
 
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Names of the gates that there are too few data for."""
+        return tuple(gate.name for gate in self.gates if gate.unjudged)
+
+    @property
+    def stopped(self) -> tuple[str, ...]:
+        """Names of the gates that keep the version back: failed, or asked for and not judged."""
+        return self.failed + self.unjudged
+
     def in_words(self) -> str:
-        """`12 of 15 gates passed; failed: mcc, ece; judged by gates.mcc_above 0.2 (its own: 0)`."""
-        judged = [gate for gate in self.gates if gate.passed is not None]
-        passed = sum(gate.passed is True for gate in judged)
-        failed = f"; failed: {', '.join(self.failed)}" if self.failed else ""
-        other = f"; judged by {', '.join(self.otherwise)}" if self.otherwise else ""
-        return f"{passed} of {len(judged)} gates passed{failed}{other}"
+        """`12 of 15 gates passed; failed: mcc; not judged: ece; judged by gates.mcc_above 0`."""
+        passed = sum(gate.passed is True for gate in self.gates)
+        asked = passed + len(self.stopped)
+        kept = {"; failed: ": self.failed, f"; {UNJUDGED}: ": self.unjudged}
+        kept["; judged by "] = tuple(self.otherwise)
+        told = "".join(f"{how}{', '.join(names)}" for how, names in kept.items() if names)
+        return f"{passed} of {asked} gates passed{told}"

@@ -34,9 +34,6 @@ from quantgod.settings import Settings
 from quantgod.training.base_model import TrainedBase, train_base
 from quantgod.training.reports import Epoch
 
-FEWEST_ROUNDS: Final = 2
-"""Of a bootstrap whose intervals nobody reads."""
-
 OF_THE_LABEL: Final = ("time", "label_end", "target", "forward_return")
 """Columns of scored rows that are no forecast."""
 
@@ -58,9 +55,7 @@ def in_small(settings: Settings) -> Settings:
             "window": settings.window.model_copy(update={"stride": small.stride}),
             "audit": settings.audit.model_copy(update=epochs | {"stride": small.stride}),
             "train": settings.train.model_copy(update=epochs | {"device": "cpu"}),
-            "evaluate": settings.evaluate.model_copy(
-                update={"stride": small.stride, "bootstrap_rounds": FEWEST_ROUNDS}
-            ),
+            "evaluate": settings.evaluate.model_copy(update={"stride": small.stride}),
         }
     )
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES
-from quantgod.evaluation.bootstrap import Interval
+from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.style import BLUE_TO_RED, MODEL_COLOURS, OTHER_COLOUR, Floats, blank
 
 
@@ -65,8 +65,12 @@ def group_importance(panels: Mapping[str, Mapping[str, Mapping[str, Interval]]])
         height = 0.8 / len(models)
         for number, (model, found) in enumerate(models.items()):
             places = np.arange(len(groups)) + (number - (len(models) - 1) / 2) * height
-            low, value, high = np.array(
-                [(found[group].low, found[group].value, found[group].high) for group in groups]
+            value = np.array([found[group].value for group in groups])
+            low, high = np.array(
+                [
+                    found[group][1:3] if found[group].enough else (found[group].value,) * 2
+                    for group in groups
+                ]
             ).T
             colour = MODEL_COLOURS.get(model, OTHER_COLOUR)
             axes.barh(places, value, height * 0.9, color=colour, alpha=0.75, label=model)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from quantgod.contracts import CLASSES
-from quantgod.evaluation.bootstrap import Interval
+from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.metrics import LOWER_IS_BETTER
 from quantgod.evaluation.plots.style import (
     FEW_ROWS,
@@ -99,7 +99,9 @@ def comparison(
         axes.axvline(0, color="0.5", linewidth=0.8)
     row[0, 0].set_yticks(range(len(models)), [name.replace("_", " ") for name in models])
     row[0, 0].invert_yaxis()
-    figure.supxlabel("lines: 95 % block-bootstrap intervals", fontsize="small", color="0.4")
+    figure.supxlabel(
+        "lines: 95 % intervals; none where rows are too few", fontsize="small", color="0.4"
+    )
     return figure
 
 
@@ -121,7 +123,7 @@ def advantages(
         for place, found in enumerate(differences.values()):
             said = verdict(score, found[score])
             colour = _VERDICT_COLOURS.get(said, "0.45")
-            axes.hlines(place, found[score].low, found[score].high, color=colour, linewidth=2.5)
+            axes.hlines(place, *_ends(found[score]), color=colour, linewidth=2.5)
             axes.plot(found[score].value, place, "o", color=colour)
             axes.annotate(
                 said, (0.5, place), xytext=(0, 6), textcoords="offset points",
@@ -172,12 +174,18 @@ def _reliability_curve(
     lower.stairs(count, np.arange(bins + 1) / bins, color=colour, fill=True, alpha=0.35)
 
 
+def _ends(found: Interval) -> tuple[float, float]:
+    """Of the line; of no length where there are too few rows for one."""
+    return (found.low, found.high) if found.enough else (found.value, found.value)
+
+
 def _bar_with_interval(axes: Axes, place: int, name: str, found: Interval) -> None:
     colour = MODEL_COLOURS.get(name, OTHER_COLOUR)
     axes.barh(place, found.value, color=colour, alpha=0.75, label=name)
-    axes.hlines(place, found.low, found.high, color="black", linewidth=1.5)
+    low, high = _ends(found)
+    axes.hlines(place, low, high, color="black", linewidth=1.5)
     below = found.value < 0
-    end = min(found.low, found.value) if below else max(found.high, found.value)
+    end = min(low, found.value) if below else max(high, found.value)
     axes.annotate(
         f"{found.value:.3f}", (end, place), xytext=(-4 if below else 4, 0),
         textcoords="offset points", va="center", ha="right" if below else "left",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from quantgod.evaluation.bootstrap import Interval
+from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.style import blank
 
 _SIZE_COLOURS = ("#8c8c8c", "#009e73", "#e69f00", "#f0e442")

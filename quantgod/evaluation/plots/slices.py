@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES
-from quantgod.evaluation.bootstrap import Interval
+from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.style import FEW_ROWS, MODEL_COLOURS, OTHER_COLOUR, blank
 from quantgod.evaluation.selective import COVERAGES, Curve
 from quantgod.evaluation.slices import Slices
@@ -96,8 +96,9 @@ def risk_coverage(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
 
 def _curve(axes: Axes, model: str, curve: Curve, area: Interval) -> None:
     colour = MODEL_COLOURS.get(model, OTHER_COLOUR)
-    values, lows, highs = zip(*curve.values, strict=True)
-    label = f"{model} {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]"
+    values, lows, highs = zip(*(point[:3] for point in curve.values), strict=True)
+    label = f"{model} {area.value:.3f}"
+    label += f" [{area.low:.3f}, {area.high:.3f}]" if area.enough else " (too few rows)"
     axes.plot(COVERAGES, values, color=colour, label=label)
     axes.fill_between(COVERAGES, lows, highs, color=colour, alpha=0.15, linewidth=0)
 

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from quantgod.evaluation.plots.style import blank
 from quantgod.evaluation.power import Power, Trial
 
-FAILED, NOTHING, PASSED = 0, 1, 2
-COLOURS: Final = ListedColormap(["#d55e00", "#ececec", "#0072b2"])
+FAILED, UNJUDGED, NOTHING, PASSED = range(4)
+COLOURS: Final = ListedColormap(["#d55e00", "#e69f00", "#ececec", "#0072b2"])
 
 
 def verdicts(power: Power) -> Figure:
-    """Passed (blue), failed (red), nothing to judge (grey); the models that passed have a tick."""
+    """Passed (blue), failed (red), too few data (orange), not asked for (grey); a tick: passed."""
     trials = power.trials
     names = list(dict.fromkeys(gate.name for trial in trials for gate in trial.gates))
     figure = blank(2.5 + 0.32 * len(trials), 1.2 + 0.26 * len(names))
@@ -36,6 +36,6 @@ def verdicts(power: Power) -> Figure:
 
 
 def _column(trial: Trial, names: list[str]) -> list[int]:
-    known = {gate.name: gate.passed for gate in trial.gates}
-    as_number = {True: PASSED, False: FAILED, None: NOTHING}
-    return [as_number[known.get(name)] for name in names]
+    known = {gate.name: gate.verdict for gate in trial.gates}
+    as_number = {"pass": PASSED, "FAIL": FAILED, "not judged": UNJUDGED}
+    return [as_number.get(known.get(name, ""), NOTHING) for name in names]

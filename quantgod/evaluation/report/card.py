@@ -107,7 +107,7 @@ def _scores(result: EvaluationResult) -> list[str]:
     for model, found in result.models.items():
         cells = " | ".join(written(found[score]) for score in SCORES)
         lines.append(f"| {spoken(model)} | {cells} |")
-    return [*lines, "", "In brackets: 95 % moving-block bootstrap intervals."]
+    return [*lines, "", "In brackets: 95 % intervals; none where there are too few rows for one."]
 
 
 def _sure(result: EvaluationResult, examined: Examined) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -15,25 +14,17 @@ import pandas as pd
 from quantgod.auditor.audit import FIT
 from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Progress, silent
 from quantgod.evaluation import cuts
-from quantgod.evaluation.bootstrap import Interval, redrawn_sums
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.importance import (
     Importance,
     Plan,
-    chosen_block,
+    evenly,
     permutation_importance,
 )
+from quantgod.evaluation.intervals import Interval, share_among
 from quantgod.evaluation.scored_rows import columns_of, probabilities_of
 from quantgod.evaluation.selective import Curve, Ranked, curves
-from quantgod.evaluation.slices import (
-    Redrawing,
-    Rows,
-    Slices,
-    doubted,
-    effective_rows,
-    interval_of,
-    slice_scores,
-)
+from quantgod.evaluation.slices import Rows, Slices, slice_scores
 from quantgod.evaluation.subject import Subject
 from quantgod.settings import Settings
 
@@ -89,30 +80,28 @@ def examine(
         progress: hears of the longest part, the permutations.
     """
     rows, chosen = evaluated.rows, settings.evaluate
-    redrawing = Redrawing(evaluated.block, chosen.bootstrap_rounds, chosen.seed)
     known = _known(rows)
     decided = {model: rows[f"{model}_class"].to_numpy(np.int64) for model in JUDGED}
     confidence = {
         model: cuts.confidence_of(probabilities_of(rows, model), decided[model]) for model in JUDGED
     }
     by_cut = {
-        name: slice_scores(cut, known, decided, redrawing)
-        for name, cut in _cuts(evaluated, table).items()
+        name: slice_scores(cut, known, decided) for name, cut in _cuts(evaluated, table).items()
     }
     everything = cuts.Cut(("all",), np.zeros(len(rows), np.int64))
-    coverage_by_class, set_sizes, right_alone = _sets(rows, known, redrawing)
+    coverage_by_class, set_sizes, right_alone = _sets(rows, known)
     return Examined(
-        overall=slice_scores(everything, known, decided, redrawing),
+        overall=slice_scores(everything, known, decided),
         by_cut=by_cut,
         tiers={
             model: slice_scores(
                 cuts.by_confidence(confidence[model], chosen.confidence_tiers),
-                known, {model: decided[model]}, redrawing,
+                known, {model: decided[model]},
             )
             for model in JUDGED
         },
-        selective=_selective(known, decided, confidence, redrawing),
-        importance=_importance(evaluated, subject, table, settings, progress),
+        selective=_selective(known, decided, confidence),
+        importance=_importance(evaluated, known, subject, table, settings, progress),
         coverage_by_class=coverage_by_class,
         set_sizes=set_sizes,
         right_alone=right_alone,
@@ -186,7 +175,6 @@ def _selective(
     known: Rows,
     decided: Mapping[str, Integers],
     confidence: Mapping[str, Floats],
-    redrawing: Redrawing,
 ) -> dict[str, dict[str, Curve]]:
     kinds = {
         ALL_DECISIONS: {model: np.ones(len(said), bool) for model, said in decided.items()},
@@ -198,7 +186,7 @@ def _selective(
                 model: Ranked(confidence[model], decided[model] == known.target, counted[model])
                 for model in decided
             },
-            redrawing,
+            known.effective,
         )
         for kind, counted in kinds.items()
     }
@@ -206,43 +194,35 @@ def _selective(
 
 def _importance(
     evaluated: Evaluated,
+    known: Rows,
     subject: Subject,
     table: pd.DataFrame,
     settings: Settings,
     progress: Progress,
 ) -> Importance:
-    chosen, count = settings.evaluate, len(evaluated.rows)
+    chosen = settings.evaluate
+    read = np.zeros(len(evaluated.rows), bool)
+    read[evenly(len(read), chosen.importance_rows)] = True
     return permutation_importance(
         subject,
         table.loc[:, list(FEATURES)].to_numpy(np.float64),
         evaluated.samples_row,
         evaluated.rows["target"].to_numpy(np.int64),
         Plan(chosen.importance_rows, chosen.importance_repeats, chosen.seed),
-        Redrawing(
-            chosen_block(evaluated.block, count, chosen.importance_rows),
-            chosen.bootstrap_rounds,
-            chosen.seed,
-        ),
+        known.take(read).effective,
         progress,
     )
 
 
 def _sets(
-    rows: pd.DataFrame, known: Rows, redrawing: Redrawing
+    rows: pd.DataFrame, known: Rows
 ) -> tuple[dict[str, Interval | None], tuple[int, ...], Interval | None]:
     holds = rows[columns_of("in_set")].to_numpy(bool)
     held, sizes = holds[np.arange(len(rows)), known.target], holds.sum(axis=1)
-    masks = {name: known.target == number for number, name in enumerate(CLASSES)}
-    by_class = {name: _share(held, mask, known, redrawing) for name, mask in masks.items()}
+    effective = known.effective
+    by_class = {
+        name: share_among(held, known.target == number, effective)
+        for number, name in enumerate(CLASSES)
+    }
     counts = np.bincount(sizes, minlength=len(CLASSES) + 1)
-    return by_class, tuple(counts.tolist()), _share(held, sizes == 1, known, redrawing)
-
-
-def _share(held: Flags, counted: Flags, known: Rows, redrawing: Redrawing) -> Interval | None:
-    columns = np.stack([held & counted, counted], axis=1).astype(np.float64)
-    above, below = redrawn_sums(columns, *redrawing).T
-    drawn = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
-    found = interval_of(float(held[counted].mean()) if counted.any() else math.nan, drawn)
-    if found is not None and found.low == found.high:
-        return doubted(found, effective_rows(known, counted))
-    return found
+    return by_class, tuple(counts.tolist()), share_among(held, sizes == 1, effective)

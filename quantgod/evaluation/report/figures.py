@@ -63,13 +63,13 @@ def _scores(evaluated: Evaluated) -> Iterator[Shown]:
     result, rows = evaluated.result, evaluated.rows
     yield Shown(
         "comparison", "Scores beside the baselines",
-        "A bar is the score on the test part, the line its 95 % interval: blocks of neighbouring "
-        "minutes are redrawn together, since their labels overlap.",
+        "A bar is the score on the test part, the line its 95 % interval, which knows that "
+        "the labels of neighbouring minutes overlap.",
         plots.comparison(result.models, COMPARED),
     )  # fmt: skip
     yield Shown(
         "advantages", "Is the auditor better?",
-        "The auditor's score minus the other's, on the same redrawn rows. Only an interval clear "
+        "The auditor's score minus the other's, on the same rows. Only an interval clear "
         "of zero shows anything.",
         plots.advantages(result.differences, verdict),
     )  # fmt: skip

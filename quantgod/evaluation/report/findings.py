@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.evidence import EvaluationResult, Shifted
+from quantgod.evaluation.intervals import FEWEST_ROWS, Interval
 from quantgod.evaluation.metrics import LOWER_IS_BETTER
 from quantgod.evaluation.plots.style import FEW_ROWS, SCORE_NAMES
 from quantgod.evaluation.report.examined import ALL_DECISIONS, JUDGED, Examined
@@ -27,6 +27,8 @@ FEW_LABELS: Final = 100
 def verdict(score: str, difference: Interval) -> Verdict:
     """Whether the first of two is better by a score, from its value minus the other's."""
     sign = -1 if score in LOWER_IS_BETTER else 1
+    if not difference.enough:
+        return "not shown to be better"
     low, high = sorted((sign * difference.low, sign * difference.high))
     if low > 0:
         return "better"
@@ -56,10 +58,12 @@ def spoken(name: str) -> str:
 
 
 def written(interval: Interval | None, digits: int = 3) -> str:
-    """A value with its interval; a dash where there is none."""
+    """A value, with its interval if there are rows enough for one; a dash where there is none."""
     if interval is None:
         return "-"
-    value, low, high = (f"{number:.{digits}f}" for number in interval)
+    value, low, high = (f"{number:.{digits}f}" for number in interval[:3])
+    if not interval.enough:
+        return f"{value} (too few rows)"
     return f"{value} [{low}, {high}]"
 
 
@@ -76,8 +80,8 @@ def _short(result: EvaluationResult) -> Iterator[str]:
     if result.effective_rows < FEW_LABELS:
         yield (
             f"The test part is short: its {result.rows:,} rows equal about "
-            f"{result.effective_rows:.0f} independent labels. Intervals from so few are too "
-            f"narrow, and what they show may be luck."
+            f"{result.effective_rows:.0f} independent labels. Intervals of so few are wide, and "
+            f"below {FEWEST_ROWS:.0f} there are none."
         )
 
 

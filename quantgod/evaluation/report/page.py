@@ -11,8 +11,8 @@ from typing import Final
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from quantgod.evaluation.bootstrap import LEVEL
 from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.intervals import LEVEL, terms
 from quantgod.evaluation.report.examined import Examined
 from quantgod.evaluation.report.figures import Shown
 from quantgod.evaluation.report.findings import headlines, weaknesses
@@ -82,11 +82,7 @@ def _provenance(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -
         ("test part", f"{result.first} to {result.last}"),
         ("rows", f"{result.rows:,}, one each {chosen.stride} min"),
         ("effective rows", f"{result.effective_rows:.1f} (sum of the labels' uniqueness)"),
-        (
-            "bootstrap",
-            f"{chosen.bootstrap_rounds:,} redraws of blocks of {evaluated.block} rows, seed "
-            f"{chosen.seed}, {LEVEL:.0%} percentile intervals",
-        ),
+        ("intervals", f"{LEVEL:.0%}, of rows weighed by {terms(result.effective_rows)} waves"),
         ("decision weights", json.dumps(weights)),
         ("conformal sets", f"hold what comes in {sets.promised:.0%}: from {sets.threshold:.3g} on"),
         ("confidence", "the probability of the decided class"),

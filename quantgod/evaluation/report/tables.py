@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from quantgod.contracts import CLASSES
-from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.evidence import EvaluationResult, Shifted
+from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.style import SCORE_NAMES
 from quantgod.evaluation.report.examined import JUDGED, Examined
 from quantgod.evaluation.report.findings import DECISIVE, spoken, verdict, written
@@ -47,7 +47,7 @@ def score_tables(result: EvaluationResult) -> list[Table]:
             tuple(
                 (spoken(other), *_verdicts(found)) for other, found in result.differences.items()
             ),
-            "Paired: both sides see the same redrawn rows. An interval that holds zero shows "
+            "Paired: both sides are of the same rows. An interval that holds zero shows "
             "nothing, for or against.",
         ),
         Table(
@@ -92,17 +92,16 @@ def _slices(title: str, parts: Slices) -> Table:
     )
     note = (
         "Hit rate: of decided SELL and BUY, the share whose class came. Moves: such decisions of "
-        "auditor / base. Redraws: the share of redraws that hold any such row; intervals are of "
-        "those. Difference: auditor minus base."
+        "auditor / base. Difference: auditor minus base."
     )
     return Table(title, head, body, note)
 
 
-_COUNTS = ("rows", "effective rows", "redraws")
+_COUNTS = ("rows", "effective rows")
 
 
 def _counts(part: Slice) -> tuple[str, ...]:
-    return f"{part.rows:,}", f"{part.effective_rows:.1f}", f"{part.drawn:.0%}"
+    return f"{part.rows:,}", f"{part.effective_rows:.1f}"
 
 
 def _slice(part: Slice, scores: tuple[str, ...]) -> Iterator[str]:
@@ -171,7 +170,7 @@ def _importance(examined: Examined) -> Table:
         "Permutation importance",
         ("group", "model", "rise in log-loss", "by repeat", "fall in macro-F1", "by repeat"),
         body,
-        f"{found.rows:,} windows, {found.repeats} permutations a group; intervals redraw windows.",
+        f"{found.rows:,} windows, {found.repeats} permutations a group; intervals are of windows.",
     )
 
 

@@ -24,8 +24,7 @@ def settings(**values: object) -> BacktestSettings:
     account |= values.pop("account", {})
     rest = {
         "latency_ms": 0, "latencies_ms": (0,), "taker_fee": 0.0, "funding_rate": 0.0,
-        "funding_hours": 8, "notional": 1000.0, "max_position": 1000.0, "bootstrap_rounds": 20,
-        "seed": 1,
+        "funding_hours": 8, "notional": 1000.0, "max_position": 1000.0,
     }  # fmt: skip
     return BacktestSettings(**(rest | values), account=AccountSettings(**account))
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from quantgod.evaluation.backtest.performance import (
     expected_best,
@@ -14,7 +14,7 @@ from quantgod.evaluation.backtest.performance import (
     ratios,
     skill,
 )
-from quantgod.evaluation.bootstrap import block_rows, intervals
+from quantgod.evaluation.intervals import terms, weights
 
 HORIZON = 10
 YEAR = math.sqrt(525_600)
@@ -24,40 +24,51 @@ def gains(rows: int, seed: int = 0, mean: float = 0.0) -> np.ndarray:
     return np.random.default_rng(seed).normal(mean, 1.0, rows)
 
 
-def test_ratios_and_their_intervals_are_those_of_redrawn_rows() -> None:
+def test_ratios_and_their_intervals_are_those_of_weighed_minutes() -> None:
     series = gains(800, mean=0.1)
 
-    def statistics(index: np.ndarray) -> dict[str, float]:
-        drawn = series[index]
-        below = np.sqrt((np.minimum(drawn, 0) ** 2).mean())
+    def ratios_of(weight: np.ndarray) -> dict[str, float]:
+        mean = np.average(series, weights=weight)
+        squares = np.average(series**2, weights=weight)
+        below = np.average(np.minimum(series, 0) ** 2, weights=weight)
         return {
-            "net": drawn.sum(),
-            "sharpe": drawn.mean() / drawn.std() * YEAR,
-            "sortino": drawn.mean() / below * YEAR,
+            "net": mean * 800,
+            "sharpe": mean / math.sqrt(squares - mean**2) * YEAR,
+            "sortino": mean / math.sqrt(below) * YEAR,
         }
 
-    expected = intervals(statistics, 800, block_rows(HORIZON, 1, 800), 200, 3)
-    found = ratios(series, HORIZON, 200, 3)
-    for name, interval in expected.items():
-        assert getattr(found, name) == pytest.approx(interval, rel=1e-9)
-        assert interval.low < interval.value < interval.high
+    found, whole = ratios(series, HORIZON, 50), ratios_of(np.ones(800))
+    weighed = [ratios_of(weight / weight.mean()) for _, _, weight in weights(800, 50.0)]
+    for name, value in whole.items():
+        squares = np.square([one[name] - value for one in weighed]).sum() / (len(weighed) / 2)
+        reach = t.ppf(0.975, terms(50.0)) * math.sqrt(squares)
+        expected = value, value - reach, value + reach, True
+        assert getattr(found, name) == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_is_known_of_a_trader_is_no_more_than_the_trades() -> None:
+    series = gains(8_000, mean=0.1)
+    few, many = (ratios(series, HORIZON, trades).net for trades in (12, 10_000))
+    assert few.high - few.low > many.high - many.low
+    assert [ratios(series, HORIZON, trades).net.enough for trades in (9, 10)] == [False, True]
 
 
 def test_ratios_do_not_depend_on_the_size_of_positions() -> None:
-    small, large = (ratios(size * gains(500, mean=0.1), HORIZON, 50, 3) for size in (1.0, 1e6))
+    small, large = (ratios(size * gains(500, mean=0.1), HORIZON, 50) for size in (1.0, 1e6))
     assert large.sharpe == pytest.approx(small.sharpe)
     assert large.sortino == pytest.approx(small.sortino)
-    assert large.net == pytest.approx([1e6 * value for value in small.net])
+    assert large.net[:3] == pytest.approx([1e6 * value for value in small.net[:3]])
 
 
 def test_a_ratio_to_nothing_is_nothing() -> None:
-    nothing = ratios(np.zeros(100), HORIZON, 20, 3)
-    assert [*nothing.sharpe, *nothing.sortino, *nothing.net] == [0.0] * 9
-    steady = ratios(np.full(100, 0.1), HORIZON, 20, 3)
-    assert [*steady.sharpe, *steady.sortino] == [0.0] * 6
+    nothing = ratios(np.zeros(100), HORIZON, 0)
+    assert [*nothing.sharpe, *nothing.sortino, *nothing.net] == [0.0, 0.0, 0.0, True] * 3
+    steady = ratios(np.full(100, 0.1), HORIZON, 20)
+    assert [*steady.sharpe[:3], *steady.sortino[:3]] == [0.0] * 6
     winner = np.zeros(1000)
     winner[500] = 7.0
-    assert [*ratios(winner, HORIZON, 200, 3).sortino] == [0.0] * 3
+    found = ratios(winner, HORIZON, 1)
+    assert [*found.sortino[:3]] == [0.0] * 3 and not found.net.enough
 
 
 def test_probabilistic_sharpe_is_the_papers_example() -> None:

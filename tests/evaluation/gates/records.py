@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from quantgod.contracts import FEATURES
-from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.evidence import (
     BacktestResult,
     Coverage,
@@ -18,6 +17,7 @@ from quantgod.evaluation.evidence import (
     Shifted,
 )
 from quantgod.evaluation.gates import ChampionResult, Duel
+from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.scored_rows import MODELS
 
 HIGHER = ("macro_f1", "mcc", "accuracy")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from quantgod.contracts import FEATURES
-from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.evidence import (
     EvidenceError,
     Shifted,
@@ -21,6 +21,7 @@ from quantgod.evaluation.evidence import (
 )
 from quantgod.evaluation.gates import GATES_FILE, Gate, GateReport, judge_gates
 from quantgod.evaluation.gates.bounds import interval_text, number_text
+from quantgod.evaluation.intervals import Interval
 from quantgod.settings import GateSettings, load_settings
 from tests.evaluation.gates.records import (
     HIGHER,
@@ -157,7 +158,7 @@ INTERVALS: dict[str, Callable[[Interval], Evidence]] = {
 
 
 def negative(found: Interval) -> Interval:
-    return Interval(-found.value, -found.high, -found.low)
+    return Interval(-found.value, -found.high, -found.low, found.enough)
 
 
 @pytest.mark.parametrize("end", range(3))
@@ -231,6 +232,30 @@ def test_the_auditor_may_be_worse_than_its_base_by_the_margin_at_the_far_end() -
             low, high = sorted((sign * far, sign * -0.1))
             found = GOOD.differing("base", score, Interval(0.0, low, high))
             assert verdicts(found)[f"auditor_no_worse_{score}"] is is_kept
+
+
+@pytest.mark.parametrize("name", [*INTERVALS, "ece", "accuracy", "coverage"])
+def test_what_has_too_few_rows_is_not_judged_and_lets_nothing_pass(name: str) -> None:
+    few = Interval(0.9, 0.89, 0.91, enough=False)
+    made = {
+        "ece": lambda found: GOOD.scored("ece", found._replace(value=0.01)),
+        "accuracy": lambda found: GOOD.scored("accuracy", found),
+        "coverage": lambda found: GOOD._replace(
+            evaluation=evaluation(coverage=replace(GOOD.evaluation.coverage, found=found))
+        ),
+    }.get(name, INTERVALS.get(name))
+    assert made is not None
+    if name.startswith("beats_champion"):
+        spoiled = GOOD.met(**{"live" if name.endswith("live") else "test": duel(too_few=True)})
+    else:
+        spoiled = made(few)
+    found = {gate.name: gate for gate in judge(spoiled)}[name]
+    assert (found.passed, found.unjudged, found.verdict) == (None, True, "not judged")
+    assert "too few" in found.detail
+    kept = report(judge(spoiled))
+    assert not kept.passed and kept.failed == () and kept.stopped == kept.unjudged == (name,)
+    count = len(WORSE)
+    assert kept.in_words() == f"{count - 1} of {count} gates passed; not judged: {name}"
 
 
 def test_coverage_fails_on_either_side_of_its_promise() -> None:
@@ -330,6 +355,8 @@ def test_a_report_passes_when_no_gate_fails_and_one_at_least_passes() -> None:
     def gate(passed: bool | None) -> Gate:
         return Gate("mcc", "1", "> 0", passed, "")
 
+    open_gate = Gate("ece", "1", "> 0", None, "", unjudged=True)
+    assert not report((gate(True), open_gate)).passed and not report((open_gate,)).passed
     assert report((gate(True), gate(None))).passed
     assert not report((gate(True), gate(False))).passed
     assert not report((gate(None),)).passed and not report(()).passed

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES
 from quantgod.evaluation import plots
-from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.evidence import Shifted
+from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.style import MODEL_COLOURS
 from quantgod.evaluation.report.findings import verdict
 from quantgod.evaluation.selective import COVERAGES, Curve
@@ -28,7 +28,7 @@ BOTH = ("auditor", "base")
 def part(value: float, effective_rows: float = 50.0, models: tuple[str, ...] = BOTH) -> Slice:
     told = dict.fromkeys(SCORES, Interval(value, value - 0.1, value + 0.05))
     return Slice(
-        rows=1234, share=0.5, effective_rows=effective_rows, drawn=1.0, moves={},
+        rows=1234, share=0.5, effective_rows=effective_rows, moves={},
         models={model: {**told, "hit_rate": None} for model in models}, differences={},
     )  # fmt: skip
 

@@ -13,7 +13,8 @@ from matplotlib.image import imread
 from quantgod.contracts import CLASSES, META_FEATURES
 from quantgod.dataset.labels import label
 from quantgod.evaluation import plots
-from quantgod.evaluation.bootstrap import Interval, compare
+from quantgod.evaluation.comparison import Said, compare
+from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.metrics import confusion_matrix, decide
 from quantgod.settings import LabelSettings
 from tests.evaluation.forecasts import calibrated_forecasts
@@ -45,7 +46,9 @@ FIGURES = {
     ),
     "labels": lambda: plots.label_distribution(label(synthetic_bars(900), LABEL, 5), LABEL),
     "balance": lambda: plots.class_balance({"train": TARGET, "test": TARGET[:9]}),
-    "comparison": lambda: plots.comparison(compare(TARGET, {"a": GIVEN}, {}, 9, 9, 0).models),
+    "comparison": lambda: plots.comparison(
+        compare(TARGET, {"a": Said(GIVEN, GIVEN.argmax(axis=1))}, 9.0).models
+    ),
     "importance": lambda: plots.importance({"body": 0.2, "entropy": 1.0}, "mean gain"),
     "contributions": contributions,
     "history": lambda: plots.search_history([0.3, None, 0.4]),

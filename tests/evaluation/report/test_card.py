@@ -38,7 +38,7 @@ def test_scores_stand_with_intervals_beside_those_of_the_baselines() -> None:
     for model in MODELS:
         line = next(line for line in card().splitlines() if line.startswith(f"| {model[:5]}"))
         assert written(models[model]["macro_f1"]) in card()
-        assert line.count("[") == 6
+        assert line.count("[") + line.count("(too few rows)") == 6
 
 
 def test_weaknesses_are_on_it() -> None:

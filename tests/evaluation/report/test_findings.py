@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from quantgod.evaluation.bootstrap import Interval
 from quantgod.evaluation.evidence import EvaluationResult, Shifted
+from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.report.examined import ALL_DECISIONS, Examined
 from quantgod.evaluation.report.findings import headlines, verdict, weaknesses, written
 from quantgod.settings import Settings

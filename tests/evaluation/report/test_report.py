@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
+from quantgod.evaluation.intervals import terms
 from quantgod.evaluation.report.findings import headlines, verdict, weaknesses, written
 from quantgod.evaluation.report.page import page
 from quantgod.evaluation.report.report import png
@@ -135,7 +136,8 @@ def test_provenance_names_what_was_scored_and_how() -> None:
     given = case()
     text = Page(report().html).text
     assert given.settings.digest() in text
-    assert f"blocks of {given.evaluated.block} rows" in text
+    waves = terms(given.evaluated.result.effective_rows)
+    assert f"of rows weighed by {waves} waves" in text
     assert "p99 20.00 ms" in text
     assert "hold what comes in 90%: from 0.2 on" in text
     assert "tracking" not in text and "sqlite" not in text
@@ -148,5 +150,5 @@ def test_tables_are_json_without_anything_that_json_has_not() -> None:
 
 def test_the_same_evaluation_gives_the_same_page() -> None:
     assert named("a", "b") == named("a", "b")
-    figure = report().figures["advantages"]
-    assert png(figure) == png(figure) == report().images["advantages"]
+    figure = report().figures["comparison"]
+    assert png(figure) == png(figure) == report().images["comparison"]

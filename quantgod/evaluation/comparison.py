@@ -1,0 +1,230 @@
+"""Models on the same rows: every score with its interval, and every difference of two."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from quantgod.contracts import CLASSES
+from quantgod.evaluation.intervals import (
+    FEWEST_COUNTED,
+    FEWEST_ROWS,
+    LOSS,
+    PLAIN,
+    Interval,
+    Shaken,
+    interval,
+    quantile,
+    shaken,
+    share,
+    variance,
+)
+from quantgod.evaluation.metrics import CELLS, TALLIED, checked, scores_of, tally_decided
+
+LEAST_OF_A_CLASS: Final = 2.0
+"""Independent rows that each class must have come in, for three-class scores to be judged."""
+LEAST_DECIDED: Final = 2.0
+"""Independent rows in which a class must be decided, if ever, for macro-F1 to be judged."""
+LEAST_BY_LUCK: Final = 1.5
+"""Independent hits that luck would have among the rarer classes, for macro-F1 and MCC to be judged.
+Where luck had none, one or two events decide; Cochran (1954) has such a rule for counts. Scores of
+one class take half as many hits, and as many misses."""
+LEAST_APART: Final = 5.0
+"""Independent rows that two models must decide differently, if ever, to be told apart by them."""
+
+_SCALES: Final = {"macro_f1": PLAIN, "mcc": PLAIN, "log_loss": LOSS, "brier": LOSS}
+_WORST_LOSS: Final = -math.log(np.finfo(np.float64).eps)
+_LIMITS: Final = {"mcc": (-1.0, 1.0), "log_loss": (0.0, _WORST_LOSS), "brier": (0.0, 2.0)}
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+class Said(NamedTuple):
+    """What a model said of some rows: (n, 3) probabilities, and (n,) classes it decided on."""
+
+    probabilities: Floats
+    decided: Integers
+
+
+class Comparison(NamedTuple):
+    """Intervals by model and score, and of the first model's score minus each other model's."""
+
+    models: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, Interval]]
+
+
+def compare(target: Integers, models: Mapping[str, Said], effective: float) -> Comparison:
+    """The classification report of several models on the same rows, with intervals.
+
+    All models meet the same weights, so the differences are paired. The first model is the one that
+    the others are compared with: a difference is its score minus the other's.
+
+    Args:
+        target: (n,) class numbers in order of time.
+        models: what each said of the rows, by name.
+        effective: how many independent rows they equal.
+
+    Raises:
+        ValueError: for no models, or what are no probabilities of these rows.
+    """
+    if not models:
+        raise ValueError("at least one model is needed to compare")
+    for said in models.values():
+        checked(target, said.probabilities)
+    columns = np.concatenate([tally_decided(target, *said) for said in models.values()], axis=1)
+    lucky = np.concatenate([_lucky(target, said) for said in models.values()], axis=1)
+    sums = shaken(columns, effective, lucky).map(
+        lambda means: means.reshape(*means.shape[:-1], -1, TALLIED)
+    )
+    told = {
+        name: _Told.of(sums.map(partial(np.take, indices=place, axis=-2)), said.decided, effective)
+        for place, (name, said) in enumerate(models.items())
+    }
+    first, *others = told.values()
+    return Comparison(
+        {name: one.intervals() for name, one in told.items()},
+        {name: first.minus(one) for name, one in zip([*told][1:], others, strict=True)},
+    )
+
+
+def scores_shaken(sums: Shaken) -> dict[str, Shaken]:
+    """The scores of `classification_report` of means of `tally` (..., TALLIED)."""
+    parts = [scores_of(part) for part in sums if part is not None]
+    return {name: Shaken(*(part[name] for part in parts)) for name in parts[0]}
+
+
+def _lucky(target: Integers, said: Said) -> Floats:
+    """What the rows would add if each had met the label half of all rows away.
+
+    Losses stand at their mean: how much they differ the rows themselves show.
+    """
+    columns = tally_decided(np.roll(target, len(target) // 2), *said)
+    columns[:, CELLS:] = tally_decided(target, *said)[:, CELLS:].mean(axis=0)
+    return columns
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """One model's sums and scores.
+
+    Attributes:
+        sums: (TALLIED,) means of the rows.
+        scores: () by name.
+        decided: (n,) classes.
+        effective: independent rows.
+    """
+
+    sums: Shaken
+    scores: dict[str, Shaken]
+    decided: Integers
+    effective: float
+
+    @classmethod
+    def of(cls, sums: Shaken, decided: Integers, effective: float) -> _Told:
+        return cls(sums, scores_shaken(sums), decided, effective)
+
+    def intervals(self) -> dict[str, Interval]:
+        return {name: self._interval(name) for name in self.scores}
+
+    def minus(self, other: _Told) -> dict[str, Interval]:
+        return {name: self._difference(name, other) for name in self.scores}
+
+    def _interval(self, name: str) -> Interval:
+        if name == "ece":
+            return self._calibration_error()
+        if name not in _SCALES:
+            return self._share(name)
+        found = interval(self.scores[name], self.effective, _SCALES[name])
+        limits = _LIMITS.get(name, (0.0, 1.0))
+        return found.within(*limits) if self._tells(name) else found.limited(*limits)
+
+    def _difference(self, name: str, other: _Told) -> Interval:
+        found = interval(self.scores[name].join(other.scores[name], np.subtract), self.effective)
+        is_told = self._tells(name) and (other._tells(name) or other.is_constant)
+        if name not in ("log_loss", "brier", "ece"):
+            apart = float((self.decided != other.decided).mean()) * self.effective
+            if apart == 0:
+                return found
+            is_told = is_told and apart >= LEAST_APART
+        low, high = _LIMITS.get(name, (0.0, 1.0))
+        return found if is_told and name != "ece" else found.limited(low - high, high - low)
+
+    def _share(self, name: str) -> Interval:
+        """Accuracy, or a share of one class's rows; F1 is 2j / (1 + j) of such a share."""
+        cells = self.sums.map(lambda sums: sums[..., :CELLS].reshape(*sums.shape[:-1], 3, 3))
+        if name == "accuracy":
+            right = cells.map(lambda matrix: np.trace(matrix, axis1=-2, axis2=-1))
+            counted = cells.map(lambda matrix: matrix.sum(axis=(-2, -1)))
+            return share(right, counted, self.effective) or _unknown()
+        kind, label = name.split("_")
+        number = CLASSES.index(label.upper())
+        right = cells.map(lambda matrix: matrix[..., number, number])
+        came = cells.map(lambda matrix: matrix[..., number, :].sum(axis=-1))
+        said = cells.map(lambda matrix: matrix[..., :, number].sum(axis=-1))
+        either = came.join(said, np.add).join(right, np.subtract)
+        counted = {"precision": said, "recall": came, "f1": either}[kind]
+        found = share(right, counted, self.effective) or _unknown()
+        if kind == "f1":
+            value, low, high = (2 * end / (1 + end) for end in found[:3])
+            found = Interval(value, low, high, found.enough)
+        return found._replace(enough=found.enough and self._tells_of(number))
+
+    def _calibration_error(self) -> Interval:
+        """Bounds that promise more than 95 %, since the error is no smooth score.
+
+        Chance lifts it, by the mean size of its bins' errors where calibration is perfect; how much
+        of what is found that is cannot be told, so the low end leaves out all of it.
+        """
+        score = self.scores["ece"]
+        gaps = self.sums.map(lambda sums: sums[..., CELLS + 2 :])
+        chance = math.sqrt(2 / math.pi) * float(np.sqrt(variance(gaps)).sum())
+        waves = score.waves.shape[1]
+        reach = quantile(waves) * math.sqrt(float(variance(score)))
+        value = float(score.observed)
+        found = Interval(value, max(value - chance - reach, 0.0), min(value + reach, 1.0))
+        return found if self._tells("ece") else found.limited(0.0, 1.0)
+
+    @property
+    def matrix(self) -> Floats:
+        """(3, 3) shares of all rows."""
+        return self.sums.observed[:CELLS].reshape(3, 3)
+
+    @property
+    def is_constant(self) -> bool:
+        """It decides on one class, whatever it sees: of that nothing is left to luck."""
+        return bool((self.decided == self.decided[0]).all())
+
+    def _tells(self, name: str) -> bool:
+        """Whether there are enough rows of every kind for a score of all three classes."""
+        came, said = self.matrix.sum(axis=1), self.matrix.sum(axis=0)
+        is_absent = (came == 0) & (said == 0)  # as NEUTRAL is, where only moves are told
+        has_classes = is_absent | (came * self.effective >= LEAST_OF_A_CLASS)
+        if self.effective < FEWEST_ROWS or not has_classes.all():
+            return False
+        if name not in ("macro_f1", "mcc"):
+            return True
+        luck = came * said * self.effective
+        is_seldom = (said > 0) & (said * self.effective < LEAST_DECIDED)
+        rarer = float(luck.sum() - luck[came.argmax()])
+        return rarer >= LEAST_BY_LUCK and (name == "mcc" or not is_seldom.any())
+
+    def _tells_of(self, number: int) -> bool:
+        """The same for a score of one class: hits and misses that luck would have."""
+        came, said = self.matrix[number].sum(), self.matrix[:, number].sum()
+        by_luck = (came * said, came * (1 - said), said * (1 - came))
+        least = min(by_luck) * self.effective
+        return bool(
+            least >= LEAST_BY_LUCK / 2 and min(came, said) * self.effective >= FEWEST_COUNTED
+        )
+
+
+def _unknown() -> Interval:
+    """Of no row: such a score is 0 by convention."""
+    return Interval(0.0, 0.0, 1.0, False)

@@ -1,0 +1,239 @@
+"""Intervals of scores whose rows are not independent, and how wide they have to be.
+
+Neighbouring labels share most of their hour, so a score's error is many times what its row count
+says, and of 2,000 rows there are but 33 that are independent. So few let a bootstrap of blocks tell
+too little doubt: it estimates a variance from a dozen blocks and takes it for known. Here
+
+- rows are weighed by slow waves, 1 + w and 1 - w with w(t) = cos(pi j (t + 1/2) / n) for j = 1, 2,
+  ..., and a score is computed anew each time. How far it moves is its error: the mean of a series
+  times sqrt(2) w has the variance of the series' mean for as long as the wave is much slower than
+  what ties neighbours together (the equal-weighted cosine estimator; Müller, 2004; Lazarus, Lewis,
+  Stock and Watson, 2018, "HAR Inference: Recommendations for Practice"). Weights stay within 0 and
+  2, so that every score that takes weights can be asked, however it is made.
+- B waves give B independent looks at the variance, so the quantile is that of Student's t with B
+  degrees of freedom. B grows as 0.8 n^(2/3) of the n independent rows: 8 of 33, 64 of 667. More
+  would be narrower and see the overlap, fewer would be wider than must be.
+- shares of rows are judged as log-odds and losses as logarithms, where errors are nearer to
+  symmetric.
+
+No redraws, no seed, and the cost of one transform. What is measured of it stands in
+`docs/judging.md`, by `python -m steps.power --intervals`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import dct
+from scipy.special import expit, logit
+from scipy.stats import beta, norm, t
+
+LEVEL: Final = 0.95
+FEWEST_ROWS: Final = 30.0
+"""Independent rows below which nothing is judged."""
+FEWEST_COUNTED: Final = 5.0
+"""Independent rows that a share is at least taken of, to be judged by waves."""
+FEWEST_EITHER: Final = 1.0
+"""Independent rows that came true, and that did not."""
+
+_TERMS: Final = 0.8
+_EDGE: Final = 1e-9
+_CERTAIN: Final = float(norm.ppf((1 + LEVEL) / 2))
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+class Interval(NamedTuple):
+    """A score and the bounds that hold its true value in 95 of 100 cases.
+
+    Where `enough` is false there are too few independent rows for that: the bounds are then wider
+    than they would be, up to all that there can be, and nothing is to be judged by them.
+    """
+
+    value: float
+    low: float
+    high: float
+    enough: bool = True
+
+    def within(self, low: float, high: float) -> Interval:
+        """The same, cut to what there can be."""
+        return self._replace(low=max(self.low, low), high=min(self.high, high))
+
+    def limited(self, low: float, high: float) -> Interval:
+        """The same, of which nothing is known but that it lies within these limits."""
+        return Interval(self.value, low, high, False)
+
+
+class Scale(NamedTuple):
+    """On which a score's error is nearly symmetric: there and back."""
+
+    to: Callable[[Floats], Floats]
+    back: Callable[[Floats], Floats]
+
+
+PLAIN: Final = Scale(lambda score: score, lambda score: score)
+LOSS: Final = Scale(lambda score: np.log(np.maximum(score, _EDGE)), np.exp)
+
+
+class Shaken(NamedTuple):
+    """Means or scores (...) of rows as they are, and with the rows weighed by waves.
+
+    Attributes:
+        observed: (...) all rows alike.
+        waves: (2, B, ...) weights 1 + wave and 1 - wave.
+        centre: (...) with the share of one independent row of luck; see `shaken`.
+        luck: (2, B, ...) the same with that share weighed by waves.
+    """
+
+    observed: Floats
+    waves: Floats
+    centre: Floats | None = None
+    luck: Floats | None = None
+
+    def map(self, score: Callable[[Floats], Floats]) -> Shaken:
+        """A score of each part."""
+        return Shaken(*(score(part) for part in self if part is not None))
+
+    def at(self, place: int | slice) -> Shaken:
+        """A place, or some, on the last axis."""
+        return self.map(lambda part: part[..., place])
+
+    def join(self, other: Shaken, of: Callable[[Floats, Floats], Floats]) -> Shaken:
+        """A score of this part and the other's, such as their difference."""
+        parts = zip(self, other, strict=True)
+        return Shaken(*(of(a, b) for a, b in parts if a is not None and b is not None))
+
+
+def terms(effective: float) -> int:
+    """How many waves so many independent rows are looked at by."""
+    return max(1, round(_TERMS * math.pow(effective, 2 / 3)))
+
+
+def quantile(waves: int) -> float:
+    """How many standard errors an interval reaches, which are known from so many waves."""
+    return float(t.ppf((1 + LEVEL) / 2, waves))
+
+
+def weights(rows: int, effective: float) -> Iterator[tuple[int, int, Floats]]:
+    """Side (0 for plus, 1 for minus), number and row weights (rows,) of every wave."""
+    moment = np.pi * (np.arange(rows) + 0.5) / rows
+    for number in range(_fitting(rows, effective)):
+        wave = np.cos((number + 1) * moment)
+        yield 0, number, 1 + wave
+        yield 1, number, 1 - wave
+
+
+def shaken(columns: Floats, effective: float, lucky: Floats | None = None) -> Shaken:
+    """The mean of each column (n, k), and of the columns weighed by waves.
+
+    Args:
+        columns: what each row adds, in order of time.
+        effective: how many independent rows they equal.
+        lucky: (n, k) what the rows would add if what was said had nothing to do with what came.
+            The doubt that one independent such row casts is added: of few decided moves all can
+            come true, or none, and the rows themselves would then know of no doubt.
+    """
+    mean, wave = columns.mean(axis=0), _waves(columns, effective)
+    if lucky is None:
+        return Shaken(mean, mean + wave)
+    share = effective**-0.5
+    centre = (1 - share) * mean + share * lucky.mean(axis=0)
+    return Shaken(mean, mean + wave, centre, centre + share * _waves(lucky, effective))
+
+
+def interval(score: Shaken, effective: float, scale: Scale = PLAIN) -> Interval:
+    """The interval of a score, () in every part."""
+    value = scale.to(score.observed)
+    doubt = quantile(score.waves.shape[1]) ** 2 * variance(score.map(scale.to))
+    if score.centre is not None and score.luck is not None:
+        apart = scale.to(score.luck) - scale.to(score.centre)
+        doubt += _CERTAIN**2 * _mean_square(apart)
+    reach = np.sqrt(doubt)
+    low, high = scale.back(value - reach), scale.back(value + reach)
+    # The way there and back rounds; what does not move has no width.
+    if not reach > 0:
+        low = high = score.observed
+    enough = effective >= FEWEST_ROWS
+    return Interval(float(score.observed), float(low), float(high), enough)
+
+
+def variance(score: Shaken) -> Floats:
+    """The squared error (...) of a score: how far waves move it."""
+    return _mean_square(score.waves - score.observed)
+
+
+def share(right: Shaken, counted: Shaken, effective: float) -> Interval | None:
+    """The interval of a share of rows, such as of hits among moves; None where no row counts.
+
+    Of few rows, or of rows of which all came true or none, the bounds are those of as many
+    independent ones (Clopper and Pearson, 1934), which promise more than 95 %.
+
+    Args:
+        right: () of what is counted and came true, per row.
+        counted: () of what is counted.
+        effective: how many independent rows there are, counted or not.
+    """
+    if not counted.observed > 0:
+        return None
+    found = right.join(counted, quotient)
+    rows, waves = float(counted.observed) * effective, found.waves.shape[1]
+    return share_of(float(found.observed), variance(found), waves, rows, effective)
+
+
+def share_among(right: Flags, counted: Flags, effective: float) -> Interval | None:
+    """The same of rows (n,): which are counted, and which of those came true."""
+    columns = np.stack([right & counted, counted], axis=1).astype(np.float64)
+    sums = shaken(columns, effective)
+    return share(sums.at(0), sums.at(1), effective)
+
+
+def quotient(above: Floats, below: Floats) -> Floats:
+    """Above over below; 0 where there is nothing below."""
+    return np.divide(above, below, out=np.zeros(np.shape(above)), where=below > 0)
+
+
+def share_of(
+    value: float, squared_error: Floats, waves: int, rows: float, effective: float
+) -> Interval:
+    """The same of a share of `rows` independent rows, whose squared error is known from waves."""
+    hits = value * rows
+    enough = rows >= FEWEST_COUNTED and effective >= FEWEST_ROWS
+    if not enough or min(hits, rows - hits) < FEWEST_EITHER:
+        return exact(value, rows)._replace(enough=enough)
+    # As if there were one more row that is right every other time (Agresti and Coull, 1998: four).
+    centre = (hits + 0.5) / (rows + 1)
+    reach = quantile(waves) * float(np.sqrt(squared_error)) / (centre * (1 - centre))
+    odds = float(logit(value))
+    return Interval(value, float(expit(odds - reach)), float(expit(odds + reach)))
+
+
+def exact(value: float, rows: float) -> Interval:
+    """Bounds of a share of so many independent rows, which need not be whole ones."""
+    tail, hits = (1 - LEVEL) / 2, value * rows
+    low = float(beta.ppf(tail, hits, rows - hits + 1)) if value > 0 else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, rows - hits)) if value < 1 else 1.0
+    return Interval(value, low, high)
+
+
+def _waves(columns: Floats, effective: float) -> Floats:
+    """(2, B, k) means of columns times plus and minus each wave."""
+    count = len(columns)
+    if count < 2:  # which no wave can weigh: `enough` is false
+        return np.zeros((2, 1, *columns.shape[1:]))
+    waves: Floats = dct(columns, type=2, axis=0)[1 : _fitting(count, effective) + 1] / (2 * count)
+    return np.stack([waves, -waves])
+
+
+def _fitting(count: int, effective: float) -> int:
+    return min(terms(effective), count - 1)
+
+
+def _mean_square(apart: Floats) -> Floats:
+    """Over waves, of both sides together: weights reach sqrt(1/2) of an error to either side."""
+    squares: Floats = np.square(apart).sum(axis=0).mean(axis=0)
+    return squares

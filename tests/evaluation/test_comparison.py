@@ -1,0 +1,155 @@
+"""Models on the same rows: which scores can be judged, and differences pair by pair."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantgod.evaluation.comparison import Said, compare
+from quantgod.evaluation.intervals import weights
+from quantgod.evaluation.metrics import classification_report, decide, log_loss
+from tests.evaluation.forecasts import calibrated_forecasts, random_forecasts
+
+SELL, NEUTRAL, BUY = range(3)
+
+
+def said(given: np.ndarray, decision_weights: tuple[float, ...] | None = None) -> Said:
+    return Said(given, decide(given, decision_weights))
+
+
+def decided(*counts: tuple[int, int, int]) -> tuple[np.ndarray, Said]:
+    """Rows by (came, decided, how many), in a drawn order, and honest enough probabilities."""
+    pairs = np.array([(came, made) for came, made, rows in counts for _ in range(rows)])
+    np.random.default_rng(0).shuffle(pairs)
+    return pairs[:, 0], Said(np.full((len(pairs), 3), 1 / 3), pairs[:, 1])
+
+
+def test_the_report_is_compared_pair_by_pair() -> None:
+    target, good = calibrated_forecasts(600)
+    _, bad = random_forecasts(600, seed=9)
+    weighed = (2.0, 1.0, 2.0)
+    models = {"good": said(good, weighed), "bad": said(bad), "same": said(good, weighed)}
+    found = compare(target, models, 200.0)
+    assert {name: one.value for name, one in found.models["good"].items()} == pytest.approx(
+        classification_report(target, good, weighed)
+    )
+    assert list(found.models) == ["good", "bad", "same"]
+    assert list(found.differences) == ["bad", "same"]
+    assert found.differences["bad"]["log_loss"].high < 0
+    assert found.differences["bad"]["macro_f1"].low > 0
+    gap = found.models["good"]["mcc"].value - found.models["bad"]["mcc"].value
+    assert found.differences["bad"]["mcc"].value == pytest.approx(gap)
+    for name, one in found.differences["same"].items():
+        assert one[:3] == (0, 0, 0) or name == "ece"
+
+
+def test_a_paired_difference_is_narrower_than_two_intervals() -> None:
+    target, model = calibrated_forecasts(600)
+    models = {"model": said(model), "near": said(0.95 * model + 0.05 / 3)}
+    found = compare(target, models, 600.0)
+    apart, alone = found.differences["near"]["log_loss"], found.models["near"]["log_loss"]
+    assert apart.high - apart.low < (alone.high - alone.low) / 3
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(40, 90))
+def test_added_up_rows_score_as_the_weighed_rows_do(seed: int, rows: int) -> None:
+    """Each score anew from rows that are weighed one by one."""
+    target, given = random_forecasts(rows, seed)
+    one = said(given)
+    found = compare(target, {"one": one}, 40.0).models["one"]["log_loss"]
+    sides = [
+        np.log(np.average(-np.log(given[np.arange(rows), target]), weights=weight))
+        for _, _, weight in weights(rows, 40.0)
+    ]
+    squares = np.square(np.array(sides) - np.log(log_loss(target, given))).sum() / (len(sides) / 2)
+    if found.enough:  # which two rows of each class make it
+        width = np.log(found.high) - np.log(found.low)
+        assert width == pytest.approx(2 * 2.262157 * np.sqrt(squares), rel=1e-5)
+
+
+def test_a_class_that_hardly_came_is_too_little_to_judge_by() -> None:
+    for came, is_enough in ((1, False), (2, True)):
+        target, one = decided((SELL, SELL, 20), (NEUTRAL, NEUTRAL, 40 - came), (BUY, NEUTRAL, came))
+        found = compare(target, {"one": one}, 60.0).models["one"]
+        for score in ("log_loss", "brier", "mcc", "macro_f1"):
+            assert found[score].enough is is_enough, score
+        assert found["accuracy"].enough
+
+
+def test_a_class_that_neither_comes_nor_is_decided_is_none_of_the_task() -> None:
+    target, one = decided((SELL, SELL, 20), (BUY, BUY, 15), (SELL, BUY, 5), (BUY, SELL, 5))
+    found = compare(target, {"one": one}, 45.0).models["one"]
+    assert found["mcc"].enough and found["log_loss"].enough
+
+
+def test_moves_that_luck_would_hardly_hit_are_too_few_to_judge_decisions_by() -> None:
+    for moves, is_enough in ((3, False), (9, True)):
+        target, one = decided(
+            (SELL, SELL, moves), (SELL, NEUTRAL, 12), (NEUTRAL, NEUTRAL, 40), (BUY, NEUTRAL, 5)
+        )
+        found = compare(target, {"one": one}, float(len(target))).models["one"]
+        assert found["mcc"].enough is found["macro_f1"].enough is is_enough
+        assert found["log_loss"].enough
+        assert is_enough or (found["mcc"].low, found["mcc"].high) == (-1, 1)
+
+
+def test_a_class_that_is_decided_once_leaves_macro_f1_open_and_not_mcc() -> None:
+    common = (SELL, SELL, 15), (SELL, NEUTRAL, 10), (NEUTRAL, NEUTRAL, 30), (BUY, NEUTRAL, 5)
+    target, one = decided(*common, (BUY, BUY, 1))
+    found = compare(target, {"one": one}, float(len(target))).models["one"]
+    assert found["mcc"].enough and not found["macro_f1"].enough
+
+
+def test_what_never_changes_its_mind_can_be_compared_with_and_not_be_judged() -> None:
+    target, good = calibrated_forecasts(600)
+    always = Said(np.tile([0.2, 0.5, 0.3], (600, 1)), np.full(600, NEUTRAL))
+    found = compare(target, {"good": said(good), "always": always}, 100.0)
+    assert not found.models["always"]["mcc"].enough
+    assert found.models["always"]["mcc"].value == 0
+    assert found.differences["always"]["mcc"].enough
+    assert found.differences["always"]["mcc"].low > 0
+
+
+def test_two_that_decide_alike_but_for_a_row_are_not_told_apart_by_decisions() -> None:
+    target, good = calibrated_forecasts(600)
+    one = said(good)
+    for changed, is_enough in ((0, True), (20, False), (40, True)):
+        other = one.decided.copy()
+        other[:changed] = (other[:changed] + 1) % 3
+        apart = compare(target, {"one": one, "other": Said(good, other)}, 100.0).differences
+        assert apart["other"]["macro_f1"].enough is is_enough
+        assert changed or apart["other"]["macro_f1"][:3] == (0, 0, 0)
+
+
+def test_calibration_error_is_bounded_with_all_that_chance_may_have_added() -> None:
+    """Perfect calibration is held by nearly every interval, though it is never what is found."""
+    held = []
+    for seed in range(40):
+        target, given = calibrated_forecasts(400, seed)
+        found = compare(target, {"one": said(given)}, 400.0).models["one"]["ece"]
+        assert found.value > 0.02 and found.enough
+        held.append(found.low == 0)
+    assert np.mean(held) > 0.9
+    target, given = calibrated_forecasts(4_000)
+    sure = given**4 / (given**4).sum(axis=1, keepdims=True)
+    found = compare(target, {"one": said(sure)}, 4_000.0).models["one"]["ece"]
+    assert 0.1 < found.low < found.value < found.high
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    target, given = random_forecasts(5)
+    with pytest.raises(ValueError, match="at least one model"):
+        compare(target, {}, 5.0)
+    with pytest.raises(ValueError, match="each row must sum to one"):
+        compare(target, {"one": Said(2 * given, target)}, 5.0)
+
+
+def test_luck_keeps_a_few_moves_without_exception_from_being_certain() -> None:
+    """All came true: the rows alone, however weighed, would show no doubt."""
+    target, one = decided((SELL, SELL, 12), (NEUTRAL, NEUTRAL, 40), (BUY, BUY, 8))
+    found = compare(target, {"one": one}, 60.0).models["one"]
+    for score in ("macro_f1", "mcc", "accuracy", "recall_buy"):
+        assert found[score].enough
+        assert found[score].low < 0.99 and found[score][0] == found[score].high == 1, score

@@ -1,0 +1,157 @@
+"""Intervals hold what they claim where neighbours are tied, and the naive ones do not."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.signal import lfilter
+from scipy.stats import beta, t
+
+from quantgod.dataset.labels import label
+from quantgod.dataset.splits import uniqueness
+from quantgod.dataset.windows import samples
+from quantgod.evaluation.effective_size import effective_rows, effective_size
+from quantgod.evaluation.intervals import (
+    FEWEST_ROWS,
+    LOSS,
+    PLAIN,
+    Interval,
+    exact,
+    interval,
+    shaken,
+    share_among,
+    terms,
+    weights,
+)
+from quantgod.settings import LabelSettings
+from tests.synthetic import synthetic_bars
+
+
+def ar1(rng: np.random.Generator, rows: int, keep: float) -> np.ndarray:
+    """A stationary series of mean zero whose neighbours are correlated by `keep`."""
+    shocks = rng.normal(size=rows)
+    shocks[0] /= np.sqrt(1 - keep**2)
+    return lfilter([1], [1, -keep], shocks)
+
+
+def of_mean(series: np.ndarray, effective: float) -> Interval:
+    return interval(shaken(series[:, None], effective).at(0), effective)
+
+
+def test_intervals_of_a_mean_cover_where_naive_ones_do_not() -> None:
+    rng, keep, rows = np.random.default_rng(5), 0.8, 600
+    effective = rows * (1 - keep) / (1 + keep)
+    series = [ar1(rng, rows, keep) for _ in range(1_000)]
+    held, naive = (
+        np.mean([found.low <= 0 <= found.high for found in (of_mean(x, n) for x in series)])
+        for n in (effective, 1e5)  # as if rows were independent
+    )
+    assert held == pytest.approx(0.95, abs=0.02)
+    assert naive < 0.7
+
+
+def test_an_interval_is_students_of_the_scores_that_weighed_rows_have() -> None:
+    """Every row weighed one by one, as slow as can be, whatever score takes weights."""
+    rng, effective = np.random.default_rng(0), 40.0
+    losses = rng.exponential(size=(300, 2))
+    moved = {0: [], 1: []}
+    for side, _, weight in weights(300, effective):
+        assert weight.min() >= 0 and weight.max() <= 2
+        moved[side].append(np.log(np.average(losses[:, 0], weights=weight)))
+    mean = losses.mean(axis=0)[0]
+    squares = [(np.array(side) - np.log(mean)) ** 2 for side in moved.values()]
+    waves = len(squares[0])
+    assert waves == terms(effective) == 9
+    reach = t.ppf(0.975, waves) * np.sqrt(np.sum(squares) / waves)
+    found = interval(shaken(losses, effective).at(0), effective, LOSS)
+    expected = mean, mean * math.exp(-reach), mean * math.exp(reach), True
+    assert found == pytest.approx(expected)
+
+
+def test_more_independent_rows_give_more_waves_and_a_shorter_reach() -> None:
+    assert [terms(n) for n in (0.2, 1, 33, 167, 667, 10_000)] == [1, 1, 8, 24, 61, 371]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_hardly_a_row_is_too_few_and_no_error(rows: int) -> None:
+    found = of_mean(np.arange(rows, dtype=float), 1.0)
+    assert found.low <= found.value <= found.high and not found.enough
+
+
+def test_just_enough_independent_rows_are_enough() -> None:
+    series = np.random.default_rng(0).normal(size=100)
+    assert of_mean(series, FEWEST_ROWS).enough
+    assert not of_mean(series, np.nextafter(FEWEST_ROWS, 0)).enough
+
+
+@given(st.integers(2, 60), st.integers(0, 10**6))
+def test_a_score_that_never_moves_has_no_width(rows: int, seed: int) -> None:
+    value = float(np.random.default_rng(seed).random())
+    for scale in (LOSS, PLAIN):
+        found = interval(shaken(np.full((rows, 1), value), 40.0).at(0), 40.0, scale)
+        assert found[1:3] == pytest.approx((value, value), rel=1e-9)
+
+
+def test_a_share_counts_the_rows_that_it_is_of() -> None:
+    rng = np.random.default_rng(3)
+    counted, right = rng.random(4_000) < 0.3, rng.random(4_000) < 0.6
+    found = share_among(right, counted, 400.0)
+    assert found is not None and found.enough
+    rows = 400 * counted.mean()
+    assert found.value == pytest.approx(right[counted].mean())
+    # Rows are independent here, and more than is said: the interval is as of those that there are.
+    error = np.sqrt(0.24 / counted.sum())
+    assert found.high - found.low == pytest.approx(2 * t.ppf(0.975, terms(400)) * error, rel=0.3)
+    assert exact(found.value, rows).high > found.high
+    assert share_among(right, np.zeros(4_000, bool), 400.0) is None
+
+
+def test_a_few_rows_without_exception_are_no_certainty() -> None:
+    """Of n independent rows all came true: shares from 0.025^(1/n) on would do that too."""
+    rows = np.arange(400)
+    for counted, enough in ((rows < 40, False), (rows < 200, True)):
+        independent = 40 * counted.mean()
+        found = share_among(np.ones(400, bool), counted, 40.0)
+        assert found is not None
+        assert found[:3] == pytest.approx((1.0, 0.025 ** (1 / independent), 1.0))
+        assert found.enough is enough
+    nearly = share_among(rows != 7, np.ones(400, bool), 40.0)
+    assert nearly is not None and nearly.enough
+    assert nearly.low == pytest.approx(beta.ppf(0.025, 39.9, 1.1))
+
+
+def test_effective_size_of_an_ar1_series_is_what_theory_says() -> None:
+    series = ar1(np.random.default_rng(2), 100_000, 0.8)
+    assert effective_size(series) / 100_000 == pytest.approx((1 - 0.8) / (1 + 0.8), rel=0.1)
+    free = np.random.default_rng(2).normal(size=50_000)
+    assert effective_size(free) / 50_000 == pytest.approx(1, rel=0.05)
+    assert effective_size(np.full(10, 0.1)) == 10 and effective_size(np.empty(0)) == 0
+
+
+@given(st.integers(2, 60), st.floats(-0.9, 0.95), st.integers(0, 10**6))
+def test_effective_size_is_that_of_the_sums_written_out(rows: int, keep: float, seed: int) -> None:
+    """Of short series, too, whose ends must not meet: the direct sum over pairs of lags."""
+    series = ar1(np.random.default_rng(seed), rows, keep)
+    apart = series - series.mean()
+    lags = [(apart[lag:] * apart[: rows - lag]).sum() for lag in range(rows)]
+    total = -1.0
+    for lag in range(0, rows - 1, 2):
+        pair = (lags[lag] + lags[lag + 1]) / lags[0]
+        if pair <= 0:
+            break
+        total += 2 * pair
+    assert effective_size(series) == pytest.approx(rows / max(total, 1.0), rel=1e-6)
+
+
+def test_effective_size_of_hourly_returns_agrees_with_the_uniqueness_of_their_labels() -> None:
+    chosen = LabelSettings(horizon_minutes=60, buy_above=0.008, sell_below=-0.004)
+    table = label(synthetic_bars(40_000, seed=1), chosen, 5)
+    found = samples(table, 10, 1)
+    returns = table["forward_return"].to_numpy()[found.row]
+    independent = effective_rows(found.time_ms, found.label_end_ms)
+    assert independent == pytest.approx(uniqueness(found).sum())
+    assert effective_size(returns) == pytest.approx(independent, rel=0.25)
