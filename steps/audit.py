@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar
+from steps.console import progress_bar, say
 from steps.options import config_options, run_option, setting, settings_from, step
 
 if TYPE_CHECKING:
@@ -48,17 +48,19 @@ def main(
     from quantgod.tracking.chosen import chosen_settings
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
+    from quantgod.tracking.supply import supply
     from quantgod.training.devices import use_threads
     from quantgod.training.weights import load_network
 
     runs = {"label": label_run, "optimize": optimize_run, "train": train_run}
-    with stage("audit", settings, runs) as run, progress_bar("audit") as progress:
+    inputs = supply("audit", settings, config, say)
+    with stage("audit", settings, runs, inputs) as run, progress_bar("audit") as progress:
         with run.scratch() as folder:
             trained = artifacts_of(run.needed("train"), "network", folder)
             network, own = load_network(trained), read_series(trained)
         labelled = table_series(run.inputs["labels"])
         series = check_one_series({"network": own, "labels": labelled})
-        chosen = chosen_settings(settings, optimize_run)
+        chosen = chosen_settings(settings, run.upstream.get("optimize"))
         use_threads(chosen.train.threads)
         table = read_table(run.inputs["labels"])
         taken = samples(table, network.window, chosen.audit.stride)

@@ -40,10 +40,11 @@ def main(
     from quantgod.archive.etl import run_etl
     from quantgod.archive.quality import quality_figure
     from quantgod.tracking.stage import stage
+    from quantgod.tracking.supply import supply
 
     data = settings.data
     runs = {"simulate": simulate_run, "download": download_run}
-    with stage("etl", settings, runs) as run:
+    with stage("etl", settings, runs, supply("etl", settings, config, say)) as run:
         with progress_bar("etl") as progress:
             report = run_etl(
                 run.inputs["archives"], data.market_bars, settings.etl, progress,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from steps.console import progress_bar
+from steps.console import progress_bar, say
 from steps.options import config_options, run_option, setting, settings_from, step
 
 
@@ -26,8 +26,13 @@ def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **option
     from quantgod.dataset.table import write_table
     from quantgod.evaluation.plots import label_distribution
     from quantgod.tracking.stage import data_path, stage
+    from quantgod.tracking.supply import supply
 
-    with stage("label", settings, {"etl": etl_run}) as run, progress_bar("label") as progress:
+    inputs = supply("label", settings, config, say)
+    with (
+        stage("label", settings, {"etl": etl_run}, inputs) as run,
+        progress_bar("label") as progress,
+    ):
         store = run.inputs["bars"].parent
         found = stored_series(store, settings.data.symbol)
         asked = settings.data.series_from(found.source)

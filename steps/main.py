@@ -37,8 +37,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
         if data.source == "imported":
             series = stored_series(data.market_bars, data.symbol)
         check_name(parent.client, settings.registry.name, series)
-        changed = bool(overrides or any(options.values()))
-        children = resolved_config(settings, config, changed=changed)
+        children = resolved_config(settings, config)
         done: dict[str, Run] = {}
         skipped = set()
         ended = ""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar
+from steps.console import progress_bar, say
 from steps.options import config_options, run_option, setting, settings_from, step
 
 if TYPE_CHECKING:
@@ -29,11 +29,13 @@ def main(config: Path, overrides: tuple[str, ...], label_run: str | None, **opti
     from quantgod.dataset.table import read_table
     from quantgod.tracking.chosen import BEST_FILE
     from quantgod.tracking.stage import stage
+    from quantgod.tracking.supply import supply
     from quantgod.training.devices import use_threads
     from quantgod.training.tuning import study_key, tune
     from quantgod.training.tuning_figures import history_figure, importance_figure
 
-    with stage("optimize", settings, {"label": label_run}) as run:
+    inputs = supply("optimize", settings, config, say)
+    with stage("optimize", settings, {"label": label_run}, inputs) as run:
         use_threads(settings.train.threads)
         table = read_table(run.inputs["labels"])
         folder = settings.data.work / "studies" / study_key(table, settings)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 PROJECT = Path(__file__).resolve().parents[1]
-CONFIG = "conf/full.yaml"
+CONFIG = "conf/demo.yaml"
 """The settings file where none is given."""
 
 

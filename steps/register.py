@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from steps.console import progress_bar
+from steps.console import progress_bar, say
 from steps.options import config_options, run_option, setting, settings_from, step
 
 
@@ -42,11 +42,12 @@ def main(
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.lineage import lineage_tags
     from quantgod.tracking.stage import stage
+    from quantgod.tracking.supply import supply
     from quantgod.training.weights import load_network
 
     runs = {"label": label_run, "train": train_run, "audit": audit_run}
     with (
-        stage("register", settings, runs) as run,
+        stage("register", settings, runs, supply("register", settings, config, say)) as run,
         progress_bar("register") as progress,
         run.scratch() as folder,
     ):

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar
+from steps.console import progress_bar, say
 from steps.options import config_options, run_option, setting, settings_from, step
 
 if TYPE_CHECKING:
@@ -42,12 +42,14 @@ def main(
     from quantgod.dataset.table import read_table, table_series
     from quantgod.tracking.chosen import chosen_settings
     from quantgod.tracking.stage import stage
+    from quantgod.tracking.supply import supply
     from quantgod.training.base_model import train_base
     from quantgod.training.devices import use_threads
     from quantgod.training.weights import save_network
 
-    with stage("train", settings, {"label": label_run, "optimize": optimize_run}) as run:
-        chosen = chosen_settings(settings, optimize_run)
+    runs = {"label": label_run, "optimize": optimize_run}
+    with stage("train", settings, runs, supply("train", settings, config, say)) as run:
+        chosen = chosen_settings(settings, run.upstream.get("optimize"))
         use_threads(chosen.train.threads)
         with progress_bar("train") as progress:
             trained = train_base(

@@ -104,10 +104,11 @@ def test_the_documents_values_are_in_force() -> None:
     assert settings.optimize.trials == 30 and settings.etl.max_bridge_minutes == 5
 
 
-def test_the_demo_keeps_the_documents_window_and_labels() -> None:
-    demo, full = load_settings(ROOT / "conf" / "demo.yaml"), load_settings(FULL)
-    assert demo.window.length == full.window.length == 720
-    assert demo.label == full.label and demo.split == full.split
+@pytest.mark.parametrize("name", ["demo", "power", "real_prices"])
+def test_every_file_is_judged_by_the_same_gates(name: str) -> None:
+    other, full = load_settings(ROOT / "conf" / f"{name}.yaml"), load_settings(FULL)
+    assert other.gates == full.gates and other.backtest.account == full.backtest.account
+    assert other.evaluate.conformal_level == full.evaluate.conformal_level
 
 
 def test_two_files_that_run_beside_each_other_share_no_folder() -> None:

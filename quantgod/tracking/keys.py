@@ -198,10 +198,11 @@ def finished_run(client: MlflowClient, key: str) -> Run | None:
         10,
         ["attributes.start_time DESC"],
     )
-    return next((run for run in runs if _still_there(client, run)), None)
+    return next((run for run in runs if is_still_there(client, run)), None)
 
 
-def _still_there(client: MlflowClient, run: Run) -> bool:
+def is_still_there(client: MlflowClient, run: Run) -> bool:
+    """Whether what a finished run gave stands as it was left."""
     try:
         output = output_of(run.info.run_id)
         if "version" in output and not _is_registered(client, output):

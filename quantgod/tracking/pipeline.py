@@ -16,7 +16,7 @@ from mlflow.exceptions import ExecutionException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from quantgod.files import atomic_path
-from quantgod.settings import Settings
+from quantgod.settings import Settings, load_settings
 from quantgod.tracking.keys import (
     finished_run,
     output_of,
@@ -82,11 +82,14 @@ def run_stage(
     """
     client = MlflowClient()
     upstream = {stage: done[stage] for stage in UPSTREAM[name] if stage in done}
-    found = None if fresh else finished_run(client, _key(client, name, settings, upstream))
+    found = None if fresh else finished_run(client, key_of(client, name, settings, upstream))
     if found is not None:
         return found, True
     _put_this_python_first()
-    parameters = {"config": str(config), **{f"{up}_run": run for up, run in upstream.items()}}
+    parameters = {
+        "config": _from_project(config),
+        **{f"{up}_run": run for up, run in upstream.items()},
+    }
     try:
         submitted = mlflow.projects.run(  # type: ignore[no-untyped-call]
             str(PROJECT), entry_point=name, parameters=parameters, env_manager="local"
@@ -101,12 +104,12 @@ def failed_gates(gates: Run) -> str:
     return output_of(gates.info.run_id, "failed")["failed"]
 
 
-def resolved_config(settings: Settings, config: Path, *, changed: bool) -> Path:
-    """The file that children read: `config` itself, or these settings in full where it was changed.
+def resolved_config(settings: Settings, config: Path) -> Path:
+    """The file that children read: `config`, or these settings in full where it says others.
 
     The file is named by the settings' digest, so that a child's command can be run again as it is.
     """
-    if not changed:
+    if load_settings(config) == settings:
         return config
     path = settings.data.work / "settings" / f"{settings.digest()[:16]}.yaml"
     with atomic_path(path) as part:
@@ -115,9 +118,15 @@ def resolved_config(settings: Settings, config: Path, *, changed: bool) -> Path:
     return path
 
 
-def _key(client: MlflowClient, name: str, settings: Settings, upstream: Mapping[str, str]) -> str:
+def key_of(client: MlflowClient, name: str, settings: Settings, upstream: Mapping[str, str]) -> str:
+    """The key of a stage that is yet to run, of these runs before it."""
     inputs = input_digests(input_paths(name, settings, upstream), settings)
     return stage_key(name, settings, inputs, upstream_keys(client, upstream))
+
+
+def _from_project(config: Path) -> str:
+    """A settings file as a child names it, which runs in the project's folder."""
+    return str(config if Path.cwd() == PROJECT else config.resolve())
 
 
 def _message(client: MlflowClient, name: str) -> str:

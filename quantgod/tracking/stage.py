@@ -163,6 +163,7 @@ def stage(
     name: str,
     settings: Settings,
     upstream: Mapping[str, str | None] | None = None,
+    supply: Callable[[Mapping[str, str]], Mapping[str, str]] = dict,
 ) -> Iterator[StageRun]:
     """Run a stage: join the run that `mlflow run` made, or open one; close it with its outcome.
 
@@ -171,6 +172,7 @@ def stage(
         settings: of which the stage's own sections are logged.
         upstream: ids of the runs whose results it takes, by stage; one that is None or empty was
             not given, and the data is where the settings say.
+        supply: adds to the given runs those that are found or made in their place.
     """
     client = connect(settings.tracking)
     outbox_folder = PROJECT / settings.tracking.outbox
@@ -180,10 +182,11 @@ def stage(
     run_id = active.info.run_id
     outbox = Outbox(outbox_folder, run_id)
     metrics = MetricBuffer(client, outbox, settings.tracking.flush_seconds)
-    runs = {label: run for label, run in (upstream or {}).items() if run}
+    runs: Mapping[str, str] = {label: run for label, run in (upstream or {}).items() if run}
     run = StageRun(name, run_id, settings, client, outbox, metrics, runs)
     status = "KILLED"
     try:
+        run.upstream = runs = supply(runs)
         run.inputs = input_paths(name, settings, runs)
         run.key = _describe(name, settings, runs, run.inputs, client)
         yield run

@@ -39,10 +39,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
-def run_main(server: str, data: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+def run(name: str, server: str, data: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     places = [f"data.{name}={data / name}" for name in ("archives", "bars", "labels", "work")]
     settings = [*places, f"tracking.outbox={data / 'outbox'}", *overrides]
-    command = ["mlflow", "run", ".", "-e", "main", "--env-manager", "local"]
+    command = ["mlflow", "run", ".", "-e", name, "--env-manager", "local"]
     command += ["--experiment-name", "end to end", "-P", f"config={TINY}"]
     command += ["-P", f"set={';'.join(settings)}"]
     environment = os.environ | {
@@ -69,13 +69,21 @@ def newest(stage: str) -> mlflow.entities.Run:
 
 @pytest.mark.timeout(1800)
 def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data: Path) -> None:
-    first = run_main(server, data)
+    trained = run("train", server, data)
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    before = {name: newest(name) for name in ("simulate", "etl", "label", "train")}
+    assert before["train"].data.tags["quantgod.upstream.label"] == before["label"].info.run_id
+    made = {before[name].data.tags["mlflow.parentRunId"] for name in ("simulate", "etl", "label")}
+    assert made == {before["train"].info.run_id}, "a stage makes what it lacks as its children"
+
+    first = run("main", server, data)
     assert first.returncode == 0, first.stdout + first.stderr
     parent = newest("main")
     runs = {name: newest(name) for name in STAGES}
-    for name, run in runs.items():
-        assert run.info.status == "FINISHED", name
-        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    for name, made_by in runs.items():
+        assert made_by.info.status == "FINISHED", name
+        whose = before["train"] if name in ("simulate", "etl", "label") else parent
+        assert made_by.data.tags["mlflow.parentRunId"] == whose.info.run_id
         assert name in first.stdout
     assert runs["audit"].data.tags["quantgod.upstream.train"] == runs["train"].info.run_id
     version = MlflowClient().get_model_version_by_alias("quantgod", "Production")
@@ -84,17 +92,17 @@ def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data:
     said = load_chain("quantgod").predict(pd.DataFrame(**example["dataframe_split"]))
     assert np.isfinite(said.select_dtypes("number")).all(axis=None)
 
-    second = run_main(server, data)
+    second = run("main", server, data)
     assert second.returncode == 0, second.stdout + second.stderr
     assert second.stdout.count("skipped") >= len(STAGES), "nothing changed, so nothing runs"
     assert {name: newest(name).info.run_id for name in STAGES} == {
-        name: run.info.run_id for name, run in runs.items()
+        name: made_by.info.run_id for name, made_by in runs.items()
     }
 
 
 @pytest.mark.timeout(600)
 def test_a_failing_stage_fails_the_parent_with_its_own_words(server: str, data: Path) -> None:
-    failed = run_main(server, data, "optimize.space={window_length: [100000]}")
+    failed = run("main", server, data, "optimize.space={window_length: [100000]}")
     assert failed.returncode != 0
     words = newest("main").data.tags["quantgod.error"]
     stage = re.match(r"StageFailed: (\w+): (.+)", words)

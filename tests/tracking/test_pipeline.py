@@ -12,7 +12,7 @@ def test_changed_settings_reach_the_children_whole_and_are_no_ones_to_read(
     settings: Settings,
 ) -> None:
     given = Path("conf/demo.yaml")
-    assert resolved_config(settings, given, changed=False) == given
-    path = resolved_config(settings, given, changed=True)
+    assert resolved_config(load_settings(given), given) == given
+    path = resolved_config(settings, given)
     assert load_settings(path) == settings
     assert path.stat().st_mode & 0o077 == 0, "a database's URL may hold a password"

@@ -33,7 +33,7 @@ OVER_SECONDS = 2.0
 
 @click.command(context_settings={"show_default": True})
 @click.option(
-    "--config", default="conf/full.yaml", type=click.Path(path_type=Path), help="Settings file."
+    "--config", default="conf/demo.yaml", type=click.Path(path_type=Path), help="Settings file."
 )
 @click.option("--speed", type=float, help="Times real time; live.simulated.speed by default.")
 @click.option("--port", default=0, help="Port on 127.0.0.1; 0 = any that is free.")

@@ -1,0 +1,166 @@
+"""What a stage was not given: found where it lies, or made by the stages before it, as `main` does.
+
+Data that lies in its folder is taken as it is, with the run that made it, unless that run did not
+finish or was given other settings. What is missing is made; a search alone is taken where there is
+one and never made, since a stage does its work without it. Nothing is ever downloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from quantgod.settings import Settings
+from quantgod.tracking.keys import finished_run, is_still_there
+from quantgod.tracking.pipeline import UPSTREAM, key_of, resolved_config, run_stage
+from quantgod.tracking.stage import MADE_BY, STAGE_TAG, MissingInput, data_path, logged_params
+
+Announce = Callable[[str], None]
+Supply = Callable[[Mapping[str, str]], dict[str, str]]
+
+NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "label": ("etl",),
+    "optimize": ("label",),
+    "train": ("label",),
+    "audit": ("label", "train"),
+    "register": ("label", "train", "audit"),
+}
+"""The stages whose results a stage cannot do without; `etl` needs archives, however they came."""
+
+USES_A_SEARCH: Final = frozenset({"train", "audit", "register"})
+_NEVER_MADE: Final = ("download", "local")
+_GIVES: Final = {maker: data for data, makers in MADE_BY.items() for maker in makers}
+_UPSTREAM_TAG: Final = "quantgod.upstream."
+_ELSEWHERE: Final = ("data.", "etl.workers", "etl.scheduler")
+"""Settings of where data was read, written or made, and not of what it holds."""
+
+
+def supply(name: str, settings: Settings, config: Path, announce: Announce = print) -> Supply:
+    """What completes the runs that the stage `name` is given, while that stage's run is active.
+
+    Args:
+        name: the stage.
+        settings: all of them.
+        config: the file that they were read from; stages that are made read it, or the settings in
+            full where something was changed.
+        announce: hears of each stage that is made.
+    """
+    return lambda given: _Supplier(settings, config, announce).complete(name, given)
+
+
+class _Supplier:
+    """Finds or makes the runs before a stage; `_found` holds None where data is of no known run."""
+
+    def __init__(self, settings: Settings, config: Path, announce: Announce) -> None:
+        self._settings, self._config, self._announce = settings, config, announce
+        self._client = MlflowClient()
+        self._found: dict[str, str | None] = {}
+
+    def complete(self, name: str, given: Mapping[str, str]) -> dict[str, str]:
+        self._found = {**self._behind(given), **given}
+        own_search = "train" not in self._found and "optimize" not in self._found
+        for stage in self._needed(name):
+            self._ensure(stage)
+            if stage == "label" and own_search and name in USES_A_SEARCH:
+                self._take_a_search()
+        known = self._known()
+        return {stage: known[stage] for stage in UPSTREAM[name] if stage in known}
+
+    def _needed(self, name: str) -> tuple[str, ...]:
+        source = self._settings.data.source
+        return (source,) if name == "etl" else NEEDS.get(name, ())
+
+    def _known(self) -> dict[str, str]:
+        return {stage: run for stage, run in self._found.items() if run is not None}
+
+    def _behind(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The runs that the given ones stand on, so that all are of one lineage."""
+        tags = [self._client.get_run(run).data.tags for run in given.values()]
+        return {
+            key.removeprefix(_UPSTREAM_TAG): run
+            for found in tags
+            for key, run in found.items()
+            if key.startswith(_UPSTREAM_TAG)
+        }
+
+    def _ensure(self, stage: str) -> None:
+        if stage in self._found or self._lies_there(stage):
+            return
+        if stage in _NEVER_MADE:
+            raise MissingInput(_no_archives(self._settings, self._config))
+        for before in self._needed(stage):
+            self._ensure(before)
+        config = resolved_config(self._settings, self._config)
+        self._announce(stage)
+        run, was_there = run_stage(stage, self._settings, config, self._known(), fresh=False)
+        self._found[stage] = run.info.run_id
+        if was_there:
+            self._announce(f"{stage}: run {run.info.run_id} is taken")
+
+    def _lies_there(self, stage: str) -> bool:
+        """Whether the data that a stage gives is at hand and, as far as runs tell, whole."""
+        data = "archives" if stage == "local" else _GIVES.get(stage)
+        if data is None or not _holds_data(data_path(data, self._settings)):
+            return False
+        maker = self._newest_maker(data)
+        if maker is None:
+            self._found[stage] = None
+            return True
+        name = maker.data.tags[STAGE_TAG]
+        whole = maker.info.status == "FINISHED" and not _differs(maker, name, self._settings)
+        if not whole and stage not in _NEVER_MADE:
+            return False
+        self._found[name] = maker.info.run_id if is_still_there(self._client, maker) else None
+        return True
+
+    def _newest_maker(self, data: str) -> Run | None:
+        """The newest run that was to put this data where the settings say."""
+        place, symbol = getattr(self._settings.data, data), self._settings.data.symbol
+        here = f"params.`data.{data}` = '{place}' and params.`data.symbol` = '{symbol}'"
+        experiments = [one.experiment_id for one in self._client.search_experiments()]
+        runs = [
+            run
+            for stage in MADE_BY[data]
+            for run in self._client.search_runs(
+                experiments,
+                f"tags.`{STAGE_TAG}` = '{stage}' and {here}",
+                max_results=1,
+                order_by=["attributes.start_time DESC"],
+            )
+        ]
+        return max(runs, key=lambda run: run.info.start_time, default=None)
+
+    def _take_a_search(self) -> None:
+        run = finished_run(
+            self._client, key_of(self._client, "optimize", self._settings, self._known())
+        )
+        if run is not None:
+            self._found["optimize"] = run.info.run_id
+            self._announce(f"optimize: what run {run.info.run_id} has found is taken")
+
+
+def _holds_data(path: Path) -> bool:
+    return path.is_file() or (path.is_dir() and any(item.is_file() for item in path.rglob("*")))
+
+
+def _differs(run: Run, stage: str, settings: Settings) -> bool:
+    """Whether a run was given other settings than these, as far as they shape its result."""
+    asked = logged_params(stage, settings)
+    shared = {key for key in asked if not key.startswith(_ELSEWHERE)}
+    return any(run.data.params.get(key) != asked[key] for key in shared)
+
+
+def _no_archives(settings: Settings, config: Path) -> str:
+    place, symbol = settings.data.archives, settings.data.symbol
+    if settings.data.source == "local":
+        return f"there are no archives of {symbol} at {place}, where `data.source: local` has them"
+    days = f"{settings.download.first_day} to {settings.download.last_day}"
+    return (
+        f"there are no archives of {symbol} at {place}; `python -m steps.download --config "
+        f"{config}` gets those of {days}, about a gigabyte a day before compression, and nothing "
+        "is downloaded unasked"
+    )

@@ -1,0 +1,143 @@
+"""A stage that was not given its inputs finds them, or has them made, and never downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from quantgod.settings import Settings
+from quantgod.tracking import supply as supplying
+from quantgod.tracking.keys import finished_run
+from quantgod.tracking.pipeline import key_of
+from quantgod.tracking.stage import ERROR_TAG, MissingInput, data_path, stage
+from quantgod.tracking.supply import supply
+
+CONFIG = Path("conf/demo.yaml")
+GIVES = {"simulate": "archives", "etl": "bars", "label": "labels"}
+
+
+def make(name: str, settings: Settings, runs: Mapping[str, str], *, ends: bool = True) -> str:
+    """A stage in this process: it writes a file where its data belongs."""
+    with nullcontext() if ends else pytest.raises(ValueError), stage(name, settings, runs) as run:
+        data = GIVES.get(name)
+        if data is None:
+            run.output()
+        else:
+            path = data_path(data, settings)
+            file = path if path.suffix else path / settings.data.symbol / "2024-01-01.parquet"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{name} {settings.digest()}")
+            run.output(path)
+        if not ends:
+            raise ValueError("half of it")
+    return run.run_id
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stages that were made, in order, in this process instead of one each."""
+    names: list[str] = []
+
+    def run_stage(
+        name: str, settings: Settings, _config: Path, done: Mapping[str, str], *, fresh: bool
+    ) -> tuple[Run, bool]:
+        client = MlflowClient()
+        found = finished_run(client, key_of(client, name, settings, done))
+        if found is not None:
+            return found, True
+        names.append(name)
+        outer = mlflow.active_run()
+        mlflow.end_run()
+        run_id = make(name, settings, done)
+        mlflow.start_run(outer.info.run_id)
+        return client.get_run(run_id), fresh
+
+    monkeypatch.setattr(supplying, "run_stage", run_stage)
+    return names
+
+
+def upstream(name: str, settings: Settings, **given: str | None) -> dict[str, str]:
+    with stage(name, settings, given, supply(name, settings, CONFIG, lambda _: None)) as run:
+        if name not in GIVES:
+            run.output()
+    return dict(run.upstream)
+
+
+def test_with_nothing_made_yet_all_that_a_stage_needs_is_made_once(
+    settings: Settings, made: list[str]
+) -> None:
+    assert list(upstream("train", settings)) == ["label"]
+    assert made == ["simulate", "etl", "label"]
+    assert {"label", "train"} <= upstream("audit", settings).keys()
+    assert made == ["simulate", "etl", "label"], "the training that was asked for is taken"
+    assert {"label", "train", "audit"} <= upstream("register", settings).keys()
+
+
+def test_data_that_is_there_is_taken_as_it_is_and_asks_for_nothing_before_it(
+    settings: Settings, made: list[str]
+) -> None:
+    labels = data_path("labels", settings)
+    labels.parent.mkdir(parents=True)
+    labels.write_text("somebody's own")
+    assert upstream("train", settings) == {}
+    assert made == []
+    assert labels.read_text() == "somebody's own"
+
+
+def test_the_run_that_made_the_data_is_named_and_a_search_of_it_is_taken(
+    settings: Settings, made: list[str]
+) -> None:
+    _archives(settings)
+    label = make("label", settings, {"etl": make("etl", settings, {})})
+    assert upstream("train", settings) == {"label": label}
+    search = make("optimize", settings, {"label": label})
+    train = upstream("train", settings)
+    assert train == {"label": label, "optimize": search}
+    slower = settings.train.model_copy(update={"learning_rate": 0.5})
+    asked = settings.model_copy(update={"train": slower})
+    assert upstream("train", asked) == {"label": label}, "it was searched with another rate"
+    plain = make("train", settings, {"label": label})
+    assert upstream("audit", settings, train=plain) == {"label": label, "train": plain}
+    assert made == []
+
+
+def _archives(settings: Settings) -> None:
+    settings.data.archives.mkdir()
+    (settings.data.archives / "day.zip").write_bytes(b"a day")
+
+
+@pytest.mark.parametrize("change", ["half", "settings"])
+def test_data_of_a_run_that_failed_or_had_other_settings_is_made_anew(
+    settings: Settings, made: list[str], change: str
+) -> None:
+    _archives(settings)
+    make("etl", settings, {})
+    if change == "half":
+        make("label", settings, {}, ends=False)
+    else:
+        other = settings.label.model_copy(update={"horizon_minutes": 30})
+        make("label", settings.model_copy(update={"label": other}), {})
+    upstream("train", settings)
+    assert made == ["label"]
+
+
+@pytest.mark.parametrize(("source", "named"), [("download", "steps.download"), ("local", "local")])
+def test_real_archives_that_are_missing_are_named_and_never_downloaded(
+    settings: Settings, made: list[str], source: str, named: str
+) -> None:
+    real = settings.data.model_copy(update={"source": source})
+    settings = settings.model_copy(update={"data": real})
+    with pytest.raises(MissingInput, match=f"no archives of BTCUSDT at .*{named}") as told:
+        upstream("train", settings)
+    assert made == []
+    newest = MlflowClient().search_runs(["1"], order_by=["attributes.start_time DESC"])[0]
+    assert str(told.value) in newest.data.tags[ERROR_TAG]
+    _archives(settings)
+    upstream("train", settings)
+    assert made == ["etl", "label"], "archives that are there are read"
