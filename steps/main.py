@@ -6,6 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from steps.check import show_estimate
 from steps.console import say, show_table
 from steps.options import config_options, setting, settings_from, step, switch
 
@@ -31,6 +32,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
     from quantgod.tracking.stage import HEADLINE_TAG, stage
 
+    _tell_how_long(settings)
     with stage("main", settings) as parent:
         # `register` would refuse as well, but only after hours of training.
         data, series = settings.data, settings.data.series
@@ -55,6 +57,14 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
         parent.headline(f"{len(done)} stages, {len(skipped)} of them unchanged")
     _summary(settings, done, skipped)
     say(escape(ended or done["promote"].data.tags.get(HEADLINE_TAG, "")))
+
+
+def _tell_how_long(settings: Settings) -> None:
+    """Where it is more than an hour, say so before it starts; what is at hand already is less."""
+    from quantgod.planning.estimate import long_estimate
+
+    if (found := long_estimate(settings)) is not None:
+        show_estimate(found)
 
 
 def _summary(settings: Settings, done: dict[str, Run], skipped: set[str]) -> None:

@@ -1,0 +1,91 @@
+"""What there is to work with: archives, bars and labels of the settings' symbol."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from quantgod.archive.plan import ArchiveFile, find_archives
+from quantgod.archive.store import stored_days
+from quantgod.settings import Settings
+from quantgod.tracking.stage import data_path
+
+MINUTES_A_DAY: Final = 1440
+
+
+@dataclass(frozen=True)
+class AtHand:
+    """Days and rows, and how many minutes a run will learn from.
+
+    Attributes:
+        archives: of the symbol, one a day.
+        bar_days: days that are stored.
+        bar_rows: rows of them.
+        label_rows: rows of the labelled table, 0 where there is none.
+        minutes: that the stages after `label` have to do with.
+        told: where that number comes from.
+    """
+
+    archives: tuple[ArchiveFile, ...]
+    bar_days: tuple[dt.date, ...]
+    bar_rows: int
+    label_rows: int
+    minutes: int
+    told: str
+
+    @property
+    def days_to_read(self) -> int:
+        """Archives of days that are not stored yet; those that are, `etl` skips."""
+        return len({file.date for file in self.archives} - set(self.bar_days))
+
+
+def at_hand(settings: Settings) -> AtHand:
+    """Look at the folders that the settings name.
+
+    Raises:
+        StoreError: for stored bars that cannot be read.
+    """
+    symbol, data = settings.data.symbol, settings.data
+    files = find_archives(data.archives, symbol)[0] if data.archives.is_dir() else []
+    archives = {file.date: file for file in reversed(files)}  # the deepest of a day
+    stored = stored_days(data.bars, symbol)
+    days = tuple(dt.date.fromisoformat(path.stem) for path in stored)
+    rows = sum(pq.read_metadata(path).num_rows for path in stored)
+    labels = data_path("labels", settings)
+    labelled = pq.read_metadata(labels).num_rows if labels.is_file() else 0
+    minutes, told = _minutes(settings, labelled, rows, len(archives))
+    return AtHand(tuple(archives.values()), days, rows, labelled, minutes, told)
+
+
+def missing_days(days: tuple[dt.date, ...]) -> list[dt.date]:
+    """The days between the first and the last that are not there."""
+    if not days:
+        return []
+    first, there = min(days), set(days)
+    span = (first + dt.timedelta(days=count) for count in range((max(days) - first).days))
+    return [day for day in span if day not in there]
+
+
+def days_asked_for(settings: Settings) -> int:
+    """How many days of archives the settings simulate or download; 0 where they do neither."""
+    match settings.data.source:
+        case "simulate":
+            return settings.simulate.days
+        case "download":
+            return (settings.download.last_day - settings.download.first_day).days + 1
+        case _:
+            return 0
+
+
+def _minutes(settings: Settings, labelled: int, rows: int, archives: int) -> tuple[int, str]:
+    if labelled:
+        return labelled, "labelled rows at hand"
+    if rows:
+        return rows, "rows of bars at hand"
+    if archives:
+        return archives * MINUTES_A_DAY, f"minutes of the {archives} archives at hand"
+    days = days_asked_for(settings)
+    return days * MINUTES_A_DAY, f"minutes of the {days} days that `{settings.data.source}` gets"

@@ -1,0 +1,221 @@
+"""Whether settings, data, registry and machine fit together."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from quantgod.contracts import FEATURES
+from quantgod.dataset.labels import LABEL_COLUMNS
+from quantgod.dataset.splits import folds, split_test, split_validation
+from quantgod.dataset.table import read_table
+from quantgod.dataset.windows import samples
+from quantgod.planning.at_hand import AtHand, days_asked_for, missing_days
+from quantgod.registry.registered import all_versions
+from quantgod.settings import Settings
+from quantgod.tracking.stage import data_path
+from quantgod.training.devices import choose_device
+from quantgod.training.material import train_and_validation
+from quantgod.training.space import joined_space, longest_window
+
+State = Literal["ok", "note", "wrong"]
+
+DOWNLOADED_BYTES: Final = 600_000_000
+"""Of a downloaded day, where none is at hand to tell: assumed."""
+
+MESSAGE_BYTES, CHANGE_BYTES = 30, 13
+"""Of a simulated archive: roughly what a message and each of its changes take, packed."""
+
+BAR_BYTES: Final = 8_000_000
+"""Of a stored day of bars, where none is at hand to tell."""
+
+NAMED: Final = 5
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at: `note` is worth knowing, `wrong` would end the run."""
+
+    subject: str
+    state: State
+    text: str
+
+
+def findings(settings: Settings, have: AtHand, client: MlflowClient) -> list[Finding]:
+    """Look at everything, and end with no error where something does not fit."""
+    return [
+        *_archives(settings, have),
+        *_bars(settings, have),
+        *_labels(settings, have),
+        _enough(settings, have),
+        _registry(settings, client),
+        _device(settings),
+        _disk(settings, have),
+    ]
+
+
+def _archives(settings: Settings, have: AtHand) -> Iterator[Finding]:
+    place = settings.data.archives
+    if not have.archives:
+        later = have.bar_rows or have.label_rows
+        match settings.data.source:
+            case "simulate":
+                text, state = f"none at {place}: they are simulated", "ok"
+            case "download":
+                asked = days_asked_for(settings)
+                text = f"none at {place}: `python -m steps.download` gets {asked} days"
+                state = "ok" if later else "note"
+            case _:
+                text, state = f"none at {place}", "ok" if later else "wrong"
+        yield Finding("archives", state, text)  # type: ignore[arg-type]
+        return
+    days = tuple(sorted(file.date for file in have.archives))
+    missing = missing_days(days)
+    text = f"{len(days)} days, {days[0]} to {days[-1]}"
+    if missing:
+        named = ", ".join(map(str, missing[:NAMED]))
+        text += f"; {len(missing)} days are missing between: {named}"
+    yield Finding("archives", "note" if missing else "ok", text)
+
+
+def _bars(settings: Settings, have: AtHand) -> Iterator[Finding]:
+    if not have.bar_days:
+        others = _symbols_in(settings.data.bars)
+        text = f"none of {settings.data.symbol} at {settings.data.bars}: `etl` makes them"
+        yield Finding("bars", "note" if others else "ok", f"{text}{others}")
+        return
+    unread = f"; {have.days_to_read} archives are yet to be read" if have.days_to_read else ""
+    full = 1440 * len(have.bar_days)
+    yield Finding(
+        "bars",
+        "ok",
+        f"{len(have.bar_days)} days, {have.bar_days[0]} to {have.bar_days[-1]}, {have.bar_rows:,} "
+        f"rows, {have.bar_rows / full:.1%} of their minutes{unread}",
+    )
+
+
+def _labels(settings: Settings, have: AtHand) -> Iterator[Finding]:
+    path = data_path("labels", settings)
+    if not have.label_rows:
+        yield Finding("labels", "ok", f"none at {path}: `label` makes them")
+        return
+    try:
+        table = read_table(path)
+    except ValueError as error:
+        yield Finding("labels", "wrong", str(error))
+        return
+    ends = table["label_end"].dropna()
+    looks = int((ends.iloc[0] - ends.index[0]) / pd.Timedelta(minutes=1)) if len(ends) else 0
+    asked = settings.label.horizon_minutes
+    text = f"{len(table):,} rows, {len(ends):,} of them labelled"
+    if looks != asked:
+        yield Finding(
+            "labels",
+            "note",
+            f"{text}; they look {looks} minutes ahead, and the "
+            f"settings {asked}: `label` makes them anew",
+        )
+    else:
+        yield Finding("labels", "ok", text)
+
+
+def _symbols_in(bars: Path) -> str:
+    held = sorted(item.name for item in bars.iterdir() if item.is_dir()) if bars.is_dir() else []
+    return f"; what lies there: {', '.join(held[:NAMED])}" if held else ""
+
+
+def _enough(settings: Settings, have: AtHand) -> Finding:
+    """Cut a table of so many minutes in every way that the stages will."""
+    if not have.minutes:
+        return Finding("rows", "wrong", "there is nothing to learn from")
+    window, horizon = settings.window.length, settings.label.horizon_minutes
+    asked = f"windows of {window}, labels {horizon} ahead, {settings.split.folds} folds"
+    try:
+        table = whole_table(settings, have.minutes)
+        searched = longest_window(settings, joined_space(settings.model, settings.optimize.space))
+        for length, stride in (
+            (window, settings.window.stride),
+            (searched, settings.optimize.stride),
+        ):
+            train_and_validation(table, length, stride, settings.split)
+        taken = samples(table, window, settings.audit.stride)
+        dev = split_test(taken, settings.split).train
+        for fold in folds(taken, dev, settings.split):
+            split_validation(taken, fold.train, settings.audit.stopping_fraction, settings.split)
+    except ValueError as error:
+        return Finding(
+            "rows", "wrong", f"{have.minutes:,} {have.told} are too few for {asked}: {error}"
+        )
+    independent = have.minutes * settings.split.test_fraction / horizon
+    return Finding(
+        "rows",
+        "ok",
+        f"{have.minutes:,} {have.told} do for {asked}; the test part holds about "
+        f"{independent:,.0f} labels that do not overlap",
+    )
+
+
+def whole_table(settings: Settings, minutes: int) -> pd.DataFrame:
+    """A labelled table of one run without a hole: real ones can only hold fewer samples."""
+    index = pd.date_range("2024-01-01", periods=minutes, freq="min", tz="UTC", name="datetime")
+    horizon = settings.label.horizon_minutes
+    known = np.arange(minutes) < minutes - horizon
+    ends = pd.Series(index + pd.Timedelta(minutes=horizon), index=index)
+    zeros = np.zeros(minutes)
+    values = dict.fromkeys((*FEATURES, "close", "forward_return"), zeros)
+    values |= {"run": zeros.astype(np.int32), "target": np.where(known, 1, -1)}
+    return pd.DataFrame({**values, "label_end": ends.where(known)}, index)[list(LABEL_COLUMNS)]
+
+
+def _registry(settings: Settings, client: MlflowClient) -> Finding:
+    """Whose the versions of this name are, by the labels that they were made of."""
+    name, symbol = settings.registry.name, settings.data.symbol
+    try:
+        versions = all_versions(client, name)
+        runs = {run for version in versions if (run := version.tags.get("run.label"))}
+        params = [client.get_run(run).data.params for run in runs]
+        symbols = {one["data.symbol"] for one in params if "data.symbol" in one}
+    except MlflowException as error:
+        return Finding("registry", "note", f"it cannot be asked: {error.message}")
+    if others := sorted(symbols - {symbol}):
+        return Finding(
+            "registry",
+            "wrong",
+            f"{name} holds versions of {', '.join(others)}; give {symbol} a name of its own: "
+            "registry.name",
+        )
+    return Finding("registry", "ok", f"{name} holds {len(versions)} versions")
+
+
+def _device(settings: Settings) -> Finding:
+    try:
+        return Finding("device", "ok", f"training on {choose_device(settings.train.device).type}")
+    except ValueError as error:
+        return Finding("device", "wrong", str(error))
+
+
+def _disk(settings: Settings, have: AtHand) -> Finding:
+    """Room for archives that are yet to come and bars that are yet to be made."""
+    to_come = 0 if have.archives or have.bar_days or have.label_rows else days_asked_for(settings)
+    needed = to_come * _archive_bytes(settings) + (have.days_to_read or to_come) * BAR_BYTES
+    free = shutil.disk_usage(_existing(settings.data.bars)).free
+    text = f"about {needed / 1e9:.1f} GB are needed, {free / 1e9:.0f} GB are free"
+    return Finding("disk", "note" if needed > free else "ok", text)
+
+
+def _archive_bytes(settings: Settings) -> float:
+    if settings.data.source != "simulate":
+        return DOWNLOADED_BYTES
+    market = settings.simulate
+    return 86_400_000 / market.cadence_ms * (MESSAGE_BYTES + CHANGE_BYTES * market.changes)
+
+
+def _existing(path: Path) -> Path:
+    path = path.resolve()
+    return next(parent for parent in (path, *path.parents) if parent.exists())

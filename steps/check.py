@@ -1,0 +1,56 @@
+"""Whether settings, data and registry fit together, and what each stage will take here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from steps.console import say, show_table
+from steps.options import config_options, setting, settings_from, step
+
+if TYPE_CHECKING:
+    from quantgod.planning.estimate import Estimate
+
+
+@step()
+@config_options
+@setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
+@setting("--name", "registry.name", "Name of the registered model.")
+def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
+    """Look at all that a long run will need, time a few steps of it; end with 1 if it cannot work.
+
+    Nothing is made, downloaded or registered.
+    """
+    settings = settings_from(config, overrides, options)
+    from quantgod.planning.at_hand import at_hand
+    from quantgod.planning.estimate import estimate
+    from quantgod.planning.fitting import findings
+    from quantgod.tracking.store import connect
+
+    have = at_hand(settings)
+    found = findings(settings, have, connect(settings.tracking))
+    show_table(str(config), ("what", "", "found"), found)
+    wrong = [one for one in found if one.state == "wrong"]
+    if not any(one.subject in ("rows", "device") for one in wrong):
+        show_estimate(estimate(settings, have))
+    if wrong:
+        raise click.ClickException("; ".join(f"{one.subject}: {one.text}" for one in wrong))
+
+
+def show_estimate(found: Estimate) -> None:
+    """Print what each stage takes, all of them together, and what makes it less."""
+    from quantgod.planning.estimate import LONG_SECONDS, in_time
+
+    rows = [(one.stage, one.work, in_time(one.seconds)) for one in found.stages]
+    show_table("On this machine, with all epochs", ("stage", "work", "time"), rows)
+    say(f"About {in_time(found.seconds)} in all; the other stages take minutes.")
+    if found.seconds > LONG_SECONDS:
+        say("What brings it down, for the stages that take most:")
+        for line in found.advice():
+            say(f"  {line}")
+
+
+if __name__ == "__main__":
+    main()
