@@ -108,7 +108,7 @@ def test_the_documents_values_are_in_force() -> None:
 def test_every_file_is_judged_by_the_same_gates(name: str) -> None:
     other, full = load_settings(ROOT / "conf" / f"{name}.yaml"), load_settings(FULL)
     assert other.gates == full.gates and other.backtest.account == full.backtest.account
-    assert other.evaluate.conformal_level == full.evaluate.conformal_level
+    assert other.audit.conformal_level == full.audit.conformal_level
 
 
 def test_two_files_that_run_beside_each_other_share_no_folder() -> None:

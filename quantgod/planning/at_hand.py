@@ -48,10 +48,10 @@ def at_hand(settings: Settings) -> AtHand:
     Raises:
         StoreError: for stored bars that cannot be read.
     """
-    symbol, data = settings.data.symbol, settings.data
-    files = find_archives(data.archives, symbol)[0] if data.archives.is_dir() else []
+    data, root = settings.data, settings.data.archives
+    files = find_archives(root, data.market, data.symbol)[0] if root.is_dir() else []
     archives = {file.date: file for file in reversed(files)}  # the deepest of a day
-    stored = stored_days(data.bars, symbol)
+    stored = stored_days(data.market_bars, data.symbol)
     days = tuple(dt.date.fromisoformat(path.stem) for path in stored)
     rows = sum(pq.read_metadata(path).num_rows for path in stored)
     labels = data_path("labels", settings)

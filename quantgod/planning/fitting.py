@@ -86,8 +86,8 @@ def _archives(settings: Settings, have: AtHand) -> Iterator[Finding]:
 
 def _bars(settings: Settings, have: AtHand) -> Iterator[Finding]:
     if not have.bar_days:
-        others = _symbols_in(settings.data.bars)
-        text = f"none of {settings.data.symbol} at {settings.data.bars}: `etl` makes them"
+        others = _symbols_in(settings.data.market_bars)
+        text = f"none of {settings.data.symbol} at {settings.data.own_bars}: `etl` makes them"
         yield Finding("bars", "note" if others else "ok", f"{text}{others}")
         return
     unread = f"; {have.days_to_read} archives are yet to be read" if have.days_to_read else ""

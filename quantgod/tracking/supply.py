@@ -14,6 +14,7 @@ from typing import Final
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from quantgod.archive.plan import find_archives
 from quantgod.settings import Settings
 from quantgod.tracking.keys import finished_run, is_still_there
 from quantgod.tracking.pipeline import UPSTREAM, key_of, resolved_config, run_stage
@@ -104,7 +105,7 @@ class _Supplier:
     def _lies_there(self, stage: str) -> bool:
         """Whether the data that a stage gives is at hand and, as far as runs tell, whole."""
         data = "archives" if stage == "local" else _GIVES.get(stage)
-        if data is None or not _holds_data(data_path(data, self._settings)):
+        if data is None or not _is_there(data, self._settings):
             return False
         maker = self._newest_maker(data)
         if maker is None:
@@ -119,8 +120,8 @@ class _Supplier:
 
     def _newest_maker(self, data: str) -> Run | None:
         """The newest run that was to put this data where the settings say."""
-        place, symbol = getattr(self._settings.data, data), self._settings.data.symbol
-        here = f"params.`data.{data}` = '{place}' and params.`data.symbol` = '{symbol}'"
+        series = self._settings.data.model_dump(mode="json", include={data, "symbol", "market"})
+        here = " and ".join(f"params.`data.{key}` = '{value}'" for key, value in series.items())
         experiments = [one.experiment_id for one in self._client.search_experiments()]
         runs = [
             run
@@ -143,8 +144,12 @@ class _Supplier:
             self._announce(f"optimize: what run {run.info.run_id} has found is taken")
 
 
-def _holds_data(path: Path) -> bool:
-    return path.is_file() or (path.is_dir() and any(item.is_file() for item in path.rglob("*")))
+def _is_there(data: str, settings: Settings) -> bool:
+    """Whether there is any of it; archives of other series do not count."""
+    path, own = data_path(data, settings), settings.data
+    if data == "archives":
+        return path.is_dir() and bool(find_archives(path, own.market, own.symbol)[0])
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
 def _differs(run: Run, stage: str, settings: Settings) -> bool:
@@ -155,7 +160,7 @@ def _differs(run: Run, stage: str, settings: Settings) -> bool:
 
 
 def _no_archives(settings: Settings, config: Path) -> str:
-    place, symbol = settings.data.archives, settings.data.symbol
+    place, symbol = settings.data.archives, f"{settings.data.symbol} ({settings.data.market})"
     if settings.data.source == "local":
         return f"there are no archives of {symbol} at {place}, where `data.source: local` has them"
     days = f"{settings.download.first_day} to {settings.download.last_day}"

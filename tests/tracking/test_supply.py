@@ -30,7 +30,7 @@ def make(name: str, settings: Settings, runs: Mapping[str, str], *, ends: bool =
             run.output()
         else:
             path = data_path(data, settings)
-            file = path if path.suffix else path / settings.data.symbol / "2024-01-01.parquet"
+            file = path if path.suffix else path / "2024-01-01_BTCUSDT_ob200.data.zip"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(f"{name} {settings.digest()}")
             run.output(path)
@@ -108,8 +108,8 @@ def test_the_run_that_made_the_data_is_named_and_a_search_of_it_is_taken(
 
 
 def _archives(settings: Settings) -> None:
-    settings.data.archives.mkdir()
-    (settings.data.archives / "day.zip").write_bytes(b"a day")
+    settings.data.archives.mkdir(exist_ok=True)
+    (settings.data.archives / "2024-01-01_BTCUSDT_ob200.data.zip").write_bytes(b"a day")
 
 
 @pytest.mark.parametrize("change", ["half", "settings"])
@@ -133,7 +133,7 @@ def test_real_archives_that_are_missing_are_named_and_never_downloaded(
 ) -> None:
     real = settings.data.model_copy(update={"source": source})
     settings = settings.model_copy(update={"data": real})
-    with pytest.raises(MissingInput, match=f"no archives of BTCUSDT at .*{named}") as told:
+    with pytest.raises(MissingInput, match=f"no archives of BTCUSDT .linear. at .*{named}") as told:
         upstream("train", settings)
     assert made == []
     newest = MlflowClient().search_runs(["1"], order_by=["attributes.start_time DESC"])[0]
