@@ -22,6 +22,11 @@ from steps.options import config_options, setting, settings_from, step
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Fetch the archives of a symbol and a range of days; what is there is not fetched again."""
     settings = settings_from(config, overrides, options)
+    if settings.data.source == "simulate":
+        raise click.UsageError(
+            f"{config} simulates its archives in {settings.data.archives}, where real ones would "
+            "mix with them: give --config conf/full.yaml, or a file of your own that inherits it"
+        )
     from quantgod.archive.download import download
     from quantgod.tracking.stage import stage
 

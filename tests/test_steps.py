@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import steps.deployments
+import steps.download
 import steps.leak_audit
 import steps.promote
 from steps.console import say, show_table
@@ -48,6 +49,27 @@ def test_cuts_that_are_named_take_the_place_of_drawn_ones() -> None:
     wrong = CliRunner().invoke(steps.leak_audit.main, ["--cut", "2024-01-05", "--cut", "at noon"])
     assert wrong.exit_code == 1
     assert "a time such as 2024-01-05T12:30Z was expected, got 'at noon'" in wrong.output
+
+
+def test_nothing_real_is_downloaded_into_a_simulated_market() -> None:
+    refused = CliRunner().invoke(steps.download.main, [])
+    assert refused.exit_code == 2
+    assert "conf/demo.yaml simulates its archives" in refused.output
+
+
+def test_a_settings_file_is_found_from_anywhere_or_named_with_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(steps.download.main, [])
+    assert "simulates its archives" in found.output, "the default lies in the project's folder"
+    missing = CliRunner().invoke(steps.download.main, ["--config", "mine.yaml"])
+    assert missing.exit_code == 2
+    said = " ".join(missing.output.split())
+    assert f"there is no mine.yaml in {tmp_path}" in said and str(ROOT) in said
+    Path("mine.yaml").write_text(f"inherits: {ROOT}/conf/demo.yaml\ndata: {{symbol: ETHUSDT}}\n")
+    own = CliRunner().invoke(steps.download.main, ["--config", "mine.yaml"])
+    assert "mine.yaml simulates its archives" in own.output
 
 
 def test_a_command_to_copy_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:

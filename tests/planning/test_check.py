@@ -87,7 +87,7 @@ def test_what_would_end_a_run_is_named_before_it_starts(
 def test_a_name_that_holds_another_symbols_versions_is_refused(own: dict[str, object]) -> None:
     settings = settings_with(own)
     data = settings.data.model_copy(update={"symbol": "ETHUSDT"})
-    settings.data.own_bars.mkdir(parents=True)
+    data.own_bars.mkdir(parents=True)
     with stage("label", settings.model_copy(update={"data": data})) as run:
         run.output()
     client = MlflowClient()
