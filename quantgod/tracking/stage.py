@@ -37,6 +37,7 @@ from quantgod.tracking.keys import (
     stage_settings,
     upstream_keys,
 )
+from quantgod.tracking.machine import machine
 from quantgod.tracking.orphans import PROCESS_TAG, close_orphans, process_tag
 from quantgod.tracking.outbox import MetricBuffer, Outbox, deliver_left_over
 from quantgod.tracking.store import PROJECT, SESSIONS, beside, connect, in_project
@@ -45,6 +46,7 @@ ERROR_TAG = "quantgod.error"
 HEADLINE_TAG = "quantgod.headline"
 STAGE_TAG = "quantgod.stage"
 CODE_TAG = "quantgod.code"
+MACHINE_TAG = "quantgod.machine"
 READS: Mapping[str, tuple[str, ...]] = {
     "etl": ("archives",),
     "label": ("bars",),
@@ -294,6 +296,7 @@ def _describe(
         KEY_TAG: key,
         CODE_TAG: code_digest(),
         PROCESS_TAG: process_tag(),
+        MACHINE_TAG: machine(),
         "quantgod.commit": get_git_commit(str(PROJECT / "MLproject")) or "not a git checkout",
         "quantgod.settings": settings.digest(),
         **{f"quantgod.upstream.{label}": run_id for label, run_id in upstream.items()},

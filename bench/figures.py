@@ -1,0 +1,226 @@
+"""The tables of the README, from the newest runs in the store: `python -m bench.figures`.
+
+Run what a table tells of first (`make demo`, `main` on `conf/real_prices.yaml`, `make power`); a
+table whose run is not there is left as it is, and named. `--print` changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import mlflow
+import msgspec
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from quantgod.evaluation.bootstrap import Interval
+from quantgod.evaluation.evidence import (
+    BACKTEST_FILE,
+    EVALUATION_FILE,
+    BacktestResult,
+    EvaluationResult,
+    read_evidence,
+)
+from quantgod.evaluation.power import Power, gate_rows
+from quantgod.settings import load_settings
+from quantgod.tracking.keys import artifacts_of, output_of
+from quantgod.tracking.stage import HEADLINE_TAG, MACHINE_TAG, STAGE_TAG
+from quantgod.tracking.store import PROJECT, connect
+
+FILES: Final = ("README.md", "docs/results.md")
+MODELS: Final = {
+    "auditor": "auditor (served)",
+    "base": "base network",
+    "logistic_regression": "logistic regression",
+    "gradient_boosting": "gradient boosting",
+    "persistence": "persistence",
+    "majority": "majority",
+}
+SCORES: Final = {
+    "macro_f1": "macro-F1",
+    "log_loss": "log-loss",
+    "mcc": "MCC",
+    "ece": "calibration error",
+}
+
+
+class NoRunError(LookupError):
+    """What a table tells of has not been run."""
+
+
+def main() -> int:
+    """Put every table between its markers; 1 where a run is missing."""
+    parser = argparse.ArgumentParser(prog="python -m bench.figures", description=__doc__)
+    parser.add_argument("--print", action="store_true", help="print the tables, change no file")
+    asked = parser.parse_args()
+    client = connect(load_settings(PROJECT / "conf" / "full.yaml").tracking)
+    tables, missing = {}, []
+    for name, make in TABLES.items():
+        try:
+            tables[name] = make(client)
+        except NoRunError as error:
+            missing.append(f"{name}: {error}")
+    for path in (PROJECT / name for name in FILES):
+        if asked.print or not path.exists():
+            continue
+        path.write_text(put(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    lines = [*(tables.values() if asked.print else ()), *missing]
+    sys.stdout.write("\n\n".join(lines) + "\n" if lines else "")
+    return 1 if missing else 0
+
+
+def put(text: str, tables: dict[str, str]) -> str:
+    """The text with each table between `<!-- figures: NAME -->` and `<!-- end -->`."""
+    for name, table in tables.items():
+        marks = re.compile(rf"(<!-- figures: {name} -->\n).*?(<!-- end -->)", re.S)
+        text = marks.sub(lambda found, new=table: f"{found[1]}{new}\n{found[2]}", text)
+    return text
+
+
+def demo(client: MlflowClient) -> str:
+    """Scores of the newest model of the demo beside its baselines, its trades and its gates."""
+    evaluation, trades, run = _judged(client, "quantgod")
+    headers = "| model | " + " | ".join(SCORES.values()) + " |"
+    rows = [
+        f"| {said} | "
+        + " | ".join(_interval(evaluation.models[model][score]) for score in SCORES)
+        + " |"
+        for model, said in MODELS.items()
+    ]
+    found = evaluation.coverage
+    return "\n".join(
+        [
+            f"On {evaluation.rows:,} test minutes that equal {evaluation.effective_rows:,.0f} "
+            "independent labels, with 95 % intervals:",
+            "",
+            headers,
+            "|---" * (len(SCORES) + 1) + "|",
+            *rows,
+            "",
+            f"{_money(trades)}; of {found.promised:g} promised of its conformal sets "
+            f"{_interval(found.found)} found; {_gates(client, run)}. {_measured(run)}",
+        ]
+    )
+
+
+def demo_times(client: MlflowClient) -> str:
+    """What each stage of the newest whole demo took."""
+    for parent in _newest(client, "main"):
+        if parent.data.params.get("registry.name") != "quantgod":
+            continue
+        wanted = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+        children = client.search_runs([parent.info.experiment_id], wanted)
+        seconds = {run.data.tags[STAGE_TAG]: _seconds(run) for run in reversed(children)}
+        if {"simulate", "promote"} <= seconds.keys():
+            each = ", ".join(f"{stage} {took:.0f}" for stage, took in seconds.items())
+            return f"{_seconds(parent):.0f} seconds in all ({each}). {_measured(parent)}"
+    raise NoRunError("no run of `main` has made every stage of the demo: `make demo`")
+
+
+def real_prices(client: MlflowClient) -> str:
+    """What came of the model on real prices, in a sentence."""
+    evaluation, trades, run = _judged(client, "quantgod-real-prices")
+    scores = ", ".join(
+        f"{said} {_interval(evaluation.models[model]['macro_f1'])}"
+        for model, said in (("auditor", "auditor"), ("base", "base"), ("majority", "majority"))
+    )
+    return f"{scores} in macro-F1; {_money(trades)}; {_gates(client, run)}. {_measured(run)}"
+
+
+def power(client: MlflowClient) -> str:
+    """How many models of each kind of market passed each gate."""
+    run = next(iter(_newest(client, "power")), None)
+    if run is None:
+        raise NoRunError("`make power` has not been run")
+    found = msgspec.convert(
+        mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/power.json"), Power
+    )
+    null, planted = (len(found.of(kind)) for kind in ("null", "planted"))
+    passed = f"| **all of them** | **{found.passes('null')}** | **{found.passes('planted')}** |"
+    return "\n".join(
+        [
+            f"| gate | null, of {null} | planted, of {planted} |",
+            "|---|---|---|",
+            passed,
+            *(f"| `{gate}` | {_short(a)} | {_short(b)} |" for gate, a, b in gate_rows(found)),
+            "",
+            f"{_seconds(run) / 60:.0f} minutes. {_measured(run)}",
+        ]
+    )
+
+
+TABLES: Final[dict[str, Callable[[MlflowClient], str]]] = {
+    "demo": demo,
+    "demo times": demo_times,
+    "real prices": real_prices,
+    "power": power,
+}
+
+
+def _judged(client: MlflowClient, name: str) -> tuple[EvaluationResult, BacktestResult, Run]:
+    """The newest evaluation of a version of this model, and the backtest of it."""
+    for run in _newest(client, "evaluate"):
+        if output_of(run.info.run_id).get("name") == name:
+            trades = next(iter(_newest(client, "backtest", run)), None)
+            if trades is not None:
+                with tempfile.TemporaryDirectory() as folder:
+                    place = Path(folder)
+                    scored = artifacts_of(run.info.run_id, EVALUATION_FILE, place)
+                    traded = artifacts_of(trades.info.run_id, BACKTEST_FILE, place)
+                    return (
+                        read_evidence(scored, EvaluationResult),
+                        read_evidence(traded, BacktestResult),
+                        run,
+                    )
+    raise NoRunError(f"no version of {name} was evaluated and traded")
+
+
+def _newest(client: MlflowClient, stage: str, evaluated: Run | None = None) -> Iterator[Run]:
+    """Finished runs of a stage, of this evaluation if one is given, the newest first."""
+    wanted = f"tags.`{STAGE_TAG}` = '{stage}' and attributes.status = 'FINISHED'"
+    if evaluated is not None:
+        wanted += f" and tags.`quantgod.upstream.evaluate` = '{evaluated.info.run_id}'"
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    yield from client.search_runs(experiments, wanted, order_by=["attributes.start_time DESC"])
+
+
+def _gates(client: MlflowClient, evaluated: Run) -> str:
+    run = next(iter(_newest(client, "gates", evaluated)), None)
+    return "not judged by gates" if run is None else str(run.data.tags[HEADLINE_TAG])
+
+
+def _money(found: BacktestResult) -> str:
+    net = found.net_pnl
+    return (
+        f"{found.trades:,} trades net {net.value:,.0f} [{net.low:,.0f}, {net.high:,.0f}] on an "
+        f"account of {found.initial_balance:,.0f} after {found.fees:,.0f} of fees"
+    )
+
+
+def _measured(run: Run) -> str:
+    """What a run was made on; scores differ in late digits from processor to processor."""
+    tags = run.data.tags
+    return f"Measured on {tags.get(MACHINE_TAG, 'a machine that was not noted')}."
+
+
+def _seconds(run: Run) -> float:
+    return float(run.info.end_time - run.info.start_time) / 1000
+
+
+def _interval(value: Interval) -> str:
+    return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+def _short(count: str) -> str:
+    """`10/10` as 10 where the whole number is in the table's head."""
+    return count.partition("/")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
