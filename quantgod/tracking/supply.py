@@ -33,7 +33,9 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 """The stages whose results a stage cannot do without; `etl` needs archives, however they came."""
 
 USES_A_SEARCH: Final = frozenset({"train", "audit", "register"})
-_NEVER_MADE: Final = ("download", "local")
+_TAKEN_AS_THEY_ARE: Final = {"download": "archives", "local": "archives", "imported": "bars"}
+"""Sources whose data no stage makes unasked, and what they give."""
+
 _GIVES: Final = {maker: data for data, makers in MADE_BY.items() for maker in makers}
 _UPSTREAM_TAG: Final = "quantgod.upstream."
 _ELSEWHERE: Final = ("data.", "etl.workers", "etl.scheduler")
@@ -73,6 +75,8 @@ class _Supplier:
 
     def _needed(self, name: str) -> tuple[str, ...]:
         source = self._settings.data.source
+        if source == "imported" and name in ("etl", "label"):
+            return ("local" if name == "etl" else source,)
         return (source,) if name == "etl" else NEEDS.get(name, ())
 
     def _known(self) -> dict[str, str]:
@@ -91,8 +95,8 @@ class _Supplier:
     def _ensure(self, stage: str) -> None:
         if stage in self._found or self._lies_there(stage):
             return
-        if stage in _NEVER_MADE:
-            raise MissingInput(_no_archives(self._settings, self._config))
+        if stage in _TAKEN_AS_THEY_ARE:
+            raise MissingInput(_missing(stage, self._settings, self._config))
         for before in self._needed(stage):
             self._ensure(before)
         config = resolved_config(self._settings, self._config)
@@ -104,7 +108,7 @@ class _Supplier:
 
     def _lies_there(self, stage: str) -> bool:
         """Whether the data that a stage gives is at hand and, as far as runs tell, whole."""
-        data = "archives" if stage == "local" else _GIVES.get(stage)
+        data = _TAKEN_AS_THEY_ARE.get(stage) or _GIVES.get(stage)
         if data is None or not _is_there(data, self._settings):
             return False
         maker = self._newest_maker(data)
@@ -113,7 +117,7 @@ class _Supplier:
             return True
         name = maker.data.tags[STAGE_TAG]
         whole = maker.info.status == "FINISHED" and not _differs(maker, name, self._settings)
-        if not whole and stage not in _NEVER_MADE:
+        if not whole and stage not in _TAKEN_AS_THEY_ARE:
             return False
         self._found[name] = maker.info.run_id if is_still_there(self._client, maker) else None
         return True
@@ -159,13 +163,19 @@ def _differs(run: Run, stage: str, settings: Settings) -> bool:
     return any(run.data.params.get(key) != asked[key] for key in shared)
 
 
-def _no_archives(settings: Settings, config: Path) -> str:
-    place, symbol = settings.data.archives, f"{settings.data.symbol} ({settings.data.market})"
-    if settings.data.source == "local":
-        return f"there are no archives of {symbol} at {place}, where `data.source: local` has them"
+def _missing(source: str, settings: Settings, config: Path) -> str:
+    """What is not there, and the command that gets it."""
+    series = f"{settings.data.symbol} ({settings.data.market})"
+    if source == "imported":
+        return (
+            f"there are no bars of {series} at {settings.data.own_bars}; `python -m "
+            f"steps.import_bars --config {config}` takes them in"
+        )
+    there = f"there are no archives of {series} at {settings.data.archives}"
+    if source == "local":
+        return f"{there}, where `data.source: {settings.data.source}` has them"
     days = f"{settings.download.first_day} to {settings.download.last_day}"
     return (
-        f"there are no archives of {symbol} at {place}; `python -m steps.download --config "
-        f"{config}` gets those of {days}, about a gigabyte a day before compression, and nothing "
-        "is downloaded unasked"
+        f"{there}; `python -m steps.download --config {config}` gets those of {days}, about a "
+        "gigabyte a day before compression, and nothing is downloaded unasked"
     )

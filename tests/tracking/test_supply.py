@@ -108,8 +108,12 @@ def test_the_run_that_made_the_data_is_named_and_a_search_of_it_is_taken(
 
 
 def _archives(settings: Settings) -> None:
-    settings.data.archives.mkdir(exist_ok=True)
-    (settings.data.archives / "2024-01-01_BTCUSDT_ob200.data.zip").write_bytes(b"a day")
+    _write(settings.data.archives / "2024-01-01_BTCUSDT_ob200.data.zip", "a day")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 @pytest.mark.parametrize("change", ["half", "settings"])
@@ -127,17 +131,26 @@ def test_data_of_a_run_that_failed_or_had_other_settings_is_made_anew(
     assert made == ["label"]
 
 
-@pytest.mark.parametrize(("source", "named"), [("download", "steps.download"), ("local", "local")])
-def test_real_archives_that_are_missing_are_named_and_never_downloaded(
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("download", "no archives .*steps.download"),
+        ("local", "no archives .*local"),
+        ("imported", "no bars .*steps.import_bars"),
+    ],
+)
+def test_real_data_that_is_missing_are_named_and_never_downloaded(
     settings: Settings, made: list[str], source: str, named: str
 ) -> None:
     real = settings.data.model_copy(update={"source": source})
     settings = settings.model_copy(update={"data": real})
-    with pytest.raises(MissingInput, match=f"no archives of BTCUSDT .linear. at .*{named}") as told:
+    with pytest.raises(MissingInput, match=named) as told:
         upstream("train", settings)
     assert made == []
     newest = MlflowClient().search_runs(["1"], order_by=["attributes.start_time DESC"])[0]
     assert str(told.value) in newest.data.tags[ERROR_TAG]
     _archives(settings)
+    if source == "imported":
+        _write(data_path("bars", settings) / "2024-01-01.parquet", "somebody's own")
     upstream("train", settings)
-    assert made == ["etl", "label"], "archives that are there are read"
+    assert made == (["label"] if source == "imported" else ["etl", "label"])
