@@ -18,8 +18,8 @@ import mlflow
 import msgspec
 from mlflow import MlflowClient
 from mlflow.entities import Run
-
 from quantgod.evaluation.bootstrap import Interval
+
 from quantgod.evaluation.evidence import (
     BACKTEST_FILE,
     EVALUATION_FILE,
