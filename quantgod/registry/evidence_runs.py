@@ -31,7 +31,7 @@ from quantgod.registry.evidence_settings import made_otherwise, other_code
 from quantgod.registry.own_settings import in_short
 from quantgod.registry.registered import VersionError
 from quantgod.settings import Settings
-from quantgod.tracking.keys import artifacts_of, output_of, path_digest, upstream_keys
+from quantgod.tracking.keys import artifacts_of, key_of_run, output_of, path_digest
 from quantgod.tracking.stage import STAGE_TAG
 
 MAKERS: Final = ("label", "train", "audit")
@@ -232,8 +232,7 @@ def _are_equal(client: MlflowClient, stage: str, one: str | None, other: str | N
     if one is None or other is None:
         return False
     with suppress(MlflowException):  # one of them is gone
-        first, second = (upstream_keys(client, {stage: run}) for run in (one, other))
-        return first == second
+        return key_of_run(client, stage, one) == key_of_run(client, stage, other)
     return False
 
 

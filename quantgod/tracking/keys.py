@@ -27,6 +27,9 @@ NO_CHAMPION = "none"
 UNREPEATABLE = frozenset({"optimize", "register"})
 """Stages that, run again, give something else: a search has grown, a version is another one."""
 
+DATA_STAGES = frozenset({"simulate", "download", "etl", "label"})
+"""Stages that make data, of which a digest is taken wherever it is read."""
+
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "simulate": ("data", "simulate"),
     "download": ("data", "download"),
@@ -66,13 +69,23 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 
 _PLACES = set(DataSettings.model_fields) - {"symbol", "market", "source"}
 
+_ELSEWHERE = {"source", "work"}
+_WORKERS = {"workers", "scheduler"}
+
 UNREAD: Mapping[str, dict[str, set[str]]] = {
+    "simulate": {"data": _PLACES - {"archives"}},
+    "download": {"data": _PLACES - {"archives"}},
+    "etl": {"data": {"archives", "labels"} | _ELSEWHERE, "etl": _WORKERS},
+    "label": {
+        "data": {"archives", "bars"} | _ELSEWHERE,
+        "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
+    },
     "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"}},
     "train": {"split": {"folds"}},
     "audit": {"window": {"stride"}, "train": {"epochs"}},
     "register": {
         "data": _PLACES | {"source"},
-        "etl": {"workers", "scheduler"},
+        "etl": _WORKERS,
         "train": {"device", "threads"},
         "optimize": {"storage"},
         "registry": {"alias"},
@@ -83,12 +96,17 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
         "audit": set(AuditSettings.model_fields) - {"stride"},
         "data": _PLACES,
     },
-    "backtest": {"data": _PLACES},
+    "backtest": {"data": _PLACES | {"source"}, "etl": _WORKERS},
     "gates": {
         "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
         "live": set(LiveSettings.model_fields) - {"exchange"},
     },
-    "leak_audit": {"window": {"stride"}, "train": {"epochs"}, "audit": {"epochs", "stride"}},
+    "leak_audit": {
+        "etl": _WORKERS,
+        "window": {"stride"},
+        "train": {"epochs"},
+        "audit": {"epochs", "stride"},
+    },
 }
 """Of those sections, what a stage has its own value for, or no use: it makes nothing new."""
 
@@ -121,15 +139,20 @@ def stage_key(
     )
 
 
-def upstream_keys(client: MlflowClient, upstream: Mapping[str, str]) -> dict[str, str]:
+def upstream_keys(client: MlflowClient, name: str, upstream: Mapping[str, str]) -> dict[str, str]:
     """What the runs that a stage takes results from, given by stage, add to its own key.
 
     Of a run that no equal one can stand for, its id; of others their key, as far as they have one.
+    Of a run that made data, nothing: its digest is among the stage's inputs, and data that is the
+    same is, whatever made it. But a version names all that it is made of.
     """
-    return {
-        stage: run if stage in UNREPEATABLE else client.get_run(run).data.tags.get(KEY_TAG, run)
-        for stage, run in upstream.items()
-    }
+    counts = [stage for stage in upstream if stage not in DATA_STAGES or name == "register"]
+    return {stage: key_of_run(client, stage, upstream[stage]) for stage in counts}
+
+
+def key_of_run(client: MlflowClient, stage: str, run: str) -> str:
+    """What tells a stage's run from those that could not stand for it."""
+    return run if stage in UNREPEATABLE else client.get_run(run).data.tags.get(KEY_TAG, run)
 
 
 def path_digest(path: Path) -> str:

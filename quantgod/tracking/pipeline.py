@@ -121,7 +121,7 @@ def resolved_config(settings: Settings, config: Path) -> Path:
 def key_of(client: MlflowClient, name: str, settings: Settings, upstream: Mapping[str, str]) -> str:
     """The key of a stage that is yet to run, of these runs before it."""
     inputs = input_digests(input_paths(name, settings, upstream), settings)
-    return stage_key(name, settings, inputs, upstream_keys(client, upstream))
+    return stage_key(name, settings, inputs, upstream_keys(client, name, upstream))
 
 
 def _from_project(config: Path) -> str:

@@ -289,7 +289,7 @@ def _describe(
 ) -> str:
     """Log what the stage is made of; gives its key."""
     digests = input_digests(inputs, settings)
-    key = stage_key(name, settings, digests, upstream_keys(client, upstream))
+    key = stage_key(name, settings, digests, upstream_keys(client, name, upstream))
     tags = {
         MLFLOW_RUN_NAME: run_name(name, settings),
         STAGE_TAG: name,

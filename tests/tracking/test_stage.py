@@ -190,16 +190,17 @@ def test_an_equal_finished_run_is_found_until_something_changes(settings: Settin
 @pytest.mark.parametrize(
     ("changed", "anew"),
     [
-        ("split.folds", {"audit", "leak_audit"}),
-        ("audit.epochs", {"audit"}),
-        ("window.stride", {"train"}),
-        ("train.epochs", {"train"}),
-        ("train.seed", {"optimize", "train", "audit", "leak_audit"}),
-        ("optimize.trials", {"optimize"}),
+        ("split.folds", {"audit", "register", "leak_audit"}),
+        ("audit.epochs", {"audit", "register"}),
+        ("window.stride", {"train", "register"}),
+        ("train.epochs", {"train", "register"}),
+        ("train.seed", {"optimize", "train", "audit", "register", "leak_audit"}),
+        ("optimize.trials", {"optimize", "register"}),
         ("registry.golden_rows", {"register", "gates", "promote", "live"}),
-        ("evaluate.seed", {"evaluate", "gates"}),
-        ("backtest.seed", {"backtest"}),
-        ("gates.ece_at_most", {"evaluate", "gates", "promote"}),
+        ("evaluate.seed", {"register", "evaluate", "gates"}),
+        ("backtest.seed", {"register", "backtest"}),
+        ("gates.ece_at_most", {"register", "evaluate", "gates", "promote"}),
+        ("etl.workers", {"live", "collect"}),
     ],
 )
 def test_a_changed_setting_makes_anew_only_what_reads_it(
@@ -226,8 +227,17 @@ def test_a_new_search_or_version_makes_all_that_rests_on_it_anew(settings: Setti
     settings.data.own_labels.parent.mkdir(parents=True)
     settings.data.own_labels.write_bytes(b"labels")
     for name, same in (("optimize", False), ("register", False), ("train", True)):
-        keys = [upstream_keys(MlflowClient(), {name: run}) for run in runs(name)]
+        keys = [upstream_keys(MlflowClient(), "audit", {name: run}) for run in runs(name)]
         assert (keys[0] == keys[1]) == same, name
+
+
+def test_data_that_is_the_same_is_whatever_run_made_it_but_a_version_names_the_run(
+    settings: Settings,
+) -> None:
+    run = simulate(settings)
+    assert upstream_keys(MlflowClient(), "etl", {"simulate": run}) == {}
+    key = MlflowClient().get_run(run).data.tags[KEY_TAG]
+    assert upstream_keys(MlflowClient(), "register", {"simulate": run}) == {"simulate": key}
 
 
 def test_a_run_whose_artifacts_were_deleted_counts_no_longer(settings: Settings) -> None:
