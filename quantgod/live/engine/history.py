@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from quantgod.archive.store import load_bars
+from quantgod.archive.store import StoreError, load_bars, stored_series
 from quantgod.contracts import FEATURES
 from quantgod.live.engine.window import Rows
 from quantgod.live.journal import read_table, tables
@@ -95,6 +95,8 @@ def _journaled(symbol: str, folder: Path, since: int | None) -> History:
 
 
 def _stored(symbol: str, store: Path) -> History:
+    if (series := stored_series(store, symbol)).source != "book":
+        raise StoreError(f"{store} holds {series}, from which no book's minutes can go on")
     bars = load_bars(store, symbol)
     minutes = bars.index.as_unit("ns").asi8 // _NS_PER_MINUTE  # type: ignore[attr-defined]
     features = bars[list(FEATURES)].to_numpy()

@@ -7,8 +7,10 @@ came. Snapshots from REST stand among the messages of the stream.
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from io import BufferedReader
 from itertools import chain, islice
 from pathlib import Path
@@ -18,14 +20,18 @@ from quantgod.live.driving import RawKind, StreamMessage, drive, read, take
 from quantgod.live.journal import JournalError
 from quantgod.live.journal.reading import read_batches
 from quantgod.live.recording.foreign import EXPECTED, what_came
-from quantgod.market.binance import BestQuote, DepthEvent
+from quantgod.market.binance import BestQuote, DepthEvent, decode_snapshot
 from quantgod.market.book_bars import BookBars, Taken
+from quantgod.market.messages import MessageError
 
 LINE_BYTES: Final = 16_000_000
 """A line longer than this is no message."""
 
 SEARCHED: Final = 100_000
 """Messages among which a text file must hold a depth event."""
+
+PRICED: Final = 5_000
+"""Messages by which the symbols of a text file are known."""
 
 _COLUMNS: Final = ("received_ns", "symbol", "kind", "data")
 _GZIP: Final = b"\x1f\x8b"
@@ -43,30 +49,51 @@ class Arrival(NamedTuple):
     data: bytes
 
 
-class Recording(NamedTuple):
+@dataclass
+class Recording:
     """One symbol's arrivals.
 
     `has_answers`: every snapshot that was asked for is among them, and nothing of other symbols, as
-    in the folder of a `collect`. A text file may hold several symbols.
+    in the folder of a `collect`. A text file may hold several symbols; a snapshot does not say
+    whose it is, but is of the symbol with the nearest of `prices`.
     """
 
     path: Path
     symbol: str
     arrivals: Iterator[Arrival]
     has_answers: bool
+    prices: dict[str, float] = field(default_factory=dict)
 
     def read(self, arrival: Arrival) -> StreamMessage:
         """Decode a message of the stream; `None` also for one of another symbol of the file."""
         message = read(arrival.data)
         if self.has_answers or not isinstance(message, DepthEvent | BestQuote):
             return message
+        if len(self.prices) > 1 and isinstance(message, DepthEvent):
+            self.prices |= _price(message)
         return message if message.symbol == self.symbol else None
 
     def drive(self, bars: BookBars, arrival: Arrival) -> Taken:
         """Let `bars` take what arrived for the symbol."""
         if arrival.kind == "stream":
             return take(bars, self.read(arrival))
+        if arrival.kind == "snapshot" and self._is_of_another(arrival.data):
+            return Taken([], [])
         return drive(bars, arrival.kind, arrival.data)
+
+    def _is_of_another(self, snapshot: bytes) -> bool:
+        if len(self.prices) < 2:
+            return False
+        try:
+            best = decode_snapshot(snapshot).bids[:1]
+        except MessageError:
+            return False
+        distance = {
+            symbol: abs(math.log(price / known))
+            for price, _ in best
+            for symbol, known in self.prices.items()
+        }
+        return bool(distance) and min(distance, key=distance.__getitem__) != self.symbol
 
 
 def open_recording(path: Path, symbol: str | None = None) -> Recording:
@@ -86,7 +113,9 @@ def open_recording(path: Path, symbol: str | None = None) -> Recording:
         raise RecordingError(f"{path}: a recorded file or a folder of `collect` was expected")
     arrivals = _lines(path)
     found, read = _first_symbol(path, symbol, arrivals)
-    return Recording(path, symbol or found, chain(read, arrivals), has_answers=False)
+    return Recording(
+        path, symbol or found, chain(read, arrivals), has_answers=False, prices=_prices(path)
+    )
 
 
 def no_events(path: Path, symbol: str | None) -> RecordingError:
@@ -106,6 +135,21 @@ def _first_symbol(
         if found := _depth_symbol(arrival):
             return found, read
     raise no_events(path, symbol)
+
+
+def _prices(path: Path) -> dict[str, float]:
+    """About what each symbol costs, by the first depth events of a text file."""
+    prices: dict[str, float] = {}
+    for arrival in islice(_lines(path), PRICED):
+        message = read(arrival.data) if arrival.kind == "stream" else None
+        if isinstance(message, DepthEvent):
+            prices |= _price(message)
+    return prices
+
+
+def _price(event: DepthEvent) -> dict[str, float]:
+    """The symbol's price by the best bid that changed, as far as one did."""
+    return {event.symbol: max(event.bids)[0]} if event.bids else {}
 
 
 def _depth_symbol(arrival: Arrival) -> str | None:

@@ -20,7 +20,7 @@ from quantgod.archive.reading import book_row
 from quantgod.archive.store import StoredRows, bars_schema, bars_table
 from quantgod.contracts import Progress, silent
 from quantgod.files import atomic_path
-from quantgod.live.driving import drive, take
+from quantgod.live.driving import take
 from quantgod.live.recording.reading import Arrival, Recording, no_events
 from quantgod.market.binance import BestQuote, DepthEvent
 from quantgod.market.book_bars import BookBars, ClosedMinute, Taken
@@ -120,7 +120,7 @@ class Replay:
     def _take(self, arrival: Arrival) -> Taken:
         self._messages += 1
         if arrival.kind != "stream":
-            return self._noted(drive(self._bars, arrival.kind, arrival.data))
+            return self._noted(self._recording.drive(self._bars, arrival))
         message = self._recording.read(arrival)
         if isinstance(message, DepthEvent | MessageError):
             return self._take_event(message)

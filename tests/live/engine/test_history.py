@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,12 @@ def test_a_store_without_the_symbol_is_named(tmp_path: Path) -> None:
     write_day(day_path(tmp_path, "BTCUSDT", dt.date(2024, 1, 1)), rows(3), metadata(), "snappy")
     with pytest.raises(StoreError, match=r"no bars of ETHUSDT .* it holds BTCUSDT"):
         read_history("ETHUSDT", tmp_path / "live", tmp_path)
+
+
+def test_candles_are_no_past_of_a_book(tmp_path: Path) -> None:
+    candles = replace(metadata(), lacks=("volatility",))
+    write_day(day_path(tmp_path, "BTCUSDT", DAY), rows(3), candles, "snappy")
+    with pytest.raises(
+        StoreError, match=r"holds BTCUSDT \(linear, candles\), from which no book's"
+    ):
+        read_history("BTCUSDT", tmp_path / "live", tmp_path)

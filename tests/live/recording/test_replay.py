@@ -259,23 +259,40 @@ def test_a_recording_of_another_market_is_told_by_what_it_is(tmp_path, messages,
     assert not list(out.glob("**/*.*"))
 
 
-def test_of_a_text_file_of_two_symbols_archives_give_the_rows_of_replay(tmp_path):
-    """All symbols are archived where none is named."""
-    messages = []
-    for message in sound():  # and the same of another symbol, whose ids are others
-        other = json.loads(json.dumps(message))
-        changed = other.get("data", other) | {"s": "ETHUSDT"}
-        for name in changed.keys() & {"U", "u", "pu", "lastUpdateId"}:
-            changed[name] += 10**6
-        messages += [message, {**other, **changed} if "bids" in other else {"data": changed}]
+def with_bids(messages):
+    """Each event changes the size of the best bid."""
+    for number, message in enumerate(messages):
+        if "data" in message:
+            message["data"]["b"] = [["99.0", str(1 + number)]]
+    return messages
+
+
+def times_twenty(message):
+    """The same of a symbol that costs more; ids are counted over all symbols."""
+    inner = message.get("data", message)
+    sides = {
+        name: [[f"{20 * float(price):.1f}", size] for price, size in inner[name]]
+        for name in inner.keys() & {"b", "a", "bids", "asks"}
+    }
+    changed = inner | sides
+    return changed if "bids" in inner else {"data": changed | {"s": "ETHUSDT"}}
+
+
+@pytest.mark.parametrize("other_first", [False, True])
+def test_of_a_text_file_of_two_symbols_archives_give_the_rows_of_replay(tmp_path, other_first):
+    """All symbols are archived where none is named; snapshots do not say whose they are."""
+    both = [[message, times_twenty(message)] for message in with_bids(sound())]
+    messages = [one for pair in both for one in (pair[::-1] if other_first else pair)]
     path = tmp_path / "recording"
     path.write_bytes(text(messages))
     written = archive_recording(path, tmp_path / "archives", SETTINGS)
     assert {archive.path.parent.name for archive in written} == {"BTCUSDT", "ETHUSDT"}
-    for symbol in ("BTCUSDT", "ETHUSDT"):
+    for symbol, price in (("BTCUSDT", 100.0), ("ETHUSDT", 2_000.0)):
         figures = replayed(tmp_path, messages, symbol=symbol)
-        assert figures["rows_written"] > 0
+        assert (figures["rows_written"], figures["gaps"]) == (1, 0)
         etl = SETTINGS.etl.model_copy(update={"workers": 1})
         run_etl(tmp_path / "archives", tmp_path / "bars", etl, symbol=symbol)
         frame = load_bars(tmp_path / "bars", symbol, BAR_COLUMNS)
         pd.testing.assert_frame_equal(frame, pd.read_parquet(tmp_path / "out" / "bars.parquet"))
+        assert frame["close"].tolist() == pytest.approx([price], rel=0.01)
+        assert frame["bid_1_p"].tolist() == [0.98 * price]
