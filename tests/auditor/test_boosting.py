@@ -43,6 +43,20 @@ def test_the_booster_is_cut_after_its_best_round(boosting):
     assert boosting.fit_loss[-1] < boosting.fit_loss[0]
 
 
+def test_what_stops_it_is_the_loss_weighted_as_it_is_fitted(boosting):
+    """Computed again from what it says: rows weigh their uniqueness times their class's weight."""
+    fit, stopping = rows(600, 1), rows(300, 2)
+    unequal = Rows(stopping.meta, stopping.target, np.random.default_rng(4).uniform(0.1, 1, 300))
+    chosen = settings().audit.xgboost.model_copy(update={"rounds": 12, "eta": 0.2})
+    found = fit_booster(fit, unequal, TILT, chosen)
+    for part, losses in ((fit, found.fit_loss), (unequal, found.stopping_loss)):
+        weight = part.weight * np.array(TILT)[part.target]
+        for number in range(found.booster.num_boosted_rounds()):
+            given = said(found.booster[: number + 1], part.meta)[np.arange(len(part)), part.target]
+            expected = -(weight * np.log(given)).sum() / weight.sum()
+            assert losses[number] == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_same_rows_and_settings_give_the_same_bytes(boosting):
     assert fitted().booster.save_raw("ubj") == boosting.booster.save_raw("ubj")
     assert fitted(seed=5).booster.save_raw("ubj") != boosting.booster.save_raw("ubj")

@@ -141,6 +141,10 @@ def test_a_saved_calibrator_comes_back_and_can_be_applied_by_its_description(tmp
     assert np.array_equal(chosen, calibrator.decide(calibrated))
 
 
+TRIPLES = ("class_weights", "decision_weights", "slope", "intercept")
+NOT_FINITE = (float("nan"), float("inf"), -float("inf"))
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -150,6 +154,7 @@ def test_a_saved_calibrator_comes_back_and_can_be_applied_by_its_description(tmp
         ("slope", [1.0, 2.0]),
         ("slope", "111"),
         ("intercept", [1.0, 2.0, "3"]),
+        *((key, [1.0, value, 2.0]) for key in TRIPLES for value in NOT_FINITE),
     ],
 )
 def test_a_calibrator_that_says_something_else_is_refused_by_key(tmp_path, key, value):

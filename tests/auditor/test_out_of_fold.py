@@ -128,6 +128,14 @@ def test_a_changed_setting_trains_anew(small, whole, section, change):
     assert not any(report.reused for report in heard.folds)
 
 
+def test_other_labels_of_the_same_minutes_train_anew(small, whole):
+    """New thresholds of the label change targets alone; the folds of old ones are no use."""
+    target = small.samples.target.copy()
+    target[small.split.train[10]] = (target[small.split.train[10]] + 1) % 3
+    _, heard = forecast(replace(small, samples=replace(small.samples, target=target)), whole[2])
+    assert not any(report.reused for report in heard.folds)
+
+
 def test_a_setting_that_no_fold_reads_trains_nothing(small, whole):
     frame, _, work = whole
     other = recipe(decision_weights=(1.0, 1.0, 1.0), calibration_fraction=0.3)

@@ -226,12 +226,27 @@ def as_answer(said: Prediction) -> pd.DataFrame:
 
 
 def _prediction(said: pd.DataFrame) -> Prediction:
-    """Read the one row by name.
+    """Read the one row by name, and believe it as far as it can be an answer.
 
     Raises:
         PredictionError: naming what is absent, no number, or against the rule of the action.
     """
     row = said.iloc[0]
+    read, named = _read_row(row)
+    finite = np.isfinite([*read.base, *read.audited, read.uncertainty]).all()
+    if not (read.label >= 0 and named == read.signal and finite):
+        wanted = f"finite numbers and class {read.label}"
+        raise PredictionError(f"{wanted} expected: {row.to_dict()!r:.500}")
+    acts = read.in_set[read.label] and sum(read.in_set) == 1
+    waits = read.action != read.signal
+    if read.action != (read.signal if acts else "NEUTRAL") or bool(read.abstention) != waits:
+        rule = "an action of the decided class alone in its set, or NEUTRAL and the reason"
+        raise PredictionError(f"{rule} expected: {row.to_dict()!r:.500}")
+    return read
+
+
+def _read_row(row: pd.Series) -> tuple[Prediction, str]:
+    """The answer, and what it calls its class."""
     try:
         numbers = [
             [float(row[f"{kind}_{name.lower()}"]) for name in CLASSES] for kind in ("base", "prob")
@@ -240,21 +255,13 @@ def _prediction(said: pd.DataFrame) -> Prediction:
         minute = int(pd.Timestamp(row["datetime"]).timestamp()) // 60
         signal = CLASSES[label]
         in_set = tuple(_of_type(row[f"in_set_{name.lower()}"], bool, np.bool_) for name in CLASSES)
-        words = [_of_type(row[name], str) for name in ("decided_by", "action", "abstention")]
+        names = ("signal", "decided_by", "action", "abstention")
+        named, decided_by, action, abstention = (_of_type(row[name], str) for name in names)
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise PredictionError(f"{error!r} in {row.to_dict()!r:.300}") from error
     base, audited = (tuple(values) for values in numbers)
-    named = label >= 0 and row["signal"] == signal
-    if not (named and np.isfinite([*base, *audited, uncertainty]).all()):
-        raise PredictionError(f"finite numbers and class {label} expected: {row.to_dict()!r:.300}")
-    decided_by, action, abstention = words
-    acts = in_set[label] and sum(in_set) == 1
-    if action != (signal if acts else "NEUTRAL") or bool(abstention) != (action != signal):
-        rule = "an action of the decided class alone in its set, or NEUTRAL and the reason"
-        raise PredictionError(f"{rule} expected: {row.to_dict()!r:.500}")
-    return Prediction(
-        minute, base, audited, label, signal, uncertainty, decided_by, in_set, action, abstention
-    )
+    known = minute, base, audited, label, signal, uncertainty, decided_by, in_set
+    return Prediction(*known, action, abstention), named
 
 
 def _of_type(value: Any, *kinds: type) -> Any:

@@ -28,12 +28,16 @@ def said_of(minute: int, **changes: Any) -> Prediction:
 
 @dataclass
 class Version:
-    """A version of `window` rows; `spoil` may wait or raise before it answers."""
+    """A version of `window` rows; `spoil` may wait or raise before it answers.
+
+    It judges the minute that lies `off` minutes from the one that it is asked about.
+    """
 
     version: int
     window: int = 2
     spoil: Callable[[int], None] = lambda minute: None
     reference: Reference | None = None
+    off: int = 0
     asked: list[int] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
 
@@ -43,7 +47,7 @@ class Version:
         self.asked.append(minute)
         self.threads.add(threading.get_ident())
         self.spoil(minute)
-        return said_of(minute)
+        return said_of(minute + self.off)
 
 
 @dataclass

@@ -293,6 +293,23 @@ def test_a_minute_that_closes_twice_is_answered_once(tmp_path: Path) -> None:
     assert codes(session.notices) == ["old_minute"] * 2
 
 
+def test_an_answer_for_another_minute_is_no_answer(tmp_path: Path) -> None:
+    """A model that judges the minute before, or after, would be journaled as this one's."""
+    model = Version(1)
+    session = Session(tmp_path, Deployed(model))
+
+    async def play(engine: Engine) -> None:
+        for minute, off in enumerate((0, 0, -1, 1, 0), start=1):
+            model.off = off
+            engine.closed("X", minute_of(minute), now())
+            await until(lambda: not engine._unanswered)
+
+    session.run(play)
+    assert session.signals() == [(2, 1), (5, 1)]
+    assert codes(session.notices) == ["prediction_failed"] * 2
+    assert "minute 3 was asked about, it judged 2" in session.notices[0].text
+
+
 def test_a_hook_that_fails_keeps_no_signal_from_being_given(tmp_path: Path) -> None:
     def hook(*_: object) -> None:
         raise KeyError("drift")
