@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_EXPERIMENT_NAME ?= quantgod
 export MLFLOW_LOGGING_LEVEL ?= WARNING
 
-.PHONY: help demo test check bench soak power ui serve clean again
+.PHONY: help demo test check bench soak mutants power ui serve clean again
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ bench: $(VENV)/dev $(VENV)-bench/done  ## Speed and memory, as ratios to a floor
 
 soak: $(VENV)/dev  ## The live path for long: faults, kills, a day at full speed
 	python -m bench.soak
+
+mutants: $(VENV)/dev  ## Small faults put into the core, and which of them the tests notice
+	python -m bench.mutants
 
 power: $(VENV)/run  ## Whether the gates let a null market through, and a planted signal not
 	python -m steps.power
