@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say
+from steps.console import progress_bar, say, show_table
 from steps.options import judging_options, run_option, setting, settings_given, step, version_option
 
 if TYPE_CHECKING:
@@ -83,20 +83,41 @@ def main(
         write_evidence(run.outbox.artifacts / LEAK_AUDIT_FILE, result)
         run.figure("leak_audit", leak_figure(result, bars, chosen))
         run.metrics.log(
-            {"cuts": len(result.cuts), "leaks": len(result.leaks)}
-            | {f"compared_{stage.replace(' ', '_')}": n for stage, n in result.compared.items()}
+            {
+                "cuts": len(result.cuts),
+                "leaks": len(result.leaks),
+                "values_compared": sum(result.compared.values()),
+            }
         )
         run.output()
         run.headline(headline(result))
+        _show(result)
         raise_leaks(result, of_every_stage=not given)
     if by.otherwise:
         say(escape(f"a trial, which gates pass over: judged by {by.in_words()}"))
+
+
+def _show(result: LeakAuditResult) -> None:
+    """Print what each stage has compared, and the least look-ahead that would have shown."""
+    rows = [
+        [stage, f"{compared:,}", f"{result.changed.get(stage, 0):,}", _rows_text(result, stage)]
+        for stage, compared in result.compared.items()
+    ]
+    headers = ["stage", "values before cuts", "changed after", "sees a look-ahead of"]
+    show_table("Leak audit", headers, rows)
+
+
+def _rows_text(result: LeakAuditResult, stage: str) -> str:
+    rows = result.nearest.get(stage)
+    return "none" if rows is None else f"{rows} row{'s' if rows > 1 else ''}"
 
 
 def headline(result: LeakAuditResult) -> str:
     """What was found, in a line."""
     values = sum(result.compared.values())
     found = result.leaks[0] if result.leaks else "; ".join(["no leak", *result.unshown])
+    if not result.leaks and not result.blind:
+        found += ", to the row"
     perturbed = "messages and bars" if result.messages else "bars alone"
     return f"{found}; {values:,} values at {len(result.cuts)} cuts, {perturbed} perturbed"
 

@@ -159,6 +159,7 @@ class _Fold:
             "trained_until": self.trained_until.isoformat(),
             "best_epoch": best_epoch,
             "best_score": best_score,
+            "scaler": {"mean": module.mean.tolist(), "std": module.std.tolist()},
         }
         return self._frame(meta), report
 

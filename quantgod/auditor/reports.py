@@ -22,6 +22,7 @@ class FoldReport:
         trained_until: the last label end among the first two.
         best_epoch: whose weights were kept, counted from 0.
         best_score: of that epoch on the stopping samples.
+        scaler: the model's, as JSON has it.
         reused: the fold was found finished and not trained by this call.
     """
 
@@ -32,6 +33,7 @@ class FoldReport:
     trained_until: str
     best_epoch: int
     best_score: float
+    scaler: dict[str, list[float]]
     reused: bool = False
 
 

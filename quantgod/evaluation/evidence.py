@@ -175,6 +175,8 @@ class LeakAuditResult(msgspec.Struct, frozen=True, kw_only=True):
         provenance: what is wrong with the auditor's rows, by their artifact alone; None if nothing.
         messages: whether raw messages were perturbed too, or bars alone were at hand.
         changed: values known only later that did change, by stage.
+        nearest: by stage, how many rows a value must look ahead to meet the first that changed, at
+            the cut where these are fewest. With 1 the least look-ahead shows.
         unshown: one line for each stage that was not compared, or not reached by what was
             perturbed: of it nothing is shown.
     """
@@ -185,13 +187,37 @@ class LeakAuditResult(msgspec.Struct, frozen=True, kw_only=True):
     provenance: str | None
     messages: bool
     changed: dict[str, int] = msgspec.field(default_factory=dict)
+    nearest: dict[str, int] = msgspec.field(default_factory=dict)
     unshown: tuple[str, ...] = ()
 
     @property
+    def broken(self) -> tuple[str, ...]:
+        """What is wrong with the lineage."""
+        return (*self.leaks, *([self.provenance] if self.provenance else []))
+
+    @property
+    def blind(self) -> tuple[str, ...]:
+        """One line for each stage where a look-ahead of one row would not have shown."""
+        if not self.nearest:
+            return ("nothing says how near to its cuts this audit has compared; audit again",)
+        return tuple(
+            f"{stage}: a look-ahead of less than {self.nearest[stage]} rows would not have shown"
+            if stage in self.nearest
+            else f"{stage}: no look-ahead would have shown"
+            for stage in self.compared
+            if self.nearest.get(stage) != 1
+        )
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All that is wrong with the lineage or was not shown, the gravest first."""
+        nothing = () if self.cuts and any(self.compared.values()) else ("nothing was compared",)
+        return (*self.broken, *nothing, *self.unshown, *self.blind)
+
+    @property
     def passed(self) -> bool:
-        """Every stage was compared and shown to hear of changes; none leaked; provenance holds."""
-        compared = bool(self.cuts) and bool(self.compared) and all(self.compared.values())
-        return compared and not self.unshown and not self.leaks and self.provenance is None
+        """Every stage was shown, to the row, not to look ahead; provenance holds."""
+        return not self.problems
 
 
 def write_evidence(path: Path, record: msgspec.Struct) -> None:

@@ -318,12 +318,12 @@ class BacktestSettings(Section):
 class LeakAuditSettings(Section):
     """How much of a lineage is made again at each cut, and with how small a network.
 
-    Of the `cuts` that are drawn, it takes an early and a late one to show something of every stage.
-    `at` names others (ISO 8601) in their place; gates take no audit of other cuts than their own
-    settings ask for.
+    It takes about six cuts and two a fold to see a look-ahead of one row in every stage; so many
+    are made, and more up to `cuts`. `at` names others (ISO 8601) in their place; gates take no audit
+    of other cuts than their own settings ask for.
     """
 
-    cuts: Annotated[int, Field(ge=2)]
+    cuts: Natural
     at: tuple[str, ...] = ()
     minutes: Positive
     stride: Positive

@@ -169,8 +169,7 @@ def _leak_audit(found: LeakAuditResult | None, settings: GateSettings) -> Gate:
     values = sum(found.compared.values())
     figure = f"{len(found.leaks)} leaks in {values:,} values at {len(found.cuts)} cuts"
     figure += "" if found.messages else ", bars alone"
-    wrong = found.provenance or next(iter((*found.leaks, *found.unshown)), "")
-    detail = wrong or "nothing before a cut has changed"
+    detail = next(iter(found.problems), "nothing before a cut has changed, to the row")
     return judged(name, figure, asked, found.passed, detail)
 
 

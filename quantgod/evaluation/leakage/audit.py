@@ -2,9 +2,10 @@
 
 The pipeline is run once on the bars as they are, and once for every cut on bars that are another
 market from the cut on. Each value has a moment from which it may be known; those known by the cut
-must be the same bytes. It makes the smaller pipeline of `pipeline.in_small`, and takes parameters
-that a search has chosen as they are: that a search has not read the test part is for its own
-tests.
+must be the same bytes. Cuts fall on such moments, so that the first row that changes is the first
+that a value must not have seen, and the record says of each stage how near it came. It makes the
+smaller pipeline of `pipeline.in_small`, and takes parameters that a search has chosen as they are:
+that a search has not read the test part is for its own tests.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from quantgod.auditor.provenance import ProvenanceError
@@ -24,7 +26,7 @@ from quantgod.contracts import MS_PER_MINUTE, Progress, silent
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.evaluation.leakage.cuts import cuts_within, draw_cuts
 from quantgod.evaluation.leakage.messages import MESSAGE_STAGE, RawDays
-from quantgod.evaluation.leakage.perturbation import perturb
+from quantgod.evaluation.leakage.perturbation import known_at, perturb
 from quantgod.evaluation.leakage.pipeline import Made, in_small, make, newest
 from quantgod.evaluation.leakage.rows import provenance_of
 from quantgod.evaluation.leakage.trace import Difference, Trace, compare
@@ -49,7 +51,7 @@ def audit_leaks(
     Args:
         bars: the nine features and `close`; the newest `leak_audit.minutes` are taken.
         settings: the lineage's, with what its search has chosen.
-        cuts: UTC times; by default `leak_audit.cuts` are drawn.
+        cuts: UTC times; by default they are drawn, `leak_audit.cuts` or as many as it takes.
         raw: archives of the bars' messages; without them bars alone are perturbed.
         rows: the audit's rows as a Parquet file; by default those that are made here.
         progress: hears of each pipeline made.
@@ -63,18 +65,18 @@ def audit_leaks(
     index = pd.DatetimeIndex(taken.index)
     own = settings.leak_audit
     at = cuts_within(index, list(cuts)) if cuts else draw_cuts(index, small, own.cuts, own.seed)
-    findings = _Findings(at)
+    findings = _Findings(known_at(index))
     progress(0, len(at) + 1, "as it is")
     try:
         made = make(taken, small)
         for number, cut in enumerate(at, start=1):
             progress(number, len(at) + 1, f"perturbed from {iso(cut)} on")
             rng = np.random.default_rng([own.seed, cut // MS_PER_MINUTE])
-            if raw is not None:
-                findings.hear(MESSAGE_STAGE, cut, raw.compare(cut, rng))
+            if raw is not None and (messages := raw.compare(cut, rng)) is not None:
+                findings.hear(MESSAGE_STAGE, cut, messages)
             changed = make(perturb(taken, cut, small.label, rng), small)
             findings.compare(made.trace, changed.trace, cut)
-        findings.note_unshown(made.trace, small)
+        findings.note_unshown(small)
         provenance = _provenance(made, rows)
     except ProvenanceError as error:
         findings.leaks.append(f"the pipeline refuses its own rows: {error}")
@@ -87,6 +89,7 @@ def audit_leaks(
         provenance=provenance,
         messages=raw is not None and raw.complete,
         changed=dict(findings.changed),
+        nearest=findings.nearest,
         unshown=tuple(findings.unshown),
     )
 
@@ -96,16 +99,14 @@ def raise_leaks(result: LeakAuditResult, *, of_every_stage: bool = True) -> None
 
     Args:
         result: of the audit.
-        of_every_stage: something must have been shown of each; cuts that were named by hand need
-            not reach them all.
+        of_every_stage: something must have been shown of each, to the row; cuts that were named by
+            hand need not reach them all.
 
     Raises:
         LeakError: if something leaked, a stage was not shown not to, or the auditor's rows do not
             show their provenance.
     """
-    wrong = [*result.leaks, *([result.provenance] if result.provenance else [])]
-    if of_every_stage:
-        wrong += result.unshown
+    wrong = result.problems if of_every_stage else result.broken
     if wrong:
         raise LeakError("; ".join(wrong))
 
@@ -119,9 +120,10 @@ def iso(time_ms: int) -> str:
 class _Findings:
     """What has been compared so far, and what was wrong with it."""
 
-    cuts: Sequence[int]
+    closes: npt.NDArray[np.int64]
     compared: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
+    nearest: dict[str, int] = field(default_factory=dict)
     leaks: list[str] = field(default_factory=list)
     unshown: list[str] = field(default_factory=list)
 
@@ -131,9 +133,13 @@ class _Findings:
             self.hear(stage, cut, compare(evidence, after[stage], cut))
 
     def hear(self, stage: str, cut: int, found: Difference) -> None:
-        """Count one comparison, and keep a line of what leaked."""
+        """Count one comparison, how near it came, and keep a line of what leaked."""
         self.compared[stage] += found.compared
         self.changed[stage] += found.changed
+        if found.newest is not None:
+            seen, all_before = np.searchsorted(self.closes, [found.newest, cut], side="right")
+            rows = int(all_before - seen) + 1
+            self.nearest[stage] = min(rows, self.nearest.get(stage, rows))
         if found.leaked:
             self.leaks.append(
                 f"{stage}: {found.leaked} of {found.compared} values known by the cut at "
@@ -141,7 +147,7 @@ class _Findings:
                 f"{iso(found.first or cut)}"
             )
 
-    def note_unshown(self, trace: Trace, settings: Settings) -> None:
+    def note_unshown(self, settings: Settings) -> None:
         """Note the stages of which nothing is shown: no value before a cut, or deaf to what came.
 
         What was fitted changes only if a sample that it may use ends after the cut, and samples
@@ -153,7 +159,7 @@ class _Findings:
                 f"purging: samples {stride} minutes apart have no label of {horizon} minutes that "
                 "crosses a border; leak_audit.stride under the horizon expected"
             )
-        for stage in trace:
+        for stage in self.compared:
             if not self.compared[stage]:
                 self.unshown.append(f"{stage}: no value was known by any of the cuts")
             if not self.changed[stage]:

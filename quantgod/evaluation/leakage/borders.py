@@ -1,4 +1,4 @@
-"""When each fitted thing may know what: from the bars' time stamps and the settings alone.
+"""What each stage may know, to the minute: from the bars' time stamps and the settings alone.
 
 This says over again, in plain loops, what `dataset.splits` and `auditor.audit` do with arrays, and
 takes no number from them: an audit that asked the pipeline what it may know would believe it.
@@ -7,56 +7,43 @@ Borders depend on how many minutes there are and when, never on what happened in
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import pandas as pd
 
 from quantgod.contracts import MS_PER_MINUTE
 from quantgod.settings import Settings
 
+STOPPING_ROWS: Final = "stopping forecasts"
+CALIBRATION_ROWS: Final = "calibration forecasts"
+TEST_ROWS: Final = "test forecasts"
+
+Minutes = list[int]
+
 
 @dataclass(frozen=True)
 class Borders:
-    """First minutes of newer sides, epoch ms; no label that the older side uses may reach them.
+    """Where the pipeline cuts time, and what each stage may know; epoch ms.
 
     Attributes:
-        validation: of the base model.
+        validation: the first minute that stops the base model.
         folds: each fold's first forecast.
-        stopping: the first row that stops the auditor's booster.
         calibration: the first row that the calibrator is fitted on.
         test: the first minute of the test part, which is drawn on all labelled minutes.
-        tested: the first of its minutes that is a sample.
-        last: the last labelled minute.
-        horizon: of a label, in ms.
-        embargo: in ms.
+        fitted: by stage, the close of the newest bar that what is fitted may have seen: for a
+            scaler the last bar of its windows, for all else the last bar of its labels.
+        forecasts: by stage, the closes of the minutes that are forecast: each forecast may have
+            seen the bars up to its own.
     """
 
     validation: int
     folds: tuple[int, ...]
     calibration: int
     test: int
-    tested: int
-    last: int
-    horizon: int
-    embargo: int
-
-    @property
-    def stopping(self) -> int:
-        """The booster is stopped by the older part of the last fold."""
-        return self.folds[-1]
-
-    def known_by(self, border: int) -> int:
-        """When what was fitted on the older side of `border` was known: the last label's end."""
-        return border - self.embargo
-
-    def inputs_known_by(self, border: int) -> int:
-        """When the inputs of the older side were all known: a horizon before its labels were."""
-        return self.known_by(border) - self.horizon
-
-    @property
-    def first_judged(self) -> tuple[int, ...]:
-        """The first sample of every newer side, oldest first."""
-        return tuple(sorted({*self.folds, self.calibration, self.validation, self.tested}))
+    fitted: Mapping[str, int]
+    forecasts: Mapping[str, tuple[int, ...]]
 
 
 def borders_of(index: pd.DatetimeIndex, settings: Settings) -> Borders:
@@ -65,51 +52,104 @@ def borders_of(index: pd.DatetimeIndex, settings: Settings) -> Borders:
     Raises:
         ValueError: if the bars are too few for the folds.
     """
+    labelled, taken = _minutes_of(index, settings)
+    try:
+        return _Sides(settings).borders(labelled, taken)
+    except IndexError:
+        raise ValueError(
+            f"{len(index)} minutes hold {len(taken)} samples, too few for a leak audit of "
+            f"{settings.split.folds} folds; use more minutes or a shorter stride"
+        ) from None
+
+
+class _Sides:
+    """Cuts minutes (of the epoch, rising) into older and newer sides."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._split, self._audit = settings.split, settings.audit
+        self._horizon = settings.label.horizon_minutes
+
+    def borders(self, labelled: Minutes, taken: Minutes) -> Borders:
+        """Cut the minutes that have a label, and those of them that are samples.
+
+        Raises:
+            IndexError: if a side would be empty.
+        """
+        test = _newest(labelled, self._split.test_fraction)[0]
+        dev = self._learned(test, taken)
+        size = len(dev) // (self._split.folds + 1)
+        begins = range(len(dev) - self._split.folds * size, len(dev), size)
+        folds = [dev[begin : begin + size] for begin in begins]
+        calibration = _newest(folds[-1], self._audit.calibration_fraction)
+        validation = _newest(dev, self._split.validation_fraction)
+        asked = {f"fold {fold} forecasts": rows for fold, rows in enumerate(folds[:-1], start=1)}
+        asked[STOPPING_ROWS] = folds[-1][: len(folds[-1]) - len(calibration)]
+        asked[CALIBRATION_ROWS] = calibration
+        asked[TEST_ROWS] = [minute for minute in taken if minute >= test]
+        fitted = {
+            "scaler": self._inputs(self._learned(validation[0], dev)),
+            **self._of_folds([self._learned(rows[0], dev) for rows in folds]),
+            "booster": self._labels(self._learned(calibration[0], asked[STOPPING_ROWS])),
+            **dict.fromkeys(
+                ("base model", "calibrator", "conformal threshold", "baselines"), self._labels(dev)
+            ),
+        }
+        return Borders(
+            validation=validation[0] * MS_PER_MINUTE,
+            folds=tuple(rows[0] * MS_PER_MINUTE for rows in folds),
+            calibration=calibration[0] * MS_PER_MINUTE,
+            test=test * MS_PER_MINUTE,
+            fitted=fitted,
+            forecasts={stage: tuple(map(_close_of, rows)) for stage, rows in asked.items()},
+        )
+
+    def _of_folds(self, learned: Iterable[Minutes]) -> dict[str, int]:
+        """Each fold's scaler sees the samples that fit its model; the model, those that stop it."""
+        known: dict[str, int] = {}
+        for fold, older in enumerate(learned, start=1):
+            stopping = _newest(older, self._audit.stopping_fraction)
+            known[f"fold {fold} scaler"] = self._inputs(self._learned(stopping[0], older))
+            known[f"fold {fold} model"] = self._labels(older)
+        return known
+
+    def _learned(self, border: int, older: Minutes) -> Minutes:
+        """The minutes whose labels, and the embargo after them, end before a border."""
+        embargo = self._split.embargo_minutes
+        return [minute for minute in older if minute + self._horizon + embargo < border]
+
+    def _inputs(self, learned: Minutes) -> int:
+        return _close_of(learned[-1])
+
+    def _labels(self, learned: Minutes) -> int:
+        return _close_of(learned[-1] + self._horizon)
+
+
+def _minutes_of(index: pd.DatetimeIndex, settings: Settings) -> tuple[Minutes, Minutes]:
+    """Every minute that has a label, and the samples among them."""
     minutes = [int(stamp) // MS_PER_MINUTE for stamp in index.as_unit("ms").asi8]
-    horizon, embargo = settings.label.horizon_minutes, settings.split.embargo_minutes
     run = _rows_of_run(minutes, settings.etl.max_bridge_minutes)
     place = {minute: row for row, minute in enumerate(minutes)}
+    horizon, stride = settings.label.horizon_minutes, settings.window.stride
     labelled = [
         minute
         for row, minute in enumerate(minutes)
         if (end := place.get(minute + horizon)) is not None and run[end] - run[row] == end - row
     ]
-    window, stride = settings.window.length, settings.window.stride
+    window = settings.window.length
     taken = [minute for minute in labelled if minute % stride == 0 and run[place[minute]] >= window]
-
-    def before(border: int, older: list[int]) -> list[int]:
-        return [minute for minute in older if minute + horizon + embargo < border]
-
-    def cut(older: list[int], fraction: float) -> int:
-        return older[len(older) - round(len(older) * fraction)]
-
-    try:
-        test = cut(labelled, settings.split.test_fraction)
-        tested = next(minute for minute in taken if minute >= test)
-        dev = before(test, taken)
-        size = len(dev) // (settings.split.folds + 1)
-        folds = [dev[len(dev) - fold * size] for fold in range(settings.split.folds, 0, -1)]
-        calibration = cut(dev[-size:], settings.audit.calibration_fraction)
-        validation = cut(dev, settings.split.validation_fraction)
-    except (IndexError, StopIteration):
-        raise ValueError(
-            f"{len(minutes)} minutes hold {len(taken)} samples, too few for a leak audit of "
-            f"{settings.split.folds} folds; use more minutes or a shorter stride"
-        ) from None
-    ms = MS_PER_MINUTE
-    return Borders(
-        validation=validation * ms,
-        folds=tuple(border * ms for border in folds),
-        calibration=calibration * ms,
-        test=test * ms,
-        tested=tested * ms,
-        last=labelled[-1] * ms,
-        horizon=horizon * ms,
-        embargo=embargo * ms,
-    )
+    return labelled, taken
 
 
-def _rows_of_run(minutes: list[int], max_bridge: int) -> list[int]:
+def _newest(minutes: Minutes, fraction: float) -> Minutes:
+    return minutes[len(minutes) - round(len(minutes) * fraction) :]
+
+
+def _close_of(minute: int) -> int:
+    """When a minute's bar is known, epoch ms."""
+    return (minute + 1) * MS_PER_MINUTE
+
+
+def _rows_of_run(minutes: Minutes, max_bridge: int) -> list[int]:
     """How many rows of its run stand up to and including each; a longer hole begins a new run."""
     counts: list[int] = []
     for row, minute in enumerate(minutes):

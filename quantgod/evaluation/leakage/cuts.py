@@ -1,6 +1,7 @@
-"""Where to cut: an unpurged border shows within an hour after it, a threshold tuned on test late.
+"""Where to cut: where the very next row is the first that a stage must not have seen.
 
-So half of the cuts fall closely after borders, the others anywhere.
+A look-ahead of one row shows at the close of a bar that something was made of, and nowhere else:
+samples stand a stride apart, so that a stride less a row after it the next sample is still to come.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from quantgod.contracts import MS_PER_MINUTE, MS_PER_SECOND
-from quantgod.evaluation.leakage.borders import Borders, borders_of
+from quantgod.evaluation.leakage.borders import borders_of
 from quantgod.settings import Settings
 
 
@@ -18,26 +19,23 @@ class CutError(ValueError):
 
 
 def draw_cuts(index: pd.DatetimeIndex, settings: Settings, count: int, seed: int) -> list[int]:
-    """Draw `count` cuts (epoch ms, whole minutes, rising) over bars with this index.
+    """Draw cuts (epoch ms, rising) over bars with this index: `count`, or as many as are needed.
 
-    The first drawn is closely after the test's border, for a later one alone compares all stages;
-    the second closely after the oldest fold's, for only an early one reaches all. From then on
-    every other one is closely after a border, all borders in turn, and the rest are anywhere from
-    the first fold's border on.
+    Whatever is fitted is cut at the moment from which it may be known, which is often the same for
+    several, and the first of all a stride before too, so that it is seen to change. Each stage of
+    forecasts that no such cut falls on is cut at the close of one of its own minutes, and so is any
+    of them until there are `count`. The last minute of a stage will not do: of the bars after it
+    the stage gets none.
     """
     borders, rng = borders_of(index, settings), np.random.default_rng(seed)
-    turn = [borders.tested, borders.folds[0]]
-    middle = [border for border in borders.first_judged if border not in turn]
-    cuts: set[int] = set()
-    while len(cuts) < count:
-        if turn and (len(cuts) < 2 or len(cuts) % 2 == 0):
-            cuts.add(_closely_after(turn.pop(0), borders, settings.window.stride, rng))
-        else:
-            cuts.add(_anywhere(borders, rng))
-        if not turn:
-            turn = [middle[place] for place in rng.permutation(len(middle))]
-            middle = list(borders.first_judged)
-    return sorted(cuts)
+    moments = set(borders.fitted.values())
+    cuts = moments | {min(moments) - settings.window.stride * MS_PER_MINUTE}
+    for closes in borders.forecasts.values():
+        if cuts.isdisjoint(closes[:-1]):
+            cuts.add(int(rng.choice(closes[:-1])))
+    rest = sorted({close for closes in borders.forecasts.values() for close in closes[:-1]} - cuts)
+    more = rng.permutation(rest)[: max(0, count - len(cuts))]
+    return sorted(cuts | {int(cut) for cut in more})
 
 
 def parse_cut(text: str) -> pd.Timestamp:
@@ -64,20 +62,3 @@ def cuts_within(index: pd.DatetimeIndex, cuts: list[pd.Timestamp]) -> list[int]:
         if not first < cut <= last:
             raise CutError(f"a cut between {first} and {last} was expected, got {cut}")
     return sorted({int(cut.floor("min").timestamp()) * MS_PER_SECOND for cut in cuts})
-
-
-def _closely_after(border: int, borders: Borders, stride: int, rng: np.random.Generator) -> int:
-    """After the close of the border's own minute, and before the first label that crossed it ends.
-
-    The youngest sample that purging left out begins a stride before the border. The base model is
-    read on the test part alone; what shows there that it was not purged against its validation part
-    is the scaler, whose inputs end a horizon before the border.
-    """
-    begin = borders.inputs_known_by(border) if border == borders.validation else border
-    reach = borders.horizon // MS_PER_MINUTE - stride
-    return begin + MS_PER_MINUTE * (1 + int(rng.integers(max(1, reach))))
-
-
-def _anywhere(borders: Borders, rng: np.random.Generator) -> int:
-    first, last = borders.folds[0] // MS_PER_MINUTE, borders.last // MS_PER_MINUTE
-    return MS_PER_MINUTE * int(rng.integers(first + 1, last + 1))

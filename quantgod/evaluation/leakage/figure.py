@@ -26,7 +26,7 @@ def leak_figure(result: LeakAuditResult, bars: pd.DataFrame, settings: Settings)
         bars: as `audit_leaks` got them.
         settings: likewise.
     """
-    figure = blank(12, 4.4)
+    figure = blank(12, 1.6 + 0.28 * len(result.compared))
     axes: Any = figure.subplots(1, 2, width_ratios=[3, 2])
     _stages(axes[0], result)
     _cuts(axes[1], result, newest(bars, settings), settings)
@@ -50,11 +50,13 @@ def _stages(axes: Axes, result: LeakAuditResult) -> None:
             label=kind,
         )
         axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize="small")
-    axes.set_yticks(range(len(names)), names)
+    shown = [f"{name} ({result.nearest.get(name, '–')})" for name in names]  # noqa: RUF001
+    axes.set_yticks(range(len(names)), shown)
     axes.invert_yaxis()
     axes.set_xscale("symlog", linthresh=1)
     axes.margins(x=0.15)
     axes.set(title=f"{len(result.leaks)} leaks", xlabel="values, at all cuts together")
+    axes.set_ylabel("stage (rows it must look ahead to be seen)")
     axes.legend(frameon=False, loc="lower right")
 
 

@@ -24,6 +24,9 @@ PHASES: Final = (1.0, 0.0, -1.0)
 STEEP: Final = 1.5
 """A move, in units of the distance between the two thresholds."""
 
+FAR: Final = 6.0
+"""How far the new price stays off the old one, in these units."""
+
 
 def known_at(index: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
     """When each minute's bar is known: at its close, epoch ms."""
@@ -35,9 +38,11 @@ def perturb(
 ) -> pd.DataFrame:
     """Replace features and `close` of every bar that closes after `cut_ms`.
 
-    The new price rises, rests and falls for a horizon each, so that labels of all classes come
-    soon; features follow it where they are returns, and are drawn anew, with other means and
-    spreads, where not. What cannot be negative is not.
+    The new price stands far below the old one where that has risen, and far above it where it has
+    fallen: a class that is read but one row too far is another class. Around that it rises, rests
+    and falls for a horizon each, so that labels of all classes come soon. Features follow it where
+    they are returns, and are drawn anew, with other means and spreads, where not. What cannot be
+    negative is not.
 
     Args:
         bars: nine features and `close`.
@@ -49,10 +54,11 @@ def perturb(
     if not later.any():
         return bars.copy()
     changed = bars.copy()
-    steps = _steps(int(later.sum()), settings, rng)
-    earlier = bars["close"].to_numpy()[~later]
-    start = earlier[-1] if len(earlier) else bars["close"].iloc[0]
-    changed.loc[later, "close"] = start * np.exp(np.cumsum(steps))
+    close, first = bars["close"].to_numpy(), int(later.argmax())
+    start = close[max(first - 1, 0)]
+    path = np.cumsum(_steps(int(later.sum()), settings, rng)) + _opposite(close, first, settings)
+    steps = np.diff(path, prepend=0.0)
+    changed.loc[later, "close"] = start * np.exp(path)
     for name in FEATURES:
         changed.loc[later, name] = _drawn(bars[name].to_numpy(), len(steps), rng)
     changed.loc[later, "log_ret_close"] = steps
@@ -67,6 +73,25 @@ def _steps(count: int, settings: LabelSettings, rng: np.random.Generator) -> Flo
     phases = np.concatenate([rng.permutation(PHASES) for _ in range(cycles)])
     drift = np.repeat(phases, horizon)[:count] * STEEP * apart / horizon
     return np.asarray(drift + rng.normal(0.0, apart / (2 * np.sqrt(horizon)), count))
+
+
+def _opposite(close: Floats, first: int, settings: LabelSettings) -> Floats:
+    """How far off the last close each new one stands: beyond the range of the last two horizons.
+
+    It stands on the other side of what the old price has done over a horizon, that before the row
+    itself as well as that before the cut.
+    """
+    horizon = settings.horizon_minutes
+    rows = np.arange(first, len(close))
+    begins = np.maximum([rows - horizon, np.full(len(rows), first - 1 - horizon)], 0)
+    moves = np.log(close[rows] / close[begins])
+    sides = np.where((moves < settings.sell_below).any(axis=0), 1, 0)
+    sides[(moves > settings.buy_above).any(axis=0)] = -1
+    sides[0] = sides[0] or 1
+    kept = np.maximum.accumulate(np.where(sides == 0, 0, np.arange(len(sides))))
+    before = close[max(first - 1 - 2 * horizon, 0) : max(first, 1)]
+    far = FAR * (settings.buy_above - settings.sell_below) + np.log(before.max() / before.min())
+    return np.asarray(sides[kept] * far, np.float64)
 
 
 def _drawn(column: Floats, count: int, rng: np.random.Generator) -> Floats:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,18 +19,18 @@ import pandas as pd
 
 from quantgod.auditor.audit import CALIBRATION, FIT, STOPPING, AuditResult, audit
 from quantgod.auditor.out_of_fold import Recipe
-from quantgod.auditor.reports import Hooks
-from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.auditor.reports import FoldReport, Hooks
+from quantgod.contracts import FEATURES, META_FEATURES, MS_PER_MINUTE
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import samples
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
-from quantgod.evaluation.leakage.borders import Borders, borders_of
+from quantgod.evaluation.leakage.borders import TEST_ROWS, Borders, borders_of
 from quantgod.evaluation.leakage.perturbation import known_at
 from quantgod.evaluation.leakage.trace import Evidence, Trace, fitted_piece, rows_of
 from quantgod.evaluation.network_subject import NetworkSubject
-from quantgod.evaluation.scored_rows import COLUMNS
+from quantgod.evaluation.scored_rows import COLUMNS, columns_of
 from quantgod.settings import Settings
 from quantgod.training.base_model import TrainedBase, train_base
 from quantgod.training.reports import Epoch
@@ -91,46 +92,53 @@ def make(bars: pd.DataFrame, settings: Settings) -> Made:
     subject = NetworkSubject("", base.network, audited.auditor, train.batch_size, train.device)
     evaluated = evaluate(subject, table, audited.rows, settings)
     trace = {
-        **_of_table(table, borders),
+        **_of_table(table, settings.label.horizon_minutes),
         **_of_base(base, borders),
-        "fold models": _of_folds(epochs, borders),
+        **_of_folds(audited.folds, epochs, borders),
         **_of_auditor(audited, borders),
-        **_of_evaluation(evaluated, borders),
+        **_of_evaluation(evaluated, audited.rows, borders),
     }
     return Made(trace, audited.rows)
 
 
-def _of_table(table: pd.DataFrame, borders: Borders) -> Trace:
+def _of_table(table: pd.DataFrame, horizon_minutes: int) -> Trace:
     """A bar is known at its close; a label at the close of the minute that it ends with."""
-    known = known_at(pd.DatetimeIndex(table.index))
-    label_end = table["label_end"].dt.as_unit("ms").astype("int64").to_numpy()
-    said = [table[name].to_numpy() for name in ("forward_return", "target")]
+    labels = table[table["label_end"].notna()]
+    ends = labels["label_end"].dt.as_unit("ms").astype("int64").to_numpy()
+    said = [labels[name].to_numpy() for name in ("forward_return", "target")]
+    seen = table[[*FEATURES, "close", "run"]].to_numpy(np.float64)
+    horizon = horizon_minutes * MS_PER_MINUTE
     return {
-        "features": rows_of(known, table[[*FEATURES, "close", "run"]].to_numpy(np.float64)),
-        "labels": rows_of(known + borders.horizon, *said, label_end),
+        "features": rows_of(known_at(pd.DatetimeIndex(table.index)), seen),
+        "labels": rows_of(known_at(pd.DatetimeIndex(labels.index)) + horizon, *said, ends),
     }
 
 
 def _of_base(base: TrainedBase, borders: Borders) -> Trace:
     """Scaler, and weights with what they scored on the part that stopped them."""
-    scaler = base.network.scaler
     weights = [tensor.numpy().tobytes() for tensor in base.network.model.state_dict().values()]
     scores = [_scores(epoch) for epoch in base.fit.history]
-    until_validation = borders.inputs_known_by(borders.validation)
     return {
-        "scaler": fitted_piece(until_validation, scaler.mean.tobytes(), scaler.std.tobytes()),
-        "base model": fitted_piece(borders.known_by(borders.test), *weights, _text(scores)),
+        "scaler": _fitted("scaler", borders, _text(base.network.scaler.to_json())),
+        "base model": _fitted("base model", borders, *weights, _text(scores)),
     }
 
 
-def _of_folds(epochs: list[tuple[int, Epoch]], borders: Borders) -> Evidence:
-    """What each fold's model scored, epoch by epoch, on what it learned from and was stopped by.
+def _of_folds(
+    reports: Sequence[FoldReport], epochs: list[tuple[int, Epoch]], borders: Borders
+) -> Trace:
+    """Each fold's scaler, and what its model scored on what it learned from and was stopped by.
 
     Its forecasts alone would hide that it was stopped by labels it must not know: mostly the same
     epoch is the best one.
     """
-    known = np.array([borders.known_by(borders.folds[fold - 1]) for fold, _ in epochs])
-    return rows_of(known, np.array([_scores(epoch) for _, epoch in epochs]))
+    trace: dict[str, Evidence] = {}
+    for report in reports:
+        scaler, model = f"fold {report.fold} scaler", f"fold {report.fold} model"
+        scores = [_scores(epoch) for fold, epoch in epochs if fold == report.fold]
+        trace[scaler] = _fitted(scaler, borders, _text(report.scaler))
+        trace[model] = _fitted(model, borders, _text(scores))
+    return trace
 
 
 def _scores(epoch: Epoch) -> tuple[float, float, float]:
@@ -140,37 +148,58 @@ def _scores(epoch: Epoch) -> tuple[float, float, float]:
 def _of_auditor(audited: AuditResult, borders: Borders) -> Trace:
     """A forecast out of fold is known with its window; the model behind it was before."""
     rows, booster, calibrator = audited.rows, audited.boosting, audited.auditor.calibrator
-    said = rows[[*META_FEATURES, "weight", "fold"]].to_numpy(np.float64)
-    until = rows["trained_until"].dt.as_unit("ms").astype("int64").to_numpy()
     losses = _text([booster.fit_loss, booster.stopping_loss])
     trees = bytes(booster.booster.save_raw("ubj"))
     map_ = _text([calibrator.slope, calibrator.intercept, calibrator.reason])
-    until_calibration, until_test = map(borders.known_by, (borders.calibration, borders.test))
     return {
-        "out of fold": rows_of(known_at(pd.DatetimeIndex(rows["time"])), said, until),
-        "booster": fitted_piece(until_calibration, trees, losses, _used(rows, FIT, STOPPING)),
-        "calibrator": fitted_piece(until_test, map_, _used(rows, CALIBRATION)),
+        **_out_of_fold(rows, borders),
+        "booster": _fitted("booster", borders, trees, losses, _used(rows, FIT, STOPPING)),
+        "calibrator": _fitted("calibrator", borders, map_, _used(rows, CALIBRATION)),
     }
+
+
+def _out_of_fold(rows: pd.DataFrame, borders: Borders) -> Trace:
+    """Forecasts by the part of time that they belong to, as the borders have it."""
+    known = known_at(pd.DatetimeIndex(rows["time"]))
+    said = rows[[*META_FEATURES, "weight", "fold"]].to_numpy(np.float64)
+    until = rows["trained_until"].dt.as_unit("ms").astype("int64").to_numpy()
+    stages = [stage for stage in borders.forecasts if stage != TEST_ROWS]
+    begins = [borders.forecasts[stage][0] for stage in stages[1:]]
+    part, evidence = np.digitize(known, begins), rows_of(known, said, until)
+    return {stage: evidence.where(part == place) for place, stage in enumerate(stages)}
 
 
 def _used(rows: pd.DataFrame, *parts: str) -> bytes:
     """The rows that something was fitted on: it may stay as it was though they changed.
 
-    A calibrator that lacks a class is the identity, and a tree may not split on what differs.
+    A calibrator that lacks a class is the identity, a tree may not split on what differs, and a
+    quantile hears of few.
     """
     used = rows.loc[rows["part"].isin(parts), [*META_FEATURES, "target", "weight"]]
     return used.to_numpy(np.float64).tobytes()
 
 
-def _of_evaluation(evaluated: Evaluated, borders: Borders) -> Trace:
-    """What everyone says of the test part, baselines too, and what a trader would do."""
-    rows, threshold = evaluated.rows, np.float64(evaluated.result.coverage.threshold)
-    forecasts = [name for name in COLUMNS if name not in OF_THE_LABEL]
-    said = rows[forecasts].to_numpy(np.float64)
+def _of_evaluation(evaluated: Evaluated, kept: pd.DataFrame, borders: Borders) -> Trace:
+    """What everyone says of the test part, baselines too, and what a trader would do.
+
+    Of the baselines, the class shares of all that they learned from and how far persistence is to
+    be trusted are known before.
+    """
+    rows, threshold = evaluated.rows, _text(evaluated.result.coverage.threshold)
+    said = rows[[name for name in COLUMNS if name not in OF_THE_LABEL]].to_numpy(np.float64)
+    shares = rows[columns_of("majority")].to_numpy(np.float64)[0].tolist()
+    trust = float(rows[columns_of("persistence")].to_numpy(np.float64).max())
     return {
-        "conformal threshold": fitted_piece(borders.known_by(borders.test), threshold.tobytes()),
-        "test forecasts": rows_of(known_at(pd.DatetimeIndex(rows["time"])), evaluated.meta, said),
+        "conformal threshold": _fitted(
+            "conformal threshold", borders, threshold, _used(kept, STOPPING, CALIBRATION)
+        ),
+        "baselines": _fitted("baselines", borders, _text([shares, trust])),
+        TEST_ROWS: rows_of(known_at(pd.DatetimeIndex(rows["time"])), evaluated.meta, said),
     }
+
+
+def _fitted(stage: str, borders: Borders, *parts: bytes) -> Evidence:
+    return fitted_piece(borders.fitted[stage], *parts)
 
 
 def _text(value: object) -> bytes:

@@ -51,12 +51,15 @@ class Difference(NamedTuple):
         leaked: of these, how many differ.
         first: when the first of those was known, epoch ms.
         changed: values known only later that differ, as they should.
+        newest: when the newest of the compared was known, epoch ms; of rows the very last does not
+            count, since its stage got no row after it to look at.
     """
 
     compared: int
     leaked: int
     first: int | None
     changed: int
+    newest: int | None = None
 
 
 def rows_of(known_at: Integers, *columns: npt.NDArray[Any]) -> Evidence:
@@ -78,7 +81,12 @@ def compare(before: Evidence, after: Evidence, cut_ms: int) -> Difference:
     _, changed, _ = _differing(
         before.where(before.known_at > cut_ms), after.where(after.known_at > cut_ms)
     )
-    return Difference(compared, leaked, first, changed)
+    return Difference(compared, leaked, first, changed, _newest(before.known_at, cut_ms))
+
+
+def _newest(known_at: Integers, cut_ms: int) -> int | None:
+    rows = known_at if len(known_at) == 1 else known_at[known_at < known_at.max(initial=0)]
+    return int(rows[rows <= cut_ms].max()) if (rows <= cut_ms).any() else None
 
 
 def _bytes_of(column: npt.NDArray[Any]) -> Bytes:

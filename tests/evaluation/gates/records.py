@@ -67,6 +67,7 @@ def leak_audit(**changes: Any) -> LeakAuditResult:
     good = LeakAuditResult(
         cuts=("2025-01-01T12:00:00+00:00",),
         compared={"features": 1_000, "labels": 100},
+        nearest={"features": 1, "labels": 1},
         leaks=(),
         provenance=None,
         messages=False,

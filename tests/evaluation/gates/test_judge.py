@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 from quantgod.contracts import FEATURES
 from quantgod.evaluation.evidence import (
     EvidenceError,
+    LeakAuditResult,
     Shifted,
     read_evidence,
     write_evidence,
@@ -30,6 +32,7 @@ from tests.evaluation.gates.records import (
     around,
     duel,
     evaluation,
+    leak_audit,
 )
 
 SETTINGS = load_settings(Path("conf/full.yaml")).gates
@@ -301,11 +304,26 @@ def test_a_version_that_was_not_timed_and_one_that_was_not_audited_fail() -> Non
         {"cuts": ()},
         {"provenance": "row 3"},
         {"unshown": ("folds",)},
+        {"nearest": {"features": 1, "labels": 2}},
+        {"nearest": {"features": 1}},
     ],
     ids=str,
 )
-def test_a_leak_audit_that_shows_nothing_fails(empty: dict[str, Any]) -> None:
+def test_a_leak_audit_that_shows_nothing_or_not_to_the_row_fails(empty: dict[str, Any]) -> None:
     assert verdicts(GOOD.audited(**empty))["leak_audit"] is False
+
+
+def test_a_leak_audit_says_why_it_could_not_have_seen_one_row() -> None:
+    """So does a record of before it was told how near an audit had come."""
+    by_hand = judge(GOOD.audited(nearest={"features": 1, "labels": 12}))
+    (gate,) = (gate for gate in by_hand if gate.name == "leak_audit")
+    assert gate.detail == "labels: a look-ahead of less than 12 rows would not have shown"
+    kept = msgspec.to_builtins(leak_audit())
+    del kept["nearest"]
+    old = msgspec.convert(kept, LeakAuditResult)
+    (gate,) = (gate for gate in judge(GOOD._replace(leak_audit=old)) if gate.name == "leak_audit")
+    assert gate.passed is False
+    assert gate.detail == "nothing says how near to its cuts this audit has compared; audit again"
 
 
 def test_without_another_version_in_place_there_is_no_champion_to_beat() -> None:

@@ -23,18 +23,28 @@ from quantgod.evaluation.evidence import (
     read_evidence,
     write_evidence,
 )
-from quantgod.evaluation.leakage import LeakError, audit, leak_figure, pipeline, raise_leaks
+from quantgod.evaluation.leakage import (
+    LeakError,
+    audit,
+    audit_leaks,
+    leak_figure,
+    pipeline,
+    raise_leaks,
+)
 from quantgod.evaluation.leakage.borders import Borders, borders_of
 from quantgod.evaluation.leakage.cuts import CutError
 from quantgod.evaluation.leakage.pipeline import in_small
 from quantgod.training import base_model, material
+from tests.evaluation.leakage.peeks import PLACES, ROWS, leaking_stage
 from tests.evaluation.leakage.small import MINUTES, STRIDE, audited, bars, leaking, settings
 
 STAGES = {
-    "features", "labels", "scaler", "base model", "fold models", "out of fold", "booster",
-    "calibrator", "conformal threshold", "test forecasts",
+    "features", "labels", "scaler", "base model", "fold 1 scaler", "fold 1 model",
+    "fold 2 scaler", "fold 2 model", "fold 1 forecasts", "stopping forecasts",
+    "calibration forecasts", "booster", "calibrator", "conformal threshold", "baselines",
+    "test forecasts",
 }  # fmt: skip
-CUTS = 20
+CUTS = 10
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,7 +55,7 @@ def few_trees() -> Iterator[None]:
         patch.setattr(
             baselines,
             "HistGradientBoostingClassifier",
-            lambda **given: real(**given | {"max_iter": 3}),
+            lambda **given: real(**given | {"max_iter": 20}),
         )
         yield
 
@@ -78,25 +88,16 @@ def test_every_stage_is_compared_and_hears_of_the_other_future(honest):
     assert all(honest.compared.values()), honest.compared
     assert set(honest.changed) == STAGES
     assert all(honest.changed.values()), honest.changed
+    assert honest.nearest == dict.fromkeys(STAGES, 1)
     # Of features and labels every later value is another: the other future leaves none as it was.
-    later = [CUTS * len(bars()) - honest.compared[stage] for stage in ("features", "labels")]
-    assert honest.changed["features"] == later[0]
-    assert honest.changed["labels"] == later[1] - CUTS * 60, "the last hour has no label either way"
+    for stage, there in (("features", MINUTES), ("labels", MINUTES - 60)):
+        assert honest.changed[stage] == CUTS * there - honest.compared[stage]
 
 
-@pytest.mark.parametrize(
-    ("stage", "known"),
-    [
-        ("scaler", lambda borders: borders.inputs_known_by(borders.validation)),
-        ("fold models", lambda borders: borders.known_by(borders.folds[-1])),
-        ("booster", lambda borders: borders.known_by(borders.calibration)),
-        ("calibrator", lambda borders: borders.known_by(borders.test)),
-    ],
-)
-def test_a_piece_may_be_known_as_soon_as_its_last_data_and_no_sooner(stage, known, borders):
-    """At that moment it stands; an hour and a stride earlier some of its data is still to come."""
-    moment = known(borders)
-    at, before = minutes_after(moment, 0), minutes_after(moment, -60 - STRIDE)
+@pytest.mark.parametrize("stage", ["scaler", "fold 1 model"])
+def test_a_piece_may_be_known_as_soon_as_its_last_data_and_no_sooner(stage, borders):
+    """At that moment it stands; a row earlier the last of its data is still to come."""
+    at, before = (minutes_after(borders.fitted[stage], minutes) for minutes in (0, -1))
     then, earlier = (audited(settings(), cut) for cut in (at, before))
     assert then.leaks == earlier.leaks == ()
     assert then.compared[stage] == earlier.compared[stage] + 1
@@ -116,10 +117,18 @@ def test_a_record_survives_its_file_and_is_drawn(honest, tmp_path):
 # --- planted leaks ------------------------------------------------------------------------------
 
 
-def caught(borders: Borders, *cuts: pd.Timestamp) -> set[str]:
-    """The stages that leak at these cuts (by default a few minutes after each border)."""
-    chosen = cuts or tuple(minutes_after(border, 5) for border in borders.first_judged)
-    result = audited(settings(), *chosen)
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_look_ahead_is_caught_wherever_it_is_and_however_short(monkeypatch, place, rows):
+    """Of one row in one draw, and of more in another."""
+    ahead, seed = (1, 3) if rows == 1 else (ROWS[1 + list(PLACES).index(place) % 4], 4)
+    PLACES[place](monkeypatch, ahead)
+    assert leaking_stage(bars(seed), settings(seed=seed)) is not None
+
+
+def caught(borders: Borders, *stages: str) -> set[str]:
+    """The stages that leak where these may be known."""
+    result = audited(settings(), *(minutes_after(borders.fitted[stage], 0) for stage in stages))
     assert not result.passed
     with pytest.raises(LeakError):
         raise_leaks(result)
@@ -143,24 +152,10 @@ def test_a_centred_window_is_caught(monkeypatch, borders):
     assert found.endswith(f"known at {(cut - pd.Timedelta('1min')).isoformat(timespec='minutes')}")
 
 
-def test_a_window_that_ends_a_row_late_is_caught(monkeypatch, borders):
-    real = out_of_fold.meta_features
-
-    def late(module: Any, matrix: Any, rows: Any, *given: Any, **more: Any) -> Any:
-        return real(module, matrix, np.minimum(rows + 1, len(matrix) - 1), *given, **more)
-
-    monkeypatch.setattr(out_of_fold, "meta_features", late)
-    # A forecast stands on the stride; only a cut at its own close can tell.
-    cut = minutes_after(borders.folds[1], 1)
-    assert "out of fold" in caught(borders, cut)
-
-
 def test_a_scaler_fitted_on_all_rows_is_caught(monkeypatch, borders):
     monkeypatch.setattr(material, "covered_rows", lambda rows, length: slice(None))
-    found = caught(borders, *(minutes_after(border, 5) for border in borders.folds))
-    assert "out of fold" in found
-    cut = minutes_after(borders.validation, 5)
-    assert "scaler" in caught(borders, cut)
+    found = caught(borders, "fold 2 scaler")
+    assert {"fold 1 scaler", "fold 2 scaler", "fold 1 forecasts"} <= found
 
 
 def test_a_scaler_of_the_validation_part_too_is_caught(monkeypatch, borders):
@@ -170,7 +165,7 @@ def test_a_scaler_of_the_validation_part_too_is_caught(monkeypatch, borders):
         return real(table, replace(train, row=train.row + 20 * STRIDE), window)
 
     monkeypatch.setattr(base_model, "material", wider)
-    assert caught(borders, minutes_after(borders.validation, 5)) == {"scaler"}
+    assert caught(borders, "scaler") == {"scaler"}
 
 
 def unpurged(samples: Any, older: Any, newer: Any, *rest: Any) -> Split:
@@ -189,14 +184,13 @@ def test_an_unpurged_fold_is_caught_although_it_says_it_was_purged(monkeypatch, 
         ),
     )
     monkeypatch.setattr(evaluating, "assert_unseen", lambda *given: None)
-    for border in borders.folds:
-        assert "fold models" in caught(borders, minutes_after(border, 2))
-    assert "calibrator" in caught(borders, minutes_after(borders.tested, 2))
+    stages = {"scaler", "fold 1 scaler", "fold 2 model", "calibrator"}
+    assert caught(borders, *stages) >= stages | {"base model", "conformal threshold", "baselines"}
 
 
 def test_an_unpurged_fold_that_says_so_is_refused(monkeypatch, borders):
     monkeypatch.setattr(splits, "_purged", unpurged)
-    result = audited(settings(), minutes_after(borders.folds[0], 2))
+    result = audited(settings(), minutes_after(borders.folds[0], 1))
     assert not result.passed
     assert "saw past them" in result.leaks[0]
     assert "saw past them" in (result.provenance or "")
@@ -205,7 +199,7 @@ def test_an_unpurged_fold_that_says_so_is_refused(monkeypatch, borders):
 def test_a_booster_stopped_by_unpurged_rows_is_caught(monkeypatch, borders):
     real = auditing._reaches
     monkeypatch.setattr(auditing, "_reaches", lambda *given: real(*given) & False)
-    result = audited(settings(), minutes_after(borders.calibration, 2))
+    result = audited(settings(), minutes_after(borders.fitted["booster"], 0))
     assert "booster" in leaking(result)
     assert "have a label that reaches the rows for" in (result.provenance or "")
 
@@ -222,7 +216,7 @@ def test_a_label_used_as_a_feature_is_caught(monkeypatch, borders, column):
     result = audited(settings(), minutes_after(borders.folds[1], 5))
     found = next(leak for leak in result.leaks if leak.startswith("features:"))
     assert found.startswith("features: 60 of "), "an hour of labels reaches over the cut"
-    assert "out of fold" in leaking(result)
+    assert "fold 1 forecasts" in leaking(result)
 
 
 def test_a_threshold_tuned_on_the_test_part_is_caught(monkeypatch, borders):
@@ -232,7 +226,7 @@ def test_a_threshold_tuned_on_the_test_part_is_caught(monkeypatch, borders):
         return real(asked.argmax(axis=1), asked, asked, level)
 
     monkeypatch.setattr(evaluating, "conformal_sets", tuned)
-    assert "conformal threshold" in caught(borders, minutes_after(borders.tested, 5))
+    assert "conformal threshold" in caught(borders, "conformal threshold")
 
 
 def test_a_calibrator_fitted_with_test_rows_is_caught(monkeypatch, borders):
@@ -243,9 +237,9 @@ def test_a_calibrator_fitted_with_test_rows_is_caught(monkeypatch, borders):
         return Split(np.arange(len(samples)), real(samples, how).other)
 
     monkeypatch.setattr(pipeline, "split_test", greedy)
-    assert "reaches into the rows" in audited(settings(), minutes_after(borders.tested, 5)).leaks[0]
+    assert "reaches into the rows" in audited(settings(), minutes_after(borders.test, 5)).leaks[0]
     monkeypatch.setattr(evaluating, "assert_unseen", lambda *given: None)
-    assert "calibrator" in caught(borders, minutes_after(borders.tested, 5))
+    assert "calibrator" in caught(borders, "calibrator")
 
 
 def test_a_network_stopped_by_the_test_part_is_caught(monkeypatch, borders):
@@ -258,7 +252,7 @@ def test_a_network_stopped_by_the_test_part_is_caught(monkeypatch, borders):
 
     monkeypatch.setattr(base_model, "samples", pipeline.samples, raising=False)
     monkeypatch.setattr(base_model, "train_and_validation", greedy)
-    assert "base model" in caught(borders, minutes_after(borders.tested, 5))
+    assert "base model" in caught(borders, "base model")
 
 
 def test_a_baseline_that_knows_what_comes_is_caught(monkeypatch, borders):
@@ -270,7 +264,8 @@ def test_a_baseline_that_knows_what_comes_is_caught(monkeypatch, borders):
         return real(table, dev, test, how) | {"persistence": knowing}
 
     monkeypatch.setattr(evaluating, "baselines", clairvoyant)
-    assert caught(borders, minutes_after(borders.tested, 121)) == {"test forecasts"}
+    result = audited(settings(), minutes_after(borders.forecasts["test forecasts"][3], 0))
+    assert leaking(result) == {"test forecasts", "baselines"}
 
 
 # --- an audit that shows nothing ----------------------------------------------------------------
@@ -296,15 +291,57 @@ def test_a_stage_that_nothing_was_compared_of_has_not_passed(borders):
     raise_leaks(result, of_every_stage=False)  # nothing did leak
 
 
+@pytest.mark.parametrize("rows", [0, 1, 7])
+def test_a_cut_named_by_hand_says_how_near_it_came(rows: int, borders):
+    """A stride is 15 rows: seven rows after a forecast the next one is still to come."""
+    moment = borders.forecasts["fold 1 forecasts"][5]
+    result = audited(settings(), minutes_after(moment, rows))
+    assert result.leaks == ()
+    assert result.nearest["fold 1 forecasts"] == rows + 1
+    assert result.nearest["features"] == result.nearest["labels"] == 1
+    assert not result.passed
+    said = [line for line in result.blind if line.startswith("fold 1 forecasts: ")]
+    if rows:
+        assert said == [
+            f"fold 1 forecasts: a look-ahead of less than {rows + 1} rows would not have shown"
+        ]
+    else:
+        assert not said
+    raise_leaks(result, of_every_stage=False)
+
+
+def test_rows_are_counted_and_not_minutes(borders):
+    """Two minutes after a forecast have no row, so that the third is the first after it."""
+    moment = borders.forecasts["fold 1 forecasts"][5]
+    begin = minutes_after(moment, 0)
+    holed = bars().drop([begin, begin + pd.Timedelta("1min")])
+    result = audit_leaks(holed, settings(), [minutes_after(moment, 2)])
+    assert result.nearest["fold 1 forecasts"] == 1
+
+
 def test_samples_too_far_apart_show_nothing_of_purging(borders):
     result = audited(settings(stride=60, minutes=MINUTES), minutes_after(borders.folds[0], 5))
     assert result.unshown[0].startswith("purging: samples 60 minutes apart have no label of 60")
 
 
-@pytest.mark.parametrize("change", [{"cuts": ()}, {"compared": {}}, {"unshown": ("x: y",)}])
-def test_a_record_of_nothing_has_not_passed(honest, change: dict[str, Any]):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cuts": ()},
+        {"compared": {}},
+        {"compared": {"features": 0}},
+        {"unshown": ("x: y",)},
+        {"nearest": {}},
+        {"nearest": dict.fromkeys(STAGES, 1) | {"booster": 2}},
+        {"nearest": dict.fromkeys(STAGES - {"booster"}, 1)},
+    ],
+)
+def test_a_record_of_nothing_or_of_less_than_a_row_has_not_passed(honest, change: dict[str, Any]):
     assert honest.passed
-    assert not msgspec.structs.replace(honest, **change).passed
+    changed = msgspec.structs.replace(honest, **change)
+    assert not changed.passed
+    with pytest.raises(LeakError):
+        raise_leaks(changed)
 
 
 def test_a_cut_outside_of_the_bars_is_refused():
@@ -313,7 +350,7 @@ def test_a_cut_outside_of_the_bars_is_refused():
 
 
 def test_the_provenance_is_that_of_the_given_rows(tmp_path: Path, borders, monkeypatch):
-    cut = minutes_after(borders.tested, 5)
+    cut = minutes_after(borders.test, 5)
     path = tmp_path / "rows.parquet"
     pd.DataFrame({"time": [1]}).to_parquet(path)
     result = audited(settings(), cut, rows=path)
@@ -325,6 +362,6 @@ def test_the_provenance_is_that_of_the_given_rows(tmp_path: Path, borders, monke
 def test_progress_is_told_of_every_making(borders):
     told: list[tuple[int, int, str]] = []
     heard: Callable[[int, int, str], None] = lambda *given: told.append(given)  # noqa: E731
-    audited(settings(), minutes_after(borders.tested, 5), progress=heard)
+    audited(settings(), minutes_after(borders.test, 5), progress=heard)
     assert [done for done, _, _ in told] == [0, 1, 2]
     assert {total for _, total, _ in told} == {2}

@@ -1,10 +1,11 @@
-"""The borders that the audit finds by itself are those that the honest pipeline draws."""
+"""What the audit finds by itself that stages may know is, to the minute, what they do know."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,12 +16,19 @@ from quantgod.contracts import META_FEATURES, MS_PER_MINUTE
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import folds, split_test, split_validation
 from quantgod.dataset.windows import Samples, samples
-from quantgod.evaluation.leakage.borders import borders_of
+from quantgod.evaluation.leakage.borders import (
+    CALIBRATION_ROWS,
+    STOPPING_ROWS,
+    TEST_ROWS,
+    borders_of,
+)
 from quantgod.evaluation.leakage.pipeline import in_small
 from quantgod.settings import Settings
 from tests.evaluation.leakage import small
 
 BARS = small.bars()
+
+Integers = npt.NDArray[np.int64]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -48,6 +56,10 @@ def test_they_are_those_of_the_pipeline(drawn: dict[str, Any], seed: int, runs: 
     try:
         test = split_test(taken, how.split)
         walks = folds(taken, test.train, how.split)
+        inner = [
+            split_validation(taken, walk.train, how.audit.stopping_fraction, how.split)
+            for walk in walks
+        ]
         validation = split_validation(taken, test.train, how.split.validation_fraction, how.split)
         parts = parts_of(
             last_rows(taken, walks[-1].other), how.audit.calibration_fraction, drawn["embargo"]
@@ -55,28 +67,33 @@ def test_they_are_those_of_the_pipeline(drawn: dict[str, Any], seed: int, runs: 
     except ValueError:
         return  # too few rows for these parts: the pipeline refuses it first
     found = borders_of(pd.DatetimeIndex(frame.index), how)
-    first = {"test": test.other, "validation": validation.other}
-    assert found.tested == taken.time_ms[first["test"][0]]
-    assert found.validation == taken.time_ms[first["validation"][0]]
+    last, part = walks[-1].other, parts.to_numpy()[1:]
+    begin = int((part == CALIBRATION).argmax())
+
+    def inputs(positions: Integers) -> int:
+        return int(taken.time_ms[positions].max()) + MS_PER_MINUTE
+
+    def labels(positions: Integers) -> int:
+        return int(taken.label_end_ms[positions].max()) + MS_PER_MINUTE
+
+    assert found.validation == taken.time_ms[validation.other[0]]
     assert found.folds == tuple(taken.time_ms[walk.other[0]] for walk in walks)
-    rows = taken.time_ms[walks[-1].other]
-    calibration = rows[-int((parts == CALIBRATION).sum())]
-    assert found.calibration == calibration
-    for older, border in (
-        (test.train, found.test),
-        (validation.train, found.validation),
-        *((walk.train, border) for walk, border in zip(walks, found.folds, strict=True)),
-    ):
-        assert_tight(taken, older, found.known_by(border), how)
-        assert taken.time_ms[older].max() + MS_PER_MINUTE <= found.inputs_known_by(border)
-
-
-def assert_tight(taken: Samples, older: np.ndarray, known_by: int, how: Settings) -> None:
-    """The older side's last label ends by then, and one more sample's would not."""
-    closes = taken.label_end_ms + MS_PER_MINUTE
-    assert closes[older].max() <= known_by
-    rest = np.setdiff1d(np.arange(len(taken)), older)
-    assert closes[rest[rest > older.max()]].min() > known_by
+    assert found.calibration == taken.time_ms[last[begin]]
+    of_dev = ("base model", "calibrator", "conformal threshold", "baselines")
+    assert found.fitted == {
+        "scaler": inputs(validation.train),
+        "booster": labels(last[part == STOPPING]),
+        **{f"fold {fold} scaler": inputs(split.train) for fold, split in enumerate(inner, 1)},
+        **{f"fold {fold} model": labels(split.other) for fold, split in enumerate(inner, 1)},
+        **dict.fromkeys(of_dev, labels(test.train)),
+    }
+    assert labels(validation.other) == labels(test.train) == labels(last[part == CALIBRATION])
+    asked = {f"fold {fold} forecasts": walk.other for fold, walk in enumerate(walks[:-1], 1)}
+    asked |= {STOPPING_ROWS: last[:begin], CALIBRATION_ROWS: last[begin:], TEST_ROWS: test.other}
+    assert {stage: list(closes) for stage, closes in found.forecasts.items()} == {
+        stage: (taken.time_ms[positions] + MS_PER_MINUTE).tolist()
+        for stage, positions in asked.items()
+    }
 
 
 def settings_of(drawn: dict[str, Any]) -> Settings:
@@ -116,10 +133,3 @@ def test_too_few_minutes_are_refused() -> None:
     for minutes in (0, 50, 200):
         with pytest.raises(ValueError, match="too few for a leak audit of 2 folds"):
             borders_of(pd.DatetimeIndex(BARS.index[:minutes]), how)
-
-
-def test_the_booster_stops_on_the_last_fold() -> None:
-    how = in_small(small.settings())
-    found = borders_of(pd.DatetimeIndex(BARS.index), how)
-    assert found.stopping == found.folds[-1] < found.calibration < found.test
-    assert STOPPING != CALIBRATION

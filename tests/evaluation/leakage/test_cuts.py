@@ -15,24 +15,20 @@ BORDERS: Borders = borders_of(INDEX, HOW)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_first_two_compare_every_stage_and_reach_every_stage(seed: int) -> None:
-    early, late = draw_cuts(INDEX, HOW, 2, seed)
-    crossing = (60 - STRIDE) * MS_PER_MINUTE
-    assert BORDERS.folds[0] + MS_PER_MINUTE <= early <= BORDERS.folds[0] + crossing
-    assert BORDERS.tested + MS_PER_MINUTE <= late <= BORDERS.tested + crossing
-    assert draw_cuts(INDEX, HOW, 1, seed)[0] > BORDERS.test
+def test_every_stage_is_cut_where_the_very_next_row_is_the_first_it_must_not_see(seed: int) -> None:
+    cuts = draw_cuts(INDEX, HOW, 2, seed)
+    assert cuts == sorted(set(cuts))
+    assert set(BORDERS.fitted.values()) < set(cuts)
+    assert min(cuts) == min(BORDERS.fitted.values()) - STRIDE * MS_PER_MINUTE, "it changes there"
+    for stage, closes in BORDERS.forecasts.items():
+        assert set(cuts) & set(closes[:-1]), stage
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_all_borders_have_their_turn(seed: int) -> None:
-    cuts = draw_cuts(INDEX, HOW, 12, seed)
-    assert len(set(cuts)) == len(cuts) == 12
-    assert cuts == sorted(cuts)
-    for border in BORDERS.first_judged:
-        # Against the validation part it is the scaler that shows whether the base was purged.
-        begin = BORDERS.inputs_known_by(border) if border == BORDERS.validation else border
-        crossing = (60 - STRIDE) * MS_PER_MINUTE
-        assert any(begin < cut <= begin + crossing for cut in cuts), border
+def test_more_are_drawn_among_the_closes_of_forecast_minutes() -> None:
+    few, many = (set(draw_cuts(INDEX, HOW, count, 3)) for count in (0, 30))
+    assert len(few) < len(many) == 30
+    assert many - few < {close for closes in BORDERS.forecasts.values() for close in closes[:-1]}
+    assert len(draw_cuts(INDEX, HOW, 10**6, 3)) < 200, "there are no more"
 
 
 def test_a_seed_draws_the_same_cuts_and_another_one_others() -> None:
@@ -40,7 +36,7 @@ def test_a_seed_draws_the_same_cuts_and_another_one_others() -> None:
 
 
 def test_cuts_lie_on_minutes_within_the_bars() -> None:
-    cuts = [cut for seed in range(30) for cut in draw_cuts(INDEX, HOW, 9, seed)]
+    cuts = [cut for seed in range(30) for cut in draw_cuts(INDEX, HOW, 20, seed)]
     assert all(cut % MS_PER_MINUTE == 0 for cut in cuts)
     first, last = (int(INDEX[place].timestamp()) * 1000 for place in (0, -1))
     assert first < min(cuts) <= max(cuts) <= last

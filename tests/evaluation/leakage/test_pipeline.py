@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -45,16 +46,14 @@ def test_each_row_is_known_with_its_own_data(made: Made) -> None:
     first = int(index[0].timestamp()) * 1000
     known = {stage: evidence.known_at.tolist() for stage, evidence in made.trace.items()}
     assert known["features"] == [first + MS_PER_MINUTE * (row + 1) for row in range(MINUTES)]
-    assert known["labels"] == [first + MS_PER_MINUTE * (row + 61) for row in range(MINUTES)]
-    forecasts = [borders.folds[0], borders.tested]
-    for stage, begin in zip(("out of fold", "test forecasts"), forecasts, strict=True):
-        assert known[stage][0] == begin + MS_PER_MINUTE
-        assert set(pd.Series(known[stage]).diff().dropna()) == {STRIDE * MS_PER_MINUTE}
-    assert known["fold models"] == list(borders.folds)
-    assert known["scaler"] == [borders.validation - 60 * MS_PER_MINUTE]
-    assert known["booster"] == [borders.calibration]
-    for stage in ("base model", "calibrator", "conformal threshold"):
-        assert known[stage] == [borders.test], stage
+    labelled = MINUTES - 60
+    assert known["labels"] == [first + MS_PER_MINUTE * (row + 61) for row in range(labelled)]
+    for stage, closes in borders.forecasts.items():
+        assert known[stage] == list(closes), stage
+        assert set(np.diff(closes)) == {STRIDE * MS_PER_MINUTE}
+    for stage, moment in borders.fitted.items():
+        assert known[stage] == [moment], stage
+    assert set(known) == {"features", "labels", *borders.fitted, *borders.forecasts}
 
 
 def test_no_work_folder_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
