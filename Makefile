@@ -35,8 +35,9 @@ soak: $(VENV)/dev  ## The live path for long: faults, kills, a day at full speed
 mutants: $(VENV)/dev  ## Small faults put into the core, and which of them the tests notice
 	python -m bench.mutants
 
-power: $(VENV)/run  ## Whether the gates let a null market through, and a planted signal not
+power: $(VENV)/dev  ## Whether gates and leak audit let luck and look-aheads through, and skill not
 	python -m steps.power
+	python -m bench.peeks
 
 ui: $(VENV)/run  ## Compare runs in the browser
 	python -m steps.ui --config $(CONFIG)

@@ -13,6 +13,7 @@ import steps.download
 import steps.leak_audit
 import steps.promote
 from steps.console import say, show_table
+from tests.evaluation.gates.records import leak_audit
 
 ROOT = Path(__file__).parents[1]
 
@@ -92,3 +93,14 @@ def test_a_table_folds_long_names_and_loses_no_letter(
     cells = [line.split("│")[1].strip() for line in said.splitlines() if line.startswith("│")]
     assert "".join(cells) == "beats_majority_log_loss"
     assert "…" not in said
+
+
+def test_a_leak_audit_prints_how_short_a_look_ahead_each_stage_would_have_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    near = {"features": 1, "labels": 12}
+    steps.leak_audit._show(leak_audit(compared={**near, "booster": 0}, nearest=near))
+    lines = capsys.readouterr().out.splitlines()
+    for stage, said in (("features", "1 row"), ("labels", "12 rows"), ("booster", "none")):
+        (line,) = (line for line in lines if stage in line)
+        assert line.rstrip("│ ").endswith(f" {said}")

@@ -63,12 +63,15 @@ class Fitted:
         rows: the out-of-fold rows with `part`, what each was used for (fit, stopping, calibration,
             or purged).
         held_out: how well calibration carries over; None if there were too few rows to tell.
+        given: (n,) the probabilities that what came was given on the rows kept back, of which the
+            conformal threshold is one.
     """
 
     auditor: Auditor
     boosting: Boosting
     rows: pd.DataFrame
     held_out: HeldOut | None
+    given: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +112,7 @@ def audit(
     rows = out_of_fold(table, samples, dev, recipe, work, replace(hooks, on_fold=on_fold))
     fitted = fit_auditor(rows, recipe.audit, recipe.split.embargo_minutes, hooks.progress)
     return AuditResult(
-        fitted.auditor, fitted.boosting, fitted.rows, fitted.held_out, tuple(reports)
+        fitted.auditor, fitted.boosting, fitted.rows, fitted.held_out, fitted.given, tuple(reports)
     )
 
 
@@ -145,12 +148,14 @@ def fit_auditor(
     )
     kept = kept_back(frame.assign(part=parts))
     calibrated = calibrator.apply(said(boosting.booster, kept[list(META_FEATURES)].to_numpy()))
-    conformal = fit_conformal(kept["target"].to_numpy(), calibrated, settings.conformal_level)
+    came = kept["target"].to_numpy()
+    conformal = fit_conformal(came, calibrated, settings.conformal_level)
     return Fitted(
         Auditor(boosting.booster, calibrator, conformal),
         boosting,
         frame.assign(part=parts),
         _held_out(newest, tilted, settings, embargo_minutes),
+        calibrated[np.arange(len(came)), came],
     )
 
 

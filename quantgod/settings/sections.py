@@ -319,8 +319,8 @@ class LeakAuditSettings(Section):
     """How much of a lineage is made again at each cut, and with how small a network.
 
     It takes about six cuts and two a fold to see a look-ahead of one row in every stage; so many
-    are made, and more up to `cuts`. `at` names others (ISO 8601) in their place; gates take no audit
-    of other cuts than their own settings ask for.
+    are made, and more up to `cuts`. `at` names others (ISO 8601) in their place; gates take no
+    audit of other cuts than their own settings ask for.
     """
 
     cuts: Natural

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,7 +59,7 @@ def test_each_score_is_of_its_own_rows(fitted: Fitted, scored: OutOfFold) -> Non
 
 
 def test_without_rows_to_judge_calibration_by_nothing_is_said_of_it(fitted: Fitted) -> None:
-    without = Fitted(fitted.auditor, fitted.boosting, fitted.rows, None)
+    without = replace(fitted, held_out=None)
     assert set(score_out_of_fold(without, BASE_WEIGHTS).scores) == {
         "base", "unfitted_base", "unfitted_auditor",
     }  # fmt: skip

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -96,7 +97,7 @@ def make(bars: pd.DataFrame, settings: Settings) -> Made:
         **_of_base(base, borders),
         **_of_folds(audited.folds, epochs, borders),
         **_of_auditor(audited, borders),
-        **_of_evaluation(evaluated, audited.rows, borders),
+        **_of_evaluation(evaluated, borders),
     }
     return Made(trace, audited.rows)
 
@@ -151,10 +152,13 @@ def _of_auditor(audited: AuditResult, borders: Borders) -> Trace:
     losses = _text([booster.fit_loss, booster.stopping_loss])
     trees = bytes(booster.booster.save_raw("ubj"))
     map_ = _text([calibrator.slope, calibrator.intercept, calibrator.reason])
+    threshold = _text(asdict(audited.auditor.conformal))
+    kept = audited.given.tobytes(), _used(rows, STOPPING, CALIBRATION)
     return {
         **_out_of_fold(rows, borders),
         "booster": _fitted("booster", borders, trees, losses, _used(rows, FIT, STOPPING)),
         "calibrator": _fitted("calibrator", borders, map_, _used(rows, CALIBRATION)),
+        "conformal threshold": _fitted("conformal threshold", borders, threshold, *kept),
     }
 
 
@@ -179,20 +183,17 @@ def _used(rows: pd.DataFrame, *parts: str) -> bytes:
     return used.to_numpy(np.float64).tobytes()
 
 
-def _of_evaluation(evaluated: Evaluated, kept: pd.DataFrame, borders: Borders) -> Trace:
+def _of_evaluation(evaluated: Evaluated, borders: Borders) -> Trace:
     """What everyone says of the test part, baselines too, and what a trader would do.
 
     Of the baselines, the class shares of all that they learned from and how far persistence is to
     be trusted are known before.
     """
-    rows, threshold = evaluated.rows, _text(evaluated.result.coverage.threshold)
+    rows = evaluated.rows
     said = rows[[name for name in COLUMNS if name not in OF_THE_LABEL]].to_numpy(np.float64)
     shares = rows[columns_of("majority")].to_numpy(np.float64)[0].tolist()
     trust = float(rows[columns_of("persistence")].to_numpy(np.float64).max())
     return {
-        "conformal threshold": _fitted(
-            "conformal threshold", borders, threshold, _used(kept, STOPPING, CALIBRATION)
-        ),
         "baselines": _fitted("baselines", borders, _text([shares, trust])),
         TEST_ROWS: rows_of(known_at(pd.DatetimeIndex(rows["time"])), evaluated.meta, said),
     }

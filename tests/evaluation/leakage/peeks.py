@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quantgod.auditor import audit as auditing
 from quantgod.auditor import out_of_fold
 from quantgod.contracts import FEATURES, META_FEATURES, MS_PER_MINUTE
 from quantgod.dataset import labels
+from quantgod.dataset.labels import classes_of
 from quantgod.dataset.windows import Windows
 from quantgod.evaluation import baselines, network_subject
 from quantgod.evaluation import evaluate as evaluating
@@ -111,6 +113,26 @@ def learned_baseline(name: str) -> Plant:
     return plant
 
 
+def conformal_rows(patch: pytest.MonkeyPatch, rows: int) -> None:
+    """What came of the rows that the conformal threshold is taken from is read so much too late."""
+    real_label, real_kept, tables = pipeline.label, auditing.kept_back, []
+
+    def heard(bars: pd.DataFrame, how: Any, *given: Any) -> pd.DataFrame:
+        table = real_label(bars, how, *given)
+        tables.append((table["close"], how))
+        return table
+
+    def late(frame: pd.DataFrame) -> pd.DataFrame:
+        kept, (close, how) = real_kept(frame), tables[-1]
+        ends = close.index.get_indexer(kept["label_end"]) + rows
+        came = close.to_numpy()[np.minimum(ends, len(close) - 1)]
+        moved = np.log(came / close[kept["time"]].to_numpy())
+        return kept.assign(target=classes_of(moved, how).astype(np.int64))
+
+    patch.setattr(pipeline, "label", heard)
+    patch.setattr(auditing, "kept_back", late)
+
+
 def _later(table: pd.DataFrame, rows: int) -> Mapping[str, Any]:
     return dict(table[list(FEATURES)].shift(-rows).ffill().items())
 
@@ -125,6 +147,7 @@ PLACES: Final[Mapping[str, Plant]] = {
     "auditor's context": context,
     "persistence": persistence,
     **{name: learned_baseline(name) for name in baselines.LEARNED},
+    "conformal rows": conformal_rows,
 }
 
 

@@ -220,13 +220,16 @@ def test_a_label_used_as_a_feature_is_caught(monkeypatch, borders, column):
 
 
 def test_a_threshold_tuned_on_the_test_part_is_caught(monkeypatch, borders):
-    real = evaluating.conformal_sets
+    real = pipeline.audit
 
-    def tuned(target: Any, said: Any, asked: Any, level: float) -> Any:
-        return real(asked.argmax(axis=1), asked, asked, level)
+    def tuned(table: Any, taken: Any, dev: Any, recipe: Any, *rest: Any) -> Any:
+        made = real(table, taken, dev, recipe, *rest)
+        test = taken.target[splits.split_test(taken, recipe.split).other]
+        conformal = replace(made.auditor.conformal, threshold=float((test == 1).mean()))
+        return replace(made, auditor=replace(made.auditor, conformal=conformal))
 
-    monkeypatch.setattr(evaluating, "conformal_sets", tuned)
-    assert "conformal threshold" in caught(borders, "conformal threshold")
+    monkeypatch.setattr(pipeline, "audit", tuned)
+    assert caught(borders, "conformal threshold") == {"conformal threshold"}
 
 
 def test_a_calibrator_fitted_with_test_rows_is_caught(monkeypatch, borders):
