@@ -57,25 +57,18 @@ class RawDays:
     symbol: str
     settings: EtlSettings
     complete: bool = True
-    _compared: set[dt.date] = field(init=False, default_factory=set)
     _days: Mapping[dt.date, tuple[Candidate, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
         files, _ = find_archives(self.archives, self.market, self.symbol)
         self._days = {day.date: day.candidates for day in plan_days(files, self.settings)}
 
-    def compare(self, cut_ms: int, rng: np.random.Generator) -> Difference | None:
+    def compare(self, cut_ms: int, rng: np.random.Generator) -> Difference:
         """Read the day of the cut as it is and perturbed, and compare the two.
 
         Of several archives of the day it is the first that can be read, as in the etl.
-
-        Returns:
-            None for a day that was read before: one cut a day is enough for the same kernel.
         """
         date = dt.datetime.fromtimestamp(cut_ms / 1000, dt.UTC).date()
-        if date in self._compared:
-            return None
-        self._compared.add(date)
         for candidate in self._days.get(date, ()):
             with suppress(Quarantine):
                 return self._compare(candidate.file, cut_ms, rng)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -34,6 +34,7 @@ from quantgod.evaluation.leakage import (
 from quantgod.evaluation.leakage.borders import Borders, borders_of
 from quantgod.evaluation.leakage.cuts import CutError
 from quantgod.evaluation.leakage.pipeline import in_small
+from quantgod.evaluation.leakage.trace import Difference
 from quantgod.training import base_model, material
 from tests.evaluation.leakage.peeks import PLACES, ROWS, leaking_stage
 from tests.evaluation.leakage.small import MINUTES, STRIDE, audited, bars, leaking, settings
@@ -345,6 +346,22 @@ def test_a_record_of_nothing_or_of_less_than_a_row_has_not_passed(honest, change
     assert not changed.passed
     with pytest.raises(LeakError):
         raise_leaks(changed)
+
+
+def test_messages_are_changed_at_the_last_cut_of_each_day():
+    class Days:
+        complete = True
+        heard: ClassVar[list[int]] = []
+
+        def compare(self, cut: int, rng: np.random.Generator) -> Difference:
+            self.heard.append(cut)
+            return Difference(compared=1, leaked=0, first=None, changed=1, newest=cut)
+
+    cuts = [pd.Timestamp(time) for time in ("2024-01-01T20:00Z", "2024-01-01T21:00Z")]
+    result = audited(settings(), *cuts, raw=Days())
+    assert Days.heard == [int(cuts[1].timestamp()) * 1000]
+    assert result.nearest["minute bars"] == 1
+    assert result.messages
 
 
 def test_a_cut_outside_of_the_bars_is_refused():

@@ -125,14 +125,6 @@ def test_a_kernel_that_looks_one_message_ahead_is_caught(
         assert found.first == cut
 
 
-def test_a_day_is_read_for_one_cut_alone(archive: Path) -> None:
-    days, rng = days_of(archive), np.random.default_rng(0)
-    first, second = (days.compare(cut, rng) for cut in CUTS[:2])
-    assert first is not None and first.newest == CUTS[0], "the minute that ends at the cut"
-    assert second is None
-    assert days.complete
-
-
 def test_a_bar_that_knows_the_whole_day_is_caught(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

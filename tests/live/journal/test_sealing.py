@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,8 @@ from quantgod.live.journal.sealing import SealError, SealStopped, seal
 from quantgod.live.journal.segments import Segment, next_session
 
 SEGMENT = Segment("BARS", 1, 1)
+
+Rows = list[dict[str, Any]]
 
 
 def bars(count: int, first: int = 0) -> pa.RecordBatch:
@@ -113,22 +117,48 @@ def test_an_empty_log_leaves_nothing(folder: Path) -> None:
     assert not quarantined(folder)
 
 
+def turn_a_bit(rows: Rows) -> list[Rows]:
+    rows[7]["minute"] += 1
+    return [rows]
+
+
+def add_a_group(rows: Rows) -> list[Rows]:
+    return [rows, rows[-1:]]
+
+
+def split_a_group(rows: Rows) -> list[Rows]:
+    return [rows[:-1], rows[-1:]]
+
+
+def move_a_level(rows: Rows) -> list[Rows]:
+    """The same levels in the same order, but one of a minute stands at the next one."""
+    one, next_one = rows[1], rows[2]
+    assert one["book"] and next_one["book"]
+    next_one["book"] = [one["book"].pop(), *next_one["book"]]
+    return [rows]
+
+
+@pytest.mark.parametrize("spoil", [turn_a_bit, add_a_group, split_a_group, move_a_level])
 def test_what_does_not_read_back_is_not_sealed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Rows], list[Rows]]
 ) -> None:
-    """A disk that turns a bit between the write and the reading."""
+    """A disk that changes something between the write and the reading."""
     write(folder)
     sync = sealing_module._sync_file
 
-    def turn_a_bit(part: Path) -> None:
-        table = pq.read_table(part).to_pylist()
-        table[7]["minute"] += 1
-        pq.write_table(pa.Table.from_pylist(table, schema=BARS), part)
+    def change(part: Path) -> None:
+        rows = pq.read_table(part).to_pylist()
+        before = repr(rows)
+        groups = spoil(rows)
+        assert len(groups) > 1 or repr(groups[0]) != before, "something has changed"
+        with pq.ParquetWriter(part, BARS) as writer:
+            for group in groups:
+                writer.write_table(pa.Table.from_pylist(group, schema=BARS))
         sync(part)
 
     with monkeypatch.context() as spoilt:
-        spoilt.setattr(sealing_module, "_sync_file", turn_a_bit)
-        with pytest.raises(SealError, match="differs"):
+        spoilt.setattr(sealing_module, "_sync_file", change)
+        with pytest.raises(SealError, match=r"differs|row groups"):
             seal(folder, SEGMENT, print)
     assert [path.name for path in (folder / "BARS").iterdir()] == []
     assert minutes(folder) == list(range(20))
