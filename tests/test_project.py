@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,26 @@ def help_of(name: str) -> str:
     result = CliRunner().invoke(module.main, ["--help"], terminal_width=200)
     assert result.exit_code == 0
     return result.output
+
+
+def test_a_wheel_holds_the_library_with_all_it_needs_and_nothing_else(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", "77")
+    copy = tmp_path / "project"
+    keep = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "quantgod", copy / "quantgod", ignore=keep)
+    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "-w", str(tmp_path), str(copy)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("quantgod-*.whl")
+    with zipfile.ZipFile(wheel) as held:
+        names = held.namelist()
+        (metadata,) = (name for name in names if name.endswith("/METADATA"))
+        needed = re.findall(r"^Requires-Dist: (.*)$", held.read(metadata).decode(), re.M)
+    written = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line]
+    assert len(needed) == len([line for line in written if not line.startswith("#")])
+    assert "quantgod/evaluation/report/page.html.j2" in names
+    inside = {name.split("/")[0] for name in names if not name.startswith("quantgod-")}
+    assert inside == {"quantgod"}
+    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "quantgod").rglob("*.py")}
+    assert sources <= set(names)

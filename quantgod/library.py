@@ -1,0 +1,139 @@
+"""What other programs may rely on: `import quantgod` gives these names.
+
+model = quantgod.load_version("quantgod", "Production", store="sqlite:///mlflow.db")
+bars = quantgod.read_bars("data/bars", "BTCUSDT")
+answers = model.predict(bars.iloc[-800:])
+signals = quantgod.read_journal("data/live/binance", "SIGNALS")
+features = quantgod.make_features(prices)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.pyfunc import PyFuncModel
+
+from quantgod.archive.price_features import features_of
+from quantgod.archive.store import load_bars
+from quantgod.contracts import FEATURES, MS_PER_MINUTE
+from quantgod.live.journal import read_table
+from quantgod.registry.chain import Contract
+from quantgod.registry.versions import load_chain
+
+MAX_BRIDGE_MINUTES = 5
+
+
+class Version:
+    """A registered version, verified: its files are those registered, its golden output holds.
+
+    Attributes:
+        name: of the registered model.
+        contract: whose the version is, and what it takes and says.
+    """
+
+    def __init__(self, name: str, model: PyFuncModel) -> None:
+        self.name = name
+        self._model = model
+        self.contract: Contract = model.unwrap_python_model().chain.contract  # type: ignore[no-untyped-call]
+
+    def predict(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """Answer each minute that ends a full window.
+
+        Args:
+            bars: the nine features, oldest minute first, with a column `datetime` or an index of
+                times in UTC, as `read_bars` gives it; other columns are left out.
+
+        Returns:
+            A row for each answered minute, with the columns that `docs/serving.md` lists.
+
+        Raises:
+            MlflowException: with the code and the reason that the same rows have over HTTP.
+        """
+        rows = bars if "datetime" in bars else bars.rename_axis("datetime").reset_index()
+        wanted = [name for name in ("datetime", *self.contract.features) if name in rows]
+        return pd.DataFrame(self._model.predict(rows[wanted]))
+
+
+def load_version(name: str, at: int | str = "Production", store: str | None = None) -> Version:
+    """Load a version by its number or an alias, and check it.
+
+    Args:
+        name: of the registered model.
+        at: number or alias; an alias's case matters.
+        store: MLflow's tracking URI; as MLflow was told where left out.
+
+    Raises:
+        VersionError: where the registry has no such version, or its files are not those registered.
+    """
+    if store is not None:
+        mlflow.set_tracking_uri(store)
+    return Version(name, load_chain(name, at))
+
+
+def read_bars(
+    folder: str | Path, symbol: str, market: str = "linear", columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Read the minute bars that `etl` or `import_bars` has stored.
+
+    Args:
+        folder: the store, `data.bars` in the settings.
+        symbol: such as BTCUSDT.
+        market: linear, spot or inverse.
+        columns: of the 810 of a bar; the nine features and `close` where left out.
+
+    Returns:
+        Bars under a UTC index `datetime`, the minutes' starts.
+
+    Raises:
+        StoreError: naming what is there instead.
+    """
+    return load_bars(Path(folder) / market, symbol, columns)
+
+
+def make_features(
+    prices: pd.DataFrame, max_bridge_minutes: int = MAX_BRIDGE_MINUTES
+) -> pd.DataFrame:
+    """Make what prices tell of the nine features; what a book alone tells is left out.
+
+    Args:
+        prices: `open`, `high`, `low`, `close` of minutes, under an increasing UTC index.
+        max_bridge_minutes: after more missing minutes the next one has no close before it.
+
+    Returns:
+        The features that can be known, without the first minute of each run.
+
+    Raises:
+        ValueError: for a column or a time that cannot be used, or a value that is not finite.
+    """
+    if not isinstance(prices.index, pd.DatetimeIndex) or prices.index.tz is None:
+        raise ValueError(f"an index of times in UTC was expected, got {prices.index.dtype}")
+    if missing := [name for name in ("open", "high", "low", "close") if name not in prices]:
+        raise ValueError(f"columns open, high, low, close were expected, {missing} are not there")
+    stamps = prices.index.as_unit("ms").asi8
+    if (stamps % MS_PER_MINUTE).any() or (np.diff(stamps) <= 0).any():
+        raise ValueError("whole minutes were expected, each later than the one before it")
+    minutes = prices.set_axis(stamps // MS_PER_MINUTE)
+    found = features_of(minutes, None, max_bridge_minutes)
+    frame = pd.DataFrame(found.values, index=prices.index, columns=list(FEATURES))
+    return frame.loc[found.has_row].drop(columns=list(found.lacks))
+
+
+def read_journal(folder: str | Path, table: str) -> pd.DataFrame:
+    """Read a table of a live session's journal, also while it is written.
+
+    Args:
+        folder: the journal's.
+        table: `BARS`, `SIGNALS`, `DRIFT` or `EVENTS`.
+
+    Returns:
+        Its rows in the order in which they came, with `datetime` (UTC) and `session`.
+
+    Raises:
+        JournalError: naming what is there instead.
+    """
+    rows: pd.DataFrame = read_table(Path(folder), table).to_pandas()
+    return rows
