@@ -24,6 +24,8 @@ from quantgod.auditor.out_of_fold import Recipe, out_of_fold
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
 from quantgod.contracts import META_FEATURES, Progress, silent
+from quantgod.dataset.enough import enough_rows
+from quantgod.dataset.splits import EmptyPartError
 from quantgod.dataset.windows import Samples
 from quantgod.settings import AuditSettings
 
@@ -100,7 +102,7 @@ def audit(
         hooks: who hears of epochs, folds and progress.
 
     Raises:
-        ValueError: if there are too few rows for the folds or the parts.
+        TooFewRowsError: if there are too few rows for the folds or the parts.
         ProvenanceError: if a row's model had seen past it.
     """
     reports: list[FoldReport] = []
@@ -109,8 +111,9 @@ def audit(
         reports.append(report)
         hooks.on_fold(report)
 
-    rows = out_of_fold(table, samples, dev, recipe, work, replace(hooks, on_fold=on_fold))
-    fitted = fit_auditor(rows, recipe.audit, recipe.split.embargo_minutes, hooks.progress)
+    with enough_rows(table, recipe.window, recipe.audit.stride, recipe.split, recipe.audit):
+        rows = out_of_fold(table, samples, dev, recipe, work, replace(hooks, on_fold=on_fold))
+        fitted = fit_auditor(rows, recipe.audit, recipe.split.embargo_minutes, hooks.progress)
     return AuditResult(
         fitted.auditor, fitted.boosting, fitted.rows, fitted.held_out, fitted.given, tuple(reports)
     )
@@ -163,7 +166,7 @@ def parts_of(frame: pd.DataFrame, calibration_fraction: float, embargo_minutes: 
     """What each out-of-fold row is for: fit, stopping, calibration, or purged.
 
     Raises:
-        ValueError: if a part would have no rows.
+        EmptyPartError: if a part would have no rows.
     """
     last = frame.index[frame["fold"] == frame["fold"].max()]
     cut = len(last) - round(len(last) * calibration_fraction)
@@ -172,11 +175,11 @@ def parts_of(frame: pd.DataFrame, calibration_fraction: float, embargo_minutes: 
     parts[last[cut:]] = CALIBRATION
     for older, newer in ((FIT, STOPPING), (STOPPING, CALIBRATION)):
         if not (parts == newer).any():
-            raise ValueError(f"{len(last)} rows in the last fold leave none for {newer}")
+            raise EmptyPartError(f"{len(last)} rows in the last fold leave none for {newer}")
         border = frame["time"][parts == newer].iloc[0]
         parts[(parts == older) & _reaches(frame, border, embargo_minutes)] = PURGED
         if not (parts == older).any():
-            raise ValueError(
+            raise EmptyPartError(
                 f"purging leaves no row for {older}; use more data or a shorter stride"
             )
     return parts

@@ -25,6 +25,10 @@ from quantgod.settings import SplitSettings
 Integers = npt.NDArray[np.int64]
 
 
+class EmptyPartError(ValueError):
+    """A side of a split that would have no samples."""
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Positions into a `Samples`: `train` is the older side, already purged; `other` judges it."""
@@ -40,7 +44,7 @@ def split_test(samples: Samples, settings: SplitSettings) -> Split:
     minute for every window length and stride: what one stage keeps for the test none trains on.
 
     Raises:
-        ValueError: if a side would be empty.
+        EmptyPartError: if a side would be empty.
     """
     calendar = samples.calendar_ms
     border = calendar[_cut(len(calendar), settings.test_fraction, "dev/test")]
@@ -58,7 +62,7 @@ def split_validation(
     Serves train/validation and the early-stopping tail of a fold's own training part alike.
 
     Raises:
-        ValueError: if a side would be empty.
+        EmptyPartError: if a side would be empty.
     """
     cut = _cut(len(index), fraction, "train/validation")
     older, newer = index[:cut], index[cut:]
@@ -70,9 +74,12 @@ def folds(samples: Samples, dev_index: Integers, settings: SplitSettings) -> lis
     """Walk-forward folds over dev: scikit-learn's `TimeSeriesSplit`, each border purged.
 
     Raises:
-        ValueError: if dev is too short for so many folds.
+        EmptyPartError: if dev is too short for so many folds.
     """
     splits: list[Split] = []
+    if len(dev_index) <= settings.folds:
+        few = f"{len(dev_index)} samples of dev"
+        raise EmptyPartError(f"{few} are too few for {settings.folds} folds")
     for older, newer in TimeSeriesSplit(n_splits=settings.folds).split(dev_index):
         border = int(samples.time_ms[dev_index[newer[0]]])
         name = f"fold {len(splits) + 1}"
@@ -111,7 +118,9 @@ def _concurrency(first: Integers, last: Integers) -> Integers:
 def _cut(count: int, fraction: float, name: str) -> int:
     cut = count - round(count * fraction)
     if not 0 < cut < count:
-        raise ValueError(f"{name}: {count} samples cannot be cut at {fraction}; one side is empty")
+        raise EmptyPartError(
+            f"{name}: {count} samples cannot be cut at {fraction}; one side is empty"
+        )
     return cut
 
 
@@ -126,7 +135,7 @@ def _purged(
     reach = samples.label_end_ms[older] + settings.embargo_minutes * MS_PER_MINUTE
     train = older[reach < border_ms]
     if not len(train) or not len(newer):
-        raise ValueError(
+        raise EmptyPartError(
             f"{name}: of {len(older)} older samples purging leaves {len(train)}, against "
             f"{len(newer)} newer ones; use more data, a shorter stride or fewer folds"
         )

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from quantgod.contracts import FEATURES
+from quantgod.dataset.enough import enough_rows
 from quantgod.dataset.scaling import Scaler, fit_scaler
 from quantgod.dataset.splits import split_test, split_validation
 from quantgod.dataset.windows import Samples, Windows, covered_rows, samples
@@ -42,11 +43,12 @@ def train_and_validation(
     """The two parts of dev, purged; the newest `test_fraction` is in neither.
 
     Raises:
-        ValueError: if a part would be empty.
+        TooFewRowsError: if a part would be empty.
     """
     taken = samples(table, window, stride)
-    dev = split_test(taken, settings).train
-    split = split_validation(taken, dev, settings.validation_fraction, settings)
+    with enough_rows(table, window, stride, settings):
+        dev = split_test(taken, settings).train
+        split = split_validation(taken, dev, settings.validation_fraction, settings)
     return taken.take(split.train), taken.take(split.other)
 
 

@@ -1,0 +1,119 @@
+"""How many labelled rows the splits need, told where a table has too few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from quantgod.contracts import MS_PER_MINUTE
+from quantgod.dataset.labels import NO_TARGET
+from quantgod.dataset.splits import EmptyPartError, folds, split_test, split_validation
+from quantgod.dataset.windows import Samples, samples
+from quantgod.settings import AuditSettings, SplitSettings
+
+MOST: Final = 20_000_000
+"""Rows beyond which nobody looks: 38 years of minutes."""
+
+
+class TooFewRowsError(ValueError):
+    """A table that leaves a part of a split without samples."""
+
+
+@contextmanager
+def enough_rows(
+    table: pd.DataFrame,
+    window: int,
+    stride: int,
+    split: SplitSettings,
+    audit: AuditSettings | None = None,
+) -> Iterator[None]:
+    """Tell how many rows there are and how many are needed where the block finds a part empty.
+
+    Args:
+        table: what `label` returns.
+        window: rows a window holds.
+        stride: minutes between samples.
+        split: of test, validation and folds.
+        audit: for the walk over folds and the auditor's parts; None where only a base is trained.
+
+    Raises:
+        TooFewRowsError: in place of an `EmptyPartError`.
+    """
+    try:
+        yield
+    except EmptyPartError as error:
+        labelled = table["target"].to_numpy() != NO_TARGET
+        ends = pd.DatetimeIndex(table["label_end"][labelled]) - table.index[labelled]
+        horizon = int(ends.max() / pd.Timedelta(minutes=1)) if labelled.any() else 0
+        least = rows_needed(window, horizon, stride, split, audit)
+        cut = f"a window of {window}, a horizon of {horizon} and a stride of {stride} minutes"
+        cut += f", {split.folds} folds" if audit is not None else ""
+        need = f"at least {least:,} in one run without a hole" if least else "no number is enough"
+        whole = len(samples(table, window, stride))
+        raise TooFewRowsError(
+            f"{int(labelled.sum()):,} labelled rows give {whole:,} samples; for {cut} {need} "
+            f"is needed ({error})"
+        ) from error
+
+
+def rows_needed(
+    window: int,
+    horizon: int,
+    stride: int,
+    split: SplitSettings,
+    audit: AuditSettings | None = None,
+) -> int | None:
+    """The fewest labelled rows of one run that every split can cut; None if no number is enough.
+
+    Args:
+        window: rows a window holds.
+        horizon: minutes that a label looks ahead.
+        stride: minutes between samples.
+        split: of test, validation and folds.
+        audit: as in `enough_rows`.
+    """
+    few, many = 0, max(window, 1)
+    while not _can_be_cut(many, window, horizon, stride, split, audit):
+        few, many = many, 2 * many
+        if many > MOST:
+            return None
+    while many - few > 1:
+        middle = (few + many) // 2
+        if _can_be_cut(middle, window, horizon, stride, split, audit):
+            many = middle
+        else:
+            few = middle
+    return many
+
+
+def _can_be_cut(
+    rows: int, window: int, horizon: int, stride: int, split: SplitSettings,
+    audit: AuditSettings | None,
+) -> bool:  # fmt: skip
+    taken = _whole(rows, window, horizon, stride)
+    try:
+        dev = split_test(taken, split).train
+        if audit is None:
+            split_validation(taken, dev, split.validation_fraction, split)
+            return True
+        walked = folds(taken, dev, split)
+        for fold in walked:
+            split_validation(taken, fold.train, audit.stopping_fraction, split)
+        split_validation(taken, walked[-1].other, audit.calibration_fraction, split)
+    except EmptyPartError:
+        return False
+    return True
+
+
+def _whole(rows: int, window: int, horizon: int, stride: int) -> Samples:
+    """The samples of one run of so many labelled rows."""
+    row = np.arange(window - 1, max(rows, window - 1))
+    row = row[row % stride == 0]
+    time_ms = row * MS_PER_MINUTE
+    nothing = np.zeros(len(row), np.int64)
+    calendar = np.arange(rows) * MS_PER_MINUTE
+    return Samples(row, time_ms, time_ms + horizon * MS_PER_MINUTE, nothing, nothing, calendar)

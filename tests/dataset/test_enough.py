@@ -1,0 +1,88 @@
+"""Too few rows are told with how many there are and how many it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from quantgod.auditor.audit import audit
+from quantgod.auditor.out_of_fold import Recipe
+from quantgod.dataset.enough import TooFewRowsError, rows_needed
+from quantgod.dataset.labels import label
+from quantgod.dataset.splits import EmptyPartError, folds, split_test, split_validation
+from quantgod.dataset.windows import samples
+from quantgod.settings import Settings, load_settings
+from quantgod.training.base_model import train_base
+from tests.synthetic import synthetic_bars
+
+FULL = Path("conf/full.yaml")
+
+
+def labelled(rows: int, given: Settings) -> pd.DataFrame:
+    """A table with so many labelled rows, of one run."""
+    bars = synthetic_bars(rows + given.label.horizon_minutes, seed=1)
+    return label(bars, given.label, given.etl.max_bridge_minutes)
+
+
+def small(window: int, horizon: int, stride: int, parts: int, embargo: int = 0) -> Settings:
+    return load_settings(FULL, {
+        "window.length": window, "window.stride": stride, "audit.stride": stride,
+        "label.horizon_minutes": horizon, "split.folds": parts, "split.embargo_minutes": embargo,
+    })  # fmt: skip
+
+
+def cut(table: pd.DataFrame, given: Settings) -> None:
+    """As the audit cuts dev."""
+    taken = samples(table, given.window.length, given.audit.stride)
+    walked = folds(taken, split_test(taken, given.split).train, given.split)
+    for fold in walked:
+        split_validation(taken, fold.train, given.audit.stopping_fraction, given.split)
+    split_validation(taken, walked[-1].other, given.audit.calibration_fraction, given.split)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    window=st.integers(20, 90), horizon=st.integers(1, 60), stride=st.integers(1, 7),
+    parts=st.integers(2, 5), embargo=st.integers(0, 20),
+)  # fmt: skip
+@example(window=60, horizon=60, stride=10, parts=5, embargo=0)
+def test_so_many_rows_can_be_cut_and_one_less_cannot(
+    window: int, horizon: int, stride: int, parts: int, embargo: int
+) -> None:
+    given = small(window, horizon, stride, parts, embargo)
+    least = rows_needed(window, horizon, stride, given.split, given.audit)
+    assert least is not None
+    cut(labelled(least, given), given)
+    with pytest.raises(EmptyPartError):
+        cut(labelled(least - 1, given), given)
+
+
+def test_28_labelled_rows_are_told_with_what_training_and_audit_need(tmp_path: Path) -> None:
+    given = load_settings(FULL)
+    table = labelled(28, given)
+    for_base = rows_needed(720, 60, 1, given.split)
+    said = (
+        rf"28 labelled rows give 0 samples; for a window of 720, a horizon of 60 and a stride of 1 "
+        rf"minutes at least {for_base:,} in one run without a hole is needed \(dev/test: "
+    )
+    with pytest.raises(TooFewRowsError, match=said):
+        train_base(table, given)
+    for_audit = rows_needed(720, 60, 1, given.split, given.audit)
+    assert for_base < for_audit
+    recipe = Recipe(given.model, given.train, given.audit, given.split, 720)
+    nothing = np.empty(0, np.int64)
+    with pytest.raises(TooFewRowsError, match=rf"5 folds at least {for_audit:,} in one run"):
+        audit(table, samples(table, 720, 1), nothing, recipe, tmp_path)
+
+
+def test_a_table_without_a_label_and_settings_that_no_table_serves_are_told() -> None:
+    given = load_settings(FULL)
+    with pytest.raises(TooFewRowsError, match="0 labelled rows give 0 samples"):
+        train_base(labelled(28, given).iloc[:0], given)
+    never = given.split.model_copy(update={"test_fraction": 1 - 1e-12})
+    assert rows_needed(20, 5, 1, never) is None
