@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steps.console import progress_bar, say, show_table
-from steps.options import config_options, setting, settings_from, step
+from steps.options import config_options, given, setting, settings_from, step
 
 if TYPE_CHECKING:
     from quantgod.evaluation.power import Power
@@ -20,9 +20,18 @@ if TYPE_CHECKING:
 @setting("--null", "power.null_markets", "Markets with nothing to find.")
 @setting("--planted", "power.planted_markets", "Markets with the signal of `simulate`.")
 @setting("--workers", "power.workers", "Markets at a time, a process each.")
-def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
-    """Judge models of many markets by the gates; end with 1 if luck passes, or skill does not."""
+@given("--intervals", "Draw so many cases, and tell how often intervals hold.", metavar="CASES")
+def main(config: Path, overrides: tuple[str, ...], intervals: str | None, **options: Any) -> None:
+    """Judge models of many markets by the gates; end with 1 if luck passes, or skill does not.
+
+    With --intervals no market is made: forecasts whose true scores are known are drawn, and the
+    table tells in what share of cases each score's 95 % interval holds the truth, and how wide
+    it is.
+    """
     settings = settings_from(config, overrides, options)
+    if intervals is not None:
+        _prove_intervals(int(intervals), settings.power.workers)
+        return
     import msgspec
 
     from quantgod.evaluation.plots.verdicts import verdicts
@@ -42,6 +51,17 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     _show(found)
     if found.problem:
         raise click.ClickException(found.problem)
+
+
+def _prove_intervals(cases: int, workers: int) -> None:
+    from quantgod.evaluation.interval_power import DESIGNS, HEAD, prove_all, rows_of
+
+    rows = []
+    with progress_bar("intervals") as progress:
+        for done, found in enumerate(prove_all(cases, workers), start=1):
+            rows += rows_of(found)
+            progress(done, len(DESIGNS), found[0].design if found else "")
+    show_table(f"95 % intervals, {cases} cases", HEAD, rows)
 
 
 def _show(found: Power) -> None:
