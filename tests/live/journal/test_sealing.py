@@ -64,7 +64,7 @@ def test_sealed_rows_are_the_logs_bit_for_bit(folder: Path) -> None:
     assert seal(folder, SEGMENT, print).rows == 20
     assert not SEGMENT.log(folder).exists()
     after = read_table(folder, "BARS").combine_chunks()
-    assert after.schema.equals(BARS)
+    assert after.select(BARS.names).schema.equals(BARS)
     assert repr(after.to_pylist()) == repr(before.to_pylist())  # tells NaN and -0.0 apart
 
 
