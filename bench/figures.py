@@ -7,7 +7,6 @@ table whose run is not there is left as it is, and named. `--print` changes noth
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ import mlflow
 import msgspec
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from quantgod.evaluation.bootstrap import Interval
 
 from quantgod.evaluation.evidence import (
     BACKTEST_FILE,
@@ -27,6 +25,7 @@ from quantgod.evaluation.evidence import (
     EvaluationResult,
     read_evidence,
 )
+from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.power import Power, gate_rows
 from quantgod.settings import load_settings
 from quantgod.tracking.keys import artifacts_of, output_of
@@ -78,8 +77,10 @@ def main() -> int:
 def put(text: str, tables: dict[str, str]) -> str:
     """The text with each table between `<!-- figures: NAME -->` and `<!-- end -->`."""
     for name, table in tables.items():
-        marks = re.compile(rf"(<!-- figures: {name} -->\n).*?(<!-- end -->)", re.S)
-        text = marks.sub(lambda found, new=table: f"{found[1]}{new}\n{found[2]}", text)
+        begin, end = f"<!-- figures: {name} -->\n", "<!-- end -->"
+        before, mark, rest = text.partition(begin)
+        if mark:
+            text = f"{before}{begin}{table}\n{end}{rest.partition(end)[2]}"
     return text
 
 
@@ -214,7 +215,8 @@ def _seconds(run: Run) -> float:
 
 
 def _interval(value: Interval) -> str:
-    return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    bounds = f"[{value.low:.3f}, {value.high:.3f}]" if value.enough else "(too few rows to bound)"
+    return f"{value.value:.3f} {bounds}"
 
 
 def _short(count: str) -> str:

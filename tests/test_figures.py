@@ -1,0 +1,58 @@
+"""The README's tables come from the store, and stand between their markers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.figures import TABLES, NoRunError, demo, demo_times, power, put
+from quantgod.evaluation.power import Power, Trial
+from quantgod.settings import load_settings
+from quantgod.tracking.stage import MACHINE_TAG, stage
+from quantgod.tracking.store import connect
+from tests.stores import fresh_store
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_the_readme_has_a_place_for_every_table_and_for_no_other() -> None:
+    assert sorted(re.findall(r"<!-- figures: (.+) -->", README)) == sorted(TABLES)
+    assert README.count("<!-- end -->") == len(TABLES)
+
+
+def test_a_table_takes_the_place_of_the_one_before_it_and_of_nothing_else() -> None:
+    text = "a\n<!-- figures: x -->\nold\n<!-- end -->\nb\n<!-- figures: y -->\n<!-- end -->\n"
+    once = put(text, {"x": r"| \1 |"})
+    assert once == text.replace("old", r"| \1 |")
+    assert put(once, {"x": r"| \1 |"}) == once
+    assert put(text, {"z": "nowhere"}) == text
+
+
+def test_tables_say_what_was_found_and_on_what_and_refuse_to_make_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    own = {
+        "tracking.uri": fresh_store(tmp_path),
+        "tracking.artifacts": str(tmp_path / "artifacts"),
+        "tracking.outbox": str(tmp_path / "outbox"),
+        "data.work": str(tmp_path / "work"),
+    }
+    settings = load_settings(Path("conf/power.yaml"), own)
+    client = connect(settings.tracking)
+    for table in (demo, demo_times, power):
+        with pytest.raises(NoRunError):
+            table(client)
+    trials = tuple(
+        Trial(kind=kind, seed=seed, gates=(), figures={}, seconds=1.0)
+        for kind in ("null", "planted")
+        for seed in range(3)
+    )
+    with stage("power", settings) as run:
+        run.json("power", msgspec.to_builtins(Power(trials=trials, planted_passes=1)))
+    said = power(client)
+    assert "| gate | null, of 3 | planted, of 3 |" in said
+    assert client.get_run(run.run_id).data.tags[MACHINE_TAG] in said
