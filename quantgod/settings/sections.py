@@ -6,7 +6,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from quantgod.contracts import SYMBOL, Market, Series, Source
 from quantgod.files import value_digest
@@ -16,6 +16,10 @@ Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Symbol = Annotated[str, Field(pattern=f"^{SYMBOL}$")]
+Whole = BeforeValidator(
+    lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value
+)
+"""Reads a whole number that an option gives as text; of a choice of them pydantic does not."""
 Choice = int | float | str
 
 
@@ -79,7 +83,7 @@ class SimulateSettings(Section):
 
     start: dt.date
     days: Positive
-    levels: Literal[200, 500]
+    levels: Annotated[Literal[200, 500], Whole]
     cadence_ms: Annotated[int, Field(ge=10, le=60_000)]
     seed: Natural
     signal: Annotated[float, Field(ge=0, le=1)]
@@ -402,7 +406,7 @@ class FeedSettings(Section):
 
     stream_url: str
     depth_url: str
-    depth_limit: Literal[5, 10, 20, 50, 100, 500, 1000]
+    depth_limit: Annotated[Literal[5, 10, 20, 50, 100, 500, 1000], Whole]
     depth_weight: Positive
     weight_limit: Positive
     weight_share: Fraction
