@@ -111,10 +111,11 @@ def find_archives(
 def market_of(root: Path, name: str) -> Market | None:
     """The market that a file's folders tell, the innermost first; `None` where none does.
 
-    The root's own name and its parent's count too: `archives/spot` and `archives/spot/BTCUSDT` are
-    as good roots as `archives`.
+    The root's own name counts too, and above a symbol's folder its parent's: `archives/spot` and
+    `archives/spot/BTCUSDT` are as good roots as `archives`.
     """
-    folders = (*root.absolute().parts[-2:], *Path(name).parent.parts)
+    above = root.absolute().parts[-2 if re.fullmatch(SYMBOL, root.name) else -1 :]
+    folders = (*above, *Path(name).parent.parts)
     return next(
         (market for part in reversed(folders) for market in MARKETS if market == part), None
     )

@@ -100,8 +100,10 @@ def test_markets_are_kept_apart_although_their_files_bear_one_name(tmp_path: Pat
         assert {file.market for file in found} == {market}
         assert [text.split(": ")[0] for text in left] == [f"{folder}/{name}" for folder in others]
         assert all(f"{market} is asked for" in text for text in left)
-    for below in ("spot", "spot/BTCUSDT"):  # a root within a market's folder is of that market
-        assert not find_archives(pack(tmp_path / below, DAYS[0], lines).parent, "linear")[0]
+    # A root is of the market that it is called, or that the folder above its symbol is.
+    for below, count in (("spot", 0), ("spot/BTCUSDT", 0), ("spot/archives", 1)):
+        root = pack(tmp_path / below, DAYS[0], lines).parent
+        assert len(find_archives(root, "linear")[0]) == count
     with pytest.raises(
         ValueError, match=r"no archives of any symbol on linear.*of the spot market"
     ):
