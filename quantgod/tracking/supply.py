@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from quantgod.archive.plan import find_archives
+from quantgod.files import files_below
 from quantgod.settings import Settings
 from quantgod.tracking.keys import finished_run, is_still_there
 from quantgod.tracking.pipeline import UPSTREAM, key_of, resolved_config, run_stage
@@ -97,6 +98,8 @@ class _Supplier:
             return
         if stage in _TAKEN_AS_THEY_ARE:
             raise MissingInput(_missing(stage, self._settings, self._config))
+        if stage == "simulate" and self._has_others_archives():
+            raise MissingInput(_unasked(self._settings, self._config))
         for before in self._needed(stage):
             self._ensure(before)
         config = resolved_config(self._settings, self._config)
@@ -121,6 +124,15 @@ class _Supplier:
             return False
         self._found[name] = maker.info.run_id if is_still_there(self._client, maker) else None
         return True
+
+    def _has_others_archives(self) -> bool:
+        """Whether the folder of archives holds files, and no run says that it simulates there."""
+        folder = self._settings.data.archives
+        if not folder.is_dir() or not any(files_below(folder)):
+            return False
+        experiments = [one.experiment_id for one in self._client.search_experiments()]
+        here = f"tags.`{STAGE_TAG}` = 'simulate' and params.`data.archives` = '{folder}'"
+        return not self._client.search_runs(experiments, here, max_results=1)
 
     def _newest_maker(self, data: str) -> Run | None:
         """The newest run that was to put this data where the settings say."""
@@ -161,6 +173,16 @@ def _differs(run: Run, stage: str, settings: Settings) -> bool:
     asked = logged_params(stage, settings)
     shared = {key for key in asked if not key.startswith(_ELSEWHERE)}
     return any(run.data.params.get(key) != asked[key] for key in shared)
+
+
+def _unasked(settings: Settings, config: Path) -> str:
+    """Why archives are not simulated in a folder, and what to do."""
+    data = settings.data
+    return (
+        f"there are no archives of {data.symbol} ({data.market}) at {data.archives}, and none are "
+        "simulated unasked among the files that are there: give --config conf/full.yaml for real "
+        f"ones, or call `python -m steps.simulate --config {config}`"
+    )
 
 
 def _missing(source: str, settings: Settings, config: Path) -> str:

@@ -154,3 +154,21 @@ def test_real_data_that_is_missing_are_named_and_never_downloaded(
         _write(data_path("bars", settings) / "2024-01-01.parquet", "somebody's own")
     upstream("train", settings)
     assert made == (["label"] if source == "imported" else ["etl", "label"])
+
+
+def test_nothing_is_simulated_unasked_among_real_archives(
+    settings: Settings, made: list[str]
+) -> None:
+    """But beside what was simulated there, another symbol may be."""
+    settings.data.archives.mkdir()
+    real = settings.data.archives / "2024-01-01_XRPUSDT_ob500.data.zip"
+    real.touch()
+    with pytest.raises(MissingInput, match=r"no archives of BTCUSDT \(linear\) at .* unasked"):
+        upstream("etl", settings)
+    assert made == []
+    real.unlink()
+    upstream("etl", settings)
+    assert made == ["simulate"]
+    other = settings.data.model_copy(update={"symbol": "XRPUSDT"})
+    upstream("etl", settings.model_copy(update={"data": other}))
+    assert made == ["simulate", "simulate"]
