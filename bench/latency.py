@@ -76,11 +76,13 @@ class _Session:
     async def run(self, size: str) -> list[Figure]:
         """Answer while the second version is fetched, verified, warmed and takes over."""
         lag = LoopLag()
-        deployment = Deployment(self._settings, self._folder / "models", self._report)
+        deployment = Deployment(
+            self._settings, SERIES.symbol, self._folder / "models", self._report
+        )
         await deployment.start()
         tables = {"BARS": BARS, "SIGNALS": SIGNALS}
         with Journal(self._folder / "live", tables, self._settings.live.journaling) as journal:
-            engine = Engine({NAME: self._window()}, deployment, journal, self._report)
+            engine = Engine({NAME: self._window()}, {NAME: deployment}, journal, self._report)
             parts = (engine.run(), deployment.run(), lag.run())
             running = [asyncio.ensure_future(part) for part in parts]
             promoted_at = await self._close_minutes(engine)

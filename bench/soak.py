@@ -216,7 +216,7 @@ def _registered(folder: Path) -> Iterator[dict[str, object]]:
             "live.unjudged": "warn",
             "registry.name": NAME,
             "live.journal": str(folder / "journal"),
-            "live.models": str(folder / "models"),
+            "live.copies": str(folder / "models"),
             "tracking.outbox": str(folder / "outbox"),
         }
     finally:

@@ -97,7 +97,7 @@ def main(
         if settings.gates.champion and champion is not None and champion != number:
             rows = read_scored(artifacts_of(runs["evaluate"], "test", folder))
             journal = settings.live.own_journal
-            journaled = read_shadow(journal, (number, champion))
+            journaled = read_shadow(journal, name, (number, champion))
             table = read_table(run.inputs["labels"])
             challenge = Challenge(name, number, champion, rows, table, journaled)
             compared = compare_with_champion(challenge, settings, progress)

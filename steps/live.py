@@ -46,7 +46,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         tracking = (_nothing, _nothing) if run is None else (run.metrics.log, run.param("version"))
         ended = asyncio.run(run_live(settings, feed, console, *tracking))
         be_brief(1)  # a server that hangs is asked some times more, and the end is awaited
-        headline = f"version {ended.version}: {ended.signals} signals, ended by {ended.ended_by}"
+        headline = f"{ended.answered}: {ended.signals} signals, ended by {ended.ended_by}"
         if run is not None:
             run.tags["quantgod.ended_by"] = ended.ended_by
             run.headline(headline)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from rich.console import Console
 
-from quantgod.live.deployment.deployment import Deployment
+from quantgod.live.deployment.deployment import Deployment, model_of
 from quantgod.live.deployment.loaded_model import Prediction
 from quantgod.live.deployment.model_notices import ModelNotice, journaled
 from quantgod.live.drift.monitor import DriftMonitor
@@ -35,6 +35,7 @@ from quantgod.live.view.overview import (
 )
 from quantgod.live.view.status import Status
 from quantgod.live.view.terminal import show
+from quantgod.market.binance import MARKET
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import compile_kernel
@@ -44,14 +45,14 @@ TABLES = {"BARS": BARS, "SIGNALS": SIGNALS, "DRIFT": DRIFT, "EVENTS": EVENTS}
 
 
 class Outcome(NamedTuple):
-    """How a session ended: by which signal, if any, with which version, after how much."""
+    """How a session ended: by which signal, if any, who had answered last, after how much."""
 
     ended_by: str
-    version: int | None
+    answered: str
     signals: int
 
 
-def _unheard(_version: int) -> None:
+def _unheard(_versions: str) -> None:
     """Tell nobody."""
 
 
@@ -60,7 +61,7 @@ async def run_live(
     feed_settings: FeedSettings,
     console: Console,
     track: Metrics,
-    started: Callable[[int], None] = _unheard,
+    started: Callable[[str], None] = _unheard,
 ) -> Outcome:
     """Run until a signal, `live.max_candles`, or an error.
 
@@ -69,15 +70,17 @@ async def run_live(
         feed_settings: where the venue is; the simulated one has its own addresses.
         console: where people look.
         track: takes metrics by epoch minute; it must be quick.
-        started: told which version speaks first; called in a thread.
+        started: told which versions speak first; called in a thread.
 
     Raises:
         NoModelError, NoSuchVersionError: where there is no model to start with.
+        OtherSeriesError: where a symbol's model is of another series.
         JournalLocked: where another session writes to the journal.
     """
     stop = asyncio.Event()
-    asked = f"{settings.registry.name}@{settings.registry.alias}"
-    say(logging.INFO, "starting", f"{asked} on {settings.live.exchange} is being loaded")
+    names = dict.fromkeys(model_of(settings, symbol) for symbol in settings.live.symbols)
+    asked = ", ".join(f"{name}@{settings.registry.alias}" for name in names)
+    say(logging.INFO, "starting", f"{asked} on {settings.live.exchange}: being loaded")
     live = settings.live
     with (
         stopped_by_signals(stop) as signals,
@@ -85,11 +88,11 @@ async def run_live(
     ):
         session = LiveSession(settings, feed_settings, journal, track, started)
         try:
-            version = await session.run(stop, console)
+            answered = await session.run(stop, console)
         finally:
             await asyncio.to_thread(journal.close, SEAL_SECONDS)
     signalled = journal.acknowledged("SIGNALS")  # closed, it has them all
-    return Outcome(signals[0] if signals else "max_candles", version, signalled)
+    return Outcome(signals[0] if signals else "max_candles", answered, signalled)
 
 
 class LiveSession:
@@ -101,27 +104,30 @@ class LiveSession:
         feed_settings: FeedSettings,
         journal: Journal,
         track: Metrics,
-        started: Callable[[int], None],
+        started: Callable[[str], None],
     ) -> None:
         self._settings, self._feed_settings = settings, feed_settings
         self._journal, self._track, self._started = journal, track, started
         self._report = journaled(journal, _log_model)
-        self._deployment = Deployment(settings, settings.live.models, self._report)
+        parts = settings.live.copies, self._report
+        self._deployments = {
+            symbol: Deployment(settings, symbol, *parts) for symbol in settings.live.symbols
+        }
         self._lag = LoopLag()
 
-    async def run(self, stop: asyncio.Event, console: Console) -> int | None:
-        """Load the model, then run until `stop` is set or the candles that were asked for came.
+    async def run(self, stop: asyncio.Event, console: Console) -> str:
+        """Load the models, then run until `stop` is set or the candles that were asked for came.
 
         Returns:
-            The version that answered last; `None` where none did.
+            Which versions answered last, in words.
         """
         await run_together([self._prepare()], stop)
         if stop.is_set():
-            return None
+            return "no version"
         parts = [
             self._feed.run(),
             self._engine.run(),
-            self._deployment.run(),
+            *(one.run() for one in self._deployments.values()),
             self._lag.run(),
             self._stop_when_done(stop),
             show(self.status, self._settings.live.log, console),
@@ -130,23 +136,23 @@ class LiveSession:
             await run_together(parts, stop)
         finally:
             await self._watch.finish()
-        answered = [state.version for state in self._engine.symbols.values()]
-        return max((version for version in answered if version is not None), default=None)
+        return self._in_words({name: state.version for name, state in self._engine.symbols.items()})
 
     async def _prepare(self) -> None:
-        await self._deployment.start()
-        await asyncio.to_thread(self._started, self._deployment.champion().version)
+        starting = [one.start() for one in self._deployments.values()]
+        await run_together(starting, asyncio.Event())
+        first = {symbol: one.champion().version for symbol, one in self._deployments.items()}
+        await asyncio.to_thread(self._started, self._in_words(first))
         await asyncio.to_thread(compile_kernel)
         await self._build()
 
     async def _build(self) -> None:
         settings, live = self._settings, self._settings.live
-        champion = self._deployment.champion()
-        monitor = DriftMonitor(live.drift, champion.reference)
-        watch = DriftWatch(monitor, champion.version, self._journal, self._track)
+        monitor = DriftMonitor(live.drift)
+        watch = DriftWatch(monitor, self._journal, self._track)
         books, windows = {}, {}
         journal, since = self._journal.folder, _oldest_needed(settings)
-        store = live.history and live.history / settings.data.market
+        store = live.history and live.history / MARKET
         for symbol in live.symbols:
             past = await asyncio.to_thread(read_history, symbol, journal, store, since)
             windows[symbol] = Window(settings.etl.max_bridge_minutes)
@@ -163,7 +169,7 @@ class LiveSession:
         self._watch = watch
         self._engine = Engine(
             windows,
-            self._deployment,
+            self._deployments,
             self._journal,
             self._report,
             on_row=self._on_row,
@@ -183,9 +189,18 @@ class LiveSession:
             ),
             loop_lag_ms=self._lag.quantile(0.99) * 1e3,
             journal=journal_in_words(self._journal.state()),
-            model=self._deployment.describe(),
+            model="; ".join(dict.fromkeys(one.describe() for one in self._deployments.values())),
             note=trouble_of(feed, self._listener.last_trouble),
         )
+
+    def _in_words(self, versions: Mapping[str, int | None]) -> str:
+        """Versions by symbol: `quantgod 3`, and of which symbol where there are several."""
+        told = [
+            f"{self._deployments[symbol].name} {version}" + f" ({symbol})" * (len(versions) > 1)
+            for symbol, version in versions.items()
+            if version is not None
+        ]
+        return ", ".join(told) or "no version"
 
     async def _stop_when_done(self, stop: asyncio.Event) -> None:
         await self._engine.done.wait()

@@ -7,13 +7,16 @@ combined stream (`{"stream": …, "data": …}`). Times are the matching engine'
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta, field
 
-from quantgod.contracts import Level
+from quantgod.contracts import Level, Market
 from quantgod.market.messages import Id, MessageError, Price, Size
+
+MARKET: Final[Market] = "linear"
+"""Whose book it is that `live` keeps; a model of another market does not answer it."""
 
 Time = Annotated[int, Meta(ge=0, le=4_102_444_800_000)]
 """Milliseconds up to the year 2100: a later time would make the minute bars run there."""

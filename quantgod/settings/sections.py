@@ -469,6 +469,9 @@ class CollectSettings(Section):
 class LiveSettings(Section):
     """The live runner. `history` is a store of bars that fills the first window, where given.
 
+    `models` names the registered model of a symbol; that of `data.symbol` is `registry.name` where
+    it is not named here. `copies` holds verified copies of what was deployed.
+
     `unjudged` says what becomes of a version that the alias points at although its gates have not
     passed and it was never promoted. `{exchange}` in `journal` stands for the exchange's name: a
     simulated past is nobody's past.
@@ -477,7 +480,8 @@ class LiveSettings(Section):
     symbols: tuple[Symbol, ...]
     exchange: Literal["binance", "simulated"]
     journal: Path
-    models: Path
+    models: dict[Symbol, str] = Field(default_factory=dict)
+    copies: Path
     history: Path | None = None
     challenger: str
     unjudged: Literal["refuse", "warn"] = "refuse"

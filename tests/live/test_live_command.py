@@ -49,7 +49,7 @@ class Desk:
         return {
             "live.history": str(self.bars),
             "live.journal": str(self.folder / "journal"),
-            "live.models": str(self.folder / "models"),
+            "live.copies": str(self.folder / "models"),
             "tracking.outbox": str(self.folder / "outbox"),
             "registry.name": NAME,
         }
@@ -142,7 +142,7 @@ def test_a_signal_ends_it_within_seconds_with_all_sealed(
     run = MlflowClient().search_runs([desk.store.experiment], max_results=1)[0]
     assert run.info.status == "FINISHED"
     assert run.data.tags["quantgod.ended_by"] == number.name
-    assert run.data.params["version"] == str(desk.store.number)
+    assert run.data.params["version"] == f"{NAME} {desk.store.number}"
     assert "BTCUSDT/prob_buy" in run.data.metrics
 
 

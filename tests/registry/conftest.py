@@ -119,16 +119,18 @@ def make_store(parts: Parts, folder: Path) -> Store:
         return Store(uri, experiment, store.add(parts.package, data="synthetic"))
 
 
-def tiny_network(bars: pd.DataFrame, config: str = "conf/demo.yaml") -> Network:
+def tiny_network(
+    bars: pd.DataFrame, config: str = "conf/demo.yaml", window: int = WINDOW
+) -> Network:
     """The demo's network, untrained: it says what it says, but always the same."""
     settings = load_settings(Path(config))
     model = zoo.build(
-        settings.model.name, settings.model.params, features=len(FEATURES), window=WINDOW, seed=5
+        settings.model.name, settings.model.params, features=len(FEATURES), window=window, seed=5
     )
     scaler = fit_scaler(bars[list(FEATURES)].to_numpy())
     name, params = settings.model.name, settings.model.params
     until = bars.index[-1].isoformat()
-    return Network(model.eval(), name, params, WINDOW, scaler, CLASS_WEIGHTS, until)
+    return Network(model.eval(), name, params, window, scaler, CLASS_WEIGHTS, until)
 
 
 def tiny_auditor() -> Auditor:

@@ -23,7 +23,7 @@ from quantgod.evaluation.backtest.signals import signals_of
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.scored_rows import columns_of, read_scored, write_scored
-from quantgod.live.deployment.loaded_model import load_model
+from quantgod.live.deployment.loaded_model import Fit, load_model
 from quantgod.live.engine.engine import Engine
 from quantgod.live.engine.window import Rows, Window
 from quantgod.live.journal import BARS, SIGNALS, Journal, read_table
@@ -116,7 +116,7 @@ def test_what_the_backtest_trades_is_what_the_version_answers_bit_for_bit(
 def test_what_a_live_session_journals_is_what_was_judged(
     store: Store, table: pd.DataFrame, evaluated: Evaluated, tmp_path: Path
 ) -> None:
-    model = load_model(NAME, store.number, fetch(NAME, store.number), BRIDGE, 2_000)
+    model = load_model(NAME, store.number, fetch(NAME, store.number), Fit(SERIES, BRIDGE, 2_000))
     first, end = int(evaluated.samples_row[0]), int(evaluated.samples_row[0]) + 40
     epoch = table.index.as_unit("s").asi8 // 60
     features = table[list(FEATURES)].to_numpy()
@@ -125,7 +125,7 @@ def test_what_a_live_session_journals_is_what_was_judged(
     async def play(journal: Journal) -> None:
         window = Window(BRIDGE)
         window.fill(Rows(epoch[:first], features[:first]))
-        engine = Engine({"X": window}, models, journal, lambda notice: None)
+        engine = Engine({"X": window}, {"X": models}, journal, lambda notice: None)
         running = asyncio.create_task(engine.run())
         for place in range(first, end):
             engine.closed("X", minute_of(int(epoch[place]), features[place]), now())

@@ -13,8 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from quantgod.contracts import Series
 from quantgod.live.deployment.beside import beside
-from quantgod.live.deployment.loaded_model import LoadedModel, load_model
+from quantgod.live.deployment.loaded_model import Fit, LoadedModel, load_model
 from quantgod.live.deployment.model_notices import Level, ModelNotice, Report, SwapCode
 from quantgod.live.deployment.model_store import (
     Copy,
@@ -26,6 +27,8 @@ from quantgod.live.deployment.model_store import (
 )
 from quantgod.live.deployment.places import Deployed, Place, Refusal, retry_seconds
 from quantgod.live.engine.window import KEPT_MINUTES
+from quantgod.market.binance import MARKET
+from quantgod.registry.ownership import OtherSeriesError
 from quantgod.registry.registered import NoSuchVersionError, VersionError
 from quantgod.registry.right import UnjudgedVersionError
 from quantgod.settings import Settings
@@ -38,11 +41,28 @@ class NoModelError(VersionError):
     """Neither the registry nor this disk has a version that can be used."""
 
 
+def model_of(settings: Settings, symbol: str) -> str:
+    """The registered model that answers a symbol.
+
+    Raises:
+        NoModelError: if settings name none.
+    """
+    own = {settings.data.symbol: settings.registry.name}
+    name = {**own, **settings.live.models}.get(symbol)
+    if name is None:
+        raise NoModelError(
+            f"{symbol}: no registered model is named for it (registry.name is that of "
+            f"{settings.data.symbol}): live.models={{{symbol}: NAME}} names one"
+        )
+    return name
+
+
 class Deployment:
-    """The champion and, where its alias is set, the challenger.
+    """Who answers one symbol: the champion and, where its alias is set, the challenger.
 
     Args:
         settings: names of model and aliases, how often to look, the bridge of a run.
+        symbol: whose minutes are answered; versions of another series are refused.
         folder: where verified copies are kept.
         report: told of everything that happens, in the event loop.
         longest_window: rows that the engine can give; a version that needs more is refused.
@@ -51,11 +71,13 @@ class Deployment:
     def __init__(
         self,
         settings: Settings,
+        symbol: str,
         folder: Path,
         report: Report,
         longest_window: int = KEPT_MINUTES,
     ) -> None:
-        self.name = settings.registry.name
+        self.name = model_of(settings, symbol)
+        self._series = Series(symbol, MARKET)
         self._champion = Place(settings.registry.alias)
         self._challenger = Place(settings.live.challenger)
         self._places = (self._champion, self._challenger)
@@ -78,6 +100,7 @@ class Deployment:
             NoModelError: saying what the registry and what the disk lacks.
             NoSuchVersionError: if the registry answers that nobody has the alias.
             UnjudgedVersionError: if nothing entitles the version to it, unless settings let it.
+            OtherSeriesError: if it was made of another symbol, market or source.
         """
         asking = asyncio.ensure_future(self._from_registry())
         try:
@@ -256,8 +279,8 @@ class Deployment:
 
     async def _loaded(self, copy: Copy) -> LoadedModel:
         """Load in the loop's own threads: a process that ended amid native code would abort."""
-        parts = self.name, copy.version, copy.folder, self._bridge, self._longest_window
-        return await asyncio.to_thread(load_model, *parts)
+        fit = Fit(self._series, self._bridge, self._longest_window)
+        return await asyncio.to_thread(load_model, self.name, copy.version, copy.folder, fit)
 
     async def _first(self, asking: asyncio.Future[Deployed], patience: float) -> Deployed:
         """What the registry gave; or the last good copy; or what the registry gives in the end."""
@@ -265,7 +288,7 @@ class Deployment:
         try:
             if asking.done():
                 return self._from_there(asking.result())
-        except (NoSuchVersionError, UnjudgedVersionError):
+        except (NoSuchVersionError, UnjudgedVersionError, OtherSeriesError):
             raise
         except VersionError as error:
             reason = error
@@ -309,4 +332,4 @@ class Deployment:
         return f"{self.name} {deployed.model.version}"
 
     def _tell(self, level: Level, code: SwapCode, text: str) -> None:
-        self._report(ModelNotice(level, "swap", code, "", text))
+        self._report(ModelNotice(level, "swap", code, self._series.symbol, text))

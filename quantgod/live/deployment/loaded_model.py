@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import mlflow
+import msgspec
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 
-from quantgod.contracts import CLASSES, FEATURES
+from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
 from quantgod.evaluation.drift import BadReferenceError, Reference, read_reference
 from quantgod.live.engine.window import Rows
 from quantgod.registry.chain import PackageError, compare_golden
+from quantgod.registry.ownership import OtherSeriesError
 from quantgod.registry.registered import BrokenVersionError, VersionError
 from quantgod.registry.versions import signature
 
@@ -103,18 +105,31 @@ class LoadedModel:
         return _prediction(said)
 
 
-def load_model(
-    name: str, version: int, folder: Path, max_bridge_minutes: int, longest_window: int
-) -> LoadedModel:
+class Fit(NamedTuple):
+    """What a version must have been made for.
+
+    Attributes:
+        series: whose minutes it is to answer.
+        max_bridge_minutes: the longest hole inside a run of minutes.
+        longest_window: rows that can be given.
+    """
+
+    series: Series
+    max_bridge_minutes: int
+    longest_window: int
+
+
+def load_model(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
     """Load a version from its files, which `check_files` has passed, and let it prove itself.
 
     Raises:
+        OtherSeriesError: for a version of another symbol, market or source.
         UnfitVersionError: for another signature, other features, classes or bridge, or a window
             that is longer than `longest_window`.
         BrokenVersionError: if it cannot be loaded or does not give its golden output.
     """
     try:
-        loaded = _loaded(name, version, folder, max_bridge_minutes, longest_window)
+        loaded = _loaded(name, version, folder, fit)
         _warm_up(loaded)
     except VersionError:
         raise
@@ -133,13 +148,13 @@ def as_frame(rows: Rows) -> pd.DataFrame:
     return frame
 
 
-def _loaded(
-    name: str, version: int, folder: Path, max_bridge_minutes: int, longest_window: int
-) -> LoadedModel:
+def _loaded(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
     described = Model.load(str(folder))
     _check_signature(described.signature)
     package = folder / described.flavors["python_function"]["artifacts"]["package"]["path"]
-    window = _window(package, max_bridge_minutes, longest_window)
+    contract = _read(package / CONTRACT_FILE)
+    _check_series(f"{name} {version}", contract, fit.series)
+    window = _window(contract, fit)
     reference = read_reference(package)
     with _LOADING:
         model = _load(folder)
@@ -159,13 +174,25 @@ def _check_signature(came: ModelSignature | None) -> None:
     raise UnfitVersionError("its signature is not the one that this program asks for")
 
 
-def _window(package: Path, max_bridge_minutes: int, longest_window: int) -> int:
+def _check_series(name: str, contract: Any, series: Series) -> None:
+    came = {field: contract.get(field) for field in msgspec.to_builtins(series)}
+    if came != msgspec.to_builtins(series):
+        theirs = "{symbol} ({market}, {source})".format(**came)
+        whose = "does not say whose it is" if None in came.values() else f"is of {theirs}"
+        raise OtherSeriesError(
+            f"{name} {whose}, and {series} is to be answered: live.models names a model for each "
+            "symbol"
+        )
+
+
+def _window(contract: Any, fit: Fit) -> int:
     """Compare what a version was made for with what this program gives; its window's length."""
-    contract = _read(package / CONTRACT_FILE)
+    longest_window = fit.longest_window
     expected = {
+        "feature_set": FEATURE_SET,
         "features": [*FEATURES],
         "classes": [*CLASSES],
-        "max_bridge_minutes": max_bridge_minutes,
+        "max_bridge_minutes": fit.max_bridge_minutes,
     }
     for key, value in expected.items():
         if contract.get(key) != value:

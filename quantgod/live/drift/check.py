@@ -21,10 +21,12 @@ from quantgod.settings import DriftSettings
 COLUMNS: Final = (*FEATURES, *OUTPUTS)
 """What is watched; the columns of a check's rows."""
 
-Verdict = Literal["outlier", "stable", "offset", "drift", "unknown"]
+Verdict = Literal["outlier", "stable", "level", "offset", "drift", "unknown"]
 """Of one candle, `outlier`: a value far from the reference's mean. Of a window:
 
 `stable`: it differs neither from the reference nor from the venue's own past, of what is known.
+`level`: a feature differs from the reference by a constant, as `log_volume` does at a venue that
+sends fewer messages, and not from its own past, as far as there is one.
 `offset`: it differs from the reference and not from its own past; the venue is like that.
 `drift`: it differs from its own past.
 `unknown`: too few rows to tell.
@@ -49,6 +51,7 @@ class DriftRow(NamedTuple):
         ks_reference: Kolmogorov-Smirnov distance likewise.
         psi_past: the index against the venue's own past.
         ks_past: the distance likewise.
+        trained: the reference's mean.
     """
 
     minute: int
@@ -61,6 +64,7 @@ class DriftRow(NamedTuple):
     ks_reference: float | None = None
     psi_past: float | None = None
     ks_past: float | None = None
+    trained: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,16 +99,25 @@ class DriftCheck:
         to_reference = None if kept is None else shift(kept.quantiles, window)
         to_past = shift(past, window) if len(past) >= self.settings.window_minutes else None
         mean = float(window.mean())
-        return DriftRow(
+        found = verdict(to_reference, to_past, self.settings)
+        if kept is not None and found in ("offset", "unknown") and self._is_level(kept, window):
+            found = "level" if name in FEATURES else found
+        row = DriftRow(
             self.minute,
             self.symbol,
             name,
-            verdict(to_reference, to_past, self.settings),
+            found,
             mean,
             None if kept is None else abs(mean - kept.mean) / kept.std,
             *(to_reference or (None, None)),
             *(to_past or (None, None)),
         )
+        return row if kept is None else row._replace(trained=kept.mean)
+
+    def _is_level(self, kept: Distribution, window: Floats) -> bool:
+        """Whether a window around the reference's median would be like the reference."""
+        around = float(np.median(kept.quantiles)) + (window - np.median(window))
+        return not _differs(shift(kept.quantiles, around), self.settings)
 
 
 def verdict(to_reference: Shift | None, to_past: Shift | None, settings: DriftSettings) -> Verdict:
@@ -135,13 +148,22 @@ def metrics(rows: Iterable[DriftRow]) -> dict[str, float]:
 
 
 def in_words(rows: Iterable[DriftRow]) -> str:
-    """What a person wants to know of a check, in a line: `drift: body; offset: max_spread`."""
+    """What a person wants to know of a check, in a line: `drift: body; offset: max_spread`.
+
+    Levels are told with both numbers: `level differs: log_volume trained 6.4, here 5.1`.
+    """
+    rows = list(rows)
     found: dict[str, list[str]] = {}
     for row in rows:
         found.setdefault(row.verdict, []).append(row.name)
     told = [word for word in ("drift", "offset", "unknown") if word in found]
     names = {word: "all" if len(found) == 1 else ", ".join(found[word]) for word in told}
-    return "; ".join(f"{word}: {names[word]}" for word in told) or "stable"
+    levels = [
+        f"level differs: {row.name} trained {row.trained:.3g}, here {row.value:.3g}"
+        for row in rows
+        if row.verdict == "level"
+    ]
+    return "; ".join([*(f"{word}: {names[word]}" for word in told), *levels]) or "stable"
 
 
 def _differs(found: Shift, settings: DriftSettings) -> bool:

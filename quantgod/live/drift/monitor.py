@@ -63,31 +63,29 @@ class DriftMonitor:
 
     Args:
         settings: limits and lengths.
-        reference: of the version that speaks; None if there is none or it brought none.
 
     Raises:
         ValueError: if the past is shorter than the window, so that it could never be compared.
     """
 
-    def __init__(self, settings: DriftSettings, reference: Reference | None = None) -> None:
+    def __init__(self, settings: DriftSettings) -> None:
         if settings.past_minutes < settings.window_minutes:
             raise ValueError(
                 f"live.drift.past_minutes: at least window_minutes ({settings.window_minutes}) "
                 f"expected, got {settings.past_minutes}"
             )
         self._settings = settings
-        self._reference = reference
         self._symbols: dict[str, _Symbol] = {}
 
-    def adopt(self, reference: Reference | None) -> None:
-        """Go on with another version's reference.
+    def adopt(self, symbol: str, reference: Reference | None) -> None:
+        """Go on with the reference of the version that speaks of a symbol now, if it brought one.
 
         The features' past stays. What the version before said is forgotten: it is no past of what
         this one says.
         """
-        self._reference = reference
-        for symbol in self._symbols.values():
-            symbol.past.forget_output()
+        known = self._of(symbol)
+        known.reference = reference
+        known.past.forget_output()
 
     def remember(self, symbol: str, rows: Rows, output: Floats | None = None) -> None:
         """Take in minutes from before this stream, oldest first.
@@ -135,21 +133,23 @@ class DriftMonitor:
         return Watched(known.warnings(minute, outliers), outliers, check)
 
     def _outliers(self, symbol: str, minute: int, features: Floats) -> list[DriftRow]:
-        if self._reference is None:
+        reference = self._of(symbol).reference
+        if reference is None:
             return []
-        away = z_scores(self._reference, features)
+        away = z_scores(reference, features)
         return [
-            DriftRow(minute, symbol, FEATURES[place], "outlier", float(features[place]), float(z))
+            DriftRow(minute, symbol, FEATURES[place], "outlier", float(features[place]), z=float(z))
             for place, z in enumerate(away)
             if z > self._settings.z_limit
         ]
 
     def _check(self, symbol: str, minute: int) -> DriftCheck:
         length = self._settings.window_minutes
-        past = self._of(symbol).past
+        known = self._of(symbol)
+        past = known.past
         window = past.between(minute - length, minute)
         before = past.between(minute - length - self._settings.past_minutes, minute - length)
-        return DriftCheck(symbol, minute, window, before, self._reference, self._settings)
+        return DriftCheck(symbol, minute, window, before, known.reference, self._settings)
 
     def _of(self, symbol: str) -> _Symbol:
         if symbol not in self._symbols:
@@ -158,10 +158,11 @@ class DriftMonitor:
 
 
 class _Symbol:
-    """One symbol's past, and its outliers that have not been told of."""
+    """One symbol's past, who speaks of it, and its outliers that have not been told of."""
 
     def __init__(self, settings: DriftSettings) -> None:
         self.past = _Past(settings.window_minutes + settings.past_minutes)
+        self.reference: Reference | None = None
         self.is_live = False
         self._settings = settings
         self._warned: dict[str, int] = {}

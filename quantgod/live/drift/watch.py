@@ -25,7 +25,6 @@ class DriftWatch:
 
     Args:
         monitor: it.
-        version: whose reference the monitor has.
         journal: where DRIFT rows go.
         track: takes metrics of an epoch minute.
     """
@@ -33,12 +32,12 @@ class DriftWatch:
     def __init__(
         self,
         monitor: DriftMonitor,
-        version: int,
         journal: RowSink,
         track: Metrics,
     ) -> None:
         self.words: dict[str, str] = {}
-        self._monitor, self._version = monitor, version
+        self._monitor = monitor
+        self._versions: dict[str, int] = {}
         self._journal, self._track = journal, track
         self._checks: set[asyncio.Task[None]] = set()
 
@@ -46,9 +45,9 @@ class DriftWatch:
         self, symbol: str, minute: int, features: Floats, said: Prediction | None, model: Model
     ) -> None:
         """Take a closed minute's row and who was asked about it; called in the event loop."""
-        if model.version != self._version:
-            self._version = model.version
-            self._monitor.adopt(model.reference)
+        if self._versions.get(symbol) != model.version:
+            self._versions[symbol] = model.version
+            self._monitor.adopt(symbol, model.reference)
         watched = self._monitor.on_row(
             symbol, minute, features, None if said is None else said.audited
         )
@@ -78,8 +77,8 @@ class DriftWatch:
         self._keep(rows)
         self._track(metrics(rows), check.minute)
         words = self.words[check.symbol] = in_words(rows)
-        drifted = any(row.verdict == "drift" for row in rows)
-        level = logging.WARNING if drifted else logging.INFO
+        worth_a_look = any(row.verdict in ("drift", "level") for row in rows)
+        level = logging.WARNING if worth_a_look else logging.INFO
         say(level, "drift", f"{check.symbol}: {words}", symbol=check.symbol)
 
     def _keep(self, rows: list[DriftRow]) -> None:

@@ -48,6 +48,10 @@ class Model(Protocol):
     """A version that can be asked; `LoadedModel` is one."""
 
     @property
+    def name(self) -> str:
+        """The registered model's."""
+
+    @property
     def version(self) -> int:
         """Its number."""
 
@@ -64,7 +68,7 @@ class Model(Protocol):
 
 
 class Models(Protocol):
-    """Who answers the next candle; `Deployment` says it."""
+    """Who answers a symbol's next candle; `Deployment` says it."""
 
     def champion(self) -> Model:
         """The version that answers; called once for each candle."""
@@ -115,7 +119,7 @@ class Engine:
 
     Args:
         windows: one each symbol, filled from history where there is any.
-        models: who answers.
+        models: who answers each symbol.
         journal: where bars and signals go.
         report: told of what goes wrong.
         on_row: told of every row; it must be quick.
@@ -125,7 +129,7 @@ class Engine:
     def __init__(
         self,
         windows: Mapping[str, Window],
-        models: Models,
+        models: Mapping[str, Models],
         journal: RowSink,
         report: Report,
         *,
@@ -134,9 +138,9 @@ class Engine:
     ) -> None:
         self.done = asyncio.Event()
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
-        self._length = models.champion().window
+        self._length = {name: models[name].champion().window for name in windows}
         self.symbols = {
-            name: SymbolState(one.missing(self._length)) for name, one in windows.items()
+            name: SymbolState(one.missing(self._length[name])) for name, one in windows.items()
         }
         self._windows = windows
         self._models = models
@@ -165,7 +169,8 @@ class Engine:
             return
         self._journal.append("BARS", bar_row(symbol, closed))
         state = self.symbols[symbol]
-        state.last, state.missing = closed, self._windows[symbol].missing(self._length)
+        state.last = closed
+        state.missing = self._windows[symbol].missing(self._length[symbol])
         if features is not None:
             self._candles[symbol] += 1
             self._ask(symbol, minute, features, received)
@@ -193,9 +198,9 @@ class Engine:
 
     def _ask(self, symbol: str, minute: int, features: Floats, received: float) -> None:
         """Let the candle wait for its turn, if the champion's window is full."""
-        window = self._windows[symbol]
-        champion, challenger = self._models.champion(), self._models.challenger()
-        self._length = champion.window
+        window, models = self._windows[symbol], self._models[symbol]
+        champion, challenger = models.champion(), models.challenger()
+        self._length[symbol] = champion.window
         self.symbols[symbol].missing = window.missing(champion.window)
         if window.missing(champion.window):
             self._tell_row(symbol, minute, features, None, champion)
@@ -253,7 +258,7 @@ class Engine:
             state = self.symbols[asked.symbol]
             state.said, state.version = said, asked.model.version
         latency_ms = (time.monotonic() - asked.received) * 1e3
-        row = signal_row(asked.symbol, asked.role, asked.model.version, said, latency_ms)
+        row = signal_row(asked.symbol, asked.role, asked.model, said, latency_ms)
         promise = self._journal.append_now("SIGNALS", row)
         # Not awaited: on a full disk it may never be done, and signals go on.
         loop = asyncio.get_running_loop()

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 from quantgod.contracts import BOOK_LEVELS, CLASSES, FEATURES, Level
 from quantgod.live.deployment.loaded_model import Prediction
 from quantgod.market.book_bars import ClosedMinute
 
 _ABSENT: Level = (math.nan, 0.0)
+
+
+class Named(Protocol):
+    """A version by its registered model and number."""
+
+    @property
+    def name(self) -> str:
+        """The registered model's."""
+
+    @property
+    def version(self) -> int:
+        """Its number."""
 
 
 def bar_row(symbol: str, closed: ClosedMinute) -> dict[str, Any]:
@@ -27,7 +39,7 @@ def bar_row(symbol: str, closed: ClosedMinute) -> dict[str, Any]:
 
 
 def signal_row(
-    symbol: str, role: str, version: int, said: Prediction, latency_ms: float
+    symbol: str, role: str, model: Named, said: Prediction, latency_ms: float
 ) -> dict[str, Any]:
     """A row of SIGNALS: what a version said of a minute, as `role`."""
     names = [name.lower() for name in CLASSES]
@@ -35,7 +47,8 @@ def signal_row(
         "minute": said.minute,
         "symbol": symbol,
         "role": role,
-        "version": version,
+        "model": model.name,
+        "version": model.version,
         **{f"base_{name}": value for name, value in zip(names, said.base, strict=True)},
         **{f"prob_{name}": value for name, value in zip(names, said.audited, strict=True)},
         "class": said.label,

@@ -36,6 +36,7 @@ SIGNALS: Final = pa.schema(
         ("minute", pa.int64()),
         ("symbol", pa.string()),
         ("role", pa.string()),
+        ("model", pa.string()),
         ("version", pa.int64()),
         *((f"base_{name}", pa.float64()) for name in ("sell", "neutral", "buy")),
         *((f"prob_{name}", pa.float64()) for name in ("sell", "neutral", "buy")),
@@ -50,6 +51,8 @@ SIGNALS: Final = pa.schema(
     ]
 )
 """Every answer of a model: `role` is Production or Challenger, the rest as the chain gives it.
+
+`model` is the registered model of which `version` is the number. It is null in older rows.
 
 `action` is what a session acts on. It is null in rows of sessions from before versions abstained.
 
@@ -67,12 +70,14 @@ DRIFT: Final = pa.schema(
         ("ks_reference", pa.float64()),
         ("psi_past", pa.float64()),
         ("ks_past", pa.float64()),
+        ("trained", pa.float64()),
         ("verdict", pa.string()),
     ]
 )
 """What `live.drift` found of a feature or probability `name`: an outlier, or an hourly verdict.
 
-Of an outlier `value` is the candle's, else the window's mean. What is not known is null.
+Of an outlier `value` is the candle's, else the window's mean; `trained` is the mean that the model
+was made on. What is not known is null.
 """
 
 EVENTS: Final = pa.schema(

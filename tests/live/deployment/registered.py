@@ -145,7 +145,7 @@ class Following:
     def __init__(self, folder: Path, settings: Settings | None = None, **options: Any) -> None:
         self.notices: list[ModelNotice] = []
         settings = settings or live_settings()
-        self.deployment = Deployment(settings, folder, self.notices.append, **options)
+        self.deployment = Deployment(settings, "BTCUSDT", folder, self.notices.append, **options)
 
     async def told(self, code: str, times: int = 1) -> str:
         """Wait until something was told so often; gives its newest text."""

@@ -16,7 +16,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, Series
 from quantgod.live.deployment import deployment, places
 from quantgod.live.deployment.deployment import NoModelError
 from quantgod.live.deployment.loaded_model import LoadedModel, as_frame
@@ -24,6 +24,8 @@ from quantgod.live.deployment.model_notices import journaled
 from quantgod.live.engine.engine import Engine
 from quantgod.live.engine.window import Rows, Window
 from quantgod.live.journal import BARS, EVENTS, SIGNALS, Journal, read_table
+from quantgod.registry import versions
+from quantgod.registry.ownership import OtherSeriesError
 from quantgod.registry.promotion import Why, promote
 from quantgod.registry.registered import NoSuchVersionError
 from quantgod.registry.right import UnjudgedVersionError
@@ -47,6 +49,7 @@ from tests.live.deployment.registered import (
 from tests.live.engine.answering import minute_of, now, until
 from tests.registry.conftest import NAME, WINDOW, Parts, Store, make_parts, make_store, tracked
 from tests.registry.judging import FAILED, PASSED, judged
+from tests.registry.test_ownership import of_another
 from tests.servers import free_port
 
 TABLES = {"BARS": BARS, "SIGNALS": SIGNALS, "EVENTS": EVENTS}
@@ -185,7 +188,9 @@ def test_versions_take_over_under_load_and_each_candle_is_answered_once(
         await following.deployment.start()
         window = Window(5)
         window.fill(rows_until(parts, FIRST + WINDOW - 1))
-        engine = Engine({"X": window}, following.deployment, journal, following.notices.append)
+        engine = Engine(
+            {"X": window}, {"X": following.deployment}, journal, following.notices.append
+        )
         running = [asyncio.create_task(engine.run()), asyncio.create_task(market(engine, parts))]
         polling = asyncio.create_task(following.deployment.run())
         await promotions()
@@ -518,3 +523,25 @@ def test_a_version_made_for_something_else_is_refused(
     following = Following(tmp_path, live_settings(**overrides), longest_window=longest)
     with pytest.raises(NoModelError, match=reason):
         asyncio.run(following.deployment.start())
+
+
+def test_a_version_of_another_symbol_stays_out_and_a_start_with_it_is_refused(
+    store: Store, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an old store may hold one: today none is registered under the name of another."""
+    monkeypatch.setattr(versions, "check_name", lambda *_: None)
+    number = store.add(of_another(parts, Series("ETHUSDT", "linear"), tmp_path / "foreign"))
+    following = Following(tmp_path / "models")
+
+    async def play() -> None:
+        await following.deployment.start()
+        polling = asyncio.create_task(following.deployment.run())
+        point(number)
+        told = await following.told("refused")
+        assert f"{NAME} {number} is of ETHUSDT (linear, book), and BTCUSDT (linear, book)" in told
+        assert following.version == 1
+        await ended(polling)
+        with pytest.raises(OtherSeriesError, match=f"{NAME} {number} is of ETHUSDT"):
+            await Following(tmp_path / "models").deployment.start()
+
+    asyncio.run(play())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 import tracemalloc
 from pathlib import Path
@@ -21,7 +22,7 @@ PAST, WINDOW = SETTINGS.past_minutes, SETTINGS.window_minutes
 HOUR = 466_667 * 60  # an epoch minute that begins an hour
 FIRST = HOUR + 20
 TRAINED = 10_000
-BTC = "BTCUSDT"
+BTC, ETH = "BTCUSDT", "ETHUSDT"
 
 
 def market(seed: int, minutes: int, half_life: float = 90.0) -> np.ndarray:
@@ -45,7 +46,10 @@ def reference(rows: np.ndarray) -> Reference:
 
 
 def monitor(rows: np.ndarray, **changed: float) -> DriftMonitor:
-    return DriftMonitor(SETTINGS.model_copy(update=changed), reference(rows))
+    watching = DriftMonitor(SETTINGS.model_copy(update=changed))
+    for symbol in (BTC, ETH):
+        watching.adopt(symbol, reference(rows))
+    return watching
 
 
 def give(watching: DriftMonitor, rows: np.ndarray, first: int = FIRST) -> Watched:
@@ -107,7 +111,7 @@ def test_one_feature_is_warned_of_once_in_ten_minutes_and_no_outlier_is_passed_o
 
 def test_symbols_are_warned_of_apart() -> None:
     watching = monitor(market(0, 5_000))
-    for symbol in (BTC, "ETHUSDT"):
+    for symbol in (BTC, ETH):
         [warning] = watching.on_row(symbol, FIRST, np.eye(9)[3] * 8, None).warnings
         assert warning.text.startswith(f"{symbol}: log_ret_close is 8")
 
@@ -121,7 +125,7 @@ def test_without_a_shift_everything_is_stable_in_95_of_100_markets() -> None:
     assert calm >= 95
 
 
-def test_a_venue_that_was_never_like_the_reference_is_offset_and_has_not_drifted() -> None:
+def test_a_venue_of_another_level_than_the_reference_has_not_drifted() -> None:
     rows = market(1, TRAINED + PAST + WINDOW)
     rows[:, 5] *= 2.0
     rows[TRAINED:, 5] += 6.0
@@ -129,13 +133,38 @@ def test_a_venue_that_was_never_like_the_reference_is_offset_and_has_not_drifted
     found = judged(monitor(rows[:TRAINED]), rows[TRAINED:])
     away = ["max_spread", "mean_obi"]
     stable = [name for name in COLUMNS if name not in away]
-    assert verdicts(found) == {"stable": stable, "offset": away}
+    assert verdicts(found) == {"stable": stable, "level": away}
     row = found["max_spread"]
     for name in away:
         assert found[name].z == pytest.approx(3, abs=0.5), "on whichever side"
     assert None not in row
     assert (row.ks_reference or 0) > 0.8
     assert (row.ks_past or 1) < SETTINGS.ks_limit
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.0], ids=["moving", "constant"])
+@pytest.mark.parametrize("past", [PAST, 0], ids=["with a past", "without one"])
+def test_a_venue_with_fewer_messages_is_told_by_both_levels(spread: float, past: int) -> None:
+    rows = market(9, TRAINED + past + WINDOW)
+    rows[:, 8] = 6.4 + 0.1 * spread * rows[:, 8]
+    rows[TRAINED:, 8] -= 1.3
+    check = give(monitor(rows[:TRAINED]), rows[TRAINED:]).check
+    assert check is not None
+    found = check.judge()
+    assert verdicts({row.name: row for row in found})["level"] == ["log_volume"]
+    told = r"level differs: log_volume trained 6\.4\d?, here 5\.1\d?"
+    assert re.fullmatch(told, in_words(found))
+    rows[-WINDOW:, 8] *= 1.5
+    wider = judged(monitor(rows[:TRAINED]), rows[TRAINED:])["log_volume"].verdict
+    assert wider == ("drift" if past else "level")
+
+
+def test_a_venue_of_another_spread_than_the_reference_is_offset() -> None:
+    rows = market(1, TRAINED + PAST + WINDOW)
+    rows[TRAINED:, 5] = 6.0 + 500.0 * rows[TRAINED:, 5]
+    found = judged(monitor(rows[:TRAINED]), rows[TRAINED:])
+    assert found["max_spread"].verdict == "offset"
+    assert in_words(found.values()) == "offset: max_spread"
 
 
 def test_a_feature_that_creeps_away_has_drifted() -> None:
@@ -172,15 +201,15 @@ def test_too_few_rows_are_said_to_be_too_few() -> None:
     rows[TRAINED:, 5] += 3.0
     short = judged(monitor(rows[:TRAINED]), rows[TRAINED : TRAINED + WINDOW // 2 - 1])
     assert verdicts(short) == {"unknown": [*COLUMNS]}
-    assert short["body"][4:] == (None,) * 6
+    assert short["body"][4:] == (None,) * 7
     half = judged(monitor(rows[:TRAINED]), rows[TRAINED : TRAINED + WINDOW // 2])
-    assert verdicts(half)["unknown"] == ["max_spread"], "half a window is judged"
-    # A window but no past: what equals the reference is stable, of the rest nothing can be told.
+    assert verdicts(half)["level"] == ["max_spread"], "half a window is judged"
+    # A window but no past: what equals the reference is stable, and a level shows without one.
     no_past = judged(monitor(rows[:TRAINED]), rows[TRAINED : TRAINED + 2 * WINDOW - 1])
-    assert verdicts(no_past)["unknown"] == ["max_spread"]
+    assert verdicts(no_past)["level"] == ["max_spread"]
     assert no_past["max_spread"].psi_past is None
     enough = judged(monitor(rows[:TRAINED]), rows[TRAINED : TRAINED + 2 * WINDOW])
-    assert verdicts(enough)["offset"] == ["max_spread"]
+    assert verdicts(enough)["level"] == ["max_spread"]
 
 
 def test_only_exchange_minutes_make_a_check_due() -> None:
@@ -238,13 +267,13 @@ def test_another_version_brings_its_reference_and_its_own_words() -> None:
     give(watching, rows[TRAINED:])
     changed = rows[:TRAINED].copy()
     changed[:, 5] += 3.0
-    watching.adopt(reference(changed))
+    watching.adopt(BTC, reference(changed))
     newest = FIRST + PAST + WINDOW + 120
     check = watching.on_row(BTC, newest, rows[-1, :9], [0.2, 0.6, 0.2]).check
     assert check is not None
     found = {row.name: row for row in check.judge()}
     # The spread is what it was, and is now another venue's to the new version.
-    assert found["max_spread"].verdict == "offset"
+    assert found["max_spread"].verdict == "level"
     assert found["body"].verdict == "stable"
     assert [found[name].verdict for name in OUTPUTS] == ["unknown"] * 3
 
@@ -282,7 +311,8 @@ def test_rows_fit_the_journal_and_metrics_are_finite() -> None:
     assert np.isfinite([*said.values()]).all()
     assert said["BTCUSDT/drift/features"] == 1
     assert said["BTCUSDT/drift/log_ret_close/ks_past"] == 0
-    assert in_words(found.values()) == "drift: body; offset: max_spread"
+    level = "level differs: max_spread trained 0.0293, here 3.08"
+    assert in_words(found.values()) == f"drift: body; {level}"
     assert in_words([found["mean_obi"]]) == "stable"
     unknown = [DriftRow(1, BTC, name, "unknown") for name in COLUMNS]
     assert in_words(unknown) == "unknown: all"

@@ -39,7 +39,7 @@ class Rows:
 
 
 def watch(rows: Rows) -> DriftWatch:
-    return DriftWatch(DriftMonitor(SETTINGS), 1, rows, lambda values, minute: None)
+    return DriftWatch(DriftMonitor(SETTINGS), rows, lambda values, minute: None)
 
 
 def two_hours(watching: DriftWatch) -> None:

@@ -35,6 +35,7 @@ class Version:
 
     version: int
     window: int = 2
+    name: str = "quantgod"
     spoil: Callable[[int], None] = lambda minute: None
     reference: Reference | None = None
     off: int = 0

@@ -48,7 +48,9 @@ class Session:
     async def _run(self, scenario: Step, journal: Journal) -> Engine:
         windows = {symbol: Window(5, kept=50) for symbol in self.symbols}
         report = journaled(journal, self.notices.append)
-        engine = Engine(windows, self.models, journal, report, **self.options)
+        engine = Engine(
+            windows, dict.fromkeys(windows, self.models), journal, report, **self.options
+        )
         running = asyncio.ensure_future(engine.run())
         await asyncio.sleep(0)
         await scenario(engine)
@@ -406,7 +408,7 @@ def test_a_full_disk_holds_up_no_answer_and_a_lost_signal_is_told() -> None:
     disk, notices = FullDisk(), list[ModelNotice]()
 
     async def play() -> None:
-        engine = Engine({"X": Window(5, kept=9)}, Deployed(Version(1)), disk, notices.append)
+        engine = Engine({"X": Window(5, kept=9)}, {"X": Deployed(Version(1))}, disk, notices.append)
         running = asyncio.ensure_future(engine.run())
         for minute in range(4):
             engine.closed("X", minute_of(minute), now())

@@ -34,7 +34,9 @@ def journal_minutes(folder: Path, symbol: str, minutes: list[ClosedMinute]) -> N
 
     async def play(journal: Journal) -> None:
         windows = {symbol: Window(BRIDGE, KEPT)}
-        engine = Engine(windows, Deployed(Version(1, window=KEPT)), journal, print)
+        engine = Engine(
+            windows, dict.fromkeys(windows, Deployed(Version(1, window=KEPT))), journal, print
+        )
         for minute in minutes:
             engine.closed(symbol, minute, now())
 
