@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from quantgod.live.deployment.deployment import Deployment, model_of
+from quantgod.live.deployment.deployment import Deployment, models_of
 from quantgod.live.deployment.loaded_model import Prediction
 from quantgod.live.deployment.model_notices import ModelNotice, journaled
 from quantgod.live.drift.monitor import DriftMonitor
@@ -78,7 +78,7 @@ async def run_live(
         JournalLocked: where another session writes to the journal.
     """
     stop = asyncio.Event()
-    names = dict.fromkeys(model_of(settings, symbol) for symbol in settings.live.symbols)
+    names = models_of(settings, settings.live.symbols).values()
     asked = ", ".join(f"{name}@{settings.registry.alias}" for name in names)
     say(logging.INFO, "starting", f"{asked} on {settings.live.exchange}: being loaded")
     live = settings.live

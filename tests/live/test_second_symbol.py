@@ -137,11 +137,13 @@ def test_each_symbol_is_answered_by_its_own_model_and_window(desk: Desk) -> None
 
 
 def test_a_symbol_is_not_answered_by_the_model_of_another(desk: Desk) -> None:
-    foreign = desk.settings(**{"live.models": {ETH: NAME}})
+    with pytest.raises(NoModelError, match="quantgod is named for BTCUSDT and ETHUSDT, and a reg"):
+        session(desk.settings(**{"live.models": {ETH: NAME}}))
+    with pytest.raises(NoModelError, match=r"ETHUSDT: .*live\.models=\{ETHUSDT: NAME\}"):
+        session(desk.settings(**{"live.models": {}}))
+    foreign = {"live.symbols": [ETH], "live.models": {ETH: NAME}}
     with pytest.raises(
         OtherSeriesError, match=r"quantgod 1 is of BTCUSDT .*ETHUSDT .*live\.models"
     ):
-        session(foreign)
-    with pytest.raises(NoModelError, match=r"ETHUSDT: .*live\.models=\{ETHUSDT: NAME\}"):
-        session(desk.settings(**{"live.models": {}}))
+        session(desk.settings(**foreign))
     assert not list((desk.folder / "journal").rglob("SIGNALS*.parquet"))

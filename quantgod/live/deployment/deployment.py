@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -55,6 +56,22 @@ def model_of(settings: Settings, symbol: str) -> str:
             f"{settings.data.symbol}): live.models={{{symbol}: NAME}} names one"
         )
     return name
+
+
+def models_of(settings: Settings, symbols: Sequence[str]) -> dict[str, str]:
+    """The registered model of each symbol, by symbol.
+
+    Raises:
+        NoModelError: if settings name none for one of them, or one for two.
+    """
+    names = {symbol: model_of(settings, symbol) for symbol in symbols}
+    for symbol, name in names.items():
+        if others := [other for other in names if names[other] == name and other != symbol]:
+            raise NoModelError(
+                f"{name} is named for {symbol} and {', '.join(others)}, and a registered model is "
+                f"of one symbol: live.models={{{others[0]}: NAME}} names another"
+            )
+    return names
 
 
 class Deployment:
