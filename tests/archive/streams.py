@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable
@@ -216,12 +217,30 @@ def _cut_off(market: Market) -> list[Line]:
 def _byte_changed(market: Market) -> list[Line]:
     line = bytearray(encode(market.delta()))
     where = market.random.randrange(len(line))
-    line[where] = market.random.choice(b'0123456789."",,[]{}: -+eE\t\r\0\x1e')
+    others = set(b'0123456789.",[]{}: -+eE\t\r\0\x1e') - {line[where]}
+    line[where] = market.random.choice(sorted(others))
     return [bytes(line)]
 
 
 def _replaced(old: bytes, new: bytes) -> Fault:
     return lambda market: [encode(market.delta()).replace(old, new)]
+
+
+def _appended(end: bytes) -> Fault:
+    return lambda market: [encode(market.delta()) + end]
+
+
+def _without(key: str) -> Fault:
+    def fault(market: Market) -> list[Line]:
+        value = market.delta()
+        del (value if key in value else value["data"])[key]
+        return [encode(value)]
+
+    return fault
+
+
+def _padded(market: Market) -> list[Line]:
+    return [encode(market.delta())[:-1] + b" " * 60_000 + b"}"]
 
 
 def _many_levels(market: Market) -> list[Line]:
@@ -262,8 +281,14 @@ FAULTS: dict[str, Fault] = {
     "cut off": _cut_off,
     "a byte changed": _byte_changed,
     "a comma behind the last level": _replaced(b'"]],', b'"],],'),
-    "trailing": _replaced(b"}}", b"}} x"),
-    "two in a line": _replaced(b"}}", b"}}{}"),
+    "trailing": _appended(b" x"),
+    "trailing brace": _appended(b"}"),
+    "two in a line": _appended(b"{}"),
+    "overlong though sound": _padded,
+    **{
+        f"without {key}": _without(key)
+        for key in ("topic", "type", "ts", "cts", "data", "s", "b", "a", "u", "seq")
+    },
     "many levels": _many_levels,
     "wrong symbol": _changed_data(s="BTCUSDT"),
     "wrong topic": _changed(topic="orderbook.50.XRPUSDT"),
@@ -338,7 +363,10 @@ def stream(
     lines = []
     for place in range(length):
         for fault in places.get(place, []):
-            lines += FAULTS[fault](market)
+            sound = encode(copy.deepcopy(market).delta())
+            faulty = FAULTS[fault](market)
+            assert faulty != [sound], f"{fault!r} changed nothing"
+            lines += faulty
             market.step()
         lines.append(encode(market.delta() if place else market.snapshot()))
         market.step()

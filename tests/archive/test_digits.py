@@ -130,6 +130,19 @@ def test_a_price_of_every_form_is_read_as_it_is_written(is_reversed, slow_lines)
             assert len(slow_lines) == 1  # the first, from which the topic and the tick are learnt
 
 
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_needless_zero_in_front_is_refused_at_whatever_width(is_reversed):
+    etl, sound = etl_settings(), ["12.5", "123.25", "98765.4321", "123456789.5"]
+    for good in sound:
+        bad = f"0{good[1:]}"
+        for price, size in ((bad, "1"), (good, bad), (good, f"0{good}"), (good, "00")):
+            sides = [[[good, "1"]], [[good, "2"], [price, size], [good, "3"]]]
+            data = b"\n".join(feed([*sides, sides[0]], is_reversed))
+            fast = read(data, etl, None)
+            assert fast.rejected == {"bad_number": 1, "no_book": 1}
+            assert bits(fast) == bits(read_slow(data, etl, None))
+
+
 @compiled
 def take(first: int, short: Array, plain: Array) -> None:
     """Read each text by words and by bytes: whether it is taken, its value, its decimals.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from joblib import Parallel, delayed
 
 from quantgod.archive import loop
-from quantgod.archive.dense_book import Unfit
+from quantgod.archive.dense_book import BASE, Unfit
 from quantgod.archive.kernel import FastReader, read_archive
 from quantgod.archive.levels import LEVELS
 from quantgod.archive.reading import Carry, DayReading, Quarantine, SourceKey, time_bounds
@@ -143,7 +143,8 @@ def test_each_fault_leaves_both_readers_in_the_same_state(fault):
     slow = read_slow(data, etl, None)
     assert slow.lines == slow.applied + sum(slow.rejected.values())
     try:
-        assert bits(read_fast(data, etl, None)) == bits(slow)
+        for size in (4_096, len(data)):  # a long line in pieces, and in one piece with others
+            assert bits(read_fast(data, etl, None, size=size)) == bits(slow)
     except Unfit:
         assert fault in UNFIT
 
@@ -191,6 +192,42 @@ def test_a_side_as_long_as_the_parser_holds_equals_the_reference(count):
     fast = read_fast(data, etl, None)
     assert len(fast.carry.asks) == count
     assert bits(fast) == bits(read_slow(data, etl, None))
+
+
+def test_more_bids_and_more_asks_than_the_parser_holds_stay_apart():
+    """A bid beyond the last place would lie where the asks begin."""
+    sides = [
+        [[f"{2 + sign * (k + 1) / 1e4:.4f}", str(k + 1)] for k in range(LEVELS + 1)]
+        for sign in (-1, 1)
+    ]
+    lines = [message(MIDNIGHT, 1, [["1.0001", "3"]], [["3.0002", "3"]], kind="snapshot")]
+    lines += [message(MIDNIGHT + 1, 2, sides[0], []), message(MIDNIGHT + 2, 3, *sides)]
+    data, etl = b"\n".join(map(encode, lines)), etl_settings(line_bytes=400_000)
+    for size in (4_096, len(data)):
+        fast = read_fast(data, etl, None, size=size)
+        assert (len(fast.carry.bids), len(fast.carry.asks)) == (LEVELS + 2, LEVELS + 2)
+        assert bits(fast) == bits(read_slow(data, etl, None))
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_price_that_drifts_tick_by_tick_over_the_windows_edge_equals_the_reference(way):
+    """The last place of the window holds a level, the one behind it makes the book move."""
+    snapshot = message(
+        MIDNIGHT, 1, [["1.9000", "3"]], [["1.9001", "3"], ["1.9003", "3"]], kind="snapshot"
+    )
+    reader = FastReader(SYMBOL, DAY, etl_settings(), None, None)
+    reader.read(chunks(encode(snapshot), 4_096))
+    first, width = int(reader._book.edges[BASE]), reader._book.sizes.shape[1]
+    edge = first + width - 1 if way > 0 else first
+    lines = [snapshot]
+    for place in range(-4, 5):
+        tick = edge + way * place
+        level = [f"{tick / 10_000:.4f}", f"{place + 9}.5"]
+        lines.append(message(MIDNIGHT + place + 9, len(lines) + 1, [level], [level]))
+        data = b"\n".join(map(encode, lines))
+        fast = read_fast(data, etl_settings(), None)
+        assert len(fast.carry.bids) == len(lines)
+        assert bits(fast) == bits(read_slow(data, etl_settings(), None))
 
 
 @needs_excerpt

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from quantgod.archive.reading import (
+    KERNEL_VERSION,
     Carry,
     Ledger,
     Quarantine,
@@ -52,6 +55,15 @@ def test_a_carry_cut_short_is_refused():
         Carry.from_bytes(packed[:-9])
 
 
+def test_a_carry_of_another_kernel_is_refused():
+    packed = read_slow(b"\n".join(stream(1, 9, [])), etl_settings(), None).carry.to_bytes()
+    version = b"\xa7version" + bytes([KERNEL_VERSION])
+    assert packed.count(version) == 1
+    for other in (0, KERNEL_VERSION - 1, KERNEL_VERSION + 1):
+        with pytest.raises(ValueError, match=f"kernel {KERNEL_VERSION} was expected, got {other}"):
+            Carry.from_bytes(packed.replace(version, version[:-1] + bytes([other])))
+
+
 def test_a_source_is_known_by_what_its_directory_says():
     key = SourceKey("a", 1, 2, 3)
     assert key.digest == SourceKey("a", 1, 2, 3).digest
@@ -95,6 +107,18 @@ def test_a_file_that_is_mostly_corrupt_is_given_up_early():
         read_slow(lines, etl_settings(), None)
 
 
+@pytest.mark.parametrize(("corrupt", "lines"), [(999, 999), (1_000, 2_000), (1_000, 10**6)])
+def test_a_file_of_which_half_is_sound_or_that_has_just_begun_is_not_given_up(corrupt, lines):
+    ledger = Ledger(lines=lines)
+    for _ in range(corrupt):
+        ledger.reject("bad_number")
+        ledger.give_up_early()
+    ledger.lines = 1_999
+    ledger.reject("bad_number")
+    with pytest.raises(Quarantine, match=f"{corrupt + 1} of 1999"):
+        ledger.give_up_early()
+
+
 def test_only_twenty_rejected_lines_are_named():
     ledger = Ledger()
     for _ in range(50):
@@ -110,6 +134,9 @@ def test_a_reading_stops_at_a_minute_that_closed_validly():
     assert not ledger.stops_at(3)
     ledger.close(MinuteBar(3, "gap", None, np.nan), None)
     assert not ledger.stops_at(3)
+    after_a_break = copy.deepcopy(ledger)
+    after_a_break.close(MinuteBar(4, "no_previous_close", None, np.nan), None)
+    assert after_a_break.stops_at(3)
     ledger.close(MinuteBar(4, "", np.zeros(9), 1.0), np.zeros(800))
     assert ledger.stops_at(3)
     assert not ledger.stops_at(None)

@@ -102,6 +102,23 @@ def test_files_that_overlap_give_every_minute_once(tmp_path: Path, end: int, beg
     pd.testing.assert_frame_equal(both, whole)
 
 
+@pytest.mark.parametrize("lost", [144, 145])
+def test_a_line_that_is_rejected_where_the_head_ends_is_named_once(
+    tmp_path: Path, lost: int
+) -> None:
+    """The message that closes the second minute of the day tells of a gap, or the one after it."""
+    lines = feed(MIDNIGHT_MS - 600_000, 1200, snapshots=[120, 160])
+    parts = lines[:120], lines[120 : lost - 1] + lines[lost:]
+    for place in (1, 0):
+        pack(tmp_path / "a", DAYS[place], parts[place])
+        report = run_etl(tmp_path / "a", tmp_path / "b", etl_settings())
+    fresh = run_etl(tmp_path / "a", tmp_path / "fresh", etl_settings())
+    assert report.archives == fresh.archives
+    named = [line for line, _ in report.archives[1].rejected_lines]
+    assert named == list(range(lost - 120, 160 - 120))
+    assert stored(tmp_path / "b") == stored(tmp_path / "fresh")
+
+
 @pytest.mark.parametrize("starts_with", ["snapshot", "deltas"])
 def test_a_backfilled_day_costs_the_next_one_its_first_minutes_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts_with: str

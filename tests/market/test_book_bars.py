@@ -6,10 +6,11 @@ import pytest
 
 from quantgod.contracts import BookUpdate
 from quantgod.market.binance import DepthEvent, DepthSnapshot
-from quantgod.market.book_bars import BookBars, Taken
+from quantgod.market.book_bars import STRAYS, BookBars, Taken
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.bybit_sync import BybitBookSync
 from quantgod.market.messages import MessageError
+from quantgod.market.minute_bars import CLOCK
 
 MINUTE = 28_400_000
 START = MINUTE * 60_000
@@ -154,6 +155,27 @@ def test_a_few_wild_times_cost_their_minute_and_no_other(years):
     stream.second = here
     stream.minutes(2)
     assert stream.reasons == {0: "no_previous_close", 1: "", 2: "corrupt", 3: ""}
+
+
+@pytest.mark.parametrize(("strays", "is_believed"), [(STRAYS, False), (STRAYS + 1, True)])
+def test_more_wild_times_in_a_row_than_that_are_believed(strays, is_believed):
+    stream = Stream().add(whole=True).minutes(2.5)
+    here = stream.second
+    for place in range(strays):
+        stream.second = here + YEAR_SECONDS + place
+        stream.add()
+    assert (stream.bars.bars.integers[CLOCK] > START // 1_000 + here) == is_believed
+
+
+def test_wild_times_between_sound_ones_are_never_believed_however_many_they_are():
+    stream = Stream().add(whole=True).minutes(1)
+    for _ in range(3 * STRAYS):
+        here = stream.second
+        stream.second += YEAR_SECONDS
+        stream.add()
+        stream.second = here
+        stream.add()
+    assert list(stream.reasons) == [0, 1, 2]
 
 
 def test_a_stream_that_began_with_a_wild_time_still_comes_to_have_bars():
