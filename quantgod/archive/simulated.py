@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from quantgod.archive.faults.fault import Fault
 from quantgod.archive.plan import archive_name, find_archives
 from quantgod.archive.price_bars import read_price_bars
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import Progress, silent
+from quantgod.files import file_digest
 from quantgod.market.price_path import Latent, PricePath, path_along, random_path
 from quantgod.market.simulator import SimulatedMarket
 from quantgod.settings import DataSettings, SimulateSettings
@@ -35,8 +38,8 @@ def write_archives(
     faults of a day follow each other in the order given, those in lines first.
 
     Raises:
-        ValueError: where `settings.prices` is malformed or does not cover `settings.start`, or
-            where prices are too low for the tick.
+        ValueError: where `settings.prices` is malformed or does not cover `settings.start`, where
+            prices are too low for the tick, or where a fault changes nothing.
     """
     path = price_path(settings)
     market = SimulatedMarket(symbol, settings, path, start_ms(settings))
@@ -101,16 +104,39 @@ def start_ms(settings: SimulateSettings) -> int:
 def _write_day(
     path: Path, member: str, chunks: Iterable[bytes], faults: Sequence[Fault]
 ) -> list[Path]:
-    changes = [fault.lines for fault in faults if fault.lines]
-    if changes:
+    spoilt = [fault for fault in faults if fault.lines]
+    if spoilt:
         lines = (line for chunk in chunks for line in chunk.splitlines(keepends=True))
-        chunks = _in_chunks(reduce(lambda stream, change: change(stream), changes, lines))
+        chunks = _in_chunks(reduce(_spoil, spoilt, lines))
     write_zip(path, member, chunks)
     paths = [path]
     for fault in faults:
         if fault.archive:
+            before = _contents([path])
             paths = fault.archive(path)
+            if _contents(paths) == before:
+                raise ValueError(f"the fault {fault.name} changed nothing in {path.name}")
     return paths
+
+
+def _spoil(lines: Iterator[bytes], fault: Fault) -> Iterator[bytes]:
+    """The lines as the fault leaves them, which must not be as they were."""
+    before, after = hashlib.sha256(), hashlib.sha256()
+    for line in (fault.lines or iter)(_noted(lines, before)):
+        after.update(line)
+        yield line
+    if before.digest() == after.digest():
+        raise ValueError(f"the fault {fault.name} changed no line")
+
+
+def _noted(lines: Iterator[bytes], digest: Any) -> Iterator[bytes]:
+    for line in lines:
+        digest.update(line)
+        yield line
+
+
+def _contents(paths: Iterable[Path]) -> set[tuple[Path, str]]:
+    return {(path, file_digest(path)) for path in paths}
 
 
 def _in_chunks(lines: Iterator[bytes]) -> Iterator[bytes]:

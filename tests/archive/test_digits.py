@@ -132,11 +132,13 @@ def test_a_price_of_every_form_is_read_as_it_is_written(is_reversed, slow_lines)
 
 @pytest.mark.parametrize("is_reversed", [False, True])
 def test_a_needless_zero_in_front_is_refused_at_whatever_width(is_reversed):
-    etl, sound = etl_settings(), ["12.5", "123.25", "98765.4321", "123456789.5"]
-    for good in sound:
+    """Also where it is a price that the book has room for, which `lowest` sees to."""
+    etl = etl_settings()
+    pairs = ("12.5", "0.1"), ("123.25", "0.01"), ("98765.4", "0.1"), ("1500000.00", "500000.00")
+    for good, lowest in pairs:
         bad = f"0{good[1:]}"
         for price, size in ((bad, "1"), (good, bad), (good, f"0{good}"), (good, "00")):
-            sides = [[[good, "1"]], [[good, "2"], [price, size], [good, "3"]]]
+            sides = [[[good, "1"], [lowest, "1"]], [[good, "2"], [price, size], [good, "3"]]]
             data = b"\n".join(feed([*sides, sides[0]], is_reversed))
             fast = read(data, etl, None)
             assert fast.rejected == {"bad_number": 1, "no_book": 1}

@@ -103,6 +103,8 @@ class Spoiling:
                 message = Message(depth_event(other, self.step_ms))
             case _:
                 return messages
+        if message == Message(depth_event(event, self.step_ms)):
+            raise ValueError(f"the fault {fault.name} changed nothing of an event")
         return [message]
 
     def _shifted(self, event: TrueEvent) -> TrueEvent:
