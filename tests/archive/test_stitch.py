@@ -105,11 +105,13 @@ def test_files_that_overlap_give_every_minute_once(tmp_path: Path, end: int, beg
 
 
 def test_a_rejected_line_with_which_a_short_day_ends_is_named_once(tmp_path: Path) -> None:
+    """Its second minute closes without a book, so its head is all of it."""
     lines = feed(MIDNIGHT_MS - 600_000, 1200, snapshots=[120])
-    for place, part in ((1, [*lines[120:135], b"{\n"]), (0, lines[:120])):
+    for place, part in ((1, [*lines[120:140], b"{\n", *lines[141:147]]), (0, lines[:120])):
         pack(tmp_path / "a", DAYS[place], part)
         report = run_etl(tmp_path / "a", tmp_path / "b", etl_settings(limits=LIMITS))
-    assert report.archives[1].rejected_lines == [(16, "corrupt_json")]
+    named = [(21, "corrupt_json"), *((line, "no_book") for line in range(22, 28))]
+    assert report.archives[1].rejected_lines == named
     assert run_etl(tmp_path / "a", tmp_path / "fresh", etl_settings(limits=LIMITS)) == report
     assert stored(tmp_path / "b") == stored(tmp_path / "fresh")
 
