@@ -66,7 +66,7 @@ def test_series_are_listed_with_days_coverage_and_holes(data: DataSettings, tmp_
     assert bars.note.startswith("imported; lacks volatility, max_spread")
     [labels] = held_labels(data.labels)
     assert (labels.symbol, labels.holes, labels.note) == ("BTCUSDT", hole, "248 labelled")
-    recordings = held_recordings(tmp_path / "recordings")
+    recordings = held_recordings(tmp_path / "recordings" / "{exchange}")
     assert [(one.market, one.symbol) for one in recordings] == [
         ("binance", "BTCUSDT"), ("binance", "ETHUSDT")
     ]  # fmt: skip
@@ -79,7 +79,12 @@ def test_the_command_names_what_is_there_and_what_is_not(
 ) -> None:
     (data.own_bars / "2024-01-02.parquet").write_bytes(b"half a file")
     places = ("archives", "bars", "labels", "recordings")
-    given = [part for name in places for part in (f"--{name}", str(tmp_path / name))]
+    folders = ("archives", "bars", "labels", "recordings/binance")
+    given = [
+        part
+        for name, folder in zip(places, folders, strict=True)
+        for part in (f"--{name}", str(tmp_path / folder))
+    ]
     done = CliRunner().invoke(main, given, env={"COLUMNS": "300"})
     assert done.exit_code == 0, done.output
     for words in ("248 labelled", "not a whole Parquet file", "no archive: notes.txt", "ETHUSDT"):

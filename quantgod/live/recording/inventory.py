@@ -15,12 +15,14 @@ from quantgod.live.journal.reading import read_batches
 _NS_PER_MINUTE = 60_000_000_000
 
 
-def held_recordings(root: Path) -> list[Holding]:
-    """The recordings of `collect` below a folder, a folder an exchange, by symbol.
+def held_recordings(folder: Path) -> list[Holding]:
+    """The recordings of `collect` in a folder, by symbol.
 
-    A minute counts where a message came in it, by the local clock.
+    A minute counts where a message came in it, by the local clock. A folder that is called
+    `{exchange}` stands for all that lie there.
     """
-    folders = sorted(entry for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
+    name = folder.name.replace("{exchange}", "*")
+    folders = sorted(entry for entry in folder.parent.glob(name) if entry.is_dir())
     return [holding for folder in folders for holding in _of_folder(folder)]
 
 
