@@ -43,7 +43,7 @@ SIDES = np.array(CLASSES)
 
 
 def settings() -> Settings:
-    given = load_settings(Path("conf/demo.yaml"))
+    given = load_settings(Path("conf/full.yaml"))
     small = {"inference_windows": 2}
     return given.model_copy(update={"evaluate": given.evaluate.model_copy(update=small)})
 
