@@ -62,7 +62,7 @@ class Lineage:
     def evaluate(self, *arguments: str) -> Result:
         """With a file and what it lacks."""
         given = ";".join(f"{key}={value}" for key, value in self.settings().items())
-        command = ["--config", "conf/demo.yaml", "--set", given, *arguments]
+        command = ["--config", "conf/full.yaml", "--set", given, *arguments]
         return CliRunner().invoke(steps.evaluate.main, command)
 
     def evaluate_by_its_own(self, *arguments: str) -> Result:
@@ -81,7 +81,7 @@ def kept_run(folder: Path, experiment: str, **tags: str) -> str:
 
 def runs_of(parts: Parts, folder: Path, experiment: str) -> dict[str, str]:
     """What label, train and audit would have left of the parts."""
-    settings = load_settings(Path("conf/demo.yaml"))
+    settings = load_settings(Path("conf/full.yaml"))
     bars = synthetic_bars(1_600, seed=3, signal=0.6)
     table = label(bars, settings.label, settings.etl.max_bridge_minutes)
     write_table(folder / "labels.parquet", table, SERIES)
@@ -112,7 +112,7 @@ def lineage(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         version = {"name": NAME, "version": str(store.number + 1)}
         write_json(folder / "register" / OUTPUT_FILE, version)
         made = Lineage(store, folder, runs, store.number + 1)
-        own = load_settings(Path("conf/demo.yaml"), made.settings())
+        own = load_settings(Path("conf/full.yaml"), made.settings())
         kept = keep_settings(folder / "register" / SETTINGS_FILE, own)
         runs["register"] = kept_run(folder / "register", store.experiment)
         tags = {f"run.{stage}": run for stage, run in runs.items()} | {SETTINGS_TAG: kept}
@@ -233,7 +233,7 @@ def test_rows_of_the_audit_that_reach_into_the_test_part_end_it_in_a_line(
 
 
 def settings() -> Settings:
-    return load_settings(Path("conf/demo.yaml"))
+    return load_settings(Path("conf/full.yaml"))
 
 
 def asked(lineage: Lineage, version: int | None = None, **runs: str | None) -> Asked:
