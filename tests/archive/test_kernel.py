@@ -161,6 +161,8 @@ def read(data: bytes, etl: EtlSettings, carry: Carry | None) -> DayReading:
 
 @settings(max_examples=100, deadline=None)
 @given(parts=streams, etl=etls, share=st.floats(0, 1))
+@example(stream(4, 90, ["restart by delta", "snapshot of the same id"]), etl_settings(), 0.5)
+@example(stream(5, 90, ["cut off", "restart", "gap"], stride_ms=2_500), etl_settings(), 0.7)
 def test_a_stream_in_two_files_equals_the_stream_in_one(parts, etl, share):
     cut = round(share * len(parts))
     try:

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quantgod.archive.reading import Quarantine
@@ -176,6 +176,9 @@ def test_a_directory_of_many_entries_is_not_even_read(tmp_path):
 
 
 @given(st.lists(st.binary(max_size=30).filter(lambda line: b"\n" not in line)), st.integers(1, 50))
+@example([b" " * 13, b"x" * 12, b"x" * 13, b" \t\r", b""], 5)
+@example([b"x", b" " * 30], 7)
+@example([b" " * 12, b"x" * 30, b"y"], 50)
 def test_lines_do_not_depend_on_where_chunks_are_cut(parts, size):
     data = b"\n".join(parts)
     chunks = (data[at : at + size] for at in range(0, len(data), size))

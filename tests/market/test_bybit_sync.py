@@ -4,7 +4,7 @@ from math import inf
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from quantgod.archive.reading import book_row
@@ -149,6 +149,9 @@ OTHERWISE |= {"yesterday", "overlong", "overlong and blank", "blank lines", "byt
     faults=st.lists(st.sampled_from(sorted(FAULTS.keys() - OTHERWISE)), max_size=8),
     stride_ms=st.sampled_from([1_200, 2_000, 20_000]),
 )
+@example(1, ["restart by delta", "gap", "stale", "snapshot that follows"], 1_200)
+@example(2, ["restart unheard", "restart after a silence", "snapshot after a jump"], 2_000)
+@example(3, ["restart", "echo of a restart", "cut off", "restart"], 1_200)
 def test_whatever_comes_the_rows_and_their_absences_are_those_of_the_archive(
     seed, faults, stride_ms
 ):
