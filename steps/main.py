@@ -32,7 +32,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
     from quantgod.tracking.stage import HEADLINE_TAG, stage
 
-    _tell_how_long(settings)
+    tell_how_long(settings)
     with stage("main", settings) as parent:
         # `register` would refuse as well, but only after hours of training.
         data, series = settings.data, settings.data.series
@@ -59,11 +59,17 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     say(escape(ended or done["promote"].data.tags.get(HEADLINE_TAG, "")))
 
 
-def _tell_how_long(settings: Settings) -> None:
+def tell_how_long(settings: Settings) -> None:
     """Where it is more than an hour, say so before it starts; what is at hand already is less."""
+    from quantgod.planning.at_hand import at_hand
+    from quantgod.planning.work import is_surely_short
+
+    have = at_hand(settings)
+    if is_surely_short(settings, have.minutes):
+        return
     from quantgod.planning.estimate import long_estimate
 
-    if (found := long_estimate(settings)) is not None:
+    if (found := long_estimate(settings, have)) is not None:
         show_estimate(found)
 
 

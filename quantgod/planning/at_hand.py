@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pyarrow.parquet as pq
@@ -43,19 +44,15 @@ class AtHand:
 
 
 def at_hand(settings: Settings) -> AtHand:
-    """Look at the folders that the settings name.
-
-    Raises:
-        StoreError: for stored bars that cannot be read.
-    """
+    """Look at the folders that the settings name; a file that cannot be read holds no rows."""
     data, root = settings.data, settings.data.archives
     files = find_archives(root, data.market, data.symbol)[0] if root.is_dir() else []
     archives = {file.date: file for file in reversed(files)}  # the deepest of a day
     stored = stored_days(data.market_bars, data.symbol)
     days = tuple(dt.date.fromisoformat(path.stem) for path in stored)
-    rows = sum(pq.read_metadata(path).num_rows for path in stored)
+    rows = sum(map(_rows, stored))
     labels = data_path("labels", settings)
-    labelled = pq.read_metadata(labels).num_rows if labels.is_file() else 0
+    labelled = _rows(labels)
     minutes, told = _minutes(settings, labelled, rows, len(archives))
     return AtHand(tuple(archives.values()), days, rows, labelled, minutes, told)
 
@@ -78,6 +75,13 @@ def days_asked_for(settings: Settings) -> int:
             return (settings.download.last_day - settings.download.first_day).days + 1
         case _:
             return 0
+
+
+def _rows(path: Path) -> int:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, ValueError):
+        return 0
 
 
 def _minutes(settings: Settings, labelled: int, rows: int, archives: int) -> tuple[int, str]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from quantgod.planning.at_hand import AtHand, at_hand, days_asked_for
+from quantgod.planning.at_hand import AtHand, days_asked_for
 from quantgod.planning.timing import (
     DaySeconds,
     WindowSeconds,
@@ -15,11 +15,8 @@ from quantgod.planning.timing import (
     time_searched,
     time_small,
 )
-from quantgod.planning.work import NETWORK, SEARCHED, SMALL, Work, network_work, rows_seen
+from quantgod.planning.work import NETWORK, SEARCHED, SMALL, Work, network_work
 from quantgod.settings import Settings
-
-SHORT_ROWS: Final = 2e7
-"""Rows through the network that take well under an hour with the largest networks here."""
 
 LONG_SECONDS: Final = 3600.0
 
@@ -60,14 +57,8 @@ class Estimate(NamedTuple):
         return [f"{one.stage}: {KNOBS[one.stage]}" for one in worth]
 
 
-def long_estimate(settings: Settings) -> Estimate | None:
-    """The estimate where it is longer than people expect; None where it is not.
-
-    Nothing is timed where so few rows go through the network that it is short with any.
-    """
-    have = at_hand(settings)
-    if rows_seen(settings, max(have.minutes, 1)) < SHORT_ROWS:
-        return None
+def long_estimate(settings: Settings, have: AtHand) -> Estimate | None:
+    """The estimate where it is longer than people expect; None where it is not."""
     found = estimate(settings, have)
     return found if found.seconds > LONG_SECONDS else None
 

@@ -14,6 +14,9 @@ SEARCHED: Final = "searched"
 SMALL: Final = "small"
 """Whose windows they are: the settings' network, one of the search's, the leak audit's."""
 
+SHORT_ROWS: Final = 2e7
+"""Rows through the network that take well under an hour with the largest networks here."""
+
 GROUPS: Final = 9
 """Features that the permutation importance shuffles, one at a time."""
 
@@ -49,10 +52,10 @@ def network_work(settings: Settings, minutes: int) -> dict[str, Work]:
     }
 
 
-def rows_seen(settings: Settings, minutes: int) -> float:
-    """Rows of all windows that are trained on, longest windows first: how long it is, in a word."""
+def is_surely_short(settings: Settings, minutes: int) -> bool:
+    """Whether so few rows go through the network that nothing need be timed to know it is short."""
     works = network_work(settings, minutes)
-    return sum(work.trained for work in works.values()) * settings.window.length
+    return sum(work.trained for work in works.values()) * settings.window.length < SHORT_ROWS
 
 
 def _fit(settings: Settings, network: str, samples: float, epochs: int) -> Work:

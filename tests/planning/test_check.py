@@ -10,8 +10,10 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
 import steps.check
+import steps.main
 from quantgod.archive.simulated import write_archives
 from quantgod.planning import estimate as reckoned
+from quantgod.planning import work
 from quantgod.planning.at_hand import at_hand, missing_days
 from quantgod.planning.estimate import estimate, in_time
 from quantgod.planning.fitting import findings
@@ -101,15 +103,20 @@ def test_a_name_that_holds_another_symbols_versions_is_refused(own: dict[str, ob
 
 
 def test_main_says_how_long_it_takes_only_where_that_is_long(
-    own: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    own: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert reckoned.long_estimate(settings_with(own)) is None
-    monkeypatch.setattr(reckoned, "SHORT_ROWS", 1.0)
-    assert reckoned.long_estimate(settings_with(own)) is None, "it was timed, and is short"
+    settings = settings_with(own)
+    steps.main.tell_how_long(settings)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(work, "SHORT_ROWS", 1.0)
+    steps.main.tell_how_long(settings)
+    assert capsys.readouterr().out == "", "it was timed, and is short"
     monkeypatch.setattr(reckoned, "LONG_SECONDS", 1e-6)
-    found = reckoned.long_estimate(settings_with(own))
-    assert found is not None and found.seconds > 0
-    assert any(line.startswith("optimize: optimize.trials") for line in found.advice())
+    steps.main.tell_how_long(settings)
+    said = capsys.readouterr().out
+    assert "On this machine" in said and "optimize: optimize.trials" in said
 
 
 def test_days_that_are_missing_are_those_between() -> None:
