@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,9 @@ def show_estimate(found: Estimate) -> None:
     rows = [(one.stage, one.work, in_time(one.seconds)) for one in found.stages]
     show_table("On this machine, with all epochs", ("stage", "work", "time"), rows)
     say(f"About {in_time(found.seconds)} in all; the other stages take minutes.")
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores:
+        say(f"It was timed beside other work (load {load:.0f} on {cores} cores): alone it is less.")
     if found.seconds > LONG_SECONDS:
         say("What brings it down, for the stages that take most:")
         for line in found.advice():
