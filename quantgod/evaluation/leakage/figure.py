@@ -57,7 +57,8 @@ def _stages(axes: Axes, result: LeakAuditResult) -> None:
     axes.margins(x=0.15)
     axes.set(title=f"{len(result.leaks)} leaks", xlabel="values, at all cuts together")
     axes.set_ylabel("stage (rows it must look ahead to be seen)")
-    axes.legend(frameon=False, loc="lower right")
+    beside_short_bars = (1.0, 0.8)  # scalers and models are few
+    axes.legend(frameon=False, loc="upper right", bbox_to_anchor=beside_short_bars)
 
 
 def _cuts(axes: Axes, result: LeakAuditResult, bars: pd.DataFrame, settings: Settings) -> None:
@@ -77,6 +78,7 @@ def _cuts(axes: Axes, result: LeakAuditResult, bars: pd.DataFrame, settings: Set
         axes.hlines(row, time, last, color=colour, linewidth=1.2, linestyle=":")
         axes.plot([time], [row], "|", color=colour, markersize=12)
     axes.set_yticks([])
+    axes.tick_params(axis="x", labelsize="small")
     axes.set(ylabel="cuts", xlabel="UTC; dotted: perturbed")
     axes.invert_yaxis()
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
