@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from mlflow import MlflowClient
 
+import steps.main
 from quantgod.contracts import FEATURE_SET, FEATURES, Series
 from quantgod.files import file_digest, write_json
 from quantgod.registry import versions
@@ -59,6 +61,17 @@ def test_a_name_that_holds_a_version_takes_none_of_another_series(
         check_name(MlflowClient(), NAME, series)
     check_name(MlflowClient(), NAME, SERIES)
     check_name(MlflowClient(), "another", series)
+
+
+def test_main_refuses_another_symbol_before_it_does_anything(store: Store, tmp_path: Path) -> None:
+    work = (
+        f"data.work={tmp_path / 'work'};tracking.outbox={tmp_path / 'outbox'};registry.name={NAME}"
+    )
+    given = ["--config", "conf/demo.yaml", "--symbol", "ETHUSDT", "--set", work]
+    done = CliRunner().invoke(steps.main.main, given)
+    assert done.exit_code == 1
+    assert "OtherSeriesError" in done.output and "set registry.name (--name)" in done.output
+    assert not list(tmp_path.rglob("*.zip"))
 
 
 def test_where_it_happened_all_the_same_no_reason_lets_it_into_place(
