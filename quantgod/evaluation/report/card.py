@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from quantgod.contracts import FEATURES
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.report.examined import MOVES, Examined
@@ -92,7 +93,8 @@ def _data(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> list
     learned = pd.DatetimeIndex(table.index[evaluated.dev_row])
     came = np.bincount(rows["target"], minlength=3) / len(rows)
     return _bullets([
-        f"Data: {settings.data.symbol}, source `{settings.data.source}`.",
+        f"Data: {settings.data.series}, from `{settings.data.source}`.",
+        *_constants(table.loc[: learned[-1]]),
         f"Development part: {_days(learned)}, {learned[0]:%Y-%m-%d %H:%M} to "
         f"{learned[-1]:%Y-%m-%d %H:%M} UTC.",
         f"Test part, which nothing has learned from: {_days(pd.DatetimeIndex(rows['time']))}, "
@@ -100,6 +102,12 @@ def _data(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> list
         f"{result.effective_rows:.0f} independent labels.",
         f"Of the test rows {came[0]:.1%} were SELL, {came[1]:.1%} NEUTRAL, {came[2]:.1%} BUY.",
     ])  # fmt: skip
+
+
+def _constants(dev: pd.DataFrame) -> Iterator[str]:
+    constant = [name for name in FEATURES if dev[name].min() == dev[name].max()]
+    if constant:
+        yield f"Never moved, so that nothing is learned of it: {', '.join(constant)}."
 
 
 def _scores(result: EvaluationResult) -> list[str]:

@@ -33,6 +33,14 @@ def test_it_says_what_it_is_of_and_what_it_was_scored_on() -> None:
         assert f"\n## {heading}\n" in text
 
 
+def test_a_feature_that_never_moved_is_named() -> None:
+    given = case()
+    still = given.table.assign(log_volume=6.4)
+    text = model_card(given.evaluated, examined(), still, given.settings)
+    assert "- Never moved, so that nothing is learned of it: log_volume.\n" in text
+    assert "Never moved" not in card() and "BTCUSDT (linear, book)" in card()
+
+
 def test_scores_stand_with_intervals_beside_those_of_the_baselines() -> None:
     models = case().evaluated.result.models
     for model in MODELS:
