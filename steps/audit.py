@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say
+from steps.console import progress_bar, say, tell
 from steps.options import config_options, run_option, setting, settings_from, step
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def main(
         result.auditor.save(run.folder("auditor"))
         write_series(run.folder("auditor"), series)
         _log(run, result, score_out_of_fold(result, network.class_weights))
+    tell(run)
 
 
 def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
@@ -101,6 +102,7 @@ def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
     contributions = result.auditor.contributions(shown)
     gain = dict(zip(META_FEATURES, result.auditor.gain().tolist(), strict=True))
     both = {"base": unfitted.base, "auditor": unfitted.audited}
+    run.shows("figures/reliability.png")
     run.figure("reliability", plots.reliability(unfitted.target, both))
     run.figure("importance", plots.importance(gain, "gain"))
     run.figure("contributions", plots.contributions(contributions, shown, META_FEATURES))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say
+from steps.console import progress_bar, say, tell
 from steps.options import judging_options, run_option, setting, settings_given, step, version_option
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def main(
         )
         trials = trials_of(run.upstream.get("optimize"))
         _log(run, backtest(rows, books, own, horizon, trials, progress, met))
+    tell(run)
     if by.otherwise:
         say(escape(f"a trial, which gates pass over: judged by {by.in_words()}"))
 
@@ -88,6 +89,7 @@ def _log(run: StageRun, backtested: Backtested) -> None:
     write_evidence(run.outbox.artifacts / BACKTEST_FILE, result)
     backtested.write(run.folder("backtest"))
     run.metrics.log(backtested.metrics())
+    run.shows("figures/equity.png")
     run.figure("equity", figures.equity_figure(backtested.equity, result))
     run.figure("costs", figures.costs_figure(result))
     run.figure("latency", figures.latency_figure(result.by_latency, result.books))

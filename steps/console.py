@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
 if TYPE_CHECKING:
     from quantgod.contracts import Progress
+    from quantgod.tracking.stage import StageRun
 
 QUIET_SECONDS = 10.0
 """Where there is no terminal, a line of progress at most this often."""
@@ -66,6 +68,15 @@ def show_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]
     for row in rows:
         table.add_row(*row)
     Console().print(table)
+
+
+def tell(run: StageRun) -> None:
+    """Print what a stage found and where that lies: the last lines of its command."""
+    from quantgod.tracking.stage import HEADLINE_TAG
+
+    say(escape(f"{run.name}: {run.tags.get(HEADLINE_TAG, 'done')}"))
+    for place in (*run.places, f"run {run.run_id}"):
+        say(f"  {escape(place)}")
 
 
 def say(text: str) -> None:

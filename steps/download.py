@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from steps.console import progress_bar, say
+from steps.console import progress_bar, say, tell
 from steps.options import config_options, setting, settings_from, step
 
 
@@ -46,6 +46,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
                 "nothing is there, and the server answered 403: it has none of these days, or "
                 "refuses this machine"
             )
+    tell(run)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from steps.console import progress_bar, say
+from steps.console import progress_bar, say, tell
 from steps.options import config_options, run_option, setting, settings_from, step, switch
 
 
@@ -63,6 +63,7 @@ def main(
         }
         if switches := " and ".join(switch for switch, is_found in faults.items() if is_found):
             raise click.ClickException(f"{report.headline()} ({switches} accepts that)")
+    tell(run)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say
+from steps.console import progress_bar, say, tell
 from steps.options import (
     judging_options,
     run_option,
@@ -85,6 +85,7 @@ def main(
             run.output(name=asked.name, version=str(asked.version))
             if not by.otherwise:
                 tag_version(client, asked, run.run_id, evaluated.summary(), report.card)
+    tell(run)
     if by.otherwise:
         say(escape(f"{asked.name} {asked.version} keeps its card: judged by {by.in_words()}"))
 
@@ -101,6 +102,7 @@ def _log(run: StageRun, evaluated: Evaluated, report: Report) -> None:
         (run.folder("figures") / f"{name}.png").write_bytes(image)
     run.json("tables", report.tables)
     (run.folder("report") / "report.html").write_text(report.html, encoding="utf-8")
+    run.shows("report/report.html")
     (run.folder("report") / "card.md").write_text(report.card, encoding="utf-8")
     base, auditor = result.models["base"]["macro_f1"], result.models["auditor"]["macro_f1"]
     run.headline(

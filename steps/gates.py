@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steps.console import progress_bar, say, show_table
+from steps.console import progress_bar, say, show_table, tell
 from steps.options import (
     judging_options,
     run_option,
@@ -109,6 +109,7 @@ def main(
             say(f"{name} {number} keeps its own verdict: this one is by other settings")
         else:
             record_gates(client, report)
+    tell(run)
     if strict and not report.passed:
         raise GatesFailed(f"GatesFailed: {report.in_words()}")
 
@@ -129,6 +130,7 @@ def _log(run: StageRun, report: GateReport) -> None:
     lines = [(g.name, g.figure, g.bound, g.verdict, g.detail) for g in report.gates]
     table = pd.DataFrame(lines, columns=headers, dtype=object)
     mlflow.log_table(table, "gates_table.json", run_id=run.run_id)
+    run.shows("figures/gates.png")
     run.figure("gates", gate_figure(report.gates, f"{title}: {said}"))
     verdicts = [gate.passed for gate in report.gates]
     run.metrics.log(

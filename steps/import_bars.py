@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from steps.console import progress_bar, say
+from steps.console import progress_bar, say, tell
 from steps.options import config_options, setting, settings_from, step
 
 
@@ -49,9 +49,9 @@ def main(
         run.metrics.log({"rows": report.rows, "days": report.days, "levels": report.levels})
         run.output(settings.data.own_bars)
         run.headline(report.headline())
-        say(report.headline())
         if report.lacks:
             say(f"not known, so zero in every row: {', '.join(report.lacks)}")
+    tell(run)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from steps.console import progress_bar, say
+from steps.console import progress_bar, say, tell
 from steps.options import config_options, run_option, setting, settings_from, step
 
 
@@ -49,6 +49,7 @@ def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **option
         run.output(path)
         progress(3, 3, "")
         run.headline(headline(figures))
+    tell(run)
 
 
 def headline(figures: dict[str, float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say, show_table
+from steps.console import progress_bar, say, show_table, tell
 from steps.options import judging_options, run_option, setting, settings_given, step, version_option
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def main(
         run.headline(headline(result))
         _show(result)
         raise_leaks(result, of_every_stage=not given)
+    tell(run)
     if by.otherwise:
         say(escape(f"a trial, which gates pass over: judged by {by.in_words()}"))
 

@@ -31,6 +31,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     from quantgod.registry.ownership import check_name
     from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
     from quantgod.tracking.stage import HEADLINE_TAG, stage
+    from quantgod.tracking.summary import NOTE_TAG, description, key_figures
 
     tell_how_long(settings)
     with stage("main", settings) as parent:
@@ -53,10 +54,13 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
             if found:
                 skipped.add(name)
                 say(f"{name}: unchanged since run {done[name].info.run_id}, skipped")
+        ended = ended or done["promote"].data.tags.get(HEADLINE_TAG, "")
         parent.json("stages", {name: run.info.run_id for name, run in done.items()})
-        parent.headline(f"{len(done)} stages, {len(skipped)} of them unchanged")
-    _summary(settings, done, skipped)
-    say(escape(ended or done["promote"].data.tags.get(HEADLINE_TAG, "")))
+        parent.metrics.log(key_figures(done))
+        parent.tags[NOTE_TAG] = description(done, ended)
+        parent.headline(f"{len(done)} stages, {len(skipped)} of them unchanged; {ended}")
+    _summary(settings, config, done, skipped)
+    say(escape(ended))
 
 
 def tell_how_long(settings: Settings) -> None:
@@ -73,7 +77,7 @@ def tell_how_long(settings: Settings) -> None:
         show_estimate(found)
 
 
-def _summary(settings: Settings, done: dict[str, Run], skipped: set[str]) -> None:
+def _summary(settings: Settings, config: Path, done: dict[str, Run], skipped: set[str]) -> None:
     from quantgod.tracking.stage import HEADLINE_TAG
 
     rows = []
@@ -82,8 +86,10 @@ def _summary(settings: Settings, done: dict[str, Run], skipped: set[str]) -> Non
         took = "skipped" if name in skipped else f"{seconds:.1f}"
         rows.append((name, took, run.data.tags.get(HEADLINE_TAG, "")))
     show_table("quantgod", ("stage", "seconds", "key figures"), rows)
+    kept = done["evaluate"].info.artifact_uri.removeprefix("file://")
     say("Try next:")
-    say("  make ui        compare the runs in the browser")
+    say(f"  {kept}/report/report.html     the report, in a browser")
+    say(f"  make ui CONFIG={config}     compare the runs in the browser")
     if "promote" not in done:
         return
     model = f"{settings.registry.name}@{settings.registry.alias}"
@@ -91,6 +97,10 @@ def _summary(settings: Settings, done: dict[str, Run], skipped: set[str]) -> Non
     say(
         "  curl http://127.0.0.1:5001/invocations -H 'Content-Type: application/json' "
         f"-d @{quote(str(settings.data.work / 'example.json'))}"
+    )
+    say(
+        f"  python -m steps.live --config {config} --exchange simulated --max-candles 10     "
+        "let it speak, offline"
     )
 
 

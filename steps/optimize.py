@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say
+from steps.console import progress_bar, say, tell
 from steps.options import config_options, run_option, setting, settings_from, step
 
 if TYPE_CHECKING:
@@ -43,11 +43,13 @@ def main(config: Path, overrides: tuple[str, ...], label_run: str | None, **opti
             search = tune(table, settings, folder, on_trial=trial_runs(run), progress=progress)
         best = search.best
         run.json(Path(BEST_FILE).stem, best.model_dump(mode="json"))
+        run.shows("figures/history.png")
         run.figure("history", history_figure(search.study))
         run.figure("importance", importance_figure(search.study))
         run.metrics.log({"best_macro_f1": best.score, "trials": best.trials})
         run.output()
         run.headline(f"macro-F1 {best.score:.3f} in trial {best.trial} of {best.trials}")
+    tell(run)
 
 
 def trial_runs(run: StageRun) -> OnTrial:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from steps.console import progress_bar, say
+from steps.console import progress_bar, say, tell
 from steps.options import config_options, run_option, setting, settings_from, step
 
 
@@ -77,6 +77,7 @@ def main(
         run.metrics.log({"export_difference": package.export_difference})
         run.output(name=settings.registry.name, version=str(version))
         run.headline(f"{settings.registry.name} version {version}, of {series}")
+    tell(run)
 
 
 if __name__ == "__main__":

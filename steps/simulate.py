@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from steps.console import progress_bar
+from steps.console import progress_bar, tell
 from steps.options import config_options, setting, settings_from, step
 
 
@@ -44,6 +44,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         run.metrics.log({"archives": len(paths), "megabytes": size})
         run.output(own)
         run.headline(f"{len(paths)} days, {size:.0f} MB")
+    tell(run)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say
+from steps.console import progress_bar, say, tell
 from steps.options import config_options, run_option, setting, settings_from, step
 
 if TYPE_CHECKING:
@@ -62,9 +62,11 @@ def main(
         for epoch in trained.fit.told_before:  # only the killed run has them
             run.metrics.log(epoch.metrics(), epoch.epoch)
         save_network(run.folder("network"), trained.network)
+        run.shows("network")
         write_series(run.folder("network"), table_series(run.inputs["labels"]))
         _warn_of_constants(trained.network.silent)
         _log(run, trained)
+    tell(run)
 
 
 def _warn_of_constants(silent: Sequence[str]) -> None:

@@ -94,9 +94,11 @@ class StageRun:
     outbox: Outbox
     metrics: MetricBuffer
     upstream: Mapping[str, str]
+    artifact_uri: str
     key: str = ""
     inputs: dict[str, Path] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    places: list[str] = field(default_factory=list)
 
     def figure(self, name: str, figure: Figure) -> None:
         """Keep a figure as `figures/NAME.png`."""
@@ -152,8 +154,13 @@ class StageRun:
     def output(self, path: Path | None = None, **values: str) -> None:
         """Say what later stages may take: data at `path`, and named values."""
         if path is not None:
+            self.places.append(str(path))
             values |= {"path": in_project(path), "digest": path_digest(path)}
         write_json(self.outbox.artifacts / OUTPUT_FILE, values)
+
+    def shows(self, artifact: str) -> None:
+        """Name an artifact, by its path in the run, as what to look at."""
+        self.places.append(f"{self.artifact_uri.removeprefix('file://')}/{artifact}")
 
     def headline(self, text: str) -> None:
         """The stage's key figures in a line, for the closing table."""
@@ -185,7 +192,7 @@ def stage(
     outbox = Outbox(outbox_folder, run_id)
     metrics = MetricBuffer(client, outbox, settings.tracking.flush_seconds)
     runs: Mapping[str, str] = {label: run for label, run in (upstream or {}).items() if run}
-    run = StageRun(name, run_id, settings, client, outbox, metrics, runs)
+    run = StageRun(name, run_id, settings, client, outbox, metrics, runs, active.info.artifact_uri)
     status = "KILLED"
     try:
         run.upstream = runs = supply(runs)

@@ -92,6 +92,18 @@ def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data:
     said = load_chain("quantgod").predict(pd.DataFrame(**example["dataframe_split"]))
     assert np.isfinite(said.select_dtypes("number")).all(axis=None)
 
+    figures = parent.data.metrics
+    assert (
+        figures["test_auditor_macro_f1"] == runs["evaluate"].data.metrics["test_auditor_macro_f1"]
+    )
+    assert figures["gates_failed"] == 0
+    assert all(f"[{name}]" in parent.data.tags["mlflow.note.content"] for name in STAGES)
+    told = [line for line in first.stdout.splitlines() if line.startswith("train: validation")]
+    assert told and f"run {runs['train'].info.run_id}" in first.stdout
+    assert "/report/report.html" in first.stdout
+    names = {made_by.info.run_name for made_by in runs.values()}
+    assert all(re.fullmatch(r"[a-z_]+ [A-Z]+ \d{4}-\d\d-\d\d", name) for name in names)
+
     second = run("main", server, data)
     assert second.returncode == 0, second.stdout + second.stderr
     assert second.stdout.count("skipped") >= len(STAGES), "nothing changed, so nothing runs"

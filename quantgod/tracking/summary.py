@@ -1,0 +1,51 @@
+"""What a run of the whole pipeline says of its stages: key figures and a description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mlflow.entities import Run
+
+from quantgod.tracking.stage import HEADLINE_TAG
+
+NOTE_TAG: Final = "mlflow.note.content"
+KEY_FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
+    "evaluate": (
+        "test_auditor_macro_f1",
+        "test_auditor_log_loss",
+        "test_auditor_mcc",
+        "test_base_macro_f1",
+        "test_logistic_regression_macro_f1",
+        "test_rows_effective",
+    ),
+    "backtest": ("net_pnl", "sharpe", "deflated_sharpe", "max_drawdown", "trades"),
+    "gates": ("gates_passed", "gates_failed", "gates_not_judged"),
+}
+"""By which whole runs are compared, by the stage that found them."""
+
+
+def key_figures(done: Mapping[str, Run]) -> dict[str, float]:
+    """Collect the key figures of finished stages, as metrics of the run above them."""
+    return {
+        name: done[stage].data.metrics[name]
+        for stage, names in KEY_FIGURES.items()
+        if stage in done
+        for name in names
+        if name in done[stage].data.metrics
+    }
+
+
+def description(done: Mapping[str, Run], ended: str) -> str:
+    """Describe a run in Markdown: how it ended, and what each stage found.
+
+    Args:
+        done: the runs of its stages.
+        ended: the last line.
+    """
+    lines = [
+        f"- [{stage}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}): "
+        f"{run.data.tags.get(HEADLINE_TAG, '')}"
+        for stage, run in done.items()
+    ]
+    return "\n".join([f"**{ended}**", "", *lines])
