@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from rich.console import Console
@@ -16,9 +17,10 @@ from quantgod.live.deployment.model_notices import ModelNotice, journaled
 from quantgod.live.drift.monitor import DriftMonitor
 from quantgod.live.drift.watch import DriftWatch, Metrics
 from quantgod.live.engine.engine import Engine, Floats, Model
-from quantgod.live.engine.history import read_history
+from quantgod.live.engine.history import History, read_history
 from quantgod.live.engine.window import KEPT_MINUTES, Window
 from quantgod.live.feed.feed import Feed
+from quantgod.live.feed.state import SymbolState as BookState
 from quantgod.live.journal import BARS, DRIFT, EVENTS, SIGNALS, Journal
 from quantgod.live.listener import LEVELS, LiveListener, log_journal
 from quantgod.live.session import SEAL_SECONDS, run_together, stopped_by_signals
@@ -26,6 +28,7 @@ from quantgod.live.view.lag import LoopLag
 from quantgod.live.view.logs import say
 from quantgod.live.view.overview import (
     answer_metrics,
+    history_in_words,
     journal_in_words,
     minute_in_words,
     minute_metrics,
@@ -36,7 +39,7 @@ from quantgod.live.view.overview import (
 from quantgod.live.view.status import Status
 from quantgod.live.view.terminal import show
 from quantgod.market.binance import MARKET
-from quantgod.market.book_bars import BookBars
+from quantgod.market.book_bars import BookBars, LastBefore
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import compile_kernel
 from quantgod.settings import FeedSettings, Settings
@@ -114,6 +117,7 @@ class LiveSession:
             symbol: Deployment(settings, symbol, *parts) for symbol in settings.live.symbols
         }
         self._lag = LoopLag()
+        self._bridge = settings.etl.max_bridge_minutes
 
     async def run(self, stop: asyncio.Event, console: Console) -> str:
         """Load the models, then run until `stop` is set or the candles that were asked for came.
@@ -136,13 +140,15 @@ class LiveSession:
             await run_together(parts, stop)
         finally:
             await self._watch.finish()
-        return self._in_words({name: state.version for name, state in self._engine.symbols.items()})
+        answered = {name: state.version for name, state in self._engine.symbols.items()}
+        if not any(answered.values()):
+            return f"{self._in_words(self._champions())}, which had nothing to answer"
+        return self._in_words(answered)
 
     async def _prepare(self) -> None:
         starting = [one.start() for one in self._deployments.values()]
         await run_together(starting, asyncio.Event())
-        first = {symbol: one.champion().version for symbol, one in self._deployments.items()}
-        await asyncio.to_thread(self._started, self._in_words(first))
+        await asyncio.to_thread(self._started, self._in_words(self._champions()))
         await asyncio.to_thread(compile_kernel)
         await self._build()
 
@@ -155,7 +161,7 @@ class LiveSession:
         store = live.history and live.history / MARKET
         for symbol in live.symbols:
             past = await asyncio.to_thread(read_history, symbol, journal, store, since)
-            windows[symbol] = Window(settings.etl.max_bridge_minutes)
+            windows[symbol] = Window(self._bridge)
             windows[symbol].fill(past.rows)
             # Another venue's bars are no past of this one.
             own = await asyncio.to_thread(read_history, symbol, journal, None, since)
@@ -163,8 +169,8 @@ class LiveSession:
             books[symbol] = BookBars(
                 BinanceBookSync(symbol, live.feed.buffer_events),
                 settings.etl.max_silence_seconds,
-                settings.etl.max_bridge_minutes,
-                past.last_before,
+                self._bridge,
+                self._told(symbol, past),
             )
         self._watch = watch
         self._engine = Engine(
@@ -184,7 +190,7 @@ class LiveSession:
         return Status(
             title=f"quantgod live on {live.exchange}",
             symbols=tuple(
-                symbol_status(name, feed.symbols[name], state, self._watch.words.get(name, ""))
+                symbol_status(name, self._book(name), state, self._watch.words.get(name, ""))
                 for name, state in self._engine.symbols.items()
             ),
             loop_lag_ms=self._lag.quantile(0.99) * 1e3,
@@ -192,6 +198,28 @@ class LiveSession:
             model="; ".join(dict.fromkeys(one.describe() for one in self._deployments.values())),
             note=trouble_of(feed, self._listener.last_trouble),
         )
+
+    def _book(self, symbol: str) -> BookState:
+        """How a book is; the clock of a simulated venue stands in another year than this one's."""
+        state = self._feed.state.symbols[symbol]
+        simulated = self._settings.live.exchange == "simulated"
+        return replace(state, lag_ms=None) if simulated else state
+
+    def _champions(self) -> dict[str, int | None]:
+        return {symbol: one.champion().version for symbol, one in self._deployments.items()}
+
+    def _told(self, symbol: str, past: History) -> LastBefore:
+        """Give the last minute of a past, and say so where it ended too early to go on from."""
+        window, bridge = self._deployments[symbol].champion().window, self._bridge
+
+        def last_before(minute: int) -> tuple[int, float] | None:
+            found = past.last_before(minute)
+            if found is not None and minute - found[0] - 1 > bridge:
+                text = history_in_words(found[0], minute, bridge, window)
+                say(logging.WARNING, "history_ended", f"{symbol}: {text}", symbol=symbol)
+            return found
+
+        return last_before
 
     def _in_words(self, versions: Mapping[str, int | None]) -> str:
         """Versions by symbol: `quantgod 3`, and of which symbol where there are several."""
@@ -212,7 +240,7 @@ class LiveSession:
         engine = self._engine.symbols[symbol]
         told = symbol, minute, engine, said, model.version
         say(logging.INFO, "minute", minute_in_words(*told), **minute_values(*told))
-        kept = minute_metrics(minute, self._feed.state.symbols[symbol], engine)
+        kept = minute_metrics(minute, self._book(symbol), engine)
         kept |= {} if said is None else answer_metrics(said)
         kept["loop_lag_ms"] = self._lag.quantile(0.99) * 1e3
         self._track({f"{symbol}/{name}": value for name, value in kept.items()}, minute)

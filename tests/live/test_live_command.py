@@ -23,6 +23,7 @@ from rich.console import Console
 
 from quantgod.archive.etl import run_etl
 from quantgod.archive.simulated import write_archives
+from quantgod.archive.store import StoredRows, read_metadata, read_rows, write_day
 from quantgod.live.exchange.server import Exchange
 from quantgod.live.exchange.simulated import simulated_truth
 from quantgod.live.journal import read_table
@@ -156,11 +157,18 @@ def test_it_ends_well_when_the_simulated_market_is_over(desk: Desk) -> None:
 
 
 def test_it_ends_with_an_error_when_its_exchange_dies(desk: Desk) -> None:
+    """And has said before that its history, which lacks the last hour, helps it to nothing."""
+    day = sorted(desk.bars.rglob("*.parquet"))[0]
+    rows, short = read_rows(day), desk.folder / "short"
+    parts = (part[:-60] for part in (rows.minutes, rows.features, rows.close, rows.book))
+    kept = short / day.relative_to(desk.bars)
+    write_day(kept, StoredRows(*parts), read_metadata(day), "snappy")
+    command = desk.command("--log", "json", "--history", str(short))
     with subprocess.Popen(
-        desk.command("--log", "json"), env=desk.environment(), stderr=subprocess.PIPE, text=True
+        command, env=desk.environment(), stderr=subprocess.PIPE, text=True
     ) as live:
         assert live.stderr is not None
-        _wait_for(live.stderr, "synced")
+        _wait_for(live.stderr, "history_ended")
         (exchange,) = psutil.Process(live.pid).children()
         exchange.kill()
         rest = live.stderr.read()

@@ -12,7 +12,7 @@ from quantgod.live.engine.engine import SymbolState as EngineState
 from quantgod.live.feed.state import FeedState
 from quantgod.live.feed.state import SymbolState as BookState
 from quantgod.live.journal import JournalState
-from quantgod.live.view.status import SymbolStatus
+from quantgod.live.view.status import SymbolStatus, in_time
 
 
 def symbol_status(symbol: str, book: BookState, engine: EngineState, drift: str) -> SymbolStatus:
@@ -46,6 +46,23 @@ def journal_in_words(state: JournalState) -> str:
     written = sum(one.acknowledged for one in state.tables.values())
     lost = sum(one.dropped + one.refused for one in state.tables.values())
     return f"{written} rows" + (f", {lost} lost" if lost else "")
+
+
+def history_in_words(last: int, first: int, bridge: int, window: int) -> str:
+    """What it means that a past ends too early: all of a window is waited for.
+
+    Args:
+        last: the past's last epoch minute.
+        first: the epoch minute of the first message.
+        bridge: missing minutes that a window may span.
+        window: minutes that the model needs.
+    """
+    early = in_time((first - last) * 60_000.0)
+    return (
+        f"history ends {_when(last)}, {early} before the first message; "
+        f"more than {bridge} minutes are not bridged, so the window fills anew: no signal for "
+        f"{in_time(window * 60_000.0)}. A journal or --history that goes on until now spares that"
+    )
 
 
 def minute_in_words(

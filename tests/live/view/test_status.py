@@ -12,7 +12,12 @@ from quantgod.live.engine.engine import SymbolState as EngineState
 from quantgod.live.feed.state import SymbolState as BookState
 from quantgod.live.listener import LiveListener
 from quantgod.live.view.logs import logging_to
-from quantgod.live.view.overview import book_in_words, minute_in_words, minute_values
+from quantgod.live.view.overview import (
+    book_in_words,
+    history_in_words,
+    minute_in_words,
+    minute_values,
+)
 from quantgod.live.view.status import Status, SymbolStatus
 from quantgod.live.view.terminal import view
 from quantgod.market.book_bars import ClosedMinute, Taken
@@ -45,6 +50,12 @@ def test_the_lag_is_shown_as_people_say_it_in_both_views() -> None:
     Console(file=out, width=120).print(view(status))
     assert "1000.0 days" in out.getvalue()
     assert "synced for 4 s, lag 1000.0 days; bar" in status.as_line()
+
+
+def test_a_history_that_ends_too_early_says_when_and_what_that_means() -> None:
+    text = history_in_words(29_000_000, 29_000_200, 5, 720)
+    assert text.startswith("history ends 02-19 21:20, 3.3 h before the first message; more than 5")
+    assert "no signal for 12.0 h" in text
 
 
 def test_a_recording_shows_neither_bars_nor_signals() -> None:
