@@ -137,7 +137,7 @@ def _log(run: StageRun, report: GateReport) -> None:
         {
             "gates_passed": verdicts.count(True),
             "gates_failed": verdicts.count(False),
-            "gates_not_judged": verdicts.count(None),
+            "gates_not_judged": len(report.unjudged),
             **{f"gate_{g.name}": float(g.passed) for g in report.gates if g.passed is not None},
         }
     )

@@ -55,12 +55,14 @@ def main(config: Path, overrides: tuple[str, ...], intervals: str | None, **opti
 
 def _prove_intervals(cases: int, workers: int) -> None:
     from quantgod.evaluation.interval_power import DESIGNS, HEAD, prove_all, rows_of
+    from quantgod.evaluation.trading_power import TRADERS, prove
 
     rows = []
     with progress_bar("intervals") as progress:
         for done, found in enumerate(prove_all(cases, workers), start=1):
             rows += rows_of(found)
             progress(done, len(DESIGNS), found[0].design if found else "")
+    rows += rows_of([one for trader in TRADERS for one in prove(trader, cases)])
     show_table(f"95 % intervals, {cases} cases", HEAD, rows)
 
 

@@ -244,13 +244,13 @@ def _summed(
             f"{score}, {whose}",
             effective,
             len(judged) / len(found),
-            *_held(judged, value),
+            *held(judged, value),
             2 * 1.959964 * float(np.std([one.value for one in judged])),
-            *_held([one[key] for one in before], value),
+            *held([one[key] for one in before], value),
         )
 
 
-def _held(intervals: list[Interval], true: float) -> tuple[float, float]:
+def held(intervals: list[Interval], true: float) -> tuple[float, float]:
     """The share of intervals that hold the truth, and their mean width."""
     low, high = np.array([one[1:3] for one in intervals]).T
     slack = 1e-12

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from quantgod.evaluation import trading_power
 from quantgod.evaluation.interval_power import (
     DESIGNS,
     EVEN,
@@ -17,6 +18,7 @@ from quantgod.evaluation.interval_power import (
     rows_of,
     truth,
 )
+from quantgod.evaluation.trading_power import Trader
 
 SMALL = Design(name="small", rows=120, horizon=15, stride=5, edges=EVEN, skills=STRONG)
 
@@ -44,6 +46,14 @@ def test_a_forecaster_is_as_good_as_it_claims_where_it_claims_what_is_true() -> 
     for edge in (0.2, 0.5, 0.7):
         near = np.abs(chances[:, 0] - edge) < 0.05
         assert (target[near] == 0).mean() == pytest.approx(edge, abs=0.03)
+
+
+def test_a_dozen_trades_tell_what_they_can_and_fewer_are_not_judged() -> None:
+    found = list(trading_power.prove(Trader(2_000, 100), 200, true_cases=400))
+    assert [one.score for one in found] == ["net", "sharpe"]
+    for one in found:
+        assert 10 < one.effective_rows < 15 and 0.8 < one.judged < 0.95
+        assert one.held == pytest.approx(0.95, abs=0.04) and one.width < 1.5 * one.needed
 
 
 def test_the_same_seed_draws_the_same_case() -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from mlflow import MlflowClient
 
-from quantgod.evaluation.gates import GATES_FILE
+from quantgod.evaluation.gates import GATES_FILE, Gate
 from quantgod.registry.verdict import (
     REPORT_TAG,
     GatesError,
@@ -39,6 +39,15 @@ def test_gates_that_failed_are_named() -> None:
     with pytest.raises(GatesNotPassedError, match="1 of 2 gates passed; failed: ece") as refused:
         check_report(report(1, PASSED, FAILED, NOT_ASKED), version(), None, BOUNDS)
     assert refused.value.failed == ("ece",)
+
+
+def test_a_gate_with_too_few_data_keeps_a_version_back_and_is_named() -> None:
+    few = Gate("mcc", "0.2 (too few rows)", "> 0", None, "", unjudged=True)
+    with pytest.raises(
+        GatesNotPassedError, match="1 of 2 gates passed; not judged: mcc"
+    ) as refused:
+        check_report(report(1, PASSED, few), version(), None, BOUNDS)
+    assert refused.value.failed == summary_of(report(1, PASSED, few)).failed == ("mcc",)
 
 
 def test_gates_of_which_none_was_asked_for_have_not_passed() -> None:
