@@ -147,7 +147,7 @@ class _Told:
 
     def _difference(self, name: str, other: _Told) -> Interval:
         found = interval(self.scores[name].join(other.scores[name], np.subtract), self.effective)
-        is_told = self._tells(name) and (other._tells(name) or other.is_constant)
+        is_told = self._tells(name) and (other._tells(name) or other._is_known(name))
         if name not in ("log_loss", "brier", "ece"):
             apart = float((self.decided != other.decided).mean()) * self.effective
             if apart == 0:
@@ -174,7 +174,7 @@ class _Told:
         if kind == "f1":
             value, low, high = (2 * end / (1 + end) for end in found[:3])
             found = Interval(value, low, high, found.enough)
-        return found._replace(enough=found.enough and self._tells_of(number))
+        return found._replace(enough=found.enough and self._tells(name))
 
     def _calibration_error(self) -> Interval:
         """Bounds that promise more than 95 %, since the error is no smooth score.
@@ -196,13 +196,14 @@ class _Told:
         """(3, 3) shares of all rows."""
         return self.sums.observed[:CELLS].reshape(3, 3)
 
-    @property
-    def is_constant(self) -> bool:
-        """It decides on one class, whatever it sees: of that nothing is left to luck."""
-        return bool((self.decided == self.decided[0]).all())
+    def _is_known(self, name: str) -> bool:
+        """Of what decides on one class, whatever it sees, nothing is left to luck."""
+        return name in _SCALES and bool((self.decided == self.decided[0]).all())
 
     def _tells(self, name: str) -> bool:
-        """Whether there are enough rows of every kind for a score of all three classes."""
+        """Whether there are enough rows of every kind for a score."""
+        if name not in _SCALES and name not in ("accuracy", "ece"):
+            return self._tells_of(CLASSES.index(name.split("_")[1].upper()))
         came, said = self.matrix.sum(axis=1), self.matrix.sum(axis=0)
         is_absent = (came == 0) & (said == 0)  # as NEUTRAL is, where only moves are told
         has_classes = is_absent | (came * self.effective >= LEAST_OF_A_CLASS)

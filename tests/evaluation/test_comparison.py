@@ -110,6 +110,8 @@ def test_what_never_changes_its_mind_can_be_compared_with_and_not_be_judged() ->
     assert found.models["always"]["mcc"].value == 0
     assert found.differences["always"]["mcc"].enough
     assert found.differences["always"]["mcc"].low > 0
+    assert found.models["good"]["f1_sell"].enough
+    assert not found.differences["always"]["f1_sell"].enough, "0 by convention, and no figure"
 
 
 def test_two_that_decide_alike_but_for_a_row_are_not_told_apart_by_decisions() -> None:
