@@ -195,7 +195,8 @@ def test_evidence_of_other_settings_than_those_at_hand_is_refused(
     lineage: Lineage, stage: str
 ) -> None:
     """Either way: what is asked for now, or what the run was given, is another."""
-    lineage.settings = other = changed(stage, seed=98)
+    name = "latency_ms" if stage == "backtest" else "stride"
+    lineage.settings = other = changed(stage, **{name: 98})
     made = getattr(lineage, {"evaluate": "evaluated"}.get(stage, f"{stage}ed"))()
     if stage == "evaluate":
         lineage.runs["evaluate"] = made
@@ -203,10 +204,10 @@ def test_evidence_of_other_settings_than_those_at_hand_is_refused(
         lineage.backtested()
     else:
         assert found(lineage)[stage] == lineage.runs[stage], "what was only tried is passed over"
-    seed = getattr(SETTINGS, stage).seed
+    own = getattr(getattr(SETTINGS, stage), name)
     with pytest.raises(OtherEvidenceError) as refused:
         check(lineage, **{stage: made})
-    said = f"the {stage} was made with {stage}.seed 98, {seed} was expected, as the settings say"
+    said = f"the {stage} was made with {stage}.{name} 98, {own} was expected, as the settings say"
     assert str(refused.value) == f"quantgod 5: {said}"
     runs = found(lineage, backtest=lineage.runs["backtest"]) | {stage: made}
     if stage != "evaluate":

@@ -72,7 +72,8 @@ def test_only_how_it_is_judged_may_be_told_otherwise(version: ModelVersion) -> N
     assert free.otherwise == () and free.settings.registry.alias == "Staging"
     assert free.settings.tracking == DEMO.tracking, "the store is that at hand"
     for section in JUDGING:
-        key = {"gates": "gates.champion_rows"}.get(section, f"{section}.seed")
+        names = {"gates": "champion_rows", "backtest": "latency_ms"}
+        key = f"{section}.{names.get(section, 'stride')}"
         by = judging(version, section, DEMO, {key: 98})
         assert [text.partition(" ")[0] for text in by.otherwise] == [key]
         with pytest.raises(OtherSettingsError, match=f"by its own bounds alone, not by {key} 98"):
