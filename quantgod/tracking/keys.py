@@ -27,7 +27,7 @@ NO_CHAMPION = "none"
 UNREPEATABLE = frozenset({"optimize", "register"})
 """Stages that, run again, give something else: a search has grown, a version is another one."""
 
-DATA_STAGES = frozenset({"simulate", "download", "etl", "label"})
+DATA_STAGES = frozenset({"simulate", "download", "etl", "import_bars", "label"})
 """Stages that make data, of which a digest is taken wherever it is read."""
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -76,6 +76,7 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
     "simulate": {"data": _PLACES - {"archives"}},
     "download": {"data": _PLACES - {"archives"}},
     "etl": {"data": {"archives", "labels"} | _ELSEWHERE, "etl": _WORKERS},
+    "import_bars": {"data": {"archives", "labels"} | _ELSEWHERE, "etl": _WORKERS},
     "label": {
         "data": {"archives", "bars"} | _ELSEWHERE,
         "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
