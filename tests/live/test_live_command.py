@@ -148,7 +148,10 @@ def test_a_signal_ends_it_within_seconds_with_all_sealed(
 
 
 def test_it_ends_well_when_the_simulated_market_is_over(desk: Desk) -> None:
-    hurried = ("--set=simulate.cadence_ms=10000", "--set=live.simulated.speed=1e9")
+    hurried = (
+        "--set=simulate.cadence_ms=10000;simulate.changes=40",
+        "--set=live.simulated.speed=1e9",
+    )
     done = _ended(desk.command("--log", "json", *hurried), desk.environment())
     assert done.returncode == 0, done.stderr[-3000:]
     codes = [json.loads(line)["code"] for line in done.stderr.splitlines()]
