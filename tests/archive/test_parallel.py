@@ -63,7 +63,7 @@ def test_the_command_takes_a_scheduler_and_fails_on_a_quarantine(
     assert "bad_zip" in refused.stderr
     assert "2024-01-05_BTCUSDT_ob500.data.zip: 15 of 18 minutes (83.3 %) are lost" in refused.stdout
     assert "--allow-quarantine and --allow-thin" in refused.stderr
-    many = stored(tmp_path / "many")
+    many = stored(tmp_path / "many" / "linear")
     assert many.pop("BTCUSDT/quarantine/2024-01-04.json")
     assert many == stored(tmp_path / "alone")
     allowed = _command(tmp_path, "--allow-quarantine", "true", "--allow-thin", "true")
