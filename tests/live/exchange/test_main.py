@@ -87,7 +87,7 @@ def is_up(url: str) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--day", "14"], "first_day: 0 to 13 expected, got 14"),
+        (["--day", "2", "--set", "simulate.days=2"], "first_day: 0 to 1 expected, got 2"),
         (["--set", "live.simulated.faults=[loss]"], "got 'loss'"),
         (["--set", "live.simulated.sped=3"], "sped"),
         (["--speed", "0"], "speed: above 0 expected"),
