@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from quantgod.tracking.stage import StageRun
 
 
+COMPARED = ("unfitted_base", "unfitted_auditor")
+"""Of the out-of-fold scores those of the same rows, by which runs are compared."""
 ROWS_SHOWN = 1_000
 """Rows of the contributions' figure; exact tree SHAP of a year's last fold would take minutes."""
 
@@ -88,10 +90,10 @@ def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
     result.rows.to_parquet(run.folder("out_of_fold") / "rows.parquet")
     run.json("folds", [vars(report) for report in result.folds])
     run.json("out_of_fold", unfitted.scores)
-    for name, scores in unfitted.scores.items():
-        run.metrics.log({f"oof_{name}_{score}": value for score, value in scores.items()})
+    compared = [(name, score) for name in COMPARED for score in metrics.KEY_SCORES]
     run.metrics.log(
         {
+            **{f"oof_{name}_{score}": unfitted.scores[name][score] for name, score in compared},
             "oof_rows": len(result.rows),
             "oof_unfitted_rows": len(unfitted.target),
             "oof_unfitted_rows_effective": unfitted.effective_rows,

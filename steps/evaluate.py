@@ -97,7 +97,7 @@ def _log(run: StageRun, evaluated: Evaluated, report: Report) -> None:
     result = evaluated.result
     write_evidence(run.outbox.artifacts / EVALUATION_FILE, result)
     write_scored(run.folder("test"), evaluated.rows)
-    run.metrics.log(evaluated.metrics() | report.metrics)
+    run.metrics.log(evaluated.metrics())
     for name, image in report.images.items():
         (run.folder("figures") / f"{name}.png").write_bytes(image)
     run.json("tables", report.tables)

@@ -87,8 +87,9 @@ def _log(run: StageRun, trained: TrainedBase) -> None:
     report = metrics.classification_report(target, said)
     # Their own names: `macro_f1` and its like are series over the epochs, of which the last is not
     # the best.
-    kept = {f"validation_{name}": value for name, value in report.items()}
+    kept = {f"validation_{name}": report[name] for name in metrics.KEY_SCORES}
     run.metrics.log({"parameters": parameters, "best_epoch": trained.fit.best_epoch, **kept})
+    run.json("validation", report)
     run.json("history", [epoch.to_json() for epoch in trained.fit.history])
     run.figure("curves", curves(trained.fit.history))
     matrix = metrics.confusion_matrix(target, said.argmax(axis=1))

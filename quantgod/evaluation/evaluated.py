@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,8 +11,11 @@ import pandas as pd
 
 from quantgod.evaluation.comparison import Comparison
 from quantgod.evaluation.evidence import EvaluationResult
+from quantgod.evaluation.metrics import KEY_SCORES
 
-SUMMARY: Final = ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "ece")
+JUDGED: Final = ("auditor", "base")
+"""The models that are judged, beside baselines; differences are the first one's score minus the
+other's."""
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -46,32 +48,33 @@ class Evaluated:
     decision_weights: dict[str, Weights]
 
     def metrics(self) -> dict[str, float]:
-        """Every figure under a flat name that MLflow takes: `test_MODEL_SCORE`, `test_rows`, ..."""
-        return self._scores() | self._others()
+        """By what runs are compared, under flat names that MLflow takes: `test_MODEL_SCORE`, ...
+
+        The record has all else; of baselines, macro-F1 alone is told here.
+        """
+        baselines = self.result.models.keys() - JUDGED
+        scores = [(model, score) for model in JUDGED for score in KEY_SCORES]
+        scores += [(model, KEY_SCORES[0]) for model in sorted(baselines)]
+        return {f"test_{model}_{score}": self._score(model, score) for model, score in scores} | (
+            self._others()
+        )
 
     def summary(self) -> dict[str, float]:
-        """The same without the scores of single classes: what a version's tags say."""
-        return self._scores(SUMMARY) | self._others()
+        """The auditor's among them: what is written on the version."""
+        return {f"test_auditor_{score}": self._score("auditor", score) for score in KEY_SCORES}
 
-    def _scores(self, chosen: Collection[str] | None = None) -> dict[str, float]:
-        return {
-            f"test_{model}_{score}": found.value
-            for model, scores in self.result.models.items()
-            for score, found in scores.items()
-            if chosen is None or score in chosen
-        }
+    def _score(self, model: str, score: str) -> float:
+        return self.result.models[model][score].value
 
     def _others(self) -> dict[str, float]:
-        result, sets = self.result, self.result.coverage
+        result = self.result
         figures = {
             "test_rows": result.rows,
             "test_rows_effective": result.effective_rows,
-            "test_coverage": sets.found.value,
-            "test_coverage_promised": sets.promised,
-            "test_singletons": sets.singletons,
+            "test_coverage": result.coverage.found.value,
             "test_drift_psi": max(found.psi for found in result.drift.values()),
             "test_drift_ks": max(found.ks for found in result.drift.values()),
         }
-        if (times := result.inference) is not None:
-            figures |= {"test_inference_p50_ms": times.p50, "test_inference_p99_ms": times.p99}
+        if result.inference is not None:
+            figures["test_inference_p99_ms"] = result.inference.p99
         return figures

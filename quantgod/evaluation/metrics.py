@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 from quantgod.contracts import CLASSES
 
+KEY_SCORES: Final = ("macro_f1", "mcc", "log_loss")
+"""By which runs and versions are compared: MLflow draws a chart of each metric, so the others stay
+in the files of a run."""
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
 CALIBRATION_BINS: Final = 15
 CELLS: Final = len(CLASSES) ** 2

@@ -33,6 +33,7 @@ from quantgod.evaluation.scored_rows import (
 )
 from quantgod.models.zoo import build
 from quantgod.settings import Settings
+from quantgod.tracking.summary import KEY_FIGURES
 from quantgod.training.weights import Network
 from tests.auditor.markets import WINDOW, Market, market, settings
 
@@ -266,6 +267,8 @@ def test_what_is_found_can_be_kept_and_read(evaluated: Evaluated, tmp_path: Path
     assert metrics["test_auditor_mcc"] == kept.models["auditor"]["mcc"].value
     assert metrics["test_rows"] == kept.rows
     assert metrics["test_coverage"] == kept.coverage.found.value
+    assert set(KEY_FIGURES["evaluate"]) <= metrics.keys() and len(metrics) < 20
+    assert evaluated.summary().items() <= metrics.items() and len(evaluated.summary()) == 3
     assert all(np.isfinite(value) for value in metrics.values())
 
 

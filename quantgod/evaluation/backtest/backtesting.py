@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import pandas as pd
 
 from quantgod.contracts import MS_PER_MINUTE, Progress, silent
@@ -16,11 +15,13 @@ from quantgod.evaluation.backtest.results import Judged, result_of
 from quantgod.evaluation.backtest.signals import latencies_of, may_order, signals_of, venue_of
 from quantgod.evaluation.backtest.trades import EQUITY_FILE, TRADES_FILE, equity_of, trades_of
 from quantgod.evaluation.evidence import BacktestResult
-from quantgod.evaluation.intervals import Interval
 from quantgod.files import atomic_path
 from quantgod.settings import BacktestSettings
 
 MS_PER_HOUR: Final = 60 * MS_PER_MINUTE
+KEY_FIGURES: Final = (
+    "gross_pnl", "turnover", "trades", "hit_rate", "max_drawdown", "deflated_sharpe"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +39,15 @@ class Backtested:
     equity: pd.DataFrame
 
     def metrics(self) -> dict[str, float]:
-        """The figures under flat names that MLflow takes; what is not defined is left out."""
-        figures: dict[str, float] = {}
-        for name, value in msgspec.structs.asdict(self.result).items():
-            if isinstance(value, Interval):
-                bounds = zip(("", "_low", "_high"), value[:3], strict=True)
-                figures |= {f"{name}{end}": bound for end, bound in bounds}
-            elif isinstance(value, dict):
-                figures |= {f"{name}_{key.replace(' ', '_')}": gain for key, gain in value.items()}
-            elif isinstance(value, int | float):
-                figures[name] = value
-        return figures
+        """By what runs are compared, under names that MLflow takes; the record has all else."""
+        net = self.result.net_pnl
+        return {
+            "net_pnl": net.value,
+            "net_pnl_low": net.low,
+            "net_pnl_high": net.high,
+            "sharpe": self.result.sharpe.value,
+            **{name: float(getattr(self.result, name)) for name in KEY_FIGURES},
+        }
 
     def write(self, folder: Path) -> None:
         """Write trades and course as Parquet into `folder`, each whole or not at all."""

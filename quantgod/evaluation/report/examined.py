@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +13,7 @@ import pandas as pd
 from quantgod.auditor.audit import FIT
 from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Progress, silent
 from quantgod.evaluation import cuts
-from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evaluated import JUDGED, Evaluated
 from quantgod.evaluation.importance import (
     Importance,
     Plan,
@@ -27,9 +26,6 @@ from quantgod.evaluation.selective import Curve, Ranked, curves
 from quantgod.evaluation.slices import Rows, Slices, slice_scores
 from quantgod.evaluation.subject import Subject
 from quantgod.settings import Settings
-
-JUDGED: Final = ("auditor", "base")
-"""The models that are looked into; differences are the first one's score minus the other's."""
 
 ALL_DECISIONS: Final = "all decisions"
 MOVES: Final = "decided SELL or BUY"
@@ -113,41 +109,6 @@ def said_out_of_fold(subject: Subject, out_of_fold: pd.DataFrame) -> dict[str, F
     rows = out_of_fold[out_of_fold["part"] != FIT]
     meta = rows[list(META_FEATURES)].to_numpy(np.float64)
     return {"auditor": subject.audited(meta), "base": subject.base(meta)}
-
-
-def metrics(examined: Examined) -> dict[str, float]:
-    """Flat names and numbers for the tracking store; what is None is left out."""
-    named = dict(
-        [*_slice_metrics(examined), *_curve_metrics(examined), *_group_metrics(examined)]
-        + [(f"coverage_{name}", found) for name, found in examined.coverage_by_class.items()]
-    )
-    return {
-        re.sub(r"[^a-z0-9.]+", "_", name.lower()): found.value
-        for name, found in named.items()
-        if found is not None
-    }
-
-
-def _slice_metrics(examined: Examined) -> Iterator[tuple[str, Interval | None]]:
-    tiers = [("tier", parts) for parts in examined.tiers.values()]
-    for cut, parts in [*examined.by_cut.items(), *tiers]:
-        for name, part in parts.items():
-            for model, scores in part.models.items() if part is not None else ():
-                for score in ("accuracy", "hit_rate"):
-                    yield f"{cut}_{name}_{model}_{score}", scores[score]
-
-
-def _curve_metrics(examined: Examined) -> Iterator[tuple[str, Interval | None]]:
-    for kind, models in examined.selective.items():
-        for model, curve in models.items():
-            yield f"selective_{kind}_{model}", curve.area
-
-
-def _group_metrics(examined: Examined) -> Iterator[tuple[str, Interval | None]]:
-    for model, groups in examined.importance.models.items():
-        for group, loss in groups.items():
-            yield f"importance_{group}_{model}_log_loss", loss.log_loss_rise
-            yield f"importance_{group}_{model}_macro_f1", loss.macro_f1_fall
 
 
 def _known(rows: pd.DataFrame) -> Rows:

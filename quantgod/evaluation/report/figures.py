@@ -11,10 +11,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from quantgod.evaluation import plots
-from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evaluated import JUDGED, Evaluated
 from quantgod.evaluation.evidence import Coverage
 from quantgod.evaluation.metrics import confusion_matrix
-from quantgod.evaluation.report.examined import JUDGED, Examined
+from quantgod.evaluation.report.examined import Examined
 from quantgod.evaluation.report.findings import verdict
 from quantgod.evaluation.scored_rows import probabilities_of
 from quantgod.settings import Settings

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Literal
 
+from quantgod.evaluation.evaluated import JUDGED
 from quantgod.evaluation.evidence import EvaluationResult, Shifted
 from quantgod.evaluation.intervals import FEWEST_ROWS, Interval
 from quantgod.evaluation.metrics import LOWER_IS_BETTER
 from quantgod.evaluation.plots.style import FEW_ROWS, SCORE_NAMES
-from quantgod.evaluation.report.examined import ALL_DECISIONS, JUDGED, Examined
+from quantgod.evaluation.report.examined import ALL_DECISIONS, Examined
 from quantgod.evaluation.slices import Slices
 from quantgod.settings import Settings
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from quantgod.contracts import Progress, silent
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.report.card import model_card
-from quantgod.evaluation.report.examined import examine, metrics, said_out_of_fold
+from quantgod.evaluation.report.examined import examine, said_out_of_fold
 from quantgod.evaluation.report.figures import shown
 from quantgod.evaluation.report.page import page
 from quantgod.evaluation.subject import Subject
@@ -29,7 +29,6 @@ class Report:
         images: the same as PNG files, as they stand in the page.
         html: one page that holds all of it and loads nothing.
         tables: JSON-able; what the figures were drawn from.
-        metrics: flat names and numbers, for the tracking store.
         card: the model card, Markdown.
     """
 
@@ -37,7 +36,6 @@ class Report:
     images: dict[str, bytes]
     html: str
     tables: dict[str, Any]
-    metrics: dict[str, float]
     card: str
 
 
@@ -69,7 +67,6 @@ def complete(
         images=images,
         html=page(evaluated, examined, table, settings, figures, images),
         tables=msgspec.to_builtins(examined),
-        metrics=metrics(examined),
         card=model_card(evaluated, examined, table, settings),
     )
 

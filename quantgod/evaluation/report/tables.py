@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from quantgod.contracts import CLASSES
+from quantgod.evaluation.evaluated import JUDGED
 from quantgod.evaluation.evidence import EvaluationResult, Shifted
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.style import SCORE_NAMES
-from quantgod.evaluation.report.examined import JUDGED, Examined
+from quantgod.evaluation.report.examined import Examined
 from quantgod.evaluation.report.findings import DECISIVE, spoken, verdict, written
 from quantgod.evaluation.slices import Slice, Slices
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quantgod.contracts import CLASSES, META_FEATURES
-from quantgod.evaluation.report.examined import ALL_DECISIONS, MOVES, metrics, said_out_of_fold
+from quantgod.evaluation.report.examined import ALL_DECISIONS, MOVES, said_out_of_fold
 from quantgod.evaluation.scored_rows import columns_of
 from tests.evaluation.evaluations import case
 from tests.evaluation.report.written import examined
@@ -86,24 +86,6 @@ def test_importance_reads_no_more_windows_than_it_may() -> None:
     found = examined().importance
     assert (found.rows, found.repeats) == (150, 2)
     assert found.models["auditor"]["imbalance"].log_loss_rise.low > 0
-
-
-def test_metrics_have_names_that_a_store_takes_and_say_nothing_of_what_is_absent() -> None:
-    found = metrics(examined())
-    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._") for name in found)
-    assert all(np.isfinite(value) for value in found.values())
-    session = examined().by_cut["session"]["New York"]
-    assert session is not None and session.models["base"]["accuracy"] is not None
-    told = found["session_new_york_base_accuracy"]
-    assert told == session.models["base"]["accuracy"].value
-    absent = [name for name, part in examined().by_cut["weekday"].items() if part is None]
-    assert absent
-    assert not any(f"weekday_{name.lower()}_" in key for name in absent for key in found)
-    # One for base and auditor each.
-    assert {"tier_0.5_to_0.6_base_accuracy", "tier_0.5_to_0.6_auditor_accuracy"} <= found.keys()
-    assert {"selective_all_decisions_base", "importance_body_and_wicks_auditor_log_loss"} <= (
-        found.keys()
-    )
 
 
 def test_what_was_said_out_of_fold_leaves_out_what_trees_were_fitted_on() -> None:
