@@ -43,8 +43,9 @@ def main(
     from quantgod.evaluation.backtest import backtest, order_moments
     from quantgod.evaluation.backtest.recorded import archive_books, minute_books
     from quantgod.evaluation.scored_rows import read_scored
+    from quantgod.registry.lineage import lineage_of
     from quantgod.registry.own_settings import Judging, judging
-    from quantgod.registry.registered import asked_version, lineage_runs
+    from quantgod.registry.registered import asked_version
     from quantgod.tracking.chosen import trials_of
     from quantgod.tracking.keys import artifacts_of, output_of
     from quantgod.tracking.stage import stage
@@ -54,7 +55,7 @@ def main(
     client, by = connect(at_hand.tracking), Judging(at_hand)
     if version is not None or evaluate_run is None or "version" in output_of(evaluate_run):
         found = asked_version(client, at_hand.registry.name, version, evaluate_run)
-        lineage = lineage_runs(found, runs)
+        lineage = lineage_of(found).runs
         runs = {stage: run_id or lineage.get(stage) for stage, run_id in runs.items()}
         by = judging(found, "backtest", at_hand, changes)
     settings = by.settings

@@ -138,7 +138,6 @@ def _log(run: StageRun, report: GateReport) -> None:
             "gates_passed": verdicts.count(True),
             "gates_failed": verdicts.count(False),
             "gates_not_judged": len(report.unjudged),
-            **{f"gate_{g.name}": float(g.passed) for g in report.gates if g.passed is not None},
         }
     )
     run.output(
@@ -146,7 +145,7 @@ def _log(run: StageRun, report: GateReport) -> None:
         alias=run.settings.registry.alias,
         version=str(report.version),
         champion=NO_CHAMPION if report.champion is None else str(report.champion),
-        failed=", ".join(report.stopped) or ("" if report.passed else "no gate has passed"),
+        failed=report.held_back,
     )
     run.headline(said)
     show_table(f"gates of {title}", headers[:4], [line[:4] for line in lines])

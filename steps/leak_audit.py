@@ -43,8 +43,9 @@ def main(
     from quantgod.evaluation.evidence import LEAK_AUDIT_FILE, write_evidence
     from quantgod.evaluation.leakage import audit_leaks, leak_figure, raise_leaks, raw_days
     from quantgod.evaluation.leakage.cuts import parse_cut
+    from quantgod.registry.lineage import lineage_of
     from quantgod.registry.own_settings import Judging, judging
-    from quantgod.registry.registered import asked_version, lineage_runs
+    from quantgod.registry.registered import asked_version
     from quantgod.tracking.chosen import chosen_settings
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
@@ -57,7 +58,7 @@ def main(
     client, by = connect(at_hand.tracking), Judging(at_hand)
     if version is not None or not (config or any(runs.values())):
         found = asked_version(client, at_hand.registry.name, version)
-        lineage = lineage_runs(found, runs)
+        lineage = lineage_of(found).runs
         runs = {stage: run_id or lineage.get(stage) for stage, run_id in runs.items()}
         by = judging(found, "leak_audit", at_hand, changes)
     settings, data = by.settings, by.settings.data

@@ -24,7 +24,7 @@ def main(
     audit_run: str | None,
     **options: Any,
 ) -> None:
-    """Chain the trained network and the auditor into one version, with its lineage as tags."""
+    """Chain the trained network and the auditor into one version, with its lineage."""
     settings = settings_from(config, overrides, options)
     import pandas as pd
 
@@ -34,13 +34,13 @@ def main(
     from quantgod.dataset.table import read_table, table_series
     from quantgod.files import atomic_path
     from quantgod.registry.evidence_runs import check_makers
-    from quantgod.registry.own_settings import SETTINGS_FILE, SETTINGS_TAG, keep_settings
+    from quantgod.registry.lineage import lineage_of_run
+    from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
     from quantgod.registry.ownership import check_name
     from quantgod.registry.package import GoldenRows, build_package
     from quantgod.registry.reference import reference_of
     from quantgod.registry.versions import register
     from quantgod.tracking.keys import artifacts_of
-    from quantgod.tracking.lineage import lineage_tags
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
     from quantgod.training.weights import load_network
@@ -69,8 +69,7 @@ def main(
         package = build_package(folder / "package", network, auditor, golden, reference, series)
         progress(2, 3, "packed")
         kept = keep_settings(run.outbox.artifacts / SETTINGS_FILE, settings)
-        tags = lineage_tags(run) | {SETTINGS_TAG: kept}
-        version = register(package, settings.registry.name, tags)
+        version = register(package, settings.registry.name, lineage_of_run(run, kept).tags())
         with atomic_path(settings.data.work / "example.json") as part:
             shutil.copyfile(folder / "package" / "golden_input.json", part)
         progress(3, 3, "registered")

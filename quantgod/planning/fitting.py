@@ -18,6 +18,7 @@ from quantgod.dataset.splits import folds, split_test, split_validation
 from quantgod.dataset.table import read_table
 from quantgod.dataset.windows import samples
 from quantgod.planning.at_hand import AtHand, days_asked_for, missing_days
+from quantgod.registry.lineage import lineage_of
 from quantgod.registry.registered import all_versions
 from quantgod.settings import Settings
 from quantgod.tracking.stage import data_path
@@ -178,7 +179,7 @@ def _registry(settings: Settings, client: MlflowClient) -> Finding:
     name, symbol = settings.registry.name, settings.data.symbol
     try:
         versions = all_versions(client, name)
-        runs = {run for version in versions if (run := version.tags.get("run.label"))}
+        runs = {run for version in versions if (run := lineage_of(version).runs.get("label"))}
         params = [client.get_run(run).data.params for run in runs]
         symbols = {one["data.symbol"] for one in params if "data.symbol" in one}
     except MlflowException as error:

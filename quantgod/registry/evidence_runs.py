@@ -28,6 +28,7 @@ from quantgod.evaluation.evidence import (
     read_evidence,
 )
 from quantgod.registry.evidence_settings import made_otherwise, other_code
+from quantgod.registry.lineage import lineage_of
 from quantgod.registry.own_settings import in_short
 from quantgod.registry.registered import VersionError
 from quantgod.settings import Settings
@@ -54,7 +55,6 @@ RECORDS: Final = {
 }
 """Under what name each of them keeps what it found."""
 
-_RUN: Final = "run."
 _UPSTREAM: Final = "quantgod.upstream."
 _INPUT: Final = "quantgod.input."
 
@@ -96,8 +96,8 @@ def evidence_runs(
         MissingEvidenceError: with the command that makes what is missing.
     """
     runs = {stage: run for stage, run in given.items() if run}
-    own = {stage: version.tags.get(_RUN + stage) for stage in ("label", "register", "evaluate")}
-    runs = {stage: run for stage, run in own.items() if run} | runs
+    own = lineage_of(version).runs
+    runs = {stage: own[stage] for stage in ("label", "register", "evaluate") if stage in own} | runs
     if "evaluate" not in runs:
         raise _missing(version, "evaluate", f"python -m steps.evaluate --version {version.version}")
     if "backtest" not in runs:
@@ -105,9 +105,8 @@ def evidence_runs(
         if found is None:
             raise _missing(version, "backtest", command(version, "backtest", runs["evaluate"]))
         runs["backtest"] = found
-    if "leak_audit" not in runs and _RUN + "audit" in version.tags:
-        audit = version.tags[_RUN + "audit"]
-        found = _newest(client, "leak_audit", ("audit", audit), settings)
+    if "leak_audit" not in runs and "audit" in own:
+        found = _newest(client, "leak_audit", ("audit", own["audit"]), settings)
         runs |= {} if found is None else {"leak_audit": found}
     return runs
 
@@ -138,11 +137,8 @@ def check_evidence(
         for stage in ("evaluate", "backtest", "leak_audit")
         if stage in runs
     }
-    made = [
-        _known(client, version, stage, version.tags[_RUN + stage])
-        for stage in MAKERS
-        if _RUN + stage in version.tags
-    ]
+    own = lineage_of(version).runs
+    made = [_known(client, version, stage, own[stage]) for stage in MAKERS if stage in own]
     wrong = [
         *(
             text
@@ -174,7 +170,7 @@ def check_labels(version: ModelVersion, labels: Path) -> None:
     Raises:
         OtherEvidenceError: if they are others, or the lineage names none.
     """
-    theirs, ours = version.tags.get("data.labels"), path_digest(labels)
+    theirs, ours = lineage_of(version).data.get("labels"), path_digest(labels)
     if theirs != ours:
         raise OtherEvidenceError(
             f"{version.name} {version.version} was made of labels {theirs}, and those at {labels} "
@@ -215,14 +211,15 @@ def _of_another(
         return
     if run.info.status not in ENDED.get(stage, ("FINISHED",)):
         yield f"the run of {stage} is {run.info.status}"
-    own = {name: version.tags.get(_RUN + name) for name in LINEAGE.get(stage, ())}
+    lineage = lineage_of(version)
+    own = {name: lineage.runs.get(name) for name in LINEAGE.get(stage, ())}
     own |= {"evaluate": runs["evaluate"]} if stage == "backtest" else {}
     for name, wanted in own.items():
         came = tags.get(_UPSTREAM + name)
         if came != wanted and not _are_equal(client, name, came, wanted):
             yield f"the {stage} is of {name} run {came}, {wanted} was expected"
     data = DATA[stage]
-    read, known = tags.get(_INPUT + data), version.tags.get(f"data.{data}")
+    read, known = tags.get(_INPUT + data), lineage.data.get(data)
     if read is None or read != known:
         yield f"the {stage} read {data} {read}, the version is made of {known}"
 

@@ -1,7 +1,7 @@
-"""A version's gates as its tags: the report, bound to what was judged, and each verdict to read.
+"""A version's gates as its tags: the report, bound to what was judged, and the verdict to read.
 
-`gates.report` is the report itself, which a promotion reads. `gates` (passed or failed),
-`gate.NAME` (`pass: 0.31 [0.2, 0.4], > 0`) and `run.gates` tell people the same.
+`gates.report` is the report itself, which a promotion reads. `gates` tells people the same in
+short: `passed`, or `failed: mcc, ece`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.evaluation.gates import Gate, GateReport
+from quantgod.registry.lineage import lineage_of, set_tags
 from quantgod.registry.registered import FILES_TAG, VersionError, known_version
-from quantgod.registry.verdict import DATA_TAG, REPORT_TAG
+from quantgod.registry.verdict import REPORT_TAG
 
 VERDICT_TAG: Final = "gates"
-GATE_TAG: Final = "gate."
-RUN_TAG: Final = "run.gates"
+OLD_TAGS: Final = "gate."
 PASSED: Final = "passed"
 FAILED: Final = "failed"
 
@@ -47,13 +47,13 @@ def report_on(
         otherwise: in what those differ from the version's own.
 
     Raises:
-        UnboundReportError: if the version's tags name no digest of its files, or of no data.
+        UnboundReportError: if the version's tags name no digest of its files, or none of its data.
     """
-    data = _data(version)
+    data = lineage_of(version).data
     if FILES_TAG not in version.tags or not data:
-        missing = FILES_TAG if FILES_TAG not in version.tags else f"{DATA_TAG}*"
+        missing = f"tag {FILES_TAG}" if FILES_TAG not in version.tags else "data in its lineage"
         raise UnboundReportError(
-            f"{version.name} {version.version} has no tag {missing}: nothing says what was judged; "
+            f"{version.name} {version.version} has no {missing}: nothing says what was judged; "
             "`python -m steps.register` registers a version with its lineage"
         )
     return GateReport(
@@ -79,39 +79,21 @@ def record_gates(client: MlflowClient, report: GateReport) -> None:
     """
     version = known_version(client, report.name, report.version)
     _check_bound(version, report)
-    number = str(report.version)
-    for key, value in gate_tags(report).items():
-        client.set_model_version_tag(report.name, number, key, value)
-    judged = {GATE_TAG + gate.name for gate in report.gates}
-    for key in version.tags:
-        if key.startswith(GATE_TAG) and key not in judged:
-            client.delete_model_version_tag(report.name, number, key)
+    set_tags(client, version, gate_tags(report), instead=OLD_TAGS)
 
 
 def gate_tags(report: GateReport) -> dict[str, str]:
     """The tags of a report, `gates.report` first."""
     return {
         REPORT_TAG: msgspec.json.encode(report).decode(),
-        VERDICT_TAG: PASSED if report.passed else FAILED,
-        RUN_TAG: report.run_id,
-        **{GATE_TAG + gate.name: _in_words(gate) for gate in report.gates},
+        VERDICT_TAG: PASSED if report.passed else f"{FAILED}: {report.held_back}",
     }
 
 
-def _data(version: ModelVersion) -> dict[str, str]:
-    """Digests of the data in a version's lineage, by name."""
-    kept = sorted(key for key in version.tags if key.startswith(DATA_TAG))
-    return {key.removeprefix(DATA_TAG): version.tags[key] for key in kept}
-
-
 def _check_bound(version: ModelVersion, report: GateReport) -> None:
-    now = {FILES_TAG: version.tags.get(FILES_TAG), **_data(version)}
+    now = {FILES_TAG: version.tags.get(FILES_TAG), **lineage_of(version).data}
     then = {FILES_TAG: report.files_sha256, **report.data}
     differ = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
     if differ:
         said = [f"{key} is {now.get(key)}, judged was {then.get(key)}" for key in differ]
         raise UnboundReportError(f"{version.name} {version.version}: {'; '.join(said)}")
-
-
-def _in_words(gate: Gate) -> str:
-    return f"{gate.verdict}: {gate.figure}, {gate.bound}"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -25,7 +25,8 @@ from mlflow.tracking.context.default_context import DefaultRunContext
 
 from quantgod.registry.ledger import LONGEST_TEXT, UNKNOWN, Entry, GatesSummary, Kind, Ledger
 from quantgod.registry.ledger_run import ConcurrentPromotionError, LedgerRun
-from quantgod.registry.registered import holder
+from quantgod.registry.lineage import lineage_of
+from quantgod.registry.registered import BrokenVersionError, holder
 from quantgod.registry.semantic_version import SEMANTIC_TAG
 from quantgod.tracking.orphans import process_is_gone, process_tag
 
@@ -35,7 +36,6 @@ IN_FLIGHT_SECONDS: Final = 2.0
 """How long a server may take over a call whose sender has died."""
 
 _SHORT: Final = 16
-_LINEAGE: Final = ("run.", "data.")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def move(
         "why": wanted.why[:LONGEST_TEXT],
         "forced": wanted.forced[:LONGEST_TEXT],
         "gates": wanted.gates,
-        "lineage": _lineage(wanted.found.tags),
+        "lineage": _lineage(wanted.found),
     }
     opened = kept.append(ledger, writer.entry(ledger, wanted.kind, number, **said))
     _look_again(client, name, alias, kept, opened, writer)
@@ -210,9 +210,10 @@ def _close(kept: LedgerRun, opened: Ledger, writer: _Writer) -> None:
             raise
 
 
-def _lineage(tags: Mapping[str, str]) -> dict[str, str]:
-    return {
-        key: value if key.startswith("run.") else value[:_SHORT]
-        for key, value in sorted(tags.items())
-        if key.startswith(_LINEAGE)
-    }
+def _lineage(found: ModelVersion) -> dict[str, str]:
+    try:
+        made = lineage_of(found)
+    except BrokenVersionError:
+        return {}  # files decide whether a version may move, and a rollback cannot wait for a tag
+    data = {f"data.{name}": digest[:_SHORT] for name, digest in sorted(made.data.items())}
+    return data | {f"run.{stage}": run for stage, run in sorted(made.runs.items())}

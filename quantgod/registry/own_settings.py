@@ -1,7 +1,7 @@
 """The settings that a version was made by and is judged by: kept with it, and taken by default.
 
-`register` keeps all of them, but for passwords, as a file of its run, and the version's tag
-`settings` holds their digest. A judging step takes them; what it is given in their place may change
+`register` keeps all of them, but for passwords, as a file of its run, and the version's lineage
+holds their digest. A judging step takes them; what it is given in their place may change
 how the version is judged, and then the verdict says so, but never what it was made by.
 """
 
@@ -19,12 +19,12 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from quantgod.files import atomic_path, value_digest
-from quantgod.registry.registered import RUN_TAG, VersionError
+from quantgod.registry.lineage import lineage_of
+from quantgod.registry.registered import VersionError
 from quantgod.settings import Settings, SettingsError, settings_of, with_values, without_passwords
 from quantgod.tracking.stage import logged_params
 
 SETTINGS_FILE: Final = "settings.yaml"
-SETTINGS_TAG: Final = "settings"
 JUDGING: Final = ("evaluate", "backtest", "leak_audit", "gates")
 """Sections of how a version is judged; the others that `register` reads are of how it was made."""
 
@@ -71,7 +71,8 @@ def own_settings(version: ModelVersion) -> Settings:
     Raises:
         NoOwnSettingsError: if they were not kept, or were changed since.
     """
-    place, run = f"{version.name} {version.version}", version.tags.get(f"{RUN_TAG}register")
+    place, made = f"{version.name} {version.version}", lineage_of(version)
+    run = made.runs.get("register")
     if run is None:
         raise NoOwnSettingsError(_unknown(place, "no register run is named"))
     try:
@@ -81,7 +82,7 @@ def own_settings(version: ModelVersion) -> Settings:
         raise NoOwnSettingsError(_unknown(place, error.message)) from None
     except (SettingsError, yaml.YAMLError) as error:
         raise NoOwnSettingsError(_unknown(place, " ".join(str(error).split()))) from None
-    if value_digest(_masked(settings.model_dump(mode="json"))) != version.tags.get(SETTINGS_TAG):
+    if value_digest(_masked(settings.model_dump(mode="json"))) != made.settings:
         raise NoOwnSettingsError(_unknown(place, f"{SETTINGS_FILE} of run {run} was changed since"))
     return settings
 

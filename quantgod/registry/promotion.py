@@ -18,6 +18,7 @@ from quantgod.registry.ledger import (
     history,
     right_in_words,
 )
+from quantgod.registry.lineage import set_tags
 from quantgod.registry.moving import Move, move
 from quantgod.registry.ownership import check_successor
 from quantgod.registry.registered import FILES_TAG, fetch, known_version
@@ -26,6 +27,9 @@ from quantgod.registry.verdict import GatesError, check_report, report_of, summa
 from quantgod.registry.versions import check_files
 
 Trial = Callable[[str, int], None]
+
+PROMOTED_TAG: Final = "promoted"
+OLD_TAGS: Final = "promoted_"
 
 
 @dataclass(frozen=True)
@@ -147,14 +151,7 @@ def _judged(found: ModelVersion, champion: int | None, why: Why) -> Move:
 
 def _tag(client: MlflowClient, found: ModelVersion, alias: str, promoted: Entry) -> None:
     """Repeat on the version what the ledger says."""
-    tags = {
-        "promoted_at": promoted.at,
-        "promoted_by": promoted.by,
-        "promoted_as": alias,
-        "promoted_over": "none" if promoted.over is None else str(promoted.over),
-        "promoted_because": promoted.why,
-        "promoted_by_force_over": promoted.forced,
-    }
-    for key, value in tags.items():
-        if value:
-            client.set_model_version_tag(found.name, found.version, key, value)
+    over = "no version" if promoted.over is None else f"version {promoted.over}"
+    forced = f"; by force over: {promoted.forced}" if promoted.forced else ""
+    text = f"{promoted.at} as {alias} over {over} by {promoted.by}: {promoted.why}{forced}"
+    set_tags(client, found, {PROMOTED_TAG: text}, instead=OLD_TAGS)

@@ -5,7 +5,6 @@ This imports no model code, so that a command which only moves an alias starts a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +17,6 @@ from quantgod.files import tree_digest
 from quantgod.tracking.keys import output_of
 
 FILES_TAG: Final = "files_sha256"
-RUN_TAG: Final = "run."
 # What stores answer where there is no such model, version or alias; anything else is no answer.
 _ABSENT: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _LEFT_BEHIND: Final = ("registered_model_meta",)
@@ -92,12 +90,6 @@ def asked_version(
         output = output_of(made_by, "name", "version")
         name, number = output["name"], int(output["version"])
     return known_version(client, name, newest_version(name) if number is None else number)
-
-
-def lineage_runs(version: ModelVersion, stages: Iterable[str]) -> dict[str, str]:
-    """Which runs a version stands on, or was evaluated by, of these stages; those that it names."""
-    tags = version.tags
-    return {stage: tags[f"{RUN_TAG}{stage}"] for stage in stages if f"{RUN_TAG}{stage}" in tags}
 
 
 def holder(client: MlflowClient, name: str, alias: str) -> int | None:

@@ -17,10 +17,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from quantgod.files import file_digest, value_digest
 
 SEMANTIC_TAG: Final = "semantic_version"
-PART_TAG: Final = "part."
+PARTS_TAG: Final = "parts"
 _FILES: Final = {
     "graph": "graph.onnx",
     "booster": "booster.ubj",
@@ -33,6 +35,7 @@ _MINOR: Final = ("graph", "booster", "contract", "code")
 _FORM: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 Tags = Mapping[str, str]
+Parts = Mapping[str, str]
 
 
 class SemanticVersion(NamedTuple):
@@ -50,7 +53,7 @@ FIRST: Final = SemanticVersion(1, 0, 0)
 
 
 def parts_of(package: Path, code: Path, signature: Mapping[str, Any]) -> dict[str, str]:
-    """Tags with the digest of each part of a package.
+    """The digest of each part of a package, by its name.
 
     Args:
         package: the folder.
@@ -62,7 +65,22 @@ def parts_of(package: Path, code: Path, signature: Mapping[str, Any]) -> dict[st
     face = {key: contract.get(key) for key in _FACE} if isinstance(contract, dict) else contract
     digests = {part: file_digest(package / name) for part, name in _FILES.items()}
     digests |= {"code": file_digest(code), "interface": value_digest([dict(signature), face])}
-    return {PART_TAG + part: digest for part, digest in digests.items()}
+    return digests
+
+
+def parts_tag(parts: Mapping[str, str]) -> dict[str, str]:
+    """The tag that keeps the digests of a version's parts."""
+    return {PARTS_TAG: json.dumps(parts)}
+
+
+def parts_named(tags: Tags) -> dict[str, str]:
+    """The digests of a version's parts by its tags; none if it was not registered here."""
+    if PARTS_TAG not in tags:  # earlier code wrote a tag for each
+        return {key[5:]: digest for key, digest in tags.items() if key.startswith("part.")}
+    try:
+        return msgspec.json.decode(tags[PARTS_TAG], type=dict[str, str])
+    except msgspec.MsgspecError:
+        return {}
 
 
 def number_of(versions: Iterable[Tags]) -> SemanticVersion | None:
@@ -75,24 +93,25 @@ def number_of(versions: Iterable[Tags]) -> SemanticVersion | None:
     Returns:
         None if the last one has no parts.
     """
-    base: tuple[SemanticVersion, Tags] | None = None
+    base: tuple[SemanticVersion, Parts] | None = None
     number = None
     for tags in versions:
         number = None
-        if PART_TAG + "interface" not in tags:
+        parts = parts_named(tags)
+        if "interface" not in parts:
             continue
         number = parsed(tags.get(SEMANTIC_TAG, ""))
         if number is None:
-            number = FIRST if base is None else next_after(*base, tags)
-        base = max(base or (number, tags), (number, tags), key=lambda pair: pair[0])
+            number = FIRST if base is None else next_after(*base, parts)
+        base = max(base or (number, parts), (number, parts), key=lambda pair: pair[0])
     return number
 
 
-def next_after(base: SemanticVersion, parts: Tags, new: Tags) -> SemanticVersion:
+def next_after(base: SemanticVersion, parts: Parts, new: Parts) -> SemanticVersion:
     """The number of a version with the parts `new`, after `base` with its `parts`."""
 
     def differ(*names: str) -> bool:
-        return any(new.get(PART_TAG + name) != parts.get(PART_TAG + name) for name in names)
+        return any(new.get(name) != parts.get(name) for name in names)
 
     if differ("interface"):
         return SemanticVersion(base.major + 1, 0, 0)

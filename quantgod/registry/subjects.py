@@ -13,10 +13,10 @@ from quantgod.auditor.auditor import load_auditor
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.subject import Subject
 from quantgod.registry.chain_subject import ChainSubject
+from quantgod.registry.lineage import Evaluation, lineage_of, set_tags
 from quantgod.registry.registered import (
     VersionError,
     known_version,
-    lineage_runs,
     newest_version,
 )
 from quantgod.registry.versions import load_chain
@@ -24,7 +24,7 @@ from quantgod.settings import TrainSettings
 from quantgod.tracking.keys import NoOutputError, artifacts_of, output_of
 from quantgod.training.weights import load_network
 
-EVALUATE_TAG: Final = "run.evaluate"
+OLD_TAGS: Final = "test_"
 STAGES: Final = ("label", "audit", "register")
 
 
@@ -70,7 +70,8 @@ def asked_for(
     elif version is None and "audit" in given:
         return Asked(name, None, given)
     number = newest_version(name) if version is None else version
-    own = lineage_runs(known_version(client, name, number), STAGES)
+    runs = lineage_of(known_version(client, name, number)).runs
+    own = {stage: runs[stage] for stage in STAGES if stage in runs}
     for stage in ("audit", "register"):
         if stage in given and given[stage] != own.get(stage, given[stage]):
             raise ContradictionError(
@@ -120,7 +121,6 @@ def tag_version(
     client: MlflowClient, asked: Asked, run_id: str, metrics: Mapping[str, float], card: str
 ) -> None:
     """Write on the version that was scored its figures, which run found them, and its card."""
-    tags = {name: f"{value:.6g}" for name, value in metrics.items()} | {EVALUATE_TAG: run_id}
-    client.update_model_version(asked.name, str(asked.version), card)
-    for key, value in tags.items():
-        client.set_model_version_tag(asked.name, str(asked.version), key, value)
+    found = client.update_model_version(asked.name, str(asked.version), card)
+    figures = {name: float(f"{value:.6g}") for name, value in metrics.items()}
+    set_tags(client, found, Evaluation(run_id, figures).tags(), instead=OLD_TAGS)

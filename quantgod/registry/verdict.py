@@ -12,10 +12,10 @@ from mlflow.exceptions import MlflowException
 
 from quantgod.evaluation.gates import GATES_FILE, GateReport
 from quantgod.registry.ledger import GatesSummary
-from quantgod.registry.registered import FILES_TAG, VersionError
+from quantgod.registry.lineage import lineage_of
+from quantgod.registry.registered import FILES_TAG, BrokenVersionError, VersionError
 
 REPORT_TAG: Final = "gates.report"
-DATA_TAG: Final = "data."
 
 
 class GatesError(VersionError):
@@ -105,11 +105,10 @@ def _check_about(report: GateReport, found: ModelVersion, place: str) -> None:
         raise GatesError(f"{place}: the report is about {report.name} {report.version}")
     if report.files_sha256 != found.tags.get(FILES_TAG):
         raise GatesError(f"{place}: the report is about other files ({report.files_sha256})")
-    data = {
-        tag.removeprefix(DATA_TAG): digest
-        for tag, digest in found.tags.items()
-        if tag.startswith(DATA_TAG)
-    }
+    try:
+        data = lineage_of(found).data
+    except BrokenVersionError as error:
+        raise GatesError(str(error)) from None
     if report.data != data:
         raise GatesError(f"{place}: other data was judged: {report.data}, the version has {data}")
     if dt.datetime.fromisoformat(report.at).timestamp() * 1000 < found.creation_timestamp:

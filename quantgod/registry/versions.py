@@ -30,12 +30,12 @@ from quantgod.registry.registered import (
     holder,
     known_version,
 )
-from quantgod.registry.semantic_version import SEMANTIC_TAG, number_of, parts_of
+from quantgod.registry.semantic_version import SEMANTIC_TAG, number_of, parts_of, parts_tag
 
 if TYPE_CHECKING:
     from quantgod.registry.package import Package
 
-MANIFEST_TAG = "manifest_sha256"
+MANIFEST = "manifest_sha256"
 
 
 def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
@@ -48,7 +48,7 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
     Args:
         package: what `build_package` made.
         name: the registered model's name.
-        tags: lineage and test figures; they become tags of the version.
+        tags: of the version; its lineage among them.
 
     Returns:
         The new version's number.
@@ -65,17 +65,16 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
             name="chain",
             python_model=str(package.code),
             artifacts={"package": str(package.folder)},
-            model_config={MANIFEST_TAG: package.manifest_sha256},
+            model_config={MANIFEST: package.manifest_sha256},
             signature=asked,
             pip_requirements=requirements(),
         )
     with tempfile.TemporaryDirectory() as scratch:
         logged = mlflow.artifacts.download_artifacts(info.model_uri, dst_path=scratch)
         files = files_digest(Path(logged))
-    known = {MANIFEST_TAG: package.manifest_sha256, FILES_TAG: files}
-    known |= series_tags(package.series)
-    parts = parts_of(package.folder, package.code, asked.to_dict())
-    made = mlflow.register_model(info.model_uri, name, tags={**tags, **known, **parts})
+    known = {FILES_TAG: files, **series_tags(package.series)}
+    known |= parts_tag(parts_of(package.folder, package.code, asked.to_dict()))
+    made = mlflow.register_model(info.model_uri, name, tags={**tags, **known})
     number = int(made.version)
     _number(name, number)
     return number
@@ -127,7 +126,7 @@ def check_files(folder: Path, files_sha256: str | None = None) -> None:
         flavor: dict[str, Any] = Model.load(str(folder)).flavors["python_function"]
         package = folder / flavor["artifacts"]["package"]["path"]
         code = folder / Path(flavor["model_code_path"]).name
-        verify(package, code, flavor["config"][MANIFEST_TAG])
+        verify(package, code, flavor["config"][MANIFEST])
     except PackageError as error:
         raise BrokenVersionError(error.message) from None
     except Exception as error:

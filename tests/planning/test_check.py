@@ -17,6 +17,7 @@ from quantgod.planning import work
 from quantgod.planning.at_hand import at_hand, missing_days
 from quantgod.planning.estimate import estimate, in_time
 from quantgod.planning.fitting import findings
+from quantgod.registry.lineage import Lineage
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking.stage import stage
 from quantgod.tracking.store import connect
@@ -94,7 +95,8 @@ def test_a_name_that_holds_another_symbols_versions_is_refused(own: dict[str, ob
         run.output()
     client = MlflowClient()
     client.create_registered_model("quantgod")
-    client.create_model_version("quantgod", str(settings.data.work), tags={"run.label": run.run_id})
+    tags = Lineage({"label": run.run_id}).tags()
+    client.create_model_version("quantgod", str(settings.data.work), tags=tags)
     state, said = found(settings)["registry"]
     assert state == "wrong" and "quantgod holds versions of ETHUSDT" in said
     result = invoke(steps.check.main, own)

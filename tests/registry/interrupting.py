@@ -24,7 +24,7 @@ from tests.registry import promoter_process
 from tests.registry.promoter_process import DONE, FORCED, KILLED, Order
 
 READ_SECONDS = 0.01
-POINTS = 38
+POINTS = 30
 """Before and after each call of the store that a promotion makes."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
@@ -12,9 +11,10 @@ from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.evaluation.evidence import write_evidence
 from quantgod.evaluation.gates import GATES_FILE, Gate, GateReport
+from quantgod.registry.lineage import lineage_of
 from quantgod.registry.moving import now
 from quantgod.registry.registered import FILES_TAG, known_version
-from quantgod.registry.verdict import DATA_TAG, REPORT_TAG
+from quantgod.registry.verdict import REPORT_TAG
 from tests.registry.shelves import NAME
 
 PASSED = Gate("mcc", "0.2", "> 0", True, "of a test")
@@ -31,7 +31,7 @@ def report(number: int = 1, *gates: Gate, run_id: str = "", **changed: object) -
     found = version(number)
     made = GateReport(
         name=NAME, version=number, files_sha256=found.tags[FILES_TAG],
-        data=_data(found.tags), champion=None, at=now(), run_id=run_id,
+        data=lineage_of(found).data, champion=None, at=now(), run_id=run_id,
         gates=gates or (PASSED, NOT_ASKED), bounds=BOUNDS,
     )  # fmt: skip
     return msgspec.structs.replace(made, **changed)
@@ -46,8 +46,3 @@ def judged(folder: Path, number: int = 1, *gates: Gate, **changed: object) -> Ga
     text = msgspec.json.encode(made).decode()
     MlflowClient().set_model_version_tag(NAME, str(number), REPORT_TAG, text)
     return made
-
-
-def _data(tags: Mapping[str, str]) -> dict[str, str]:
-    named = {tag for tag in tags if tag.startswith(DATA_TAG)}
-    return {tag.removeprefix(DATA_TAG): tags[tag] for tag in named}

@@ -18,7 +18,9 @@ from msgspec.structs import replace
 
 from quantgod.evaluation.evidence import BACKTEST_FILE, EVALUATION_FILE, LEAK_AUDIT_FILE
 from quantgod.evaluation.scored_rows import ROWS_FILE
-from quantgod.registry.own_settings import SETTINGS_FILE, SETTINGS_TAG, keep_settings
+from quantgod.registry.lineage import Evaluation, set_tags
+from quantgod.registry.lineage import Lineage as Made
+from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
 from quantgod.registry.registered import FILES_TAG, files_digest, known_version
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking.keys import OUTPUT_FILE
@@ -106,13 +108,19 @@ class Lineage:
         source = self.shelf.files(1)
         own = {
             FILES_TAG: files_digest(source),
-            SETTINGS_TAG: self.kept_digest,
-            "data.bars": BARS_DIGEST,
-            "data.labels": self.digest,
-            **{f"run.{stage}": run for stage, run in self.runs.items()},
+            **self.made_of().tags(),
         }
         made = self.client.create_model_version(NAME, source=str(source), tags=own | tags)
         return int(made.version)
+
+    def made_of(self) -> Made:
+        data = {"bars": BARS_DIGEST, "labels": self.digest}
+        return Made(self.runs, data, settings=self.kept_digest)
+
+    def remade(self, **runs: str) -> None:
+        """Let the version stand on other runs."""
+        made = Made({**self.runs, **runs}, self.made_of().data, settings=self.kept_digest)
+        set_tags(self.client, self.judged(), made.tags(), instead="no tag")
 
     def judged(self) -> ModelVersion:
         return known_version(self.client, NAME, self.number)
@@ -127,7 +135,7 @@ class Lineage:
             path = self.shelf.folder / ROWS_FILE
             self.rows.to_parquet(path)
             self.client.log_artifact(run_id, str(path), "test")
-        self.client.set_model_version_tag(NAME, str(self.number), "run.evaluate", run_id)
+        set_tags(self.client, self.judged(), Evaluation(run_id).tags(), instead="no tag")
         return run_id
 
     def backtested(

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from quantgod.contracts import Series
 from quantgod.registry.ledger import Entry, Ledger
 from quantgod.registry.ledger_run import LedgerRun
+from quantgod.registry.lineage import Lineage
 from quantgod.registry.moving import Move, move
 from quantgod.registry.registered import FILES_TAG, files_digest, known_version
 from tests.stores import fresh_store
@@ -24,6 +25,9 @@ SERIES = Series("BTCUSDT", "linear")
 ALIAS = "Production"
 MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
 VERSIONS = 4
+MADE_OF = Lineage(runs={"train": "f" * 32}, data={"labels": "a" * 64})
+OLD = {"run.train": "f" * 32, "data.labels": "a" * 64}
+"""The same lineage as earlier code wrote it: version 1 carries it so."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def make_shelf(folder: Path) -> Shelf:
             files = shelf.files(number)
             files.mkdir(parents=True)
             (files / "weights").write_text(f"of version {number}")
-            tags = {FILES_TAG: files_digest(files), "run.train": "f" * 32, "data.labels": "a" * 64}
+            tags = {FILES_TAG: files_digest(files)} | (OLD if number == 1 else MADE_OF.tags())
             client.create_model_version(NAME, source=str(files), tags=tags)
     return shelf
 

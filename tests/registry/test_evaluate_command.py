@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,10 +21,13 @@ import steps.evaluate
 from quantgod.dataset.labels import label
 from quantgod.dataset.table import write_table
 from quantgod.evaluation.evidence import EVALUATION_FILE, EvaluationResult, read_evidence
+from quantgod.evaluation.metrics import KEY_SCORES
 from quantgod.evaluation.report import Report
 from quantgod.evaluation.scored_rows import probabilities_of, read_scored
 from quantgod.files import write_json
-from quantgod.registry.own_settings import SETTINGS_FILE, SETTINGS_TAG, keep_settings
+from quantgod.registry.lineage import Lineage as Made
+from quantgod.registry.lineage import lineage_of
+from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
 from quantgod.registry.registered import NoSuchVersionError
 from quantgod.registry.subjects import Asked, ContradictionError, asked_for
 from quantgod.settings import Settings, load_settings
@@ -115,8 +119,7 @@ def lineage(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         own = load_settings(Path("conf/full.yaml"), made.settings())
         kept = keep_settings(folder / "register" / SETTINGS_FILE, own)
         runs["register"] = kept_run(folder / "register", store.experiment)
-        tags = {f"run.{stage}": run for stage, run in runs.items()} | {SETTINGS_TAG: kept}
-        assert store.add(parts.package, **tags) == made.number
+        assert store.add(parts.package, **Made(runs, settings=kept).tags()) == made.number
         yield made
 
 
@@ -148,12 +151,13 @@ def test_a_version_is_scored_and_told_so(lineage: Lineage, of_version: tuple[Run
     assert result.subject == f"{NAME}/{lineage.number}"
     assert result.rows == len(rows) and result.inference is not None
     assert result.inference.windows == 3
-    tags = MlflowClient().get_model_version(NAME, str(lineage.number)).tags
-    assert tags["run.evaluate"] == run.info.run_id
-    assert tags["test_rows"] == str(len(rows))
-    assert float(tags["test_auditor_mcc"]) == pytest.approx(
-        result.models["auditor"]["mcc"].value, rel=1e-4, abs=1e-6
-    )
+    version = MlflowClient().get_model_version(NAME, str(lineage.number))
+    assert lineage_of(version).runs["evaluate"] == run.info.run_id
+    told = json.loads(version.tags["evaluation"])["figures"]
+    auditor = {f"test_auditor_{name}": result.models["auditor"][name].value for name in KEY_SCORES}
+    assert told == pytest.approx(auditor, rel=1e-4, abs=1e-6)
+    assert len(version.tags) <= 9, "two verdicts' and a promotion's are to come"
+    assert run.data.metrics.keys() > told.keys() and len(run.data.metrics) < 20
     assert run.data.metrics["test_base_log_loss"] == result.models["base"]["log_loss"].value
     for stage in ("label", "audit", "register"):
         assert run.data.tags[f"quantgod.upstream.{stage}"] == lineage.runs[stage]
@@ -171,7 +175,7 @@ def test_the_report_and_the_card_are_kept(lineage: Lineage, of_version: tuple[Ru
 
 def no_report(*_: object) -> Report:
     """Drawing it once is enough for these tests."""
-    return Report({}, {}, "", {}, {}, "")
+    return Report({}, {}, "", {}, "")
 
 
 def test_an_audit_runs_model_says_the_same_and_marks_no_version(
@@ -271,9 +275,9 @@ def test_a_version_without_settings_or_audit_says_what_is_lacking(
     assert "NoOwnSettingsError: the settings that quantgod 1 was made by are not known" in (
         done.output
     )
-    tags = MlflowClient().get_model_version(NAME, str(lineage.number)).tags
-    kept = {key: tags[key] for key in ("run.register", "run.label", SETTINGS_TAG)}
-    bare = str(lineage.store.add(parts.package, **kept))
+    kept = lineage_of(MlflowClient().get_model_version(NAME, str(lineage.number)))
+    runs = {stage: kept.runs[stage] for stage in ("register", "label")}
+    bare = str(lineage.store.add(parts.package, **Made(runs, settings=kept.settings).tags()))
     done = lineage.evaluate_by_its_own("--version", bare)
     MlflowClient().delete_model_version(NAME, bare)
     assert done.exit_code == 1

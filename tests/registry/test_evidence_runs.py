@@ -88,7 +88,7 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(lineage: Lineag
         found(lineage)
     lineage.backtested()
     assert "leak_audit" in found(lineage)
-    lineage.client.set_model_version_tag(NAME, str(bare), "run.audit", lineage.run("audit"))
+    lineage.remade(audit=lineage.run("audit"))
     assert "leak_audit" not in found(lineage)
 
 
@@ -154,7 +154,7 @@ def test_a_run_that_was_made_anew_stands_for_an_equal_one_but_no_search_does(
         again = lineage.run(stage, inputs={"labels": lineage.digest})
         for run in (again, lineage.runs[stage]):
             lineage.client.set_tag(run, KEY_TAG, "the same")
-        lineage.client.set_model_version_tag(NAME, str(lineage.number), f"run.{stage}", again)
+        lineage.remade(**{stage: again})
         if stage == "train":
             check(lineage)
     with pytest.raises(OtherEvidenceError, match=f"of optimize run .*, {again} was expected"):

@@ -82,6 +82,13 @@ def test_a_promotion_is_two_entries_and_the_alias(shelf: Shelf) -> None:
     shelf.put(2)
     assert shelf.kinds() == [("promotion", 1), ("done", 1), ("promotion", 2), ("done", 2)]
     assert shelf.ledger().entries[2].over == 1
+    assert shelf.ledger().entries[2].lineage == entry.lineage, "1 has tags of earlier code"
+
+
+def test_a_lineage_that_was_changed_keeps_no_version_from_its_place(shelf: Shelf) -> None:
+    MlflowClient().set_model_version_tag(NAME, "2", "lineage", "changed")
+    entry = shelf.put(2)
+    assert entry is not None and entry.version == 2 and entry.lineage == {}
     assert holder(MlflowClient(), NAME, ALIAS) == 2
 
 

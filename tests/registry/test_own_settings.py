@@ -8,6 +8,7 @@ import mlflow
 import pytest
 from mlflow.entities.model_registry import ModelVersion
 
+from quantgod.registry.lineage import lineage_of
 from quantgod.registry.own_settings import (
     JUDGING,
     SETTINGS_FILE,
@@ -44,7 +45,7 @@ def test_they_come_back_whole_but_for_passwords(version: ModelVersion, tmp_path:
 def test_settings_that_were_changed_lost_or_never_kept_are_not_known(
     version: ModelVersion, tmp_path: Path
 ) -> None:
-    run = version.tags["run.register"]
+    run = lineage_of(version).runs["register"]
     other = load_settings(Path("conf/demo.yaml"), {"gates.mcc_above": -1.0})
     keep_settings(tmp_path / SETTINGS_FILE, other)
     client = mlflow.MlflowClient()
@@ -56,7 +57,7 @@ def test_settings_that_were_changed_lost_or_never_kept_are_not_known(
         client.log_text(run, text, SETTINGS_FILE)
         with pytest.raises(NoOwnSettingsError, match=f"quantgod 5 was made by .*{why}"):
             own_settings(version)
-    del version.tags["run.register"]
+    del version.tags["lineage"]
     with pytest.raises(NoOwnSettingsError, match="no register run is named"):
         own_settings(version)
     with pytest.raises(NoOwnSettingsError):

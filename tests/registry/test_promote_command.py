@@ -13,7 +13,8 @@ from mlflow.exceptions import MlflowException
 
 import steps.promote
 from quantgod.registry.ledger_run import LedgerRun
-from quantgod.registry.own_settings import SETTINGS_FILE, SETTINGS_TAG, keep_settings
+from quantgod.registry.lineage import Lineage
+from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
 from quantgod.settings import Settings, load_settings
 from tests.registry.conftest import NAME, Store
 
@@ -32,9 +33,9 @@ def promote(store: Store, folder: Path, *arguments: str) -> Result:
 def settings(store: Store, tmp_path: Path) -> Iterator[None]:
     """The demo's, kept as version 1's own."""
     client, run = MlflowClient(), MlflowClient().create_run(store.experiment).info.run_id
-    tags = {"run.register": run}
     demo = load_settings(Path("conf/demo.yaml"))
-    tags[SETTINGS_TAG] = keep_settings(tmp_path / SETTINGS_FILE, demo)
+    kept = keep_settings(tmp_path / SETTINGS_FILE, demo)
+    tags = Lineage({"register": run}, settings=kept).tags()
     client.log_artifact(run, str(tmp_path / SETTINGS_FILE))
     for key, value in tags.items():
         client.set_model_version_tag(NAME, "1", key, value)

@@ -13,10 +13,10 @@ from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.calibration import Calibrator
 from quantgod.files import file_digest
 from quantgod.registry import versions
+from quantgod.registry.lineage import lineage_of
 from quantgod.registry.package import GoldenRows, Package, build_package
 from quantgod.registry.registered import FILES_TAG, files_digest
 from quantgod.registry.semantic_version import SEMANTIC_TAG, parsed
-from quantgod.registry.versions import MANIFEST_TAG
 from tests.registry.conftest import (
     BRIDGE,
     CLASS_WEIGHTS,
@@ -26,7 +26,7 @@ from tests.registry.conftest import (
     tiny_auditor,
     tiny_network,
 )
-from tests.registry.shelves import NAME, SERIES
+from tests.registry.shelves import MADE_OF, NAME, SERIES
 
 FRESH = "fresh"
 """The name of a model that only these tests register."""
@@ -49,7 +49,7 @@ def packed(parts: Parts, folder: Path, auditor: Path, change: float = 0.0) -> Pa
 
 def registered(store: Store, package: Package) -> str:
     with mlflow.start_run(experiment_id=store.experiment):
-        number = versions.register(package, FRESH, {"data.labels": "a" * 64})
+        number = versions.register(package, FRESH, {})
     return str(MlflowClient().get_model_version(FRESH, str(number)).tags[SEMANTIC_TAG])
 
 
@@ -67,7 +67,7 @@ def test_the_number_tells_what_has_changed(
     other = packed(parts, tmp_path / "other", parts.auditor_folder, change=0.01)
     assert registered(store, other) == "1.1.0", "a new network"
     asked = versions.signature()
-    asked.inputs = Schema([*asked.inputs.inputs, ColSpec("double", "funding_rate")])
+    asked.outputs = Schema([*asked.outputs.inputs, ColSpec("double", "funding_rate")])
     monkeypatch.setattr(versions, "signature", lambda: asked)
     assert registered(store, other) == "2.0.0", "a column more"
     assert registered(store, other) == "2.0.1", "nothing at all"
@@ -84,11 +84,10 @@ def test_a_version_appears_with_all_that_is_known_of_it(
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_model_version_tag", dies)
         with pytest.raises(RuntimeError, match="killed"):
-            store.add(parts.package, **{"data.labels": "a" * 64})
+            store.add(parts.package, **MADE_OF.tags())
     client = MlflowClient()
     newest = client.search_model_versions(f"name = '{NAME}'")[0]
-    assert newest.tags["data.labels"] == "a" * 64
-    assert newest.tags[MANIFEST_TAG] == parts.package.manifest_sha256
+    assert lineage_of(newest) == MADE_OF and "parts" in newest.tags
     files = mlflow.artifacts.download_artifacts(f"models:/{NAME}/{newest.version}")
     assert newest.tags[FILES_TAG] == files_digest(Path(files))
     after = store.add(parts.package)

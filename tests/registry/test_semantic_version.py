@@ -7,19 +7,29 @@ from hypothesis import strategies as st
 
 from quantgod.registry.semantic_version import (
     FIRST,
-    PART_TAG,
     SEMANTIC_TAG,
     SemanticVersion,
     number_of,
     parsed,
+    parts_named,
+    parts_tag,
 )
 
 DIGEST = st.sampled_from("ab")
 MINOR = ("graph", "booster", "contract", "code")
-PARTS = st.fixed_dictionaries(
-    {PART_TAG + name: DIGEST for name in ("interface", *MINOR, "calibrator")}
+
+
+def as_earlier(parts: dict[str, str]) -> dict[str, str]:
+    """As earlier code wrote them: a tag for each part."""
+    return {f"part.{name}": digest for name, digest in parts.items()}
+
+
+PARTS = st.builds(
+    lambda parts, form: form(parts),
+    st.fixed_dictionaries(dict.fromkeys(("interface", *MINOR, "calibrator"), DIGEST)),
+    st.sampled_from([parts_tag, as_earlier]),
 )
-FOREIGN = st.just({"made_by": "something else"})
+FOREIGN = st.sampled_from([{"made_by": "another"}, {"made_by": "another", "parts": "none"}])
 VERSIONS = st.lists(PARTS | FOREIGN, min_size=1, max_size=8)
 
 Tags = dict[str, str]
@@ -37,7 +47,7 @@ def test_each_version_has_a_higher_number_than_all_before(versions: list[Tags]) 
 
 
 @given(VERSIONS, st.integers(2, 5))
-@example([{PART_TAG + "interface": kind} for kind in "aab"], 3)
+@example([parts_tag({"interface": kind}) for kind in "aab"], 3)
 def test_no_number_is_given_twice_where_those_before_stand_out_of_order(
     versions: list[Tags], turn: int
 ) -> None:
@@ -54,12 +64,13 @@ def test_no_number_is_given_twice_where_those_before_stand_out_of_order(
 
 @given(VERSIONS)
 def test_what_has_risen_tells_what_has_changed(versions: list[Tags]) -> None:
-    own = [tags for tags in versions if PART_TAG + "interface" in tags]
-    for (before, base), (after, new) in pairwise(zip(own, numbered(own), strict=True)):
+    own = [tags for tags in versions if "made_by" not in tags]
+    parts = [parts_named(tags) for tags in own]
+    for (before, base), (after, new) in pairwise(zip(parts, numbered(own), strict=True)):
         assert base is not None
         assert new is not None
-        same_face = before[PART_TAG + "interface"] == after[PART_TAG + "interface"]
-        same_model = all(before[PART_TAG + name] == after[PART_TAG + name] for name in MINOR)
+        same_face = before["interface"] == after["interface"]
+        same_model = all(before[name] == after[name] for name in MINOR)
         assert (new.major == base.major) == same_face
         assert (new[:2] == base[:2]) == (same_face and same_model)
 

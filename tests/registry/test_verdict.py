@@ -98,6 +98,16 @@ def test_the_report_is_the_one_that_its_run_has_kept(tmp_path: Path) -> None:
     assert summary_of(made).passed == 1
 
 
+def test_no_report_speaks_for_a_version_whose_lineage_was_changed(tmp_path: Path) -> None:
+    """Nor for one that names other data, in the tags of earlier code or of now."""
+    client = MlflowClient()
+    for number, tag in ((1, "data.labels"), (2, "lineage")):
+        made = judged(tmp_path, number, PASSED)
+        client.set_model_version_tag(NAME, str(number), tag, "changed")
+        with pytest.raises(GatesError, match=r"other data was judged|tag lineage was changed"):
+            check_report(made, version(number), None, BOUNDS)
+
+
 def test_a_version_without_a_report_has_not_been_judged() -> None:
     with pytest.raises(GatesError, match="quantgod 1 has not been judged: run gates"):
         report_of(version())

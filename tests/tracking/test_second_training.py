@@ -32,12 +32,12 @@ from quantgod.registry.evidence_runs import (
     read_records,
 )
 from quantgod.registry.gate_tags import record_gates, report_on
-from quantgod.registry.own_settings import SETTINGS_FILE, SETTINGS_TAG, judging, keep_settings
+from quantgod.registry.lineage import Evaluation, lineage_of_run, set_tags
+from quantgod.registry.own_settings import SETTINGS_FILE, judging, keep_settings
 from quantgod.registry.registered import FILES_TAG, asked_version, known_version
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking import pipeline
 from quantgod.tracking.keys import NO_CHAMPION, output_of
-from quantgod.tracking.lineage import lineage_tags
 from quantgod.tracking.stage import StageRun, stage
 from quantgod.tracking.store import connect
 from tests.evaluation.gates.records import Evidence
@@ -140,7 +140,7 @@ def label(run: StageRun) -> None:
 def register(run: StageRun) -> None:
     check_makers(run.client, run.upstream, run.settings)
     kept = keep_settings(run.outbox.artifacts / SETTINGS_FILE, run.settings)
-    tags = lineage_tags(run) | {SETTINGS_TAG: kept, FILES_TAG: "f" * 64}
+    tags = lineage_of_run(run, kept).tags() | {FILES_TAG: "f" * 64}
     name = run.settings.registry.name
     if name not in {model.name for model in run.client.search_registered_models()}:
         run.client.create_registered_model(name)
@@ -152,7 +152,8 @@ def evaluate(run: StageRun) -> None:
     made = output_of(run.upstream["register"], "name", "version")
     record = replace(Evidence().evaluation, subject=f"{made['name']}/{made['version']}")
     write_evidence(run.outbox.artifacts / RECORDS["evaluate"], record)
-    run.client.set_model_version_tag(made["name"], made["version"], "run.evaluate", run.run_id)
+    version = known_version(run.client, made["name"], int(made["version"]))
+    set_tags(run.client, version, Evaluation(run.run_id).tags(), instead="no tag")
     run.output(name=made["name"], version=made["version"])
 
 

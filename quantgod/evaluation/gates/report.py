@@ -143,6 +143,11 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
         """Names of the gates that keep the version back: failed, or asked for and not judged."""
         return self.failed + self.unjudged
 
+    @property
+    def held_back(self) -> str:
+        """What keeps it back: those gates by name, or that none has passed; empty if passed."""
+        return ", ".join(self.stopped) or ("" if self.passed else "no gate has passed")
+
     def in_words(self) -> str:
         """`12 of 15 gates passed; failed: mcc; not judged: ece; judged by gates.mcc_above 0`."""
         passed = sum(gate.passed is True for gate in self.gates)
