@@ -129,7 +129,7 @@ def made_of(table: pd.DataFrame, folder: Path, experiment: str) -> dict[str, Kep
 
 def assert_a_larger_test_part_is_refused(arguments: list[str]) -> None:
     """The network has learned from what would then be the test part."""
-    larger = ["--config", CONFIG, "--set", "split.test_fraction=0.3", *arguments]
+    larger = ["--config", CONFIG, "--set", "split.test_fraction=0.6", *arguments]
     done = CliRunner().invoke(steps.audit.main, larger)
     assert done.exit_code == 1
     assert "ProvenanceError: the network learned from labels up to" in done.output

@@ -32,7 +32,7 @@ UNTIL = 899
 NOTHING = Journaled(
     pd.DataFrame(columns=list(SIGNAL_COLUMNS)), pd.DataFrame(columns=list(BAR_COLUMNS))
 )
-SETTINGS = load_settings(Path("conf/demo.yaml"), {"gates.champion_rows": 10})
+SETTINGS = load_settings(Path("conf/full.yaml"), {"gates.champion_rows": 10})
 
 
 @pytest.fixture(scope="module")
