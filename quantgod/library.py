@@ -22,9 +22,12 @@ from quantgod.archive.store import load_bars
 from quantgod.contracts import FEATURES, MS_PER_MINUTE
 from quantgod.live.journal import read_table
 from quantgod.registry.chain import Contract
+from quantgod.registry.registered import VersionError
 from quantgod.registry.versions import load_chain
+from quantgod.tracking.relocation import database
 
 MAX_BRIDGE_MINUTES = 5
+PRICES = ("open", "high", "low", "close")
 
 
 class Version:
@@ -51,8 +54,14 @@ class Version:
             A row for each answered minute, with the columns that `docs/serving.md` lists.
 
         Raises:
+            ValueError: for anything but a DataFrame.
             MlflowException: with the code and the reason that the same rows have over HTTP.
         """
+        if not isinstance(bars, pd.DataFrame):
+            raise ValueError(
+                "a DataFrame of the nine features was expected, a row a minute, as `read_bars` "
+                f"gives it; got {type(bars).__name__}"
+            )
         rows = bars if "datetime" in bars else bars.rename_axis("datetime").reset_index()
         wanted = [name for name in ("datetime", *self.contract.features) if name in rows]
         return pd.DataFrame(self._model.predict(rows[wanted]))
@@ -63,15 +72,24 @@ def load_version(name: str, at: int | str = "Production", store: str | None = No
 
     Args:
         name: of the registered model.
-        at: number or alias; an alias's case matters.
+        at: number, also as text, or alias; an alias's case matters.
         store: MLflow's tracking URI; as MLflow was told where left out.
 
     Raises:
-        VersionError: where the registry has no such version, or its files are not those registered.
+        VersionError: where there is no such store or version, or its files are not those
+            registered.
     """
+    _check_store(mlflow.get_tracking_uri() if store is None else store)
     if store is not None:
         mlflow.set_tracking_uri(store)
-    return Version(name, load_chain(name, at))
+    return Version(name, load_chain(name, int(at) if str(at).isdecimal() else at))
+
+
+def _check_store(uri: str) -> None:
+    """Refuse an SQLite store that is not there: MLflow would make an empty one."""
+    file = database(uri)
+    if file is not None and not file.is_file():
+        raise VersionError(f"{uri}: a store that exists was expected, there is no file {file}")
 
 
 def read_bars(
@@ -107,19 +125,36 @@ def make_features(
         The features that can be known, without the first minute of each run.
 
     Raises:
-        ValueError: for a column or a time that cannot be used, or a value that is not finite.
+        ValueError: for a column or a time that cannot be used, no row at all, or a minute whose
+            prices cannot be: naming the first.
     """
     if not isinstance(prices.index, pd.DatetimeIndex) or prices.index.tz is None:
         raise ValueError(f"an index of times in UTC was expected, got {prices.index.dtype}")
-    if missing := [name for name in ("open", "high", "low", "close") if name not in prices]:
+    if missing := [name for name in PRICES if name not in prices]:
         raise ValueError(f"columns open, high, low, close were expected, {missing} are not there")
     stamps = prices.index.as_unit("ms").asi8
     if (stamps % MS_PER_MINUTE).any() or (np.diff(stamps) <= 0).any():
         raise ValueError("whole minutes were expected, each later than the one before it")
+    _check_prices(prices)
     minutes = prices.set_axis(stamps // MS_PER_MINUTE)
     found = features_of(minutes, None, max_bridge_minutes)
     frame = pd.DataFrame(found.values, index=prices.index, columns=list(FEATURES))
     return frame.loc[found.has_row].drop(columns=list(found.lacks))
+
+
+def _check_prices(prices: pd.DataFrame) -> None:
+    if prices.empty:
+        raise ValueError("at least one minute was expected, there is no row")
+    values = prices[list(PRICES)].to_numpy(np.float64)
+    sound = (np.isfinite(values) & (values > 0)).all(axis=1)
+    sound &= (values[:, 1] >= values.max(axis=1)) & (values[:, 2] <= values.min(axis=1))
+    if not sound.all():
+        row = int(sound.argmin())
+        came = ", ".join(f"{name} {value}" for name, value in zip(PRICES, values[row], strict=True))
+        raise ValueError(
+            f"row {row} ({prices.index[row]}): {came}; finite prices above zero were expected, "
+            "none above the high, none below the low"
+        )
 
 
 def read_journal(folder: str | Path, table: str) -> pd.DataFrame:

@@ -92,6 +92,7 @@ def main(
 
 def _log(run: StageRun, evaluated: Evaluated, report: Report) -> None:
     from quantgod.evaluation.evidence import EVALUATION_FILE, write_evidence
+    from quantgod.evaluation.report.findings import written
     from quantgod.evaluation.scored_rows import write_scored
 
     result = evaluated.result
@@ -106,8 +107,7 @@ def _log(run: StageRun, evaluated: Evaluated, report: Report) -> None:
     (run.folder("report") / "card.md").write_text(report.card, encoding="utf-8")
     base, auditor = result.models["base"]["macro_f1"], result.models["auditor"]["macro_f1"]
     run.headline(
-        f"{result.subject}: test macro-F1: base {base.value:.3f} [{base.low:.3f}, {base.high:.3f}],"
-        f" auditor {auditor.value:.3f} [{auditor.low:.3f}, {auditor.high:.3f}]"
+        f"{result.subject}: test macro-F1: base {written(base)}, auditor {written(auditor)}"
     )
 
 

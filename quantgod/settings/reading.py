@@ -65,7 +65,10 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     try:
         values = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
+        raise SettingsError(
+            f"{path}: cannot be read ({error.strerror})"
+            + (f"; {seen[-1]} inherits it, which is looked up beside that file" if seen else "")
+        ) from None
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: is not YAML: {error}") from None
     if not isinstance(values, dict):

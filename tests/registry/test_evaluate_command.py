@@ -170,7 +170,13 @@ def test_the_report_and_the_card_are_kept(lineage: Lineage, of_version: tuple[Ru
     assert "<html" in (folder / "report" / "report.html").read_text(encoding="utf-8")
     figures = {path.stem for path in (folder / "figures").iterdir()}
     assert {"comparison", "reliability", "confusion"} <= figures
-    assert "test macro-F1: base " in run.data.tags["quantgod.headline"]
+    result = read_evidence(folder / EVALUATION_FILE, EvaluationResult)
+    base, auditor = (result.models[name]["macro_f1"] for name in ("base", "auditor"))
+    assert not base.enough and not auditor.enough
+    assert run.data.tags["quantgod.headline"].endswith(
+        f"test macro-F1: base {base.value:.3f} (too few rows), auditor {auditor.value:.3f} "
+        "(too few rows)"
+    )
 
 
 def no_report(*_: object) -> Report:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,8 +37,40 @@ def test_a_version_answers_bars_as_they_are_read(registered: Store, parts: Parts
         version.predict(bars.iloc[: WINDOW - 1])
     with pytest.raises(MlflowException, match="body"):
         version.predict(bars.drop(columns="body"))
+    with pytest.raises(ValueError, match=r"a DataFrame of the nine features .* got list"):
+        version.predict([[1, 2]])  # type: ignore[arg-type]
+    as_text = quantgod.load_version(NAME, str(registered.number), store=registered.uri)
+    assert as_text.contract.symbol == "BTCUSDT"
     with pytest.raises(ValueError, match="quantgod 99"):
         quantgod.load_version(NAME, 99, store=registered.uri)
+
+
+def test_a_store_that_is_not_there_is_refused_and_not_made(
+    registered: Store, tmp_path: Path
+) -> None:
+    before = mlflow.get_tracking_uri()
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ValueError, match=r"there is no file .*none\.db"):
+            quantgod.load_version(NAME, registered.number, store=f"sqlite:///{folder}/none.db")
+    assert not list(tmp_path.iterdir()) and mlflow.get_tracking_uri() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("close", np.nan), ("open", np.nan), ("close", np.inf), ("low", -1.0), ("low", 0.0),
+        ("high", 100.0), ("low", 102.5),
+    ],
+)  # fmt: skip
+def test_prices_that_cannot_be_are_refused_by_their_first_row(name: str, value: float) -> None:
+    times = pd.date_range("2025-01-01", periods=5, freq="min", tz="UTC")
+    prices = pd.DataFrame({"open": 101.0, "high": 103.0, "low": 99.0, "close": 102.0}, times)
+    assert len(quantgod.make_features(prices)) == 4
+    prices.loc[times[2:4], name] = value
+    with pytest.raises(ValueError, match=rf"row 2 \(2025-01-01 00:02.*{name} {value}"):
+        quantgod.make_features(prices)
+    with pytest.raises(ValueError, match="at least one minute"):
+        quantgod.make_features(prices.iloc[:0])
 
 
 def test_stored_bars_and_a_journal_are_read_by_their_place(tmp_path: Path) -> None:
