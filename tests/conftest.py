@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from hypothesis import settings
+from mlflow.tracking import fluent
 
 from tests.stores import never_wait_for_the_disk
 
@@ -37,6 +38,7 @@ def forget_experiments() -> None:
     """Whoever calls the tests may name one, and a stage that ran in this process leaves its own."""
     for name in OF_MLFLOW:
         os.environ.pop(name, None)
+    fluent._active_experiment_id = None
 
 
 forget_experiments()
