@@ -54,7 +54,9 @@ clean:  ## Remove caches, never data or runs
 MOVED := $(shell [ ! -f $(VENV)/place ] || [ "$$(cat $(VENV)/place)" = "$(CURDIR)" ] || echo --clear)
 
 $(VENV)/run: requirements.txt $(if $(MOVED),again)
+	rm -f $(VENV)/run $(VENV)/dev $(VENV)/place
 	$(PYTHON) -m venv $(MOVED) $(VENV)
+	@echo "installing requirements.txt into $(VENV): minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	echo "$(CURDIR)" > $(VENV)/place
 	touch $@

@@ -78,6 +78,8 @@ def tell_how_long(settings: Settings) -> None:
 
 
 def _summary(settings: Settings, config: Path, done: dict[str, Run], skipped: set[str]) -> None:
+    from rich.markup import escape
+
     from quantgod.tracking.stage import HEADLINE_TAG
 
     rows = []
@@ -92,16 +94,16 @@ def _summary(settings: Settings, config: Path, done: dict[str, Run], skipped: se
     say(f"  make ui CONFIG={config}     compare the runs in the browser")
     if "promote" not in done:
         return
-    model = f"{settings.registry.name}@{settings.registry.alias}"
-    say(f"  make serve MODEL={model}     serve it on 127.0.0.1:5001")
+    name, symbol = settings.registry.name, settings.data.symbol
+    say(f"  make serve MODEL={name}@{settings.registry.alias}     serve it on 127.0.0.1:5001")
     say(
         "  curl http://127.0.0.1:5001/invocations -H 'Content-Type: application/json' "
-        f"-d @{quote(str(settings.data.work / 'example.json'))}"
+        f"-d @{quote(str(settings.example))}"
     )
-    say(
-        f"  python -m steps.live --config {config} --exchange simulated --max-candles 10     "
-        "let it speak, offline"
-    )
+    own = f"data.symbol={symbol};live.symbols=[{symbol}];registry.name={name}"
+    live = f"python -m steps.live --config {config} --set {quote(own)} --exchange simulated"
+    say(escape(f"  {live} --max-candles 10     let it speak, offline"))
+    say("(in a shell of its environment: source .venv/bin/activate)")
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def main(
         progress(2, 3, "packed")
         kept = keep_settings(run.outbox.artifacts / SETTINGS_FILE, settings)
         version = register(package, settings.registry.name, lineage_of_run(run, kept).tags())
-        with atomic_path(settings.data.work / "example.json") as part:
+        with atomic_path(settings.example) as part:
             shutil.copyfile(folder / "package" / "golden_input.json", part)
         progress(3, 3, "registered")
         run.metrics.log({"export_difference": package.export_difference})

@@ -50,8 +50,8 @@ def check_name(client: MlflowClient, name: str, series: Series) -> None:
         if theirs not in (None, series):
             raise OtherSeriesError(
                 f"{name} {found.version} is of {theirs}, and this is of {series}: a registered "
-                f"model is of one series; set registry.name (--name) to another one, such as "
-                f"{name}-{series.symbol.lower()}"
+                "model is of one series; choose another name, such as "
+                f"`--set registry.name={name}-{series.symbol.lower()}`"
             )
 
 

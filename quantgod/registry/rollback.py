@@ -88,7 +88,10 @@ def _target(ledger: Ledger, number: int | None) -> int:
     if number is None:
         before = version_before(ledger)
         if before is None:
-            raise NothingToRollBackError(f"{ledger.title}: no other version was promoted before")
+            raise NothingToRollBackError(
+                f"{ledger.title}: no other version was in place before version {ledger.in_place} "
+                "was; one that was in place after it can be named by --version N"
+            )
         return before
     if number == ledger.in_place:
         raise NothingToRollBackError(f"{ledger.title}: version {number} is in place")

@@ -542,6 +542,11 @@ class Settings(Section):
     live: LiveSettings
     tracking: TrackingSettings
 
+    @property
+    def example(self) -> Path:
+        """A body to post to the registered model: its newest version's golden input."""
+        return self.data.work / f"{self.registry.name}.example.json"
+
     def digest(self) -> str:
         """SHA-256 of every value, in hex."""
         return value_digest(self.model_dump(mode="json"))

@@ -88,7 +88,7 @@ def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data:
     assert runs["audit"].data.tags["quantgod.upstream.train"] == runs["train"].info.run_id
     version = MlflowClient().get_model_version_by_alias("quantgod", "Production")
     assert version.run_id == runs["register"].info.run_id
-    example = json.loads((data / "work" / "example.json").read_text())
+    example = json.loads((data / "work" / "quantgod.example.json").read_text())
     said = load_chain("quantgod").predict(pd.DataFrame(**example["dataframe_split"]))
     assert np.isfinite(said.select_dtypes("number")).all(axis=None)
 

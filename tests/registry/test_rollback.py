@@ -53,7 +53,7 @@ def test_it_goes_back_a_version_each_time(deployed: Shelf) -> None:
         assert holder(client, NAME, ALIAS) == number
         assert (entry.kind, entry.version, entry.over) == ("rollback", number, number + 1)
         assert (entry.why, entry.by) == ("it lost money", "a tester")
-    with pytest.raises(NothingToRollBackError, match="no other version was promoted before"):
+    with pytest.raises(NothingToRollBackError, match="no other version was in place before"):
         roll_back(NAME, ALIAS)
     assert [span.entry.version for span in deployments(client, NAME, ALIAS).spans] == [
         1, 2, 3, 2, 1,
@@ -129,7 +129,7 @@ def test_there_is_no_way_back_to_what_was_never_promoted(shelf: Shelf) -> None:
             roll_back(NAME, ALIAS, number)
     roll_back(NAME, ALIAS)
     assert holder(MlflowClient(), NAME, ALIAS) == 1
-    with pytest.raises(NothingToRollBackError, match="no other version was promoted before"):
+    with pytest.raises(NothingToRollBackError, match="no other version was in place before"):
         roll_back(NAME, ALIAS)
     assert holder(MlflowClient(), NAME, ALIAS) == 1
 
