@@ -1,11 +1,9 @@
-"""Turn what `collect` recorded into daily archives in Bybit's form, for `etl` to read."""
+"""Turn a recording into daily archives in Bybit's form, for `etl` to read."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-
-import click
 
 from steps.console import progress_bar, show_table
 from steps.options import config_options, given, setting, settings_from, step
@@ -13,7 +11,10 @@ from steps.options import config_options, given, setting, settings_from, step
 
 @step()
 @config_options
-@given("--recording", "Folder of a recording; by default that which `collect` records into.")
+@given(
+    "--recording",
+    "Folder of a collect, or a recorded file as `replay` takes; by default where `collect` writes.",
+)
 @setting("--archives", "data.archives", "Folder that the archives go to.")
 @setting("--market", "data.market", "On which it was recorded: linear, spot or inverse.")
 @given("--symbol", "Only this symbol, such as BTCUSDT; all by default.")
@@ -29,11 +30,9 @@ def main(
     from quantgod.live.recording.archive import archive_recording
 
     live, archives = settings.live, settings.data.archives
-    folder = Path(recording) if recording else live.own_recordings
-    if not folder.is_dir():
-        raise click.ClickException(f"a folder that collect wrote was expected at {folder}")
+    source = Path(recording) if recording else live.own_recordings
     with progress_bar("archive") as progress:
-        written = archive_recording(folder, archives, settings, symbol, progress)
+        written = archive_recording(source, archives, settings, symbol, progress)
     rows = [(archived.path.name, f"{archived.lines:,}") for archived in written]
     show_table(f"Archives in {archives}", ("archive", "lines"), rows)
 

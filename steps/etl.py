@@ -50,7 +50,7 @@ def main(
                 run.inputs["archives"], data.market_bars, settings.etl, progress,
                 symbol=data.symbol, market=data.market,
             )  # fmt: skip
-        for line in [*report.left_out(), *report.losses()]:
+        for line in [*report.left_out(), *report.losses(), *report.empty()]:
             say(line)
         run.json("quality", report.as_dict())
         run.figure("quality", quality_figure(report))

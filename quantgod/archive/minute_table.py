@@ -71,13 +71,17 @@ class _Raw(NamedTuple):
     is_nameless: bool = False
 
 
-def read_minutes(path: Path, unit: Unit = "ms", needs: Sequence[str] = PRICES) -> pd.DataFrame:
+def read_minutes(
+    path: Path, unit: Unit = "ms", needs: Sequence[str] = PRICES, symbol: str | None = None
+) -> pd.DataFrame:
     """Read a file of minute bars.
 
     Args:
         path: `.csv`, `.csv.gz`, `.parquet` or `.feather`; newest first is taken, too.
         unit: Of times that are numbers.
         needs: The columns that it must have.
+        symbol: The only one that a column of symbols may hold, in any case, with any signs between
+            letters (`fil/usdt`); by default whichever it holds.
 
     Returns:
         The known columns but for time and symbol, float64; the index `minute` holds epoch minutes,
@@ -91,7 +95,7 @@ def read_minutes(path: Path, unit: Unit = "ms", needs: Sequence[str] = PRICES) -
         raise ValueError(f"{path}: holds no bars")
     columns = _known(raw, needs)
     minutes = _minutes(raw, columns.pop("time"), unit)
-    _check_one_symbol(raw, columns.pop("symbol", None))
+    _check_one_symbol(raw, columns.pop("symbol", None), symbol)
     frame = pd.DataFrame({name: _floats(raw.table[column]) for name, column in columns.items()})
     if raw.is_nameless:
         other = frame.rename(columns=dict(zip(_ORDINARY, _BITFINEX, strict=True)))
@@ -229,12 +233,22 @@ def _check_unit(raw: _Raw, column: str, times: pd.Series[float], unit: Unit) -> 
             )
 
 
-def _check_one_symbol(raw: _Raw, column: str | None) -> None:
+def _check_one_symbol(raw: _Raw, column: str | None, symbol: str | None) -> None:
     found = raw.table[column].unique().tolist() if column is not None else []
     if len(found) > 1:
         raise ValueError(
             f"{raw.path}: one symbol was expected, column {column!r} holds {found[:9]}"
         )
+    if symbol and found and _letters(str(found[0])) != _letters(symbol):
+        raise ValueError(
+            f"{raw.path}: bars of {symbol} were expected, column {column!r} holds {found[0]}; "
+            f"--symbol says whose bars they are"
+        )
+
+
+def _letters(symbol: str) -> str:
+    """A symbol as all venues would write it."""
+    return "".join(filter(str.isalnum, symbol)).upper()
 
 
 def _check_spacing(path: Path, minutes: Integers) -> None:

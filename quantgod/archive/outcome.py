@@ -87,6 +87,13 @@ class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
         share = f"{100 * lost / self.spanned:.1f} %"
         return f"{self.archive}: {lost} of {self.spanned} minutes ({share}) are lost: {why}"
 
+    def shortness(self) -> str:
+        """Why an archive has no rows, in words."""
+        if self.spanned:
+            why = ", ".join(f"{reason} {count}" for reason, count in self.dropped.items())
+            return f"all its minutes were dropped: {why}"
+        return "no whole minute comes after the one that its messages begin in"
+
 
 def dropped_spans(dropped: Iterable[tuple[int, str]]) -> list[Span]:
     """Join dropped (epoch minute, reason) of one reason that follow one another."""

@@ -91,13 +91,14 @@ def import_bars(
         progress: Told of every file and day.
 
     Raises:
-        ValueError: for files that cannot be read, overlap or have other columns than the first.
+        ValueError: for files that cannot be read, overlap, are of another symbol, or do not
+            have the same columns (but for the volume).
         StoreError: where `etl` made bars of the series, or a stored day has minutes that are not
             among these.
     """
     paths = _files(sources)
     _refuse_etl(data)
-    table = _joined(paths, unit, progress)
+    table = _joined(paths, data.symbol, unit, progress)
     depth = _depth(table)
     found = features_of(table, _close_before(data, table), settings.max_bridge_minutes)
     table, features = table[found.has_row], found.values[found.has_row]
@@ -132,11 +133,13 @@ def _files(sources: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _joined(paths: Sequence[Path], unit: Unit, progress: Progress) -> pd.DataFrame:
+def _joined(paths: Sequence[Path], symbol: str, unit: Unit, progress: Progress) -> pd.DataFrame:
+    """One table of all files, without the volume, which nothing is made of."""
     tables = []
     for done, path in enumerate(paths):
         progress(done, len(paths), path.name)
-        tables.append((path, read_minutes(path, unit, needs=("close",))))
+        table = read_minutes(path, unit, needs=("close",), symbol=symbol)
+        tables.append((path, table.drop(columns="volume", errors="ignore")))
     tables.sort(key=lambda one: int(one[1].index[0]))
     for (before, early), (path, table) in pairwise(tables):
         if set(early.columns) != set(table.columns):

@@ -91,7 +91,8 @@ def find_archives(
         ValueError: when `root` is no folder.
     """
     if not root.is_dir():
-        raise ValueError(f"a folder of archives was expected, there is none at {root}")
+        found = "a file" if root.exists() else "none"
+        raise ValueError(f"a folder of archives was expected at {root}, there is {found}")
     archives, others = [], []
     for path in files_below(root):
         name = path.relative_to(root).as_posix()

@@ -20,6 +20,20 @@ LAST_HOUR: Final = 60
 """A file whose last minutes had no trade ends that much early at most."""
 
 
+def prices_file(path: Path) -> Path:
+    """Return the path of `simulate.prices` as it is.
+
+    Raises:
+        ValueError: where no file is there, with the path in full.
+    """
+    if not path.is_file():
+        raise ValueError(
+            "simulate.prices: a .csv, .csv.gz, .parquet or .feather file of minute bars was "
+            f"expected at {path.resolve()}, there is none"
+        )
+    return path
+
+
 def read_price_bars(
     path: Path, start_ms: int, minutes: int, ahead: int = 0, unit: Unit = "ms"
 ) -> Bars:

@@ -97,20 +97,33 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
     def losses(self, at_most: int = 5) -> list[str]:
         """The first archives that lost too many minutes, with shares and reasons, a line each."""
         least = f"at least {100 * self.least_coverage:g} % must be there"
-        lines = [f"{one.loss()}; {least} (etl.least_coverage)" for one in self.thin[:at_most]]
-        more = len(self.thin) - at_most
-        return lines + ([f"and {more} more archives lost too many"] if more > 0 else [])
+        lines = [f"{one.loss()}; {least} (etl.least_coverage)" for one in self.thin]
+        return _first(lines, at_most, "archives lost too many")
+
+    def empty(self, at_most: int = 5) -> list[str]:
+        """The first archives that were read and have no rows for another reason, a line each."""
+        thin = self.thin
+        lines = [
+            f"{one.archive}: no rows, since {one.shortness()}"
+            for one in self.archives
+            if one.is_accepted and not one.rows and one not in thin
+        ]
+        return _first(lines, at_most, "archives have no rows")
 
     def left_out(self, at_most: int = 5) -> list[str]:
         """The first files that were passed by, and why, a line each, and how many others."""
-        lines = [f"not read: {name}" for name in self.ignored[:at_most]]
-        more = len(self.ignored) - at_most
-        return lines + ([f"and {more} more files were not read"] if more > 0 else [])
+        lines = [f"not read: {name}" for name in self.ignored]
+        return _first(lines, at_most, "files were not read")
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values, sums and coverage included."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
         return {"totals": self.totals, "coverage": self.coverage, **plain}
+
+
+def _first(lines: list[str], at_most: int, what: str) -> list[str]:
+    more = len(lines) - at_most
+    return lines[:at_most] + ([f"and {more} more {what}"] if more > 0 else [])
 
 
 def quality_figure(report: QualityReport) -> Figure:

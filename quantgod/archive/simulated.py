@@ -12,7 +12,7 @@ from typing import Any
 
 from quantgod.archive.faults.fault import Fault
 from quantgod.archive.plan import archive_name, find_archives
-from quantgod.archive.price_bars import read_price_bars
+from quantgod.archive.price_bars import prices_file, read_price_bars
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import Progress, silent
 from quantgod.files import file_digest
@@ -38,8 +38,8 @@ def write_archives(
     faults of a day follow each other in the order given, those in lines first.
 
     Raises:
-        ValueError: where `settings.prices` is malformed or does not cover `settings.start`, where
-            prices are too low for the tick, or where a fault changes nothing.
+        ValueError: where `settings.prices` is absent, malformed or does not cover `settings.start`,
+            where prices are too low for the tick, or where a fault changes nothing.
     """
     path = price_path(settings)
     market = SimulatedMarket(symbol, settings, path, start_ms(settings))
@@ -61,8 +61,11 @@ def strangers(data: DataSettings, settings: SimulateSettings) -> list[Path]:
     """Archives of the series that are not among those that this simulation writes.
 
     Left from another one, they would be read as if they were days of this one.
+
+    Raises:
+        ValueError: where something else than a folder is in the place of the archives.
     """
-    if not data.archives.is_dir():
+    if not data.archives.exists():
         return []
     days = (settings.start + dt.timedelta(days=day) for day in range(settings.days))
     own = {
@@ -87,7 +90,7 @@ def price_path(settings: SimulateSettings) -> PricePath:
             latent=latent,
         )
     bars = read_price_bars(
-        settings.prices,
+        prices_file(settings.prices),
         start_ms(settings),
         minutes + MINUTES_AHEAD,
         MINUTES_AHEAD,

@@ -143,5 +143,6 @@ class SimulatedMarket:
         if lowest <= deepest:
             raise ValueError(
                 f"the price falls to {path.knots.min():g}, which is {lowest:.0f} ticks of "
-                f"{self._tick}: {self.levels} levels need more than {deepest}; use a smaller tick"
+                f"{self._tick}: {self.levels} levels need more than {deepest}; "
+                "use a smaller simulate.tick or more simulate.changes"
             )

@@ -24,6 +24,7 @@ from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from quantgod.archive.plan import find_archives
+from quantgod.archive.price_bars import prices_file
 from quantgod.files import write_json
 from quantgod.settings import DataSettings, Settings, without_passwords
 from quantgod.tracking.keys import (
@@ -248,6 +249,7 @@ def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> d
 
     Raises:
         MissingInput: naming the data, where it was looked for, and the stage that makes it.
+        ValueError: where `simulate.prices` is no file.
     """
     paths = {}
     for label in READS.get(name, ()):
@@ -260,7 +262,7 @@ def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> d
     more = {label: data_path(label, settings) for label in READS_IF_THERE.get(name, ())}
     paths |= {label: path for label, path in more.items() if path.exists()}
     if name == "simulate" and settings.simulate.prices is not None:
-        paths["prices"] = settings.simulate.prices
+        paths["prices"] = prices_file(settings.simulate.prices)
     return paths
 
 

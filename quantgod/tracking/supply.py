@@ -161,10 +161,14 @@ class _Supplier:
 
 
 def _is_there(data: str, settings: Settings) -> bool:
-    """Whether there is any of it; archives of other series do not count."""
+    """Whether there is any of it; archives of other series do not count.
+
+    Raises:
+        ValueError: where a file is in the place of the folder of archives.
+    """
     path, own = data_path(data, settings), settings.data
     if data == "archives":
-        return path.is_dir() and bool(find_archives(path, own.market, own.symbol)[0])
+        return path.exists() and bool(find_archives(path, own.market, own.symbol)[0])
     return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 

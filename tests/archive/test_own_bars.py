@@ -97,6 +97,7 @@ def test_parts_one_after_another_make_the_rows_of_the_whole(tmp_path: Path) -> N
     for folder in (whole, together, later):
         folder.mkdir()
     imported(whole, given)
+    parts[1] = parts[1].drop(columns="volume").assign(symbol="btc/usdt")  # makes no difference
     imported(together, *parts[::-1])
     for part in parts:
         imported(later, part)
@@ -145,6 +146,7 @@ REFUSED = {
         [candles(5), candles(9)[5:].drop(columns="open")],
         "both have the columns op",
     ),
+    "another symbol": ([candles(5).assign(pair="SOLUSDT")], "BTCUSDT were .* 'pair' holds SOLUSDT"),
     "no close": ([candles(5).drop(columns="close")], "no column close"),
     "a crossed book": ([with_book(bid_0_p=102.0)], "book of 2024-01-01 12:00 has no two sides"),
     "a level that is left out": ([with_book().rename(columns={"bid_0_s": "bid_1_s"})], "bid_0_s"),

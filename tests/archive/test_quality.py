@@ -152,6 +152,26 @@ def test_an_archive_is_thin_when_it_keeps_less_of_its_minutes_than_it_must() -> 
     assert many.losses()[5:] == ["and 3 more archives lost too many"]
 
 
+def test_an_archive_without_rows_is_named_with_the_reason() -> None:
+    """Unless it is named already as one that lost too many."""
+    reports = [
+        archive(0, rows=0, dropped={"no_book": 1}),
+        archive(1, rows=0, spanned=1, dropped={"no_previous_close": 1}),
+        archive(2, rows=0, spanned=9, dropped={"gap": 9}, lost={"gap": 9}),
+        archive(3, outcome="quarantined", reason="bad_crc", rows=0),
+        archive(4),
+    ]
+    short = f"{reports[0].archive}: no rows, since no whole minute comes after the one that its"
+    empty = QualityReport(archives=reports, least_coverage=0.8).empty()
+    assert empty == [
+        f"{short} messages begin in",
+        f"{reports[1].archive}: no rows, since all its minutes were dropped: no_previous_close 1",
+    ]
+    assert QualityReport(archives=reports[:1] * 7).empty()[5:] == [
+        "and 2 more archives have no rows"
+    ]
+
+
 @pytest.mark.parametrize(
     ("dropped", "rejected", "outcome"),
     [

@@ -2,6 +2,7 @@ import datetime as dt
 import gzip
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -12,8 +13,9 @@ import pytest
 
 from quantgod.archive.faults.stream import ends_early
 from quantgod.archive.price_bars import read_price_bars
-from quantgod.archive.simulated import write_archives
+from quantgod.archive.simulated import strangers, write_archives
 from quantgod.settings import SimulateSettings
+from tests.archive.feeds import FULL
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT / ".." / "shared" / "data"
@@ -105,8 +107,9 @@ def test_lines_have_the_shape_of_the_real_recording(tmp_path):
 def test_the_same_seed_gives_the_same_bytes_in_any_process(tmp_path):
     program = """
 import datetime as dt, pathlib, sys
-from quantgod.archive.simulated import write_archives
+from quantgod.archive.simulated import strangers, write_archives
 from quantgod.settings import SimulateSettings
+from tests.archive.feeds import FULL
 settings = SimulateSettings.model_validate_json(sys.argv[2])
 write_archives(pathlib.Path(sys.argv[1]), "BTCUSDT", settings)
 """
@@ -231,6 +234,20 @@ def test_a_start_outside_the_prices_is_refused_with_their_range(start, write_csv
     settings = _settings(start=start, prices=write_csv(BARS))
     with pytest.raises(ValueError, match="from 2024-01-01 00:00 to 2024-01-01 00:03"):
         write_archives(tmp_path, "BTCUSDT", settings)
+
+
+@pytest.mark.parametrize("path", [Path("nowhere.csv"), Path()])
+def test_prices_that_are_not_there_are_named_with_setting_place_and_form(path, tmp_path):
+    words = rf"simulate\.prices: .*\.parquet .* expected at {re.escape(str(path.absolute()))}"
+    with pytest.raises(ValueError, match=words):
+        write_archives(tmp_path, "BTCUSDT", _settings(prices=path))
+
+
+def test_a_file_in_the_place_of_the_archives_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    data = FULL.data.model_copy(update={"archives": tmp_path / "file"})
+    with pytest.raises(ValueError, match=r"folder of archives was expected at .*, there is a f"):
+        strangers(data, _settings())
 
 
 def test_an_empty_csv_is_refused(write_csv):

@@ -197,5 +197,5 @@ def test_near_levels_lean_with_the_path():
 
 
 def test_prices_too_low_for_the_tick_are_refused():
-    with pytest.raises(ValueError, match="use a smaller tick"):
+    with pytest.raises(ValueError, match=r"smaller simulate\.tick or more simulate\.changes"):
         _market(price=5.0, tick=0.1)

@@ -145,6 +145,14 @@ def test_missing_data_is_named_with_the_stage_that_makes_it(settings: Settings) 
         pass
 
 
+def test_prices_that_are_not_there_are_named_with_their_setting(settings: Settings) -> None:
+    absent = settings.simulate.model_copy(update={"prices": Path("nowhere.csv")})
+    settings = settings.model_copy(update={"simulate": absent})
+    words = f"simulate.prices: .* expected at {Path.cwd()}/nowhere.csv"
+    with pytest.raises(ValueError, match=words), stage("simulate", settings):
+        pass
+
+
 def test_a_run_that_cannot_give_what_is_asked_of_it_is_named(settings: Settings) -> None:
     with stage("promote", settings) as other:
         other.output(version="1")

@@ -160,6 +160,10 @@ def test_nothing_is_simulated_unasked_among_real_archives(
     settings: Settings, made: list[str]
 ) -> None:
     """But beside what was simulated there, another symbol may be."""
+    settings.data.archives.touch()
+    with pytest.raises(ValueError, match=r"a folder of archives was expected at .* is a file"):
+        upstream("etl", settings)
+    settings.data.archives.unlink()
     settings.data.archives.mkdir()
     real = settings.data.archives / "2024-01-01_XRPUSDT_ob500.data.zip"
     real.touch()

@@ -223,3 +223,4 @@ def test_the_command_archives_one_symbol_and_says_what_there_is(tmp_path):
     assert "XRPUSDT expected, there is BTCUSDT, ETHUSDT" in " ".join(unknown.output.split())
     absent = CliRunner().invoke(main, [*given, "--recording", str(tmp_path / "nothing")])
     assert absent.exit_code == 1
+    assert "a recorded file or a folder of `collect` was expected" in absent.output

@@ -24,6 +24,7 @@ from quantgod.live.recording.replay import replay
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.settings import load_settings
+from steps.archive_recording import main as archive_command
 from steps.replay import main
 
 REAL = Path("../shared/data/binance_usdm_btcusdt_20240808.gz")
@@ -285,8 +286,18 @@ def test_of_a_text_file_of_two_symbols_archives_give_the_rows_of_replay(tmp_path
     messages = [one for pair in both for one in (pair[::-1] if other_first else pair)]
     path = tmp_path / "recording"
     path.write_bytes(text(messages))
-    written = archive_recording(path, tmp_path / "archives", SETTINGS)
-    assert {archive.path.parent.name for archive in written} == {"BTCUSDT", "ETHUSDT"}
+    given = [
+        "--config",
+        "conf/full.yaml",
+        "--recording",
+        str(path),
+        "--archives",
+        str(tmp_path / "archives"),
+    ]
+    done = CliRunner().invoke(archive_command, given)
+    assert done.exit_code == 0, done.output
+    written = (tmp_path / "archives").rglob("*.zip")
+    assert {archive.parent.name for archive in written} == {"BTCUSDT", "ETHUSDT"}
     for symbol, price in (("BTCUSDT", 100.0), ("ETHUSDT", 2_000.0)):
         figures = replayed(tmp_path, messages, symbol=symbol)
         assert (figures["rows_written"], figures["gaps"]) == (1, 0)
