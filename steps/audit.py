@@ -38,6 +38,8 @@ def main(
 ) -> None:
     """Walk forward over dev, fit booster and calibrator, score base beside auditor out of fold."""
     settings = settings_from(config, overrides, options)
+    from rich.markup import escape
+
     from quantgod.auditor.audit import audit
     from quantgod.auditor.out_of_fold import Recipe
     from quantgod.auditor.provenance import assert_untrained
@@ -47,7 +49,7 @@ def main(
     from quantgod.dataset.table import read_table, table_series
     from quantgod.dataset.windows import samples
     from quantgod.evaluation.out_of_fold import score_out_of_fold
-    from quantgod.tracking.chosen import chosen_settings
+    from quantgod.tracking.chosen import chosen_settings, replaced
     from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
@@ -63,6 +65,8 @@ def main(
         labelled = table_series(run.inputs["labels"])
         series = check_one_series({"network": own, "labels": labelled})
         chosen = chosen_settings(settings, run.upstream.get("optimize"))
+        if by_search := replaced(settings, chosen):
+            say(escape(f"replaced by the search: {by_search}"))
         use_threads(chosen.train.threads)
         table = read_table(run.inputs["labels"])
         taken = samples(table, network.window, chosen.audit.stride)

@@ -27,7 +27,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     settings = settings_from(config, overrides, options)
     from rich.markup import escape
 
-    from quantgod.archive.store import stored_series
+    from quantgod.archive.store import WITHOUT_BOOKS, stored_series, without_books
     from quantgod.registry.ownership import check_name
     from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
     from quantgod.tracking.stage import HEADLINE_TAG, stage
@@ -39,6 +39,8 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
         data, series = settings.data, settings.data.series
         if data.source == "imported":
             series = stored_series(data.market_bars, data.symbol)
+            if without_books(data.market_bars, data.symbol):
+                say(WITHOUT_BOOKS)
         check_name(parent.client, settings.registry.name, series)
         children = resolved_config(settings, config)
         done: dict[str, Run] = {}

@@ -38,9 +38,11 @@ def main(
 ) -> None:
     """Train on the older part of dev and stop by the newer; a killed training goes on."""
     settings = settings_from(config, overrides, options)
+    from rich.markup import escape
+
     from quantgod.dataset.series import write_series
     from quantgod.dataset.table import read_table, table_series
-    from quantgod.tracking.chosen import chosen_settings
+    from quantgod.tracking.chosen import chosen_settings, replaced
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
     from quantgod.training.base_model import train_base
@@ -50,6 +52,8 @@ def main(
     runs = {"label": label_run, "optimize": optimize_run}
     with stage("train", settings, runs, supply("train", settings, config, say)) as run:
         chosen = chosen_settings(settings, run.upstream.get("optimize"))
+        if by_search := replaced(settings, chosen):
+            say(escape(f"replaced by the search: {by_search}"))
         use_threads(chosen.train.threads)
         with progress_bar("train") as progress:
             trained = train_base(

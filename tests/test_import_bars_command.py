@@ -9,15 +9,45 @@ import mlflow
 import pytest
 from click.testing import CliRunner
 
+import steps.check
 import steps.import_bars
 import steps.label
+import steps.main
 import steps.train
 from quantgod.contracts import Series
 from quantgod.dataset.scaling import ConstantFeatureWarning
 from quantgod.dataset.table import table_series
+from quantgod.settings import Settings, load_settings
+from quantgod.tracking import pipeline
+from quantgod.tracking.stage import stage
+from quantgod.training.tuning import BestParameters
 from tests.archive.test_own_bars import BOOK_FEATURES, candles
 from tests.conftest import forget_experiments
 from tests.stores import fresh_store
+
+TINY = Path("tests/end_to_end/tiny.yaml")
+
+
+def searched(settings: Settings, **found: object) -> str:
+    """A finished search whose best trial is what the settings say, but for this."""
+    best = BestParameters(
+        study="x",
+        trial=0,
+        trials=1,
+        score=0.5,
+        model=settings.model,
+        learning_rate=settings.train.learning_rate,
+        batch_size=settings.train.batch_size,
+        window_length=settings.window.length,
+    )
+    with stage("optimize", settings) as run:
+        run.json("best", best.model_copy(update=found).model_dump(mode="json"))
+        run.output()
+    return run.run_id
+
+
+def stop(*_: object, **__: object) -> None:
+    raise ValueError("no stage is to run")
 
 
 def test_candles_become_labels_and_a_network_that_is_told_what_they_lack(
@@ -32,7 +62,7 @@ def test_candles_become_labels_and_a_network_that_is_told_what_they_lack(
         "data.symbol": "BTCUSD_PERP",
         "data.market": "inverse",
     }
-    config = ["--config", "tests/end_to_end/tiny.yaml"]
+    config = ["--config", str(TINY)]
     given = [*config, *(f"--set={name}={value}" for name, value in places.items())]
     before = mlflow.get_tracking_uri()
 
@@ -52,6 +82,14 @@ def test_candles_become_labels_and_a_network_that_is_told_what_they_lack(
         labels = tmp_path / "labels" / "inverse" / "BTCUSD_PERP.parquet"
         assert table_series(labels) == Series("BTCUSD_PERP", "inverse", "candles")
         with pytest.warns(ConstantFeatureWarning, match=", ".join(BOOK_FEATURES)):
-            run(steps.train.main)
+            best = searched(load_settings(TINY, places), window_length=30)
+            said = run(steps.train.main, "--optimize-run", best)
+        assert "replaced by the search: window.length: 120 -> 30\n" in said
+
+        monkeypatch.setattr(pipeline, "run_stage", stop)
+        for command in (steps.check.main, steps.main.main):
+            done = CliRunner().invoke(command, [*given, "--set=data.source=imported"])
+            said = " ".join(done.output.replace("│", " ").split())
+            assert "not backtested" in said, said
     finally:
         mlflow.set_tracking_uri(before)

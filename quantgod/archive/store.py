@@ -35,6 +35,11 @@ SCHEMA_VERSION: Final = "2"
 INDEX: Final = "datetime"
 DEFAULT_COLUMNS: Final = (*FEATURES, "close")
 
+WITHOUT_BOOKS: Final = (
+    "the bars have no levels of a book (candles): a version can be trained and evaluated, but not "
+    "backtested, so no gates can judge it and `main` ends at `backtest`"
+)
+
 _METADATA_KEY: Final = b"quantgod"
 _MICROSECONDS_A_MINUTE: Final = 60_000_000
 _READERS: Final = 4
@@ -204,6 +209,15 @@ def stored_series(bars: Path, symbol: str) -> Series:
         if series != expected:
             raise StoreError(f"{path}: bars of {series}, those of {expected} were expected")
     return expected
+
+
+def without_books(bars: Path, symbol: str) -> bool:
+    """Whether the last stored day of a symbol has no levels, so that there is nothing to trade on.
+
+    Raises:
+        StoreError: for a file that is not a whole Parquet of ours.
+    """
+    return any(read_metadata(path).depth == 0 for path in stored_days(bars, symbol)[-1:])
 
 
 def load_bars(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 import pyarrow.parquet as pq
 
 from quantgod.archive.plan import ArchiveFile, find_archives
-from quantgod.archive.store import stored_days
+from quantgod.archive.store import stored_days, without_books
 from quantgod.settings import Settings
 from quantgod.tracking.stage import data_path
 
@@ -28,6 +29,7 @@ class AtHand:
         label_rows: rows of the labelled table, 0 where there is none.
         minutes: that the stages after `label` have to do with.
         told: where that number comes from.
+        without_books: whether the bars hold no levels to trade on.
     """
 
     archives: tuple[ArchiveFile, ...]
@@ -36,6 +38,7 @@ class AtHand:
     label_rows: int
     minutes: int
     told: str
+    without_books: bool = False
 
     @property
     def days_to_read(self) -> int:
@@ -54,7 +57,8 @@ def at_hand(settings: Settings) -> AtHand:
     labels = data_path("labels", settings)
     labelled = _rows(labels)
     minutes, told = _minutes(settings, labelled, rows, len(archives))
-    return AtHand(tuple(archives.values()), days, rows, labelled, minutes, told)
+    found = tuple(archives.values())
+    return AtHand(found, days, rows, labelled, minutes, told, _without_books(settings))
 
 
 def missing_days(days: tuple[dt.date, ...]) -> list[dt.date]:
@@ -75,6 +79,12 @@ def days_asked_for(settings: Settings) -> int:
             return (settings.download.last_day - settings.download.first_day).days + 1
         case _:
             return 0
+
+
+def _without_books(settings: Settings) -> bool:
+    with suppress(OSError, ValueError):
+        return without_books(settings.data.market_bars, settings.data.symbol)
+    return False
 
 
 def _rows(path: Path) -> int:

@@ -12,6 +12,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from quantgod.archive.store import WITHOUT_BOOKS
 from quantgod.contracts import FEATURES
 from quantgod.dataset.labels import LABEL_COLUMNS
 from quantgod.dataset.splits import folds, split_test, split_validation
@@ -20,11 +21,12 @@ from quantgod.dataset.windows import samples
 from quantgod.planning.at_hand import AtHand, days_asked_for, missing_days
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.registered import all_versions
-from quantgod.settings import Settings
+from quantgod.settings import Settings, SettingsError, without_passwords
 from quantgod.tracking.stage import data_path
 from quantgod.training.devices import choose_device
 from quantgod.training.material import train_and_validation
 from quantgod.training.space import joined_space, longest_window
+from quantgod.training.study import check_storage
 
 State = Literal["ok", "note", "wrong"]
 
@@ -55,6 +57,7 @@ def findings(settings: Settings, have: AtHand, client: MlflowClient) -> list[Fin
         *_bars(settings, have),
         *_labels(settings, have),
         _enough(settings, have),
+        _search(settings),
         _registry(settings, client),
         _device(settings),
         _disk(settings, have),
@@ -99,6 +102,8 @@ def _bars(settings: Settings, have: AtHand) -> Iterator[Finding]:
         f"{len(have.bar_days)} days, {have.bar_days[0]} to {have.bar_days[-1]}, {have.bar_rows:,} "
         f"rows, {have.bar_rows / full:.1%} of their minutes{unread}",
     )
+    if have.without_books:
+        yield Finding("backtest", "note", WITHOUT_BOOKS)
 
 
 def _labels(settings: Settings, have: AtHand) -> Iterator[Finding]:
@@ -172,6 +177,15 @@ def whole_table(settings: Settings, minutes: int) -> pd.DataFrame:
     values = dict.fromkeys((*FEATURES, "close", "forward_return"), zeros)
     values |= {"run": zeros.astype(np.int32), "target": np.where(known, 1, -1)}
     return pd.DataFrame({**values, "label_end": ends.where(known)}, index)[list(LABEL_COLUMNS)]
+
+
+def _search(settings: Settings) -> Finding:
+    storage = settings.optimize.storage
+    try:
+        check_storage(storage)
+    except SettingsError as error:
+        return Finding("search", "wrong", str(error))
+    return Finding("search", "ok", f"kept in {without_passwords(storage)}")
 
 
 def _registry(settings: Settings, client: MlflowClient) -> Finding:

@@ -18,6 +18,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from quantgod.archive.store import without_books
 from quantgod.evaluation.evidence import (
     BACKTEST_FILE,
     EVALUATION_FILE,
@@ -30,7 +31,7 @@ from quantgod.evaluation.evidence import (
 from quantgod.registry.evidence_settings import made_otherwise, other_code
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.own_settings import in_short
-from quantgod.registry.registered import VersionError
+from quantgod.registry.registered import VersionError, option_of
 from quantgod.settings import Settings
 from quantgod.tracking.keys import artifacts_of, key_of_run, output_of, path_digest
 from quantgod.tracking.stage import STAGE_TAG
@@ -99,10 +100,11 @@ def evidence_runs(
     own = lineage_of(version).runs
     runs = {stage: own[stage] for stage in ("label", "register", "evaluate") if stage in own} | runs
     if "evaluate" not in runs:
-        raise _missing(version, "evaluate", f"python -m steps.evaluate --version {version.version}")
+        raise _missing(version, "evaluate", command(version, "evaluate"))
     if "backtest" not in runs:
         found = _newest(client, "backtest", ("evaluate", runs["evaluate"]), settings)
         if found is None:
+            _check_books(version, settings)
             raise _missing(version, "backtest", command(version, "backtest", runs["evaluate"]))
         runs["backtest"] = found
     if "leak_audit" not in runs and "audit" in own:
@@ -112,9 +114,9 @@ def evidence_runs(
 
 
 def command(version: ModelVersion, stage: str, evaluate: str | None = None) -> str:
-    """How a version's backtest or leak audit is made."""
+    """How a version's evaluation, backtest or leak audit is made."""
     of = "" if evaluate is None else f" --evaluate-run {evaluate}"
-    return f"python -m steps.{stage} --version {version.version}{of}"
+    return f"python -m steps.{stage} {option_of(version)}{of}"
 
 
 def check_evidence(
@@ -275,6 +277,17 @@ def _known(client: MlflowClient, version: ModelVersion, stage: str, run_id: str)
         raise MissingEvidenceError(
             f"{version.name} {version.version}: its {stage} run {run_id} is gone: {error.message}"
         ) from None
+
+
+def _check_books(version: ModelVersion, settings: Settings) -> None:
+    """Refuse to ask for a backtest that cannot be made."""
+    data = settings.data
+    if without_books(data.market_bars, data.symbol):
+        raise MissingEvidenceError(
+            f"{version.name} {version.version} has no backtest run and can have none: the bars at "
+            f"{data.own_bars} have no levels of a book to trade on, and gates judge no version "
+            "without a backtest"
+        )
 
 
 def _missing(version: ModelVersion, stage: str, how: str) -> MissingEvidenceError:

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from quantgod.files import atomic_path, value_digest
 from quantgod.registry.lineage import lineage_of
-from quantgod.registry.registered import VersionError
+from quantgod.registry.registered import VersionError, option_of
 from quantgod.settings import Settings, SettingsError, settings_of, with_values, without_passwords
 from quantgod.tracking.stage import logged_params
 
@@ -121,7 +121,7 @@ def judging(
     if made:
         raise OtherSettingsError(
             f"{version.name} {version.version} was made with {in_short(made)}: "
-            f"`python -m steps.{step} --version {version.version}` takes its own settings, "
+            f"`python -m steps.{step} {option_of(version)}` takes its own settings, "
             "`python -m steps.main` with those that were given makes another version"
         )
     return Judging(asked, tuple(f"{key} {ours[key]} (its own: {theirs[key]})" for key in otherwise))

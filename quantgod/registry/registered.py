@@ -6,6 +6,7 @@ This imports no model code, so that a command which only moves an alias starts a
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 import mlflow
@@ -36,6 +37,11 @@ class EmptyVersionError(VersionError):
 
 class BrokenVersionError(VersionError):
     """The version's files were changed, cannot be loaded, or do not give the golden output."""
+
+
+def option_of(version: ModelVersion) -> str:
+    """How a command is told of a version; its name with it, as the command's own may be another."""
+    return f"--name {quote(version.name)} --version {version.version}"
 
 
 def known_version(client: MlflowClient, name: str, number: int) -> ModelVersion:

@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.registry.ledger import LedgerError, history, right_in_words
 from quantgod.registry.ledger_run import LedgerRun
-from quantgod.registry.registered import VersionError
+from quantgod.registry.registered import VersionError, option_of
 from quantgod.registry.verdict import GatesError, check_passed, report_of
 
 
@@ -43,8 +43,9 @@ def _promoted(client: MlflowClient, version: ModelVersion, alias: str, lacking: 
     for entry in reversed(entries):
         if entry.version == number:
             return right_in_words(entry)
+    of = option_of(version)
     raise UnjudgedVersionError(
-        f"{lacking}, and was never promoted as {alias}: `python -m steps.gates --version {number}` "
-        f"judges it, `python -m steps.promote --version {number}` deploys it (with --force "
+        f"{lacking}, and was never promoted as {alias}: `python -m steps.gates {of}` "
+        f"judges it, `python -m steps.promote {of}` deploys it (with --force "
         "--reason TEXT whatever the gates say); `live.unjudged: warn` lets it answer all the same"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mlflow
 
 from quantgod.settings import Settings
+from quantgod.tracking.stage import logged_params
 from quantgod.training.tuning import BestParameters
 
 BEST_FILE = "best.json"
@@ -16,6 +17,13 @@ def chosen_settings(settings: Settings, optimize_run: str | None) -> Settings:
         return settings
     best = mlflow.artifacts.load_dict(f"runs:/{optimize_run}/{BEST_FILE}")
     return BestParameters.model_validate(best).applied_to(settings)
+
+
+def replaced(settings: Settings, chosen: Settings) -> str:
+    """In a line, each setting of the training that a search has replaced; empty if none is."""
+    given, found = (logged_params("train", one) for one in (settings, chosen))
+    differ = [key for key in sorted(given | found) if given.get(key) != found.get(key)]
+    return "; ".join(f"{key}: {given.get(key)} -> {found.get(key)}" for key in differ)
 
 
 def trials_of(optimize_run: str | None) -> int:

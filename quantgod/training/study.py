@@ -22,13 +22,22 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
-from quantgod.settings import Choice, OptimizeSettings, SettingsError
+from quantgod.settings import Choice, OptimizeSettings, SettingsError, without_passwords
 
 JOURNAL: Final = "journal"
 HEARTBEAT_SECONDS: Final = 60
 RETRIES: Final = 3
+DRIVER_PACKAGES: Final = {
+    "mysqldb": "mysqlclient",
+    "mysqlconnector": "mysql-connector-python",
+    "psycopg": "'psycopg[binary]'",
+    "psycopg2": "psycopg2-binary",
+}
+"""The packages of drivers that are named otherwise."""
+
 Made = TypeVar("Made")
 
 FINISHED: Final = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -50,17 +59,18 @@ def opened_study(
     Trial 0 tries the values of `first`, as far as it holds any.
 
     Raises:
-        SettingsError: if the storage is neither `journal` nor a URL.
-        StudyError: if another process is at work on the journal.
+        SettingsError: if the storage is neither `journal` nor a URL that can be used here.
+        StudyError: if another process is at work on the journal, or the database does not answer.
     """
-    if settings.storage != JOURNAL and "://" not in settings.storage:
-        raise SettingsError(
-            f"optimize.storage: journal or a database URL was expected, got {settings.storage!r}"
-        )
+    check_storage(settings.storage)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = SeededTPE(settings.seed, first)
     if settings.storage != JOURNAL:
-        storage = _tried_again(lambda: _database(settings.storage, heartbeat_seconds))
+        try:
+            storage = _tried_again(lambda: _database(settings.storage, heartbeat_seconds))
+        except OperationalError as error:
+            place = without_passwords(settings.storage)
+            raise StudyError(f"optimize.storage: {place} does not answer: {error.orig}") from None
         yield _tried_again(lambda: _study(settings, storage, sampler))
         return
     journal = folder / f"{settings.study}.journal"
@@ -69,6 +79,36 @@ def opened_study(
         study = _study(settings, JournalStorage(JournalFileBackend(str(journal))), sampler)
         _retry_dead(study)
         yield study
+
+
+def check_storage(storage: str) -> None:
+    """See that a storage is `journal`, or a database's URL whose driver is installed.
+
+    Raises:
+        SettingsError: naming the URL without its password, and what to install.
+    """
+    if storage == JOURNAL:
+        return
+    place = without_passwords(storage)
+    if "://" not in storage:
+        raise SettingsError(
+            f"optimize.storage: journal or a database URL was expected, got {place!r}"
+        )
+    try:
+        dialect = make_url(storage).get_dialect()
+    except ArgumentError as error:
+        raise SettingsError(
+            "optimize.storage: a database URL that SQLAlchemy knows was expected, such as "
+            f"postgresql://USER@HOST/NAME, got {place!r}: {error}"
+        ) from None
+    try:
+        dialect.import_dbapi()
+    except ImportError as error:
+        package = DRIVER_PACKAGES.get(dialect.driver, dialect.driver)
+        raise SettingsError(
+            f"optimize.storage: {place} needs the driver {dialect.driver}, which cannot be "
+            f"imported ({error}): `pip install {package}`"
+        ) from None
 
 
 def finished_trials(study: optuna.Study) -> int:

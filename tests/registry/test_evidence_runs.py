@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from quantgod.archive.own_bars import import_bars
 from quantgod.files import file_digest
 from quantgod.registry.evidence_runs import (
     MissingEvidenceError,
@@ -20,6 +21,7 @@ from quantgod.registry.registered import known_version
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking.keys import KEY_TAG
 from quantgod.tracking.stage import CODE_TAG
+from tests.archive.test_own_bars import candles
 from tests.evaluation.gates.records import Evidence, leak_audit
 from tests.registry.lineages import Lineage
 from tests.registry.shelves import NAME, Shelf
@@ -80,16 +82,32 @@ def test_a_leak_audit_that_found_a_leak_is_not_passed_over_for_an_older_one(
 def test_what_is_missing_is_named_with_the_command_that_makes_it(lineage: Lineage) -> None:
     del lineage.runs["evaluate"]
     lineage.number = bare = lineage.version()
-    with pytest.raises(MissingEvidenceError, match=rf"steps\.evaluate --version {bare}`"):
+    with pytest.raises(
+        MissingEvidenceError, match=rf"steps\.evaluate --name quantgod --version {bare}`"
+    ):
         found(lineage)
     lineage.runs["evaluate"] = evaluate = lineage.evaluated()
-    made_by = f"--version {bare} --evaluate-run {evaluate}`"
+    made_by = f"--name quantgod --version {bare} --evaluate-run {evaluate}`"
     with pytest.raises(MissingEvidenceError, match=rf"steps\.backtest {made_by}"):
         found(lineage)
     lineage.backtested()
     assert "leak_audit" in found(lineage)
     lineage.remade(audit=lineage.run("audit"))
     assert "leak_audit" not in found(lineage)
+
+
+def test_no_backtest_is_asked_for_where_the_bars_have_no_books(
+    lineage: Lineage, tmp_path: Path
+) -> None:
+    data = SETTINGS.data.model_copy(update={"bars": tmp_path / "bars"})
+    candles(90).to_csv(tmp_path / "own.csv")
+    import_bars([tmp_path / "own.csv"], data, SETTINGS.etl)
+    own = SETTINGS.model_copy(update={"data": data})
+    lineage.runs["evaluate"] = lineage.evaluated()
+    lineage.number = lineage.version()
+    with pytest.raises(MissingEvidenceError, match=r"can have none: .* have no levels") as refused:
+        evidence_runs(lineage.client, lineage.judged(), {}, own)
+    assert "steps.backtest" not in str(refused.value)
 
 
 def test_an_evaluation_of_another_version_or_of_a_runs_model_is_refused(lineage: Lineage) -> None:

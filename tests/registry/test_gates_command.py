@@ -146,7 +146,10 @@ def test_settings_that_the_version_was_not_made_by_are_refused(lineage: Lineage)
         said = gates(lineage, *given)
         assert said.exit_code == 1
         assert said.output.startswith("Error: OtherSettingsError: quantgod 5 was made with ")
-        assert "`python -m steps.gates --version 5` takes its own settings" in said.output
+        assert (
+            "`python -m steps.gates --name quantgod --version 5` takes its own settings"
+            in said.output
+        )
         assert said.output.count("\n") == 1
 
 
@@ -187,7 +190,9 @@ def test_a_version_is_a_number_that_is_there_and_was_evaluated(lineage: Lineage)
     assert "the settings that quantgod 2 was made by are not known" in said.output
     del lineage.runs["evaluate"]
     lineage.version()
-    assert "`python -m steps.evaluate --version 6` makes it" in gates(lineage).output
+    assert (
+        "`python -m steps.evaluate --name quantgod --version 6` makes it" in gates(lineage).output
+    )
     for version in lineage.client.search_model_versions(f"name = '{NAME}'"):
         lineage.client.delete_model_version(NAME, version.version)
     said = gates(lineage)

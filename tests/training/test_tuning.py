@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,35 @@ def test_a_journal_serves_one_process_at_a_time(tmp_path: Path) -> None:
 def test_a_storage_that_is_neither_a_journal_nor_a_url_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"optimize\.storage: .* got 'study\.db'"):
         tune(table(), settings(storage="study.db"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "postgresql://me:secret@host/db",
+            r"me:\*\*\*@host/db needs .* install 'psycopg\[binary\]'`",
+        ),
+        ("mysql://me:secret@host/db", "needs the driver mysqldb.*`pip install mysqlclient`"),
+        ("postgres://me:secret@host/db", "that SQLAlchemy knows was expected.*sqlalchemy.dialects"),
+    ],
+)
+def test_a_database_that_cannot_be_used_here_is_refused_by_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    for module in ("psycopg", "MySQLdb"):
+        monkeypatch.setitem(sys.modules, module, None)  # as where it is not installed
+    with pytest.raises(SettingsError, match=rf"optimize\.storage: .*{said}") as refused:
+        tune(table(), settings(storage=url), tmp_path)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_database_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/nowhere/study.db"
+    with pytest.raises(
+        StudyError, match=r"optimize\.storage: .*/study\.db does not answer: unable"
+    ):
+        tune(table(), settings(storage=url), tmp_path)
 
 
 def test_two_processes_join_one_study_by_its_database_url(tmp_path: Path) -> None:
