@@ -32,7 +32,9 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
     from quantgod.tracking.stage import HEADLINE_TAG, stage
     from quantgod.tracking.summary import NOTE_TAG, description, key_figures
+    from quantgod.training.study import check_storage
 
+    check_storage(settings.optimize.storage)
     tell_how_long(settings)
     with stage("main", settings) as parent:
         # `register` would refuse as well, but only after hours of training.

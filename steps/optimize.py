@@ -31,9 +31,11 @@ def main(config: Path, overrides: tuple[str, ...], label_run: str | None, **opti
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
     from quantgod.training.devices import use_threads
+    from quantgod.training.study import check_storage
     from quantgod.training.tuning import study_key, tune
     from quantgod.training.tuning_figures import history_figure, importance_figure
 
+    check_storage(settings.optimize.storage)  # before data are made for it
     inputs = supply("optimize", settings, config, say)
     with stage("optimize", settings, {"label": label_run}, inputs) as run:
         use_threads(settings.train.threads)

@@ -13,6 +13,7 @@ import steps.check
 import steps.import_bars
 import steps.label
 import steps.main
+import steps.optimize
 import steps.train
 from quantgod.contracts import Series
 from quantgod.dataset.scaling import ConstantFeatureWarning
@@ -91,5 +92,10 @@ def test_candles_become_labels_and_a_network_that_is_told_what_they_lack(
             done = CliRunner().invoke(command, [*given, "--set=data.source=imported"])
             said = " ".join(done.output.replace("│", " ").split())
             assert "not backtested" in said, said
+        for command in (steps.check.main, steps.main.main, steps.optimize.main):
+            unusable = "--set=optimize.storage=nonsense://me:secret@host/db"
+            said = CliRunner().invoke(command, [*given, unusable]).output
+            assert "optimize.storage: a database URL that SQLAlchemy" in said, said
+            assert "secret" not in said
     finally:
         mlflow.set_tracking_uri(before)
