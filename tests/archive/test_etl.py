@@ -286,7 +286,7 @@ def test_a_deeper_book_takes_the_place_of_a_shallow_one(tmp_path: Path) -> None:
 
 
 def test_no_archives_at_all_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there is none at"):
+    with pytest.raises(ValueError, match="a folder of archives was expected at"):
         run_etl(tmp_path / "nowhere", tmp_path / "b", etl_settings())
     pack(tmp_path / "a", DAYS[0], three_days()[DAYS[0]])
     with pytest.raises(ValueError, match="no archives of XRPUSDT on linear under"):
