@@ -8,10 +8,12 @@ import zipfile
 
 import pytest
 
-from quantgod.archive.faults import lines, stream, zips
-from quantgod.archive.faults.catalogue import FAULTS, fault
 from quantgod.archive.simulated import write_archives
 from quantgod.settings import SimulateSettings
+from tests.archive.faults import lines, stream, zips
+from tests.archive.faults.catalogue import FAULTS, fault
+from tests.archive.faults.fault import Fault
+from tests.archive.faults.writing import write_faulty
 
 MINUTES = 10
 MIDNIGHT = 1_704_067_200_000
@@ -31,7 +33,7 @@ SETTINGS = SimulateSettings(
 
 
 def _write(folder, *faults, minutes=MINUTES, settings=SETTINGS):
-    return write_archives(folder, "BTCUSDT", settings, [stream.ends_early(minutes), *faults])
+    return write_faulty(folder, "BTCUSDT", settings, [stream.ends_early(minutes), *faults])
 
 
 def _read(path):
@@ -143,6 +145,13 @@ def test_a_restart_counts_from_one(clean, faulty):
     assert _at_ts(content) == _at_ts(clean)
 
 
+def test_a_restart_by_delta_counts_from_one_and_changes_nothing_else(clean, faulty):
+    content = faulty(stream.restart_delta(HERE))
+    assert _updates(content)[HERE : HERE + 3] == [1, 2, 3]
+    assert [json.loads(line)["type"] for line in content].count("snapshot") == 1
+    assert _at_ts(content) == _at_ts(clean)
+
+
 @pytest.mark.parametrize("locked", [False, True])
 @pytest.mark.parametrize("messages", [1, 200])
 def test_a_crossed_book_is_crossed_for_a_while_and_true_afterwards(locked, messages, clean, faulty):
@@ -230,6 +239,26 @@ def test_a_day_may_close_with_the_next_ones_snapshot(clean, faulty):
     assert (dict(message["data"]["b"]), dict(message["data"]["a"])) == (bids, asks)
 
 
+def test_a_byte_order_mark_stands_before_all_else(clean, faulty):
+    assert b"".join(faulty(lines.byte_order_mark())) == b"\xef\xbb\xbf" + b"".join(clean)
+
+
+def test_without_faults_archives_are_those_of_the_simulator(tmp_path):
+    settings = SETTINGS.model_copy(update={"days": 2, "cadence_ms": 60_000})
+    sound = write_archives(tmp_path / "sound", "BTCUSDT", settings)
+    unspoilt = write_faulty(tmp_path / "unspoilt", "BTCUSDT", settings)
+    assert [path.name for path in sound] == [path.name for path in unspoilt]
+    assert [path.read_bytes() for path in sound] == [path.read_bytes() for path in unspoilt]
+
+
+@pytest.mark.parametrize(
+    "idle", [stream.sequence_gap(HERE, lost=0), Fault("touched", archive=lambda path: [path])]
+)
+def test_a_fault_that_changes_nothing_is_refused(idle, tmp_path):
+    with pytest.raises(ValueError, match=f"the fault {idle.name} changed no"):
+        _write(tmp_path, idle)
+
+
 def test_messages_may_lack_the_matching_time(clean, faulty):
     for line, true in zip(faulty(lines.no_matching_time()), clean, strict=True):
         expected = json.loads(true)
@@ -284,9 +313,9 @@ def test_a_fault_beyond_the_day_is_an_error(faulty):
 def test_faults_fall_on_their_own_day(tmp_path):
     settings = SETTINGS.model_copy(update={"days": 2})
     ends = [stream.ends_early(3), stream.ends_early(3).on(1)]
-    clean = write_archives(tmp_path / "clean", "BTCUSDT", settings, ends)
+    clean = write_faulty(tmp_path / "clean", "BTCUSDT", settings, ends)
     made = [*ends, zips.wrong_crc().on(1)]
-    faulty = write_archives(tmp_path / "faulty", "BTCUSDT", settings, made)
+    faulty = write_faulty(tmp_path / "faulty", "BTCUSDT", settings, made)
     assert faulty[0].read_bytes() == clean[0].read_bytes()
     with zipfile.ZipFile(faulty[1]) as archive:
         assert archive.testzip() == archive.namelist()[0]
@@ -295,7 +324,7 @@ def test_faults_fall_on_their_own_day(tmp_path):
 def test_a_change_of_depth_holds_from_its_day_on(tmp_path):
     settings = SETTINGS.model_copy(update={"days": 3, "levels": 500, "cadence_ms": 10_000})
     ends = [stream.ends_early(3).on(day) for day in range(3)]
-    paths = write_archives(tmp_path, "BTCUSDT", settings, [*ends, zips.depth_change().on(1)])
+    paths = write_faulty(tmp_path, "BTCUSDT", settings, [*ends, zips.depth_change().on(1)])
     assert ["ob500" in path.name for path in paths] == [True, False, False]
     for path, levels in zip(paths, (500, 200, 200), strict=True):
         *_, (message, bids, asks) = _books(_read(path).splitlines())

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quantgod.archive.faults.stream import ends_early
 from quantgod.archive.price_bars import read_price_bars
 from quantgod.archive.simulated import strangers, write_archives
 from quantgod.settings import SimulateSettings
+from tests.archive.faults.stream import ends_early
+from tests.archive.faults.writing import write_faulty
 from tests.archive.feeds import FULL
 
 ROOT = Path(__file__).parents[2]
@@ -107,9 +108,8 @@ def test_lines_have_the_shape_of_the_real_recording(tmp_path):
 def test_the_same_seed_gives_the_same_bytes_in_any_process(tmp_path):
     program = """
 import datetime as dt, pathlib, sys
-from quantgod.archive.simulated import strangers, write_archives
+from quantgod.archive.simulated import write_archives
 from quantgod.settings import SimulateSettings
-from tests.archive.feeds import FULL
 settings = SimulateSettings.model_validate_json(sys.argv[2])
 write_archives(pathlib.Path(sys.argv[1]), "BTCUSDT", settings)
 """
@@ -132,7 +132,7 @@ def test_every_setting_changes_the_bytes(change, tmp_path):
     digests = {
         hashlib.sha256(b"".join(_lines(path))).hexdigest()
         for folder, settings in (("a", _settings()), ("b", _settings(**change)))
-        for path in write_archives(tmp_path / folder, "BTCUSDT", settings, [ends_early(5)])
+        for path in write_faulty(tmp_path / folder, "BTCUSDT", settings, [ends_early(5)])
     }
     assert len(digests) == 2
 
@@ -163,7 +163,7 @@ def test_nothing_is_left_of_an_interrupted_write(tmp_path):
 @needs_real_data
 def test_the_book_stands_on_real_prices(tmp_path):
     settings = _settings(start=dt.date(2018, 2, 6), prices=REAL_PRICES, cadence_ms=1_000)
-    (path,) = write_archives(tmp_path, "BTCUSDT", settings, [ends_early(30)])
+    (path,) = write_faulty(tmp_path, "BTCUSDT", settings, [ends_early(30)])
     begin = 1_517_875_200_000
     bars = read_price_bars(REAL_PRICES, begin, 30)
     mids = _mids(_lines(path))

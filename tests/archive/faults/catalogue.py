@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from quantgod.archive.faults import lines, stream, zips
-from quantgod.archive.faults.fault import Fault
+from tests.archive.faults import lines, stream, zips
+from tests.archive.faults.fault import Fault
 
 HERE: Final = 100
 """The message that the examples fall on."""
@@ -71,6 +71,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "mid_file_snapshot": stream.mid_file_snapshot(HERE),
         "mid_file_snapshot_jump": stream.mid_file_snapshot(HERE, jump=50),
         "restart_snapshot": stream.restart_snapshot(HERE),
+        "restart_delta": stream.restart_delta(HERE),
         "short_silence": stream.silence(HERE, seconds=4),
         "long_silence": stream.silence(HERE, seconds=30),
         "frozen": stream.frozen(HERE, minutes=12),
@@ -92,6 +93,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "white_space": lines.white_space(),
         "reversed_keys": lines.reversed_keys(),
         "windows_line_ends": lines.windows_line_ends(),
+        "byte_order_mark": lines.byte_order_mark(),
         "no_last_line_end": lines.no_last_line_end(),
     }
 )

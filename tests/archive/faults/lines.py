@@ -8,10 +8,11 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from codecs import BOM_UTF8
 from collections.abc import Callable
 
-from quantgod.archive.faults.fault import Fault, LineFault, Lines
-from quantgod.archive.faults.message_editing import (
+from tests.archive.faults.fault import Fault, LineFault, Lines
+from tests.archive.faults.message_editing import (
     Message,
     at_message,
     decoded,
@@ -155,6 +156,16 @@ def reversed_keys() -> Fault:
 def windows_line_ends() -> Fault:
     """Lines end in CR LF."""
     return Fault("windows_line_ends", lines=lambda lines: (line[:-1] + b"\r\n" for line in lines))
+
+
+def byte_order_mark() -> Fault:
+    """The text begins with UTF-8's byte order mark, as some programs write it."""
+
+    def fault(lines: Lines) -> Lines:
+        yield BOM_UTF8 + next(lines)
+        yield from lines
+
+    return Fault("byte_order_mark", lines=fault)
 
 
 def no_last_line_end() -> Fault:

@@ -8,8 +8,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from quantgod.archive.faults.fault import Fault
 from quantgod.files import atomic_path
+from tests.archive.faults.fault import Fault
 
 # Offsets in a zip's headers (APPNOTE 6.3.10, §4.3.7 and §4.3.12).
 _LOCAL_CRC, _CENTRAL_CRC = 14, 16

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from quantgod.archive.faults.fault import LineFault, Lines
+from tests.archive.faults.fault import LineFault, Lines
 
 Message = dict[str, Any]
 Rows = list[list[str]]

@@ -8,8 +8,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from quantgod.archive.faults.fault import Fault, LineFault, Lines
-from quantgod.archive.faults.message_editing import (
+from quantgod.contracts import MS_PER_DAY, MS_PER_MINUTE
+from quantgod.market.simulator import LATEST_MS
+from tests.archive.faults.fault import Fault, LineFault, Lines
+from tests.archive.faults.message_editing import (
     SIDES,
     Message,
     TrackedBook,
@@ -21,8 +23,6 @@ from quantgod.archive.faults.message_editing import (
     tracked,
     ts_of,
 )
-from quantgod.contracts import MS_PER_DAY, MS_PER_MINUTE
-from quantgod.market.simulator import LATEST_MS
 
 # Order and time
 
@@ -73,6 +73,19 @@ def mid_file_snapshot(message: int, jump: int = 0) -> Fault:
 def restart_snapshot(message: int) -> Fault:
     """The venue restarts: a snapshot with `u` 1, and ids count on from there."""
     return Fault("restart_snapshot", lines=_snapshot_at(message, lambda update: 1 - update))
+
+
+def restart_delta(message: int) -> Fault:
+    """The venue restarts without a word: a delta has `u` 1, and ids count on from there."""
+
+    def fault(lines: Lines) -> Lines:
+        shift = 0
+        for number, line in enumerate(lines):
+            if number == message:
+                shift = 1 - decoded(line)["data"]["u"]
+            yield shifted(line, shift)
+
+    return Fault("restart_delta", lines=fault)
 
 
 def silence(message: int, seconds: float) -> Fault:
