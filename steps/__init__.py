@@ -1,1 +1,19 @@
 """One file per MLproject entry point: read settings, call quantgod, log to MLflow."""
+
+import sys
+from types import TracebackType
+
+
+def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say in a line that a requirement is not installed; show any other error as ever."""
+    name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    if name.partition(".")[0] in ("", "steps", "quantgod"):
+        sys.__excepthook__(kind, error, trace)
+        return
+    sys.stderr.write(
+        f"Error: {sys.executable} has no module {name}: steps run in the project's environment, so "
+        "call `source .venv/bin/activate` first (`make demo` makes .venv where there is none)\n"
+    )
+
+
+sys.excepthook = _tell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,33 @@ def test_a_leak_audit_prints_how_short_a_look_ahead_each_stage_would_have_shown(
     for stage, said in (("features", "1 row"), ("labels", "12 rows"), ("booster", "none")):
         (line,) = (line for line in lines if stage in line)
         assert line.rstrip("│ ").endswith(f" {said}")
+
+
+WITHOUT_REQUIREMENTS = [sys.executable, "-S", "-W", "ignore"]
+"""A Python that finds no installed package, as a system's own is likely to be."""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--config", "conf/full.yaml"]])
+def test_a_step_outside_of_the_environment_says_in_a_line_what_to_do(arguments: list[str]) -> None:
+    done = run([*WITHOUT_REQUIREMENTS, "-m", "steps.train", *arguments])
+    assert done.returncode == 1 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"Error: {sys.executable} has no module ")
+    assert "source .venv/bin/activate" in line and "make demo" in line
+
+
+@pytest.mark.parametrize(("missing", "lines"), [("pydantic", 1), ("quantgod.settings", None)])
+def test_a_requirement_that_is_missing_later_is_told_too_and_our_own_faults_are_not_hidden(
+    missing: str, lines: int | None
+) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; import steps.train as t; t.main(['--set='])"
+    )
+    done = run([sys.executable, "-c", code])
+    assert done.returncode == 1 and f"{missing}" in done.stderr
+    assert ("Traceback" in done.stderr) == (lines is None)
+    assert lines is None or len(done.stderr.splitlines()) == lines
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
