@@ -9,7 +9,7 @@ from steps.console import progress_bar, show_table
 from steps.options import config_options, given, setting, settings_from, step
 
 
-@step()
+@step("archives that were written stand, and the same command goes on with the others")
 @config_options
 @given(
     "--recording",

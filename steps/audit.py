@@ -20,7 +20,7 @@ ROWS_SHOWN = 1_000
 """Rows of the contributions' figure; exact tree SHAP of a year's last fold would take minutes."""
 
 
-@step()
+@step("finished folds and checkpoints are kept, and the same command goes on from there")
 @config_options
 @run_option("label")
 @run_option("optimize")

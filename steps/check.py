@@ -10,12 +10,13 @@ import click
 
 from steps.console import say, show_table
 from steps.options import config_options, setting, settings_from, step
+from steps.stopping import NOTHING_CHANGED
 
 if TYPE_CHECKING:
     from quantgod.planning.estimate import Estimate
 
 
-@step()
+@step(NOTHING_CHANGED)
 @config_options
 @setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
 @setting("--name", "registry.name", "Name of the registered model.")

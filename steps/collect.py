@@ -10,7 +10,7 @@ from typing import Any
 from steps.options import config_options, setting, settings_from, step
 
 
-@step()
+@step("what was recorded is kept, and the same command goes on")
 @config_options
 @setting("--exchange", "live.exchange", "binance, or simulated: on this machine, offline.")
 @setting("--folder", "live.collect.folder", "Folder of the recording.")

@@ -7,11 +7,12 @@ from typing import Any
 
 from steps.console import say, show_table
 from steps.options import config_options, setting, settings_from, step
+from steps.stopping import NOTHING_CHANGED
 
 LEFT_OUT = 10
 
 
-@step()
+@step(NOTHING_CHANGED)
 @config_options
 @setting("--archives", "data.archives", "Folder of archives.")
 @setting("--bars", "data.bars", "Folder of bars.")

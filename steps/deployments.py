@@ -9,6 +9,7 @@ import click
 
 from steps.console import say
 from steps.options import config_options, setting, settings_from, step, switch
+from steps.stopping import NOTHING_CHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from quantgod.registry.ledger import Deployment, Entry
 
 
-@step()
+@step(NOTHING_CHANGED)
 @config_options
 @setting("--name", "registry.name", "Name of the registered model.")
 @setting("--alias", "registry.alias", "Alias whose history to tell; its case matters.")

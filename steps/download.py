@@ -11,7 +11,7 @@ from steps.console import progress_bar, say, tell
 from steps.options import config_options, setting, settings_from, step
 
 
-@step()
+@step("what was fetched is kept, and the same command goes on with the rest")
 @config_options
 @setting("--archives", "data.archives", "Folder that the archives go to.")
 @setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")

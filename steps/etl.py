@@ -11,7 +11,7 @@ from steps.console import progress_bar, say, tell
 from steps.options import config_options, run_option, setting, settings_from, step, switch
 
 
-@step()
+@step("days that were stored are kept, and the same command goes on with the others")
 @config_options
 @run_option("simulate")
 @run_option("download")

@@ -11,7 +11,7 @@ from steps.console import progress_bar, say, tell
 from steps.options import config_options, setting, settings_from, step
 
 
-@step()
+@step("days that were stored stand, and the same command writes them again")
 @config_options
 @click.option(
     "--source",

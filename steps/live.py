@@ -10,7 +10,7 @@ from typing import Any
 from steps.options import config_options, setting, settings_from, step
 
 
-@step()
+@step("what was journaled is kept, and the same command goes on")
 @config_options
 @setting("--exchange", "live.exchange", "binance, or simulated: on this machine, offline.")
 @setting(

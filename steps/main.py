@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from quantgod.settings import Settings
 
 
-@step()
+@step("stages that finished are kept, and the same command goes on with the others")
 @config_options
 @switch("--fresh", "fresh", "Run every stage, also those with an equal finished run.")
 @setting("--source", "data.source", "simulate, download, local (archives) or imported (bars).")

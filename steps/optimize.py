@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from quantgod.training.tuning import OnTrial
 
 
-@step()
+@step("trials that finished are kept, and the same command goes on with the others")
 @config_options
 @run_option("label")
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")

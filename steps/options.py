@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from steps.stopping import NOTHING_KEPT, told
+
 if TYPE_CHECKING:
     from quantgod.settings import Settings
 
@@ -19,14 +21,18 @@ CONFIG = "conf/demo.yaml"
 """The settings file where none is given."""
 
 
-def step() -> Callable[[Command], click.Command]:
-    """A click command whose named errors end in one line; MLflow keeps the traceback."""
+def step(stopped: str = NOTHING_KEPT) -> Callable[[Command], click.Command]:
+    """A click command whose named errors end in one line; MLflow keeps the traceback.
+
+    `stopped` is told where Ctrl-C ends it: what is kept, and how to go on.
+    """
 
     def wrap(function: Command) -> click.Command:
         @functools.wraps(function)
         def run(**values: Any) -> None:
             try:
-                function(**values)
+                with told(stopped):
+                    function(**values)
             except _named_errors() as error:
                 from quantgod.settings import without_passwords
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from quantgod.evaluation.power import Power
 
 
-@step()
+@step("markets that were judged are kept, and the same command goes on with the others")
 @partial(config_options, config="conf/power.yaml")
 @setting("--null", "power.null_markets", "Markets with nothing to find.")
 @setting("--planted", "power.planted_markets", "Markets with the signal of `simulate`.")

@@ -22,7 +22,9 @@ from steps.options import (
 REASON_TAG: Final = "quantgod.reason"
 
 
-@step()
+@step(
+    "`python -m steps.deployments` tells what is in place, and the same command may be given again"
+)
 @judging_options
 @run_option("register")
 @run_option("gates")

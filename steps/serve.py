@@ -7,11 +7,12 @@ from typing import Any
 
 from steps.console import say
 from steps.options import config_options, given, setting, settings_from, step
+from steps.stopping import NOTHING_CHANGED
 
 HOST = "127.0.0.1"
 
 
-@step()
+@step(NOTHING_CHANGED)
 @config_options
 @given("--model", "NAME@ALIAS or NAME/VERSION; by default the alias of the settings.")
 @setting("--port", "serve.port", "Port on loopback.")

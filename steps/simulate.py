@@ -11,7 +11,7 @@ from steps.console import progress_bar, tell
 from steps.options import config_options, setting, settings_from, step
 
 
-@step()
+@step("archives that were written stand, and the same command writes them again")
 @config_options
 @setting("--archives", "data.archives", "Folder that the archives go to.")
 @setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from quantgod.training.reports import Epoch
 
 
-@step()
+@step("checkpoints are kept, and the same command goes on from the last one")
 @config_options
 @run_option("label")
 @run_option("optimize")

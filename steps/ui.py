@@ -12,12 +12,13 @@ import click
 
 from steps.console import say
 from steps.options import config_options, setting, settings_from, step
+from steps.stopping import NOTHING_CHANGED
 
 HOST = "127.0.0.1"
 FINISHED = "attributes.status = 'FINISHED'"
 
 
-@step()
+@step(NOTHING_CHANGED)
 @config_options
 @click.option("--port", default=5000, show_default=True, help="Port on 127.0.0.1.")
 @setting("--name", "registry.name", "Name of the registered model.")

@@ -17,7 +17,7 @@ from steps.options import CONFIG, settings_from
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "steps").glob("*.py"))
-STEPS = [name for name in NAMES if name not in ("__init__", "console", "options")]
+STEPS = [name for name in NAMES if name not in ("__init__", "console", "options", "stopping")]
 PROJECT = load_project(str(ROOT))
 ENTRY_POINTS = PROJECT._entry_points
 UNSET = {

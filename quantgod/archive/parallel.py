@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -54,8 +55,14 @@ def run_all(
             batch_size=1,
             pre_dispatch="n_jobs",
             return_as="generator_unordered",
+            initializer=leave_ctrl_c_to_the_parent,
         )
         yield from run(joblib.delayed(_guarded)(work, given) for given in inputs)
+
+
+def leave_ctrl_c_to_the_parent() -> None:
+    """Let a terminal's Ctrl-C reach only the process that has started this worker, and ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import joblib
 
+from quantgod.archive.parallel import leave_ctrl_c_to_the_parent
 from quantgod.contracts import Progress, silent
 from quantgod.evaluation.evidence import read_evidence, write_evidence
 from quantgod.evaluation.power import Market, Power, Trial, markets
@@ -88,6 +89,7 @@ def _side_by_side(
         batch_size=1,
         pre_dispatch="n_jobs",
         return_as="generator_unordered",
+        initializer=leave_ctrl_c_to_the_parent,
     )
     yield from run(joblib.delayed(_trial)(market, settings, folder) for market in asked)
 
