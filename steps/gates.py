@@ -88,7 +88,7 @@ def main(
         evidence.check_evidence(client, judged, runs, settings)
         evidence.check_labels(judged, run.inputs["labels"])
         if "leak_audit" not in runs:
-            say(f"no leak audit: `{evidence.command(judged, 'leak_audit')}` makes one")
+            say(f"no leak audit: `{evidence.making(judged, 'leak_audit')}` makes one")
         found = evidence.read_records(judged, runs, folder)
         champion = holder(client, name, settings.registry.alias)
         if champion is not None:

@@ -84,6 +84,7 @@ def tell_how_long(settings: Settings) -> None:
 def _summary(settings: Settings, config: Path, done: dict[str, Run], skipped: set[str]) -> None:
     from rich.markup import escape
 
+    from quantgod.settings import command
     from quantgod.tracking.stage import HEADLINE_TAG
 
     rows = []
@@ -105,8 +106,8 @@ def _summary(settings: Settings, config: Path, done: dict[str, Run], skipped: se
         f"-d @{quote(str(settings.example))}"
     )
     own = f"data.symbol={symbol};live.symbols=[{symbol}];registry.name={name}"
-    live = f"python -m steps.live --config {config} --set {quote(own)} --exchange simulated"
-    say(escape(f"  {live} --max-candles 10     let it speak, offline"))
+    live = command("live", f"--set {quote(own)}", "--exchange simulated", "--max-candles 10")
+    say(escape(f"  {live}     let it speak, offline"))
     say("(in a shell of its environment: source .venv/bin/activate)")
 
 

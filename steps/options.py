@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = "conf/demo.yaml"
 """The settings file where none is given."""
 
+GIVEN = "steps.options.given"
+"""Under which a command's context keeps the settings file that it was given."""
+
 
 def step(stopped: str = NOTHING_KEPT) -> Callable[[Command], click.Command]:
     """A click command whose named errors end in one line; MLflow keeps the traceback.
@@ -31,7 +35,7 @@ def step(stopped: str = NOTHING_KEPT) -> Callable[[Command], click.Command]:
         @functools.wraps(function)
         def run(**values: Any) -> None:
             try:
-                with told(stopped):
+                with told(stopped), _suggesting_this_file():
                     function(**values)
             except _named_errors() as error:
                 from quantgod.settings import without_passwords
@@ -143,10 +147,21 @@ def values_from(overrides: tuple[str, ...], options: dict[str, Any]) -> dict[str
     return values | given
 
 
+@contextmanager
+def _suggesting_this_file() -> Iterator[None]:
+    """Let commands that messages suggest repeat `--config FILE`, where one was given."""
+    from quantgod.settings import repeating
+
+    with repeating(click.get_current_context().meta.get(GIVEN)):
+        yield
+
+
 def _found(context: click.Context, option: click.Parameter, path: Path) -> Path | None:
     """The settings file as it is named from here, or else from the project's folder."""
     if not path.name:
         return None
+    if path != Path(CONFIG):
+        context.meta[GIVEN] = str(path)
     if path.is_file() or path.is_absolute():
         return path
     if not (PROJECT / path).is_file():

@@ -22,9 +22,7 @@ from steps.options import (
 REASON_TAG: Final = "quantgod.reason"
 
 
-@step(
-    "`python -m steps.deployments` tells what is in place, and the same command may be given again"
-)
+@step("`deployments` tells what is in place, and the same command may be given again")
 @judging_options
 @run_option("register")
 @run_option("gates")

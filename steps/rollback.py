@@ -10,9 +10,7 @@ from steps.console import say
 from steps.options import config_options, given, setting, settings_from, step, version_option
 
 
-@step(
-    "`python -m steps.deployments` tells what is in place, and the same command may be given again"
-)
+@step("`deployments` tells what is in place, and the same command may be given again")
 @config_options
 @setting("--name", "registry.name", "Name of the registered model.")
 @setting("--alias", "registry.alias", "Alias to move back; its case matters.")

@@ -21,7 +21,7 @@ from quantgod.dataset.windows import samples
 from quantgod.planning.at_hand import AtHand, days_asked_for, missing_days
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.registered import all_versions
-from quantgod.settings import Settings, SettingsError, without_passwords
+from quantgod.settings import Settings, SettingsError, command, without_passwords
 from quantgod.tracking.stage import data_path
 from quantgod.training.devices import choose_device
 from quantgod.training.material import train_and_validation
@@ -73,7 +73,7 @@ def _archives(settings: Settings, have: AtHand) -> Iterator[Finding]:
                 text, state = f"none at {place}: they are simulated", "ok"
             case "download":
                 asked = days_asked_for(settings)
-                text = f"none at {place}: `python -m steps.download` gets {asked} days"
+                text = f"none at {place}: `{command('download')}` gets {asked} days"
                 state = "ok" if later else "note"
             case _:
                 text, state = f"none at {place}", "ok" if later else "wrong"

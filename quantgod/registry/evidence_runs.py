@@ -32,7 +32,7 @@ from quantgod.registry.evidence_settings import made_otherwise, other_code
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.own_settings import in_short
 from quantgod.registry.registered import VersionError, option_of
-from quantgod.settings import Settings
+from quantgod.settings import Settings, command
 from quantgod.tracking.keys import artifacts_of, key_of_run, output_of, path_digest
 from quantgod.tracking.stage import STAGE_TAG
 
@@ -100,12 +100,12 @@ def evidence_runs(
     own = lineage_of(version).runs
     runs = {stage: own[stage] for stage in ("label", "register", "evaluate") if stage in own} | runs
     if "evaluate" not in runs:
-        raise _missing(version, "evaluate", command(version, "evaluate"))
+        raise _missing(version, "evaluate", making(version, "evaluate"))
     if "backtest" not in runs:
         found = _newest(client, "backtest", ("evaluate", runs["evaluate"]), settings)
         if found is None:
             _check_books(version, settings)
-            raise _missing(version, "backtest", command(version, "backtest", runs["evaluate"]))
+            raise _missing(version, "backtest", making(version, "backtest", runs["evaluate"]))
         runs["backtest"] = found
     if "leak_audit" not in runs and "audit" in own:
         found = _newest(client, "leak_audit", ("audit", own["audit"]), settings)
@@ -113,10 +113,10 @@ def evidence_runs(
     return runs
 
 
-def command(version: ModelVersion, stage: str, evaluate: str | None = None) -> str:
+def making(version: ModelVersion, stage: str, evaluate: str | None = None) -> str:
     """How a version's evaluation, backtest or leak audit is made."""
-    of = "" if evaluate is None else f" --evaluate-run {evaluate}"
-    return f"python -m steps.{stage} {option_of(version)}{of}"
+    of = [] if evaluate is None else [f"--evaluate-run {evaluate}"]
+    return command(stage, option_of(version), *of)
 
 
 def check_evidence(

@@ -17,6 +17,7 @@ from quantgod.evaluation.gates import Gate, GateReport
 from quantgod.registry.lineage import lineage_of, set_tags
 from quantgod.registry.registered import FILES_TAG, VersionError, known_version
 from quantgod.registry.verdict import REPORT_TAG
+from quantgod.settings import command
 
 VERDICT_TAG: Final = "gates"
 OLD_TAGS: Final = "gate."
@@ -54,7 +55,7 @@ def report_on(
         missing = f"tag {FILES_TAG}" if FILES_TAG not in version.tags else "data in its lineage"
         raise UnboundReportError(
             f"{version.name} {version.version} has no {missing}: nothing says what was judged; "
-            "`python -m steps.register` registers a version with its lineage"
+            f"`{command('register')}` registers a version with its lineage"
         )
     return GateReport(
         name=version.name,

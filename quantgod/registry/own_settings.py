@@ -21,7 +21,15 @@ from mlflow.exceptions import MlflowException
 from quantgod.files import atomic_path, value_digest
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.registered import VersionError, option_of
-from quantgod.settings import Settings, SettingsError, settings_of, with_values, without_passwords
+from quantgod.settings import (
+    Settings,
+    SettingsError,
+    bare_command,
+    command,
+    settings_of,
+    with_values,
+    without_passwords,
+)
 from quantgod.tracking.stage import logged_params
 
 SETTINGS_FILE: Final = "settings.yaml"
@@ -121,8 +129,8 @@ def judging(
     if made:
         raise OtherSettingsError(
             f"{version.name} {version.version} was made with {in_short(made)}: "
-            f"`python -m steps.{step} {option_of(version)}` takes its own settings, "
-            "`python -m steps.main` with those that were given makes another version"
+            f"`{bare_command(step, option_of(version))}` takes its own settings, "
+            f"`{command('main')}` with those that were given makes another version"
         )
     return Judging(asked, tuple(f"{key} {ours[key]} (its own: {theirs[key]})" for key in otherwise))
 
@@ -145,7 +153,7 @@ def own_judging(
     if by.otherwise:
         raise OtherSettingsError(
             f"{version.name} {version.version} is promoted by its own bounds alone, not by "
-            f"{by.in_words()}: `python -m steps.main` with what was given makes another version"
+            f"{by.in_words()}: `{command('main')}` with what was given makes another version"
         )
     return by.settings
 
@@ -159,7 +167,7 @@ def in_short(texts: Sequence[str]) -> str:
 def _unknown(place: str, why: str) -> str:
     return (
         f"the settings that {place} was made by are not known ({why}): "
-        "`python -m steps.main` makes a version that keeps them"
+        f"`{command('main')}` makes a version that keeps them"
     )
 
 

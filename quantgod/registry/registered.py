@@ -15,6 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from quantgod.files import tree_digest
+from quantgod.settings import command
 from quantgod.tracking.keys import output_of
 
 FILES_TAG: Final = "files_sha256"
@@ -77,9 +78,7 @@ def newest_version(name: str) -> int:
     """
     found = all_versions(MlflowClient(), name)
     if not found:
-        raise NoSuchVersionError(
-            f"{name}: no version is registered; `python -m steps.main` makes one"
-        )
+        raise NoSuchVersionError(f"{name}: no version is registered; `{command('main')}` makes one")
     return int(found[-1].version)
 
 

@@ -13,6 +13,7 @@ from quantgod.registry.ledger import LedgerError, history, right_in_words
 from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.registered import VersionError, option_of
 from quantgod.registry.verdict import GatesError, check_passed, report_of
+from quantgod.settings import command
 
 
 class UnjudgedVersionError(VersionError):
@@ -45,7 +46,7 @@ def _promoted(client: MlflowClient, version: ModelVersion, alias: str, lacking: 
             return right_in_words(entry)
     of = option_of(version)
     raise UnjudgedVersionError(
-        f"{lacking}, and was never promoted as {alias}: `python -m steps.gates {of}` "
-        f"judges it, `python -m steps.promote {of}` deploys it (with --force "
+        f"{lacking}, and was never promoted as {alias}: `{command('gates', of)}` "
+        f"judges it, `{command('promote', of)}` deploys it (with --force "
         "--reason TEXT whatever the gates say); `live.unjudged: warn` lets it answer all the same"
     )

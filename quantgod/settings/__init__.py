@@ -1,5 +1,6 @@
 """Frozen, typed settings: the sections, and the reader of the files that fill them."""
 
+from quantgod.settings.commands import bare_command, command, repeating
 from quantgod.settings.reading import (
     SettingsError,
     load_settings,
@@ -80,7 +81,10 @@ __all__ = [
     "TrainSettings",
     "WindowSettings",
     "XGBoostSettings",
+    "bare_command",
+    "command",
     "load_settings",
+    "repeating",
     "settings_of",
     "with_values",
     "without_passwords",

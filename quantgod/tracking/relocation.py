@@ -10,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from mlflow.entities import Experiment
 
+from quantgod.settings import command
+
 _PLACES: Final = {
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
@@ -51,8 +53,9 @@ def check_place(experiment: Experiment, uri: str, project: Path, artifacts: Path
         return
     raise MovedProjectError(
         f"the project is at {project}, and its store {store.name} keeps the artifacts of "
-        f"experiment {experiment.name!r} at {kept}. If the project was moved or copied, `python -m "
-        f"steps.relocate` enters the new place; if not, set tracking.artifacts to that folder"
+        f"experiment {experiment.name!r} at {kept}. If the project was moved or copied, "
+        f"`{command('relocate')}` enters the new place; if not, set tracking.artifacts to that "
+        "folder"
     )
 
 

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 
 from quantgod.archive.plan import find_archives
 from quantgod.files import files_below
-from quantgod.settings import Settings
+from quantgod.settings import Settings, command
 from quantgod.tracking.keys import finished_run, is_still_there
 from quantgod.tracking.pipeline import UPSTREAM, key_of, resolved_config, run_stage
 from quantgod.tracking.stage import MADE_BY, STAGE_TAG, MissingInput, data_path, logged_params
@@ -97,9 +97,9 @@ class _Supplier:
         if stage in self._found or self._lies_there(stage):
             return
         if stage in _TAKEN_AS_THEY_ARE:
-            raise MissingInput(_missing(stage, self._settings, self._config))
+            raise MissingInput(_missing(stage, self._settings))
         if stage == "simulate" and self._has_others_archives():
-            raise MissingInput(_unasked(self._settings, self._config))
+            raise MissingInput(_unasked(self._settings))
         for before in self._needed(stage):
             self._ensure(before)
         config = resolved_config(self._settings, self._config)
@@ -179,29 +179,29 @@ def _differs(run: Run, stage: str, settings: Settings) -> bool:
     return any(run.data.params.get(key) != asked[key] for key in shared)
 
 
-def _unasked(settings: Settings, config: Path) -> str:
+def _unasked(settings: Settings) -> str:
     """Why archives are not simulated in a folder, and what to do."""
     data = settings.data
     return (
         f"there are no archives of {data.symbol} ({data.market}) at {data.archives}, and none are "
         "simulated unasked among the files that are there: give --config conf/full.yaml for real "
-        f"ones, or call `python -m steps.simulate --config {config}`"
+        f"ones, or call `{command('simulate')}`"
     )
 
 
-def _missing(source: str, settings: Settings, config: Path) -> str:
+def _missing(source: str, settings: Settings) -> str:
     """What is not there, and the command that gets it."""
     series = f"{settings.data.symbol} ({settings.data.market})"
     if source == "imported":
         return (
-            f"there are no bars of {series} at {settings.data.own_bars}; `python -m "
-            f"steps.import_bars --config {config}` takes them in"
+            f"there are no bars of {series} at {settings.data.own_bars}; "
+            f"`{command('import_bars')}` takes them in"
         )
     there = f"there are no archives of {series} at {settings.data.archives}"
     if source == "local":
         return f"{there}, where `data.source: {settings.data.source}` has them"
     days = f"{settings.download.first_day} to {settings.download.last_day}"
     return (
-        f"{there}; `python -m steps.download --config {config}` gets those of {days}, about a "
+        f"{there}; `{command('download')}` gets those of {days}, about a "
         "gigabyte a day before compression, and nothing is downloaded unasked"
     )

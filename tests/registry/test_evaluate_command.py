@@ -226,7 +226,8 @@ def test_other_settings_leave_a_version_as_it_is(
         "Error: OtherSettingsError: quantgod 2 was made with label.horizon_minutes 60, not 15; "
         "window.length 720, not 60: `python -m steps.evaluate --name quantgod "
         "--version 2` takes its own settings, "
-        "`python -m steps.main` with those that were given makes another version\n"
+        "`python -m steps.main --config conf/full.yaml` with those that were given "
+        "makes another version\n"
     )
     after = MlflowClient().get_model_version(NAME, str(lineage.number))
     assert (after.tags, after.description) == (before.tags, before.description)
