@@ -1,27 +1,27 @@
 """Mutants of the core: small faults put into the code one by one, and which of them tests notice.
 
 `python -m bench.mutants --count 200` draws mutants of the core rooms, changes one place in a copy
-of the project, and runs the tests of its file, then of its room. The mutants are cosmic-ray's; its
-own runner has one command of tests for all files, which would take days here.
+of the project, and runs the tests of its file, then of its folder and room. Before, these tests
+must pass in the copy as it is. With `--results FILE` a run that was stopped goes on, and one that
+ended tries again what survived; without that file another draw is made. The mutants are cosmic-ray's; its own runner has one command of
+tests for all files, which would take days here.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import difflib
+import json
 import os
 import random
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import lru_cache
 from pathlib import Path
-from queue import SimpleQueue
+from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
@@ -29,8 +29,8 @@ from cosmic_ray.plugins import get_operator, operator_names
 from rich.console import Console
 from rich.markup import escape
 
-PROJECT = Path(__file__).parents[1]
-COPIED = ("quantgod", "steps", "tests", "conf", "bench", "pyproject.toml", "MLproject")
+from bench.mutant_runs import NO_END, PROJECT, UnsoundError, Verdict, judged
+
 ROOMS = (
     "archive", "market", "dataset", "auditor", "training", "evaluation", "registry", "live",
 )  # fmt: skip
@@ -50,8 +50,6 @@ OPERATORS = (
 )  # fmt: skip
 """Small and plausible faults; a sum that becomes a power is noticed by anything."""
 
-SECONDS = 600.0
-
 
 @dataclass(frozen=True)
 class Mutant:
@@ -69,15 +67,29 @@ class Mutant:
 
     def code(self) -> str:
         """The file's text with this change."""
-        source = (PROJECT / self.file).read_text(encoding="utf-8")
-        return str(mutate_code(source, get_operator(self.operator)(), self.occurrence))
+        return str(mutate_code(_text(self.file), get_operator(self.operator)(), self.occurrence))
+
+    def change(self) -> tuple[str, str, str, str]:
+        """File, operator, the lines before and after: the same wherever the file has them now."""
+        old, new = _text(self.file).splitlines(), self.code().splitlines()
+        parts = SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes()
+        spans = [span for kind, *span in parts if kind != "equal"]
+        before = "\n".join(line for a, b, _, _ in spans for line in old[a:b])
+        after = "\n".join(line for _, _, a, b in spans for line in new[a:b])
+        return str(self.file), self.operator, before, after
+
+
+def population(names: Iterable[str]) -> list[Mutant]:
+    """Every mutant of these rooms, folders or files of quantgod."""
+    roots = [PROJECT / "quantgod" / name for name in names]
+    files = [path for root in roots for path in ([root] if root.is_file() else root.rglob("*.py"))]
+    return [one for path in sorted(files) for one in mutants_of(path.relative_to(PROJECT))]
 
 
 def mutants_of(file: Path) -> Iterator[Mutant]:
     """Every mutant of a file but those of annotations, of messages and outside of functions."""
-    source = (PROJECT / file).read_text(encoding="utf-8")
-    chosen = _lines_of_functions(ast.parse(source))
-    nodes = list(ast_nodes(get_ast(source)))
+    chosen = _lines_of_functions(ast.parse(_text(file)))
+    nodes = list(ast_nodes(get_ast(_text(file))))
     for name in operator_names():
         if name.partition("/")[2] not in OPERATORS:
             continue
@@ -88,27 +100,6 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
                 yield Mutant(file, name, occurrence, line)
 
 
-def is_noticed(mutant: Mutant, copy: Path) -> bool:
-    """Whether the tests of the mutant's file, or else of its room, fail in this copy."""
-    target = copy / mutant.file
-    sound = target.read_text(encoding="utf-8")
-    target.write_text(mutant.code(), encoding="utf-8")
-    try:
-        return any(not _pass(tests, copy) for tests in tests_of(mutant.file, copy))
-    finally:
-        target.write_text(sound, encoding="utf-8")
-
-
-def tests_of(file: Path, copy: Path) -> list[list[str]]:
-    """What to run for a file: its own tests, those beside them, those of its room."""
-    inside = file.relative_to("quantgod")
-    own = Path("tests") / inside.with_name(f"test_{inside.name}")
-    room = Path("tests") / inside.parts[0]
-    beside = own.parent if (copy / own.parent).is_dir() else room
-    steps = [own, beside, room] if (copy / own).is_file() else [beside, room]
-    return [[str(step)] for step in dict.fromkeys(steps)]
-
-
 def main() -> int:
     """Draw, change, test, and list what nobody noticed."""
     parser = argparse.ArgumentParser(prog="python -m bench.mutants", description=__doc__)
@@ -116,45 +107,73 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--least", type=float, default=0.95, help="share that must be noticed")
-    parser.add_argument("rooms", nargs="*", default=ROOMS)
+    parser.add_argument(
+        "--results", type=Path, help="JSON lines; a run goes on from its draw and what was noticed"
+    )
+    parser.add_argument("names", nargs="*", default=ROOMS, help="rooms, folders or files")
     given, console = parser.parse_args(), Console(width=120)
-    files = [
-        path.relative_to(PROJECT)
-        for room in given.rooms
-        for path in sorted((PROJECT / "quantgod" / room).rglob("*.py"))
-    ]
-    population = [mutant for file in files for mutant in mutants_of(file)]
-    drawn = random.Random(given.seed).sample(population, min(given.count, len(population)))
-    console.print(f"{len(drawn)} of {len(population)} mutants of {', '.join(given.rooms)}")
-    with tempfile.TemporaryDirectory(prefix="quantgod-mutants-") as folder:
-        copies: SimpleQueue[Path] = SimpleQueue()
-        for number in range(given.workers):
-            copies.put(_copied(Path(folder) / str(number) / "project"))
-        noticed: dict[Mutant, bool] = {}
-
-        def judge(mutant: Mutant) -> None:
-            copy = copies.get()
-            noticed[mutant] = is_noticed(mutant, copy)
-            copies.put(copy)
-            said = "noticed " if noticed[mutant] else "SURVIVED"
-            console.print(escape(f"{len(noticed):4d} {said} {mutant.name}"))
-
-        with ThreadPoolExecutor(given.workers) as pool:
-            list(pool.map(judge, drawn))
-    return _told(noticed, console, given.least)
+    if given.results and given.results.exists():
+        drawn, verdicts = _resumed(given.results, console)
+    else:
+        everything = population(given.names)
+        drawn = random.Random(given.seed).sample(everything, min(given.count, len(everything)))
+        console.print(f"{len(drawn)} of {len(everything)} mutants of {', '.join(given.names)}")
+        verdicts = {}
+        _note(given.results, [(one, None) for one in drawn])
+    try:
+        left = [(one, one.file, one.code()) for one in drawn if one not in verdicts]
+        for one, verdict in judged(left, given.workers):
+            verdicts[one] = verdict
+            _note(given.results, [(one, verdict)])
+            console.print(escape(f"{len(verdicts):4d} {verdict} {one.name}"))
+    except UnsoundError as error:
+        console.print(escape(str(error)))
+        return 2
+    return _told(verdicts, console, given.least)
 
 
-def _told(noticed: dict[Mutant, bool], console: Console, least: float) -> int:
-    rooms = Counter(mutant.file.parts[1] for mutant in noticed)
-    for room, count in sorted(rooms.items()):
-        here = [seen for mutant, seen in noticed.items() if mutant.file.parts[1] == room]
-        console.print(f"{room:<12} {sum(here)} of {count}")
-    for mutant in sorted((one for one, seen in noticed.items() if not seen), key=lambda m: m.name):
-        before = (PROJECT / mutant.file).read_text(encoding="utf-8").splitlines()
-        change = difflib.unified_diff(before, mutant.code().splitlines(), n=0, lineterm="")
-        console.print(escape("\n".join([f"\nSURVIVED {mutant.name}", *list(change)[3:]])))
-    share = sum(noticed.values()) / len(noticed)
-    console.print(f"{sum(noticed.values())} of {len(noticed)} noticed, {share:.1%}")
+def _note(path: Path | None, results: Iterable[tuple[Mutant, Verdict | None]]) -> None:
+    if path is None:
+        return
+    with path.open("a", encoding="utf-8") as file:
+        for mutant, verdict in results:
+            row = {"change": mutant.change(), "occurrence": mutant.occurrence}
+            file.write(json.dumps(row | (vars(verdict) if verdict else {})) + "\n")
+
+
+def _resumed(path: Path, console: Console) -> tuple[list[Mutant], dict[Mutant, Verdict]]:
+    """The mutants drawn before that still can be, and the verdicts of those noticed."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        rows[*row.pop("change"), row.pop("occurrence")] = row
+    drawn: list[Mutant] = []
+    verdicts: dict[Mutant, Verdict] = {}
+    for (*change, occurrence), row in rows.items():
+        file = Path(change[0])
+        there = list(mutants_of(file)) if (PROJECT / file).exists() else []
+        same = [one for one in there if one.operator == change[1] and [*one.change()] == change]
+        if not same:
+            console.print(escape(f"no longer there: {file} {change[1]}: {change[2].strip()}"))
+            continue
+        drawn.append(min(same, key=lambda one: abs(one.occurrence - occurrence)))
+        if row.get("is_noticed"):
+            verdicts[drawn[-1]] = Verdict(**row)
+    console.print(f"{path}: {len(drawn)} drawn, {len(verdicts)} noticed before")
+    return drawn, verdicts
+
+
+def _told(verdicts: dict[Mutant, Verdict], console: Console, least: float) -> int:
+    seen = Counter(one.file.parts[1] for one, verdict in verdicts.items() if verdict.is_noticed)
+    for room, count in sorted(Counter(one.file.parts[1] for one in verdicts).items()):
+        console.print(f"{room:<12} {seen[room]} of {count}")
+    for one in sorted(verdicts, key=lambda one: one.name):
+        if not verdicts[one].is_noticed:
+            _, _, before, after = one.change()
+            console.print(escape(f"\nSURVIVED {one.name}\n-{before}\n+{after}"))
+    endless = sum(verdict.by == NO_END for verdict in verdicts.values())
+    share = seen.total() / max(1, len(verdicts))
+    console.print(f"{seen.total()} of {len(verdicts)} noticed, {share:.1%}; {endless} had no end")
     return 0 if share >= least else 1
 
 
@@ -176,41 +195,10 @@ def _lines(node: ast.AST) -> set[int]:
     return {line for one in places for line in range(one.lineno, one.end_lineno + 1)}
 
 
-def _pass(tests: list[str], copy: Path) -> bool:
-    """Whether the tests pass; a run that does not end is none that does."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    with subprocess.Popen(
-        command, cwd=copy, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as run:  # fmt: skip
-        try:
-            return run.wait(SECONDS) in (0, 5)
-        except subprocess.TimeoutExpired:
-            return False
-        finally:
-            _end(run)
-
-
-def _end(run: subprocess.Popen[bytes]) -> None:
-    """End a run and what it started: they are a session of their own."""
-    try:
-        os.killpg(run.pid, 9)
-    except ProcessLookupError:
-        return
-
-
-def _copied(folder: Path) -> Path:
-    for name in COPIED:
-        source = PROJECT / name
-        if source.is_dir():
-            unwanted = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, folder / name, ignore=unwanted)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, folder / name)
-    if (shared := PROJECT.parent / "shared").is_dir():
-        (folder.parent / "shared").symlink_to(shared)
-    return folder
+@lru_cache
+def _text(file: Path) -> str:
+    """A file's text when it was first asked for: who edits during a run changes no mutant."""
+    return (PROJECT / file).read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":

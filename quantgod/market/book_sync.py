@@ -271,7 +271,6 @@ class BinanceBookSync:
         self._last = event
         self._buffer = deque() if event is None else deque([event])
         self._waited = len(self._buffer)
-        self._old = 0
 
     def _ask(self, reason: NeedReason) -> list[Event]:
         self._fresh = None

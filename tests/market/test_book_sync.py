@@ -251,6 +251,22 @@ def test_old_events_without_end_are_a_new_count_whatever_their_times_say():
     assert old == [[("Dropped", "late")]] * OLD_EVENTS + [lost("sequence_reset")]
 
 
+def test_old_events_count_from_the_last_new_one_and_from_the_last_new_count():
+    """However often: each row of them is as long as the first one may be."""
+    sync, final = synced(), 60
+    for _ in range(3):
+        for place in range(OLD_EVENTS):
+            echo = sync.receive(event(place, place + 1, ts=0))
+            assert names(echo) == [("Dropped", "late")]
+        sync.receive(event(final, final + 1))
+        final += 1
+    for _ in range(OLD_EVENTS + 1):
+        lost_at = sync.receive(event(50, 51, ts=0))
+    assert names(lost_at) == lost("sequence_reset")
+    again = [names(sync.receive(event(9, 10, ts=-9))) for _ in range(OLD_EVENTS + 1)]
+    assert again == [[("Dropped", "late")]] * OLD_EVENTS + [[("Dropped", "broken_chain")]]
+
+
 def test_a_crossed_book_is_withdrawn():
     assert names(synced().receive(event(60, 70, [(101.0, 1.0)]))) == lost("crossed")
 

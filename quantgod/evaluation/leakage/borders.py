@@ -80,10 +80,11 @@ class _Sides:
         size = len(dev) // (self._split.folds + 1)
         begins = range(len(dev) - self._split.folds * size, len(dev), size)
         folds = [dev[begin : begin + size] for begin in begins]
-        calibration = _newest(folds[-1], self._audit.calibration_fraction)
+        last = folds[-1]
+        calibration = _newest(last, self._audit.calibration_fraction)
         validation = _newest(dev, self._split.validation_fraction)
         asked = {f"fold {fold} forecasts": rows for fold, rows in enumerate(folds[:-1], start=1)}
-        asked[STOPPING_ROWS] = folds[-1][: len(folds[-1]) - len(calibration)]
+        asked[STOPPING_ROWS] = last[: len(last) - len(calibration)]
         asked[CALIBRATION_ROWS] = calibration
         asked[TEST_ROWS] = [minute for minute in taken if minute >= test]
         fitted = {

@@ -245,6 +245,24 @@ def test_a_client_that_does_not_read_is_cut_before_memory_grows() -> None:
     asyncio.run(stall())
 
 
+def test_a_market_that_waits_for_its_clients_cuts_the_one_that_stands_still() -> None:
+    async def stall() -> None:
+        rules = Rules(outbox_frames=50, stall_seconds=0.3)
+        async with Exchange(small(changes=60), speed=AS_FAST_AS_IT_GOES, rules=rules) as exchange:
+            idle, busy = await connect_idle(exchange), await connect(exchange)
+            try:
+                while len(exchange.connections) == 2:
+                    await events(busy, 1)
+                    assert max(one.waiting for one in exchange.connections) <= 50
+                await events(busy, 100)
+                with pytest.raises(ConnectionClosed):
+                    await events(idle, 10_000)
+            finally:
+                await busy.close()
+
+    asyncio.run(stall())
+
+
 def test_pings_go_by_exchange_time_and_who_never_answers_is_cut() -> None:
     async def ping() -> None:
         rules = Rules(ping_seconds=20, pong_seconds=60, pong_patience=0.3)

@@ -1,0 +1,172 @@
+"""Runs of tests in copies of the project: who notices that a file was changed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+PROJECT = Path(__file__).parents[1]
+COPIED = (
+    "quantgod", "steps", "tests", "conf", "bench", "docs",
+    "pyproject.toml", "MLproject", "README.md",
+)  # fmt: skip
+NO_TESTS = 5
+"""What pytest returns where it finds none: nobody has noticed anything."""
+KINDS = ("FAILED", "ERROR")
+NO_END = "no end"
+TRIES = 3
+PATIENCE = 5.0
+"""So many times what a room's tests take in a sound copy may they take in a changed one."""
+LEAST_SECONDS = 300.0
+
+
+class UnsoundError(Exception):
+    """Tests that fail in a copy without a change, so that a failure says nothing."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether somebody noticed: which test, or how the run ended; and after how long."""
+
+    is_noticed: bool
+    by: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{'noticed ' if self.is_noticed else 'SURVIVED'} {self.seconds:4.0f} s"
+
+
+def judged(changes: list[tuple[Any, Path, str]], workers: int) -> Iterator[tuple[Any, Verdict]]:
+    """The verdict on each change, given as a key, a file and its new text; as they come.
+
+    Raises:
+        UnsoundError: when the tests of a changed file's room do not pass in an unchanged copy.
+    """
+    with tempfile.TemporaryDirectory(prefix="quantgod-mutants-") as folder:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for number in range(workers):
+            copies.put(copied(Path(folder) / str(number) / "project"))
+
+        def lent(work: Any, *arguments: Any) -> Any:
+            copy = copies.get()
+            try:
+                return work(copy, *arguments)
+            finally:
+                copies.put(copy)
+
+        pool = ThreadPoolExecutor(workers)
+        try:
+            rooms = sorted({room_of(file) for _, file, _ in changes})
+            limits = dict(zip(rooms, pool.map(lambda room: lent(_limit, room), rooms), strict=True))
+            runs = {
+                pool.submit(lent, judge, file, text, limits[room_of(file)]): key
+                for key, file, text in changes
+            }
+            for run in as_completed(runs):
+                yield runs[run], run.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def judge(copy: Path, file: Path, text: str, limit: float) -> Verdict:
+    """Change a file of the copy, run its tests until one fails, and change it back."""
+    begun = time.monotonic()
+    sound = (copy / file).read_text(encoding="utf-8")
+    (copy / file).write_text(text, encoding="utf-8")
+    try:
+        by = next(filter(None, (failure(copy, tests, limit) for tests in tests_of(file, copy))), "")
+    finally:
+        (copy / file).write_text(sound, encoding="utf-8")
+    return Verdict(bool(by), by, round(time.monotonic() - begun, 1))
+
+
+def room_of(file: Path) -> str:
+    """The folder of tests that a file's room has."""
+    return f"tests/{file.parts[1]}"
+
+
+def tests_of(file: Path, copy: Path) -> list[list[str]]:
+    """What to run for a file, each once: its own tests, those beside them, those of its room."""
+    own = Path("tests", *file.parts[1:]).with_name(f"test_{file.name}")
+    steps = [own, own.parent, Path(room_of(file))]
+    steps = [step for step in dict.fromkeys(steps) if (copy / step).exists()]
+    runs = [
+        [str(step), *(f"--ignore={done}" for done in steps[:k])] for k, step in enumerate(steps)
+    ]
+    return [[*runs[0], str(file)], *runs[1:]]  # the file itself for its doctests
+
+
+def failure(copy: Path, tests: list[str], limit: float) -> str:
+    """The first test that fails, again when run alone, or how else the run ended; "" if all pass.
+
+    What fails once on a busy machine has noticed nothing; what fails among others only is told so.
+    """
+    for _ in range(TRIES):
+        by = _end_of(copy, tests, limit)
+        if by in ("", NO_END):
+            return by
+        kind, _, rest = by.partition(" ")
+        alone = [rest.partition(" - ")[0]] if kind in KINDS else tests
+        if _end_of(copy, alone, limit):
+            return by
+    return f"not alone: {by}"
+
+
+def _end_of(copy: Path, tests: list[str], limit: float) -> str:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    with (copy / "said").open("w+", encoding="utf-8", errors="replace") as said:
+        run = subprocess.Popen(
+            command, cwd=copy, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            start_new_session=True, stdout=said, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            code = run.wait(limit)
+        except subprocess.TimeoutExpired:
+            return NO_END
+        finally:
+            _end(run)
+        said.seek(0)
+        failed = [line.strip() for line in said if line.partition(" ")[0] in KINDS]
+    return "" if code in (0, NO_TESTS) else (failed or [f"pytest ended with {code}"])[-1]
+
+
+def copied(folder: Path) -> Path:
+    """A copy of what tests need, with `shared` beside it where this project has it."""
+    for name in COPIED:
+        source = PROJECT / name
+        if source.is_dir():
+            unwanted = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, folder / name, ignore=unwanted)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, folder / name)
+    if (shared := PROJECT.parent / "shared").is_dir():
+        (folder.parent / "shared").symlink_to(shared)
+    return folder
+
+
+def _limit(copy: Path, room: str) -> float:
+    """Seconds that a room's tests may take, from what they take unchanged; they must pass."""
+    begun = time.monotonic()
+    if by := failure(copy, [room], float("inf")):
+        raise UnsoundError(f"{room} does not pass in a copy without a change: {by}")
+    return max(LEAST_SECONDS, PATIENCE * (time.monotonic() - begun))
+
+
+def _end(run: subprocess.Popen[bytes]) -> None:
+    """End a run and what it started: they are a session of their own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
