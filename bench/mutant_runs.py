@@ -18,10 +18,16 @@ from queue import SimpleQueue
 from typing import Any
 
 PROJECT = Path(__file__).parents[1]
-COPIED = (
-    "quantgod", "steps", "tests", "conf", "bench", "docs",
-    "pyproject.toml", "MLproject", "README.md",
-)  # fmt: skip
+NOT_COPIED = (
+    ".*",
+    "__pycache__",
+    "data",
+    "mlruns",
+    "mlartifacts",
+    "mlflow.db*",
+    "outbox",
+    "*.jsonl",
+)
 NO_TESTS = 5
 """What pytest returns where it finds none: nobody has noticed anything."""
 KINDS = ("FAILED", "ERROR")
@@ -143,15 +149,8 @@ def _end_of(copy: Path, tests: list[str], limit: float) -> str:
 
 
 def copied(folder: Path) -> Path:
-    """A copy of what tests need, with `shared` beside it where this project has it."""
-    for name in COPIED:
-        source = PROJECT / name
-        if source.is_dir():
-            unwanted = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, folder / name, ignore=unwanted)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, folder / name)
+    """A copy of the project, with `shared` beside it where this project has it."""
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
     if (shared := PROJECT.parent / "shared").is_dir():
         (folder.parent / "shared").symlink_to(shared)
     return folder

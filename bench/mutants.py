@@ -3,8 +3,8 @@
 `python -m bench.mutants --count 200` draws mutants of the core rooms, changes one place in a copy
 of the project, and runs the tests of its file, then of its folder and room. Before, these tests
 must pass in the copy as it is. With `--results FILE` a run that was stopped goes on, and one that
-ended tries again what survived; without that file another draw is made. The mutants are cosmic-ray's; its own runner has one command of
-tests for all files, which would take days here.
+ended tries again what survived; without that file another draw is made. The mutants are
+cosmic-ray's; its own runner has one command of tests for all files, which would take days here.
 """
 
 from __future__ import annotations

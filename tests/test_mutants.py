@@ -53,7 +53,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text(text)
     for module in (mutants, mutant_runs):
         monkeypatch.setattr(module, "PROJECT", tmp_path)
-    monkeypatch.setattr(mutant_runs, "COPIED", ("quantgod", "tests", "pytest.ini"))
     mutants._text.cache_clear()
     yield tmp_path
     mutants._text.cache_clear()

@@ -256,7 +256,7 @@ def _cut(before: Carry, update: BookUpdate, cuts: Cuts, *, is_first: bool) -> No
     if not update.is_snapshot and before.has_book and new_id <= last_id:
         return
     may_follow = (RESTART_ID, last_id, last_id + 1) if update.is_snapshot else (last_id + 1,)
-    is_free = update.is_snapshot and (is_first or last_id < 0)
+    is_free = update.is_snapshot and is_first
     levels = _levels(before) if is_free or new_id in may_follow else None
     cuts.settle(update.ts, int(before.integers[CLOCK]), levels)
 

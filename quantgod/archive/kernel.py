@@ -23,6 +23,7 @@ from quantgod.archive.levels import (
     BIDS,
     HIGH,
     IS_SNAPSHOT,
+    LARGEST_PRICE,
     LEVELS,
     LOW,
     MESSAGE_LENGTH,
@@ -301,7 +302,7 @@ class FastReader:
         message = parsed.message
         message[[TS, UPDATE_ID, IS_SNAPSHOT]] = update.ts, update.update_id, update.is_snapshot
         message[[BIDS, ASKS]] = counts
-        message[[LOW, HIGH]] = (ticks.min(), ticks.max()) if len(ticks) else (0, -1)
+        message[[LOW, HIGH]] = ticks.min(initial=LARGEST_PRICE), ticks.max(initial=-1)
         return parsed
 
     def _finish(self) -> None:

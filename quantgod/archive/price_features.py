@@ -82,7 +82,7 @@ def _previous_close(
     max_bridge_minutes: int,
 ) -> Floats:
     """The close before each minute; NaN where a run begins."""
-    last_minute, last_close = before or (minutes[0] - max_bridge_minutes - 2, np.nan)
+    last_minute, last_close = before or (0, np.nan)
     is_bridged = np.diff(minutes, prepend=last_minute) - 1 <= max_bridge_minutes
     return np.where(is_bridged, np.concatenate([[last_close], close[:-1]]), np.nan)
 

@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantgod.archive.dense_book import LARGEST_WIDTH, DenseBook, Unfit
+from quantgod.archive import dense_book
+from quantgod.archive.dense_book import BASE, LARGEST_MOVES, LARGEST_WIDTH, DenseBook, Unfit
+from quantgod.archive.levels import LARGEST_PRICE
+from quantgod.archive.tokens import LARGEST_DIGITS
+
+WIDE = 1 << 15
 
 # Prices of many scales: a step of 5, 0.25, 0.1 and 0.01.
 scales = st.sampled_from([(5, 0), (25, 2), (1, 1), (1, 2)])
@@ -51,6 +56,48 @@ def test_prices_too_far_apart_or_too_fine_do_not_fit():
     for prices in ([0.1, 0.1 * LARGEST_WIDTH + 1], [1.0, 1.0000000000000002]):
         with pytest.raises(Unfit):
             DenseBook().ticks(np.array(prices), is_snapshot=True)
+
+
+@pytest.mark.parametrize(
+    ("fits", "does_not", "why"),
+    [
+        ([1.0, 1.0 + WIDE - 1], [1.0, 1.0 + WIDE], f"prices span {WIDE + 1} ticks"),
+        ([7.0, 7.0], None, ""),
+        ([10.0**-LARGEST_DIGITS], [10.0 ** -(LARGEST_DIGITS + 1)], "too many digits"),
+        ([LARGEST_PRICE - 1.0], [float(LARGEST_PRICE)], "too many digits"),
+        ([99_999_999_999_999.9], [100_000_000_000_000.2], "too many digits"),
+    ],
+)
+def test_the_last_price_that_fits_and_the_first_that_does_not(fits, does_not, why, monkeypatch):
+    monkeypatch.setattr(dense_book, "LARGEST_WIDTH", WIDE)
+    book = DenseBook()
+    ticks = book.ticks(np.array(fits), is_snapshot=True)
+    decimals, step = book.scale.tolist()
+    assert (ticks * step / 10.0**decimals == fits).all()
+    places = ticks - book.edges[BASE]
+    assert 0 <= places.min() <= places.max() < book.sizes.shape[1]
+    if does_not is not None:
+        with pytest.raises(Unfit, match=why):
+            DenseBook().ticks(np.array(does_not), is_snapshot=True)
+
+
+def test_a_book_may_move_so_often_and_not_once_more():
+    book, prices = DenseBook(), np.array([[1.0], [900_001.0]]) / 10
+    for move in range(LARGEST_MOVES):
+        book.ticks(prices[move % 2], is_snapshot=True)
+        book.ticks(prices[move % 2], is_snapshot=True)  # there already
+    with pytest.raises(Unfit, match="often"):
+        book.ticks(prices[LARGEST_MOVES % 2], is_snapshot=True)
+
+
+@given(st.integers(1, 3_000))
+def test_a_new_window_leaves_as_much_room_below_as_above(width):
+    book = DenseBook()
+    prices = np.arange(50_000.0, 50_000 + width)
+    places = book.ticks(prices, is_snapshot=True) - book.edges[BASE]
+    below, above = places.min(), book.sizes.shape[1] - 1 - places.max()
+    assert min(below, above) >= width // 2
+    assert abs(above - below) <= 1
 
 
 def test_a_book_that_moves_all_the_time_is_given_up():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,16 @@ def test_a_carry_cut_short_is_refused():
     packed = read_slow(b"\n".join(stream(1, 9, [])), etl_settings(), None).carry.to_bytes()
     with pytest.raises(ValueError, match="carry"):
         Carry.from_bytes(packed[:-9])
+
+
+@pytest.mark.parametrize("name", ["integers", "floats"])
+@pytest.mark.parametrize("length", [0, 1, -1])
+def test_a_carry_whose_arrays_have_other_lengths_is_refused_each_alone(name, length):
+    carry = read_slow(b"\n".join(stream(1, 9, [])), etl_settings(), None).carry
+    array = getattr(carry, name)
+    other = np.append(array, array[:1]) if length > 0 else array[:length]
+    with pytest.raises(ValueError, match="a carry of kernel"):
+        Carry.from_bytes(replace(carry, **{name: other}).to_bytes())
 
 
 def test_a_carry_of_another_kernel_is_refused():

@@ -91,6 +91,23 @@ def test_a_member_whose_name_leaves_its_folder_is_unsafe(tmp_path, name):
     assert verdict(a_zip(tmp_path / "a.zip", {name: b"x\n"})) == "unsafe_member"
 
 
+def test_a_name_with_a_null_byte_or_none_at_all_is_unsafe(tmp_path):
+    """Neither can `zipfile` write."""
+    path = a_zip(tmp_path / "a.zip", {"dXa": b"x\n"})
+    path.write_bytes(path.read_bytes().replace(b"dXa", b"d\0a"))
+    assert verdict(path) == "unsafe_member"
+    whole = bytearray(a_zip(path, {"d": b"x\n"}).read_bytes())
+    for place in (whole.index(b"PK\3\4") + 26, whole.index(b"PK\1\2") + 28):
+        whole[place : place + 4] = struct.pack("<2H", 0, 1)  # the name is an extra field
+    path.write_bytes(whole)
+    assert verdict(path) == "unsafe_member"
+
+
+@pytest.mark.parametrize("name", ["d", ":", "..d", "d..", "dd:", "a/d"])
+def test_a_name_may_be_as_short_or_odd_as_it_likes(tmp_path, name):
+    assert read(a_zip(tmp_path / "a.zip", {name: TEXT})) == TEXT
+
+
 def test_a_symbolic_link_is_unsafe(tmp_path):
     info = zipfile.ZipInfo("day.data")
     info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16

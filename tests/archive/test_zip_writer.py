@@ -1,4 +1,5 @@
 import random
+import struct
 import subprocess
 import zipfile
 
@@ -21,6 +22,56 @@ def test_any_reader_gets_back_what_was_written(chunks, tmp_path_factory):
         assert archive.read("day.data") == b"".join(chunks)
     assert info.file_size == sum(map(len, chunks))
     assert info.date_time == (2024, 1, 1, 0, 0, 0)
+
+
+def test_every_field_is_what_zipfile_writes_of_the_same_member(tmp_path):
+    """But for the date, the level's own bytes, and sizes, which stand in the zip64 field here."""
+    text = b"line\n" * 1_000
+    write_zip(tmp_path / "ours.zip", "day.data", [text])
+    with zipfile.ZipFile(tmp_path / "theirs.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        info = zipfile.ZipInfo("day.data", (2024, 1, 1, 0, 0, 0))
+        info.compress_type, info.external_attr, info.create_system = 8, 0o644 << 16, 3
+        with archive.open(info, "w", force_zip64=True) as member:
+            member.write(text)
+    ours, theirs = (fields_of(tmp_path / name) for name in ("ours.zip", "theirs.zip"))
+    assert [names for names, _ in ours] == [names for names, _ in theirs]
+    for (names, mine), (_, other) in zip(ours, theirs, strict=True):
+        differing = {name for name in names if mine[name] != other[name]}
+        assert differing <= {"packed", "offset", "size_of_directory"}, differing
+    directory, end = ours[1][1], ours[2][1]
+    whole = (tmp_path / "ours.zip").read_bytes()
+    assert whole[end["offset"] :].startswith(b"PK\1\2")
+    assert end["offset"] + end["size_of_directory"] == len(whole) - 22
+    assert directory["packed"] == end["offset"] - len(zip_writer._local_header(MEMBER))
+
+
+MEMBER = zip_writer._Member(b"day.data", 0, 0, 0)
+LOCAL = (
+    "signature needs flags method time date crc packed size name_length extra_length",
+    "<4s5H3I2H",
+    b"PK\3\4",
+)
+DIRECTORY = (
+    "signature made_by needs flags method time date crc packed size name_length extra_length "
+    "comment_length disk inner outer place",
+    "<4s6H3I5H2I",
+    b"PK\1\2",
+)
+END = (
+    "signature disk directory_disk here all size_of_directory offset comment_length",
+    "<4s4H2IH",
+    b"PK\5\6",
+)
+
+
+def fields_of(path):
+    """The fields of a zip of one member, by APPNOTE 6.3.10: local header, directory, end."""
+    whole = path.read_bytes()
+    found = []
+    for text, form, mark in (LOCAL, DIRECTORY, END):
+        names, values = text.split(), struct.unpack_from(form, whole, whole.rindex(mark))
+        found.append((names, dict(zip(names, values, strict=True))))
+    return found
 
 
 def test_a_member_beyond_four_gibibytes_is_told_so(tmp_path, monkeypatch):

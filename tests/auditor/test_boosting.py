@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import xgboost
@@ -55,6 +57,24 @@ def test_what_stops_it_is_the_loss_weighted_as_it_is_fitted(boosting):
             given = said(found.booster[: number + 1], part.meta)[np.arange(len(part)), part.target]
             expected = -(weight * np.log(given)).sum() / weight.sum()
             assert losses[number] == pytest.approx(expected, rel=1e-5)
+
+
+def test_it_is_fitted_and_asked_by_one_thread_whatever_the_machine_has(boosting, monkeypatch):
+    """Sums of several threads differ in their last bits."""
+    config = json.loads(boosting.booster.save_config())
+    assert config["learner"]["generic_param"]["nthread"] == "1"
+    threads = []
+    matrix = xgboost.DMatrix
+
+    def asked(*given, **named):
+        threads.append(named["nthread"])
+        return matrix(*given, **named)
+
+    monkeypatch.setattr(xgboost, "DMatrix", asked)
+    fitted(rounds=2)
+    said(boosting.booster, rows(9, 3).meta)
+    assert threads
+    assert set(threads) == {1}
 
 
 def test_the_same_rows_and_settings_give_the_same_bytes(boosting):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from quantgod.auditor.audit import audit
 from quantgod.auditor.out_of_fold import Recipe
+from quantgod.dataset import enough
 from quantgod.dataset.enough import TooFewRowsError, rows_needed
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import EmptyPartError, folds, split_test, split_validation
@@ -60,6 +62,19 @@ def test_so_many_rows_can_be_cut_and_one_less_cannot(
     cut(labelled(least, given), given)
     with pytest.raises(EmptyPartError):
         cut(labelled(least - 1, given), given)
+
+
+def test_nobody_looks_beyond_the_most_rows_that_there_can_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The search doubles the window until it is enough; the last step may be the most itself."""
+    given = small(64, 5, 1, 2)
+    least = rows_needed(64, 5, 1, given.split, given.audit)
+    assert least is not None
+    reached = 64 * 2 ** math.ceil(math.log2(least / 64))
+    for most, found in ((reached, least), (reached - 1, None)):
+        monkeypatch.setattr(enough, "MOST", most)
+        assert rows_needed(64, 5, 1, given.split, given.audit) == found
 
 
 def test_28_labelled_rows_are_told_with_what_training_and_audit_need(tmp_path: Path) -> None:

@@ -93,6 +93,10 @@ def test_golden_rows_are_the_newest_of_a_run_that_is_long_enough() -> None:
     assert len(golden_rows(GoldenRows(bars, 1, BRIDGE), window=30)) == 31
 
 
+def test_a_run_of_a_window_and_a_minute_is_just_enough() -> None:
+    assert len(golden_rows(GoldenRows(synthetic_bars(31), 40, BRIDGE), window=30)) == 31
+
+
 @pytest.mark.parametrize("minutes", [0, 30])
 def test_too_few_golden_rows_are_refused(minutes: int) -> None:
     with pytest.raises(ValueError, match=f"a run of 31 minutes expected, .* has {minutes}"):

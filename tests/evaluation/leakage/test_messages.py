@@ -104,6 +104,25 @@ def test_the_book_at_the_cut_is_replaced_once_by_its_image(archive: Path) -> Non
     assert [reason for _, reason in reading.dropped] == ["no_previous_close"], "it is never crossed"
 
 
+def test_the_other_market_begins_one_to_three_percent_off_on_either_side() -> None:
+    ratios = []
+    for seed in range(200):
+        market = messages.OtherMarket(None, np.random.default_rng(seed))
+        ratios.append(float(market._image_of("1000.00")) / 1000 - 1)
+    away = np.abs(ratios)
+    assert 0.01 <= away.min() < 0.011
+    assert 0.029 < away.max() <= 0.03
+    assert 60 < sum(ratio > 0 for ratio in ratios) < 140
+
+
+def test_its_sizes_are_others_and_do_not_repeat_soon() -> None:
+    market = messages.OtherMarket(None, np.random.default_rng(1))
+    levels = [[f"{price}.5", "1.000"] for price in range(1, 400)]
+    sizes = [size for _, size in market._levels(levels)]
+    assert len(set(sizes)) > 390
+    assert len({size for _, size in market._levels(levels)} - set(sizes)) > 300
+
+
 def test_a_kernel_that_looks_one_message_ahead_is_caught(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,6 +284,30 @@ def test_pings_go_by_exchange_time_and_who_never_answers_is_cut() -> None:
     asyncio.run(ping())
 
 
+def test_who_answers_is_pinged_no_more_often_than_it_is_said() -> None:
+    async def ping() -> None:
+        rules = Rules(ping_seconds=20, pong_seconds=60)
+        async with (
+            Exchange(small(), speed=200, rules=rules) as exchange,
+            aiohttp.ClientSession() as session,
+            session.ws_connect(
+                f"{exchange.stream_url}?streams=btcusdt@depth", autoping=False
+            ) as socket,
+        ):
+            pinged: list[int] = []
+            async with asyncio.timeout(30):
+                while len(pinged) < 5:
+                    message = await socket.receive()
+                    if message.type is WSMsgType.PING:
+                        pinged.append(int(message.data))
+                        await socket.pong(message.data)
+            apart = [after - before for before, after in itertools.pairwise(pinged)]
+            assert min(apart) > 20_000
+            assert max(apart) < 30_000
+
+    asyncio.run(ping())
+
+
 def test_several_clients_hear_the_same() -> None:
     async def hear() -> None:
         async with (

@@ -199,6 +199,24 @@ def test_large_logs_are_sealed_in_row_groups(folder: Path, monkeypatch: pytest.M
     )
 
 
+@pytest.mark.parametrize("name", ["GROUP_ROWS", "GROUP_BYTES"])
+@pytest.mark.parametrize("spare", [-1, 0, 1])
+def test_a_row_group_ends_with_the_batch_that_fills_it(
+    name: str, spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By rows or by bytes, and each group anew."""
+    given = [bars(5, 5 * number) for number in range(7)]
+    limit = 10 if name == "GROUP_ROWS" else given[0].nbytes + given[1].nbytes
+    monkeypatch.setattr(sealing_module, name, limit + spare)
+    groups = [group.num_rows for group in sealing_module._groups(given)]
+    if name == "GROUP_BYTES":  # every third row is larger, so that not all batches weigh the same
+        assert groups[0] == (15 if spare > 0 else 10)
+        assert max(groups) <= 15
+    else:
+        assert groups == ([15, 15, 5] if spare > 0 else [10, 10, 10, 5])
+    assert sum(groups) == 35
+
+
 def test_columns_come_as_asked_and_unknown_ones_are_refused(folder: Path) -> None:
     write(folder)
     write(folder, SEGMENT._replace(session=2))

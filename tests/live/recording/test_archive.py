@@ -187,10 +187,13 @@ def test_an_archive_is_written_anew_when_the_recording_has_gone_on(tmp_path):
     later = market("BTCUSDT", MIDNIGHT_MS + 130_000, 120, seed=3, drift=0.0)
     record(folder, later, {}, seed=2)
     (longer,) = archive_recording(folder, archives, FULL)
-    assert longer.lines > first.lines
     with zipfile.ZipFile(longer.path) as new, zipfile.ZipFile(io.BytesIO(once)) as old:
         name = longer.path.stem
         assert new.read(name).startswith(old.read(name))
+        told = first.lines, again.lines, longer.lines
+        held = [len(archive.read(name).splitlines()) for archive in (old, old, new)]
+    assert list(told) == held
+    assert longer.lines > first.lines > 0
 
 
 def test_an_archive_of_other_content_stays_as_it_is(tmp_path):
