@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import pyarrow as pa
 import pytest
 
@@ -38,6 +40,25 @@ def test_a_batch_is_filled_to_its_last_byte(spare, rows, monkeypatch):
 def test_a_row_larger_than_a_batch_goes_alone(monkeypatch):
     monkeypatch.setattr(buffering, "BATCH_BYTES", 2 * WEIGHT)
     assert batches(filled([900, 100, 900, 100, 100, 900])) == [1, 1, 1, 2, 1]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 3, 7])
+def test_a_promise_is_kept_with_its_own_row_and_not_before(batch_rows, monkeypatch):
+    """Also of a second filling; a row that fits no column has its own told so, and no other."""
+    monkeypatch.setattr(buffering, "BATCH_ROWS", batch_rows)
+    buffer = TableBuffer("RAW", SCHEMA, 100)
+    for _ in range(2):
+        promises = [Future() for _ in range(7)]
+        for place, promise in enumerate(promises):
+            buffer.put({"place": "no number" if place == 4 else place, "data": b""}, promise)
+        taken = 0
+        while chunk := buffer.oldest():
+            buffer.done(chunk)
+            taken += chunk.taken
+            assert [promise.done() for promise in promises] == [k < taken for k in range(7)]
+        failed = [promise.exception() is not None for promise in promises]
+        assert failed == [place == 4 for place in range(7)]
+    assert (buffer.acknowledged, buffer.refused) == (12, 2)
 
 
 @pytest.mark.parametrize("rows", [1, 4, 5])
