@@ -31,6 +31,12 @@ def batches(buffer: TableBuffer) -> list[int]:
     return taken
 
 
+def test_a_row_weighs_its_bytes_and_as_much_for_every_value_that_it_has():
+    of_one, of_ten = buffering._weight((0,)), buffering._weight((0,) * 10)
+    assert of_ten == 10 * of_one >= 10 * 8
+    assert buffering._weight((0, bytes(100), b"ab")) == 3 * of_one + 102
+
+
 @pytest.mark.parametrize(("spare", "rows"), [(0, [3, 3, 1]), (-1, [2, 2, 2, 1]), (1, [3, 3, 1])])
 def test_a_batch_is_filled_to_its_last_byte(spare, rows, monkeypatch):
     monkeypatch.setattr(buffering, "BATCH_BYTES", 3 * WEIGHT + spare)
