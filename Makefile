@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= conf/demo.yaml
-MODEL ?= quantgod@Production
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_EXPERIMENT_NAME ?= quantgod
@@ -43,8 +42,8 @@ power: $(VENV)/dev  ## Whether gates and leak audit let luck and look-aheads thr
 ui: $(VENV)/run  ## Compare runs in the browser
 	python -m steps.ui --config $(CONFIG)
 
-serve: $(VENV)/run  ## Serve the Production model (or MODEL=name@alias) on loopback
-	python -m steps.serve --model $(MODEL)
+serve: $(VENV)/run  ## Serve the Production model of CONFIG (or MODEL=name@alias) on loopback
+	python -m steps.serve --config $(CONFIG) $(if $(MODEL),--model $(MODEL))
 
 clean:  ## Remove caches, never data or runs
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

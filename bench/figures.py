@@ -33,6 +33,12 @@ from quantgod.tracking.stage import HEADLINE_TAG, MACHINE_TAG, STAGE_TAG
 from quantgod.tracking.store import PROJECT, connect
 
 FILES: Final = ("README.md", "docs/results.md")
+DEMO, REAL_PRICES = (
+    load_settings(PROJECT / "conf" / name).registry.name
+    for name in ("demo.yaml", "real_prices.yaml")
+)
+"""The models that the tables tell of."""
+
 MODELS: Final = {
     "auditor": "auditor (served)",
     "base": "base network",
@@ -86,7 +92,7 @@ def put(text: str, tables: dict[str, str]) -> str:
 
 def demo(client: MlflowClient) -> str:
     """Scores of the newest model of the demo beside its baselines, its trades and its gates."""
-    evaluation, trades, run = _judged(client, "quantgod")
+    evaluation, trades, run = _judged(client, DEMO)
     headers = "| model | " + " | ".join(SCORES.values()) + " |"
     rows = [
         f"| {said} | "
@@ -113,7 +119,7 @@ def demo(client: MlflowClient) -> str:
 def demo_times(client: MlflowClient) -> str:
     """What each stage of the newest whole demo took."""
     for parent in _newest(client, "main"):
-        if parent.data.params.get("registry.name") != "quantgod":
+        if parent.data.params.get("registry.name") != DEMO:
             continue
         wanted = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
         children = client.search_runs([parent.info.experiment_id], wanted)
@@ -126,7 +132,7 @@ def demo_times(client: MlflowClient) -> str:
 
 def real_prices(client: MlflowClient) -> str:
     """What came of the model on real prices, in a sentence."""
-    evaluation, trades, run = _judged(client, "quantgod-real-prices")
+    evaluation, trades, run = _judged(client, REAL_PRICES)
     scores = ", ".join(
         f"{said} {_interval(evaluation.models[model]['macro_f1'])}"
         for model, said in (("auditor", "auditor"), ("base", "base"), ("majority", "majority"))

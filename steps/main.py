@@ -100,7 +100,8 @@ def _summary(settings: Settings, config: Path, done: dict[str, Run], skipped: se
     if "promote" not in done:
         return
     name, symbol = settings.registry.name, settings.data.symbol
-    say(f"  make serve MODEL={name}@{settings.registry.alias}     serve it on 127.0.0.1:5001")
+    served = f"make serve CONFIG={config} MODEL={name}@{settings.registry.alias}"
+    say(f"  {served}     serve it on 127.0.0.1:5001")
     say(
         "  curl http://127.0.0.1:5001/invocations -H 'Content-Type: application/json' "
         f"-d @{quote(str(settings.example))}"

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from quantgod.settings import load_settings
+
 ROOT = Path(__file__).parents[1]
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 ENTRY_POINTS = sorted(MLPROJECT["entry_points"])
@@ -76,6 +78,30 @@ def test_what_the_readme_tells_to_run_is_there() -> None:
         flags = re.findall(r"--[a-z-]+", rest)
         text = help_of(name)
         assert [flag for flag in flags if flag not in text] == []
+
+
+def test_the_demo_has_a_model_of_its_own_and_papers_name_the_one_that_make_serves() -> None:
+    demo, full, real = (
+        load_settings(ROOT / "conf" / f"{name}.yaml") for name in ("demo", "full", "real_prices")
+    )
+    names = [settings.registry.name for settings in (demo, full, real)]
+    assert len(set(names)) == 3, "no version of one market is the champion of another's"
+    served = f"{demo.registry.name}@{demo.registry.alias}"
+    serving = (ROOT / "docs" / "serving.md").read_text()
+    assert re.search(rf"^make serve +# {served} on", serving, re.M)
+    assert re.search(rf"^make serve CONFIG=conf/full.yaml +# {full.registry.name}@", serving, re.M)
+    assert f"models:/{served} " in README and f"-d @{demo.example}" in README
+    assert f"`--name {full.registry.name}` names" in README
+    assert (
+        f'"{demo.registry.name}", "{demo.registry.alias}"' in (ROOT / "docs/library.md").read_text()
+    )
+
+
+@pytest.mark.parametrize("config", ["conf/demo.yaml", "conf/full.yaml"])
+def test_make_serves_the_model_of_its_settings_file(config: str) -> None:
+    command = ["make", "-n", "serve", *([] if "demo" in config else [f"CONFIG={config}"])]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f"python -m steps.serve --config {config}" in said and "--model" not in said
 
 
 def help_of(name: str) -> str:

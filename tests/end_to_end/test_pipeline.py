@@ -22,6 +22,7 @@ from tests.servers import tracking_server
 
 ROOT = Path(__file__).parents[2]
 TINY = "tests/end_to_end/tiny.yaml"
+NAME = "quantgod-demo"
 STAGES = ["simulate", *CHAINED]
 
 
@@ -86,10 +87,10 @@ def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data:
         assert made_by.data.tags["mlflow.parentRunId"] == whose.info.run_id
         assert name in first.stdout
     assert runs["audit"].data.tags["quantgod.upstream.train"] == runs["train"].info.run_id
-    version = MlflowClient().get_model_version_by_alias("quantgod", "Production")
+    version = MlflowClient().get_model_version_by_alias(NAME, "Production")
     assert version.run_id == runs["register"].info.run_id
-    example = json.loads((data / "work" / "quantgod.example.json").read_text())
-    said = load_chain("quantgod").predict(pd.DataFrame(**example["dataframe_split"]))
+    example = json.loads((data / "work" / f"{NAME}.example.json").read_text())
+    said = load_chain(NAME).predict(pd.DataFrame(**example["dataframe_split"]))
     assert np.isfinite(said.select_dtypes("number")).all(axis=None)
 
     figures = parent.data.metrics

@@ -94,11 +94,12 @@ def test_a_name_that_holds_another_symbols_versions_is_refused(own: dict[str, ob
     with stage("label", settings.model_copy(update={"data": data})) as run:
         run.output()
     client = MlflowClient()
-    client.create_registered_model("quantgod")
+    name = settings.registry.name
+    client.create_registered_model(name)
     tags = Lineage({"label": run.run_id}).tags()
-    client.create_model_version("quantgod", str(settings.data.work), tags=tags)
+    client.create_model_version(name, str(settings.data.work), tags=tags)
     state, said = found(settings)["registry"]
-    assert state == "wrong" and "quantgod holds versions of ETHUSDT" in said
+    assert state == "wrong" and f"{name} holds versions of ETHUSDT" in said
     result = invoke(steps.check.main, own)
     assert result.exit_code == 1 and "ETHUSDT" in result.output
     assert "On this machine" in result.output, "how long it takes is worth knowing all the same"

@@ -72,7 +72,9 @@ class Lineage:
     def evaluate_by_its_own(self, *arguments: str) -> Result:
         """With no more than where the store is: the version's own settings say all else."""
         own = [f"{key}={value}" for key, value in self.settings().items() if "tracking" in key]
-        return CliRunner().invoke(steps.evaluate.main, ["--set", ";".join(own), *arguments])
+        return CliRunner().invoke(
+            steps.evaluate.main, ["--set", ";".join(own), "--name", NAME, *arguments]
+        )
 
 
 def kept_run(folder: Path, experiment: str, **tags: str) -> str:

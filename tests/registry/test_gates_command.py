@@ -58,7 +58,7 @@ def gates(lineage: Lineage, *arguments: str) -> Result:
     folder = lineage.shelf.folder
     keys = ("live.journal", "data.work", "tracking.outbox")
     own = ";".join(f"{key}={folder / key}" for key in keys)
-    return CliRunner().invoke(steps.gates.main, ["--set", own, *arguments])
+    return CliRunner().invoke(steps.gates.main, ["--set", own, "--name", NAME, *arguments])
 
 
 def newest_run(lineage: Lineage) -> mlflow.entities.Run:

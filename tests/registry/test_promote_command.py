@@ -23,7 +23,7 @@ ALIAS = "Commanded"
 
 def promote(store: Store, folder: Path, *arguments: str) -> Result:
     places = ";".join(f"{key}={folder / key}" for key in ("data.work", "tracking.outbox"))
-    command = ["--set", places, "--alias", ALIAS, *arguments]
+    command = ["--set", places, "--name", NAME, "--alias", ALIAS, *arguments]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_EXPERIMENT_ID", store.experiment)
         return CliRunner().invoke(steps.promote.main, command)
