@@ -47,6 +47,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 BATCH = 64
 """Windows in one call of the graph."""
 
+LARGEST = float(np.sqrt(np.finfo(np.float32).max))
+"""Standard deviations (1.8e19) beyond which the product of two scaled values leaves float32."""
+
 GOLDEN_TOLERANCE = 1e-6
 MANIFEST = "manifest.json"
 NS_PER_MINUTE = 60_000_000_000
@@ -133,6 +136,9 @@ class Chain:
         self.booster.set_param({"nthread": 1})
         self.calibrator = _known(folder / "calibrator.json", "vector_scaling")
         self.conformal = _known(folder / "conformal.json", "least_ambiguous_set")
+        trained = _json(folder / "reference.json")["features"]
+        of = [trained[name] for name in self.contract.features]
+        self.mean, self.std = (np.asarray([one[key] for one in of]) for key in ("mean", "std"))
 
     def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Judge each minute of `rows` that ends a full window.
@@ -141,7 +147,9 @@ class Chain:
             InputError: with the code and the row.
         """
         minutes, features = read_rows(rows, self.contract)
+        self.check_range(features, minutes)
         meta = self.meta_features(features)
+        self.check_finite(meta, minutes)
         base = untilt(meta[:, :3], self.contract.base_class_weights)
         audited = self.audit(meta)
         chosen, holds, action = self.answers(audited)
@@ -160,6 +168,41 @@ class Chain:
         columns["uncertainty"] = uncertainty(audited)
         return pd.DataFrame(columns)
 
+    def check_range(self, features: Floats, minutes: Integers) -> None:
+        """Refuse finite values that float32 arithmetic cannot stand; outliers are answered.
+
+        The graph would make numbers of their overflows that look like any others.
+
+        Raises:
+            InputError: `out_of_range`, with the row.
+        """
+        with np.errstate(over="ignore"):
+            wrong = np.argwhere(~(np.abs((features - self.mean) / self.std) <= LARGEST))
+        if len(wrong):
+            at, column = (int(place) for place in wrong[0])
+            name, value = self.contract.features[column], features[at, column]
+            raise InputError(
+                "out_of_range",
+                f"{_row(minutes, at)}: {name} is {value:g}, trained was {self.mean[column]:.3g} "
+                f"with a deviation of {self.std[column]:.3g}: float32 overflows "
+                f"({len(wrong)} such values in all)",
+            )
+
+    def check_finite(self, meta: Floats, minutes: Integers) -> None:
+        """Refuse windows whose meta-features overflow: returns that tell prices beyond float32.
+
+        Raises:
+            InputError: `out_of_range`, with the row that ends the first such window.
+        """
+        wrong = np.flatnonzero(~np.isfinite(meta).all(axis=1))
+        if len(wrong):
+            ends = _row(minutes, int(wrong[0]) + self.contract.window - 1)
+            raise InputError(
+                "out_of_range",
+                f"the window that ends at {ends}: its returns (log_ret_close) make prices that "
+                f"float32 cannot hold ({len(wrong)} such windows in all)",
+            )
+
     def meta_features(self, features: Floats) -> Floats:
         """Run the graph over every full window of `features` (minutes, 9); gives (windows, 14)."""
         windows = sliding_window_view(features, self.contract.window, axis=0).swapaxes(1, 2)
@@ -169,7 +212,8 @@ class Chain:
         ]
         # The booster reads float32. Rounded to it here, a window says the same to the bit whatever
         # others it was asked with: the graph's last logarithms depend on the place in the batch.
-        return np.concatenate(parts).astype(np.float32).astype(np.float64)
+        with np.errstate(over="ignore"):
+            return np.concatenate(parts).astype(np.float32).astype(np.float64)
 
     def audit(self, meta: Floats) -> Floats:
         """Ask the booster what it thinks of meta-features (n, 14), and calibrate that."""

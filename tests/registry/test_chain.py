@@ -212,6 +212,38 @@ def test_rows_that_cannot_be_judged_are_refused_by_name(
     assert refused.value.get_http_status_code() == 400
 
 
+@pytest.mark.parametrize("feature", FEATURES)
+@pytest.mark.parametrize("deviations", [-1.01, 1.01, 1e20, 1e280])
+def test_a_finite_value_that_float32_cannot_stand_is_refused_by_name(
+    served: Chain, rows: pd.DataFrame, feature: str, deviations: float
+) -> None:
+    place = FEATURES.index(feature)
+    value = served.mean[place] + served.std[place] * chain.LARGEST * deviations
+    with pytest.raises(InputError) as refused:
+        served.judge(changed(rows, feature, 4, float(value)))
+    assert (refused.value.code, refused.value.get_http_status_code()) == ("out_of_range", 400)
+    assert f"row 4 (2024-01-01T03:41:00Z): {feature} is {value:g}," in refused.value.reason
+
+
+def test_returns_that_tell_prices_beyond_float32_are_refused(
+    served: Chain, rows: pd.DataFrame
+) -> None:
+    with pytest.raises(InputError) as refused:
+        served.judge(changed(rows, "log_ret_close", WINDOW + 3, -1000.0))
+    assert refused.value.code == "out_of_range"
+    assert f"window that ends at row {WINDOW + 3} (" in refused.value.reason
+    assert "(log_ret_close)" in refused.value.reason
+
+
+@pytest.mark.parametrize("deviations", [-50.0, 50.0, 1e6])
+def test_mere_outliers_are_answered(served: Chain, rows: pd.DataFrame, deviations: float) -> None:
+    for feature in set(FEATURES) - {"log_ret_close"}:
+        place = FEATURES.index(feature)
+        value = float(served.mean[place] + served.std[place] * deviations)
+        said = served.judge(changed(rows, feature, WINDOW - 1, value))
+        assert np.isfinite(said[[*BASE, *AUDITED]].to_numpy()).all()
+
+
 def test_a_hole_no_longer_than_the_bridge_is_bridged(served: Chain, rows: pd.DataFrame) -> None:
     said = served.judge(without(rows, 100, BRIDGE))
     assert len(said) == GOLDEN - BRIDGE - WINDOW + 1

@@ -83,10 +83,15 @@ def test_both_forms_say_what_the_chain_says_in_process(
         assert said == {name: value for name, value in expected.items() if name != "datetime"}
 
 
-WRONG = [True, False, "0.5", "abc", "", [1.0], {"a": 1}, None, float("nan"), float("inf"), 10**400]
+WRONG = [
+    True, False, "0.5", "abc", "", [1.0], {"a": 1}, None, float("nan"), float("inf"), 10**400,
+    1e300,
+]  # fmt: skip
 
 
 def code_of(value: Any) -> str:
+    if value == 1e300:
+        return "out_of_range"
     is_number = isinstance(value, float | int) and not isinstance(value, bool)
     return "not_finite" if value is None or (is_number and value != 10**400) else "bad_dtype"
 
@@ -108,6 +113,7 @@ def test_what_is_no_number_is_refused_in_whatever_form_it_comes(
     @example(feature="body", value="0.5", rows=everywhere, in_records=False)
     @example(feature="lower_wick", value="abc", rows=[20], in_records=True)
     @example(feature="lower_wick", value=None, rows=everywhere, in_records=True)
+    @example(feature="mean_obi", value=1e300, rows=[20], in_records=False)
     def refuses(feature: str, value: Any, rows: Any, in_records: bool) -> None:
         changed = {**body, "data": [[*row] for row in body["data"]]}
         for row in rows:
