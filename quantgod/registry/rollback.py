@@ -85,6 +85,10 @@ def check_unchanged(found: ModelVersion) -> None:
 
 
 def _target(ledger: Ledger, number: int | None) -> int:
+    if not ledger.entries:
+        raise NothingToRollBackError(
+            f"{ledger.title}: no version was ever in place; --name names another model"
+        )
     if number is None:
         before = version_before(ledger)
         if before is None:

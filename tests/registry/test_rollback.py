@@ -149,16 +149,18 @@ def test_it_says_what_the_gates_had_said_of_the_version(shelf: Shelf) -> None:
 
 def test_the_command_says_what_it_did_and_how_long_it_took(deployed: Shelf) -> None:
     run = CliRunner().invoke
-    done = run(steps.rollback.main, ["--reason", "it lost money"])
+    done = run(steps.rollback.main, ["--name", NAME, "--reason", "it lost money"])
     assert done.exit_code == 0, done.output
     assert f"{NAME} version 2 is {ALIAS} instead of 3, after " in done.output
     assert deployed.ledger().entries[-2].why == "it lost money"
-    done = run(steps.rollback.main, ["--version", "4"])
+    done = run(steps.rollback.main, ["--name", NAME, "--version", "4"])
     assert done.exit_code == 1
     assert (
         "NothingToRollBackError: quantgod@Production: version 4 was never promoted" in done.output
     )
-    assert run(steps.rollback.main, ["--version", "last"]).exit_code == 2
+    assert run(steps.rollback.main, ["--name", NAME, "--version", "last"]).exit_code == 2
+    done = run(steps.rollback.main, [])
+    assert "quantgod-demo@Production: no version was ever in place; --name names" in done.output
 
 
 def test_it_waits_for_no_model_code() -> None:
