@@ -58,10 +58,11 @@ def _lines(span: Deployment, how: str) -> list[str]:
     since = _second(span.since) if span.is_known else f"noticed {_second(span.since)}"
     until = "now" if span.until is None else _second(span.until)
     forced = " by force" if entry.forced else ""
+    market = "simulated market; " if entry.is_simulated else ""
     gates = f"gates: {_gates(entry)}; " if entry.kind == "promotion" else ""
     return [
         f"{version:<11} {since} to {until:<19}  {how}{forced}",
-        f"            {gates}by {entry.by}: {entry.why}",
+        f"            {market}{gates}by {entry.by}: {entry.why}",
     ]
 
 

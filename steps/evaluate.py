@@ -48,6 +48,7 @@ def main(
     from quantgod.dataset.table import read_table, table_series
     from quantgod.evaluation.evaluate import evaluate
     from quantgod.evaluation.report import complete
+    from quantgod.registry.lineage import lineage_of, market_in_words
     from quantgod.registry.own_settings import Judging, judging
     from quantgod.registry.ownership import check_rows
     from quantgod.registry.registered import known_version
@@ -59,11 +60,13 @@ def main(
     client = connect(at_hand.tracking)
     named = {"label": label_run, "audit": audit_run, "register": register_run}
     asked = asked_for(client, at_hand.registry.name, version, named)
-    by = Judging(at_hand)
+    by, made = Judging(at_hand), asked.runs
     if asked.version is not None:
         found = known_version(client, asked.name, asked.version)
+        made = lineage_of(found).runs
         by = judging(found, "evaluate", at_hand, changes)
     settings = by.settings
+    market = market_in_words(made, settings)
     with (
         stage("evaluate", settings, asked.runs) as run,
         progress_bar("evaluate") as progress,
@@ -76,7 +79,7 @@ def main(
         kept = artifacts_of(run.needed("audit"), "out_of_fold", folder) / ROWS_FILE
         table, rows = read_table(run.inputs["labels"]), pd.read_parquet(kept)
         evaluated = evaluate(subject, table, rows, settings, progress)
-        report = complete(evaluated, subject, table, settings, progress, rows)
+        report = complete(evaluated, subject, table, settings, progress, rows, market)
         _log(run, evaluated, report)
         write_series(run.folder("test"), series)
         if asked.version is None:

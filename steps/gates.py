@@ -54,7 +54,7 @@ def main(
     """Hold a version's evidence against the bounds, and against the version in place."""
     at_hand, changes = settings_given(config, overrides, options)
     from quantgod.dataset.table import read_table
-    from quantgod.evaluation.gates import bounds_digest, judge_gates
+    from quantgod.evaluation.gates import judge_gates
     from quantgod.evaluation.scored_rows import read_scored
     from quantgod.live.shadow import read_shadow
     from quantgod.registry import evidence_runs as evidence
@@ -102,8 +102,7 @@ def main(
             challenge = Challenge(name, number, champion, rows, table, journaled)
             compared = compare_with_champion(challenge, settings, progress)
         gates = judge_gates(*found, settings.gates, compared)
-        bounds = bounds_digest(settings.gates)
-        report = report_on(judged, gates, champion, run.run_id, bounds, by.otherwise)
+        report = report_on(judged, gates, champion, run.run_id, by)
         _log(run, report)
         if by.otherwise:
             say(f"{name} {number} keeps its own verdict: this one is by other settings")

@@ -13,8 +13,9 @@ import msgspec
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from quantgod.evaluation.gates import Gate, GateReport
-from quantgod.registry.lineage import lineage_of, set_tags
+from quantgod.evaluation.gates import Gate, GateReport, bounds_digest
+from quantgod.registry.lineage import lineage_of, market_in_words, set_tags
+from quantgod.registry.own_settings import Judging
 from quantgod.registry.registered import FILES_TAG, VersionError, known_version
 from quantgod.registry.verdict import REPORT_TAG
 from quantgod.settings import command
@@ -34,8 +35,7 @@ def report_on(
     gates: tuple[Gate, ...],
     champion: int | None,
     run_id: str,
-    bounds: str,
-    otherwise: tuple[str, ...] = (),
+    by: Judging,
 ) -> GateReport:
     """Bind gates to the version that they judged, as of now.
 
@@ -44,14 +44,13 @@ def report_on(
         gates: what was judged.
         champion: the version in place.
         run_id: of the run that judges.
-        bounds: digest of the settings that they were judged by.
-        otherwise: in what those differ from the version's own.
+        by: what they were judged by.
 
     Raises:
         UnboundReportError: if the version's tags name no digest of its files, or none of its data.
     """
-    data = lineage_of(version).data
-    if FILES_TAG not in version.tags or not data:
+    made = lineage_of(version)
+    if FILES_TAG not in version.tags or not made.data:
         missing = f"tag {FILES_TAG}" if FILES_TAG not in version.tags else "data in its lineage"
         raise UnboundReportError(
             f"{version.name} {version.version} has no {missing}: nothing says what was judged; "
@@ -61,13 +60,14 @@ def report_on(
         name=version.name,
         version=int(version.version),
         files_sha256=version.tags[FILES_TAG],
-        data=data,
+        data=made.data,
         champion=champion,
         at=dt.datetime.now(dt.UTC).isoformat(),
         run_id=run_id,
         gates=gates,
-        bounds=bounds,
-        otherwise=otherwise,
+        bounds=bounds_digest(by.settings.gates),
+        otherwise=by.otherwise,
+        market=market_in_words(made.runs, by.settings),
     )
 
 
@@ -85,9 +85,10 @@ def record_gates(client: MlflowClient, report: GateReport) -> None:
 
 def gate_tags(report: GateReport) -> dict[str, str]:
     """The tags of a report, `gates.report` first."""
+    verdict = PASSED if report.passed else f"{FAILED}: {report.held_back}"
     return {
         REPORT_TAG: msgspec.json.encode(report).decode(),
-        VERDICT_TAG: PASSED if report.passed else f"{FAILED}: {report.held_back}",
+        VERDICT_TAG: "; ".join(text for text in (verdict, report.market) if text),
     }
 
 

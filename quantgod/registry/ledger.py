@@ -72,6 +72,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gates: GatesSummary | None = None
     lineage: dict[str, str] = msgspec.field(default_factory=dict)
 
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the version was made of a simulated market."""
+        return "run.simulate" in self.lineage
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -171,7 +176,14 @@ class Deployment(NamedTuple):
 
 
 def right_in_words(promotion: Entry) -> str:
-    """By which right it was: `gates passed (run ...)`, or `by force: REASON; never judged`."""
+    """By which right it was: `gates passed (run ...)`, or `by force: REASON; never judged`.
+
+    That the market was simulated is said with it.
+    """
+    return _right(promotion) + ("; simulated market" if promotion.is_simulated else "")
+
+
+def _right(promotion: Entry) -> str:
     judged = f" (run {promotion.gates.run_id})" if promotion.gates else ""
     if not promotion.forced:
         why = "" if promotion.why == GATES_PASSED else f"; {promotion.why}"

@@ -7,7 +7,7 @@ them at once, a listing of versions brings them along, and no deleted run takes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -15,11 +15,13 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.registry.registered import BrokenVersionError
+from quantgod.settings import Settings
 
 if TYPE_CHECKING:
     from quantgod.tracking.stage import StageRun
 
 LINEAGE_TAG: Final = "lineage"
+SIMULATED: Final = "simulated market"
 EVALUATION_TAG: Final = "evaluation"
 Kept = TypeVar("Kept", bound=msgspec.Struct)
 _UPSTREAM: Final = "quantgod.upstream."
@@ -94,6 +96,19 @@ def lineage_of(version: ModelVersion) -> Lineage:
     if scored is None:
         return made
     return msgspec.structs.replace(made, runs={**made.runs, "evaluate": scored.run})
+
+
+def market_in_words(runs: Iterable[str], settings: Settings) -> str:
+    """Say that rows are of a simulated market, and on whose prices; of a real one, nothing.
+
+    Args:
+        runs: the stages whose runs the rows stand on, as far as they are known.
+        settings: by which they were made.
+    """
+    if "simulate" not in runs and settings.data.source != "simulate":
+        return ""
+    prices = settings.simulate.prices
+    return SIMULATED if prices is None else f"{SIMULATED} on the prices of {prices.name}"
 
 
 def set_tags(

@@ -10,13 +10,18 @@ from mlflow import MlflowClient
 
 import steps.deployments
 from quantgod.registry.deployments import deployments
+from quantgod.registry.ledger import right_in_words
+from quantgod.registry.lineage import Lineage, lineage_of
+from quantgod.registry.registered import known_version
 from quantgod.registry.rollback import roll_back
 from tests.registry.shelves import ALIAS, NAME, Shelf
 from tests.registry.test_moving import Breaking, Interrupted, put
 
 
 def told(*arguments: str, columns: int = 400) -> Result:
-    return CliRunner().invoke(steps.deployments.main, arguments, env={"COLUMNS": str(columns)})
+    return CliRunner().invoke(
+        steps.deployments.main, ["--name", NAME, *arguments], env={"COLUMNS": str(columns)}
+    )
 
 
 def rows() -> list[dict[str, object]]:
@@ -57,6 +62,22 @@ def test_it_tells_what_was_in_place_from_when_to_when_by_whom_and_why(shelf: She
     assert said.exit_code == 0
     assert said.stdout.index("the first") < said.stdout.index("it was not"), "the newest last"
     assert told("--details").stdout.count("data.labels " + "a" * 16) == 3
+
+
+def test_a_version_of_a_simulated_market_is_told_as_such(shelf: Shelf) -> None:
+    shelf.put(1)
+    assert "simulated" not in told().stdout
+    client = MlflowClient()
+    made = Lineage({"simulate": "s"}, lineage_of(known_version(client, NAME, 2)).data).tags()
+    for key, value in made.items():
+        client.set_model_version_tag(NAME, "2", key, value)
+    shelf.put(2)
+    lines = told(columns=80).stdout.splitlines()
+    assert ["simulated market; gates: " in line for line in lines] == [False] * 4 + [True]
+    entries = [span.entry for span in deployments(client, NAME, ALIAS).spans]
+    assert [right_in_words(entry).endswith("; simulated market") for entry in entries] == [
+        False, True,
+    ]  # fmt: skip
 
 
 def test_a_deployment_takes_two_lines_of_a_narrow_terminal(shelf: Shelf) -> None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from msgspec.structs import replace
 
-from quantgod.evaluation.gates import Gate, GateReport
+from quantgod.evaluation.gates import Gate, GateReport, bounds_digest
 from quantgod.registry.gate_tags import UnboundReportError, gate_tags, record_gates, report_on
 from quantgod.registry.lineage import Lineage
+from quantgod.registry.own_settings import Judging
 from quantgod.registry.registered import NoSuchVersionError, known_version
 from quantgod.registry.verdict import GatesError, check_report, report_of
+from quantgod.settings import load_settings
 from tests.registry.shelves import NAME, Shelf
 
 GATES = (
     Gate("mcc", "0.31 [0.2, 0.4]", "> 0", True, "Matthews correlation"),
     Gate("ece", "0.2", "not asked for", None, "calibration"),
 )
+REAL, DEMO = (Judging(load_settings(Path(f"conf/{name}.yaml"))) for name in ("full", "demo"))
+BOUNDS = bounds_digest(REAL.settings.gates)
 FAILED = Gate("mcc", "0.1 [-0.2, 0.4]", "> 0", False, "Matthews correlation")
 
 
@@ -28,7 +33,7 @@ def client(shelf: Shelf) -> MlflowClient:
 
 
 def report(client: MlflowClient, number: int = 2, gates: tuple[Gate, ...] = GATES) -> GateReport:
-    return report_on(known_version(client, NAME, number), gates, None, "r" * 32, "b" * 64)
+    return report_on(known_version(client, NAME, number), gates, None, "r" * 32, REAL)
 
 
 def tags(client: MlflowClient, number: int = 2) -> dict[str, str]:
@@ -59,6 +64,20 @@ def test_the_verdict_becomes_a_tag_that_names_what_failed(client: MlflowClient) 
             assert said.keys() - before <= {"gates", "gates.report"} and "gate.mcc" not in said
 
 
+def test_a_verdict_says_that_a_market_is_simulated_by_settings_or_by_lineage(
+    client: MlflowClient,
+) -> None:
+    found = known_version(client, NAME, 2)
+    real = report_on(found, GATES, None, "r", REAL)
+    assert real.in_words() == "1 of 1 gates passed" and gate_tags(real)["gates"] == "passed"
+    demo = report_on(found, GATES, None, "r", DEMO)
+    assert demo.in_words() == "1 of 1 gates passed; simulated market"
+    assert gate_tags(demo)["gates"] == "passed; simulated market"
+    made = Lineage({"simulate": "s"}, {"labels": "a" * 64}).tags()
+    simulated = client.create_model_version(NAME, found.source, tags={**found.tags, **made})
+    assert report_on(simulated, GATES, None, "r", REAL).market == "simulated market"
+
+
 def test_the_report_itself_is_written_before_what_only_repeats_it(client: MlflowClient) -> None:
     assert next(iter(gate_tags(report(client)))) == "gates.report"
 
@@ -71,9 +90,9 @@ def test_what_was_judged_is_what_a_promotion_reads(client: MlflowClient, shelf: 
     record_gates(client, made)
     found = known_version(client, NAME, 2)
     assert report_of(found) == made
-    check_report(made, found, None, "b" * 64)
+    check_report(made, found, None, BOUNDS)
     with pytest.raises(GatesError, match="is about quantgod 2"):
-        check_report(made, known_version(client, NAME, 3), None, "b" * 64)
+        check_report(made, known_version(client, NAME, 3), None, BOUNDS)
 
 
 def test_a_report_is_not_written_to_a_version_of_other_files_or_data(client: MlflowClient) -> None:
@@ -102,4 +121,4 @@ def test_a_version_that_does_not_say_what_it_is_made_of_cannot_be_judged(
     ):
         made = client.create_model_version(NAME, source=source, tags={**own, "data": "synthetic"})
         with pytest.raises(UnboundReportError, match=f"has no {missing}"):
-            report_on(made, GATES, None, "r", "b")
+            report_on(made, GATES, None, "r", REAL)

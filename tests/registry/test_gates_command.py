@@ -76,7 +76,7 @@ def test_a_version_that_passes_is_told_tagged_and_may_be_promoted(
     assert said.exit_code == 0, said.output
     assert "gates of quantgod 5" in said.output and "beats_majority_log_loss" in said.output
     found = known_version(lineage.client, NAME, lineage.number)
-    assert found.tags["gates"] == "passed"
+    assert found.tags["gates"] == "passed; simulated market"
     written = {"files_sha256", "lineage", "evaluation", "gates", "gates.report"}
     assert found.tags.keys() == written, "the run and the report tell of every gate"
     report = report_of(found)
@@ -115,9 +115,11 @@ def test_a_version_that_fails_ends_with_an_error_where_strictness_was_asked_for(
     run = newest_run(lineage)
     assert run.info.status == "FINISHED", "what was found is a result"
     assert output_of(run.info.run_id)["failed"] == "mcc, drawdown"
-    assert run.data.tags["quantgod.headline"].endswith("gates passed; failed: mcc, drawdown")
+    assert run.data.tags["quantgod.headline"].endswith(
+        "gates passed; failed: mcc, drawdown; simulated market"
+    )
     tags = known_version(lineage.client, NAME, lineage.number).tags
-    assert tags["gates"] == "failed: mcc, drawdown"
+    assert tags["gates"] == "failed: mcc, drawdown; simulated market"
 
 
 def test_other_bounds_make_a_verdict_that_says_so_and_is_not_the_versions(
@@ -130,7 +132,7 @@ def test_other_bounds_make_a_verdict_that_says_so_and_is_not_the_versions(
     other = "judged by gates.mcc_above 0.9 (its own: 0.0)"
     assert f"failed: mcc; {other}" in said.output
     run = newest_run(lineage)
-    assert run.data.tags["quantgod.headline"].endswith(other)
+    assert run.data.tags["quantgod.headline"].endswith(f"{other}; simulated market")
     assert known_version(lineage.client, NAME, lineage.number).tags == own
     report = report_of(known_version(lineage.client, NAME, lineage.number), run.info.run_id)
     assert report.otherwise == ("gates.mcc_above 0.9 (its own: 0.0)",)
@@ -159,7 +161,10 @@ def test_the_version_in_place_has_to_be_beaten_but_not_by_itself(lineage: Lineag
     assert said.exit_code == 0, said.output
     output = output_of(newest_run(lineage).info.run_id)
     assert (output["champion"], output["failed"]) == ("2", "beats_champion"), "it cannot be loaded"
-    assert known_version(lineage.client, NAME, 5).tags["gates"] == "failed: beats_champion"
+    assert (
+        known_version(lineage.client, NAME, 5).tags["gates"]
+        == "failed: beats_champion; simulated market"
+    )
     lineage.shelf.point(5)
     assert gates(lineage).exit_code == 0
     output = output_of(newest_run(lineage).info.run_id)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 
-from quantgod.registry.lineage import Evaluation, Lineage, lineage_of, lineage_of_run
+from quantgod.registry.lineage import (
+    Evaluation,
+    Lineage,
+    lineage_of,
+    lineage_of_run,
+    market_in_words,
+)
 from quantgod.registry.registered import BrokenVersionError
+from quantgod.settings import load_settings
 
 RUNS = {
     "r": {"commit": "c0ffee", "settings": "d1", "upstream.audit": "a", "input.labels": "l"},
@@ -64,3 +72,18 @@ def test_a_lineage_is_read_as_it_was_written_now_or_by_earlier_code(
 def test_a_tag_that_was_changed_is_named(tag: str, text: str) -> None:
     with pytest.raises(BrokenVersionError, match=f"^quantgod 7: its tag {tag} was changed: "):
         lineage_of(version({tag: text}))
+
+
+@pytest.mark.parametrize(
+    ("config", "runs", "said"),
+    [
+        ("full", {"etl", "download"}, ""),
+        ("full", {"etl", "simulate"}, "simulated market"),
+        ("demo", set(), "simulated market"),
+        ("real_prices", set(), "simulated market on the prices of BTCUSD_1m_2018.csv.gz"),
+    ],
+)
+def test_a_simulated_market_is_told_by_runs_and_by_settings(
+    config: str, runs: set[str], said: str
+) -> None:
+    assert market_in_words(runs, load_settings(Path(f"conf/{config}.yaml"))) == said

@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from msgspec.structs import replace
 
 from quantgod.evaluation.evidence import write_evidence
-from quantgod.evaluation.gates import bounds_digest, judge_gates
+from quantgod.evaluation.gates import judge_gates
 from quantgod.files import value_digest
 from quantgod.registry.evidence_runs import (
     RECORDS,
@@ -33,7 +33,7 @@ from quantgod.registry.evidence_runs import (
 )
 from quantgod.registry.gate_tags import record_gates, report_on
 from quantgod.registry.lineage import Evaluation, lineage_of_run, set_tags
-from quantgod.registry.own_settings import SETTINGS_FILE, judging, keep_settings
+from quantgod.registry.own_settings import SETTINGS_FILE, Judging, judging, keep_settings
 from quantgod.registry.registered import FILES_TAG, asked_version, known_version
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking import pipeline
@@ -174,7 +174,7 @@ def gates(run: StageRun) -> None:
     check_labels(version, run.inputs["labels"])
     with run.scratch() as folder:
         judged = judge_gates(*read_records(version, runs, folder), run.settings.gates)
-    report = report_on(version, judged, None, run.run_id, bounds_digest(run.settings.gates))
+    report = report_on(version, judged, None, run.run_id, Judging(run.settings))
     record_gates(run.client, report)
     run.output(**made, alias="Production", champion=NO_CHAMPION, failed=", ".join(report.failed))
 

@@ -110,6 +110,7 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
         gates: one each.
         bounds: digest of the settings that they were judged by; empty in reports that lack it.
         otherwise: in what it was judged otherwise than the version's own settings say.
+        market: that its market is simulated; empty for a real one, and in reports that do not say.
     """
 
     name: str
@@ -122,6 +123,7 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[Gate, ...]
     bounds: str = ""
     otherwise: tuple[str, ...] = ()
+    market: str = ""
 
     @property
     def passed(self) -> bool:
@@ -149,10 +151,11 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(self.stopped) or ("" if self.passed else "no gate has passed")
 
     def in_words(self) -> str:
-        """`12 of 15 gates passed; failed: mcc; not judged: ece; judged by gates.mcc_above 0`."""
+        """`12 of 15 gates passed; failed: mcc; not judged: ece; simulated market`."""
         passed = sum(gate.passed is True for gate in self.gates)
         asked = passed + len(self.stopped)
         kept = {"; failed: ": self.failed, f"; {UNJUDGED}: ": self.unjudged}
         kept["; judged by "] = tuple(self.otherwise)
         told = "".join(f"{how}{', '.join(names)}" for how, names in kept.items() if names)
-        return f"{passed} of {asked} gates passed{told}"
+        market = f"; {self.market}" if self.market else ""
+        return f"{passed} of {asked} gates passed{told}{market}"

@@ -38,7 +38,11 @@ NOT_FOR: Final = (
 
 
 def model_card(
-    evaluated: Evaluated, examined: Examined, table: pd.DataFrame, settings: Settings
+    evaluated: Evaluated,
+    examined: Examined,
+    table: pd.DataFrame,
+    settings: Settings,
+    market: str = "",
 ) -> str:
     """Markdown of about a page; what a registry has no room for is left to the report.
 
@@ -47,12 +51,13 @@ def model_card(
         examined: what was found beyond them.
         table: the labelled table that was read.
         settings: label, evaluate, gates and the market's symbol.
+        market: that the market is simulated, if it is.
     """
     found = weaknesses(evaluated.result, examined, settings) or ["None of those looked for."]
     for kept in range(len(found), -1, -1):
         left = len(found) - kept
         told = [*found[:kept], f"{left} more: see the report."] if left else found
-        card = _written(evaluated, examined, table, settings, told)
+        card = _written(evaluated, examined, table, settings, told, market)
         if len(card) <= CHARACTERS:
             break
     return card
@@ -64,10 +69,11 @@ def _written(
     table: pd.DataFrame,
     settings: Settings,
     weak: Sequence[str],
+    market: str,
 ) -> str:
     result = evaluated.result
     sections = {
-        f"# {result.subject}": _purpose(settings),
+        f"# {result.subject}": [*_of(market), *_purpose(settings)],
         "## Data": _data(evaluated, table, settings),
         "## On the test part": [*_scores(result), "", *_bullets(headlines(result))],
         "## When it is sure": _bullets(_sure(result, examined)),
@@ -75,6 +81,10 @@ def _written(
         "## Not for": _bullets(NOT_FOR),
     }
     return "\n".join(f"{title}\n\n" + "\n".join(lines) + "\n" for title, lines in sections.items())
+
+
+def _of(market: str) -> list[str]:
+    return [f"**Of a {market}: nothing here speaks of a real one.**", ""] if market else []
 
 
 def _purpose(settings: Settings) -> list[str]:

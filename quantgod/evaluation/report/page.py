@@ -30,6 +30,7 @@ def page(
     settings: Settings,
     figures: list[Shown],
     images: Mapping[str, bytes],
+    market: str = "",
 ) -> str:
     """Lay the report out: verdict, scores, figures, tables, provenance.
 
@@ -40,6 +41,7 @@ def page(
         settings: some of which are shown.
         figures: in order.
         images: PNG files by the figures' names.
+        market: that the market is simulated, if it is.
     """
     result = evaluated.result
     environment = Environment(
@@ -51,6 +53,7 @@ def page(
     )
     return environment.get_template(TEMPLATE).render(
         subject=result.subject,
+        market=market,
         first=result.first,
         last=result.last,
         rows=f"{result.rows:,}",

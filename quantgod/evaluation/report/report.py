@@ -46,6 +46,7 @@ def complete(
     settings: Settings,
     progress: Progress = silent,
     out_of_fold: pd.DataFrame | None = None,
+    market: str = "",
 ) -> Report:
     """Look into an evaluation, draw it, and write it up.
 
@@ -57,6 +58,7 @@ def complete(
         progress: hears of permutations.
         out_of_fold: the audit's rows, from which the shift of its probabilities is drawn; without
             them its figures alone are shown.
+        market: that the market is simulated, if it is.
     """
     examined = examine(evaluated, subject, table, settings, progress)
     before = None if out_of_fold is None else said_out_of_fold(subject, out_of_fold)
@@ -65,9 +67,9 @@ def complete(
     return Report(
         figures={item.name: item.figure for item in figures},
         images=images,
-        html=page(evaluated, examined, table, settings, figures, images),
+        html=page(evaluated, examined, table, settings, figures, images, market),
         tables=msgspec.to_builtins(examined),
-        card=model_card(evaluated, examined, table, settings),
+        card=model_card(evaluated, examined, table, settings, market),
     )
 
 

@@ -33,6 +33,13 @@ def test_it_says_what_it_is_of_and_what_it_was_scored_on() -> None:
         assert f"\n## {heading}\n" in text
 
 
+def test_a_simulated_market_is_named_before_anything_else() -> None:
+    given = case()
+    text = model_card(given.evaluated, examined(), given.table, given.settings, "simulated market")
+    assert text.startswith("# quantgod/7\n\n**Of a simulated market: nothing here speaks of a real")
+    assert "simulated market" not in card()
+
+
 def test_a_feature_that_never_moved_is_named() -> None:
     given = case()
     still = given.table.assign(log_volume=6.4)

@@ -72,6 +72,15 @@ def test_the_page_is_whole() -> None:
     assert report().html.startswith("<!DOCTYPE html>")
 
 
+def test_a_simulated_market_stands_in_the_pages_header() -> None:
+    given, images = case(), {figure.name: b"1" for figure in figures()}
+    market = "simulated market on the prices of <b>.csv"
+    text = page(given.evaluated, examined(), given.table, given.settings, figures(), images, market)
+    header = text[text.index("<header>") : text.index("</header>")]
+    assert "Of a simulated market on the prices of &lt;b&gt;.csv:" in header
+    assert "simulated market" not in report().html
+
+
 def test_the_page_loads_nothing() -> None:
     assert "://" not in report().html
     read = Page(report().html)
