@@ -32,7 +32,7 @@ CHAMPION, CHALLENGER = "Production", "Challenger"
 
 def live_settings(**overrides: Any) -> Settings:
     """The demo's, with an alias that is looked up all the time and moved by hand."""
-    own = {"live.poll_seconds": 0.02, "live.unjudged": "warn"}
+    own = {"registry.name": NAME, "live.poll_seconds": 0.02, "live.unjudged": "warn"}
     return load_settings(Path("conf/demo.yaml"), own | overrides)
 
 
