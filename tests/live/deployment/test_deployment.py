@@ -7,9 +7,10 @@ import gc
 import json
 import shutil
 import sys
+import time
 import weakref
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import mlflow
@@ -251,34 +252,41 @@ def test_a_version_that_fails_is_not_tried_again_with_every_poll(
 ) -> None:
     number = changed_file(store, parts)
     following = Following(tmp_path / "models")
-    tried: list[int] = []
-    fetch = deployment.ModelStore.fetch
+    tried: list[tuple[int, float]] = []
+    asked: list[str] = []
+    fetch, ask = deployment.ModelStore.fetch, deployment.holder
 
-    def counted(self: deployment.ModelStore, wanted: deployment.Holder) -> deployment.Copy:
-        tried.append(wanted.version)
+    def noted(self: deployment.ModelStore, wanted: deployment.Holder) -> deployment.Copy:
+        tried.append((wanted.version, time.monotonic()))
         return fetch(self, wanted)
 
-    monkeypatch.setattr(deployment.ModelStore, "fetch", counted)
-    monkeypatch.setattr(places, "MOST_RETRY_SECONDS", 2.0)
+    def counted(name: str, alias: str) -> deployment.Holder | None:
+        asked.append(alias)
+        return ask(name, alias)
+
+    monkeypatch.setattr(deployment.ModelStore, "fetch", noted)
+    monkeypatch.setattr(deployment, "holder", counted)
 
     async def play() -> None:
         await following.deployment.start()
         polling = asyncio.create_task(following.deployment.run())
         point(number)
-        await following.told("refused")
-        await asyncio.sleep(0.15)  # some seven polls
-        assert tried == [1, number]
-        await until(lambda: tried[2:] == [number])  # after a while
+        await until(lambda: len(tried) == 4)
         assert following.count("refused") == 1  # for the same reason: told once
         point(1)
-        await asyncio.sleep(0.2)
+        before = asked.count("Production")
+        await until(lambda: asked.count("Production") > before + 1)  # one began after the move
         point(number)  # the alias moved
-        await until(lambda: len(tried) > 3)
         await following.told("refused", 2)
         assert following.version == 1
         await ended(polling)
 
     asyncio.run(play())
+    assert [version for version, _ in tried[:4]] == [1, number, number, number]
+    waits = [later - sooner for (_, sooner), (_, later) in pairwise(tried[1:4])]
+    poll_seconds = live_settings().live.poll_seconds
+    for times, wait in enumerate(waits, start=1):
+        assert wait >= places.retry_seconds(poll_seconds, times) > 10 * poll_seconds
 
 
 def test_a_sound_version_need_not_wait_until_a_broken_one_may_be_tried_again(

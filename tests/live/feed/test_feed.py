@@ -186,18 +186,23 @@ def test_the_second_connection_takes_over_when_the_first_is_cut_meanwhile() -> N
         truth = RecordedTruth((market(BTC, 1), market(ETH, 2)))
         async with Exchange(truth, speed=10.0) as exchange:
             port = int(exchange.stream_url.split(":")[2].split("/")[0])
-            async with Relay(lambda _: port, {2: 1.5}) as relay:
+            async with Relay(lambda _: port, held={2}) as relay:
                 witness = Witness(exchange, truth)
                 changes = QUICK.patience | {
                     "stream_url": f"ws://127.0.0.1:{relay.port}/public/stream",
                     "renew_hours": 0.3 / HOUR,
-                    "first_message_seconds": 10.0,
+                    "silent_seconds": 5.0,  # looked at every half second
+                    "first_message_seconds": 60.0,
                 }
                 async with feeding(exchange, witness, changes) as feed:
                     await _until(lambda: feed.state.connection.connects == 2)
+                    # The first one must tell what the second one was not yet there to hear.
+                    heard = {symbol: exchange.last_update_id(symbol) for symbol in (BTC, ETH)}
+                    await _until(lambda: all(witness.applied[s][-1:] > [heard[s]] for s in heard))
                     relay.cut(1)  # the second one has not yet said a word
                     await _until(lambda: "took_over" in _codes(witness))
                     before = len(witness.applied[BTC])
+                    relay.release(2)
                     await _until(lambda: len(witness.applied[BTC]) > before + 30)
                     assert all(state.syncs == 1 for state in feed.state.symbols.values())
                 assert {"connection_lost", "renewed"} <= set(_codes(witness))
