@@ -12,10 +12,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from quantgod.contracts import Progress
     from quantgod.tracking.stage import StageRun
+
+_RULES = 3
+"""What a column takes of a line besides its own width: a rule, and a space on either side."""
 
 QUIET_SECONDS = 10.0
 """Where there is no terminal, a line of progress at most this often."""
@@ -61,13 +65,31 @@ class _Lines:
 
 
 def show_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to standard output."""
-    table = Table(title=title)
-    for header in headers:
-        table.add_column(header, overflow="fold")
+    """Print a table to standard output; no word is broken where the terminal has room for all."""
+    console, table = Console(), Table(title=title)
+    lines = [[Text.from_markup(cell).plain for cell in line] for line in (headers, *rows)]
+    columns = list(zip(*lines, strict=True))
+    widths = _widths(columns, console.width - _RULES * len(columns) - 1)
+    for header, width in zip(headers, widths, strict=True):
+        table.add_column(header, overflow="fold", width=width)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console.print(table)
+
+
+def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | list[None]:
+    """The longest word of each column, and of what is left of `room` a fair share."""
+    wanted = [max(map(len, cells)) for cells in columns]
+    words = [" ".join(cells).split() for cells in columns]
+    widths = [max(map(len, told), default=1) for told in words]
+    if sum(widths) > room:
+        return [None] * len(columns)
+    while short := [at for at, width in enumerate(widths) if width < wanted[at]]:
+        for at in short[: room - sum(widths)]:
+            widths[at] += 1
+        if sum(widths) == room:
+            break
+    return widths
 
 
 def tell(run: StageRun) -> None:

@@ -13,8 +13,10 @@ import steps.deployments
 import steps.download
 import steps.leak_audit
 import steps.promote
+from quantgod.evaluation.gates import judge_gates
+from quantgod.settings import load_settings
 from steps.console import say, show_table
-from tests.evaluation.gates.records import leak_audit
+from tests.evaluation.gates.records import Evidence, leak_audit
 
 ROOT = Path(__file__).parents[1]
 
@@ -94,6 +96,23 @@ def test_a_table_folds_long_names_and_loses_no_letter(
     cells = [line.split("│")[1].strip() for line in said.splitlines() if line.startswith("│")]
     assert "".join(cells) == "beats_majority_log_loss"
     assert "…" not in said
+
+
+def test_no_name_is_broken_in_a_terminal_of_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    asked = load_settings(ROOT / "conf" / "full.yaml").gates
+    evaluated, traded, audited, champion = Evidence()
+    gates = judge_gates(evaluated, traded, audited, asked, champion)
+    rows = [(gate.name, gate.figure, gate.bound, gate.verdict) for gate in gates]
+    show_table("gates", ["gate", "figure", "bound", "verdict"], rows)
+    said = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in said.splitlines())
+    told = [line.split("│")[1:-1] for line in said.splitlines() if line.startswith("│")]
+    for column, cells in enumerate(zip(*told, strict=True)):
+        words = {word for cell in cells for word in cell.split()}
+        assert words == {word for row in rows for word in row[column].split()}
 
 
 def test_a_leak_audit_prints_how_short_a_look_ahead_each_stage_would_have_shown(

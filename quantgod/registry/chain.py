@@ -63,11 +63,19 @@ class InputError(MlflowException):
     """Rows that cannot be judged: over HTTP a 400 whose JSON holds `code` and `reason`."""
 
     def __init__(self, code: str, reason: str) -> None:
-        text, kind = f"{code}: {reason}", INVALID_PARAMETER_VALUE
-        # MLflow's server puts the posted rows before the message; `reason` comes back alone.
-        super().__init__(text, error_code=kind, code=code, reason=reason)
         self.code = code
         self.reason = reason
+        kind = INVALID_PARAMETER_VALUE
+        super().__init__(self.message, error_code=kind, code=code, reason=reason)
+
+    @property
+    def message(self) -> str:
+        """Code and reason, whatever it is set to: MLflow's server would add the posted rows."""
+        return f"{self.code}: {self.reason}"
+
+    @message.setter
+    def message(self, _: str) -> None:
+        pass
 
 
 class PackageError(MlflowException):

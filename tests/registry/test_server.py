@@ -64,6 +64,7 @@ def refused(port: int, content: str | bytes, kind: str = JSON) -> tuple[str, str
     """The code and the reason of a body that is refused."""
     status, answer = post(port, content, kind)
     assert status == 400, answer
+    assert answer["message"] == f"{answer['code']}: {answer['reason']}", "and not the posted rows"
     return answer["code"], answer["reason"]
 
 
