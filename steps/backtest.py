@@ -101,12 +101,14 @@ def _log(run: StageRun, backtested: Backtested) -> None:
 
 def headline(result: BacktestResult) -> str:
     """What it came to, in a line."""
+    from quantgod.evaluation.wording import account_text, share_text
+
     net = result.net_pnl
     between = f"[{net.low:+,.0f}, {net.high:+,.0f}]" if net.enough else "(too few rows)"
     return (
         f"net {net.value:+,.0f} {between} of {result.trades} trades, "
         f"gross {result.gross_pnl:+,.0f}; deflated Sharpe {result.deflated_sharpe:.2f}, "
-        f"drawdown {result.max_drawdown:.1%}, account {result.outcome.replace('_', ' ')}"
+        f"drawdown {share_text(result.max_drawdown)}, account: {account_text(result.outcome)}"
     )
 
 

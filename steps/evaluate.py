@@ -95,8 +95,8 @@ def main(
 
 def _log(run: StageRun, evaluated: Evaluated, report: Report) -> None:
     from quantgod.evaluation.evidence import EVALUATION_FILE, write_evidence
-    from quantgod.evaluation.report.findings import written
     from quantgod.evaluation.scored_rows import write_scored
+    from quantgod.evaluation.wording import interval_text
 
     result = evaluated.result
     write_evidence(run.outbox.artifacts / EVALUATION_FILE, result)
@@ -108,10 +108,8 @@ def _log(run: StageRun, evaluated: Evaluated, report: Report) -> None:
     (run.folder("report") / "report.html").write_text(report.html, encoding="utf-8")
     run.shows("report/report.html")
     (run.folder("report") / "card.md").write_text(report.card, encoding="utf-8")
-    base, auditor = result.models["base"]["macro_f1"], result.models["auditor"]["macro_f1"]
-    run.headline(
-        f"{result.subject}: test macro-F1: base {written(base)}, auditor {written(auditor)}"
-    )
+    base, auditor = (interval_text(result.models[who]["macro_f1"]) for who in ("base", "auditor"))
+    run.headline(f"{result.subject}: test macro-F1: base {base}, auditor {auditor}")
 
 
 if __name__ == "__main__":

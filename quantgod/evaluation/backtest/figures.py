@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from quantgod.evaluation.cuts import HOURS_PER_SESSION
 from quantgod.evaluation.evidence import BacktestResult
 from quantgod.evaluation.plots.style import CLASS_COLOURS, OTHER_COLOUR, blank
+from quantgod.evaluation.wording import account_text
 
 LOSS, _, GAIN = CLASS_COLOURS
 POINTS: Final = 5_000
@@ -34,7 +35,7 @@ def equity_figure(equity: pd.DataFrame, result: BacktestResult) -> Figure:
     upper.axhline(result.initial_balance, color="0.5", linewidth=0.8, linestyle=":")
     for when, colour, name in (
         (result.target_at, GAIN, "target reached"),
-        (result.ended_at, LOSS, f"ended: {result.outcome.replace('_', ' ')}"),
+        (result.ended_at, LOSS, f"ended: {account_text(result.outcome)}"),
     ):
         if when is not None:
             upper.axvline(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from quantgod.evaluation.gates.report import Gate
 from quantgod.evaluation.intervals import Interval
+from quantgod.evaluation.wording import interval_text, number_text
 
 NOT_ASKED: Final = "not asked for"
 TOO_FEW: Final = "too few independent rows to tell"
@@ -19,13 +21,19 @@ def above(name: str, found: Interval, bound: float | None, detail: str) -> Gate:
     return judged_by(name, found, asked, is_kept, detail)
 
 
-def at_most(name: str, found: Interval | float, bound: float | None, detail: str) -> Gate:
-    """The figure itself is at most the bound."""
-    asked = None if bound is None else f"<= {number_text(bound)}"
+def at_most(
+    name: str,
+    found: Interval | float,
+    bound: float | None,
+    detail: str,
+    text: Callable[[float], str] = number_text,
+) -> Gate:
+    """The figure itself is at most the bound; `text` writes both."""
+    asked = None if bound is None else f"<= {text(bound)}"
     is_kept = bound is not None and _value(found) <= bound
     if isinstance(found, Interval):
         return judged_by(name, found, asked, is_kept, detail)
-    return judged(name, number_text(found), asked, is_kept, detail, found)
+    return judged(name, text(found), asked, is_kept, detail, found)
 
 
 def at_least(name: str, found: Interval | float, bound: float | None, detail: str) -> Gate:
@@ -61,15 +69,3 @@ def unjudged(name: str, figure: str, bound: str, why: str) -> Gate:
 
 def _value(found: Interval | float) -> float:
     return found.value if isinstance(found, Interval) else found
-
-
-def interval_text(found: Interval) -> str:
-    """`0.612 [0.55, 0.67]`; without bounds where there are too few rows for them."""
-    if not found.enough:
-        return f"{number_text(found.value)} (too few rows)"
-    return f"{number_text(found.value)} [{number_text(found.low)}, {number_text(found.high)}]"
-
-
-def number_text(value: float) -> str:
-    """Three digits, and no fewer than before the point: `0.612`, `-12.3`, `10,250`."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value + 0.0:.3g}"

@@ -14,6 +14,7 @@ from quantgod.contracts import FEATURES
 from quantgod.evaluation.evidence import (
     BREACHES,
     BacktestResult,
+    Coverage,
     EvaluationResult,
     EvidenceError,
     LeakAuditResult,
@@ -25,19 +26,25 @@ from quantgod.evaluation.gates.bounds import (
     above,
     at_least,
     at_most,
-    interval_text,
     judged,
     judged_by,
-    number_text,
     unjudged,
 )
 from quantgod.evaluation.gates.report import ChampionResult, Duel, Gate
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.metrics import LOWER_IS_BETTER
+from quantgod.evaluation.wording import (
+    account_text,
+    interval_text,
+    milliseconds_text,
+    number_text,
+    share_text,
+)
 from quantgod.settings import GateSettings
 
 AUDITOR: Final = "auditor"
 BASE: Final = "base"
+BESIDE_BASE: Final = ("macro_f1", "log_loss")
 NONE: Final = "none"
 WON: Final = "log-loss < 0, macro-F1 >= 0"
 _ROUNDING: Final = 1e-9
@@ -66,7 +73,7 @@ def judge_gates(
         *_beats(evaluation, settings),
         *_scores(evaluation, settings),
         *_beside_base(evaluation, settings),
-        _coverage(evaluation, settings),
+        covers(evaluation.coverage, settings),
         *_money(backtest, settings),
         _inference(evaluation, settings),
         _leak_audit(leak_audit, settings),
@@ -79,15 +86,18 @@ def _beats(evaluation: EvaluationResult, settings: GateSettings) -> Iterator[Gat
     """The auditor against each baseline on each score: clear of zero on the better side."""
     for other in settings.beats:
         for score in settings.beats_on:
-            found = _entry(evaluation, "differences", other, score)
-            detail = f"{score} of the auditor minus that of {other}, on the same rows"
-            name = f"beats_{other}_{score}"
-            if score in LOWER_IS_BETTER:
-                yield judged_by(name, found, "< 0", found.high < 0, detail)
-            else:
-                yield judged_by(name, found, "> 0", found.low > 0, detail)
+            yield beats(other, score, _entry(evaluation, "differences", other, score))
     if not settings.beats or not settings.beats_on:
         yield Gate("beats_baselines", NONE, NOT_ASKED, None, "no baseline or no score is named")
+
+
+def beats(other: str, score: str, found: Interval) -> Gate:
+    """The auditor against one baseline on one score."""
+    detail = f"{score} of the auditor minus that of {other}, on the same rows"
+    name = f"beats_{other}_{score}"
+    if score in LOWER_IS_BETTER:
+        return judged_by(name, found, "< 0", found.high < 0, detail)
+    return judged_by(name, found, "> 0", found.low > 0, detail)
 
 
 def _scores(evaluation: EvaluationResult, settings: GateSettings) -> Iterator[Gate]:
@@ -95,28 +105,37 @@ def _scores(evaluation: EvaluationResult, settings: GateSettings) -> Iterator[Ga
         _entry(evaluation, "models", AUDITOR, score) for score in ("mcc", "ece", "accuracy")
     )
     yield above("mcc", mcc, settings.mcc_above, "Matthews correlation, the interval's low end")
-    yield at_most("ece", ece, settings.ece_at_most, "expected calibration error")
+    yield calibrated(ece, settings)
     bound = settings.accuracy_at_least
     yield at_least("accuracy", accuracy, bound, "of decided classes; alone it proves nothing")
 
 
+def calibrated(found: Interval, settings: GateSettings) -> Gate:
+    """The auditor's calibration error is small enough."""
+    return at_most("ece", found, settings.ece_at_most, "expected calibration error")
+
+
 def _beside_base(evaluation: EvaluationResult, settings: GateSettings) -> Iterator[Gate]:
+    for score in BESIDE_BASE:
+        yield no_worse(score, _entry(evaluation, "differences", BASE, score), settings)
+
+
+def no_worse(score: str, found: Interval, settings: GateSettings) -> Gate:
     """Not worse than its base by more than the margin, at the interval's far end."""
-    margin = settings.auditor_margin
-    f1, loss = (
-        _entry(evaluation, "differences", BASE, score) for score in ("macro_f1", "log_loss")
-    )
-    for score, found, is_kept, bound in (
-        ("macro_f1", f1, margin is not None and f1.low >= -margin, f">= {_said(margin, -1)}"),
-        ("log_loss", loss, margin is not None and loss.high <= margin, f"<= {_said(margin)}"),
-    ):
-        detail = f"{score} of the auditor minus that of its base, the interval's far end"
-        asked = None if margin is None else bound
-        yield judged_by(f"auditor_no_worse_{score}", found, asked, is_kept, detail)
+    name, margin = f"auditor_no_worse_{score}", settings.auditor_margin
+    detail = f"{score} of the auditor minus that of its base, the interval's far end"
+    if margin is None:
+        return judged_by(name, found, None, False, detail)
+    if score in LOWER_IS_BETTER:
+        bound, is_kept = f"<= {number_text(margin)}", found.high <= margin
+    else:
+        bound, is_kept = f">= {number_text(-margin)}", found.low >= -margin
+    return judged_by(name, found, bound, is_kept, detail)
 
 
-def _coverage(evaluation: EvaluationResult, settings: GateSettings) -> Gate:
-    covered, bound = evaluation.coverage, settings.coverage_within
+def covers(covered: Coverage, settings: GateSettings) -> Gate:
+    """Conformal sets hold about what was promised of them."""
+    bound = settings.coverage_within
     off = abs(covered.found.value - covered.promised)
     is_kept = bound is not None and off <= bound + _ROUNDING
     return judged_by(
@@ -143,10 +162,11 @@ def _money(backtest: BacktestResult, settings: GateSettings) -> Iterator[Gate]:
         f"probability that the Sharpe ratio is no luck of {backtest.trials} trials",
     )
     bound = settings.drawdown_at_most
-    yield at_most("drawdown", backtest.max_drawdown, bound, "largest, as a share of the peak")
+    detail = "largest, as a share of the peak"
+    yield at_most("drawdown", backtest.max_drawdown, bound, detail, share_text)
     yield judged(
         "account",
-        backtest.outcome,
+        account_text(backtest.outcome),
         "within its loss limits" if settings.account else None,
         backtest.outcome not in BREACHES,
         "an account that breached a limit was closed there, and traded no more",
@@ -156,10 +176,10 @@ def _money(backtest: BacktestResult, settings: GateSettings) -> Iterator[Gate]:
 def _inference(evaluation: EvaluationResult, settings: GateSettings) -> Gate:
     name, bound, found = "inference_p99", settings.inference_p99_ms, evaluation.inference
     if found is None:
-        asked = None if bound is None else f"<= {number_text(bound)}"
+        asked = None if bound is None else f"<= {milliseconds_text(bound)}"
         return judged(name, NONE, asked, False, "no version was timed")
-    detail = f"ms a window as it is served, 99th percentile of {found.windows}"
-    return at_most(name, found.p99, bound, detail)
+    detail = f"a window as it is served, 99th percentile of {found.windows}"
+    return at_most(name, found.p99, bound, detail, milliseconds_text)
 
 
 def _leak_audit(found: LeakAuditResult | None, settings: GateSettings) -> Gate:
@@ -179,18 +199,13 @@ def _drift(evaluation: EvaluationResult, settings: GateSettings) -> Gate:
     if absent:
         raise _missing(evaluation, "drift", ", ".join(absent), evaluation.drift)
     psi, ks = settings.drift_psi_at_most, settings.drift_ks_at_most
-    drifted = [name for name, found in evaluation.drift.items() if not _is_steady(found, psi, ks)]
+    drifted = [name for name, found in evaluation.drift.items() if has_moved(found, settings)]
     worst = max(evaluation.drift, key=lambda name: _severity(evaluation.drift[name], psi, ks))
     found = evaluation.drift[worst]
-    bounds = [
-        f"{name} <= {number_text(bound)}"
-        for name, bound in (("PSI", psi), ("KS", ks))
-        if bound is not None
-    ]
     return judged(
         "drift",
-        f"{worst}: PSI {number_text(found.psi)}, KS {number_text(found.ks)}",
-        " or ".join(bounds) or None,
+        f"{worst}: {shift_text(found)}",
+        drift_bound(settings),
         not drifted,
         f"drifted: {', '.join(drifted)}" if drifted else "of the feature that comes nearest",
     )
@@ -226,8 +241,21 @@ def _against(name: str, found: Duel, whom: str, settings: GateSettings) -> Gate:
     return judged(name, figure, bound, found.won, detail, *found.log_loss[:3], *found.macro_f1[:3])
 
 
-def _is_steady(found: Shifted, psi: float | None, ks: float | None) -> bool:
-    return _severity(found, psi, ks) <= 1
+def drift_bound(settings: GateSettings) -> str | None:
+    """What is asked of a column; None if nothing is."""
+    limits = (("PSI", settings.drift_psi_at_most), ("KS", settings.drift_ks_at_most))
+    asked = [f"{name} <= {number_text(limit)}" for name, limit in limits if limit is not None]
+    return " or ".join(asked) or None
+
+
+def shift_text(found: Shifted) -> str:
+    """`PSI 0.323, KS 0.145`."""
+    return f"PSI {number_text(found.psi)}, KS {number_text(found.ks)}"
+
+
+def has_moved(found: Shifted, settings: GateSettings) -> bool:
+    """Whether a column lies over each limit that is asked for."""
+    return _severity(found, settings.drift_psi_at_most, settings.drift_ks_at_most) > 1
 
 
 def _severity(found: Shifted, psi: float | None, ks: float | None) -> float:
@@ -254,7 +282,3 @@ def _missing(
     return EvidenceError(
         f"the evaluation of {evaluation.subject} holds no {what} in {where}; it holds {known}"
     )
-
-
-def _said(margin: float | None, sign: int = 1) -> str:
-    return NONE if margin is None else number_text(sign * margin)

@@ -15,7 +15,8 @@ from quantgod.contracts import FEATURES
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.report.examined import MOVES, Examined
-from quantgod.evaluation.report.findings import headlines, spoken, weaknesses, written
+from quantgod.evaluation.report.findings import headlines, spoken, weaknesses
+from quantgod.evaluation.wording import interval_text, milliseconds_text, number_text
 from quantgod.settings import Settings
 
 SCORES: Final = {
@@ -23,7 +24,6 @@ SCORES: Final = {
     "mcc": "MCC",
     "accuracy": "accuracy",
     "log_loss": "log-loss",
-    "brier": "Brier",
     "ece": "ECE",
 }
 CHARACTERS: Final = 5_000
@@ -73,7 +73,10 @@ def _written(
 ) -> str:
     result = evaluated.result
     sections = {
-        f"# {result.subject}": [*_of(market), *_purpose(settings)],
+        f"{_first_line(result, settings, market)}\n\n# {result.subject}": [
+            *_of(market),
+            *_purpose(settings),
+        ],
         "## Data": _data(evaluated, table, settings),
         "## On the test part": [*_scores(result), "", *_bullets(headlines(result))],
         "## When it is sure": _bullets(_sure(result, examined)),
@@ -85,6 +88,15 @@ def _written(
 
 def _of(market: str) -> list[str]:
     return [f"**Of a {market}: nothing here speaks of a real one.**", ""] if market else []
+
+
+def _first_line(result: EvaluationResult, settings: Settings, market: str) -> str:
+    """What a table of versions shows of the card."""
+    told = (
+        f"{settings.data.series}, the next {settings.label.horizon_minutes} minutes: macro-F1 "
+        f"{interval_text(result.models['auditor']['macro_f1'])} on the test part"
+    )
+    return f"{told} of a {market}" if market else told
 
 
 def _purpose(settings: Settings) -> list[str]:
@@ -105,11 +117,10 @@ def _data(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> list
     return _bullets([
         f"Data: {settings.data.series}, from `{settings.data.source}`.",
         *_constants(table.loc[: learned[-1]]),
-        f"Development part: {_days(learned)}, {learned[0]:%Y-%m-%d %H:%M} to "
-        f"{learned[-1]:%Y-%m-%d %H:%M} UTC.",
+        f"Development part: {_days(learned)}, {_minute(learned[0])} to {_minute(learned[-1])} UTC.",
         f"Test part, which nothing has learned from: {_days(pd.DatetimeIndex(rows['time']))}, "
-        f"{result.first[:16]} to {result.last[:16]} UTC; {result.rows:,} rows that equal about "
-        f"{result.effective_rows:.0f} independent labels.",
+        f"{_minute(result.first)} to {_minute(result.last)} UTC; {result.rows:,} rows that equal "
+        f"about {result.effective_rows:.0f} independent labels.",
         f"Of the test rows {came[0]:.1%} were SELL, {came[1]:.1%} NEUTRAL, {came[2]:.1%} BUY.",
     ])  # fmt: skip
 
@@ -123,7 +134,7 @@ def _constants(dev: pd.DataFrame) -> Iterator[str]:
 def _scores(result: EvaluationResult) -> list[str]:
     lines = [f"| | {' | '.join(SCORES.values())} |", "|---|" + "---|" * len(SCORES)]
     for model, found in result.models.items():
-        cells = " | ".join(written(found[score]) for score in SCORES)
+        cells = " | ".join(interval_text(found[score]) for score in SCORES)
         lines.append(f"| {spoken(model)} | {cells} |")
     return [*lines, "", "In brackets: 95 % intervals; none where there are too few rows for one."]
 
@@ -131,25 +142,30 @@ def _scores(result: EvaluationResult) -> list[str]:
 def _sure(result: EvaluationResult, examined: Examined) -> Iterator[str]:
     coverage = result.coverage
     yield (
-        f"Conformal sets promise to hold the class that comes in {coverage.promised:.0%} of rows "
-        f"and did in {written(coverage.found)}; {coverage.singletons:.1%} of rows have a set of "
-        f"one class, on all others it abstains."
+        f"Conformal sets, which are to hold the class that comes, promise a coverage of "
+        f"{number_text(coverage.promised)} and have {interval_text(coverage.found)}; "
+        f"{coverage.singletons:.1%} of rows have a set of one class, on all others it abstains."
     )
-    yield f"Sets of one class were right in {written(examined.right_alone)}."
+    yield f"Sets of one class were right in {interval_text(examined.right_alone)}."
     overall = examined.overall["all"]
     if overall is not None:
-        hit_rate = written(overall.models["auditor"]["hit_rate"])
+        hit_rate = interval_text(overall.models["auditor"]["hit_rate"])
         yield (
             f"Hit rate of its {overall.moves['auditor']:,} decided moves (SELL or BUY): "
             f"{hit_rate}; mean over coverages, the most confident first: "
-            f"{written(examined.selective[MOVES]['auditor'].area)}."
+            f"{interval_text(examined.selective[MOVES]['auditor'].area)}."
         )
     if result.inference is not None:
-        yield f"One window takes {result.inference.p99:.1f} ms (p99) where this was measured."
+        took = milliseconds_text(result.inference.p99)
+        yield f"One window takes {took} (p99) where this was measured."
 
 
 def _bullets(lines: Iterable[str]) -> list[str]:
     return [f"- {line}" for line in lines]
+
+
+def _minute(time: str | pd.Timestamp) -> str:
+    return f"{pd.Timestamp(time):%Y-%m-%d %H:%M}"
 
 
 def _days(times: pd.DatetimeIndex) -> str:

@@ -6,13 +6,27 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from quantgod.evaluation.evaluated import JUDGED
-from quantgod.evaluation.evidence import EvaluationResult, Shifted
+from quantgod.evaluation.evidence import EvaluationResult
+from quantgod.evaluation.gates import Gate
+from quantgod.evaluation.gates.bounds import NOT_ASKED
+from quantgod.evaluation.gates.judge import (
+    BASE,
+    BESIDE_BASE,
+    beats,
+    calibrated,
+    covers,
+    drift_bound,
+    has_moved,
+    no_worse,
+    shift_text,
+)
 from quantgod.evaluation.intervals import FEWEST_ROWS, Interval
 from quantgod.evaluation.metrics import LOWER_IS_BETTER
 from quantgod.evaluation.plots.style import FEW_ROWS, SCORE_NAMES
 from quantgod.evaluation.report.examined import ALL_DECISIONS, Examined
 from quantgod.evaluation.slices import Slices
-from quantgod.settings import Settings
+from quantgod.evaluation.wording import interval_text, number_text
+from quantgod.settings import GateSettings, Settings
 
 Verdict = Literal["better", "not shown to be better", "worse"]
 
@@ -45,7 +59,7 @@ def weaknesses(result: EvaluationResult, examined: Examined, settings: Settings)
     """What speaks against the model, or leaves open whether it is any good; a sentence each."""
     return [
         *_short(result),
-        *_comparisons(result),
+        *_comparisons(result, settings.gates),
         *_calibration(result, examined, settings),
         *_confidence(examined),
         *_slices(examined),
@@ -58,22 +72,12 @@ def spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
-def written(interval: Interval | None, digits: int = 3) -> str:
-    """A value, with its interval if there are rows enough for one; a dash where there is none."""
-    if interval is None:
-        return "-"
-    value, low, high = (f"{number:.{digits}f}" for number in interval[:3])
-    if not interval.enough:
-        return f"{value} (too few rows)"
-    return f"{value} [{low}, {high}]"
-
-
 def _headline(result: EvaluationResult, score: str) -> str:
     said: dict[Verdict, list[str]] = {"better": [], "not shown to be better": [], "worse": []}
     for other, found in result.differences.items():
         said[verdict(score, found[score])].append(spoken(other))
     parts = [f"{kind} than {', '.join(others)}" for kind, others in said.items() if others]
-    value = written(result.models["auditor"][score])
+    value = interval_text(result.models["auditor"][score])
     return f"{_NAMES[score]} of the auditor {value}: {'; '.join(parts)}."
 
 
@@ -86,35 +90,52 @@ def _short(result: EvaluationResult) -> Iterator[str]:
         )
 
 
-def _comparisons(result: EvaluationResult) -> Iterator[str]:
+def _comparisons(result: EvaluationResult, settings: GateSettings) -> Iterator[str]:
     """What is not shown by a decisive score; of the others, where the auditor is shown worse."""
     for decisive in (True, False):
         for other, found in result.differences.items():
             for score in (name for name in _NAMES if (name in DECISIVE) == decisive):
                 said = verdict(score, found[score])
                 if said == "worse" or (decisive and said != "better"):
+                    gate = _asked(other, score, found[score], settings)
                     yield (
                         f"The auditor is {said} than {spoken(other)} by {_NAMES[score]}: "
-                        f"difference {written(found[score])}."
+                        f"difference {interval_text(found[score])}{gate}."
                     )
 
 
+def _asked(other: str, score: str, found: Interval, settings: GateSettings) -> str:
+    """What the gates say of a difference, if any of them asks for it."""
+    if other == BASE and score in BESIDE_BASE:
+        return _said(no_worse(score, found, settings))
+    if other in settings.beats and score in settings.beats_on:
+        return _said(beats(other, score, found))
+    return ""
+
+
+def _said(gate: Gate) -> str:
+    """` (gate <= 0.05: FAIL)`; nothing where nothing is asked for."""
+    if gate.bound == NOT_ASKED:
+        return ""
+    return f" (gate {gate.bound}: {gate.verdict})"
+
+
 def _calibration(result: EvaluationResult, examined: Examined, settings: Settings) -> Iterator[str]:
-    error, bound = result.models["auditor"]["ece"], settings.gates.ece_at_most
-    if bound is not None and error.value > bound:
-        yield f"Its calibration error is {written(error)}, and {bound:g} is allowed."
-    within = settings.gates.coverage_within or 0.0
-    if abs(result.coverage.found.value - result.coverage.promised) > within:
+    error = calibrated(result.models["auditor"]["ece"], settings.gates)
+    if error.passed is False or error.unjudged:
+        yield f"Its calibration error is {error.figure}{_said(error)}."
+    coverage = covers(result.coverage, settings.gates)
+    if coverage.passed is False or coverage.unjudged:
         yield (
-            f"Conformal sets promise to hold the class that comes in "
-            f"{result.coverage.promised:.0%} of rows; they did in "
-            f"{written(result.coverage.found)}."
+            f"Conformal sets promise a coverage of {number_text(result.coverage.promised)} and "
+            f"have {coverage.figure}{_said(coverage)}."
         )
     ends = [0.0, *settings.evaluate.confidence_tiers]
     for low, (name, part) in zip(ends, examined.tiers["auditor"].items(), strict=True):
         right = None if part is None else part.models["auditor"]["accuracy"]
         if right is not None and right.high < low:
-            yield f"It is overconfident: of decisions given {name} came true {written(right)}."
+            came = interval_text(right)
+            yield f"It is overconfident: of decisions given {name} came true {came}."
 
 
 def _confidence(examined: Examined) -> Iterator[str]:
@@ -122,7 +143,7 @@ def _confidence(examined: Examined) -> Iterator[str]:
     if curve.gain is not None and curve.gain.low <= 0:
         yield (
             "Its confidence is not shown to tell right decisions from wrong ones: mean selective "
-            f"accuracy above that of all rows {written(curve.gain)}."
+            f"accuracy above that of all rows {interval_text(curve.gain)}."
         )
     moves = sum(part.moves["auditor"] for part in examined.overall.values() if part is not None)
     if not moves:
@@ -146,23 +167,19 @@ def _worse_slices(cut: str, parts: Slices) -> Iterator[str]:
             few = "" if part.effective_rows >= FEW_ROWS else ", on few independent labels"
             yield (
                 f"By {cut}, {name}: the auditor decides worse than its base, accuracy "
-                f"{written(found)} apart{few}."
+                f"{interval_text(found)} apart{few}."
             )
 
 
 def _moved(result: EvaluationResult, settings: Settings) -> Iterator[str]:
-    gates = settings.gates
-    for title, found in (("Feature", result.drift), ("Probability", result.forecast_shift)):
+    asked = drift_bound(settings.gates)
+    for title, found, gate in (
+        ("Feature", result.drift, f" (gate {asked}: FAIL)"),
+        ("Probability", result.forecast_shift, ""),
+    ):
         for name, apart in found.items():
-            if _beyond(apart, gates.drift_psi_at_most, gates.drift_ks_at_most):
+            if has_moved(apart, settings.gates):
                 yield (
-                    f"{title} {spoken(name)} has moved since it was learned from: PSI "
-                    f"{apart.psi:.2f}, KS {apart.ks:.2f}."
+                    f"{title} {spoken(name)} has moved since it was learned from: "
+                    f"{shift_text(apart)}{gate}."
                 )
-
-
-def _beyond(apart: Shifted, psi: float | None, ks: float | None) -> bool:
-    """Over each limit that is asked for, as drift is counted."""
-    limits = [(apart.psi, psi), (apart.ks, ks)]
-    asked = [value > limit for value, limit in limits if limit is not None]
-    return bool(asked) and all(asked)

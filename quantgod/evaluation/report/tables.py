@@ -11,8 +11,9 @@ from quantgod.evaluation.evidence import EvaluationResult, Shifted
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.style import SCORE_NAMES
 from quantgod.evaluation.report.examined import Examined
-from quantgod.evaluation.report.findings import DECISIVE, spoken, verdict, written
+from quantgod.evaluation.report.findings import DECISIVE, spoken, verdict
 from quantgod.evaluation.slices import Slice, Slices
+from quantgod.evaluation.wording import interval_text, number_text
 
 SCORED = ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "ece")
 BY_CLASS = tuple(
@@ -37,7 +38,7 @@ def score_tables(result: EvaluationResult) -> list[Table]:
             "Scores on the test part",
             ("model", *(SCORE_NAMES[score] for score in SCORED)),
             tuple(
-                (spoken(name), *(written(found[score]) for score in SCORED))
+                (spoken(name), *(interval_text(found[score]) for score in SCORED))
                 for name, found in models.items()
             ),
             "Log-loss, Brier score and calibration error: lower is better.",
@@ -55,7 +56,7 @@ def score_tables(result: EvaluationResult) -> list[Table]:
             "By class",
             ("model", *(spoken(score) for score in BY_CLASS)),
             tuple(
-                (spoken(name), *(written(found[score]) for score in BY_CLASS))
+                (spoken(name), *(interval_text(found[score]) for score in BY_CLASS))
                 for name, found in models.items()
             ),
             "A class that was never decided has precision 0 here.",
@@ -78,7 +79,7 @@ def detail_tables(result: EvaluationResult, examined: Examined) -> list[Table]:
 
 def _verdicts(found: dict[str, Interval]) -> Iterator[str]:
     for score in DECISIVE:
-        yield written(found[score])
+        yield interval_text(found[score])
         yield verdict(score, found[score])
 
 
@@ -110,9 +111,9 @@ def _slice(part: Slice, scores: tuple[str, ...]) -> Iterator[str]:
     yield " / ".join(f"{part.moves[model]:,}" for model in JUDGED)
     for score in scores:
         for model in JUDGED:
-            yield written(part.models[model][score])
+            yield interval_text(part.models[model][score])
     for score in scores:
-        yield written(part.differences[JUDGED[1]][score])
+        yield interval_text(part.differences[JUDGED[1]][score])
 
 
 _BY_TIER = ("precision", "recall", "caught")
@@ -127,7 +128,7 @@ def _tiers(model: str, parts: Slices) -> Table:
     body = tuple(
         (name, *("absent" for _ in head[1:]))
         if part is None
-        else (name, *_counts(part), *(written(part.models[model][score]) for score in scores))
+        else (name, *_counts(part), *(interval_text(part.models[model][score]) for score in scores))
         for name, part in parts.items()
     )
     return Table(
@@ -142,8 +143,8 @@ def _tiers(model: str, parts: Slices) -> Table:
 def _selective(examined: Examined) -> Table:
     body = tuple(
         (
-            kind, model, f"{curve.rows:,}", written(curve.area), written(curve.gain),
-            written(curve.difference),
+            kind, model, f"{curve.rows:,}", interval_text(curve.area), interval_text(curve.gain),
+            interval_text(curve.difference),
         )
         for kind, models in examined.selective.items()
         for model, curve in models.items()
@@ -161,8 +162,8 @@ def _importance(examined: Examined) -> Table:
     found = examined.importance
     body = tuple(
         (
-            group, model, written(loss.log_loss_rise), _each(loss.log_loss_by_repeat),
-            written(loss.macro_f1_fall), _each(loss.macro_f1_by_repeat),
+            group, model, interval_text(loss.log_loss_rise), _each(loss.log_loss_by_repeat),
+            interval_text(loss.macro_f1_fall), _each(loss.macro_f1_by_repeat),
         )
         for model, groups in found.models.items()
         for group, loss in groups.items()
@@ -182,13 +183,13 @@ def _each(values: tuple[float, ...]) -> str:
 def _sets(result: EvaluationResult, examined: Examined) -> Table:
     coverage, sizes = result.coverage, examined.set_sizes
     body = (
-        ("promised", f"{coverage.promised:.3f}"),
-        ("found, all rows", written(coverage.found)),
+        ("promised", number_text(coverage.promised)),
+        ("found, all rows", interval_text(coverage.found)),
         *(
-            (f"found, {name} came", written(found))
+            (f"found, {name} came", interval_text(found))
             for name, found in examined.coverage_by_class.items()
         ),
-        ("right, of sets of one class", written(examined.right_alone)),
+        ("right, of sets of one class", interval_text(examined.right_alone)),
         ("rows with none, one, two, three classes", " / ".join(f"{size:,}" for size in sizes)),
         ("a class is in the set from this probability on", f"{coverage.threshold:.4f}"),
     )

@@ -9,8 +9,8 @@ import pytest
 
 from quantgod.evaluation.evidence import Shifted
 from quantgod.evaluation.report.card import CHARACTERS, model_card
-from quantgod.evaluation.report.findings import written
 from quantgod.evaluation.scored_rows import MODELS
+from quantgod.evaluation.wording import interval_text
 from tests.evaluation.evaluations import case
 from tests.evaluation.report.written import examined
 
@@ -26,7 +26,11 @@ def card(moved: int = 0) -> str:
 def test_it_says_what_it_is_of_and_what_it_was_scored_on() -> None:
     result = case().evaluated.result
     text = card()
-    assert text.startswith("# quantgod/7\n")
+    found = interval_text(result.models["auditor"]["macro_f1"])
+    first = f"BTCUSDT (linear, book), the next 60 minutes: macro-F1 {found} on the test part"
+    assert text.startswith(f"{first}\n\n# quantgod/7\n"), (
+        "a table of versions shows this line alone"
+    )
     assert f"{result.rows:,} rows" in text and f"{result.effective_rows:.0f} independent" in text
     assert "BTCUSDT" in text and "60 minutes" in text and "+0.008" in text and "-0.004" in text
     for heading in ("Data", "On the test part", "When it is sure", "Weaknesses found", "Not for"):
@@ -36,7 +40,8 @@ def test_it_says_what_it_is_of_and_what_it_was_scored_on() -> None:
 def test_a_simulated_market_is_named_before_anything_else() -> None:
     given = case()
     text = model_card(given.evaluated, examined(), given.table, given.settings, "simulated market")
-    assert text.startswith("# quantgod/7\n\n**Of a simulated market: nothing here speaks of a real")
+    assert text.splitlines()[0].endswith(" on the test part of a simulated market")
+    assert "\n# quantgod/7\n\n**Of a simulated market: nothing here speaks of a real" in text
     assert "simulated market" not in card()
 
 
@@ -52,8 +57,8 @@ def test_scores_stand_with_intervals_beside_those_of_the_baselines() -> None:
     models = case().evaluated.result.models
     for model in MODELS:
         line = next(line for line in card().splitlines() if line.startswith(f"| {model[:5]}"))
-        assert written(models[model]["macro_f1"]) in card()
-        assert line.count("[") + line.count("(too few rows)") == 6
+        assert interval_text(models[model]["macro_f1"]) in card()
+        assert line.count("[") + line.count("(too few rows)") == 5
 
 
 def test_weaknesses_are_on_it() -> None:

@@ -9,11 +9,14 @@ import msgspec
 import pytest
 
 from quantgod.evaluation.evidence import EvaluationResult, Shifted
+from quantgod.evaluation.gates import judge_gates
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.report.examined import ALL_DECISIONS, Examined
-from quantgod.evaluation.report.findings import headlines, verdict, weaknesses, written
+from quantgod.evaluation.report.findings import headlines, verdict, weaknesses
+from quantgod.evaluation.wording import interval_text
 from quantgod.settings import Settings
 from tests.evaluation.evaluations import case
+from tests.evaluation.gates.records import Evidence
 from tests.evaluation.report.written import examined
 
 RESULT = case().evaluated.result
@@ -103,7 +106,7 @@ def test_a_headline_sorts_everyone_by_what_was_shown() -> None:
     )
     assert decisions.startswith("macro-F1") and decisions.endswith(expected)
     assert chances.startswith("log-loss") and chances.endswith(expected)
-    assert written(RESULT.models["auditor"]["macro_f1"]) in decisions
+    assert interval_text(RESULT.models["auditor"]["macro_f1"]) in decisions
 
 
 def test_a_model_without_fault_has_no_weakness() -> None:
@@ -114,10 +117,29 @@ def test_who_is_not_beaten_is_named() -> None:
     decisive = {**GOOD, "macro_f1": BAD["macro_f1"], "log_loss": BAD["log_loss"]}
     found = told(result({"base": GOOD, "logistic_regression": decisive, "majority": OPEN}))
     assert found.count("\n") == 3
-    assert "worse than logistic regression by macro-F1: difference -0.100 [-0.200, -0.010]" in found
+    assert (
+        "worse than logistic regression by macro-F1: difference -0.100 [-0.200, -0.010] "
+        "(gate > 0: FAIL)."
+    ) in found
     assert "worse than logistic regression by log-loss" in found
     assert "not shown to be better than majority by macro-F1" in found
     assert "base" not in found
+
+
+def test_what_a_gate_lets_pass_is_told_with_its_bound() -> None:
+    """The gates of the same result have the same figures, bounds and verdicts."""
+    small = Interval(0.00315, 0.000469, 0.00583)
+    evidence = Evidence().differing("base", "log_loss", small)
+    line = next(one for one in told(evidence.evaluation).splitlines() if "base by log" in one)
+    gates = judge_gates(*evidence[:3], SETTINGS.gates, evidence.champion)
+    (gate,) = (gate for gate in gates if gate.name == "auditor_no_worse_log_loss")
+    assert line == (
+        f"The auditor is worse than base by log-loss: difference {gate.figure} "
+        f"(gate {gate.bound}: {gate.verdict})."
+    )
+    assert (gate.figure, gate.bound, gate.verdict) == (
+        "0.0032 [0.0005, 0.0058]", "<= 0.02", "pass",
+    )  # fmt: skip
 
 
 def test_other_scores_count_only_where_they_are_shown_worse() -> None:
@@ -141,9 +163,12 @@ def test_other_scores_count_only_where_they_are_shown_worse() -> None:
                     "auditor": {"ece": Interval(0.07, 0.01, 0.1), "macro_f1": GOOD["macro_f1"]}
                 }
             },
-            "0.05 is allowed",
+            "error is 0.070 [0.010, 0.100] (gate <= 0.05: FAIL)",
         ),
-        ({"drift": {"volatility": Shifted(0.6, 0.5)}}, "Feature volatility has moved"),
+        (
+            {"drift": {"volatility": Shifted(0.6, 0.5)}},
+            "learned from: PSI 0.6, KS 0.5 (gate PSI <= 0.5 or KS <= 0.45: FAIL)",
+        ),
         ({"forecast_shift": {"auditor_sell": Shifted(0.6, 0.5)}}, "Probability auditor sell"),
         (
             {
@@ -151,7 +176,7 @@ def test_other_scores_count_only_where_they_are_shown_worse() -> None:
                     RESULT.coverage, promised=0.9, found=Interval(0.8, 0.7, 0.85)
                 )
             },
-            "they did in 0.800 [0.700, 0.850]",
+            "0.9 and have 0.800 [0.700, 0.850] (gate 0.9 +- 0.02: FAIL)",
         ),
     ],
     ids=["short", "calibration", "drift", "shift", "coverage"],

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from quantgod.evaluation.intervals import terms
-from quantgod.evaluation.report.findings import headlines, verdict, weaknesses, written
+from quantgod.evaluation.report.findings import headlines, verdict, weaknesses
 from quantgod.evaluation.report.page import page
 from quantgod.evaluation.report.report import png
+from quantgod.evaluation.wording import interval_text
 from tests.evaluation.evaluations import case
 from tests.evaluation.report.written import examined, figures, report
 
@@ -135,9 +136,10 @@ def test_every_score_stands_on_the_page_beside_those_of_the_baselines() -> None:
     text, result = Page(report().html).text, case().evaluated.result
     for scores in result.models.values():
         for score in ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "ece", "f1_buy"):
-            assert written(scores[score]) in text
+            assert interval_text(scores[score]) in text
     for found in result.differences.values():
-        assert written(found["log_loss"]) in text and verdict("log_loss", found["log_loss"]) in text
+        assert interval_text(found["log_loss"]) in text
+        assert verdict("log_loss", found["log_loss"]) in text
     assert "absent" in text  # of weekdays
 
 

@@ -1,0 +1,54 @@
+"""Figures as people read them: the same words and digits on cards, in reports and at gates."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from quantgod.evaluation.intervals import Interval
+
+LEAST_DECIMALS: Final = 3
+MOST_DECIMALS: Final = 6
+
+
+def interval_text(found: Interval | None) -> str:
+    """`0.612 [0.553, 0.671]`; without bounds where there are too few rows, a dash where none.
+
+    Scores have three decimals, and more where the interval is so narrow that they would not show
+    two digits of its width; sums from 100 on have none.
+    """
+    if found is None:
+        return "-"
+    decimals = _decimals(found)
+    value, low, high = (f"{round(end, decimals) + 0.0:,.{decimals}f}" for end in found[:3])
+    return f"{value} [{low}, {high}]" if found.enough else f"{value} (too few rows)"
+
+
+def number_text(value: float) -> str:
+    """Three digits, and no fewer than before the point: `0.612`, `-12.3`, `10,250`."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value + 0.0:.3g}"
+
+
+def share_text(share: float) -> str:
+    """A share in percent: `0.0487%`, `10%`."""
+    return f"{number_text(100 * share)}%"
+
+
+def milliseconds_text(value: float) -> str:
+    """`36.5 ms`."""
+    return f"{number_text(value)} ms"
+
+
+def account_text(outcome: str) -> str:
+    """How an account ended: `target reached`, `daily loss limit broken`, `open`."""
+    said = {"target": "target reached"}.get(outcome, outcome.replace("_", " "))
+    return f"{said} limit broken" if said.endswith("loss") else said
+
+
+def _decimals(found: Interval) -> int:
+    if max(map(abs, found[:3])) >= 100:
+        return 0
+    width = found.high - found.low
+    if not (found.enough and 0 < width < math.inf):
+        return LEAST_DECIMALS
+    return min(MOST_DECIMALS, max(LEAST_DECIMALS, 1 - math.floor(math.log10(width))))
