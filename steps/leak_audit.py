@@ -100,13 +100,14 @@ def main(
 
 
 def _show(result: LeakAuditResult) -> None:
-    """Print what each stage has compared, and the least look-ahead that would have shown."""
+    """Print of each stage what was compared and the least look-ahead that would have shown."""
     rows = [
         [stage, f"{compared:,}", f"{result.changed.get(stage, 0):,}", _rows_text(result, stage)]
         for stage, compared in result.compared.items()
     ]
     headers = ["stage", "values before cuts", "changed after", "sees a look-ahead of"]
     show_table("Leak audit", headers, rows)
+    say(result.scope)
 
 
 def _rows_text(result: LeakAuditResult, stage: str) -> str:

@@ -119,11 +119,14 @@ def test_a_leak_audit_prints_how_short_a_look_ahead_each_stage_would_have_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     near = {"features": 1, "labels": 12}
-    steps.leak_audit._show(leak_audit(compared={**near, "booster": 0}, nearest=near))
+    scope = "made again: all of this and more than a line of it; not made again: " + "that " * 20
+    found = leak_audit(compared={**near, "booster": 0}, nearest=near, scope=scope.strip())
+    steps.leak_audit._show(found)
     lines = capsys.readouterr().out.splitlines()
     for stage, said in (("features", "1 row"), ("labels", "12 rows"), ("booster", "none")):
         (line,) = (line for line in lines if stage in line)
         assert line.rstrip("│ ").endswith(f" {said}")
+    assert lines[-1] == scope.strip()
 
 
 WITHOUT_REQUIREMENTS = [sys.executable, "-S", "-W", "ignore"]

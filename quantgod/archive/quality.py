@@ -9,7 +9,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from quantgod.archive.outcome import ArchiveReport
@@ -164,6 +166,11 @@ def _draw_coverage(axes: Axes, report: QualityReport, symbol: str) -> None:
     axes.set(title=symbol, ylabel="coverage, % of the day", ylim=(0, 105))
     if len(calendar) <= _DAYS_NAMED:
         axes.set_xticks(calendar, [str(day) for day in calendar])
+    else:
+        locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_formatter(formatter)
     _dress(axes)
 
 
@@ -177,6 +184,7 @@ def _draw_dropped(axes: Axes, report: QualityReport, symbol: str) -> None:
         _area(axes, calendar, top, _COLORS.get(reason, "black"), reason, below)
         below = top
     axes.set(ylabel="dropped minutes")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     _dress(axes)
 
 

@@ -179,6 +179,7 @@ class LeakAuditResult(msgspec.Struct, frozen=True, kw_only=True):
             the cut where these are fewest. With 1 the least look-ahead shows.
         unshown: one line for each stage that was not compared, or not reached by what was
             perturbed: of it nothing is shown.
+        scope: what was made again, on how many minutes, and what was not; empty in older records.
     """
 
     cuts: tuple[str, ...]
@@ -189,6 +190,7 @@ class LeakAuditResult(msgspec.Struct, frozen=True, kw_only=True):
     changed: dict[str, int] = msgspec.field(default_factory=dict)
     nearest: dict[str, int] = msgspec.field(default_factory=dict)
     unshown: tuple[str, ...] = ()
+    scope: str = ""
 
     @property
     def broken(self) -> tuple[str, ...]:

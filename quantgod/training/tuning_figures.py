@@ -19,10 +19,12 @@ def history_figure(study: optuna.Study) -> Figure:
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     cut = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
     axes.plot(*_points(done), "o", label="completed")
-    axes.plot(*_points([t for t in cut if t.intermediate_values]), "x", label="pruned")
+    if cut := [trial for trial in cut if trial.intermediate_values]:
+        axes.plot(*_points(cut), "x", label="pruned")
     numbers, scores = _points(done)
     axes.step(numbers, list(accumulate(scores, max)), where="post", label="best so far")
-    axes.set(title=f"Study {study.study_name}", xlabel="trial", ylabel="macro-F1 (validation)")
+    title = f"Study {study.study_name}: {len(done)} trials completed, {len(cut)} pruned"
+    axes.set(title=title, xlabel="trial", ylabel="macro-F1 (validation)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right")
     return figure

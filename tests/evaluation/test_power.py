@@ -21,6 +21,7 @@ from quantgod.evaluation.power import (
     trial_line,
 )
 from quantgod.settings import PowerSettings, load_settings
+from tests.evaluation.plots.overlaps import overlapping
 
 FULL, POWER = Path("conf/full.yaml"), Path("conf/power.yaml")
 PASSES: tuple[bool | None, ...] = (True, True, None)
@@ -142,7 +143,9 @@ def test_more_passes_than_markets_cannot_be_asked_for() -> None:
 
 def test_the_figure_has_a_cell_for_each_gate_and_market_and_ticks_what_passed() -> None:
     found = power(1, 3)
-    (axes,) = verdicts(found).axes
+    figure = verdicts(found)
+    assert overlapping(figure) == []
+    (axes,) = figure.axes
     (mesh,) = axes.collections
     cells = mesh.get_array().reshape(3, 6)
     assert cells[0].tolist() == [PASSED] * 6

@@ -190,6 +190,7 @@ def _leak_audit(found: LeakAuditResult | None, settings: GateSettings) -> Gate:
     figure = f"{len(found.leaks)} leaks in {values:,} values at {len(found.cuts)} cuts"
     figure += "" if found.messages else ", bars alone"
     detail = next(iter(found.problems), "nothing before a cut has changed, to the row")
+    detail += f"; {found.scope}" if found.scope else ""
     return judged(name, figure, asked, found.passed, detail)
 
 

@@ -91,6 +91,7 @@ def audit_leaks(
         changed=dict(findings.changed),
         nearest=findings.nearest,
         unshown=tuple(findings.unshown),
+        scope=_scope(len(taken), len(bars), settings, with_messages=raw is not None),
     )
 
 
@@ -114,6 +115,20 @@ def raise_leaks(result: LeakAuditResult, *, of_every_stage: bool = True) -> None
 def iso(time_ms: int) -> str:
     """A time in ISO 8601, to the minute."""
     return pd.Timestamp(time_ms, unit="ms", tz="UTC").isoformat(timespec="minutes")
+
+
+def _scope(minutes: int, of: int, settings: Settings, *, with_messages: bool) -> str:
+    """What an audit of so many of the minutes makes again, and what it leaves out."""
+    small = settings.leak_audit
+    begin = "messages" if with_messages else "minute bars"
+    left = [f"the {of - minutes:,} older minutes"] if of > minutes else []
+    left += ["the lineage's own network", "its search"]
+    left += [] if with_messages else ["bars from messages"]
+    return (
+        f"made again: from {begin} to test forecasts, on the newest {minutes:,} of {of:,} minutes, "
+        f"a sample every {small.stride} minutes, a small network, epochs: {small.epochs}; "
+        f"not made again: {', '.join(left)}"
+    )
 
 
 def _last_of_days(cuts: Sequence[int]) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,8 @@ from quantgod.evaluation.plots.style import blank
 from quantgod.settings import Settings
 
 SOUND, LEAKING, BORDER = "#0072b2", "#d55e00", "0.7"
+STEP_POINTS = 12
+SCOPE_CHARACTERS = 150
 
 
 def leak_figure(result: LeakAuditResult, bars: pd.DataFrame, settings: Settings) -> Figure:
@@ -26,8 +29,9 @@ def leak_figure(result: LeakAuditResult, bars: pd.DataFrame, settings: Settings)
         bars: as `audit_leaks` got them.
         settings: likewise.
     """
-    figure = blank(12, 1.6 + 0.28 * len(result.compared))
+    figure = blank(12, 2.6 + 0.3 * len(result.compared))
     axes: Any = figure.subplots(1, 2, width_ratios=[3, 2])
+    figure.supxlabel(fill(result.scope, SCOPE_CHARACTERS), fontsize="small", color="0.4")
     _stages(axes[0], result)
     _cuts(axes[1], result, newest(bars, settings), settings)
     return figure
@@ -65,11 +69,16 @@ def _cuts(axes: Axes, result: LeakAuditResult, bars: pd.DataFrame, settings: Set
     borders = borders_of(pd.DatetimeIndex(bars.index), in_small(settings))
     named = {"calibration": borders.calibration, "validation": borders.validation}
     named |= {f"fold {fold}": time for fold, time in enumerate(borders.folds, 1)}
-    for name, border in (named | {"test": borders.test}).items():
-        time = _place_of(pd.Timestamp(border, unit="ms", tz="UTC"))
+    named |= {"test": borders.test}
+    # In steps, the newest lowest: however near two borders are, neither name meets the other.
+    for step, name in enumerate(sorted(named, key=named.__getitem__, reverse=True)):
+        time = _place_of(pd.Timestamp(named[name], unit="ms", tz="UTC"))
         axes.axvline(time, color=BORDER, linewidth=0.9)
-        above = axes.get_xaxis_transform()
-        axes.text(time, 1.01, name, rotation=60, fontsize="small", transform=above)
+        axes.annotate(
+            name, (time, 1), xytext=(0, 3 + STEP_POINTS * step), textcoords="offset points",
+            xycoords=axes.get_xaxis_transform(), fontsize="small",
+            arrowprops={"arrowstyle": "-", "color": BORDER, "relpos": (0, 0), "shrinkA": 0},
+        )  # fmt: skip
     first, last = _place_of(bars.index[0]), _place_of(bars.index[-1])
     for row, cut in enumerate(result.cuts):
         leaked = any(f"the cut at {cut} " in leak for leak in result.leaks)
@@ -79,7 +88,8 @@ def _cuts(axes: Axes, result: LeakAuditResult, bars: pd.DataFrame, settings: Set
         axes.plot([time], [row], "|", color=colour, markersize=12)
     axes.set_yticks([])
     axes.tick_params(axis="x", labelsize="small")
-    axes.set(ylabel="cuts", xlabel="UTC; dotted: perturbed")
+    axes.set_xlabel("UTC; dotted: perturbed", loc="left")
+    axes.set_ylabel("cuts")
     axes.invert_yaxis()
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)

@@ -2,7 +2,7 @@
 
 from quantgod.evaluation.plots.attribution import contributions, group_importance, importance
 from quantgod.evaluation.plots.labels import class_balance, label_distribution
-from quantgod.evaluation.plots.learning import curves, search_history
+from quantgod.evaluation.plots.learning import curves
 from quantgod.evaluation.plots.scores import (
     advantages,
     comparison,
@@ -30,7 +30,6 @@ __all__ = [
     "label_distribution",
     "reliability",
     "risk_coverage",
-    "search_history",
     "shifts",
     "slices",
     "tiers",

@@ -1,11 +1,10 @@
-"""How learning went: curves over epochs, scores over trials."""
+"""How learning went: curves over epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -26,23 +25,4 @@ def curves(
         axes.ticklabel_format(axis="y", scilimits=(-3, 5))
         if len(series) > 1:
             axes.legend(loc="upper right", frameon=False)
-    return figure
-
-
-def search_history(scores: Sequence[float | None], ylabel: str = "macro-F1") -> Figure:
-    """The score of each trial in order and the best so far; None marks one that did not finish."""
-    values = np.array([np.nan if score is None else score for score in scores], np.float64)
-    done = np.isfinite(values)
-    best = np.fmax.accumulate(values)
-    figure = blank(7, 3.8)
-    axes = figure.subplots()
-    trials = np.arange(len(values))
-    axes.scatter(trials[done], values[done], color="#0072b2", label="finished", zorder=3)
-    axes.step(trials, best, where="post", color="#d55e00", label="best so far")
-    if not done.all():
-        floor = np.full((~done).sum(), np.nanmin(values) if done.any() else 0.0)
-        axes.scatter(trials[~done], floor, color="0.5", marker="x", label="pruned or failed")
-    axes.set(xlabel="trial", ylabel=ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(loc="lower right", frameon=False)
     return figure

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import NullFormatter
 
 from quantgod.contracts import CLASSES
 from quantgod.evaluation.intervals import Interval
@@ -76,6 +77,7 @@ def reliability(
             )
         upper.set(title=name, xlim=(0, 1), ylim=(-0.03, 1.03))
         lower.set(xlabel=f"probability given to {name}", yscale="log")
+        lower.yaxis.set_minor_formatter(NullFormatter())
     panels[0, 0].set_ylabel("share that came true")
     panels[1, 0].set_ylabel("rows a bin")
     panels[0, 0].legend(loc="upper left", frameon=False)
@@ -93,7 +95,7 @@ def comparison(
         for place, (name, found) in enumerate(models.items()):
             _bar_with_interval(axes, place, name, found[score])
         better = "lower is better" if score in LOWER_IS_BETTER else "higher is better"
-        axes.set_title(f"{SCORE_NAMES.get(score, score)}\n", fontweight="bold")
+        axes.set_title(SCORE_NAMES.get(score, score), fontweight="bold", pad=22)
         axes.text(0.5, 1.02, better, transform=axes.transAxes, ha="center", color="0.4")
         axes.margins(x=0.35)
         axes.axvline(0, color="0.5", linewidth=0.8)
@@ -132,7 +134,8 @@ def advantages(
             )  # fmt: skip
         axes.axvline(0, color="black", linewidth=0.8)
         side = "left" if score in LOWER_IS_BETTER else "right"
-        axes.set_xlabel(f"difference in {SCORE_NAMES.get(score, score)} (better: {side} of 0)")
+        name = SCORE_NAMES.get(score, score)
+        axes.set_xlabel(f"{name}, the auditor's minus the other's (better: {side} of 0)")
         axes.margins(x=0.15, y=0.2)
     row[0, 0].set_yticks(range(len(differences)), [name.replace("_", " ") for name in differences])
     row[0, 0].invert_yaxis()

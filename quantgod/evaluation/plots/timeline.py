@@ -35,8 +35,9 @@ def timeline(
         said = _stretched(time, probabilities[:, number])
         _line(panels[1], said, CLASS_COLOURS[number], CLASSES[number])
     panels[0].set_ylabel("close")
+    panels[0].yaxis.set_major_formatter("{x:,.10g}")
     panels[1].set(ylabel="probability", ylim=(0, 1))
-    panels[1].legend(frameon=False, loc="upper left", ncols=2)
+    panels[1].legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 0.98), ncols=2)
     for place, classes in enumerate(strips.values()):
         for number in (0, 2):
             chosen = classes == number

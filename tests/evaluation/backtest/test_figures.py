@@ -15,6 +15,7 @@ from quantgod.evaluation.backtest import Backtested, backtest, figures
 from quantgod.evaluation.evidence import BacktestResult, read_evidence, write_evidence
 from quantgod.tracking.summary import KEY_FIGURES
 from tests.evaluation.backtest.markets import BUY, NEUTRAL, SELL, books, rows, settings, walk
+from tests.evaluation.plots.overlaps import overlapping
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,17 @@ def test_latencies_and_sessions_are_named(backtested: Backtested) -> None:
     session = text_of(figures.session_figure(result.by_session))
     for word in ("Tokyo", "0 to 8 UTC", "New York", "16 to 24 UTC"):
         assert word in session
+
+
+def test_no_text_lies_over_another(backtested: Backtested) -> None:
+    result, equity = backtested.result, backtested.equity
+    for figure in (
+        figures.equity_figure(equity, result),
+        figures.costs_figure(result),
+        figures.latency_figure(result.by_latency, "minutes"),
+        figures.session_figure(result.by_session),
+    ):
+        assert overlapping(figure) == []
 
 
 def test_metrics_are_flat_numbers(backtested: Backtested) -> None:

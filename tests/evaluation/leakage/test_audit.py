@@ -38,6 +38,7 @@ from quantgod.evaluation.leakage.trace import Difference
 from quantgod.training import base_model, material
 from tests.evaluation.leakage.peeks import PLACES, ROWS, leaking_stage
 from tests.evaluation.leakage.small import MINUTES, STRIDE, audited, bars, leaking, settings
+from tests.evaluation.plots.overlaps import overlapping
 
 STAGES = {
     "features", "labels", "scaler", "base model", "fold 1 scaler", "fold 1 model",
@@ -113,6 +114,18 @@ def test_a_record_survives_its_file_and_is_drawn(honest, tmp_path):
     figure.savefig(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     assert figure.axes[0].get_title() == "0 leaks"
+    assert overlapping(figure) == []
+
+
+def test_an_audit_says_what_it_made_again_and_what_not(honest):
+    said = honest.scope
+    assert said.startswith(
+        f"made again: from minute bars to test forecasts, on the newest {MINUTES:,} of "
+        f"{len(bars()):,} minutes, a sample every {STRIDE} minutes, a small network, epochs: "
+    )
+    assert said.endswith("again: the lineage's own network, its search, bars from messages")
+    figure = leak_figure(honest, bars(), settings())
+    assert " ".join(figure.get_supxlabel().split()) == said
 
 
 # --- planted leaks ------------------------------------------------------------------------------

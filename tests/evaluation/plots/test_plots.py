@@ -18,6 +18,7 @@ from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.metrics import confusion_matrix, decide
 from quantgod.settings import LabelSettings
 from tests.evaluation.forecasts import calibrated_forecasts
+from tests.evaluation.plots.overlaps import overlapping
 from tests.synthetic import synthetic_bars
 
 LABEL = LabelSettings(horizon_minutes=60, buy_above=0.008, sell_below=-0.004)
@@ -51,7 +52,6 @@ FIGURES = {
     ),
     "importance": lambda: plots.importance({"body": 0.2, "entropy": 1.0}, "mean gain"),
     "contributions": contributions,
-    "history": lambda: plots.search_history([0.3, None, 0.4]),
 }
 
 
@@ -75,6 +75,18 @@ def test_a_figure_is_drawn_with_labelled_axes(name: str) -> None:
     lowest = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
     assert any(axes.get_xlabel() for axes in lowest) or name in ("balance", "comparison")
     assert any(axes.get_ylabel() or axes.get_yticklabels() for axes in lowest)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_lies_over_another(name: str) -> None:
+    assert overlapping(FIGURES[name]()) == []
+
+
+def test_texts_that_lie_over_each_other_are_found() -> None:
+    figure = FIGURES["labels"]()
+    figure.axes[0].text(0.5, 0.5, "one", transform=figure.axes[0].transAxes)
+    figure.axes[0].text(0.5, 0.5, "two", transform=figure.axes[0].transAxes)
+    assert overlapping(figure) == [("one", "two")]
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -150,8 +162,3 @@ def test_contributions_leave_out_the_bias_and_keep_every_dot() -> None:
     assert all(np.abs(group.get_offsets()[:, 0]).max() < 1e3 for group in dots)
     # Each feature adds more than the one before it, and the largest stands on top.
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(META_FEATURES)
-
-
-@pytest.mark.parametrize("scores", [[None, None], [0.5], []], ids=["none", "one", "empty"])
-def test_a_search_that_hardly_ran_is_drawn_too(scores: list[float | None]) -> None:
-    plots.search_history(scores).savefig(io.BytesIO(), format="png")

@@ -17,6 +17,7 @@ from quantgod.evaluation.report.page import page
 from quantgod.evaluation.report.report import png
 from quantgod.evaluation.wording import interval_text
 from tests.evaluation.evaluations import case
+from tests.evaluation.plots.overlaps import overlapping
 from tests.evaluation.report.written import examined, figures, report
 
 FIGURES = (
@@ -80,6 +81,10 @@ def test_a_simulated_market_stands_in_the_pages_header() -> None:
     header = text[text.index("<header>") : text.index("</header>")]
     assert "Of a simulated market on the prices of &lt;b&gt;.csv:" in header
     assert "simulated market" not in report().html
+
+
+def test_no_text_of_its_figures_lies_over_another() -> None:
+    assert {one.name: found for one in figures() if (found := overlapping(one.figure))} == {}
 
 
 def test_the_page_loads_nothing() -> None:
