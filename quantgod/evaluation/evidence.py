@@ -225,7 +225,12 @@ class LeakAuditResult(msgspec.Struct, frozen=True, kw_only=True):
 def write_evidence(path: Path, record: msgspec.Struct) -> None:
     """Write a record as JSON, atomically."""
     with atomic_path(path) as part:
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+        part.write_bytes(evidence_bytes(record))
+
+
+def evidence_bytes(record: msgspec.Struct) -> bytes:
+    """What `write_evidence` writes."""
+    return msgspec.json.format(msgspec.json.encode(record)) + b"\n"
 
 
 def read_evidence(path: Path, kind: type[Record]) -> Record:

@@ -1,7 +1,7 @@
 """A version's gates as its tags: the report, bound to what was judged, and the verdict to read.
 
-`gates.report` is the report itself, which a promotion reads. `gates` tells people the same in
-short: `passed`, or `failed: mcc, ece`.
+`gates.report` names the run that has kept the report, which a promotion reads, and its digest.
+`gates` tells people the verdict: `passed`, or `failed: mcc, ece`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quantgod.evaluation.gates import Gate, GateReport, bounds_digest
 from quantgod.registry.lineage import lineage_of, market_in_words, set_tags
 from quantgod.registry.own_settings import Judging
 from quantgod.registry.registered import FILES_TAG, VersionError, known_version
-from quantgod.registry.verdict import REPORT_TAG
+from quantgod.registry.verdict import REPORT_TAG, judgement_of
 from quantgod.settings import command
 
 VERDICT_TAG: Final = "gates"
@@ -72,7 +72,7 @@ def report_on(
 
 
 def record_gates(client: MlflowClient, report: GateReport) -> None:
-    """Write a report to its version's tags. The report goes first, whole: the others only say it.
+    """Write a report to its version's tags. Where it lies goes first: the other only repeats it.
 
     Raises:
         NoSuchVersionError: if the registry does not know the version.
@@ -87,7 +87,7 @@ def gate_tags(report: GateReport) -> dict[str, str]:
     """The tags of a report, `gates.report` first."""
     verdict = PASSED if report.passed else f"{FAILED}: {report.held_back}"
     return {
-        REPORT_TAG: msgspec.json.encode(report).decode(),
+        REPORT_TAG: msgspec.json.encode(judgement_of(report)).decode(),
         VERDICT_TAG: "; ".join(text for text in (verdict, report.market) if text),
     }
 

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Final
+import hashlib
+from typing import Final, NamedTuple
 
 import mlflow
 import msgspec
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from quantgod.evaluation.evidence import evidence_bytes
 from quantgod.evaluation.gates import GATES_FILE, GateReport
 from quantgod.registry.ledger import GatesSummary
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.registered import FILES_TAG, BrokenVersionError, VersionError
 
 REPORT_TAG: Final = "gates.report"
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """Which report speaks for a version, as its tag says: the run that keeps it, and its digest."""
+
+    run: str
+    sha256: str
+
+
+class _Kept(NamedTuple):
+    """A report as its run has kept it, and the digest of that file."""
+
+    report: GateReport
+    sha256: str
+
+    def is_what(self, said: Judgement | GateReport) -> bool:
+        """Whether a version's tag says this."""
+        return said in (self.report, Judgement(self.report.run_id, self.sha256))
 
 
 class GatesError(VersionError):
@@ -47,15 +67,19 @@ def report_of(found: ModelVersion, gates_run: str | None = None) -> GateReport:
     """
     place = f"{found.name} {found.version}"
     said = _said(found, place)
-    if gates_run is not None:
-        asked = _kept_by(gates_run, place)
-        _check_stands(asked, said, place)
-        return asked
-    if said is None:
+    if gates_run is None and said is None:
         raise GatesError(f"{place} has not been judged: run gates")
-    if _kept_by(said.run_id, place) != said:
-        raise GatesError(f"{place}: the tag {REPORT_TAG} is not what run {said.run_id} has kept")
-    return said
+    if said is None:
+        return _kept_by(str(gates_run), place).report
+    run = said.run if isinstance(said, Judgement) else said.run_id
+    last = _kept_by(run, place)
+    if gates_run is not None:
+        asked = _kept_by(gates_run, place).report
+        _check_stands(asked, last.report, place)
+        return asked
+    if not last.is_what(said):
+        raise GatesError(f"{place}: the tag {REPORT_TAG} is not what run {run} has kept")
+    return last.report
 
 
 def check_report(
@@ -132,15 +156,25 @@ def summary_of(report: GateReport) -> GatesSummary:
     return GatesSummary(passed=passed, failed=report.stopped, run_id=report.run_id)
 
 
-def _said(found: ModelVersion, place: str) -> GateReport | None:
+def judgement_of(report: GateReport) -> Judgement:
+    """What a version's tag keeps of a report."""
+    return Judgement(report.run_id, hashlib.sha256(evidence_bytes(report)).hexdigest())
+
+
+def _said(found: ModelVersion, place: str) -> Judgement | GateReport | None:
     """What the version's own tag says of the last time that it was judged."""
     text = found.tags.get(REPORT_TAG)
-    return None if text is None else _report(text, f"{place}: the tag {REPORT_TAG}")
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=Judgement)
+    except msgspec.MsgspecError:  # earlier code wrote the whole report
+        return _report(text, f"{place}: the tag {REPORT_TAG}")
 
 
-def _check_stands(asked: GateReport, last: GateReport | None, place: str) -> None:
+def _check_stands(asked: GateReport, last: GateReport, place: str) -> None:
     """See that the version has not failed by the same bounds since."""
-    if last is None or last.passed or last.bounds != asked.bounds:
+    if last.passed or last.bounds != asked.bounds:
         return
     if dt.datetime.fromisoformat(last.at) > dt.datetime.fromisoformat(asked.at):
         raise GatesError(
@@ -148,26 +182,20 @@ def _check_stands(asked: GateReport, last: GateReport | None, place: str) -> Non
         )
 
 
-def _kept_by(run_id: str, place: str) -> GateReport:
+def _kept_by(run_id: str, place: str) -> _Kept:
     try:
-        kept = mlflow.artifacts.load_dict(f"runs:/{run_id}/{GATES_FILE}")
+        kept = mlflow.artifacts.load_text(f"runs:/{run_id}/{GATES_FILE}")
     except MlflowException as error:
         text = f"{place}: run {run_id} has kept no {GATES_FILE}: {error.message}"
         raise GatesError(text) from None
-    return _converted(kept, f"{place}: {GATES_FILE} of run {run_id}")
+    report = _report(kept, f"{place}: {GATES_FILE} of run {run_id}")
+    return _Kept(report, hashlib.sha256(kept.encode()).hexdigest())
 
 
 def _report(text: str, place: str) -> GateReport:
     try:
         return msgspec.json.decode(text, type=GateReport)
     except msgspec.MsgspecError as error:
-        raise GatesError(f"{place} is no report of gates: {error}") from None
-
-
-def _converted(kept: Any, place: str) -> GateReport:
-    try:
-        return msgspec.convert(kept, GateReport)
-    except msgspec.ValidationError as error:
         raise GatesError(f"{place} is no report of gates: {error}") from None
 
 

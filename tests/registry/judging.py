@@ -11,6 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.evaluation.evidence import write_evidence
 from quantgod.evaluation.gates import GATES_FILE, Gate, GateReport
+from quantgod.registry.gate_tags import gate_tags
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.moving import now
 from quantgod.registry.registered import FILES_TAG, known_version
@@ -43,6 +44,6 @@ def judged(folder: Path, number: int = 1, *gates: Gate, **changed: object) -> Ga
         made = report(number, *gates, run_id=run.info.run_id, **changed)
         write_evidence(folder / GATES_FILE, made)
         mlflow.log_artifact(str(folder / GATES_FILE))
-    text = msgspec.json.encode(made).decode()
+    text = gate_tags(made)[REPORT_TAG]
     MlflowClient().set_model_version_tag(NAME, str(number), REPORT_TAG, text)
     return made

@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from quantgod.evaluation.gates import GATES_FILE, Gate
+from quantgod.registry.gate_tags import gate_tags
 from quantgod.registry.verdict import (
     REPORT_TAG,
     GatesError,
@@ -116,16 +117,23 @@ def test_a_version_without_a_report_has_not_been_judged() -> None:
 def test_a_tag_that_somebody_has_written_by_hand_is_refused(tmp_path: Path) -> None:
     made = judged(tmp_path, 1, PASSED, FAILED)
     forged = msgspec.structs.replace(made, gates=(PASSED,))
-    text = msgspec.json.encode(forged).decode()
     client = MlflowClient()
-    client.set_model_version_tag(NAME, "1", REPORT_TAG, text)
-    with pytest.raises(GatesError, match="is not what run"):
-        report_of(version())
-    unrun = msgspec.json.encode(report(run_id="f" * 32)).decode()
+    for text in (gate_tags(forged)[REPORT_TAG], msgspec.json.encode(forged).decode()):
+        client.set_model_version_tag(NAME, "1", REPORT_TAG, text)
+        with pytest.raises(GatesError, match="is not what run"):
+            report_of(version())
+    unrun = gate_tags(report(run_id="f" * 32))[REPORT_TAG]
     for text, why in (("{}", "no report of gates"), ("nonsense", "no report"), (unrun, "kept no")):
         client.set_model_version_tag(NAME, "1", REPORT_TAG, text)
         with pytest.raises(GatesError, match=why):
             report_of(version())
+
+
+def test_a_tag_of_earlier_code_holds_the_whole_report(tmp_path: Path) -> None:
+    made = judged(tmp_path)
+    whole = msgspec.json.encode(made).decode()
+    MlflowClient().set_model_version_tag(NAME, "1", REPORT_TAG, whole)
+    assert report_of(version()) == made
 
 
 def test_a_run_that_judged_nothing_has_no_report() -> None:
