@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from quantgod.auditor.audit import AuditResult
     from quantgod.evaluation.out_of_fold import OutOfFold
     from quantgod.tracking.stage import StageRun
+    from quantgod.training.reports import Epoch
 
 
+CHARTED = ("validation_loss", "macro_f1")
+"""What a fold draws over its epochs; five folds with all of it would be 65 charts."""
 COMPARED = ("unfitted_base", "unfitted_auditor")
 """Of the out-of-fold scores those of the same rows, by which runs are compared."""
 ROWS_SHOWN = 1_000
@@ -73,16 +76,18 @@ def main(
         split = split_test(taken, chosen.split)
         assert_untrained(network.trained_until, taken.minute(int(split.other[0])))
         recipe = Recipe(chosen.model, chosen.train, chosen.audit, chosen.split, network.window)
-        hooks = Hooks(
-            on_epoch=lambda fold, epoch: run.metrics.log(
-                {f"fold_{fold}_{name}": value for name, value in epoch.metrics().items()},
-                epoch.epoch,
-            ),
-            progress=progress,
-        )
+        told: list[dict[str, Any]] = []
+
+        def on_epoch(fold: int, epoch: Epoch) -> None:
+            told.append({"fold": fold, **epoch.to_json()})
+            charted = {f"fold_{fold}_{name}": epoch.metrics()[name] for name in CHARTED}
+            run.metrics.log(charted, epoch.epoch)
+
+        hooks = Hooks(on_epoch=on_epoch, progress=progress)
         result = audit(table, taken, split.train, recipe, run.workplace(), hooks)
         result.auditor.save(run.folder("auditor"))
         write_series(run.folder("auditor"), series)
+        run.json("fold_epochs", told)
         _log(run, result, score_out_of_fold(result, network.class_weights))
     tell(run)
 

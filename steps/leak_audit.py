@@ -91,7 +91,7 @@ def main(
             }
         )
         run.output()
-        run.headline(headline(result))
+        run.headline(headline(result), result.scope)
         _show(result)
         raise_leaks(result, of_every_stage=not given)
     tell(run)

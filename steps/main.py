@@ -31,7 +31,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     from quantgod.registry.ownership import check_name
     from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
     from quantgod.tracking.stage import HEADLINE_TAG, stage
-    from quantgod.tracking.summary import NOTE_TAG, description, key_figures
+    from quantgod.tracking.summary import description, key_figures
     from quantgod.training.study import check_storage
 
     check_storage(settings.optimize.storage)
@@ -61,8 +61,8 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
         ended = ended or done["promote"].data.tags.get(HEADLINE_TAG, "")
         parent.json("stages", {name: run.info.run_id for name, run in done.items()})
         parent.metrics.log(key_figures(done))
-        parent.tags[NOTE_TAG] = description(done, ended)
-        parent.headline(f"{len(done)} stages, {len(skipped)} of them unchanged; {ended}")
+        headline = f"{len(done)} stages, {len(skipped)} of them unchanged; {ended}"
+        parent.headline(headline, description(done))
     _summary(settings, config, done, skipped)
     say(escape(ended))
 

@@ -15,7 +15,6 @@ from steps.options import config_options, setting, settings_from, step
 from steps.stopping import NOTHING_CHANGED
 
 HOST = "127.0.0.1"
-FINISHED = "attributes.status = 'FINISHED'"
 
 
 @step(NOTHING_CHANGED)
@@ -28,22 +27,18 @@ def main(config: Path, overrides: tuple[str, ...], *, port: int, **options: Any)
     A tracking server that `MLFLOW_TRACKING_URI` names serves them already.
     """
     settings = settings_from(config, overrides, options)
+    from quantgod.tracking.runs_view import VIEW_TAG, address, runs_view
     from quantgod.tracking.store import compared_experiments, connect, store_uri
 
     client, uri = connect(settings.tracking), store_uri(settings.tracking)
     place = uri.rstrip("/") if uri.startswith("http") else f"http://{HOST}:{port}"
     for experiment in compared_experiments(client, settings.tracking):
+        client.set_experiment_tag(experiment.experiment_id, VIEW_TAG, runs_view())
         say(f"{experiment.name}: {address(place, experiment.experiment_id)}")
     say(f"model: {place}/#/models/{quote(settings.registry.name, safe='')}")
     if not uri.startswith("http"):
         serve = ["-m", "mlflow", "ui", "--backend-store-uri", uri]
         os.execv(sys.executable, [sys.executable, *serve, "--host", HOST, "--port", str(port)])
-
-
-def address(place: str, experiment_id: str) -> str:
-    """Where MLflow shows the finished runs of an experiment; by itself it opens pages on traces."""
-    chosen = f"workflowType=machine_learning&searchFilter={quote(FINISHED)}"
-    return f"{place}/#/experiments/{experiment_id}/runs?{chosen}"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types.schema import ColSpec, Schema
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Series
 from quantgod.registry.chain import PackageError, verify
 from quantgod.registry.ownership import check_contract, check_name, series_tags
 from quantgod.registry.registered import (
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from quantgod.registry.package import Package
 
 MANIFEST = "manifest_sha256"
+DESCRIPTION = """Signals for {series}.
+
+A version's page says what it is and how it did on the test part (its card), what the gates said
+(tag `gates`) and what it was made of (tag `lineage`). `python -m steps.promote` and `rollback`
+alone move aliases; `python -m steps.deployments` shows which version answered when, and why."""
 
 
 def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
@@ -77,7 +82,15 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
     made = mlflow.register_model(info.model_uri, name, tags={**tags, **known})
     number = int(made.version)
     _number(name, number)
+    _describe(name, package.series)
     return number
+
+
+def _describe(name: str, series: Series) -> None:
+    """Say on the model's own page what it is, unless somebody has said it already."""
+    client = MlflowClient()
+    if not client.get_registered_model(name).description:
+        client.update_registered_model(name, DESCRIPTION.format(series=series))
 
 
 def _number(name: str, number: int) -> None:

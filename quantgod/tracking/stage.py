@@ -45,6 +45,7 @@ from quantgod.tracking.store import PROJECT, SESSIONS, beside, connect, in_proje
 
 ERROR_TAG = "quantgod.error"
 HEADLINE_TAG = "quantgod.headline"
+NOTE_TAG = "mlflow.note.content"
 STAGE_TAG = "quantgod.stage"
 CODE_TAG = "quantgod.code"
 MACHINE_TAG = "quantgod.machine"
@@ -163,9 +164,10 @@ class StageRun:
         """Name an artifact, by its path in the run, as what to look at."""
         self.places.append(f"{self.artifact_uri.removeprefix('file://')}/{artifact}")
 
-    def headline(self, text: str) -> None:
-        """The stage's key figures in a line, for the closing table."""
+    def headline(self, text: str, more: str = "") -> None:
+        """The stage's key figures in a line; with what there is `more` to say, its description."""
         self.tags[HEADLINE_TAG] = text
+        self.tags[NOTE_TAG] = f"{text}\n\n{more}".strip()
 
 
 @contextmanager

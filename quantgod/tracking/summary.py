@@ -9,7 +9,6 @@ from mlflow.entities import Run
 
 from quantgod.tracking.stage import HEADLINE_TAG
 
-NOTE_TAG: Final = "mlflow.note.content"
 KEY_FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
     "evaluate": (
         "test_auditor_macro_f1",
@@ -36,16 +35,11 @@ def key_figures(done: Mapping[str, Run]) -> dict[str, float]:
     }
 
 
-def description(done: Mapping[str, Run], ended: str) -> str:
-    """Describe a run in Markdown: how it ended, and what each stage found.
-
-    Args:
-        done: the runs of its stages.
-        ended: the last line.
-    """
+def description(done: Mapping[str, Run]) -> str:
+    """Describe in Markdown what each stage found, by the stages' runs."""
     lines = [
         f"- [{stage}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}): "
         f"{run.data.tags.get(HEADLINE_TAG, '')}"
         for stage, run in done.items()
     ]
-    return "\n".join([f"**{ended}**", "", *lines])
+    return "\n".join(lines)

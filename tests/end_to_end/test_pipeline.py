@@ -83,6 +83,8 @@ def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data:
     runs = {name: newest(name) for name in STAGES}
     for name, made_by in runs.items():
         assert made_by.info.status == "FINISHED", name
+        assert len(made_by.data.metrics) <= 20, f"{name}: each is a chart"
+        assert made_by.data.tags["mlflow.note.content"], f"{name} has no description"
         whose = before["train"] if name in ("simulate", "etl", "label") else parent
         assert made_by.data.tags["mlflow.parentRunId"] == whose.info.run_id
         assert name in first.stdout

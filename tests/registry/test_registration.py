@@ -63,6 +63,10 @@ def test_the_number_tells_what_has_changed(
     store: Store, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert registered(store, parts.package) == "1.0.0"
+    client = MlflowClient()
+    said = client.get_registered_model(FRESH).description
+    assert said.startswith(f"Signals for {parts.package.series}.\n")
+    client.update_registered_model(FRESH, "as somebody has written")
     assert registered(store, recalibrated(parts, tmp_path)) == "1.0.1", "a new calibrator"
     other = packed(parts, tmp_path / "other", parts.auditor_folder, change=0.01)
     assert registered(store, other) == "1.1.0", "a new network"
@@ -71,6 +75,7 @@ def test_the_number_tells_what_has_changed(
     monkeypatch.setattr(versions, "signature", lambda: asked)
     assert registered(store, other) == "2.0.0", "a column more"
     assert registered(store, other) == "2.0.1", "nothing at all"
+    assert client.get_registered_model(FRESH).description == "as somebody has written"
 
 
 def test_a_version_appears_with_all_that_is_known_of_it(

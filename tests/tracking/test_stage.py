@@ -29,6 +29,7 @@ from quantgod.tracking.keys import (
 from quantgod.tracking.stage import (
     ERROR_TAG,
     HEADLINE_TAG,
+    NOTE_TAG,
     MissingInput,
     input_digests,
     input_paths,
@@ -83,7 +84,7 @@ def test_a_stage_says_all_that_it_did(settings: Settings) -> None:
     assert run.info.run_name == f"simulate BTCUSDT {day}"
     assert run.data.params["simulate.days"] == str(settings.simulate.days)
     assert "train.epochs" not in run.data.params
-    assert run.data.tags[HEADLINE_TAG] == "1 day"
+    assert run.data.tags[HEADLINE_TAG] == run.data.tags[NOTE_TAG] == "1 day"
     assert run.data.tags["quantgod.settings"] == settings.digest()
     assert run.data.tags["quantgod.code"] == code_digest()
     assert run.data.params == logged_params("simulate", settings)

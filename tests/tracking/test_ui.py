@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -11,7 +12,13 @@ from mlflow import MlflowClient
 
 import steps.ui
 from quantgod.settings import Settings
+from quantgod.tracking.runs_view import COLUMNS
 from quantgod.tracking.stage import stage
+from quantgod.tracking.summary import KEY_FIGURES
+
+
+def test_the_table_of_runs_shows_what_whole_runs_are_compared_by() -> None:
+    assert set(COLUMNS) <= {name for names in KEY_FIGURES.values() for name in names}
 
 
 def test_it_prints_where_finished_runs_and_the_model_are_shown_and_serves_the_store(
@@ -32,6 +39,10 @@ def test_it_prints_where_finished_runs_and_the_model_are_shown_and_serves_the_st
     assert "http://127.0.0.1:5007/#/models/quantgod" in ended.output
     tags = MlflowClient().get_experiment(number).tags
     assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "&viewStateShareKey=quantgod\n" in ended.output
+    view = json.loads(tags["mlflow.sharedViewState.quantgod"])
+    assert view["columnOrder"][2:] == view["selectedColumns"]
+    assert set(view["columnOrder"]) == view["columnWidths"].keys()
     (command,) = served
     assert command[:5] == [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri"]
     assert command[5] == tracking.uri
