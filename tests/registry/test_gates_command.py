@@ -111,7 +111,7 @@ def test_a_version_that_fails_ends_with_an_error_where_strictness_was_asked_for(
     lineage.backtested()
     said = gates(lineage, "--strict", "true")
     assert said.exit_code == 1 and "GatesFailed: " in said.output
-    assert "\nmcc: -0.1 [-0.11, -0.09], asked for > 0 (Matthews" in said.output
+    assert "\nmcc: -0.100 [-0.110, -0.090], asked for > 0 (Matthews" in said.output
     run = newest_run(lineage)
     assert run.info.status == "FINISHED", "what was found is a result"
     assert output_of(run.info.run_id)["failed"] == "mcc, drawdown"
