@@ -1,8 +1,11 @@
-"""Reading a full day's archive: held against the floor, a peer, its own line, and a memory limit.
+"""Reading a full day's archive: held against the floor, a peer, its own line, and its imports.
 
 The floor is what no reader can do without: inflating, the CRC, and a compiled parse of every byte.
-Seconds are of processor time, the best of several rounds that take turns, so that a busy machine
-disturbs all alike.
+The readable reference reads a sample of the lines beside the compiled reader, so the floor of that
+sample is the same reader without it. The floor of a worker's memory is a process that has imported
+what a worker imports and read nothing: what is beyond it is the kernels, the book, and the rows.
+Seconds are of processor time, the best of rounds in turns, so that a busy machine disturbs all
+alike.
 
 The day is packed as the simulator packs it, quickly. The part that the reader and the peer both
 read is packed by zlib at its usual level, 6, as a venue's archives are.
@@ -16,9 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bench.goal import Figure
+from bench.goal import Figure, Log, said
+from bench.turns import best
 from quantgod.archive import sample
 from quantgod.archive.compiled import byte, compiled
 from quantgod.archive.kernel import read_archive
@@ -40,14 +42,13 @@ from quantgod.settings import load_settings
 
 MOST_OF_FLOOR = 1.6
 LEAST_OF_PEER = 25.0
-MOST_MEGABYTES = 350.0
+MOST_OF_IMPORTS = 1.6
 MOST_BENT = 1.15
 MOST_SAMPLED = 1.03
-ROUNDS = 3
+ROUNDS = 7
 SLICE_LINES = 60_000
 PEER_PYTHON = Path(os.environ.get("QUANTGOD_PEER_PYTHON", ".venv-bench/bin/python"))
 
-Log = Callable[[str], None]
 SETTINGS = load_settings(Path("conf/full.yaml"), {"simulate.days": 1})
 SYMBOL = SETTINGS.data.symbol
 
@@ -59,78 +60,84 @@ def measure(log: Log) -> list[Figure]:
         day = write_archives(Path(folder), SYMBOL, SETTINGS.simulate)[0]
         part = _slice(day, Path(folder) / "slice")
         reading = _read(part)  # compiles
-        floor, whole, half, unsampled = _rounds(day, log)
-        lines = 2 * half[1].lines
-        per_message = whole[0] / whole[1].lines
-        figures = [
-            Figure("messages", whole[1].lines),
-            Figure("minutes with a row", len(whole[1].minutes)),
-            Figure("floor: inflate, CRC, parse", floor / whole[1].lines * 1e6, "us a message"),
-            Figure("reader, end to end", per_message * 1e6, "us a message"),
-            Figure("reader over floor", whole[0] / floor, "x", at_most=MOST_OF_FLOOR),
-            Figure(
-                "reader over one without the reference's sample",
-                whole[0] / unsampled,
-                "x",
-                at_most=MOST_SAMPLED,
-            ),
-            Figure(
-                "a message of the day over one of its first half",
-                per_message / (half[0] / (lines / 2)),
-                "x",
-                at_most=MOST_BENT,
-            ),
-            Figure("a worker's peak memory", _megabytes(day), "MB", at_most=MOST_MEGABYTES),
-        ]
-        return figures + _others(part, reading, log)
+        return _of_day(day, log) + _memory(day, log) + _others(part, reading, log)
 
 
-def _rounds(
-    day: Path, log: Log
-) -> tuple[float, tuple[float, DayReading], tuple[float, DayReading], float]:
-    """Best seconds of the floor, of the whole day, of its first half, of it without sample."""
-    floors, wholes, halves, unsampled = [], [], [], []
-    _floor(day)
-    for number in range(ROUNDS):
-        log(f"round {number + 1} of {ROUNDS}")
-        floors.append(_seconds(lambda: _floor(day))[0])
-        wholes.append(_seconds(lambda: _read(day)))
-        noon = int(wholes[-1][1].minutes[len(wholes[-1][1].minutes) // 2])
-        halves.append(_seconds(partial(_read, day, noon)))
-        with patch.object(sample, "next_line", return_value=sys.maxsize):
-            unsampled.append(_seconds(lambda: _read(day))[0])
-    whole, half = (min(runs, key=lambda run: run[0]) for runs in (wholes, halves))
-    return min(floors), whole, half, min(unsampled)
+def _of_day(day: Path, log: Log) -> list[Figure]:
+    """The whole day, its first half and the day without a sample, beside the floor."""
+    reading = _read(day)
+    noon = int(reading.minutes[len(reading.minutes) // 2])
+    lines, half_lines = reading.lines, _read(day, noon).lines
+    log(f"reading it {ROUNDS} times each way")
+    works = (_floor, _read, partial(_read, stop_minute=noon), _unsampled)
+    floor, whole, half, unsampled = best([partial(work, day) for work in works], ROUNDS)
+    return [
+        Figure("messages", lines),
+        Figure("minutes with a row", len(reading.minutes)),
+        Figure("floor: inflate, CRC, parse", floor / lines * 1e6, "us a message"),
+        Figure(
+            "archive to minute rows, over inflate, CRC and compiled parse",
+            whole / floor,
+            "x",
+            at_most=MOST_OF_FLOOR,
+            here=said(whole / lines * 1e6, "us a message"),
+        ),
+        Figure(
+            "with the reference's sample, over without",
+            whole / unsampled,
+            "x",
+            at_most=MOST_SAMPLED,
+        ),
+        Figure(
+            "a message of the day, over one of its first half",
+            (whole / lines) / (half / half_lines),
+            "x",
+            at_most=MOST_BENT,
+        ),
+    ]
+
+
+def _memory(day: Path, log: Log) -> list[Figure]:
+    """Peak memory of fresh processes."""
+    log("a worker's memory")
+    peak, imports = _megabytes("_read(Path(sys.argv[1]))", day), _megabytes("", day)
+    return [
+        Figure("floor: what a worker imports", imports, "MB"),
+        Figure(
+            "a worker's peak memory, over its imports",
+            peak / imports,
+            "x",
+            at_most=MOST_OF_IMPORTS,
+            here=said(peak, "MB"),
+        ),
+    ]
 
 
 def _others(part: Path, reading: DayReading, log: Log) -> list[Figure]:
     """The reference and the peer, on a part of the day: they are too slow for all of it."""
     log("the readable reference")
-    seconds, reference = _seconds(
-        lambda: read_archive_reference(part, SYMBOL, _date(part), SETTINGS.etl)
-    )
-    is_equal = reference.book.tobytes() == reading.book.tobytes()
-    figures = [
-        Figure("reference", seconds / reference.lines * 1e6, "us a message"),
-        Figure("reference's book equal to the bit", float(is_equal), at_least=1),
-    ]
+    read = partial(read_archive_reference, part, SYMBOL, _date(part), SETTINGS.etl)
+    reference = read()
+    [seconds] = best([read], 1)
+    if reference.book.tobytes() != reading.book.tobytes():
+        raise RuntimeError("the compiled reader's book is not the reference's, bit for bit")
+    figures = [Figure("reference", seconds / reference.lines * 1e6, "us a message")]
     if not PEER_PYTHON.exists():
         log(f"hftbacktest is not measured: {PEER_PYTHON} is not there (requirements-bench.txt)")
         return figures
     log("hftbacktest's Bybit converter, in turns with the reader")
-    turns = [(_peer(part), _seconds(partial(_read, part))[0]) for _ in range(ROUNDS)]
+    turns = [(_peer(part), *best([partial(_read, part)], 1)) for _ in range(ROUNDS)]
     peer, ours = (min(seconds) / reading.lines for seconds in zip(*turns, strict=True))
     return [
         *figures,
         Figure("hftbacktest's converter", peer * 1e6, "us a message"),
-        Figure("hftbacktest over reader", peer / ours, "x", at_least=LEAST_OF_PEER),
+        Figure(
+            "hftbacktest's Bybit converter, over ours",
+            peer / ours,
+            "x",
+            at_least=LEAST_OF_PEER,
+        ),
     ]
-
-
-def _seconds(run: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.process_time()
-    result = run()
-    return time.process_time() - start, result
 
 
 def _date(path: Path) -> dt.date:
@@ -139,6 +146,12 @@ def _date(path: Path) -> dt.date:
 
 def _read(path: Path, stop_minute: int | None = None) -> DayReading:
     return read_archive(path, SYMBOL, _date(path), SETTINGS.etl, stop_minute=stop_minute)
+
+
+def _unsampled(path: Path) -> DayReading:
+    """Read without the reference's sample, by putting its next line beyond the end."""
+    with patch.object(sample, "next_line", return_value=sys.maxsize):
+        return _read(path)
 
 
 def _slice(day: Path, folder: Path) -> Path:
@@ -194,11 +207,11 @@ def _parse_all(
     return parsed
 
 
-def _megabytes(day: Path) -> float:
-    """Peak memory of a fresh process that reads the day as a worker of the etl does."""
+def _megabytes(work: str, day: Path) -> float:
+    """Peak memory of a fresh process that imports as a worker of the etl does, and then works."""
     code = (
         "import sys; import quantgod.archive.etl; from bench.archive import _read\n"
-        "from pathlib import Path; _read(Path(sys.argv[1]))\n"
+        f"from pathlib import Path; {work}\n"
         "status = Path('/proc/self/status').read_text()\n"
         "print(status.split('VmHWM:')[1].split()[0])"
     )

@@ -13,7 +13,6 @@ Ends with 1 if a goal is missed; a wrong book, a lost row or an unreadable file 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import signal
@@ -23,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,8 +32,8 @@ import psutil
 from mlflow import MlflowClient
 from rich.console import Console
 
-from bench.__main__ import table_of
-from bench.goal import Figure
+from bench.goal import Figure, Log
+from bench.running import run
 from bench.serving import NAME, register_demo_chain
 from quantgod.live.runner import run_live
 from quantgod.live.simulated import simulated_exchange
@@ -57,8 +56,6 @@ GROWTH_PERCENT = 5.0
 RESYNC_SECONDS = 2.0
 END_SECONDS = 5.0
 CONFIG = "tests/live/live.yaml"
-
-Log = Callable[[str], None]
 
 
 def schedules(log: Log) -> list[Figure]:
@@ -191,18 +188,7 @@ PARTS = {part.__name__: part for part in (schedules, mixes, kills, promotions, u
 
 def main() -> int:
     """Run, print, judge."""
-    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("parts", nargs="*", help="all if none is named")
-    chosen = parser.parse_args().parts or list(PARTS)
-    if unknown := set(chosen) - set(PARTS):
-        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    console, is_met = Console(), True
-    for name in chosen:
-        figures = PARTS[name](console.log)
-        console.print(table_of(name, figures))
-        is_met &= all(figure.is_met for figure in figures)
-    return 0 if is_met else 1
+    return run("python -m bench.soak", __doc__, PARTS, "soak")
 
 
 @contextmanager

@@ -1,4 +1,9 @@
-"""What a training loop pays for its metrics while the tracking server hangs."""
+"""What a training loop pays for its metrics while the tracking server hangs, over a step of it.
+
+A step of the demo's network, the smallest that is trained here, is what a call to `log` is beside
+in every loop: whatever the server does, a step must not notice. The server takes connections and
+never answers, the worst that there is.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +11,20 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from mlflow import MlflowClient
 
-from bench.goal import Figure
+from bench.goal import Figure, Log, said
 from quantgod.contracts import FEATURES
 from quantgod.models import zoo
 from quantgod.settings import load_settings
 from quantgod.tracking.outbox import MetricBuffer, Outbox
 
 STEPS = 2_000
-MOST_OF_A_STEP = 0.01
+MOST_PERCENT_OF_A_STEP = 1.0
 METRICS = {"loss": 1.0, "gradient_norm": 1.0, "learning_rate": 1e-3}
-
-Log = Callable[[str], None]
 
 
 def measure(log: Log) -> list[Figure]:
@@ -35,7 +37,13 @@ def measure(log: Log) -> list[Figure]:
     return [
         Figure("logging three metrics, server hanging", logging * 1e6, "us"),
         Figure("a training step of the demo", step * 1e3, "ms"),
-        Figure("logging over training", logging / step, "x", at_most=MOST_OF_A_STEP),
+        Figure(
+            "logging to a server that hangs, over a training step",
+            100 * logging / step,
+            "%",
+            at_most=MOST_PERCENT_OF_A_STEP,
+            here=said(logging * 1e6, "us"),
+        ),
     ]
 
 

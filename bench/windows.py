@@ -1,24 +1,27 @@
-"""Cutting windows: `Windows` on one thread against the usual way, a DataLoader with workers."""
+"""Cutting windows: `Windows` on one thread, over the usual way, a DataLoader with two workers.
+
+The peer is what a PyTorch tutorial has: a dataset of slices, batched by worker processes. Both cut
+the same windows of the same matrix in random order, in turns; of each the best turn counts.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from bench.goal import Figure
+from bench.goal import Figure, Log
 from quantgod.dataset.windows import Windows
 
 ROWS, FEATURES, LENGTH, BATCH = 100_000, 9, 720, 256
 PEER_BATCHES = 40
 OWN_BATCHES = 400
 LEAST_OF_PEER = 10.0
-
-Log = Callable[[str], None]
+ROUNDS = 3
 
 
 class Sliced(Dataset[Tensor]):
@@ -40,15 +43,22 @@ def measure(log: Log) -> list[Figure]:
     """Windows a second, both ways, over the same matrix in random order."""
     torch.set_num_threads(1)
     matrix = torch.randn(ROWS, FEATURES)
-    log("cutting windows")
-    own = _own(matrix)
-    log("asking a DataLoader with two workers")
-    peer = _peer(matrix)
+    log(f"cutting windows, and asking a DataLoader with two workers, {ROUNDS} times in turns")
+    own, peer = (max(rates) for rates in zip(*_rates(matrix), strict=True))
     return [
         Figure("Windows", own, "windows/s"),
         Figure("DataLoader, two workers", peer, "windows/s"),
-        Figure("Windows over DataLoader", own / peer, "x", at_least=LEAST_OF_PEER),
+        Figure(
+            "windows a second, over a DataLoader with two workers",
+            own / peer,
+            "x",
+            at_least=LEAST_OF_PEER,
+        ),
     ]
+
+
+def _rates(matrix: Tensor) -> list[tuple[float, float]]:
+    return [(_own(matrix), _peer(matrix)) for _ in range(ROUNDS)]
 
 
 def _own(matrix: Tensor) -> float:

@@ -44,13 +44,14 @@ class Server:
 def tracking_server(folder: Path) -> Iterator[Server]:
     """Run an MLflow tracking server, its SQLite store and artifacts in `folder`."""
     arguments = (
+        "mlflow",
         "server",
         *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
         *("--artifacts-destination", str(folder / "artifacts")),
         *("--host", "127.0.0.1", "--workers", "1"),
     )
     calm = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven processes that nobody asked for
-    with mlflow_server(
+    with module_server(
         *arguments, port=free_port(), health="/health", folder=folder, environment=calm
     ) as server:
         yield server
@@ -64,13 +65,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def mlflow_server(
-    *arguments: str, port: int, health: str, folder: Path, environment: Mapping[str, str]
+def module_server(
+    module: str,
+    *arguments: str,
+    port: int,
+    health: str,
+    folder: Path,
+    environment: Mapping[str, str],
 ) -> Iterator[Server]:
-    """Run `mlflow ARGUMENTS --port PORT` in `folder`; it answers when it is given."""
+    """Run `python -m MODULE ARGUMENTS --port PORT` in `folder`; it answers when it is given."""
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", *arguments, "--port", str(port)]
-    log = folder / f"{arguments[0]}-{port}.log"
+    command = [sys.executable, "-m", module, *arguments, "--port", str(port)]
+    log = folder / f"{module}-{port}.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
             command,

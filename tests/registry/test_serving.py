@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from quantgod.contracts import FEATURES
 from quantgod.registry.versions import load_chain
 from tests.registry.conftest import GOLDEN, NAME, WINDOW, Parts, Store, tracked
-from tests.servers import Server, free_port, mlflow_server
+from tests.servers import Server, free_port, module_server
 
 POISON = "raise RuntimeError('a server must not need this module')\n"
 
@@ -38,9 +38,17 @@ def running(registered: Store, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with tracked(registered.uri):
         MlflowClient().set_registered_model_alias(NAME, "Served", str(registered.number))
     port = free_port()
-    arguments = ("models", "serve", "-m", f"models:/{NAME}@Served", "--env-manager", "local")
+    arguments = (
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        f"models:/{NAME}@Served",
+        "--env-manager",
+        "local",
+    )
     place = {"port": port, "health": "/ping", "folder": folder, "environment": environment}
-    with mlflow_server(*arguments, **place) as server:
+    with module_server(*arguments, **place) as server:
         yield server
 
 

@@ -1,0 +1,57 @@
+"""The command of a set of benches: measure those asked for, print, judge, fill the README."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.goal import Figure, Log
+from bench.speed_table import refreshed, rows_of
+from quantgod.tracking.machine import machine
+
+README = Path("README.md")
+
+Measure = Callable[[Log], list[Figure]]
+
+
+def run(command: str, about: str | None, parts: Mapping[str, Measure], table: str) -> int:
+    """Run all parts, or those named; gives 1 if a goal is missed.
+
+    Args:
+        command: how it is called.
+        about: what its help says.
+        parts: by name, in the order of the table.
+        table: of the README, which `--readme` fills.
+    """
+    parser = argparse.ArgumentParser(prog=command, description=about)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(parts)}; all if none is named")
+    parser.add_argument("--readme", action="store_true", help="put what came into README.md")
+    asked = parser.parse_args()
+    if unknown := set(asked.parts) - set(parts):
+        parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+    console = Console()
+    measured = {}
+    for name in asked.parts or parts:
+        measured[name] = parts[name](console.log)
+        console.print(table_of(name, measured[name]))
+    if asked.readme:
+        rows = {name: rows_of(name, figures) for name, figures in measured.items()}
+        text = refreshed(README.read_text(encoding="utf-8"), table, rows, tuple(parts), machine())
+        README.write_text(text, encoding="utf-8")
+    return 0 if all(one.is_met for figures in measured.values() for one in figures) else 1
+
+
+def table_of(name: str, figures: list[Figure]) -> Table:
+    """One bench as a table."""
+    table = Table(title=name)
+    for column in ("figure", "value", "unit", "goal", ""):
+        table.add_column(column, justify="right" if column == "value" else "left")
+    for figure in figures:
+        unit = f"{figure.unit} ({figure.here})" if figure.here else figure.unit
+        table.add_row(figure.name, f"{figure.value:.4g}", unit, figure.goal, figure.verdict)
+    return table
