@@ -28,7 +28,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Judge the rows of `dataframe_split`."""
         posted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        said = self.model.predict(pd.DataFrame(**posted["dataframe_split"]))
+        said = pd.DataFrame(self.model.predict(pd.DataFrame(**posted["dataframe_split"])))
         records = said.assign(datetime=said["datetime"].map(pd.Timestamp.isoformat))
         self._answer(json.dumps({"predictions": records.to_dict("records")}).encode())
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from bench.__main__ import table_of
 from bench.goal import Figure
+from bench.running import table_of
 from tests.evaluation.leakage.peeks import PLACES, ROWS, leaking_stage
 from tests.evaluation.leakage.small import bars, settings
 

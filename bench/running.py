@@ -39,6 +39,7 @@ def run(command: str, about: str | None, parts: Mapping[str, Measure], table: st
     for name in asked.parts or parts:
         measured[name] = parts[name](console.log)
         console.print(table_of(name, measured[name]))
+    console.print(f"Measured on {machine()}.")
     if asked.readme:
         rows = {name: rows_of(name, figures) for name, figures in measured.items()}
         text = refreshed(README.read_text(encoding="utf-8"), table, rows, tuple(parts), machine())

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -38,7 +39,8 @@ MOST_OF_FLOOR = 1.5
 MOST_FOR_MANY = 5.0
 NAME = "bench"
 
-Rows = dict[str, list[list[object]]]
+Rows = dict[str, Any]
+"""`columns` and `data`, as `dataframe_split` has them."""
 
 
 def measure(log: Log) -> list[Figure]:
@@ -106,8 +108,14 @@ def _served(module: str, folder: Path) -> AbstractContextManager[Server]:
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "PYTHONPATH": str(Path.cwd()),
     }
-    place = {"port": free_port(), "health": "/ping", "folder": folder, "environment": environment}
-    return module_server(module, "--model", f"{NAME}/1", **place)
+    return module_server(
+        module,
+        *("--model", f"{NAME}/1"),
+        port=free_port(),
+        health="/ping",
+        folder=folder,
+        environment=environment,
+    )
 
 
 def _post(server: Server, rows: Rows) -> None:

@@ -157,6 +157,7 @@ def updates(log: Log) -> list[Figure]:
     before, after = np.median(megabytes[warm : warm + 20]), np.median(megabytes[-20:])
     log(f"{seconds:.0f} s, {ended.signals} signals, memory {before:.0f} to {after:.0f} MB")
     return [
+        Figure("signals of a day", ended.signals),
         Figure("updates a second, all in", UPDATES / seconds),
         Figure("memory after warm-up", float(before), "MB"),
         Figure("growth since", 100 * float(after / before - 1), "%", at_most=GROWTH_PERCENT),
