@@ -68,6 +68,8 @@ def _of_day(day: Path, log: Log) -> list[Figure]:
     reading = _read(day)
     noon = int(reading.minutes[len(reading.minutes) // 2])
     lines, half_lines = reading.lines, _read(day, noon).lines
+    if (parsed := _floor(day)) != lines:
+        raise RuntimeError(f"the floor has parsed {parsed} of {lines} lines")
     log(f"reading it {ROUNDS} times each way")
     works = (_floor, _read, partial(_read, stop_minute=noon), _unsampled)
     floor, whole, half, unsampled = best([partial(work, day) for work in works], ROUNDS)

@@ -154,8 +154,8 @@ def _decoding(stream: Stream) -> None:
         stream.decode(line)
 
 
-def _floor(stream: Stream) -> None:
-    """No best price, no order, no check: only sizes by price."""
+def _floor(stream: Stream) -> tuple[dict[float, float], dict[float, float]]:
+    """No best price, no order, no check: only sizes by price; gives bids and asks."""
     book = stream.book().book
     sides = (dict(book.bids), dict(book.asks)) if book is not None else ({}, {})
     for line in stream.lines:
@@ -166,12 +166,14 @@ def _floor(stream: Stream) -> None:
                     side[price] = size
                 else:
                     side.pop(price, None)
+    return sides
 
 
-def _whole(stream: Stream) -> None:
+def _whole(stream: Stream) -> BookBars:
     bars = stream.book()
     for line in stream.lines:
         bars.receive(stream.decode(line))
+    return bars
 
 
 def _replay(recording: Recording, messages: Sequence[Arrival]) -> None:

@@ -191,8 +191,11 @@ def _lines_of_functions(tree: ast.Module) -> set[int]:
 
 
 def _lines(node: ast.AST) -> set[int]:
-    places = [one for one in ast.walk(node) if hasattr(one, "lineno")]
-    return {line for one in places for line in range(one.lineno, one.end_lineno + 1)}
+    return {
+        line
+        for one in ast.walk(node)
+        for line in range(getattr(one, "lineno", 0), getattr(one, "end_lineno", -1) + 1)
+    }
 
 
 @lru_cache
