@@ -19,6 +19,7 @@ from quantgod.live.exchange.rules import Rules
 from quantgod.live.exchange.server import Exchange
 from quantgod.live.exchange.synthetic import SyntheticMarket
 from quantgod.live.exchange.truth import Truth
+from quantgod.market.book import DEEP_LEVELS
 from tests.live.exchange.client import (
     Joined,
     Json,
@@ -410,6 +411,25 @@ def test_the_same_seed_strikes_the_same_way() -> None:
     assert first == again
     assert len(first) == 5
     assert first != other
+
+
+def test_the_catalogue_holds_what_its_names_say() -> None:
+    """The very first request or connection is struck; of all else the seed chooses the moment."""
+    units = {"s": 1_000, "h": HOUR_MS}
+    for name, one in FAULTS.items():
+        assert one.name == name
+        assert one.after == (0 if one.point in ("accept", "request") else None)
+        if name.startswith("clock_"):
+            _, sign, span = name.split("_")
+            size = int(span[:-1]) * units[span[-1]]
+            assert one.amount == (size if sign == "plus" else -size)
+            assert one.count * 100 >= 30_000, "half a minute of events"
+        elif one.point == "event":
+            assert one.count == {"delayed": 20, "burst": 400}.get(name, 1)
+        else:
+            assert one.count == 1
+    assert FAULTS["snapshot_thin"].amount < DEEP_LEVELS
+    assert FAULTS["snapshot_empty"].amount == 0
 
 
 def test_a_mix_is_the_same_for_a_seed_and_names_can_be_pinned() -> None:
