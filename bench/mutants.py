@@ -50,6 +50,13 @@ OPERATORS = (
 )  # fmt: skip
 """Small and plausible faults; a sum that becomes a power is noticed by anything."""
 
+LOOKS = {
+    "alpha", "borderpad", "dpi", "figsize", "fontsize", "frameon", "height_ratios", "linewidth",
+    "linewidths", "loc", "markersize", "ncols", "pad", "padding", "rotation", "s", "size",
+    "width_ratios", "xytext", "y", "zorder",
+}  # fmt: skip
+"""What only a picture's looks depend on, when a figure is drawn: they are looked at, not tested."""
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -88,15 +95,16 @@ def population(names: Iterable[str]) -> list[Mutant]:
 
 def mutants_of(file: Path) -> Iterator[Mutant]:
     """Every mutant of a file but those of annotations, of messages and outside of functions."""
-    chosen = _lines_of_functions(ast.parse(_text(file)))
+    tree = ast.parse(_text(file))
+    chosen, looks = _lines_of_functions(tree), _looks(tree)
     nodes = list(ast_nodes(get_ast(_text(file))))
     for name in operator_names():
         if name.partition("/")[2] not in OPERATORS:
             continue
         operator = get_operator(name)()
         places = [place for node in nodes for place in operator.mutation_positions(node)]
-        for occurrence, ((line, _), _) in enumerate(places):
-            if line in chosen:
+        for occurrence, ((line, column), _) in enumerate(places):
+            if line in chosen and not any(a <= (line, column) < b for a, b in looks):
                 yield Mutant(file, name, occurrence, line)
 
 
@@ -188,6 +196,15 @@ def _lines_of_functions(tree: ast.Module) -> set[int]:
         if isinstance(node, ast.Raise | ast.AnnAssign | ast.JoinedStr | ast.arguments):
             chosen -= _lines(node)
     return chosen
+
+
+def _looks(tree: ast.Module) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where the size of a figure stands, and the looks of what is drawn in it, if anything is."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    figures = [call for call in calls if getattr(call.func, "id", "") in ("blank", "Figure")]
+    keywords = [one for call in calls if figures for one in call.keywords if one.arg in LOOKS]
+    places = [*(argument for call in figures for argument in call.args), *keywords]
+    return [((p.lineno, p.col_offset), (p.end_lineno or 0, p.end_col_offset or 0)) for p in places]
 
 
 def _lines(node: ast.AST) -> set[int]:

@@ -127,6 +127,21 @@ def test_a_mutant_is_the_same_after_its_file_grew(project):
     assert (moved.line, moved.occurrence) == (chosen.line + 2, chosen.occurrence + 1)
 
 
+def test_the_looks_of_a_picture_are_left_alone_and_what_it_shows_is_not(project):
+    (project / THING).write_text(
+        "def drawn(values):\n"
+        "    figure = blank(10, 2.5 + 0.3 * len(values))\n"
+        "    figure.axes.plot(values * 100, alpha=0.5 if values else 0.25, linewidth=2)\n"
+    )
+    mutants._text.cache_clear()
+    made = [(one.line, one.change()[3].strip()) for one in mutants_of(THING)]
+    assert {line for line, _ in made} == {3}
+    assert all("alpha=0.5 if values else 0.25, linewidth=2" in text for _, text in made)
+    (project / THING).write_text("def scaled(values):\n    return sized(values, size=2)\n")
+    mutants._text.cache_clear()
+    assert len(list(mutants_of(THING))) == 2  # there is no picture
+
+
 def test_a_run_goes_on_with_its_draw_and_tries_again_what_survived(project, monkeypatch, capsys):
     noticed = "one >= other"
 

@@ -7,6 +7,7 @@ import pytest
 
 from quantgod.live.journal import buffer as buffering
 from quantgod.live.journal.buffer import TableBuffer
+from quantgod.live.journal.notices import JournalError
 
 SCHEMA = pa.schema([("place", pa.int64()), ("data", pa.binary())])
 WEIGHT = buffering._weight((0, bytes(100)))
@@ -65,6 +66,16 @@ def test_a_promise_is_kept_with_its_own_row_and_not_before(batch_rows, monkeypat
         failed = [promise.exception() is not None for promise in promises]
         assert failed == [place == 4 for place in range(7)]
     assert (buffer.acknowledged, buffer.refused) == (12, 2)
+
+
+def test_rows_that_are_given_up_break_their_promises_and_are_counted():
+    buffer, promises = TableBuffer("RAW", SCHEMA, 100), [Future() for _ in range(3)]
+    for place, promise in enumerate(promises):
+        buffer.put({"place": place, "data": b""}, promise)
+        buffer.put({"place": place, "data": b""})
+    assert (buffer.give_up(), len(buffer)) == (6, 0)
+    assert all(isinstance(promise.exception(), JournalError) for promise in promises)
+    assert (buffer.give_up(), buffer.acknowledged) == (0, 0)
 
 
 @pytest.mark.parametrize("rows", [1, 4, 5])

@@ -200,21 +200,16 @@ def test_large_logs_are_sealed_in_row_groups(folder: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", ["GROUP_ROWS", "GROUP_BYTES"])
-@pytest.mark.parametrize("spare", [-1, 0, 1])
+@pytest.mark.parametrize(("spare", "expected"), [(0, [12] * 3 + [6]), (1, [18, 18, 6])])
 def test_a_row_group_ends_with_the_batch_that_fills_it(
-    name: str, spare: int, monkeypatch: pytest.MonkeyPatch
+    name: str, spare: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By rows or by bytes, and each group anew."""
-    given = [bars(5, 5 * number) for number in range(7)]
-    limit = 10 if name == "GROUP_ROWS" else given[0].nbytes + given[1].nbytes
+    """By rows or by bytes, to the last one; and each group anew."""
+    given = [bars(6, 6 * number) for number in range(7)]
+    (size,) = {batch.nbytes for batch in given}
+    limit = 12 if name == "GROUP_ROWS" else 2 * size
     monkeypatch.setattr(sealing_module, name, limit + spare)
-    groups = [group.num_rows for group in sealing_module._groups(given)]
-    if name == "GROUP_BYTES":  # every third row is larger, so that not all batches weigh the same
-        assert groups[0] == (15 if spare > 0 else 10)
-        assert max(groups) <= 15
-    else:
-        assert groups == ([15, 15, 5] if spare > 0 else [10, 10, 10, 5])
-    assert sum(groups) == 35
+    assert [group.num_rows for group in sealing_module._groups(given)] == expected
 
 
 def test_columns_come_as_asked_and_unknown_ones_are_refused(folder: Path) -> None:
