@@ -56,6 +56,8 @@ LOOKS = {
     "width_ratios", "xytext", "y", "zorder",
 }  # fmt: skip
 """What only a picture's looks depend on, when a figure is drawn: they are looked at, not tested."""
+CLAIMS = {"strict"}
+"""What says, as an assertion does, that something cannot happen."""
 
 
 @dataclass(frozen=True)
@@ -199,10 +201,11 @@ def _lines_of_functions(tree: ast.Module) -> set[int]:
 
 
 def _looks(tree: ast.Module) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where the size of a figure stands, and the looks of what is drawn in it, if anything is."""
+    """Where a figure's size and the looks of what is drawn stand, if anything is, and claims."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     figures = [call for call in calls if getattr(call.func, "id", "") in ("blank", "Figure")]
-    keywords = [one for call in calls if figures for one in call.keywords if one.arg in LOOKS]
+    left_alone = CLAIMS | LOOKS if figures else CLAIMS
+    keywords = [one for call in calls for one in call.keywords if one.arg in left_alone]
     places = [*(argument for call in figures for argument in call.args), *keywords]
     return [((p.lineno, p.col_offset), (p.end_lineno or 0, p.end_col_offset or 0)) for p in places]
 

@@ -137,7 +137,9 @@ def test_the_looks_of_a_picture_are_left_alone_and_what_it_shows_is_not(project)
     made = [(one.line, one.change()[3].strip()) for one in mutants_of(THING)]
     assert {line for line, _ in made} == {3}
     assert all("alpha=0.5 if values else 0.25, linewidth=2" in text for _, text in made)
-    (project / THING).write_text("def scaled(values):\n    return sized(values, size=2)\n")
+    (project / THING).write_text(
+        "def scaled(values):\n    return sized(zip(values, strict=True), size=2)\n"
+    )
     mutants._text.cache_clear()
     assert len(list(mutants_of(THING))) == 2  # there is no picture
 

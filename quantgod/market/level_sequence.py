@@ -36,9 +36,8 @@ class LevelSampler:
         self._levels = levels
         self._interval_ms = interval_ms
         self._bridged = max_silence_seconds * MS_PER_SECOND // interval_ms
-        self._open = -1
+        self._open = self._newest = -1
         self._state: Array | None = None
-        self._newest = -1
         self._sequence: deque[Array] = deque(maxlen=length)
 
     def take(self, ts: int, book: OrderBook) -> list[tuple[int, Array]]:
@@ -54,7 +53,7 @@ class LevelSampler:
 
     def lose(self) -> None:
         """There is no book any more: the open interval has no state, and a new sequence begins."""
-        self._open, self._state = -1, None
+        self._state = None
         self._sequence.clear()
 
     def sequence(self) -> Array | None:

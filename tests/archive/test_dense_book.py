@@ -1,12 +1,27 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quantgod.archive import dense_book
-from quantgod.archive.dense_book import BASE, LARGEST_MOVES, LARGEST_WIDTH, DenseBook, Unfit
+from quantgod.archive.dense_book import (
+    ASK_COUNT,
+    BASE,
+    BEST_ASK,
+    BEST_BID,
+    BID_COUNT,
+    FIRST,
+    LARGEST_MOVES,
+    LARGEST_WIDTH,
+    LAST,
+    LEAST_WIDTH,
+    DenseBook,
+    Unfit,
+)
 from quantgod.archive.levels import LARGEST_PRICE
 from quantgod.archive.tokens import LARGEST_DIGITS
 
@@ -90,13 +105,55 @@ def test_a_book_may_move_so_often_and_not_once_more():
         book.ticks(prices[LARGEST_MOVES % 2], is_snapshot=True)
 
 
-@given(st.integers(1, 3_000))
+def assert_edges_are_those_of(book):
+    """As if every place were looked at."""
+    used = [np.flatnonzero(side) for side in book.sizes]
+    assert [int(book.edges[BID_COUNT]), int(book.edges[ASK_COUNT])] == list(map(len, used))
+    assert book.edges[BEST_BID] == max(used[0], default=-1)
+    assert book.edges[BEST_ASK] == min(used[1], default=book.sizes.shape[1])
+    everywhere = np.concatenate(used)
+    assert book.edges[FIRST] <= min(everywhere, default=book.sizes.shape[1])
+    assert book.edges[LAST] >= max(everywhere, default=-1)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(sides(), st.integers(0, 30), st.integers(0, 30)), max_size=4))
+def test_edges_and_scale_are_those_of_the_levels_however_often_the_book_moves(books):
+    """The scale only becomes finer: what had a tick before still has one."""
+    book = DenseBook()
+    for prices, bids, asks in books:
+        decimals, step = book.scale.tolist()
+        levels = np.column_stack([prices, np.arange(1.0, len(prices) + 1)])
+        book.replace(levels[:bids][::-1], levels[len(levels) - min(asks, len(levels)) :])
+        assert_edges_are_those_of(book)
+        more, finer = book.scale.tolist()
+        assert more >= decimals
+        assert not finer or step * 10 ** (more - decimals) % finer == 0
+        book.ticks(np.array([0.03, round(prices[-1] + 0.25, 2)]), is_snapshot=False)
+        assert_edges_are_those_of(book)
+    book.clear()
+    assert_edges_are_those_of(book)
+
+
+def test_a_price_that_has_a_tick_and_a_place_may_still_be_too_large():
+    book = DenseBook()
+    book.ticks(LARGEST_PRICE - np.array([3_000.0, 1_000.0]), is_snapshot=True)
+    assert book.scale.tolist() == [0, 1_000]
+    with pytest.raises(Unfit, match="too many digits"):
+        book.ticks(np.array([float(LARGEST_PRICE)]), is_snapshot=True)
+
+
+@given(st.integers(1, 20_000))
+@example(8_192)
+@example(8_193)
+@example(16_384)
 def test_a_new_window_leaves_as_much_room_below_as_above(width):
+    """It is the next power of two that has twice the room that is needed."""
     book = DenseBook()
     prices = np.arange(50_000.0, 50_000 + width)
     places = book.ticks(prices, is_snapshot=True) - book.edges[BASE]
     below, above = places.min(), book.sizes.shape[1] - 1 - places.max()
-    assert min(below, above) >= width // 2
+    assert book.sizes.shape[1] == max(LEAST_WIDTH, 2 ** math.ceil(math.log2(2 * width)))
     assert abs(above - below) <= 1
 
 
