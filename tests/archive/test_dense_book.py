@@ -80,6 +80,8 @@ def test_prices_too_far_apart_or_too_fine_do_not_fit():
         ([7.0, 7.0], None, ""),
         ([10.0**-LARGEST_DIGITS], [10.0 ** -(LARGEST_DIGITS + 1)], "too many digits"),
         ([LARGEST_PRICE - 1.0], [float(LARGEST_PRICE)], "too many digits"),
+        ([1e14], [1e16], "too many digits"),
+        ([1e14], [1e300], "too many digits"),
         ([99_999_999_999_999.9], [100_000_000_000_000.2], "too many digits"),
     ],
 )
@@ -94,6 +96,20 @@ def test_the_last_price_that_fits_and_the_first_that_does_not(fits, does_not, wh
     if does_not is not None:
         with pytest.raises(Unfit, match=why):
             DenseBook().ticks(np.array(does_not), is_snapshot=True)
+
+
+def test_the_windows_own_ends_have_a_place_and_the_ticks_beside_them_make_it_move():
+    book = DenseBook()
+    book.ticks(np.array([1.0, 50_000.0]), is_snapshot=True)
+    for step in (0, 1):
+        for end in (int(book.edges[BASE]), int(book.edges[BASE]) + book.sizes.shape[1] - 1):
+            base = int(book.edges[BASE])
+            tick = end + step * (1 if end > base else -1)
+            (place,) = book.ticks(np.array([float(tick)]), is_snapshot=True) - book.edges[BASE]
+            assert (book.edges[BASE] == base) == (step == 0)
+            assert 0 <= place < book.sizes.shape[1]
+            book = DenseBook()
+            book.ticks(np.array([1.0, 50_000.0]), is_snapshot=True)
 
 
 def test_a_book_may_move_so_often_and_not_once_more():
