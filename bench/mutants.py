@@ -206,7 +206,8 @@ def _looks(tree: ast.Module) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     figures = [call for call in calls if getattr(call.func, "id", "") in ("blank", "Figure")]
     left_alone = CLAIMS | LOOKS if figures else CLAIMS
     keywords = [one for call in calls for one in call.keywords if one.arg in left_alone]
-    places = [*(argument for call in figures for argument in call.args), *keywords]
+    arguments = [argument for call in figures for argument in call.args]
+    places: list[ast.expr | ast.keyword] = [*arguments, *keywords]
     return [((p.lineno, p.col_offset), (p.end_lineno or 0, p.end_col_offset or 0)) for p in places]
 
 
