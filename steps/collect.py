@@ -21,11 +21,14 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     Ends by Ctrl-C or SIGTERM, with everything sealed. `replay` and `archive_recording` read it.
     """
     settings = settings_from(config, overrides, options)
+    from quantgod.live.view.logs import logging_to, say
+
+    with logging_to(settings.live.log):
+        say(logging.INFO, "starting", f"collect on {settings.live.exchange}: loading libraries")
     from rich.console import Console
 
     from quantgod.live.recording.session import run_collect
     from quantgod.live.simulated import venue
-    from quantgod.live.view.logs import logging_to, say
     from quantgod.tracking.stage import stage_if_reachable
     from quantgod.tracking.store import be_brief
 

@@ -28,11 +28,14 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     Ends by Ctrl-C, SIGTERM or --max-candles, with everything sealed.
     """
     settings = settings_from(config, overrides, options)
+    from quantgod.live.view.logs import logging_to, say
+
+    with logging_to(settings.live.log):
+        say(logging.INFO, "starting", f"live on {settings.live.exchange}: loading libraries")
     from rich.console import Console
 
     from quantgod.live.runner import run_live
     from quantgod.live.simulated import venue
-    from quantgod.live.view.logs import logging_to, say
     from quantgod.tracking.stage import stage_if_reachable
     from quantgod.tracking.store import be_brief
 

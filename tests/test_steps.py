@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,20 @@ def test_a_requirement_that_is_missing_later_is_told_too_and_our_own_faults_are_
     assert done.returncode == 1 and f"{missing}" in done.stderr
     assert ("Traceback" in done.stderr) == (lines is None)
     assert lines is None or len(done.stderr.splitlines()) == lines
+
+
+@pytest.mark.parametrize("name", ["live", "collect"])
+@pytest.mark.parametrize("log", ["text", "json"])
+def test_a_session_says_at_once_that_it_is_starting(name: str, log: str) -> None:
+    """Before what takes seconds: MLflow, which is not there in this test, and all that needs it."""
+    code = (
+        f"import sys; sys.modules['mlflow'] = None; import steps.{name} as session\n"
+        f"session.main(['--exchange', 'simulated', '--log', '{log}'])"
+    )
+    told = run([sys.executable, "-c", code]).stderr.splitlines()
+    assert f"{name} on simulated: loading libraries" in told[0]
+    assert "starting" in told[0] and (log == "text" or json.loads(told[0])["code"] == "starting")
+    assert "has no module mlflow" in told[-1]
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:

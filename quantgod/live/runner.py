@@ -149,6 +149,7 @@ class LiveSession:
         starting = [one.start() for one in self._deployments.values()]
         await run_together(starting, asyncio.Event())
         await asyncio.to_thread(self._started, self._in_words(self._champions()))
+        say(logging.INFO, "starting", "compiling the kernel, reading the history")
         await asyncio.to_thread(compile_kernel)
         await self._build()
 

@@ -37,6 +37,7 @@ class ExchangeError(RuntimeError):
 def venue(settings: Settings) -> Iterator[FeedSettings]:
     """Where the feed of `live.exchange` goes; the simulated one runs while the block does."""
     if settings.live.exchange == "simulated":
+        say(logging.INFO, "starting", "launching the simulated exchange")
         with simulated_exchange(settings) as feed:
             yield feed
     else:
