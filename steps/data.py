@@ -22,12 +22,13 @@ LEFT_OUT = 10
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """List archives, bars, labels and recordings: symbol, market, days, coverage and holes."""
     settings = settings_from(config, overrides, options)
-    from quantgod.archive.inventory import COLUMNS, held_archives, held_bars
+    from quantgod.archive.inventory import COLUMNS, UNREAD, held_archives, held_bars
     from quantgod.dataset.inventory import held_labels
     from quantgod.live.recording.inventory import held_recordings
 
     data, recordings = settings.data, settings.live.collect.folder
-    archives, others = held_archives(data.archives, data.market)
+    limits = settings.etl.limits
+    archives, others = held_archives(data.archives, data.market, limits, data.bars)
     for title, folder, held in (
         ("Archives", data.archives, archives),
         ("Bars", data.bars, held_bars(data.bars)),
@@ -38,6 +39,8 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
             show_table(f"{title} in {folder}", COLUMNS, [one.row() for one in held])
         else:
             say(f"{title}: none in {folder}")
+    if archives:
+        say(UNREAD)
     for name in others[:LEFT_OUT]:
         say(f"no archive: {name}")
     if len(others) > LEFT_OUT:

@@ -21,8 +21,10 @@ from quantgod.settings import DataSettings
 from steps.data import main
 from tests.archive.feeds import FULL, pack
 from tests.archive.test_own_bars import candles
+from tests.archive.test_store import MIDNIGHT, rows, store
 
 MINUTE_NS = 60_000_000_000
+NOT_READ = "ob500; none read by `etl` yet"
 
 
 @pytest.fixture
@@ -52,11 +54,11 @@ def record(folder: Path) -> None:
 
 
 def test_series_are_listed_with_days_coverage_and_holes(data: DataSettings, tmp_path: Path) -> None:
-    archives, others = held_archives(data.archives, "linear")
+    archives, others = held_archives(data.archives, "linear", FULL.etl.limits, data.bars)
     hole = "1, the longest of 1 days from 2024-01-03 on"
     assert archives == [
-        Holding("linear", "BTCUSDT", "2024-01-02", "2024-01-04", 2, 2 / 3, hole, "ob500"),
-        Holding("spot", "BTCUSDT", "2024-01-01", "2024-01-01", 1, 1.0, "none", "ob500"),
+        Holding("linear", "BTCUSDT", "2024-01-02", "2024-01-04", 2, 2 / 3, hole, NOT_READ, "days"),
+        Holding("spot", "BTCUSDT", "2024-01-01", "2024-01-01", 1, 1.0, "none", NOT_READ, "days"),
     ]
     assert [name.split(":")[0] for name in others] == ["notes.txt"]
     [bars] = held_bars(data.bars)
@@ -74,6 +76,30 @@ def test_series_are_listed_with_days_coverage_and_holes(data: DataSettings, tmp_
     assert recordings[0].holes == "1, the longest of 3 minutes from 1970-01-01 00:03 on"
 
 
+def test_what_a_name_cannot_tell_of_an_archive_is_said(tmp_path: Path) -> None:
+    """One is cut short, one holds an excerpt, and `etl` has read two of the days."""
+    archives, bars = tmp_path / "archives", tmp_path / "bars"
+    for day in range(1, 6):
+        pack(archives, dt.date(2024, 1, day), [b"{}\n"] * (10 if day == 4 else 100))
+    cut = sorted(archives.rglob("*.zip"))[1]
+    cut.write_bytes(cut.read_bytes()[:-30])
+    for day in (1, 2, 3, 9):
+        minutes = rows(60 * day, MIDNIGHT + 1440 * (day - 1), depth=10)
+        store(bars / "linear", minutes, dt.date(2024, 1, day))
+    [held], _ = held_archives(archives, "linear", FULL.etl.limits, bars)
+    assert (held.days, held.coverage, held.unit) == (4, 4 / 5, "days")
+    assert held.holes == "1, the longest of 1 days from 2024-01-02 on"
+    _, unopened, small, stored = held.note.split("; ")
+    assert unopened.startswith("1 cannot be opened: 2024-01-02_BTCUSDT_ob500.data.zip (bad_zip: ")
+    assert small == "1 of less than a fifth of the usual size: 2024-01-04_BTCUSDT_ob500.data.zip"
+    assert stored == f"`etl` has read 2 of 4 days: {(60 + 180) / 2880:.1%} of their minutes"
+    cut_alone = tmp_path / "cut"
+    cut_alone.mkdir()
+    shutil.copy(cut, cut_alone)
+    [held], _ = held_archives(cut_alone, "linear", FULL.etl.limits, bars)
+    assert (held.days, held.first, held.coverage) == (0, "", 0.0) and "cannot be op" in held.note
+
+
 def test_the_command_names_what_is_there_and_what_is_not(
     data: DataSettings, tmp_path: Path
 ) -> None:
@@ -87,7 +113,15 @@ def test_the_command_names_what_is_there_and_what_is_not(
     ]
     done = CliRunner().invoke(main, given, env={"COLUMNS": "300"})
     assert done.exit_code == 0, done.output
-    for words in ("248 labelled", "not a whole Parquet file", "no archive: notes.txt", "ETHUSDT"):
+    for words in (
+        "248 labelled",
+        "% of days",
+        "counted by name and size",
+        "% of minutes",
+        "not a whole Parquet file",
+        "no archive: notes.txt",
+        "ETHUSDT",
+    ):
         assert words in done.output
     for name in places:
         shutil.rmtree(tmp_path / name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -12,10 +14,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from quantgod.archive.plan import ArchiveFile, find_archives, market_of
+from quantgod.archive.reading import Quarantine
 from quantgod.archive.store import INDEX, StoreError, read_column, read_metadata, stored_days
+from quantgod.archive.zip_stream import open_archive
 from quantgod.contracts import MARKETS, Market
+from quantgod.settings import ArchiveLimits
 
 MINUTES_A_DAY = 1440
+SMALL = 0.2
+"""Share of the usual archive's bytes below which one may be an excerpt."""
+UNREAD = (
+    "Archives are counted by name and size: how much of a day one holds shows once `etl` reads it."
+)
 _ONE_DAY = dt.timedelta(days=1)
 
 Integers = NDArray[np.int64]
@@ -32,6 +42,7 @@ class Holding:
         days: days of which there is something.
         coverage: the share that is there of the days (archives) or minutes from the first to the
             last.
+        unit: of the coverage.
         holes: how many there are, and the longest.
         note: what else should be known.
     """
@@ -44,12 +55,13 @@ class Holding:
     coverage: float
     holes: str
     note: str = ""
+    unit: str = "minutes"
 
     def row(self) -> tuple[str, ...]:
         """As a row of a table, in the order of `COLUMNS`."""
         return (
             self.market, self.symbol, self.first, self.last, str(self.days),
-            f"{self.coverage:.1%}", self.holes, self.note,
+            f"{self.coverage:.1%} of {self.unit}", self.holes, self.note,
         )  # fmt: skip
 
 
@@ -67,12 +79,19 @@ def of_minutes(market: str, symbol: str, minutes: Integers, note: str = "") -> H
     )  # fmt: skip
 
 
-def held_archives(root: Path, market: Market) -> tuple[list[Holding], list[str]]:
+def held_archives(
+    root: Path, market: Market, limits: ArchiveLimits, bars: Path
+) -> tuple[list[Holding], list[str]]:
     """The archives below a folder by series, and the other files with the reason.
+
+    What an archive holds is not read: of one that can be opened the name tells the day. What the
+    store of bars knows of days that `etl` has read is noted.
 
     Args:
         root: the folder; it need not be there.
         market: of archives whose folders do not tell.
+        limits: that an archive must keep to.
+        bars: the store.
     """
     files: list[ArchiveFile] = []
     others: set[str] = set()
@@ -81,7 +100,8 @@ def held_archives(root: Path, market: Market) -> tuple[list[Holding], list[str]]
         files += [file for file in found if one in (market, market_of(root, file.name))]
         others |= {name for name in left if "is asked for" not in name}
     by_series = groupby(files, key=lambda file: (file.market, file.symbol))
-    return [_of_files(*series, list(own)) for series, own in by_series], sorted(others)
+    held = [_of_files(*series, list(own), limits, bars) for series, own in by_series]
+    return held, sorted(others)
 
 
 def held_bars(root: Path) -> list[Holding]:
@@ -95,15 +115,60 @@ def held_bars(root: Path) -> list[Holding]:
     ]
 
 
-def _of_files(market: str, symbol: str, files: list[ArchiveFile]) -> Holding:
-    days = np.unique([(file.date - dt.date(1970, 1, 1)).days for file in files])
+def _of_files(
+    market: str, symbol: str, files: list[ArchiveFile], limits: ArchiveLimits, bars: Path
+) -> Holding:
+    looked_at = [(file, _bytes(file, limits)) for file in files]
+    sizes = {file: found for file, found in looked_at if isinstance(found, int)}
+    depths = ", ".join(sorted({f"ob{file.depth}" for file in files}))
+    notes = [depths, *_unopened(looked_at), *_small(sizes), _stored(bars / market, symbol, sizes)]
+    note = "; ".join(text for text in notes if text)
+    if not sizes:
+        return Holding(market, symbol, "", "", 0, 0.0, "", note, "days")
+    days = np.unique([(file.date - dt.date(1970, 1, 1)).days for file in sizes])
     gaps = days[1:] - days[:-1] - 1
     span = int(days[-1] - days[0]) + 1
-    depths = ", ".join(sorted({f"ob{file.depth}" for file in files}))
     return Holding(
         market, symbol, _date(days[0]), _date(days[-1]), len(days), len(days) / span,
-        _told(gaps, days[1:] - gaps, "D", "days"), depths,
+        _told(gaps, days[1:] - gaps, "D", "days"), note, "days",
     )  # fmt: skip
+
+
+def _bytes(file: ArchiveFile, limits: ArchiveLimits) -> int | str:
+    """How many bytes an archive says that it holds, or why it cannot be opened."""
+    try:
+        with open_archive(file.path, limits) as archive:
+            return archive.key.size
+    except (Quarantine, OSError) as error:
+        return str(error)
+
+
+def _unopened(looked_at: list[tuple[ArchiveFile, int | str]]) -> Iterator[str]:
+    wrong = [f"{file.name} ({found})" for file, found in looked_at if isinstance(found, str)]
+    if wrong:
+        yield f"{len(wrong)} cannot be opened: {wrong[0]}{', ...' if len(wrong) > 1 else ''}"
+
+
+def _small(sizes: dict[ArchiveFile, int]) -> Iterator[str]:
+    usual = float(np.median([*sizes.values()])) if sizes else 0.0
+    small = [file.name for file, size in sizes.items() if size < SMALL * usual]
+    if small:
+        more = ", ..." if len(small) > 1 else ""
+        yield f"{len(small)} of less than a fifth of the usual size: {small[0]}{more}"
+
+
+def _stored(market: Path, symbol: str, days: Iterable[ArchiveFile]) -> str:
+    """What the store knows of the days that are there as archives."""
+    asked = {file.date.isoformat() for file in days}
+    read = [path for path in stored_days(market, symbol) if path.stem in asked]
+    rows = 0
+    for path in read:
+        with suppress(StoreError):
+            rows += len(read_column(path, INDEX))
+    if not read:
+        return "none read by `etl` yet"
+    share = rows / (MINUTES_A_DAY * len(read))
+    return f"`etl` has read {len(read)} of {len(asked)} days: {share:.1%} of their minutes"
 
 
 def _of_bars(market: Path, symbol: str) -> Holding:
