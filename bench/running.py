@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from bench.speed_table import refreshed, rows_of
 from quantgod.tracking.machine import machine
 
 README = Path("README.md")
+BUSY = 0.25
+"""Processes a core that wait or run before a bench begins: above it other work goes on."""
 
 Measure = Callable[[Log], list[Figure]]
 
@@ -35,6 +38,7 @@ def run(command: str, about: str | None, parts: Mapping[str, Measure], table: st
     if unknown := set(asked.parts) - set(parts):
         parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
     console = Console()
+    is_busy = os.getloadavg()[0] > BUSY * (os.cpu_count() or 1)
     measured = {}
     for name in asked.parts or parts:
         measured[name] = parts[name](console.log)
@@ -42,7 +46,8 @@ def run(command: str, about: str | None, parts: Mapping[str, Measure], table: st
     console.print(f"Measured on {machine()}.")
     if asked.readme:
         rows = {name: rows_of(name, figures) for name, figures in measured.items()}
-        text = refreshed(README.read_text(encoding="utf-8"), table, rows, tuple(parts), machine())
+        text = README.read_text(encoding="utf-8")
+        text = refreshed(text, table, rows, tuple(parts), machine(), is_busy)
         README.write_text(text, encoding="utf-8")
     return 0 if all(one.is_met for figures in measured.values() for one in figures) else 1
 

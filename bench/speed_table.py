@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from bench.figures import put
 from bench.goal import Figure, said
 
+BESIDE = ", some or all of it beside other work"
 HEAD = "| bench | figure | measured | goal |\n|---|---|---|---|"
 
 
@@ -19,25 +20,38 @@ def rows_of(name: str, figures: list[Figure]) -> list[str]:
 
 
 def refreshed(
-    text: str, table: str, rows: Mapping[str, list[str]], order: Sequence[str], machine: str
+    text: str,
+    table: str,
+    rows: Mapping[str, list[str]],
+    order: Sequence[str],
+    machine: str,
+    is_busy: bool = False,
 ) -> str:
     """The text with these rows in the table of that name; those of other benches stay.
+
+    Args:
+        text: of the README.
+        table: between whose markers.
+        rows: by bench, as they were measured now.
+        order: of the benches.
+        machine: on which.
+        is_busy: other work ran there meanwhile; said for as long as one row was measured so.
 
     Raises:
         ValueError: where rows that would stay were measured on another machine.
     """
     found = re.search(rf"<!-- figures: {table} -->\n(.*?)<!-- end -->", text, re.DOTALL)
-    before = found[1].splitlines() if found else []
-    old = {name: [row for row in before if row.startswith(f"| {name} |")] for name in order}
-    measured = f"Measured on {machine}."
-    if measured not in before and (
-        stale := [name for name in order if old[name] and name not in rows]
-    ):
+    before = found[1] if found else ""
+    old = {name: re.findall(rf"^\| {name} \|.*$", before, re.MULTILINE) for name in order}
+    stale = [name for name in order if old[name] and name not in rows]
+    measured = f"Measured on {machine}"
+    if stale and measured not in before:
         raise ValueError(
             f"{', '.join(stale)}: measured on another machine than {machine}; measure all anew"
         )
     whole = [row for name in order for row in rows.get(name, old[name])]
-    return put(text, {table: "\n".join([HEAD, *whole, "", measured])})
+    beside = BESIDE if is_busy or (stale and BESIDE in before) else ""
+    return put(text, {table: "\n".join([HEAD, *whole, "", f"{measured}{beside}."])})
 
 
 def _measured(figure: Figure) -> str:

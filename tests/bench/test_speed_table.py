@@ -51,6 +51,16 @@ def test_rows_of_two_machines_do_not_stand_in_one_table() -> None:
     assert "64 cores of Y." in refreshed(text, "speed", rows, order, "64 cores of Y")
 
 
+def test_other_work_is_told_for_as_long_as_a_row_was_measured_beside_it() -> None:
+    order = ("read", "serve")
+    rows = {name: rows_of(name, [FAST]) for name in order}
+    busy = refreshed(EMPTY, "speed", rows, order, MACHINE, is_busy=True)
+    assert f"on {MACHINE}, some or all of it beside other work." in busy
+    half = refreshed(busy, "speed", {"read": rows["read"]}, order, MACHINE)
+    assert half == busy
+    assert f"on {MACHINE}.\n" in refreshed(half, "speed", rows, order, MACHINE)
+
+
 @pytest.fixture
 def readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "README.md"
@@ -88,4 +98,5 @@ def test_the_readme_tells_of_benches_that_there_are_and_on_what(
     bench, *named = dict.fromkeys(re.findall(r"^\| (\w+) \|", block, re.MULTILINE))
     assert bench == "bench"
     assert named == [part for part in parts if part in named]
+    assert table == "soak" or named == list(parts)
     assert "Measured on " in block
