@@ -12,7 +12,9 @@ from steps.console import progress_bar, say, show_table
 from steps.options import config_options, given, setting, settings_from, step
 
 if TYPE_CHECKING:
+    from quantgod.evaluation.interval_power import Found
     from quantgod.evaluation.power import Power
+    from quantgod.settings import Settings
 
 
 @step("markets that were judged are kept, and the same command goes on with the others")
@@ -26,11 +28,11 @@ def main(config: Path, overrides: tuple[str, ...], intervals: str | None, **opti
 
     With --intervals no market is made: forecasts whose true scores are known are drawn, and the
     table tells in what share of cases each score's 95 % interval holds the truth, and how wide
-    it is.
+    it is. A kind of market that is done stays done: started again, the rest is drawn.
     """
     settings = settings_from(config, overrides, options)
     if intervals is not None:
-        _prove_intervals(int(intervals), settings.power.workers)
+        _prove_intervals(int(intervals), settings)
         return
     import msgspec
 
@@ -53,17 +55,26 @@ def main(config: Path, overrides: tuple[str, ...], intervals: str | None, **opti
         raise click.ClickException(found.problem)
 
 
-def _prove_intervals(cases: int, workers: int) -> None:
-    from quantgod.evaluation.interval_power import DESIGNS, HEAD, prove_all, rows_of
-    from quantgod.evaluation.trading_power import TRADERS, prove
+def _prove_intervals(cases: int, settings: Settings) -> None:
+    import msgspec
 
-    rows = []
-    with progress_bar("intervals") as progress:
-        for done, found in enumerate(prove_all(cases, workers), start=1):
-            rows += rows_of(found)
-            progress(done, len(DESIGNS), found[0].design if found else "")
-    rows += rows_of([one for trader in TRADERS for one in prove(trader, cases)])
-    show_table(f"95 % intervals, {cases} cases", HEAD, rows)
+    from quantgod.evaluation.interval_proof import HEAD, JOBS, Proof, prove_all, rows_of
+    from quantgod.tracking.stage import stage
+
+    found: list[Found] = []
+    with stage("intervals", settings) as run, progress_bar("intervals") as progress:
+        made = prove_all(cases, settings.power.workers, run.workplace())
+        for done, some in enumerate(made, start=1):
+            found += some
+            progress(done, len(JOBS), some[0].design)
+        proof = Proof(cases=cases, found=tuple(found))
+        run.json("intervals", msgspec.to_builtins(proof))
+        run.metrics.log({"lines": len(proof.proven), "lines_outside": len(proof.outside)})
+        run.headline(proof.headline)
+    show_table(f"95 % intervals, {cases} cases", HEAD, rows_of(proof.found))
+    say(proof.headline)
+    if proof.outside:
+        raise click.ClickException("intervals that do not hold what they promise")
 
 
 def _show(found: Power) -> None:

@@ -19,8 +19,8 @@ from quantgod.evaluation.intervals import (
     PLAIN,
     Interval,
     Shaken,
+    half_width,
     interval,
-    quantile,
     shaken,
     share,
     variance,
@@ -31,11 +31,13 @@ LEAST_OF_A_CLASS: Final = 2.0
 """Independent rows that each class must have come in, for three-class scores to be judged."""
 LEAST_DECIDED: Final = 2.0
 """Independent rows in which a class must be decided, if ever, for macro-F1 to be judged."""
+LEAST_UNDECIDED: Final = 10.0
+"""Independent rows of a class that is never decided, for macro-F1: of fewer it may yet be."""
 LEAST_BY_LUCK: Final = 1.5
 """Independent hits that luck would have among the rarer classes, for macro-F1 and MCC to be judged.
 Where luck had none, one or two events decide; Cochran (1954) has such a rule for counts. Scores of
-one class take half as many hits, and as many misses."""
-LEAST_APART: Final = 5.0
+one class take half as many hits, and as many misses; macro-F1 a tenth in each class."""
+LEAST_APART: Final = 3.0
 """Independent rows that two models must decide differently, if ever, to be told apart by them."""
 
 _SCALES: Final = {"macro_f1": PLAIN, "mcc": PLAIN, "log_loss": LOSS, "brier": LOSS}
@@ -78,9 +80,12 @@ def compare(target: Integers, models: Mapping[str, Said], effective: float) -> C
         raise ValueError("at least one model is needed to compare")
     for said in models.values():
         checked(target, said.probabilities)
-    columns = np.concatenate([tally_decided(target, *said) for said in models.values()], axis=1)
-    lucky = np.concatenate([_lucky(target, said) for said in models.values()], axis=1)
-    sums = shaken(columns, effective, lucky).map(
+    tallies = [tally_decided(target, *said) for said in models.values()]
+    lucky = [
+        _lucky(target, said.decided, tallied)
+        for said, tallied in zip(models.values(), tallies, strict=True)
+    ]
+    sums = shaken(np.concatenate(tallies, 1), effective, np.concatenate(lucky, 1)).map(
         lambda means: means.reshape(*means.shape[:-1], -1, TALLIED)
     )
     told = {
@@ -100,13 +105,15 @@ def scores_shaken(sums: Shaken) -> dict[str, Shaken]:
     return {name: Shaken(*(part[name] for part in parts)) for name in parts[0]}
 
 
-def _lucky(target: Integers, said: Said) -> Floats:
+def _lucky(target: Integers, decided: Integers, tallied: Floats) -> Floats:
     """What the rows would add if each had met the label half of all rows away.
 
     Losses stand at their mean: how much they differ the rows themselves show.
     """
-    columns = tally_decided(np.roll(target, len(target) // 2), *said)
-    columns[:, CELLS:] = tally_decided(target, *said)[:, CELLS:].mean(axis=0)
+    columns = np.empty_like(tallied)
+    cell = np.roll(target, len(target) // 2) * len(CLASSES) + decided
+    columns[:, :CELLS] = np.eye(CELLS)[cell]
+    columns[:, CELLS:] = tallied[:, CELLS:].mean(axis=0)
     return columns
 
 
@@ -185,9 +192,7 @@ class _Told:
         score = self.scores["ece"]
         gaps = self.sums.map(lambda sums: sums[..., CELLS + 2 :])
         chance = math.sqrt(2 / math.pi) * float(np.sqrt(variance(gaps)).sum())
-        waves = score.waves.shape[1]
-        reach = quantile(waves) * math.sqrt(float(variance(score)))
-        value = float(score.observed)
+        value, reach = float(score.observed), float(half_width(score))
         found = Interval(value, max(value - chance - reach, 0.0), min(value + reach, 1.0))
         return found if self._tells("ece") else found.limited(0.0, 1.0)
 
@@ -212,9 +217,11 @@ class _Told:
         if name not in ("macro_f1", "mcc"):
             return True
         luck = came * said * self.effective
-        is_seldom = (said > 0) & (said * self.effective < LEAST_DECIDED)
-        rarer = float(luck.sum() - luck[came.argmax()])
-        return rarer >= LEAST_BY_LUCK and (name == "mcc" or not is_seldom.any())
+        if float(luck.sum() - luck[came.argmax()]) < LEAST_BY_LUCK:
+            return False
+        told = (said * self.effective >= LEAST_DECIDED) & (luck >= LEAST_BY_LUCK / 10)
+        untold = (said == 0) & (came * self.effective >= LEAST_UNDECIDED)
+        return name == "mcc" or bool((told | untold | is_absent).all())
 
     def _tells_of(self, number: int) -> bool:
         """The same for a score of one class: hits and misses that luck would have."""

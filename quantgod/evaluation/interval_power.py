@@ -2,8 +2,8 @@
 
 Each case draws a market and forecasters anew: minute returns, labels by the return of the minutes
 that follow, and probabilities of who sees a noisy, slow sign of that return and may think too well
-of it. What a score truly is, is taken from two million rows. An interval holds its promise where it
-contains that in 95 of 100 cases, and is no wider than must be where it is little wider than the
+of it. What a score truly is, is taken from eight million rows. An interval holds its promise where
+it contains that in 95 of 100 cases, and is no wider than must be where it is little wider than the
 3.92 standard deviations that the score has over the cases.
 
 Beside them stand the percentiles of a moving-block bootstrap (Künsch, 1989), blocks of three
@@ -13,10 +13,10 @@ horizons: the usual way, and too sure of itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import cache
 from typing import Final, NamedTuple
 
-import joblib
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -30,14 +30,17 @@ from quantgod.evaluation.intervals import LEVEL, Interval
 from quantgod.evaluation.metrics import TALLIED, decide, scores_of, tally_decided
 
 SCORES: Final = ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "precision_sell", "f1_sell")
-TRUE_ROWS: Final = 2_000_000
+TRUE_ROWS: Final = 8_000_000
 MAJORITY: Final = "majority"
 _AT_ONCE: Final = 100_000
 _BOOTSTRAPPED_CASES: Final = 100
 _ROUNDS: Final = 200
+_CERTAIN: Final = 1.959964
 _WEIGHTS: Final = (2.0, 1.0, 2.0)
-_MINUTES_REMEMBERED: Final = 0.5
-"""Share of a horizon after which a forecaster's sign has forgotten e-fold."""
+_REMEMBERED: Final = 0.5
+"""Horizons after which a forecaster's sign has forgotten e-fold."""
+_DAYS: Final = 2 * 1440.0
+"""Minutes after which volatility has."""
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -60,6 +63,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
         stride: minutes from row to row.
         edges: SELL below and BUY above, in standard deviations of the return.
         skills: of the forecasters; differences are of the first and each other, and the majority.
+        volatility: standard deviation of its logarithm, which has a memory of two days.
     """
 
     name: str
@@ -68,9 +72,17 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
     stride: int = 1
     edges: tuple[float, float] = (-0.75, 1.2)
     skills: tuple[Skill, ...] = (Skill(0.6, 0.6), Skill(0.5, 0.7))
+    volatility: float = 0.0
 
 
-class Found(NamedTuple):
+class Held(NamedTuple):
+    """The share of intervals that hold the truth, and their mean width."""
+
+    share: float
+    width: float
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one score (or difference) over all cases of a design.
 
     Attributes:
@@ -78,28 +90,39 @@ class Found(NamedTuple):
         score: of which, and whose.
         effective_rows: independent rows.
         judged: share of cases with rows enough.
-        held: share of those whose interval holds the truth.
-        width: mean of theirs.
-        needed: 3.92 standard deviations of the score over them.
-        bootstrap_held: the same share of the bootstrap's intervals.
-        bootstrap_width: mean of those.
+        held: of those; None where no case was judged.
+        needed: 3.92 standard deviations of the score over those.
+        bootstrap: the same of the bootstrap's intervals, in cases judged or not; None without.
     """
 
     design: str
     score: str
     effective_rows: float
     judged: float
-    held: float
-    width: float
+    held: Held | None
     needed: float
-    bootstrap_held: float
-    bootstrap_width: float
+    bootstrap: Held | None = None
+
+    @classmethod
+    def of(cls, design: str, score: str, rows: float, met: list[Interval], true: float) -> Found:
+        """Of intervals, one a case, of what is truly `true`."""
+        judged = [one for one in met if one.enough]
+        spread = float(np.std([one.value for one in judged])) if judged else 0.0
+        return cls(
+            design=design,
+            score=score,
+            effective_rows=rows,
+            judged=len(judged) / len(met),
+            held=held(judged, true) if judged else None,
+            needed=2 * _CERTAIN * spread,
+        )
 
 
 NONE = (Skill(0.0, 0.3), Skill(0.0, 0.4))
 WEAK = (Skill(0.3, 0.3), Skill(0.15, 0.3))
 STRONG = (Skill(0.6, 0.6), Skill(0.5, 0.7))
 EVEN = (-0.43, 0.43)
+VOLATILE: Final = "volatility of days"
 DESIGNS: Final = (
     Design(name="strong", rows=2_000, skills=STRONG),
     Design(name="strong", rows=10_000, skills=STRONG),
@@ -111,6 +134,8 @@ DESIGNS: Final = (
     Design(name="even, 15 min", rows=200, horizon=15, stride=3, edges=EVEN, skills=STRONG),
     Design(name="even, weak", rows=2_000, horizon=15, stride=5, edges=EVEN, skills=WEAK),
     Design(name="rare", rows=10_000, edges=(-1.2, 1.75), skills=STRONG),
+    Design(name=VOLATILE, rows=10_000, skills=STRONG, volatility=0.4),
+    Design(name=VOLATILE, rows=40_000, skills=STRONG, volatility=0.4),
 )
 """From 33 to 667 independent rows; classes of a size, and down to one row in 25."""
 
@@ -118,33 +143,34 @@ DESIGNS: Final = (
 def forecasts(design: Design, rows: int, seed: int) -> tuple[Integers, dict[str, Said]]:
     """Draw a market and what is said of it: (rows,) classes, and forecasts by name."""
     rng = np.random.default_rng(seed)
-    minutes, horizon = rows * design.stride, design.horizon
-    price = np.concatenate([[0.0], np.cumsum(rng.standard_normal(minutes + horizon))])
-    future = (price[horizon : horizon + minutes] - price[:minutes])[:: design.stride]
-    future /= math.sqrt(horizon)
-    said = {}
-    common = _slow(rng, design, minutes)
+    minutes, horizon, stride = rows * design.stride, design.horizon, design.stride
+    # Its mean square is 1.
+    spread = np.exp(design.volatility * (_slow(rng, minutes + horizon, _DAYS) - design.volatility))
+    price = np.concatenate([[0.0], np.cumsum(spread * rng.standard_normal(minutes + horizon))])
+    future = (price[horizon : horizon + minutes] - price[:minutes])[::stride] / math.sqrt(horizon)
+    now, memory = spread[:minutes:stride], _REMEMBERED * horizon
+    common, said = _slow(rng, minutes, memory), {}
     for number, (true, claimed) in enumerate(design.skills):
-        noise = math.sqrt(0.6) * common + math.sqrt(0.4) * _slow(rng, design, minutes)
-        sign = true * future + math.sqrt(1 - true**2) * noise
-        said[f"model {number + 1}"] = _said(_chances(design, claimed, sign))
-    said[MAJORITY] = _said(np.broadcast_to(_chances(design, 0.0, np.zeros(1)), (rows, 3)))
+        noise = math.sqrt(0.6) * common + math.sqrt(0.4) * _slow(rng, minutes, memory)
+        sign = true * future / now + math.sqrt(1 - true**2) * noise[::stride]
+        said[f"model {number + 1}"] = _said(_chances(design, claimed, sign, now))
+    said[MAJORITY] = _said(np.tile(_chances(design, 0.0, np.zeros(1), np.ones(1)), (rows, 1)))
     return np.digitize(future, design.edges).astype(np.int64), said
 
 
-def _slow(rng: np.random.Generator, design: Design, minutes: int) -> Floats:
-    """Noise (rows,) of standard deviation 1 that forgets within half a horizon."""
-    kept = math.exp(-1 / (_MINUTES_REMEMBERED * design.horizon))
-    before = 10 * design.horizon
-    shocks = math.sqrt(1 - kept**2) * rng.standard_normal(minutes + before)
-    return np.asarray(lfilter([1.0], [1.0, -kept], shocks)[before :: design.stride])
+def _slow(rng: np.random.Generator, minutes: int, memory: float) -> Floats:
+    """Noise (minutes,) of standard deviation 1 that forgets e-fold within so many minutes."""
+    kept = math.exp(-1 / memory)
+    shocks = math.sqrt(1 - kept**2) * rng.standard_normal(minutes)
+    start = [kept * rng.standard_normal()]
+    return np.asarray(lfilter([1.0], [1.0, -kept], shocks, zi=start)[0])
 
 
-def _chances(design: Design, claimed: float, sign: Floats) -> Floats:
+def _chances(design: Design, claimed: float, sign: Floats, volatility: Floats) -> Floats:
     """(n, 3) chances of the classes, by a sign that correlates with the return as claimed."""
     spread = math.sqrt(1 - claimed**2)
-    sell = ndtr((design.edges[0] - claimed * sign) / spread)
-    buy = ndtr((claimed * sign - design.edges[1]) / spread)
+    sell = ndtr((design.edges[0] / volatility - claimed * sign) / spread)
+    buy = ndtr((claimed * sign - design.edges[1] / volatility) / spread)
     return np.stack([sell, 1 - sell - buy, buy], axis=1)
 
 
@@ -154,12 +180,16 @@ def _said(chances: Floats) -> Said:
 
 def truth(design: Design, rows: int = TRUE_ROWS) -> dict[tuple[str, str], float]:
     """What each score, and each difference, is of very many rows; by whose, and name."""
-    sums = np.zeros(0)
-    for part in range(rows // _AT_ONCE):
-        target, said = forecasts(design, _AT_ONCE, 10**9 + part)
-        columns = _columns(target, said).sum(axis=0)
-        sums = columns if not len(sums) else sums + columns
-    found = _all(sums, list(said))
+    return _true(msgspec.structs.replace(design, name="", rows=_AT_ONCE), rows)
+
+
+@cache
+def _true(design: Design, rows: int) -> dict[tuple[str, str], float]:
+    """The same of a market, however many rows of it make a case."""
+    drawn = (forecasts(design, _AT_ONCE, 10**9 + part) for part in range(rows // _AT_ONCE))
+    sums = sum(_columns(target, said).sum(axis=0) for target, said in drawn)
+    names = [f"model {number + 1}" for number in range(len(design.skills))]
+    found = _all(np.asarray(sums), [*names, MAJORITY])
     return {key: float(value) for key, value in found.items()}
 
 
@@ -216,58 +246,22 @@ def bootstrapped(design: Design, seed: int) -> dict[tuple[str, str], Interval]:
 def prove(design: Design, cases: int, true_rows: int = TRUE_ROWS) -> list[Found]:
     """How often the intervals of so many cases hold the truth, by score."""
     true = truth(design, true_rows)
-    found = [case(design, seed) for seed in range(cases)]
-    before = [bootstrapped(design, seed) for seed in range(min(cases, _BOOTSTRAPPED_CASES))]
-    return list(_summed(design, true, found, before))
+    met = [case(design, seed) for seed in range(cases)]
+    usual = [bootstrapped(design, seed) for seed in range(min(cases, _BOOTSTRAPPED_CASES))]
+    rows = min(design.rows * design.stride / design.horizon, float(design.rows))
+    found = []
+    for (whose, score), value in true.items():
+        if whose != MAJORITY:
+            key, name = (whose, score), f"{score}, {whose}"
+            one = Found.of(design.name, name, rows, [each[key] for each in met], value)
+            before = held([each[key] for each in usual], value)
+            found.append(msgspec.structs.replace(one, bootstrap=before))
+    return found
 
 
-def prove_all(cases: int, workers: int) -> Iterator[list[Found]]:
-    """The same of every design, `workers` at a time, each told of when it is done."""
-    run = joblib.Parallel(n_jobs=workers, batch_size=1, return_as="generator")
-    yield from run(joblib.delayed(prove)(design, cases) for design in DESIGNS)
-
-
-def _summed(
-    design: Design,
-    true: Mapping[tuple[str, str], float],
-    found: list[dict[tuple[str, str], Interval]],
-    before: list[dict[tuple[str, str], Interval]],
-) -> Iterator[Found]:
-    effective = min(design.rows * design.stride / design.horizon, float(design.rows))
-    for key, value in true.items():
-        whose, score = key
-        judged = [one[key] for one in found if one[key].enough]
-        if whose == MAJORITY or not judged:
-            continue
-        yield Found(
-            design.name,
-            f"{score}, {whose}",
-            effective,
-            len(judged) / len(found),
-            *held(judged, value),
-            2 * 1.959964 * float(np.std([one.value for one in judged])),
-            *held([one[key] for one in before], value),
-        )
-
-
-def held(intervals: list[Interval], true: float) -> tuple[float, float]:
-    """The share of intervals that hold the truth, and their mean width."""
+def held(intervals: list[Interval], true: float) -> Held:
+    """How often, and how narrowly, intervals hold the truth."""
     low, high = np.array([one[1:3] for one in intervals]).T
     slack = 1e-12
-    held = float(((low <= true + slack) & (true <= high + slack)).mean())
-    return held, float((high - low).mean())
-
-
-HEAD: Final = ("market", "score", "eff. rows", "judged", "held", "width", "needed", "bootstrap")
-
-
-def rows_of(found: list[Found]) -> list[list[str]]:
-    """The table's rows."""
-    return [
-        [
-            one.design, one.score, f"{one.effective_rows:.0f}", f"{one.judged:.0%}",
-            f"{one.held:.3f}", f"{one.width:.3f}", f"{one.needed:.3f}",
-            f"{one.bootstrap_held:.2f} {one.bootstrap_width:.3f}",
-        ]
-        for one in found
-    ]  # fmt: skip
+    inside = (low <= true + slack) & (true <= high + slack)
+    return Held(float(inside.mean()), float((high - low).mean()))

@@ -4,15 +4,20 @@ Neighbouring labels share most of their hour, so a score's error is many times w
 says, and of 2,000 rows there are but 33 that are independent. So few let a bootstrap of blocks tell
 too little doubt: it estimates a variance from a dozen blocks and takes it for known. Here
 
-- rows are weighed by slow waves, 1 + w and 1 - w with w(t) = cos(pi j (t + 1/2) / n) for j = 1, 2,
-  ..., and a score is computed anew each time. How far it moves is its error: the mean of a series
-  times sqrt(2) w has the variance of the series' mean for as long as the wave is much slower than
-  what ties neighbours together (the equal-weighted cosine estimator; Müller, 2004; Lazarus, Lewis,
-  Stock and Watson, 2018, "HAR Inference: Recommendations for Practice"). Weights stay within 0 and
-  2, so that every score that takes weights can be asked, however it is made.
+- rows are weighed by slow waves, 1 + w/2 and 1 - w/2 with w(t) = cos(pi j (t + 1/2) / n) for j = 1,
+  2, ..., and a score is computed anew each time. How far it moves is its error: the mean of a
+  series times sqrt(2) w has the variance of the series' mean for as long as the wave is much slower
+  than what ties neighbours together (the equal-weighted cosine estimator; Müller, 2004; Lazarus,
+  Lewis, Stock and Watson, 2018, "HAR Inference: Recommendations for Practice"). No weight is
+  negative, so that every score that takes weights can be asked, and none is far from 1: of seven
+  rows that are weighed from 0 to 2 a share moves further than it errs.
 - B waves give B independent looks at the variance, so the quantile is that of Student's t with B
-  degrees of freedom. B grows as 0.8 n^(2/3) of the n independent rows: 8 of 33, 64 of 667. More
+  degrees of freedom. B grows as 0.8 n^(2/3) of the n independent rows: 8 of 33, 61 of 667. More
   would be narrower and see the overlap, fewer would be wider than must be.
+- that is so where rows are normal. Where a few of them make a score (rare classes, dear mistakes)
+  all waves look at the same few, and the degrees of freedom are fewer: the relative variance of a
+  variance is 2 / B, and k / m more where what m blocks do to the score has an excess kurtosis of k.
+  What a block does is how the score differs without it (the jackknife).
 - shares of rows are judged as log-odds and losses as logarithms, where errors are nearer to
   symmetric.
 
@@ -24,6 +29,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -37,14 +43,17 @@ FEWEST_ROWS: Final = 30.0
 """Independent rows below which nothing is judged."""
 FEWEST_COUNTED: Final = 5.0
 """Independent rows that a share is at least taken of, to be judged by waves."""
-FEWEST_EITHER: Final = 1.0
+FEWEST_EITHER: Final = 0.7
 """Independent rows that came true, and that did not."""
 
 _TERMS: Final = 0.8
+_AMPLITUDE: Final = 0.5
+_MOST_BLOCKS: Final = 100
 _EDGE: Final = 1e-9
 _CERTAIN: Final = float(norm.ppf((1 + LEVEL) / 2))
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 
@@ -85,13 +94,15 @@ class Shaken(NamedTuple):
 
     Attributes:
         observed: (...) all rows alike.
-        waves: (2, B, ...) weights 1 + wave and 1 - wave.
+        waves: (2, B, ...) weights 1 + wave / 2 and 1 - wave / 2.
+        without: (m, ...) all rows but a block, for each of m blocks.
         centre: (...) with the share of one independent row of luck; see `shaken`.
         luck: (2, B, ...) the same with that share weighed by waves.
     """
 
     observed: Floats
     waves: Floats
+    without: Floats
     centre: Floats | None = None
     luck: Floats | None = None
 
@@ -114,18 +125,35 @@ def terms(effective: float) -> int:
     return max(1, round(_TERMS * math.pow(effective, 2 / 3)))
 
 
-def quantile(waves: int) -> float:
-    """How many standard errors an interval reaches, which are known from so many waves."""
-    return float(t.ppf((1 + LEVEL) / 2, waves))
+def quantile(freedom: Floats) -> Floats:
+    """How many standard errors an interval reaches, of so many degrees of freedom (...)."""
+    return np.asarray(t.ppf((1 + LEVEL) / 2, freedom))
+
+
+def freedom(score: Shaken) -> Floats:
+    """Degrees of freedom (...) of a score's squared error: waves, or fewer where few rows count."""
+    apart = score.without - score.without.mean(axis=0)
+    square = np.square(apart).mean(axis=0)
+    excess = np.maximum(quotient(np.power(apart, 4).mean(axis=0), square**2) - 3, 0)
+    return np.asarray(1 / (1 / score.waves.shape[1] + excess / (2 * len(apart))))
 
 
 def weights(rows: int, effective: float) -> Iterator[tuple[int, int, Floats]]:
     """Side (0 for plus, 1 for minus), number and row weights (rows,) of every wave."""
     moment = np.pi * (np.arange(rows) + 0.5) / rows
     for number in range(_fitting(rows, effective)):
-        wave = np.cos((number + 1) * moment)
+        wave = _AMPLITUDE * np.cos((number + 1) * moment)
         yield 0, number, 1 + wave
         yield 1, number, 1 - wave
+
+
+def left_out(rows: int, effective: float) -> Iterator[Floats]:
+    """Row weights (rows,): 0 in a block and 1 elsewhere, for each block in turn."""
+    starts = _blocks(rows, effective)
+    for start, end in pairwise([*starts, rows]):
+        weight = np.ones(rows)
+        weight[start:end] = len(starts) == 1
+        yield weight
 
 
 def shaken(columns: Floats, effective: float, lucky: Floats | None = None) -> Shaken:
@@ -139,20 +167,20 @@ def shaken(columns: Floats, effective: float, lucky: Floats | None = None) -> Sh
             come true, or none, and the rows themselves would then know of no doubt.
     """
     mean, wave = columns.mean(axis=0), _waves(columns, effective)
+    without = _without(columns, effective)
     if lucky is None:
-        return Shaken(mean, mean + wave)
+        return Shaken(mean, mean + wave, without)
     share = effective**-0.5
     centre = (1 - share) * mean + share * lucky.mean(axis=0)
-    return Shaken(mean, mean + wave, centre, centre + share * _waves(lucky, effective))
+    return Shaken(mean, mean + wave, without, centre, centre + share * _waves(lucky, effective))
 
 
 def interval(score: Shaken, effective: float, scale: Scale = PLAIN) -> Interval:
     """The interval of a score, () in every part."""
-    value = scale.to(score.observed)
-    doubt = quantile(score.waves.shape[1]) ** 2 * variance(score.map(scale.to))
-    if score.centre is not None and score.luck is not None:
-        apart = scale.to(score.luck) - scale.to(score.centre)
-        doubt += _CERTAIN**2 * _mean_square(apart)
+    scaled = score.map(scale.to)
+    value, doubt = scaled.observed, np.square(quantile(freedom(scaled))) * variance(scaled)
+    if scaled.centre is not None and scaled.luck is not None:
+        doubt += _CERTAIN**2 * _mean_square(scaled.luck - scaled.centre)
     reach = np.sqrt(doubt)
     low, high = scale.back(value - reach), scale.back(value + reach)
     # The way there and back rounds; what does not move has no width.
@@ -165,6 +193,11 @@ def interval(score: Shaken, effective: float, scale: Scale = PLAIN) -> Interval:
 def variance(score: Shaken) -> Floats:
     """The squared error (...) of a score: how far waves move it."""
     return _mean_square(score.waves - score.observed)
+
+
+def half_width(score: Shaken) -> Floats:
+    """How far (...) the truth may lie from a score whose errors are symmetric."""
+    return np.asarray(quantile(freedom(score)) * np.sqrt(variance(score)))
 
 
 def share(right: Shaken, counted: Shaken, effective: float) -> Interval | None:
@@ -181,8 +214,8 @@ def share(right: Shaken, counted: Shaken, effective: float) -> Interval | None:
     if not counted.observed > 0:
         return None
     found = right.join(counted, quotient)
-    rows, waves = float(counted.observed) * effective, found.waves.shape[1]
-    return share_of(float(found.observed), variance(found), waves, rows, effective)
+    rows, reach = float(counted.observed) * effective, half_width(found)
+    return share_of(float(found.observed), float(reach), rows, effective)
 
 
 def share_among(right: Flags, counted: Flags, effective: float) -> Interval | None:
@@ -197,19 +230,16 @@ def quotient(above: Floats, below: Floats) -> Floats:
     return np.divide(above, below, out=np.zeros(np.shape(above)), where=below > 0)
 
 
-def share_of(
-    value: float, squared_error: Floats, waves: int, rows: float, effective: float
-) -> Interval:
-    """The same of a share of `rows` independent rows, whose squared error is known from waves."""
+def share_of(value: float, reach: float, rows: float, effective: float) -> Interval:
+    """The same of a share of `rows` independent rows, by its `half_width`."""
     hits = value * rows
     enough = rows >= FEWEST_COUNTED and effective >= FEWEST_ROWS
     if not enough or min(hits, rows - hits) < FEWEST_EITHER:
         return exact(value, rows)._replace(enough=enough)
     # As if there were one more row that is right every other time (Agresti and Coull, 1998: four).
     centre = (hits + 0.5) / (rows + 1)
-    reach = quantile(waves) * float(np.sqrt(squared_error)) / (centre * (1 - centre))
-    odds = float(logit(value))
-    return Interval(value, float(expit(odds - reach)), float(expit(odds + reach)))
+    odds, apart = float(logit(value)), reach / (centre * (1 - centre))
+    return Interval(value, float(expit(odds - apart)), float(expit(odds + apart)))
 
 
 def exact(value: float, rows: float) -> Interval:
@@ -221,12 +251,30 @@ def exact(value: float, rows: float) -> Interval:
 
 
 def _waves(columns: Floats, effective: float) -> Floats:
-    """(2, B, k) means of columns times plus and minus each wave."""
+    """(2, B, k) means of columns times plus and minus half of each wave."""
     count = len(columns)
     if count < 2:  # which no wave can weigh: `enough` is false
         return np.zeros((2, 1, *columns.shape[1:]))
-    waves: Floats = dct(columns, type=2, axis=0)[1 : _fitting(count, effective) + 1] / (2 * count)
+    found: Floats = dct(columns, type=2, axis=0)[1 : _fitting(count, effective) + 1]
+    waves = found * _AMPLITUDE / (2 * count)
     return np.stack([waves, -waves])
+
+
+def _without(columns: Floats, effective: float) -> Floats:
+    """(m, k) means of columns but for a block; of all rows where there is but one block."""
+    starts = _blocks(len(columns), effective)
+    if len(starts) == 1:
+        return columns.mean(axis=0, keepdims=True)
+    left = len(columns) - np.diff(starts, append=len(columns))
+    without: Floats = columns.sum(axis=0) - np.add.reduceat(columns, starts, axis=0)
+    without /= left[:, None]
+    return without
+
+
+def _blocks(rows: int, effective: float) -> Integers:
+    """First rows of blocks that hold an independent row each, or more."""
+    count = max(1, min(round(effective), _MOST_BLOCKS, rows))
+    return np.arange(count) * rows // count
 
 
 def _fitting(count: int, effective: float) -> int:
@@ -234,6 +282,6 @@ def _fitting(count: int, effective: float) -> int:
 
 
 def _mean_square(apart: Floats) -> Floats:
-    """Over waves, of both sides together: weights reach sqrt(1/2) of an error to either side."""
-    squares: Floats = np.square(apart).sum(axis=0).mean(axis=0)
+    """Over waves, of both sides together: a full wave moves by sqrt(1/2) of an error to either."""
+    squares: Floats = np.square(apart).sum(axis=0).mean(axis=0) / _AMPLITUDE**2
     return squares

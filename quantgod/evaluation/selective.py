@@ -18,9 +18,11 @@ import numpy.typing as npt
 from quantgod.evaluation.intervals import (
     Interval,
     Shaken,
+    half_width,
     interval,
+    left_out,
+    quotient,
     share_of,
-    variance,
     weights,
 )
 
@@ -88,7 +90,8 @@ def _shaken(ranked: Ranked, effective: float) -> Shaken:
     curve = _curve(place, ranked, np.ones(rows))
     waves = [_curve(place, ranked, weight) for _, _, weight in weights(rows, effective)]
     sides = np.stack([waves[::2], waves[1::2]]) if waves else np.stack([curve, curve])[:, None]
-    return Shaken(curve, sides)
+    without = [_curve(place, ranked, weight) for weight in left_out(rows, effective)]
+    return Shaken(curve, sides, np.stack(without))
 
 
 def _places(confidence: Floats) -> Integers:
@@ -110,7 +113,7 @@ def _curve(place: Integers, ranked: Ranked, weight: Floats) -> Floats:
     hits = np.concatenate([[0.0], np.cumsum(np.bincount(place, counted * ranked.correct))])
     wanted = np.asarray(COVERAGES) * taken[-1]
     # A place without a row that counts repeats an abscissa, with the same hits beside it.
-    return np.asarray(np.interp(wanted, taken, hits) / wanted)
+    return quotient(np.interp(wanted, taken, hits), wanted)
 
 
 def _gain(curve: Floats) -> Floats:
@@ -125,9 +128,8 @@ def _told(score: Shaken, effective: float, least: float) -> Interval | None:
 def _band(ranked: Ranked, curve: Shaken, effective: float) -> tuple[Interval, ...]:
     if np.isnan(curve.observed).any():
         return ()
-    errors, waves = variance(curve), curve.waves.shape[1]
     counted = float(ranked.counted.mean()) * effective
     return tuple(
-        share_of(min(float(value), 1.0), error, waves, coverage * counted, effective)
-        for coverage, value, error in zip(COVERAGES, curve.observed, errors, strict=True)
+        share_of(min(float(value), 1.0), float(reach), coverage * counted, effective)
+        for coverage, value, reach in zip(COVERAGES, curve.observed, half_width(curve), strict=True)
     )

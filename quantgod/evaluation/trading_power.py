@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from quantgod.evaluation.backtest.performance import MINUTES_A_YEAR, ratios
-from quantgod.evaluation.interval_power import Found, held
+from quantgod.evaluation.interval_power import Found
 
 HORIZON: Final = 60
 TRUE_CASES: Final = 4_000
@@ -25,6 +24,11 @@ class Trader(NamedTuple):
 
     minutes: int
     apart: int
+
+    @property
+    def name(self) -> str:
+        """In the table."""
+        return f"trades in {self.minutes:,} min"
 
 
 TRADERS: Final = (Trader(2_000, 100), Trader(10_000, 600), Trader(10_000, 200))
@@ -41,7 +45,7 @@ def gains(trader: Trader, seed: int) -> tuple[Floats, int]:
     return series, trades
 
 
-def prove(trader: Trader, cases: int, true_cases: int = TRUE_CASES) -> Iterator[Found]:
+def prove(trader: Trader, cases: int, true_cases: int = TRUE_CASES) -> list[Found]:
     """How often the intervals of net gain and Sharpe ratio hold what is true."""
     drawn = [gains(trader, 10**9 + seed)[0] for seed in range(true_cases)]
     total = float(np.mean([series.sum() for series in drawn]))
@@ -49,18 +53,9 @@ def prove(trader: Trader, cases: int, true_cases: int = TRUE_CASES) -> Iterator[
     mean = total / trader.minutes
     true = {"net": total, "sharpe": mean / math.sqrt(squares - mean**2) * MINUTES_A_YEAR**0.5}
     met = [gains(trader, seed) for seed in range(cases)]
-    found = [(ratios(series, HORIZON, trades), trades) for series, trades in met]
-    judged = [one for one, _ in found if one.net.enough]
-    for name, value in true.items():
-        intervals = [getattr(one, name) for one in judged]
-        spread = float(np.std([one.value for one in intervals]))
-        yield Found(
-            f"trades in {trader.minutes:,} min",
-            name,
-            float(np.mean([trades for _, trades in found])),
-            len(judged) / len(found),
-            *held(intervals, value),
-            2 * 1.959964 * spread,
-            math.nan,
-            math.nan,
-        )
+    found = [ratios(series, HORIZON, trades) for series, trades in met]
+    trades = float(np.mean([trades for _, trades in met]))
+    return [
+        Found.of(trader.name, name, trades, [getattr(one, name) for one in found], value)
+        for name, value in true.items()
+    ]

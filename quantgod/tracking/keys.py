@@ -61,6 +61,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "gates": ("etl", "label", "registry", "evaluate", "gates", "live"),
     "promote": ("registry", "gates"),
     "power": tuple(Settings.model_fields),
+    "intervals": (),
     "live": ("data", "etl", "registry", "live"),
     "collect": ("etl", "live"),
     "main": tuple(Settings.model_fields),
