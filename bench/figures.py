@@ -1,4 +1,4 @@
-"""The tables of the README, from the newest runs in the store: `python -m bench.figures`.
+"""The tables of README and docs, from the newest runs in the store: `python -m bench.figures`.
 
 Run what a table tells of first (`make demo`, `main` on `conf/real_prices.yaml`, `make power`); a
 table whose run is not there is left as it is, and named. `--print` changes nothing.
@@ -18,6 +18,7 @@ import msgspec
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from bench.interval_tables import interval_lines
 from quantgod.evaluation.evidence import (
     BACKTEST_FILE,
     EVALUATION_FILE,
@@ -25,6 +26,7 @@ from quantgod.evaluation.evidence import (
     EvaluationResult,
     read_evidence,
 )
+from quantgod.evaluation.interval_proof import Proof
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.power import Power, gate_rows
 from quantgod.settings import load_settings
@@ -32,7 +34,7 @@ from quantgod.tracking.keys import artifacts_of, output_of
 from quantgod.tracking.stage import HEADLINE_TAG, MACHINE_TAG, STAGE_TAG
 from quantgod.tracking.store import PROJECT, connect
 
-FILES: Final = ("README.md", "docs/results.md")
+FILES: Final = ("README.md", "docs/judging.md")
 DEMO, REAL_PRICES = (
     load_settings(PROJECT / "conf" / name).registry.name
     for name in ("demo.yaml", "real_prices.yaml")
@@ -162,11 +164,21 @@ def power(client: MlflowClient) -> str:
     )
 
 
+def intervals(client: MlflowClient) -> str:
+    """How often intervals hold the truth, and how wide they are."""
+    run = next(iter(_newest(client, "intervals")), None)
+    if run is None:
+        raise NoRunError("`python -m steps.power --intervals 1000` has not been run")
+    kept = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/intervals.json")
+    return "\n".join([*interval_lines(msgspec.convert(kept, Proof)), "", _measured(run)])
+
+
 TABLES: Final[dict[str, Callable[[MlflowClient], str]]] = {
     "demo": demo,
     "demo times": demo_times,
     "real prices": real_prices,
     "power": power,
+    "intervals": intervals,
 }
 
 

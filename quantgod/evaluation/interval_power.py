@@ -74,6 +74,11 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
     skills: tuple[Skill, ...] = (Skill(0.6, 0.6), Skill(0.5, 0.7))
     volatility: float = 0.0
 
+    @property
+    def independent(self) -> float:
+        """How many independent rows these are worth."""
+        return min(self.rows * self.stride / self.horizon, float(self.rows))
+
 
 class Held(NamedTuple):
     """The share of intervals that hold the truth, and their mean width."""
@@ -248,12 +253,13 @@ def prove(design: Design, cases: int, true_rows: int = TRUE_ROWS) -> list[Found]
     true = truth(design, true_rows)
     met = [case(design, seed) for seed in range(cases)]
     usual = [bootstrapped(design, seed) for seed in range(min(cases, _BOOTSTRAPPED_CASES))]
-    rows = min(design.rows * design.stride / design.horizon, float(design.rows))
     found = []
     for (whose, score), value in true.items():
         if whose != MAJORITY:
             key, name = (whose, score), f"{score}, {whose}"
-            one = Found.of(design.name, name, rows, [each[key] for each in met], value)
+            one = Found.of(
+                design.name, name, design.independent, [each[key] for each in met], value
+            )
             before = held([each[key] for each in usual], value)
             found.append(msgspec.structs.replace(one, bootstrap=before))
     return found

@@ -27,9 +27,23 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     cases: int
     found: tuple[Found, ...]
 
+    def of(self, design: Design, score: str) -> list[Found]:
+        """The lines of a score in a design."""
+        return [
+            one
+            for one in self.found
+            if (one.design, one.effective_rows) == (design.name, design.independent)
+            and one.score.startswith(f"{score},")
+        ]
+
+    @property
+    def unpromised(self) -> list[Found]:
+        """Lines where volatility remembers days: measured, and not promised."""
+        return [one for one in self.found if one.design == VOLATILE]
+
     @property
     def proven(self) -> list[Found]:
-        """Lines judged in enough cases; where volatility remembers days nothing is promised."""
+        """The others that were judged in enough cases."""
         return [
             one
             for one in self.found

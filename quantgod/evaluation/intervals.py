@@ -264,7 +264,7 @@ def _without(columns: Floats, effective: float) -> Floats:
     """(m, k) means of columns but for a block; of all rows where there is but one block."""
     starts = _blocks(len(columns), effective)
     if len(starts) == 1:
-        return columns.mean(axis=0, keepdims=True)
+        return columns.mean(axis=0)[None]
     left = len(columns) - np.diff(starts, append=len(columns))
     without: Floats = columns.sum(axis=0) - np.add.reduceat(columns, starts, axis=0)
     without /= left[:, None]

@@ -1,4 +1,4 @@
-"""The README's tables come from the store, and stand between their markers."""
+"""The tables of README and docs come from the store, and stand between their markers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,32 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.figures import TABLES, NoRunError, demo, demo_times, power, put
+from bench.figures import FILES, TABLES, NoRunError, demo, demo_times, intervals, power, put
+from quantgod.evaluation.interval_power import DESIGNS, Found, Held
+from quantgod.evaluation.interval_proof import Proof
 from quantgod.evaluation.power import Power, Trial
 from quantgod.settings import load_settings
 from quantgod.tracking.stage import MACHINE_TAG, stage
 from quantgod.tracking.store import connect
 from tests.stores import fresh_store
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+MCC = Found(
+    design=DESIGNS[0].name,
+    score="mcc, model 1",
+    effective_rows=DESIGNS[0].independent,
+    judged=1.0,
+    held=Held(0.94, 0.2),
+    needed=0.15,
+    bootstrap=Held(0.85, 0.1),
+)
+PROJECT = Path(__file__).parents[2]
 
 
-def test_the_readme_has_a_place_for_every_table_and_for_no_other() -> None:
+def test_every_table_has_a_place_and_no_other_has_one() -> None:
     tables = [*TABLES, "speed", "soak"]
-    assert sorted(re.findall(r"<!-- figures: (.+) -->", README)) == sorted(tables)
-    assert README.count("<!-- end -->") == len(tables)
+    text = "".join((PROJECT / name).read_text() for name in FILES)
+    assert sorted(re.findall(r"<!-- figures: (.+) -->", text)) == sorted(tables)
+    assert text.count("<!-- end -->") == len(tables)
 
 
 def test_a_table_takes_the_place_of_the_one_before_it_and_of_nothing_else() -> None:
@@ -44,7 +56,7 @@ def test_tables_say_what_was_found_and_on_what_and_refuse_to_make_it_up(
     }
     settings = load_settings(Path("conf/power.yaml"), own)
     client = connect(settings.tracking)
-    for table in (demo, demo_times, power):
+    for table in (demo, demo_times, intervals, power):
         with pytest.raises(NoRunError):
             table(client)
     trials = tuple(
@@ -56,4 +68,9 @@ def test_tables_say_what_was_found_and_on_what_and_refuse_to_make_it_up(
         run.json("power", msgspec.to_builtins(Power(trials=trials, planted_passes=1)))
     said = power(client)
     assert "| gate | null, of 3 | planted, of 3 |" in said
+    assert client.get_run(run.run_id).data.tags[MACHINE_TAG] in said
+    with stage("intervals", settings) as run:
+        run.json("intervals", msgspec.to_builtins(Proof(cases=10, found=(MCC,))))
+    said = intervals(client)
+    assert "| MCC | 1.00; 0.940; 0.200 (0.150); 0.85, 0.100 |" in said
     assert client.get_run(run.run_id).data.tags[MACHINE_TAG] in said

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import t
 
-from quantgod.evaluation.intervals import terms, weights
 from quantgod.evaluation.selective import COVERAGES, Curve, Ranked, curves
 from tests.evaluation.forecasts import calibrated_forecasts
+from tests.evaluation.reaches import reach_of
 
 EFFECTIVE = 80.0
 
@@ -75,9 +74,7 @@ def test_gains_are_those_of_rows_weighed_and_sorted_one_by_one() -> None:
         return float(curve.mean() - curve[-1])
 
     curve, value = only(confidence, correct, counted), gain(np.ones(100))
-    weighed = [gain(weight) for _, _, weight in weights(100, EFFECTIVE)]
-    squares = np.square(np.array(weighed) - value).sum() / (len(weighed) / 2)
-    reach = t.ppf(0.975, terms(EFFECTIVE)) * np.sqrt(squares)
+    reach = reach_of(gain, 100, EFFECTIVE)
     assert curve.gain == pytest.approx((value, value - reach, value + reach, True))
     assert curve.rows == counted.sum()
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import t
 
 from quantgod.evaluation.cuts import Cut
-from quantgod.evaluation.intervals import terms, weights
 from quantgod.evaluation.slices import Rows, slice_scores
 from tests.evaluation.forecasts import random_forecasts
+from tests.evaluation.reaches import reach_of
 
 MINUTE_MS = 60_000
 
@@ -50,6 +51,11 @@ def test_what_is_absent_is_none_and_not_zero() -> None:
     assert accuracy is not None and accuracy.value == 1
 
 
+def gap(hits: list[np.ndarray], chosen: np.ndarray, weight: np.ndarray) -> float:
+    ours, theirs = (np.average(hit[chosen], weights=weight[chosen]) for hit in hits)
+    return ours - theirs
+
+
 def test_intervals_cut_the_weighed_rows_anew() -> None:
     """The same as weighing all rows by each wave, and then taking the slice's share of them."""
     count, horizon = 400, 10
@@ -67,16 +73,10 @@ def test_intervals_cut_the_weighed_rows_anew() -> None:
         assert apart is not None and right is not None
         hits = [decided[model] == target for model in ("auditor", "base")]
         ours, theirs = (np.average(hit[chosen]) for hit in hits)
-        weighed = [
-            np.average(hits[0][chosen], weights=weight[chosen])
-            - np.average(hits[1][chosen], weights=weight[chosen])
-            for _, _, weight in weights(count, rows.effective)
-        ]
-        squares = np.square(np.array(weighed) - (ours - theirs)).sum() / (len(weighed) / 2)
-        reach = t.ppf(0.975, terms(rows.effective)) * np.sqrt(squares)
         assert right.value == pytest.approx(ours)
         assert apart.enough is right.enough is (name != "end")
         if apart.enough:
+            reach = reach_of(partial(gap, hits, chosen), count, rows.effective)
             assert apart[1:3] == pytest.approx((ours - theirs - reach, ours - theirs + reach))
 
 

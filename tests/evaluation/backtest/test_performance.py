@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm, t
+from scipy.stats import norm
 
 from quantgod.evaluation.backtest.performance import (
     expected_best,
@@ -14,7 +14,7 @@ from quantgod.evaluation.backtest.performance import (
     ratios,
     skill,
 )
-from quantgod.evaluation.intervals import terms, weights
+from tests.evaluation.reaches import reach_of
 
 HORIZON = 10
 YEAR = math.sqrt(525_600)
@@ -38,10 +38,8 @@ def test_ratios_and_their_intervals_are_those_of_weighed_minutes() -> None:
         }
 
     found, whole = ratios(series, HORIZON, 50), ratios_of(np.ones(800))
-    weighed = [ratios_of(weight / weight.mean()) for _, _, weight in weights(800, 50.0)]
     for name, value in whole.items():
-        squares = np.square([one[name] - value for one in weighed]).sum() / (len(weighed) / 2)
-        reach = t.ppf(0.975, terms(50.0)) * math.sqrt(squares)
+        reach = reach_of(lambda weight, name=name: ratios_of(weight)[name], 800, 50.0)
         expected = value, value - reach, value + reach, True
         assert getattr(found, name) == pytest.approx(expected, rel=1e-6)
 
