@@ -13,8 +13,12 @@ from mlflow import MlflowClient
 
 import steps.power
 from quantgod.contracts import Progress
+from quantgod.evaluation import interval_proof
 from quantgod.evaluation.gates import Gate
+from quantgod.evaluation.interval_power import Design, Found, Held
+from quantgod.evaluation.interval_proof import JOBS
 from quantgod.evaluation.power import Market, Trial
+from quantgod.evaluation.trading_power import Trader
 from quantgod.registry import market_trials
 from quantgod.registry.market_trials import TrialError, run_trials
 from quantgod.settings import Settings, load_settings
@@ -185,11 +189,11 @@ def store(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClien
     mlflow.end_run()
 
 
-def power(folder: Path) -> Result:
+def power(folder: Path, *more: str) -> Result:
     own = {"data.work": folder / "work", "tracking.outbox": folder / "outbox"}
     own |= {"tracking.artifacts": folder / "artifacts", "tracking.experiment": "power"}
     said = ";".join(f"{key}={value}" for key, value in (TINY | own).items())
-    return CliRunner().invoke(steps.power.main, ["--config", str(CONFIG), "--set", said])
+    return CliRunner().invoke(steps.power.main, ["--config", str(CONFIG), "--set", said, *more])
 
 
 def test_the_command_shows_its_tables_keeps_them_and_ends_well(
@@ -216,3 +220,28 @@ def test_the_command_ends_with_one_where_luck_passes(
     said = power(tmp_path)
     assert said.exit_code == 1
     assert "the gates let models of null markets through: seeds 100" in said.output
+
+
+@pytest.mark.parametrize("share", [0.95, 0.92])
+def test_intervals_that_do_not_hold_end_the_command_with_one_and_are_kept_either_way(
+    tmp_path: Path, store: MlflowClient, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    def proved(job: Design | Trader, cases: int) -> list[Found]:
+        held = Held(share if job is JOBS[3] else 0.95, 0.2)
+        return [
+            Found(
+                design=job.name, score="mcc", effective_rows=33, judged=1.0, held=held, needed=0.1
+            )
+        ]
+
+    monkeypatch.setattr(interval_proof, "_prove", proved)
+    said = power(tmp_path, "--intervals", "1000")
+    fails = share < 0.93
+    assert said.exit_code == fails, said.output
+    assert ("outside: mcc (weak, 33) 0.920" in said.output) is fails
+    (experiment,) = store.search_experiments(filter_string="name = 'power'")
+    (run,) = store.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"lines": len(JOBS) - 2, "lines_outside": fails}
+    kept = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/intervals.json")
+    assert [one["held"][0] for one in kept["found"]].count(share) == (1 if fails else len(JOBS))
