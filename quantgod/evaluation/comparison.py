@@ -21,6 +21,7 @@ from quantgod.evaluation.intervals import (
     Shaken,
     half_width,
     interval,
+    quotient,
     shaken,
     share,
     variance,
@@ -148,18 +149,21 @@ class _Told:
             return self._calibration_error()
         if name not in _SCALES:
             return self._share(name)
-        found = interval(self.scores[name], self.effective, _SCALES[name])
+        unseen = self._unlucky(name)
+        found = interval(self.scores[name], self.effective, _SCALES[name], unseen)
         limits = _LIMITS.get(name, (0.0, 1.0))
         return found.within(*limits) if self._tells(name) else found.limited(*limits)
 
     def _difference(self, name: str, other: _Told) -> Interval:
-        found = interval(self.scores[name].join(other.scores[name], np.subtract), self.effective)
+        apart = self.scores[name].join(other.scores[name], np.subtract)
+        unseen = self._unlucky(name) + other._unlucky(name)
+        found = interval(apart, self.effective, unseen=unseen)
         is_told = self._tells(name) and (other._tells(name) or other._is_known(name))
         if name not in ("log_loss", "brier", "ece"):
-            apart = float((self.decided != other.decided).mean()) * self.effective
-            if apart == 0:
-                return found
-            is_told = is_told and apart >= LEAST_APART
+            differing = float((self.decided != other.decided).mean()) * self.effective
+            if differing == 0:
+                return interval(apart, self.effective)
+            is_told = is_told and differing >= LEAST_APART
         low, high = _LIMITS.get(name, (0.0, 1.0))
         return found if is_told and name != "ece" else found.limited(low - high, high - low)
 
@@ -204,6 +208,19 @@ class _Told:
     def _is_known(self, name: str) -> bool:
         """Of what decides on one class, whatever it sees, nothing is left to luck."""
         return name in _SCALES and bool((self.decided == self.decided[0]).all())
+
+    def _unlucky(self, name: str) -> float:
+        """The variance that hits have which are still to come, and which misses cannot show.
+
+        Macro-F1 is changed by few hits of a rare class: where luck would have had more than twice
+        as many as there are, those up to its half are counted. Of other scores: 0.
+        """
+        if name != "macro_f1":
+            return 0.0
+        came, said, hits = self.matrix.sum(axis=1), self.matrix.sum(axis=0), self.matrix.diagonal()
+        short = np.maximum(came * said / 2 - hits, 0) * self.effective
+        by_hit = quotient(np.full(len(CLASSES), 2 / 3), (came + said) * self.effective)
+        return float((short * by_hit**2).sum())
 
     def _tells(self, name: str) -> bool:
         """Whether there are enough rows of every kind for a score."""

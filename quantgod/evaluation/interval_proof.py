@@ -14,7 +14,10 @@ from quantgod.evaluation.evidence import read_evidence, write_evidence
 from quantgod.evaluation.interval_power import DESIGNS, VOLATILE, Design, Found
 from quantgod.evaluation.trading_power import TRADERS, Trader
 
-JOBS: Final[tuple[Design | Trader, ...]] = (*DESIGNS, *TRADERS)
+JOBS: Final[tuple[Design | Trader, ...]] = (
+    *TRADERS,
+    *sorted(DESIGNS, key=lambda design: design.rows),
+)
 PROMISED: Final = (0.93, 0.97)
 """Shares of cases between which an interval of 95 % holds what it promises."""
 FEWEST_CASES: Final = 200

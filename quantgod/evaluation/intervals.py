@@ -175,13 +175,15 @@ def shaken(columns: Floats, effective: float, lucky: Floats | None = None) -> Sh
     return Shaken(mean, mean + wave, without, centre, centre + share * _waves(lucky, effective))
 
 
-def interval(score: Shaken, effective: float, scale: Scale = PLAIN) -> Interval:
-    """The interval of a score, () in every part."""
+def interval(
+    score: Shaken, effective: float, scale: Scale = PLAIN, unseen: float = 0.0
+) -> Interval:
+    """The interval of a score, () in every part; `unseen` is a variance that rows do not show."""
     scaled = score.map(scale.to)
     value, doubt = scaled.observed, np.square(quantile(freedom(scaled))) * variance(scaled)
     if scaled.centre is not None and scaled.luck is not None:
         doubt += _CERTAIN**2 * _mean_square(scaled.luck - scaled.centre)
-    reach = np.sqrt(doubt)
+    reach = np.sqrt(doubt + _CERTAIN**2 * unseen)
     low, high = scale.back(value - reach), scale.back(value + reach)
     # The way there and back rounds; what does not move has no width.
     if not reach > 0:
@@ -264,7 +266,7 @@ def _without(columns: Floats, effective: float) -> Floats:
     """(m, k) means of columns but for a block; of all rows where there is but one block."""
     starts = _blocks(len(columns), effective)
     if len(starts) == 1:
-        return columns.mean(axis=0)[None]
+        return np.asarray(columns.mean(axis=0))[None]
     left = len(columns) - np.diff(starts, append=len(columns))
     without: Floats = columns.sum(axis=0) - np.add.reduceat(columns, starts, axis=0)
     without /= left[:, None]

@@ -119,6 +119,16 @@ def test_a_class_that_came_often_and_was_never_decided_has_an_f1_of_nothing() ->
         assert found["macro_f1"].enough is is_enough and found["mcc"].enough
 
 
+def test_hits_of_a_rare_class_that_ill_luck_withheld_are_still_to_come() -> None:
+    """Of 8 decisions on BUY none came true; luck has one, and half of that is counted as doubt."""
+    target, one = decided(
+        (SELL, SELL, 20), (NEUTRAL, NEUTRAL, 28), (BUY, NEUTRAL, 8), (NEUTRAL, BUY, 8)
+    )
+    found = compare(target, {"one": one}, 64.0).models["one"]["macro_f1"]
+    a_hit = 2 / (8 + 8) / 3
+    assert found.enough and found.high - found.value > 1.96 * np.sqrt(0.5) * a_hit
+
+
 def test_what_never_changes_its_mind_can_be_compared_with_and_not_be_judged() -> None:
     target, good = calibrated_forecasts(600)
     always = Said(np.tile([0.2, 0.5, 0.3], (600, 1)), np.full(600, NEUTRAL))

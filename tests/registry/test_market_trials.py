@@ -15,7 +15,7 @@ import steps.power
 from quantgod.contracts import Progress
 from quantgod.evaluation import interval_proof
 from quantgod.evaluation.gates import Gate
-from quantgod.evaluation.interval_power import Design, Found, Held
+from quantgod.evaluation.interval_power import DESIGNS, Design, Found, Held
 from quantgod.evaluation.interval_proof import JOBS
 from quantgod.evaluation.power import Market, Trial
 from quantgod.evaluation.trading_power import Trader
@@ -227,7 +227,7 @@ def test_intervals_that_do_not_hold_end_the_command_with_one_and_are_kept_either
     tmp_path: Path, store: MlflowClient, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
     def proved(job: Design | Trader, cases: int) -> list[Found]:
-        held = Held(share if job is JOBS[3] else 0.95, 0.2)
+        held = Held(share if job is DESIGNS[3] else 0.95, 0.2)
         return [
             Found(
                 design=job.name, score="mcc", effective_rows=33, judged=1.0, held=held, needed=0.1
