@@ -33,6 +33,8 @@ SCORES: Final = ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "precision_
 TRUE_ROWS: Final = 8_000_000
 MAJORITY: Final = "majority"
 _AT_ONCE: Final = 100_000
+_FIRST_SEED: Final = 1_000_000
+"""From here on are cases that no rule was tried on."""
 _BOOTSTRAPPED_CASES: Final = 100
 _ROUNDS: Final = 200
 _CERTAIN: Final = 1.959964
@@ -64,6 +66,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
         edges: SELL below and BUY above, in standard deviations of the return.
         skills: of the forecasters; differences are of the first and each other, and the majority.
         volatility: standard deviation of its logarithm, which has a memory of two days.
+        times: how many times as many cases are drawn, where some scores are seldom judged.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
     edges: tuple[float, float] = (-0.75, 1.2)
     skills: tuple[Skill, ...] = (Skill(0.6, 0.6), Skill(0.5, 0.7))
     volatility: float = 0.0
+    times: int = 1
 
     @property
     def independent(self) -> float:
@@ -94,6 +98,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         design: its name.
         score: of which, and whose.
         effective_rows: independent rows.
+        cases: that were drawn.
         judged: share of cases with rows enough.
         held: of those; None where no case was judged.
         needed: 3.92 standard deviations of the score over those.
@@ -103,6 +108,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     design: str
     score: str
     effective_rows: float
+    cases: int
     judged: float
     held: Held | None
     needed: float
@@ -117,6 +123,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
             design=design,
             score=score,
             effective_rows=rows,
+            cases=len(met),
             judged=len(judged) / len(met),
             held=held(judged, true) if judged else None,
             needed=2 * _CERTAIN * spread,
@@ -129,16 +136,16 @@ STRONG = (Skill(0.6, 0.6), Skill(0.5, 0.7))
 EVEN = (-0.43, 0.43)
 VOLATILE: Final = "volatility of days"
 DESIGNS: Final = (
-    Design(name="strong", rows=2_000, skills=STRONG),
+    Design(name="strong", rows=2_000, skills=STRONG, times=2),
     Design(name="strong", rows=10_000, skills=STRONG),
     Design(name="strong", rows=40_000, skills=STRONG),
-    Design(name="weak", rows=2_000, skills=WEAK),
+    Design(name="weak", rows=2_000, skills=WEAK, times=4),
     Design(name="weak", rows=10_000, skills=WEAK),
-    Design(name="none", rows=2_000, skills=NONE),
+    Design(name="none", rows=2_000, skills=NONE, times=4),
     Design(name="none", rows=10_000, skills=NONE),
     Design(name="even, 15 min", rows=200, horizon=15, stride=3, edges=EVEN, skills=STRONG),
     Design(name="even, weak", rows=2_000, horizon=15, stride=5, edges=EVEN, skills=WEAK),
-    Design(name="rare", rows=10_000, edges=(-1.2, 1.75), skills=STRONG),
+    Design(name="rare", rows=10_000, edges=(-1.2, 1.75), skills=STRONG, times=2),
     Design(name=VOLATILE, rows=10_000, skills=STRONG, volatility=0.4),
     Design(name=VOLATILE, rows=40_000, skills=STRONG, volatility=0.4),
 )
@@ -185,7 +192,7 @@ def _said(chances: Floats) -> Said:
 
 def truth(design: Design, rows: int = TRUE_ROWS) -> dict[tuple[str, str], float]:
     """What each score, and each difference, is of very many rows; by whose, and name."""
-    return _true(msgspec.structs.replace(design, name="", rows=_AT_ONCE), rows)
+    return _true(msgspec.structs.replace(design, name="", rows=_AT_ONCE, times=1), rows)
 
 
 @cache
@@ -249,10 +256,11 @@ def bootstrapped(design: Design, seed: int) -> dict[tuple[str, str], Interval]:
 
 
 def prove(design: Design, cases: int, true_rows: int = TRUE_ROWS) -> list[Found]:
-    """How often the intervals of so many cases hold the truth, by score."""
+    """How often the intervals of so many cases (or `times` as many) hold the truth, by score."""
     true = truth(design, true_rows)
-    met = [case(design, seed) for seed in range(cases)]
-    usual = [bootstrapped(design, seed) for seed in range(min(cases, _BOOTSTRAPPED_CASES))]
+    seeds = range(_FIRST_SEED, _FIRST_SEED + cases * design.times)
+    met = [case(design, seed) for seed in seeds]
+    usual = [bootstrapped(design, seed) for seed in seeds[:_BOOTSTRAPPED_CASES]]
     found = []
     for (whose, score), value in true.items():
         if whose != MAJORITY:

@@ -50,7 +50,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         return [
             one
             for one in self.found
-            if one.judged * self.cases >= FEWEST_CASES and one.design != VOLATILE
+            if one.judged * one.cases >= FEWEST_CASES and one.design != VOLATILE
         ]
 
     @property

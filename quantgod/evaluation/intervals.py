@@ -18,8 +18,8 @@ too little doubt: it estimates a variance from a dozen blocks and takes it for k
   all waves look at the same few, and the degrees of freedom are fewer: the relative variance of a
   variance is 2 / B, and k / m more where what m blocks do to the score has an excess kurtosis of k.
   What a block does is how the score differs without it (the jackknife).
-- shares of rows are judged as log-odds and losses as logarithms, where errors are nearer to
-  symmetric.
+- shares of rows and macro-F1 are judged as log-odds and losses as logarithms, where errors are
+  nearer to symmetric.
 
 No redraws, no seed, and the cost of one transform. What is measured of it stands in
 `docs/judging.md`, by `python -m steps.power --intervals`.
@@ -35,8 +35,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import dct
-from scipy.special import expit, logit
-from scipy.stats import beta, norm, t
+from scipy.special import betaincinv, expit, logit, ndtri, stdtrit
 
 LEVEL: Final = 0.95
 FEWEST_ROWS: Final = 30.0
@@ -50,7 +49,7 @@ _TERMS: Final = 0.8
 _AMPLITUDE: Final = 0.5
 _MOST_BLOCKS: Final = 100
 _EDGE: Final = 1e-9
-_CERTAIN: Final = float(norm.ppf((1 + LEVEL) / 2))
+_CERTAIN: Final = float(ndtri((1 + LEVEL) / 2))
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -72,6 +71,15 @@ class Interval(NamedTuple):
     def within(self, low: float, high: float) -> Interval:
         """The same, cut to what there can be."""
         return self._replace(low=max(self.low, low), high=min(self.high, high))
+
+    def as_odds(self) -> Interval:
+        """The same of a score from 0 to 1, as wide in log-odds where none of it lies beyond."""
+        reach, room = self.high - self.value, self.value * (1 - self.value)
+        if not 0 < reach < min(self.value, 1 - self.value):
+            return self
+        odds = float(logit(self.value))
+        low, high = float(expit(odds - reach / room)), float(expit(odds + reach / room))
+        return self._replace(low=low, high=high)
 
     def limited(self, low: float, high: float) -> Interval:
         """The same, of which nothing is known but that it lies within these limits."""
@@ -127,7 +135,7 @@ def terms(effective: float) -> int:
 
 def quantile(freedom: Floats) -> Floats:
     """How many standard errors an interval reaches, of so many degrees of freedom (...)."""
-    return np.asarray(t.ppf((1 + LEVEL) / 2, freedom))
+    return np.asarray(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def freedom(score: Shaken) -> Floats:
@@ -247,8 +255,8 @@ def share_of(value: float, reach: float, rows: float, effective: float) -> Inter
 def exact(value: float, rows: float) -> Interval:
     """Bounds of a share of so many independent rows, which need not be whole ones."""
     tail, hits = (1 - LEVEL) / 2, value * rows
-    low = float(beta.ppf(tail, hits, rows - hits + 1)) if value > 0 else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, rows - hits)) if value < 1 else 1.0
+    low = float(betaincinv(hits, rows - hits + 1, tail)) if value > 0 else 0.0
+    high = float(betaincinv(hits + 1, rows - hits, 1 - tail)) if value < 1 else 1.0
     return Interval(value, low, high)
 
 

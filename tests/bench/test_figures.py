@@ -21,6 +21,7 @@ MCC = Found(
     design=DESIGNS[0].name,
     score="mcc, model 1",
     effective_rows=DESIGNS[0].independent,
+    cases=1_000,
     judged=1.0,
     held=Held(0.94, 0.2),
     needed=0.15,

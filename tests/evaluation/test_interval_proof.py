@@ -21,6 +21,7 @@ def line(share: float, judged: float = 1.0, design: str = STRONG.name) -> Found:
         design=design,
         score="mcc, model 1",
         effective_rows=STRONG.independent,
+        cases=1_000,
         judged=judged,
         held=held,
         needed=0.15,

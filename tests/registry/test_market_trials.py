@@ -230,7 +230,13 @@ def test_intervals_that_do_not_hold_end_the_command_with_one_and_are_kept_either
         held = Held(share if job is DESIGNS[3] else 0.95, 0.2)
         return [
             Found(
-                design=job.name, score="mcc", effective_rows=33, judged=1.0, held=held, needed=0.1
+                design=job.name,
+                score="mcc",
+                effective_rows=33,
+                cases=cases,
+                judged=1.0,
+                held=held,
+                needed=0.1,
             )
         ]
 
