@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say, tell
-from steps.options import config_options, run_option, setting, settings_from, step
+from steps.console import progress_bar, say, say_as_written, tell
+from steps.options import config_options, run_option, runs_given, setting, settings_from, step
 
 if TYPE_CHECKING:
     from quantgod.auditor.audit import AuditResult
@@ -31,65 +32,40 @@ ROWS_SHOWN = 1_000
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
 @setting("--folds", "split.folds", "Walk-forward folds.")
 @setting("--epochs", "audit.epochs", "Epochs at most in a fold.")
-def main(
-    config: Path,
-    overrides: tuple[str, ...],
-    label_run: str | None,
-    optimize_run: str | None,
-    train_run: str | None,
-    **options: Any,
-) -> None:
+def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Walk forward over dev, fit booster and calibrator, score base beside auditor out of fold."""
-    settings = settings_from(config, overrides, options)
-    from rich.markup import escape
-
-    from quantgod.auditor.audit import audit
-    from quantgod.auditor.out_of_fold import Recipe
-    from quantgod.auditor.provenance import assert_untrained
+    runs, settings = runs_given(options), settings_from(config, overrides, options)
+    from quantgod.auditor.audit import audit_table
     from quantgod.auditor.reports import Hooks
-    from quantgod.dataset.series import check_one_series, read_series, write_series
-    from quantgod.dataset.splits import split_test
+    from quantgod.dataset.series import check_one_series, write_series
     from quantgod.dataset.table import read_table, table_series
-    from quantgod.dataset.windows import samples
     from quantgod.evaluation.out_of_fold import score_out_of_fold
-    from quantgod.tracking.chosen import chosen_settings, replaced
-    from quantgod.tracking.keys import artifacts_of
+    from quantgod.tracking.chosen import searched_settings
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
+    from quantgod.tracking.taken import trained
     from quantgod.training.devices import use_threads
-    from quantgod.training.weights import load_network
 
-    runs = {"label": label_run, "optimize": optimize_run, "train": train_run}
     inputs = supply("audit", settings, config, say)
     with stage("audit", settings, runs, inputs) as run, progress_bar("audit") as progress:
         with run.scratch() as folder:
-            trained = artifacts_of(run.needed("train"), "network", folder)
-            network, own = load_network(trained), read_series(trained)
-        labelled = table_series(run.inputs["labels"])
-        series = check_one_series({"network": own, "labels": labelled})
-        chosen = chosen_settings(settings, run.upstream.get("optimize"))
-        if by_search := replaced(settings, chosen):
-            say(escape(f"replaced by the search: {by_search}"))
+            network, own = trained(run, folder)
+        labels = run.inputs["labels"]
+        series = check_one_series({"network": own, "labels": table_series(labels)})
+        chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)
-        table = read_table(run.inputs["labels"])
-        taken = samples(table, network.window, chosen.audit.stride)
-        split = split_test(taken, chosen.split)
-        assert_untrained(network.trained_until, taken.minute(int(split.other[0])))
-        recipe = Recipe(chosen.model, chosen.train, chosen.audit, chosen.split, network.window)
-        told: list[dict[str, Any]] = []
-
-        def on_epoch(fold: int, epoch: Epoch) -> None:
-            told.append({"fold": fold, **epoch.to_json()})
-            charted = {f"fold_{fold}_{name}": epoch.metrics()[name] for name in CHARTED}
-            run.metrics.log(charted, epoch.epoch)
-
-        hooks = Hooks(on_epoch=on_epoch, progress=progress)
-        result = audit(table, taken, split.train, recipe, run.workplace(), hooks)
+        hooks = Hooks(on_epoch=partial(_log_epoch, run), progress=progress)
+        place, until = run.workplace(), network.trained_until
+        result = audit_table(read_table(labels), chosen, network.window, place, hooks, until)
         result.auditor.save(run.folder("auditor"))
         write_series(run.folder("auditor"), series)
-        run.json("fold_epochs", told)
         _log(run, result, score_out_of_fold(result, network.class_weights))
     tell(run)
+
+
+def _log_epoch(run: StageRun, fold: int, epoch: Epoch) -> None:
+    values = {f"fold_{fold}_{name}": value for name, value in epoch.metrics().items()}
+    run.metrics.log(values, epoch.epoch)
 
 
 def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:

@@ -5,8 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say, tell
-from steps.options import judging_options, run_option, setting, settings_given, step, version_option
+from steps.console import progress_bar, say_as_written, tell
+from steps.options import (
+    judging_options,
+    run_option,
+    runs_given,
+    setting,
+    settings_given,
+    step,
+    version_option,
+)
 
 if TYPE_CHECKING:
     from quantgod.evaluation.backtest import Backtested
@@ -26,60 +34,27 @@ if TYPE_CHECKING:
 @setting("--latency", "backtest.latency_ms", "From a minute's close to the exchange, ms.")
 @setting("--taker-fee", "backtest.taker_fee", "Share of what is traded.")
 def main(
-    config: Path | None,
-    overrides: tuple[str, ...],
-    etl_run: str | None,
-    optimize_run: str | None,
-    evaluate_run: str | None,
-    version: int | None,
-    **options: Any,
+    config: Path | None, overrides: tuple[str, ...], version: int | None, **options: Any
 ) -> None:
     """Trade a model's signals against the recorded books, with costs and an account's rules."""
+    runs = runs_given(options)
     at_hand, changes = settings_given(config, overrides, options)
-    from rich.markup import escape
-
-    from quantgod.archive.store import stored_series
-    from quantgod.dataset.series import check_one_series, read_series
-    from quantgod.evaluation.backtest import backtest, order_moments
-    from quantgod.evaluation.backtest.recorded import archive_books, minute_books
-    from quantgod.evaluation.scored_rows import read_scored
-    from quantgod.registry.lineage import lineage_of
-    from quantgod.registry.own_settings import Judging, judging
+    from quantgod.registry.own_settings import Judging, judging_lineage
     from quantgod.registry.registered import asked_version
-    from quantgod.tracking.chosen import trials_of
-    from quantgod.tracking.keys import artifacts_of, output_of
+    from quantgod.registry.trading import trade
+    from quantgod.tracking.keys import output_of
     from quantgod.tracking.stage import stage
     from quantgod.tracking.store import connect
 
-    runs = {"etl": etl_run, "optimize": optimize_run, "evaluate": evaluate_run}
-    client, by = connect(at_hand.tracking), Judging(at_hand)
-    if version is not None or evaluate_run is None or "version" in output_of(evaluate_run):
-        found = asked_version(client, at_hand.registry.name, version, evaluate_run)
-        lineage = lineage_of(found).runs
-        runs = {stage: run_id or lineage.get(stage) for stage, run_id in runs.items()}
-        by = judging(found, "backtest", at_hand, changes)
-    settings = by.settings
-    data, own, horizon = settings.data, settings.backtest, settings.label.horizon_minutes
-    with (
-        stage("backtest", settings, runs) as run,
-        progress_bar("backtest") as progress,
-        run.scratch() as folder,
-    ):
-        scored = artifacts_of(run.needed("evaluate"), "test", folder)
-        bars = stored_series(run.inputs["bars"].parent, data.symbol)
-        parts = {"scored rows": read_series(scored), "bars": bars}
-        check_one_series(parts | {"settings": data.series_from(bars.source)})
-        rows = read_scored(scored)
-        books = minute_books(run.inputs["bars"].parent, data.symbol, rows, horizon)
-        moments = order_moments(rows, books, own, horizon)
-        met = archive_books(
-            data.archives, data.symbol, moments, books, settings.etl, progress, market=data.market
-        )
-        trials = trials_of(run.upstream.get("optimize"))
-        _log(run, backtest(rows, books, own, horizon, trials, progress, met))
+    client, by, scored = connect(at_hand.tracking), Judging(at_hand), runs["evaluate"]
+    if version is not None or scored is None or "version" in output_of(scored):
+        found = asked_version(client, at_hand.registry.name, version, scored)
+        by, runs = judging_lineage(found, "backtest", runs, at_hand, changes)
+    with stage("backtest", by.settings, runs) as run, progress_bar("backtest") as progress:
+        _log(run, trade(run, progress))
     tell(run)
     if by.otherwise:
-        say(escape(f"a trial, which gates pass over: judged by {by.in_words()}"))
+        say_as_written(f"a trial, which gates pass over: judged by {by.in_words()}")
 
 
 def _log(run: StageRun, backtested: Backtested) -> None:

@@ -96,9 +96,14 @@ def tell(run: StageRun) -> None:
     """Print what a stage found and where that lies: the last lines of its command."""
     from quantgod.tracking.stage import HEADLINE_TAG
 
-    say(escape(f"{run.name}: {run.tags.get(HEADLINE_TAG, 'done')}"))
+    say_as_written(f"{run.name}: {run.tags.get(HEADLINE_TAG, 'done')}")
     for place in (*run.places, f"run {run.run_id}"):
-        say(f"  {escape(place)}")
+        say_as_written(f"  {place}")
+
+
+def say_as_written(text: str) -> None:
+    """Print a line as `say` does; what looks like markup in it is none."""
+    say(escape(text))
 
 
 def say(text: str) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steps.console import progress_bar, say, show_table, tell
+from steps.console import progress_bar, say, say_as_written, show_table, tell
 from steps.options import (
     judging_options,
     run_option,
+    runs_given,
     setting,
     settings_given,
     step,
@@ -41,73 +42,32 @@ class GatesFailed(click.ClickException):
 def main(
     config: Path | None,
     overrides: tuple[str, ...],
-    label_run: str | None,
-    register_run: str | None,
-    evaluate_run: str | None,
-    backtest_run: str | None,
-    leak_audit_run: str | None,
     version: int | None,
     *,
     strict: bool,
     **options: Any,
 ) -> None:
     """Hold a version's evidence against the bounds, and against the version in place."""
+    named = runs_given(options)
     at_hand, changes = settings_given(config, overrides, options)
-    from quantgod.dataset.table import read_table
-    from quantgod.evaluation.gates import judge_gates
-    from quantgod.evaluation.scored_rows import read_scored
     from quantgod.live.shadow import read_shadow
-    from quantgod.registry import evidence_runs as evidence
-    from quantgod.registry.challenge import Challenge, compare_with_champion
-    from quantgod.registry.gate_tags import record_gates, report_on
-    from quantgod.registry.own_settings import judging
-    from quantgod.registry.ownership import check_successor
-    from quantgod.registry.registered import asked_version, holder, known_version
-    from quantgod.tracking.keys import artifacts_of
+    from quantgod.registry.evidence_runs import making
+    from quantgod.registry.gate_tags import record_gates
+    from quantgod.registry.gating import gating, judge
     from quantgod.tracking.stage import stage
     from quantgod.tracking.store import connect
 
-    client = connect(at_hand.tracking)
-    judged = asked_version(client, at_hand.registry.name, version, register_run or evaluate_run)
-    name, number = judged.name, int(judged.version)
-    by = judging(judged, "gates", at_hand, changes)
-    settings = by.settings
-    named = {
-        "label": label_run,
-        "register": register_run,
-        "evaluate": evaluate_run,
-        "backtest": backtest_run,
-        "leak_audit": leak_audit_run,
-    }
-    runs = evidence.evidence_runs(client, judged, named, settings)
-    with (
-        stage("gates", settings, runs) as run,
-        progress_bar("gates") as progress,
-        run.scratch() as folder,
-    ):
-        evidence.check_evidence(client, judged, runs, settings)
-        evidence.check_labels(judged, run.inputs["labels"])
-        if "leak_audit" not in runs:
-            say(f"no leak audit: `{evidence.making(judged, 'leak_audit')}` makes one")
-        found = evidence.read_records(judged, runs, folder)
-        champion = holder(client, name, settings.registry.alias)
-        if champion is not None:
-            check_successor(judged, known_version(client, name, champion))
-        compared = None
-        if settings.gates.champion and champion is not None and champion != number:
-            rows = read_scored(artifacts_of(runs["evaluate"], "test", folder))
-            journal = settings.live.own_journal
-            journaled = read_shadow(journal, name, (number, champion))
-            table = read_table(run.inputs["labels"])
-            challenge = Challenge(name, number, champion, rows, table, journaled)
-            compared = compare_with_champion(challenge, settings, progress)
-        gates = judge_gates(*found, settings.gates, compared)
-        report = report_on(judged, gates, champion, run.run_id, by)
+    what = gating(connect(at_hand.tracking), at_hand, changes, version, named)
+    if "leak_audit" not in what.runs:
+        say(f"no leak audit: `{making(what.version, 'leak_audit')}` makes one")
+    with stage("gates", what.by.settings, what.runs) as run:
+        with progress_bar("gates") as progress:
+            report = judge(run, what, read_shadow, progress)
         _log(run, report)
-        if by.otherwise:
-            say(f"{name} {number} keeps its own verdict: this one is by other settings")
+        if what.by.otherwise:
+            say(f"{report.name} {report.version} keeps its own verdict: this is by other settings")
         else:
-            record_gates(client, report)
+            record_gates(run.client, report)
     tell(run)
     if strict and not report.passed:
         raise GatesFailed(f"GatesFailed: {report.in_words()}")
@@ -116,7 +76,6 @@ def main(
 def _log(run: StageRun, report: GateReport) -> None:
     import mlflow
     import pandas as pd
-    from rich.markup import escape
 
     from quantgod.evaluation.evidence import write_evidence
     from quantgod.evaluation.gates import GATES_FILE
@@ -151,7 +110,7 @@ def _log(run: StageRun, report: GateReport) -> None:
     for gate in report.gates:
         if gate.passed is False or gate.unjudged:
             # A detail may quote an error, and its brackets are no markup.
-            say(escape(f"{gate.name}: {gate.figure}, asked for {gate.bound} ({gate.detail})"))
+            say_as_written(f"{gate.name}: {gate.figure}, asked for {gate.bound} ({gate.detail})")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say, show_table, tell
-from steps.options import judging_options, run_option, setting, settings_given, step, version_option
+from steps.console import progress_bar, say, say_as_written, show_table, tell
+from steps.options import (
+    judging_options,
+    run_option,
+    runs_given,
+    setting,
+    settings_given,
+    step,
+    version_option,
+)
 
 if TYPE_CHECKING:
     from quantgod.evaluation.evidence import LeakAuditResult
+    from quantgod.registry.lineage_audit import Audited
+    from quantgod.tracking.stage import StageRun
 
 
 @step()
@@ -26,77 +36,51 @@ if TYPE_CHECKING:
 @setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")
 @setting("--archives", "data.archives", "Their raw messages; without them bars are perturbed.")
 def main(
-    config: Path | None,
-    overrides: tuple[str, ...],
-    etl_run: str | None,
-    optimize_run: str | None,
-    train_run: str | None,
-    audit_run: str | None,
-    version: int | None,
-    **options: Any,
+    config: Path | None, overrides: tuple[str, ...], version: int | None, **options: Any
 ) -> None:
     """Audit a lineage, or the settings' pipeline; fails when a value knows what came after it."""
+    runs = runs_given(options)
     at_hand, changes = settings_given(config, overrides, options)
-    from rich.markup import escape
-
-    from quantgod.archive.store import load_bars
-    from quantgod.evaluation.evidence import LEAK_AUDIT_FILE, write_evidence
-    from quantgod.evaluation.leakage import audit_leaks, leak_figure, raise_leaks, raw_days
+    from quantgod.evaluation.leakage import raise_leaks
     from quantgod.evaluation.leakage.cuts import parse_cut
-    from quantgod.registry.lineage import lineage_of
-    from quantgod.registry.own_settings import Judging, judging
+    from quantgod.registry.lineage_audit import audit_lineage
+    from quantgod.registry.own_settings import Judging, judging_lineage
     from quantgod.registry.registered import asked_version
-    from quantgod.tracking.chosen import chosen_settings
-    from quantgod.tracking.keys import artifacts_of
     from quantgod.tracking.stage import stage
     from quantgod.tracking.store import connect
-    from quantgod.training.devices import use_threads
 
-    runs = {"etl": etl_run, "optimize": optimize_run, "train": train_run, "audit": audit_run}
     for text in at_hand.leak_audit.at:
         parse_cut(text)  # what is no time ends it at once
     client, by = connect(at_hand.tracking), Judging(at_hand)
     if version is not None or not (config or any(runs.values())):
         found = asked_version(client, at_hand.registry.name, version)
-        lineage = lineage_of(found).runs
-        runs = {stage: run_id or lineage.get(stage) for stage, run_id in runs.items()}
-        by = judging(found, "leak_audit", at_hand, changes)
-    settings, data = by.settings, by.settings.data
-    given = [parse_cut(text) for text in settings.leak_audit.at]
-    with (
-        stage("leak_audit", settings, runs) as run,
-        run.scratch() as folder,
-        progress_bar("leak audit") as progress,
-    ):
-        chosen = chosen_settings(settings, run.upstream.get("optimize"))
-        use_threads(chosen.train.threads)
-        bars = load_bars(run.inputs["bars"].parent, data.symbol)
-        audited = run.upstream.get("audit")
-        rows = artifacts_of(audited, "out_of_fold", folder) if audited else None
-        result = audit_leaks(
-            bars,
-            chosen,
-            given,
-            raw=raw_days(data.archives, data.market, data.symbol, settings.etl),
-            rows=rows and rows / "rows.parquet",
-            progress=progress,
-        )
-        write_evidence(run.outbox.artifacts / LEAK_AUDIT_FILE, result)
-        run.figure("leak_audit", leak_figure(result, bars, chosen))
-        run.metrics.log(
-            {
-                "cuts": len(result.cuts),
-                "leaks": len(result.leaks),
-                "values_compared": sum(result.compared.values()),
-            }
-        )
-        run.output()
-        run.headline(headline(result), result.scope)
-        _show(result)
-        raise_leaks(result, of_every_stage=not given)
+        by, runs = judging_lineage(found, "leak_audit", runs, at_hand, changes)
+    with stage("leak_audit", by.settings, runs) as run, progress_bar("leak audit") as progress:
+        audited = audit_lineage(run, progress)
+        _log(run, audited)
+        _show(audited.result)
+        raise_leaks(audited.result, of_every_stage=not by.settings.leak_audit.at)
     tell(run)
     if by.otherwise:
-        say(escape(f"a trial, which gates pass over: judged by {by.in_words()}"))
+        say_as_written(f"a trial, which gates pass over: judged by {by.in_words()}")
+
+
+def _log(run: StageRun, audited: Audited) -> None:
+    from quantgod.evaluation.evidence import LEAK_AUDIT_FILE, write_evidence
+    from quantgod.evaluation.leakage import leak_figure
+
+    result = audited.result
+    write_evidence(run.outbox.artifacts / LEAK_AUDIT_FILE, result)
+    run.figure("leak_audit", leak_figure(result, audited.bars, audited.settings))
+    run.metrics.log(
+        {
+            "cuts": len(result.cuts),
+            "leaks": len(result.leaks),
+            "values_compared": sum(result.compared.values()),
+        }
+    )
+    run.output()
+    run.headline(headline(result))
 
 
 def _show(result: LeakAuditResult) -> None:

@@ -7,7 +7,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from steps.check import show_estimate
-from steps.console import say, show_table
+from steps.console import say, say_as_written, show_table
 from steps.options import config_options, setting, settings_from, step, switch
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: Any) -> None:
     """Run every stage as a child run; a stage that has an equal finished run is skipped."""
     settings = settings_from(config, overrides, options)
-    from rich.markup import escape
-
     from quantgod.archive.store import WITHOUT_BOOKS, stored_series, without_books
     from quantgod.registry.ownership import check_name
     from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
@@ -64,7 +62,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
         headline = f"{len(done)} stages, {len(skipped)} of them unchanged; {ended}"
         parent.headline(headline, description(done))
     _summary(settings, config, done, skipped)
-    say(escape(ended))
+    say_as_written(ended)
 
 
 def tell_how_long(settings: Settings) -> None:
@@ -82,8 +80,6 @@ def tell_how_long(settings: Settings) -> None:
 
 
 def _summary(settings: Settings, config: Path, done: dict[str, Run], skipped: set[str]) -> None:
-    from rich.markup import escape
-
     from quantgod.settings import command
     from quantgod.tracking.stage import HEADLINE_TAG
 
@@ -108,7 +104,7 @@ def _summary(settings: Settings, config: Path, done: dict[str, Run], skipped: se
     )
     own = f"data.symbol={symbol};live.symbols=[{symbol}];registry.name={name}"
     live = command("live", f"--set {quote(own)}", "--exchange simulated", "--max-candles 10")
-    say(escape(f"  {live}     let it speak, offline"))
+    say_as_written(f"  {live}     let it speak, offline")
     say("(in a shell of its environment: source .venv/bin/activate)")
 
 

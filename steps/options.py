@@ -21,6 +21,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = "conf/demo.yaml"
 """The settings file where none is given."""
 
+RUN = "_run"
+"""How the name of an option ends that names a stage's run."""
+
 GIVEN = "steps.options.given"
 """Under which a command's context keeps the settings file that it was given."""
 
@@ -90,6 +93,12 @@ def run_option(stage: str) -> Callable[[Command], Command]:
         f"The {stage} run whose result to take.",
         metavar="RUN_ID",
     )
+
+
+def runs_given(options: dict[str, Any]) -> dict[str, str | None]:
+    """Take the runs that `run_option` reads out of a command's options; gives them by stage."""
+    named = [name for name in options if name.endswith(RUN)]
+    return {name.removesuffix(RUN): options.pop(name) for name in named}
 
 
 def version_option(text: str) -> Callable[[Command], Command]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from steps.console import progress_bar, say
+from steps.console import progress_bar, say_as_written
 from steps.options import (
     given,
     judging_options,
@@ -46,8 +46,6 @@ def main(
     if force and not reason:
         raise click.BadParameter("a forced promotion needs one", param_hint="--reason")
     at_hand, changes = settings_given(config, overrides, options)
-    from rich.markup import escape
-
     from quantgod.evaluation.gates import bounds_digest
     from quantgod.registry.own_settings import own_judging
     from quantgod.registry.promotion import Why, in_words, promote
@@ -70,7 +68,7 @@ def main(
         run.output(name=name, alias=alias, version=str(chosen))
         said = in_words(name, alias, chosen, done)
         run.headline(said)
-    say(escape(said))
+    say_as_written(said)
 
 
 if __name__ == "__main__":

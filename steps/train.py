@@ -6,8 +6,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say, tell
-from steps.options import config_options, run_option, setting, settings_from, step
+from steps.console import progress_bar, say, say_as_written, tell
+from steps.options import config_options, run_option, runs_given, setting, settings_from, step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,31 +29,20 @@ if TYPE_CHECKING:
 @setting("--learning-rate", "train.learning_rate", "Learning rate at the start.")
 @setting("--seed", "train.seed", "Of weights, order and dropout.")
 @setting("--device", "train.device", "auto, cpu or cuda.")
-def main(
-    config: Path,
-    overrides: tuple[str, ...],
-    label_run: str | None,
-    optimize_run: str | None,
-    **options: Any,
-) -> None:
+def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Train on the older part of dev and stop by the newer; a killed training goes on."""
-    settings = settings_from(config, overrides, options)
-    from rich.markup import escape
-
+    runs, settings = runs_given(options), settings_from(config, overrides, options)
     from quantgod.dataset.series import write_series
     from quantgod.dataset.table import read_table, table_series
-    from quantgod.tracking.chosen import chosen_settings, replaced
+    from quantgod.tracking.chosen import searched_settings
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
     from quantgod.training.base_model import train_base
     from quantgod.training.devices import use_threads
     from quantgod.training.weights import save_network
 
-    runs = {"label": label_run, "optimize": optimize_run}
     with stage("train", settings, runs, supply("train", settings, config, say)) as run:
-        chosen = chosen_settings(settings, run.upstream.get("optimize"))
-        if by_search := replaced(settings, chosen):
-            say(escape(f"replaced by the search: {by_search}"))
+        chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)
         with progress_bar("train") as progress:
             trained = train_base(

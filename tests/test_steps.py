@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from steps.console import say, show_table
 from tests.evaluation.gates.records import Evidence, leak_audit
 
 ROOT = Path(__file__).parents[1]
+LONGEST = 42
+"""Lines of a step's function, its imports and parameters among them."""
 
 
 def test_an_override_that_is_not_yaml_is_refused_in_a_line() -> None:
@@ -154,6 +157,16 @@ def test_a_requirement_that_is_missing_later_is_told_too_and_our_own_faults_are_
     assert done.returncode == 1 and f"{missing}" in done.stderr
     assert ("Traceback" in done.stderr) == (lines is None)
     assert lines is None or len(done.stderr.splitlines()) == lines
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "steps").glob("*.py")), ids=lambda path: path.stem)
+def test_a_step_reads_settings_calls_and_logs_and_holds_no_logic(path: Path) -> None:
+    lines = {
+        node.name: (node.end_lineno or 0) - node.lineno + 1
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert {name: count for name, count in lines.items() if count > LONGEST} == {}
 
 
 @pytest.mark.parametrize("name", ["live", "collect"])

@@ -135,6 +135,23 @@ def judging(
     return Judging(asked, tuple(f"{key} {ours[key]} (its own: {theirs[key]})" for key in otherwise))
 
 
+def judging_lineage(
+    version: ModelVersion,
+    step: str,
+    named: Mapping[str, str | None],
+    at_hand: Settings,
+    changes: Mapping[str, Any] | None,
+) -> tuple[Judging, dict[str, str | None]]:
+    """What `step` judges a version by, and the runs of its lineage where none is named by stage.
+
+    Raises:
+        NoOwnSettingsError, OtherSettingsError: as `judging` does.
+    """
+    own = lineage_of(version).runs
+    runs = {stage: run or own.get(stage) for stage, run in named.items()}
+    return judging(version, step, at_hand, changes), runs
+
+
 def own_judging(
     version: ModelVersion, at_hand: Settings, changes: Mapping[str, Any] | None, *, force: bool
 ) -> Settings:

@@ -15,13 +15,10 @@ import pandas as pd
 from quantgod.archive.etl import run_etl
 from quantgod.archive.simulated import write_archives
 from quantgod.archive.store import load_bars
-from quantgod.auditor.audit import AuditResult, audit
-from quantgod.auditor.out_of_fold import Recipe
+from quantgod.auditor.audit import AuditResult, audit_table
 from quantgod.auditor.reports import Hooks
 from quantgod.contracts import Progress, silent
 from quantgod.dataset.labels import label
-from quantgod.dataset.splits import split_test
-from quantgod.dataset.windows import samples
 from quantgod.evaluation.backtest import Backtested, Books, backtest, books_of
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
@@ -96,12 +93,9 @@ class _Stages:
     def learned(self, table: pd.DataFrame) -> tuple[TrainedBase, AuditResult]:
         settings = self._settings
         trained = train_base(table, settings, progress=self._progress)
-        length = settings.window.length
-        taken = samples(table, length, settings.audit.stride)
-        dev = split_test(taken, settings.split).train
-        recipe = Recipe(settings.model, settings.train, settings.audit, settings.split, length)
         hooks = Hooks(progress=self._progress)
-        audited = audit(table, taken, dev, recipe, self._folder / "folds", hooks)
+        folds = self._folder / "folds"
+        audited = audit_table(table, settings, settings.window.length, folds, hooks)
         audited.rows.to_parquet(self._folder / ROWS_FILE)
         return trained, audited
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import mlflow
 
 from quantgod.settings import Settings
-from quantgod.tracking.stage import logged_params
+from quantgod.tracking.stage import StageRun, logged_params
+from quantgod.tracking.supply import Announce
 from quantgod.training.tuning import BestParameters
 
 BEST_FILE = "best.json"
@@ -17,6 +18,14 @@ def chosen_settings(settings: Settings, optimize_run: str | None) -> Settings:
         return settings
     best = mlflow.artifacts.load_dict(f"runs:/{optimize_run}/{BEST_FILE}")
     return BestParameters.model_validate(best).applied_to(settings)
+
+
+def searched_settings(run: StageRun, announce: Announce) -> Settings:
+    """The settings of a stage's run with what its search has chosen, of which people are told."""
+    chosen = chosen_settings(run.settings, run.upstream.get("optimize"))
+    if by_search := replaced(run.settings, chosen):
+        announce(f"replaced by the search: {by_search}")
+    return chosen
 
 
 def replaced(settings: Settings, chosen: Settings) -> str:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-import quantgod.evaluation.report
+import quantgod.registry.scoring
 import steps.evaluate
 from quantgod.dataset.labels import label
 from quantgod.dataset.table import write_table
@@ -192,7 +192,7 @@ def test_an_audit_runs_model_says_the_same_and_marks_no_version(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quantgod.evaluation.report, "complete", no_report)
+    monkeypatch.setattr(quantgod.registry.scoring, "complete", no_report)
     before = MlflowClient().get_model_version(NAME, str(lineage.number)).tags
     runs = ("--label-run", lineage.runs["label"], "--audit-run", lineage.runs["audit"])
     done = lineage.evaluate(*runs)
@@ -214,7 +214,7 @@ def test_other_settings_leave_a_version_as_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of how it is judged, they make a trial; of how it was made, they are refused in a line."""
-    monkeypatch.setattr(quantgod.evaluation.report, "complete", no_report)
+    monkeypatch.setattr(quantgod.registry.scoring, "complete", no_report)
     before = MlflowClient().get_model_version(NAME, str(lineage.number))
     asked = ("--version", str(lineage.number))
     done = lineage.evaluate_by_its_own(*asked, "--stride", "9")

@@ -1,0 +1,52 @@
+"""A lineage's pipeline under the leak audit, with its bars, search and out-of-fold rows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from quantgod.archive.store import load_bars
+from quantgod.auditor.out_of_fold import ROWS_FILE
+from quantgod.contracts import Progress, silent
+from quantgod.evaluation.evidence import LeakAuditResult
+from quantgod.evaluation.leakage import audit_leaks, raw_days
+from quantgod.evaluation.leakage.cuts import parse_cut
+from quantgod.settings import Settings
+from quantgod.tracking.chosen import chosen_settings
+from quantgod.tracking.keys import artifacts_of
+from quantgod.tracking.stage import StageRun
+from quantgod.training.devices import use_threads
+
+
+class Audited(NamedTuple):
+    """What was found, on which bars, by the settings that the search has chosen."""
+
+    result: LeakAuditResult
+    bars: pd.DataFrame
+    settings: Settings
+
+
+def audit_lineage(run: StageRun, progress: Progress = silent) -> Audited:
+    """Perturb all that comes after cuts, and make the pipeline of a run's lineage again.
+
+    Args:
+        run: of the stage, with the runs of etl, optimize and audit that it was given.
+        progress: hears of perturbations.
+    """
+    settings, data = run.settings, run.settings.data
+    chosen = chosen_settings(settings, run.upstream.get("optimize"))
+    use_threads(chosen.train.threads)
+    bars = load_bars(run.inputs["bars"].parent, data.symbol)
+    audited = run.upstream.get("audit")
+    with run.scratch() as folder:
+        kept = artifacts_of(audited, "out_of_fold", folder) if audited else None
+        result = audit_leaks(
+            bars,
+            chosen,
+            [parse_cut(text) for text in settings.leak_audit.at],
+            raw=raw_days(data.archives, data.market, data.symbol, settings.etl),
+            rows=kept and kept / ROWS_FILE,
+            progress=progress,
+        )
+    return Audited(result, bars, chosen)

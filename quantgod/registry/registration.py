@@ -1,0 +1,83 @@
+"""A version is made: the network and the auditor of the runs before, chained and registered."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantgod.auditor.auditor import load_auditor
+from quantgod.contracts import Progress, Series, silent
+from quantgod.dataset.series import check_one_series
+from quantgod.dataset.table import read_table, table_series
+from quantgod.files import atomic_path
+from quantgod.registry.evidence_runs import check_makers
+from quantgod.registry.lineage import lineage_of_run
+from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
+from quantgod.registry.ownership import check_name
+from quantgod.registry.package import GoldenRows, Package, build_package
+from quantgod.registry.reference import reference_of
+from quantgod.registry.versions import register
+from quantgod.tracking.stage import StageRun
+from quantgod.tracking.taken import audited, trained
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What was registered.
+
+    Attributes:
+        name: of the registered model.
+        version: its number.
+        series: whose rows it was made of.
+        export_difference: the largest between the graph and the torch module.
+    """
+
+    name: str
+    version: int
+    series: Series
+    export_difference: float
+
+
+def register_run(run: StageRun, progress: Progress = silent) -> Registration:
+    """Chain the network and the auditor that a run was given, and register them with lineage.
+
+    Rows to try the version with are left where the settings say.
+
+    Args:
+        run: of the stage `register`, with runs of label, train and audit.
+        progress: hears of the three parts of the work.
+
+    Raises:
+        OtherEvidenceError: where those runs were made by other settings.
+        SeriesError: where they are not of one series.
+        OtherSeriesError: where the name holds versions of another one.
+    """
+    settings = run.settings
+    check_makers(run.client, run.upstream, settings)
+    with run.scratch() as folder:
+        package = _packed(run, folder, progress)
+        progress(2, 3, "packed")
+        kept = keep_settings(run.outbox.artifacts / SETTINGS_FILE, settings)
+        name = settings.registry.name
+        version = register(package, name, lineage_of_run(run, kept).tags())
+        with atomic_path(settings.example) as part:
+            shutil.copyfile(package.folder / "golden_input.json", part)
+    progress(3, 3, "registered")
+    return Registration(name, version, package.series, package.export_difference)
+
+
+def _packed(run: StageRun, folder: Path, progress: Progress) -> Package:
+    network, auditor = trained(run, folder), audited(run, folder)
+    labels = run.inputs["labels"]
+    parts = {"network": network.series, "auditor": auditor.series}
+    series = check_one_series({"labels": table_series(labels), **parts})
+    check_name(run.client, run.settings.registry.name, series)
+    progress(1, 3, "fetched")
+    table = read_table(labels)
+    bridge = run.settings.etl.max_bridge_minutes
+    golden = GoldenRows(table, run.settings.registry.golden_rows, bridge)
+    scaler, fitted = network.network.scaler, load_auditor(auditor.folder)
+    reference = reference_of(table, scaler, fitted, auditor.rows)
+    place = folder / "package"
+    return build_package(place, network.network, auditor.folder, golden, reference, series)

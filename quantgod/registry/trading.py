@@ -1,0 +1,44 @@
+"""Scored rows of a lineage are traded on its bars, and on archived books where there are some."""
+
+from __future__ import annotations
+
+from quantgod.archive.store import stored_series
+from quantgod.contracts import Progress, silent
+from quantgod.dataset.series import check_one_series, read_series
+from quantgod.evaluation.backtest import Backtested, backtest, order_moments
+from quantgod.evaluation.backtest.recorded import archive_books, minute_books
+from quantgod.evaluation.scored_rows import read_scored
+from quantgod.tracking.chosen import trials_of
+from quantgod.tracking.keys import artifacts_of
+from quantgod.tracking.stage import StageRun
+
+
+def trade(run: StageRun, progress: Progress = silent) -> Backtested:
+    """Trade the signals that the evaluate run has kept.
+
+    Args:
+        run: of the stage `backtest`, with the runs of etl, optimize and evaluate.
+        progress: hears of days and trades.
+
+    Raises:
+        SeriesError: where rows, bars and settings are not of one series.
+    """
+    settings, data = run.settings, run.settings.data
+    store, own, horizon = (
+        run.inputs["bars"].parent,
+        settings.backtest,
+        settings.label.horizon_minutes,
+    )
+    with run.scratch() as folder:
+        scored = artifacts_of(run.needed("evaluate"), "test", folder)
+        bars = stored_series(store, data.symbol)
+        parts = {"scored rows": read_series(scored), "bars": bars}
+        check_one_series(parts | {"settings": data.series_from(bars.source)})
+        rows = read_scored(scored)
+    books = minute_books(store, data.symbol, rows, horizon)
+    moments = order_moments(rows, books, own, horizon)
+    met = archive_books(
+        data.archives, data.symbol, moments, books, settings.etl, progress, market=data.market
+    )
+    trials = trials_of(run.upstream.get("optimize"))
+    return backtest(rows, books, own, horizon, trials, progress, met)

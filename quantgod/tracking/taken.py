@@ -1,0 +1,48 @@
+"""What a stage takes from the runs before it: networks, auditors' files and forecasts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from quantgod.auditor.out_of_fold import ROWS_FILE
+from quantgod.contracts import Series
+from quantgod.dataset.series import read_series
+from quantgod.tracking.keys import artifacts_of
+from quantgod.tracking.stage import StageRun
+from quantgod.training.weights import Network, load_network
+
+
+class Trained(NamedTuple):
+    """A base network and whose rows it was trained on."""
+
+    network: Network
+    series: Series
+
+
+class Audited(NamedTuple):
+    """The folder of an auditor's files, whose rows it was fitted on, and the out-of-fold rows."""
+
+    folder: Path
+    series: Series
+    rows: pd.DataFrame
+
+
+def trained(run: StageRun, folder: Path) -> Trained:
+    """What the train run gave that a stage was given; its files are fetched into `folder`."""
+    found = artifacts_of(run.needed("train"), "network", folder)
+    return Trained(load_network(found), read_series(found))
+
+
+def audited(run: StageRun, folder: Path) -> Audited:
+    """What the audit run gave that a stage was given; its files are fetched into `folder`."""
+    found = artifacts_of(run.needed("audit"), "auditor", folder)
+    return Audited(found, read_series(found), out_of_fold_rows(run, folder))
+
+
+def out_of_fold_rows(run: StageRun, folder: Path) -> pd.DataFrame:
+    """The rows that the audit run has kept."""
+    kept = artifacts_of(run.needed("audit"), "out_of_fold", folder)
+    return pd.read_parquet(kept / ROWS_FILE)
