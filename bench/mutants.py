@@ -74,6 +74,11 @@ class Mutant:
         """Where it is and what it does."""
         return f"{self.file}:{self.line} {self.operator.partition('/')[2]}"
 
+    @property
+    def text(self) -> str:
+        """The line as it is."""
+        return _text(self.file).splitlines()[self.line - 1]
+
     def code(self) -> str:
         """The file's text with this change."""
         return str(mutate_code(_text(self.file), get_operator(self.operator)(), self.occurrence))
@@ -162,7 +167,8 @@ def _resumed(path: Path, console: Console) -> tuple[list[Mutant], dict[Mutant, V
     for (*change, occurrence), row in rows.items():
         file = Path(change[0])
         there = list(mutants_of(file)) if (PROJECT / file).exists() else []
-        same = [one for one in there if one.operator == change[1] and [*one.change()] == change]
+        near = [one for one in there if one.operator == change[1] and one.text in change[2]]
+        same = [one for one in near if [*one.change()] == change]
         if not same:
             console.print(escape(f"no longer there: {file} {change[1]}: {change[2].strip()}"))
             continue

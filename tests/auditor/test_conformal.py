@@ -112,10 +112,15 @@ def test_what_is_kept_is_read_as_it_was_and_anything_else_is_refused(tmp_path: P
     kept.save(path)
     assert load_conformal(path) == kept
     sound = json.loads(path.read_text())
+    for name, ends in (("threshold", (0.0, 1.0)), ("rows", (0, 1)), ("level", (1e-9, 1 - 1e-9))):
+        for end in ends:
+            path.write_text(json.dumps({**sound, name: end}))
+            assert getattr(load_conformal(path), name) == end
     wrong: list[Any] = [
         *({**sound, name: None} for name in ("format", "kind", "level", "threshold", "rows")),
-        *({**sound, "level": level} for level in (0, 1, "0.9")),
-        {**sound, "threshold": 1.1}, {**sound, "more": 1}, [sound], {},
+        *({**sound, "level": level} for level in (0.0, 1.0, 1.5, -0.5, float("nan"), "0.9")),
+        *({**sound, "threshold": threshold} for threshold in (1.1, -0.1, float("nan"))),
+        {**sound, "rows": -1}, {**sound, "more": 1}, [sound], {},
     ]  # fmt: skip
     for content in [json.dumps(value) for value in wrong] + ["{", sound["kind"]]:
         path.write_text(content)

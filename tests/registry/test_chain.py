@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from quantgod.auditor.calibration import untilt
 from quantgod.auditor.meta_features import MetaFeatures
@@ -140,6 +143,50 @@ def changed(rows: pd.DataFrame, name: str, at: int, value: object) -> pd.DataFra
     return rows.assign(**{name: column})
 
 
+def objects(rows: pd.DataFrame, values: list[object]) -> pd.DataFrame:
+    """The column `body` as JSON may bring it, beginning with these values."""
+    column = rows["body"].astype(object)
+    column.iloc[: len(values)] = values
+    return rows.assign(body=column)
+
+
+@pytest.mark.parametrize("number", [0, -3, 2**63 - 1, 1 - 2**63, 0.5, np.int64(2), np.float32(2)])
+@pytest.mark.parametrize("other", ["7", True, False, 2**63, -(2**63), None, [1.0]])
+def test_among_objects_the_first_that_is_no_number_of_64_bits_is_named(
+    rows: pd.DataFrame, number: object, other: object
+) -> None:
+    """True is no 1, a text no number, and what 64 bits cannot hold none either."""
+    with pytest.raises(InputError) as refused:
+        read_rows(objects(rows, [number, number, other, "later"]), contract())
+    assert refused.value.code == ("not_finite" if other is None else "bad_dtype")
+    told = "is null" if other is None else f"is {other!r}"
+    assert refused.value.reason.startswith(f"row 2 (2024-01-01T03:39:00Z): body {told}")
+
+
+def test_numbers_in_a_column_of_objects_are_refused_as_the_column(rows: pd.DataFrame) -> None:
+    with pytest.raises(InputError, match="body: numbers expected, got object"):
+        read_rows(objects(rows, [1, 2.0]), contract())
+
+
+@given(st.lists(st.floats(1e-12, 1.0), min_size=3, max_size=3))
+@example([1.0, 1.0, 1.0])
+@example([1.0, 1e-300, 1e-300])
+def test_uncertainty_lies_between_0_and_1_whatever_rounding_does(weights: list[float]) -> None:
+    probabilities = np.array([weights]) / sum(weights)
+    (found,) = chain.uncertainty(probabilities)
+    assert 0 <= found <= 1
+    entropy = -sum(p * np.log(p) for p in probabilities[0] if p > 0) / np.log(3)
+    assert found == pytest.approx(entropy, abs=1e-12)
+
+
+def test_a_version_computes_by_one_thread_whatever_the_machine_has(served: Chain) -> None:
+    """Requests are answered side by side; and sums of several threads differ in their last bits."""
+    options = served.graph.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    config = json.loads(served.booster.save_config())
+    assert config["learner"]["generic_param"]["nthread"] == "1"
+
+
 def without(rows: pd.DataFrame, first: int, count: int) -> pd.DataFrame:
     return rows.drop(index=range(first, first + count)).reset_index(drop=True)
 
@@ -148,6 +195,11 @@ REFUSED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str, str]] = {
     "no rows": (lambda rows: rows.iloc[:0], "too_few_rows", "0 rows given, at least 3"),
     "too few": (lambda rows: rows.iloc[:2], "too_few_rows", "2 rows given, at least 3"),
     "no column": (lambda rows: rows.drop(columns="volatility"), "missing_column", "volatility"),
+    "column twice": (
+        lambda rows: pd.concat([rows, rows[["body", "datetime"]]], axis=1),
+        "duplicate_column",
+        "datetime, body given twice",
+    ),
     "no time": (lambda rows: rows.drop(columns="datetime"), "missing_column", "datetime"),
     "nan": (lambda rows: changed(rows, "body", 4, np.nan), "not_finite", "row 4 (2024-01-01T03:41"),
     "infinity": (
@@ -253,6 +305,19 @@ def test_a_hole_no_longer_than_the_bridge_is_bridged(served: Chain, rows: pd.Dat
 def test_every_long_hole_is_named(rows: pd.DataFrame) -> None:
     with pytest.raises(InputError, match=r"row 99 .* row 199 .*at most 5 absent minutes"):
         read_rows(without(without(rows, 200 + 7, 7), 100, 7), contract())
+
+
+@pytest.mark.parametrize("count", [5, 6, 8])
+def test_of_many_holes_five_are_named_and_the_others_counted(
+    rows: pd.DataFrame, count: int
+) -> None:
+    for number in reversed(range(count)):
+        rows = without(rows, 20 + 20 * number, BRIDGE + 1)
+    with pytest.raises(InputError) as refused:
+        read_rows(rows, contract())
+    assert refused.value.reason.count("minutes absent") == 5
+    assert ("more" in refused.value.reason) == (count > 5)
+    assert (f" and {count - 5} more" in refused.value.reason) == (count > 5)
 
 
 AUDITED_ROWS = np.array(
