@@ -54,18 +54,21 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         series = check_one_series({"network": own, "labels": table_series(labels)})
         chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)
-        hooks = Hooks(on_epoch=partial(_log_epoch, run), progress=progress)
+        told: list[dict[str, Any]] = []
+        hooks = Hooks(on_epoch=partial(_log_epoch, run, told), progress=progress)
         place, until = run.workplace(), network.trained_until
         result = audit_table(read_table(labels), chosen, network.window, place, hooks, until)
         result.auditor.save(run.folder("auditor"))
         write_series(run.folder("auditor"), series)
+        run.json("fold_epochs", told)
         _log(run, result, score_out_of_fold(result, network.class_weights))
     tell(run)
 
 
-def _log_epoch(run: StageRun, fold: int, epoch: Epoch) -> None:
-    values = {f"fold_{fold}_{name}": value for name, value in epoch.metrics().items()}
-    run.metrics.log(values, epoch.epoch)
+def _log_epoch(run: StageRun, told: list[dict[str, Any]], fold: int, epoch: Epoch) -> None:
+    told.append({"fold": fold, **epoch.to_json()})
+    charted = {f"fold_{fold}_{name}": epoch.metrics()[name] for name in CHARTED}
+    run.metrics.log(charted, epoch.epoch)
 
 
 def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
@@ -74,15 +77,14 @@ def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
 
     result.rows.to_parquet(run.folder("out_of_fold") / "rows.parquet")
     run.json("folds", [vars(report) for report in result.folds])
-    run.json("out_of_fold", unfitted.scores)
+    rows = {"rows": len(result.rows), "unfitted_rows": len(unfitted.target)}
+    threshold = {"conformal_threshold": result.auditor.conformal.threshold}
+    run.json("out_of_fold", {"scores": unfitted.scores, **rows, **threshold})
     compared = [(name, score) for name in COMPARED for score in metrics.KEY_SCORES]
     run.metrics.log(
         {
             **{f"oof_{name}_{score}": unfitted.scores[name][score] for name, score in compared},
-            "oof_rows": len(result.rows),
-            "oof_unfitted_rows": len(unfitted.target),
             "oof_unfitted_rows_effective": unfitted.effective_rows,
-            "conformal_threshold": result.auditor.conformal.threshold,
         }
     )
     shown = unfitted.meta[:: max(1, len(unfitted.meta) // ROWS_SHOWN)]

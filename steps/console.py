@@ -109,3 +109,9 @@ def say_as_written(text: str) -> None:
 def say(text: str) -> None:
     """Print a line to standard output, markup and all; whole, so that a command can be copied."""
     Console().print(text, soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    """Print a sentence as it is written; a terminal gets it in lines that break no word."""
+    console = Console()
+    console.print(escape(text), soft_wrap=not console.is_terminal)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steps.console import progress_bar, say, say_as_written, show_table, tell
+from steps.console import progress_bar, remark, say, show_table, tell
 from steps.options import (
     judging_options,
     run_option,
@@ -110,7 +110,7 @@ def _log(run: StageRun, report: GateReport) -> None:
     for gate in report.gates:
         if gate.passed is False or gate.unjudged:
             # A detail may quote an error, and its brackets are no markup.
-            say_as_written(f"{gate.name}: {gate.figure}, asked for {gate.bound} ({gate.detail})")
+            remark(f"{gate.name}: {gate.figure}, asked for {gate.bound} ({gate.detail})")
 
 
 if __name__ == "__main__":

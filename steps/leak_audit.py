@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say, say_as_written, show_table, tell
+from steps.console import progress_bar, remark, say_as_written, show_table, tell
 from steps.options import (
     judging_options,
     run_option,
@@ -80,7 +80,7 @@ def _log(run: StageRun, audited: Audited) -> None:
         }
     )
     run.output()
-    run.headline(headline(result))
+    run.headline(headline(result), result.scope)
 
 
 def _show(result: LeakAuditResult) -> None:
@@ -91,7 +91,7 @@ def _show(result: LeakAuditResult) -> None:
     ]
     headers = ["stage", "values before cuts", "changed after", "sees a look-ahead of"]
     show_table("Leak audit", headers, rows)
-    say(result.scope)
+    remark(result.scope)
 
 
 def _rows_text(result: LeakAuditResult, stage: str) -> str:

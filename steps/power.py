@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steps.console import progress_bar, say, show_table
+from steps.console import progress_bar, remark, show_table
 from steps.options import config_options, given, setting, settings_from, step
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def main(config: Path, overrides: tuple[str, ...], intervals: str | None, **opti
 
     with stage("power", settings) as run, progress_bar("power") as progress:
         found = run_trials(
-            settings, run.workplace(), lambda trial: say(trial_line(trial)), progress
+            settings, run.workplace(), lambda trial: remark(trial_line(trial)), progress
         )
         run.json("power", msgspec.to_builtins(found))
         run.figure("verdicts", verdicts(found))

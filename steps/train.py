@@ -81,7 +81,10 @@ def _log(run: StageRun, trained: TrainedBase) -> None:
     # Their own names: `macro_f1` and its like are series over the epochs, of which the last is not
     # the best.
     kept = {f"validation_{name}": report[name] for name in metrics.KEY_SCORES}
-    run.metrics.log({"parameters": parameters, "best_epoch": trained.fit.best_epoch, **kept})
+    run.metrics.log(kept)
+    # As a metric each would be a chart of one point.
+    run.param("trained.parameters")(parameters)
+    run.param("trained.best_epoch")(trained.fit.best_epoch)
     run.json("validation", report)
     run.json("history", [epoch.to_json() for epoch in trained.fit.history])
     run.figure("curves", curves(trained.fit.history))

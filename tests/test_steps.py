@@ -17,7 +17,7 @@ import steps.leak_audit
 import steps.promote
 from quantgod.evaluation.gates import judge_gates
 from quantgod.settings import load_settings
-from steps.console import say, show_table
+from steps.console import remark, say, show_table
 from tests.evaluation.gates.records import Evidence, leak_audit
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +83,21 @@ def test_a_settings_file_is_found_from_anywhere_or_named_with_where_it_was_looke
 def test_a_command_to_copy_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     say("curl " + "long " * 40)
     assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_sentence_breaks_no_word_and_is_one_line_where_nobody_reads_it(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    if is_terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    said = "failed " + ", ".join(["beats_logistic_regression_macro_f1"] * 9)
+    remark(said)
+    lines = capsys.readouterr().out.splitlines()
+    assert " ".join(line.strip() for line in lines) == said
+    assert (len(lines) > 1) == is_terminal
 
 
 def test_make_serves_the_model_that_it_is_told_to() -> None:

@@ -79,7 +79,7 @@ def kept(run: Run, folder: Path) -> Kept:
 
 def content(path: Path) -> object:
     """A file's digest, or of a history what it says but for times."""
-    if path.name != "history.json":
+    if path.name not in ("history.json", "fold_epochs.json"):
         return file_digest(path)
     epochs = json.loads(path.read_text())
     return [{name: epoch[name] for name in epoch.keys() - TIMES} for epoch in epochs]

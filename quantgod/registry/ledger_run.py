@@ -25,11 +25,12 @@ from quantgod.registry.ledger import (
     ledger_of,
     text_of,
 )
+from quantgod.tracking.store import NOTE_TAG
 
 LEDGERS: Final = "deployments"
 LEDGER_TAG: Final = "quantgod.ledger"
 HEAD_TAG: Final = "quantgod.ledger.head"
-NOTE_TAG: Final = "mlflow.note.content"
+NOTE: Final = "Ledgers: which version had an alias, since when and by which right, as parameters."
 
 
 class ConcurrentPromotionError(RuntimeError):
@@ -131,7 +132,7 @@ def _experiment(client: MlflowClient) -> str:
     found = client.get_experiment_by_name(LEDGERS)
     if found is None:
         try:
-            return client.create_experiment(LEDGERS)
+            return client.create_experiment(LEDGERS, tags={NOTE_TAG: NOTE})
         except MlflowException:
             found = client.get_experiment_by_name(LEDGERS)
             if found is None:

@@ -41,11 +41,10 @@ from quantgod.tracking.keys import (
 from quantgod.tracking.machine import machine
 from quantgod.tracking.orphans import PROCESS_TAG, close_orphans, process_tag
 from quantgod.tracking.outbox import MetricBuffer, Outbox, deliver_left_over
-from quantgod.tracking.store import PROJECT, SESSIONS, beside, connect, in_project
+from quantgod.tracking.store import NOTE_TAG, PROJECT, SESSIONS, beside, connect, in_project
 
 ERROR_TAG = "quantgod.error"
 HEADLINE_TAG = "quantgod.headline"
-NOTE_TAG = "mlflow.note.content"
 STAGE_TAG = "quantgod.stage"
 CODE_TAG = "quantgod.code"
 MACHINE_TAG = "quantgod.machine"

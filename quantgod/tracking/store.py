@@ -27,8 +27,15 @@ _DEFAULTS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _RELATIVE_SQLITE = "sqlite:///"
+NOTE_TAG = "mlflow.note.content"
 TRIALS = "trials"
 SESSIONS = "sessions"
+NOTES = {
+    "runs": "Stages, and whole runs of `main` by what they are compared by; `make ui` opens them.",
+    TRIALS: "Trials of searches, of which the best was taken by a run of `optimize`.",
+    SESSIONS: "Live sessions and recordings, which last as long as somebody wants.",
+}
+"""What each experiment holds, as MLflow's list of experiments shows it."""
 _COMPARED = ("mlflow.experimentKind", "custom_model_development")
 
 
@@ -78,7 +85,8 @@ def _experiment(
         return client.get_experiment(os.environ["MLFLOW_EXPERIMENT_ID"])
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", settings.experiment)
     if local and client.get_experiment_by_name(name) is None:
-        client.create_experiment(name, artifact_location=str(PROJECT / settings.artifacts))
+        place = str(PROJECT / settings.artifacts)
+        client.create_experiment(name, artifact_location=place, tags=_note("runs"))
     return mlflow.set_experiment(name)
 
 
@@ -98,11 +106,15 @@ def beside(client: MlflowClient, experiment_id: str, what: str) -> str:
         return str(found.experiment_id)
     try:
         kept = f"{compared.artifact_location.rstrip('/')}/{what}"
-        return str(client.create_experiment(name, artifact_location=kept))
+        return str(client.create_experiment(name, artifact_location=kept, tags=_note(what)))
     except MlflowException:
         if (found := client.get_experiment_by_name(name)) is None:
             raise
         return str(found.experiment_id)  # another process was faster
+
+
+def _note(what: str) -> dict[str, str]:
+    return {NOTE_TAG: NOTES[what]}
 
 
 def family(client: MlflowClient, experiment_id: str) -> list[str]:

@@ -40,6 +40,7 @@ def test_it_prints_where_finished_runs_and_the_model_are_shown_and_serves_the_st
     tags = MlflowClient().get_experiment(number).tags
     assert tags["mlflow.experimentKind"] == "custom_model_development"
     assert "&viewStateShareKey=quantgod\n" in ended.output
+    assert "`make ui` opens them" in tags["mlflow.note.content"]
     view = json.loads(tags["mlflow.sharedViewState.quantgod"])
     assert view["columnOrder"][2:] == view["selectedColumns"]
     assert set(view["columnOrder"]) == view["columnWidths"].keys()
