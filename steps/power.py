@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steps.console import progress_bar, remark, show_table
+from steps.console import progress_bar, remark, say, show_table
 from steps.options import config_options, given, setting, settings_from, step
 
 if TYPE_CHECKING:
