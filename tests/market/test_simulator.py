@@ -1,4 +1,5 @@
 import datetime as dt
+import hashlib
 import itertools
 import json
 from decimal import Decimal
@@ -194,6 +195,32 @@ def test_near_levels_lean_with_the_path():
                 shown[lean[number // 120]].append((bid - ask) / (bid + ask))
     assert np.mean(shown[0.8]) > 0.5
     assert np.mean(shown[-0.8]) < -0.5
+
+
+GOLDEN = {
+    "as the demo": ({}, "436b1fe5fcb41bd8"),
+    "deep and fast": (
+        {"levels": 500, "cadence_ms": 100, "changes": 42, "seed": 3},
+        "246cead1ebae25c6",
+    ),
+    "wild and coarse": (
+        {"tick": 5.0, "volatility": 0.02, "signal": 0.0, "cadence_ms": 1_000, "changes": 90},
+        "61662f7482e9259a",
+    ),
+    "a cheap coin": (
+        {"price": 0.25, "tick": 1e-5, "volatility": 5e-3, "changes": 60},
+        "17d1c2767cf2b9b6",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_seed_is_the_same_market_in_every_version(name):
+    """Figures in the README and whoever compares two versions of this project rest on it."""
+    changes, digest = GOLDEN[name]
+    lines = _market(**changes).lines(0, 0, 3_000)
+    assert lines.count(b"\n") == 3_000
+    assert hashlib.sha256(lines).hexdigest()[:16] == digest
 
 
 def test_prices_too_low_for_the_tick_are_refused():

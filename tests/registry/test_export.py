@@ -41,6 +41,16 @@ def test_a_graph_of_two_windows_takes_any_number(
         assert np.abs(said - expected).max() <= 1e-6
 
 
+def test_a_graph_says_of_what_there_may_be_many(
+    module: MetaFeatures, windows: np.ndarray, tmp_path: Path
+) -> None:
+    export_graph(module, windows, tmp_path / "graph.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "graph.onnx")
+    (given,), (said,) = session.get_inputs(), session.get_outputs()
+    assert (given.name, given.shape) == ("windows", ["batch", WINDOW, len(FEATURES)])
+    assert (said.name, said.shape[0]) == ("meta_features", "batch")
+
+
 def test_a_feature_that_never_moved_in_training_moves_no_answer_of_the_graph(
     parts: Parts, windows: np.ndarray, tmp_path: Path
 ) -> None:

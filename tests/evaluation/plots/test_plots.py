@@ -78,6 +78,30 @@ def test_a_figure_is_drawn_with_labelled_axes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES)
+def test_all_that_is_drawn_lies_within_its_axes(name: str) -> None:
+    figure = FIGURES[name]()
+    figure.savefig(io.BytesIO(), format="png")
+    for axes in figure.axes:
+        if axes.get_yscale() == "log":  # where bars have no lower end
+            continue
+        within = axes.get_window_extent().padded(1.0)
+        for part in (*axes.lines, *axes.collections, *axes.patches):
+            box = part.get_window_extent() if part.get_clip_on() else None
+            if box is not None and np.isfinite(box.extents).all() and box.width + box.height:
+                assert within.x0 <= box.x0 <= box.x1 <= within.x1, (name, part)
+                assert within.y0 <= box.y0 <= box.y1 <= within.y1, (name, part)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_legend_stands_where_the_first_of_its_names_do(name: str) -> None:
+    figure = FIGURES[name]()
+    named = [axes for axes in figure.axes if axes.get_legend_handles_labels()[1]]
+    with_legend = [axes for axes in figure.axes if axes.get_legend() is not None]
+    if with_legend:
+        assert with_legend[0] is named[0]
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_no_text_lies_over_another(name: str) -> None:
     assert overlapping(FIGURES[name]()) == []
 
