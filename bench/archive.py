@@ -31,14 +31,14 @@ from bench.goal import Figure, Log, said
 from bench.turns import best
 from quantgod.archive import sample
 from quantgod.archive.compiled import byte, compiled
+from quantgod.archive.day_reading import DayReading
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.levels import LEVELS, MESSAGE_LENGTH
 from quantgod.archive.parser import parse
-from quantgod.archive.reading import DayReading
 from quantgod.archive.reference import read_archive_reference
-from quantgod.archive.simulated import write_archives
 from quantgod.archive.zip_stream import open_archive
 from quantgod.settings import load_settings
+from quantgod.simulation.archives import write_archives
 
 MOST_OF_FLOOR = 1.6
 LEAST_OF_PEER = 25.0

@@ -23,10 +23,10 @@ import pandas as pd
 
 from bench.goal import Figure, Log, said
 from bench.turns import best
+from quantgod.backtest import Books, backtest
+from quantgod.backtest.books import ASK, BID, PRICE
+from quantgod.backtest.performance import ratios, skill
 from quantgod.contracts import MS_PER_MINUTE
-from quantgod.evaluation.backtest import Books, backtest
-from quantgod.evaluation.backtest.books import ASK, BID, PRICE
-from quantgod.evaluation.backtest.performance import ratios, skill
 from quantgod.settings import load_settings
 
 MINUTES, LEVELS, TRIALS = 525_600, 20, 30

@@ -26,9 +26,9 @@ from quantgod.evaluation.evidence import (
     EvaluationResult,
     read_evidence,
 )
-from quantgod.evaluation.interval_proof import Proof
 from quantgod.evaluation.intervals import Interval
-from quantgod.evaluation.power import Power, gate_rows
+from quantgod.gates.interval_proof import Proof
+from quantgod.gates.power import Power, gate_rows
 from quantgod.settings import load_settings
 from quantgod.tracking.keys import artifacts_of, output_of
 from quantgod.tracking.stage import HEADLINE_TAG, MACHINE_TAG, STAGE_TAG

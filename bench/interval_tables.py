@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Final
 
 from quantgod.evaluation.interval_power import DESIGNS, SCORES, Design, Found, Held
-from quantgod.evaluation.interval_proof import FEWEST_CASES, Proof
+from quantgod.gates.interval_proof import FEWEST_CASES, Proof
 
 WORDS: Final = {
     "macro_f1": "macro-F1",

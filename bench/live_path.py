@@ -23,17 +23,17 @@ from typing import Any
 
 from bench.goal import Figure, Log, said
 from bench.turns import best
-from quantgod.archive.simulated import price_path, start_ms
 from quantgod.live.driving import drive
-from quantgod.live.recording.reading import Arrival, Recording, open_recording
+from quantgod.live.recording.arrivals import Arrival, Recording, open_recording
 from quantgod.live.recording.replay import Replay
 from quantgod.market import binance, bybit
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.bybit_sync import BybitBookSync
-from quantgod.market.simulator import SimulatedMarket
 from quantgod.market.sync_events import NeedSnapshot
 from quantgod.settings import load_settings
+from quantgod.simulation.archives import price_path, start_ms
+from quantgod.simulation.market import SimulatedMarket
 
 MOST_OF_FLOOR = 1.25
 DELTAS_A_SECOND = 10.0

@@ -1,6 +1,6 @@
 """Whether the leak audit sees each planted look-ahead in each audit drawn: `python -m bench.peeks`.
 
-Every place of `tests/evaluation/leakage/peeks.py` with 1, 2, 5, 15 and 60 rows, in 20 audits of as
+Every place of `tests/leakage/peeks.py` with 1, 2, 5, 15 and 60 rows, in 20 audits of as
 many markets; an audit ends at its first leak. In as many audits of the honest pipeline there must
 be none. Ends with 1 if one was not seen.
 """
@@ -18,8 +18,8 @@ from rich.console import Console
 
 from bench.goal import Figure
 from bench.running import table_of
-from tests.evaluation.leakage.peeks import PLACES, ROWS, leaking_stage
-from tests.evaluation.leakage.small import bars, settings
+from tests.leakage.peeks import PLACES, ROWS, leaking_stage
+from tests.leakage.small import bars, settings
 
 DRAWS, WORKERS = 20, 2
 HONEST = "nothing planted"

@@ -35,8 +35,8 @@ from rich.console import Console
 from bench.goal import Figure, Log
 from bench.running import run
 from bench.serving import NAME, register_demo_chain
+from quantgod.live.loopback import simulated_exchange
 from quantgod.live.runner import run_live
-from quantgod.live.simulated import simulated_exchange
 from quantgod.registry.promotion import Why, promote
 from quantgod.settings import load_settings
 from tests.live.feed.mixes import run_mix

@@ -17,7 +17,7 @@ from steps.options import (
 )
 
 if TYPE_CHECKING:
-    from quantgod.evaluation.backtest import Backtested
+    from quantgod.backtest import Backtested
     from quantgod.evaluation.evidence import BacktestResult
     from quantgod.tracking.stage import StageRun
 
@@ -58,7 +58,7 @@ def main(
 
 
 def _log(run: StageRun, backtested: Backtested) -> None:
-    from quantgod.evaluation.backtest import figures
+    from quantgod.backtest import figures
     from quantgod.evaluation.evidence import BACKTEST_FILE, write_evidence
 
     result = backtested.result

@@ -27,8 +27,8 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         say(logging.INFO, "starting", f"collect on {settings.live.exchange}: loading libraries")
     from rich.console import Console
 
+    from quantgod.live.loopback import venue
     from quantgod.live.recording.session import run_collect
-    from quantgod.live.simulated import venue
     from quantgod.tracking.stage import stage_if_reachable
     from quantgod.tracking.store import be_brief
 

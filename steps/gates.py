@@ -20,7 +20,7 @@ from steps.options import (
 )
 
 if TYPE_CHECKING:
-    from quantgod.evaluation.gates import GateReport
+    from quantgod.gates import GateReport
     from quantgod.tracking.stage import StageRun
 
 
@@ -78,8 +78,8 @@ def _log(run: StageRun, report: GateReport) -> None:
     import pandas as pd
 
     from quantgod.evaluation.evidence import write_evidence
-    from quantgod.evaluation.gates import GATES_FILE
-    from quantgod.evaluation.gates.figure import gate_figure
+    from quantgod.gates import GATES_FILE
+    from quantgod.gates.figure import gate_figure
     from quantgod.tracking.keys import NO_CHAMPION
 
     title, said = f"{report.name} {report.version}", report.in_words()

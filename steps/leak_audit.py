@@ -41,8 +41,8 @@ def main(
     """Audit a lineage, or the settings' pipeline; fails when a value knows what came after it."""
     runs = runs_given(options)
     at_hand, changes = settings_given(config, overrides, options)
-    from quantgod.evaluation.leakage import raise_leaks
-    from quantgod.evaluation.leakage.cuts import parse_cut
+    from quantgod.leakage import raise_leaks
+    from quantgod.leakage.cut_times import parse_cut
     from quantgod.registry.lineage_audit import audit_lineage
     from quantgod.registry.own_settings import Judging, judging_lineage
     from quantgod.registry.registered import asked_version
@@ -67,7 +67,7 @@ def main(
 
 def _log(run: StageRun, audited: Audited) -> None:
     from quantgod.evaluation.evidence import LEAK_AUDIT_FILE, write_evidence
-    from quantgod.evaluation.leakage import leak_figure
+    from quantgod.leakage import leak_figure
 
     result = audited.result
     write_evidence(run.outbox.artifacts / LEAK_AUDIT_FILE, result)

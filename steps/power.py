@@ -13,7 +13,7 @@ from steps.options import config_options, given, setting, settings_from, step
 
 if TYPE_CHECKING:
     from quantgod.evaluation.interval_power import Found
-    from quantgod.evaluation.power import Power
+    from quantgod.gates.power import Power
     from quantgod.settings import Settings
 
 
@@ -36,9 +36,9 @@ def main(config: Path, overrides: tuple[str, ...], intervals: str | None, **opti
         return
     import msgspec
 
-    from quantgod.evaluation.plots.verdicts import verdicts
-    from quantgod.evaluation.power import trial_line
-    from quantgod.registry.market_trials import run_trials
+    from quantgod.gates.power import trial_line
+    from quantgod.gates.power_figure import verdicts
+    from quantgod.registry.rehearsals import run_trials
     from quantgod.tracking.stage import stage
 
     with stage("power", settings) as run, progress_bar("power") as progress:
@@ -58,7 +58,7 @@ def main(config: Path, overrides: tuple[str, ...], intervals: str | None, **opti
 def _prove_intervals(cases: int, settings: Settings) -> None:
     import msgspec
 
-    from quantgod.evaluation.interval_proof import HEAD, JOBS, Proof, prove_all, rows_of
+    from quantgod.gates.interval_proof import HEAD, JOBS, Proof, prove_all, rows_of
     from quantgod.tracking.stage import stage
 
     found: list[Found] = []
@@ -78,7 +78,7 @@ def _prove_intervals(cases: int, settings: Settings) -> None:
 
 
 def _show(found: Power) -> None:
-    from quantgod.evaluation.power import KINDS, gate_rows, summary_rows
+    from quantgod.gates.power import KINDS, gate_rows, summary_rows
 
     show_table("Gates passed, by kind of market", ["gate", *KINDS], gate_rows(found))
     show_table("Models", ["market", "seeds", "passed"], summary_rows(found))

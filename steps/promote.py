@@ -46,7 +46,7 @@ def main(
     if force and not reason:
         raise click.BadParameter("a forced promotion needs one", param_hint="--reason")
     at_hand, changes = settings_given(config, overrides, options)
-    from quantgod.evaluation.gates import bounds_digest
+    from quantgod.gates import bounds_digest
     from quantgod.registry.own_settings import own_judging
     from quantgod.registry.promotion import Why, in_words, promote
     from quantgod.registry.registered import asked_version

@@ -32,7 +32,7 @@ def main(
 ) -> None:
     """Close the minutes of a recording as fast as it goes; print one JSON object of figures."""
     settings = settings_from(config, overrides, {})
-    from quantgod.live.recording.reading import open_recording
+    from quantgod.live.recording.arrivals import open_recording
     from quantgod.live.recording.replay import replay
 
     opened = open_recording(recording, symbol)

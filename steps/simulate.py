@@ -27,7 +27,7 @@ from steps.options import config_options, setting, settings_from, step
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Write daily archives of a seeded synthetic market, in the form of Bybit's."""
     settings = settings_from(config, overrides, options)
-    from quantgod.archive.simulated import strangers, write_archives
+    from quantgod.simulation.archives import strangers, write_archives
     from quantgod.tracking.stage import stage
 
     folder = settings.data.archives

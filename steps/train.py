@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from quantgod.forecasters.base_model import TrainedBase
     from quantgod.tracking.stage import StageRun
-    from quantgod.training.base_model import TrainedBase
     from quantgod.training.reports import Epoch
 
 
@@ -34,12 +34,12 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     runs, settings = runs_given(options), settings_from(config, overrides, options)
     from quantgod.dataset.series import write_series
     from quantgod.dataset.table import read_table, table_series
+    from quantgod.forecasters.base_model import train_base
+    from quantgod.forecasters.network import save_network
     from quantgod.tracking.chosen import searched_settings
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
-    from quantgod.training.base_model import train_base
     from quantgod.training.devices import use_threads
-    from quantgod.training.weights import save_network
 
     with stage("train", settings, runs, supply("train", settings, config, say)) as run:
         chosen = searched_settings(run, say_as_written)

@@ -127,7 +127,7 @@ def test_a_wheel_holds_the_library_with_all_it_needs_and_nothing_else(tmp_path: 
         needed = re.findall(r"^Requires-Dist: (.*)$", held.read(metadata).decode(), re.M)
     written = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line]
     assert len(needed) == len([line for line in written if not line.startswith("#")])
-    assert "quantgod/evaluation/report/page.html.j2" in names
+    assert "quantgod/report/page.html.j2" in names
     inside = {name.split("/")[0] for name in names if not name.startswith("quantgod-")}
     assert inside == {"quantgod"}
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "quantgod").rglob("*.py")}

@@ -15,10 +15,10 @@ import steps.deployments
 import steps.download
 import steps.leak_audit
 import steps.promote
-from quantgod.evaluation.gates import judge_gates
+from quantgod.gates import judge_gates
 from quantgod.settings import load_settings
 from steps.console import remark, say, show_table
-from tests.evaluation.gates.records import Evidence, leak_audit
+from tests.gates.records import Evidence, leak_audit
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 42

@@ -21,12 +21,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from quantgod.archive.cuts import Cuts, Floats, Integers
+from quantgod.archive.day_reading import MARGIN_MS, Carry, Quarantine, book_row, time_bounds
 from quantgod.archive.dense_book import Unfit
 from quantgod.archive.kernel import FastReader
 from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_days
-from quantgod.archive.reading import MARGIN_MS, Carry, Quarantine, book_row, time_bounds
 from quantgod.archive.reference import ReferenceReader, admit
+from quantgod.archive.stops import Cuts, Floats, Integers
 from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.contracts import (
     BOOK_LEVELS,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from quantgod.archive.day_reading import KERNEL_VERSION, Carry, DayReading, Quarantine
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.outcome import (
     ArchiveReport,
@@ -23,7 +24,6 @@ from quantgod.archive.outcome import (
     outcome_of,
 )
 from quantgod.archive.plan import Candidate, Day, quarantined
-from quantgod.archive.reading import KERNEL_VERSION, Carry, DayReading, Quarantine
 from quantgod.archive.store import (
     SCHEMA_VERSION,
     DayMetadata,

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from quantgod.archive.day_reading import Quarantine
 from quantgod.archive.plan import ArchiveFile, find_archives, market_of
-from quantgod.archive.reading import Quarantine
 from quantgod.archive.store import INDEX, StoreError, read_column, read_metadata, stored_days
 from quantgod.archive.zip_stream import open_archive
 from quantgod.contracts import MARKETS, Market

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from quantgod.archive import sample
-from quantgod.archive.cuts import Cuts, no_cuts
+from quantgod.archive.day_reading import KEPT_LINES, Carry, DayReading, Ledger, time_bounds
 from quantgod.archive.dense_book import DenseBook, Unfit
 from quantgod.archive.levels import (
     ASKS,
@@ -53,8 +53,8 @@ from quantgod.archive.loop import (
     jumps,
 )
 from quantgod.archive.parser import Bytes
-from quantgod.archive.reading import KEPT_LINES, Carry, DayReading, Ledger, time_bounds
 from quantgod.archive.reference import admit, read_archive_reference
+from quantgod.archive.stops import Cuts, no_cuts
 from quantgod.archive.zip_stream import is_blank, open_archive
 from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, BookUpdate
 from quantgod.market.bybit import depth_of

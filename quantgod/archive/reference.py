@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quantgod.archive.reading import Array, Carry, DayReading, Ledger, book_row, time_bounds
+from quantgod.archive.day_reading import Array, Carry, DayReading, Ledger, book_row, time_bounds
 from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, BookUpdate, Level
 from quantgod.market.book import OrderBook

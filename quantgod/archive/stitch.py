@@ -27,9 +27,9 @@ from quantgod.archive.day import (
     store_reading,
     stored_metadata,
 )
+from quantgod.archive.day_reading import KEPT_LINES, Carry, DayReading, Quarantine
 from quantgod.archive.outcome import ArchiveReport, dropped_minutes
 from quantgod.archive.plan import Candidate, Day
-from quantgod.archive.reading import KEPT_LINES, Carry, DayReading, Quarantine
 from quantgod.archive.store import DayMetadata, day_path, read_rows
 from quantgod.settings import EtlSettings
 

@@ -18,7 +18,6 @@ from quantgod.auditor.provenance import ProvenanceError, assert_provenance, asse
 from quantgod.contracts import FEATURES, META_FEATURES, Progress, silent
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import Samples, samples
-from quantgod.evaluation.baselines import LEARNED, baselines
 from quantgod.evaluation.comparison import Said, compare
 from quantgod.evaluation.conformal import coverage
 from quantgod.evaluation.drift import shift
@@ -28,6 +27,7 @@ from quantgod.evaluation.evidence import EvaluationResult, Inference, Shifted
 from quantgod.evaluation.metrics import decide
 from quantgod.evaluation.scored_rows import COLUMNS, MODELS, columns_of
 from quantgod.evaluation.subject import Answers, Subject
+from quantgod.forecasters.baselines import LEARNED, baselines
 from quantgod.settings import EvaluateSettings, Settings
 
 AUDITOR: Final = "auditor"

@@ -12,7 +12,7 @@ from quantgod.auditor.conformal import actions
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.contracts import CLASSES, Progress, silent
 from quantgod.evaluation.subject import Answers
-from quantgod.training.weights import Network
+from quantgod.forecasters.network import Network
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quantgod.contracts import CLASSES
-from quantgod.evaluation.cuts import Cut
 from quantgod.evaluation.effective_size import effective_rows
+from quantgod.evaluation.groupings import Cut
 from quantgod.evaluation.intervals import (
     FEWEST_COUNTED,
     Interval,

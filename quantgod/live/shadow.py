@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from quantgod.evaluation.champion import BAR_COLUMNS, SIGNAL_COLUMNS, Journaled
+from quantgod.gates.champion import BAR_COLUMNS, SIGNAL_COLUMNS, Journaled
 from quantgod.live.journal import read_table, tables
 
 

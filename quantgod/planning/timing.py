@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from quantgod.archive.kernel import read_archive
-from quantgod.archive.simulated import price_path, start_ms
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE
-from quantgod.market.simulator import SimulatedMarket
 from quantgod.models import zoo
 from quantgod.planning.at_hand import MINUTES_A_DAY, AtHand
 from quantgod.settings import Choice, Range, Settings
+from quantgod.simulation.archives import price_path, start_ms
+from quantgod.simulation.market import SimulatedMarket
 from quantgod.training.devices import (
     autocast,
     choose_device,

@@ -13,7 +13,7 @@ import msgspec
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from quantgod.evaluation.gates import Gate, GateReport, bounds_digest
+from quantgod.gates import Gate, GateReport, bounds_digest
 from quantgod.registry.lineage import lineage_of, market_in_words, set_tags
 from quantgod.registry.own_settings import Judging
 from quantgod.registry.registered import FILES_TAG, VersionError, known_version

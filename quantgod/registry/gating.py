@@ -12,9 +12,9 @@ from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.contracts import Progress, silent
 from quantgod.dataset.table import read_table
-from quantgod.evaluation.champion import Journaled
-from quantgod.evaluation.gates import ChampionResult, GateReport, judge_gates
 from quantgod.evaluation.scored_rows import read_scored
+from quantgod.gates import ChampionResult, GateReport, judge_gates
+from quantgod.gates.champion import Journaled
 from quantgod.registry.challenge import Challenge, compare_with_champion
 from quantgod.registry.evidence_runs import (
     check_evidence,

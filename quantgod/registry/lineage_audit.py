@@ -10,8 +10,8 @@ from quantgod.archive.store import load_bars
 from quantgod.auditor.out_of_fold import ROWS_FILE
 from quantgod.contracts import Progress, silent
 from quantgod.evaluation.evidence import LeakAuditResult
-from quantgod.evaluation.leakage import audit_leaks, raw_days
-from quantgod.evaluation.leakage.cuts import parse_cut
+from quantgod.leakage import audit_leaks, raw_days
+from quantgod.leakage.cut_times import parse_cut
 from quantgod.settings import Settings
 from quantgod.tracking.chosen import chosen_settings
 from quantgod.tracking.keys import artifacts_of

@@ -16,10 +16,10 @@ from quantgod.auditor.meta_features import MetaFeatures
 from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
 from quantgod.evaluation.drift import Reference
 from quantgod.files import file_digest, write_json
+from quantgod.forecasters.network import Network
 from quantgod.registry import chain
 from quantgod.registry.chain import MANIFEST, Chain, Contract
 from quantgod.registry.export import export_graph
-from quantgod.training.weights import Network
 
 CHAIN_FILE = Path(chain.__file__)
 

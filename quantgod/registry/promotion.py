@@ -22,7 +22,7 @@ from quantgod.registry.lineage import set_tags
 from quantgod.registry.moving import Move, move
 from quantgod.registry.ownership import check_successor
 from quantgod.registry.registered import FILES_TAG, fetch, known_version
-from quantgod.registry.trial_process import try_version
+from quantgod.registry.tryout_process import try_version
 from quantgod.registry.verdict import GatesError, check_report, report_of, summary_of
 from quantgod.registry.versions import check_files
 

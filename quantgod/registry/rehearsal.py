@@ -13,25 +13,25 @@ from typing import Final
 import pandas as pd
 
 from quantgod.archive.etl import run_etl
-from quantgod.archive.simulated import write_archives
 from quantgod.archive.store import load_bars
 from quantgod.auditor.audit import AuditResult, audit_table
 from quantgod.auditor.reports import Hooks
+from quantgod.backtest import Backtested, Books, backtest, books_of
 from quantgod.contracts import Progress, silent
 from quantgod.dataset.labels import label
-from quantgod.evaluation.backtest import Backtested, Books, backtest, books_of
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.evidence import LeakAuditResult
-from quantgod.evaluation.gates import judge_gates
-from quantgod.evaluation.leakage import RawDays, audit_leaks
-from quantgod.evaluation.power import Market, Trial
+from quantgod.forecasters.base_model import TrainedBase, train_base
+from quantgod.gates import judge_gates
+from quantgod.gates.power import Market, Trial
+from quantgod.leakage import RawDays, audit_leaks
 from quantgod.registry.chain import Chain
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.package import GoldenRows, build_package
 from quantgod.registry.reference import reference_of
 from quantgod.settings import Settings
-from quantgod.training.base_model import TrainedBase, train_base
+from quantgod.simulation.archives import write_archives
 
 BOOK_LEVELS: Final = 20
 """Levels a side that the backtest meets; the whole book would not fit beside another market's."""

@@ -13,12 +13,12 @@ from quantgod.contracts import Progress, Series, silent
 from quantgod.dataset.table import read_table, table_series
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
-from quantgod.evaluation.report import Report, complete
 from quantgod.registry.lineage import lineage_of, market_in_words
 from quantgod.registry.own_settings import Judging, judging
 from quantgod.registry.ownership import check_rows
 from quantgod.registry.registered import known_version
 from quantgod.registry.subjects import Asked, asked_for, subject_of, tag_version
+from quantgod.report import Report, complete
 from quantgod.settings import Settings
 from quantgod.tracking.stage import StageRun
 from quantgod.tracking.taken import out_of_fold_rows

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from quantgod.auditor.auditor import load_auditor
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.subject import Subject
+from quantgod.forecasters.network import load_network
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.lineage import Evaluation, lineage_of, set_tags
 from quantgod.registry.registered import (
@@ -22,7 +23,6 @@ from quantgod.registry.registered import (
 from quantgod.registry.versions import load_chain
 from quantgod.settings import TrainSettings
 from quantgod.tracking.keys import NoOutputError, artifacts_of, output_of
-from quantgod.training.weights import load_network
 
 OLD_TAGS: Final = "test_"
 STAGES: Final = ("label", "audit", "register")

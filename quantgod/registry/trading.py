@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from quantgod.archive.store import stored_series
+from quantgod.backtest import Backtested, backtest, order_moments
+from quantgod.backtest.recorded import archive_books, minute_books
 from quantgod.contracts import Progress, silent
 from quantgod.dataset.series import check_one_series, read_series
-from quantgod.evaluation.backtest import Backtested, backtest, order_moments
-from quantgod.evaluation.backtest.recorded import archive_books, minute_books
 from quantgod.evaluation.scored_rows import read_scored
 from quantgod.tracking.chosen import trials_of
 from quantgod.tracking.keys import artifacts_of

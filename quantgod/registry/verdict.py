@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from quantgod.evaluation.evidence import evidence_bytes
-from quantgod.evaluation.gates import GATES_FILE, GateReport
+from quantgod.gates import GATES_FILE, GateReport
 from quantgod.registry.ledger import GatesSummary
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.registered import FILES_TAG, BrokenVersionError, VersionError

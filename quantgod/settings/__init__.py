@@ -1,7 +1,7 @@
 """Frozen, typed settings: the sections, and the reader of the files that fill them."""
 
 from quantgod.settings.commands import bare_command, command, repeating
-from quantgod.settings.reading import (
+from quantgod.settings.loading import (
     SettingsError,
     load_settings,
     settings_of,

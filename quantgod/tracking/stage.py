@@ -24,9 +24,9 @@ from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from quantgod.archive.plan import find_archives
-from quantgod.archive.price_bars import prices_file
 from quantgod.files import write_json
 from quantgod.settings import DataSettings, Settings, without_passwords
+from quantgod.simulation.price_file import prices_file
 from quantgod.tracking.keys import (
     KEY_TAG,
     OUTPUT_FILE,

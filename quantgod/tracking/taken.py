@@ -10,9 +10,9 @@ import pandas as pd
 from quantgod.auditor.out_of_fold import ROWS_FILE
 from quantgod.contracts import Series
 from quantgod.dataset.series import read_series
+from quantgod.forecasters.network import Network, load_network
 from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.stage import StageRun
-from quantgod.training.weights import Network, load_network
 
 
 class Trained(NamedTuple):

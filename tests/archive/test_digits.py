@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from quantgod.archive import kernel, reference
 from quantgod.archive.compiled import NEWLINE, byte, compiled
+from quantgod.archive.day_reading import DayReading
 from quantgod.archive.digits import short_decimal
 from quantgod.archive.kernel import read_archive
-from quantgod.archive.reading import DayReading
 from quantgod.archive.reference import read_archive_reference
 from quantgod.archive.tokens import LARGEST_DIGITS, QUOTE, decimal
 from tests.archive.streams import MIDNIGHT, encode, etl_settings, message

@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from quantgod.archive.etl import EtlError, run_etl
-from quantgod.archive.simulated import price_path, start_ms, write_archives
 from quantgod.archive.store import read_metadata
 from quantgod.contracts import BAR_COLUMNS, FEATURES
-from quantgod.market.simulator import SimulatedMarket
 from quantgod.settings import SimulateSettings
+from quantgod.simulation.archives import price_path, start_ms, write_archives
+from quantgod.simulation.market import SimulatedMarket
 from tests.archive.feeds import (
     DAYS,
     FULL,

@@ -8,8 +8,8 @@ import zipfile
 
 import pytest
 
-from quantgod.archive.simulated import write_archives
 from quantgod.settings import SimulateSettings
+from quantgod.simulation.archives import write_archives
 from tests.archive.faults import lines, stream, zips
 from tests.archive.faults.catalogue import FAULTS, fault
 from tests.archive.faults.fault import Fault

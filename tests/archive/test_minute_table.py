@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantgod.archive.minute_table import NAMES, read_minutes
-from quantgod.archive.price_bars import read_price_bars
+from quantgod.simulation.price_file import read_price_bars
 
 DATA = Path("../shared/data")
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="no real files beside the project")

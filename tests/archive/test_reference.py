@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quantgod.archive.reading import DayReading
+from quantgod.archive.day_reading import DayReading
 from quantgod.archive.reference import ReferenceReader, read_archive_reference
 from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.contracts import BOOK_COLUMNS

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from quantgod.archive import day as day_module
+from quantgod.archive.day_reading import DayReading
 from quantgod.archive.etl import run_etl
 from quantgod.archive.kernel import read_archive
-from quantgod.archive.reading import DayReading
 from tests.archive.feeds import (
     DAYS,
     MIDNIGHT_MS,

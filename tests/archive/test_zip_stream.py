@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quantgod.archive.reading import Quarantine
+from quantgod.archive.day_reading import Quarantine
 from quantgod.archive.zip_stream import lines, open_archive
 from tests.archive.streams import etl_settings
 

@@ -21,10 +21,10 @@ from quantgod.auditor.reports import Hooks
 from quantgod.contracts import FEATURES, META_FEATURES
 from quantgod.dataset.splits import split_test, split_validation
 from quantgod.evaluation.network_subject import NetworkSubject
+from quantgod.forecasters.network import Network
 from quantgod.models.zoo import build
 from quantgod.training.loop import fit
 from quantgod.training.material import material
-from quantgod.training.weights import Network
 from tests.auditor.markets import Market, market, oof_frame, recipe, settings
 
 MINUTES = 24_000

@@ -10,8 +10,8 @@ import pytest
 
 from bench.figures import FILES, TABLES, NoRunError, demo, demo_times, intervals, power, put
 from quantgod.evaluation.interval_power import DESIGNS, Found, Held
-from quantgod.evaluation.interval_proof import Proof
-from quantgod.evaluation.power import Power, Trial
+from quantgod.gates.interval_proof import Proof
+from quantgod.gates.power import Power, Trial
 from quantgod.settings import load_settings
 from quantgod.tracking.stage import MACHINE_TAG, stage
 from quantgod.tracking.store import connect

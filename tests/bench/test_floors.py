@@ -9,7 +9,7 @@ import pytest
 
 from bench import archive, backtest, live_path
 from quantgod.archive import sample
-from quantgod.evaluation.backtest import Books
+from quantgod.backtest import Books
 from tests.archive import feeds
 from tests.archive.test_kernel import bits
 

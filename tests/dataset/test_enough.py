@@ -18,8 +18,8 @@ from quantgod.dataset.enough import TooFewRowsError, rows_needed
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import EmptyPartError, folds, split_test, split_validation
 from quantgod.dataset.windows import samples
+from quantgod.forecasters.base_model import train_base
 from quantgod.settings import Settings, load_settings
-from quantgod.training.base_model import train_base
 from tests.synthetic import synthetic_bars
 
 FULL = Path("conf/full.yaml")

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from quantgod.contracts import MS_PER_MINUTE
 from quantgod.evaluation.comparison import Said
-from quantgod.evaluation.duel import Truth
+from quantgod.gates.duel import Truth
 
 HORIZON = 60
 _SELL_BELOW, _BUY_ABOVE = -0.75, 1.2

@@ -17,7 +17,6 @@ from quantgod.contracts import FEATURES, META_FEATURES, silent
 from quantgod.dataset.scaling import fit_scaler
 from quantgod.dataset.splits import split_test, uniqueness
 from quantgod.dataset.windows import samples
-from quantgod.evaluation.baselines import baselines
 from quantgod.evaluation.drift import shift
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
@@ -31,10 +30,11 @@ from quantgod.evaluation.scored_rows import (
     read_scored,
     write_scored,
 )
+from quantgod.forecasters.baselines import baselines
+from quantgod.forecasters.network import Network
 from quantgod.models.zoo import build
 from quantgod.settings import Settings
 from quantgod.tracking.summary import KEY_FIGURES
-from quantgod.training.weights import Network
 from tests.auditor.markets import WINDOW, Market, market, settings
 
 DEV_STRIDE, TEST_STRIDE = 4, 3

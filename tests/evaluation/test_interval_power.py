@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from quantgod.evaluation import trading_power
+from quantgod.backtest import trading_power
+from quantgod.backtest.trading_power import Trader
 from quantgod.evaluation.interval_power import (
     DESIGNS,
     EVEN,
@@ -17,7 +18,6 @@ from quantgod.evaluation.interval_power import (
     prove,
     truth,
 )
-from quantgod.evaluation.trading_power import Trader
 
 SMALL = Design(name="small", rows=120, horizon=15, stride=5, edges=EVEN, skills=STRONG)
 

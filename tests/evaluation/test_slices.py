@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantgod.evaluation.cuts import Cut
+from quantgod.evaluation.groupings import Cut
 from quantgod.evaluation.slices import Rows, slice_scores
 from tests.evaluation.forecasts import random_forecasts
 from tests.evaluation.reaches import reach_of

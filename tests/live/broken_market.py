@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from quantgod.market.bybit import decode
-from quantgod.market.simulator import SimulatedMarket
+from quantgod.simulation.market import SimulatedMarket
 from tests.archive.streams import encode, message
 
 _ID = re.compile(rb'"u":\d+')

@@ -22,13 +22,13 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from quantgod.archive.etl import run_etl
-from quantgod.archive.simulated import write_archives
 from quantgod.archive.store import StoredRows, read_metadata, read_rows, write_day
-from quantgod.live.exchange.server import Exchange
-from quantgod.live.exchange.simulated import simulated_truth
 from quantgod.live.journal import read_table
 from quantgod.live.runner import Outcome, run_live
 from quantgod.settings import Settings, load_settings
+from quantgod.simulation.archives import write_archives
+from quantgod.simulation.exchange.archived import simulated_truth
+from quantgod.simulation.exchange.server import Exchange
 from tests.registry.conftest import NAME, Store, parts, registered, tracked
 from tests.servers import free_port
 

@@ -12,11 +12,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from quantgod.archive.day_reading import book_row
 from quantgod.archive.etl import run_etl
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.outcome import dropped_minutes
-from quantgod.archive.reading import book_row
-from quantgod.archive.simulated import price_path, start_ms
 from quantgod.archive.store import read_rows, stored_days
 from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.archive.zip_writer import write_zip
@@ -26,8 +25,9 @@ from quantgod.market.book_bars import BookBars, ClosedMinute
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.bybit import decode
 from quantgod.market.bybit_sync import BybitBookSync
-from quantgod.market.simulator import SimulatedMarket
 from quantgod.settings import SimulateSettings
+from quantgod.simulation.archives import price_path, start_ms
+from quantgod.simulation.market import SimulatedMarket
 from tests.archive.streams import etl_settings
 from tests.live.broken_market import BrokenMarket
 

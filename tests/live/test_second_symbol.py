@@ -15,18 +15,18 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from quantgod.archive.etl import run_etl
-from quantgod.archive.simulated import write_archives
 from quantgod.archive.store import load_bars
 from quantgod.contracts import FEATURES, Series
 from quantgod.live.deployment.deployment import NoModelError
-from quantgod.live.exchange.server import Exchange
-from quantgod.live.exchange.simulated import simulated_truth
 from quantgod.live.journal import read_table
 from quantgod.live.runner import Outcome, run_live
 from quantgod.registry.ownership import OtherSeriesError
 from quantgod.registry.package import GoldenRows, build_package
 from quantgod.registry.versions import load_chain, register
 from quantgod.settings import Settings, load_settings
+from quantgod.simulation.archives import write_archives
+from quantgod.simulation.exchange.archived import simulated_truth
+from quantgod.simulation.exchange.server import Exchange
 from tests.registry.conftest import (
     BRIDGE,
     NAME,

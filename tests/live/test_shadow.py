@@ -13,8 +13,8 @@ import pytest
 
 from quantgod.contracts import CLASSES, FEATURES
 from quantgod.dataset.labels import label
-from quantgod.evaluation.champion import Journaled, Labelling, on_live_rows
-from quantgod.evaluation.duel import Duel
+from quantgod.gates.champion import Journaled, Labelling, on_live_rows
+from quantgod.gates.duel import Duel
 from quantgod.live.journal import BARS, SIGNALS, Journal
 from quantgod.live.shadow import read_shadow
 from quantgod.settings import LabelSettings, load_settings

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from quantgod.archive.reading import book_row
+from quantgod.archive.day_reading import book_row
 from quantgod.archive.reference import ReferenceReader
 from quantgod.contracts import BookUpdate
 from quantgod.market.book_bars import BookBars

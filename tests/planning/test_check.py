@@ -11,7 +11,6 @@ from mlflow import MlflowClient
 
 import steps.check
 import steps.main
-from quantgod.archive.simulated import write_archives
 from quantgod.planning import estimate as reckoned
 from quantgod.planning import work
 from quantgod.planning.at_hand import at_hand, missing_days
@@ -19,6 +18,7 @@ from quantgod.planning.estimate import estimate, in_time
 from quantgod.planning.fitting import findings
 from quantgod.registry.lineage import Lineage
 from quantgod.settings import Settings, load_settings
+from quantgod.simulation.archives import write_archives
 from quantgod.tracking.stage import stage
 from quantgod.tracking.store import connect
 from tests.stores import fresh_store

@@ -20,12 +20,12 @@ from quantgod.auditor.conformal import Conformal
 from quantgod.contracts import FEATURES, META_FEATURES
 from quantgod.dataset.scaling import fit_scaler
 from quantgod.evaluation.drift import Reference
+from quantgod.forecasters.network import Network
 from quantgod.models import zoo
 from quantgod.registry.package import GoldenRows, Package, build_package
 from quantgod.registry.reference import reference_of
 from quantgod.registry.versions import register
 from quantgod.settings import load_settings
-from quantgod.training.weights import Network
 from tests.registry.shelves import NAME, SERIES, Shelf, copied, make_shelf, tracked
 from tests.stores import fresh_store
 from tests.synthetic import synthetic_bars

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.evaluation.evidence import write_evidence
-from quantgod.evaluation.gates import GATES_FILE, Gate, GateReport
+from quantgod.gates import GATES_FILE, Gate, GateReport
 from quantgod.registry.gate_tags import gate_tags
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.moving import now

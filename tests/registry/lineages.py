@@ -25,7 +25,7 @@ from quantgod.registry.registered import FILES_TAG, files_digest, known_version
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking.keys import OUTPUT_FILE
 from quantgod.tracking.stage import STAGE_TAG, logged_params
-from tests.evaluation.gates.records import Evidence
+from tests.gates.records import Evidence
 from tests.registry.shelves import NAME, Shelf
 
 BARS_DIGEST = "b" * 64

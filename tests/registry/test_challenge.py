@@ -12,10 +12,10 @@ import pytest
 
 from quantgod.contracts import FEATURES
 from quantgod.dataset.labels import label
-from quantgod.evaluation.champion import BAR_COLUMNS, SIGNAL_COLUMNS, Journaled
 from quantgod.evaluation.metrics import decide
 from quantgod.evaluation.scored_rows import columns_of
 from quantgod.files import file_digest, write_json
+from quantgod.gates.champion import BAR_COLUMNS, SIGNAL_COLUMNS, Journaled
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.challenge import Challenge, compare_with_champion
 from quantgod.registry.package import CHAIN_FILE, Package

@@ -22,17 +22,17 @@ from quantgod.dataset.labels import label
 from quantgod.dataset.table import write_table
 from quantgod.evaluation.evidence import EVALUATION_FILE, EvaluationResult, read_evidence
 from quantgod.evaluation.metrics import KEY_SCORES
-from quantgod.evaluation.report import Report
 from quantgod.evaluation.scored_rows import probabilities_of, read_scored
 from quantgod.files import write_json
+from quantgod.forecasters.network import save_network
 from quantgod.registry.lineage import Lineage as Made
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
 from quantgod.registry.registered import NoSuchVersionError
 from quantgod.registry.subjects import Asked, ContradictionError, asked_for
+from quantgod.report import Report
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking.keys import OUTPUT_FILE, NoOutputError, path_digest
-from quantgod.training.weights import save_network
 from tests.registry.conftest import NAME, Parts, Store, make_store, out_of_fold_rows, tracked
 from tests.registry.shelves import SERIES
 from tests.synthetic import synthetic_bars

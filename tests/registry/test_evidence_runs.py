@@ -22,7 +22,7 @@ from quantgod.settings import Settings, load_settings
 from quantgod.tracking.keys import KEY_TAG
 from quantgod.tracking.stage import CODE_TAG
 from tests.archive.test_own_bars import candles
-from tests.evaluation.gates.records import Evidence, leak_audit
+from tests.gates.records import Evidence, leak_audit
 from tests.registry.lineages import Lineage
 from tests.registry.shelves import NAME, Shelf
 

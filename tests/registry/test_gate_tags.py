@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from msgspec.structs import replace
 
 from quantgod.evaluation.evidence import evidence_bytes
-from quantgod.evaluation.gates import Gate, GateReport, bounds_digest
+from quantgod.gates import Gate, GateReport, bounds_digest
 from quantgod.registry.gate_tags import UnboundReportError, gate_tags, record_gates, report_on
 from quantgod.registry.lineage import Lineage
 from quantgod.registry.own_settings import Judging

@@ -15,14 +15,14 @@ from mlflow import MlflowClient
 import steps.gates
 from quantgod.dataset.labels import label
 from quantgod.evaluation.evidence import read_evidence
-from quantgod.evaluation.gates import GATES_FILE, GateReport, bounds_digest
 from quantgod.evaluation.scored_rows import COLUMNS
 from quantgod.files import file_digest
+from quantgod.gates import GATES_FILE, GateReport, bounds_digest
 from quantgod.registry.registered import known_version
 from quantgod.registry.verdict import GatesError, check_report, report_of
 from quantgod.settings import load_settings
 from quantgod.tracking.keys import output_of
-from tests.evaluation.gates.records import Evidence, around
+from tests.gates.records import Evidence, around
 from tests.registry.lineages import Lineage
 from tests.registry.shelves import ALIAS, NAME, Shelf
 from tests.synthetic import synthetic_bars

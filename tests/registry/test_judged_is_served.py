@@ -17,9 +17,9 @@ from mlflow import MlflowClient
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import invocations
 
+from quantgod.backtest.signals import signals_of
 from quantgod.contracts import CLASSES, FEATURES, META_FEATURES
 from quantgod.dataset.labels import label
-from quantgod.evaluation.backtest.signals import signals_of
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.scored_rows import columns_of, read_scored, write_scored
@@ -32,7 +32,7 @@ from quantgod.registry.registered import fetch
 from quantgod.registry.subjects import Asked, OldVersionError, subject_of
 from quantgod.registry.versions import load_chain
 from quantgod.settings import Settings, load_settings
-from tests.evaluation.backtest.markets import books
+from tests.backtest.markets import books
 from tests.live.engine.answering import minute_of, now, until
 from tests.registry.conftest import BRIDGE, GOLDEN, NAME, WINDOW, Parts, Store, out_of_fold_rows
 from tests.registry.shelves import SERIES

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from mlflow import MlflowClient
 
-from quantgod.evaluation.gates import GATES_FILE, Gate
+from quantgod.gates import GATES_FILE, Gate
 from quantgod.registry.gate_tags import gate_tags
 from quantgod.registry.verdict import (
     REPORT_TAG,

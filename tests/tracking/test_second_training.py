@@ -21,8 +21,8 @@ from mlflow import MlflowClient
 from msgspec.structs import replace
 
 from quantgod.evaluation.evidence import write_evidence
-from quantgod.evaluation.gates import judge_gates
 from quantgod.files import value_digest
+from quantgod.gates import judge_gates
 from quantgod.registry.evidence_runs import (
     RECORDS,
     check_evidence,
@@ -40,7 +40,7 @@ from quantgod.tracking import pipeline
 from quantgod.tracking.keys import NO_CHAMPION, output_of
 from quantgod.tracking.stage import StageRun, stage
 from quantgod.tracking.store import connect
-from tests.evaluation.gates.records import Evidence
+from tests.gates.records import Evidence
 
 TRAINED = {"train", "audit", "register", "evaluate", "backtest", "leak_audit", "gates"}
 JUDGED = {"register", "evaluate", "backtest", "gates"}

@@ -2,7 +2,7 @@
 
 from quantgod.live.journal.journal import Journal, JournalState
 from quantgod.live.journal.notices import JournalError, JournalLocked, JournalNotice
-from quantgod.live.journal.reading import read_batches, read_table
+from quantgod.live.journal.reader import read_batches, read_table
 from quantgod.live.journal.segments import tables
 from quantgod.live.journal.tables import BARS, DRIFT, EVENTS, RAW, SIGNALS, levels_schema
 

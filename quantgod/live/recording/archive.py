@@ -17,12 +17,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
+from quantgod.archive.day_reading import MARGIN_MS, Quarantine
 from quantgod.archive.plan import archive_name
-from quantgod.archive.reading import MARGIN_MS, Quarantine
 from quantgod.archive.zip_stream import open_archive
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import MS_PER_DAY, MS_PER_SECOND, BookUpdate, Level, Progress, silent
-from quantgod.live.recording.reading import Recording, no_events, open_recording, recorded_symbols
+from quantgod.live.recording.arrivals import Recording, no_events, open_recording, recorded_symbols
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import CLOCK

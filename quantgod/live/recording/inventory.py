@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quantgod.archive.inventory import Holding, of_minutes
 from quantgod.live.journal import JournalError
-from quantgod.live.journal.reading import read_batches
+from quantgod.live.journal.reader import read_batches
 
 _NS_PER_MINUTE = 60_000_000_000
 

@@ -16,12 +16,12 @@ from typing import Any, Final
 import numpy as np
 import pyarrow.parquet as pq
 
-from quantgod.archive.reading import book_row
+from quantgod.archive.day_reading import book_row
 from quantgod.archive.store import StoredRows, bars_schema, bars_table
 from quantgod.contracts import Progress, silent
 from quantgod.files import atomic_path
 from quantgod.live.driving import take
-from quantgod.live.recording.reading import Arrival, Recording, no_events
+from quantgod.live.recording.arrivals import Arrival, Recording, no_events
 from quantgod.market.binance import BestQuote, DepthEvent
 from quantgod.market.book_bars import BookBars, ClosedMinute, Taken
 from quantgod.market.book_sync import BinanceBookSync

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable
 
 from quantgod.contracts import MS_PER_DAY, MS_PER_MINUTE
-from quantgod.market.simulator import LATEST_MS
+from quantgod.simulation.market import LATEST_MS
 from tests.archive.faults.fault import Fault, LineFault, Lines
 from tests.archive.faults.message_editing import (
     SIDES,

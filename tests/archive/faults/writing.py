@@ -1,4 +1,4 @@
-"""Writes simulated archives as `quantgod.archive.simulated` does, with faults put in."""
+"""Writes simulated archives as `quantgod.simulation.archives` does, with faults put in."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from quantgod.archive.plan import archive_name
-from quantgod.archive.simulated import price_path, start_ms
 from quantgod.archive.zip_writer import write_zip
 from quantgod.files import file_digest
-from quantgod.market.simulator import SimulatedMarket
 from quantgod.settings import SimulateSettings
+from quantgod.simulation.archives import price_path, start_ms
+from quantgod.simulation.market import SimulatedMarket
 from tests.archive.faults.fault import Fault
 
 

@@ -17,10 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from quantgod.live.driving import RawKind
-from quantgod.live.exchange.faults import Fault, mix
-from quantgod.live.exchange.server import Exchange
-from quantgod.live.exchange.synthetic import SyntheticMarket
-from quantgod.live.exchange.truth import Market, TrueEvent, Truth
 from quantgod.live.feed.feed import Feed
 from quantgod.live.feed.notices import Notice
 from quantgod.market.binance import DepthEvent
@@ -30,6 +26,10 @@ from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import compile_kernel
 from quantgod.market.sync_events import Applied, OutOfSync, Synced
 from quantgod.settings import FeedSettings, load_settings
+from quantgod.simulation.exchange.faults import Fault, mix
+from quantgod.simulation.exchange.server import Exchange
+from quantgod.simulation.exchange.synthetic import SyntheticMarket
+from quantgod.simulation.exchange.truth import Market, TrueEvent, Truth
 
 CONFIG = Path(__file__).parents[3] / "conf" / "full.yaml"
 PLAY_SECONDS = 300.0

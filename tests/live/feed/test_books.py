@@ -7,13 +7,13 @@ from random import Random
 import pytest
 
 from quantgod.live.driving import RawKind
-from quantgod.live.exchange.wire import depth_event, depth_snapshot, in_stream
 from quantgod.live.feed.books import Books
 from quantgod.live.feed.handover import Link
 from quantgod.live.feed.notices import Notice
 from quantgod.live.feed.routing import Router
 from quantgod.market.book_bars import BookBars, Taken
 from quantgod.market.book_sync import BinanceBookSync
+from quantgod.simulation.exchange.wire import depth_event, depth_snapshot, in_stream
 from tests.live.feed.mixes import RecordedTruth, market
 
 BTC, ETH = "BTCUSDT", "ETHUSDT"

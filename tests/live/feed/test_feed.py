@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 
 from quantgod.live.driving import drive
-from quantgod.live.exchange.faults import FAULTS, Fault
-from quantgod.live.exchange.server import Exchange
-from quantgod.live.exchange.synthetic import SyntheticMarket
 from quantgod.live.feed.feed import Feed
 from quantgod.market.book_bars import BookBars, Taken
 from quantgod.market.book_sync import BinanceBookSync
+from quantgod.simulation.exchange.faults import FAULTS, Fault
+from quantgod.simulation.exchange.server import Exchange
+from quantgod.simulation.exchange.synthetic import SyntheticMarket
 from tests.live.feed.mixes import (
     QUICK,
     RecordedTruth,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from quantgod.live.exchange.faults import FAULTS
+from quantgod.simulation.exchange.faults import FAULTS
 from tests.live.feed.mixes import MixResult, run_mix
 
 AFTER = 15

@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from quantgod.live.driving import RawKind, drive
-from quantgod.live.exchange.synthetic import SyntheticMarket
-from quantgod.live.exchange.truth import Truth
-from quantgod.live.exchange.wire import depth_event, depth_snapshot
 from quantgod.live.journal import Journal
 from quantgod.live.recording.recorder import Recorder, recording_tables
 from quantgod.market.book_bars import BookBars, ClosedMinute
@@ -17,6 +14,9 @@ from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import LAST_CLOSE, LAST_VALID
 from quantgod.market.sync_events import NeedSnapshot
 from quantgod.settings import CollectSettings, JournalSettings
+from quantgod.simulation.exchange.synthetic import SyntheticMarket
+from quantgod.simulation.exchange.truth import Truth
+from quantgod.simulation.exchange.wire import depth_event, depth_snapshot
 
 JOURNALING = JournalSettings(
     flush_seconds=0.05, sync_seconds=1.0, seal_minutes=60.0, buffer_rows=100_000

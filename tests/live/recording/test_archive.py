@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from quantgod.archive.day_reading import book_row
 from quantgod.archive.etl import run_etl
-from quantgod.archive.reading import book_row
 from quantgod.archive.store import read_rows, stored_days
 from quantgod.contracts import MS_PER_DAY
 from quantgod.live.driving import drive
@@ -17,7 +17,7 @@ from quantgod.live.recording.archive import (
     RecordingArchiveError,
     archive_recording,
 )
-from quantgod.live.recording.reading import open_recording
+from quantgod.live.recording.arrivals import open_recording
 from quantgod.market.book_bars import BookBars, ClosedMinute
 from quantgod.market.book_sync import BinanceBookSync
 from steps.archive_recording import main

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from quantgod.live.journal import read_table
-from quantgod.live.recording.reading import open_recording
+from quantgod.live.recording.arrivals import open_recording
 from quantgod.live.recording.replay import replay
 from quantgod.settings import load_settings
 from tests.stores import fresh_store

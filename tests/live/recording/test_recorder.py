@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from quantgod.live.driving import drive
-from quantgod.live.exchange.truth import Truth
-from quantgod.live.exchange.wire import depth_event, depth_snapshot
 from quantgod.live.journal import Journal, read_table
-from quantgod.live.recording.reading import open_recording
+from quantgod.live.recording.arrivals import open_recording
 from quantgod.live.recording.recorder import recording_tables
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.level_sequence import best_levels
+from quantgod.simulation.exchange.truth import Truth
+from quantgod.simulation.exchange.wire import depth_event, depth_snapshot
 from tests.live.recording.recorded import COLLECT, JOURNALING, Client, market, record
 
 START_MS = 1_710_720_000_000

@@ -19,7 +19,7 @@ from quantgod.contracts import BAR_COLUMNS
 from quantgod.live.driving import drive
 from quantgod.live.journal import RAW, Journal
 from quantgod.live.recording.archive import archive_recording
-from quantgod.live.recording.reading import Arrival, RecordingError, open_recording
+from quantgod.live.recording.arrivals import Arrival, RecordingError, open_recording
 from quantgod.live.recording.replay import replay
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync

@@ -1,0 +1,112 @@
+"""From scored rows to a signal a minute, and to the moments at which orders reach the exchange."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from quantgod.backtest.books import Books
+from quantgod.contracts import CLASSES, MS_PER_MINUTE
+from quantgod.settings import BacktestSettings
+
+Integers = npt.NDArray[np.int64]
+Sides = npt.NDArray[np.int8]
+Mask = npt.NDArray[np.bool_]
+
+_NEUTRAL: Final = CLASSES.index("NEUTRAL")
+
+
+def signals_of(
+    rows: pd.DataFrame, books: Books, settings: BacktestSettings, horizon_minutes: int
+) -> tuple[Books, Sides]:
+    """The minutes from the first row until the last one's position must have left, each's signal.
+
+    Returns:
+        A book a minute, and by minute 1 to buy, -1 to sell, 0 to do nothing.
+
+    Raises:
+        ValueError: for a row without a book, an action that is no class, or a latency above the
+            horizon.
+    """
+    latency_ms = max(latencies_of(settings))
+    horizon_ms = horizon_minutes * MS_PER_MINUTE
+    if latency_ms > horizon_ms:
+        raise ValueError(f"a latency of {latency_ms} ms is above the horizon of {horizon_ms} ms")
+    action = rows["action"].to_numpy()
+    _refuse_unknown(action)
+    known_ms = rows["time"].dt.as_unit("ms").astype(np.int64).to_numpy() + MS_PER_MINUTE
+    place = _places(known_ms, books)
+    left = int(np.searchsorted(books.time_ms, known_ms[-1] + horizon_ms + latency_ms))
+    # The minute after that one, too: what is open at the very last is closed for that reason.
+    minutes = books.between(int(place[0]), left + 2)
+    signal = np.zeros(len(minutes.time_ms), np.int8)
+    signal[place - place[0]] = action.astype(np.int8) - _NEUTRAL
+    return minutes, signal
+
+
+def latencies_of(settings: BacktestSettings) -> list[int]:
+    """The settings' own latency and those that it is compared with, each once."""
+    return list(dict.fromkeys([settings.latency_ms, *settings.latencies_ms]))
+
+
+def order_moments(
+    rows: pd.DataFrame, books: Books, settings: BacktestSettings, horizon_minutes: int
+) -> Integers:
+    """When orders may reach the exchange between two minutes' books: epoch ms, rising."""
+    minutes, signal = signals_of(rows, books, settings, horizon_minutes)
+    decided = minutes.time_ms[may_order(minutes.time_ms, signal, horizon_minutes * MS_PER_MINUTE)]
+    between = [decided + ms for ms in latencies_of(settings) if ms % MS_PER_MINUTE]
+    return np.unique(np.concatenate([*between, np.empty(0, np.int64)]))
+
+
+def may_order(close_ms: Integers, signal: Sides, horizon_ms: int) -> Mask:
+    """Which closes may decide an order: those with a signal, and where one's horizon is over."""
+    signals = np.flatnonzero(signal)
+    over = np.searchsorted(close_ms, close_ms[signals] + horizon_ms)
+    may: Mask = signal != 0
+    may[over[over < len(close_ms)]] = True
+    return may
+
+
+def venue_of(
+    minutes: Books, may: Mask, latency_ms: int, recorded: Books | None
+) -> tuple[Books, Integers]:
+    """The books that orders of a latency meet, and which of them one of each minute meets.
+
+    It is the book that was recorded at the order's very moment, or else the next one to come, of
+    an order of this latency or of a minute; beyond the last where there is none, or no order to
+    come. So orders meet books in the order in which they were decided.
+    """
+    moment = minutes.time_ms + latency_ms
+    later = np.searchsorted(minutes.time_ms, moment)
+    if recorded is None or not latency_ms % MS_PER_MINUTE:
+        return minutes, later
+    place = np.searchsorted(recorded.time_ms, moment)
+    inside = place < len(recorded.time_ms)
+    inside[inside] = recorded.time_ms[place[inside]] == moment[inside]
+    exact, waits = may & inside, may & ~inside & (later < len(moment))
+    taken, fallback = place[exact], np.unique(later[waits])
+    times = np.concatenate([recorded.time_ms[taken], minutes.time_ms[fallback]])
+    levels = np.concatenate([recorded.levels[taken], minutes.levels[fallback]])
+    in_time = np.argsort(times)
+    venue = Books(times[in_time], levels[in_time])
+    return venue, np.where(may, np.searchsorted(venue.time_ms, moment), len(times))
+
+
+def _refuse_unknown(action: npt.NDArray[Any]) -> None:
+    unknown = np.flatnonzero(~np.isin(action, np.arange(len(CLASSES))))
+    if len(unknown):
+        raise ValueError(f"an action is one of 0, 1 and 2, got {action[unknown[0]]}")
+
+
+def _places(known_ms: Integers, books: Books) -> Integers:
+    """Which book is that of each row's own close."""
+    place = np.minimum(np.searchsorted(books.time_ms, known_ms), len(books.time_ms) - 1)
+    absent = np.flatnonzero(books.time_ms[place] != known_ms)
+    if len(absent):
+        when = pd.Timestamp(int(known_ms[absent[0]]) - MS_PER_MINUTE, unit="ms", tz="UTC")
+        raise ValueError(f"{len(absent)} rows have no book of their minute; the first is {when}")
+    return place

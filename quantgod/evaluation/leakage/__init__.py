@@ -1,7 +1,0 @@
-"""Whether anything that was known at a time depends on what came later: found out by trying."""
-
-from quantgod.evaluation.leakage.audit import LeakError, audit_leaks, raise_leaks
-from quantgod.evaluation.leakage.figure import leak_figure
-from quantgod.evaluation.leakage.messages import RawDays, raw_days
-
-__all__ = ["LeakError", "RawDays", "audit_leaks", "leak_figure", "raise_leaks", "raw_days"]

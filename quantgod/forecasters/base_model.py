@@ -1,0 +1,75 @@
+"""The base model from a labelled table: split, scale, build, fit, and ask it once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from quantgod.contracts import FEATURES, Progress, silent
+from quantgod.dataset.windows import Samples
+from quantgod.forecasters.network import Network
+from quantgod.models import zoo
+from quantgod.settings import Settings
+from quantgod.training.loop import fit
+from quantgod.training.material import material, train_and_validation
+from quantgod.training.predict import predict
+from quantgod.training.reports import Fit, OnEpoch, unheard
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedBase:
+    """A trained base model and what it says of the part that stopped it.
+
+    Attributes:
+        network: with the weights of the best epoch.
+        fit: how the training went.
+        train: what it learned from.
+        validation: what stopped it.
+        probabilities: (n, 3) of the validation part, as the network gives them (tilted).
+    """
+
+    network: Network
+    fit: Fit
+    train: Samples
+    validation: Samples
+    probabilities: npt.NDArray[np.float64]
+
+
+def train_base(
+    table: pd.DataFrame,
+    settings: Settings,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: OnEpoch = unheard,
+    progress: Progress = silent,
+) -> TrainedBase:
+    """Train on the older part of dev, stop by its newer part; the test part is not looked at.
+
+    Args:
+        table: what `label` returns.
+        settings: window, split, model and train are read.
+        checkpoint: as in `fit`.
+        on_epoch: hears of each epoch.
+        progress: hears of batches.
+
+    Raises:
+        ValueError: if a part would be empty.
+    """
+    window = settings.window.length
+    train, validation = train_and_validation(table, window, settings.window.stride, settings.split)
+    windows, scaler = material(table, train, window)
+    name, params, chosen = settings.model.name, settings.model.params, settings.train
+    model = zoo.build(name, params, features=len(FEATURES), window=window, seed=settings.train.seed)
+    done = fit(
+        model, windows, train, validation, chosen,
+        checkpoint=checkpoint, on_epoch=on_epoch, progress=progress,
+    )  # fmt: skip
+    said = predict(model, windows, validation.row, chosen.batch_size, device=chosen.device)
+    seen = max(train.label_end_ms.max(), validation.label_end_ms.max())
+    until = pd.Timestamp(int(seen), unit="ms", tz="UTC").isoformat()
+    network = Network(model.cpu(), name, params, window, scaler, chosen.class_weights, until)
+    return TrainedBase(network, done, train, validation, said)

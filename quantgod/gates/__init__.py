@@ -1,0 +1,23 @@
+"""Gates: what a version must have shown before it may serve. Records in, verdicts out."""
+
+from quantgod.gates.judge import judge_gates
+from quantgod.gates.report import (
+    GATES_FILE,
+    ChampionResult,
+    Duel,
+    Gate,
+    GateReport,
+    all_passed,
+    bounds_digest,
+)
+
+__all__ = [
+    "GATES_FILE",
+    "ChampionResult",
+    "Duel",
+    "Gate",
+    "GateReport",
+    "all_passed",
+    "bounds_digest",
+    "judge_gates",
+]

@@ -1,0 +1,166 @@
+"""Whether the gates tell skill from luck: models of many markets, and how many of them passed.
+
+A gate that always fails lets no lucky model through, and one that always passes keeps no good one
+back. So both are counted: on markets with nothing to find no model may pass, and on markets with a
+planted signal nearly all must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from quantgod.gates import Gate, all_passed
+from quantgod.settings import PowerSettings, Settings
+
+Kind = Literal["null", "planted"]
+KINDS: Final[tuple[Kind, ...]] = ("null", "planted")
+
+
+class Market(NamedTuple):
+    """A market of the experiment; each has a seed of its own."""
+
+    kind: Kind
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """`null-100`."""
+        return f"{self.kind}-{self.seed}"
+
+    def settings(self, settings: Settings) -> Settings:
+        """The experiment's settings for this market: its seed, and no signal in a null one.
+
+        All else is the same for every market.
+        """
+        own: dict[str, float] = {"seed": self.seed}
+        if self.kind == "null":
+            own["signal"] = 0.0
+        return settings.model_copy(update={"simulate": settings.simulate.model_copy(update=own)})
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one market's model.
+
+    Attributes:
+        kind: of the market.
+        seed: of the market.
+        gates: every gate's verdict.
+        figures: what else is worth telling, by name.
+        seconds: that it took.
+    """
+
+    kind: Kind
+    seed: int
+    gates: tuple[Gate, ...]
+    figures: dict[str, float]
+    seconds: float
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Names of the gates that failed, or had too few data to be judged."""
+        return tuple(gate.name for gate in self.gates if gate.passed is False or gate.unjudged)
+
+    @property
+    def passed(self) -> bool:
+        """What would let a version into production."""
+        return all_passed(self.gates)
+
+
+class Count(NamedTuple):
+    """How many of the judged passed; `judged` leaves out gates that had nothing to judge."""
+
+    passed: int
+    judged: int
+
+
+class Power(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole experiment.
+
+    Attributes:
+        trials: one a market, in the order of `markets`.
+        planted_passes: how many models of planted markets must pass.
+    """
+
+    trials: tuple[Trial, ...]
+    planted_passes: int
+
+    def of(self, kind: Kind) -> tuple[Trial, ...]:
+        """The trials of one kind of market."""
+        return tuple(trial for trial in self.trials if trial.kind == kind)
+
+    def passes(self, kind: Kind) -> int:
+        """How many models of that kind of market passed all gates."""
+        return sum(trial.passed for trial in self.of(kind))
+
+    def gate_counts(self, kind: Kind) -> dict[str, Count]:
+        """How many models of that kind of market passed each gate."""
+        verdicts: dict[str, list[bool]] = {}
+        for trial in self.of(kind):
+            for gate in trial.gates:
+                judged = verdicts.setdefault(gate.name, [])
+                if gate.passed is not None or gate.unjudged:
+                    judged.append(bool(gate.passed))
+        return {name: Count(sum(judged), len(judged)) for name, judged in verdicts.items()}
+
+    @property
+    def problem(self) -> str:
+        """What the experiment has shown to be wrong with the gates; empty if nothing."""
+        wrong = []
+        if self.passes("null"):
+            seeds = ", ".join(str(trial.seed) for trial in self.of("null") if trial.passed)
+            wrong.append(f"the gates let models of null markets through: seeds {seeds}")
+        if (found := self.passes("planted")) < self.planted_passes:
+            wrong.append(
+                f"{found} of {len(self.of('planted'))} models of planted markets passed, at least "
+                f"{self.planted_passes} expected"
+            )
+        return "; ".join(wrong)
+
+
+def markets(settings: PowerSettings) -> list[Market]:
+    """Every market of the experiment, the null ones first; no two share a seed."""
+    border = settings.first_seed + settings.null_markets
+    return [
+        *(Market("null", seed) for seed in range(settings.first_seed, border)),
+        *(Market("planted", seed) for seed in range(border, border + settings.planted_markets)),
+    ]
+
+
+def summary_rows(power: Power) -> list[list[str]]:
+    """A row a kind of market: what it is, how many there were, how many models passed."""
+    return [
+        [kind, str(len(power.of(kind))), str(power.passes(kind))]
+        for kind in KINDS
+        if power.of(kind)
+    ]
+
+
+def gate_rows(power: Power) -> list[list[str]]:
+    """A row a gate: its name, and how many models of each kind of market passed it."""
+    counts = {kind: power.gate_counts(kind) for kind in KINDS}
+    names = dict.fromkeys(name for kind in KINDS for name in counts[kind])
+    return [[name, *(_count_text(counts[kind].get(name)) for kind in KINDS)] for name in names]
+
+
+def trial_line(trial: Trial) -> str:
+    """`null 104: 12 of 18 gates, failed beats_majority_macro_f1, ...`."""
+    judged = [gate for gate in trial.gates if gate.passed is not None or gate.unjudged]
+    kept = len(judged) - len(trial.failed)
+    failed = f", failed {_listed(trial.failed)}" if trial.failed else ""
+    verdict = "passed" if trial.passed else "not passed"
+    return (
+        f"{trial.kind} {trial.seed}: {verdict}, {kept} of {len(judged)} gates in "
+        f"{trial.seconds:.0f} s{failed}"
+    )
+
+
+def _count_text(count: Count | None) -> str:
+    return f"{count.passed}/{count.judged}" if count and count.judged else "-"
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

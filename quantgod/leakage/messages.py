@@ -1,0 +1,227 @@
+"""The day of a cut read again from perturbed messages, through the kernel that made the bars.
+
+From the first message at or after the cut on, prices move and spread twice as far and sizes are
+drawn anew; times, ids, and which levels come and go stay. So the book stays sound, and the minutes
+after the cut are others. Those up to it must be the same bytes: features, close, and book.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from quantgod.archive.day_reading import Carry, DayReading, Quarantine
+from quantgod.archive.kernel import read_archive
+from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_days
+from quantgod.archive.zip_stream import Archive, lines, open_archive
+from quantgod.archive.zip_writer import write_zip
+from quantgod.contracts import MS_PER_MINUTE, Market
+from quantgod.leakage.trace import Difference, Evidence, compare, rows_of
+from quantgod.market.bybit import decode
+from quantgod.market.messages import MessageError
+from quantgod.settings import EtlSettings
+
+MESSAGE_STAGE: Final = "minute bars"
+SIZES: Final = 1024
+CHUNK_LINES: Final = 4096
+CORRUPT_LINE: Final = b"{"
+
+Message = dict[str, Any]
+Levels = list[list[str]]
+
+
+@dataclass
+class RawDays:
+    """The archives of a symbol, by day.
+
+    Attributes:
+        archives: the folder that is searched for them.
+        market: the venue's market.
+        symbol: whose.
+        settings: how they are read.
+        complete: whether each cut so far had an archive of its day.
+    """
+
+    archives: Path
+    market: Market
+    symbol: str
+    settings: EtlSettings
+    complete: bool = True
+    _days: Mapping[dt.date, tuple[Candidate, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        files, _ = find_archives(self.archives, self.market, self.symbol)
+        self._days = {day.date: day.candidates for day in plan_days(files, self.settings)}
+
+    def compare(self, cut_ms: int, rng: np.random.Generator) -> Difference:
+        """Read the day of the cut as it is and perturbed, and compare the two.
+
+        Of several archives of the day it is the first that can be read, as in the etl.
+        """
+        date = dt.datetime.fromtimestamp(cut_ms / 1000, dt.UTC).date()
+        for candidate in self._days.get(date, ()):
+            with suppress(Quarantine):
+                return self._compare(candidate.file, cut_ms, rng)
+        self.complete = False
+        return Difference(0, 0, None, 0)
+
+    def _compare(self, file: ArchiveFile, cut_ms: int, rng: np.random.Generator) -> Difference:
+        before = read_archive(file.path, file.symbol, file.date, self.settings)
+        with tempfile.TemporaryDirectory(prefix="quantgod-") as folder:
+            path = Path(folder) / file.path.name
+            write_perturbed(file, path, cut_ms, self.settings, rng)
+            after = read_archive(path, file.symbol, file.date, self.settings)
+        return compare(bars_of(before), bars_of(after), cut_ms)
+
+
+def raw_days(archives: Path, market: Market, symbol: str, settings: EtlSettings) -> RawDays | None:
+    """The archives under a folder; None where there is none of this market and symbol."""
+    if not archives.is_dir() or not find_archives(archives, market, symbol)[0]:
+        return None
+    return RawDays(archives, market, symbol, settings)
+
+
+def bars_of(reading: DayReading) -> Evidence:
+    """Each minute's row, known at its close: features, close, and the 800 book columns."""
+    known = (reading.minutes + 1) * MS_PER_MINUTE
+    return rows_of(known, reading.features, reading.close, reading.book)
+
+
+def write_perturbed(
+    file: ArchiveFile, path: Path, cut_ms: int, settings: EtlSettings, rng: np.random.Generator
+) -> None:
+    """Write an archive whose lines before the first message at or after the cut stay as they are.
+
+    "After" goes by the order of the file, which is the order in which the messages came.
+    """
+    with open_archive(file.path, settings.limits) as archive:
+        head = takewhile(lambda line: _time_of(line) < cut_ms, _lines(archive, settings))
+        write_zip(path, archive.key.member, _in_chunks(head))
+    market = OtherMarket(_state_after(path, file, settings), rng)
+    with open_archive(file.path, settings.limits) as archive:
+        changed = market.lines(_lines(archive, settings), cut_ms)
+        write_zip(path, archive.key.member, _in_chunks(changed))
+
+
+class OtherMarket:
+    """Turns messages into those of another market that has the same times, ids and levels.
+
+    Prices go to `2 p - c`: the order of the levels stays, and moves and spreads double. The book
+    that stands at the cut is replaced by its own image, by a snapshot in the place of the first
+    message that it takes.
+    """
+
+    def __init__(self, state: Carry | None, rng: np.random.Generator) -> None:
+        self._book = state if state is not None and state.has_book else None
+        self._sizes = [f"{size:.3f}" for size in rng.uniform(0.001, 50.0, SIZES)]
+        self._place = 0
+        self._shift: float | None = None
+        self._digits = 0
+        self._images: dict[str, str] = {}
+        self._away = float(rng.choice((-1, 1)) * rng.uniform(0.01, 0.03))
+
+    def lines(self, stream: Iterator[bytes], cut_ms: int) -> Iterator[bytes]:
+        """Lines as they are up to the first at or after the cut, from then on their images."""
+        is_after = False
+        for line in stream:
+            is_after = is_after or _time_of(line) >= cut_ms
+            message = _decoded(line) if is_after else None
+            yield line if message is None else msgspec.json.encode(self._image(message)) + b"\n"
+
+    def _image(self, message: Message) -> Message:
+        data = message["data"]
+        bids, asks = data["b"], data["a"]
+        if message["type"] == "snapshot":
+            self._book = None
+        elif self._book is not None:
+            if data["u"] <= self._book.last_update_id:  # stale: the kernel does not take it
+                return message
+            if data["u"] == self._book.last_update_id + 1:
+                message = message | {"type": "snapshot"}
+                bids, asks = _applied(self._book.bids, bids), _applied(self._book.asks, asks)
+            self._book = None
+        return message | {"data": data | {"b": self._levels(bids), "a": self._levels(asks)}}
+
+    def _levels(self, levels: Levels) -> Levels:
+        images, sizes, place, moved = self._images, self._sizes, self._place, []
+        for price, size in levels:
+            image = images.get(price) or self._image_of(str(price))
+            place += 1
+            # A level that goes still goes.
+            moved.append([image, sizes[place % SIZES] if float(size) else "0"])
+        self._place = place
+        return moved
+
+    def _image_of(self, text: str) -> str:
+        """The image of a price, on the same tick; a price of zero or less becomes the least one."""
+        price, decimals = float(text), len(text.partition(".")[2])
+        if self._shift is None:
+            self._shift, self._digits = round(price * (1 - self._away), decimals), decimals
+        digits = max(decimals, self._digits)
+        image = f"{max(2 * price - self._shift, 10.0**-digits):.{digits}f}"
+        self._images[text] = image
+        return image
+
+
+def _lines(archive: Archive, settings: EtlSettings) -> Iterator[bytes]:
+    """Lines with their newline; one too long to be held becomes a short one, as corrupt as it."""
+    for line in lines(archive.chunks(), settings.limits.line_bytes):
+        yield (CORRUPT_LINE if line is None else line) + b"\n"
+
+
+def _state_after(path: Path, file: ArchiveFile, settings: EtlSettings) -> Carry | None:
+    """What the kernel holds after an archive's last line; None if it can make nothing of them."""
+    try:
+        return read_archive(path, file.symbol, file.date, settings).carry
+    except Quarantine:
+        return None
+
+
+def _applied(levels: npt.NDArray[np.float64], changes: Levels) -> Levels:
+    """A side of the book after a message's changes, as a snapshot gives it."""
+    text = np.format_float_positional
+    side = {price: [text(price), text(size)] for price, size in levels.tolist()}
+    for price, size in changes:
+        side[float(price)] = [str(price), str(size)]
+    return [level for level in side.values() if float(level[1])]
+
+
+def _decoded(line: bytes) -> Message | None:
+    """A line as a message whose levels can be moved; None for what the kernel refuses."""
+    try:
+        decode(line)
+    except MessageError:
+        return None
+    message: Message = msgspec.json.decode(line)
+    return message
+
+
+# Every line before the cut is only asked for its time.
+class _Stamp(msgspec.Struct):
+    ts: int
+
+
+_stamp = msgspec.json.Decoder(_Stamp).decode
+
+
+def _time_of(line: bytes) -> int:
+    """A message's time; of a line that does not say, a time before all others."""
+    try:
+        return _stamp(line).ts
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return -1
+
+
+def _in_chunks(stream: Iterator[bytes]) -> Iterator[bytes]:
+    """Many lines at a time: deflate is slow in small bites."""
+    return (b"".join(batch) for batch in iter(lambda: list(islice(stream, CHUNK_LINES)), []))

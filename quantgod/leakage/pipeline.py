@@ -1,0 +1,208 @@
+"""The whole pipeline in small: the project's own code from labels to forecasts, with its traces.
+
+Window, labels, splits, loss and booster are those of the lineage; the network is of its
+architecture and tiny, and the stride is long, so that it can be made many times over. Work folders
+are fresh each time: a fold found finished would hide what made it. On the CPU the same data give
+the same bits; on CUDA they need not, so none is used.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from quantgod.auditor.audit import CALIBRATION, FIT, STOPPING, AuditResult, audit
+from quantgod.auditor.out_of_fold import Recipe
+from quantgod.auditor.reports import FoldReport, Hooks
+from quantgod.contracts import FEATURES, META_FEATURES, MS_PER_MINUTE
+from quantgod.dataset.labels import label
+from quantgod.dataset.splits import split_test
+from quantgod.dataset.windows import samples
+from quantgod.evaluation.evaluate import evaluate
+from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.network_subject import NetworkSubject
+from quantgod.evaluation.scored_rows import COLUMNS, columns_of
+from quantgod.forecasters.base_model import TrainedBase, train_base
+from quantgod.leakage.borders import TEST_ROWS, Borders, borders_of
+from quantgod.leakage.perturbation import known_at
+from quantgod.leakage.trace import Evidence, Trace, fitted_piece, rows_of
+from quantgod.settings import Settings
+from quantgod.training.reports import Epoch
+
+OF_THE_LABEL: Final = ("time", "label_end", "target", "forward_return")
+"""Columns of scored rows that are no forecast."""
+
+
+class Made(NamedTuple):
+    """A trace, and the auditor's rows as `audit` keeps them."""
+
+    trace: Trace
+    rows: pd.DataFrame
+
+
+def in_small(settings: Settings) -> Settings:
+    """The lineage's settings with the leak audit's stride, epochs and network; on the CPU."""
+    small = settings.leak_audit
+    epochs = {"epochs": small.epochs}
+    return settings.model_copy(
+        update={
+            "model": settings.model.model_copy(update={"params": small.params}),
+            "window": settings.window.model_copy(update={"stride": small.stride}),
+            "audit": settings.audit.model_copy(update=epochs | {"stride": small.stride}),
+            "train": settings.train.model_copy(update=epochs | {"device": "cpu"}),
+            "evaluate": settings.evaluate.model_copy(update={"stride": small.stride}),
+        }
+    )
+
+
+def newest(bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """The bars that are audited: the newest `leak_audit.minutes` of them."""
+    return bars.iloc[-settings.leak_audit.minutes :]
+
+
+def make(bars: pd.DataFrame, settings: Settings) -> Made:
+    """Run labels → base model → folds → out of fold → auditor → calibrator → sets → test.
+
+    Args:
+        bars: the nine features and `close`, UTC index.
+        settings: what `in_small` gives.
+
+    Raises:
+        ValueError: if there are too few bars for a part.
+        ProvenanceError: if the pipeline itself finds that a row has seen its future.
+    """
+    window, stride = settings.window.length, settings.window.stride
+    borders = borders_of(pd.DatetimeIndex(bars.index), settings)
+    table = label(bars, settings.label, settings.etl.max_bridge_minutes)
+    base = train_base(table, settings)
+    taken = samples(table, window, stride)
+    split = split_test(taken, settings.split)
+    recipe = Recipe(settings.model, settings.train, settings.audit, settings.split, window)
+    epochs: list[tuple[int, Epoch]] = []
+    hooks = Hooks(on_epoch=lambda fold, epoch: epochs.append((fold, epoch)))
+    with tempfile.TemporaryDirectory(prefix="quantgod-") as work:
+        audited = audit(table, taken, split.train, recipe, Path(work), hooks)
+    train = settings.train
+    subject = NetworkSubject("", base.network, audited.auditor, train.batch_size, train.device)
+    evaluated = evaluate(subject, table, audited.rows, settings)
+    trace = {
+        **_of_table(table, settings.label.horizon_minutes),
+        **_of_base(base, borders),
+        **_of_folds(audited.folds, epochs, borders),
+        **_of_auditor(audited, borders),
+        **_of_evaluation(evaluated, borders),
+    }
+    return Made(trace, audited.rows)
+
+
+def _of_table(table: pd.DataFrame, horizon_minutes: int) -> Trace:
+    """A bar is known at its close; a label at the close of the minute that it ends with."""
+    labels = table[table["label_end"].notna()]
+    ends = labels["label_end"].dt.as_unit("ms").astype("int64").to_numpy()
+    said = [labels[name].to_numpy() for name in ("forward_return", "target")]
+    seen = table[[*FEATURES, "close", "run"]].to_numpy(np.float64)
+    horizon = horizon_minutes * MS_PER_MINUTE
+    return {
+        "features": rows_of(known_at(pd.DatetimeIndex(table.index)), seen),
+        "labels": rows_of(known_at(pd.DatetimeIndex(labels.index)) + horizon, *said, ends),
+    }
+
+
+def _of_base(base: TrainedBase, borders: Borders) -> Trace:
+    """Scaler, and weights with what they scored on the part that stopped them."""
+    weights = [tensor.numpy().tobytes() for tensor in base.network.model.state_dict().values()]
+    scores = [_scores(epoch) for epoch in base.fit.history]
+    return {
+        "scaler": _fitted("scaler", borders, _text(base.network.scaler.to_json())),
+        "base model": _fitted("base model", borders, *weights, _text(scores)),
+    }
+
+
+def _of_folds(
+    reports: Sequence[FoldReport], epochs: list[tuple[int, Epoch]], borders: Borders
+) -> Trace:
+    """Each fold's scaler, and what its model scored on what it learned from and was stopped by.
+
+    Its forecasts alone would hide that it was stopped by labels it must not know: mostly the same
+    epoch is the best one.
+    """
+    trace: dict[str, Evidence] = {}
+    for report in reports:
+        scaler, model = f"fold {report.fold} scaler", f"fold {report.fold} model"
+        scores = [_scores(epoch) for fold, epoch in epochs if fold == report.fold]
+        trace[scaler] = _fitted(scaler, borders, _text(report.scaler))
+        trace[model] = _fitted(model, borders, _text(scores))
+    return trace
+
+
+def _scores(epoch: Epoch) -> tuple[float, float, float]:
+    return epoch.train_loss, epoch.validation_loss, epoch.score
+
+
+def _of_auditor(audited: AuditResult, borders: Borders) -> Trace:
+    """A forecast out of fold is known with its window; the model behind it was before."""
+    rows, booster, calibrator = audited.rows, audited.boosting, audited.auditor.calibrator
+    losses = _text([booster.fit_loss, booster.stopping_loss])
+    trees = bytes(booster.booster.save_raw("ubj"))
+    map_ = _text([calibrator.slope, calibrator.intercept, calibrator.reason])
+    threshold = _text(asdict(audited.auditor.conformal))
+    kept = audited.given.tobytes(), _used(rows, STOPPING, CALIBRATION)
+    return {
+        **_out_of_fold(rows, borders),
+        "booster": _fitted("booster", borders, trees, losses, _used(rows, FIT, STOPPING)),
+        "calibrator": _fitted("calibrator", borders, map_, _used(rows, CALIBRATION)),
+        "conformal threshold": _fitted("conformal threshold", borders, threshold, *kept),
+    }
+
+
+def _out_of_fold(rows: pd.DataFrame, borders: Borders) -> Trace:
+    """Forecasts by the part of time that they belong to, as the borders have it."""
+    known = known_at(pd.DatetimeIndex(rows["time"]))
+    said = rows[[*META_FEATURES, "weight", "fold"]].to_numpy(np.float64)
+    until = rows["trained_until"].dt.as_unit("ms").astype("int64").to_numpy()
+    stages = [stage for stage in borders.forecasts if stage != TEST_ROWS]
+    begins = [borders.forecasts[stage][0] for stage in stages[1:]]
+    part, evidence = np.digitize(known, begins), rows_of(known, said, until)
+    return {stage: evidence.where(part == place) for place, stage in enumerate(stages)}
+
+
+def _used(rows: pd.DataFrame, *parts: str) -> bytes:
+    """The rows that something was fitted on: it may stay as it was though they changed.
+
+    A calibrator that lacks a class is the identity, a tree may not split on what differs, and a
+    quantile hears of few.
+    """
+    used = rows.loc[rows["part"].isin(parts), [*META_FEATURES, "target", "weight"]]
+    return used.to_numpy(np.float64).tobytes()
+
+
+def _of_evaluation(evaluated: Evaluated, borders: Borders) -> Trace:
+    """What everyone says of the test part, baselines too, and what a trader would do.
+
+    Of the baselines, the class shares of all that they learned from and how far persistence is to
+    be trusted are known before.
+    """
+    rows = evaluated.rows
+    said = rows[[name for name in COLUMNS if name not in OF_THE_LABEL]].to_numpy(np.float64)
+    shares = rows[columns_of("majority")].to_numpy(np.float64)[0].tolist()
+    trust = float(rows[columns_of("persistence")].to_numpy(np.float64).max())
+    return {
+        "baselines": _fitted("baselines", borders, _text([shares, trust])),
+        TEST_ROWS: rows_of(known_at(pd.DatetimeIndex(rows["time"])), evaluated.meta, said),
+    }
+
+
+def _fitted(stage: str, borders: Borders, *parts: bytes) -> Evidence:
+    return fitted_piece(borders.fitted[stage], *parts)
+
+
+def _text(value: object) -> bytes:
+    """Numbers as JSON, which gives every bit of them."""
+    return json.dumps(value).encode()

@@ -1,0 +1,121 @@
+"""Many markets, side by side: each trial is kept as a file, so a stopped experiment goes on.
+
+Only a market's verdict outlives it: its archives and bars, some gigabytes, go when it is judged.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import joblib
+
+from quantgod.archive.parallel import leave_ctrl_c_to_the_parent
+from quantgod.contracts import Progress, silent
+from quantgod.evaluation.evidence import read_evidence, write_evidence
+from quantgod.gates.power import Market, Power, Trial, markets
+from quantgod.registry.rehearsal import rehearse
+from quantgod.settings import Settings
+from quantgod.training.devices import use_threads
+
+OnTrial = Callable[[Trial], None]
+
+
+class TrialError(RuntimeError):
+    """A market whose model could not be judged: which, and why."""
+
+
+def run_trials(
+    settings: Settings,
+    folder: Path,
+    on_trial: OnTrial = lambda trial: None,
+    progress: Progress = silent,
+) -> Power:
+    """Judge a model on every market of `settings.power`, `power.workers` of them at a time.
+
+    Args:
+        settings: of the experiment.
+        folder: for trials and what is made on the way. Trials that are there already are taken as
+            they are, so it belongs to these very settings and this very code.
+        on_trial: hears of each trial, also of those that were there.
+        progress: how many are done.
+
+    Raises:
+        TrialError: at the first market where a stage could not do its work.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_left_over(folder)
+    asked = markets(settings.power)
+    found = {market: read_evidence(_kept(folder, market), Trial) for market in _done(asked, folder)}
+    for trial in found.values():
+        on_trial(trial)
+    progress(len(found), len(asked), "")
+    left = [market for market in asked if market not in found]
+    for market, trial in _side_by_side(left, settings, folder):
+        found[market] = trial
+        on_trial(trial)
+        progress(len(found), len(asked), market.name)
+    return Power(
+        trials=tuple(found[market] for market in asked),
+        planted_passes=settings.power.planted_passes,
+    )
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove what a kill has left."""
+    for place in folder.iterdir():
+        if place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _done(asked: Sequence[Market], folder: Path) -> list[Market]:
+    return [market for market in asked if _kept(folder, market).exists()]
+
+
+def _kept(folder: Path, market: Market) -> Path:
+    return folder / f"{market.name}.json"
+
+
+def _side_by_side(
+    asked: Sequence[Market], settings: Settings, folder: Path
+) -> Iterator[tuple[Market, Trial]]:
+    if not asked:
+        return
+    run = joblib.Parallel(
+        n_jobs=min(settings.power.workers, len(asked)),
+        batch_size=1,
+        pre_dispatch="n_jobs",
+        return_as="generator_unordered",
+        initializer=leave_ctrl_c_to_the_parent,
+    )
+    yield from run(joblib.delayed(_trial)(market, settings, folder) for market in asked)
+
+
+def _trial(market: Market, settings: Settings, folder: Path) -> tuple[Market, Trial]:
+    """One market in a process of its own, from an empty folder to a file that says how it went.
+
+    The folder's name is new each time: a worker that outlived a kill may still be at this market.
+    """
+    use_threads(settings.train.threads)
+    place = Path(tempfile.mkdtemp(prefix=f"{market.name}-", dir=folder))
+    try:
+        trial = rehearse(market, settings, place, _ending_with(os.getppid()))
+    except (ValueError, RuntimeError, OSError) as error:
+        raise TrialError(f"{market.name}: {type(error).__name__}: {error}") from error
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    write_evidence(_kept(folder, market), trial)
+    return market, trial
+
+
+def _ending_with(parent: int) -> Progress:
+    """Progress that stops the work of a process whose parent was killed."""
+
+    def progress(done: int, total: int, note: str) -> None:
+        if os.getppid() != parent:
+            raise RuntimeError("the experiment that asked for it is gone")
+
+    return progress

@@ -1,0 +1,46 @@
+"""A version on trial, alone: `python -m quantgod.registry.tryout NAME NUMBER REPORT`.
+
+It loads the version as a server would and predicts the golden input through MLflow's signature.
+What came of it is written as JSON: `error` (a class name, empty if all is well) and `message`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+from mlflow.pyfunc import PyFuncModel
+
+from quantgod.files import write_json
+from quantgod.registry.chain import compare_golden
+from quantgod.registry.versions import load_chain
+
+
+def main(name: str, number: str, report: str) -> None:
+    """Try one version and write the report."""
+    error, message = "", ""
+    try:
+        predict_golden(load_chain(name, int(number)))
+    except Exception as refused:
+        # Whatever a version raises is its failure, and whoever promotes it must read of it.
+        error, message = type(refused).__name__, str(refused)
+    write_json(Path(report), {"error": error, "message": message})
+
+
+def predict_golden(model: PyFuncModel) -> None:
+    """Predict the golden input as a caller would and compare.
+
+    Raises:
+        PackageError: if the output is not the one that was registered.
+    """
+    folder: Path = model.unwrap_python_model().chain.folder  # type: ignore[no-untyped-call]
+    body = json.loads((folder / "golden_input.json").read_text(encoding="utf-8"))
+    said = json.loads((folder / "golden_output.json").read_text(encoding="utf-8"))
+    rows = pd.DataFrame(**body["dataframe_split"])
+    compare_golden(pd.DataFrame(model.predict(rows)), pd.DataFrame(said["predictions"]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

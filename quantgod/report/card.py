@@ -1,0 +1,173 @@
+"""The model card: what a version is, how it did on the test part, and what is wrong with it.
+
+After Mitchell et al., "Model Cards for Model Reporting" (2019), in a length that a registry shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from quantgod.contracts import FEATURES
+from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evidence import EvaluationResult
+from quantgod.evaluation.wording import interval_text, milliseconds_text, number_text
+from quantgod.report.examined import MOVES, Examined
+from quantgod.report.findings import headlines, spoken, weaknesses
+from quantgod.settings import Settings
+
+SCORES: Final = {
+    "macro_f1": "macro-F1",
+    "mcc": "MCC",
+    "accuracy": "accuracy",
+    "log_loss": "log-loss",
+    "ece": "ECE",
+}
+CHARACTERS: Final = 5_000
+"""A registry's database keeps no more of a description."""
+
+NOT_FOR: Final = (
+    "Other symbols, venues, horizons or thresholds than it was made for.",
+    "Placing orders by itself: a class that is right is no profit after costs and latency. The "
+    "backtest and the gates of the same version speak of that.",
+    "Minutes after a gap in the book, before a whole window has gone by.",
+)
+
+
+def model_card(
+    evaluated: Evaluated,
+    examined: Examined,
+    table: pd.DataFrame,
+    settings: Settings,
+    market: str = "",
+) -> str:
+    """Markdown of about a page; what a registry has no room for is left to the report.
+
+    Args:
+        evaluated: scores, with intervals.
+        examined: what was found beyond them.
+        table: the labelled table that was read.
+        settings: label, evaluate, gates and the market's symbol.
+        market: that the market is simulated, if it is.
+    """
+    found = weaknesses(evaluated.result, examined, settings) or ["None of those looked for."]
+    for kept in range(len(found), -1, -1):
+        left = len(found) - kept
+        told = [*found[:kept], f"{left} more: see the report."] if left else found
+        card = _written(evaluated, examined, table, settings, told, market)
+        if len(card) <= CHARACTERS:
+            break
+    return card
+
+
+def _written(
+    evaluated: Evaluated,
+    examined: Examined,
+    table: pd.DataFrame,
+    settings: Settings,
+    weak: Sequence[str],
+    market: str,
+) -> str:
+    result = evaluated.result
+    sections = {
+        f"{_first_line(result, settings, market)}\n\n# {result.subject}": [
+            *_of(market),
+            *_purpose(settings),
+        ],
+        "## Data": _data(evaluated, table, settings),
+        "## On the test part": [*_scores(result), "", *_bullets(headlines(result))],
+        "## When it is sure": _bullets(_sure(result, examined)),
+        "## Weaknesses found": _bullets(weak),
+        "## Not for": _bullets(NOT_FOR),
+    }
+    return "\n".join(f"{title}\n\n" + "\n".join(lines) + "\n" for title, lines in sections.items())
+
+
+def _of(market: str) -> list[str]:
+    return [f"**Of a {market}: nothing here speaks of a real one.**", ""] if market else []
+
+
+def _first_line(result: EvaluationResult, settings: Settings, market: str) -> str:
+    """What a table of versions shows of the card."""
+    told = (
+        f"{settings.data.series}, the next {settings.label.horizon_minutes} minutes: macro-F1 "
+        f"{interval_text(result.models['auditor']['macro_f1'])} on the test part"
+    )
+    return f"{told} of a {market}" if market else told
+
+
+def _purpose(settings: Settings) -> list[str]:
+    label = settings.label
+    return [
+        f"Says of each minute of {settings.data.symbol} whether the log return of the next "
+        f"{label.horizon_minutes} minutes will be above {label.buy_above:+g} (BUY), below "
+        f"{label.sell_below:+g} (SELL) or neither (NEUTRAL), with calibrated probabilities. A "
+        f"network reads the minute bars of an order book; an auditor, fitted on what networks said "
+        f"out of fold, corrects it.",
+    ]
+
+
+def _data(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> list[str]:
+    result, rows = evaluated.result, evaluated.rows
+    learned = pd.DatetimeIndex(table.index[evaluated.dev_row])
+    came = np.bincount(rows["target"], minlength=3) / len(rows)
+    return _bullets([
+        f"Data: {settings.data.series}, from `{settings.data.source}`.",
+        *_constants(table.loc[: learned[-1]]),
+        f"Development part: {_days(learned)}, {_minute(learned[0])} to {_minute(learned[-1])} UTC.",
+        f"Test part, which nothing has learned from: {_days(pd.DatetimeIndex(rows['time']))}, "
+        f"{_minute(result.first)} to {_minute(result.last)} UTC; {result.rows:,} rows that equal "
+        f"about {result.effective_rows:.0f} independent labels.",
+        f"Of the test rows {came[0]:.1%} were SELL, {came[1]:.1%} NEUTRAL, {came[2]:.1%} BUY.",
+    ])  # fmt: skip
+
+
+def _constants(dev: pd.DataFrame) -> Iterator[str]:
+    constant = [name for name in FEATURES if dev[name].min() == dev[name].max()]
+    if constant:
+        yield f"Never moved, so that nothing is learned of it: {', '.join(constant)}."
+
+
+def _scores(result: EvaluationResult) -> list[str]:
+    lines = [f"| | {' | '.join(SCORES.values())} |", "|---|" + "---|" * len(SCORES)]
+    for model, found in result.models.items():
+        cells = " | ".join(interval_text(found[score]) for score in SCORES)
+        lines.append(f"| {spoken(model)} | {cells} |")
+    return [*lines, "", "In brackets: 95 % intervals; none where there are too few rows for one."]
+
+
+def _sure(result: EvaluationResult, examined: Examined) -> Iterator[str]:
+    coverage = result.coverage
+    yield (
+        f"Conformal sets, which are to hold the class that comes, promise a coverage of "
+        f"{number_text(coverage.promised)} and have {interval_text(coverage.found)}; "
+        f"{coverage.singletons:.1%} of rows have a set of one class, on all others it abstains."
+    )
+    yield f"Sets of one class were right in {interval_text(examined.right_alone)}."
+    overall = examined.overall["all"]
+    if overall is not None:
+        hit_rate = interval_text(overall.models["auditor"]["hit_rate"])
+        yield (
+            f"Hit rate of its {overall.moves['auditor']:,} decided moves (SELL or BUY): "
+            f"{hit_rate}; mean over coverages, the most confident first: "
+            f"{interval_text(examined.selective[MOVES]['auditor'].area)}."
+        )
+    if result.inference is not None:
+        took = milliseconds_text(result.inference.p99)
+        yield f"One window takes {took} (p99) where this was measured."
+
+
+def _bullets(lines: Iterable[str]) -> list[str]:
+    return [f"- {line}" for line in lines]
+
+
+def _minute(time: str | pd.Timestamp) -> str:
+    return f"{pd.Timestamp(time):%Y-%m-%d %H:%M}"
+
+
+def _days(times: pd.DatetimeIndex) -> str:
+    days = times.normalize().nunique()
+    return f"{days} UTC {'day' if days == 1 else 'days'}"

@@ -1,0 +1,99 @@
+"""The report as one HTML page that loads nothing: every name escaped, every figure inside."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.intervals import LEVEL, terms
+from quantgod.report.examined import Examined
+from quantgod.report.figures import Shown
+from quantgod.report.findings import headlines, weaknesses
+from quantgod.report.tables import Table, detail_tables, score_tables
+from quantgod.settings import Settings
+
+TEMPLATE: Final = "page.html.j2"
+SETTINGS_SHOWN: Final = ("label", "window", "split", "evaluate", "gates")
+
+
+def page(
+    evaluated: Evaluated,
+    examined: Examined,
+    table: pd.DataFrame,
+    settings: Settings,
+    figures: list[Shown],
+    images: Mapping[str, bytes],
+    market: str = "",
+) -> str:
+    """Lay the report out: verdict, scores, figures, tables, provenance.
+
+    Args:
+        evaluated: scores, with intervals.
+        examined: what was found beyond them.
+        table: the labelled table that was read.
+        settings: some of which are shown.
+        figures: in order.
+        images: PNG files by the figures' names.
+        market: that the market is simulated, if it is.
+    """
+    result = evaluated.result
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(TEMPLATE).render(
+        subject=result.subject,
+        market=market,
+        first=result.first,
+        last=result.last,
+        rows=f"{result.rows:,}",
+        effective_rows=f"{result.effective_rows:.0f}",
+        headlines=headlines(result),
+        weaknesses=weaknesses(result, examined, settings),
+        scores=score_tables(result),
+        figures=[{**item._asdict(), "png": _text(images[item.name])} for item in figures],
+        details=detail_tables(result, examined),
+        provenance=_provenance(evaluated, table, settings),
+        settings=json.dumps(
+            settings.model_dump(mode="json", include=set(SETTINGS_SHOWN)), indent=2
+        ),
+    )
+
+
+def _text(image: bytes) -> str:
+    return base64.b64encode(image).decode("ascii")
+
+
+def _provenance(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> Table:
+    result, chosen = evaluated.result, settings.evaluate
+    learned, sets = table.index[evaluated.dev_row], evaluated.result.coverage
+    weights = {name: list(given) for name, given in evaluated.decision_weights.items()}
+    body = [
+        ("subject", result.subject),
+        ("symbol", f"{settings.data.symbol}, source {settings.data.source}"),
+        ("baselines learned from", f"{learned[0]} to {learned[-1]}, {len(learned):,} rows"),
+        ("test part", f"{result.first} to {result.last}"),
+        ("rows", f"{result.rows:,}, one each {chosen.stride} min"),
+        ("effective rows", f"{result.effective_rows:.1f} (sum of the labels' uniqueness)"),
+        ("intervals", f"{LEVEL:.0%}, of rows weighed by {terms(result.effective_rows)} waves"),
+        ("decision weights", json.dumps(weights)),
+        ("conformal sets", f"hold what comes in {sets.promised:.0%}: from {sets.threshold:.3g} on"),
+        ("confidence", "the probability of the decided class"),
+        ("volatility terciles", "cut on the rows that the baselines learned from"),
+        ("settings", settings.digest()),
+    ]
+    if result.inference is not None:
+        timed = result.inference
+        answer = f"p50 {timed.p50:.2f} ms, p99 {timed.p99:.2f} ms of {timed.windows} windows"
+        body.append(("one window, as served", answer))
+    return Table("Provenance", ("", "value"), tuple(body))

@@ -1,0 +1,1 @@
+"""The synthetic market, its archives, and the exchange that plays them."""

@@ -1,0 +1,65 @@
+"""A network comes back from its folder as it was, or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quantgod.contracts import FEATURES
+from quantgod.forecasters.network import Network, NetworkError, load_network, save_network
+from quantgod.training.predict import predict
+from tests.training.problems import SMALL, WINDOW, Problem, network
+
+
+@pytest.fixture
+def saved(small: Problem, tmp_path: Path) -> Network:
+    scaler = small.material.scaler
+    weights, until = (2.0, 1.0, 2.0), "2024-01-03T05:00:00+00:00"
+    one = Network(network(seed=8), "tcn_lstm", SMALL, WINDOW, scaler, weights, until)
+    save_network(tmp_path / "network", one)
+    return one
+
+
+def test_a_saved_network_says_the_same_to_the_bit(
+    small: Problem, saved: Network, tmp_path: Path
+) -> None:
+    back = load_network(tmp_path / "network")
+    rows, windows = small.validation.row, small.material.windows
+    np.testing.assert_array_equal(
+        predict(back.model, windows, rows, 32), predict(saved.model, windows, rows, 32)
+    )
+    assert (back.name, back.params, back.window) == ("tcn_lstm", SMALL, WINDOW)
+    assert (back.class_weights, back.trained_until) == (saved.class_weights, saved.trained_until)
+    np.testing.assert_array_equal(back.scaler.std, saved.scaler.std)
+
+
+def test_the_card_states_what_the_network_is(saved: Network, tmp_path: Path) -> None:
+    card = json.loads((tmp_path / "network" / "network.json").read_text())
+    assert card["features"] == list(FEATURES)
+    assert card["parameters"] == sum(p.numel() for p in saved.model.parameters())
+
+
+def test_a_flipped_byte_of_the_weights_is_refused(saved: Network, tmp_path: Path) -> None:
+    weights = tmp_path / "network" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(NetworkError, match=r"weights\.safetensors: missing or not the weights"):
+        load_network(tmp_path / "network")
+
+
+def test_a_network_of_other_features_is_refused(saved: Network, tmp_path: Path) -> None:
+    path = tmp_path / "network" / "network.json"
+    card = json.loads(path.read_text())
+    card["features"] = card["features"][::-1]
+    path.write_text(json.dumps(card))
+    with pytest.raises(NetworkError, match="a network for log_volume"):
+        load_network(tmp_path / "network")
+
+
+def test_an_absent_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match=r"network\.json: cannot be read"):
+        load_network(tmp_path)

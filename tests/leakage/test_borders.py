@@ -1,0 +1,135 @@
+"""What the audit finds by itself that stages may know is, to the minute, what they do know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quantgod.auditor.audit import CALIBRATION, STOPPING, parts_of
+from quantgod.contracts import META_FEATURES, MS_PER_MINUTE
+from quantgod.dataset.labels import label
+from quantgod.dataset.splits import folds, split_test, split_validation
+from quantgod.dataset.windows import Samples, samples
+from quantgod.leakage.borders import (
+    CALIBRATION_ROWS,
+    STOPPING_ROWS,
+    TEST_ROWS,
+    borders_of,
+)
+from quantgod.leakage.pipeline import in_small
+from quantgod.settings import Settings
+from tests.leakage import small
+
+BARS = small.bars()
+
+Integers = npt.NDArray[np.int64]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.fixed_dictionaries(
+        {
+            "window": st.integers(1, 90),
+            "stride": st.sampled_from([1, 7, 15, 30, 60, 61]),
+            "horizon": st.sampled_from([5, 60, 90]),
+            "folds": st.integers(2, 4),
+            "embargo": st.sampled_from([0, 30, 61]),
+            "test": st.floats(0.05, 0.3),
+            "validation": st.floats(0.1, 0.3),
+            "calibration": st.floats(0.3, 0.6),
+        }
+    ),
+    st.integers(0, 99),
+    st.integers(1, 3),
+)
+def test_they_are_those_of_the_pipeline(drawn: dict[str, Any], seed: int, runs: int) -> None:
+    how = settings_of(drawn)
+    frame = small.with_holes(BARS, seed, runs=runs)
+    table = label(frame, how.label, how.etl.max_bridge_minutes)
+    taken = samples(table, how.window.length, how.window.stride)
+    try:
+        test = split_test(taken, how.split)
+        walks = folds(taken, test.train, how.split)
+        inner = [
+            split_validation(taken, walk.train, how.audit.stopping_fraction, how.split)
+            for walk in walks
+        ]
+        validation = split_validation(taken, test.train, how.split.validation_fraction, how.split)
+        parts = parts_of(
+            last_rows(taken, walks[-1].other), how.audit.calibration_fraction, drawn["embargo"]
+        )
+    except ValueError:
+        return  # too few rows for these parts: the pipeline refuses it first
+    found = borders_of(pd.DatetimeIndex(frame.index), how)
+    last, part = walks[-1].other, parts.to_numpy()[1:]
+    begin = int((part == CALIBRATION).argmax())
+
+    def inputs(positions: Integers) -> int:
+        return int(taken.time_ms[positions].max()) + MS_PER_MINUTE
+
+    def labels(positions: Integers) -> int:
+        return int(taken.label_end_ms[positions].max()) + MS_PER_MINUTE
+
+    assert found.validation == taken.time_ms[validation.other[0]]
+    assert found.folds == tuple(taken.time_ms[walk.other[0]] for walk in walks)
+    assert found.calibration == taken.time_ms[last[begin]]
+    of_dev = ("base model", "calibrator", "conformal threshold", "baselines")
+    assert found.fitted == {
+        "scaler": inputs(validation.train),
+        "booster": labels(last[part == STOPPING]),
+        **{f"fold {fold} scaler": inputs(split.train) for fold, split in enumerate(inner, 1)},
+        **{f"fold {fold} model": labels(split.other) for fold, split in enumerate(inner, 1)},
+        **dict.fromkeys(of_dev, labels(test.train)),
+    }
+    assert labels(validation.other) == labels(test.train) == labels(last[part == CALIBRATION])
+    asked = {f"fold {fold} forecasts": walk.other for fold, walk in enumerate(walks[:-1], 1)}
+    asked |= {STOPPING_ROWS: last[:begin], CALIBRATION_ROWS: last[begin:], TEST_ROWS: test.other}
+    assert {stage: list(closes) for stage, closes in found.forecasts.items()} == {
+        stage: (taken.time_ms[positions] + MS_PER_MINUTE).tolist()
+        for stage, positions in asked.items()
+    }
+
+
+def settings_of(drawn: dict[str, Any]) -> Settings:
+    how = in_small(small.settings(stride=drawn["stride"]))
+    split = {
+        "folds": drawn["folds"],
+        "embargo_minutes": drawn["embargo"],
+        "test_fraction": drawn["test"],
+        "validation_fraction": drawn["validation"],
+    }
+    changed = {
+        "window": how.window.model_copy(update={"length": drawn["window"]}),
+        "label": how.label.model_copy(update={"horizon_minutes": drawn["horizon"]}),
+        "split": how.split.model_copy(update=split),
+        "audit": how.audit.model_copy(update={"calibration_fraction": drawn["calibration"]}),
+    }
+    return how.model_copy(update=changed)
+
+
+def last_rows(taken: Samples, positions: np.ndarray) -> pd.DataFrame:
+    """Out-of-fold rows of two folds, of which the last has these samples."""
+    last = pd.DataFrame(
+        {
+            "time": pd.to_datetime(taken.time_ms[positions], unit="ms", utc=True),
+            "label_end": pd.to_datetime(taken.label_end_ms[positions], unit="ms", utc=True),
+            "fold": 2,
+        }
+    )
+    before = last.iloc[:1].assign(fold=1)
+    for name in ("time", "label_end"):
+        before[name] -= pd.Timedelta(days=9)
+    return pd.concat([before, last], ignore_index=True).assign(**dict.fromkeys(META_FEATURES, 0.0))
+
+
+def test_too_few_minutes_are_refused() -> None:
+    how = in_small(small.settings())
+    for minutes in (0, 50, 200):
+        with pytest.raises(ValueError, match="too few for a leak audit of 2 folds"):
+            borders_of(pd.DatetimeIndex(BARS.index[:minutes]), how)

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import itertools
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from quantgod.market.binance import decode, decode_snapshot
+from quantgod.settings import SimulateSettings
+from quantgod.simulation.archives import price_path, start_ms
+from quantgod.simulation.exchange.archived import simulated_truth
+from quantgod.simulation.exchange.recorded import RecordedMarket, RecordingError
+from quantgod.simulation.exchange.synthetic import SyntheticMarket
+from quantgod.simulation.exchange.truth import TrueEvent, Truth
+from quantgod.simulation.exchange.wire import depth_event, depth_snapshot
+from quantgod.simulation.market import SimulatedMarket
+
+SETTINGS = SimulateSettings(
+    start=dt.date(2024, 1, 1),
+    days=3,
+    levels=200,
+    cadence_ms=30_000,
+    seed=3,
+    signal=0.5,
+    price=60000.0,
+    tick=0.1,
+    volatility=0.0009,
+    changes=12,
+)
+
+
+def play(truth: Truth, count: int | None = None) -> list[TrueEvent]:
+    played = []
+    while truth.upcoming is not None and (count is None or len(played) < count):
+        played.append(truth.advance())
+    return played
+
+
+def test_later_days_go_on_where_the_day_before_ended() -> None:
+    truth = simulated_truth(["BTCUSDT"], SETTINGS, first_day=1)
+    market = SimulatedMarket("BTCUSDT", SETTINGS, price_path(SETTINGS), start_ms(SETTINGS))
+    first, *later = [
+        json.loads(line) for day in (1, 2) for line in b"".join(market.day(day)).splitlines()
+    ]
+    opening = truth.book("BTCUSDT").top()
+    assert [len(side) for side in opening] == [len(first["data"][side]) for side in "ba"]
+    events = play(truth)
+    assert [event.change.ts for event in events] == [line["ts"] for line in later]
+    border = events[2880 - 1].change  # a whole book in the archive
+    assert 0 < len(border.bids) < 2 * SETTINGS.levels
+    assert truth.book("BTCUSDT").top() == market.book()
+
+
+def test_what_was_heard_by_nobody_leads_to_the_same_book_and_the_same_events() -> None:
+    heard, unheard = (simulated_truth(["BTCUSDT"], SETTINGS) for _ in range(2))
+    since = heard.now + 500 * 1000
+    before = [event for event in play(heard) if event.change.ts < since]
+    unheard.forward(since)
+    unheard.forward(since)
+    assert unheard.played("BTCUSDT") == len(before)
+    assert play(unheard) == play(simulated_truth(["BTCUSDT"], SETTINGS))[len(before) :]
+    unheard.forward(10**15)
+    assert unheard.upcoming is None
+
+
+@pytest.mark.parametrize("day", [-1, 3])
+def test_a_day_that_is_not_simulated_is_refused(day: int) -> None:
+    with pytest.raises(ValueError, match=f"first_day: 0 to 2 expected, got {day}"):
+        simulated_truth(["BTCUSDT"], SETTINGS, first_day=day)
+
+
+def test_ids_follow_each_other_and_some_lie_between_events() -> None:
+    changes = [event.change for event in play(Truth([SyntheticMarket("X", count=3000)]))]
+    pairs = list(itertools.pairwise(changes))
+    assert all(later.previous == earlier.final for earlier, later in pairs)
+    assert all(change.previous < change.first <= change.final for change in changes)
+    between = sum(change.first - change.previous - 1 for change in changes)
+    assert 0.05 < between / (changes[-1].final - changes[0].previous) < 0.1
+
+
+def test_a_snapshot_has_any_id_before_the_next_event_is_over() -> None:
+    truth, draw, places = Truth([SyntheticMarket("X")]), random.Random(1), set()
+    for _ in range(300):
+        last = truth.last_update_id("X")
+        update_id = truth.snapshot("X", 5, draw).last_update_id
+        change = truth.advance().change
+        assert last <= update_id < change.final
+        places.add("gap" if update_id < change.first else "event")
+    assert places == {"gap", "event"}
+
+
+@pytest.mark.parametrize("drift", [-1.0, 0.0, 1.0])
+def test_the_synthetic_book_stays_a_book_wherever_its_price_goes(drift: float) -> None:
+    market = SyntheticMarket("X", levels=100, moves=0.5, drift=drift)
+    truth = Truth([market])
+    begin = truth.book("X").best_bid
+    for _ in range(2000):
+        truth.advance()
+        book = truth.book("X")
+        assert round(book.best_ask - book.best_bid, 6) == market.tick
+        assert 50 < len(book.bids) <= 100
+        assert 50 < len(book.asks) <= 100
+    travelled = truth.book("X").best_bid - begin
+    assert (travelled > 100) == (drift > 0)
+    assert (travelled < -100) == (drift < 0)
+
+
+def test_what_is_written_reads_as_what_is_true() -> None:
+    simulated = simulated_truth(["X"], SETTINGS)
+    for truth in (simulated, Truth([SyntheticMarket("X", price=0.002, tick=0.00001, levels=150)])):
+        for event in play(truth, 300):
+            assert decode(depth_event(event)) == event.change
+        snapshot = truth.snapshot("X", 1000, random.Random(0))
+        assert decode_snapshot(depth_snapshot(snapshot, truth.now)) == snapshot
+
+
+def test_the_same_seed_is_the_same_market() -> None:
+    def events(seed: int) -> list[TrueEvent]:
+        return play(Truth([SyntheticMarket("X", seed=seed)]), 200)
+
+    assert events(1) == events(1) != events(2)
+
+
+def test_markets_play_against_one_clock() -> None:
+    slow = SyntheticMarket("SLOW", cadence_ms=1000, count=20)
+    truth = Truth([slow, SyntheticMarket("FAST", cadence_ms=100, count=200)])
+    times = [event.change.ts for event in play(truth)]
+    assert times == sorted(times)
+    assert (truth.played("SLOW"), truth.played("FAST"), truth.upcoming) == (20, 200, None)
+
+
+def test_one_symbol_has_one_market() -> None:
+    with pytest.raises(ValueError, match=r"another symbol; got \['X', 'X'\]"):
+        Truth([SyntheticMarket("X"), SyntheticMarket("X", seed=1)])
+
+
+def recording(tmp_path: Path, payloads: list[bytes]) -> Path:
+    path = tmp_path / "recording.gz"
+    path.write_bytes(gzip.compress(b"".join(b"17 %b\n" % payload for payload in payloads)))
+    return path
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_recording_with_a_gap_breaks_off_there(tmp_path: Path, seed: int) -> None:
+    truth = Truth([SyntheticMarket("X", levels=10)])
+    first, second = play(truth, 2)
+    snapshot = depth_snapshot(truth.snapshot("X", 10, random.Random(seed)), truth.now)
+    _, fourth, fifth = play(truth, 3)
+    lines = [depth_event(event) for event in (first, second)]
+    lines += [snapshot, *(depth_event(event) for event in (fourth, fifth))]
+    wrapped = [line if line == snapshot else b'{"stream":"x","data":%b}' % line for line in lines]
+    with pytest.raises(RecordingError, match=f"of updates [0-9]+ to {fourth.change.previous}$"):
+        play(Truth([RecordedMarket(recording(tmp_path, wrapped))]))
+
+
+def test_a_recording_without_a_snapshot_is_refused(tmp_path: Path) -> None:
+    (event,) = play(Truth([SyntheticMarket("X", levels=10)]), 1)
+    with pytest.raises(RecordingError, match="a REST snapshot expected"):
+        RecordedMarket(recording(tmp_path, [b'{"data":%b}' % depth_event(event)]))

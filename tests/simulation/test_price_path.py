@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+
+from quantgod.simulation.price_path import Bars, Latent, path_along, random_path
+
+VOLATILITY = 0.0009
+KNOWN = (58128.98912562956, 59390.55250625196, -0.738807014484433, -0.23767485331611568)
+
+
+def _hourly(log_price):
+    return log_price[60:] - log_price[:-60]
+
+
+@pytest.mark.parametrize("signal", [0.0, 0.3, 0.6, 1.0])
+def test_volatility_is_that_of_a_one_minute_return_at_any_signal(signal):
+    path = random_path(50_000, seed=3, price=60_000, volatility=VOLATILITY, signal=signal)
+    returns = np.diff(np.log(path.knots[:, -1]))
+    np.testing.assert_allclose(path.knots[1:, 0], path.knots[:-1, -1])
+    assert returns.std() == pytest.approx(VOLATILITY, rel=0.02)
+
+
+@pytest.mark.parametrize("signal", [0.0, 0.3, 0.6])
+def test_the_lean_explains_its_share_of_the_hour_after_it_and_not_more(signal):
+    path = random_path(200_000, seed=5, price=60_000, volatility=VOLATILITY, signal=signal)
+    ahead = _hourly(np.log(path.knots[:, -1]))
+    share = np.corrcoef(np.arctanh(path.lean[: len(ahead)]), ahead)[0, 1] ** 2
+    # The lean shows the state with a tenth of noise in its variance: 0.36 / (0.36 + 0.04).
+    assert share == pytest.approx(0.82 * 0.9 * signal, abs=0.03)
+
+
+def test_a_path_along_bars_keeps_every_open_close_high_and_low():
+    rng = np.random.default_rng(0)
+    closes = 13_000 * np.exp(np.cumsum(rng.normal(0, 0.001, 500)))
+    opens = np.concatenate([[13_000], closes[:-1]]) * np.exp(rng.normal(0, 1e-4, 500))
+    highs = np.maximum(opens, closes) * np.exp(np.abs(rng.normal(0, 5e-4, 500)))
+    lows = np.minimum(opens, closes) * np.exp(-np.abs(rng.normal(0, 5e-4, 500)))
+    path = path_along(Bars(opens, closes, highs, lows), 440, seed=1, signal=0.5)
+    minutes = path.knots
+    np.testing.assert_allclose(minutes[:, 0], opens[:440])
+    np.testing.assert_allclose(minutes[:, -2], closes[:440])
+    np.testing.assert_allclose(minutes[:, -1], closes[:440])
+    np.testing.assert_allclose(minutes.max(axis=1), highs[:440])
+    np.testing.assert_allclose(minutes.min(axis=1), lows[:440])
+
+
+@pytest.mark.parametrize(("signal", "lowest", "highest"), [(0.0, 0.0, 0.15), (1.0, 0.9, 1.0)])
+def test_on_given_prices_the_signal_is_foresight_of_the_next_hour(signal, lowest, highest):
+    closes = 13_000 * np.exp(np.cumsum(np.random.default_rng(2).normal(0, 0.001, 3_000)))
+    flat = Bars(closes, closes, closes, closes)
+    path = path_along(flat, 2_900, seed=1, signal=signal)
+    ahead = _hourly(np.log(closes))[:2_900]
+    assert lowest <= abs(np.corrcoef(np.arctanh(path.lean), ahead)[0, 1]) <= highest
+
+
+def _path(minutes, *, signal=0.5, **latent):
+    return random_path(
+        minutes, seed=7, price=60_000, volatility=VOLATILITY, signal=signal, latent=Latent(**latent)
+    )
+
+
+def test_a_path_is_the_one_that_its_seed_has_always_given():
+    path = _path(300)
+    found = [path.knots[299, -1], path.knots[150, 5], path.lean[299], path.lean[0]]
+    np.testing.assert_allclose(found, KNOWN, rtol=1e-12)
+
+
+def _shown(lean, ahead):
+    """What share of the next hour one minute's lean tells, and what the mean of sixty does."""
+    shown = np.arctanh(np.clip(lean, -1 + 1e-9, 1 - 1e-9))
+    hour = np.convolve(shown, np.ones(60) / 60)[59 : len(ahead)]
+    return tuple(
+        np.corrcoef(seen, ahead[59:])[0, 1] ** 2 for seen in (shown[59 : len(ahead)], hour)
+    )
+
+
+def test_a_noisy_lean_hides_the_state_from_a_minute_and_shows_it_to_an_hour():
+    path = _path(200_000, signal=0.9, lean_noise=2.0)
+    minute, hour = _shown(path.lean, _hourly(np.log(path.knots[:, -1])))
+    assert minute < 0.1
+    assert hour > 4 * minute
+
+
+def test_a_lean_that_leads_shows_what_is_to_come_better_than_one_that_does_not():
+    together, ahead = (
+        _shown(path.lean, _hourly(np.log(path.knots[:, -1])))[1]
+        for path in (_path(200_000, signal=0.9, lead_minutes=lead) for lead in (0, 60))
+    )
+    # An hour of a leading lean is the very hour that the price follows next.
+    assert ahead > 0.85 * 0.9
+    assert ahead > together + 0.1
+
+
+@pytest.mark.parametrize("half_life", [15.0, 120.0])
+def test_half_of_the_state_is_forgotten_after_its_half_life(half_life):
+    state = np.arctanh(_path(200_000, half_life_minutes=half_life, lean_noise=0.0).lean)
+    later = round(half_life)
+    assert np.corrcoef(state[:-later], state[later:])[0, 1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_state_keeps_its_share_of_an_hour_at_any_half_life_and_lead():
+    for half_life, lead in ((15.0, 0), (15.0, 15), (120.0, 60)):
+        path = _path(200_000, signal=1.0, half_life_minutes=half_life, lead_minutes=lead)
+        hours = _hourly(np.log(path.knots[:, -1]))
+        assert hours.std() == pytest.approx(VOLATILITY * 60**0.5, rel=0.04)
