@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from bench.goal import Figure, Log, said
@@ -26,7 +25,7 @@ from bench.turns import best
 from quantgod.backtest import Books, backtest
 from quantgod.backtest.books import ASK, BID, PRICE
 from quantgod.backtest.performance import ratios, skill
-from quantgod.contracts import MS_PER_MINUTE
+from quantgod.contracts import MS_PER_MINUTE, Floats
 from quantgod.settings import load_settings
 
 MINUTES, LEVELS, TRIALS = 525_600, 20, 30
@@ -36,8 +35,6 @@ SETTINGS = load_settings(
     Path("conf/full.yaml"), {"backtest.account.initial_balance": 1e9, "backtest.funding_rate": 1e-4}
 )
 HORIZON = SETTINGS.label.horizon_minutes
-
-Floats = npt.NDArray[np.float64]
 
 
 def measure(log: Log) -> list[Figure]:

@@ -24,12 +24,11 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from mlflow import MlflowClient
 
 from bench.goal import Figure, Log, said
-from quantgod.contracts import BOOK_LEVELS, FEATURES
+from quantgod.contracts import BOOK_LEVELS, FEATURES, Floats
 from quantgod.live.deployment.deployment import Deployment
 from quantgod.live.deployment.loaded_model import as_frame
 from quantgod.live.deployment.model_notices import ModelNotice
@@ -56,8 +55,6 @@ MOST_OF_BUSY_LOOP = 2.0
 SWAP_SECONDS = 180.0
 NAME, ALIAS = "bench", "Production"
 NETWORKS = {"demo": "conf/demo.yaml", "full": "conf/full.yaml"}
-
-Floats = npt.NDArray[np.float64]
 
 
 def measure(log: Log) -> list[Figure]:

@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quantgod.archive.day_reading import MARGIN_MS, Carry, Quarantine, book_row, time_bounds
 from quantgod.archive.dense_book import Unfit
 from quantgod.archive.kernel import FastReader
 from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_days
 from quantgod.archive.reference import ReferenceReader, admit
-from quantgod.archive.stops import Cuts, Floats, Integers
+from quantgod.archive.stops import Cuts
 from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.contracts import (
     BOOK_LEVELS,
@@ -34,6 +33,9 @@ from quantgod.contracts import (
     MS_PER_MINUTE,
     MS_PER_SECOND,
     BookUpdate,
+    Booleans,
+    Floats,
+    Integers,
     Market,
     Progress,
     silent,
@@ -60,7 +62,7 @@ class BooksAt:
     """
 
     moments_ms: Integers
-    is_there: NDArray[np.bool_]
+    is_there: Booleans
     levels: Floats
     unread: tuple[dt.date, ...]
 
@@ -140,7 +142,7 @@ class _Search:
         settings: EtlSettings,
     ) -> None:
         count = len(moments_ms)
-        self.is_there: NDArray[np.bool_] = np.empty(count, dtype=np.bool_)
+        self.is_there: Booleans = np.empty(count, dtype=np.bool_)
         self.levels: Floats = np.empty((count, 2, BOOK_LEVELS, 2))
         self.unread: list[dt.date] = []
         self._moments = moments_ms

@@ -13,9 +13,16 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from quantgod.contracts import BOOK_LEVELS, FEATURES, MS_PER_DAY, MS_PER_MINUTE, Level
+from quantgod.contracts import (
+    BOOK_LEVELS,
+    FEATURES,
+    MS_PER_DAY,
+    MS_PER_MINUTE,
+    Floats,
+    Integers,
+    Level,
+)
 from quantgod.files import value_digest
 from quantgod.market.minute_bars import FLOATS, INTEGERS, MinuteBar
 from quantgod.settings import ArchiveLimits
@@ -37,8 +44,6 @@ MARGIN_MS: Final = 3_600_000
 
 # A file in which most of its first lines are corrupt will not become better.
 _EARLY_LINES: Final = 1_000
-
-Array = NDArray[np.float64]
 
 
 class Quarantine(Exception):
@@ -79,10 +84,10 @@ class Carry:
     symbol: str
     has_book: bool
     last_update_id: int
-    bids: Array
-    asks: Array
-    integers: NDArray[np.int64]
-    floats: Array
+    bids: Floats
+    asks: Floats
+    integers: Integers
+    floats: Floats
 
     def to_bytes(self) -> bytes:
         """As msgpack, arrays as little-endian raw bytes."""
@@ -166,10 +171,10 @@ class DayReading:
     date: dt.date
     source: SourceKey
     depth: int
-    minutes: NDArray[np.int64]
-    features: Array
-    close: Array
-    book: Array
+    minutes: Integers
+    features: Floats
+    close: Floats
+    book: Floats
     lines: int
     applied: int
     out_of_order: int
@@ -198,9 +203,9 @@ class Ledger:
     first_close_minute: int | None = None
     closed_through: int | None = None
     minutes: list[int] = field(default_factory=list)
-    rows: list[Array] = field(default_factory=list)
+    rows: list[Floats] = field(default_factory=list)
     closes: list[float] = field(default_factory=list)
-    books: list[Array] = field(default_factory=list)
+    books: list[Floats] = field(default_factory=list)
 
     def reject(self, reason: str) -> None:
         """Count the line that `lines` now stands at as rejected."""
@@ -215,7 +220,7 @@ class Ledger:
         if self.first_minute is None:
             self.first_minute = ts // MS_PER_MINUTE
 
-    def close(self, bar: MinuteBar, book: Array | None) -> None:
+    def close(self, bar: MinuteBar, book: Floats | None) -> None:
         """Take a closed minute and, if it has a row, the 800 columns of its book."""
         self.closed_through = bar.minute
         if self.first_close_minute is None and bar.reason in ("", "no_previous_close"):
@@ -280,7 +285,7 @@ class Ledger:
         )
 
 
-def book_row(bids: list[Level], asks: list[Level]) -> Array:
+def book_row(bids: list[Level], asks: list[Level]) -> Floats:
     """The 800 book columns from levels, best first; absent ones have NaN price and zero size."""
     row = np.zeros((2, BOOK_LEVELS, 2))
     row[:, :, 0] = np.nan

@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quantgod.archive.compiled import compiled, inlined
 from quantgod.archive.levels import (
@@ -27,10 +26,8 @@ from quantgod.archive.levels import (
     STEP,
 )
 from quantgod.archive.tokens import LARGEST_DIGITS, POWERS
+from quantgod.contracts import Floats, Integers
 from quantgod.market.book import DEEP_LEVELS, Quote
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 # Places in the edges. BEST is an index into the arrays and means something while the count is above
 # zero; FIRST and LAST bound all indices in use.

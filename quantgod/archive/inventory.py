@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from quantgod.archive.day_reading import Quarantine
 from quantgod.archive.plan import ArchiveFile, find_archives, market_of
 from quantgod.archive.store import INDEX, StoreError, read_column, read_metadata, stored_days
 from quantgod.archive.zip_stream import open_archive
-from quantgod.contracts import MARKETS, Market
+from quantgod.contracts import MARKETS, Integers, Market
 from quantgod.settings import ArchiveLimits
 
 MINUTES_A_DAY = 1440
@@ -27,8 +26,6 @@ UNREAD = (
     "Archives are counted by name and size: how much of a day one holds shows once `etl` reads it."
 )
 _ONE_DAY = dt.timedelta(days=1)
-
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,6 @@ from quantgod.archive.levels import (
     MESSAGE_LENGTH,
     TS,
     UPDATE_ID,
-    Floats,
-    Integers,
 )
 from quantgod.archive.loop import (
     APPLIED,
@@ -56,7 +54,7 @@ from quantgod.archive.parser import Bytes
 from quantgod.archive.reference import admit, read_archive_reference
 from quantgod.archive.stops import Cuts, no_cuts
 from quantgod.archive.zip_stream import is_blank, open_archive
-from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, BookUpdate
+from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, BookUpdate, Floats, Integers
 from quantgod.market.bybit import depth_of
 from quantgod.market.messages import MessageError
 from quantgod.market.minute_bars import CLOCK, CORRUPT, MinuteBars

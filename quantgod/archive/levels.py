@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quantgod.archive.compiled import byte, compiled, inlined, word
 from quantgod.archive.digits import (
@@ -34,9 +33,7 @@ from quantgod.archive.tokens import (
     past,
     white,
 )
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from quantgod.contracts import Floats, Integers
 
 # Places in the parsed message's integers. LOW and HIGH bound the ticks of all its levels.
 # DIGITS and PLACES: before and behind the point of the price read last, a guess for the next one.

@@ -23,10 +23,10 @@ from quantgod.archive.dense_book import (
     quote,
     top,
 )
-from quantgod.archive.levels import IS_SNAPSHOT, TS, UPDATE_ID, Floats, Integers
+from quantgod.archive.levels import IS_SNAPSHOT, TS, UPDATE_ID
 from quantgod.archive.parser import Bytes, parse
 from quantgod.archive.tokens import white
-from quantgod.contracts import MS_PER_SECOND
+from quantgod.contracts import MS_PER_SECOND, Floats, Integers
 from quantgod.market import minute_bars
 from quantgod.market.bybit import RESTART_ID
 from quantgod.market.minute_bars import (

@@ -21,10 +21,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-from numpy.typing import NDArray
 from pandas.api.types import is_datetime64_any_dtype
 
-from quantgod.contracts import BAR_COLUMNS
+from quantgod.contracts import BAR_COLUMNS, Booleans, Integers
 
 Unit = Literal["s", "ms", "us", "ns"]
 
@@ -54,9 +53,6 @@ _UNITS: Final[Mapping[Unit, tuple[str, int, float]]] = {
 """A unit's name, how many make a minute, and its least time: from 1973 on sizes tell them apart."""
 
 _HALF: Final = 0.5  # where most times are numbers, one that is none is a bad line
-
-Integers = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 class _Raw(NamedTuple):
@@ -261,11 +257,11 @@ def _floats(column: pd.Series) -> pd.Series:
     return pd.to_numeric(column, errors="coerce").astype("float64")
 
 
-def _is_sound(frame: pd.DataFrame) -> Bools:
+def _is_sound(frame: pd.DataFrame) -> Booleans:
     """Whether high and low hold the other prices, and prices and volume can be true; by row."""
     prices = frame[[name for name in PRICES if name in frame]].to_numpy()
     low, high = prices.min(axis=1), prices.max(axis=1)
-    sound: Bools = np.isfinite(prices).all(axis=1) & (low > 0)
+    sound: Booleans = np.isfinite(prices).all(axis=1) & (low > 0)
     for name, held in (("low", low), ("high", high)):
         if name in frame:
             sound &= frame[name].to_numpy() == held

@@ -14,9 +14,8 @@ from typing import Final, Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from quantgod.contracts import FEATURES, MS_PER_MINUTE
+from quantgod.contracts import FEATURES, MS_PER_MINUTE, Floats, Integers
 
 Outcome = Literal["accepted", "accepted_with_gaps", "quarantined", "duplicate"]
 
@@ -111,9 +110,7 @@ def dropped_minutes(spans: Iterable[Span]) -> list[tuple[int, str]]:
     ]
 
 
-def frozen_spans(
-    minutes: NDArray[np.int64], features: NDArray[np.float64], at_least: int
-) -> list[Span]:
+def frozen_spans(minutes: Integers, features: Floats, at_least: int) -> list[Span]:
     """Find runs of `at_least` or more consecutive minutes in which no price moved at all."""
     still = minutes[(features[:, _VOLATILITY] < _ROUNDING) & (features[:, _RETURN] == 0)]
     runs = np.split(still, np.flatnonzero(np.diff(still) != 1) + 1)
@@ -121,7 +118,7 @@ def frozen_spans(
 
 
 def lost_minutes(
-    first: int | None, minutes: NDArray[np.int64], dropped: Iterable[tuple[int, str]]
+    first: int | None, minutes: Integers, dropped: Iterable[tuple[int, str]]
 ) -> tuple[int, dict[str, int]]:
     """Count the minutes that an archive's messages span, and those of them lost, by reason.
 

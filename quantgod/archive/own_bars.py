@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from quantgod.archive.minute_table import Unit, read_minutes
 from quantgod.archive.price_features import features_of
@@ -31,7 +30,7 @@ from quantgod.archive.store import (
     stored_days,
     write_day,
 )
-from quantgod.contracts import BOOK_COLUMNS, BOOK_LEVELS, Progress, silent
+from quantgod.contracts import BOOK_COLUMNS, BOOK_LEVELS, Floats, Integers, Progress, silent
 from quantgod.files import file_digest, files_below, value_digest
 from quantgod.settings import DataSettings, EtlSettings
 
@@ -41,8 +40,6 @@ IMPORT_VERSION: Final = 1
 SUFFIXES: Final = (".csv", ".csv.gz", ".parquet", ".feather")
 
 MINUTES_A_DAY: Final = 1440
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantgod.archive.compiled import NEWLINE, byte, compiled
-from quantgod.archive.levels import (
-    ASKS,
-    BIDS,
-    HIGH,
-    IS_SNAPSHOT,
-    LOW,
-    TS,
-    UPDATE_ID,
-    Floats,
-    Integers,
-    side,
-)
+from quantgod.archive.levels import ASKS, BIDS, HIGH, IS_SNAPSHOT, LOW, TS, UPDATE_ID, side
 from quantgod.archive.tokens import (
     CLOSE,
     COLON,
@@ -39,6 +28,7 @@ from quantgod.archive.tokens import (
     past,
     white,
 )
+from quantgod.contracts import Floats, Integers
 
 Bytes = NDArray[np.uint8]
 

@@ -11,12 +11,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from quantgod.contracts import FEATURES
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from quantgod.contracts import FEATURES, Booleans, Floats, Integers
 
 OF_PRICES: Final = {
     "body": ("open", "close"),
@@ -37,7 +33,7 @@ class Features(NamedTuple):
     """
 
     values: Floats
-    has_row: NDArray[np.bool_]
+    has_row: Booleans
     lacks: tuple[str, ...]
 
 

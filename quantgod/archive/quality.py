@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from quantgod.archive.outcome import ArchiveReport
+from quantgod.contracts import Floats
 from quantgod.market.minute_bars import REASONS
 
 MINUTES_A_DAY: Final = 1440
@@ -193,17 +194,17 @@ def _calendar(days: Sequence[str]) -> Days:
     return np.arange(min(days), np.datetime64(max(days)) + 1, dtype="datetime64[D]")
 
 
-def _along(calendar: Days, values: dict[str, float]) -> NDArray[np.float64]:
+def _along(calendar: Days, values: dict[str, float]) -> Floats:
     return np.array([values.get(str(day), 0.0) for day in calendar])
 
 
 def _area(
     axes: Axes,
     calendar: Days,
-    top: NDArray[np.float64],
+    top: Floats,
     color: str,
     label: str,
-    below: NDArray[np.float64] | float = 0.0,
+    below: Floats | float = 0.0,
 ) -> None:
     """One area of steps: a thousand days stay clear, and quick to draw."""
     edges = np.append(calendar, calendar[-1] + 1)

@@ -28,9 +28,9 @@ from pathlib import Path
 
 import numpy as np
 
-from quantgod.archive.day_reading import Array, Carry, DayReading, Ledger, book_row, time_bounds
+from quantgod.archive.day_reading import Carry, DayReading, Ledger, book_row, time_bounds
 from quantgod.archive.zip_stream import lines, open_archive
-from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, BookUpdate, Level
+from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, BookUpdate, Floats, Level
 from quantgod.market.book import OrderBook
 from quantgod.market.bybit import RESTART_ID, decode, depth_of, is_echo
 from quantgod.market.messages import MessageError
@@ -210,5 +210,5 @@ def admit(line: bytes | None, symbol: str, bounds: tuple[int, int]) -> BookUpdat
     return update
 
 
-def _array(levels: list[Level]) -> Array:
+def _array(levels: list[Level]) -> Floats:
     return np.array(levels, dtype=np.float64).reshape(-1, 2)

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from quantgod.archive.day_reading import Quarantine
-from quantgod.archive.dense_book import Floats, Integers
 from quantgod.archive.levels import ASKS, BIDS, DECIMALS, IS_SNAPSHOT, STEP, TS, UPDATE_ID
 from quantgod.archive.loop import Parsed
 from quantgod.archive.reference import admit
-from quantgod.contracts import BookUpdate, Level
+from quantgod.contracts import BookUpdate, Floats, Integers, Level
 from quantgod.market.messages import MessageError
 
 FIRST_LINES: Final = 200

@@ -15,17 +15,14 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from quantgod.contracts import MS_PER_SECOND
+from quantgod.contracts import MS_PER_SECOND, Booleans, Floats, Integers
 
 NEVER: Final = int(np.iinfo(np.int64).max)
 
 _NO_LEVEL: Final = (np.nan, 0.0)
 
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Truths = NDArray[np.bool_]
+Truths = Booleans
 
 
 class Cuts:

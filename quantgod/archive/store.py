@@ -24,9 +24,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from quantgod.contracts import BAR_COLUMNS, FEATURES, MARKETS, Market, Series
+from quantgod.contracts import BAR_COLUMNS, FEATURES, MARKETS, Floats, Integers, Market, Series
 from quantgod.files import atomic_path
 
 SCHEMA_VERSION: Final = "2"
@@ -53,23 +52,23 @@ class Rows(Protocol):
     """The rows of a reading: epoch minutes (n), features (n, 9), close (n), book (n, 800)."""
 
     @property
-    def minutes(self) -> NDArray[np.int64]: ...  # noqa: D102
+    def minutes(self) -> Integers: ...  # noqa: D102
     @property
-    def features(self) -> NDArray[np.float64]: ...  # noqa: D102
+    def features(self) -> Floats: ...  # noqa: D102
     @property
-    def close(self) -> NDArray[np.float64]: ...  # noqa: D102
+    def close(self) -> Floats: ...  # noqa: D102
     @property
-    def book(self) -> NDArray[np.float64]: ...  # noqa: D102
+    def book(self) -> Floats: ...  # noqa: D102
 
 
 @dataclass(frozen=True, eq=False)
 class StoredRows:
     """The rows of a stored day."""
 
-    minutes: NDArray[np.int64]
-    features: NDArray[np.float64]
-    close: NDArray[np.float64]
-    book: NDArray[np.float64]
+    minutes: Integers
+    features: Floats
+    close: Floats
+    book: Floats
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from quantgod.auditor.auditor import Auditor
@@ -23,14 +22,11 @@ from quantgod.auditor.conformal import fit_conformal
 from quantgod.auditor.out_of_fold import Recipe, out_of_fold
 from quantgod.auditor.provenance import assert_provenance, assert_untrained
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
-from quantgod.contracts import META_FEATURES, Progress, silent
+from quantgod.contracts import META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.dataset.enough import enough_rows
 from quantgod.dataset.splits import EmptyPartError, split_test
 from quantgod.dataset.windows import Samples, samples
 from quantgod.settings import AuditSettings, Settings
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 FIT: Final = "fit"
 STOPPING: Final = "stopping"

@@ -6,16 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import xgboost
 
 from quantgod.auditor.boosting import contributions, gain, load_booster, said, save_booster
 from quantgod.auditor.calibration import Calibrator, load_calibrator
 from quantgod.auditor.conformal import Conformal, load_conformal
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+from quantgod.contracts import Floats, Integers
 
 BOOSTER_FILE: Final = "booster.ubj"
 CALIBRATOR_FILE: Final = "calibrator.json"

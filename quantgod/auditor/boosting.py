@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xgboost
 
-from quantgod.contracts import CLASSES, META_FEATURES, Progress, silent
+from quantgod.contracts import CLASSES, META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.files import atomic_path
 from quantgod.settings import XGBoostSettings
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 METRIC = "mlogloss"
 

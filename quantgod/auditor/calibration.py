@@ -21,15 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Floats, Integers
 from quantgod.files import write_json
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 Weights = tuple[float, float, float]
 
 FORMAT = 1

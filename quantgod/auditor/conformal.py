@@ -18,14 +18,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Booleans, Floats, Integers
 from quantgod.files import write_json
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
 
 FORMAT = 1
 KIND = "least_ambiguous_set"

@@ -7,12 +7,11 @@ indicators. It is the same object when the auditor is trained and when the serve
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
-from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Progress, silent
+from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.dataset.windows import Windows
 from quantgod.training.devices import choose_device
 
@@ -20,9 +19,6 @@ RSI_PERIOD = 14
 EMA_PERIODS = (9, 50)
 RETURN_COLUMN = FEATURES.index("log_ret_close")
 LAST_MINUTE = META_FEATURES[len(CLASSES) + 1 : META_FEATURES.index("rsi_14")]
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 class MetaFeatures(nn.Module):

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
-from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.contracts import FEATURES, META_FEATURES, Floats, Integers
 from quantgod.dataset.splits import folds, split_validation, uniqueness
 from quantgod.dataset.windows import Samples
 from quantgod.files import atomic_path, tree_digest, value_digest
@@ -33,9 +32,6 @@ from quantgod.training.checkpoints import array_digest
 from quantgod.training.identity import NOT_OF_THE_RUN
 from quantgod.training.loop import fit
 from quantgod.training.material import material
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 ROWS_FILE: Final = "rows.parquet"
 CODE: Final = ("dataset/*.py", "models/*.py", "training/*.py", "auditor/meta_features.py")

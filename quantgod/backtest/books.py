@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from quantgod.contracts import BOOK_LEVELS, MS_PER_MINUTE
+from quantgod.contracts import BOOK_LEVELS, MS_PER_MINUTE, Booleans, Floats, Integers
 
 BID, ASK = 0, 1
 PRICE, SIZE = 0, 1
 
 _SIDES: Final = ("bid", "ask")
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 class Books(NamedTuple):
@@ -81,9 +77,9 @@ def checked(books: Books) -> Books:
     )
 
 
-def are_sound(levels: Floats) -> npt.NDArray[np.bool_]:
+def are_sound(levels: Floats) -> Booleans:
     """(n,) which books have two sides that do not cross."""
     best = levels[:, :, 0]
     two_sided = (best > 0).all(axis=(1, 2))
-    sound: npt.NDArray[np.bool_] = two_sided & (best[:, ASK, PRICE] > best[:, BID, PRICE])
+    sound: Booleans = two_sided & (best[:, ASK, PRICE] > best[:, BID, PRICE])
     return sound

@@ -16,10 +16,8 @@ import numpy.typing as npt
 
 from quantgod.archive.compiled import compiled, kept
 from quantgod.backtest.books import ASK, BID, PRICE, SIZE, Books
-from quantgod.contracts import MS_PER_DAY
+from quantgod.contracts import MS_PER_DAY, Floats, Integers
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 Signals = npt.NDArray[np.int8]
 
 # Places in a unit's integers: books and rows by their numbers, moments in epoch ms.

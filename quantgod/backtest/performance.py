@@ -11,9 +11,9 @@ import math
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm
 
+from quantgod.contracts import Floats
 from quantgod.evaluation.effective_size import effective_size
 from quantgod.evaluation.intervals import Interval, interval, shaken
 
@@ -24,8 +24,6 @@ FEWEST_TRADES: Final = 10
 
 ROUNDING: Final = 1e-9
 """A spread below this share of the values' size is what rounding leaves of none."""
-
-Floats = npt.NDArray[np.float64]
 
 
 class Ratios(NamedTuple):

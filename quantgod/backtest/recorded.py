@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from quantgod.archive.books_at import BooksAt, books_at
 from quantgod.archive.store import StoreError, load_bars
 from quantgod.backtest.books import Books, books_of
-from quantgod.contracts import BOOK_COLUMNS, MS_PER_DAY, Market, Progress, silent
+from quantgod.contracts import BOOK_COLUMNS, MS_PER_DAY, Integers, Market, Progress, silent
 from quantgod.settings import EtlSettings
-
-Integers = npt.NDArray[np.int64]
 
 
 class ForeignArchives(ValueError):

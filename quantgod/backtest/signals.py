@@ -9,12 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from quantgod.backtest.books import Books
-from quantgod.contracts import CLASSES, MS_PER_MINUTE
+from quantgod.contracts import CLASSES, MS_PER_MINUTE, Booleans, Integers
 from quantgod.settings import BacktestSettings
 
-Integers = npt.NDArray[np.int64]
 Sides = npt.NDArray[np.int8]
-Mask = npt.NDArray[np.bool_]
 
 _NEUTRAL: Final = CLASSES.index("NEUTRAL")
 
@@ -62,17 +60,17 @@ def order_moments(
     return np.unique(np.concatenate([*between, np.empty(0, np.int64)]))
 
 
-def may_order(close_ms: Integers, signal: Sides, horizon_ms: int) -> Mask:
+def may_order(close_ms: Integers, signal: Sides, horizon_ms: int) -> Booleans:
     """Which closes may decide an order: those with a signal, and where one's horizon is over."""
     signals = np.flatnonzero(signal)
     over = np.searchsorted(close_ms, close_ms[signals] + horizon_ms)
-    may: Mask = signal != 0
+    may: Booleans = signal != 0
     may[over[over < len(close_ms)]] = True
     return may
 
 
 def venue_of(
-    minutes: Books, may: Mask, latency_ms: int, recorded: Books | None
+    minutes: Books, may: Booleans, latency_ms: int, recorded: Books | None
 ) -> tuple[Books, Integers]:
     """The books that orders of a latency meet, and which of them one of each minute meets.
 

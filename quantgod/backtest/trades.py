@@ -10,14 +10,13 @@ import pandas as pd
 
 from quantgod.backtest import engine
 from quantgod.backtest.engine import Desk
+from quantgod.contracts import Floats
 
 REASONS: Final = ("horizon", "opposite", "end", "daily_loss", "total_loss")
 """Why a trade ended, by the engine's number."""
 
 TRADES_FILE: Final = "trades.parquet"
 EQUITY_FILE: Final = "equity.parquet"
-
-Floats = npt.NDArray[np.float64]
 
 
 def trades_of(desk: Desk, latency_ms: int) -> pd.DataFrame:

@@ -6,17 +6,15 @@ import math
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from quantgod.backtest.performance import MINUTES_A_YEAR, ratios
+from quantgod.contracts import Floats
 from quantgod.evaluation.interval_power import Found
 
 HORIZON: Final = 60
 TRUE_CASES: Final = 4_000
 _MEAN: Final = 0.3
 _COST: Final = 0.1
-
-Floats = npt.NDArray[np.float64]
 
 
 class Trader(NamedTuple):

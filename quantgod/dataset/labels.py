@@ -13,14 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE
+from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE, Floats, Integers
 from quantgod.settings import LabelSettings
 
 NO_TARGET: Final = -1
 LABEL_COLUMNS: Final = (*FEATURES, "close", "run", "forward_return", "target", "label_end")
-
-Integers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 def label(bars: pd.DataFrame, settings: LabelSettings, max_bridge_minutes: int) -> pd.DataFrame:

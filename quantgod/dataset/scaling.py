@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.preprocessing import StandardScaler
 
-Floats = npt.NDArray[np.float64]
+from quantgod.contracts import Booleans, Floats
 
 
 class ConstantFeatureWarning(UserWarning):
@@ -38,7 +37,7 @@ class Scaler:
             raise ValueError("a scaler needs finite means, and finite deviations of 0 or more")
 
     @property
-    def moves(self) -> npt.NDArray[np.bool_]:
+    def moves(self) -> Booleans:
         """(features,) which of them carry something."""
         return self.std > 0
 

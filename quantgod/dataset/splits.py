@@ -15,14 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.model_selection import TimeSeriesSplit
 
-from quantgod.contracts import MS_PER_MINUTE
+from quantgod.contracts import MS_PER_MINUTE, Floats, Integers
 from quantgod.dataset.windows import Samples
 from quantgod.settings import SplitSettings
-
-Integers = npt.NDArray[np.int64]
 
 
 class EmptyPartError(ValueError):
@@ -87,7 +84,7 @@ def folds(samples: Samples, dev_index: Integers, settings: SplitSettings) -> lis
     return splits
 
 
-def uniqueness(samples: Samples) -> npt.NDArray[np.float64]:
+def uniqueness(samples: Samples) -> Floats:
     """How much of each sample's label is its own: the mean of 1/concurrency over its minutes.
 
     Concurrency of a minute is the number of these samples whose label (t, label_end] covers it, so
@@ -104,7 +101,7 @@ def uniqueness(samples: Samples) -> npt.NDArray[np.float64]:
     last = samples.label_end_ms // MS_PER_MINUTE - origin
     share = 1.0 / np.maximum(_concurrency(first, last), 1)
     running = np.concatenate([[0.0], np.cumsum(share)])
-    mean: npt.NDArray[np.float64] = (running[last] - running[first]) / (last - first)
+    mean: Floats = (running[last] - running[first]) / (last - first)
     return mean
 
 

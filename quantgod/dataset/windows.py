@@ -9,16 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from quantgod.contracts import MS_PER_MINUTE
+from quantgod.contracts import MS_PER_MINUTE, Booleans, Integers
 from quantgod.dataset.labels import NO_TARGET
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +46,7 @@ class Samples:
         """The last minute of one sample's window, UTC."""
         return pd.Timestamp(int(self.time_ms[position]), unit="ms", tz="UTC")
 
-    def take(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Samples:
+    def take(self, index: Integers | Booleans) -> Samples:
         """The samples at these positions, or where a mask is true."""
         chosen = {
             field.name: getattr(self, field.name)[index]

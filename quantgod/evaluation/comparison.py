@@ -9,9 +9,8 @@ from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Floats, Integers
 from quantgod.evaluation.intervals import (
     FEWEST_COUNTED,
     FEWEST_ROWS,
@@ -44,9 +43,6 @@ LEAST_APART: Final = 3.0
 _SCALES: Final = {"macro_f1": PLAIN, "mcc": PLAIN, "log_loss": LOSS, "brier": LOSS}
 _WORST_LOSS: Final = -math.log(np.finfo(np.float64).eps)
 _LIMITS: Final = {"mcc": (-1.0, 1.0), "log_loss": (0.0, _WORST_LOSS), "brier": (0.0, 2.0)}
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 class Said(NamedTuple):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from quantgod.contracts import Booleans, Integers
 from quantgod.evaluation.evidence import Coverage
 from quantgod.evaluation.intervals import share_among
-
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
 
 
 def coverage(

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import ks_2samp
 
-from quantgod.contracts import CLASSES, FEATURES
+from quantgod.contracts import CLASSES, FEATURES, Floats, Integers
 from quantgod.files import write_json
 
 REFERENCE_FILE: Final = "reference.json"
@@ -31,8 +30,6 @@ OUTPUTS: Final = tuple(f"prob_{name.lower()}" for name in CLASSES)
 QUANTILES: Final = 501
 BINS: Final = 10
 FORMAT: Final = 1
-
-Floats = npt.NDArray[np.float64]
 
 
 class BadReferenceError(ValueError):
@@ -198,7 +195,7 @@ def _cuts(reference: Floats) -> Floats:
     return np.union1d(values, np.nextafter(values[counts > 1], -np.inf))
 
 
-def _counts(cuts: Floats, values: Floats) -> npt.NDArray[np.int64]:
+def _counts(cuts: Floats, values: Floats) -> Integers:
     return np.bincount(np.searchsorted(cuts, values), minlength=len(cuts) + 1)
 
 

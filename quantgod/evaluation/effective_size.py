@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from quantgod.contracts import Floats, Integers
 from quantgod.dataset.splits import uniqueness
 from quantgod.dataset.windows import Samples
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 def effective_rows(time_ms: Integers, label_end_ms: Integers) -> float:

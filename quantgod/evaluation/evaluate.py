@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from quantgod.auditor.audit import FIT
 from quantgod.auditor.provenance import ProvenanceError, assert_provenance, assert_unseen
-from quantgod.contracts import FEATURES, META_FEATURES, Progress, silent
+from quantgod.contracts import FEATURES, META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import Samples, samples
 from quantgod.evaluation.comparison import Said, compare
@@ -33,8 +32,6 @@ from quantgod.settings import EvaluateSettings, Settings
 AUDITOR: Final = "auditor"
 BASE: Final = "base"
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 Weights = tuple[float, ...]
 
 

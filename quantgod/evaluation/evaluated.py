@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from quantgod.contracts import Floats, Integers
 from quantgod.evaluation.comparison import Comparison
 from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.metrics import KEY_SCORES
@@ -17,8 +16,6 @@ JUDGED: Final = ("auditor", "base")
 """The models that are judged, beside baselines; differences are the first one's score minus the
 other's."""
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 Weights = tuple[float, ...]
 
 

@@ -8,16 +8,14 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+
+from quantgod.contracts import Floats, Integers
 
 SESSIONS: Final = ("Tokyo", "London", "New York")
 HOURS_PER_SESSION: Final = 8
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 TERCILES: Final = ("low", "middle", "high")
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

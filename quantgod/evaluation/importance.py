@@ -14,9 +14,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from quantgod.contracts import FEATURES, Progress, silent
+from quantgod.contracts import FEATURES, Floats, Integers, Progress, silent
 from quantgod.evaluation.comparison import scores_shaken
 from quantgod.evaluation.intervals import Interval, Shaken, interval, shaken
 from quantgod.evaluation.metrics import TALLIED, tally
@@ -31,9 +30,6 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "volume": ("log_volume",),
 }
 WINDOWS_AT_ONCE: Final = 64
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 class Loss(NamedTuple):

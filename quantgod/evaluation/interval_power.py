@@ -19,11 +19,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import lfilter
 from scipy.special import ndtr
 
-from quantgod.contracts import MS_PER_MINUTE
+from quantgod.contracts import MS_PER_MINUTE, Floats, Integers
 from quantgod.evaluation.comparison import Said, compare
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.intervals import LEVEL, Interval
@@ -43,9 +42,6 @@ _REMEMBERED: Final = 0.5
 """Horizons after which a forecaster's sign has forgotten e-fold."""
 _DAYS: Final = 2 * 1440.0
 """Minutes after which volatility has."""
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 class Skill(NamedTuple):

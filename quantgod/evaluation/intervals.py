@@ -33,9 +33,10 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.fft import dct
 from scipy.special import betaincinv, expit, logit, ndtri, stdtrit
+
+from quantgod.contracts import Booleans, Floats, Integers
 
 LEVEL: Final = 0.95
 FEWEST_ROWS: Final = 30.0
@@ -50,10 +51,6 @@ _AMPLITUDE: Final = 0.5
 _MOST_BLOCKS: Final = 100
 _EDGE: Final = 1e-9
 _CERTAIN: Final = float(ndtri((1 + LEVEL) / 2))
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 
 class Interval(NamedTuple):
@@ -228,7 +225,7 @@ def share(right: Shaken, counted: Shaken, effective: float) -> Interval | None:
     return share_of(float(found.observed), float(reach), rows, effective)
 
 
-def share_among(right: Flags, counted: Flags, effective: float) -> Interval | None:
+def share_among(right: Booleans, counted: Booleans, effective: float) -> Interval | None:
     """The same of rows (n,): which are counted, and which of those came true."""
     columns = np.stack([right & counted, counted], axis=1).astype(np.float64)
     sums = shaken(columns, effective)

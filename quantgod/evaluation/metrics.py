@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Floats, Integers
 
 KEY_SCORES: Final = ("macro_f1", "mcc", "log_loss")
 """By which runs and versions are compared: MLflow draws a chart of each metric, so the others stay
@@ -28,8 +28,6 @@ TALLIED: Final = CELLS + 2 + CALIBRATION_BINS
 _ROUNDING: Final = 1e-12
 _SMALLEST: Final = float(np.finfo(np.float64).eps)
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 AnyIntegers = npt.NDArray[np.integer[Any]]
 AnyFloats = npt.NDArray[np.floating[Any]]
 AnyNumbers = npt.NDArray[Any]

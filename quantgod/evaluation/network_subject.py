@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.calibration import untilt
 from quantgod.auditor.conformal import actions
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
-from quantgod.contracts import CLASSES, Progress, silent
+from quantgod.contracts import CLASSES, Floats, Integers, Progress, silent
 from quantgod.evaluation.subject import Answers
 from quantgod.forecasters.network import Network
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 Weights = tuple[float, ...]
 
 

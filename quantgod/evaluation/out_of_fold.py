@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from quantgod.auditor.audit import FIT, Fitted
 from quantgod.auditor.calibration import untilt
-from quantgod.contracts import CLASSES, META_FEATURES
+from quantgod.contracts import CLASSES, META_FEATURES, Floats, Integers
 from quantgod.evaluation.metrics import classification_report
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 Weights = tuple[float, ...]
 
 

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Floats
 from quantgod.evaluation.evidence import EvidenceError
 from quantgod.files import atomic_path
 
@@ -48,9 +47,9 @@ COLUMNS: Final = (
 )
 
 
-def probabilities_of(rows: pd.DataFrame, model: str) -> npt.NDArray[np.float64]:
+def probabilities_of(rows: pd.DataFrame, model: str) -> Floats:
     """(n, 3) what a model said of scored rows."""
-    said: npt.NDArray[np.float64] = rows[columns_of(model)].to_numpy(np.float64)
+    said: Floats = rows[columns_of(model)].to_numpy(np.float64)
     return said
 
 

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from quantgod.contracts import Booleans, Floats, Integers
 from quantgod.evaluation.intervals import (
     Interval,
     Shaken,
@@ -29,17 +29,13 @@ from quantgod.evaluation.intervals import (
 COVERAGES: Final = tuple(percent / 100 for percent in range(1, 101))
 """Shares of rows at which a curve is told."""
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-
 
 class Ranked(NamedTuple):
     """Rows in order of time, (n,) each: how sure, whether right, and whether the row counts."""
 
     confidence: Floats
-    correct: Flags
-    counted: Flags
+    correct: Booleans
+    counted: Booleans
 
 
 class Curve(msgspec.Struct, frozen=True, kw_only=True):

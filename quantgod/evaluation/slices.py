@@ -20,9 +20,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Booleans, Floats, Integers
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.groupings import Cut
 from quantgod.evaluation.intervals import (
@@ -37,10 +36,6 @@ from quantgod.evaluation.intervals import (
 
 _NEUTRAL: Final = CLASSES.index("NEUTRAL")
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-
 
 class Rows(NamedTuple):
     """Rows in order of time: (n,) epoch milliseconds of minute and label end, and class numbers."""
@@ -54,7 +49,7 @@ class Rows(NamedTuple):
         """How many labels that share no minute they equal."""
         return effective_rows(self.time_ms, self.label_end_ms)
 
-    def take(self, chosen: Flags) -> Rows:
+    def take(self, chosen: Booleans) -> Rows:
         """The rows that are chosen."""
         return Rows(*(column[chosen] for column in self))
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from quantgod.contracts import Progress, silent
+from quantgod.contracts import Booleans, Floats, Integers, Progress, silent
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
 Weights = tuple[float, ...]
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from quantgod.contracts import FEATURES, Progress, silent
+from quantgod.contracts import FEATURES, Floats, Progress, silent
 from quantgod.dataset.windows import Samples
 from quantgod.forecasters.network import Network
 from quantgod.models import zoo
@@ -36,7 +34,7 @@ class TrainedBase:
     fit: Fit
     train: Samples
     validation: Samples
-    probabilities: npt.NDArray[np.float64]
+    probabilities: Floats
 
 
 def train_base(

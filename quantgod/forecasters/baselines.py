@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE
+from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE, Floats, Integers
 from quantgod.dataset.labels import NO_TARGET, classes_of
 from quantgod.dataset.windows import Samples
 from quantgod.settings import LabelSettings
@@ -35,9 +34,6 @@ _BOOSTING: Final = {
 a fortnight of simulated minutes, since fifty rows that share an hour look like fifty rows; who is
 only better than that has shown nothing.
 """
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 def baselines(

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE, Progress, silent
+from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE, Integers, Progress, silent
 from quantgod.dataset.labels import NO_TARGET, label
 from quantgod.dataset.windows import samples
 from quantgod.evaluation.comparison import Said
@@ -162,7 +161,7 @@ def _compared(truth: Truth, challenger: Said, champion: Said, least_rows: float)
     return duel(truth, challenger, champion, least_rows)
 
 
-def _places(rows: pd.DataFrame, table: pd.DataFrame) -> npt.NDArray[np.int64]:
+def _places(rows: pd.DataFrame, table: pd.DataFrame) -> Integers:
     """Positions of scored rows in the table that they were scored on."""
     place = pd.DatetimeIndex(table.index).get_indexer(pd.DatetimeIndex(rows["time"]))
     if (place < 0).any():
@@ -194,6 +193,6 @@ def _labels(bars: pd.DataFrame, symbol: str, labelling: Labelling) -> pd.DataFra
     return target.loc[target["target"] != NO_TARGET]
 
 
-def _epoch_ms(times: pd.Series) -> npt.NDArray[np.int64]:
-    milliseconds: npt.NDArray[np.int64] = pd.DatetimeIndex(times).as_unit("ms").asi8
+def _epoch_ms(times: pd.Series) -> Integers:
+    milliseconds: Integers = pd.DatetimeIndex(times).as_unit("ms").asi8
     return milliseconds

@@ -17,14 +17,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
+from quantgod.contracts import Integers
 from quantgod.evaluation.comparison import Said, compare
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.gates.report import Duel
-
-Integers = npt.NDArray[np.int64]
 
 
 class Truth(NamedTuple):

@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from quantgod.auditor.provenance import ProvenanceError
-from quantgod.contracts import MS_PER_DAY, MS_PER_MINUTE, Progress, silent
+from quantgod.contracts import MS_PER_DAY, MS_PER_MINUTE, Integers, Progress, silent
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.leakage.cut_times import cuts_within, draw_cuts
 from quantgod.leakage.messages import MESSAGE_STAGE, RawDays
@@ -140,7 +139,7 @@ def _last_of_days(cuts: Sequence[int]) -> frozenset[int]:
 class _Findings:
     """What has been compared so far, and what was wrong with it."""
 
-    closes: npt.NDArray[np.int64]
+    closes: Integers
     compared: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
     nearest: dict[str, int] = field(default_factory=dict)

@@ -18,14 +18,13 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from quantgod.archive.day_reading import Carry, DayReading, Quarantine
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_days
 from quantgod.archive.zip_stream import Archive, lines, open_archive
 from quantgod.archive.zip_writer import write_zip
-from quantgod.contracts import MS_PER_MINUTE, Market
+from quantgod.contracts import MS_PER_MINUTE, Floats, Market
 from quantgod.leakage.trace import Difference, Evidence, compare, rows_of
 from quantgod.market.bybit import decode
 from quantgod.market.messages import MessageError
@@ -187,7 +186,7 @@ def _state_after(path: Path, file: ArchiveFile, settings: EtlSettings) -> Carry 
         return None
 
 
-def _applied(levels: npt.NDArray[np.float64], changes: Levels) -> Levels:
+def _applied(levels: Floats, changes: Levels) -> Levels:
     """A side of the book after a message's changes, as a snapshot gives it."""
     text = np.format_float_positional
     side = {price: [text(price), text(size)] for price, size in levels.tolist()}

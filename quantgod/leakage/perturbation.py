@@ -9,13 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from quantgod.contracts import FEATURES, MS_PER_MINUTE
+from quantgod.contracts import FEATURES, MS_PER_MINUTE, Floats, Integers
 from quantgod.settings import LabelSettings
-
-Floats = npt.NDArray[np.float64]
 
 WIDER: Final = 3.0
 """How many times as far as the data's own the perturbed features spread."""
@@ -28,7 +25,7 @@ FAR: Final = 6.0
 """How far the new price stays off the old one, in these units."""
 
 
-def known_at(index: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
+def known_at(index: pd.DatetimeIndex) -> Integers:
     """When each minute's bar is known: at its close, epoch ms."""
     return np.asarray(index.as_unit("ms").asi8 + MS_PER_MINUTE, np.int64)
 

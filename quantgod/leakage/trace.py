@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Integers = npt.NDArray[np.int64]
+from quantgod.contracts import Booleans, Integers
+
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -31,7 +32,7 @@ class Evidence:
     known_at: Integers
     values: Bytes
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> Evidence:
+    def where(self, chosen: Booleans) -> Evidence:
         """The values where `chosen` is true."""
         return Evidence(self.known_at[chosen], self.values[chosen])
 

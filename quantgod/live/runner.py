@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from quantgod.contracts import Floats
 from quantgod.live.deployment.deployment import Deployment, models_of
 from quantgod.live.deployment.loaded_model import Prediction
 from quantgod.live.deployment.model_notices import ModelNotice, journaled
 from quantgod.live.drift.monitor import DriftMonitor
 from quantgod.live.drift.watch import DriftWatch, Metrics
-from quantgod.live.engine.engine import Engine, Floats, Model
+from quantgod.live.engine.engine import Engine, Model
 from quantgod.live.engine.history import History, read_history
 from quantgod.live.engine.window import KEPT_MINUTES, Window
 from quantgod.live.feed.feed import Feed

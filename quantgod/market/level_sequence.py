@@ -10,14 +10,11 @@ from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from quantgod.contracts import MS_PER_SECOND
+from quantgod.contracts import MS_PER_SECOND, Floats
 from quantgod.market.book import OrderBook
 
 BASIS_POINTS = 10_000.0
-
-Array = NDArray[np.float64]
 
 
 class LevelSampler:
@@ -37,10 +34,10 @@ class LevelSampler:
         self._interval_ms = interval_ms
         self._bridged = max_silence_seconds * MS_PER_SECOND // interval_ms
         self._open = self._newest = -1
-        self._state: Array | None = None
-        self._sequence: deque[Array] = deque(maxlen=length)
+        self._state: Floats | None = None
+        self._sequence: deque[Floats] = deque(maxlen=length)
 
-    def take(self, ts: int, book: OrderBook) -> list[tuple[int, Array]]:
+    def take(self, ts: int, book: OrderBook) -> list[tuple[int, Floats]]:
         """Take the book as a message at `ts` (ms) left it.
 
         Returns:
@@ -56,7 +53,7 @@ class LevelSampler:
         self._state = None
         self._sequence.clear()
 
-    def sequence(self) -> Array | None:
+    def sequence(self) -> Floats | None:
         """The newest intervals, (length, levels, 4), oldest first.
 
         `None` until so many have followed one another in which the book showed all levels.
@@ -65,7 +62,7 @@ class LevelSampler:
             return None
         return np.stack(self._sequence).reshape(len(self._sequence), self._levels, 4)
 
-    def _closed(self, interval: int) -> Iterator[tuple[int, Array]]:
+    def _closed(self, interval: int) -> Iterator[tuple[int, Floats]]:
         if self._state is None:
             self._open = interval
         if self._state is None or interval <= self._open:
@@ -76,7 +73,7 @@ class LevelSampler:
             yield ended * self._interval_ms, self._state
         self._open = interval
 
-    def _keep(self, interval: int, state: Array) -> None:
+    def _keep(self, interval: int, state: Floats) -> None:
         is_whole = not np.isnan(state).any()
         if interval != self._newest + 1 or not is_whole:
             self._sequence.clear()
@@ -85,7 +82,7 @@ class LevelSampler:
         self._newest = interval
 
 
-def best_levels(book: OrderBook, levels: int) -> Array:
+def best_levels(book: OrderBook, levels: int) -> Floats:
     """Bid price, bid size, ask price, ask size of the best level, then of the next, (levels * 4,).
 
     A level that is not there has a NaN price and no size.
@@ -98,7 +95,7 @@ def best_levels(book: OrderBook, levels: int) -> Array:
     return rows.reshape(-1)
 
 
-def normalised(sequence: Array) -> Array:
+def normalised(sequence: Floats) -> Floats:
     """Take the level and scale of prices and sizes out of a sequence, (n, levels, 4).
 
     With the mid m of the first row and the mean s of all its sizes, a price p becomes

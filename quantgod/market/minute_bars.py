@@ -17,9 +17,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from quantgod.contracts import FEATURES, MS_PER_SECOND, SECONDS_PER_MINUTE
+from quantgod.contracts import FEATURES, MS_PER_SECOND, SECONDS_PER_MINUTE, Floats, Integers
 from quantgod.market.book import OrderBook, Quote
 
 REASONS: Final = (
@@ -49,9 +48,6 @@ DEEP_OBI = OBI + SECONDS_PER_MINUTE
 FLOATS: Final = DEEP_OBI + SECONDS_PER_MINUTE
 INTEGERS: Final = 8
 ROW_LENGTH: Final = len(FEATURES) + 1
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 class MinuteBar(NamedTuple):

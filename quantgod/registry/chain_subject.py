@@ -6,19 +6,16 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from quantgod.auditor.calibration import untilt
-from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Progress, silent
+from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.evaluation.subject import Answers
 from quantgod.registry.chain import BATCH, Chain
 
 WARM_UP = 5
 """Calls that are not timed: the first ones of a session make its memory."""
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 Weights = tuple[float, ...]
 
 

@@ -6,13 +6,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime
 import torch
 
 from quantgod.auditor.meta_features import MetaFeatures
-from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.contracts import FEATURES, META_FEATURES, Floats
 from quantgod.files import atomic_path
 
 OPSET = 17
@@ -27,7 +26,7 @@ _EXPECTED = (
     "Constant folding - Only steps=1 can be constant folded",
 )
 
-Windows = npt.NDArray[np.float64]
+Windows = Floats
 
 
 class ExportError(ValueError):

@@ -7,11 +7,18 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from quantgod.auditor.audit import FIT
-from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Progress, silent
+from quantgod.contracts import (
+    CLASSES,
+    FEATURES,
+    META_FEATURES,
+    Floats,
+    Integers,
+    Progress,
+    silent,
+)
 from quantgod.evaluation import groupings as cuts
 from quantgod.evaluation.evaluated import JUDGED, Evaluated
 from quantgod.evaluation.importance import (
@@ -29,10 +36,6 @@ from quantgod.settings import Settings
 
 ALL_DECISIONS: Final = "all decisions"
 MOVES: Final = "decided SELL or BUY"
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from quantgod.contracts import Floats
 from quantgod.evaluation import plots
 from quantgod.evaluation.evaluated import JUDGED, Evaluated
 from quantgod.evaluation.evidence import Coverage
@@ -21,8 +21,6 @@ from quantgod.settings import Settings
 
 COMPARED = ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "ece")
 SLICED = {"hit_rate": "hit rate of SELL and BUY", "accuracy": "accuracy of all decisions"}
-
-Floats = npt.NDArray[np.float64]
 
 
 class Shown(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from quantgod.settings.sections import Settings
+from quantgod.settings.settings import Settings
 
 
 class SettingsError(ValueError):

@@ -11,9 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from quantgod.contracts import MS_PER_MINUTE
+from quantgod.contracts import MS_PER_MINUTE, Floats, Integers
 from quantgod.simulation.feed_parts import (
     BACK,
     COUNT,
@@ -28,7 +27,6 @@ from quantgod.simulation.feed_parts import (
     TAKEN_FRONT,
     Bytes,
     Clock,
-    Ints,
     Random,
     Rules,
     Side,
@@ -88,7 +86,7 @@ def write_messages(
 
 
 @_compiled
-def _touch(knots: NDArray[np.float64], elapsed: int, notes: Ints, random: Random) -> Any:
+def _touch(knots: Floats, elapsed: int, notes: Integers, random: Random) -> Any:
     """Best bid and ask in ticks around the path; the spread is one tick most of the time."""
     minute = min(elapsed // MS_PER_MINUTE, knots.shape[0] - 1)
     into = elapsed % MS_PER_MINUTE
@@ -117,7 +115,7 @@ def _spend(
 
 @_compiled
 def _stamp(
-    clock: Clock, elapsed: int, message: int, is_snapshot: bool, notes: Ints, random: Random
+    clock: Clock, elapsed: int, message: int, is_snapshot: bool, notes: Integers, random: Random
 ) -> Any:
     """System time lags the matching engine's by some ms; `seq` rises by any amount."""
     ts = clock.start_ms + elapsed + int(_uniform(random) * clock.jitter_ms)

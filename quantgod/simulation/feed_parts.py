@@ -11,9 +11,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from quantgod.contracts import Integers
+
 Bytes = NDArray[np.uint8]
-Ints = NDArray[np.int64]
-Side = NDArray[np.int64]
+Side = Integers
 Random = NDArray[np.uint64]
 
 SIZE_DECIMALS: Final = 3

@@ -7,10 +7,9 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from quantgod.archive.minute_table import Unit, read_minutes
-from quantgod.contracts import MS_PER_MINUTE
+from quantgod.contracts import MS_PER_MINUTE, Integers
 from quantgod.simulation.price_path import Bars
 
 LONGEST_HOLE: Final = 24 * 60
@@ -65,7 +64,7 @@ def read_price_bars(
     return _without_holes(table, at, start + np.arange(minutes))
 
 
-def _without_holes(table: pd.DataFrame, at: NDArray[np.int64], wanted: NDArray[np.int64]) -> Bars:
+def _without_holes(table: pd.DataFrame, at: Integers, wanted: Integers) -> Bars:
     """Where there is no bar the close before it holds."""
     place = np.searchsorted(at, wanted, side="right") - 1
     present = at[place] == wanted

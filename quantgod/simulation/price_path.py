@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from quantgod.contracts import Floats
 
 STEPS_PER_MINUTE: Final = 12
 HOUR: Final = 60
 LEAN_OF_STATE: Final = 0.6
-
-Floats = NDArray[np.float64]
 
 
 class Bars(NamedTuple):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, Floats
 from quantgod.dataset.enough import enough_rows
 from quantgod.dataset.scaling import Scaler, fit_scaler
 from quantgod.dataset.splits import split_test, split_validation
@@ -52,7 +51,7 @@ def train_and_validation(
     return taken.take(split.train), taken.take(split.other)
 
 
-def scaled_windows(features: npt.NDArray[np.float64], scaler: Scaler, window: int) -> Windows:
+def scaled_windows(features: Floats, scaler: Scaler, window: int) -> Windows:
     """Windows of `features` (rows, features), scaled in float64 and stored in float32."""
     matrix = scaler.transform(features).astype(np.float32)
     return Windows(torch.from_numpy(matrix), window)

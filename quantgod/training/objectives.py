@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Floats, Integers
 from quantgod.dataset.windows import Samples
 from quantgod.models.base import Output
 
@@ -67,16 +67,14 @@ class WeightedCrossEntropy:
         return Judgement(figures["macro_f1"], figures)
 
 
-def confusion(
-    truth: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer]
-) -> npt.NDArray[np.int64]:
+def confusion(truth: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer]) -> Integers:
     """Counts (classes, classes): row the true class, column the predicted one."""
     size = len(CLASSES)
     counts = np.bincount(truth * size + predicted, minlength=size * size)
     return counts.astype(np.int64).reshape(size, size)
 
 
-def precision_recall_f1(table: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def precision_recall_f1(table: Integers) -> Floats:
     """Precision, recall and F1 as three rows, one column a class; what is 0/0 counts as 0.
 
     All classes count in a mean over them, also one that the part does not hold.

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from quantgod.contracts import Progress, silent
+from quantgod.contracts import Floats, Integers, Progress, silent
 from quantgod.dataset.windows import Windows
 from quantgod.models.base import Output
 from quantgod.training.devices import choose_device
@@ -18,12 +17,12 @@ from quantgod.training.devices import choose_device
 def predict(
     model: nn.Module,
     windows: Windows,
-    rows: npt.NDArray[np.int64],
+    rows: Integers,
     batch_size: int,
     *,
     device: str = "auto",
     progress: Progress = silent,
-) -> npt.NDArray[np.float64]:
+) -> Floats:
     """Class probabilities of the windows that end at `rows`.
 
     Args:

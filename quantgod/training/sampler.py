@@ -6,10 +6,11 @@ Nothing is drawn from a running generator, so the place in the order is one numb
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from quantgod.contracts import Integers
 
 
-def shuffled(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+def shuffled(count: int, seed: int, epoch: int) -> Integers:
     """The positions 0..count-1 in the epoch's order."""
     return np.random.default_rng([seed, epoch]).permutation(count)
 

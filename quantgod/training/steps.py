@@ -6,10 +6,10 @@ import time
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from quantgod.contracts import Integers
 from quantgod.dataset.windows import Windows
 from quantgod.training.devices import autocast
 from quantgod.training.objectives import Objective
@@ -29,9 +29,7 @@ class NonFiniteLossError(ArithmeticError):
         rows: (batch,) last rows of the windows of that batch.
     """
 
-    def __init__(
-        self, step: Step, rows: npt.NDArray[np.int64], spoilt: npt.NDArray[np.int64]
-    ) -> None:
+    def __init__(self, step: Step, rows: Integers, spoilt: Integers) -> None:
         self.epoch, self.batch, self.rows = step.epoch, step.batch, rows
         cause = (
             f"they hold rows that are not finite: {_listed(spoilt)}"
@@ -134,12 +132,12 @@ class Steps:
             return
         raise NonFiniteLossError(step, rows.cpu().numpy(), self._spoilt(rows))
 
-    def _spoilt(self, rows: Tensor) -> npt.NDArray[np.int64]:
+    def _spoilt(self, rows: Tensor) -> Integers:
         """Rows of the matrix, inside the windows that end at `rows`, that are not finite."""
         window, step = torch.nonzero(~torch.isfinite(self._windows(rows)).all(2), as_tuple=True)
         return np.unique((rows[window] - (self._windows.length - 1) + step).cpu().numpy())
 
 
-def _listed(rows: npt.NDArray[np.int64], most: int = 20) -> str:
+def _listed(rows: Integers, most: int = 20) -> str:
     more = f" and {len(rows) - most} more" if len(rows) > most else ""
     return ", ".join(map(str, rows[:most].tolist())) + more

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from quantgod.archive import kernel, reference
 from quantgod.archive.compiled import NEWLINE, byte, compiled
@@ -19,6 +18,7 @@ from quantgod.archive.digits import short_decimal
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.reference import read_archive_reference
 from quantgod.archive.tokens import LARGEST_DIGITS, QUOTE, decimal
+from quantgod.contracts import Floats
 from tests.archive.streams import MIDNIGHT, encode, etl_settings, message
 from tests.archive.test_kernel import bits, read, read_slow
 
@@ -32,7 +32,6 @@ WIDTH = 24
 """Bytes of a text, and of what stands behind it."""
 
 Levels = list[list[str]]
-Array = NDArray[np.int64]
 
 
 def written(length: int, decimals: int, last: int, rng: random.Random) -> str:
@@ -146,7 +145,7 @@ def test_a_needless_zero_in_front_is_refused_at_whatever_width(is_reversed):
 
 
 @compiled
-def take(first: int, short: Array, plain: Array) -> None:
+def take(first: int, short: Floats, plain: Floats) -> None:
     """Read each text by words and by bytes: whether it is taken, its value, its decimals.
 
     A text that is too long for a word has no quote behind the length that is given.

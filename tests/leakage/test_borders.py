@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quantgod.auditor.audit import CALIBRATION, STOPPING, parts_of
-from quantgod.contracts import META_FEATURES, MS_PER_MINUTE
+from quantgod.contracts import META_FEATURES, MS_PER_MINUTE, Integers
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import folds, split_test, split_validation
 from quantgod.dataset.windows import Samples, samples
@@ -27,8 +26,6 @@ from quantgod.settings import Settings
 from tests.leakage import small
 
 BARS = small.bars()
-
-Integers = npt.NDArray[np.int64]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

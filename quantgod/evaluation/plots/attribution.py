@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Floats
 from quantgod.evaluation.intervals import Interval
-from quantgod.evaluation.plots.style import BLUE_TO_RED, MODEL_COLOURS, OTHER_COLOUR, Floats, blank
+from quantgod.evaluation.plots.style import BLUE_TO_RED, MODEL_COLOURS, OTHER_COLOUR, blank
 
 
 def importance(

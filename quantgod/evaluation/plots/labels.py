@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Floats, Integers
 from quantgod.dataset.labels import NO_TARGET
-from quantgod.evaluation.plots.style import CLASS_COLOURS, Floats, Integers, blank
+from quantgod.evaluation.plots.style import CLASS_COLOURS, blank
 from quantgod.settings import LabelSettings
 
 

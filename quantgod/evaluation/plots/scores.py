@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import NullFormatter
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Booleans, Floats, Integers
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.metrics import LOWER_IS_BETTER
 from quantgod.evaluation.plots.style import (
@@ -22,8 +21,6 @@ from quantgod.evaluation.plots.style import (
     PALE_TO_BLUE,
     SCORE_NAMES,
     SERIES_COLOURS,
-    Floats,
-    Integers,
     blank,
 )
 
@@ -163,7 +160,7 @@ def _cells(axes: Axes, matrix: Integers) -> AxesImage:
 
 
 def _reliability_curve(
-    upper: Axes, lower: Axes, given: Floats, came: npt.NDArray[np.bool_], bins: int,
+    upper: Axes, lower: Axes, given: Floats, came: Booleans, bins: int,
     colour: str, name: str,
 ) -> None:  # fmt: skip
     bin_of = np.searchsorted(np.arange(1, bins) / bins, given)

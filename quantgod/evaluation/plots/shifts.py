@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Floats
 from quantgod.evaluation.evidence import Shifted
-from quantgod.evaluation.plots.style import MODEL_COLOURS, OTHER_COLOUR, Floats, blank
+from quantgod.evaluation.plots.style import MODEL_COLOURS, OTHER_COLOUR, blank
 
 
 def shifts(found: Mapping[str, Shifted], psi_limit: float | None, ks_limit: float | None) -> Figure:

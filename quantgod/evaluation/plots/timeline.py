@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from quantgod.contracts import CLASSES
-from quantgod.evaluation.plots.style import CLASS_COLOURS, Floats, Integers, blank
+from quantgod.contracts import CLASSES, Floats, Integers
+from quantgod.evaluation.plots.style import CLASS_COLOURS, blank
 
 POINTS: Final = 700
 """Stretches of time that a long part is drawn by: their mean, and from lowest to highest."""

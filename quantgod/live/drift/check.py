@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, Floats
 from quantgod.evaluation.drift import OUTPUTS, Distribution, Reference, Shift, shift
 from quantgod.settings import DriftSettings
 
@@ -33,8 +32,6 @@ sends fewer messages, and not from its own past, as far as there is one.
 """
 
 STATISTICS: Final = ("value", "z", "psi_reference", "ks_reference", "psi_past", "ks_past")
-
-Floats = npt.NDArray[np.float64]
 
 
 class DriftRow(NamedTuple):

@@ -12,18 +12,14 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, Floats, Integers
 from quantgod.evaluation.drift import OUTPUTS, Reference, z_scores
 from quantgod.live.drift.check import COLUMNS, DriftCheck, DriftRow
 from quantgod.live.engine.window import Rows
 from quantgod.settings import DriftSettings
 
 NO_MINUTE: Final = -1
-
-Integers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 class DriftWarning(NamedTuple):

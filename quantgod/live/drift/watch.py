@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from quantgod.contracts import Floats
 from quantgod.live.deployment.loaded_model import Prediction
 from quantgod.live.drift.check import DriftCheck, DriftRow, in_words, metrics
 from quantgod.live.drift.monitor import DriftMonitor
-from quantgod.live.engine.engine import Floats, Model
+from quantgod.live.engine.engine import Model
 from quantgod.live.engine.row_sink import RowSink
 from quantgod.live.view.logs import say
 

@@ -20,9 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from quantgod.contracts import Floats
 from quantgod.evaluation.drift import Reference
 from quantgod.live.deployment.loaded_model import Prediction, as_frame
 from quantgod.live.deployment.model_notices import Level, ModelNotice, Report, SignalCode
@@ -40,7 +38,6 @@ END_SECONDS: Final = 2.0
 
 LATENCIES: Final = 1_000
 
-Floats = NDArray[np.float64]
 Role = Literal["Production", "Challenger"]
 
 

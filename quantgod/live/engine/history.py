@@ -12,18 +12,14 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from quantgod.archive.store import StoreError, load_bars, stored_series
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, Floats, Integers
 from quantgod.live.engine.window import Rows
 from quantgod.live.journal import read_table, tables
 
 BARS: Final = "BARS"
 _NS_PER_MINUTE: Final = 60_000_000_000
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

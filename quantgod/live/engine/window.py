@@ -10,16 +10,12 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, Floats, Integers
 
 KEPT_MINUTES: Final = 10_080
 """A week of rows (0.8 MB): a version that looks back further than the one before it can speak at
 once."""
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 class Rows(NamedTuple):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from quantgod.archive.inventory import Holding, of_minutes
+from quantgod.contracts import Integers
 from quantgod.live.journal import JournalError
 from quantgod.live.journal.reader import read_batches
 
@@ -27,7 +27,7 @@ def held_recordings(folder: Path) -> list[Holding]:
 
 
 def _of_folder(folder: Path) -> list[Holding]:
-    minutes: dict[str, list[NDArray[np.int64]]] = {}
+    minutes: dict[str, list[Integers]] = {}
     try:
         for batch in read_batches(folder, "RAW", ("received_ns", "symbol")):
             for symbol, own in _by_symbol(batch).items():
@@ -40,7 +40,7 @@ def _of_folder(folder: Path) -> list[Holding]:
     ]
 
 
-def _by_symbol(batch: pa.RecordBatch) -> dict[str, NDArray[np.int64]]:
+def _by_symbol(batch: pa.RecordBatch) -> dict[str, Integers]:
     received = batch.column("received_ns").to_numpy() // _NS_PER_MINUTE
     symbols = np.asarray(batch.column("symbol").to_pylist())
     return {str(symbol): np.unique(received[symbols == symbol]) for symbol in np.unique(symbols)}

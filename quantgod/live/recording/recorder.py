@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from quantgod.contracts import Floats
 from quantgod.live.driving import RawKind
 from quantgod.live.feed.notices import Notice
 from quantgod.live.journal import EVENTS, RAW, Journal, levels_schema
@@ -91,7 +90,7 @@ class Recorder:
             "EVENTS", {**row, "kind": "feed", "code": notice.code, "detail": notice.text}
         )
 
-    def get_latest_sequence(self, symbol: str) -> NDArray[np.float64] | None:
+    def get_latest_sequence(self, symbol: str) -> Floats | None:
         """The newest intervals as a model takes them, (sequence, levels, 4), oldest first.
 
         The last axis is bid price, bid size, ask price, ask size, by
@@ -138,7 +137,7 @@ class _Symbol:
         self.has_hole = False
         self._bars = bars
 
-    def sample(self, events: list[Event]) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    def sample(self, events: list[Event]) -> Iterator[tuple[int, Floats]]:
         """Give the intervals that ended with these events."""
         book = self._bars.book
         for event in events:

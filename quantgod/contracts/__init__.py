@@ -1,0 +1,42 @@
+"""What rooms exchange: names, units and frozen records; whatever two rooms must agree on, once."""
+
+from quantgod.contracts.arrays import Booleans, Floats, Integers
+from quantgod.contracts.book import BookUpdate, Level
+from quantgod.contracts.columns import (
+    BAR_COLUMNS,
+    BOOK_COLUMNS,
+    BOOK_LEVELS,
+    CLASSES,
+    FEATURE_SET,
+    FEATURES,
+    META_FEATURES,
+)
+from quantgod.contracts.progress import Progress, silent
+from quantgod.contracts.series import MARKETS, SYMBOL, Market, Series, Source
+from quantgod.contracts.time import MS_PER_DAY, MS_PER_MINUTE, MS_PER_SECOND, SECONDS_PER_MINUTE
+
+__all__ = [
+    "BAR_COLUMNS",
+    "BOOK_COLUMNS",
+    "BOOK_LEVELS",
+    "CLASSES",
+    "FEATURES",
+    "FEATURE_SET",
+    "MARKETS",
+    "META_FEATURES",
+    "MS_PER_DAY",
+    "MS_PER_MINUTE",
+    "MS_PER_SECOND",
+    "SECONDS_PER_MINUTE",
+    "SYMBOL",
+    "BookUpdate",
+    "Booleans",
+    "Floats",
+    "Integers",
+    "Level",
+    "Market",
+    "Progress",
+    "Series",
+    "Source",
+    "silent",
+]

@@ -1,0 +1,23 @@
+"""An order book's messages, decoded."""
+
+from __future__ import annotations
+
+import msgspec
+
+Level = tuple[float, float]
+"""Price and size; a size of zero removes the level."""
+
+
+# A struct is made in a quarter of a named tuple's time, and each message makes several.
+class BookUpdate(msgspec.Struct, frozen=True, gc=False):
+    """One order-book message of any venue, decoded: a whole book or changes to it.
+
+    `ts` is exchange time in ms. `update_id` is the id of the last change the message holds.
+    """
+
+    symbol: str
+    ts: int
+    is_snapshot: bool
+    update_id: int
+    bids: list[Level]
+    asks: list[Level]

@@ -1,0 +1,55 @@
+"""Column names and class order."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FEATURES: Final = (
+    "body",
+    "upper_wick",
+    "lower_wick",
+    "log_ret_close",
+    "volatility",
+    "max_spread",
+    "mean_obi",
+    "mean_deep_obi",
+    "log_volume",
+)
+"""The nine features of a minute bar, in the order every matrix uses."""
+
+FEATURE_SET: Final = "minute_bars/1"
+"""Their name and version, which rises whenever a formula of theirs changes."""
+
+BOOK_LEVELS: Final = 200
+"""Levels a side in a stored minute row."""
+
+BOOK_COLUMNS: Final = tuple(
+    f"{side}_{level}_{field}"
+    for side in ("bid", "ask")
+    for level in range(BOOK_LEVELS)
+    for field in ("p", "s")
+)
+
+BAR_COLUMNS: Final = (*FEATURES, "close", *BOOK_COLUMNS)
+"""The 810 columns of a stored minute row; its index is `datetime`, the minute's start in UTC."""
+
+CLASSES: Final = ("SELL", "NEUTRAL", "BUY")
+"""Class names; a class's number is its place here."""
+
+META_FEATURES: Final = (
+    "prob_sell",
+    "prob_neutral",
+    "prob_buy",
+    "entropy",
+    "body",
+    "upper_wick",
+    "lower_wick",
+    "log_ret_close",
+    "volatility",
+    "mean_obi",
+    "mean_deep_obi",
+    "rsi_14",
+    "ema_9_dist",
+    "ema_50_dist",
+)
+"""What the auditor sees of one minute, in the order its booster was trained on."""

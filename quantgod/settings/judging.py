@@ -1,0 +1,143 @@
+"""Settings of how a version is evaluated, traded, audited for leaks and gated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from quantgod.settings.section import (
+    Fraction,
+    Natural,
+    Positive,
+    PositiveFloat,
+    Section,
+)
+
+
+class EvaluateSettings(Section):
+    """How a version is scored on the test part.
+
+    `confidence_tiers` are the lower ends of the tiers above the lowest, rising. The permutation
+    importance reads at most `importance_rows` windows, `importance_repeats` times a group.
+    """
+
+    stride: Positive
+    confidence_tiers: tuple[Fraction, ...]
+    importance_rows: Positive
+    importance_repeats: Positive
+    inference_windows: Positive
+    seed: Natural
+
+    @model_validator(mode="after")
+    def _tiers_rise(self) -> EvaluateSettings:
+        if list(self.confidence_tiers) != sorted(set(self.confidence_tiers)):
+            raise ValueError(f"confidence_tiers must rise, got {self.confidence_tiers}")
+        return self
+
+
+class AccountSettings(Section):
+    """An account under a prop firm's rules. Losses and target are shares of the first balance."""
+
+    initial_balance: PositiveFloat
+    max_daily_loss: Fraction
+    max_total_loss: Fraction
+    profit_target: PositiveFloat
+    min_trading_days: Natural
+
+
+class BacktestSettings(Section):
+    """How signals become orders. Money is in the quote currency.
+
+    A signal opens `notional`; open notional never exceeds `max_position`. `taker_fee` is a share of
+    what is traded, `funding_rate` what a long position pays each `funding_hours` (a short one gets
+    it), as a share of the position.
+    """
+
+    latency_ms: Natural
+    latencies_ms: tuple[Natural, ...]
+    taker_fee: Annotated[float, Field(ge=0, lt=1)]
+    funding_rate: float
+    funding_hours: Positive
+    notional: PositiveFloat
+    max_position: PositiveFloat
+    account: AccountSettings
+
+    @model_validator(mode="after")
+    def _can_trade(self) -> BacktestSettings:
+        if self.notional > self.max_position:
+            raise ValueError(
+                f"max_position is at least notional, or nothing is ever traded; got "
+                f"{self.max_position} and {self.notional}"
+            )
+        return self
+
+
+class LeakAuditSettings(Section):
+    """How much of a lineage is made again at each cut, and with how small a network.
+
+    It takes about six cuts and two a fold to see a look-ahead of one row in every stage; so many
+    are made, and more up to `cuts`. `at` names others (ISO 8601) in their place; gates take no
+    audit of other cuts than their own settings ask for.
+    """
+
+    cuts: Natural
+    at: tuple[str, ...] = ()
+    minutes: Positive
+    stride: Positive
+    epochs: Positive
+    params: dict[str, Any] = Field(default_factory=dict)
+    seed: Natural
+
+
+class GateSettings(Section):
+    """The bounds that a version must keep to reach production; a bound of null is not asked for.
+
+    `beats` names the baselines that must be beaten on `beats_on`, intervals clear of zero.
+    `auditor_margin` is by how much the auditor may be worse than its base at the interval's far
+    end. Drawdown is a share of the peak of equity; with `account` no loss limit may be breached. A
+    feature has drifted when PSI and KS are both over. With `champion` the version in place
+    must be beaten, on at least `champion_rows` effective rows.
+    """
+
+    beats: tuple[str, ...]
+    beats_on: tuple[Literal["macro_f1", "log_loss", "mcc", "accuracy", "brier"], ...]
+    mcc_above: float | None = None
+    ece_at_most: PositiveFloat | None = None
+    accuracy_at_least: Fraction | None = None
+    auditor_margin: Annotated[float, Field(ge=0)] | None = None
+    coverage_within: Fraction | None = None
+    net_pnl_above: float | None = None
+    deflated_sharpe_at_least: Fraction | None = None
+    drawdown_at_most: Fraction | None = None
+    account: bool
+    inference_p99_ms: PositiveFloat | None = None
+    leak_audit: bool
+    drift_psi_at_most: PositiveFloat | None = None
+    drift_ks_at_most: Fraction | None = None
+    champion: bool
+    champion_rows: PositiveFloat
+
+
+class PowerSettings(Section):
+    """The experiment that shows whether gates tell skill from luck.
+
+    `null_markets` have no signal, and none of their models may pass; `planted_markets` have that of
+    `simulate`, and at least `planted_passes` of their models must. Every market has a seed of its
+    own, from `first_seed` on.
+    """
+
+    null_markets: Positive
+    planted_markets: Positive
+    planted_passes: Positive
+    first_seed: Natural
+    workers: Positive
+
+    @model_validator(mode="after")
+    def _can_pass(self) -> PowerSettings:
+        if self.planted_passes > self.planted_markets:
+            raise ValueError(
+                f"planted_passes is at most planted_markets; got {self.planted_passes} of "
+                f"{self.planted_markets}"
+            )
+        return self

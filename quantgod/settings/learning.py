@@ -1,0 +1,130 @@
+"""Settings of labels, splits, networks, search and auditor."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from quantgod.settings.section import (
+    Choice,
+    Fraction,
+    Natural,
+    Positive,
+    PositiveFloat,
+    Section,
+)
+
+
+class LabelSettings(Section):
+    """The next hour's return cut into three classes (strict inequalities, log returns)."""
+
+    horizon_minutes: Positive
+    buy_above: PositiveFloat
+    sell_below: Annotated[float, Field(lt=0)]
+
+
+class WindowSettings(Section):
+    """`length` rows end at each sample; every `stride`-th labelled minute is a sample."""
+
+    length: Positive
+    stride: Positive
+
+
+class SplitSettings(Section):
+    """The newest part is the test; the newest part of the rest validates; the rest trains."""
+
+    test_fraction: Fraction
+    validation_fraction: Fraction
+    folds: Annotated[int, Field(ge=2)]
+    embargo_minutes: Natural
+
+
+class ModelSettings(Section):
+    """A network by its registered name; `params` is read by the model's own settings."""
+
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainSettings(Section):
+    """One training run of one network. Class weights are in class order: SELL, NEUTRAL, BUY.
+
+    A checkpoint is written after every epoch and every `checkpoint_batches` batches (0: not).
+    `threads` are those of the CPU's arithmetic (0: as many as PyTorch takes); bits depend on them.
+    """
+
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
+    gradient_norm: PositiveFloat
+    class_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    patience: Positive
+    checkpoint_batches: Natural = 0
+    threads: Natural = 0
+    seed: Natural
+    device: Literal["auto", "cpu", "cuda"]
+
+
+class Range(Section):
+    """A continuous range of a search."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Range:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(
+                f"low < high expected, and low > 0 if log; got {self.low}, {self.high}"
+            )
+        return self
+
+
+SearchSpace = dict[str, list[Choice] | Range]
+
+
+class OptimizeSettings(Section):
+    """The search. `space` holds what is not the model's own, and may narrow what is."""
+
+    trials: Positive
+    epochs: Positive
+    stride: Positive
+    study: str
+    storage: str
+    startup_trials: Natural
+    warmup_steps: Natural
+    seed: Natural
+    space: SearchSpace
+
+
+class XGBoostSettings(Section):
+    """Settings of the auditor's booster, under XGBoost's own names."""
+
+    max_depth: Positive
+    eta: PositiveFloat
+    subsample: Annotated[float, Field(gt=0, le=1)]
+    colsample_bytree: Annotated[float, Field(gt=0, le=1)]
+    min_child_weight: Annotated[float, Field(ge=0)]
+    reg_lambda: Annotated[float, Field(ge=0)]
+    rounds: Positive
+    early_stopping_rounds: Positive
+    seed: Natural
+
+
+class AuditSettings(Section):
+    """The auditor. `decision_weights` turn calibrated probabilities into a class.
+
+    `conformal_level` is the share of rows whose conformal set is to hold the class that comes.
+    """
+
+    stride: Positive
+    epochs: Positive
+    stopping_fraction: Fraction
+    calibration_fraction: Fraction
+    class_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    decision_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    conformal_level: Fraction
+    xgboost: XGBoostSettings

@@ -1,0 +1,155 @@
+"""Settings of registry, serving, the live runner and tracking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from quantgod.settings.section import (
+    Fraction,
+    Natural,
+    Positive,
+    PositiveFloat,
+    Section,
+    Symbol,
+    Whole,
+)
+
+
+class RegistrySettings(Section):
+    """Under which name the chain is registered and which alias deploys it."""
+
+    name: str
+    alias: str
+    golden_rows: Positive
+
+
+class ServeSettings(Section):
+    """A version over HTTP on loopback; a body of more than `body_bytes` is refused."""
+
+    port: Annotated[int, Field(ge=1, le=65535)]
+    body_bytes: Positive
+
+
+class FeedSettings(Section):
+    """How the stream and REST of a venue are used, and how politely.
+
+    `weight_limit` is the venue's request weight a minute, of which `weight_share` may be used.
+    `retry_after_seconds` is the wait after a 429 or 418 that does not say for how long. Waits
+    between connections double from `backoff_seconds` on, between snapshots from `retry_seconds` on.
+    """
+
+    stream_url: str
+    depth_url: str
+    depth_limit: Annotated[Literal[5, 10, 20, 50, 100, 500, 1000], Whole]
+    depth_weight: Positive
+    weight_limit: Positive
+    weight_share: Fraction
+    retry_after_seconds: PositiveFloat
+    retry_seconds: PositiveFloat
+    backoff_seconds: PositiveFloat
+    backoff_limit_seconds: PositiveFloat
+    healthy_seconds: PositiveFloat
+    silent_seconds: PositiveFloat
+    first_message_seconds: PositiveFloat
+    connect_seconds: PositiveFloat
+    snapshot_seconds: PositiveFloat
+    renew_hours: PositiveFloat
+    buffer_events: Positive
+    frame_bytes: Positive
+    frames: Positive
+
+
+class ExchangeSettings(Section):
+    """The simulated exchange: it plays the last simulated day, `speed` times as fast as a clock."""
+
+    speed: PositiveFloat
+    seed: Natural
+    faults: tuple[str, ...] = ()
+
+
+class DriftSettings(Section):
+    """When features count as drifted. Minutes are exchange time."""
+
+    z_limit: PositiveFloat
+    warn_minutes: Positive
+    every_minutes: Positive
+    window_minutes: Positive
+    past_minutes: Positive
+    psi_limit: PositiveFloat
+    ks_limit: Fraction
+
+
+class JournalSettings(Section):
+    """How a journal or a recording reaches the disk."""
+
+    flush_seconds: PositiveFloat
+    sync_seconds: PositiveFloat
+    seal_minutes: PositiveFloat
+    buffer_rows: Positive
+
+
+class CollectSettings(Section):
+    """The raw recorder: every message, and the best `levels` a side each `interval_ms`.
+
+    `{exchange}` in `folder` stands for the exchange's name.
+    """
+
+    folder: Path
+    levels: Positive
+    interval_ms: Positive
+    sequence: Positive
+
+
+class LiveSettings(Section):
+    """The live runner. `history` is a store of bars that fills the first window, where given.
+
+    `models` names the registered model of a symbol; that of `data.symbol` is `registry.name` where
+    it is not named here. `copies` holds verified copies of what was deployed.
+
+    `unjudged` says what becomes of a version that the alias points at although its gates have not
+    passed and it was never promoted. `{exchange}` in `journal` stands for the exchange's name: a
+    simulated past is nobody's past.
+    """
+
+    symbols: tuple[Symbol, ...]
+    exchange: Literal["binance", "simulated"]
+    journal: Path
+    models: dict[Symbol, str] = Field(default_factory=dict)
+    copies: Path
+    history: Path | None = None
+    challenger: str
+    unjudged: Literal["refuse", "warn"] = "refuse"
+    poll_seconds: PositiveFloat
+    log: Literal["text", "json"]
+    max_candles: Positive | None = None
+    feed: FeedSettings
+    simulated: ExchangeSettings
+    drift: DriftSettings
+    journaling: JournalSettings
+    collect: CollectSettings
+
+    @property
+    def own_journal(self) -> Path:
+        """Where the journal of this exchange lies."""
+        return self._of_exchange(self.journal)
+
+    @property
+    def own_recordings(self) -> Path:
+        """Where recordings of this exchange lie."""
+        return self._of_exchange(self.collect.folder)
+
+    def _of_exchange(self, folder: Path) -> Path:
+        return Path(str(folder).replace("{exchange}", self.exchange))
+
+
+class TrackingSettings(Section):
+    """Where runs are kept when `MLFLOW_TRACKING_URI` does not say otherwise."""
+
+    experiment: str
+    uri: str
+    artifacts: Path
+    outbox: Path
+    flush_seconds: PositiveFloat
