@@ -35,7 +35,7 @@ ROWS_SHOWN = 1_000
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Walk forward over dev, fit booster and calibrator, score base beside auditor out of fold."""
     runs, settings = runs_given(options), settings_from(config, overrides, options)
-    from quantgod.auditor.audit import audit_table
+    from quantgod.auditor.learning import audit_network
     from quantgod.auditor.reports import Hooks
     from quantgod.dataset.series import check_one_series, write_series
     from quantgod.dataset.table import read_table, table_series
@@ -56,8 +56,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         use_threads(chosen.train.threads)
         told: list[dict[str, Any]] = []
         hooks = Hooks(on_epoch=partial(_log_epoch, run, told), progress=progress)
-        place, until = run.workplace(), network.trained_until
-        result = audit_table(read_table(labels), chosen, network.window, place, hooks, until)
+        result = audit_network(network, read_table(labels), chosen, run.workplace(), hooks)
         result.auditor.save(run.folder("auditor"))
         write_series(run.folder("auditor"), series)
         run.json("fold_epochs", told)
@@ -74,6 +73,7 @@ def _log_epoch(run: StageRun, told: list[dict[str, Any]], fold: int, epoch: Epoc
 def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
     from quantgod.contracts import META_FEATURES
     from quantgod.evaluation import metrics, plots
+    from quantgod.training.confusion import confusion_matrix
 
     result.rows.to_parquet(run.folder("out_of_fold") / "rows.parquet")
     run.json("folds", [vars(report) for report in result.folds])
@@ -96,7 +96,7 @@ def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
     run.figure("importance", plots.importance(gain, "gain"))
     run.figure("contributions", plots.contributions(contributions, shown, META_FEATURES))
     decided = result.auditor.decide(unfitted.audited)
-    confusion = metrics.confusion_matrix(unfitted.target, decided)
+    confusion = confusion_matrix(unfitted.target, decided)
     run.figure("confusion", plots.confusion_matrix(confusion, "Out of fold"))
     base, auditor = unfitted.scores["unfitted_base"], unfitted.scores["unfitted_auditor"]
     run.headline(

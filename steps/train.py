@@ -74,6 +74,7 @@ def _warn_of_constants(silent: Sequence[str]) -> None:
 def _log(run: StageRun, trained: TrainedBase) -> None:
     from quantgod.evaluation import metrics, plots
     from quantgod.models.zoo import parameter_count
+    from quantgod.training.confusion import confusion_matrix
 
     target, said = trained.validation.target, trained.probabilities
     parameters = parameter_count(trained.network.model)
@@ -88,7 +89,7 @@ def _log(run: StageRun, trained: TrainedBase) -> None:
     run.json("validation", report)
     run.json("history", [epoch.to_json() for epoch in trained.fit.history])
     run.figure("curves", curves(trained.fit.history))
-    matrix = metrics.confusion_matrix(target, said.argmax(axis=1))
+    matrix = confusion_matrix(target, said.argmax(axis=1))
     run.figure("confusion", plots.confusion_matrix(matrix, "Validation"))
     run.figure("reliability", plots.reliability(target, said))
     parts = {"train": trained.train.target, "validation": target}

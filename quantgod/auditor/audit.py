@@ -17,16 +17,17 @@ import pandas as pd
 
 from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.boosting import Boosting, Rows, fit_booster, said
-from quantgod.auditor.calibration import fit_calibrator, untilt
+from quantgod.auditor.calibration import fit_calibrator
 from quantgod.auditor.conformal import fit_conformal
 from quantgod.auditor.out_of_fold import Recipe, out_of_fold
-from quantgod.auditor.provenance import assert_provenance, assert_untrained
+from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
 from quantgod.contracts import META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.dataset.enough import enough_rows
-from quantgod.dataset.splits import EmptyPartError, split_test
-from quantgod.dataset.windows import Samples, samples
-from quantgod.settings import AuditSettings, Settings
+from quantgod.dataset.splits import EmptyPartError
+from quantgod.dataset.windows import Samples
+from quantgod.served.calibration import untilt
+from quantgod.settings import AuditSettings
 
 FIT: Final = "fit"
 STOPPING: Final = "stopping"
@@ -79,40 +80,9 @@ class AuditResult(Fitted):
     folds: tuple[FoldReport, ...] = ()
 
 
-def audit_table(
-    table: pd.DataFrame,
-    settings: Settings,
-    window: int,
-    work: Path,
-    hooks: Hooks = UNHEARD,
-    trained_until: str | None = None,
-) -> AuditResult:
-    """Audit the part of a table that is not the test part, cut as the settings say.
-
-    Args:
-        table: what `label` returns.
-        settings: of which model, train, audit and split are read.
-        window: rows that the base network sees.
-        work: folder for checkpoints and finished folds; a killed audit goes on from there.
-        hooks: who hears of epochs, folds and progress.
-        trained_until: the last label end that a base network saw, ISO 8601; None where there is
-            no network beside the folds' own.
-
-    Raises:
-        TooFewRowsError: if there are too few rows for the folds or the parts.
-        ProvenanceError: if a row's model had seen past it, or that network the test part.
-    """
-    taken = samples(table, window, settings.audit.stride)
-    split = split_test(taken, settings.split)
-    if trained_until is not None:
-        assert_untrained(trained_until, taken.minute(int(split.other[0])))
-    recipe = Recipe(settings.model, settings.train, settings.audit, settings.split, window)
-    return audit(table, taken, split.train, recipe, work, hooks)
-
-
 def audit(
     table: pd.DataFrame,
-    taken: Samples,
+    samples: Samples,
     dev: Integers,
     recipe: Recipe,
     work: Path,
@@ -122,8 +92,8 @@ def audit(
 
     Args:
         table: what `label` returns.
-        taken: samples of that table, with the recipe's window.
-        dev: positions in `taken` that may be used; never the test part.
+        samples: of that table, with the recipe's window.
+        dev: positions in `samples` that may be used; never the test part.
         recipe: model, training, audit and folds.
         work: folder for checkpoints and finished folds; a killed audit goes on from there.
         hooks: who hears of epochs, folds and progress.
@@ -139,7 +109,7 @@ def audit(
         hooks.on_fold(report)
 
     with enough_rows(table, recipe.window, recipe.audit.stride, recipe.split, recipe.audit):
-        rows = out_of_fold(table, taken, dev, recipe, work, replace(hooks, on_fold=on_fold))
+        rows = out_of_fold(table, samples, dev, recipe, work, replace(hooks, on_fold=on_fold))
         fitted = fit_auditor(rows, recipe.audit, recipe.split.embargo_minutes, hooks.progress)
     return AuditResult(
         fitted.auditor, fitted.boosting, fitted.rows, fitted.held_out, fitted.given, tuple(reports)

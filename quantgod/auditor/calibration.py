@@ -1,31 +1,23 @@
-"""From what a model trained on weighted classes says to probabilities that can be believed.
+"""The map from what the booster says to probabilities that can be believed, fitted and kept.
 
-Two steps: undo the tilt that class weights put into the training loss, then correct what is left
-with a small map fitted on rows that no model was fitted on.
-
-The calibrator is kept as JSON that is applied in a few lines. With `q` a row of what the booster
-says, and all names keys of the file:
-
-    p = q / class_weights; p = p / sum(p)
-    z = slope * ln(max(p, floor)) + intercept
-    calibrated = exp(z - max(z)) / sum(exp(z - max(z)))
-    class = argmax(calibrated * decision_weights)
+How it is applied is `served/calibration.py`: undo the tilt that class weights put into the training
+loss, then correct what is left with a small map fitted on rows that no model was fitted on.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
 from quantgod.contracts import CLASSES, Floats, Integers
 from quantgod.files import write_json
+from quantgod.served.calibration import calibrate, decide, log_probabilities, untilt
 
 Weights = tuple[float, float, float]
 
@@ -39,32 +31,6 @@ PRIOR_DEVIATION = 0.5
 
 class CalibratorError(ValueError):
     """A calibrator file that does not say what this version expects."""
-
-
-def untilt(probs: Floats, class_weights: Sequence[float]) -> Floats:
-    """Undo class weights of the training loss: `p` proportional to `q / w`, rows summing to 1.
-
-    A model that minimises `-w[y] ln q[y]` tends to `q` proportional to `w * p(y | x)`.
-
-    Args:
-        probs: what the model says, shape `(n, classes)`.
-        class_weights: the loss's weight of each class, above zero.
-
-    Raises:
-        ValueError: if the weights are not one positive number a class.
-    """
-    weights = np.asarray(class_weights, dtype=np.float64)
-    if weights.shape != (len(CLASSES),) or not (weights > 0).all():
-        raise ValueError(f"{len(CLASSES)} class weights above zero expected, got {class_weights}")
-    lifted: Floats = np.asarray(probs, dtype=np.float64) / weights
-    total: Floats = lifted.sum(axis=1, keepdims=True)
-    return lifted / total
-
-
-def decide(probs: Floats, decision_weights: Sequence[float]) -> Integers:
-    """Class of each row: the largest `probability * decision weight`; on a tie the lower number."""
-    chosen: Integers = np.argmax(probs * np.asarray(decision_weights), axis=1)
-    return chosen
 
 
 @dataclass(frozen=True)
@@ -84,15 +50,14 @@ class Calibrator:
 
     def apply(self, probs: Floats) -> Floats:
         """Turn the booster's probabilities into calibrated ones."""
-        logs = _logs(untilt(probs, self.class_weights))
-        return np.asarray(softmax(np.asarray(self.slope) * logs + self.intercept, axis=1))
+        return calibrate(probs, {**asdict(self), "floor": FLOOR})
 
     def decide(self, calibrated: Floats) -> Integers:
         """Class of each row of calibrated probabilities."""
         return decide(calibrated, self.decision_weights)
 
     def save(self, path: Path) -> None:
-        """Write `calibrator.json`, atomically. The module's docstring says how to apply it."""
+        """Write `calibrator.json`, atomically."""
         value = {
             "format": FORMAT,
             "kind": "vector_scaling",
@@ -132,7 +97,7 @@ def fit_calibrator(
     if missing:
         reason = f"no held-out row of class {', '.join(missing)}: nothing to calibrate on"
         return Calibrator(class_weights, decision_weights, reason=reason)
-    logs = _logs(untilt(probs, class_weights))
+    logs = log_probabilities(untilt(probs, class_weights), FLOOR)
     start = np.concatenate([np.ones(len(CLASSES)), np.zeros(len(CLASSES))])
     found = minimize(
         _posterior, start, args=(logs, target, weight, start), jac=True, method="L-BFGS-B"
@@ -179,10 +144,6 @@ def _posterior(
     loss = -(weight * said[np.arange(len(target)), target]).sum() + (away**2).sum() / 2
     gradient = np.concatenate([(weighted * logs).sum(axis=0), weighted.sum(axis=0)])
     return float(loss), gradient + away / PRIOR_DEVIATION
-
-
-def _logs(probs: Floats) -> Floats:
-    return np.log(np.maximum(probs, FLOOR))
 
 
 def _triple(values: Floats) -> Weights:

@@ -6,7 +6,7 @@ a threshold, which is such that on rows kept back for this the class that came w
 often as promised. Where new rows are exchangeable with those, it is so there too, whatever the
 model. A model that is sure gives sets of one class; where its set has none or several, it abstains.
 
-The threshold is kept as JSON that is applied in a line: `in_set = calibrated >= threshold`.
+How the threshold is applied is `served/conformal.py`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from quantgod.contracts import CLASSES, Booleans, Floats, Integers
+from quantgod.contracts import Booleans, Floats, Integers
 from quantgod.files import write_json
+from quantgod.served.conformal import conformal_sets
 
 FORMAT = 1
 KIND = "least_ambiguous_set"
-NEUTRAL = CLASSES.index("NEUTRAL")
 
 
 class ConformalError(ValueError):
@@ -49,10 +49,10 @@ class Conformal:
 
     def holds(self, calibrated: Floats) -> Booleans:
         """Which classes are in the set of each row of calibrated probabilities, (n, 3)."""
-        return calibrated >= self.threshold
+        return conformal_sets(calibrated, self.threshold)
 
     def save(self, path: Path) -> None:
-        """Write `conformal.json`, atomically. The module's docstring says how to apply it."""
+        """Write `conformal.json`, atomically."""
         write_json(path, {"format": FORMAT, "kind": KIND, **asdict(self)})
 
 
@@ -79,12 +79,6 @@ def fit_conformal(target: Integers, calibrated: Floats, level: float) -> Conform
         return Conformal(level, 0.0, rows, reason)
     given = np.sort(calibrated[np.arange(rows), target])
     return Conformal(level, float(given[rows - rank]), rows)
-
-
-def actions(decided: Integers, holds: Booleans) -> Integers:
-    """The decided class (n,) where the set (n, 3) holds it and no other, else NEUTRAL."""
-    alone = holds[np.arange(len(decided)), decided] & (holds.sum(axis=1) == 1)
-    return np.where(alone, decided, NEUTRAL)
 
 
 def load_conformal(path: Path) -> Conformal:

@@ -23,10 +23,10 @@ from quantgod.evaluation.drift import shift
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.evidence import EvaluationResult, Inference, Shifted
-from quantgod.evaluation.metrics import decide
 from quantgod.evaluation.scored_rows import COLUMNS, MODELS, columns_of
 from quantgod.evaluation.subject import Answers, Subject
 from quantgod.forecasters.baselines import LEARNED, baselines
+from quantgod.served.calibration import decide
 from quantgod.settings import EvaluateSettings, Settings
 
 AUDITOR: Final = "auditor"

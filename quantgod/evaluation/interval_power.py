@@ -26,7 +26,8 @@ from quantgod.contracts import MS_PER_MINUTE, Floats, Integers
 from quantgod.evaluation.comparison import Said, compare
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.intervals import LEVEL, Interval
-from quantgod.evaluation.metrics import TALLIED, decide, scores_of, tally_decided
+from quantgod.evaluation.metrics import TALLIED, scores_of, tally_decided
+from quantgod.served.calibration import decide
 
 SCORES: Final = ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "precision_sell", "f1_sell")
 TRUE_ROWS: Final = 8_000_000

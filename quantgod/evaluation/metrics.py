@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quantgod.contracts import CLASSES, Floats, Integers
+from quantgod.served.calibration import decide
+from quantgod.training.confusion import confusion_matrix, precision_recall_f1, share
 
 KEY_SCORES: Final = ("macro_f1", "mcc", "log_loss")
 """By which runs and versions are compared: MLflow draws a chart of each metric, so the others stay
@@ -109,30 +111,9 @@ def scores_of(sums: Floats) -> dict[str, Floats]:
     return scores
 
 
-def decide(probabilities: AnyFloats, weights: Sequence[float] | None = None) -> Integers:
-    """The class of each row: argmax of probability times weight; on a tie the lower number."""
-    scores = probabilities if weights is None else probabilities * np.asarray(weights, np.float64)
-    decided: Integers = np.argmax(scores, axis=1).astype(np.int64)
-    return decided
-
-
-def confusion_matrix(target: AnyIntegers, predicted: AnyIntegers) -> Integers:
-    """(3, 3) counts: row = what was, column = what was said."""
-    classes = len(CLASSES)
-    pairs = target.astype(np.int64) * classes + predicted
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-
-
 def macro_f1(target: AnyIntegers, predicted: AnyIntegers) -> float:
     """The mean F1 of the three classes, each counting alike."""
     return float(precision_recall_f1(confusion_matrix(target, predicted))[2].mean())
-
-
-def precision_recall_f1(matrix: AnyNumbers) -> tuple[Floats, Floats, Floats]:
-    """Precision, recall and F1, (..., 3) each; 0 for a class that never was or was never said."""
-    hits = np.diagonal(matrix, axis1=-2, axis2=-1).astype(np.float64)
-    said, was = matrix.sum(axis=-2), matrix.sum(axis=-1)
-    return _ratio(hits, said), _ratio(hits, was), _ratio(2 * hits, said + was)
 
 
 def matthews_correlation(matrix: AnyNumbers) -> float:
@@ -149,7 +130,8 @@ def matthews_correlations(matrices: AnyNumbers) -> Floats:
     spread = (total**2 - (said**2).sum(axis=-1)) * (total**2 - (was**2).sum(axis=-1))
     # Weighed rows are no whole numbers: of one class alone, rounding is all that is left.
     is_constant = spread <= _ROUNDING * total**4
-    return _ratio(covariance, np.where(is_constant, 0.0, np.sqrt(np.abs(spread))))
+    correlations: Floats = share(covariance, np.where(is_constant, 0.0, np.sqrt(np.abs(spread))))
+    return correlations
 
 
 def log_loss(target: AnyIntegers, probabilities: AnyFloats) -> float:
@@ -219,7 +201,3 @@ def _calibration_gap(
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == target
     return correct - confidence, np.searchsorted(np.arange(1, bins) / bins, confidence)
-
-
-def _ratio(part: AnyNumbers, whole: AnyNumbers) -> Floats:
-    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=whole > 0)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 from quantgod.auditor.auditor import Auditor
-from quantgod.auditor.calibration import untilt
-from quantgod.auditor.conformal import actions
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.contracts import CLASSES, Floats, Integers, Progress, silent
 from quantgod.evaluation.subject import Answers
 from quantgod.forecasters.network import Network
+from quantgod.served.calibration import untilt
+from quantgod.served.conformal import actions
+
+NEUTRAL = CLASSES.index("NEUTRAL")
 
 Weights = tuple[float, ...]
 
@@ -57,7 +59,7 @@ class NetworkSubject:
     def answers(self, audited: Floats) -> Answers:
         """What it makes of audited probabilities (n, 3)."""
         decided, holds = self._auditor.decide(audited), self._auditor.conformal.holds(audited)
-        return Answers(decided, holds, actions(decided, holds))
+        return Answers(decided, holds, actions(decided, holds, NEUTRAL))
 
     def answer_times(self, table: pd.DataFrame, rows: Integers) -> None:
         """Nothing is served yet, so there is nothing to time."""

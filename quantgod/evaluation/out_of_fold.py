@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantgod.auditor.audit import FIT, Fitted
-from quantgod.auditor.calibration import untilt
 from quantgod.contracts import CLASSES, META_FEATURES, Floats, Integers
 from quantgod.evaluation.metrics import classification_report
+from quantgod.served.calibration import untilt
 
 Weights = tuple[float, ...]
 

@@ -16,11 +16,11 @@ from quantgod.dataset.labels import NO_TARGET, label
 from quantgod.dataset.windows import samples
 from quantgod.evaluation.comparison import Said
 from quantgod.evaluation.evidence import EvidenceError
-from quantgod.evaluation.metrics import decide
 from quantgod.evaluation.scored_rows import probabilities_of
 from quantgod.evaluation.subject import Subject
 from quantgod.gates.duel import Truth, duel
 from quantgod.gates.report import Duel
+from quantgod.served.calibration import decide
 from quantgod.settings import LabelSettings
 
 SIGNAL_COLUMNS: Final = (

@@ -18,18 +18,16 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from quantgod.auditor.audit import CALIBRATION, FIT, STOPPING, AuditResult, audit
-from quantgod.auditor.out_of_fold import Recipe
+from quantgod.auditor.audit import CALIBRATION, FIT, STOPPING, AuditResult
+from quantgod.auditor.learning import learn
 from quantgod.auditor.reports import FoldReport, Hooks
 from quantgod.contracts import FEATURES, META_FEATURES, MS_PER_MINUTE
 from quantgod.dataset.labels import label
-from quantgod.dataset.splits import split_test
-from quantgod.dataset.windows import samples
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.scored_rows import COLUMNS, columns_of
-from quantgod.forecasters.base_model import TrainedBase, train_base
+from quantgod.forecasters.base_model import TrainedBase
 from quantgod.leakage.borders import TEST_ROWS, Borders, borders_of
 from quantgod.leakage.perturbation import known_at
 from quantgod.leakage.trace import Evidence, Trace, fitted_piece, rows_of
@@ -78,18 +76,13 @@ def make(bars: pd.DataFrame, settings: Settings) -> Made:
         ValueError: if there are too few bars for a part.
         ProvenanceError: if the pipeline itself finds that a row has seen its future.
     """
-    window, stride = settings.window.length, settings.window.stride
     borders = borders_of(pd.DatetimeIndex(bars.index), settings)
     table = label(bars, settings.label, settings.etl.max_bridge_minutes)
-    base = train_base(table, settings)
-    taken = samples(table, window, stride)
-    split = split_test(taken, settings.split)
-    recipe = Recipe(settings.model, settings.train, settings.audit, settings.split, window)
     epochs: list[tuple[int, Epoch]] = []
     hooks = Hooks(on_epoch=lambda fold, epoch: epochs.append((fold, epoch)))
     with tempfile.TemporaryDirectory(prefix="quantgod-") as work:
-        audited = audit(table, taken, split.train, recipe, Path(work), hooks)
-    train = settings.train
+        learned = learn(table, settings, Path(work), hooks)
+    base, audited, train = learned.base, learned.audit, settings.train
     subject = NetworkSubject("", base.network, audited.auditor, train.batch_size, train.device)
     evaluated = evaluate(subject, table, audited.rows, settings)
     trace = {

@@ -1,7 +1,8 @@
 """The chain as it is served: minute bars in, audited signals out. A copy goes with each version.
 
-MLflow runs it as it stands ("models from code"), so it is whole in itself: it imports nothing of
-quantgod, no torch and no pickle, and two versions loaded in one process each run their own copy.
+MLflow runs it as it stands ("models from code"). It imports nothing of quantgod, no torch and no
+pickle; what it shares with training, `served`, lies in its package as a copy. So two versions in
+one process each run their own code.
 
 What to post: the column `datetime` (UTC; ISO 8601 text, with `Z`, an offset, or neither) and the
 nine features, at least `window` (720) rows, oldest minute first. Columns may come in any order;
@@ -29,9 +30,16 @@ be judged come back as status 400 with a `code` and a `reason` that names the ro
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.abc
+import importlib.util
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import mlflow
@@ -53,6 +61,8 @@ LARGEST = float(np.sqrt(np.finfo(np.float32).max))
 GOLDEN_TOLERANCE = 1e-6
 MANIFEST = "manifest.json"
 NS_PER_MINUTE = 60_000_000_000
+SERVED = "served"
+"""Folder of a package that holds its copy of the code it shares with training."""
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -137,6 +147,8 @@ class Chain:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.calibration = own_module(folder / SERVED, "calibration")
+        self.sets = own_module(folder / SERVED, "conformal")
         self.contract = Contract(**_json(folder / "labels.json"))
         self.graph = _session(folder / "graph.onnx")
         self.booster = xgboost.Booster()
@@ -158,7 +170,7 @@ class Chain:
         self.check_range(features, minutes)
         meta = self.meta_features(features)
         self.check_finite(meta, minutes)
-        base = untilt(meta[:, :3], self.contract.base_class_weights)
+        base = self.calibration.untilt(meta[:, :3], self.contract.base_class_weights)
         audited = self.audit(meta)
         chosen, holds, action = self.answers(audited)
         names = [name.lower() for name in self.contract.classes]
@@ -173,7 +185,7 @@ class Chain:
         columns |= {f"in_set_{name}": holds[:, place] for place, name in enumerate(names)}
         columns["action"] = classes[action]
         columns["abstention"] = self.abstentions(chosen, holds, action)
-        columns["uncertainty"] = uncertainty(audited)
+        columns["uncertainty"] = self.calibration.uncertainty(audited)
         return pd.DataFrame(columns)
 
     def check_range(self, features: Floats, minutes: Integers) -> None:
@@ -225,14 +237,17 @@ class Chain:
 
     def audit(self, meta: Floats) -> Floats:
         """Ask the booster what it thinks of meta-features (n, 14), and calibrate that."""
-        return calibrate(self.booster.inplace_predict(meta), self.calibrator)
+        said: Floats = self.calibration.calibrate(
+            self.booster.inplace_predict(meta), self.calibrator
+        )
+        return said
 
     def answers(self, audited: Floats) -> tuple[Integers, Booleans, Integers]:
         """Decided classes (n,), conformal sets (n, 3) and classes to act on (n,)."""
-        decided = np.argmax(audited * np.asarray(self.calibrator["decision_weights"]), axis=1)
-        holds = audited >= self.conformal["threshold"]
-        alone = holds[np.arange(len(decided)), decided] & (holds.sum(axis=1) == 1)
-        return decided, holds, np.where(alone, decided, self.contract.classes.index("NEUTRAL"))
+        decided = self.calibration.decide(audited, self.calibrator["decision_weights"])
+        holds = self.sets.conformal_sets(audited, self.conformal["threshold"])
+        neutral = self.contract.classes.index("NEUTRAL")
+        return decided, holds, self.sets.actions(decided, holds, neutral)
 
     def decided_by(self, audited: Floats, decided: Integers) -> npt.NDArray[np.object_]:
         """The decision weights where they decided against the likeliest class, else nothing."""
@@ -243,17 +258,12 @@ class Chain:
     def abstentions(
         self, decided: Integers, holds: Booleans, action: Integers
     ) -> npt.NDArray[np.object_]:
-        """Why the decided class is not acted on, where it is not.
-
-        `several_classes` or `empty_set`: of the set; `other_class`: the set holds one class alone,
-        but not the one that the weights decided on; `no_threshold`: too few rows were kept back to
-        promise the level, so that no class can be ruled out and it always abstains.
-        """
-        sizes = holds.sum(axis=1)
-        why = np.select([sizes == 0, sizes > 1], ["empty_set", "several_classes"], "other_class")
-        if self.conformal["reason"] is not None:
-            why = np.full(len(decided), "no_threshold")
-        return np.where(decided != action, why, "").astype(object)
+        """Why the decided class is not acted on, where it is not; see `served/conformal.py`."""
+        has_threshold = self.conformal["reason"] is None
+        why: npt.NDArray[np.object_] = self.sets.abstentions(
+            decided, holds, action, has_threshold=has_threshold
+        )
+        return why
 
     def check_golden(self) -> None:
         """Predict the golden input, whole and its first window alone.
@@ -299,13 +309,57 @@ def verify(folder: Path, code: Path, manifest_sha256: str) -> None:
     if sha256(manifest) != manifest_sha256:
         raise PackageError("changed_file", f"{MANIFEST} is not the one that was registered")
     expected = _json(manifest)
-    found = {path.name: path for path in folder.iterdir() if path.name != MANIFEST}
+    found = {name: path for name, path in files_of(folder).items() if name != MANIFEST}
     found["chain.py"] = code
     for name in sorted(expected.keys() | found.keys()):
         if name not in found or not found[name].is_file():
             raise PackageError("missing_file", f"{name} is not in the package")
         if sha256(found[name]) != expected.get(name):
             raise PackageError("changed_file", f"{name} is not the one that was registered")
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """Every file of a package by its path within."""
+    files = (path for path in folder.rglob("*") if not path.is_dir())
+    return {path.relative_to(folder).as_posix(): path for path in files}
+
+
+class _Copy(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the modules of one copy of `served`, by names that no other copy has.
+
+    It leaves no compiled files behind, which nobody would have verified.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self._files = {
+            ".".join((name, *path.relative_to(folder).with_suffix("").parts)): path
+            for path in folder.rglob("*.py")
+        }
+        self._files = {key.removesuffix(".__init__"): path for key, path in self._files.items()}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if (file := self._files.get(fullname)) is None:
+            return None
+        is_package = file.name == "__init__.py"
+        return importlib.util.spec_from_loader(
+            fullname, self, origin=str(file), is_package=is_package
+        )
+
+    def exec_module(self, module: ModuleType) -> None:
+        file = self._files[module.__name__]
+        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+
+
+def own_module(folder: Path, name: str) -> ModuleType:
+    """Import a module of a package's own copy of `served`; equal copies are imported once."""
+    copies = sorted(files_of(folder).items())
+    text = "\n".join(f"{path} {sha256(file)}" for path, file in copies)
+    package = f"served_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    if package not in sys.modules:
+        sys.meta_path.append(_Copy(package, folder))
+    return importlib.import_module(f"{package}.{name}")
 
 
 def sha256(path: Path) -> str:
@@ -341,28 +395,6 @@ def read_rows(rows: object, contract: Contract) -> tuple[Integers, Floats]:
     features = _matrix(rows, contract.features, minutes)
     _check_order(minutes, contract.max_bridge_minutes)
     return minutes, features
-
-
-def untilt(tilted: Floats, class_weights: list[float]) -> Floats:
-    """Undo what class weights did to probabilities: p is proportional to q / w."""
-    weighted = tilted / np.asarray(class_weights)
-    return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
-
-
-def uncertainty(probabilities: Floats) -> Floats:
-    """Entropy over its largest value: 0 is sure, 1 knows nothing."""
-    logs = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
-    entropy = -(probabilities * logs).sum(axis=1) / np.log(probabilities.shape[1])
-    return np.asarray(np.clip(entropy, 0.0, 1.0))
-
-
-def calibrate(tilted: Floats, calibrator: dict[str, Any]) -> Floats:
-    """Undo the booster's class weights, then scale and shift each class's log-probability."""
-    plain = untilt(np.asarray(tilted, dtype=np.float64), calibrator["class_weights"])
-    logs = np.log(np.maximum(plain, calibrator["floor"]))
-    scores = np.asarray(calibrator["slope"]) * logs + np.asarray(calibrator["intercept"])
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _minutes(column: pd.Series) -> Integers:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from quantgod.auditor.calibration import untilt
 from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.evaluation.subject import Answers
 from quantgod.registry.chain import BATCH, Chain
+from quantgod.served.calibration import untilt
 
 WARM_UP = 5
 """Calls that are not timed: the first ones of a session make its memory."""

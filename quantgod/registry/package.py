@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
+from quantgod import served
 from quantgod.auditor.auditor import FILES
 from quantgod.auditor.meta_features import MetaFeatures
 from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
@@ -18,10 +19,11 @@ from quantgod.evaluation.drift import Reference
 from quantgod.files import file_digest, write_json
 from quantgod.forecasters.network import Network
 from quantgod.registry import chain
-from quantgod.registry.chain import MANIFEST, Chain, Contract
+from quantgod.registry.chain import MANIFEST, SERVED, Chain, Contract, files_of
 from quantgod.registry.export import export_graph
 
 CHAIN_FILE = Path(chain.__file__)
+SERVED_FOLDER = Path(served.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,9 @@ def build_package(
         shutil.copyfile(auditor / name, folder / name)
     write_json(folder / "labels.json", dataclasses.asdict(contract))
     reference.save(folder)
+    shutil.copytree(SERVED_FOLDER, folder / SERVED, ignore=shutil.ignore_patterns("__pycache__"))
     _write_golden(folder, rows)
-    digests = {path.name: file_digest(path) for path in folder.iterdir()}
+    digests = {name: file_digest(path) for name, path in files_of(folder).items()}
     write_json(folder / MANIFEST, digests | {"chain.py": file_digest(code)})
     return Package(folder, code, file_digest(folder / MANIFEST), difference, series)
 

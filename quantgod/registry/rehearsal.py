@@ -14,7 +14,7 @@ import pandas as pd
 
 from quantgod.archive.etl import run_etl
 from quantgod.archive.store import load_bars
-from quantgod.auditor.audit import AuditResult, audit_table
+from quantgod.auditor.learning import Learned, learn
 from quantgod.auditor.reports import Hooks
 from quantgod.backtest import Backtested, Books, backtest, books_of
 from quantgod.contracts import Progress, silent
@@ -22,7 +22,6 @@ from quantgod.dataset.labels import label
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.evidence import LeakAuditResult
-from quantgod.forecasters.base_model import TrainedBase, train_base
 from quantgod.gates import judge_gates
 from quantgod.gates.power import Market, Trial
 from quantgod.leakage import RawDays, audit_leaks
@@ -60,8 +59,8 @@ def rehearse(
     stages = _Stages(own, folder, progress)
     bars = stages.bars()
     table = label(bars, own.label, own.etl.max_bridge_minutes)
-    trained, audited = stages.learned(table)
-    evaluated = stages.evaluated(market.name, stages.chain(table, trained, audited), audited, table)
+    learned = stages.learned(table)
+    evaluated = stages.evaluated(market.name, stages.chain(table, learned), learned, table)
     backtested = stages.backtested(evaluated)
     leaks = stages.leak_audit(bars)
     gates = judge_gates(evaluated.result, backtested.result, leaks, own.gates)
@@ -90,32 +89,30 @@ class _Stages:
         run_etl(self._archives, self._bars, settings.etl, self._progress, symbol, self._market)
         return load_bars(self._bars, symbol)
 
-    def learned(self, table: pd.DataFrame) -> tuple[TrainedBase, AuditResult]:
-        settings = self._settings
-        trained = train_base(table, settings, progress=self._progress)
-        hooks = Hooks(progress=self._progress)
-        folds = self._folder / "folds"
-        audited = audit_table(table, settings, settings.window.length, folds, hooks)
-        audited.rows.to_parquet(self._folder / ROWS_FILE)
-        return trained, audited
+    def learned(self, table: pd.DataFrame) -> Learned:
+        work, hooks = self._folder / "folds", Hooks(progress=self._progress)
+        learned = learn(table, self._settings, work, hooks)
+        learned.audit.rows.to_parquet(self._folder / ROWS_FILE)
+        return learned
 
-    def chain(self, table: pd.DataFrame, trained: TrainedBase, audited: AuditResult) -> Chain:
+    def chain(self, table: pd.DataFrame, learned: Learned) -> Chain:
         settings, auditor = self._settings, self._folder / "auditor"
+        network, audited = learned.base.network, learned.audit
         auditor.mkdir()
         audited.auditor.save(auditor)
         bridge = settings.etl.max_bridge_minutes
         golden = GoldenRows(table, settings.registry.golden_rows, bridge)
-        reference = reference_of(table, trained.network.scaler, audited.auditor, audited.rows)
+        reference = reference_of(table, network.scaler, audited.auditor, audited.rows)
         package = self._folder / "package"
         series = settings.data.series
-        build_package(package, trained.network, auditor, golden, reference, series)
+        build_package(package, network, auditor, golden, reference, series)
         return Chain(package)
 
     def evaluated(
-        self, name: str, chain: Chain, audited: AuditResult, table: pd.DataFrame
+        self, name: str, chain: Chain, learned: Learned, table: pd.DataFrame
     ) -> Evaluated:
         subject = ChainSubject(name, chain)
-        return evaluate(subject, table, audited.rows, self._settings, self._progress)
+        return evaluate(subject, table, learned.audit.rows, self._settings, self._progress)
 
     def backtested(self, evaluated: Evaluated) -> Backtested:
         settings = self._settings

@@ -64,8 +64,9 @@ def parts_of(package: Path, code: Path, signature: Mapping[str, Any]) -> dict[st
     # What is no contract is refused when it is tried, and told by its whole content till then.
     face = {key: contract.get(key) for key in _FACE} if isinstance(contract, dict) else contract
     digests = {part: file_digest(package / name) for part, name in _FILES.items()}
-    digests |= {"code": file_digest(code), "interface": value_digest([dict(signature), face])}
-    return digests
+    copied = [file_digest(path) for path in sorted((package / "served").rglob("*.py"))]
+    own = value_digest([file_digest(code), *copied])
+    return digests | {"code": own, "interface": value_digest([dict(signature), face])}
 
 
 def parts_tag(parts: Mapping[str, str]) -> dict[str, str]:

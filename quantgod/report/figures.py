@@ -13,11 +13,11 @@ from quantgod.contracts import Floats
 from quantgod.evaluation import plots
 from quantgod.evaluation.evaluated import JUDGED, Evaluated
 from quantgod.evaluation.evidence import Coverage
-from quantgod.evaluation.metrics import confusion_matrix
 from quantgod.evaluation.scored_rows import probabilities_of
 from quantgod.report.examined import Examined
 from quantgod.report.findings import verdict
 from quantgod.settings import Settings
+from quantgod.training.confusion import confusion_matrix
 
 COMPARED = ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "ece")
 SLICED = {"hit_rate": "hit rate of SELL and BUY", "accuracy": "accuracy of all decisions"}

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from quantgod.contracts import CLASSES, Floats, Integers
+from quantgod.contracts import CLASSES
 from quantgod.dataset.windows import Samples
 from quantgod.models.base import Output
+from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 
 
 class Judgement(NamedTuple):
@@ -58,29 +57,10 @@ class WeightedCrossEntropy:
     def judge(self, output: Output, target: Int64[Tensor, " batch"]) -> Judgement:
         """Macro-F1, and precision and recall of each class, of the likeliest class."""
         truth = target.cpu().numpy()
-        table = confusion(truth, output["logits"].argmax(1).cpu().numpy())
-        precision, recall, f1 = precision_recall_f1(table)
+        matrix = confusion_matrix(truth, output["logits"].argmax(1).cpu().numpy())
+        precision, recall, f1 = precision_recall_f1(matrix)
         figures = {"macro_f1": float(f1.mean())}
         for number, name in enumerate(CLASSES):
             figures[f"precision_{name.lower()}"] = float(precision[number])
             figures[f"recall_{name.lower()}"] = float(recall[number])
         return Judgement(figures["macro_f1"], figures)
-
-
-def confusion(truth: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer]) -> Integers:
-    """Counts (classes, classes): row the true class, column the predicted one."""
-    size = len(CLASSES)
-    counts = np.bincount(truth * size + predicted, minlength=size * size)
-    return counts.astype(np.int64).reshape(size, size)
-
-
-def precision_recall_f1(table: Integers) -> Floats:
-    """Precision, recall and F1 as three rows, one column a class; what is 0/0 counts as 0.
-
-    All classes count in a mean over them, also one that the part does not hold.
-    """
-    hits = table.diagonal().astype(np.float64)
-    precision = hits / np.maximum(table.sum(0), 1)
-    recall = hits / np.maximum(table.sum(1), 1)
-    f1 = 2 * hits / np.maximum(table.sum(0) + table.sum(1), 1)
-    return np.stack([precision, recall, f1])

@@ -10,11 +10,10 @@ from sklearn.metrics import log_loss
 from quantgod.auditor.calibration import (
     Calibrator,
     CalibratorError,
-    decide,
     fit_calibrator,
     load_calibrator,
-    untilt,
 )
+from quantgod.served.calibration import decide, untilt
 
 TILT = (2.0, 1.0, 2.0)
 SIMPLEX = hnp.arrays(np.float64, (5, 3), elements=st.floats(1e-6, 1.0)).map(

@@ -17,10 +17,10 @@ from quantgod.auditor.audit import kept_back
 from quantgod.auditor.conformal import (
     Conformal,
     ConformalError,
-    actions,
     fit_conformal,
     load_conformal,
 )
+from quantgod.served.conformal import actions
 from tests.evaluation.forecasts import calibrated_forecasts, random_forecasts
 
 SELL, NEUTRAL, BUY = 0, 1, 2
@@ -88,7 +88,7 @@ def test_too_few_rows_promise_by_ruling_nothing_out_and_say_so(rows: int) -> Non
     fitted = fit_conformal(target[:rows], said[:rows], 0.9)
     assert fitted.holds(np.vstack([said, [[1.0, 0.0, 0.0]]])).all() and fitted.threshold == 0
     assert fitted.reason == f"{rows} rows were kept back, and 0.9 cannot be promised by less than 9"
-    assert (actions(said.argmax(axis=1), fitted.holds(said)) == NEUTRAL).all()
+    assert (actions(said.argmax(axis=1), fitted.holds(said), NEUTRAL) == NEUTRAL).all()
 
 
 def test_who_is_left_with_none_or_several_classes_abstains() -> None:
@@ -96,7 +96,7 @@ def test_who_is_left_with_none_or_several_classes_abstains() -> None:
         [[1, 0, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [1, 1, 1], [0, 0, 0], [0, 1, 0]], dtype=bool
     )
     for decided in (SELL, BUY):
-        acted = actions(np.full(7, decided), holds)
+        acted = actions(np.full(7, decided), holds, NEUTRAL)
         expected = [NEUTRAL] * 7
         expected[0 if decided == SELL else 1] = decided
         assert acted.tolist() == expected

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from quantgod.auditor.conformal import actions
 from quantgod.contracts import FEATURES, META_FEATURES, Progress, silent
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import samples
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
-from quantgod.evaluation.metrics import decide
 from quantgod.evaluation.subject import Answers
+from quantgod.served.calibration import decide
+from quantgod.served.conformal import actions
 from quantgod.settings import Settings
 from tests.auditor.markets import settings as full_settings
 from tests.synthetic import synthetic_bars
@@ -62,7 +62,7 @@ class ImbalanceSubject:
 
     def answers(self, audited: np.ndarray) -> Answers:
         decided, holds = decide(audited, self.decision_weights), audited >= self.promise[1]
-        return Answers(decided, holds, actions(decided, holds))
+        return Answers(decided, holds, actions(decided, holds, 1))
 
     def answer_times(self, table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         return np.full(len(rows), 20.0)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantgod.evaluation.comparison import Said, compare
-from quantgod.evaluation.metrics import classification_report, decide
+from quantgod.evaluation.metrics import classification_report
+from quantgod.served.calibration import decide
 from tests.evaluation.forecasts import calibrated_forecasts, random_forecasts
 from tests.evaluation.reaches import reach_of
 

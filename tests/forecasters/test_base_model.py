@@ -10,7 +10,7 @@ from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import Samples, samples
 from quantgod.forecasters.base_model import TrainedBase, train_base
 from quantgod.settings import Settings
-from quantgod.training.objectives import confusion, precision_recall_f1
+from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 from tests.training.searches import settings, table
 
 
@@ -49,5 +49,5 @@ def test_the_parts_are_purged_and_the_probabilities_are_the_network_s() -> None:
     parts: tuple[Samples, Samples] = (trained.train, trained.validation)
     assert parts[0].label_end_ms.max() < parts[1].time_ms.min()
     said = trained.probabilities.argmax(1)
-    score = precision_recall_f1(confusion(parts[1].target, said))[2].mean()
+    score = precision_recall_f1(confusion_matrix(parts[1].target, said))[2].mean()
     assert score == trained.fit.best_score

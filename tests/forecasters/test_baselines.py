@@ -10,8 +10,9 @@ from quantgod.contracts import FEATURES
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import Split, split_test
 from quantgod.dataset.windows import Samples, samples
-from quantgod.evaluation.metrics import classification_report, decide, log_loss
+from quantgod.evaluation.metrics import classification_report, log_loss
 from quantgod.forecasters.baselines import LEARNED, baselines, last_class, majority, persistence
+from quantgod.served.calibration import decide
 from quantgod.settings import LabelSettings, SplitSettings
 from tests.synthetic import synthetic_bars
 

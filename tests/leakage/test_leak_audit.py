@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from quantgod.auditor import audit as auditing
-from quantgod.auditor import out_of_fold
+from quantgod.auditor import learning, out_of_fold
 from quantgod.contracts import MS_PER_MINUTE
 from quantgod.dataset import splits
 from quantgod.dataset.splits import Split
@@ -234,7 +234,7 @@ def test_a_label_used_as_a_feature_is_caught(monkeypatch, borders, column):
 
 
 def test_a_threshold_tuned_on_the_test_part_is_caught(monkeypatch, borders):
-    real = pipeline.audit
+    real = learning.audit
 
     def tuned(table: Any, taken: Any, dev: Any, recipe: Any, *rest: Any) -> Any:
         made = real(table, taken, dev, recipe, *rest)
@@ -242,18 +242,18 @@ def test_a_threshold_tuned_on_the_test_part_is_caught(monkeypatch, borders):
         conformal = replace(made.auditor.conformal, threshold=float((test == 1).mean()))
         return replace(made, auditor=replace(made.auditor, conformal=conformal))
 
-    monkeypatch.setattr(pipeline, "audit", tuned)
+    monkeypatch.setattr(learning, "audit", tuned)
     assert caught(borders, "conformal threshold") == {"conformal threshold"}
 
 
 def test_a_calibrator_fitted_with_test_rows_is_caught(monkeypatch, borders):
     """Dev is made to hold the test part, and the check that would refuse it is silenced."""
-    real = pipeline.split_test
+    real = learning.split_test
 
     def greedy(samples: Any, how: Any) -> Split:
         return Split(np.arange(len(samples)), real(samples, how).other)
 
-    monkeypatch.setattr(pipeline, "split_test", greedy)
+    monkeypatch.setattr(learning, "split_test", greedy)
     assert "reaches into the rows" in audited(settings(), minutes_after(borders.test, 5)).leaks[0]
     monkeypatch.setattr(evaluating, "assert_unseen", lambda *given: None)
     assert "calibrator" in caught(borders, "calibrator")
@@ -267,8 +267,10 @@ def test_a_network_stopped_by_the_test_part_is_caught(monkeypatch, borders):
         taken = base_model.samples(table, window, stride)
         return train, taken.take(splits.split_test(taken, how).other)
 
-    monkeypatch.setattr(base_model, "samples", pipeline.samples, raising=False)
+    monkeypatch.setattr(base_model, "samples", learning.samples, raising=False)
     monkeypatch.setattr(base_model, "train_and_validation", greedy)
+    assert "the test part begins at" in audited(settings(), minutes_after(borders.test, 5)).leaks[0]
+    monkeypatch.setattr(learning, "assert_untrained", lambda *given: None)
     assert "base model" in caught(borders, "base model")
 
 

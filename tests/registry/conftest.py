@@ -30,6 +30,8 @@ from tests.registry.shelves import NAME, SERIES, Shelf, copied, make_shelf, trac
 from tests.stores import fresh_store
 from tests.synthetic import synthetic_bars
 
+collect_ignore = ["version_before_served"]
+
 WINDOW = 720
 GOLDEN = 783
 BRIDGE = 5

@@ -13,11 +13,11 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quantgod.auditor.calibration import untilt
 from quantgod.auditor.meta_features import MetaFeatures
 from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES
 from quantgod.registry import chain
 from quantgod.registry.chain import Chain, Contract, InputError, read_rows
+from quantgod.served.calibration import untilt
 from tests.registry.conftest import BRIDGE, CLASS_WEIGHTS, GOLDEN, WINDOW, Parts
 
 ALLOWED = {"mlflow", "numpy", "onnxruntime", "pandas", "xgboost", "__future__"}
@@ -84,7 +84,9 @@ def test_probabilities_and_uncertainty_are_what_they_claim(
         assert (said[names] >= 0).all(axis=None)
     audited = said[AUDITED].to_numpy()
     assert np.allclose(said["uncertainty"], -(audited * np.log(audited)).sum(axis=1) / np.log(3))
-    assert chain.uncertainty(np.array([[1.0, 0, 0], [1 / 3] * 3])) == pytest.approx([0, 1])
+    assert served.calibration.uncertainty(np.array([[1.0, 0, 0], [1 / 3] * 3])) == pytest.approx(
+        [0, 1]
+    )
 
 
 def test_each_minute_is_judged_alone_as_in_a_crowd(served: Chain, rows: pd.DataFrame) -> None:
@@ -354,9 +356,3 @@ def test_an_answer_says_what_to_act_on_and_why_it_is_not_the_decided_class(
     assert served.abstentions(decided, holds, acted).tolist() == abstention
     by = served.decided_by(AUDITED_ROWS, decided).tolist()
     assert by == ["weights 2:1:2", "weights 2:1:2", "", "", "weights 2:1:2", ""]
-
-
-def test_untilting_here_and_in_the_auditor_are_the_same() -> None:
-    tilted = np.random.default_rng(0).dirichlet([1, 1, 1], 50)
-    weights = [2.0, 1.0, 4.0]
-    assert np.abs(chain.untilt(tilted, weights) - untilt(tilted, weights)).max() < 1e-15

@@ -12,7 +12,6 @@ import pytest
 
 from quantgod.contracts import FEATURES
 from quantgod.dataset.labels import label
-from quantgod.evaluation.metrics import decide
 from quantgod.evaluation.scored_rows import columns_of
 from quantgod.files import file_digest, write_json
 from quantgod.gates.champion import BAR_COLUMNS, SIGNAL_COLUMNS, Journaled
@@ -20,6 +19,7 @@ from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.challenge import Challenge, compare_with_champion
 from quantgod.registry.package import CHAIN_FILE, Package
 from quantgod.registry.versions import load_chain
+from quantgod.served.calibration import decide
 from quantgod.settings import Settings, load_settings
 from tests.registry.conftest import NAME, WINDOW, Parts, Store
 from tests.registry.shelves import SERIES

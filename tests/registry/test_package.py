@@ -8,15 +8,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quantgod.contracts import FEATURES
 from quantgod.evaluation.drift import read_reference
 from quantgod.files import file_digest
-from quantgod.registry.chain import Chain, InputError, PackageError, compare_golden, verify
-from quantgod.registry.package import CHAIN_FILE, GoldenRows, build_package, golden_rows
+from quantgod.registry.chain import (
+    Chain,
+    InputError,
+    PackageError,
+    compare_golden,
+    files_of,
+    verify,
+)
+from quantgod.registry.package import (
+    CHAIN_FILE,
+    SERVED_FOLDER,
+    GoldenRows,
+    build_package,
+    golden_rows,
+)
 from tests.registry.conftest import BRIDGE, CLASS_WEIGHTS, GOLDEN, WINDOW, Parts
 from tests.registry.shelves import SERIES
 from tests.synthetic import synthetic_bars
 
-FILES = {
+SERVED = {
+    f"served/{path.relative_to(SERVED_FOLDER).as_posix()}" for path in SERVED_FOLDER.rglob("*.py")
+}
+FILES = SERVED | {
     "booster.ubj",
     "calibrator.json",
     "conformal.json",
@@ -32,7 +49,8 @@ FILES = {
 def test_the_manifest_holds_the_digest_of_every_other_file_and_of_the_code(parts: Parts) -> None:
     folder = parts.package.folder
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert {path.name for path in folder.iterdir()} == FILES
+    assert files_of(folder).keys() == FILES
+    assert "served/calibration.py" in SERVED
     assert manifest == {
         **{name: file_digest(folder / name) for name in FILES - {"manifest.json"}},
         "chain.py": file_digest(CHAIN_FILE),
@@ -48,6 +66,35 @@ def test_a_changed_reference_is_refused(parts: Parts, tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"count": 9', '"count": 8', 1))
     with pytest.raises(PackageError, match=r"changed_file: reference\.json"):
         verify(folder, CHAIN_FILE, parts.package.manifest_sha256)
+
+
+@pytest.mark.parametrize("name", ["calibration.py", "another.py", "__pycache__/calibration.pyc"])
+def test_code_of_the_package_that_was_changed_or_added_is_refused(
+    parts: Parts, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "package"
+    shutil.copytree(parts.package.folder, folder)
+    (folder / "served" / name).parent.mkdir(exist_ok=True)
+    (folder / "served" / name).write_text("raise SystemExit\n")
+    with pytest.raises(PackageError, match=rf"changed_file: served/{name}"):
+        verify(folder, CHAIN_FILE, parts.package.manifest_sha256)
+
+
+def test_a_package_runs_its_own_code_beside_others_and_leaves_nothing_behind(
+    parts: Parts, tmp_path: Path
+) -> None:
+    rows = parts.bars[list(FEATURES)].iloc[-WINDOW:].reset_index()
+    folder = tmp_path / "package"
+    shutil.copytree(parts.package.folder, folder)
+    code = folder / "served" / "calibration.py"
+    code.write_text(code.read_text().replace("scores - scores.max", "2 * scores - 2 * scores.max"))
+    before = files_of(folder).keys()
+    first, other, again = Chain(parts.package.folder), Chain(folder), Chain(parts.package.folder)
+    own, sharper = first.judge(rows), other.judge(rows)
+    assert sharper["prob_neutral"][0] != own["prob_neutral"][0]
+    pd.testing.assert_frame_equal(first.judge(rows), own, check_exact=True)
+    assert files_of(folder).keys() == before
+    assert again.calibration is first.calibration is not other.calibration
 
 
 def test_a_version_made_before_there_were_references_still_loads(

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quantgod.dataset.windows import Samples, Windows
+from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 from quantgod.training.loop import fit
 from quantgod.training.objectives import (
     Judgement,
     WeightedCrossEntropy,
-    confusion,
-    precision_recall_f1,
 )
 from quantgod.training.predict import outputs, predict
 from quantgod.training.reports import Epoch, Step
@@ -28,7 +27,7 @@ from tests.training.problems import Problem, network, persistence, problem, trai
 
 
 def macro_f1(truth: np.ndarray, said: np.ndarray) -> float:
-    return float(precision_recall_f1(confusion(truth, said))[2].mean())
+    return float(precision_recall_f1(confusion_matrix(truth, said))[2].mean())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
 from quantgod.contracts import CLASSES
-from quantgod.training.objectives import WeightedCrossEntropy, confusion, precision_recall_f1
+from quantgod.training.confusion import confusion_matrix, precision_recall_f1
+from quantgod.training.objectives import WeightedCrossEntropy
 
 WEIGHTS = (2.0, 1.0, 2.0)
 
@@ -35,7 +36,7 @@ def test_the_loss_weighs_each_window_by_its_class() -> None:
 def test_the_figures_are_those_of_scikit_learn(drawn: list[tuple[int, int]]) -> None:
     truth, said = np.array(drawn).T
     wanted = precision_recall_fscore_support(truth, said, labels=[0, 1, 2], zero_division=0)
-    came = precision_recall_f1(confusion(truth, said))
+    came = precision_recall_f1(confusion_matrix(truth, said))
     np.testing.assert_allclose(came, np.stack(wanted[:3]))
 
 

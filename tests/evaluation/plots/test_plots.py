@@ -15,8 +15,9 @@ from quantgod.dataset.labels import label
 from quantgod.evaluation import plots
 from quantgod.evaluation.comparison import Said, compare
 from quantgod.evaluation.intervals import Interval
-from quantgod.evaluation.metrics import confusion_matrix, decide
+from quantgod.served.calibration import decide
 from quantgod.settings import LabelSettings
+from quantgod.training.confusion import confusion_matrix
 from tests.evaluation.forecasts import calibrated_forecasts
 from tests.evaluation.plots.overlaps import overlapping
 from tests.synthetic import synthetic_bars

@@ -1,0 +1,407 @@
+"""The chain as it is served: minute bars in, audited signals out. A copy goes with each version.
+
+MLflow runs it as it stands ("models from code"), so it is whole in itself: it imports nothing of
+quantgod, no torch and no pickle, and two versions loaded in one process each run their own copy.
+
+What to post: the column `datetime` (UTC; ISO 8601 text, with `Z`, an offset, or neither) and the
+nine features, at least `window` (720) rows, oldest minute first. Columns may come in any order;
+others are ignored. `golden_input.json` of every version is such a body.
+
+    curl http://127.0.0.1:5000/invocations -H 'Content-Type: application/json' -d '{
+      "dataframe_split": {
+        "columns": ["datetime", "body", "upper_wick", "lower_wick", "log_ret_close",
+                    "volatility", "max_spread", "mean_obi", "mean_deep_obi", "log_volume"],
+        "data": [["2025-01-01T00:00:00Z", 1e-4, 2e-4, 0, 1e-4, 2e-5, 1e-6, 0.12, 0.08, 6.4],
+                 ...719 more rows, one a minute...]}}'
+
+Back comes one row for each minute that ends a full window: `{"predictions": [{"datetime": ...,
+"base_sell": ..., "base_neutral": ..., "base_buy": ..., "prob_sell": ..., "prob_neutral": ...,
+"prob_buy": ..., "class": 2, "signal": "BUY", "decided_by": "weights 2:1:2", "in_set_sell": false,
+"in_set_neutral": true, "in_set_buy": true, "action": "NEUTRAL", "abstention": "several_classes",
+"uncertainty": ...}, ...]}`. `base_` is what the base model says, `prob_` what the auditor makes of
+it. `class` and `signal` are the class with the largest probability times decision weight;
+`decided_by` tells the weights where another class is likelier. `in_set_` is the conformal set: the
+classes that cannot be ruled out. **`action` is what to act on**: the decided class where the set
+holds it and no other, else NEUTRAL, and `abstention` says why (see `abstentions`). Rows that cannot
+be judged come back as status 400 with a `code` and a `reason` that names the row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import pandas as pd
+import xgboost
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import DATA_LOSS, INVALID_PARAMETER_VALUE
+from numpy.lib.stride_tricks import sliding_window_view
+
+BATCH = 64
+"""Windows in one call of the graph."""
+
+GOLDEN_TOLERANCE = 1e-6
+MANIFEST = "manifest.json"
+NS_PER_MINUTE = 60_000_000_000
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
+
+
+class InputError(MlflowException):
+    """Rows that cannot be judged: over HTTP a 400 whose JSON holds `code` and `reason`."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        text, kind = f"{code}: {reason}", INVALID_PARAMETER_VALUE
+        # MLflow's server puts the posted rows before the message; `reason` comes back alone.
+        super().__init__(text, error_code=kind, code=code, reason=reason)
+        self.code = code
+        self.reason = reason
+
+
+class PackageError(MlflowException):
+    """A version whose files were changed, or that no longer gives its golden output."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}", error_code=DATA_LOSS, code=code, reason=reason)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Whose a version is, and what it was trained to take and to say (`labels.json`).
+
+    It may answer no other symbol, market (linear, spot, inverse) or source (book, candles).
+    `silent` features never moved in training: they are asked for, and the network is not shown
+    them. Weights are in class order.
+
+    The auditor's own class weights and the decision weights stand in `calibrator.json`.
+    """
+
+    symbol: str
+    market: str
+    source: str
+    feature_set: str
+    features: list[str]
+    silent: list[str]
+    classes: list[str]
+    window: int
+    max_bridge_minutes: int
+    base_class_weights: list[float]
+
+
+class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """What MLflow holds: checks its own files, then judges."""
+
+    def load_context(self, context: Any) -> None:
+        """Verify every file and the golden output; this also warms the sessions up.
+
+        Raises:
+            PackageError: naming the file, or what differs.
+        """
+        folder = Path(context.artifacts["package"])
+        verify(folder, Path(__file__), (context.model_config or {}).get("manifest_sha256", ""))
+        self.chain = Chain(folder)
+        self.chain.check_golden()
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """Judge each minute that ends a full window; see this file's first lines."""
+        return self.chain.judge(model_input)
+
+
+class Chain:
+    """Graph, booster, calibrator and conformal threshold of one version.
+
+    Args:
+        folder: the package, as `manifest.json` lists it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.contract = Contract(**_json(folder / "labels.json"))
+        self.graph = _session(folder / "graph.onnx")
+        self.booster = xgboost.Booster()
+        self.booster.load_model(folder / "booster.ubj")
+        self.booster.set_param({"nthread": 1})
+        self.calibrator = _known(folder / "calibrator.json", "vector_scaling")
+        self.conformal = _known(folder / "conformal.json", "least_ambiguous_set")
+
+    def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Judge each minute of `rows` that ends a full window.
+
+        Raises:
+            InputError: with the code and the row.
+        """
+        minutes, features = read_rows(rows, self.contract)
+        meta = self.meta_features(features)
+        base = untilt(meta[:, :3], self.contract.base_class_weights)
+        audited = self.audit(meta)
+        chosen, holds, action = self.answers(audited)
+        names = [name.lower() for name in self.contract.classes]
+        classes = np.asarray(self.contract.classes, dtype=object)
+        ends = pd.to_datetime(minutes[self.contract.window - 1 :] * 60, unit="s", utc=True)
+        columns: dict[str, Any] = {"datetime": ends}
+        columns |= {f"base_{name}": base[:, place] for place, name in enumerate(names)}
+        columns |= {f"prob_{name}": audited[:, place] for place, name in enumerate(names)}
+        columns["class"] = chosen
+        columns["signal"] = classes[chosen]
+        columns["decided_by"] = self.decided_by(audited, chosen)
+        columns |= {f"in_set_{name}": holds[:, place] for place, name in enumerate(names)}
+        columns["action"] = classes[action]
+        columns["abstention"] = self.abstentions(chosen, holds, action)
+        columns["uncertainty"] = uncertainty(audited)
+        return pd.DataFrame(columns)
+
+    def meta_features(self, features: Floats) -> Floats:
+        """Run the graph over every full window of `features` (minutes, 9); gives (windows, 14)."""
+        windows = sliding_window_view(features, self.contract.window, axis=0).swapaxes(1, 2)
+        parts = [
+            self.graph.run(None, {"windows": np.ascontiguousarray(windows[at : at + BATCH])})[0]
+            for at in range(0, len(windows), BATCH)
+        ]
+        # The booster reads float32. Rounded to it here, a window says the same to the bit whatever
+        # others it was asked with: the graph's last logarithms depend on the place in the batch.
+        return np.concatenate(parts).astype(np.float32).astype(np.float64)
+
+    def audit(self, meta: Floats) -> Floats:
+        """Ask the booster what it thinks of meta-features (n, 14), and calibrate that."""
+        return calibrate(self.booster.inplace_predict(meta), self.calibrator)
+
+    def answers(self, audited: Floats) -> tuple[Integers, Booleans, Integers]:
+        """Decided classes (n,), conformal sets (n, 3) and classes to act on (n,)."""
+        decided = np.argmax(audited * np.asarray(self.calibrator["decision_weights"]), axis=1)
+        holds = audited >= self.conformal["threshold"]
+        alone = holds[np.arange(len(decided)), decided] & (holds.sum(axis=1) == 1)
+        return decided, holds, np.where(alone, decided, self.contract.classes.index("NEUTRAL"))
+
+    def decided_by(self, audited: Floats, decided: Integers) -> npt.NDArray[np.object_]:
+        """The decision weights where they decided against the likeliest class, else nothing."""
+        weights = ":".join(f"{weight:g}" for weight in self.calibrator["decision_weights"])
+        likeliest = audited[np.arange(len(decided)), decided] == audited.max(axis=1)
+        return np.where(likeliest, "", f"weights {weights}").astype(object)
+
+    def abstentions(
+        self, decided: Integers, holds: Booleans, action: Integers
+    ) -> npt.NDArray[np.object_]:
+        """Why the decided class is not acted on, where it is not.
+
+        `several_classes` or `empty_set`: of the set; `other_class`: the set holds one class alone,
+        but not the one that the weights decided on; `no_threshold`: too few rows were kept back to
+        promise the level, so that no class can be ruled out and it always abstains.
+        """
+        sizes = holds.sum(axis=1)
+        why = np.select([sizes == 0, sizes > 1], ["empty_set", "several_classes"], "other_class")
+        if self.conformal["reason"] is not None:
+            why = np.full(len(decided), "no_threshold")
+        return np.where(decided != action, why, "").astype(object)
+
+    def check_golden(self) -> None:
+        """Predict the golden input, whole and its first window alone.
+
+        Raises:
+            PackageError: if a number is off by more than 1e-6.
+        """
+        rows = pd.DataFrame(**_json(self.folder / "golden_input.json")["dataframe_split"])
+        expected = pd.DataFrame(_json(self.folder / "golden_output.json")["predictions"])
+        compare_golden(self.judge(rows), expected)
+        compare_golden(self.judge(rows.iloc[: self.contract.window]), expected.iloc[:1])
+
+
+def compare_golden(got: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Compare what was predicted with what was registered.
+
+    Raises:
+        PackageError: naming the column and by how much it is off; what is no fraction must agree.
+    """
+    if len(got) != len(expected):
+        raise PackageError("golden_output", f"{len(expected)} rows expected, got {len(got)}")
+    if absent := [name for name in expected.columns if name not in got.columns]:
+        raise PackageError("golden_output", f"{', '.join(absent)} expected beside what is said")
+    for name in expected.columns.drop("datetime"):
+        said, wanted = got[name].to_numpy(), expected[name].to_numpy()
+        if wanted.dtype.kind != "f":
+            for one, other in zip(said, wanted, strict=True):
+                if one != other:
+                    raise PackageError("golden_output", f"{name} is {one}, {other} was expected")
+        elif not (off := float(np.abs(said - wanted).max())) <= GOLDEN_TOLERANCE:
+            raise PackageError("golden_output", f"{name} is off by {off:.3g}, 1e-6 is allowed")
+
+
+def verify(folder: Path, code: Path, manifest_sha256: str) -> None:
+    """Compare every file with the manifest, and that with the digest it was registered under.
+
+    Raises:
+        PackageError: naming the file that is missing, unknown or changed.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise PackageError("missing_file", f"{MANIFEST} is not in the package")
+    if sha256(manifest) != manifest_sha256:
+        raise PackageError("changed_file", f"{MANIFEST} is not the one that was registered")
+    expected = _json(manifest)
+    found = {path.name: path for path in folder.iterdir() if path.name != MANIFEST}
+    found["chain.py"] = code
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found or not found[name].is_file():
+            raise PackageError("missing_file", f"{name} is not in the package")
+        if sha256(found[name]) != expected.get(name):
+            raise PackageError("changed_file", f"{name} is not the one that was registered")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_rows(rows: object, contract: Contract) -> tuple[Integers, Floats]:
+    """Take epoch minutes and the feature matrix from posted rows.
+
+    The signature names no inputs, so that MLflow hands over what came and converts nothing: true is
+    no 1 here, and a text no number.
+
+    Raises:
+        InputError: `bad_form`, `missing_column`, `duplicate_column`, `too_few_rows`, `bad_dtype`,
+            `bad_datetime`, `not_a_whole_minute`, `not_finite`, `duplicate_minute`, `unsorted` or
+            `hole`.
+    """
+    if not isinstance(rows, pd.DataFrame):
+        forms = "dataframe_split or dataframe_records over HTTP, a DataFrame in process"
+        raise InputError("bad_form", f"{forms} expected, got {type(rows).__name__}")
+    needed, given = ("datetime", *contract.features), rows.columns.tolist()
+    for code, wrong, what in (
+        ("missing_column", [name for name in needed if name not in given], "not given"),
+        ("duplicate_column", [name for name in needed if given.count(name) > 1], "given twice"),
+    ):
+        if wrong:
+            raise InputError(code, f"{', '.join(wrong)} {what}")
+    if len(rows) < contract.window:
+        wanted = f"at least {contract.window} are needed"
+        raise InputError("too_few_rows", f"{len(rows)} rows given, {wanted}")
+    minutes = _minutes(rows["datetime"])
+    features = _matrix(rows, contract.features, minutes)
+    _check_order(minutes, contract.max_bridge_minutes)
+    return minutes, features
+
+
+def untilt(tilted: Floats, class_weights: list[float]) -> Floats:
+    """Undo what class weights did to probabilities: p is proportional to q / w."""
+    weighted = tilted / np.asarray(class_weights)
+    return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
+
+
+def uncertainty(probabilities: Floats) -> Floats:
+    """Entropy over its largest value: 0 is sure, 1 knows nothing."""
+    logs = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    entropy = -(probabilities * logs).sum(axis=1) / np.log(probabilities.shape[1])
+    return np.asarray(np.clip(entropy, 0.0, 1.0))
+
+
+def calibrate(tilted: Floats, calibrator: dict[str, Any]) -> Floats:
+    """Undo the booster's class weights, then scale and shift each class's log-probability."""
+    plain = untilt(np.asarray(tilted, dtype=np.float64), calibrator["class_weights"])
+    logs = np.log(np.maximum(plain, calibrator["floor"]))
+    scores = np.asarray(calibrator["slope"]) * logs + np.asarray(calibrator["intercept"])
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _minutes(column: pd.Series) -> Integers:
+    kind = pd.api.types.infer_dtype(column)
+    if kind not in ("string", "datetime64", "datetime"):
+        raise InputError("bad_dtype", f"datetime: ISO 8601 text expected, got {kind}")
+    times = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce").dt.as_unit("ns")
+    unread = np.flatnonzero(times.isna())
+    if len(unread):
+        at = int(unread[0])
+        raise InputError("bad_datetime", f"row {at}: no ISO 8601 time: {column.iloc[at]!r}")
+    nanoseconds = times.dt.tz_localize(None).to_numpy().astype(np.int64)
+    odd = np.flatnonzero(nanoseconds % NS_PER_MINUTE)
+    if len(odd):
+        at = int(odd[0])
+        raise InputError("not_a_whole_minute", f"row {at}: {times.iloc[at].isoformat()}")
+    return nanoseconds // NS_PER_MINUTE
+
+
+def _matrix(rows: pd.DataFrame, features: list[str], minutes: Integers) -> Floats:
+    for name in features:
+        _check_numbers(rows[name], minutes)
+    matrix = rows[features].to_numpy(np.float64, na_value=np.nan)
+    bad = np.argwhere(~np.isfinite(matrix))
+    if len(bad):
+        at, column = (int(place) for place in bad[0])
+        place = f"{_row(minutes, at)}: {features[column]} is {matrix[at, column]}"
+        raise InputError("not_finite", f"{place} ({len(bad)} such values in all)")
+    return matrix
+
+
+def _check_numbers(column: pd.Series, minutes: Integers) -> None:
+    """A column of another type is told by its first value that is no number."""
+    if column.dtype.kind in "fiu":
+        return
+    for at, value in enumerate(column):
+        if _is_number(value):
+            continue
+        is_null = value is None or value is pd.NA
+        code, what = ("not_finite", "is null") if is_null else ("bad_dtype", f"is {value!r:.50}")
+        asked = "a number of 64 bits is expected"
+        raise InputError(code, f"{_row(minutes, at)}: {column.name} {what}, {asked}")
+    raise InputError("bad_dtype", f"{column.name}: numbers expected, got {column.dtype}")
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) < 2**63
+    return isinstance(value, float | np.integer | np.floating)
+
+
+def _check_order(minutes: Integers, max_bridge_minutes: int) -> None:
+    steps = np.diff(minutes)
+    for code, wrong in (("duplicate_minute", steps == 0), ("unsorted", steps < 0)):
+        if wrong.any():
+            at = int(wrong.argmax()) + 1
+            raise InputError(code, f"{_row(minutes, at)} follows {_row(minutes, at - 1)}")
+    holes = np.flatnonzero(steps - 1 > max_bridge_minutes)
+    if len(holes):
+        spans = [
+            f"{_row(minutes, at)} to {_row(minutes, at + 1)} ({steps[at] - 1} minutes absent)"
+            for at in holes[:5]
+        ]
+        more = f" and {len(holes) - 5} more" if len(holes) > 5 else ""
+        allowed = f"at most {max_bridge_minutes} absent minutes are bridged"
+        raise InputError("hole", f"{'; '.join(spans)}{more}; {allowed}")
+
+
+def _row(minutes: Integers, at: int) -> str:
+    return f"row {at} ({pd.Timestamp(int(minutes[at]) * 60, unit='s').isoformat()}Z)"
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # One window at a time is a chain of small steps, which more threads only slow down; a server
+    # answers requests side by side.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _known(path: Path, kind: str) -> dict[str, Any]:
+    said: dict[str, Any] = _json(path)
+    came = (said.get("kind"), said.get("format"))
+    if came != (kind, 1):
+        raise PackageError(path.stem, f"{kind} of format 1 expected, got {came}")
+    return said
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+mlflow.models.set_model(Served())
