@@ -1,4 +1,4 @@
-"""The tables of README and docs, from the newest runs in the store: `python -m bench.figures`.
+"""The tables of the docs, from the newest runs in the store: `python -m bench.figures`.
 
 Run what a table tells of first (`make demo`, `main` on `conf/real_prices.yaml`, `make power`); a
 table whose run is not there is left as it is, and named. `--print` changes nothing.
@@ -34,7 +34,7 @@ from quantgod.tracking.keys import artifacts_of, output_of
 from quantgod.tracking.stage import HEADLINE_TAG, MACHINE_TAG, STAGE_TAG
 from quantgod.tracking.store import PROJECT, connect
 
-FILES: Final = ("README.md", "docs/judging.md")
+FILES: Final = ("docs/results.md", "docs/judging.md")
 DEMO, REAL_PRICES = (
     load_settings(PROJECT / "conf" / name).registry.name
     for name in ("demo.yaml", "real_prices.yaml")

@@ -1,4 +1,4 @@
-"""The command of a set of benches: measure those asked for, print, judge, fill the README."""
+"""The command of a set of benches: measure those asked for, print, judge, fill docs/results.md."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.goal import Figure, Log
 from bench.speed_table import refreshed, rows_of
 from quantgod.tracking.machine import machine
 
-README = Path("README.md")
+RESULTS = Path("docs/results.md")
 BUSY = 0.25
 """Processes a core that wait or run before a bench begins: above it other work goes on."""
 
@@ -28,12 +28,12 @@ def run(command: str, about: str | None, parts: Mapping[str, Measure], table: st
         command: how it is called.
         about: what its help says.
         parts: by name, in the order of the table.
-        table: of the README, which `--readme` fills.
+        table: of docs/results.md, which `--write` fills.
     """
     parser = argparse.ArgumentParser(prog=command, description=about)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(parts)}; all if none is named")
-    parser.add_argument("--readme", action="store_true", help="put what came into README.md")
+    parser.add_argument("--write", action="store_true", help="put what came into docs/results.md")
     asked = parser.parse_args()
     if unknown := set(asked.parts) - set(parts):
         parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
@@ -44,11 +44,11 @@ def run(command: str, about: str | None, parts: Mapping[str, Measure], table: st
         measured[name] = parts[name](console.log)
         console.print(table_of(name, measured[name]))
     console.print(f"Measured on {machine()}.")
-    if asked.readme:
+    if asked.write:
         rows = {name: rows_of(name, figures) for name, figures in measured.items()}
-        text = README.read_text(encoding="utf-8")
+        text = RESULTS.read_text(encoding="utf-8")
         text = refreshed(text, table, rows, tuple(parts), machine(), is_busy)
-        README.write_text(text, encoding="utf-8")
+        RESULTS.write_text(text, encoding="utf-8")
     return 0 if all(one.is_met for figures in measured.values() for one in figures) else 1
 
 

@@ -1,4 +1,4 @@
-"""What was measured as a table of the README, of which a part can be measured anew."""
+"""What was measured as a table of docs/results.md, of which a part can be measured anew."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def refreshed(
     """The text with these rows in the table of that name; those of other benches stay.
 
     Args:
-        text: of the README.
+        text: of docs/results.md.
         table: between whose markers.
         rows: by bench, as they were measured now.
         order: of the benches.

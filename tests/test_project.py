@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 ENTRY_POINTS = sorted(MLPROJECT["entry_points"])
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_every_environment_installs_the_same_requirements() -> None:
@@ -70,14 +71,29 @@ def test_the_readme_tells_of_every_entry_point_with_its_parameters(name: str) ->
         assert parameter == "config" or f"`{parameter}`" in row
 
 
-def test_what_the_readme_tells_to_run_is_there() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_tells_to_run_is_there(page: Path) -> None:
+    text = page.read_text()
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"\bmake ([a-z]+)", README)) <= targets
-    assert set(re.findall(r"mlflow run \. -e ([a-z_]+)", README)) <= set(ENTRY_POINTS)
-    for name, rest in re.findall(r"python -m steps\.([a-z_]+)([^\n`]*)", README):
+    assert set(re.findall(r"\bmake ([a-z]+)$", text, re.M)) <= targets
+    assert set(re.findall(r"`make ([a-z]+)`", text)) <= targets
+    assert set(re.findall(r"mlflow run \. -e ([a-z_]+)", text)) <= set(ENTRY_POINTS)
+    for name, rest in re.findall(r"python -m steps\.([a-z_]+)([^\n`]*)", text):
         flags = re.findall(r"--[a-z-]+", rest)
-        text = help_of(name)
-        assert [flag for flag in flags if flag not in text] == []
+        said = help_of(name)
+        assert [flag for flag in flags if flag not in said] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_to_a_file_that_is_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).is_file()] == []
+
+
+def test_the_readme_is_of_the_first_ten_minutes_and_leads_to_every_page() -> None:
+    assert len(README.splitlines()) <= 150
+    assert {f"docs/{page.name}" for page in PAGES[1:]} <= set(re.findall(r"\]\(([^)]+)\)", README))
 
 
 def test_the_demo_has_a_model_of_its_own_and_papers_name_the_one_that_make_serves() -> None:
@@ -90,8 +106,10 @@ def test_the_demo_has_a_model_of_its_own_and_papers_name_the_one_that_make_serve
     serving = (ROOT / "docs" / "serving.md").read_text()
     assert re.search(rf"^make serve +# {served} on", serving, re.M)
     assert re.search(rf"^make serve CONFIG=conf/full.yaml +# {full.registry.name}@", serving, re.M)
-    assert f"models:/{served} " in README and f"-d @{demo.example}" in README
-    assert f"`--name {full.registry.name}` names" in README
+    assert f"models:/{served} " in serving
+    assert f"-d @{demo.example}" in README
+    pages = "".join(page.read_text() for page in PAGES)
+    assert f"`--name {full.registry.name}` names" in pages
     assert (
         f'"{demo.registry.name}", "{demo.registry.alias}"' in (ROOT / "docs/library.md").read_text()
     )

@@ -1,4 +1,4 @@
-"""The tables of README and docs come from the store, and stand between their markers."""
+"""The tables of the docs come from the store, and stand between their markers."""
 
 from __future__ import annotations
 

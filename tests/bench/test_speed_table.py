@@ -1,4 +1,4 @@
-"""The README's tables of speed come from `python -m bench --readme`, whole or in part."""
+"""The tables of results of speed come from `python -m bench --write`, whole or in part."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.goal import TIMES, Figure
 from bench.soak import PARTS
 from bench.speed_table import HEAD, refreshed, rows_of
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+RESULTS = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
 EMPTY = "before\n<!-- figures: speed -->\n<!-- end -->\nafter\n"
 FAST = Figure("ours over theirs", 1.234, "x", at_most=1.5, here="16 ms")
 SLOW = Figure("theirs over ours", 8.99, "x", at_least=10)
@@ -62,10 +62,10 @@ def test_other_work_is_told_for_as_long_as_a_row_was_measured_beside_it() -> Non
 
 
 @pytest.fixture
-def readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "README.md"
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "results.md"
     path.write_text(EMPTY, encoding="utf-8")
-    monkeypatch.setattr(running, "README", path)
+    monkeypatch.setattr(running, "RESULTS", path)
     return path
 
 
@@ -75,14 +75,14 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return running.run("bench", "about", parts, "speed")
 
 
-def test_the_command_runs_what_is_named_judges_it_and_fills_the_readme_only_if_asked(
-    readme: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_command_runs_what_is_named_judges_it_and_fills_the_page_only_if_asked(
+    page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, "read") == 0
-    assert readme.read_text(encoding="utf-8") == EMPTY
+    assert page.read_text(encoding="utf-8") == EMPTY
     assert "Measured on" in capsys.readouterr().out
-    assert call(monkeypatch, "--readme") == 1
-    text = readme.read_text(encoding="utf-8")
+    assert call(monkeypatch, "--write") == 1
+    text = page.read_text(encoding="utf-8")
     assert rows_of("read", [FAST])[0] in text
     assert rows_of("serve", [SLOW])[0] in text
     with pytest.raises(SystemExit):
@@ -91,10 +91,10 @@ def test_the_command_runs_what_is_named_judges_it_and_fills_the_readme_only_if_a
 
 
 @pytest.mark.parametrize(("table", "parts"), [("speed", BENCHES), ("soak", tuple(PARTS))])
-def test_the_readme_tells_of_benches_that_there_are_and_on_what(
+def test_the_page_tells_of_benches_that_there_are_and_on_what(
     table: str, parts: tuple[str, ...]
 ) -> None:
-    block = README.partition(f"<!-- figures: {table} -->")[2].partition("<!-- end -->")[0]
+    block = RESULTS.partition(f"<!-- figures: {table} -->")[2].partition("<!-- end -->")[0]
     bench, *named = dict.fromkeys(re.findall(r"^\| (\w+) \|", block, re.MULTILINE))
     assert bench == "bench"
     assert named == [part for part in parts if part in named]
