@@ -60,7 +60,7 @@ def deviation(values: Floats, length: int, ddof: int = 1) -> Floats:
 
     def figure(window: Floats) -> Floats:
         squares = np.square(window - window.mean(axis=1, keepdims=True)).sum(axis=1)
-        return np.sqrt(squares / (length - ddof))
+        return np.asarray(np.sqrt(squares / (length - ddof)))
 
     return rolling(values, length, figure)
 
@@ -105,7 +105,8 @@ def before(values: Floats, rows: int) -> Floats:
 
 def ratio(part: Floats, whole: Floats) -> Floats:
     """Return part / whole, and 0 where whole is 0."""
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+    shares: Floats = np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+    return shares
 
 
 def log_ratio(part: Floats, whole: Floats) -> Floats:
@@ -113,7 +114,7 @@ def log_ratio(part: Floats, whole: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.log(part) - np.log(whole)
     found[(part == 0) & (whole == 0)] = 0.0
-    return np.clip(found, -np.log(1000), np.log(1000))
+    return np.asarray(np.clip(found, -np.log(1000), np.log(1000)))
 
 
 @cache
@@ -124,7 +125,8 @@ def smoothing(alpha: float, seed: int, rows: int = MEMORY) -> Floats:
     (TA-Lib's start). Written out, the value of age k weighs `alpha (1 - alpha)^k`, and each of the
     first `(1 - alpha)^(rows - seed) / seed`.
     """
-    return prefix_smoothing(alpha, seed, rows)[-1]
+    last: Floats = prefix_smoothing(alpha, seed, rows)[-1]
+    return last
 
 
 @cache
@@ -161,7 +163,7 @@ def nested(outer_alpha: float, seed: int, inner: Floats) -> Floats:
 def trend(length: int) -> Floats:
     """Return weights of the slope of the least-squares line through a window."""
     away = np.arange(length) - (length - 1) / 2
-    return away / np.square(away).sum()
+    return np.asarray(away / np.square(away).sum())
 
 
 def summed(weights: Floats) -> Floats:

@@ -118,7 +118,8 @@ def _spreads(columns: Mapping[str, Floats], unit: Floats) -> dict[str, Floats]:
 
 
 def _shape(bids: Side, asks: Side, unit: Floats) -> dict[str, Floats]:
-    found, centre, spacing = {}, [], []
+    found: dict[str, Floats] = {}
+    centre, spacing = [], []
     for name, side in (("b", bids), ("a", asks)):
         sizes, away = side.sizes[:, :SHAPED], side.away[:, :SHAPED]
         largest = sizes.argmax(axis=1)[:, None]

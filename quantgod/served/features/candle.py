@@ -64,7 +64,7 @@ def _place(close: Floats, high: Floats, low: Floats, rows: int) -> Floats:
 
 def _parkinson(high: Floats, low: Floats, rows: int) -> Floats:
     """Return volatility a minute by ranges (Parkinson, 1980)."""
-    return np.sqrt(mean(np.square(np.log(high / low)), rows) / (4 * np.log(2)))
+    return np.asarray(np.sqrt(mean(np.square(np.log(high / low)), rows) / (4 * np.log(2))))
 
 
 def _garman_klass(columns: Mapping[str, Floats], rows: int) -> Floats:
