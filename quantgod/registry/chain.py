@@ -156,9 +156,7 @@ class Chain:
         self.booster.set_param({"nthread": 1})
         self.calibrator = _known(folder / "calibrator.json", "vector_scaling")
         self.conformal = _known(folder / "conformal.json", "least_ambiguous_set")
-        trained = _json(folder / "reference.json")["features"]
-        of = [trained[name] for name in self.contract.features]
-        self.mean, self.std = (np.asarray([one[key] for one in of]) for key in ("mean", "std"))
+        self.mean, self.std = _trained_on(folder / "reference.json", self.contract.features)
 
     def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Judge each minute of `rows` that ends a full window.
@@ -465,6 +463,15 @@ def _check_order(minutes: Integers, max_bridge_minutes: int) -> None:
 
 def _row(minutes: Integers, at: int) -> str:
     return f"row {at} ({pd.Timestamp(int(minutes[at]) * 60, unit='s').isoformat()}Z)"
+
+
+def _trained_on(reference: Path, features: list[str]) -> tuple[Floats, Floats]:
+    """Mean and deviation of each feature in training; a version without them refuses no outlier."""
+    if not reference.is_file():
+        return np.zeros(len(features)), np.full(len(features), np.inf)
+    trained = _json(reference)["features"]
+    mean, std = ([trained[name][key] for name in features] for key in ("mean", "std"))
+    return np.asarray(mean), np.asarray(std)
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession:

@@ -39,8 +39,8 @@ MANIFEST = "manifest_sha256"
 DESCRIPTION = """Signals for {series}.
 
 A version's page says what it is and how it did on the test part (its card), what the gates said
-(tag `gates`) and what it was made of (tag `lineage`). `python -m steps.promote` and `rollback`
-alone move aliases; `python -m steps.deployments` shows which version answered when, and why."""
+(tag `gates`) and what it was made of (tag `lineage`). The steps `promote` and `rollback` alone move
+aliases; `deployments` shows which version answered when, and why."""
 
 
 def register(package: Package, name: str, tags: Mapping[str, str]) -> int:

@@ -197,6 +197,7 @@ def test_an_unpurged_fold_is_caught_although_it_says_it_was_purged(monkeypatch, 
             )
         ),
     )
+    monkeypatch.setattr(learning, "assert_untrained", lambda *given: None)
     monkeypatch.setattr(evaluating, "assert_unseen", lambda *given: None)
     stages = {"scaler", "fold 1 scaler", "fold 2 model", "calibrator"}
     assert caught(borders, *stages) >= stages | {"base model", "conformal threshold", "baselines"}
@@ -204,6 +205,7 @@ def test_an_unpurged_fold_is_caught_although_it_says_it_was_purged(monkeypatch, 
 
 def test_an_unpurged_fold_that_says_so_is_refused(monkeypatch, borders):
     monkeypatch.setattr(splits, "_purged", unpurged)
+    monkeypatch.setattr(learning, "assert_untrained", lambda *given: None)
     result = audited(settings(), minutes_after(borders.folds[0], 1))
     assert not result.passed
     assert "saw past them" in result.leaks[0]

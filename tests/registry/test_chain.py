@@ -17,7 +17,7 @@ from quantgod.auditor.meta_features import MetaFeatures
 from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES
 from quantgod.registry import chain
 from quantgod.registry.chain import Chain, Contract, InputError, read_rows
-from quantgod.served.calibration import untilt
+from quantgod.served.calibration import uncertainty, untilt
 from tests.registry.conftest import BRIDGE, CLASS_WEIGHTS, GOLDEN, WINDOW, Parts
 
 ALLOWED = {"mlflow", "numpy", "onnxruntime", "pandas", "xgboost", "__future__"}
@@ -175,7 +175,7 @@ def test_numbers_in_a_column_of_objects_are_refused_as_the_column(rows: pd.DataF
 @example([1.0, 1e-300, 1e-300])
 def test_uncertainty_lies_between_0_and_1_whatever_rounding_does(weights: list[float]) -> None:
     probabilities = np.array([weights]) / sum(weights)
-    (found,) = chain.uncertainty(probabilities)
+    (found,) = uncertainty(probabilities)
     assert 0 <= found <= 1
     entropy = -sum(p * np.log(p) for p in probabilities[0] if p > 0) / np.log(3)
     assert found == pytest.approx(entropy, abs=1e-12)
