@@ -45,12 +45,15 @@ def show_estimate(found: Estimate) -> None:
     """Print what each stage takes, all of them together, and what makes it less."""
     from quantgod.planning.estimate import LONG_SECONDS, in_time
 
-    rows = [(one.stage, one.work, in_time(one.seconds)) for one in found.stages]
+    times = ["?" if one.seconds is None else in_time(one.seconds) for one in found.stages]
+    rows = [(one.stage, one.work, time) for one, time in zip(found.stages, times, strict=True)]
     show_table("On this machine, with all epochs", ("stage", "work", "time"), rows)
-    say(f"About {in_time(found.seconds)} in all; the other stages take minutes.")
+    unknown = "".join(f", and the {one.stage}" for one in found.stages if one.seconds is None)
+    say(f"About {in_time(found.seconds)} in all{unknown}; `main` skips what an equal run has done.")
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > cores:
-        say(f"It was timed beside other work (load {load:.0f} on {cores} cores): alone it is less.")
+        busy = f"load {load:.0f} on {cores} cores"
+        say(f"Alone on the machine: beside other work ({busy}) it takes longer.")
     if found.seconds > LONG_SECONDS:
         say("What brings it down, for the stages that take most:")
         for line in found.advice():

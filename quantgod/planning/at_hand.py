@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from quantgod.archive.plan import ArchiveFile, find_archives
 from quantgod.archive.store import stored_days, without_books
+from quantgod.dataset.labels import NO_TARGET
 from quantgod.settings import Settings
 from quantgod.tracking.stage import data_path
 
@@ -26,7 +28,7 @@ class AtHand:
         archives: of the symbol, one a day.
         bar_days: days that are stored.
         bar_rows: rows of them.
-        label_rows: rows of the labelled table, 0 where there is none.
+        label_rows: rows of the labelled table that have a label, 0 where there is none.
         minutes: that the stages after `label` have to do with.
         told: where that number comes from.
         without_books: whether the bars hold no levels to trade on.
@@ -54,8 +56,7 @@ def at_hand(settings: Settings) -> AtHand:
     stored = stored_days(data.market_bars, data.symbol)
     days = tuple(dt.date.fromisoformat(path.stem) for path in stored)
     rows = sum(map(_rows, stored))
-    labels = data_path("labels", settings)
-    labelled = _rows(labels)
+    labelled = _labelled(data_path("labels", settings))
     minutes, told = _minutes(settings, labelled, rows, len(archives))
     found = tuple(archives.values())
     return AtHand(found, days, rows, labelled, minutes, told, _without_books(settings))
@@ -92,6 +93,14 @@ def _rows(path: Path) -> int:
         return int(pq.read_metadata(path).num_rows)
     except (OSError, ValueError):
         return 0
+
+
+def _labelled(path: Path) -> int:
+    try:
+        target = pq.read_table(path, columns=["target"])["target"]
+    except (OSError, ValueError, KeyError):
+        return 0
+    return int(pc.sum(pc.not_equal(target, NO_TARGET)).as_py() or 0)
 
 
 def _minutes(settings: Settings, labelled: int, rows: int, archives: int) -> tuple[int, str]:

@@ -81,7 +81,7 @@ def _archives(settings: Settings, have: AtHand) -> Iterator[Finding]:
         return
     days = tuple(sorted(file.date for file in have.archives))
     missing = missing_days(days)
-    text = f"{len(days)} days, {days[0]} to {days[-1]}"
+    text = f"{len(days)} days by name, {days[0]} to {days[-1]}"
     if missing:
         named = ", ".join(map(str, missing[:NAMED]))
         text += f"; {len(missing)} days are missing between: {named}"

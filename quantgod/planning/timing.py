@@ -1,4 +1,8 @@
-"""A few steps of the real work, timed on this machine."""
+"""A few steps of the real work, timed on this machine.
+
+On the CPU the processor's seconds count and not those that pass, so that other work on the machine
+makes them little longer.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -39,13 +44,17 @@ MOST_SECONDS: Final = 2.0
 """Of one kind of step, of which the quickest counts."""
 
 CPU_WINDOWS: Final = 8
-"""A batch on the CPU, where a window costs the same in a larger one; elsewhere the settings'."""
+"""A batch on the CPU, of which a window costs what it does in a larger one; but for networks so
+small that a step of it takes less than `QUICK_SECONDS`, which are timed with the settings' batch.
+"""
+QUICK_SECONDS: Final = 0.1
 
 DRAWS: Final = 2
 """Networks of the search's space that are timed."""
 
 SLICE_MINUTES: Final = 10
-"""Of an archive's day."""
+TELLING_SECONDS: Final = 0.3
+"""Of an archive's day at least; four times as many until the slice takes long enough to tell."""
 
 
 class WindowSeconds(NamedTuple):
@@ -64,10 +73,16 @@ class DaySeconds(NamedTuple):
 
 def time_network(settings: Settings) -> WindowSeconds:
     """Time the settings' network on windows of noise."""
-    device = choose_device(settings.train.device)
+    device, batch = choose_device(settings.train.device), settings.train.batch_size
     use_threads(settings.train.threads)
-    count, length = settings.train.batch_size, settings.window.length
-    count = min(count, CPU_WINDOWS) if device.type == "cpu" else count
+    few = min(batch, CPU_WINDOWS) if device.type == "cpu" else batch
+    found = _time_batch(settings, device, few)
+    is_quick = few < batch and found.trained * few < QUICK_SECONDS
+    return _time_batch(settings, device, batch) if is_quick else found
+
+
+def _time_batch(settings: Settings, device: torch.device, count: int) -> WindowSeconds:
+    length = settings.window.length
     with seeded(0, device), fast_matrix_products(device):
         model = zoo.build(
             settings.model.name,
@@ -120,10 +135,11 @@ def time_small(settings: Settings) -> WindowSeconds:
 def time_day(settings: Settings, have: AtHand) -> DaySeconds:
     """Time the first minutes of an archive at hand, or else of a simulated one."""
     with tempfile.TemporaryDirectory(prefix="quantgod-") as folder:
-        simulated, path = _simulated_slice(settings, Path(folder))
+        path = Path(folder) / "slice.zip"
+        simulated, written = _a_day(partial(_simulate, settings, path), MINUTES_A_DAY)
         symbol, date = settings.data.symbol, settings.simulate.start
         if have.archives:
-            newest = have.archives[0]
+            newest, written = have.archives[0], MINUTES_A_DAY
             path, symbol, date = newest.path, newest.symbol, newest.date
         midnight = int(np.datetime64(date, "m").astype(np.int64))
 
@@ -131,32 +147,45 @@ def time_day(settings: Settings, have: AtHand) -> DaySeconds:
             read_archive(path, symbol, date, settings.etl, None, midnight + minutes)
 
         read(1)
-        began = time.perf_counter()
-        read(SLICE_MINUTES)
-        took = time.perf_counter() - began
-    return DaySeconds(simulated, took * MINUTES_A_DAY / SLICE_MINUTES)
+        return DaySeconds(simulated, _a_day(read, written)[0])
 
 
-def _simulated_slice(settings: Settings, folder: Path) -> tuple[float, Path]:
-    """Seconds that a simulated day takes, by its first minutes, and an archive of these."""
+def _simulate(settings: Settings, path: Path, minutes: int) -> None:
+    """Write an archive of the first minutes of a simulated day."""
     short = settings.simulate.model_copy(update={"days": 1, "prices": None})
     market = SimulatedMarket(settings.data.symbol, short, price_path(short), start_ms(short))
-    messages = SLICE_MINUTES * MS_PER_MINUTE // short.cadence_ms
-    first = market.lines(0, 0, 1)
-    path = folder / "slice.zip"
-    began = time.perf_counter()
-    write_zip(path, "slice", [first, market.lines(0, 1, messages)])
-    return (time.perf_counter() - began) * MINUTES_A_DAY / SLICE_MINUTES, path
+    messages = minutes * MS_PER_MINUTE // short.cadence_ms
+    write_zip(path, "slice", [market.lines(0, 0, 1), market.lines(0, 1, messages)])
+
+
+def _a_day(work: Callable[[int], None], most: int) -> tuple[float, int]:
+    """Seconds that a day takes by its first minutes, `most` or as many as tell; and how many."""
+    minutes = min(SLICE_MINUTES, most)
+    while True:
+        began = time.process_time()
+        work(minutes)
+        took = time.process_time() - began
+        if took >= TELLING_SECONDS or minutes == most:
+            return took * MINUTES_A_DAY / minutes, minutes
+        minutes = min(4 * minutes, most)
 
 
 def _seconds(step: Callable[[], None], device: torch.device) -> float:
     """The quickest of a few steps: what else the machine does makes them only slower."""
     times: list[float] = []
-    begin = time.perf_counter()
+    begin, clock = time.perf_counter(), _clock(device)
     while len(times) < STEPS and (not times or time.perf_counter() - begin < MOST_SECONDS):
-        began = time.perf_counter()
+        began = clock()
         step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - began)
+        times.append(clock() - began)
     return min(times)
+
+
+def _clock(device: torch.device) -> Callable[[], float]:
+    """Seconds of work: on the CPU the processor's, shared among its threads."""
+    if device.type != "cpu":
+        return time.perf_counter
+    threads = torch.get_num_threads()
+    return lambda: time.process_time() / threads

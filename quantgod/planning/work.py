@@ -5,8 +5,10 @@ Epochs are counted in full, though a training may stop before; a pruned trial en
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
+from quantgod.planning.at_hand import MINUTES_A_DAY
 from quantgod.settings import Settings
 
 NETWORK: Final = "network"
@@ -52,6 +54,18 @@ def network_work(settings: Settings, minutes: int) -> dict[str, Work]:
     }
 
 
+def cuts_of(settings: Settings, minutes: int) -> tuple[int, int]:
+    """How many cuts the leak audit of so many minutes makes at most, and on how many days.
+
+    Each fold has two fitted pieces and one stage of forecasts of its own. Beside them are three
+    fitted pieces, the moment a stride before the first, and two stages of forecasts.
+    """
+    own, folds = settings.leak_audit, settings.split.folds
+    cuts = len(own.at) or max(own.cuts, 3 * folds + 6)
+    days = math.ceil(min(minutes, own.minutes) / MINUTES_A_DAY)
+    return cuts, min(cuts, days)
+
+
 def is_surely_short(settings: Settings, minutes: int) -> bool:
     """Whether so few rows go through the network that nothing need be timed to know it is short."""
     works = network_work(settings, minutes)
@@ -76,7 +90,7 @@ def _leak_audit(settings: Settings, minutes: int) -> Work:
     small = settings.leak_audit
     dev = min(minutes, small.minutes) / small.stride * (1 - settings.split.test_fraction)
     once = [_fit(settings, SMALL, dev, small.epochs), _walk(settings, SMALL, dev, small.epochs)]
-    times = small.cuts + 1
+    times = cuts_of(settings, minutes)[0] + 1
     return Work(
         SMALL,
         times * sum(work.trained for work in once),

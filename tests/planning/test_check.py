@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
 import steps.check
 import steps.main
+from quantgod.dataset.labels import NO_TARGET
 from quantgod.planning import estimate as reckoned
-from quantgod.planning import work
+from quantgod.planning import start, timing, work
 from quantgod.planning.at_hand import at_hand, missing_days
 from quantgod.planning.estimate import estimate, in_time
-from quantgod.planning.fitting import findings
+from quantgod.planning.fitting import findings, whole_table
+from quantgod.planning.timing import DaySeconds, WindowSeconds
 from quantgod.registry.lineage import Lineage
 from quantgod.settings import Settings, load_settings
 from quantgod.simulation.archives import write_archives
-from quantgod.tracking.stage import stage
+from quantgod.tracking.pipeline import CHAINED
+from quantgod.tracking.stage import data_path, stage
 from quantgod.tracking.store import connect
 from tests.stores import fresh_store
 
+RESULTS = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
 SMALL = {
     "simulate.days": 2,
     "simulate.cadence_ms": 5000,
     "model.params": {"tcn_channels": 2, "lstm_hidden": 2, "lstm_layers": 1},
     "optimize.space": {"tcn_channels": [2], "lstm_hidden": [2], "lstm_layers": [1]},
 }
+
+
+STARTED, DAY = 7.0, DaySeconds(0.13, 0.15)
+WINDOW = WindowSeconds(2.0e-4, 4.0e-5)
+"""What was timed where that demo ran: an empty stage, a day of archives, a window."""
+
+
+@pytest.fixture(autouse=True)
+def started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty stage takes seconds, and is timed by one test alone."""
+    monkeypatch.setattr(reckoned, "time_start", lambda _: STARTED)
 
 
 @pytest.fixture
@@ -58,16 +75,100 @@ def test_a_market_that_fits_is_estimated_stage_by_stage(own: dict[str, object]) 
     assert {state for state, _ in told.values()} == {"ok"}
     assert "2,880 minutes of the 2 days that `simulate` gets" in told["rows"][1]
     stages = {one.stage: one.seconds for one in estimate(settings, at_hand(settings)).stages}
-    assert list(stages) == [
-        "simulate", "etl", "optimize", "train", "audit", "evaluate", "leak_audit",
-    ]  # fmt: skip
-    assert all(seconds > 0 for seconds in stages.values())
+    assert list(stages) == ["simulate", *CHAINED], "every stage of `main`, in order"
+    assert all(seconds is not None and seconds >= STARTED for seconds in stages.values())
 
     write_archives(settings.data.archives, "BTCUSDT", settings.simulate)
     have = at_hand(settings)
     assert have.days_to_read == 2
-    assert "simulate" not in {one.stage for one in estimate(settings, have).stages}
-    assert found(settings)["archives"] == ("ok", "2 days, 2024-01-01 to 2024-01-02")
+    assert found(settings)["archives"] == ("ok", "2 days by name, 2024-01-01 to 2024-01-02")
+
+
+def demo_seconds() -> dict[str, float]:
+    """What `docs/results.md` says that each stage of the demo took."""
+    table = re.search(r"<!-- figures: demo times -->\n.* in all \((.*?)\)", RESULTS)
+    assert table is not None
+    parts = (part.rsplit(" ", 1) for part in table[1].split(", "))
+    return {stage: float(took) for stage, took in parts}
+
+
+def test_the_demo_is_estimated_to_a_factor_of_two_stage_by_stage(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As it was timed by `check` on the machine whose times are given."""
+    monkeypatch.setattr(reckoned, "time_day", lambda *_: DAY)
+    monkeypatch.setattr(reckoned.os, "cpu_count", lambda: 2)
+    for name in ("time_network", "time_searched", "time_small"):
+        monkeypatch.setattr(reckoned, name, lambda _: WINDOW)
+    empty = {f"data.{name}": str(tmp_path / name) for name in ("archives", "bars", "labels")}
+    settings, took = load_settings(Path("conf/demo.yaml"), empty), demo_seconds()
+    found = estimate(settings, at_hand(settings))
+    said = {one.stage: one.seconds or 0.0 for one in found.stages}
+    assert said.keys() == took.keys()
+    wrong = {
+        name: (said[name], took[name]) for name in took if not 0.5 < said[name] / took[name] < 2
+    }
+    assert wrong == {}
+    assert 0.7 < found.seconds / sum(took.values()) < 1.4
+
+
+def test_what_nobody_can_tell_is_not_made_up(
+    own: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_with(own, data__source="download")
+    found = estimate(settings, at_hand(settings))
+    first = found.stages[0]
+    assert (first.stage, first.seconds) == (
+        "download",
+        None,
+    ) and "as fast as the line" in first.work
+    assert found.seconds == sum(one.seconds or 0.0 for one in found.stages[1:])
+    imported = settings_with(own, data__source="imported")
+    names = [one.stage for one in estimate(imported, at_hand(imported)).stages]
+    assert names[0] == "label" and "etl" not in names
+
+
+def test_rows_without_a_label_are_not_called_labelled(own: dict[str, object]) -> None:
+    settings = settings_with(own)
+    table = whole_table(settings, 3000)
+    path = data_path("labels", settings)
+    path.parent.mkdir(parents=True)
+    table.to_parquet(path)
+    assert (table["target"] == NO_TARGET).sum() == settings.label.horizon_minutes == 15
+    have = at_hand(settings)
+    assert (have.minutes, have.told) == (2985, "labelled rows at hand")
+    pd.DataFrame({"other": [1]}).to_parquet(path)
+    assert at_hand(settings).label_rows == 0
+
+
+def test_an_empty_stage_is_timed_in_a_store_of_its_own(
+    own: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_with(own)
+    seconds = start.time_start(settings)
+    assert 1 < seconds < 60
+    assert not Path(str(own["tracking.artifacts"])).exists(), "nothing is made where runs are kept"
+    monkeypatch.setattr(start.sys, "executable", "/bin/false")
+    with pytest.raises(RuntimeError, match="an empty stage failed"):
+        start.time_start(settings)
+
+
+@pytest.mark.parametrize(("a_minute", "minutes"), [(0.1, 10), (0.002, 160), (0.0, 1440)])
+def test_a_day_is_reckoned_from_as_many_minutes_as_it_takes_to_tell(
+    a_minute: float, minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    seen: list[int] = []
+
+    def work(count: int) -> None:
+        nonlocal now
+        seen.append(count)
+        now += count * a_minute
+
+    monkeypatch.setattr(timing.time, "process_time", lambda: now)
+    a_day, told = timing._a_day(work, 1440)
+    assert (told, seen[-1]) == (minutes, minutes)
+    assert a_day == pytest.approx(a_minute * 1440)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +220,9 @@ def test_main_says_how_long_it_takes_only_where_that_is_long(
     monkeypatch.setattr(reckoned, "LONG_SECONDS", 1e-6)
     steps.main.tell_how_long(settings)
     said = capsys.readouterr().out
-    assert "On this machine" in said and "optimize: optimize.trials" in said
+    assert "On this machine" in said and "What brings it down" in said
+    (most, *_) = said.split("most:\n  ")[1].split(": ")
+    assert f"{most}: {reckoned.KNOBS[most]}" in said
 
 
 def test_days_that_are_missing_are_those_between() -> None:
@@ -127,6 +230,14 @@ def test_days_that_are_missing_are_those_between() -> None:
     assert missing_days(days) == [dt.date(2024, 1, 4), dt.date(2024, 1, 5)]
     assert missing_days(()) == []
     assert in_time(0.4) == "0 s"
+
+
+def test_the_check_ends_with_every_stage_and_a_total(own: dict[str, object]) -> None:
+    result = invoke(steps.check.main, own)
+    assert result.exit_code == 0, result.output
+    for name in ("simulate", *CHAINED):
+        assert re.search(rf"│ {name} +│", result.output)
+    assert re.search(r"\nAbout \d+ (s|min) in all; `main` skips what an equal run", result.output)
 
 
 def invoke(command: object, own: dict[str, object]) -> Result:
