@@ -180,7 +180,7 @@ class _Past:
 
     def __init__(self, minutes: int) -> None:
         self.newest = NO_MINUTE
-        self._minutes = np.full(minutes, -1, dtype=np.int64)
+        self._minutes = np.full(minutes, NO_MINUTE, dtype=np.int64)
         self._rows = np.full((minutes, len(COLUMNS)), np.nan)
 
     def take(self, minutes: Integers, rows: Floats) -> None:
