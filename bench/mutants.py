@@ -32,7 +32,8 @@ from rich.markup import escape
 from bench.mutant_runs import NO_END, PROJECT, UnsoundError, Verdict, judged
 
 ROOMS = (
-    "archive", "market", "dataset", "auditor", "training", "evaluation", "registry", "live",
+    "market", "simulation", "archive", "dataset", "served", "training", "forecasters", "auditor",
+    "evaluation", "backtest", "leakage", "gates", "report", "registry", "live",
 )  # fmt: skip
 OPERATORS = (
     *(
