@@ -233,7 +233,7 @@ def _seconds(run: Run) -> float:
 
 
 def _interval(value: Interval) -> str:
-    bounds = f"[{value.low:.3f}, {value.high:.3f}]" if value.enough else "(too few rows to bound)"
+    bounds = f"[{value.low:.3f}, {value.high:.3f}]" if value.enough else f"({value.lacks})"
     return f"{value.value:.3f} {bounds}"
 
 

@@ -79,7 +79,7 @@ def headline(result: BacktestResult) -> str:
     from quantgod.evaluation.wording import account_text, share_text
 
     net = result.net_pnl
-    between = f"[{net.low:+,.0f}, {net.high:+,.0f}]" if net.enough else "(too few rows)"
+    between = f"[{net.low:+,.0f}, {net.high:+,.0f}]" if net.enough else f"({net.lacks})"
     return (
         f"net {net.value:+,.0f} {between} of {result.trades} trades, "
         f"gross {result.gross_pnl:+,.0f}; deflated Sharpe {result.deflated_sharpe:.2f}, "

@@ -22,6 +22,8 @@ MINUTES_A_YEAR: Final = 525_600
 FEWEST_TRADES: Final = 10
 """Below these no interval of what they gain is honest: one more may turn all of it."""
 
+TOO_FEW_TRADES: Final = "too few trades"
+
 ROUNDING: Final = 1e-9
 """A spread below this share of the values' size is what rounding leaves of none."""
 
@@ -63,9 +65,10 @@ def ratios(gains: Floats, horizon_minutes: int, trades: int) -> Ratios:
     effective = max(min(rows / horizon_minutes, trades), 1.0)
     scores = shaken(columns, effective).map(lambda means: _scores(means * rows, rows, least))
     enough = trades >= FEWEST_TRADES or not trades
+    why = "" if enough else TOO_FEW_TRADES
     return Ratios(
         *(
-            interval(scores.at(place), effective)._replace(enough=enough)
+            interval(scores.at(place), effective)._replace(enough=enough, why=why)
             for place in range(len(Ratios._fields))
         )
     )

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from quantgod.contracts import CLASSES, Floats, Integers
+from quantgod.contracts import CLASSES, Booleans, Floats, Integers
 from quantgod.evaluation.intervals import (
     FEWEST_COUNTED,
     FEWEST_ROWS,
@@ -39,6 +39,10 @@ Where luck had none, one or two events decide; Cochran (1954) has such a rule fo
 one class take half as many hits, and as many misses; macro-F1 a tenth in each class."""
 LEAST_APART: Final = 3.0
 """Independent rows that two models must decide differently, if ever, to be told apart by them."""
+
+FEW_APART: Final = "few rows decided otherwise"
+NO_SUCH: Final = "no interval is known"
+"""Why a difference is not judged, where its rows are enough."""
 
 _SCALES: Final = {"macro_f1": PLAIN, "mcc": PLAIN, "log_loss": LOSS, "brier": LOSS}
 _WORST_LOSS: Final = -math.log(np.finfo(np.float64).eps)
@@ -150,20 +154,26 @@ class _Told:
         if name == "macro_f1":
             found = found.as_odds()
         limits = _LIMITS.get(name, (0.0, 1.0))
-        return found.within(*limits) if self._tells(name) else found.limited(*limits)
+        if self._tells(name):
+            return found.within(*limits)
+        return found.limited(*limits, self._why(name))
 
     def _difference(self, name: str, other: _Told) -> Interval:
         apart = self.scores[name].join(other.scores[name], np.subtract)
         unseen = self._unlucky(name) + other._unlucky(name)
         found = interval(apart, self.effective, unseen=unseen)
+        why = self._why(name) or (other._why(name) and f"{other._why(name)} by the other")
         is_told = self._tells(name) and (other._tells(name) or other._is_known(name))
         if name not in ("log_loss", "brier", "ece"):
             differing = float((self.decided != other.decided).mean()) * self.effective
             if differing == 0:
                 return interval(apart, self.effective)
-            is_told = is_told and differing >= LEAST_APART
+            if is_told and differing < LEAST_APART:
+                is_told, why = False, FEW_APART
+        if is_told and name != "ece":
+            return found
         low, high = _LIMITS.get(name, (0.0, 1.0))
-        return found if is_told and name != "ece" else found.limited(low - high, high - low)
+        return found.limited(low - high, high - low, NO_SUCH if is_told else why)
 
     def _share(self, name: str) -> Interval:
         """Accuracy, or a share of one class's rows; F1 is 2j / (1 + j) of such a share."""
@@ -183,7 +193,7 @@ class _Told:
         if kind == "f1":
             value, low, high = (2 * end / (1 + end) for end in found[:3])
             found = Interval(value, low, high, found.enough)
-        return found._replace(enough=found.enough and self._tells(name))
+        return found._replace(enough=found.enough and self._tells(name), why=self._why(name))
 
     def _calibration_error(self) -> Interval:
         """Bounds that promise more than 95 %, since the error is no smooth score.
@@ -238,6 +248,26 @@ class _Told:
         untold = (said == 0) & (came * self.effective >= LEAST_UNDECIDED)
         return name == "mcc" or bool((told | untold | is_absent).all())
 
+    def _why(self, name: str) -> str:
+        """What a score lacks where it lacks no rows: a class that was never decided, or never came.
+
+        Empty where rows are too few, or nothing is missing.
+        """
+        if self.effective < FEWEST_ROWS or name in ("accuracy", "log_loss", "brier", "ece"):
+            return ""
+        came, said = self.matrix.sum(axis=1), self.matrix.sum(axis=0)
+        absent, untold = (came == 0) & (said > 0), (said == 0) & (came > 0)
+        if name in _SCALES:
+            if (said > 0).sum() == 1:
+                return f"only {CLASSES[int(said.argmax())]} decided"
+            untold &= came * self.effective < LEAST_UNDECIDED
+            untold &= name == "macro_f1"
+        else:
+            own = np.arange(len(CLASSES)) == CLASSES.index(name.split("_")[1].upper())
+            absent, untold = own & (came == 0), own & untold
+        parts = {"never came": absent, "never decided": untold}
+        return "; ".join(f"{_classes(which)} {how}" for how, which in parts.items() if which.any())
+
     def _tells_of(self, number: int) -> bool:
         """The same for a score of one class: hits and misses that luck would have."""
         came, said = self.matrix[number].sum(), self.matrix[:, number].sum()
@@ -246,6 +276,11 @@ class _Told:
         return bool(
             least >= LEAST_BY_LUCK / 2 and min(came, said) * self.effective >= FEWEST_COUNTED
         )
+
+
+def _classes(which: Booleans) -> str:
+    """Names of classes (3,): `SELL and BUY`."""
+    return " and ".join(name for name, is_one in zip(CLASSES, which, strict=True) if is_one)
 
 
 def _unknown() -> Interval:

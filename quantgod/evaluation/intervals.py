@@ -39,6 +39,7 @@ from scipy.special import betaincinv, expit, logit, ndtri, stdtrit
 from quantgod.contracts import Booleans, Floats, Integers
 
 LEVEL: Final = 0.95
+TOO_FEW: Final = "too few rows"
 FEWEST_ROWS: Final = 30.0
 """Independent rows below which nothing is judged."""
 FEWEST_COUNTED: Final = 5.0
@@ -56,14 +57,21 @@ _CERTAIN: Final = float(ndtri((1 + LEVEL) / 2))
 class Interval(NamedTuple):
     """A score and the bounds that hold its true value in 95 of 100 cases.
 
-    Where `enough` is false there are too few independent rows for that: the bounds are then wider
-    than they would be, up to all that there can be, and nothing is to be judged by them.
+    Where `enough` is false there are too few independent rows for that, or `why` says what else
+    there is too little of: the bounds are then wider than they would be, up to all that there can
+    be, and nothing is to be judged by them.
     """
 
     value: float
     low: float
     high: float
     enough: bool = True
+    why: str = ""
+
+    @property
+    def lacks(self) -> str:
+        """Why nothing is judged by the bounds; empty where they can be relied on."""
+        return "" if self.enough else self.why or TOO_FEW
 
     def within(self, low: float, high: float) -> Interval:
         """The same, cut to what there can be."""
@@ -78,9 +86,9 @@ class Interval(NamedTuple):
         low, high = float(expit(odds - reach / room)), float(expit(odds + reach / room))
         return self._replace(low=low, high=high)
 
-    def limited(self, low: float, high: float) -> Interval:
+    def limited(self, low: float, high: float, why: str = "") -> Interval:
         """The same, of which nothing is known but that it lies within these limits."""
-        return Interval(self.value, low, high, False)
+        return Interval(self.value, low, high, False, why)
 
 
 class Scale(NamedTuple):

@@ -12,7 +12,7 @@ MOST_DECIMALS: Final = 6
 
 
 def interval_text(found: Interval | None) -> str:
-    """`0.612 [0.553, 0.671]`; without bounds where there are too few rows, a dash where none.
+    """`0.612 [0.553, 0.671]`; why it has no bounds where it has none, a dash where no value.
 
     Scores have three decimals, and more where the interval is so narrow that they would not show
     two digits of its width; sums from 100 on have none.
@@ -21,7 +21,7 @@ def interval_text(found: Interval | None) -> str:
         return "-"
     decimals = _decimals(found)
     value, low, high = (f"{round(end, decimals) + 0.0:,.{decimals}f}" for end in found[:3])
-    return f"{value} [{low}, {high}]" if found.enough else f"{value} (too few rows)"
+    return f"{value} [{low}, {high}]" if found.enough else f"{value} ({found.lacks})"
 
 
 def number_text(value: float) -> str:

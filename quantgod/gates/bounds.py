@@ -55,10 +55,10 @@ def judged(
 
 
 def judged_by(name: str, found: Interval, bound: str | None, is_kept: bool, detail: str) -> Gate:
-    """The same of an interval; where there are too few rows for one, nothing is judged by it."""
+    """The same of an interval; where it lacks what it takes, nothing is judged by it."""
     figure = interval_text(found)
     if bound is not None and not found.enough:
-        return unjudged(name, figure, bound, f"{detail}; {TOO_FEW}")
+        return unjudged(name, figure, bound, f"{detail}; {found.why or TOO_FEW}")
     return judged(name, figure, bound, is_kept, detail, found.value, found.low, found.high)
 
 

@@ -136,7 +136,7 @@ def _scores(result: EvaluationResult) -> list[str]:
     for model, found in result.models.items():
         cells = " | ".join(interval_text(found[score]) for score in SCORES)
         lines.append(f"| {spoken(model)} | {cells} |")
-    return [*lines, "", "In brackets: 95 % intervals; none where there are too few rows for one."]
+    return [*lines, "", "In square brackets: 95 % intervals; in round ones why there is none."]
 
 
 def _sure(result: EvaluationResult, examined: Examined) -> Iterator[str]:

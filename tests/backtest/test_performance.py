@@ -41,7 +41,7 @@ def test_ratios_and_their_intervals_are_those_of_weighed_minutes() -> None:
     for name, value in whole.items():
         reach = reach_of(lambda weight, name=name: ratios_of(weight)[name], 800, 50.0)
         expected = value, value - reach, value + reach, True
-        assert getattr(found, name) == pytest.approx(expected, rel=1e-6)
+        assert getattr(found, name)[:4] == pytest.approx(expected, rel=1e-6)
 
 
 def test_what_is_known_of_a_trader_is_no_more_than_the_trades() -> None:
@@ -49,18 +49,20 @@ def test_what_is_known_of_a_trader_is_no_more_than_the_trades() -> None:
     few, many = (ratios(series, HORIZON, trades).net for trades in (12, 10_000))
     assert few.high - few.low > many.high - many.low
     assert [ratios(series, HORIZON, trades).net.enough for trades in (9, 10)] == [False, True]
+    told = [ratios(series, HORIZON, trades).sharpe.lacks for trades in (9, 10)]
+    assert told == ["too few trades", ""]
 
 
 def test_ratios_do_not_depend_on_the_size_of_positions() -> None:
     small, large = (ratios(size * gains(500, mean=0.1), HORIZON, 50) for size in (1.0, 1e6))
-    assert large.sharpe == pytest.approx(small.sharpe)
-    assert large.sortino == pytest.approx(small.sortino)
+    assert large.sharpe[:4] == pytest.approx(small.sharpe[:4])
+    assert large.sortino[:4] == pytest.approx(small.sortino[:4])
     assert large.net[:3] == pytest.approx([1e6 * value for value in small.net[:3]])
 
 
 def test_a_ratio_to_nothing_is_nothing() -> None:
     nothing = ratios(np.zeros(100), HORIZON, 0)
-    assert [*nothing.sharpe, *nothing.sortino, *nothing.net] == [0.0, 0.0, 0.0, True] * 3
+    assert [*nothing.sharpe, *nothing.sortino, *nothing.net] == [0.0, 0.0, 0.0, True, ""] * 3
     steady = ratios(np.full(100, 0.1), HORIZON, 20)
     assert [*steady.sharpe[:3], *steady.sortino[:3]] == [0.0] * 6
     winner = np.zeros(1000)

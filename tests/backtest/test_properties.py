@@ -216,7 +216,7 @@ def test_who_never_trades_gains_and_proves_nothing() -> None:
     found = traded(np.full(300, NEUTRAL), books(walk(400), half_spread=0.05))
     result = found.result
     assert (result.trades, result.net_pnl, result.sharpe, result.sortino) == (
-        0, *[(0.0, 0.0, 0.0, True)] * 3
+        0, *[(0.0, 0.0, 0.0, True, "")] * 3
     )  # fmt: skip
     assert (result.profit_factor, result.hit_rate, result.exposure) == (None, 0.0, 0.0)
     assert result.probabilistic_sharpe == result.deflated_sharpe == 0.5

@@ -183,3 +183,40 @@ def test_luck_keeps_a_few_moves_without_exception_from_being_certain() -> None:
     for score in ("macro_f1", "mcc", "accuracy", "recall_buy"):
         assert found[score].enough
         assert found[score].low < 0.99 and found[score][0] == found[score].high == 1, score
+
+
+def alone(*counts: tuple[int, int, int]) -> dict[str, str]:
+    """Why each score of such rows is not judged, each row being independent."""
+    target, one = decided(*counts)
+    found = compare(target, {"one": one}, float(len(target))).models["one"]
+    return {name: interval.lacks for name, interval in found.items()}
+
+
+def test_a_score_that_is_not_judged_says_what_it_lacks_and_rows_only_where_they_are_few() -> None:
+    lacks = alone((SELL, NEUTRAL, 100), (NEUTRAL, NEUTRAL, 200), (BUY, NEUTRAL, 100))
+    assert lacks["macro_f1"] == lacks["mcc"] == "only NEUTRAL decided"
+    assert lacks["precision_sell"] == lacks["f1_sell"] == "SELL never decided"
+    assert lacks["log_loss"] == lacks["accuracy"] == "", "these are judged"
+
+    lacks = alone((SELL, SELL, 100), (NEUTRAL, NEUTRAL, 100), (BUY, NEUTRAL, 5))
+    assert lacks["macro_f1"] == "BUY never decided", "which it may yet be"
+    assert lacks["recall_buy"] == "BUY never decided" and lacks["recall_sell"] == ""
+
+    lacks = alone((SELL, SELL, 100), (NEUTRAL, NEUTRAL, 100), (NEUTRAL, BUY, 20))
+    assert lacks["macro_f1"] == lacks["precision_buy"] == "BUY never came"
+
+    lacks = alone((SELL, NEUTRAL, 8), (NEUTRAL, NEUTRAL, 8), (BUY, NEUTRAL, 8))
+    assert lacks["macro_f1"] == lacks["log_loss"] == lacks["recall_buy"] == "too few rows"
+
+
+def test_a_difference_that_is_not_judged_says_what_it_lacks() -> None:
+    target, model = calibrated_forecasts(900)
+    flat = np.tile([0.2, 0.6, 0.2], (900, 1))
+    one = said(model)
+    other = np.where(np.arange(900) == 450, (one.decided + 1) % 3, one.decided)
+    models = {"one": one, "flat": said(flat), "near": Said(model, other)}
+    found = compare(target, models, 900.0).differences
+    assert found["near"]["macro_f1"].lacks == "few rows decided otherwise"
+    assert found["flat"]["ece"].lacks == "no interval is known"
+    assert found["flat"]["macro_f1"].lacks == "", "of who decides on one class all is known"
+    assert found["flat"]["recall_sell"].lacks == "SELL never decided by the other"

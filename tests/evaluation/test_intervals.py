@@ -66,7 +66,7 @@ def test_an_interval_is_students_of_the_scores_that_weighed_rows_have() -> None:
     reach = reach_of(lambda weight: np.log(np.average(losses[:, 0], weights=weight)), 300, 40.0)
     found = interval(shaken(losses, effective).at(0), effective, LOSS)
     expected = mean, mean * math.exp(-reach), mean * math.exp(reach), True
-    assert found == pytest.approx(expected)
+    assert found[:4] == pytest.approx(expected)
 
 
 def test_rows_are_weighed_evenly_up_and_down_and_left_out_once_each() -> None:

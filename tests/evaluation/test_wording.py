@@ -27,6 +27,7 @@ from quantgod.evaluation.wording import (
         (Interval(37_068.3, 34_648.3, 39_488.3), "37,068 [34,648, 39,488]"),
         (Interval(-0.0, 0.0, 0.0), "0.000 [0.000, 0.000]"),
         (Interval(-0.0001, -1.0, 1.0, enough=False), "0.000 (too few rows)"),
+        (Interval(0.2, 0.0, 1.0, False, "only NEUTRAL decided"), "0.200 (only NEUTRAL decided)"),
         (Interval(math.nan, math.nan, math.nan), "nan [nan, nan]"),
         (Interval(0.5, -math.inf, math.inf), "0 [-inf, inf]"),
         (None, "-"),

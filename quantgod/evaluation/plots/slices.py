@@ -98,7 +98,7 @@ def _curve(axes: Axes, model: str, curve: Curve, area: Interval) -> None:
     colour = MODEL_COLOURS.get(model, OTHER_COLOUR)
     values, lows, highs = zip(*(point[:3] for point in curve.values), strict=True)
     label = f"{model} {area.value:.3f}"
-    label += f" [{area.low:.3f}, {area.high:.3f}]" if area.enough else " (too few rows)"
+    label += f" [{area.low:.3f}, {area.high:.3f}]" if area.enough else f" ({area.lacks})"
     axes.plot(COVERAGES, values, color=colour, label=label)
     axes.fill_between(COVERAGES, lows, highs, color=colour, alpha=0.15, linewidth=0)
 
