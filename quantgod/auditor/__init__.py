@@ -1,1 +1,1 @@
-"""The second opinion: meta-features, out-of-fold predictions, XGBoost, calibration."""
+"""Audit a base model's forecasts: meta-features, out-of-fold rows, XGBoost, calibration."""

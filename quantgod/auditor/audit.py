@@ -1,9 +1,9 @@
-"""The whole audit: base models out of fold, then a booster and a calibrator on what they said.
+"""Run the whole audit: base models out of fold, then a booster and a calibrator on their output.
 
 Out-of-fold rows are used in order of time. All folds but the last fit the booster; the older part
-of the last fold stops it; its newest part is for the calibrator alone. At both borders rows whose
-label reaches across are left out. The conformal threshold is taken from the rows of the last fold
-that were kept, the stopping and the calibration ones.
+of the last fold stops it early; the newest part fits the calibrator. At both borders, rows whose
+label crosses the border are purged. The conformal threshold is computed on the remaining rows of
+the last fold (stopping and calibration).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from quantgod.auditor.auditor import Auditor
-from quantgod.auditor.boosting import Boosting, Rows, fit_booster, said
+from quantgod.auditor.boosting import Boosting, Rows, fit_booster, tilted_probabilities
 from quantgod.auditor.calibration import fit_calibrator
 from quantgod.auditor.conformal import fit_conformal
 from quantgod.auditor.out_of_fold import Recipe, out_of_fold
@@ -37,13 +37,13 @@ PURGED: Final = "purged"
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Calibration judged in time: fitted on the older calibration rows, applied to the newer ones.
+    """A test of calibration: fitted on the older calibration rows, applied to the newer ones.
 
     Attributes:
         target: (n,) class numbers of the newer rows.
         weight: (n,) uniqueness.
-        before: (n, 3) what the booster says, untilted.
-        after: (n, 3) the same, calibrated.
+        before: (n, 3) the booster's probabilities, untilted.
+        after: (n, 3) the calibrated ones.
     """
 
     target: Integers
@@ -53,17 +53,17 @@ class HeldOut:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
-    """A fitted auditor and how it came about.
+class AuditorFit:
+    """A fitted auditor and how it was fitted.
 
     Attributes:
         auditor: booster, calibrator and conformal threshold.
-        boosting: the booster's losses, round by round.
-        rows: the out-of-fold rows with `part`, what each was used for (fit, stopping, calibration,
+        boosting: the booster and its losses by round.
+        rows: the out-of-fold rows, with column `part` for their use (fit, stopping, calibration,
             or purged).
-        held_out: how well calibration carries over; None if there were too few rows to tell.
-        given: (n,) the probabilities that what came was given on the rows kept back, of which the
-            conformal threshold is one.
+        held_out: a test of the calibration on later rows; None if there were too few rows.
+        given: (n,) the calibrated probabilities of the true classes on the rows kept back; the
+            conformal threshold is one of them.
     """
 
     auditor: Auditor
@@ -74,8 +74,8 @@ class Fitted:
 
 
 @dataclass(frozen=True, eq=False)
-class AuditResult(Fitted):
-    """A whole audit: what was fitted, and how each fold went."""
+class AuditResult(AuditorFit):
+    """A whole audit: the fitted auditor and a report of each fold."""
 
     folds: tuple[FoldReport, ...] = ()
 
@@ -93,14 +93,14 @@ def audit(
     Args:
         table: what `label` returns.
         samples: of that table, with the recipe's window.
-        dev: positions in `samples` that may be used; never the test part.
+        dev: positions in `samples` that may be used; without the test part.
         recipe: model, training, audit and folds.
-        work: folder for checkpoints and finished folds; a killed audit goes on from there.
-        hooks: who hears of epochs, folds and progress.
+        work: folder for checkpoints and finished folds; a killed audit resumes from it.
+        hooks: called with epochs, folds and progress.
 
     Raises:
         TooFewRowsError: if there are too few rows for the folds or the parts.
-        ProvenanceError: if a row's model had seen past it.
+        ProvenanceError: if a row's model was trained on data at or after the row.
     """
     reports: list[FoldReport] = []
 
@@ -121,11 +121,11 @@ def fit_auditor(
     settings: AuditSettings,
     embargo_minutes: int = 0,
     progress: Progress = silent,
-) -> Fitted:
-    """Fit booster, calibrator and conformal threshold on an out-of-fold frame.
+) -> AuditorFit:
+    """Fit booster, calibrator and conformal threshold on out-of-fold rows.
 
     Raises:
-        ProvenanceError: if a row's model had seen past it.
+        ProvenanceError: if a row's model was trained on data at or after the row.
         ValueError: if a part would have no rows.
     """
     assert_provenance(frame)
@@ -138,7 +138,7 @@ def fit_auditor(
         progress,
     )
     newest = frame[parts == CALIBRATION]
-    tilted = said(boosting.booster, newest[list(META_FEATURES)].to_numpy())
+    tilted = tilted_probabilities(boosting.booster, newest[list(META_FEATURES)].to_numpy())
     calibrator = fit_calibrator(
         tilted,
         newest["target"].to_numpy(),
@@ -147,10 +147,12 @@ def fit_auditor(
         settings.decision_weights,
     )
     kept = kept_back(frame.assign(part=parts))
-    calibrated = calibrator.apply(said(boosting.booster, kept[list(META_FEATURES)].to_numpy()))
+    calibrated = calibrator.apply(
+        tilted_probabilities(boosting.booster, kept[list(META_FEATURES)].to_numpy())
+    )
     came = kept["target"].to_numpy()
     conformal = fit_conformal(came, calibrated, settings.conformal_level)
-    return Fitted(
+    return AuditorFit(
         Auditor(boosting.booster, calibrator, conformal),
         boosting,
         frame.assign(part=parts),
@@ -160,7 +162,7 @@ def fit_auditor(
 
 
 def parts_of(frame: pd.DataFrame, calibration_fraction: float, embargo_minutes: int) -> pd.Series:
-    """What each out-of-fold row is for: fit, stopping, calibration, or purged.
+    """Return the use of each out-of-fold row: fit, stopping, calibration, or purged.
 
     Raises:
         EmptyPartError: if a part would have no rows.
@@ -183,13 +185,13 @@ def parts_of(frame: pd.DataFrame, calibration_fraction: float, embargo_minutes: 
 
 
 def kept_back(out_of_fold: pd.DataFrame) -> pd.DataFrame:
-    """The out-of-fold rows that a threshold is taken from: those that no tree was fitted on.
+    """Return the out-of-fold rows that the threshold is computed on: no tree was fitted on them.
 
-    They have stopped the booster, or the calibrator's six numbers were fitted on them, purged from
-    one another. Rows of the first kind alone have been fitted to by nothing, and are half as many:
-    on simulated overlapping labels the coverage of the next rows lay 4.3 points (root mean square)
-    off 90 % with 150 rows of one kind and 2.1 points with 600; with both kinds 3.2 and 1.5, of
-    which 0.9 and 0.3 are what the six numbers flatter themselves.
+    They are the stopping rows of the booster and the calibration rows (to which the calibrator's
+    six numbers were fitted), purged from one another. The stopping rows alone would be unbiased but
+    half as many. Measured on simulated overlapping labels, the coverage of the next rows missed
+    90 % by 4.3 points (root mean square) with 150 stopping rows and 2.1 points with 600; with both
+    kinds by 3.2 and 1.5 points, of which 0.9 and 0.3 come from fitting the six numbers.
     """
     return out_of_fold[out_of_fold["part"].isin([STOPPING, CALIBRATION])]
 
@@ -197,7 +199,7 @@ def kept_back(out_of_fold: pd.DataFrame) -> pd.DataFrame:
 def _held_out(
     newest: pd.DataFrame, tilted: Floats, settings: AuditSettings, embargo_minutes: int
 ) -> HeldOut | None:
-    """Cut the calibration rows once more, fit on the older half and judge on the newer one."""
+    """Split the calibration rows in time, fit on the older half and apply to the newer one."""
     half = len(newest) // 2
     border = newest["time"].iloc[half]
     older = (newest["time"] < border) & ~_reaches(newest, border, embargo_minutes)

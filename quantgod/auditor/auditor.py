@@ -1,4 +1,4 @@
-"""What judges a base model's forecast: a booster, its calibrator, and when it abstains."""
+"""Combine a booster, its calibrator and a conformal threshold into the auditor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import Final
 
 import xgboost
 
-from quantgod.auditor.boosting import contributions, gain, load_booster, said, save_booster
+from quantgod.auditor.boosting import (
+    contributions,
+    gain,
+    load_booster,
+    save_booster,
+    tilted_probabilities,
+)
 from quantgod.auditor.calibration import Calibrator, load_calibrator
 from quantgod.auditor.conformal import Conformal, load_conformal
 from quantgod.contracts import Floats, Integers
@@ -21,26 +27,26 @@ FILES: Final = (BOOSTER_FILE, CALIBRATOR_FILE, CONFORMAL_FILE)
 
 @dataclass(frozen=True, eq=False)
 class Auditor:
-    """Meta-features in; calibrated probabilities, classes and conformal sets out."""
+    """Turns meta-features into calibrated probabilities, classes and conformal sets."""
 
     booster: xgboost.Booster
     calibrator: Calibrator
     conformal: Conformal
 
     def predict(self, meta: Floats) -> Floats:
-        """Calibrated probabilities, (n, 3), of meta-features, (n, 14)."""
-        return self.calibrator.apply(said(self.booster, meta))
+        """Return the calibrated probabilities (n, 3) of meta-features (n, 14)."""
+        return self.calibrator.apply(tilted_probabilities(self.booster, meta))
 
     def decide(self, probs: Floats) -> Integers:
-        """The class of each row of calibrated probabilities, under the decision weights."""
+        """Return the class of each row of calibrated probabilities, under the decision weights."""
         return self.calibrator.decide(probs)
 
     def gain(self) -> Floats:
-        """Importance of each meta-feature: mean loss reduction of its splits, (14,)."""
+        """Return the importance of each meta-feature: mean loss reduction of its splits, (14,)."""
         return gain(self.booster)
 
     def contributions(self, meta: Floats) -> Floats:
-        """SHAP values of each meta-feature for each class, (n, 3, 15); the last is the bias."""
+        """Return SHAP values by class and meta-feature, (n, 3, 15); the last column is the bias."""
         return contributions(self.booster, meta)
 
     def save(self, folder: Path) -> None:
@@ -55,7 +61,7 @@ def load_auditor(folder: Path) -> Auditor:
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if one is damaged, or made for other features or classes.
+        ValueError: if a file is damaged, or made for other features or classes.
     """
     return Auditor(
         load_booster(folder / BOOSTER_FILE),

@@ -1,4 +1,4 @@
-"""The auditor's booster: gradient-boosted trees over meta-features, weighted and stopped early."""
+"""Train the auditor's booster: gradient-boosted trees on meta-features, stopped early."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ METRIC = "mlogloss"
 
 
 class BoosterError(ValueError):
-    """A booster file that is damaged, or was trained on other features or classes."""
+    """A booster file is damaged, or was trained on other features or classes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Meta-features with what became of them.
+    """Meta-features with their targets and weights.
 
     Attributes:
         meta: (n, 14), columns in the order of `META_FEATURES`.
@@ -41,12 +41,12 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Boosting:
-    """A trained booster and how its training went.
+    """A trained booster and its losses.
 
     Attributes:
-        booster: cut after its best round, so that whoever predicts with all its trees is right.
-        fit_loss: weighted multi-class log-loss on the rows it was fitted on, after each round.
-        stopping_loss: the same on the rows that stopped it.
+        booster: cut after its best round, so that predictions use all its trees.
+        fit_loss: weighted multi-class log-loss on the fit rows, after each round.
+        stopping_loss: the same on the stopping rows.
     """
 
     booster: xgboost.Booster
@@ -61,12 +61,12 @@ def fit_booster(
     settings: XGBoostSettings,
     progress: Progress = silent,
 ) -> Boosting:
-    """Train on `fit` until the loss on `stopping` no longer falls; keep the best round.
+    """Train on `fit` until the loss on `stopping` no longer falls, and keep the best round.
 
-    A row weighs its uniqueness times its class's weight. Weights are not scaled up to a mean of 1,
-    so `min_child_weight` and `reg_lambda` count independent rows and not overlapping ones. One
-    thread: histograms are then summed in one order, and the same rows and settings give the same
-    bytes.
+    The weight of a row is its uniqueness times its class's weight. Weights are not rescaled to a
+    mean of 1, so `min_child_weight` and `reg_lambda` count independent rows, not overlapping ones.
+    One thread is used, so histograms are summed in a fixed order and the same rows and settings
+    give the same bytes.
 
     Raises:
         ValueError: if either part has no rows.
@@ -90,22 +90,23 @@ def fit_booster(
     return Boosting(booster, losses["fit"][METRIC], losses["stopping"][METRIC])
 
 
-def said(booster: xgboost.Booster, meta: Floats) -> Floats:
-    """The booster's probabilities of each row of `meta`, (n, 3), still tilted by class weights."""
+def tilted_probabilities(booster: xgboost.Booster, meta: Floats) -> Floats:
+    """Return the booster's probabilities of each row of `meta`, (n, 3), tilted by class weights."""
     probs: Floats = booster.predict(_named(meta)).astype(np.float64)
     return probs
 
 
 def gain(booster: xgboost.Booster) -> Floats:
-    """Mean loss reduction of the splits on each meta-feature, (14,); 0 where it was never used."""
+    """Return the mean loss reduction of the splits on each meta-feature, (14,); 0 if unused."""
     scores = booster.get_score(importance_type="gain")
     return np.array([scores.get(name, 0.0) for name in META_FEATURES], np.float64)
 
 
 def contributions(booster: xgboost.Booster, meta: Floats) -> Floats:
-    """What each meta-feature added to each class's score: (n, 3, 15), the last column the bias.
+    """Return what each meta-feature adds to each class's score, (n, 3, 15); last column: the bias.
 
-    Exact tree SHAP values of XGBoost; their sum over the last axis is the score before the softmax.
+    These are XGBoost's exact tree SHAP values; their sum over the last axis is the score before the
+    softmax.
     """
     parts: Floats = booster.predict(_named(meta), pred_contribs=True).astype(np.float64)
     return parts
@@ -121,7 +122,7 @@ def load_booster(path: Path) -> xgboost.Booster:
     """Read what `save_booster` wrote.
 
     Raises:
-        BoosterError: if it cannot be read, or has other features or classes than this version.
+        BoosterError: if it cannot be read, or has other features or classes than expected.
     """
     booster = xgboost.Booster({"nthread": 1, "verbosity": 0})
     try:
@@ -134,7 +135,7 @@ def load_booster(path: Path) -> xgboost.Booster:
 
 
 class _Reporter(xgboost.callback.TrainingCallback):
-    """Tells `progress` of every round."""
+    """Calls `progress` after every round."""
 
     def __init__(self, rounds: int, progress: Progress) -> None:
         self.rounds = rounds

@@ -1,7 +1,7 @@
-"""The map from what the booster says to probabilities that can be believed, fitted and kept.
+"""Fit, save and load the map from the booster's output to calibrated probabilities.
 
-How it is applied is `served/calibration.py`: undo the tilt that class weights put into the training
-loss, then correct what is left with a small map fitted on rows that no model was fitted on.
+`served/calibration.py` applies it: undo the tilt of the class weights in the training loss, then
+correct the rest with a small map fitted on rows that no model was fitted on.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Weights = tuple[float, float, float]
 
 FORMAT = 1
 FLOOR = 1e-12
-"""Probabilities below this count as this: the logarithm of zero would silence a class for good."""
+"""Smaller probabilities are raised to this: a logarithm of zero would rule out a class for good."""
 
 PRIOR_DEVIATION = 0.5
-"""How far from the identity slopes and intercepts are expected to lie before any row is seen."""
+"""Prior standard deviation of slopes and intercepts around the identity."""
 
 
 class CalibratorError(ValueError):
-    """A calibrator file that does not say what this version expects."""
+    """A calibrator file does not hold what this version expects."""
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,19 @@ def fit_calibrator(
     class_weights: Weights,
     decision_weights: Weights,
 ) -> Calibrator:
-    """Fit the calibrator on held-out rows; with too little to learn from it is the identity.
+    """Fit the calibrator on held-out rows; with too few rows it stays near the identity.
 
-    The slopes and intercepts are the most probable ones under normal priors around the identity
-    (standard deviation `PRIOR_DEVIATION`), each row counting `weight` times. With uniqueness as
-    weight rows count as what they are worth: a few independent hours move the map a little, and
-    many move it freely. The problem is convex.
+    Slopes and intercepts are the maximum a posteriori under normal priors around the identity
+    (standard deviation `PRIOR_DEVIATION`), with each row weighted by `weight`. Uniqueness as weight
+    makes overlapping rows count by their information: a few independent hours move the map a
+    little, many move it freely. The problem is convex.
 
     Args:
         probs: the booster's tilted probabilities.
         target: class numbers.
         weight: uniqueness of each row; their sum is the effective sample size.
         class_weights: of the loss that tilted `probs`.
-        decision_weights: see `decide`; kept beside the map, not fitted.
+        decision_weights: see `decide`; stored with the map, not fitted.
     """
     missing = [name for number, name in enumerate(CLASSES) if not (target == number).any()]
     if missing:

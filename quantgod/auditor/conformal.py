@@ -1,12 +1,12 @@
-"""Conformal sets: the classes that cannot be ruled out without erring more often than promised.
+"""Fit the threshold of conformal sets: classes that cannot be ruled out at the promised level.
 
 Split conformal prediction with the score of Sadinle, Lei and Wasserman (2019), "Least ambiguous
-set-valued classifiers with bounded error levels": a class is in the set if its probability reaches
-a threshold, which is such that on rows kept back for this the class that came was in the set as
-often as promised. Where new rows are exchangeable with those, it is so there too, whatever the
-model. A model that is sure gives sets of one class; where its set has none or several, it abstains.
+set-valued classifiers with bounded error levels". A class is in the set if its probability reaches
+a threshold, chosen so that on rows kept back for this purpose the true class was in the set as
+often as promised. If new rows are exchangeable with those, the promise holds for them too, whatever
+the model. The model acts on sets of one class and abstains on empty sets and sets of several.
 
-How the threshold is applied is `served/conformal.py`.
+`served/conformal.py` applies the threshold.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ KIND = "least_ambiguous_set"
 
 
 class ConformalError(ValueError):
-    """A file of a threshold that does not say what this version expects."""
+    """A threshold file does not hold what this version expects."""
 
 
 @dataclass(frozen=True)
 class Conformal:
-    """The threshold, and what it promises.
+    """The threshold and the level it promises.
 
     Attributes:
-        level: the share of rows whose set is to hold the class that comes.
-        threshold: the probability from which on a class is in the set.
-        rows: how many rows it was taken from.
-        reason: why it rules nothing out, or None where it does.
+        level: the share of rows whose set shall hold the true class.
+        threshold: a class is in the set if its probability is at least this.
+        rows: number of rows it was computed on.
+        reason: why it rules nothing out; None if it does rule out classes.
     """
 
     level: float
@@ -48,7 +48,7 @@ class Conformal:
     reason: str | None = None
 
     def holds(self, calibrated: Floats) -> Booleans:
-        """Which classes are in the set of each row of calibrated probabilities, (n, 3)."""
+        """Return which classes are in the set of each row of calibrated probabilities, (n, 3)."""
         return conformal_sets(calibrated, self.threshold)
 
     def save(self, path: Path) -> None:
@@ -57,19 +57,19 @@ class Conformal:
 
 
 def fit_conformal(target: Integers, calibrated: Floats, level: float) -> Conformal:
-    """Take the threshold from rows that were kept back.
+    """Compute the threshold on rows that were kept back.
 
-    It is the k-th largest of the probabilities that were given to what came, with k the ceiling of
-    (rows + 1) times the level: then a new row's class lies at or above it in at least that share.
-    With fewer than level / (1 - level) rows no threshold can promise the level. Then every set
-    holds every class: the promise is kept by never saying anything.
+    It is the k-th largest of the probabilities given to the true classes, with k the ceiling of
+    (rows + 1) times the level: a new row's true class then reaches it with at least that frequency.
+    With fewer than level / (1 - level) rows no threshold can promise the level; then every set
+    holds every class, and the model always abstains.
 
     Args:
         target: (n,) classes of the rows kept back.
         calibrated: (n, 3) their probabilities.
-        level: the share of rows whose set is to hold their class.
+        level: the share of rows whose set shall hold the true class.
     """
-    rows, promised = len(target), Fraction(str(level))  # a float's rounding would move the rank
+    rows, promised = len(target), Fraction(str(level))  # float rounding would shift the rank
     rank = math.ceil((rows + 1) * promised)
     if rank > rows:
         least = math.ceil(promised / (1 - promised))

@@ -1,4 +1,4 @@
-"""One way to learn from a labelled table: the base network, its folds, the auditor on top."""
+"""Learn from a labelled table: the base network, its folds, and the auditor on top."""
 
 from __future__ import annotations
 
@@ -19,38 +19,41 @@ from quantgod.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
-class Learned:
-    """A base network with how it was trained, and the audit of it."""
+class LearnResult:
+    """A trained base network and its audit."""
 
     base: TrainedBase
     audit: AuditResult
 
 
-def learn(table: pd.DataFrame, settings: Settings, work: Path, hooks: Hooks = UNHEARD) -> Learned:
+def learn(
+    table: pd.DataFrame, settings: Settings, work: Path, hooks: Hooks = UNHEARD
+) -> LearnResult:
     """Train the base network and audit it, as the stages `train` and `audit` do in turn.
 
     Args:
-        table: what `label` returns; the test part is in it and is not looked at.
+        table: what `label` returns; its test part is not used.
         settings: window, split, model, train and audit are read.
         work: folder for checkpoints and finished folds.
-        hooks: who hears of epochs and folds of the audit, and of the progress of both.
+        hooks: called with epochs and folds of the audit, and with the progress of both.
 
     Raises:
         ValueError: if there are too few rows for a part.
-        ProvenanceError: if a row's model had seen past it.
+        ProvenanceError: if a row's model was trained on data at or after the row.
     """
     base = train_base(table, settings, progress=hooks.progress)
-    return Learned(base, audit_network(base.network, table, settings, work, hooks))
+    return LearnResult(base, audit_network(base.network, table, settings, work, hooks))
 
 
 def audit_network(
     network: Network, table: pd.DataFrame, settings: Settings, work: Path, hooks: Hooks = UNHEARD
 ) -> AuditResult:
-    """Audit a network on dev: the folds are of its window, and the test part is not looked at.
+    """Audit a network on dev, with folds of its window length; the test part is not used.
 
     Raises:
         ValueError: if there are too few rows for a part.
-        ProvenanceError: if a row's model had seen past it, or the network a row of the test part.
+        ProvenanceError: if a row's model was trained on data at or after the row, or the network on
+            the test part.
     """
     taken = samples(table, network.window, settings.audit.stride)
     split = split_test(taken, settings.split)

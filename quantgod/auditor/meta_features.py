@@ -1,7 +1,7 @@
-"""The fourteen numbers the auditor sees of a window, from the nine raw features of its minutes.
+"""Compute the auditor's fourteen meta-features of a window from its nine raw features.
 
-One torch module holds the scaler, the base network, the entropy of what it said, and the
-indicators. It is the same object when the auditor is trained and when the served graph is exported.
+One torch module holds the scaler, the base network, the entropy of its probabilities and the
+indicators. The same module trains the auditor and is exported as the served graph.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ LAST_MINUTE = META_FEATURES[len(CLASSES) + 1 : META_FEATURES.index("rsi_14")]
 
 
 class MetaFeatures(nn.Module):
-    """Raw windows in, `META_FEATURES` out, in float64 everywhere outside the network.
+    """Turns raw windows into `META_FEATURES`, in float64 everywhere outside the network.
 
-    The network sees `(x - mean) / std` rounded to float32, and zero where std is zero (a feature
-    that never moved in training). It is kept in eval mode. The seven
-    features of the last minute are raw. RSI (0 to 100) and EMA distances (fractions) read the price
-    path that the raw log returns describe, relative to the window's last price, so that nothing
-    depends on the price level. A graph exported by tracing keeps the window length it was traced
-    with, and takes any number of windows.
+    The network gets `(x - mean) / std` rounded to float32, and zero where std is zero (a feature
+    that was constant in training). It is kept in eval mode. The seven features of the last minute
+    are raw. RSI (0 to 100) and EMA distances (fractions) are computed on the price path given by
+    the raw log returns, relative to the window's last price, so they do not depend on the price
+    level. A graph exported by tracing has a fixed window length and takes any number of windows.
 
     Args:
         network: takes `(batch, time, 9)` float32, returns a mapping with `probs`, `(batch, 3)`.
@@ -37,7 +36,7 @@ class MetaFeatures(nn.Module):
         std: its standard deviation, shape `(9,)`.
 
     Raises:
-        ValueError: if the scaler is not nine finite numbers each, or a deviation is below zero.
+        ValueError: if mean or std is not nine finite numbers, or a std is below zero.
     """
 
     mean: Tensor
@@ -59,7 +58,7 @@ class MetaFeatures(nn.Module):
         self.eval()
 
     def forward(self, windows: Float64[Tensor, "batch time 9"]) -> Float64[Tensor, "batch 14"]:
-        """Compute the meta-features of raw `windows`, oldest minute first.
+        """Return the meta-features of raw `windows`, oldest minute first.
 
         Raises:
             ValueError: if the windows are shorter than the RSI needs (not checked in an export).
@@ -87,18 +86,18 @@ def meta_features(
     device: str = "auto",
     progress: Progress = silent,
 ) -> Floats:
-    """Meta-features of the windows of raw `matrix` that end at `rows`, batch by batch.
+    """Return the meta-features of the windows of raw `matrix` that end at `rows`, batch by batch.
 
-    On CUDA the network runs in full float32, as it will where it is served.
+    On CUDA the network runs in full float32, as it does when served.
 
     Args:
-        module: is moved to the device.
+        module: moved to the device.
         matrix: (rows, 9) raw features.
         rows: (n,) positions of the windows' last rows.
         window: rows a window holds.
-        batch_size: windows at a time.
+        batch_size: windows per batch.
         device: auto, cpu or cuda.
-        progress: hears of batches.
+        progress: called after batches.
 
     Returns:
         (n, 14) in the order of `META_FEATURES`.
@@ -117,29 +116,29 @@ def meta_features(
 
 
 def relative_prices(returns: Float64[Tensor, "batch time"]) -> Float64[Tensor, "batch time"]:
-    """Prices over the last price, newest first: `exp(-(sum of the log returns since))`.
+    """Return prices relative to the last one, newest first: `exp(-(sum of later log returns))`.
 
-    Summed from the newest end, so that rounding gathers in the oldest prices, which weigh least.
-    The first return leads into the window and belongs to no price in it.
+    The sum starts at the newest end, so that rounding errors collect in the oldest prices, which
+    weigh least. The first return leads into the window and is not used.
     """
     since = torch.cumsum(torch.flip(returns[:, 1:], (1,)), dim=1)
     return torch.cat([torch.ones_like(returns[:, :1]), torch.exp(-since)], dim=1)
 
 
 def entropy(probs: Float64[Tensor, "batch 3"]) -> Float64[Tensor, "batch 1"]:
-    """Compute `-sum p ln p` in nats; a probability of zero adds nothing."""
+    """Return `-sum p ln p` in nats; a probability of zero adds nothing."""
     return -(probs * torch.log(probs.clamp(min=1e-300))).sum(dim=1, keepdim=True)
 
 
 def rsi(
     returns: Float64[Tensor, "batch time"], prices: Float64[Tensor, "batch time"]
 ) -> Float64[Tensor, "batch 1"]:
-    """Relative strength of the last 14 price changes, simple means: 100 gains / (gains + losses).
+    """Return the RSI of the last 14 price changes, by simple means: 100 gains / (gains + losses).
 
-    That is `100 - 100 / (1 + gains / losses)` without the division by zero: no losses gives 100, no
-    gains 0. A price that did not change at all gives 50. A change is `older price * expm1(r)` with
-    `expm1(r) = 2 h / (1 - h)`, `h = tanh(r / 2)` (ONNX has no expm1), which keeps the sign and the
-    digits of a tiny return where a difference of two prices leaves only rounding noise.
+    This equals `100 - 100 / (1 + gains / losses)` without the division by zero: no losses give 100,
+    no gains 0, and no changes at all 50. A change is `older price * expm1(r)` with `expm1(r) = 2 h
+    / (1 - h)`, `h = tanh(r / 2)` (ONNX has no expm1). This keeps the sign and digits of tiny
+    returns, where a difference of two prices leaves only rounding noise.
 
     Args:
         returns: log returns, oldest first.
@@ -155,16 +154,16 @@ def rsi(
 
 
 def ema_distance(prices: Float64[Tensor, "batch time"], period: int) -> Float64[Tensor, "batch 1"]:
-    """Distance of the last price from its exponential average, `price / ema - 1`, as a fraction.
+    """Return the distance of the last price from its exponential average, `price / ema - 1`.
 
-    The average starts at the window's first price and goes on by `e <- a p + b e`, with
-    `a = 2 / (period + 1)` and `b = 1 - a`. Written out for n prices, the one of age k minutes
-    weighs `a b^k`, and the first, which is also the starting value, `b^(n-1) = a b^(n-1) + b^n`:
-    one dot product and no loop. The weights sum to 1, so the same sum over `price - 1` gives
-    `ema - 1` with all its digits.
+    The average starts at the window's first price and continues with `e <- a p + b e`, where
+    `a = 2 / (period + 1)` and `b = 1 - a`. Written out for n prices, the price of age k minutes has
+    weight `a b^k`, and the first price, also the starting value, has `b^(n-1)`. So it is one dot
+    product without a loop. The weights sum to 1, so the same sum over `price - 1` gives `ema - 1`
+    with all its digits.
 
     Args:
-        prices: newest first and relative to the newest, whose own value is 1.
+        prices: newest first, relative to the newest, which is 1.
         period: of the average, in minutes.
     """
     kept = 1 - 2 / (period + 1)

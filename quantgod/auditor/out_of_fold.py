@@ -1,10 +1,10 @@
-"""Walk-forward training: what base models say of minutes after all that they have learned from.
+"""Train base models walk-forward, and forecast the minutes after their training data.
 
-In each fold a base model is trained anew, with a scaler of its own and early stopping on the newest
-part of its own training rows, and then forecasts the minutes that follow. A fold's result is a
-Parquet file in a folder named after all it depends on: its data, settings and code. So an audit
-that was killed goes on with the fold it was in, and a change of any of these trains anew. Folders
-of other names are left alone and may be deleted.
+In each fold a new base model is trained, with its own scaler and early stopping on the newest part
+of its training rows, and then forecasts the minutes that follow. A fold's result is a Parquet file
+in a folder named by a digest of its data, settings and code. So a killed audit resumes with the
+fold it was in, and a change of any of these trains again. Other folders are not touched and may be
+deleted.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from quantgod.training.material import material
 
 ROWS_FILE: Final = "rows.parquet"
 CODE: Final = ("dataset/*.py", "models/*.py", "training/*.py", "auditor/meta_features.py")
-"""What a fold's rows are made by, beside this file."""
+"""The source files that determine a fold's rows, beside this file."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the base model of every fold is made of, and how the folds are cut."""
+    """The settings of the base models of all folds, and of how the folds are cut."""
 
     model: ModelSettings
     train: TrainSettings
@@ -49,7 +49,7 @@ class Recipe:
     window: int
 
     def fold_training(self, fold: int) -> TrainSettings:
-        """The training settings of one fold: the audit's epochs, and a seed of its own."""
+        """Return the training settings of one fold: the audit's epochs, and the fold's own seed."""
         own = {"epochs": self.audit.epochs, "seed": self.train.seed + fold}
         return self.train.model_copy(update=own)
 
@@ -62,23 +62,24 @@ def out_of_fold(
     work: Path,
     hooks: Hooks = UNHEARD,
 ) -> pd.DataFrame:
-    """Forecast dev, fold after fold, by models that saw only what came before.
+    """Forecast dev, fold by fold, with models trained only on earlier rows.
 
     Args:
-        table: what `label` returns; only its nine features are read.
+        table: what `label` returns; only the nine features are read.
         samples: of that table, with the recipe's window.
         dev: positions in `samples` that may be used, in order of time.
         recipe: model, training, folds.
         work: folder for checkpoints and finished folds.
-        hooks: who hears of it.
+        hooks: called with epochs, folds and progress.
 
     Returns:
-        The columns `OOF_COLUMNS`, a row for each sample from the second part of dev on, in order of
+        The columns `OOF_COLUMNS`: a row for each sample from the second part of dev on, in order of
         time, checked by `assert_provenance`.
 
     Raises:
         ValueError: if dev is too short for the folds.
-        ProvenanceError: if a row's model had seen past it, which is a defect of this code.
+        ProvenanceError: if a row's model was trained on data at or after the row, which would be a
+            defect of this code.
     """
     parts = []
     for fold in _planned(table, samples, dev, recipe):
@@ -93,7 +94,7 @@ def out_of_fold(
 def _planned(
     table: pd.DataFrame, samples: Samples, dev: Integers, recipe: Recipe
 ) -> Iterator[_Fold]:
-    """Cut dev into folds, and each fold's training side into what fits and what stops."""
+    """Cut dev into folds, and each fold's training side into fit and stopping parts."""
     features = table.loc[:, list(FEATURES)]
     for number, split in enumerate(folds(samples, dev, recipe.split), start=1):
         inner = split_validation(samples, split.train, recipe.audit.stopping_fraction, recipe.split)
@@ -110,7 +111,7 @@ def _planned(
 
 @dataclass(frozen=True, eq=False)
 class _Fold:
-    """One fold: which samples fit, stop and are forecast, and the rows up to the last of them."""
+    """One fold: its fit, stopping and forecast samples, and the table's rows up to the last one."""
 
     number: int
     fitted: Samples
@@ -125,7 +126,7 @@ class _Fold:
         return pd.Timestamp(int(max(seen)), unit="ms", tz="UTC")
 
     def result(self, work: Path, hooks: Hooks) -> tuple[pd.DataFrame, FoldReport]:
-        """The fold's rows, read from the work folder or made and put there."""
+        """Return the fold's rows, from the work folder if they are there, else newly made."""
         folder = work / f"fold-{self.number}-{self._key()[:16]}"
         finished, checkpoint = folder / ROWS_FILE, folder / "checkpoint.safetensors"
         reused = finished.exists()
@@ -192,7 +193,7 @@ class _Fold:
         )
 
     def _key(self) -> str:
-        """Digest of all that the fold's rows depend on, but for the machine."""
+        """Return the digest of all that the fold's rows depend on, except the machine."""
         training = self.recipe.fold_training(self.number)
         settings = [
             self.recipe.model.model_dump(mode="json"),

@@ -1,4 +1,4 @@
-"""Where every out-of-fold row comes from, and the check that none has seen its own future."""
+"""Check that no out-of-fold row was made with knowledge of its own future."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ PROVENANCE: Final = ("time", "label_end", "fold", "trained_until", "weight")
 OOF_COLUMNS: Final = (*META_FEATURES, "target", *PROVENANCE)
 """Columns of an out-of-fold frame.
 
-The meta-features and `target`; `time`, the window's last minute; `label_end`, the last minute its
-label looks at; `fold`, counted from 1; `trained_until`, the last label end that the fold's base
-model saw in fitting, stopping or scaling; `weight`, the label's uniqueness within its fold. Times
-are UTC.
+The meta-features and `target`; `time`, the window's last minute; `label_end`, the label's last
+minute; `fold`, counted from 1; `trained_until`, the last label end that the fold's base model used
+in fitting, stopping or scaling; `weight`, the label's uniqueness within its fold. Times are UTC.
 """
 
 
 class ProvenanceError(ValueError):
-    """A row that was made, or would be used, with knowledge of its own future."""
+    """A row was made, or would be used, with knowledge of its own future."""
 
 
 def assert_provenance(frame: pd.DataFrame) -> None:
-    """Check that each row's base model had seen nothing that ends at or after the row's own minute.
+    """Check that each row's base model used no label that ends at or after the row's minute.
 
     Raises:
-        ProvenanceError: naming how many rows fail and the first; also for rows out of order,
-            without a provenance, or of a fold with two models, since then nothing has been shown.
+        ProvenanceError: naming the number of failing rows and the first one; also if rows are out
+            of order, lack a provenance, or a fold has two models, since the check then proves
+            nothing.
     """
     missing = [name for name in OOF_COLUMNS if name not in frame.columns]
     if missing:
@@ -50,7 +50,7 @@ def assert_provenance(frame: pd.DataFrame) -> None:
 
 
 def assert_unseen(frame: pd.DataFrame, first: pd.Timestamp) -> None:
-    """Check that rows from minute `first` on are untouched by what out-of-fold rows were made of.
+    """Check that all labels of out-of-fold rows end before minute `first`.
 
     Raises:
         ProvenanceError: if a label of `frame` ends at or after `first`.
@@ -63,11 +63,11 @@ def assert_unseen(frame: pd.DataFrame, first: pd.Timestamp) -> None:
 
 
 def assert_untrained(trained_until: str, first: pd.Timestamp) -> None:
-    """Check that a network saw no label that ends at or after minute `first`.
+    """Check that a network was trained on no label that ends at or after minute `first`.
 
     Args:
-        trained_until: the last label end that it saw, ISO 8601, as its card says.
-        first: first minute of the rows that it is to be judged on.
+        trained_until: the last label end of its training, ISO 8601, from its card.
+        first: first minute of the rows on which it will be judged.
 
     Raises:
         ProvenanceError: naming both times.

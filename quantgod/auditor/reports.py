@@ -1,4 +1,4 @@
-"""What an audit tells: of each fold's epochs, of each fold's end, and how far it is."""
+"""Records and hooks by which an audit reports its folds, their epochs and its progress."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from quantgod.training.reports import Epoch
 
 @dataclass(frozen=True)
 class FoldReport:
-    """How one fold went. Times are UTC, in ISO 8601.
+    """The result of one fold. Times are UTC, in ISO 8601.
 
     Attributes:
         fold: counted from 1.
-        fit: samples the model was fitted on.
-        stopping: samples that stopped it.
-        forecast: samples it was then read on.
-        trained_until: the last label end among the first two.
-        best_epoch: whose weights were kept, counted from 0.
-        best_score: of that epoch on the stopping samples.
-        scaler: the model's, as JSON has it.
-        reused: the fold was found finished and not trained by this call.
+        fit: number of samples the model was fitted on.
+        stopping: number of samples used for early stopping.
+        forecast: number of samples it then forecast.
+        trained_until: the last label end of the fit and stopping samples.
+        best_epoch: the epoch whose weights were kept, counted from 0.
+        best_score: score of that epoch on the stopping samples.
+        scaler: the model's scaler as JSON.
+        reused: True if the fold was found finished and not trained by this call.
     """
 
     fold: int
@@ -43,14 +43,14 @@ OnFold = Callable[[FoldReport], None]
 
 @dataclass(frozen=True)
 class Hooks:
-    """Who hears of an audit: each fold's epochs (with the fold's number), each fold's end."""
+    """Functions called during an audit: for each epoch of a fold, each fold's end, and progress."""
 
     on_epoch: OnEpoch = lambda fold, epoch: None
     on_fold: OnFold = lambda report: None
     progress: Progress = silent
 
     def of_fold(self, fold: int, folds: int) -> Hooks:
-        """The same hooks, whose progress says which fold it is in."""
+        """Return the same hooks, whose progress notes name the fold."""
 
         def progress(done: int, total: int, note: str) -> None:
             self.progress(done, total, f"fold {fold}/{folds}: {note}")
@@ -59,4 +59,4 @@ class Hooks:
 
 
 UNHEARD: Final = Hooks()
-"""Nobody listens: the default."""
+"""Hooks that ignore everything: the default."""

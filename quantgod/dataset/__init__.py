@@ -1,1 +1,1 @@
-"""Minute bars become labelled, split, scaled windows."""
+"""Turn minute bars into labelled, split and scaled windows."""

@@ -1,4 +1,4 @@
-"""How many labelled rows the splits need, told where a table has too few."""
+"""Compute how many labelled rows the splits need, and report it where a table has too few."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quantgod.dataset.windows import Samples, samples
 from quantgod.settings import AuditSettings, SplitSettings
 
 MOST: Final = 20_000_000
-"""Rows beyond which nobody looks: 38 years of minutes."""
+"""The search for a number of rows ends here: 38 years of minutes."""
 
 
 class TooFewRowsError(ValueError):
@@ -31,14 +31,14 @@ def enough_rows(
     split: SplitSettings,
     audit: AuditSettings | None = None,
 ) -> Iterator[None]:
-    """Tell how many rows there are and how many are needed where the block finds a part empty.
+    """Run a block; where it finds an empty part, report the rows at hand and the rows needed.
 
     Args:
         table: what `label` returns.
         window: rows a window holds.
         stride: minutes between samples.
         split: of test, validation and folds.
-        audit: for the walk over folds and the auditor's parts; None where only a base is trained.
+        audit: for the folds and the auditor's parts; None where only a base model is trained.
 
     Raises:
         TooFewRowsError: in place of an `EmptyPartError`.
@@ -67,7 +67,7 @@ def rows_needed(
     split: SplitSettings,
     audit: AuditSettings | None = None,
 ) -> int | None:
-    """The fewest labelled rows of one run that every split can cut; None if no number is enough.
+    """Return how many labelled rows of one stretch every split needs; None if no number is enough.
 
     Args:
         window: rows a window holds.
@@ -110,7 +110,7 @@ def _can_be_cut(
 
 
 def _whole(rows: int, window: int, horizon: int, stride: int) -> Samples:
-    """The samples of one run of so many labelled rows."""
+    """Return the samples of one stretch of that many labelled rows."""
     row = np.arange(window - 1, max(rows, window - 1))
     row = row[row % stride == 0]
     time_ms = row * MS_PER_MINUTE

@@ -1,4 +1,4 @@
-"""What labelled tables there are."""
+"""List the labelled tables on disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quantgod.dataset.table import read_table
 
 
 def held_labels(root: Path) -> list[Holding]:
-    """The labelled tables below a folder by series; one that cannot be read is noted."""
+    """Return the labelled tables below a folder, one per series; broken ones carry their error."""
     paths = [path for market in MARKETS for path in sorted((root / market).glob("*.parquet"))]
     return [_of_table(path) for path in paths]
 

@@ -1,8 +1,8 @@
-"""Labels: what the price did in the hour after each minute, cut into three classes.
+"""Label each minute by the return of the hour that follows, in three classes.
 
-A label exists only where the whole hour lies in one run of minutes, so that no return is made up.
-The return is taken from two closes and not from a running sum: it is then the same to the last bit
-however much history stands before it, and a series may be labelled whole or day by day.
+A label exists only where the whole hour lies in one stretch of minutes, so that no return spans an
+unknown gap. The return is computed from two closes, not from a running sum, so it does not depend
+on how much history comes before: a series labelled whole or day by day gives the same bits.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ LABEL_COLUMNS: Final = (*FEATURES, "close", "run", "forward_return", "target", "
 def label(bars: pd.DataFrame, settings: LabelSettings, max_bridge_minutes: int) -> pd.DataFrame:
     """Add `run`, `forward_return`, `target` and `label_end` to minute bars.
 
-    Rows with at most `max_bridge_minutes` missing minutes between them are one run. The label of
-    minute t is ln(close[t + horizon] / close[t]), which is the sum of `log_ret_close` over the
-    minutes after t, since a return after a bridged hole spans it. Above `buy_above` is BUY, below
-    `sell_below` SELL, both strictly, all else NEUTRAL.
+    Rows with at most `max_bridge_minutes` missing minutes between them form one stretch; column
+    `run` numbers the stretches. The return of minute t is ln(close[t + horizon] / close[t]), the
+    sum of `log_ret_close` over the minutes after t (the one after a bridged gap covers the gap).
+    Strictly above `buy_above` is BUY, strictly below `sell_below` is SELL, the rest is NEUTRAL.
 
     Args:
         bars: the nine features and `close`; a UTC index of whole minutes, strictly rising.
         settings: horizon and thresholds.
-        max_bridge_minutes: the longest hole inside a run.
+        max_bridge_minutes: the longest gap inside a stretch.
 
     Returns:
-        The columns `LABEL_COLUMNS`. Where the run ends before t + horizon or that minute has no row
-        there is no label: `forward_return` NaN, `target` -1, `label_end` NaT.
+        The columns `LABEL_COLUMNS`. If the stretch ends before t + horizon, or that minute has no
+        row, there is no label: `forward_return` is NaN, `target` -1, `label_end` NaT.
 
     Raises:
         ValueError: for missing columns, a wrong index, or values that are not finite.
@@ -54,7 +54,7 @@ def label(bars: pd.DataFrame, settings: LabelSettings, max_bridge_minutes: int) 
 
 
 def classes_of(forward: Floats, settings: LabelSettings) -> npt.NDArray[np.int8]:
-    """Cut log returns into class numbers (SELL 0, NEUTRAL 1, BUY 2); NaN becomes -1."""
+    """Return the class number of each log return (SELL 0, NEUTRAL 1, BUY 2); NaN becomes -1."""
     target = np.full(len(forward), CLASSES.index("NEUTRAL"), np.int8)
     target[forward > settings.buy_above] = CLASSES.index("BUY")
     target[forward < settings.sell_below] = CLASSES.index("SELL")
@@ -63,7 +63,7 @@ def classes_of(forward: Floats, settings: LabelSettings) -> npt.NDArray[np.int8]
 
 
 def summary(table: pd.DataFrame) -> dict[str, float]:
-    """Figures of a labelled table: rows, runs, labels, class shares, mean and spread of returns."""
+    """Return figures of a labelled table: rows, stretches, labels, class shares, returns."""
     target = table["target"].to_numpy()
     known = target != NO_TARGET
     forward = table["forward_return"].to_numpy()[known]
@@ -82,7 +82,7 @@ def summary(table: pd.DataFrame) -> dict[str, float]:
 
 
 def _minutes_of(bars: pd.DataFrame) -> Integers:
-    """Epoch minutes of a table of bars, once it is known to be one."""
+    """Check that `bars` is a table of minute bars and return its epoch minutes."""
     missing = [name for name in (*FEATURES, "close") if name not in bars.columns]
     if missing:
         raise ValueError(f"minute bars need the columns {', '.join(missing)}")

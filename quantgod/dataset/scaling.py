@@ -1,4 +1,4 @@
-"""The one scaler: zero mean and unit variance of each feature, fitted on training rows alone."""
+"""Scale each feature to zero mean and unit variance, fitted on training rows only."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from quantgod.contracts import Booleans, Floats
 
 
 class ConstantFeatureWarning(UserWarning):
-    """A feature never moved on the training rows, so that nothing is learned of it."""
+    """A feature is constant on the training rows, so nothing can be learned from it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
     """`(x - mean) / std`, each (features,) float64.
 
-    A std of zero marks a feature that never moved on the training rows. Nothing can have been
-    learned of it, so it is scaled to zero whatever it is.
+    A std of zero marks a feature that was constant on the training rows. Nothing can be learned
+    from it, so every value of it is scaled to zero.
     """
 
     mean: Floats
@@ -38,24 +38,24 @@ class Scaler:
 
     @property
     def moves(self) -> Booleans:
-        """(features,) which of them carry something."""
+        """Return which features varied on the training rows, (features,)."""
         return self.std > 0
 
     def transform(self, matrix: Floats) -> Floats:
-        """Scale (rows, features), or anything whose last axis is the features."""
+        """Scale an array (..., features)."""
         scaled = (matrix - self.mean) / np.where(self.moves, self.std, 1.0)
         return np.where(self.moves, scaled, 0.0)
 
     def to_json(self) -> dict[str, list[float]]:
-        """A JSON-able mapping that gives the same bits back."""
+        """Return a JSON-able mapping from which `from_json` restores the same bits."""
         return {"mean": self.mean.tolist(), "std": self.std.tolist()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Sequence[float]]) -> Scaler:
-        """The scaler that `to_json` described.
+        """Return the scaler that `to_json` wrote.
 
         Raises:
-            ValueError: if a part is missing or no scaler.
+            ValueError: if a part is missing or invalid.
         """
         missing = {"mean", "std"} - value.keys()
         if missing:
@@ -66,10 +66,10 @@ class Scaler:
 def fit_scaler(matrix: Floats) -> Scaler:
     """Fit on (rows, features), each row once, as scikit-learn's `StandardScaler` does (ddof 0).
 
-    A feature that is constant but for rounding, by scikit-learn's rule, gets a std of zero.
+    A feature that is constant up to rounding, by scikit-learn's rule, gets a std of zero.
 
     Raises:
-        ValueError: for no rows or values that are not finite.
+        ValueError: if there are no rows, or a value is not finite.
     """
     if matrix.ndim != 2 or not len(matrix):
         raise ValueError(f"rows of features are needed to fit a scaler, got shape {matrix.shape}")

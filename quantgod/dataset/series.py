@@ -1,4 +1,4 @@
-"""Whose rows something was made of: noted beside it, and compared where parts come together."""
+"""Note the series that data was made from, and check that parts used together share it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ SERIES_FILE: Final = "series.json"
 
 
 class SeriesError(ValueError):
-    """Parts of several series, or of none that is known."""
+    """Parts come from several series, or from an unknown one."""
 
 
 def write_series(folder: Path, series: Series) -> None:
-    """Note in `folder` of which series its content was made."""
+    """Write to `folder` the series that its content was made from."""
     write_json(folder / SERIES_FILE, msgspec.to_builtins(series))
 
 
 def read_series(folder: Path) -> Series:
-    """Read what `write_series` noted.
+    """Read what `write_series` wrote.
 
     Raises:
-        SeriesError: if nothing was noted, or nothing that makes sense.
+        SeriesError: if the file is missing or cannot be parsed.
     """
     path = folder / SERIES_FILE
     try:
@@ -38,10 +38,10 @@ def read_series(folder: Path) -> Series:
 
 
 def parse_series(text: bytes, place: Path) -> Series:
-    """Read a series from JSON that stood at `place`.
+    """Parse a series from the JSON found at `place`.
 
     Raises:
-        SeriesError: if it is none.
+        SeriesError: if it does not describe a series.
     """
     try:
         return msgspec.json.decode(text, type=Series)
@@ -50,13 +50,13 @@ def parse_series(text: bytes, place: Path) -> Series:
 
 
 def check_one_series(parts: Mapping[str, Series]) -> Series:
-    """See that all parts are of one series, and give it.
+    """Check that all parts are of one series and return it.
 
     Args:
-        parts: by what they are called; one at least.
+        parts: series by the part's name; at least one.
 
     Raises:
-        SeriesError: naming each part and whose it is.
+        SeriesError: naming each part and its series.
     """
     if len(set(parts.values())) > 1:
         told = ", ".join(f"{name} of {series}" for name, series in parts.items())

@@ -1,13 +1,13 @@
-"""Splits in time, purged: no label of the training side may reach into what it is judged on.
+"""Split samples in time and purge: no training label may reach into the side that judges.
 
 A sample at minute t looks back over its window and forward over its label, the minutes (t, t + 60].
-At every border the older side trains and the newer side judges. A training sample is kept only if
-its label's last minute, plus the embargo, lies strictly before the border, the first window end of
-the newer side: every close that its label was made from was known before the first forecast.
+At every border the older side trains and the newer side judges. The border is the first window end
+of the newer side. A training sample is kept only if its label's last minute plus the embargo lies
+strictly before the border: every close behind its label was then known before the first forecast.
 
-The newer side's windows do look back over rows that the older side has trained on. That is no leak
-but what happens live, where today's forecast looks at yesterday and the model was trained up to
-then. What must not be shared is the future that a label describes, not the past an input shows.
+Windows of the newer side do look back over rows that the older side was trained on. This is not a
+leak: live forecasts do the same, since today's window covers yesterday's training rows. The sides
+must not share the future that a label describes; they may share the past that an input shows.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from quantgod.settings import SplitSettings
 
 
 class EmptyPartError(ValueError):
-    """A side of a split that would have no samples."""
+    """One side of a split would have no samples."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Positions into a `Samples`: `train` is the older side, already purged; `other` judges it."""
+    """Positions in a `Samples`: `train` is the older side, purged; `other` is the newer one."""
 
     train: Integers
     other: Integers
 
 
 def split_test(samples: Samples, settings: SplitSettings) -> Split:
-    """Dev (`train`) and test (`other`): the newest `test_fraction` of the table's labelled minutes.
+    """Split into dev (`train`) and test (`other`, the newest `test_fraction` of labelled minutes).
 
-    The border is drawn on every labelled minute and not on the samples, so that it is the same
-    minute for every window length and stride: what one stage keeps for the test none trains on.
+    The border is drawn on all labelled minutes, not on the samples, so it is the same minute for
+    every window length and stride: no stage trains on what another stage keeps for the test.
 
     Raises:
         EmptyPartError: if a side would be empty.
@@ -54,9 +54,9 @@ def split_test(samples: Samples, settings: SplitSettings) -> Split:
 def split_validation(
     samples: Samples, index: Integers, fraction: float, settings: SplitSettings
 ) -> Split:
-    """Cut `index` (positions in order of time) so that its newest `fraction` validates.
+    """Split `index` (positions in order of time): the newest `fraction` becomes `other`.
 
-    Serves train/validation and the early-stopping tail of a fold's own training part alike.
+    Used for train/validation and for the early-stopping part of each fold.
 
     Raises:
         EmptyPartError: if a side would be empty.
@@ -68,10 +68,10 @@ def split_validation(
 
 
 def folds(samples: Samples, dev_index: Integers, settings: SplitSettings) -> list[Split]:
-    """Walk-forward folds over dev: scikit-learn's `TimeSeriesSplit`, each border purged.
+    """Return walk-forward folds over dev: scikit-learn's `TimeSeriesSplit` with purged borders.
 
     Raises:
-        EmptyPartError: if dev is too short for so many folds.
+        EmptyPartError: if dev is too short for the number of folds.
     """
     splits: list[Split] = []
     if len(dev_index) <= settings.folds:
@@ -85,14 +85,14 @@ def folds(samples: Samples, dev_index: Integers, settings: SplitSettings) -> lis
 
 
 def uniqueness(samples: Samples) -> Floats:
-    """How much of each sample's label is its own: the mean of 1/concurrency over its minutes.
+    """Return the uniqueness of each sample's label: the mean of 1/concurrency over its minutes.
 
-    Concurrency of a minute is the number of these samples whose label (t, label_end] covers it, so
-    a sample alone weighs 1 and each of sixty in step a sixtieth. López de Prado, Advances in
-    Financial Machine Learning (2018), section 4.4.
+    The concurrency of a minute is the number of samples whose label (t, label_end] covers it: a
+    sample alone has uniqueness 1, and each of sixty fully overlapping ones has 1/60. López de
+    Prado, Advances in Financial Machine Learning (2018), section 4.4.
 
     Returns:
-        (n,) weights in (0, 1], relative to exactly the samples given.
+        (n,) weights in (0, 1], relative to the samples given.
     """
     if not len(samples):
         return np.empty(0)
@@ -106,7 +106,7 @@ def uniqueness(samples: Samples) -> Floats:
 
 
 def _concurrency(first: Integers, last: Integers) -> Integers:
-    """Labels over each minute; minute k of the result is the one after minute k of `first`."""
+    """Count the labels that cover each minute; entry k is the minute after minute k of `first`."""
     edges = np.bincount(first, minlength=int(last.max()) + 1)
     edges -= np.bincount(last, minlength=len(edges))
     return np.cumsum(edges)

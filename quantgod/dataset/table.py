@@ -1,6 +1,6 @@
-"""The labelled table on disk: one Parquet file a series, whole or not there.
+"""Read and write the labelled table: one Parquet file per series, written atomically.
 
-Its metadata names the series, since a path may be another's tomorrow.
+The file's metadata names the series, because a path alone may later point to other data.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _PANDAS_ATTRS: Final = b"PANDAS_ATTRS"
 
 
 def write_table(path: Path, table: pd.DataFrame, series: Series) -> None:
-    """Write the labelled table of a series; a reader sees the old file or the new one, whole.
+    """Write the labelled table of a series; a reader sees the whole old file or the whole new one.
 
     Raises:
-        ValueError: if the columns are not those that `label` makes.
+        ValueError: if the columns are not `LABEL_COLUMNS`.
     """
     _check_columns(path, table)
     with atomic_path(path) as part:
@@ -36,11 +36,11 @@ def write_table(path: Path, table: pd.DataFrame, series: Series) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a labelled table as it was written: columns `LABEL_COLUMNS`, UTC index.
+    """Read a labelled table: columns `LABEL_COLUMNS`, UTC index.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if the file holds other columns.
+        FileNotFoundError: if there is no file.
+        ValueError: if the file has other columns.
     """
     table = pd.read_parquet(path)
     _check_columns(path, table)
@@ -48,11 +48,11 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def table_series(path: Path) -> Series:
-    """Of which series a labelled table is.
+    """Return the series of a labelled table.
 
     Raises:
-        FileNotFoundError: if there is none.
-        SeriesError: if it does not say, as older ones do not.
+        FileNotFoundError: if there is no file.
+        SeriesError: if the file does not name its series, as files of older versions do not.
     """
     kept = json.loads((pq.read_schema(path).metadata or {}).get(_PANDAS_ATTRS, b"{}"))
     if _SERIES not in kept:

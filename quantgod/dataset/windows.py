@@ -1,7 +1,7 @@
-"""Samples and their windows: which minutes are learned from, and the rows that each one sees.
+"""Choose the samples of a labelled table and cut their windows.
 
-A sample is a number (the position of its last row); its window is cut from one matrix on the device
-only when a batch asks for it. A year of windows would be 13 GB, the matrix is 19 MB.
+A sample is one number, the position of its window's last row. The window is cut from a matrix on
+the device when a batch needs it: a year of windows would take 13 GB, the matrix takes 19 MB.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from quantgod.dataset.labels import NO_TARGET
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """What can be learned from a table: one entry a sample, in order of time.
+    """The samples of a table, one entry each, in order of time.
 
     Attributes:
         row: (n,) position in the table of the window's last row.
         time_ms: (n,) start of that row's minute, epoch milliseconds.
-        label_end_ms: (n,) the last minute that the label looks at, epoch milliseconds.
+        label_end_ms: (n,) last minute of the label, epoch milliseconds.
         target: (n,) class number.
-        run: (n,) the run of minutes that the window and its label lie in.
-        calendar_ms: every labelled minute of the table, whatever window and stride. The test's
-            border is drawn on it, so that it stands still when either of them changes.
+        run: (n,) number of the stretch of minutes that holds the window and its label.
+        calendar_ms: every labelled minute of the table, for any window and stride. The test's
+            border is drawn on it, so it does not move when either of them changes.
     """
 
     row: Integers
@@ -43,11 +43,11 @@ class Samples:
         return len(self.row)
 
     def minute(self, position: int) -> pd.Timestamp:
-        """The last minute of one sample's window, UTC."""
+        """Return the last minute of one sample's window, UTC."""
         return pd.Timestamp(int(self.time_ms[position]), unit="ms", tz="UTC")
 
     def take(self, index: Integers | Booleans) -> Samples:
-        """The samples at these positions, or where a mask is true."""
+        """Return the samples at these positions, or where a mask is true."""
         chosen = {
             field.name: getattr(self, field.name)[index]
             for field in fields(self)
@@ -57,10 +57,10 @@ class Samples:
 
 
 def samples(table: pd.DataFrame, window: int, stride: int) -> Samples:
-    """Every labelled minute whose last `window` rows are of one run, thinned to every `stride`-th.
+    """Return a sample for each labelled minute whose `window` rows lie in one stretch.
 
-    The stride counts minutes of the clock (epoch minute divisible by `stride`), so that adding rows
-    at either end moves no sample.
+    Only minutes whose epoch minute is divisible by `stride` are taken, so adding rows at either
+    end moves no sample.
 
     Args:
         table: what `label` returns.
@@ -78,13 +78,13 @@ def samples(table: pd.DataFrame, window: int, stride: int) -> Samples:
 
 
 class Windows:
-    """The window that ends at a row, for any rows, cut from one matrix where that matrix lies."""
+    """Cut windows that end at given rows from one matrix, on the matrix's device."""
 
     def __init__(self, matrix: Float[Tensor, "rows features"], length: int) -> None:
-        """See every `length` consecutive rows of `matrix`; nothing is copied.
+        """View every `length` consecutive rows of `matrix` as a window, without a copy.
 
         Raises:
-            ValueError: if the matrix holds fewer rows than one window.
+            ValueError: if the matrix has fewer rows than one window.
         """
         rows, features = matrix.shape
         if not 0 < length <= rows:
@@ -96,14 +96,14 @@ class Windows:
         )
 
     def __call__(self, rows: Int64[Tensor, " batch"]) -> Float[Tensor, "batch length features"]:
-        """The windows whose last rows are `rows` (on the matrix's device), as one new tensor."""
+        """Return the windows that end at `rows` (on the matrix's device), as a new tensor."""
         return self._view.index_select(0, rows - (self.length - 1))
 
 
 def covered_rows(rows: Integers, length: int) -> Integers:
-    """Positions of the rows that the windows ending at `rows` see, each once, in order.
+    """Return the positions of all rows in the windows that end at `rows`, each once, sorted.
 
-    This is what a scaler may be fitted on.
+    A scaler may be fitted on these rows.
     """
     if not len(rows):
         return np.empty(0, np.int64)
@@ -114,12 +114,12 @@ def covered_rows(rows: Integers, length: int) -> Integers:
 
 
 def as_rows(samples: Samples, device: torch.device | str = "cpu") -> Int64[Tensor, " batch"]:
-    """The samples' rows as the tensor that `Windows` takes."""
+    """Return the samples' rows as the tensor that `Windows` takes."""
     return torch.tensor(samples.row, dtype=torch.int64, device=device)
 
 
 def _rows_so_far(run: Integers) -> Integers:
-    """How many rows of its run stand up to and including each row."""
+    """Count the rows of each row's stretch up to and including the row."""
     position = np.arange(len(run))
     begins = np.diff(run, prepend=run[:1] - 1) != 0
     return position - np.maximum.accumulate(np.where(begins, position, 0)) + 1

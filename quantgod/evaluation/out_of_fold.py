@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantgod.auditor.audit import FIT, Fitted
+from quantgod.auditor.audit import FIT, AuditorFit
 from quantgod.contracts import CLASSES, META_FEATURES, Floats, Integers
 from quantgod.evaluation.metrics import classification_report
 from quantgod.served.calibration import untilt
@@ -40,7 +40,7 @@ class OutOfFold:
     scores: dict[str, dict[str, float]]
 
 
-def score_out_of_fold(fitted: Fitted, base_weights: Weights) -> OutOfFold:
+def score_out_of_fold(fitted: AuditorFit, base_weights: Weights) -> OutOfFold:
     """Score base and auditor on out-of-fold rows.
 
     Args:
@@ -69,5 +69,5 @@ def score_out_of_fold(fitted: Fitted, base_weights: Weights) -> OutOfFold:
     )
 
 
-def _decision_weights(fitted: Fitted) -> Weights:
+def _decision_weights(fitted: AuditorFit) -> Weights:
     return fitted.auditor.calibrator.decision_weights

@@ -1,1 +1,1 @@
-"""What can be fitted and asked: networks and baselines."""
+"""Forecasters: networks and baselines."""

@@ -1,4 +1,4 @@
-"""The base model from a labelled table: split, scale, build, fit, and ask it once."""
+"""Train the base model on a labelled table: split, scale, build, fit, and predict validation."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from quantgod.training.reports import Fit, OnEpoch, unheard
 
 @dataclass(frozen=True, eq=False)
 class TrainedBase:
-    """A trained base model and what it says of the part that stopped it.
+    """A trained base model and its forecasts of the validation part.
 
     Attributes:
         network: with the weights of the best epoch.
         fit: how the training went.
-        train: what it learned from.
-        validation: what stopped it.
-        probabilities: (n, 3) of the validation part, as the network gives them (tilted).
+        train: the samples it learned from.
+        validation: the samples that early stopping used.
+        probabilities: (n, 3) for the validation part, still tilted by the class weights.
     """
 
     network: Network
@@ -45,14 +45,14 @@ def train_base(
     on_epoch: OnEpoch = unheard,
     progress: Progress = silent,
 ) -> TrainedBase:
-    """Train on the older part of dev, stop by its newer part; the test part is not looked at.
+    """Train on the older part of dev and stop early on its newer part; the test part is not used.
 
     Args:
         table: what `label` returns.
         settings: window, split, model and train are read.
         checkpoint: as in `fit`.
-        on_epoch: hears of each epoch.
-        progress: hears of batches.
+        on_epoch: called after each epoch.
+        progress: called after batches.
 
     Raises:
         ValueError: if a part would be empty.

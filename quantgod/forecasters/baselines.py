@@ -1,6 +1,6 @@
-"""What a model must beat: simple forecasts of the same rows, fitted on the training rows alone.
+"""Forecast with the simple baselines that a model must beat, fitted on the training rows only.
 
-A model that always says NEUTRAL is right three times in four, so no score means anything by itself.
+A model that always forecasts NEUTRAL is right three times in four, so a score alone means nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from quantgod.dataset.windows import Samples
 from quantgod.settings import LabelSettings
 
 LEARNED: Final = ("logistic_regression", "gradient_boosting")
-"""The baselines that learn probabilities from features."""
+"""Names of the baselines that learn probabilities from features."""
 
 _BOOSTING: Final = {
     "max_iter": 100,
@@ -30,22 +30,22 @@ _BOOSTING: Final = {
     "early_stopping": False,  # its own would hold out rows at random, and neighbours share a label
     "random_state": 5,
 }
-"""Small trees. With scikit-learn's own 31 leaves the log-loss is above that of the class shares on
-a fortnight of simulated minutes, since fifty rows that share an hour look like fifty rows; who is
-only better than that has shown nothing.
+"""Small trees. Fifty rows that share an hour look like fifty independent rows, so scikit-learn's
+default of 31 leaves overfits: on two weeks of simulated minutes its log-loss is worse than that of
+the class shares, and a model that only beats such a baseline has shown nothing.
 """
 
 
 def baselines(
     table: pd.DataFrame, train: Samples, other: Samples, settings: LabelSettings
 ) -> dict[str, Floats]:
-    """Probabilities (len(other), 3) of each baseline, by name.
+    """Return the probabilities of each baseline by name, (len(other), 3).
 
     Args:
         table: the labelled table that the samples were taken from.
-        train: what is fitted on.
-        other: what is forecast.
-        settings: what the labels were cut by.
+        train: samples to fit on.
+        other: samples to forecast.
+        settings: those that made the labels.
     """
     features = table.loc[:, list(FEATURES)].to_numpy(np.float64)
     seen, asked = features[train.row], features[other.row]
@@ -60,7 +60,7 @@ def baselines(
 
 
 def majority(target: Integers, rows: int) -> Floats:
-    """The training side's class shares for every row; its decision is the commonest class."""
+    """Return the training side's class shares for every row."""
     shares = np.bincount(target, minlength=len(CLASSES)) / len(target)
     return np.tile(shares, (rows, 1))
 
@@ -68,10 +68,11 @@ def majority(target: Integers, rows: int) -> Floats:
 def persistence(
     table: pd.DataFrame, train: Samples, other: Samples, settings: LabelSettings
 ) -> Floats:
-    """The next hour will be of the class that the last hour was.
+    """Forecast for the next hour the class of the last hour.
 
-    That class gets the share of training rows on which it held true (but always the largest share),
-    the two others half of the rest each. Where the last hour is not in the run, NEUTRAL stands in.
+    That class gets the share of training rows on which this was right (but always the largest
+    share); the two others get half of the rest each. Where the last hour is not in the stretch,
+    NEUTRAL is used.
     """
     held = float((last_class(table, train, settings) == train.target).mean())
     trust = min(max(held, 0.34), 0.98)
@@ -80,7 +81,7 @@ def persistence(
 
 
 def last_class(table: pd.DataFrame, samples: Samples, settings: LabelSettings) -> Integers:
-    """The class of ln(close[t] / close[t - horizon]), the hour before each sample."""
+    """Return the class of ln(close[t] / close[t - horizon]), the hour before each sample."""
     index: Any = pd.DatetimeIndex(table.index).as_unit("ms")
     times, close, run = index.asi8, table["close"].to_numpy(), table["run"].to_numpy()
     wanted = samples.time_ms - settings.horizon_minutes * MS_PER_MINUTE
@@ -93,9 +94,9 @@ def last_class(table: pd.DataFrame, samples: Samples, settings: LabelSettings) -
 
 
 def fitted(classifier: Any, seen: Floats, target: Integers, asked: Floats) -> Floats:
-    """Probabilities (n, 3) of a scikit-learn classifier; a class it never saw has none.
+    """Fit a scikit-learn classifier and return its probabilities (n, 3); an unseen class gets 0.
 
-    With a single class to learn from there is nothing to fit, and that class is certain.
+    If the training rows have a single class, it gets probability 1 without a fit.
     """
     classes = np.unique(target)
     if len(classes) == 1:

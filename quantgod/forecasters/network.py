@@ -1,4 +1,4 @@
-"""A trained network as a folder: `network.json` says what it is, `weights.safetensors` holds it."""
+"""Save and load a trained network: `network.json` describes it, `weights.safetensors` holds it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ WEIGHTS: Final = "weights.safetensors"
 
 
 class NetworkError(ValueError):
-    """A folder that holds no network of ours, or a damaged one."""
+    """A folder holds no valid network, or a damaged one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A trained network, and all that is needed to ask it.
+    """A trained network, and all that is needed to forecast with it.
 
     Attributes:
         model: in eval mode, on the CPU.
@@ -37,8 +37,8 @@ class Network:
         params: of its architecture.
         window: rows a window holds.
         scaler: for the nine features in the order of `FEATURES`.
-        class_weights: that its loss had, in class order; they tilt its probabilities.
-        trained_until: the last label end that fitted or stopped it, ISO 8601.
+        class_weights: of its loss, in class order; they tilt its probabilities.
+        trained_until: the last label end used to fit or stop it, ISO 8601.
     """
 
     model: nn.Module
@@ -51,13 +51,13 @@ class Network:
 
     @property
     def silent(self) -> tuple[str, ...]:
-        """The features that never moved on the training rows: it is not shown them."""
+        """Return the features that were constant in training, which the network never sees."""
         moves = zip(FEATURES, self.scaler.moves, strict=True)
         return tuple(name for name, moved in moves if not moved)
 
 
 def save_network(folder: Path, network: Network) -> None:
-    """Write both files; the card, with the digest of the weights, comes last and makes it whole."""
+    """Write both files; `network.json` comes last and holds the digest of the weights."""
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in network.model.state_dict().items()
@@ -83,7 +83,7 @@ def load_network(folder: Path) -> Network:
     """Read what `save_network` wrote.
 
     Raises:
-        NetworkError: saying which file is missing, damaged or of other features.
+        NetworkError: naming the file that is missing, damaged or made for other features.
     """
     card = _read_card(folder / CARD)
     weights = folder / WEIGHTS

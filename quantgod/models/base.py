@@ -1,6 +1,6 @@
-"""What an architecture is: a network class, its own settings, and the space its search covers.
+"""Define an architecture: a network class, its settings and its search space.
 
-An architecture registers itself with one decorator in its own file; `zoo` finds the file.
+An architecture registers itself with a decorator in its own file; `zoo` finds the file.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Output = dict[str, Tensor]
 
 @runtime_checkable
 class Constructor(Protocol):
-    """How every architecture is built: from its settings and the shape of its input."""
+    """Build a network from its settings and the shape of its input."""
 
     def __call__(self, settings: Any, *, features: int, window: int) -> nn.Module:
-        """Make a freshly initialised network for windows of shape (batch, window, features)."""
+        """Return a newly initialised network for windows of shape (batch, window, features)."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Architecture:
     """One entry of the registry.
 
     Attributes:
-        name: how settings call it.
+        name: its name in settings.
         constructor: the network class.
-        settings: its parameters; the defaults are those of the document that describes it.
-        space: what a search tries, by parameter name.
-        causal: no step of any inner sequence sees a later step of the window. A network that looks
-            both ways inside its window (which lies in the past as a whole) says False.
+        settings: its parameters; the defaults come from the document that describes it.
+        space: values that a search tries, by parameter name.
+        causal: True if no step of an inner sequence sees a later step of the window. A network that
+            looks both ways inside its window (all of which lies in the past) says False.
     """
 
     name: str
@@ -46,10 +46,10 @@ class Architecture:
     causal: bool = True
 
     def settings_from(self, params: Mapping[str, Any]) -> Section:
-        """Read `params` as this architecture's settings.
+        """Parse `params` into this architecture's settings.
 
         Raises:
-            SettingsError: naming each key that is unknown or whose value is wrong.
+            SettingsError: naming each unknown key and each wrong value.
         """
         try:
             return self.settings.model_validate(dict(params))
@@ -77,10 +77,10 @@ Network = TypeVar("Network", bound=type[nn.Module])
 def register(
     name: str, settings: type[Section], space: SearchSpace, *, causal: bool = True
 ) -> Callable[[Network], Network]:
-    """Class decorator that makes a network known as `name`.
+    """Return a class decorator that registers a network as `name`.
 
     Raises:
-        ValueError: if the name is taken by another class, or the space names no such parameter.
+        ValueError: if the name is taken, or the space names an unknown parameter.
     """
     unknown = space.keys() - settings.model_fields.keys()
     if unknown:

@@ -1,7 +1,7 @@
 """Hybrid TCN + LSTM: dilated causal convolutions for local patterns, an LSTM for long memory.
 
-Document 000, section 3. The convolutions see the last 31 steps; the LSTM carries what they found
-across the window, and its last hidden state decides.
+Document 000, section 3. The convolutions see the last 31 steps; the LSTM runs over their outputs,
+and its last hidden state feeds the head.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class TCNLSTMSettings(Section):
         tcn_channels: channels of every convolution.
         lstm_hidden: size of the LSTM's state.
         lstm_layers: LSTM layers.
-        lstm_dropout: between LSTM layers; without effect when there is one layer.
+        lstm_dropout: between LSTM layers; no effect with one layer.
         dropout: of the head, before the last linear layer.
-        spatial_dropout: of whole channels after each convolution of the TCN. The document asks for
-            it and gives no rate of its own; 0.2 is what it gives the LSTM.
+        spatial_dropout: of whole channels after each convolution of the TCN. The document gives no
+            rate for it; 0.2 is its rate for the LSTM.
     """
 
     tcn_channels: Positive = 64
@@ -56,10 +56,10 @@ class TCNLSTMSettings(Section):
     },
 )
 class HybridTCNLSTM(nn.Module):
-    """Four causal blocks, an LSTM, a head: (batch, time, features) to class probabilities."""
+    """Four causal blocks, an LSTM and a head: (batch, time, features) to class probabilities."""
 
     def __init__(self, settings: TCNLSTMSettings, *, features: int, window: int) -> None:
-        """Build for `features` values a step; the weights do not depend on `window`."""
+        """Build for `features` values per step; the weights do not depend on `window`."""
         super().__init__()
         channels, hidden = settings.tcn_channels, settings.lstm_hidden
         self.tcn = nn.Sequential(
@@ -110,7 +110,7 @@ class TCNBlock(nn.Module):
 
 
 class CausalConv1d(nn.Module):
-    """Convolution padded on the left alone: step t sees t, t - dilation, t - 2 dilations."""
+    """Convolution padded on the left only: step t sees t, t - dilation, t - 2 dilations."""
 
     def __init__(self, inputs: int, outputs: int, dilation: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Networks by name. Every file of this folder is an architecture and is found by being here."""
+"""Build networks by name. Every file in this folder is found and may register an architecture."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from quantgod.settings import SearchSpace, SettingsError
 def build(
     name: str, params: Mapping[str, Any], *, features: int, window: int, seed: int = 0
 ) -> nn.Module:
-    """Make a freshly initialised network, the same bits for the same arguments.
+    """Return a newly initialised network; the same arguments give the same bits.
 
     Args:
         name: a registered architecture.
-        params: its parameters; what is left out keeps the architecture's default.
-        features: values a time step.
-        window: time steps a window.
-        seed: of the initial weights. The caller's random state is left as it was.
+        params: its parameters; missing ones keep the architecture's default.
+        features: values per time step.
+        window: time steps per window.
+        seed: of the initial weights. The caller's random state is not changed.
 
     Returns:
         A network that takes (batch, window, features) float32 and returns `logits` and `probs`.
 
     Raises:
-        SettingsError: for a name or a parameter that nobody knows, or a value that is not allowed.
+        SettingsError: for an unknown name or parameter, or a value that is not allowed.
     """
     found = architecture(name)
     settings = found.settings_from(params)
@@ -42,21 +42,21 @@ def build(
 
 
 def names() -> tuple[str, ...]:
-    """The names of all architectures, sorted."""
+    """Return the names of all architectures, sorted."""
     _discover()
     return tuple(sorted(ARCHITECTURES))
 
 
 def search_space(name: str) -> SearchSpace:
-    """What a search tries for this architecture unless the settings narrow it."""
+    """Return the architecture's own search space; settings may narrow it."""
     return dict(architecture(name).space)
 
 
 def architecture(name: str) -> Architecture:
-    """The registry's entry.
+    """Return the registered architecture.
 
     Raises:
-        SettingsError: naming what is registered.
+        SettingsError: if the name is unknown, with the known ones.
     """
     _discover()
     if name not in ARCHITECTURES:
@@ -65,7 +65,7 @@ def architecture(name: str) -> Architecture:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """How many numbers are learned."""
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from quantgod.archive.etl import run_etl
 from quantgod.archive.store import load_bars
-from quantgod.auditor.learning import Learned, learn
+from quantgod.auditor.learning import LearnResult, learn
 from quantgod.auditor.reports import Hooks
 from quantgod.backtest import Backtested, Books, backtest, books_of
 from quantgod.contracts import Progress, silent
@@ -89,13 +89,13 @@ class _Stages:
         run_etl(self._archives, self._bars, settings.etl, self._progress, symbol, self._market)
         return load_bars(self._bars, symbol)
 
-    def learned(self, table: pd.DataFrame) -> Learned:
+    def learned(self, table: pd.DataFrame) -> LearnResult:
         work, hooks = self._folder / "folds", Hooks(progress=self._progress)
         learned = learn(table, self._settings, work, hooks)
         learned.audit.rows.to_parquet(self._folder / ROWS_FILE)
         return learned
 
-    def chain(self, table: pd.DataFrame, learned: Learned) -> Chain:
+    def chain(self, table: pd.DataFrame, learned: LearnResult) -> Chain:
         settings, auditor = self._settings, self._folder / "auditor"
         network, audited = learned.base.network, learned.audit
         auditor.mkdir()
@@ -109,7 +109,7 @@ class _Stages:
         return Chain(package)
 
     def evaluated(
-        self, name: str, chain: Chain, learned: Learned, table: pd.DataFrame
+        self, name: str, chain: Chain, learned: LearnResult, table: pd.DataFrame
     ) -> Evaluated:
         subject = ChainSubject(name, chain)
         return evaluate(subject, table, learned.audit.rows, self._settings, self._progress)

@@ -1,1 +1,1 @@
-"""One training loop for every network, with stopping, checkpoints and tuning."""
+"""Train any network in one loop, with early stopping, checkpoints and tuning."""

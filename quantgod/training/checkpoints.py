@@ -1,7 +1,7 @@
-"""The whole state of a training run in one file that appears by one rename.
+"""Save and load the whole state of a training in one file, written atomically.
 
-Tensors are safetensors; all else is JSON in the file's own header, with an identity that says what
-the run was made of. A checkpoint is only ever read back into the run it came from.
+Tensors are stored as safetensors; the rest is JSON in the file's header, with an identity that
+describes the training's inputs. A checkpoint can only be loaded into a training with that identity.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from quantgod.files import atomic_path, value_digest
 FORMAT: Final = 1
 
 Identity = Mapping[str, Any]
-"""What a run is made of: JSON-able values, by a name that a refusal can quote."""
+"""All inputs of a training: JSON-able values, by a name for error messages."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or is of another run; says which part differs."""
+    """A checkpoint cannot be read, or belongs to another training; names the parts that differ."""
 
 
 class Snapshot(NamedTuple):
-    """A moment of a run: tensors by name, and JSON-able values."""
+    """The state of a training at one moment: tensors by name, and JSON-able values."""
 
     tensors: dict[str, Tensor]
     values: dict[str, Any]
 
 
 def write_checkpoint(path: Path, snapshot: Snapshot, identity: Identity) -> None:
-    """Put the snapshot in the place of the one before; a kill leaves the old one or the new one."""
+    """Replace the checkpoint by this snapshot; a kill leaves the whole old file or the new one."""
     header = {"format": FORMAT, "identity": dict(identity), "values": snapshot.values}
     tensors = {
         name: tensor.detach().cpu().contiguous() for name, tensor in snapshot.tensors.items()
@@ -48,12 +48,12 @@ def write_checkpoint(path: Path, snapshot: Snapshot, identity: Identity) -> None
 
 
 def read_checkpoint(path: Path, identity: Identity) -> Snapshot | None:
-    """The last snapshot, or None if there is none yet.
+    """Return the last snapshot, or None if there is none yet.
 
-    What a kill in the middle of a write left beside the checkpoint is removed.
+    Files that a killed write left beside the checkpoint are removed.
 
     Raises:
-        CheckpointError: if the file is none of ours, or of a run with another identity.
+        CheckpointError: if the file is no checkpoint, or has another identity.
     """
     for abandoned in path.parent.glob(f".{path.name}.*.part"):
         abandoned.unlink(missing_ok=True)
@@ -71,7 +71,7 @@ def read_checkpoint(path: Path, identity: Identity) -> Snapshot | None:
 
 
 def differences(was: Identity, is_now: Identity) -> str:
-    """What two identities differ in, for a reader; empty where they are the same."""
+    """Describe in what two identities differ; empty if they are equal."""
     now = json.loads(json.dumps(dict(is_now)))
     return ", ".join(
         f"{name} (was {was.get(name)!r}, is {now.get(name)!r})"
@@ -81,28 +81,28 @@ def differences(was: Identity, is_now: Identity) -> str:
 
 
 def tensor_digest(tensor: Tensor) -> str:
-    """SHA-256 of a tensor's type, shape and bits."""
+    """Return the SHA-256 of a tensor's type, shape and bits."""
     return array_digest(tensor.detach().cpu().contiguous().numpy())
 
 
 def array_digest(array: npt.NDArray[Any]) -> str:
-    """SHA-256 of an array's type, shape and bits."""
+    """Return the SHA-256 of an array's type, shape and bits."""
     flat = np.ascontiguousarray(array)
     return value_digest([str(flat.dtype), flat.shape, hashlib.sha256(flat.data).hexdigest()])
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of named tensors."""
+    """Return the SHA-256 of named tensors."""
     return value_digest({name: tensor_digest(tensor) for name, tensor in tensors.items()})
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors, each name below `prefix`."""
+    """Return the tensors with `prefix` put before each name."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names lie below `prefix`, without it."""
+    """Return the tensors whose names start with `prefix`, without it."""
     start = f"{prefix}."
     return {name[len(start) :]: held for name, held in tensors.items() if name.startswith(start)}
 

@@ -1,4 +1,4 @@
-"""The confusion matrix, and precision, recall and F1 from it."""
+"""Compute the confusion matrix, and precision, recall and F1 from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quantgod.contracts import CLASSES, Floats, Integers
 def confusion_matrix(
     target: npt.NDArray[np.integer[Any]], predicted: npt.NDArray[np.integer[Any]]
 ) -> Integers:
-    """Return counts (3, 3): row = what was, column = what was said."""
+    """Return counts (3, 3): row = true class, column = predicted class."""
     classes = len(CLASSES)
     pairs = target.astype(np.int64) * classes + predicted
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
@@ -22,7 +22,7 @@ def confusion_matrix(
 def precision_recall_f1(matrix: npt.NDArray[Any]) -> tuple[Floats, Floats, Floats]:
     """Return precision, recall and F1 of each class, (..., 3) each, of matrices (..., 3, 3).
 
-    A class that never was or was never said has 0, and still counts in a mean over classes.
+    A class that never occurs or is never predicted has 0, and still counts in a mean over classes.
     """
     hits = np.diagonal(matrix, axis1=-2, axis2=-1).astype(np.float64)
     said, was = matrix.sum(axis=-2), matrix.sum(axis=-1)

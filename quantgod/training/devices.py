@@ -1,6 +1,6 @@
-"""Where a network runs, and the number formats that are fast there and safe.
+"""Choose where a network runs, and number formats that are fast and safe there.
 
-On the CPU everything is float32: bfloat16 is sixty times slower there and its LSTM fails.
+On the CPU everything is float32: bfloat16 is sixty times slower there, and its LSTM fails.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from torch import Tensor
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU.
+    """Return the device of this name; `auto` is CUDA if present, else the CPU.
 
     Raises:
-        ValueError: if CUDA is asked for and absent.
+        ValueError: if CUDA is requested but absent.
     """
     present = torch.cuda.is_available()
     if name == "cuda" and not present:
@@ -25,26 +25,26 @@ def choose_device(name: str) -> torch.device:
 
 
 def use_threads(count: int) -> None:
-    """Let this process compute with `count` threads from now on; 0 leaves it as it is."""
+    """Set the number of threads of this process; 0 changes nothing."""
     if count:
         torch.set_num_threads(count)
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Mixed precision on CUDA, nothing elsewhere."""
+    """Return a context of mixed precision on CUDA; it does nothing elsewhere."""
     if device.type != "cuda":
         return nullcontext()
     return torch.autocast("cuda", dtype=_half())
 
 
 def gradient_scaler(device: torch.device) -> torch.amp.GradScaler:
-    """Keeps float16's small gradients from vanishing; does nothing for any other format."""
+    """Return a scaler that keeps small float16 gradients from vanishing; no effect elsewhere."""
     return torch.amp.GradScaler("cuda", enabled=device.type == "cuda" and _half() is torch.float16)
 
 
 @contextmanager
 def fast_matrix_products(device: torch.device) -> Iterator[None]:
-    """Let CUDA multiply float32 as TF32 inside; cuDNN's convolutions and LSTMs do by default."""
+    """Let CUDA multiply float32 as TF32 inside; cuDNN's convolutions and LSTMs do so by default."""
     before = torch.get_float32_matmul_precision()
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
@@ -56,14 +56,14 @@ def fast_matrix_products(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Random numbers from `seed` inside; the caller's random state is put back."""
+    """Seed the random generators inside, and restore the caller's random state afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
 
 def generator_states(device: torch.device) -> dict[str, Tensor]:
-    """The random states that training draws from on this device."""
+    """Return the random states that training uses on this device."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -71,7 +71,7 @@ def generator_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def restore_generators(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Go on drawing where `generator_states` was taken."""
+    """Restore the random states that `generator_states` returned."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)

@@ -1,4 +1,4 @@
-"""What makes a training run that run: its checkpoint is refused where any of it differs."""
+"""Describe all inputs of a training; a checkpoint with another identity is refused."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from quantgod.training.checkpoints import Identity, array_digest, tensor_digest,
 from quantgod.training.objectives import Objective
 
 NOT_OF_THE_RUN = {"device", "checkpoint_batches"}
-"""Settings that may change between a kill and the resume."""
+"""Settings that may change between a kill and a resume."""
 
 CODE: Final = ("dataset/*.py", "models/*.py", "training/*.py")
-"""What a network's weights are made by."""
+"""The source files that determine a network's weights."""
 
 
 @cache
 def code_digest() -> str:
-    """Digest of the code that trains a network, and of torch's version."""
+    """Return the digest of the code that trains a network, and of torch's version."""
     package = Path(__file__).parents[1]
     sources = [path for pattern in CODE for path in package.glob(pattern)]
     return value_digest([tree_digest(package, sources), torch.__version__])
 
 
-def run_identity(
+def fit_identity(
     model: nn.Module,
     windows: Windows,
     train: Samples,
@@ -38,9 +38,9 @@ def run_identity(
     settings: TrainSettings,
     objective: Objective,
 ) -> Identity:
-    """Settings by their own names, and a digest of everything larger.
+    """Return the training's settings by name, and a digest of everything larger.
 
-    `model` must still be as it was built: its weights stand for the seed that made them.
+    `model` must be untrained: the digest of its initial weights stands for their seed.
     """
     return {
         **settings.model_dump(mode="json", exclude=NOT_OF_THE_RUN),

@@ -1,8 +1,8 @@
-"""The one training loop: any network, any objective, on the CPU or on CUDA.
+"""Train any network for any objective, on the CPU or on CUDA.
 
-The matrix, the targets and the order of an epoch lie on the device; a batch is cut from them there.
-On the CPU the same settings, data and number of threads give the same bits, however often the run
-is killed and resumed.
+The matrix, the targets and the order of an epoch are kept on the device, where batches are cut from
+them. On the CPU the same settings, data and number of threads give the same bits, however often the
+training is killed and resumed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from quantgod.dataset.windows import Samples, Windows, as_rows
 from quantgod.settings import TrainSettings
 from quantgod.training.checkpoints import Identity, read_checkpoint, write_checkpoint
 from quantgod.training.devices import autocast, choose_device, fast_matrix_products, seeded
-from quantgod.training.identity import run_identity
+from quantgod.training.identity import fit_identity
 from quantgod.training.objectives import Objective, WeightedCrossEntropy
 from quantgod.training.predict import outputs
 from quantgod.training.reports import Epoch, Fit, OnEpoch, OnStep, unheard
 from quantgod.training.sampler import batch_count, shuffled
 from quantgod.training.schedule import cosine
 from quantgod.training.state import TrainingState
-from quantgod.training.steps import Steps, Stopwatch, Taken, take_step
+from quantgod.training.steps import StepOutcome, Steps, Stopwatch, take_step
 
 
 def fit(  # noqa: PLR0913  (one call names all that a run is made of)
@@ -40,26 +40,26 @@ def fit(  # noqa: PLR0913  (one call names all that a run is made of)
     on_step: OnStep = unheard,
     progress: Progress = silent,
 ) -> Fit:
-    """Train `model` on `train`, stop by its score on `validation`, leave the best weights in it.
+    """Train `model` on `train`, stop early by its score on `validation`, and keep the best weights.
 
     Args:
-        model: freshly built; takes windows, returns what the objective reads.
-        windows: of the already scaled matrix; moved to the device if it is elsewhere.
+        model: newly built; takes windows, returns what the objective reads.
+        windows: of the scaled matrix; moved to the device if needed.
         train: samples to learn from.
-        validation: samples to stop by, already purged against `train`.
+        validation: samples for early stopping, already purged against `train`.
         settings: epochs, rates, patience, seed, device, and how often to save.
-        objective: by default cross-entropy with the settings' class weights.
-        checkpoint: where to keep the run's state. If it holds a state of this very run, the run
-            goes on from there. An epoch is told before its checkpoint is written, so a kill
-            between the two lets it be told twice, and none is ever left untold.
-        on_epoch: hears of each epoch. What it raises ends the run.
-        on_step: hears of each optimizer step.
-        progress: hears of batches.
+        objective: default is cross-entropy with the settings' class weights.
+        checkpoint: file for the state of the training. If it holds a state of the same training,
+            the training resumes from it. `on_epoch` is called before the checkpoint is written,
+            so a kill between the two may report an epoch twice, but never leaves one out.
+        on_epoch: called after each epoch. An exception from it ends the training.
+        on_step: called after each optimizer step.
+        progress: called after batches.
 
     Raises:
-        NonFiniteLossError: with epoch, batch and rows.
-        CheckpointError: if `checkpoint` is of another run.
-        ValueError: for an empty part, or a device that is not there.
+        NonFiniteLossError: naming epoch, batch and rows.
+        CheckpointError: if `checkpoint` belongs to another training.
+        ValueError: if a part is empty or the device is absent.
     """
     if not len(train) or not len(validation):
         raise ValueError(
@@ -69,9 +69,9 @@ def fit(  # noqa: PLR0913  (one call names all that a run is made of)
     placed = Windows(windows.matrix.to(device), windows.length)
     chosen = objective or WeightedCrossEntropy(settings.class_weights)
     with seeded(settings.seed, device), fast_matrix_products(device):
-        run = _Run(model.to(device), placed, train, validation, settings, chosen)
+        run = _Fitting(model.to(device), placed, train, validation, settings, chosen)
         if checkpoint is not None:
-            identity = run_identity(model, placed, train, validation, settings, chosen)
+            identity = fit_identity(model, placed, train, validation, settings, chosen)
             run.keep_at(checkpoint, identity)
         while not run.finished:
             run.train_epoch(on_step, progress)
@@ -79,8 +79,8 @@ def fit(  # noqa: PLR0913  (one call names all that a run is made of)
         return run.result()
 
 
-class _Run:
-    """What stays as it is during a run, around the state that changes."""
+class _Fitting:
+    """The fixed parts of a training around its changing state."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class _Run:
         return self.state.stopping.exhausted or self.state.epoch >= self.settings.epochs
 
     def keep_at(self, checkpoint: Path, identity: Identity) -> None:
-        """Go on from `checkpoint` if it is there, and save to it from now on."""
+        """Resume from `checkpoint` if it exists, and save to it from now on."""
         self.checkpoint, self.identity = checkpoint, identity
         snapshot = read_checkpoint(checkpoint, identity)
         if snapshot is not None:
@@ -115,7 +115,7 @@ class _Run:
             self.resumed_at = (self.state.epoch, self.state.batch)
 
     def train_epoch(self, on_step: OnStep, progress: Progress) -> None:
-        """Take the steps that the epoch still lacks."""
+        """Take the remaining steps of the epoch."""
         state, settings = self.state, self.settings
         rate = cosine(settings.learning_rate, state.epoch, settings.epochs)
         for group in state.optimizer.param_groups:
@@ -127,7 +127,7 @@ class _Run:
         while state.batch < self.batches:
             begin = state.batch * settings.batch_size
             batch = shuffle[begin : begin + settings.batch_size]
-            steps.took(self.rows[batch], self._step(self.rows[batch], self.targets[batch]))
+            steps.add(self.rows[batch], self._step(self.rows[batch], self.targets[batch]))
             due = self._checkpoint_due()
             if steps.should_settle or due or state.batch == self.batches:
                 steps.settle(rate)
@@ -136,7 +136,7 @@ class _Run:
                 self._save()
 
     def close_epoch(self, on_epoch: OnEpoch) -> None:
-        """Judge the epoch on the validation part, tell it, and save."""
+        """Score the epoch on the validation part, report it, and save."""
         state = self.state
         report = self._judged()
         state.history.append(report)
@@ -147,7 +147,7 @@ class _Run:
         self._save()
 
     def result(self) -> Fit:
-        """Put the best weights into the network and sum the run up."""
+        """Load the best weights into the network and return the summary of the training."""
         state = self.state
         state.model.load_state_dict(state.best)
         state.model.eval()
@@ -159,7 +159,7 @@ class _Run:
             self.resumed_at,
         )
 
-    def _step(self, rows: Tensor, targets: Tensor) -> Taken:
+    def _step(self, rows: Tensor, targets: Tensor) -> StepOutcome:
         return take_step(
             self.state, self.windows(rows), targets, self.objective, self.settings.gradient_norm
         )

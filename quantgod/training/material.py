@@ -1,4 +1,4 @@
-"""What a network learns from: the table's features, scaled by its training rows, on the device."""
+"""Prepare what a network learns from: the table's features, scaled by the training rows."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from quantgod.settings import SplitSettings
 
 
 class Material(NamedTuple):
-    """Windows of scaled features, and the scaler, which has seen the training windows alone."""
+    """Windows of scaled features, and the scaler, fitted on the training windows only."""
 
     windows: Windows
     scaler: Scaler
 
 
 def material(table: pd.DataFrame, train: Samples, window: int) -> Material:
-    """Fit the scaler on the rows that the training windows see, and scale the whole table by it.
+    """Fit the scaler on the rows of the training windows, and scale the whole table with it.
 
     Args:
         table: what `label` returns.
@@ -39,7 +39,7 @@ def material(table: pd.DataFrame, train: Samples, window: int) -> Material:
 def train_and_validation(
     table: pd.DataFrame, window: int, stride: int, settings: SplitSettings
 ) -> tuple[Samples, Samples]:
-    """The two parts of dev, purged; the newest `test_fraction` is in neither.
+    """Return the train and validation parts of dev, purged; the test part is in neither.
 
     Raises:
         TooFewRowsError: if a part would be empty.
@@ -52,6 +52,6 @@ def train_and_validation(
 
 
 def scaled_windows(features: Floats, scaler: Scaler, window: int) -> Windows:
-    """Windows of `features` (rows, features), scaled in float64 and stored in float32."""
+    """Return windows of `features` (rows, features), scaled in float64 and stored in float32."""
     matrix = scaler.transform(features).astype(np.float32)
     return Windows(torch.from_numpy(matrix), window)

@@ -1,4 +1,4 @@
-"""What a network is trained for: a loss, and a score to stop by. One a kind of target."""
+"""Define what a network is trained for: a loss and a score to stop by, one per kind of target."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 
 
 class Judgement(NamedTuple):
-    """How good outputs are: the score to maximise, and all figures by name (the score included)."""
+    """The score to maximise, and all figures by name (including the score)."""
 
     score: float
     figures: Mapping[str, float]
@@ -26,36 +26,36 @@ class Judgement(NamedTuple):
 
 @runtime_checkable
 class Objective(Protocol):
-    """One kind of target, from the samples' column to the score. Its `repr` identifies it."""
+    """One kind of target: its values, its loss and its score. Its `repr` identifies it."""
 
     def targets(self, samples: Samples) -> Tensor:
-        """What is to be learned of each sample, first axis the samples."""
+        """Return the target of each sample, first axis the samples."""
 
     def loss(self, output: Output, target: Tensor) -> Tensor:
-        """A scalar to minimise; the mean over a batch or over a whole part."""
+        """Return the scalar to minimise, a mean over a batch or a whole part."""
 
     def judge(self, output: Output, target: Tensor) -> Judgement:
-        """The score and figures of a whole part."""
+        """Return the score and figures of a whole part."""
 
 
 @dataclass(frozen=True)
 class WeightedCrossEntropy:
-    """Classes by cross-entropy, weighted by class (document 000, section 4.2); score macro-F1."""
+    """Class-weighted cross-entropy (document 000, section 4.2); the score is macro-F1."""
 
     class_weights: tuple[float, ...]
 
     def targets(self, samples: Samples) -> Int64[Tensor, " samples"]:
-        """The class numbers."""
+        """Return the class numbers."""
         return torch.from_numpy(samples.target)
 
     def loss(self, output: Output, target: Int64[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """Sum of weighted negative log-likelihoods over the sum of the weights."""
+        """Return the sum of weighted negative log-likelihoods over the sum of the weights."""
         logits = output["logits"].float()
         weights = torch.tensor(self.class_weights, device=logits.device)
         return functional.cross_entropy(logits, target, weight=weights)
 
     def judge(self, output: Output, target: Int64[Tensor, " batch"]) -> Judgement:
-        """Macro-F1, and precision and recall of each class, of the likeliest class."""
+        """Return macro-F1, and precision and recall of each class, for the likeliest class."""
         truth = target.cpu().numpy()
         matrix = confusion_matrix(truth, output["logits"].argmax(1).cpu().numpy())
         precision, recall, f1 = precision_recall_f1(matrix)

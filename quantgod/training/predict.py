@@ -1,4 +1,4 @@
-"""What a network says of windows, batch by batch, in eval mode."""
+"""Run a network on windows, batch by batch, in eval mode."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def predict(
     device: str = "auto",
     progress: Progress = silent,
 ) -> Floats:
-    """Class probabilities of the windows that end at `rows`.
+    """Return the class probabilities of the windows that end at `rows`.
 
     Args:
         model: returns `probs`; it is moved to the device and left in eval mode.
-        windows: already scaled.
+        windows: of scaled features.
         rows: (n,) positions of the windows' last rows.
-        batch_size: windows at a time.
+        batch_size: windows per batch.
         device: auto, cpu or cuda.
-        progress: hears of batches.
+        progress: called after batches.
 
     Returns:
         (n, classes) float64, computed in float32.
@@ -47,7 +47,7 @@ def predict(
 def outputs(
     model: nn.Module, windows: Windows, rows: Tensor, batch_size: int, progress: Progress = silent
 ) -> Output:
-    """Everything the network returns, joined over batches, in eval mode and without gradients."""
+    """Return all outputs of the network, joined over batches, in eval mode without gradients."""
     model.eval()
     with torch.inference_mode():
         parts = list(_batched(model, windows, rows, batch_size, progress))
@@ -57,7 +57,7 @@ def outputs(
 def _batched(
     model: nn.Module, windows: Windows, rows: Tensor, batch_size: int, progress: Progress
 ) -> Iterator[Output]:
-    # An empty `rows` still makes one (empty) batch, so that the result has its columns.
+    # An empty `rows` still makes one empty batch, so that the result has its columns.
     for begin in range(0, max(len(rows), 1), batch_size):
         batch = rows[begin : begin + batch_size]
         yield model(windows(batch))

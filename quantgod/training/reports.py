@@ -1,4 +1,4 @@
-"""What a training run tells: of each step, of each epoch, and at its end."""
+"""Records that a training reports: of each step, of each epoch, and at its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Step(NamedTuple):
-    """One optimizer step. On CUDA steps are told in bursts, in order, so that none waits."""
+    """One optimizer step. On CUDA steps are reported in groups, in order, to avoid waiting."""
 
     epoch: int
     batch: int
@@ -23,14 +23,14 @@ class Epoch:
 
     Attributes:
         epoch: its number.
-        train_loss: mean over the windows, as they were learned from (with dropout).
-        validation_loss: of the whole validation part, in eval mode.
-        score: what stopping and tuning maximise, on the validation part.
-        figures: what else the objective measures there, by name; the score is among them.
-        learning_rate: throughout the epoch.
+        train_loss: mean over the windows during training (with dropout).
+        validation_loss: on the whole validation part, in eval mode.
+        score: on the validation part; early stopping and tuning maximise it.
+        figures: all that the objective measures there, by name, including the score.
+        learning_rate: constant within the epoch.
         gradient_norm: mean over the steps, before clipping.
-        windows_per_second: training windows per second of training, validation not counted.
-        seconds: training and validation.
+        windows_per_second: training windows per second of training, without validation.
+        seconds: of training and validation.
     """
 
     epoch: int
@@ -44,26 +44,26 @@ class Epoch:
     seconds: float
 
     def metrics(self) -> dict[str, float]:
-        """All of it but the epoch's number, flat, by the name a chart should carry."""
+        """Return all figures but the epoch's number, by the name of their chart."""
         flat = asdict(self)
         del flat["epoch"], flat["score"], flat["figures"]
         return {**flat, **self.figures}
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-able mapping; `Epoch(**mapping)` gives the same bits back."""
+        """Return a JSON-able mapping; `Epoch(**mapping)` restores the same bits."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How a training run ended; the network holds the weights of `best_epoch`.
+    """The result of a training; the network holds the weights of `best_epoch`.
 
     Attributes:
         best_epoch: counted from 0.
         best_score: the highest score on the validation part.
-        history: every epoch, in order, also those before a resume.
-        stopped_early: patience ran out before the planned epochs did.
-        resumed_at: epoch and batch of the checkpoint that this call went on from, or None.
+        history: every epoch, in order, including those before a resume.
+        stopped_early: True if patience ran out before the planned epochs.
+        resumed_at: epoch and batch of the checkpoint that this call resumed from, or None.
     """
 
     best_epoch: int
@@ -74,7 +74,7 @@ class Fit:
 
     @property
     def told_before(self) -> tuple[Epoch, ...]:
-        """The epochs of a killed call, which `on_epoch` did not hear of in this one."""
+        """Return the epochs of the killed call, which this call did not report to `on_epoch`."""
         return self.history[: self.resumed_at[0]] if self.resumed_at else ()
 
 
@@ -83,4 +83,4 @@ OnEpoch = Callable[[Epoch], None]
 
 
 def unheard(report: Step | Epoch) -> None:
-    """Listen to nothing: the default listener."""
+    """Ignore the report: the default listener."""

@@ -1,6 +1,6 @@
-"""The order in which an epoch goes through its samples, from a seed and the epoch alone.
+"""Shuffle the samples of an epoch, from the seed and the epoch's number only.
 
-Nothing is drawn from a running generator, so the place in the order is one number: the batch.
+No generator carries state between epochs, so the batch number is enough to resume.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from quantgod.contracts import Integers
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Integers:
-    """The positions 0..count-1 in the epoch's order."""
+    """Return the positions 0..count-1 in the epoch's order."""
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 def batch_count(count: int, batch_size: int) -> int:
-    """Batches an epoch; the last one may be smaller."""
+    """Return the number of batches per epoch; the last one may be smaller."""
     return -(-count // batch_size)

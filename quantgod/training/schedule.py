@@ -1,4 +1,4 @@
-"""The learning rate of each epoch, a function of its number alone: nothing to save or restore."""
+"""Compute the learning rate of each epoch from its number only, so there is no state to save."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def cosine(rate: float, epoch: int, epochs: int) -> float:
-    """Half a cosine from `rate` at epoch 0 to nothing at `epochs` (one past the last).
+    """Return the rate of an epoch: half a cosine from `rate` at epoch 0 to zero at `epochs`.
 
     Loshchilov and Hutter, SGDR (2017), equation 5, without restarts.
 

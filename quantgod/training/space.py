@@ -1,4 +1,4 @@
-"""What a search tries: the architecture's own space, narrowed or joined by the settings'."""
+"""Build the search space: the architecture's own, narrowed or extended by the settings'."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from quantgod.models import zoo
 from quantgod.settings import Choice, ModelSettings, Range, SearchSpace, Settings, SettingsError
 
 RUN_PARAMETERS: Final = ("learning_rate", "batch_size", "window_length")
-"""What a search may choose besides the parameters of the architecture."""
+"""Parameters that a search may choose besides those of the architecture."""
 
 
 def joined_space(model: ModelSettings, own: SearchSpace) -> SearchSpace:
-    """The architecture's space; what `own` (`optimize.space`) states takes its place.
+    """Return the architecture's space, with entries replaced by those of `own` (`optimize.space`).
 
     Raises:
-        SettingsError: for a parameter that nobody knows, or a value that it cannot have.
+        SettingsError: for an unknown parameter, or a value that it cannot have.
     """
     architecture = zoo.architecture(model.name)
     allowed = {*architecture.settings.model_fields, *RUN_PARAMETERS}
@@ -36,12 +36,12 @@ def joined_space(model: ModelSettings, own: SearchSpace) -> SearchSpace:
 
 
 def suggest(trial: optuna.Trial, space: SearchSpace) -> dict[str, Choice]:
-    """Let the trial choose a value of each parameter."""
+    """Let the trial choose a value for each parameter."""
     return {name: _suggested(trial, name, values) for name, values in space.items()}
 
 
 def current_values(settings: Settings, space: SearchSpace) -> dict[str, Choice]:
-    """What the settings say themselves, of the parameters whose value lies in the space."""
+    """Return the settings' own values of the parameters, where they lie in the space."""
     model = zoo.architecture(settings.model.name).settings_from(settings.model.params)
     said: dict[str, Any] = {
         **model.model_dump(),
@@ -53,7 +53,7 @@ def current_values(settings: Settings, space: SearchSpace) -> dict[str, Choice]:
 
 
 def longest_window(settings: Settings, space: SearchSpace) -> int:
-    """The most rows that any trial's window holds."""
+    """Return the largest window length of any trial, in rows."""
     lengths = space.get("window_length", [settings.window.length])
     if isinstance(lengths, Range):
         raise SettingsError("optimize.space.window_length: a list of lengths was expected")
@@ -77,5 +77,5 @@ def _examples(name: str, values: list[Choice] | Range) -> Iterable[Choice]:
         if not values:
             raise SettingsError(f"optimize.space.{name}: at least one value was expected")
         return values
-    # The ends of a range may be whole by chance; a point between them shows whether fractions pass.
+    # The ends of a range may happen to be whole; a point between shows whether fractions pass.
     return values.low, values.high, values.low + (values.high - values.low) / math.pi

@@ -1,4 +1,4 @@
-"""Everything that changes while a network is trained, and how it goes into a snapshot and back."""
+"""Hold everything that changes during training, and convert it to a snapshot and back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quantgod.training.stopping import Stopping
 
 @dataclass
 class Sums:
-    """Of the epoch so far, over its steps."""
+    """Sums over the steps of the current epoch."""
 
     loss: float = 0.0
     gradient_norm: float = 0.0
@@ -28,7 +28,7 @@ class Sums:
 
 @dataclass
 class TrainingState:
-    """A run between two batches: `batch` of `epoch` comes next."""
+    """A training between two batches: `batch` of `epoch` comes next."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -45,14 +45,14 @@ class TrainingState:
     def fresh(
         cls, model: nn.Module, settings: TrainSettings, device: torch.device
     ) -> TrainingState:
-        """The start of a run, with AdamW over all parameters."""
+        """Return the state at the start of a training, with AdamW over all parameters."""
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         return cls(model, optimizer, gradient_scaler(device), Stopping(settings.patience), device)
 
     def keep_as_best(self) -> None:
-        """Remember the network's weights as they are."""
+        """Copy the network's present weights as the best ones."""
         self.best = {
             name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
         }
@@ -62,7 +62,7 @@ class TrainingState:
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, Sums()
 
     def snapshot(self) -> Snapshot:
-        """The whole state, as it is now."""
+        """Return a snapshot of the whole state."""
         optimizer = self.optimizer.state_dict()
         moments = {
             f"{number}.{name}": value
@@ -87,7 +87,7 @@ class TrainingState:
         return Snapshot(tensors, values)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Become what `snapshot` was taken of."""
+        """Restore the state from `snapshot`."""
         tensors, values = snapshot
         self.model.load_state_dict(below("model", tensors))
         self.best = {

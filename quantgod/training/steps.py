@@ -1,4 +1,4 @@
-"""Optimizer steps, and the watch kept over their losses."""
+"""Take optimizer steps and check their losses."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from quantgod.training.reports import OnStep, Step
 from quantgod.training.state import TrainingState
 
 STEPS_IN_FLIGHT: Final = {"cpu": 1, "cuda": 32}
-"""After how many steps their losses are asked for: on CUDA every question waits for the device."""
+"""Number of steps after which losses are read: on CUDA every read waits for the device."""
 
 
 class NonFiniteLossError(ArithmeticError):
-    """A loss or gradient that is not finite; says where, so that the rows can be looked at.
+    """A loss or gradient is not finite; names the place, so that the rows can be inspected.
 
     Attributes:
         epoch: counted from 0.
@@ -42,7 +42,7 @@ class NonFiniteLossError(ArithmeticError):
         )
 
 
-class Taken(NamedTuple):
+class StepOutcome(NamedTuple):
     """A step's loss and gradient norm (before clipping), still on the device."""
 
     loss: Tensor
@@ -68,8 +68,8 @@ def take_step(
     targets: Tensor,
     objective: Objective,
     gradient_norm: float,
-) -> Taken:
-    """One step of the optimizer, with the gradient's norm clipped to `gradient_norm`."""
+) -> StepOutcome:
+    """Take one optimizer step, with the gradient's norm clipped to `gradient_norm`."""
     state.optimizer.zero_grad()
     with autocast(state.device):
         output = state.model(windows)
@@ -79,29 +79,29 @@ def take_step(
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), gradient_norm)
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    return Taken(loss.detach(), norm.detach())
+    return StepOutcome(loss.detach(), norm.detach())
 
 
 class Steps:
-    """The steps of an epoch: counted into the state's sums, told, and refused if not finite."""
+    """Adds an epoch's steps to the state's sums, reports them, and refuses non-finite ones."""
 
     def __init__(self, state: TrainingState, windows: Windows, on_step: OnStep) -> None:
         self._state, self._windows, self._on_step = state, windows, on_step
-        self._in_flight: list[tuple[Tensor, Taken]] = []
+        self._in_flight: list[tuple[Tensor, StepOutcome]] = []
         self._watch = Stopwatch()
 
-    def took(self, rows: Tensor, step: Taken) -> None:
-        """Note a step on the windows ending at `rows`, and move the state on to the next batch."""
+    def add(self, rows: Tensor, step: StepOutcome) -> None:
+        """Record a step on the windows ending at `rows`, and move the state to the next batch."""
         self._in_flight.append((rows, step))
         self._state.batch += 1
 
     @property
     def should_settle(self) -> bool:
-        """Whether it is time to look at what the steps came to."""
+        """Return whether it is time to read the losses of the recorded steps."""
         return len(self._in_flight) >= STEPS_IN_FLIGHT[self._state.device.type]
 
     def settle(self, learning_rate: float) -> None:
-        """Look at every step not yet looked at, in order.
+        """Read and check the recorded steps in order.
 
         Raises:
             NonFiniteLossError: at the first step whose loss or gradient is not finite.
@@ -126,14 +126,14 @@ class Steps:
         sums.windows += windows
 
     def _refuse_non_finite(self, step: Step, rows: Tensor) -> None:
-        # Scaled float16 gradients overflow now and then; the scaler skips such a step by itself.
+        # Scaled float16 gradients overflow now and then; the scaler skips such steps by itself.
         norm_counts = not self._state.scaler.is_enabled()
         if np.isfinite(step.loss) and (np.isfinite(step.gradient_norm) or not norm_counts):
             return
         raise NonFiniteLossError(step, rows.cpu().numpy(), self._spoilt(rows))
 
     def _spoilt(self, rows: Tensor) -> Integers:
-        """Rows of the matrix, inside the windows that end at `rows`, that are not finite."""
+        """Return the matrix rows inside the windows ending at `rows` that are not finite."""
         window, step = torch.nonzero(~torch.isfinite(self._windows(rows)).all(2), as_tuple=True)
         return np.unique((rows[window] - (self._windows.length - 1) + step).cpu().numpy())
 

@@ -1,4 +1,4 @@
-"""When to stop: after `patience` epochs in a row without a better score."""
+"""Stop training after `patience` epochs in a row without a better score."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Stopping:
-    """Follows the score from epoch to epoch. Its fields are its whole state."""
+    """Tracks the best score over the epochs. Its fields are its whole state."""
 
     patience: int
     best_score: float | None = None
@@ -15,7 +15,7 @@ class Stopping:
     waited: int = 0
 
     def hear(self, epoch: int, score: float) -> bool:
-        """Note an epoch's score; True where it is the best so far (a tie is no better)."""
+        """Record an epoch's score; return True if it is the best so far (a tie is not better)."""
         if self.best_score is None or score > self.best_score:
             self.best_score, self.best_epoch, self.waited = score, epoch, 0
             return True
@@ -24,5 +24,5 @@ class Stopping:
 
     @property
     def exhausted(self) -> bool:
-        """Whether patience has run out."""
+        """Return whether patience has run out."""
         return self.waited >= self.patience

@@ -1,8 +1,8 @@
-"""Where a search is kept, who may work on it, and what becomes of trials whose process died.
+"""Open the study of a search, guard it against concurrent use, and retry trials of dead processes.
 
-By default a study is a journal file that one process works on at a time, which makes every trial
-found running there a dead one. A database is shared by any number of machines; each running trial
-has a heartbeat there, and one that falls silent is dead. Dead trials are tried again.
+By default a study is a journal file used by one process at a time, so every trial found running in
+it is dead. A database can be shared by any number of machines: each running trial has a heartbeat
+there, and a trial whose heartbeat stops is dead. Dead trials are tried again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DRIVER_PACKAGES: Final = {
     "psycopg": "'psycopg[binary]'",
     "psycopg2": "psycopg2-binary",
 }
-"""The packages of drivers that are named otherwise."""
+"""Package names of database drivers, where they differ from the driver's name."""
 
 Made = TypeVar("Made")
 
@@ -44,7 +44,7 @@ FINISHED: Final = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class StudyError(RuntimeError):
-    """A study that cannot be worked on: in use, of other settings, or without a result."""
+    """A study cannot be used: it is locked, has other settings, or has no result."""
 
 
 @contextmanager
@@ -54,13 +54,13 @@ def opened_study(
     first: Mapping[str, Choice],
     heartbeat_seconds: int = HEARTBEAT_SECONDS,
 ) -> Iterator[optuna.Study]:
-    """Open the study, or go on with it: in `folder` if it is a journal, else in its database.
+    """Create or resume the study: in `folder` if it is a journal, else in its database.
 
-    Trial 0 tries the values of `first`, as far as it holds any.
+    Trial 0 tries the values of `first`, where it has any.
 
     Raises:
         SettingsError: if the storage is neither `journal` nor a URL that can be used here.
-        StudyError: if another process is at work on the journal, or the database does not answer.
+        StudyError: if another process uses the journal, or the database does not answer.
     """
     check_storage(settings.storage)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -82,10 +82,10 @@ def opened_study(
 
 
 def check_storage(storage: str) -> None:
-    """See that a storage is `journal`, or a database's URL whose driver is installed.
+    """Check that a storage is `journal` or a database URL whose driver is installed.
 
     Raises:
-        SettingsError: naming the URL without its password, and what to install.
+        SettingsError: naming the URL (without its password) and what to install.
     """
     if storage == JOURNAL:
         return
@@ -112,23 +112,23 @@ def check_storage(storage: str) -> None:
 
 
 def finished_trials(study: optuna.Study) -> int:
-    """Trials that count: completed or pruned."""
+    """Return the number of completed and pruned trials."""
     return len(study.get_trials(deepcopy=False, states=FINISHED))
 
 
 def running_trials(study: optuna.Study) -> int:
-    """Trials that some process is at work on; those whose heartbeat is gone are queued anew."""
+    """Return the number of running trials; those whose heartbeat stopped are queued again."""
     with _experimental():
         optuna.storages.fail_stale_trials(study)
     return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
 
 class SeededTPE(BaseSampler):
-    """TPE whose random numbers hang on the seed and the trial's number alone.
+    """TPE whose random numbers depend only on the seed and the trial's number.
 
-    So a resumed search does not draw again what it drew at its start, and machines that join one
-    study do not all draw the same. Trial 0 draws nothing where `first` has a value; a queue would
-    say the same, but SQLite may hand what is queued to two machines at once.
+    So a resumed search does not repeat its first draws, and machines that share a study draw
+    different values. Trial 0 takes the values of `first` instead of drawing them. A queued trial
+    could do this too, but SQLite may hand a queued trial to two machines at once.
     """
 
     def __init__(self, seed: int, first: Mapping[str, Choice]) -> None:
@@ -137,13 +137,13 @@ class SeededTPE(BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """As TPE."""
+        """Do as TPE does."""
         return self._of(trial).infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """As TPE, but nothing for trial 0."""
+        """Do as TPE does, but choose nothing for trial 0."""
         if trial.number == 0:
             return {}
         return self._of(trial).sample_relative(study, trial, search_space)
@@ -155,7 +155,7 @@ class SeededTPE(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """As TPE, with a generator of its own for each parameter too."""
+        """Do as TPE does, with a separate generator for each parameter."""
         if trial.number == 0 and param_name in self._first:
             return self._first[param_name]
         sampler = self._of(trial, *param_name.encode())
@@ -193,7 +193,7 @@ def _database(url: str, heartbeat_seconds: int) -> RDBStorage:
 
 
 def _tried_again(make: Callable[[], Made], attempts: int = 5) -> Made:
-    """Two machines that open a new database at once may both try to make its tables."""
+    """Retry: two machines that open a new database at once may both try to create its tables."""
     for _ in range(attempts - 1):
         try:
             return make()
@@ -204,7 +204,7 @@ def _tried_again(make: Callable[[], Made], attempts: int = 5) -> Made:
 
 @contextmanager
 def _sole_user(journal: Path) -> Iterator[None]:
-    """Hold the study for this process; the system lets go of it when the process ends, however."""
+    """Lock the study for this process; the system releases the lock however the process ends."""
     journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.with_suffix(".owner").open("w") as owner:
         try:
@@ -218,7 +218,7 @@ def _sole_user(journal: Path) -> Iterator[None]:
 
 
 def _tidy(journal: Path) -> None:
-    """Remove what a killed process may have left: its lock, and half a line at the end."""
+    """Remove what a killed process may have left: its lock, and an incomplete last line."""
     Path(f"{journal}.lock").unlink(missing_ok=True)
     if journal.exists():
         content = journal.read_bytes()
@@ -238,7 +238,7 @@ def _retry_dead(study: optuna.Study) -> None:
 
 @contextmanager
 def _experimental() -> Iterator[None]:
-    """Heartbeats are old but still called experimental; everything else keeps its warnings."""
+    """Silence the warning that heartbeats are experimental; keep all other warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         yield

@@ -1,4 +1,4 @@
-"""One trial of a search: choose parameters, train with them, report every epoch, be scored."""
+"""Run one trial of a search: choose parameters, train, report every epoch, return the score."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from quantgod.training.steps import NonFiniteLossError
 from quantgod.training.study import FINISHED, finished_trials
 
 OnTrial = Callable[[int, Mapping[str, Any]], AbstractContextManager[OnEpoch]]
-"""Entered with a trial's number and parameters, gives what hears of its epochs. A pruned trial
-leaves it by `TrialPruned`, whose text is the reason."""
+"""Context entered with a trial's number and parameters; it yields the listener of its epochs. A
+pruned trial leaves it by `TrialPruned`, whose text is the reason."""
 
 OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -37,11 +37,11 @@ def unattended(number: int, params: Mapping[str, Any]) -> Iterator[OnEpoch]:
 
 
 class SurplusTrialError(Exception):
-    """Another machine has just begun the last trial that was wanted."""
+    """Another machine has just started the last trial that was wanted."""
 
 
 class TrialObjective:
-    """One trial: choose, train, report every epoch, return the best epoch's score."""
+    """The function that a study maximises: a trial's score is that of its best epoch."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class TrialObjective:
     ) -> None:
         self._table, self._settings, self._space = table, settings, space
         self._on_trial, self._progress = on_trial, progress
-        # Samples that have a window of every length searched, so that all are judged alike.
+        # Samples that have a window of every searched length, so that all trials are judged alike.
         self._train, self._validation = train_and_validation(
             table, longest_window(settings, space), settings.optimize.stride, settings.split
         )
@@ -63,8 +63,8 @@ class TrialObjective:
         """Run the trial.
 
         Raises:
-            TrialPruned: if it is below the median, or cannot run at all.
-            SurplusTrialError: if enough trials were begun before it.
+            TrialPruned: if it is below the median, or cannot run.
+            SurplusTrialError: if enough trials were started before it.
         """
         self._refuse_surplus(trial)
         chosen = suggest(trial, self._space)
@@ -115,10 +115,10 @@ class TrialObjective:
 
 
 def pruned_if_it_cannot_run(train: Callable[[], float]) -> float:
-    """Train; memory that runs out, and weights that run away, prune the trial.
+    """Train, and prune the trial if memory runs out or the loss is not finite.
 
     Raises:
-        TrialPruned: saying which. Any other fault passes through as it is.
+        TrialPruned: with the reason. Any other exception passes through.
     """
     try:
         return train()
@@ -130,14 +130,14 @@ def pruned_if_it_cannot_run(train: Callable[[], float]) -> float:
         if not any(text in str(error).lower() for text in OUT_OF_MEMORY):
             raise
         reason = f"out of memory: {error}"
-    # Here the exception is gone, and with it the frames whose tensors filled the memory.
+    # The exception is gone here, and with it the frames whose tensors filled the memory.
     gc.collect()
     torch.cuda.empty_cache()
     raise TrialPruned(reason)
 
 
 def trial_settings(settings: Settings, chosen: Mapping[str, Choice]) -> Settings:
-    """The settings with a trial's choices, and the search's own number of epochs."""
+    """Return the settings with a trial's choices and the search's number of epochs."""
     own = {name: value for name, value in chosen.items() if name not in RUN_PARAMETERS}
     train = {name: chosen[name] for name in ("learning_rate", "batch_size") if name in chosen}
     values = settings.model_dump()

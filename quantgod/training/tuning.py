@@ -1,7 +1,7 @@
-"""The search for a network's parameters, by macro-F1 on the purged validation part.
+"""Search a network's parameters by macro-F1 on the purged validation part.
 
-Document 000, section 5. The first trial is what the settings say already, so a search never ends
-below it. Every trial, whatever its window length, is judged on the same minutes.
+Document 000, section 5. The first trial tries the settings as they are, so a search never ends
+below them. All trials, whatever their window length, are judged on the same minutes.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ __all__ = ["BestParameters", "OnTrial", "Search", "study_key", "tune"]
 WAIT_SECONDS: Final = 1.0
 
 NOT_OF_THE_STUDY: Final = {"trials", "storage", "study", "space"}
-"""Of the search's settings, what may change while a study goes on, or is compared elsewhere."""
+"""Settings of the search that may change during a study, or are compared elsewhere."""
 
 
 class BestParameters(Section):
-    """What a search found; JSON-able, and refused when read back with keys it does not know.
+    """The result of a search; JSON-able, and refused when read back with unknown keys.
 
     Attributes:
         study: the search's name.
         trial: the best trial's number.
-        trials: how many were completed or pruned.
+        trials: number of completed and pruned trials.
         score: macro-F1 of the best trial's best epoch.
         model: architecture with all its parameters.
         learning_rate: of the best trial.
@@ -70,7 +70,7 @@ class BestParameters(Section):
     window_length: int
 
     def applied_to(self, settings: Settings) -> Settings:
-        """The settings with these values in their places."""
+        """Return the settings with these values put in."""
         train = {"learning_rate": self.learning_rate, "batch_size": self.batch_size}
         return settings.model_copy(
             update={
@@ -82,7 +82,7 @@ class BestParameters(Section):
 
 
 class Search(NamedTuple):
-    """The best parameters, and the study they come from, for figures."""
+    """The best parameters, and their study for figures."""
 
     best: BestParameters
     study: optuna.Study
@@ -97,20 +97,20 @@ def tune(
     progress: Progress = silent,
     heartbeat_seconds: int = HEARTBEAT_SECONDS,
 ) -> Search:
-    """Search until the study has `optimize.trials` finished trials, counting those it had.
+    """Search until the study has `optimize.trials` finished trials, including earlier ones.
 
     Args:
-        table: what `label` returns. Its test part is not looked at.
+        table: what `label` returns. Its test part is not used.
         settings: all of it; optimize, model, train, window and split are read.
-        folder: where the journal lies, if the storage is one.
-        on_trial: told of each trial.
-        progress: hears of trials.
-        heartbeat_seconds: how often a running trial gives a sign of life to a database.
+        folder: of the journal, if the storage is one.
+        on_trial: context entered for each trial.
+        progress: called after epochs of trials.
+        heartbeat_seconds: interval of a running trial's heartbeat in a database.
 
     Raises:
         SettingsError: for a space that does not fit the architecture.
-        StudyError: if the study is in use, was made with other settings or data, or no trial of it
-            was completed.
+        StudyError: if the study is in use, was made with other settings or data, or has no
+            completed trial.
     """
     space = joined_space(settings.model, settings.optimize.space)
     objective = TrialObjective(table, settings, space, on_trial, progress)
@@ -126,7 +126,7 @@ def tune(
 
 
 def study_key(table: pd.DataFrame, settings: Settings) -> str:
-    """Short name of all that must stay as it is while a study goes on; a folder to keep it in."""
+    """Return a short digest of all that must not change during a study, used as its folder name."""
     space = joined_space(settings.model, settings.optimize.space)
     return value_digest(_identity(table, settings, space))[:16]
 
@@ -137,13 +137,13 @@ def _try_one(study: optuna.Study, objective: TrialObjective) -> None:
     except UpdateFinishedTrialError:
         pass
     except ValueError as error:
-        # SQLite may hand a trial that is tried again to two machines; the other one was faster.
+        # SQLite may hand a retried trial to two machines; the other one was faster.
         if not str(error).startswith("Cannot tell a"):
             raise
 
 
 def _identity(table: pd.DataFrame, settings: Settings, space: SearchSpace) -> Identity:
-    """What must not change while a study goes on. How many trials are wanted may."""
+    """Return what must not change during a study. The number of wanted trials may change."""
     held = settings.model_dump(mode="json")
     return {
         "model": held["model"],

@@ -1,4 +1,4 @@
-"""Figures of a search: how the score rose, and which parameters it hung on."""
+"""Draw the figures of a search: the score over the trials, and the parameters' importance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 def history_figure(study: optuna.Study) -> Figure:
-    """The score of each trial and the best so far; a pruned trial stands at its last epoch's."""
+    """Draw each trial's score and the best so far; a pruned trial has its last epoch's score."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -31,7 +31,7 @@ def history_figure(study: optuna.Study) -> Figure:
 
 
 def importance_figure(study: optuna.Study) -> Figure:
-    """Parameter importances as bars; where there are none yet, a figure that says so."""
+    """Draw parameter importances as bars; if there are none yet, the figure says so."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     shares = importances(study)
@@ -45,10 +45,10 @@ def importance_figure(study: optuna.Study) -> Figure:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """How much of the good trials' advantage hangs on each parameter; sums to 1.
+    """Return how much of the good trials' advantage each parameter explains; sums to 1.
 
-    By PED-ANOVA (Watanabe et al., 2023) over the completed trials, of the parameters that differ
-    between them. Empty if the completed trials are too few or too alike to tell.
+    Uses PED-ANOVA (Watanabe et al., 2023) on the completed trials, for the parameters that differ
+    between them. Empty if the completed trials are too few or too alike.
     """
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     varied = [
@@ -57,7 +57,7 @@ def importances(study: optuna.Study) -> dict[str, float]:
     if not varied:
         return {}
     with warnings.catch_warnings():
-        # Optuna warns where the good trials cannot be told from all, and makes up equal shares.
+        # Where the good trials do not differ from all, Optuna warns and returns equal shares.
         warnings.simplefilter("error", UserWarning)
         try:
             return optuna.importance.get_param_importances(study, params=varied)

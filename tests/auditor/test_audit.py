@@ -9,8 +9,8 @@ import pytest
 from sklearn.metrics import f1_score, log_loss
 
 from quantgod.auditor.audit import (
+    AuditorFit,
     AuditResult,
-    Fitted,
     audit,
     fit_auditor,
     parts_of,
@@ -189,7 +189,7 @@ def test_calibration_is_judged_on_rows_newer_than_those_it_was_fitted_on():
     assert np.array_equal(held_out.target, frame.target.tail(75))
     changed = frame.copy()
     changed.loc[changed.index[-75:], "target"] = 2 - changed.target.tail(75)
-    again: Fitted = fit_auditor(changed, audit_settings())
+    again: AuditorFit = fit_auditor(changed, audit_settings())
     assert again.held_out is not None
     assert np.array_equal(again.held_out.after, held_out.after)
 

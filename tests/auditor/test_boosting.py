@@ -12,8 +12,8 @@ from quantgod.auditor.boosting import (
     fit_booster,
     gain,
     load_booster,
-    said,
     save_booster,
+    tilted_probabilities,
 )
 from quantgod.contracts import CLASSES, META_FEATURES
 from tests.auditor.markets import settings
@@ -54,7 +54,9 @@ def test_what_stops_it_is_the_loss_weighted_as_it_is_fitted(boosting):
     for part, losses in ((fit, found.fit_loss), (unequal, found.stopping_loss)):
         weight = part.weight * np.array(TILT)[part.target]
         for number in range(found.booster.num_boosted_rounds()):
-            given = said(found.booster[: number + 1], part.meta)[np.arange(len(part)), part.target]
+            given = tilted_probabilities(found.booster[: number + 1], part.meta)[
+                np.arange(len(part)), part.target
+            ]
             expected = -(weight * np.log(given)).sum() / weight.sum()
             assert losses[number] == pytest.approx(expected, rel=1e-5)
 
@@ -72,7 +74,7 @@ def test_it_is_fitted_and_asked_by_one_thread_whatever_the_machine_has(boosting,
 
     monkeypatch.setattr(xgboost, "DMatrix", asked)
     fitted(rounds=2)
-    said(boosting.booster, rows(9, 3).meta)
+    tilted_probabilities(boosting.booster, rows(9, 3).meta)
     assert threads
     assert set(threads) == {1}
 
@@ -85,7 +87,9 @@ def test_the_same_rows_and_settings_give_the_same_bytes(boosting):
 def test_class_weights_tilt_what_it_says_by_their_odds():
     nothing = [rows(4_000, seed, informed=False) for seed in (1, 2)]
     plain, tilted = (
-        said(fit_booster(*nothing, weights, settings().audit.xgboost).booster, nothing[1].meta)
+        tilted_probabilities(
+            fit_booster(*nothing, weights, settings().audit.xgboost).booster, nothing[1].meta
+        )
         for weights in ((1.0, 1.0, 1.0), TILT)
     )
     assert plain.mean(axis=0) == pytest.approx([0.2, 0.6, 0.2], abs=0.03)
@@ -98,7 +102,7 @@ def test_a_row_that_weighs_nothing_teaches_nothing():
     joined = Rows(*(np.concatenate([getattr(r, f) for r in (heavy, light)]) for f in fields))
     chosen = settings().audit.xgboost.model_copy(update={"subsample": 1.0, "rounds": 20})
     alone, both = (
-        said(fit_booster(fit, rows(300, 2), TILT, chosen).booster, heavy.meta)
+        tilted_probabilities(fit_booster(fit, rows(300, 2), TILT, chosen).booster, heavy.meta)
         for fit in (heavy, joined)
     )
     assert np.abs(alone - both).max() < 0.05
@@ -116,7 +120,9 @@ def test_with_few_effective_rows_the_trees_hold_back():
 def test_a_class_that_never_occurs_gets_a_small_probability_and_no_error():
     only = rows(300, 1)
     some = Rows(only.meta, np.minimum(only.target, 1), only.weight)
-    out = said(fit_booster(some, some, TILT, settings().audit.xgboost).booster, only.meta)
+    out = tilted_probabilities(
+        fit_booster(some, some, TILT, settings().audit.xgboost).booster, only.meta
+    )
     assert out.shape == (300, 3)
     assert out[:, 2].max() < 0.1
 
@@ -130,7 +136,7 @@ def test_importance_and_contributions_are_in_the_order_of_the_meta_features(boos
     assert parts.shape == (50, len(CLASSES), len(META_FEATURES) + 1)
     score = parts.sum(axis=2)
     softmax = np.exp(score) / np.exp(score).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(softmax, said(boosting.booster, meta), atol=1e-5)
+    np.testing.assert_allclose(softmax, tilted_probabilities(boosting.booster, meta), atol=1e-5)
     assert np.abs(parts[:, :, :-1]).mean(axis=(0, 1)).argmax() == 0
 
 
@@ -138,8 +144,12 @@ def test_a_saved_booster_says_the_same_also_without_names(boosting, tmp_path):
     save_booster(boosting.booster, tmp_path / "booster.ubj")
     loaded = load_booster(tmp_path / "booster.ubj")
     meta = rows(50, 7).meta
-    assert np.array_equal(said(loaded, meta), said(boosting.booster, meta))
-    assert np.array_equal(loaded.inplace_predict(meta), said(boosting.booster, meta))
+    assert np.array_equal(
+        tilted_probabilities(loaded, meta), tilted_probabilities(boosting.booster, meta)
+    )
+    assert np.array_equal(
+        loaded.inplace_predict(meta), tilted_probabilities(boosting.booster, meta)
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["booster.ubj"]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.auditor.audit import Fitted, fit_auditor
+from quantgod.auditor.audit import AuditorFit, fit_auditor
 from quantgod.auditor.conformal import fit_conformal
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import ProvenanceError
@@ -57,7 +57,7 @@ class Case:
 
     of: Market
     subject: NetworkSubject
-    fitted: Fitted
+    fitted: AuditorFit
 
 
 def rows_before(of: Market, network: Network, moment: pd.Timestamp) -> pd.DataFrame:

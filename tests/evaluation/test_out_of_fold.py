@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quantgod.auditor.audit import Fitted, fit_auditor
+from quantgod.auditor.audit import AuditorFit, fit_auditor
 from quantgod.contracts import META_FEATURES
 from quantgod.evaluation.metrics import classification_report
 from quantgod.evaluation.out_of_fold import OutOfFold, score_out_of_fold
@@ -17,7 +17,7 @@ BASE_WEIGHTS = (3.0, 1.0, 2.0)
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Fitted:
+def fitted() -> AuditorFit:
     frame = oof_frame()
     probabilities = np.random.default_rng(4).dirichlet([1, 2, 1], len(frame))
     frame[list(META_FEATURES[:3])] = probabilities
@@ -25,12 +25,12 @@ def fitted() -> Fitted:
 
 
 @pytest.fixture(scope="module")
-def scored(fitted: Fitted) -> OutOfFold:
+def scored(fitted: AuditorFit) -> OutOfFold:
     return score_out_of_fold(fitted, BASE_WEIGHTS)
 
 
 def test_the_rows_shown_are_those_that_no_tree_was_fitted_on(
-    fitted: Fitted, scored: OutOfFold
+    fitted: AuditorFit, scored: OutOfFold
 ) -> None:
     rows = fitted.rows[fitted.rows["part"] != "fit"]
     assert 0 < len(rows) < len(fitted.rows)
@@ -42,7 +42,7 @@ def test_the_rows_shown_are_those_that_no_tree_was_fitted_on(
     assert np.allclose(tilted / tilted.sum(axis=1, keepdims=True), scored.meta[:, :3])
 
 
-def test_each_score_is_of_its_own_rows(fitted: Fitted, scored: OutOfFold) -> None:
+def test_each_score_is_of_its_own_rows(fitted: AuditorFit, scored: OutOfFold) -> None:
     rows = fitted.rows
     base = rows[list(META_FEATURES[:3])].to_numpy() / BASE_WEIGHTS
     base /= base.sum(axis=1, keepdims=True)
@@ -58,7 +58,7 @@ def test_each_score_is_of_its_own_rows(fitted: Fitted, scored: OutOfFold) -> Non
     }
 
 
-def test_without_rows_to_judge_calibration_by_nothing_is_said_of_it(fitted: Fitted) -> None:
+def test_without_rows_to_judge_calibration_by_nothing_is_said_of_it(fitted: AuditorFit) -> None:
     without = replace(fitted, held_out=None)
     assert set(score_out_of_fold(without, BASE_WEIGHTS).scores) == {
         "base", "unfitted_base", "unfitted_auditor",
