@@ -29,11 +29,11 @@ from mlflow import MlflowClient
 
 from bench.goal import Figure, Log, said
 from quantgod.contracts import BOOK_LEVELS, FEATURES, Floats
+from quantgod.contracts.minute_rows import MinuteRows, as_frame
+from quantgod.contracts.model_notices import ModelNotice
 from quantgod.live.deployment.deployment import Deployment
-from quantgod.live.deployment.loaded_model import as_frame
-from quantgod.live.deployment.model_notices import ModelNotice
 from quantgod.live.engine.engine import Engine, Model
-from quantgod.live.engine.window import Rows, Window
+from quantgod.live.engine.window import Window
 from quantgod.live.journal import BARS, SIGNALS, Journal
 from quantgod.live.view.lag import LoopLag
 from quantgod.market.book_bars import ClosedMinute
@@ -113,7 +113,7 @@ class _Session:
 
     def _window(self) -> Window:
         window = Window(self._settings.etl.max_bridge_minutes)
-        window.fill(Rows(np.arange(WINDOW - 1), self._features[: WINDOW - 1]))
+        window.fill(MinuteRows(np.arange(WINDOW - 1), self._features[: WINDOW - 1]))
         return window
 
     async def _close_minutes(self, engine: Engine, window: Window, models: Deployment) -> None:
@@ -204,7 +204,7 @@ async def _beside_a_busy_thread(lag: LoopLag) -> None:
     await counting
 
 
-def _answer_ms(model: Model, rows: Rows) -> float:
+def _answer_ms(model: Model, rows: MinuteRows) -> float:
     """Milliseconds that a version takes for the newest minute of these rows."""
     begun = time.monotonic()
     model.predict(as_frame(rows))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from quantgod.contracts.row_sink import RowSink
 from quantgod.live.driving import RawKind
-from quantgod.live.engine.row_sink import RowSink
 from quantgod.live.feed.notices import Notice
 from quantgod.live.journal import JournalNotice
 from quantgod.live.view.logs import say

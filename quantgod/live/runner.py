@@ -12,17 +12,19 @@ from typing import NamedTuple
 from rich.console import Console
 
 from quantgod.contracts import Floats
+from quantgod.contracts.minute_rows import KEPT_MINUTES
+from quantgod.contracts.model_notices import ModelNotice
+from quantgod.contracts.prediction import Prediction
 from quantgod.live.deployment.deployment import Deployment, models_of
-from quantgod.live.deployment.loaded_model import Prediction
-from quantgod.live.deployment.model_notices import ModelNotice, journaled
 from quantgod.live.drift.monitor import DriftMonitor
 from quantgod.live.drift.watch import DriftWatch, Metrics
 from quantgod.live.engine.engine import Engine, Model
 from quantgod.live.engine.history import History, read_history
-from quantgod.live.engine.window import KEPT_MINUTES, Window
+from quantgod.live.engine.window import Window
 from quantgod.live.feed.feed import Feed
 from quantgod.live.feed.state import SymbolState as BookState
 from quantgod.live.journal import BARS, DRIFT, EVENTS, SIGNALS, Journal
+from quantgod.live.journal.model_events import journaled
 from quantgod.live.listener import LEVELS, LiveListener, log_journal
 from quantgod.live.session import SEAL_SECONDS, run_together, stopped_by_signals
 from quantgod.live.view.lag import LoopLag

@@ -19,13 +19,14 @@ from mlflow.pyfunc.scoring_server import invocations
 
 from quantgod.backtest.signals import signals_of
 from quantgod.contracts import CLASSES, FEATURES, META_FEATURES
+from quantgod.contracts.minute_rows import MinuteRows
 from quantgod.dataset.labels import label
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluated import Evaluated
 from quantgod.evaluation.scored_rows import columns_of, read_scored, write_scored
 from quantgod.live.deployment.loaded_model import Fit, load_model
 from quantgod.live.engine.engine import Engine
-from quantgod.live.engine.window import Rows, Window
+from quantgod.live.engine.window import Window
 from quantgod.live.journal import BARS, SIGNALS, Journal, read_table
 from quantgod.registry.package import CHAIN_FILE, GoldenRows, build_package
 from quantgod.registry.registered import fetch
@@ -124,7 +125,7 @@ def test_what_a_live_session_journals_is_what_was_judged(
 
     async def play(journal: Journal) -> None:
         window = Window(BRIDGE)
-        window.fill(Rows(epoch[:first], features[:first]))
+        window.fill(MinuteRows(epoch[:first], features[:first]))
         engine = Engine({"X": window}, {"X": models}, journal, lambda notice: None)
         running = asyncio.create_task(engine.run())
         for place in range(first, end):

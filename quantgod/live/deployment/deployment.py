@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from quantgod.contracts import Series
+from quantgod.contracts.minute_rows import KEPT_MINUTES
+from quantgod.contracts.model_notices import Level, ModelNotice, Report, SwapCode
 from quantgod.live.deployment.beside import beside
 from quantgod.live.deployment.loaded_model import Fit, LoadedModel, load_model
-from quantgod.live.deployment.model_notices import Level, ModelNotice, Report, SwapCode
 from quantgod.live.deployment.model_store import (
     Copy,
     Holder,
@@ -27,7 +28,6 @@ from quantgod.live.deployment.model_store import (
     right,
 )
 from quantgod.live.deployment.places import Deployed, Place, Refusal, retry_seconds
-from quantgod.live.engine.window import KEPT_MINUTES
 from quantgod.market.binance import MARKET
 from quantgod.registry.ownership import OtherSeriesError
 from quantgod.registry.registered import NoSuchVersionError, VersionError

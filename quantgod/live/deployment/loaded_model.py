@@ -23,8 +23,9 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 
 from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
+from quantgod.contracts.minute_rows import MinuteRows, as_frame
+from quantgod.contracts.prediction import Prediction
 from quantgod.evaluation.drift import BadReferenceError, Reference, read_reference
-from quantgod.live.engine.window import Rows
 from quantgod.registry.chain import PackageError, compare_golden
 from quantgod.registry.ownership import OtherSeriesError
 from quantgod.registry.registered import BrokenVersionError, VersionError
@@ -42,34 +43,6 @@ class UnfitVersionError(VersionError):
 
 class PredictionError(RuntimeError):
     """A version that answered with something other than one minute's probabilities."""
-
-
-class Prediction(NamedTuple):
-    """What a version says of one minute. Probabilities are in class order, as in `CLASSES`.
-
-    Attributes:
-        minute: epoch minute that ends the window.
-        base: what the base network says.
-        audited: what the auditor makes of it.
-        label: the decided class's number.
-        signal: its name.
-        uncertainty: entropy of `audited` over its largest value, in [0, 1].
-        decided_by: the weights that decided against the likeliest class; empty where none did.
-        in_set: which classes its conformal set holds.
-        action: the class to act on: `signal` where the set holds it alone, else NEUTRAL.
-        abstention: why `signal` is not acted on; empty where it is.
-    """
-
-    minute: int
-    base: tuple[float, ...]
-    audited: tuple[float, ...]
-    label: int
-    signal: str
-    uncertainty: float
-    decided_by: str
-    in_set: tuple[bool, ...]
-    action: str
-    abstention: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,13 +112,6 @@ def load_model(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
         # The code of a version may raise anything, and its files may say anything.
         raise BrokenVersionError(f"{name} {version}: {error!r}") from error
     return loaded
-
-
-def as_frame(rows: Rows) -> pd.DataFrame:
-    """Rows as the chain takes them: `datetime` in UTC and the nine features."""
-    frame = pd.DataFrame(rows.features, columns=[*FEATURES])
-    frame.insert(0, "datetime", pd.to_datetime(rows.minutes * 60, unit="s", utc=True))
-    return frame
 
 
 def _loaded(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
@@ -226,7 +192,7 @@ def _warm_up(loaded: LoadedModel) -> None:
     golden = pd.DataFrame(**body).iloc[: loaded.window]
     times = pd.to_datetime(golden["datetime"], utc=True).dt.as_unit("s").dt.tz_localize(None)
     minutes = times.to_numpy().astype(np.int64) // 60
-    rows = as_frame(Rows(minutes, golden[[*FEATURES]].to_numpy(np.float64)))
+    rows = as_frame(MinuteRows(minutes, golden[[*FEATURES]].to_numpy(np.float64)))
     said = loaded.predict(rows)
     expected = pd.DataFrame(_read(loaded.package_folder / "golden_output.json")["predictions"])
     compare_golden(as_answer(said), expected.iloc[:1])

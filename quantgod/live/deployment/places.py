@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from quantgod.contracts.model_notices import SwapCode
 from quantgod.live.deployment.loaded_model import LoadedModel
-from quantgod.live.deployment.model_notices import SwapCode
 from quantgod.live.deployment.model_store import Copy, Holder
 
 RETRY_POLLS: Final = 12

@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from quantgod.contracts import FEATURES, Floats, Integers
+from quantgod.contracts.minute_rows import MinuteRows
 from quantgod.evaluation.drift import OUTPUTS, Reference, z_scores
 from quantgod.live.drift.check import COLUMNS, DriftCheck, DriftRow
-from quantgod.live.engine.window import Rows
 from quantgod.settings import DriftSettings
 
 NO_MINUTE: Final = -1
@@ -83,7 +83,7 @@ class DriftMonitor:
         known.reference = reference
         known.past.forget_output()
 
-    def remember(self, symbol: str, rows: Rows, output: Floats | None = None) -> None:
+    def remember(self, symbol: str, rows: MinuteRows, output: Floats | None = None) -> None:
         """Take in minutes from before this stream, oldest first.
 
         Those at or after the first live minute are dropped when it comes: a recording that is

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from quantgod.contracts import Floats
-from quantgod.live.deployment.loaded_model import Prediction
+from quantgod.contracts.prediction import Prediction
+from quantgod.contracts.row_sink import RowSink
 from quantgod.live.drift.check import DriftCheck, DriftRow, in_words, metrics
 from quantgod.live.drift.monitor import DriftMonitor
 from quantgod.live.engine.engine import Model
-from quantgod.live.engine.row_sink import RowSink
 from quantgod.live.view.logs import say
 
 END_SECONDS: Final = 1.0

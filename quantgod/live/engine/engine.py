@@ -21,13 +21,14 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from quantgod.contracts import Floats
+from quantgod.contracts.minute_rows import MinuteRows, as_frame
+from quantgod.contracts.model_notices import Level, ModelNotice, Report, SignalCode
+from quantgod.contracts.prediction import Prediction
+from quantgod.contracts.row_sink import RowSink
 from quantgod.evaluation.drift import Reference
-from quantgod.live.deployment.loaded_model import Prediction, as_frame
-from quantgod.live.deployment.model_notices import Level, ModelNotice, Report, SignalCode
 from quantgod.live.engine.journal_rows import bar_row, signal_row
 from quantgod.live.engine.lane import Lane
-from quantgod.live.engine.row_sink import RowSink
-from quantgod.live.engine.window import Rows, Window
+from quantgod.live.engine.window import Window
 from quantgod.market.book_bars import ClosedMinute
 
 WAITING: Final = 2
@@ -54,7 +55,7 @@ class Model(Protocol):
 
     @property
     def window(self) -> int:
-        """Rows that one question needs."""
+        """MinuteRows that one question needs."""
 
     @property
     def reference(self) -> Reference | None:
@@ -88,7 +89,7 @@ class Question(NamedTuple):
     received: float
     role: Role
     model: Model
-    rows: Rows
+    rows: MinuteRows
     shadow: Question | None
 
 

@@ -1,4 +1,4 @@
-"""Rows from before this run: what earlier runs journaled, and where given a store of `etl`.
+"""MinuteRows from before this run: what earlier runs journaled, and where given a store of `etl`.
 
 They fill the first window, so that a restart costs nothing, and give the kernel its previous close.
 """
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from quantgod.archive.store import StoreError, load_bars, stored_series
 from quantgod.contracts import FEATURES, Floats, Integers
-from quantgod.live.engine.window import Rows
+from quantgod.contracts.minute_rows import MinuteRows
 from quantgod.live.journal import read_table, tables
 
 BARS: Final = "BARS"
@@ -24,7 +24,7 @@ _NS_PER_MINUTE: Final = 60_000_000_000
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """Rows of one symbol, each minute once, oldest first.
+    """MinuteRows of one symbol, each minute once, oldest first.
 
     Attributes:
         minutes: (n,) epoch minutes.
@@ -37,9 +37,9 @@ class History:
     close: Floats
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> MinuteRows:
         """What a window is filled with."""
-        return Rows(self.minutes, self.features)
+        return MinuteRows(self.minutes, self.features)
 
     def before(self, minute: int) -> History:
         """Only what came before an epoch minute."""

@@ -6,7 +6,7 @@ import math
 from typing import Any, Protocol
 
 from quantgod.contracts import BOOK_LEVELS, CLASSES, FEATURES, Level
-from quantgod.live.deployment.loaded_model import Prediction
+from quantgod.contracts.prediction import Prediction
 from quantgod.market.book_bars import ClosedMinute
 
 _ABSENT: Level = (math.nan, 0.0)

@@ -7,22 +7,10 @@ dropped, whatever the local clock says: a replay must not see its own future.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
 import numpy as np
 
 from quantgod.contracts import FEATURES, Floats, Integers
-
-KEPT_MINUTES: Final = 10_080
-"""A week of rows (0.8 MB): a version that looks back further than the one before it can speak at
-once."""
-
-
-class Rows(NamedTuple):
-    """Epoch minutes (n), increasing, and their features (n, 9) in the order of `FEATURES`."""
-
-    minutes: Integers
-    features: Floats
+from quantgod.contracts.minute_rows import KEPT_MINUTES, MinuteRows
 
 
 class Window:
@@ -40,10 +28,10 @@ class Window:
         self._minutes: Integers = np.empty(2 * kept, dtype=np.int64)
         self._features: Floats = np.empty((2 * kept, len(FEATURES)))
         self._begin = self._end = 0
-        self._history = Rows(np.empty(0, np.int64), np.empty((0, len(FEATURES))))
+        self._history = MinuteRows(np.empty(0, np.int64), np.empty((0, len(FEATURES))))
         self._last_live: int | None = None
 
-    def fill(self, history: Rows) -> None:
+    def fill(self, history: MinuteRows) -> None:
         """Take rows from before this stream, in any order; of a minute told twice the last stands.
 
         Raises:
@@ -79,7 +67,7 @@ class Window:
         """Minutes with a row that must still close until `length` rows of one run stand."""
         return max(0, length - (self._end - self._begin))
 
-    def newest(self, length: int) -> Rows:
+    def newest(self, length: int) -> MinuteRows:
         """The newest `length` rows, copied: what comes later does not change them.
 
         Raises:
@@ -88,13 +76,13 @@ class Window:
         if missing := self.missing(length):
             raise ValueError(f"{length} rows were asked for, {missing} are missing")
         place = slice(self._end - length, self._end)
-        return Rows(self._minutes[place].copy(), self._features[place].copy())
+        return MinuteRows(self._minutes[place].copy(), self._features[place].copy())
 
     def _forget_the_future(self, first_live: int) -> None:
         past = int(np.searchsorted(self._history.minutes, first_live))
-        known = Rows(self._history.minutes[:past], self._history.features[:past])
+        known = MinuteRows(self._history.minutes[:past], self._history.features[:past])
         self._restart(newest_run(known, self.max_bridge_minutes))
-        self._history = Rows(known.minutes[:0], known.features[:0])
+        self._history = MinuteRows(known.minutes[:0], known.features[:0])
 
     def _end_run_before(self, minute: int) -> None:
         """Let go of the rows if one at `minute` could no longer join them."""
@@ -105,13 +93,13 @@ class Window:
 
     def _append(self, minute: int, features: Floats) -> None:
         if self._end == len(self._minutes):
-            self._restart(Rows(self._minutes[self._begin :], self._features[self._begin :]))
+            self._restart(MinuteRows(self._minutes[self._begin :], self._features[self._begin :]))
         self._minutes[self._end] = minute
         self._features[self._end] = features
         self._end += 1
         self._begin = max(self._begin, self._end - self.kept)
 
-    def _restart(self, rows: Rows) -> None:
+    def _restart(self, rows: MinuteRows) -> None:
         """Keep the newest of `rows`, at the front."""
         count = min(self.kept, len(rows.minutes))
         self._begin, self._end = 0, count
@@ -119,14 +107,14 @@ class Window:
         self._features[:count] = rows.features[len(rows.minutes) - count :]
 
 
-def newest_run(rows: Rows, max_bridge_minutes: int) -> Rows:
+def newest_run(rows: MinuteRows, max_bridge_minutes: int) -> MinuteRows:
     """The rows after the last break of more than `max_bridge_minutes`."""
     breaks = np.flatnonzero(np.diff(rows.minutes) - 1 > max_bridge_minutes)
     first = int(breaks[-1]) + 1 if len(breaks) else 0
-    return Rows(rows.minutes[first:], rows.features[first:])
+    return MinuteRows(rows.minutes[first:], rows.features[first:])
 
 
-def _sorted(rows: Rows) -> Rows:
+def _sorted(rows: MinuteRows) -> MinuteRows:
     """By minute; of equal minutes the one that was given last."""
     minutes, places = np.unique(rows.minutes[::-1], return_index=True)
-    return Rows(minutes.astype(np.int64), rows.features[::-1][places])
+    return MinuteRows(minutes.astype(np.int64), rows.features[::-1][places])

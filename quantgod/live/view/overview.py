@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from quantgod.contracts import CLASSES
-from quantgod.live.deployment.loaded_model import Prediction
+from quantgod.contracts.prediction import Prediction
 from quantgod.live.engine.engine import SymbolState as EngineState
 from quantgod.live.feed.state import FeedState
 from quantgod.live.feed.state import SymbolState as BookState

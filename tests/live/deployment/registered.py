@@ -16,9 +16,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.types.schema import ColSpec, Schema
 
+from quantgod.contracts.model_notices import ModelNotice
 from quantgod.files import file_digest, write_json
 from quantgod.live.deployment.deployment import Deployment
-from quantgod.live.deployment.model_notices import ModelNotice
 from quantgod.registry import versions
 from quantgod.registry.package import CHAIN_FILE, Package
 from quantgod.settings import Settings, load_settings

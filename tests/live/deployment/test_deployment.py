@@ -18,13 +18,14 @@ import numpy as np
 import pytest
 
 from quantgod.contracts import FEATURES, Series
+from quantgod.contracts.minute_rows import MinuteRows, as_frame
 from quantgod.live.deployment import deployment, places
 from quantgod.live.deployment.deployment import NoModelError
-from quantgod.live.deployment.loaded_model import LoadedModel, as_frame
-from quantgod.live.deployment.model_notices import journaled
+from quantgod.live.deployment.loaded_model import LoadedModel
 from quantgod.live.engine.engine import Engine
-from quantgod.live.engine.window import Rows, Window
+from quantgod.live.engine.window import Window
 from quantgod.live.journal import BARS, EVENTS, SIGNALS, Journal, read_table
+from quantgod.live.journal.model_events import journaled
 from quantgod.registry import versions
 from quantgod.registry.ownership import OtherSeriesError
 from quantgod.registry.promotion import Why, promote
@@ -138,9 +139,9 @@ def features_at(parts: Parts, minute: int) -> np.ndarray:
     return np.asarray(rows[(minute - FIRST) % len(rows)])
 
 
-def rows_until(parts: Parts, minute: int) -> Rows:
+def rows_until(parts: Parts, minute: int) -> MinuteRows:
     minutes = np.arange(minute - WINDOW + 1, minute + 1)
-    return Rows(minutes, np.stack([features_at(parts, int(one)) for one in minutes]))
+    return MinuteRows(minutes, np.stack([features_at(parts, int(one)) for one in minutes]))
 
 
 async def market(engine: Engine, parts: Parts) -> None:

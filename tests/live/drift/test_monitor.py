@@ -10,10 +10,10 @@ import pytest
 from scipy.signal import lfilter
 
 from quantgod.contracts import FEATURES
+from quantgod.contracts.minute_rows import MinuteRows
 from quantgod.evaluation.drift import OUTPUTS, Reference, Shift, distribution
 from quantgod.live.drift.check import COLUMNS, DriftRow, in_words, metrics, verdict
 from quantgod.live.drift.monitor import DriftMonitor, Watched
-from quantgod.live.engine.window import Rows
 from quantgod.live.journal.tables import DRIFT
 from quantgod.settings import load_settings
 
@@ -53,11 +53,11 @@ def monitor(rows: np.ndarray, **changed: float) -> DriftMonitor:
 
 
 def give(watching: DriftMonitor, rows: np.ndarray, first: int = FIRST) -> Watched:
-    """Rows of `COLUMNS`, the last one as it comes live, at a minute when a check is due."""
+    """MinuteRows of `COLUMNS`, the last one as it comes live, at a minute when a check is due."""
     minutes = first + np.arange(len(rows))
     minutes += -int(minutes[-1]) % SETTINGS.every_minutes
     features, output = rows[:, : len(FEATURES)], rows[:, len(FEATURES) :]
-    watching.remember(BTC, Rows(minutes[:-1], features[:-1]), output[:-1])
+    watching.remember(BTC, MinuteRows(minutes[:-1], features[:-1]), output[:-1])
     return watching.on_row(BTC, int(minutes[-1]), features[-1], output[-1].tolist())
 
 
@@ -224,7 +224,7 @@ def test_old_rows_leave_the_window_however_few_have_come_since() -> None:
     rows = market(6, TRAINED + 2 * WINDOW)
     watching = monitor(rows[:TRAINED])
     last = rows[TRAINED:]
-    watching.remember(BTC, Rows(FIRST + np.arange(2 * WINDOW), last[:, :9]), last[:, 9:])
+    watching.remember(BTC, MinuteRows(FIRST + np.arange(2 * WINDOW), last[:, :9]), last[:, 9:])
     later = FIRST + 2 * WINDOW + WINDOW - 100
     check = watching.on_row(BTC, later, last[0, :9], None).check
     assert check is not None
@@ -241,13 +241,13 @@ def test_a_minute_comes_once() -> None:
     with pytest.raises(ValueError, match=f"a minute after {FIRST} expected, got {FIRST}"):
         watching.on_row(BTC, FIRST, np.zeros(9), None)
     with pytest.raises(ValueError, match=f"a minute after {FIRST} expected, got {FIRST - 5}"):
-        watching.remember(BTC, Rows(np.asarray([FIRST - 5]), np.zeros((1, 9))))
+        watching.remember(BTC, MinuteRows(np.asarray([FIRST - 5]), np.zeros((1, 9))))
 
 
 def test_a_recording_that_is_played_again_does_not_see_its_own_future() -> None:
     rows = market(11, 3 * WINDOW)
     watching = monitor(rows[:WINDOW])
-    watching.remember(BTC, Rows(HOUR + np.arange(len(rows)), rows[:, :9]), rows[:, 9:])
+    watching.remember(BTC, MinuteRows(HOUR + np.arange(len(rows)), rows[:, :9]), rows[:, 9:])
     for minute in range(2 * WINDOW, 2 * WINDOW + 61):
         check = watching.on_row(BTC, HOUR + minute, rows[minute, :9], None).check
     assert check is not None

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quantgod.contracts.model_notices import ModelNotice
+from quantgod.contracts.prediction import Prediction
 from quantgod.evaluation.drift import Reference
-from quantgod.live.deployment.loaded_model import Prediction
-from quantgod.live.deployment.model_notices import ModelNotice
 from quantgod.market.book_bars import ClosedMinute
 from quantgod.market.minute_bars import MinuteBar
 

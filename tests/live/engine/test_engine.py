@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantgod.live.deployment.model_notices import ModelNotice, journaled
+from quantgod.contracts.model_notices import ModelNotice
 from quantgod.live.engine.engine import Engine
 from quantgod.live.engine.window import Window
 from quantgod.live.journal import BARS, EVENTS, SIGNALS, Journal, read_table
+from quantgod.live.journal.model_events import journaled
 from quantgod.settings import load_settings
 from tests.live.engine.answering import (
     Deployed,

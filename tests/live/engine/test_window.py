@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantgod.live.engine.window import Rows, Window
+from quantgod.contracts.minute_rows import MinuteRows
+from quantgod.live.engine.window import Window
 
 BRIDGE, KEPT = 2, 6
 
 
-def rows(minutes: list[int], salt: int = 0) -> Rows:
+def rows(minutes: list[int], salt: int = 0) -> MinuteRows:
     """Features that tell the minute and who gave them."""
     stamped = np.asarray(minutes, np.int64)
-    return Rows(stamped, np.add.outer(stamped * 10.0 + salt, np.arange(9) / 10))
+    return MinuteRows(stamped, np.add.outer(stamped * 10.0 + salt, np.arange(9) / 10))
 
 
 def run_that_counts(minutes: list[int], now: int) -> list[int]:
@@ -64,7 +65,7 @@ def test_before_the_first_live_minute_it_counts_on_all_of_history() -> None:
 def test_of_a_minute_told_twice_the_last_word_stands() -> None:
     window = Window(BRIDGE)
     twice = [rows([7], salt=1), rows([8], salt=1), rows([7], salt=2)]
-    window.fill(Rows(*(np.concatenate(part) for part in zip(*twice, strict=True))))
+    window.fill(MinuteRows(*(np.concatenate(part) for part in zip(*twice, strict=True))))
     assert np.array_equal(window.newest(2).features[0], rows([7], salt=2).features[0])
 
 
@@ -90,7 +91,7 @@ def test_what_was_asked_for_does_not_change_afterwards() -> None:
 def test_what_cannot_be_is_refused_by_name() -> None:
     window = Window(BRIDGE)
     with pytest.raises(ValueError, match=r"features \(n, 9\) expected"):
-        window.fill(Rows(np.arange(2), np.zeros((2, 8))))
+        window.fill(MinuteRows(np.arange(2), np.zeros((2, 8))))
     with pytest.raises(ValueError, match="3 rows were asked for, 3 are missing"):
         window.newest(3)
     window.close(1, None)

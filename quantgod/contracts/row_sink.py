@@ -1,4 +1,4 @@
-"""What the live path asks of a journal."""
+"""The interface by which the live path writes to a journal."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 
 class RowSink(Protocol):
-    """Takes rows of named tables; `live.journal.Journal` is one."""
+    """Takes rows of named tables; `live.journal.Journal` implements it."""
 
     def append(self, table: str, row: Mapping[str, Any]) -> object:
-        """Take a row; never waits for the disk."""
+        """Take a row without waiting for the disk."""
 
     def append_now(self, table: str, row: Mapping[str, Any]) -> Future[None]:
-        """Take a row; done once it would survive this process. On a full disk that may be never."""
+        """Take a row; the future is done once it is on disk (on a full disk, maybe never)."""

@@ -1,0 +1,28 @@
+"""Minutes of features, as the live path hands them to a model."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import pandas as pd
+
+from quantgod.contracts.arrays import Floats, Integers
+from quantgod.contracts.columns import FEATURES
+
+KEPT_MINUTES: Final = 10_080
+"""Rows that a live window keeps: a week (0.8 MB). A new version with a longer window than the one
+before it can then answer at once."""
+
+
+class MinuteRows(NamedTuple):
+    """Epoch minutes (n,), increasing, and their features (n, 9) in the order of `FEATURES`."""
+
+    minutes: Integers
+    features: Floats
+
+
+def as_frame(rows: MinuteRows) -> pd.DataFrame:
+    """Return the table that a registered version takes: `datetime` in UTC and the features."""
+    frame = pd.DataFrame(rows.features, columns=[*FEATURES])
+    frame.insert(0, "datetime", pd.to_datetime(rows.minutes * 60, unit="s", utc=True))
+    return frame
