@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
+
+import pytest
 
 PROJECT = Path(__file__).parents[1]
 NOT_COPIED = (
@@ -36,6 +38,17 @@ TRIES = 3
 PATIENCE = 5.0
 """So many times what a room's tests take in a sound copy may they take in a changed one."""
 LEAST_SECONDS = 300.0
+WARM = (
+    "numpy", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.metrics", "numba", "torch",
+    "xgboost", "optuna", "mapie", "matplotlib.figure", "mlflow.pyfunc", "aiohttp.web", "rich",
+    "cosmic_ray.mutating",
+)  # fmt: skip
+"""Imported once and shared by all runs: it takes as long as most runs then need."""
+PYTEST = (
+    "-x", "-q", "-p", "no:cacheprovider",
+    "-W", "ignore::pytest.PytestAssertRewriteWarning",  # of what is imported before
+)  # fmt: skip
+FORKS = multiprocessing.get_context("forkserver")
 
 
 class UnsoundError(Exception):
@@ -114,7 +127,7 @@ def tests_of(file: Path, copy: Path) -> list[list[str]]:
     return [[*runs[0], str(file)], *runs[1:]]  # the file itself for its doctests
 
 
-def failure(copy: Path, tests: list[str], limit: float) -> str:
+def failure(copy: Path, tests: list[str], limit: float | None) -> str:
     """The first test that fails, again when run alone, or how else the run ended; "" if all pass.
 
     What fails once on a busy machine has noticed nothing; what fails among others only is told so.
@@ -130,22 +143,36 @@ def failure(copy: Path, tests: list[str], limit: float) -> str:
     return f"not alone: {by}"
 
 
-def _end_of(copy: Path, tests: list[str], limit: float) -> str:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    with (copy / "said").open("w+", encoding="utf-8", errors="replace") as said:
-        run = subprocess.Popen(
-            command, cwd=copy, env={**os.environ, "OMP_NUM_THREADS": "1"},
-            start_new_session=True, stdout=said, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            code = run.wait(limit)
-        except subprocess.TimeoutExpired:
-            return NO_END
-        finally:
-            _end(run)
-        said.seek(0)
-        failed = [line.strip() for line in said if line.partition(" ")[0] in KINDS]
+def _end_of(copy: Path, tests: list[str], limit: float | None) -> str:
+    os.environ["OMP_NUM_THREADS"] = "1"  # copied by the server of forks when it starts
+    FORKS.set_forkserver_preload(list(WARM))
+    run = FORKS.Process(target=_run, args=(copy, tests))
+    run.start()
+    run.join(limit)
+    code = run.exitcode
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(run.pid or 0, signal.SIGKILL)  # and what it started, which is its session
+    run.join()
+    if code is None:
+        return NO_END
+    said = (copy / "said").read_text(encoding="utf-8", errors="replace").splitlines()
+    failed = [line.strip() for line in said if line.partition(" ")[0] in KINDS]
     return "" if code in (0, NO_TESTS) else (failed or [f"pytest ended with {code}"])[-1]
+
+
+def _run(copy: Path, tests: list[str]) -> None:
+    """Run tests of a copy, in a process that has imported nothing of this project's for them."""
+    os.setsid()
+    os.chdir(copy)
+    sys.path[:] = [str(copy), *(one for one in sys.path if Path(one or ".").resolve() != PROJECT)]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "bench"]:
+        del sys.modules[name]
+    with (copy / "said").open("w") as said, Path(os.devnull).open("w") as nowhere:
+        os.dup2(said.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    code = pytest.main([*PYTEST, *tests])
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def copied(folder: Path) -> Path:
@@ -159,13 +186,6 @@ def copied(folder: Path) -> Path:
 def _limit(copy: Path, room: str) -> float:
     """Seconds that a room's tests may take, from what they take unchanged; they must pass."""
     begun = time.monotonic()
-    if by := failure(copy, [room], float("inf")):
+    if by := failure(copy, [room], None):
         raise UnsoundError(f"{room} does not pass in a copy without a change: {by}")
     return max(LEAST_SECONDS, PATIENCE * (time.monotonic() - begun))
-
-
-def _end(run: subprocess.Popen[bytes]) -> None:
-    """End a run and what it started: they are a session of their own."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
