@@ -59,7 +59,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
         ended = ended or done["promote"].data.tags.get(HEADLINE_TAG, "")
         parent.json("stages", {name: run.info.run_id for name, run in done.items()})
         parent.metrics.log(key_figures(done))
-        headline = f"{len(done)} stages, {len(skipped)} of them unchanged; {ended}"
+        headline = f"{ended}; {len(done)} stages, {len(skipped)} of them unchanged"
         parent.headline(headline, description(done))
     _summary(settings, config, done, skipped)
     say_as_written(ended)

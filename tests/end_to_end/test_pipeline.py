@@ -114,6 +114,13 @@ def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data:
         name: made_by.info.run_id for name, made_by in runs.items()
     }
 
+    third = run("main", server, data, "train.epochs=2")
+    assert third.returncode == 0, third.stdout + third.stderr
+    reused = {name for name in STAGES if newest(name).info.run_id == runs[name].info.run_id}
+    assert reused == {"simulate", "etl", "label", "optimize"}
+    verdict = newest("main").data.tags["quantgod.headline"]
+    assert verdict.startswith(f"{NAME} version 2"), "what came of it is said first"
+
 
 @pytest.mark.timeout(600)
 def test_a_failing_stage_fails_the_parent_with_its_own_words(server: str, data: Path) -> None:

@@ -159,6 +159,16 @@ def test_a_few_rows_without_exception_are_no_certainty() -> None:
     assert nearly.low == pytest.approx(beta.ppf(0.025, 39.9, 1.1))
 
 
+def test_a_score_in_log_odds_has_the_same_reach_there_and_stays_a_score() -> None:
+    found = Interval(0.8, 0.72, 0.88).as_odds()
+    odds = [np.log(one / (1 - one)) for one in (found.low, found.value, found.high)]
+    reach = 0.08 / (0.8 * 0.2)  # what the logarithm of odds changes by where the score does by 0.08
+    assert np.diff(odds) == pytest.approx([reach, reach])
+    assert 0 < found.low < 0.72 < found.value == 0.8 < found.high < 0.88
+    for beyond in (Interval(0.8, 0.6, 1.0), Interval(0.1, 0.0, 0.2), Interval(0.5, 0.5, 0.5)):
+        assert beyond.as_odds() == beyond, "as wide as all that there can be, or not at all"
+
+
 def test_effective_size_of_an_ar1_series_is_what_theory_says() -> None:
     series = ar1(np.random.default_rng(2), 100_000, 0.8)
     assert effective_size(series) / 100_000 == pytest.approx((1 - 0.8) / (1 + 0.8), rel=0.1)
