@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 
 from bench.goal import Figure, Log, said
 from quantgod.contracts import FEATURES
+from quantgod.dataset.views import bars_shape
 from quantgod.models import zoo
 from quantgod.settings import load_settings
 from quantgod.tracking.outbox import MetricBuffer, Outbox
@@ -65,8 +66,7 @@ def _step_seconds() -> float:
     model = zoo.build(
         settings.model.name,
         settings.model.params,
-        features=len(FEATURES),
-        window=settings.window.length,
+        shapes=bars_shape(settings.window.length),
     )
     optimizer = torch.optim.AdamW(model.parameters())
     batch = torch.randn(settings.train.batch_size, settings.window.length, len(FEATURES))
@@ -74,7 +74,7 @@ def _step_seconds() -> float:
     for _ in range(4):
         begun = time.perf_counter()
         optimizer.zero_grad()
-        torch.autograd.backward(model(batch)["logits"].sum())
+        torch.autograd.backward(model(bars=batch)["logits"].sum())
         optimizer.step()
         times.append(time.perf_counter() - begun)
     return min(times)

@@ -31,7 +31,8 @@ class MetaFeatures(nn.Module):
     level. A graph exported by tracing has a fixed window length and takes any number of windows.
 
     Args:
-        network: takes `(batch, time, 9)` float32, returns a mapping with `probs`, `(batch, 3)`.
+        network: takes `bars`, `(batch, time, 9)` float32; returns a mapping with `probs`,
+            `(batch, horizons, 3)`, of which the nearest horizon is read.
         mean: the training scaler's mean of each feature, shape `(9,)`.
         std: its standard deviation, shape `(9,)`.
 
@@ -67,7 +68,7 @@ class MetaFeatures(nn.Module):
             _check_length(windows)
         returns = windows[:, :, RETURN_COLUMN]
         scaled = torch.where(self.moves, (windows - self.mean) / self.std, 0.0).to(torch.float32)
-        probs = self.network(scaled)["probs"].to(torch.float64)
+        probs = self.network(bars=scaled)["probs"][:, 0].to(torch.float64)
         prices = relative_prices(returns)
         last_minute = windows[:, -1].index_select(1, self.columns)
         distances = [ema_distance(prices, period) for period in EMA_PERIODS]

@@ -165,12 +165,10 @@ class _Fold:
     ) -> tuple[MetaFeatures, int, float]:
         window, model = self.recipe.window, self.recipe.model
         scaled = material(self.features, self.fitted, window)
-        network = build(
-            model.name, model.params, features=len(FEATURES), window=window, seed=settings.seed
-        )
+        network = build(model.name, model.params, shapes=scaled.views.shapes, seed=settings.seed)
         ended = fit(
             network,
-            scaled.windows,
+            scaled.views,
             self.fitted,
             self.stopping,
             settings,

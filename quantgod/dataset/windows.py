@@ -95,6 +95,25 @@ class Windows:
             (rows - length + 1, length, features), (features, features, 1)
         )
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one window: its length and the features."""
+        return (self.length, self.matrix.shape[1])
+
+    @property
+    def content(self) -> Tensor:
+        """The matrix."""
+        return self.matrix
+
+    def to(self, device: torch.device) -> Windows:
+        """Windows of the same matrix on a device; the same where it lies there already."""
+        return Windows(self.matrix.to(device), self.length)
+
+    def not_finite(self, rows: Int64[Tensor, " batch"]) -> Integers:
+        """The rows of the matrix, inside the windows that end at `rows`, that are not finite."""
+        window, step = torch.nonzero(~torch.isfinite(self(rows)).all(2), as_tuple=True)
+        return np.unique((rows[window] - (self.length - 1) + step).cpu().numpy())
+
     def __call__(self, rows: Int64[Tensor, " batch"]) -> Float[Tensor, "batch length features"]:
         """Return the windows that end at `rows` (on the matrix's device), as a new tensor."""
         return self._view.index_select(0, rows - (self.length - 1))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from quantgod.contracts import FEATURES, Floats, Progress, silent
+from quantgod.contracts import Floats, Progress, silent
 from quantgod.dataset.windows import Samples
 from quantgod.forecasters.network import Network
 from quantgod.models import zoo
@@ -59,14 +59,14 @@ def train_base(
     """
     window = settings.window.length
     train, validation = train_and_validation(table, window, settings.window.stride, settings.split)
-    windows, scaler = material(table, train, window)
+    views, scaler = material(table, train, window)
     name, params, chosen = settings.model.name, settings.model.params, settings.train
-    model = zoo.build(name, params, features=len(FEATURES), window=window, seed=settings.train.seed)
+    model = zoo.build(name, params, shapes=views.shapes, seed=settings.train.seed)
     done = fit(
-        model, windows, train, validation, chosen,
+        model, views, train, validation, chosen,
         checkpoint=checkpoint, on_epoch=on_epoch, progress=progress,
     )  # fmt: skip
-    said = predict(model, windows, validation.row, chosen.batch_size, device=chosen.device)
+    said = predict(model, views, validation.row, chosen.batch_size, device=chosen.device)
     seen = max(train.label_end_ms.max(), validation.label_end_ms.max())
     until = pd.Timestamp(int(seen), unit="ms", tz="UTC").isoformat()
     network = Network(model.cpu(), name, params, window, scaler, chosen.class_weights, until)

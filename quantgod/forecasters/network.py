@@ -15,6 +15,7 @@ from torch import nn
 
 from quantgod.contracts import CLASSES, FEATURES
 from quantgod.dataset.scaling import Scaler
+from quantgod.dataset.views import bars_shape
 from quantgod.files import atomic_path, file_digest, write_json
 from quantgod.models import zoo
 from quantgod.settings import Section, SettingsError
@@ -90,7 +91,7 @@ def load_network(folder: Path) -> Network:
     if not weights.is_file() or file_digest(weights) != card.weights_sha256:
         raise NetworkError(f"{weights}: missing or not the weights that {CARD} was written with")
     try:
-        model = zoo.build(card.name, card.params, features=len(FEATURES), window=card.window)
+        model = zoo.build(card.name, card.params, shapes=bars_shape(card.window))
         model.load_state_dict(load_file(weights))
         scaler = Scaler.from_json(card.scaler)
     except (SettingsError, SafetensorError, RuntimeError, ValueError) as error:

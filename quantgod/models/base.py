@@ -5,25 +5,35 @@ An architecture registers itself with a decorator in its own file; `zoo` finds t
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import nn
 
+from quantgod.models.heads import Heads
 from quantgod.settings import SearchSpace, Section, SettingsError
 
-Output = dict[str, Tensor]
-"""What a classifying network returns: `logits` and `probs`, each (batch, classes)."""
+DOCUMENT_SHAPES: Final = {
+    "bars": (720, 9),
+    "features": (60, 112),
+    "book": (100, 20, 4),
+    "aux": (112,),
+}
+"""Each view as the documents give it: minutes of features, book snapshots of 20 levels (bid price,
+bid size, ask price, ask size), and the newest minute's features alone."""
 
 
 @runtime_checkable
 class Constructor(Protocol):
-    """Build a network from its settings and the shape of its input."""
+    """Build a network from its settings, the shapes of its views, and its heads."""
 
-    def __call__(self, settings: Any, *, features: int, window: int) -> nn.Module:
-        """Return a newly initialised network for windows of shape (batch, window, features)."""
+    def __call__(
+        self, settings: Any, *, shapes: Mapping[str, tuple[int, ...]], heads: Heads
+    ) -> nn.Module:
+        """Return a newly initialised network for views of these shapes."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class Architecture:
         constructor: the network class.
         settings: its parameters; the defaults come from the document that describes it.
         space: values that a search tries, by parameter name.
+        parameters: the count of learned numbers at `DOCUMENT_SHAPES`, with one horizon.
         causal: True if no step of an inner sequence sees a later step of the window. A network that
             looks both ways inside its window (all of which lies in the past) says False.
     """
@@ -43,7 +54,14 @@ class Architecture:
     constructor: Constructor
     settings: type[Section]
     space: SearchSpace = field(default_factory=dict)
+    parameters: int = 0
     causal: bool = True
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The names of the views it takes: the parameters of its `forward`."""
+        forward = getattr(self.constructor, "forward")  # noqa: B009  (a protocol has none)
+        return tuple(inspect.signature(forward).parameters)[1:]
 
     def settings_from(self, params: Mapping[str, Any]) -> Section:
         """Parse `params` into this architecture's settings.
@@ -75,7 +93,12 @@ Network = TypeVar("Network", bound=type[nn.Module])
 
 
 def register(
-    name: str, settings: type[Section], space: SearchSpace, *, causal: bool = True
+    name: str,
+    settings: type[Section],
+    space: SearchSpace,
+    *,
+    parameters: int,
+    causal: bool = True,
 ) -> Callable[[Network], Network]:
     """Return a class decorator that registers a network as `name`.
 
@@ -89,7 +112,7 @@ def register(
     def decorate(network: Network) -> Network:
         if name in ARCHITECTURES:
             raise ValueError(f"two architectures are called {name!r}")
-        ARCHITECTURES[name] = Architecture(name, network, settings, space, causal)
+        ARCHITECTURES[name] = Architecture(name, network, settings, space, parameters, causal)
         return network
 
     return decorate

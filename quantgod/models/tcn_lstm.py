@@ -6,6 +6,7 @@ and its last hidden state feeds the head.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from jaxtyping import Float
@@ -13,8 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quantgod.contracts import CLASSES
-from quantgod.models.base import Output, register
+from quantgod.models.base import register
+from quantgod.models.heads import HeadLayers, Heads, Output
 from quantgod.settings import Positive, Range, Section
 
 KERNEL = 3
@@ -54,13 +55,17 @@ class TCNLSTMSettings(Section):
         "lstm_layers": [1, 2],
         "dropout": Range(low=0.2, high=0.5),
     },
+    parameters=929_347,
 )
 class HybridTCNLSTM(nn.Module):
-    """Four causal blocks, an LSTM and a head: (batch, time, features) to class probabilities."""
+    """Four causal blocks, an LSTM and a head: bars (batch, time, features) to probabilities."""
 
-    def __init__(self, settings: TCNLSTMSettings, *, features: int, window: int) -> None:
-        """Build for `features` values per step; the weights do not depend on `window`."""
+    def __init__(
+        self, settings: TCNLSTMSettings, *, shapes: Mapping[str, tuple[int, ...]], heads: Heads
+    ) -> None:
+        """Build for the bars' features; the weights do not depend on how many rows there are."""
         super().__init__()
+        _, features = shapes["bars"]
         channels, hidden = settings.tcn_channels, settings.lstm_hidden
         self.tcn = nn.Sequential(
             *(
@@ -79,15 +84,14 @@ class HybridTCNLSTM(nn.Module):
             nn.Linear(hidden, HEAD_HIDDEN),
             nn.GELU(),
             nn.Dropout(settings.dropout),
-            nn.Linear(HEAD_HIDDEN, len(CLASSES)),
         )
+        self.heads = HeadLayers(HEAD_HIDDEN, heads)
 
-    def forward(self, windows: Float[Tensor, "batch time features"]) -> Output:
-        """Return `logits` and `probs`, each (batch, 3) in class order."""
-        steps = self.tcn(windows.transpose(1, 2)).transpose(1, 2)
+    def forward(self, bars: Float[Tensor, "batch time features"]) -> Output:
+        """Return what the heads say of the last hidden state."""
+        steps = self.tcn(bars.transpose(1, 2)).transpose(1, 2)
         _, (hidden, _) = self.lstm(steps)
-        logits = self.head(hidden[-1])
-        return {"logits": logits, "probs": functional.softmax(logits, dim=-1)}
+        return self.heads(self.head(hidden[-1]))  # type: ignore[no-any-return]
 
 
 class TCNBlock(nn.Module):

@@ -13,32 +13,47 @@ import torch
 from torch import nn
 
 from quantgod.models.base import ARCHITECTURES, Architecture
+from quantgod.models.heads import Heads
 from quantgod.settings import SearchSpace, SettingsError
 
 
 def build(
-    name: str, params: Mapping[str, Any], *, features: int, window: int, seed: int = 0
+    name: str,
+    params: Mapping[str, Any],
+    *,
+    shapes: Mapping[str, tuple[int, ...]],
+    heads: Heads = Heads(),  # noqa: B008  (frozen)
+    seed: int = 0,
 ) -> nn.Module:
     """Return a newly initialised network; the same arguments give the same bits.
 
     Args:
         name: a registered architecture.
         params: its parameters; missing ones keep the architecture's default.
-        features: values per time step.
-        window: time steps per window.
+        shapes: shape of each view of one moment, by name; views that it does not take are ignored.
+        heads: what it has to answer.
         seed: of the initial weights. The caller's random state is not changed.
 
     Returns:
-        A network that takes (batch, window, features) float32 and returns `logits` and `probs`.
+        A network that takes its views by name, each (batch, *shape) float32, and returns what
+        `HeadLayers` does.
 
     Raises:
-        SettingsError: for an unknown name or parameter, or a value that is not allowed.
+        SettingsError: for an unknown name or parameter, a value that is not allowed, or a view
+            that is not given.
     """
     found = architecture(name)
     settings = found.settings_from(params)
+    if lacking := [view for view in found.views if view not in shapes]:
+        raise SettingsError(
+            f"model.name: {name} looks at {', '.join(found.views)}; {', '.join(lacking)} is not "
+            f"among the views that are given ({', '.join(shapes)})"
+        )
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        return found.constructor(settings, features=features, window=window)
+        return found.constructor(
+            settings, shapes={view: shapes[view] for view in found.views}, heads=heads
+        )
 
 
 def names() -> tuple[str, ...]:

@@ -21,6 +21,7 @@ import torch
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE
+from quantgod.dataset.views import BARS, bars_shape
 from quantgod.models import zoo
 from quantgod.planning.at_hand import MINUTES_A_DAY, AtHand
 from quantgod.settings import Choice, Range, Settings
@@ -87,23 +88,22 @@ def _time_batch(settings: Settings, device: torch.device, count: int) -> WindowS
         model = zoo.build(
             settings.model.name,
             settings.model.params,
-            features=len(FEATURES),
-            window=length,
+            shapes=bars_shape(length),
             seed=0,
         ).to(device)
         state = TrainingState.fresh(model, settings.train, device)
-        windows = torch.randn(count, length, len(FEATURES), device=device)
+        views = {BARS: torch.randn(count, length, len(FEATURES), device=device)}
         targets = torch.arange(count, device=device) % len(CLASSES)
         objective = WeightedCrossEntropy(settings.train.class_weights)
 
         def train() -> None:
             model.train()
-            take_step(state, windows, targets, objective, settings.train.gradient_norm)
+            take_step(state, views, targets, objective, settings.train.gradient_norm)
 
         def forecast() -> None:
             model.eval()
             with torch.inference_mode(), autocast(device):
-                model(windows)
+                model(**views)
 
         return WindowSeconds(*(_seconds(step, device) / count for step in (train, forecast)))
 

@@ -9,7 +9,8 @@ from typing import Final
 import torch
 from torch import nn
 
-from quantgod.dataset.windows import Samples, Windows
+from quantgod.dataset.views import Views
+from quantgod.dataset.windows import Samples
 from quantgod.files import tree_digest, value_digest
 from quantgod.settings import TrainSettings
 from quantgod.training.checkpoints import Identity, array_digest, tensor_digest, weights_digest
@@ -32,7 +33,7 @@ def code_digest() -> str:
 
 def fit_identity(
     model: nn.Module,
-    windows: Windows,
+    views: Views,
     train: Samples,
     validation: Samples,
     settings: TrainSettings,
@@ -47,8 +48,8 @@ def fit_identity(
         "objective": repr(objective),
         "network": value_digest(repr(model)),
         "initial weights": weights_digest(model.state_dict()),
-        "window length": windows.length,
-        "bars": tensor_digest(windows.matrix),
+        "shapes": value_digest(views.shapes),
+        **{name: tensor_digest(view.content) for name, view in views.parts.items()},
         "training samples": _samples_digest(train),
         "validation samples": _samples_digest(validation),
     }

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from quantgod.contracts import Progress, silent
-from quantgod.dataset.windows import Samples, Windows, as_rows
+from quantgod.dataset.views import Views
+from quantgod.dataset.windows import Samples, as_rows
 from quantgod.settings import TrainSettings
 from quantgod.training.checkpoints import Identity, read_checkpoint, write_checkpoint
 from quantgod.training.devices import autocast, choose_device, fast_matrix_products, seeded
@@ -29,7 +30,7 @@ from quantgod.training.steps import StepOutcome, Steps, Stopwatch, take_step
 
 def fit(  # noqa: PLR0913  (one call names all that a run is made of)
     model: nn.Module,
-    windows: Windows,
+    views: Views,
     train: Samples,
     validation: Samples,
     settings: TrainSettings,
@@ -43,8 +44,8 @@ def fit(  # noqa: PLR0913  (one call names all that a run is made of)
     """Train `model` on `train`, stop early by its score on `validation`, and keep the best weights.
 
     Args:
-        model: newly built; takes windows, returns what the objective reads.
-        windows: of the scaled matrix; moved to the device if needed.
+        model: newly built; takes the views by name, returns what the objective reads.
+        views: scaled; moved to the device if needed.
         train: samples to learn from.
         validation: samples for early stopping, already purged against `train`.
         settings: epochs, rates, patience, seed, device, and how often to save.
@@ -66,7 +67,7 @@ def fit(  # noqa: PLR0913  (one call names all that a run is made of)
             f"training and validation samples are needed, got {len(train)} and {len(validation)}"
         )
     device = choose_device(settings.device)
-    placed = Windows(windows.matrix.to(device), windows.length)
+    placed = views.to(device)
     chosen = objective or WeightedCrossEntropy(settings.class_weights)
     with seeded(settings.seed, device), fast_matrix_products(device):
         run = _Fitting(model.to(device), placed, train, validation, settings, chosen)
@@ -85,14 +86,14 @@ class _Fitting:
     def __init__(
         self,
         model: nn.Module,
-        windows: Windows,
+        views: Views,
         train: Samples,
         validation: Samples,
         settings: TrainSettings,
         objective: Objective,
     ) -> None:
-        device = windows.matrix.device
-        self.windows, self.settings, self.objective = windows, settings, objective
+        device = views.device
+        self.views, self.settings, self.objective = views, settings, objective
         self.rows, self.targets = as_rows(train, device), objective.targets(train).to(device)
         self.validation_rows = as_rows(validation, device)
         self.validation_targets = objective.targets(validation).to(device)
@@ -122,7 +123,7 @@ class _Fitting:
             group["lr"] = rate
         order = shuffled(len(self.rows), settings.seed, state.epoch)
         shuffle = torch.from_numpy(order).to(state.device)
-        steps = Steps(state, self.windows, on_step)
+        steps = Steps(state, self.views, on_step)
         state.model.train()
         while state.batch < self.batches:
             begin = state.batch * settings.batch_size
@@ -161,14 +162,14 @@ class _Fitting:
 
     def _step(self, rows: Tensor, targets: Tensor) -> StepOutcome:
         return take_step(
-            self.state, self.windows(rows), targets, self.objective, self.settings.gradient_norm
+            self.state, self.views(rows), targets, self.objective, self.settings.gradient_norm
         )
 
     def _judged(self) -> Epoch:
         state, sums, watch = self.state, self.state.sums, Stopwatch()
         with autocast(state.device):
             output = outputs(
-                state.model, self.windows, self.validation_rows, self.settings.batch_size
+                state.model, self.views, self.validation_rows, self.settings.batch_size
             )
         loss = float(self.objective.loss(output, self.validation_targets))
         score, figures = self.objective.judge(output, self.validation_targets)

@@ -12,6 +12,7 @@ from quantgod.contracts import FEATURES, Floats
 from quantgod.dataset.enough import enough_rows
 from quantgod.dataset.scaling import Scaler, fit_scaler
 from quantgod.dataset.splits import split_test, split_validation
+from quantgod.dataset.views import BARS, Views
 from quantgod.dataset.windows import Samples, Windows, covered_rows, samples
 from quantgod.settings import SplitSettings
 
@@ -19,7 +20,7 @@ from quantgod.settings import SplitSettings
 class Material(NamedTuple):
     """Windows of scaled features, and the scaler, fitted on the training windows only."""
 
-    windows: Windows
+    views: Views
     scaler: Scaler
 
 
@@ -33,7 +34,7 @@ def material(table: pd.DataFrame, train: Samples, window: int) -> Material:
     """
     features = table.loc[:, list(FEATURES)].to_numpy(np.float64)
     scaler = fit_scaler(features[covered_rows(train.row, window)])
-    return Material(scaled_windows(features, scaler, window), scaler)
+    return Material(Views({BARS: scaled_windows(features, scaler, window)}), scaler)
 
 
 def train_and_validation(

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from quantgod.contracts import CLASSES
 from quantgod.dataset.windows import Samples
-from quantgod.models.base import Output
+from quantgod.models.heads import Heads, Output
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 
 
@@ -27,6 +27,10 @@ class Judgement(NamedTuple):
 @runtime_checkable
 class Objective(Protocol):
     """One kind of target: its values, its loss and its score. Its `repr` identifies it."""
+
+    @property
+    def heads(self) -> Heads:
+        """What a network must answer to be trained for it."""
 
     def targets(self, samples: Samples) -> Tensor:
         """Return the target of each sample, first axis the samples."""
@@ -44,20 +48,25 @@ class WeightedCrossEntropy:
 
     class_weights: tuple[float, ...]
 
+    @property
+    def heads(self) -> Heads:
+        """The classes of one horizon."""
+        return Heads()
+
     def targets(self, samples: Samples) -> Int64[Tensor, " samples"]:
         """Return the class numbers."""
         return torch.from_numpy(samples.target)
 
     def loss(self, output: Output, target: Int64[Tensor, " batch"]) -> Float[Tensor, ""]:
         """Return the sum of weighted negative log-likelihoods over the sum of the weights."""
-        logits = output["logits"].float()
+        logits = output["logits"][:, 0].float()
         weights = torch.tensor(self.class_weights, device=logits.device)
         return functional.cross_entropy(logits, target, weight=weights)
 
     def judge(self, output: Output, target: Int64[Tensor, " batch"]) -> Judgement:
         """Return macro-F1, and precision and recall of each class, for the likeliest class."""
         truth = target.cpu().numpy()
-        matrix = confusion_matrix(truth, output["logits"].argmax(1).cpu().numpy())
+        matrix = confusion_matrix(truth, output["logits"][:, 0].argmax(1).cpu().numpy())
         precision, recall, f1 = precision_recall_f1(matrix)
         figures = {"macro_f1": float(f1.mean())}
         for number, name in enumerate(CLASSES):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from quantgod.contracts import Integers
-from quantgod.dataset.windows import Windows
+from quantgod.dataset.views import Views
 from quantgod.training.devices import autocast
 from quantgod.training.objectives import Objective
 from quantgod.training.reports import OnStep, Step
@@ -64,7 +65,7 @@ class Stopwatch:
 
 def take_step(
     state: TrainingState,
-    windows: Tensor,
+    views: Mapping[str, Tensor],
     targets: Tensor,
     objective: Objective,
     gradient_norm: float,
@@ -72,7 +73,7 @@ def take_step(
     """Take one optimizer step, with the gradient's norm clipped to `gradient_norm`."""
     state.optimizer.zero_grad()
     with autocast(state.device):
-        output = state.model(windows)
+        output = state.model(**views)
     loss = objective.loss(output, targets)
     torch.autograd.backward(state.scaler.scale(loss))
     state.scaler.unscale_(state.optimizer)
@@ -85,8 +86,8 @@ def take_step(
 class Steps:
     """Adds an epoch's steps to the state's sums, reports them, and refuses non-finite ones."""
 
-    def __init__(self, state: TrainingState, windows: Windows, on_step: OnStep) -> None:
-        self._state, self._windows, self._on_step = state, windows, on_step
+    def __init__(self, state: TrainingState, views: Views, on_step: OnStep) -> None:
+        self._state, self._views, self._on_step = state, views, on_step
         self._in_flight: list[tuple[Tensor, StepOutcome]] = []
         self._watch = Stopwatch()
 
@@ -130,12 +131,7 @@ class Steps:
         norm_counts = not self._state.scaler.is_enabled()
         if np.isfinite(step.loss) and (np.isfinite(step.gradient_norm) or not norm_counts):
             return
-        raise NonFiniteLossError(step, rows.cpu().numpy(), self._spoilt(rows))
-
-    def _spoilt(self, rows: Tensor) -> Integers:
-        """Return the matrix rows inside the windows ending at `rows` that are not finite."""
-        window, step = torch.nonzero(~torch.isfinite(self._windows(rows)).all(2), as_tuple=True)
-        return np.unique((rows[window] - (self._windows.length - 1) + step).cpu().numpy())
+        raise NonFiniteLossError(step, rows.cpu().numpy(), self._views.not_finite(rows))
 
 
 def _listed(rows: Integers, most: int = 20) -> str:

@@ -13,7 +13,8 @@ import torch
 from optuna import TrialPruned
 from optuna.trial import TrialState
 
-from quantgod.contracts import FEATURES, Progress
+from quantgod.contracts import Progress
+from quantgod.dataset.views import bars_shape
 from quantgod.models import zoo
 from quantgod.settings import Choice, SearchSpace, Settings
 from quantgod.training.loop import fit
@@ -87,14 +88,11 @@ class TrialObjective:
         model = zoo.build(
             candidate.model.name,
             candidate.model.params,
-            features=len(FEATURES),
-            window=window,
+            shapes=bars_shape(window),
             seed=train.seed,
         )
-        windows = self._material(window).windows
-        return fit(
-            model, windows, self._train, self._validation, train, on_epoch=on_epoch
-        ).best_score
+        views = self._material(window).views
+        return fit(model, views, self._train, self._validation, train, on_epoch=on_epoch).best_score
 
     def _material(self, window: int) -> Material:
         if window not in self._materials:

@@ -61,8 +61,8 @@ def final_network(of: Market) -> Network:
     sides = split_validation(of.samples, of.split.train, 0.2, how.split)
     train = of.samples.take(sides.train)
     made = material(of.table, train, how.window)
-    model = build(how.model.name, how.model.params, features=9, window=how.window, seed=1)
-    fit(model, made.windows, train, of.samples.take(sides.other), how.fold_training(0))
+    model = build(how.model.name, how.model.params, shapes=made.views.shapes, seed=1)
+    fit(model, made.views, train, of.samples.take(sides.other), how.fold_training(0))
     name, params, weights = how.model.name, how.model.params, how.train.class_weights
     return Network(model, name, params, how.window, made.scaler, weights, "2024-01-01T00:00Z")
 

@@ -32,11 +32,11 @@ class TinyNetwork(nn.Module):
         self.lstm = nn.LSTM(4, 8, batch_first=True)
         self.head = nn.Linear(8, 3)
 
-    def forward(self, windows: Tensor) -> dict[str, Tensor]:
-        seen = self.norm(self.convolution(nn.functional.pad(windows.transpose(1, 2), (2, 0))))
+    def forward(self, bars: Tensor) -> dict[str, Tensor]:
+        seen = self.norm(self.convolution(nn.functional.pad(bars.transpose(1, 2), (2, 0))))
         _, (hidden, _) = self.lstm(seen.transpose(1, 2))
-        logits = self.head(hidden[-1])
-        return {"logits": logits, "probs": torch.softmax(logits, dim=1)}
+        logits = self.head(hidden[-1])[:, None]
+        return {"logits": logits, "probs": torch.softmax(logits, dim=-1)}
 
 
 class FixedNetwork(nn.Module):
@@ -46,8 +46,8 @@ class FixedNetwork(nn.Module):
         super().__init__()
         self.register_buffer("probs", torch.tensor(probs))
 
-    def forward(self, windows: Tensor) -> dict[str, Tensor]:
-        return {"probs": self.probs.repeat(len(windows), 1)}
+    def forward(self, bars: Tensor) -> dict[str, Tensor]:
+        return {"probs": self.probs.repeat(len(bars), 1, 1)}
 
 
 def meta_features(network: nn.Module | None = None) -> MetaFeatures:
@@ -106,7 +106,7 @@ def test_the_network_sees_scaled_windows_and_the_last_minute_stays_raw():
     out = computed(module, windows)
     scaled = (windows - module.mean.numpy()) / module.std.numpy()
     with torch.inference_mode():
-        probs = module.network(torch.from_numpy(scaled.astype(np.float32)))["probs"].numpy()
+        probs = module.network(torch.from_numpy(scaled.astype(np.float32)))["probs"][:, 0].numpy()
     assert np.array_equal(out[["prob_sell", "prob_neutral", "prob_buy"]], probs)
     assert out.entropy.to_numpy() == pytest.approx(
         [-sum(p * math.log(p) for p in r) for r in probs]

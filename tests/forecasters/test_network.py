@@ -27,9 +27,9 @@ def test_a_saved_network_says_the_same_to_the_bit(
     small: Problem, saved: Network, tmp_path: Path
 ) -> None:
     back = load_network(tmp_path / "network")
-    rows, windows = small.validation.row, small.material.windows
+    rows, views = small.validation.row, small.material.views
     np.testing.assert_array_equal(
-        predict(back.model, windows, rows, 32), predict(saved.model, windows, rows, 32)
+        predict(back.model, views, rows, 32), predict(saved.model, views, rows, 32)
     )
     assert (back.name, back.params, back.window) == ("tcn_lstm", SMALL, WINDOW)
     assert (back.class_weights, back.trained_until) == (saved.class_weights, saved.trained_until)

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from quantgod.dataset.views import bars_shape
 from quantgod.models import zoo
 from quantgod.models.tcn_lstm import CausalConv1d, HybridTCNLSTM, TCNBlock, TCNLSTMSettings
 
 
 def document_network() -> HybridTCNLSTM:
-    model = zoo.build("tcn_lstm", {}, features=9, window=720)
+    model = zoo.build("tcn_lstm", {}, shapes=bars_shape(720))
     assert isinstance(model, HybridTCNLSTM)
     return model
 
@@ -32,7 +33,7 @@ def test_the_layers_are_those_of_the_document() -> None:
     assert [type(block.residual) for block in model.tcn] == [nn.Conv1d, *[nn.Identity] * 3]
     lstm = model.lstm
     assert (lstm.input_size, lstm.hidden_size, lstm.num_layers, lstm.dropout) == (64, 256, 2, 0.2)
-    assert [type(layer) for layer in model.head] == [nn.Linear, nn.GELU, nn.Dropout, nn.Linear]
+    assert [type(layer) for layer in model.head] == [nn.Linear, nn.GELU, nn.Dropout]
     assert model.head[2].p == 0.4
 
 
@@ -72,5 +73,5 @@ def test_spatial_dropout_silences_whole_channels() -> None:
 @pytest.mark.parametrize("window", [720, 1440])
 def test_one_set_of_weights_serves_every_window_length(window: int) -> None:
     small = {"tcn_channels": 8, "lstm_hidden": 8, "lstm_layers": 1}
-    model = zoo.build("tcn_lstm", small, features=9, window=window).eval()
-    assert model(torch.randn(2, window, 9))["probs"].shape == (2, 3)
+    model = zoo.build("tcn_lstm", small, shapes=bars_shape(window)).eval()
+    assert model(torch.randn(2, window, 9))["probs"].shape == (2, 1, 3)

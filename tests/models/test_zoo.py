@@ -4,41 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import itemgetter
+from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 
-from quantgod.contracts import CLASSES, FEATURES
+from quantgod.contracts import CLASSES
 from quantgod.models import zoo
-from quantgod.models.base import register
+from quantgod.models.base import DOCUMENT_SHAPES, register
+from quantgod.models.heads import Heads
 from quantgod.settings import Range, Section, SettingsError
 
-WINDOW = 53  # prime and unlike any layer's width, so that an axis this long is the time axis
+SHAPES = {**DOCUMENT_SHAPES, "bars": (53, 9)}  # no layer is as wide as a view is long
+LONGEST = {view: shape[0] for view, shape in SHAPES.items() if len(shape) > 1}
+ASKED = {
+    "classes": Heads(),
+    "all": Heads(horizons=3, confidence=True, expected_return=True),
+    "binary": Heads(binary=True, trend=True),
+}
 
 every_architecture = pytest.mark.parametrize("name", zoo.names())
 
 
-def network(name: str, seed: int = 0) -> nn.Module:
-    return zoo.build(name, {}, features=len(FEATURES), window=WINDOW, seed=seed)
+def network(name: str, seed: int = 0, heads: Heads = ASKED["classes"]) -> nn.Module:
+    return zoo.build(name, {}, shapes=SHAPES, heads=heads, seed=seed)
 
 
-def some_windows(batch: int, seed: int = 1) -> Tensor:
-    return torch.randn(batch, WINDOW, len(FEATURES), generator=torch.manual_seed(seed))
+def moments(name: str, batch: int, seed: int = 1) -> dict[str, Tensor]:
+    """Noise for what a network looks at; prices of a book are as far from its middle as its sizes
+    are large, both of the order of one."""
+    noise = torch.manual_seed(seed)
+    views = zoo.architecture(name).views
+    return {view: torch.randn(batch, *SHAPES[view], generator=noise) for view in views}
 
 
 @every_architecture
-def test_logits_and_probabilities_have_one_column_a_class(name: str) -> None:
-    output = network(name).eval()(some_windows(4))
-    assert output["logits"].shape == output["probs"].shape == (4, len(CLASSES))
+def test_a_network_learns_as_many_numbers_as_its_file_says(name: str) -> None:
+    model = zoo.build(name, {}, shapes=DOCUMENT_SHAPES)
+    assert zoo.parameter_count(model) == zoo.architecture(name).parameters
 
 
 @every_architecture
-def test_probabilities_lie_on_the_simplex_and_are_the_softmax_of_the_logits(name: str) -> None:
-    output = network(name).eval()(10 * some_windows(4))
-    assert (output["probs"] >= 0).all()
-    torch.testing.assert_close(output["probs"].sum(1), torch.ones(4))
-    torch.testing.assert_close(output["probs"], output["logits"].softmax(1))
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_network_answers_what_its_heads_ask_for_at_every_horizon(name: str, asked: str) -> None:
+    heads = ASKED[asked]
+    output = network(name, heads=heads).eval()(**moments(name, 4))
+    others = {one for one in ("confidence", "expected_return", "trend") if getattr(heads, one)}
+    assert output.keys() == {"logits", "probs"} | others
+    assert output["logits"].shape == output["probs"].shape == (4, heads.horizons, len(CLASSES))
+    assert all(output[one].shape == (4, heads.horizons) for one in others)
+    assert all(
+        ((output[one] > 0) & (output[one] < 1)).all() for one in others - {"expected_return"}
+    )
+
+
+@every_architecture
+@pytest.mark.parametrize("asked", ASKED)
+def test_probabilities_lie_on_the_simplex_and_are_the_softmax_of_the_logits(
+    name: str, asked: str
+) -> None:
+    views = {view: 10 * one for view, one in moments(name, 4).items()}
+    probs, logits = itemgetter("probs", "logits")(network(name, heads=ASKED[asked]).eval()(**views))
+    assert (probs >= 0).all()
+    torch.testing.assert_close(probs.sum(-1), torch.ones(probs.shape[:-1]))
+    torch.testing.assert_close(probs, logits.softmax(-1))
+    assert (probs[..., CLASSES.index("NEUTRAL")] == 0).all() == ASKED[asked].binary
 
 
 @every_architecture
@@ -50,13 +83,14 @@ def test_no_inner_step_of_a_causal_network_sees_a_later_one(name: str, future: f
     """
     if not zoo.architecture(name).causal:
         pytest.skip(f"{name} looks both ways inside its window, and says so")
-    model, windows, now = network(name).eval(), some_windows(2), 37
-    _let_batch_norm_matter(model)
+    model, views, now = network(name).eval(), moments(name, 2), 37
+    _let_batch_norm_matter(name, model)
     with heard_sequences(model) as calm:
-        model(windows)
-    windows[:, now:] = future
+        model(**views)
+    for view in views.keys() & LONGEST.keys():
+        views[view][:, now:] = future
     with heard_sequences(model) as disturbed:
-        model(windows)
+        model(**views)
     assert calm.keys() == disturbed.keys()
     assert len(calm) >= 2
     for module, steps in calm.items():
@@ -64,9 +98,9 @@ def test_no_inner_step_of_a_causal_network_sees_a_later_one(name: str, future: f
     assert any(not torch.equal(calm[module], disturbed[module]) for module in calm)
 
 
-def _let_batch_norm_matter(model: nn.Module) -> None:
+def _let_batch_norm_matter(name: str, model: nn.Module) -> None:
     model.train()
-    model(some_windows(8, seed=2))
+    model(**moments(name, 8, seed=2))
     model.eval()
 
 
@@ -78,8 +112,9 @@ def heard_sequences(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     def listen(name: str):
         def hook(module: nn.Module, given: object, came: object) -> None:
             for place, tensor in enumerate(came if isinstance(came, tuple) else (came,)):
-                if isinstance(tensor, Tensor) and WINDOW in tensor.shape:
-                    axis = list(tensor.shape).index(WINDOW)
+                lengths = set(LONGEST.values()) & set(getattr(tensor, "shape", ()))
+                if isinstance(tensor, Tensor) and lengths:
+                    axis = list(tensor.shape).index(lengths.pop())
                     heard[f"{name}[{place}]"] = tensor.detach().movedim(axis, -1).clone()
 
         return hook
@@ -94,27 +129,29 @@ def heard_sequences(model: nn.Module) -> Iterator[dict[str, Tensor]]:
 
 @every_architecture
 def test_a_window_is_judged_alike_whoever_shares_its_batch(name: str) -> None:
-    model, windows = network(name).eval(), some_windows(6)
-    alone = torch.cat([model(window[None])["logits"] for window in windows])
-    torch.testing.assert_close(model(windows)["logits"], alone, rtol=1e-5, atol=1e-6)
+    model, views = network(name).eval(), moments(name, 6)
+    each = [{view: one[k : k + 1] for view, one in views.items()} for k in range(6)]
+    alone = torch.cat([model(**one)["logits"] for one in each])
+    torch.testing.assert_close(model(**views)["logits"], alone, rtol=1e-5, atol=1e-6)
 
 
 @every_architecture
 def test_the_same_seed_gives_the_same_network_and_another_seed_another(name: str) -> None:
-    windows = some_windows(3)
+    views = moments(name, 3)
     before = torch.get_rng_state()
     first, again, other = network(name), network(name), network(name, seed=5)
     assert torch.equal(before, torch.get_rng_state())
-    outputs = [model.eval()(windows)["logits"] for model in (first, again, other)]
+    outputs = [model.eval()(**views)["logits"] for model in (first, again, other)]
     assert torch.equal(outputs[0], outputs[1])
     assert not torch.equal(outputs[0], outputs[2])
 
 
 @every_architecture
 def test_every_parameter_gets_a_gradient(name: str) -> None:
-    model = network(name)
-    loss = nn.functional.cross_entropy(model(some_windows(8))["logits"], torch.arange(8) % 3)
-    loss.backward()
+    model = network(name, heads=ASKED["all"])
+    output = model(**moments(name, 8))
+    loss = nn.functional.cross_entropy(output["logits"].flatten(0, 1), torch.arange(24) % 3)
+    (loss + output["expected_return"].square().mean() + output["confidence"].mean()).backward()
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.abs().sum() > 0, parameter_name
@@ -131,21 +168,56 @@ def test_the_search_space_holds_values_the_settings_accept(name: str) -> None:
 
 def test_an_unknown_architecture_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(SettingsError, match=r"no architecture 'vivit' \(known: .*tcn_lstm"):
-        zoo.build("vivit", {}, features=9, window=WINDOW)
+        zoo.build("vivit", {}, shapes=SHAPES)
 
 
 def test_an_unknown_parameter_is_refused_by_name() -> None:
     with pytest.raises(SettingsError, match=r"tcn_lstm\.heads: unknown parameter \(allowed: drop"):
-        zoo.build("tcn_lstm", {"heads": 8}, features=9, window=WINDOW)
+        zoo.build("tcn_lstm", {"heads": 8}, shapes=SHAPES)
 
 
 def test_a_wrong_value_is_refused_with_what_came() -> None:
     with pytest.raises(SettingsError, match=r"tcn_lstm\.dropout: .*less than 1, got 1\.5"):
-        zoo.build("tcn_lstm", {"dropout": 1.5}, features=9, window=WINDOW)
+        zoo.build("tcn_lstm", {"dropout": 1.5}, shapes=SHAPES)
+
+
+def test_a_view_that_is_not_there_is_refused_with_those_that_are() -> None:
+    text = r"tcn_lstm looks at bars; bars is not among the views that are given \(features\)"
+    with pytest.raises(SettingsError, match=text):
+        zoo.build("tcn_lstm", {}, shapes={"features": (60, 112)})
+
+
+@pytest.mark.parametrize("name", ["confidence", "expected_return"])
+def test_the_confidence_head_does_not_move_the_trunk(name: str) -> None:
+    model = network("tcn_lstm", heads=ASKED["all"])
+    model(**moments("tcn_lstm", 8))[name].square().mean().backward()
+    moved = {part for part, value in model.named_parameters() if value.grad is not None}
+    assert all(part.startswith("heads.") for part in moved) == (name == "confidence")
+
+
+@every_architecture
+@pytest.mark.filterwarnings("ignore")  # what the tracing exporter says of its own age
+def test_an_exported_network_says_the_same_in_any_batch(name: str, tmp_path: Path) -> None:
+    model, graph = network(name, heads=ASKED["all"]).eval(), tmp_path / "graph.onnx"
+    example = moments(name, 2)
+    asked = list(model(**example))
+    axes = {one: {0: "batch"} for one in (*example, *asked)}
+    torch.onnx.export(
+        model, ({**example},), graph, input_names=list(example), output_names=asked,
+        dynamic_axes=axes, opset_version=17, dynamo=False,
+    )  # fmt: skip
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    for batch in (1, 7, 64):
+        given = moments(name, batch, seed=batch)
+        served = session.run(asked, {view: one.numpy() for view, one in given.items()})
+        with torch.inference_mode():
+            trained = model(**given)
+        for one, value in zip(asked, served, strict=True):
+            torch.testing.assert_close(torch.from_numpy(value), trained[one], rtol=1e-4, atol=1e-5)
 
 
 def test_a_name_is_registered_once_and_only_with_its_own_parameters() -> None:
     with pytest.raises(ValueError, match="two architectures are called 'tcn_lstm'"):
-        register("tcn_lstm", Section, space={})(nn.Linear)
+        register("tcn_lstm", Section, space={}, parameters=0)(nn.Linear)
     with pytest.raises(ValueError, match="search space of unknown parameters width"):
-        register("other", Section, space={"width": [1]})
+        register("other", Section, space={"width": [1]}, parameters=0)

@@ -84,9 +84,9 @@ def test_a_graph_that_says_something_else_is_refused_and_not_kept(
 class Fickle(torch.nn.Module):
     """Takes another path for a single window, which a traced graph cannot know."""
 
-    def forward(self, scaled: torch.Tensor) -> dict[str, torch.Tensor]:
-        scores = scaled[:, -1, :3] if scaled.shape[0] > 1 else scaled[:, 0, :3]
-        return {"probs": scores.softmax(dim=1)}
+    def forward(self, bars: torch.Tensor) -> dict[str, torch.Tensor]:
+        scores = bars[:, -1, :3] if bars.shape[0] > 1 else bars[:, 0, :3]
+        return {"probs": scores.softmax(dim=1)[:, None]}
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")

@@ -26,7 +26,7 @@ def train(folder: Path, parent: Connection | None = None) -> None:
     model = network(lstm_layers=2, lstm_dropout=0.2)
     fit(
         model,
-        small.material.windows,
+        small.material.views,
         small.train,
         small.validation,
         train_settings(epochs=4, batch_size=16, checkpoint_batches=3),

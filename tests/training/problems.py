@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from quantgod.contracts import FEATURES
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import split_test, split_validation
+from quantgod.dataset.views import bars_shape
 from quantgod.dataset.windows import Samples, samples
 from quantgod.models import zoo
 from quantgod.settings import LabelSettings, SplitSettings, TrainSettings
@@ -56,9 +56,7 @@ def problem(minutes: int, stride: int, *, seed: int = 0, signal: float = 0.0) ->
 
 
 def network(seed: int = 0, **params: Any) -> nn.Module:
-    return zoo.build(
-        "tcn_lstm", {**SMALL, **params}, features=len(FEATURES), window=WINDOW, seed=seed
-    )
+    return zoo.build("tcn_lstm", {**SMALL, **params}, shapes=bars_shape(WINDOW), seed=seed)
 
 
 def train_settings(**changes: Any) -> TrainSettings:

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quantgod.dataset.views import BARS, Views
 from quantgod.dataset.windows import Samples, Windows
+from quantgod.models.heads import Heads
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 from quantgod.training.loop import fit
 from quantgod.training.objectives import (
@@ -53,13 +55,13 @@ def verdict(signal: float) -> Verdict:
         market, model = problem(80_000, 20, seed=seed, signal=signal), network()
         fit(
             model,
-            market.material.windows,
+            market.material.views,
             market.train,
             market.validation,
             train_settings(epochs=4),
         )
         rows = market.test.row
-        said.append(predict(model, market.material.windows, rows, 256, device="cpu").argmax(1))
+        said.append(predict(model, market.material.views, rows, 256, device="cpu").argmax(1))
         truth.append(market.test.target)
         before.append(persistence(market.table, rows))
     true, forecast = np.concatenate(truth), np.concatenate(said)
@@ -88,7 +90,7 @@ def trained(small: Problem, **changes: object) -> tuple[nn.Module, list[Epoch], 
     model, epochs, steps = network(), [], []
     fit(
         model,
-        small.material.windows,
+        small.material.views,
         small.train,
         small.validation,
         train_settings(**changes),
@@ -111,25 +113,26 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_the_caller_s_random_state(
 def test_every_epoch_goes_once_through_all_samples_in_an_order_of_its_own(small: Problem) -> None:
     seen: list[list[int]] = []
 
-    class Watched(Windows):
-        def __call__(self, rows: Tensor) -> Tensor:
+    class Watched(Views):
+        def __call__(self, rows: Tensor) -> dict[str, Tensor]:
             if torch.is_grad_enabled():
                 seen[-1].extend(rows.tolist())
             return super().__call__(rows)
+
+        def to(self, device: torch.device) -> Views:
+            return self
 
     class Fresh(WeightedCrossEntropy):
         def judge(self, output: Mapping[str, Tensor], target: Tensor) -> Judgement:
             seen.append([])
             return super().judge(output, target)
 
-    watched = Watched(small.material.windows.matrix, small.material.windows.length)
+    watched = Watched(small.material.views.parts)
     seen.append([])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("quantgod.training.loop.Windows", lambda *_: watched)
-        fit(
-            network(), watched, small.train, small.validation, train_settings(),
-            objective=Fresh((1.0, 1.0, 1.0)),
-        )  # fmt: skip
+    fit(
+        network(), watched, small.train, small.validation, train_settings(),
+        objective=Fresh((1.0, 1.0, 1.0)),
+    )  # fmt: skip
     assert [sorted(epoch) for epoch in seen[:3]] == [sorted(small.train.row)] * 3
     assert len({tuple(epoch) for epoch in seen[:3]}) == 3
 
@@ -140,7 +143,7 @@ def test_the_best_epoch_s_weights_are_in_the_network_and_match_what_was_told(
     model, epochs, _ = trained(small, epochs=5, learning_rate=0.02)
     best = max(epochs, key=lambda epoch: epoch.score)
     said = outputs(
-        model, small.material.windows, torch.from_numpy(small.validation.row), batch_size=50
+        model, small.material.views, torch.from_numpy(small.validation.row), batch_size=50
     )
     truth = torch.from_numpy(small.validation.target)
     objective = WeightedCrossEntropy((2.0, 1.0, 2.0))
@@ -173,7 +176,7 @@ def test_training_stops_when_the_score_has_not_risen_for_so_many_epochs(small: P
 
     scores: list[float] = []
     done = fit(
-        network(), small.material.windows, small.train, small.validation,
+        network(), small.material.views, small.train, small.validation,
         train_settings(epochs=5, patience=2), objective=Falling((1.0, 1.0, 1.0)),
     )  # fmt: skip
     assert scores == [0.1, 0.5, 0.5, 0.4]
@@ -190,7 +193,7 @@ def test_gradients_are_clipped_to_the_norm_and_told_unclipped(small: Problem) ->
         assert step.gradient_norm > 0.05
 
     fit(
-        model, small.material.windows, small.train, small.validation,
+        model, small.material.views, small.train, small.validation,
         train_settings(epochs=1, gradient_norm=0.01), on_step=on_step,
     )  # fmt: skip
     assert norms == pytest.approx([0.01] * len(norms), rel=1e-3)
@@ -199,12 +202,12 @@ def test_gradients_are_clipped_to_the_norm_and_told_unclipped(small: Problem) ->
 def test_a_value_that_is_not_finite_stops_the_run_with_epoch_batch_and_rows(
     small: Problem,
 ) -> None:
-    matrix = small.material.windows.matrix.clone()
+    matrix = small.material.views.parts[BARS].content.clone()
     poisoned = int(small.train.row[100])
     matrix[poisoned, 4] = float("nan")
     with pytest.raises(NonFiniteLossError, match=r"epoch 0, batch \d+: loss nan") as e:
         fit(
-            network(), Windows(matrix, 60), small.train, small.validation,
+            network(), Views({BARS: Windows(matrix, 60)}), small.train, small.validation,
             train_settings(batch_size=8),
         )  # fmt: skip
     reached = (e.value.rows >= poisoned) & (e.value.rows < poisoned + 60)
@@ -218,7 +221,7 @@ def test_weights_that_run_away_are_told_from_bad_bars(small: Problem) -> None:
     with torch.no_grad():
         model.head[0].weight.fill_(float("inf"))
     with pytest.raises(NonFiniteLossError, match=r"batch 0: .* all that they hold is finite"):
-        fit(model, small.material.windows, small.train, small.validation, train_settings())
+        fit(model, small.material.views, small.train, small.validation, train_settings())
 
 
 def test_looking_at_losses_in_bursts_as_on_cuda_changes_nothing_but_when_they_are_told(
@@ -230,7 +233,7 @@ def test_looking_at_losses_in_bursts_as_on_cuda_changes_nothing_but_when_they_ar
     told: list[Step] = []
     fit(
         burst,
-        small.material.windows,
+        small.material.views,
         small.train,
         small.validation,
         train_settings(batch_size=16, checkpoint_batches=3),
@@ -246,13 +249,13 @@ def test_a_spoilt_batch_is_named_also_when_losses_are_looked_at_late(
     small: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(STEPS_IN_FLIGHT, "cpu", 100)
-    matrix = small.material.windows.matrix.clone()
+    matrix = small.material.views.parts[BARS].content.clone()
     poisoned = int(small.train.row[100])
     matrix[poisoned, 4] = float("inf")
     told: list[Step] = []
     with pytest.raises(NonFiniteLossError, match=f"not finite: {poisoned}$") as e:
         fit(
-            network(), Windows(matrix, 60), small.train, small.validation,
+            network(), Views({BARS: Windows(matrix, 60)}), small.train, small.validation,
             train_settings(batch_size=8), on_step=told.append,
         )  # fmt: skip
     assert e.value.batch == len(told)
@@ -267,7 +270,7 @@ def test_a_listener_ends_the_run_by_raising(small: Problem) -> None:
 
     with pytest.raises(Enough):
         fit(
-            network(), small.material.windows, small.train, small.validation, train_settings(),
+            network(), small.material.views, small.train, small.validation, train_settings(),
             on_epoch=on_epoch,
         )  # fmt: skip
 
@@ -278,22 +281,24 @@ def test_another_kind_of_target_needs_another_objective_and_nothing_else(small: 
             super().__init__()
             self.last = nn.Linear(9, 1)
 
-        def forward(self, windows: Tensor) -> dict[str, Tensor]:
-            return {"mean": self.last(windows[:, -1])[:, 0]}
+        def forward(self, bars: Tensor) -> dict[str, Tensor]:
+            return {"expected_return": self.last(bars[:, -1])}
 
     class SquaredError:
+        heads = Heads(expected_return=True)
+
         def targets(self, samples: Samples) -> Tensor:
-            return small.material.windows.matrix[torch.from_numpy(samples.row), 6]
+            return small.material.views.parts[BARS].content[torch.from_numpy(samples.row), 6]
 
         def loss(self, output: Mapping[str, Tensor], target: Tensor) -> Tensor:
-            return functional.mse_loss(output["mean"], target)
+            return functional.mse_loss(output["expected_return"][:, 0], target)
 
         def judge(self, output: Mapping[str, Tensor], target: Tensor) -> Judgement:
             return Judgement(-float(self.loss(output, target)), {"mse": 0.0})
 
     torch.manual_seed(0)
     done = fit(
-        NextMinute(), small.material.windows, small.train, small.validation,
+        NextMinute(), small.material.views, small.train, small.validation,
         train_settings(epochs=20, learning_rate=0.1, patience=20), objective=SquaredError(),
     )  # fmt: skip
     assert done.best_score > -0.01
@@ -302,7 +307,7 @@ def test_another_kind_of_target_needs_another_objective_and_nothing_else(small: 
 def test_an_empty_part_is_refused(small: Problem) -> None:
     nothing = small.train.take(small.train.row < 0)
     with pytest.raises(ValueError, match="got 0 and"):
-        fit(network(), small.material.windows, nothing, small.validation, train_settings())
+        fit(network(), small.material.views, nothing, small.validation, train_settings())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

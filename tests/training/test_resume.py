@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from quantgod.dataset.views import BARS
 from quantgod.training.checkpoints import CheckpointError
 from quantgod.training.loop import fit
 from quantgod.training.reports import Epoch, Fit, Step
@@ -35,7 +36,7 @@ def run(small: Problem, checkpoint: Path | None, stop_at: int | None = None, **c
 
     result = fit(
         model,
-        small.material.windows,
+        small.material.views,
         small.train,
         small.validation,
         train_settings(**{"batch_size": 32, "checkpoint_batches": 2, **changes}),
@@ -160,12 +161,12 @@ def test_a_checkpoint_of_other_settings_is_refused_by_their_names(
 
 def test_a_checkpoint_of_other_bars_or_samples_is_refused(small: Problem, tmp_path: Path) -> None:
     path = stopped_run(small, tmp_path / "run")
-    small.material.windows.matrix[100, 3] += 1
+    small.material.views.parts[BARS].content[100, 3] += 1
     try:
         with pytest.raises(CheckpointError, match=r"of another run, other in bars \("):
             run(small, path)
     finally:
-        small.material.windows.matrix[100, 3] -= 1
+        small.material.views.parts[BARS].content[100, 3] -= 1
     fewer = Problem(
         small.table, small.material, small.train.take(small.train.row > 200), small.validation,
         small.test,
@@ -179,7 +180,7 @@ def test_a_checkpoint_of_another_network_is_refused(small: Problem, tmp_path: Pa
     with pytest.raises(CheckpointError, match=r"initial weights .* network"):
         fit(
             network(dropout=0.3),
-            small.material.windows,
+            small.material.views,
             small.train,
             small.validation,
             train_settings(batch_size=32),

@@ -1,0 +1,66 @@
+"""The last layers of every network: what is asked of it at each horizon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from quantgod.contracts import CLASSES
+
+Output = dict[str, Tensor]
+"""What a network returns: `logits` and `probs`, each (batch, horizons, classes), and what else its
+heads ask for, each (batch, horizons)."""
+
+NEVER: Final = -1e4
+"""The logit of a class that cannot come: its probability is exactly zero in every precision."""
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What an objective needs of a network.
+
+    Attributes:
+        horizons: how many, nearest first.
+        binary: direction is SELL or BUY; NEUTRAL stays empty.
+        confidence: P(the likeliest class is right), by a head that does not move the trunk.
+        expected_return: in units of the objective's own.
+        trend: strength of the trend to come, 0 to 1.
+    """
+
+    horizons: int = 1
+    binary: bool = False
+    confidence: bool = False
+    expected_return: bool = False
+    trend: bool = False
+
+
+class HeadLayers(nn.Module):
+    """One linear layer a head, from what the trunk has made of a moment."""
+
+    def __init__(self, width: int, heads: Heads) -> None:
+        super().__init__()
+        self.heads = heads
+        numbers = 1 if heads.binary else len(CLASSES)
+        self.direction = nn.Linear(width, heads.horizons * numbers)
+        asked = ("confidence", "expected_return", "trend")
+        self.others = nn.ModuleDict(
+            {name: nn.Linear(width, heads.horizons) for name in asked if getattr(heads, name)}
+        )
+
+    def forward(self, seen: Float[Tensor, "batch width"]) -> Output:
+        """Return `logits` and `probs` (batch, horizons, 3) in class order, and the other heads."""
+        logits = self._logits(self.direction(seen).unflatten(1, (self.heads.horizons, -1)))
+        output = {"logits": logits, "probs": torch.softmax(logits, dim=-1)}
+        for name, layer in self.others.items():
+            value = layer(seen.detach() if name == "confidence" else seen)
+            output[name] = value if name == "expected_return" else torch.sigmoid(value)
+        return output
+
+    def _logits(self, given: Float[Tensor, "batch horizons numbers"]) -> Tensor:
+        if not self.heads.binary:
+            return given
+        return torch.cat([-given / 2, torch.full_like(given, NEVER), given / 2], dim=-1)
