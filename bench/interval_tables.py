@@ -7,7 +7,13 @@ from itertools import groupby
 from statistics import fmean
 from typing import Final
 
-from quantgod.evaluation.interval_power import DESIGNS, SCORES, Design, Found, Held
+from quantgod.evaluation.interval_power import (
+    DESIGNS,
+    SCORES,
+    Design,
+    DesignOutcome,
+    IntervalCoverage,
+)
 from quantgod.gates.interval_proof import FEWEST_CASES, Proof
 
 WORDS: Final = {
@@ -46,7 +52,7 @@ def _table(name: str, sizes: list[Design], proof: Proof) -> Iterator[str]:
     yield ""
 
 
-def _cell(lines: list[Found]) -> str:
+def _cell(lines: list[DesignOutcome]) -> str:
     """Several lines in one: held from and to, all else on average."""
     judged = [one for one in lines if one.held]
     if not judged:
@@ -75,10 +81,10 @@ def _trades(proof: Proof) -> Iterator[str]:
     yield ""
 
 
-def _range(told: Iterable[Held]) -> str:
+def _range(told: Iterable[IntervalCoverage]) -> str:
     shares = sorted(f"{one.share:.3f}" for one in told)
     return shares[0] if shares[0] == shares[-1] else f"{shares[0]} to {shares[-1]}"
 
 
-def _width(told: Iterable[Held]) -> float:
+def _width(told: Iterable[IntervalCoverage]) -> float:
     return fmean(one.width for one in told)

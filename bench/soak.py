@@ -37,7 +37,7 @@ from bench.running import run
 from bench.serving import NAME, register_demo_chain
 from quantgod.live.loopback import simulated_exchange
 from quantgod.live.runner import run_live
-from quantgod.registry.promotion import Why, promote
+from quantgod.registry.promotion import Grounds, promote
 from quantgod.settings import load_settings
 from tests.live.feed.mixes import run_mix
 from tests.live.journal.killing import kill_round
@@ -135,8 +135,8 @@ def promotions(log: Log) -> list[Figure]:
 
 def _rollback_seconds(number: int) -> float:
     """How long `python -m steps.rollback` takes, its start included, after another promotion."""
-    promote(MODEL, number, why=Why("a bench", force=True), trial=lambda *_: None)
-    promote(MODEL, 3, why=Why("a bench", force=True), trial=lambda *_: None)
+    promote(MODEL, number, why=Grounds("a bench", force=True), tryout=lambda *_: None)
+    promote(MODEL, 3, why=Grounds("a bench", force=True), tryout=lambda *_: None)
     command = [sys.executable, "-m", "steps.rollback", "--name", MODEL]
     began = time.monotonic()
     subprocess.run(command, check=True, capture_output=True)

@@ -24,7 +24,7 @@ LEAST_OF_PEER = 10.0
 ROUNDS = 3
 
 
-class Sliced(Dataset[Tensor]):
+class WindowSlices(Dataset[Tensor]):
     """A window an item, as tutorials have it."""
 
     def __init__(self, matrix: Tensor) -> None:
@@ -70,8 +70,10 @@ def _own(matrix: Tensor) -> float:
 
 
 def _peer(matrix: Tensor) -> float:
-    chosen = torch.utils.data.RandomSampler(Sliced(matrix), num_samples=(PEER_BATCHES + 1) * BATCH)
-    loader = DataLoader(Sliced(matrix), BATCH, sampler=chosen, num_workers=2)
+    chosen = torch.utils.data.RandomSampler(
+        WindowSlices(matrix), num_samples=(PEER_BATCHES + 1) * BATCH
+    )
+    loader = DataLoader(WindowSlices(matrix), BATCH, sampler=chosen, num_workers=2)
     batches = iter(loader)
     next(batches)  # starts the workers
     return _rate(batches)

@@ -42,14 +42,14 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.evaluation.out_of_fold import score_out_of_fold
     from quantgod.tracking.chosen import searched_settings
     from quantgod.tracking.stage import stage
+    from quantgod.tracking.stage_outputs import train_output
     from quantgod.tracking.supply import supply
-    from quantgod.tracking.taken import trained
     from quantgod.training.devices import use_threads
 
     inputs = supply("audit", settings, config, say)
     with stage("audit", settings, runs, inputs) as run, progress_bar("audit") as progress:
         with run.scratch() as folder:
-            network, own = trained(run, folder)
+            network, own = train_output(run, folder)
         labels = run.inputs["labels"]
         series = check_one_series({"network": own, "labels": table_series(labels)})
         chosen = searched_settings(run, say_as_written)

@@ -17,7 +17,7 @@ from steps.options import (
 )
 
 if TYPE_CHECKING:
-    from quantgod.backtest import Backtested
+    from quantgod.backtest import Backtest
     from quantgod.evaluation.evidence import BacktestResult
     from quantgod.tracking.stage import StageRun
 
@@ -57,7 +57,7 @@ def main(
         say_as_written(f"a trial, which gates pass over: judged by {by.in_words()}")
 
 
-def _log(run: StageRun, backtested: Backtested) -> None:
+def _log(run: StageRun, backtested: Backtest) -> None:
     from quantgod.backtest import figures
     from quantgod.evaluation.evidence import BACKTEST_FILE, write_evidence
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import OverflowMethod
 
-    from quantgod.registry.ledger import Deployment, Entry
+    from quantgod.registry.ledger import Entry, Tenure
 
 
 @step(NOTHING_CHANGED)
@@ -51,7 +51,7 @@ def main(
         raise click.ClickException(found.trouble)
 
 
-def _lines(span: Deployment, how: str) -> list[str]:
+def _lines(span: Tenure, how: str) -> list[str]:
     """What was in place, from when to when and how; then what gates had said, by whom and why."""
     entry = span.entry
     version = f"{entry.version} ({entry.semantic})" if entry.semantic else str(entry.version)
@@ -73,7 +73,7 @@ def _gates(entry: Entry) -> str:
     return f"{entry.gates.passed} passed{failed}"
 
 
-def _details(span: Deployment) -> Iterator[str]:
+def _details(span: Tenure) -> Iterator[str]:
     entry = span.entry
     if entry.forced:
         yield f"            forced over: {entry.forced}"

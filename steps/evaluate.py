@@ -17,7 +17,7 @@ from steps.options import (
 )
 
 if TYPE_CHECKING:
-    from quantgod.registry.scoring import Scored
+    from quantgod.registry.scoring import ScoringResult
     from quantgod.tracking.stage import StageRun
 
 
@@ -54,7 +54,7 @@ def main(
         say_as_written(f"{asked.name} {asked.version} keeps its card: judged by {by.in_words()}")
 
 
-def _log(run: StageRun, scored: Scored) -> None:
+def _log(run: StageRun, scored: ScoringResult) -> None:
     from quantgod.dataset.series import write_series
     from quantgod.evaluation.evidence import EVALUATION_FILE, write_evidence
     from quantgod.evaluation.scored_rows import write_scored

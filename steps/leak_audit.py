@@ -18,7 +18,7 @@ from steps.options import (
 
 if TYPE_CHECKING:
     from quantgod.evaluation.evidence import LeakAuditResult
-    from quantgod.registry.lineage_audit import Audited
+    from quantgod.registry.lineage_audit import LineageAudit
     from quantgod.tracking.stage import StageRun
 
 
@@ -65,7 +65,7 @@ def main(
         say_as_written(f"a trial, which gates pass over: judged by {by.in_words()}")
 
 
-def _log(run: StageRun, audited: Audited) -> None:
+def _log(run: StageRun, audited: LineageAudit) -> None:
     from quantgod.evaluation.evidence import LEAK_AUDIT_FILE, write_evidence
     from quantgod.leakage import leak_figure
 

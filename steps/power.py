@@ -12,7 +12,7 @@ from steps.console import progress_bar, remark, say, show_table
 from steps.options import config_options, given, setting, settings_from, step
 
 if TYPE_CHECKING:
-    from quantgod.evaluation.interval_power import Found
+    from quantgod.evaluation.interval_power import DesignOutcome
     from quantgod.gates.power import Power
     from quantgod.settings import Settings
 
@@ -36,14 +36,14 @@ def main(config: Path, overrides: tuple[str, ...], intervals: str | None, **opti
         return
     import msgspec
 
-    from quantgod.gates.power import trial_line
+    from quantgod.gates.power import rehearsal_line
     from quantgod.gates.power_figure import verdicts
-    from quantgod.registry.rehearsals import run_trials
+    from quantgod.registry.rehearsals import run_rehearsals
     from quantgod.tracking.stage import stage
 
     with stage("power", settings) as run, progress_bar("power") as progress:
-        found = run_trials(
-            settings, run.workplace(), lambda trial: remark(trial_line(trial)), progress
+        found = run_rehearsals(
+            settings, run.workplace(), lambda trial: remark(rehearsal_line(trial)), progress
         )
         run.json("power", msgspec.to_builtins(found))
         run.figure("verdicts", verdicts(found))
@@ -61,7 +61,7 @@ def _prove_intervals(cases: int, settings: Settings) -> None:
     from quantgod.gates.interval_proof import HEAD, JOBS, Proof, prove_all, rows_of
     from quantgod.tracking.stage import stage
 
-    found: list[Found] = []
+    found: list[DesignOutcome] = []
     with stage("intervals", settings) as run, progress_bar("intervals") as progress:
         made = prove_all(cases, settings.power.workers, run.workplace())
         for done, some in enumerate(made, start=1):

@@ -48,7 +48,7 @@ def main(
     at_hand, changes = settings_given(config, overrides, options)
     from quantgod.gates import bounds_digest
     from quantgod.registry.own_settings import own_judging
-    from quantgod.registry.promotion import Why, in_words, promote
+    from quantgod.registry.promotion import Grounds, in_words, promote
     from quantgod.registry.registered import asked_version
     from quantgod.tracking.stage import stage
     from quantgod.tracking.store import connect
@@ -58,7 +58,7 @@ def main(
     settings = own_judging(found, at_hand, changes, force=force)
     name, chosen, alias = found.name, int(found.version), settings.registry.alias
     with stage("promote", settings, {"register": register_run, "gates": gates_run}) as run:
-        why = Why(reason or "", force, gates_run, bounds_digest(settings.gates))
+        why = Grounds(reason or "", force, gates_run, bounds_digest(settings.gates))
         if reason is not None:
             run.tags[REASON_TAG] = reason
         with progress_bar("promote") as progress:

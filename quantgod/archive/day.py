@@ -39,7 +39,7 @@ NO_CARRY = ""
 
 
 @dataclass(frozen=True)
-class Standing:
+class StoredDay:
     """A stored day: which archive made it, its keys, and the key of its own carry.
 
     `is_settled`: its carry will stay as it is when its first rows are stitched.
@@ -56,7 +56,7 @@ class DayOutcome:
     """What became of a day's archives, and of the day: `None` when none of them could be used."""
 
     reports: tuple[ArchiveReport, ...]
-    standing: Standing | None
+    standing: StoredDay | None
 
 
 def stored_day(day: Day, bars: Path) -> DayOutcome | None:
@@ -139,7 +139,7 @@ def accepted(
     used = day.candidates[place]
     report = msgspec.convert({**metadata.report, "archive": used.file.name}, ArchiveReport)
     extras = [_extra(other, used) for other in day.candidates[place + 1 :]]
-    standing = Standing(
+    standing = StoredDay(
         metadata.day_key,
         metadata.stitch_key,
         carry_key(metadata.carry),

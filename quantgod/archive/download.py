@@ -18,7 +18,13 @@ from typing import Any, Final
 
 import aiohttp
 
-from quantgod.archive.http_part import Absent, Interrupted, Part, Refused, fetch_rest
+from quantgod.archive.http_part import (
+    AbsentFileError,
+    InterruptedTransferError,
+    Part,
+    RefusedFileError,
+    fetch_rest,
+)
 from quantgod.archive.plan import archive_name, find_archives
 from quantgod.contracts import Progress, silent
 from quantgod.settings import DataSettings, DownloadSettings
@@ -153,11 +159,11 @@ class _Download:
             url = f"{base}/{data.market}/{data.symbol}/{name}"
             try:
                 await self._patiently(session, url, Part(data.own_archives / name))
-            except Absent as answer:
+            except AbsentFileError as answer:
                 if answer.is_forbidden:
                     self._forbidden.add(str(day))
                 continue
-            except (Refused, OSError) as error:
+            except (RefusedFileError, OSError) as error:
                 raise _GaveUp(str(error)) from error
             return _FETCHED
         return _ABSENT
@@ -171,7 +177,7 @@ class _Download:
                 await self._quiet()
                 await fetch_rest(session, url, part, self._received)
                 await self._accept(part)
-            except Interrupted as problem:
+            except InterruptedTransferError as problem:
                 failures += part.size() - before < _WORTHWHILE_BYTES
                 if failures >= self._settings.attempts:
                     raise _GaveUp(f"{problem}, after {failures} attempts") from problem
@@ -183,14 +189,14 @@ class _Download:
         fault = await asyncio.to_thread(_zip_fault, part.path)
         if fault:
             part.discard()
-            raise Interrupted(fault)
+            raise InterruptedTransferError(fault)
         part.finish()
 
     async def _quiet(self) -> None:
         """Wait as long as the server has asked for, whichever day it was asked on."""
         await asyncio.sleep(max(0.0, self._quiet_until - asyncio.get_running_loop().time()))
 
-    async def _back_off(self, failures: int, problem: Interrupted) -> None:
+    async def _back_off(self, failures: int, problem: InterruptedTransferError) -> None:
         """Wait twice as long after each failure, a part of it by chance: no two march in step."""
         if problem.retry_after is not None:
             if problem.retry_after > LONGEST_WAIT_SECONDS:

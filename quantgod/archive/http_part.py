@@ -24,7 +24,7 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
 
 
-class Absent(Exception):
+class AbsentFileError(Exception):
     """The server has no such file.
 
     `is_forbidden`: it answered 403, as stores do that do not tell what they lack. The same answer
@@ -36,11 +36,11 @@ class Absent(Exception):
         self.is_forbidden = is_forbidden
 
 
-class Refused(Exception):
+class RefusedFileError(Exception):
     """The server will not give the file, however often it is asked."""
 
 
-class Interrupted(Exception):
+class InterruptedTransferError(Exception):
     """It did not work this time; the server may have said how many seconds to wait."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
@@ -107,14 +107,16 @@ async def fetch_rest(
         async with session.get(url, headers=_headers(part)) as response:
             total = await _receive(response, part, received)
     except aiohttp.InvalidURL as error:
-        raise Refused(f"{url} is no address that can be fetched") from error
+        raise RefusedFileError(f"{url} is no address that can be fetched") from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Interrupted(f"connection lost ({type(error).__name__}: {error})") from error
+        raise InterruptedTransferError(
+            f"connection lost ({type(error).__name__}: {error})"
+        ) from error
     size = part.size()
     if total is not None and size != total:
         if size > total:
             part.discard()
-        raise Interrupted(f"{size} bytes came where {total} were announced")
+        raise InterruptedTransferError(f"{size} bytes came where {total} were announced")
 
 
 def _headers(part: Part) -> dict[str, str]:
@@ -147,11 +149,11 @@ async def _receive(
 def _check_status(response: aiohttp.ClientResponse) -> None:
     answer = f"HTTP {response.status} {response.reason or ''}".strip()
     if response.status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-        raise Absent(answer, is_forbidden=response.status == HTTPStatus.FORBIDDEN)
+        raise AbsentFileError(answer, is_forbidden=response.status == HTTPStatus.FORBIDDEN)
     if response.status in _PASSING:
-        raise Interrupted(answer, retry_after(response.headers))
+        raise InterruptedTransferError(answer, retry_after(response.headers))
     if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-        raise Refused(answer)
+        raise RefusedFileError(answer)
 
 
 def _already_whole(response: aiohttp.ClientResponse, part: Part) -> int:
@@ -159,7 +161,7 @@ def _already_whole(response: aiohttp.ClientResponse, part: Part) -> int:
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if found is None or int(found[2]) != part.size():
         part.discard()
-        raise Interrupted("the part is longer than the file")
+        raise InterruptedTransferError("the part is longer than the file")
     return int(found[2])
 
 
@@ -169,10 +171,10 @@ def _continued(response: aiohttp.ClientResponse, part: Part) -> int:
     version = _version(response)
     if found is None or found[1] is None or int(found[1]) != part.size():
         part.discard()
-        raise Interrupted("the server continued at another place than was asked for")
+        raise InterruptedTransferError("the server continued at another place than was asked for")
     if version is not None and version != part.version():
         part.discard()
-        raise Interrupted("the file has changed since its first part came")
+        raise InterruptedTransferError("the file has changed since its first part came")
     return int(found[2])
 
 

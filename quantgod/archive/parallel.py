@@ -26,7 +26,7 @@ class Crash:
 
 
 @dataclass(frozen=True)
-class Done(Generic[Input, Output]):
+class TaskResult(Generic[Input, Output]):
     """An input and what came of it."""
 
     given: Input
@@ -40,7 +40,7 @@ def worker_count(settings: EtlSettings, jobs: int) -> int:
 
 def run_all(
     work: Callable[[Input], Output], inputs: Sequence[Input], settings: EtlSettings
-) -> Iterator[Done[Input, Output]]:
+) -> Iterator[TaskResult[Input, Output]]:
     """Do `work` on every input and yield results as they come; an exception becomes a `Crash`.
 
     Inputs start in the order given. `work` is a function that can be imported where it runs, or a
@@ -77,12 +77,12 @@ def _backend(settings: EtlSettings) -> Iterator[None]:
         yield
 
 
-def _lost(calls: Sequence[tuple[Any, Any, Any]], why: str) -> list[Done[Any, Any]]:
-    return [Done(given, Crash(f"its worker died: {why}", "")) for _, (_, given), _ in calls]
+def _lost(calls: Sequence[tuple[Any, Any, Any]], why: str) -> list[TaskResult[Any, Any]]:
+    return [TaskResult(given, Crash(f"its worker died: {why}", "")) for _, (_, given), _ in calls]
 
 
-def _guarded(work: Callable[[Any], Any], given: Any) -> Done[Any, Any]:
+def _guarded(work: Callable[[Any], Any], given: Any) -> TaskResult[Any, Any]:
     try:
-        return Done(given, work(given))
+        return TaskResult(given, work(given))
     except Exception as error:  # reported by name when all others have finished
-        return Done(given, Crash(f"{type(error).__name__}: {error}", traceback.format_exc()))
+        return TaskResult(given, Crash(f"{type(error).__name__}: {error}", traceback.format_exc()))

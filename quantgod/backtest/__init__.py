@@ -38,8 +38,8 @@ The account:
   an entry. It is noted and ends nothing: to stop at a gain would flatter every figure.
 """
 
-from quantgod.backtest.backtest import Backtested, backtest
+from quantgod.backtest.backtest import Backtest, backtest
 from quantgod.backtest.books import Books, books_of
 from quantgod.backtest.signals import order_moments
 
-__all__ = ["Backtested", "Books", "backtest", "books_of", "order_moments"]
+__all__ = ["Backtest", "Books", "backtest", "books_of", "order_moments"]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from quantgod.backtest.books import Books, checked
 from quantgod.backtest.engine import EQUITY, Rules, new_desk, play
-from quantgod.backtest.results import Judged, result_of
+from quantgod.backtest.results import Terms, result_of
 from quantgod.backtest.signals import latencies_of, may_order, signals_of, venue_of
 from quantgod.backtest.trades import EQUITY_FILE, TRADES_FILE, equity_of, trades_of
 from quantgod.contracts import MS_PER_MINUTE, Progress, silent
@@ -25,7 +25,7 @@ KEY_FIGURES: Final = (
 
 
 @dataclass(frozen=True, eq=False)
-class Backtested:
+class Backtest:
     """A backtest.
 
     Attributes:
@@ -64,7 +64,7 @@ def backtest(
     trials: int,
     progress: Progress = silent,
     recorded: Books | None = None,
-) -> Backtested:
+) -> Backtest:
     """Trade what `action` of scored rows says, as the package's docstring lays down.
 
     Args:
@@ -97,8 +97,8 @@ def backtest(
     trades, equity = trades_of(desk, settings.latency_ms), equity_of(desk)
     by_latency = {str(latency): net[latency] for latency in settings.latencies_ms}
     source = "minutes" if recorded is None else "archive"
-    judged = Judged(settings, horizon_minutes, trials, source)
-    return Backtested(result_of(desk, trades, equity, by_latency, judged), trades, equity)
+    judged = Terms(settings, horizon_minutes, trials, source)
+    return Backtest(result_of(desk, trades, equity, by_latency, judged), trades, equity)
 
 
 def _rules(settings: BacktestSettings, horizon_minutes: int) -> Rules:

@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from quantgod.contracts import Floats
 from quantgod.evaluation.effective_size import effective_size
-from quantgod.evaluation.intervals import Interval, interval, shaken
+from quantgod.evaluation.intervals import Interval, interval, replicates
 
 MINUTES_A_YEAR: Final = 525_600
 
@@ -63,7 +63,7 @@ def ratios(gains: Floats, horizon_minutes: int, trades: int) -> Ratios:
     rows = len(gains)
     least = ROUNDING * float(columns[:, 1].sum())
     effective = max(min(rows / horizon_minutes, trades), 1.0)
-    scores = shaken(columns, effective).map(lambda means: _scores(means * rows, rows, least))
+    scores = replicates(columns, effective).map(lambda means: _scores(means * rows, rows, least))
     enough = trades >= FEWEST_TRADES or not trades
     why = "" if enough else TOO_FEW_TRADES
     return Ratios(

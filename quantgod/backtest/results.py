@@ -20,7 +20,7 @@ OUTCOMES: Final = ("open", "target", *BREACHES)
 
 
 @dataclass(frozen=True)
-class Judged:
+class Terms:
     """By what a backtest is judged: see `backtesting.backtest`."""
 
     settings: BacktestSettings
@@ -34,7 +34,7 @@ def result_of(
     trades: pd.DataFrame,
     equity: pd.DataFrame,
     by_latency: dict[str, float],
-    judged: Judged,
+    judged: Terms,
 ) -> BacktestResult:
     """Sum up a course of the loop that was gone through."""
     settings, counters = judged.settings, desk.counters

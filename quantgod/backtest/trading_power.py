@@ -9,7 +9,7 @@ import numpy as np
 
 from quantgod.backtest.performance import MINUTES_A_YEAR, ratios
 from quantgod.contracts import Floats
-from quantgod.evaluation.interval_power import Found
+from quantgod.evaluation.interval_power import DesignOutcome
 
 HORIZON: Final = 60
 TRUE_CASES: Final = 4_000
@@ -43,7 +43,7 @@ def gains(trader: Trader, seed: int) -> tuple[Floats, int]:
     return series, trades
 
 
-def prove(trader: Trader, cases: int, true_cases: int = TRUE_CASES) -> list[Found]:
+def prove(trader: Trader, cases: int, true_cases: int = TRUE_CASES) -> list[DesignOutcome]:
     """How often the intervals of net gain and Sharpe ratio hold what is true."""
     drawn = [gains(trader, 10**9 + seed)[0] for seed in range(true_cases)]
     total = float(np.mean([series.sum() for series in drawn]))
@@ -54,6 +54,6 @@ def prove(trader: Trader, cases: int, true_cases: int = TRUE_CASES) -> list[Foun
     found = [ratios(series, HORIZON, trades) for series, trades in met]
     trades = float(np.mean([trades for _, trades in met]))
     return [
-        Found.of(trader.name, name, trades, [getattr(one, name) for one in found], value)
+        DesignOutcome.of(trader.name, name, trades, [getattr(one, name) for one in found], value)
         for name, value in true.items()
     ]

@@ -17,11 +17,11 @@ from quantgod.evaluation.intervals import (
     LOSS,
     PLAIN,
     Interval,
-    Shaken,
+    Replicates,
     half_width,
     interval,
     quotient,
-    shaken,
+    replicates,
     share,
     variance,
 )
@@ -49,7 +49,7 @@ _WORST_LOSS: Final = -math.log(np.finfo(np.float64).eps)
 _LIMITS: Final = {"mcc": (-1.0, 1.0), "log_loss": (0.0, _WORST_LOSS), "brier": (0.0, 2.0)}
 
 
-class Said(NamedTuple):
+class ModelOutput(NamedTuple):
     """What a model said of some rows: (n, 3) probabilities, and (n,) classes it decided on."""
 
     probabilities: Floats
@@ -63,7 +63,7 @@ class Comparison(NamedTuple):
     differences: dict[str, dict[str, Interval]]
 
 
-def compare(target: Integers, models: Mapping[str, Said], effective: float) -> Comparison:
+def compare(target: Integers, models: Mapping[str, ModelOutput], effective: float) -> Comparison:
     """The classification report of several models on the same rows, with intervals.
 
     All models meet the same weights, so the differences are paired. The first model is the one that
@@ -86,11 +86,13 @@ def compare(target: Integers, models: Mapping[str, Said], effective: float) -> C
         _lucky(target, said.decided, tallied)
         for said, tallied in zip(models.values(), tallies, strict=True)
     ]
-    sums = shaken(np.concatenate(tallies, 1), effective, np.concatenate(lucky, 1)).map(
+    sums = replicates(np.concatenate(tallies, 1), effective, np.concatenate(lucky, 1)).map(
         lambda means: means.reshape(*means.shape[:-1], -1, TALLIED)
     )
     told = {
-        name: _Told.of(sums.map(partial(np.take, indices=place, axis=-2)), said.decided, effective)
+        name: _ModelScores.of(
+            sums.map(partial(np.take, indices=place, axis=-2)), said.decided, effective
+        )
         for place, (name, said) in enumerate(models.items())
     }
     first, *others = told.values()
@@ -100,10 +102,10 @@ def compare(target: Integers, models: Mapping[str, Said], effective: float) -> C
     )
 
 
-def scores_shaken(sums: Shaken) -> dict[str, Shaken]:
+def scores_shaken(sums: Replicates) -> dict[str, Replicates]:
     """The scores of `classification_report` of means of `tally` (..., TALLIED)."""
     parts = [scores_of(part) for part in sums if part is not None]
-    return {name: Shaken(*(part[name] for part in parts)) for name in parts[0]}
+    return {name: Replicates(*(part[name] for part in parts)) for name in parts[0]}
 
 
 def _lucky(target: Integers, decided: Integers, tallied: Floats) -> Floats:
@@ -119,7 +121,7 @@ def _lucky(target: Integers, decided: Integers, tallied: Floats) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class _Told:
+class _ModelScores:
     """One model's sums and scores.
 
     Attributes:
@@ -129,19 +131,19 @@ class _Told:
         effective: independent rows.
     """
 
-    sums: Shaken
-    scores: dict[str, Shaken]
+    sums: Replicates
+    scores: dict[str, Replicates]
     decided: Integers
     effective: float
 
     @classmethod
-    def of(cls, sums: Shaken, decided: Integers, effective: float) -> _Told:
+    def of(cls, sums: Replicates, decided: Integers, effective: float) -> _ModelScores:
         return cls(sums, scores_shaken(sums), decided, effective)
 
     def intervals(self) -> dict[str, Interval]:
         return {name: self._interval(name) for name in self.scores}
 
-    def minus(self, other: _Told) -> dict[str, Interval]:
+    def minus(self, other: _ModelScores) -> dict[str, Interval]:
         return {name: self._difference(name, other) for name in self.scores}
 
     def _interval(self, name: str) -> Interval:
@@ -158,7 +160,7 @@ class _Told:
             return found.within(*limits)
         return found.limited(*limits, self._why(name))
 
-    def _difference(self, name: str, other: _Told) -> Interval:
+    def _difference(self, name: str, other: _ModelScores) -> Interval:
         apart = self.scores[name].join(other.scores[name], np.subtract)
         unseen = self._unlucky(name) + other._unlucky(name)
         found = interval(apart, self.effective, unseen=unseen)

@@ -17,12 +17,12 @@ from quantgod.auditor.provenance import ProvenanceError, assert_provenance, asse
 from quantgod.contracts import FEATURES, META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import Samples, samples
-from quantgod.evaluation.comparison import Said, compare
+from quantgod.evaluation.comparison import ModelOutput, compare
 from quantgod.evaluation.conformal import coverage
-from quantgod.evaluation.drift import shift
+from quantgod.evaluation.drift import Shift, shift
 from quantgod.evaluation.effective_size import effective_rows
-from quantgod.evaluation.evaluated import Evaluated
-from quantgod.evaluation.evidence import EvaluationResult, Inference, Shifted
+from quantgod.evaluation.evaluation import Evaluation
+from quantgod.evaluation.evidence import EvaluationResult, Inference
 from quantgod.evaluation.scored_rows import COLUMNS, MODELS, columns_of
 from quantgod.evaluation.subject import Answers, Subject
 from quantgod.forecasters.baselines import LEARNED, baselines
@@ -36,7 +36,7 @@ Weights = tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
+class _Inputs:
     """What is read: the dev samples that baselines learn from, and the test samples."""
 
     table: pd.DataFrame
@@ -51,7 +51,7 @@ def evaluate(
     out_of_fold: pd.DataFrame,
     settings: Settings,
     progress: Progress = silent,
-) -> Evaluated:
+) -> Evaluation:
     """Score a model on every `evaluate.stride`-th minute of the test part, beside the baselines.
 
     Whoever learned probabilities decides by probability times class weight: probabilities are
@@ -88,7 +88,9 @@ def evaluate(
     target = asked.test.target
     effective = effective_rows(asked.test.time_ms, asked.test.label_end_ms)
     decided = {name: decide(given, weights.get(name)) for name, given in said.items()}
-    found = compare(target, {name: Said(said[name], decided[name]) for name in said}, effective)
+    found = compare(
+        target, {name: ModelOutput(said[name], decided[name]) for name in said}, effective
+    )
     result = EvaluationResult(
         subject=subject.name,
         first=_utc(asked.test.time_ms)[0].isoformat(),
@@ -103,14 +105,14 @@ def evaluate(
         inference=_inference(subject, asked, chosen),
     )
     rows = _scored_rows(asked, said, decided[BASE], answers)
-    return Evaluated(rows, result, asked.test.row, asked.dev.row, meta, found, weights)
+    return Evaluation(rows, result, asked.test.row, asked.dev.row, meta, found, weights)
 
 
-def _parts(subject: Subject, table: pd.DataFrame, settings: Settings) -> _Asked:
+def _parts(subject: Subject, table: pd.DataFrame, settings: Settings) -> _Inputs:
     """The border is the same minute for every stride, so the two can be thinned differently."""
     learned = samples(table, subject.window, settings.audit.stride)
     scored = samples(table, subject.window, settings.evaluate.stride)
-    return _Asked(
+    return _Inputs(
         table,
         table.loc[:, list(FEATURES)].to_numpy(np.float64),
         learned.take(split_test(learned, settings.split).train),
@@ -125,29 +127,26 @@ def _assert_honest(out_of_fold: pd.DataFrame, test: Samples) -> None:
     assert_unseen(out_of_fold, _utc(test.time_ms)[0])
 
 
-def _drift(asked: _Asked) -> dict[str, Shifted]:
+def _drift(asked: _Inputs) -> dict[str, Shift]:
     """Of each feature: the rows that were learned from against the test rows."""
     learned, met = asked.features[asked.dev.row], asked.features[asked.test.row]
-    return {
-        name: Shifted(*shift(learned[:, place], met[:, place]))
-        for place, name in enumerate(FEATURES)
-    }
+    return {name: shift(learned[:, place], met[:, place]) for place, name in enumerate(FEATURES)}
 
 
 def _forecast_shift(
     subject: Subject, out_of_fold: pd.DataFrame, said: dict[str, Floats]
-) -> dict[str, Shifted]:
+) -> dict[str, Shift]:
     """Of each probability: out of fold, where the booster was not fitted, against the test."""
     before = _meta(out_of_fold[out_of_fold["part"] != FIT])
     both = {AUDITOR: subject.audited(before), BASE: subject.base(before)}
     return {
-        column: Shifted(*shift(probabilities[:, place], said[name][:, place]))
+        column: shift(probabilities[:, place], said[name][:, place])
         for name, probabilities in both.items()
         for place, column in enumerate(columns_of(name))
     }
 
 
-def _inference(subject: Subject, asked: _Asked, settings: EvaluateSettings) -> Inference | None:
+def _inference(subject: Subject, asked: _Inputs, settings: EvaluateSettings) -> Inference | None:
     """Times of windows spread over the test rows, some twice where there are too few rows."""
     places = np.linspace(0, len(asked.test) - 1, settings.inference_windows).round().astype(int)
     times = subject.answer_times(asked.table, asked.test.row[places])
@@ -158,7 +157,7 @@ def _inference(subject: Subject, asked: _Asked, settings: EvaluateSettings) -> I
 
 
 def _scored_rows(
-    asked: _Asked, said: dict[str, Floats], base_class: Integers, answers: Answers
+    asked: _Inputs, said: dict[str, Floats], base_class: Integers, answers: Answers
 ) -> pd.DataFrame:
     test = asked.test
     columns: dict[str, Any] = {

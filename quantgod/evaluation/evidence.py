@@ -6,10 +6,11 @@ Each is kept as JSON beside its run, so that a gate judges what was kept and not
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
+from quantgod.evaluation.drift import Shift
 from quantgod.evaluation.intervals import Interval
 from quantgod.files import atomic_path
 
@@ -25,13 +26,6 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 
 class EvidenceError(ValueError):
     """A record that is missing, damaged, or of another kind."""
-
-
-class Shifted(NamedTuple):
-    """How far a column of one part lies from that of another."""
-
-    psi: float
-    ks: float
 
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,8 +79,8 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
     models: dict[str, dict[str, Interval]]
     differences: dict[str, dict[str, Interval]]
     coverage: Coverage
-    drift: dict[str, Shifted]
-    forecast_shift: dict[str, Shifted]
+    drift: dict[str, Shift]
+    forecast_shift: dict[str, Shift]
     inference: Inference | None = None
 
 

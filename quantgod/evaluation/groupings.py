@@ -19,7 +19,7 @@ TERCILES: Final = ("low", "middle", "high")
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class Grouping:
     """A way to cut rows.
 
     Attributes:
@@ -31,24 +31,24 @@ class Cut:
     place: Integers
 
 
-def by_session(time: pd.Series[Any]) -> Cut:
+def by_session(time: pd.Series[Any]) -> Grouping:
     """Tokyo 0-8, London 8-16, New York 16-24 UTC, by the hour of each minute's start."""
     hour = time.dt.tz_convert("UTC").dt.hour.to_numpy(np.int64)
-    return Cut(SESSIONS, hour // HOURS_PER_SESSION)
+    return Grouping(SESSIONS, hour // HOURS_PER_SESSION)
 
 
-def by_weekday(time: pd.Series[Any]) -> Cut:
+def by_weekday(time: pd.Series[Any]) -> Grouping:
     """By the day of the week, UTC."""
-    return Cut(WEEKDAYS, time.dt.tz_convert("UTC").dt.day_of_week.to_numpy(np.int64))
+    return Grouping(WEEKDAYS, time.dt.tz_convert("UTC").dt.day_of_week.to_numpy(np.int64))
 
 
-def by_volatility(volatility: Floats, reference: Floats) -> Cut:
+def by_volatility(volatility: Floats, reference: Floats) -> Grouping:
     """By terciles of `reference` (rows from before the test), a border belonging to the lower."""
     edges = np.quantile(reference, [1 / 3, 2 / 3])
-    return Cut(TERCILES, np.searchsorted(edges, volatility).astype(np.int64))
+    return Grouping(TERCILES, np.searchsorted(edges, volatility).astype(np.int64))
 
 
-def by_confidence(confidence: Floats, lower_ends: Sequence[float]) -> Cut:
+def by_confidence(confidence: Floats, lower_ends: Sequence[float]) -> Grouping:
     """By tiers of the probability given to the decided class; a lower end belongs to its tier.
 
     Raises:
@@ -57,14 +57,14 @@ def by_confidence(confidence: Floats, lower_ends: Sequence[float]) -> Cut:
     if any(high <= low for low, high in pairwise(lower_ends)):
         raise ValueError(f"lower ends of tiers must rise, got {tuple(lower_ends)}")
     if not lower_ends:
-        return Cut(("all",), np.zeros(len(confidence), np.int64))
+        return Grouping(("all",), np.zeros(len(confidence), np.int64))
     ends = [*lower_ends, None]
     names = [
         f"{low:g} or more" if high is None else f"{low:g} to {high:g}"
         for low, high in zip(lower_ends, ends[1:], strict=True)
     ]
     place = np.searchsorted(np.asarray(lower_ends), confidence, side="right").astype(np.int64)
-    return Cut((f"below {lower_ends[0]:g}", *names), place)
+    return Grouping((f"below {lower_ends[0]:g}", *names), place)
 
 
 def confidence_of(probabilities: Floats, decided: Integers) -> Floats:

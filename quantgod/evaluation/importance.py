@@ -17,7 +17,7 @@ import numpy as np
 
 from quantgod.contracts import FEATURES, Floats, Integers, Progress, silent
 from quantgod.evaluation.comparison import scores_shaken
-from quantgod.evaluation.intervals import Interval, Shaken, interval, shaken
+from quantgod.evaluation.intervals import Interval, Replicates, interval, replicates
 from quantgod.evaluation.metrics import TALLIED, tally
 from quantgod.evaluation.subject import Subject
 
@@ -155,7 +155,7 @@ def _stacks(
 
 
 def _losses(tallies: list[Floats], repeats: int, effective: float) -> dict[str, Loss]:
-    sums = shaken(np.concatenate(tallies, axis=1), effective).map(
+    sums = replicates(np.concatenate(tallies, axis=1), effective).map(
         lambda means: means.reshape(*means.shape[:-1], -1, TALLIED)
     )
     scores = scores_shaken(sums)
@@ -173,5 +173,5 @@ def _losses(tallies: list[Floats], repeats: int, effective: float) -> dict[str, 
     return losses
 
 
-def _interval(by_repeat: Shaken, effective: float) -> Interval:
+def _interval(by_repeat: Replicates, effective: float) -> Interval:
     return interval(by_repeat.map(lambda scores: scores.mean(axis=-1)), effective)

@@ -23,7 +23,7 @@ from scipy.signal import lfilter
 from scipy.special import ndtr
 
 from quantgod.contracts import MS_PER_MINUTE, Floats, Integers
-from quantgod.evaluation.comparison import Said, compare
+from quantgod.evaluation.comparison import ModelOutput, compare
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.intervals import LEVEL, Interval
 from quantgod.evaluation.metrics import TALLIED, scores_of, tally_decided
@@ -45,7 +45,7 @@ _DAYS: Final = 2 * 1440.0
 """Minutes after which volatility has."""
 
 
-class Skill(NamedTuple):
+class ForecastSkill(NamedTuple):
     """How well a forecaster's sign correlates with the return, and how well it believes it does."""
 
     true: float
@@ -71,7 +71,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
     horizon: int = 60
     stride: int = 1
     edges: tuple[float, float] = (-0.75, 1.2)
-    skills: tuple[Skill, ...] = (Skill(0.6, 0.6), Skill(0.5, 0.7))
+    skills: tuple[ForecastSkill, ...] = (ForecastSkill(0.6, 0.6), ForecastSkill(0.5, 0.7))
     volatility: float = 0.0
     times: int = 1
 
@@ -81,14 +81,14 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
         return min(self.rows * self.stride / self.horizon, float(self.rows))
 
 
-class Held(NamedTuple):
+class IntervalCoverage(NamedTuple):
     """The share of intervals that hold the truth, and their mean width."""
 
     share: float
     width: float
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class DesignOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one score (or difference) over all cases of a design.
 
     Attributes:
@@ -107,12 +107,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     effective_rows: float
     cases: int
     judged: float
-    held: Held | None
+    held: IntervalCoverage | None
     needed: float
-    bootstrap: Held | None = None
+    bootstrap: IntervalCoverage | None = None
 
     @classmethod
-    def of(cls, design: str, score: str, rows: float, met: list[Interval], true: float) -> Found:
+    def of(
+        cls, design: str, score: str, rows: float, met: list[Interval], true: float
+    ) -> DesignOutcome:
         """Of intervals, one a case, of what is truly `true`."""
         judged = [one for one in met if one.enough]
         spread = float(np.std([one.value for one in judged])) if judged else 0.0
@@ -127,9 +129,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-NONE = (Skill(0.0, 0.3), Skill(0.0, 0.4))
-WEAK = (Skill(0.3, 0.3), Skill(0.15, 0.3))
-STRONG = (Skill(0.6, 0.6), Skill(0.5, 0.7))
+NONE = (ForecastSkill(0.0, 0.3), ForecastSkill(0.0, 0.4))
+WEAK = (ForecastSkill(0.3, 0.3), ForecastSkill(0.15, 0.3))
+STRONG = (ForecastSkill(0.6, 0.6), ForecastSkill(0.5, 0.7))
 EVEN = (-0.43, 0.43)
 VOLATILE: Final = "volatility of days"
 DESIGNS: Final = (
@@ -149,7 +151,7 @@ DESIGNS: Final = (
 """From 33 to 667 independent rows; classes of a size, and down to one row in 25."""
 
 
-def forecasts(design: Design, rows: int, seed: int) -> tuple[Integers, dict[str, Said]]:
+def forecasts(design: Design, rows: int, seed: int) -> tuple[Integers, dict[str, ModelOutput]]:
     """Draw a market and what is said of it: (rows,) classes, and forecasts by name."""
     rng = np.random.default_rng(seed)
     minutes, horizon, stride = rows * design.stride, design.horizon, design.stride
@@ -183,8 +185,10 @@ def _chances(design: Design, claimed: float, sign: Floats, volatility: Floats) -
     return np.stack([sell, 1 - sell - buy, buy], axis=1)
 
 
-def _said(chances: Floats) -> Said:
-    return Said(chances, decide(chances, _WEIGHTS if len(np.unique(chances[:2])) > 3 else None))
+def _said(chances: Floats) -> ModelOutput:
+    return ModelOutput(
+        chances, decide(chances, _WEIGHTS if len(np.unique(chances[:2])) > 3 else None)
+    )
 
 
 def truth(design: Design, rows: int = TRUE_ROWS) -> dict[tuple[str, str], float]:
@@ -202,7 +206,7 @@ def _true(design: Design, rows: int) -> dict[tuple[str, str], float]:
     return {key: float(value) for key, value in found.items()}
 
 
-def _columns(target: Integers, said: Mapping[str, Said]) -> Floats:
+def _columns(target: Integers, said: Mapping[str, ModelOutput]) -> Floats:
     return np.concatenate([tally_decided(target, *one) for one in said.values()], axis=1)
 
 
@@ -252,7 +256,7 @@ def bootstrapped(design: Design, seed: int) -> dict[tuple[str, str], Interval]:
     return {key: Interval(float(value), *bounds[key]) for key, value in values.items()}
 
 
-def prove(design: Design, cases: int, true_rows: int = TRUE_ROWS) -> list[Found]:
+def prove(design: Design, cases: int, true_rows: int = TRUE_ROWS) -> list[DesignOutcome]:
     """How often the intervals of so many cases (or `times` as many) hold the truth, by score."""
     true = truth(design, true_rows)
     seeds = range(_FIRST_SEED, _FIRST_SEED + cases * design.times)
@@ -262,7 +266,7 @@ def prove(design: Design, cases: int, true_rows: int = TRUE_ROWS) -> list[Found]
     for (whose, score), value in true.items():
         if whose != MAJORITY:
             key, name = (whose, score), f"{score}, {whose}"
-            one = Found.of(
+            one = DesignOutcome.of(
                 design.name, name, design.independent, [each[key] for each in met], value
             )
             before = held([each[key] for each in usual], value)
@@ -270,9 +274,9 @@ def prove(design: Design, cases: int, true_rows: int = TRUE_ROWS) -> list[Found]
     return found
 
 
-def held(intervals: list[Interval], true: float) -> Held:
+def held(intervals: list[Interval], true: float) -> IntervalCoverage:
     """How often, and how narrowly, intervals hold the truth."""
     low, high = np.array([one[1:3] for one in intervals]).T
     slack = 1e-12
     inside = (low <= true + slack) & (true <= high + slack)
-    return Held(float(inside.mean()), float((high - low).mean()))
+    return IntervalCoverage(float(inside.mean()), float((high - low).mean()))

@@ -102,14 +102,14 @@ PLAIN: Final = Scale(lambda score: score, lambda score: score)
 LOSS: Final = Scale(lambda score: np.log(np.maximum(score, _EDGE)), np.exp)
 
 
-class Shaken(NamedTuple):
+class Replicates(NamedTuple):
     """Means or scores (...) of rows as they are, and with the rows weighed by waves.
 
     Attributes:
         observed: (...) all rows alike.
         waves: (2, B, ...) weights 1 + wave / 2 and 1 - wave / 2.
         without: (m, ...) all rows but a block, for each of m blocks.
-        centre: (...) with the share of one independent row of luck; see `shaken`.
+        centre: (...) with the share of one independent row of luck; see `replicates`.
         luck: (2, B, ...) the same with that share weighed by waves.
     """
 
@@ -119,18 +119,18 @@ class Shaken(NamedTuple):
     centre: Floats | None = None
     luck: Floats | None = None
 
-    def map(self, score: Callable[[Floats], Floats]) -> Shaken:
+    def map(self, score: Callable[[Floats], Floats]) -> Replicates:
         """A score of each part."""
-        return Shaken(*(score(part) for part in self if part is not None))
+        return Replicates(*(score(part) for part in self if part is not None))
 
-    def at(self, place: int | slice) -> Shaken:
+    def at(self, place: int | slice) -> Replicates:
         """A place, or some, on the last axis."""
         return self.map(lambda part: part[..., place])
 
-    def join(self, other: Shaken, of: Callable[[Floats, Floats], Floats]) -> Shaken:
+    def join(self, other: Replicates, of: Callable[[Floats, Floats], Floats]) -> Replicates:
         """A score of this part and the other's, such as their difference."""
         parts = zip(self, other, strict=True)
-        return Shaken(*(of(a, b) for a, b in parts if a is not None and b is not None))
+        return Replicates(*(of(a, b) for a, b in parts if a is not None and b is not None))
 
 
 def terms(effective: float) -> int:
@@ -143,7 +143,7 @@ def quantile(freedom: Floats) -> Floats:
     return np.asarray(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
-def freedom(score: Shaken) -> Floats:
+def freedom(score: Replicates) -> Floats:
     """Degrees of freedom (...) of a score's squared error: waves, or fewer where few rows count."""
     apart = score.without - score.without.mean(axis=0)
     square = np.square(apart).mean(axis=0)
@@ -169,7 +169,7 @@ def left_out(rows: int, effective: float) -> Iterator[Floats]:
         yield weight
 
 
-def shaken(columns: Floats, effective: float, lucky: Floats | None = None) -> Shaken:
+def replicates(columns: Floats, effective: float, lucky: Floats | None = None) -> Replicates:
     """The mean of each column (n, k), and of the columns weighed by waves.
 
     Args:
@@ -182,14 +182,14 @@ def shaken(columns: Floats, effective: float, lucky: Floats | None = None) -> Sh
     mean, wave = columns.mean(axis=0), _waves(columns, effective)
     without = _without(columns, effective)
     if lucky is None:
-        return Shaken(mean, mean + wave, without)
+        return Replicates(mean, mean + wave, without)
     share = effective**-0.5
     centre = (1 - share) * mean + share * lucky.mean(axis=0)
-    return Shaken(mean, mean + wave, without, centre, centre + share * _waves(lucky, effective))
+    return Replicates(mean, mean + wave, without, centre, centre + share * _waves(lucky, effective))
 
 
 def interval(
-    score: Shaken, effective: float, scale: Scale = PLAIN, unseen: float = 0.0
+    score: Replicates, effective: float, scale: Scale = PLAIN, unseen: float = 0.0
 ) -> Interval:
     """The interval of a score, () in every part; `unseen` is a variance that rows do not show."""
     scaled = score.map(scale.to)
@@ -205,17 +205,17 @@ def interval(
     return Interval(float(score.observed), float(low), float(high), enough)
 
 
-def variance(score: Shaken) -> Floats:
+def variance(score: Replicates) -> Floats:
     """The squared error (...) of a score: how far waves move it."""
     return _mean_square(score.waves - score.observed)
 
 
-def half_width(score: Shaken) -> Floats:
+def half_width(score: Replicates) -> Floats:
     """How far (...) the truth may lie from a score whose errors are symmetric."""
     return np.asarray(quantile(freedom(score)) * np.sqrt(variance(score)))
 
 
-def share(right: Shaken, counted: Shaken, effective: float) -> Interval | None:
+def share(right: Replicates, counted: Replicates, effective: float) -> Interval | None:
     """The interval of a share of rows, such as of hits among moves; None where no row counts.
 
     Of few rows, or of rows of which all came true or none, the bounds are those of as many
@@ -236,7 +236,7 @@ def share(right: Shaken, counted: Shaken, effective: float) -> Interval | None:
 def share_among(right: Booleans, counted: Booleans, effective: float) -> Interval | None:
     """The same of rows (n,): which are counted, and which of those came true."""
     columns = np.stack([right & counted, counted], axis=1).astype(np.float64)
-    sums = shaken(columns, effective)
+    sums = replicates(columns, effective)
     return share(sums.at(0), sums.at(1), effective)
 
 

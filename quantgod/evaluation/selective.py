@@ -17,7 +17,7 @@ import numpy as np
 from quantgod.contracts import Booleans, Floats, Integers
 from quantgod.evaluation.intervals import (
     Interval,
-    Shaken,
+    Replicates,
     half_width,
     interval,
     left_out,
@@ -30,7 +30,7 @@ COVERAGES: Final = tuple(percent / 100 for percent in range(1, 101))
 """Shares of rows at which a curve is told."""
 
 
-class Ranked(NamedTuple):
+class Ranking(NamedTuple):
     """Rows in order of time, (n,) each: how sure, whether right, and whether the row counts."""
 
     confidence: Floats
@@ -56,7 +56,7 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     difference: Interval | None = None
 
 
-def curves(models: Mapping[str, Ranked], effective: float) -> dict[str, Curve]:
+def curves(models: Mapping[str, Ranking], effective: float) -> dict[str, Curve]:
     """Selective accuracy of each model, with intervals.
 
     Args:
@@ -80,14 +80,14 @@ def curves(models: Mapping[str, Ranked], effective: float) -> dict[str, Curve]:
     }  # fmt: skip
 
 
-def _shaken(ranked: Ranked, effective: float) -> Shaken:
+def _shaken(ranked: Ranking, effective: float) -> Replicates:
     """The curve (100,) of all rows alike and of rows weighed by waves."""
     place, rows = _places(ranked.confidence), len(ranked.confidence)
     curve = _curve(place, ranked, np.ones(rows))
     waves = [_curve(place, ranked, weight) for _, _, weight in weights(rows, effective)]
     sides = np.stack([waves[::2], waves[1::2]]) if waves else np.stack([curve, curve])[:, None]
     without = [_curve(place, ranked, weight) for weight in left_out(rows, effective)]
-    return Shaken(curve, sides, np.stack(without))
+    return Replicates(curve, sides, np.stack(without))
 
 
 def _places(confidence: Floats) -> Integers:
@@ -96,7 +96,7 @@ def _places(confidence: Floats) -> Integers:
     return places
 
 
-def _curve(place: Integers, ranked: Ranked, weight: Floats) -> Floats:
+def _curve(place: Integers, ranked: Ranking, weight: Floats) -> Floats:
     """Accuracy at `COVERAGES` (100,) of weighed rows; NaN where none counts.
 
     Rows of equal confidence are taken in proportion, which is what a random order among them gives
@@ -117,11 +117,11 @@ def _gain(curve: Floats) -> Floats:
     return gain
 
 
-def _told(score: Shaken, effective: float, least: float) -> Interval | None:
+def _told(score: Replicates, effective: float, least: float) -> Interval | None:
     return None if np.isnan(score.observed) else interval(score, effective).within(least, 1.0)
 
 
-def _band(ranked: Ranked, curve: Shaken, effective: float) -> tuple[Interval, ...]:
+def _band(ranked: Ranking, curve: Replicates, effective: float) -> tuple[Interval, ...]:
     if np.isnan(curve.observed).any():
         return ()
     counted = float(ranked.counted.mean()) * effective

@@ -23,14 +23,14 @@ import numpy as np
 
 from quantgod.contracts import CLASSES, Booleans, Floats, Integers
 from quantgod.evaluation.effective_size import effective_rows
-from quantgod.evaluation.groupings import Cut
+from quantgod.evaluation.groupings import Grouping
 from quantgod.evaluation.intervals import (
     FEWEST_COUNTED,
     Interval,
-    Shaken,
+    Replicates,
     interval,
     quotient,
-    shaken,
+    replicates,
     share,
 )
 
@@ -77,7 +77,7 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
 Slices = dict[str, Slice | None]
 
 
-def slice_scores(cut: Cut, rows: Rows, decided: Mapping[str, Integers]) -> Slices:
+def slice_scores(cut: Grouping, rows: Rows, decided: Mapping[str, Integers]) -> Slices:
     """Score each slice of a cut, for each model, with intervals; differences are paired.
 
     Args:
@@ -97,32 +97,32 @@ def slice_scores(cut: Cut, rows: Rows, decided: Mapping[str, Integers]) -> Slice
 class _Share(NamedTuple):
     """Rows that came true, and rows that count, (slices,) each."""
 
-    right: Shaken
-    counted: Shaken
+    right: Replicates
+    counted: Replicates
 
     def of(self, place: int) -> _Share:
         return _Share(self.right.at(place), self.counted.at(place))
 
 
-class _Told(NamedTuple):
+class _ModelSlices(NamedTuple):
     """One model: confusion matrices (slices, 3, 3) as shares of all rows, and scores by name."""
 
     matrices: Floats
     scores: dict[str, _Share]
 
 
-def _tell(cut: Cut, target: Integers, decided: Integers, effective: float) -> _Told:
+def _tell(cut: Grouping, target: Integers, decided: Integers, effective: float) -> _ModelSlices:
     classes, slices = len(CLASSES), len(cut.names)
     cell = (cut.place * classes + target) * classes + decided
     columns = np.zeros((len(target), slices * classes**2))
     columns[np.arange(len(target)), cell] = 1
-    matrices = shaken(columns, effective).map(
+    matrices = replicates(columns, effective).map(
         lambda means: means.reshape(*means.shape[:-1], slices, classes, classes)
     )
-    return _Told(matrices.observed, _scores(matrices))
+    return _ModelSlices(matrices.observed, _scores(matrices))
 
 
-def _scores(matrices: Shaken) -> dict[str, _Share]:
+def _scores(matrices: Replicates) -> dict[str, _Share]:
     """What is a share of what, of matrices (..., slices, 3, 3)."""
     right = matrices.map(lambda matrix: np.diagonal(matrix, axis1=-2, axis2=-1))
     said = matrices.map(lambda matrix: matrix.sum(axis=-2))
@@ -143,12 +143,14 @@ def _scores(matrices: Shaken) -> dict[str, _Share]:
     return scores
 
 
-def _sum(classes: Shaken, chosen: list[int] | None = None) -> Shaken:
+def _sum(classes: Replicates, chosen: list[int] | None = None) -> Replicates:
     places = slice(None) if chosen is None else chosen
     return classes.map(lambda means: means[..., places].sum(axis=-1))
 
 
-def _slice(place: int, cut: Cut, rows: Rows, told: Mapping[str, _Told], effective: float) -> Slice:
+def _slice(
+    place: int, cut: Grouping, rows: Rows, told: Mapping[str, _ModelSlices], effective: float
+) -> Slice:
     chosen = cut.place == place
     first, *others = told
     return Slice(

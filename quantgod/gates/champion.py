@@ -14,7 +14,7 @@ import pandas as pd
 from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE, Integers, Progress, silent
 from quantgod.dataset.labels import NO_TARGET, label
 from quantgod.dataset.windows import samples
-from quantgod.evaluation.comparison import Said
+from quantgod.evaluation.comparison import ModelOutput
 from quantgod.evaluation.evidence import EvidenceError
 from quantgod.evaluation.scored_rows import probabilities_of
 from quantgod.evaluation.subject import Subject
@@ -39,7 +39,7 @@ _PLACE: Final = ["minute", "symbol"]
 _MINUTE: Final = pd.Timedelta("1min")
 
 
-class Journaled(NamedTuple):
+class JournalTables(NamedTuple):
     """What live sessions left behind.
 
     `signals` are rows of SIGNALS with `SIGNAL_COLUMNS`, `bars` rows of BARS with `BAR_COLUMNS`, and
@@ -97,14 +97,14 @@ def on_test_rows(
             _epoch_ms(taken["time"]),
             _epoch_ms(taken["label_end"]),
         ),
-        Said(probabilities_of(taken, "auditor"), taken["auditor_class"].to_numpy(np.int64)),
-        Said(theirs, decide(theirs, champion.decision_weights)),
+        ModelOutput(probabilities_of(taken, "auditor"), taken["auditor_class"].to_numpy(np.int64)),
+        ModelOutput(theirs, decide(theirs, champion.decision_weights)),
         least_rows,
     )
 
 
 def on_live_rows(
-    journaled: Journaled,
+    journaled: JournalTables,
     versions: tuple[int, int],
     after: pd.Timestamp,
     labelling: Labelling,
@@ -151,7 +151,9 @@ def on_live_rows(
     )
 
 
-def _compared(truth: Truth, challenger: Said, champion: Said, least_rows: float) -> Duel:
+def _compared(
+    truth: Truth, challenger: ModelOutput, champion: ModelOutput, least_rows: float
+) -> Duel:
     """A duel; a side that gave no probabilities is told of and not left out of the rows."""
     for whose, said in (("challenger", challenger), ("champion", champion)):
         rows, wrong = len(truth.target), int((~np.isfinite(said.probabilities).all(axis=1)).sum())
@@ -176,10 +178,10 @@ def _spoken(signals: pd.DataFrame, version: int) -> pd.DataFrame:
     return said.drop(columns="version").drop_duplicates(_PLACE).set_index(_PLACE)
 
 
-def _said(known: pd.DataFrame, side: str) -> Said:
+def _said(known: pd.DataFrame, side: str) -> ModelOutput:
     columns = [f"prob_{name.lower()}{side}" for name in CLASSES]
     decided = known[f"class{side}"].to_numpy(np.int64)
-    return Said(known[columns].to_numpy(np.float64), decided)
+    return ModelOutput(known[columns].to_numpy(np.float64), decided)
 
 
 def _labels(bars: pd.DataFrame, symbol: str, labelling: Labelling) -> pd.DataFrame:

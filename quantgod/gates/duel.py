@@ -18,7 +18,7 @@ import math
 from typing import NamedTuple
 
 from quantgod.contracts import Integers
-from quantgod.evaluation.comparison import Said, compare
+from quantgod.evaluation.comparison import ModelOutput, compare
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.gates.report import Duel
 
@@ -39,7 +39,7 @@ class Truth(NamedTuple):
         return effective_rows(self.time_ms, self.label_end_ms)
 
 
-def duel(truth: Truth, challenger: Said, champion: Said, least_rows: float) -> Duel:
+def duel(truth: Truth, challenger: ModelOutput, champion: ModelOutput, least_rows: float) -> Duel:
     """Compare two versions that spoke of the same rows.
 
     Args:

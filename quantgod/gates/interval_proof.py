@@ -13,7 +13,7 @@ from quantgod.backtest import trading_power
 from quantgod.backtest.trading_power import TRADERS, Trader
 from quantgod.evaluation import interval_power
 from quantgod.evaluation.evidence import read_evidence, write_evidence
-from quantgod.evaluation.interval_power import DESIGNS, VOLATILE, Design, Found
+from quantgod.evaluation.interval_power import DESIGNS, VOLATILE, Design, DesignOutcome
 
 JOBS: Final[tuple[Design | Trader, ...]] = (
     *TRADERS,
@@ -29,9 +29,9 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """What came of all designs, of so many cases each."""
 
     cases: int
-    found: tuple[Found, ...]
+    found: tuple[DesignOutcome, ...]
 
-    def of(self, design: Design, score: str) -> list[Found]:
+    def of(self, design: Design, score: str) -> list[DesignOutcome]:
         """The lines of a score in a design."""
         return [
             one
@@ -41,12 +41,12 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     @property
-    def unpromised(self) -> list[Found]:
+    def unpromised(self) -> list[DesignOutcome]:
         """Lines where volatility remembers days: measured, and not promised."""
         return [one for one in self.found if one.design == VOLATILE]
 
     @property
-    def proven(self) -> list[Found]:
+    def proven(self) -> list[DesignOutcome]:
         """The others that were judged in enough cases."""
         return [
             one
@@ -55,7 +55,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     @property
-    def outside(self) -> list[Found]:
+    def outside(self) -> list[DesignOutcome]:
         """Those of them that hold the truth too seldom, or too often."""
         low, high = PROMISED
         return [one for one in self.proven if one.held and not low <= one.held.share <= high]
@@ -68,7 +68,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         return count + (f"; outside: {', '.join(outside)}" if outside else "")
 
 
-def prove_all(cases: int, workers: int, folder: Path) -> Iterator[tuple[Found, ...]]:
+def prove_all(cases: int, workers: int, folder: Path) -> Iterator[tuple[DesignOutcome, ...]]:
     """Prove every design, `workers` at a time; one whose file lies in the folder is taken as it is.
 
     Args:
@@ -81,14 +81,14 @@ def prove_all(cases: int, workers: int, folder: Path) -> Iterator[tuple[Found, .
     yield from run(joblib.delayed(_proved)(number, cases, folder) for number in range(len(JOBS)))
 
 
-def _proved(number: int, cases: int, folder: Path) -> tuple[Found, ...]:
+def _proved(number: int, cases: int, folder: Path) -> tuple[DesignOutcome, ...]:
     kept = folder / f"{number}-{cases}.json"
     if not kept.exists():
         write_evidence(kept, Proof(cases=cases, found=tuple(_prove(JOBS[number], cases))))
     return read_evidence(kept, Proof).found
 
 
-def _prove(job: Design | Trader, cases: int) -> list[Found]:
+def _prove(job: Design | Trader, cases: int) -> list[DesignOutcome]:
     if isinstance(job, Trader):
         return trading_power.prove(job, cases)
     return interval_power.prove(job, cases)
@@ -97,7 +97,7 @@ def _prove(job: Design | Trader, cases: int) -> list[Found]:
 HEAD: Final = ("market", "score", "judged", "held", "width", "needed", "bootstrap held, width")
 
 
-def rows_of(found: tuple[Found, ...]) -> list[list[str]]:
+def rows_of(found: tuple[DesignOutcome, ...]) -> list[list[str]]:
     """The table's rows."""
     return [
         [
@@ -113,9 +113,9 @@ def rows_of(found: tuple[Found, ...]) -> list[list[str]]:
     ]
 
 
-def _market(one: Found) -> str:
+def _market(one: DesignOutcome) -> str:
     return f"{one.design}, {one.effective_rows:.0f}"
 
 
-def _share(one: Found) -> str:
+def _share(one: DesignOutcome) -> str:
     return f"{one.held.share:.3f}" if one.held else "-"

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from quantgod.contracts import FEATURES
+from quantgod.evaluation.drift import Shift
 from quantgod.evaluation.evidence import (
     BREACHES,
     BacktestResult,
@@ -18,7 +19,6 @@ from quantgod.evaluation.evidence import (
     EvaluationResult,
     EvidenceError,
     LeakAuditResult,
-    Shifted,
 )
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.metrics import LOWER_IS_BETTER
@@ -249,17 +249,17 @@ def drift_bound(settings: GateSettings) -> str | None:
     return " or ".join(asked) or None
 
 
-def shift_text(found: Shifted) -> str:
+def shift_text(found: Shift) -> str:
     """`PSI 0.323, KS 0.145`."""
     return f"PSI {number_text(found.psi)}, KS {number_text(found.ks)}"
 
 
-def has_moved(found: Shifted, settings: GateSettings) -> bool:
+def has_moved(found: Shift, settings: GateSettings) -> bool:
     """Whether a column lies over each limit that is asked for."""
     return _severity(found, settings.drift_psi_at_most, settings.drift_ks_at_most) > 1
 
 
-def _severity(found: Shifted, psi: float | None, ks: float | None) -> float:
+def _severity(found: Shift, psi: float | None, ks: float | None) -> float:
     """The smaller of the two shares of their bounds; above one, both are over."""
     if math.isnan(found.psi) or math.isnan(found.ks):
         return math.inf

@@ -41,7 +41,7 @@ class Market(NamedTuple):
         return settings.model_copy(update={"simulate": settings.simulate.model_copy(update=own)})
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one market's model.
 
     Attributes:
@@ -80,26 +80,26 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
     """The whole experiment.
 
     Attributes:
-        trials: one a market, in the order of `markets`.
+        rehearsals: one a market, in the order of `markets`.
         planted_passes: how many models of planted markets must pass.
     """
 
-    trials: tuple[Trial, ...]
+    rehearsals: tuple[Rehearsal, ...] = msgspec.field(name="trials")
     planted_passes: int
 
-    def of(self, kind: Kind) -> tuple[Trial, ...]:
-        """The trials of one kind of market."""
-        return tuple(trial for trial in self.trials if trial.kind == kind)
+    def of(self, kind: Kind) -> tuple[Rehearsal, ...]:
+        """The rehearsals of one kind of market."""
+        return tuple(rehearsal for rehearsal in self.rehearsals if rehearsal.kind == kind)
 
     def passes(self, kind: Kind) -> int:
         """How many models of that kind of market passed all gates."""
-        return sum(trial.passed for trial in self.of(kind))
+        return sum(rehearsal.passed for rehearsal in self.of(kind))
 
     def gate_counts(self, kind: Kind) -> dict[str, Count]:
         """How many models of that kind of market passed each gate."""
         verdicts: dict[str, list[bool]] = {}
-        for trial in self.of(kind):
-            for gate in trial.gates:
+        for rehearsal in self.of(kind):
+            for gate in rehearsal.gates:
                 judged = verdicts.setdefault(gate.name, [])
                 if gate.passed is not None or gate.unjudged:
                     judged.append(bool(gate.passed))
@@ -110,7 +110,9 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
         """What the experiment has shown to be wrong with the gates; empty if nothing."""
         wrong = []
         if self.passes("null"):
-            seeds = ", ".join(str(trial.seed) for trial in self.of("null") if trial.passed)
+            seeds = ", ".join(
+                str(rehearsal.seed) for rehearsal in self.of("null") if rehearsal.passed
+            )
             wrong.append(f"the gates let models of null markets through: seeds {seeds}")
         if (found := self.passes("planted")) < self.planted_passes:
             wrong.append(
@@ -145,15 +147,15 @@ def gate_rows(power: Power) -> list[list[str]]:
     return [[name, *(_count_text(counts[kind].get(name)) for kind in KINDS)] for name in names]
 
 
-def trial_line(trial: Trial) -> str:
+def rehearsal_line(rehearsal: Rehearsal) -> str:
     """`null 104: 12 of 18 gates, failed beats_majority_macro_f1, ...`."""
-    judged = [gate for gate in trial.gates if gate.passed is not None or gate.unjudged]
-    kept = len(judged) - len(trial.failed)
-    failed = f", failed {_listed(trial.failed)}" if trial.failed else ""
-    verdict = "passed" if trial.passed else "not passed"
+    judged = [gate for gate in rehearsal.gates if gate.passed is not None or gate.unjudged]
+    kept = len(judged) - len(rehearsal.failed)
+    failed = f", failed {_listed(rehearsal.failed)}" if rehearsal.failed else ""
+    verdict = "passed" if rehearsal.passed else "not passed"
     return (
-        f"{trial.kind} {trial.seed}: {verdict}, {kept} of {len(judged)} gates in "
-        f"{trial.seconds:.0f} s{failed}"
+        f"{rehearsal.kind} {rehearsal.seed}: {verdict}, {kept} of {len(judged)} gates in "
+        f"{rehearsal.seconds:.0f} s{failed}"
     )
 
 

@@ -26,7 +26,7 @@ from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.leakage.cut_times import cuts_within, draw_cuts
 from quantgod.leakage.messages import MESSAGE_STAGE, RawDays
 from quantgod.leakage.perturbation import known_at, perturb
-from quantgod.leakage.pipeline import Made, in_small, make, newest
+from quantgod.leakage.pipeline import PipelineResult, in_small, make, newest
 from quantgod.leakage.rows import provenance_of
 from quantgod.leakage.trace import Difference, Trace, compare
 from quantgod.settings import Settings
@@ -185,7 +185,7 @@ class _Findings:
                 self.unshown.append(f"{stage}: no value known after a cut has changed")
 
 
-def _provenance(made: Made, rows: Path | None) -> str | None:
+def _provenance(made: PipelineResult, rows: Path | None) -> str | None:
     if rows is not None:
         return provenance_of(rows)
     with _kept(made.rows) as path:

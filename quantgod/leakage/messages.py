@@ -25,7 +25,7 @@ from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_da
 from quantgod.archive.zip_stream import Archive, lines, open_archive
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import MS_PER_MINUTE, Floats, Market
-from quantgod.leakage.trace import Difference, Evidence, compare, rows_of
+from quantgod.leakage.trace import Difference, StageValues, compare, rows_of
 from quantgod.market.bybit import decode
 from quantgod.market.messages import MessageError
 from quantgod.settings import EtlSettings
@@ -90,7 +90,7 @@ def raw_days(archives: Path, market: Market, symbol: str, settings: EtlSettings)
     return RawDays(archives, market, symbol, settings)
 
 
-def bars_of(reading: DayReading) -> Evidence:
+def bars_of(reading: DayReading) -> StageValues:
     """Each minute's row, known at its close: features, close, and the 800 book columns."""
     known = (reading.minutes + 1) * MS_PER_MINUTE
     return rows_of(known, reading.features, reading.close, reading.book)

@@ -24,13 +24,13 @@ from quantgod.auditor.reports import FoldReport, Hooks
 from quantgod.contracts import FEATURES, META_FEATURES, MS_PER_MINUTE
 from quantgod.dataset.labels import label
 from quantgod.evaluation.evaluate import evaluate
-from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.scored_rows import COLUMNS, columns_of
 from quantgod.forecasters.base_model import TrainedBase
 from quantgod.leakage.borders import TEST_ROWS, Borders, borders_of
 from quantgod.leakage.perturbation import known_at
-from quantgod.leakage.trace import Evidence, Trace, fitted_piece, rows_of
+from quantgod.leakage.trace import StageValues, Trace, fitted_piece, rows_of
 from quantgod.settings import Settings
 from quantgod.training.reports import Epoch
 
@@ -38,7 +38,7 @@ OF_THE_LABEL: Final = ("time", "label_end", "target", "forward_return")
 """Columns of scored rows that are no forecast."""
 
 
-class Made(NamedTuple):
+class PipelineResult(NamedTuple):
     """A trace, and the auditor's rows as `audit` keeps them."""
 
     trace: Trace
@@ -65,7 +65,7 @@ def newest(bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     return bars.iloc[-settings.leak_audit.minutes :]
 
 
-def make(bars: pd.DataFrame, settings: Settings) -> Made:
+def make(bars: pd.DataFrame, settings: Settings) -> PipelineResult:
     """Run labels → base model → folds → out of fold → auditor → calibrator → sets → test.
 
     Args:
@@ -92,7 +92,7 @@ def make(bars: pd.DataFrame, settings: Settings) -> Made:
         **_of_auditor(audited, borders),
         **_of_evaluation(evaluated, borders),
     }
-    return Made(trace, audited.rows)
+    return PipelineResult(trace, audited.rows)
 
 
 def _of_table(table: pd.DataFrame, horizon_minutes: int) -> Trace:
@@ -126,7 +126,7 @@ def _of_folds(
     Its forecasts alone would hide that it was stopped by labels it must not know: mostly the same
     epoch is the best one.
     """
-    trace: dict[str, Evidence] = {}
+    trace: dict[str, StageValues] = {}
     for report in reports:
         scaler, model = f"fold {report.fold} scaler", f"fold {report.fold} model"
         scores = [_scores(epoch) for fold, epoch in epochs if fold == report.fold]
@@ -176,7 +176,7 @@ def _used(rows: pd.DataFrame, *parts: str) -> bytes:
     return used.to_numpy(np.float64).tobytes()
 
 
-def _of_evaluation(evaluated: Evaluated, borders: Borders) -> Trace:
+def _of_evaluation(evaluated: Evaluation, borders: Borders) -> Trace:
     """What everyone says of the test part, baselines too, and what a trader would do.
 
     Of the baselines, the class shares of all that they learned from and how far persistence is to
@@ -192,7 +192,7 @@ def _of_evaluation(evaluated: Evaluated, borders: Borders) -> Trace:
     }
 
 
-def _fitted(stage: str, borders: Borders, *parts: bytes) -> Evidence:
+def _fitted(stage: str, borders: Borders, *parts: bytes) -> StageValues:
     return fitted_piece(borders.fitted[stage], *parts)
 
 

@@ -21,7 +21,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class StageValues:
     """The values of one stage, in order of time.
 
     Attributes:
@@ -32,15 +32,15 @@ class Evidence:
     known_at: Integers
     values: Bytes
 
-    def where(self, chosen: Booleans) -> Evidence:
+    def where(self, chosen: Booleans) -> StageValues:
         """The values where `chosen` is true."""
-        return Evidence(self.known_at[chosen], self.values[chosen])
+        return StageValues(self.known_at[chosen], self.values[chosen])
 
     def __len__(self) -> int:
         return len(self.known_at)
 
 
-Trace = Mapping[str, Evidence]
+Trace = Mapping[str, StageValues]
 """Evidence by stage, in the order of the pipeline."""
 
 
@@ -63,18 +63,20 @@ class Difference(NamedTuple):
     newest: int | None = None
 
 
-def rows_of(known_at: Integers, *columns: npt.NDArray[Any]) -> Evidence:
+def rows_of(known_at: Integers, *columns: npt.NDArray[Any]) -> StageValues:
     """Evidence of rows: each column is (n,) or (n, k), of any type of fixed size."""
-    return Evidence(known_at.astype(np.int64), np.hstack([_bytes_of(column) for column in columns]))
+    return StageValues(
+        known_at.astype(np.int64), np.hstack([_bytes_of(column) for column in columns])
+    )
 
 
-def fitted_piece(known_at: int, *parts: bytes) -> Evidence:
+def fitted_piece(known_at: int, *parts: bytes) -> StageValues:
     """Evidence of one thing that was fitted, by the SHA-256 of what it consists of."""
     digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
-    return Evidence(np.array([known_at], np.int64), np.frombuffer(digest, np.uint8)[None])
+    return StageValues(np.array([known_at], np.int64), np.frombuffer(digest, np.uint8)[None])
 
 
-def compare(before: Evidence, after: Evidence, cut_ms: int) -> Difference:
+def compare(before: StageValues, after: StageValues, cut_ms: int) -> Difference:
     """Compare two makings of a stage; a value that is there in one of them alone differs."""
     compared, leaked, first = _differing(
         before.where(before.known_at <= cut_ms), after.where(after.known_at <= cut_ms)
@@ -95,7 +97,7 @@ def _bytes_of(column: npt.NDArray[Any]) -> Bytes:
     return np.ascontiguousarray(column).reshape(-1).view(np.uint8).reshape(len(column), width)
 
 
-def _differing(before: Evidence, after: Evidence) -> tuple[int, int, int | None]:
+def _differing(before: StageValues, after: StageValues) -> tuple[int, int, int | None]:
     """How many values there are, how many differ, and the first of those."""
     count = max(len(before), len(after))
     same_rows = np.array_equal(before.known_at, after.known_at)

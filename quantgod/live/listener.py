@@ -20,7 +20,7 @@ from quantgod.market.sync_events import Event, NeedSnapshot, OutOfSync, Synced, 
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-class TakesMinutes(Protocol):
+class MinuteListener(Protocol):
     """Where closed minutes go; `Engine` is one."""
 
     def closed(self, symbol: str, closed: ClosedMinute, received: float) -> None:
@@ -30,7 +30,7 @@ class TakesMinutes(Protocol):
 class LiveListener:
     """Implements `feed.FeedListener`."""
 
-    def __init__(self, engine: TakesMinutes, journal: RowSink) -> None:
+    def __init__(self, engine: MinuteListener, journal: RowSink) -> None:
         self.last_trouble = ""
         self._engine = engine
         self._journal = journal

@@ -22,7 +22,7 @@ from quantgod.live.engine.engine import Engine, Model
 from quantgod.live.engine.history import History, read_history
 from quantgod.live.engine.window import Window
 from quantgod.live.feed.feed import Feed
-from quantgod.live.feed.state import SymbolState as BookState
+from quantgod.live.feed.state import BookState
 from quantgod.live.journal import BARS, DRIFT, EVENTS, SIGNALS, Journal
 from quantgod.live.journal.model_events import journaled
 from quantgod.live.listener import LEVELS, LiveListener, log_journal

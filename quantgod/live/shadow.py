@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from quantgod.gates.champion import BAR_COLUMNS, SIGNAL_COLUMNS, Journaled
+from quantgod.gates.champion import BAR_COLUMNS, SIGNAL_COLUMNS, JournalTables
 from quantgod.live.journal import read_table, tables
 
 
-def read_shadow(folder: Path, name: str, versions: Collection[int]) -> Journaled:
+def read_shadow(folder: Path, name: str, versions: Collection[int]) -> JournalTables:
     """Read the signals of these versions, and the bars from their first minute on.
 
     Versions of another registered model bear the same numbers; rows that do not name the model, as
@@ -29,8 +29,8 @@ def read_shadow(folder: Path, name: str, versions: Collection[int]) -> Journaled
     own = (signals["model"] == name) & signals["version"].isin(versions)
     signals = signals.loc[own, list(SIGNAL_COLUMNS)]
     if signals.empty:
-        return Journaled(signals, pd.DataFrame(columns=list(BAR_COLUMNS)))
-    return Journaled(signals, _read(folder, "BARS", BAR_COLUMNS, int(signals["minute"].min())))
+        return JournalTables(signals, pd.DataFrame(columns=list(BAR_COLUMNS)))
+    return JournalTables(signals, _read(folder, "BARS", BAR_COLUMNS, int(signals["minute"].min())))
 
 
 def _signals(folder: Path) -> pd.DataFrame:

@@ -21,7 +21,7 @@ MINUTES_A_DAY: Final = 1440
 
 
 @dataclass(frozen=True)
-class AtHand:
+class Inventory:
     """Days and rows, and how many minutes a run will learn from.
 
     Attributes:
@@ -48,7 +48,7 @@ class AtHand:
         return len({file.date for file in self.archives} - set(self.bar_days))
 
 
-def at_hand(settings: Settings) -> AtHand:
+def at_hand(settings: Settings) -> Inventory:
     """Look at the folders that the settings name; a file that cannot be read holds no rows."""
     data, root = settings.data, settings.data.archives
     files = find_archives(root, data.market, data.symbol)[0] if root.is_dir() else []
@@ -59,7 +59,7 @@ def at_hand(settings: Settings) -> AtHand:
     labelled = _labelled(data_path("labels", settings))
     minutes, told = _minutes(settings, labelled, rows, len(archives))
     found = tuple(archives.values())
-    return AtHand(found, days, rows, labelled, minutes, told, _without_books(settings))
+    return Inventory(found, days, rows, labelled, minutes, told, _without_books(settings))
 
 
 def missing_days(days: tuple[dt.date, ...]) -> list[dt.date]:

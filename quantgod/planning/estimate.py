@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from quantgod.planning.at_hand import MINUTES_A_DAY, AtHand, days_asked_for
+from quantgod.planning.at_hand import MINUTES_A_DAY, Inventory, days_asked_for
 from quantgod.planning.start import time_start
 from quantgod.planning.timing import (
     DaySeconds,
@@ -86,13 +86,13 @@ class Estimate(NamedTuple):
         return [f"{one.stage}: {KNOBS[one.stage]}" for one in worth if one.stage in KNOBS]
 
 
-def long_estimate(settings: Settings, have: AtHand) -> Estimate | None:
+def long_estimate(settings: Settings, have: Inventory) -> Estimate | None:
     """The estimate where it is longer than people expect; None where it is not."""
     found = estimate(settings, have)
     return found if found.seconds > LONG_SECONDS else None
 
 
-def estimate(settings: Settings, have: AtHand) -> Estimate:
+def estimate(settings: Settings, have: Inventory) -> Estimate:
     """Time a few steps and reckon what the stages of `main` take, each as if it had to run.
 
     Raises:
@@ -122,7 +122,7 @@ def in_time(seconds: float) -> str:
 class _Reckoner:
     """What was timed, and what each stage takes by it."""
 
-    def __init__(self, settings: Settings, have: AtHand) -> None:
+    def __init__(self, settings: Settings, have: Inventory) -> None:
         self._settings, self._have = settings, have
         self._start = time_start(settings)
         self._day: DaySeconds = time_day(settings, have)

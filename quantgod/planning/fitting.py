@@ -18,7 +18,7 @@ from quantgod.dataset.labels import LABEL_COLUMNS
 from quantgod.dataset.splits import folds, split_test, split_validation
 from quantgod.dataset.table import read_table
 from quantgod.dataset.windows import samples
-from quantgod.planning.at_hand import AtHand, days_asked_for, missing_days
+from quantgod.planning.at_hand import Inventory, days_asked_for, missing_days
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.registered import all_versions
 from quantgod.settings import Settings, SettingsError, command, without_passwords
@@ -50,7 +50,7 @@ class Finding(NamedTuple):
     text: str
 
 
-def findings(settings: Settings, have: AtHand, client: MlflowClient) -> list[Finding]:
+def findings(settings: Settings, have: Inventory, client: MlflowClient) -> list[Finding]:
     """Look at everything, and end with no error where something does not fit."""
     return [
         *_archives(settings, have),
@@ -64,7 +64,7 @@ def findings(settings: Settings, have: AtHand, client: MlflowClient) -> list[Fin
     ]
 
 
-def _archives(settings: Settings, have: AtHand) -> Iterator[Finding]:
+def _archives(settings: Settings, have: Inventory) -> Iterator[Finding]:
     place = settings.data.archives
     if not have.archives:
         later = have.bar_rows or have.label_rows
@@ -88,7 +88,7 @@ def _archives(settings: Settings, have: AtHand) -> Iterator[Finding]:
     yield Finding("archives", "note" if missing else "ok", text)
 
 
-def _bars(settings: Settings, have: AtHand) -> Iterator[Finding]:
+def _bars(settings: Settings, have: Inventory) -> Iterator[Finding]:
     if not have.bar_days:
         others = _symbols_in(settings.data.market_bars)
         text = f"none of {settings.data.symbol} at {settings.data.own_bars}: `etl` makes them"
@@ -106,7 +106,7 @@ def _bars(settings: Settings, have: AtHand) -> Iterator[Finding]:
         yield Finding("backtest", "note", WITHOUT_BOOKS)
 
 
-def _labels(settings: Settings, have: AtHand) -> Iterator[Finding]:
+def _labels(settings: Settings, have: Inventory) -> Iterator[Finding]:
     path = data_path("labels", settings)
     if not have.label_rows:
         yield Finding("labels", "ok", f"none at {path}: `label` makes them")
@@ -136,7 +136,7 @@ def _symbols_in(bars: Path) -> str:
     return f"; what lies there: {', '.join(held[:NAMED])}" if held else ""
 
 
-def _enough(settings: Settings, have: AtHand) -> Finding:
+def _enough(settings: Settings, have: Inventory) -> Finding:
     """Cut a table of so many minutes in every way that the stages will."""
     if not have.minutes:
         return Finding("rows", "wrong", "there is nothing to learn from")
@@ -215,7 +215,7 @@ def _device(settings: Settings) -> Finding:
         return Finding("device", "wrong", str(error))
 
 
-def _disk(settings: Settings, have: AtHand) -> Finding:
+def _disk(settings: Settings, have: Inventory) -> Finding:
     """Room for archives that are yet to come and bars that are yet to be made."""
     to_come = 0 if have.archives or have.bar_days or have.label_rows else days_asked_for(settings)
     needed = to_come * _archive_bytes(settings) + (have.days_to_read or to_come) * BAR_BYTES

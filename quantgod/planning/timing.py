@@ -23,7 +23,7 @@ from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE
 from quantgod.dataset.views import BARS, bars_shape
 from quantgod.models import zoo
-from quantgod.planning.at_hand import MINUTES_A_DAY, AtHand
+from quantgod.planning.at_hand import MINUTES_A_DAY, Inventory
 from quantgod.settings import Choice, Range, Settings
 from quantgod.simulation.archives import price_path, start_ms
 from quantgod.simulation.market import SimulatedMarket
@@ -132,7 +132,7 @@ def time_small(settings: Settings) -> WindowSeconds:
     return time_network(settings.model_copy(update={"model": model, "train": train}))
 
 
-def time_day(settings: Settings, have: AtHand) -> DaySeconds:
+def time_day(settings: Settings, have: Inventory) -> DaySeconds:
     """Time the first minutes of an archive at hand, or else of a simulated one."""
     with tempfile.TemporaryDirectory(prefix="quantgod-") as folder:
         path = Path(folder) / "slice.zip"

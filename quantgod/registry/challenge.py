@@ -9,7 +9,7 @@ import pandas as pd
 from quantgod.contracts import FEATURE_SET, Progress, silent
 from quantgod.evaluation.drift import BadReferenceError, read_reference
 from quantgod.gates import ChampionResult, Duel
-from quantgod.gates.champion import Journaled, Labelling, on_live_rows, on_test_rows
+from quantgod.gates.champion import JournalTables, Labelling, on_live_rows, on_test_rows
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.registered import VersionError
 from quantgod.registry.versions import load_chain
@@ -42,7 +42,7 @@ class Challenge:
     champion: int
     rows: pd.DataFrame
     table: pd.DataFrame
-    journaled: Journaled
+    journaled: JournalTables
 
 
 def compare_with_champion(

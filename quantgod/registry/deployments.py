@@ -10,7 +10,7 @@ import msgspec
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from quantgod.registry.ledger import UNKNOWN, Deployment, Entry, Ledger, history
+from quantgod.registry.ledger import UNKNOWN, Entry, Ledger, Tenure, history
 from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.moving import now
 from quantgod.registry.registered import NoSuchVersionError, holder
@@ -31,7 +31,7 @@ class Deployments:
         trouble: what is wrong; empty if nothing is.
     """
 
-    spans: tuple[Deployment, ...]
+    spans: tuple[Tenure, ...]
     under_way: Entry | None
     trouble: str
 
@@ -48,7 +48,7 @@ def deployments(client: MlflowClient, name: str, alias: str) -> Deployments:
         _check_model(client, name)
     spans, begun = history(ledger), ledger.open
     if begun is not None and held == begun.version:
-        spans = [*_ended(spans, begun.at), Deployment(begun, begun.at, None)]
+        spans = [*_ended(spans, begun.at), Tenure(begun, begun.at, None)]
     elif held != ledger.in_place:
         spans = [*_ended(spans, now()), *_found(ledger, held)]
     trouble = ""
@@ -87,23 +87,23 @@ def _check_model(client: MlflowClient, name: str) -> None:
         raise NoSuchVersionError(f"{name}: no such model is registered") from None
 
 
-def _ended(spans: list[Deployment], at: str) -> list[Deployment]:
+def _ended(spans: list[Tenure], at: str) -> list[Tenure]:
     if not spans or spans[-1].until is not None:
         return spans
     return [*spans[:-1], spans[-1]._replace(until=at)]
 
 
-def _found(ledger: Ledger, held: int | None) -> list[Deployment]:
+def _found(ledger: Ledger, held: int | None) -> list[Tenure]:
     if held is None:
         return []
     entry = Entry(
         kind="found", version=held, over=ledger.in_place, at=now(), by=UNKNOWN, process="",
         nonce=secrets.token_hex(8), previous=ledger.head, why="noticed now, not in the ledger",
     )  # fmt: skip
-    return [Deployment(entry, entry.at, None)]
+    return [Tenure(entry, entry.at, None)]
 
 
-def _row(span: Deployment) -> dict[str, Any]:
+def _row(span: Tenure) -> dict[str, Any]:
     entry = span.entry
     return {
         "version": entry.version,

@@ -14,7 +14,7 @@ from quantgod.contracts import Progress, silent
 from quantgod.dataset.table import read_table
 from quantgod.evaluation.scored_rows import read_scored
 from quantgod.gates import ChampionResult, GateReport, judge_gates
-from quantgod.gates.champion import Journaled
+from quantgod.gates.champion import JournalTables
 from quantgod.registry.challenge import Challenge, compare_with_champion
 from quantgod.registry.evidence_runs import (
     check_evidence,
@@ -30,7 +30,7 @@ from quantgod.settings import Settings
 from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.stage import StageRun
 
-Shadow = Callable[[Path, str, Collection[int]], Journaled]
+Shadow = Callable[[Path, str, Collection[int]], JournalTables]
 """Reads what versions of a model have said in live sessions, from a journal's folder."""
 
 

@@ -162,7 +162,7 @@ def head_text(number: int, text: str) -> str:
     return f"{key_of(number)} {digest_of(text)}"
 
 
-class Deployment(NamedTuple):
+class Tenure(NamedTuple):
     """A version that was in place, from when to when (None: it still is)."""
 
     entry: Entry
@@ -197,9 +197,9 @@ def _right(promotion: Entry) -> str:
     return f"by force: {promotion.why}; {promotion.forced}"
 
 
-def history(ledger: Ledger) -> list[Deployment]:
+def history(ledger: Ledger) -> list[Tenure]:
     """What was in place, oldest first; of a move, `entry` is the one that says why."""
-    spans: list[Deployment] = []
+    spans: list[Tenure] = []
     for before, entry in zip((None, *ledger.entries), ledger.entries, strict=False):
         if entry.kind not in ("done", "found"):
             continue
@@ -231,12 +231,12 @@ def version_before(ledger: Ledger) -> int | None:
     return standing[-1] if standing else None
 
 
-def _span(before: Entry | None, entry: Entry) -> Deployment:
+def _span(before: Entry | None, entry: Entry) -> Tenure:
     if entry.kind == "found" or before is None:
-        return Deployment(entry, entry.at, None)
+        return Tenure(entry, entry.at, None)
     # Where the mover died, another has noted later that it was done.
     own = entry.process == before.process
-    return Deployment(before, entry.at if own else before.at, None)
+    return Tenure(before, entry.at if own else before.at, None)
 
 
 def _decoded(place: str, text: str) -> Entry:

@@ -48,7 +48,7 @@ class Lineage(msgspec.Struct, frozen=True, omit_defaults=True):
         return {LINEAGE_TAG: _text(self)}
 
 
-class Evaluation(msgspec.Struct, frozen=True):
+class EvaluationSummary(msgspec.Struct, frozen=True):
     """What a version scored: the run that found it, and its key figures by name."""
 
     run: str
@@ -92,7 +92,7 @@ def lineage_of(version: ModelVersion) -> Lineage:
         BrokenVersionError: if its tags are no such text.
     """
     made = _read(version, LINEAGE_TAG, Lineage) or _of_older(version.tags)
-    scored = _read(version, EVALUATION_TAG, Evaluation)
+    scored = _read(version, EVALUATION_TAG, EvaluationSummary)
     if scored is None:
         return made
     return msgspec.structs.replace(made, runs={**made.runs, "evaluate": scored.run})

@@ -19,7 +19,7 @@ from quantgod.tracking.stage import StageRun
 from quantgod.training.devices import use_threads
 
 
-class Audited(NamedTuple):
+class LineageAudit(NamedTuple):
     """What was found, on which bars, by the settings that the search has chosen."""
 
     result: LeakAuditResult
@@ -27,7 +27,7 @@ class Audited(NamedTuple):
     settings: Settings
 
 
-def audit_lineage(run: StageRun, progress: Progress = silent) -> Audited:
+def audit_lineage(run: StageRun, progress: Progress = silent) -> LineageAudit:
     """Perturb all that comes after cuts, and make the pipeline of a run's lineage again.
 
     Args:
@@ -49,4 +49,4 @@ def audit_lineage(run: StageRun, progress: Progress = silent) -> Audited:
             rows=kept and kept / ROWS_FILE,
             progress=progress,
         )
-    return Audited(result, bars, chosen)
+    return LineageAudit(result, bars, chosen)

@@ -26,14 +26,14 @@ from quantgod.registry.tryout_process import try_version
 from quantgod.registry.verdict import GatesError, check_report, report_of, summary_of
 from quantgod.registry.versions import check_files
 
-Trial = Callable[[str, int], None]
+Tryout = Callable[[str, int], None]
 
 PROMOTED_TAG: Final = "promoted"
 OLD_TAGS: Final = "promoted_"
 
 
 @dataclass(frozen=True)
-class Why:
+class Grounds:
     """What a promotion rests on.
 
     Attributes:
@@ -54,16 +54,16 @@ class Why:
             raise ValueError("a forced promotion needs a reason")
 
 
-ON_ITS_GATES: Final = Why()
+ON_ITS_GATES: Final = Grounds()
 
 
 def promote(
     name: str,
     number: int,
     alias: str = "Production",
-    why: Why = ON_ITS_GATES,
+    why: Grounds = ON_ITS_GATES,
     by: str | None = None,
-    trial: Trial = try_version,
+    tryout: Tryout = try_version,
     client: MlflowClient | None = None,
 ) -> Entry | None:
     """Point `alias` (its case matters) at a version that has proved itself in a fresh process.
@@ -78,7 +78,7 @@ def promote(
         alias: to be moved.
         why: what the promotion rests on.
         by: who promotes; this user if not given.
-        trial: what tries the version.
+        tryout: what tries the version.
         client: of the store.
 
     Returns:
@@ -97,7 +97,7 @@ def promote(
     client = client or MlflowClient()
     found = known_version(client, name, number)
     check_registered(name, found)
-    trial(name, number)
+    tryout(name, number)
 
     def decide(ledger: Ledger) -> Move | None:
         spans = history(ledger)
@@ -136,7 +136,7 @@ def check_registered(name: str, found: ModelVersion) -> None:
         check_files(fetch(name, int(found.version), scratch), found.tags.get(FILES_TAG))
 
 
-def _judged(found: ModelVersion, champion: int | None, why: Why) -> Move:
+def _judged(found: ModelVersion, champion: int | None, why: Grounds) -> Move:
     gates: GatesSummary | None = None
     try:
         report = report_of(found, why.gates_run)

@@ -19,7 +19,7 @@ from quantgod.registry.package import GoldenRows, Package, build_package
 from quantgod.registry.reference import reference_of
 from quantgod.registry.versions import register
 from quantgod.tracking.stage import StageRun
-from quantgod.tracking.taken import audited, trained
+from quantgod.tracking.stage_outputs import audit_output, train_output
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def register_run(run: StageRun, progress: Progress = silent) -> Registration:
 
 
 def _packed(run: StageRun, folder: Path, progress: Progress) -> Package:
-    network, auditor = trained(run, folder), audited(run, folder)
+    network, auditor = train_output(run, folder), audit_output(run, folder)
     labels = run.inputs["labels"]
     parts = {"network": network.series, "auditor": auditor.series}
     series = check_one_series({"labels": table_series(labels), **parts})

@@ -16,14 +16,14 @@ from quantgod.archive.etl import run_etl
 from quantgod.archive.store import load_bars
 from quantgod.auditor.learning import LearnResult, learn
 from quantgod.auditor.reports import Hooks
-from quantgod.backtest import Backtested, Books, backtest, books_of
+from quantgod.backtest import Backtest, Books, backtest, books_of
 from quantgod.contracts import Progress, silent
 from quantgod.dataset.labels import label
 from quantgod.evaluation.evaluate import evaluate
-from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.gates import judge_gates
-from quantgod.gates.power import Market, Trial
+from quantgod.gates.power import Market, Rehearsal
 from quantgod.leakage import RawDays, audit_leaks
 from quantgod.registry.chain import Chain
 from quantgod.registry.chain_subject import ChainSubject
@@ -42,7 +42,7 @@ NO_SEARCH: Final = 1
 
 def rehearse(
     market: Market, settings: Settings, folder: Path, progress: Progress = silent
-) -> Trial:
+) -> Rehearsal:
     """Make a market, learn from it, and judge the model by the gates.
 
     Args:
@@ -64,7 +64,7 @@ def rehearse(
     backtested = stages.backtested(evaluated)
     leaks = stages.leak_audit(bars)
     gates = judge_gates(evaluated.result, backtested.result, leaks, own.gates)
-    return Trial(
+    return Rehearsal(
         kind=market.kind,
         seed=market.seed,
         gates=gates,
@@ -110,11 +110,11 @@ class _Stages:
 
     def evaluated(
         self, name: str, chain: Chain, learned: LearnResult, table: pd.DataFrame
-    ) -> Evaluated:
+    ) -> Evaluation:
         subject = ChainSubject(name, chain)
         return evaluate(subject, table, learned.audit.rows, self._settings, self._progress)
 
-    def backtested(self, evaluated: Evaluated) -> Backtested:
+    def backtested(self, evaluated: Evaluation) -> Backtest:
         settings = self._settings
         return backtest(
             evaluated.rows,
@@ -142,7 +142,7 @@ class _Stages:
         return books_of(bars[bars.index >= first])
 
 
-def _figures(evaluated: Evaluated, backtested: Backtested) -> dict[str, float]:
+def _figures(evaluated: Evaluation, backtested: Backtest) -> dict[str, float]:
     auditor, money = evaluated.result.models["auditor"], backtested.result
     return {
         "macro_f1": auditor["macro_f1"].value,

@@ -1,4 +1,4 @@
-"""Many markets, side by side: each trial is kept as a file, so a stopped experiment goes on.
+"""Many markets, side by side: each rehearsal is kept as a file, so a stopped experiment goes on.
 
 Only a market's verdict outlives it: its archives and bars, some gigabytes, go when it is judged.
 """
@@ -16,50 +16,52 @@ import joblib
 from quantgod.archive.parallel import leave_ctrl_c_to_the_parent
 from quantgod.contracts import Progress, silent
 from quantgod.evaluation.evidence import read_evidence, write_evidence
-from quantgod.gates.power import Market, Power, Trial, markets
+from quantgod.gates.power import Market, Power, Rehearsal, markets
 from quantgod.registry.rehearsal import rehearse
 from quantgod.settings import Settings
 from quantgod.training.devices import use_threads
 
-OnTrial = Callable[[Trial], None]
+OnRehearsal = Callable[[Rehearsal], None]
 
 
-class TrialError(RuntimeError):
+class RehearsalError(RuntimeError):
     """A market whose model could not be judged: which, and why."""
 
 
-def run_trials(
+def run_rehearsals(
     settings: Settings,
     folder: Path,
-    on_trial: OnTrial = lambda trial: None,
+    on_rehearsal: OnRehearsal = lambda rehearsal: None,
     progress: Progress = silent,
 ) -> Power:
     """Judge a model on every market of `settings.power`, `power.workers` of them at a time.
 
     Args:
         settings: of the experiment.
-        folder: for trials and what is made on the way. Trials that are there already are taken as
-            they are, so it belongs to these very settings and this very code.
-        on_trial: hears of each trial, also of those that were there.
+        folder: for rehearsals and what is made on the way. Rehearsals that are there already are taken
+            as they are, so it belongs to these very settings and this very code.
+        on_rehearsal: hears of each rehearsal, also of those that were there.
         progress: how many are done.
 
     Raises:
-        TrialError: at the first market where a stage could not do its work.
+        RehearsalError: at the first market where a stage could not do its work.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _remove_left_over(folder)
     asked = markets(settings.power)
-    found = {market: read_evidence(_kept(folder, market), Trial) for market in _done(asked, folder)}
-    for trial in found.values():
-        on_trial(trial)
+    found = {
+        market: read_evidence(_kept(folder, market), Rehearsal) for market in _done(asked, folder)
+    }
+    for rehearsal in found.values():
+        on_rehearsal(rehearsal)
     progress(len(found), len(asked), "")
     left = [market for market in asked if market not in found]
-    for market, trial in _side_by_side(left, settings, folder):
-        found[market] = trial
-        on_trial(trial)
+    for market, rehearsal in _side_by_side(left, settings, folder):
+        found[market] = rehearsal
+        on_rehearsal(rehearsal)
         progress(len(found), len(asked), market.name)
     return Power(
-        trials=tuple(found[market] for market in asked),
+        rehearsals=tuple(found[market] for market in asked),
         planted_passes=settings.power.planted_passes,
     )
 
@@ -81,7 +83,7 @@ def _kept(folder: Path, market: Market) -> Path:
 
 def _side_by_side(
     asked: Sequence[Market], settings: Settings, folder: Path
-) -> Iterator[tuple[Market, Trial]]:
+) -> Iterator[tuple[Market, Rehearsal]]:
     if not asked:
         return
     run = joblib.Parallel(
@@ -91,10 +93,10 @@ def _side_by_side(
         return_as="generator_unordered",
         initializer=leave_ctrl_c_to_the_parent,
     )
-    yield from run(joblib.delayed(_trial)(market, settings, folder) for market in asked)
+    yield from run(joblib.delayed(_rehearsal)(market, settings, folder) for market in asked)
 
 
-def _trial(market: Market, settings: Settings, folder: Path) -> tuple[Market, Trial]:
+def _rehearsal(market: Market, settings: Settings, folder: Path) -> tuple[Market, Rehearsal]:
     """One market in a process of its own, from an empty folder to a file that says how it went.
 
     The folder's name is new each time: a worker that outlived a kill may still be at this market.
@@ -102,13 +104,13 @@ def _trial(market: Market, settings: Settings, folder: Path) -> tuple[Market, Tr
     use_threads(settings.train.threads)
     place = Path(tempfile.mkdtemp(prefix=f"{market.name}-", dir=folder))
     try:
-        trial = rehearse(market, settings, place, _ending_with(os.getppid()))
+        rehearsal = rehearse(market, settings, place, _ending_with(os.getppid()))
     except (ValueError, RuntimeError, OSError) as error:
-        raise TrialError(f"{market.name}: {type(error).__name__}: {error}") from error
+        raise RehearsalError(f"{market.name}: {type(error).__name__}: {error}") from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    write_evidence(_kept(folder, market), trial)
-    return market, trial
+    write_evidence(_kept(folder, market), rehearsal)
+    return market, rehearsal
 
 
 def _ending_with(parent: int) -> Progress:

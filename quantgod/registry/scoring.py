@@ -12,16 +12,21 @@ from mlflow.entities.model_registry import ModelVersion
 from quantgod.contracts import Progress, Series, silent
 from quantgod.dataset.table import read_table, table_series
 from quantgod.evaluation.evaluate import evaluate
-from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evaluation import Evaluation
 from quantgod.registry.lineage import lineage_of, market_in_words
 from quantgod.registry.own_settings import Judging, judging
 from quantgod.registry.ownership import check_rows
 from quantgod.registry.registered import known_version
-from quantgod.registry.subjects import Asked, asked_for, subject_of, tag_version
+from quantgod.registry.subjects import (
+    EvaluationRequest,
+    evaluation_request,
+    subject_of,
+    tag_version,
+)
 from quantgod.report import Report, complete
 from quantgod.settings import Settings
 from quantgod.tracking.stage import StageRun
-from quantgod.tracking.taken import out_of_fold_rows
+from quantgod.tracking.stage_outputs import out_of_fold_rows
 
 
 @dataclass(frozen=True)
@@ -34,16 +39,16 @@ class Scoring:
         by: what it is judged by.
     """
 
-    asked: Asked
+    asked: EvaluationRequest
     found: ModelVersion | None
     by: Judging
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoringResult:
     """What came of it, and whose rows it was scored on."""
 
-    evaluated: Evaluated
+    evaluated: Evaluation
     report: Report
     series: Series
 
@@ -68,14 +73,14 @@ def scoring(
         VersionError, ContradictionError: where there is no such model, or it is not of these runs.
         OtherSettingsError: where it was made by other settings than those that were given.
     """
-    asked = asked_for(client, at_hand.registry.name, version, named)
+    asked = evaluation_request(client, at_hand.registry.name, version, named)
     if asked.version is None:
         return Scoring(asked, None, Judging(at_hand))
     found = known_version(client, asked.name, asked.version)
     return Scoring(asked, found, judging(found, "evaluate", at_hand, changes))
 
 
-def score(run: StageRun, what: Scoring, progress: Progress = silent) -> Scored:
+def score(run: StageRun, what: Scoring, progress: Progress = silent) -> ScoringResult:
     """Score it on the test part beside simple baselines, and write that up.
 
     Raises:
@@ -92,10 +97,10 @@ def score(run: StageRun, what: Scoring, progress: Progress = silent) -> Scored:
         evaluated = evaluate(subject, table, rows, settings, progress)
         market = market_in_words(made, settings)
         report = complete(evaluated, subject, table, settings, progress, rows, market)
-    return Scored(evaluated, report, series)
+    return ScoringResult(evaluated, report, series)
 
 
-def keep_score(run: StageRun, what: Scoring, scored: Scored) -> None:
+def keep_score(run: StageRun, what: Scoring, scored: ScoringResult) -> None:
     """Write figures and card on the version; not where it was judged by other than its own."""
     asked = what.asked
     if asked.version is not None and not what.by.otherwise:

@@ -14,7 +14,7 @@ from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.subject import Subject
 from quantgod.forecasters.network import load_network
 from quantgod.registry.chain_subject import ChainSubject
-from quantgod.registry.lineage import Evaluation, lineage_of, set_tags
+from quantgod.registry.lineage import EvaluationSummary, lineage_of, set_tags
 from quantgod.registry.registered import (
     VersionError,
     known_version,
@@ -37,7 +37,7 @@ class OldVersionError(VersionError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluationRequest:
     """What is to be evaluated.
 
     Attributes:
@@ -51,9 +51,9 @@ class Asked:
     runs: dict[str, str]
 
 
-def asked_for(
+def evaluation_request(
     client: MlflowClient, name: str, version: int | None, runs: Mapping[str, str | None]
-) -> Asked:
+) -> EvaluationRequest:
     """Find the model: `version`, what a register run made, an audit run's, or the newest version.
 
     Runs that were not named are those of the version's lineage.
@@ -68,7 +68,7 @@ def asked_for(
         made = output_of(given["register"], "name", "version")
         name, version = made["name"], int(made["version"])
     elif version is None and "audit" in given:
-        return Asked(name, None, given)
+        return EvaluationRequest(name, None, given)
     number = newest_version(name) if version is None else version
     runs = lineage_of(known_version(client, name, number)).runs
     own = {stage: runs[stage] for stage in STAGES if stage in runs}
@@ -77,16 +77,16 @@ def asked_for(
             raise ContradictionError(
                 f"{name} {number} is of {stage} run {own[stage]}, and {given[stage]} was named"
             )
-    return Asked(name, number, own | given)
+    return EvaluationRequest(name, number, own | given)
 
 
 def subject_of(
-    asked: Asked, client: MlflowClient, settings: TrainSettings, folder: Path
+    asked: EvaluationRequest, client: MlflowClient, settings: TrainSettings, folder: Path
 ) -> Subject:
     """Load it: a version as it is served, its files checked; a run's model as it was trained.
 
     Args:
-        asked: what `asked_for` found.
+        asked: what `evaluation_request` found.
         client: of the store.
         settings: batch size and device, for a run's model.
         folder: where a run's files are fetched to.
@@ -118,9 +118,13 @@ def subject_of(
 
 
 def tag_version(
-    client: MlflowClient, asked: Asked, run_id: str, metrics: Mapping[str, float], card: str
+    client: MlflowClient,
+    asked: EvaluationRequest,
+    run_id: str,
+    metrics: Mapping[str, float],
+    card: str,
 ) -> None:
     """Write on the version that was scored its figures, which run found them, and its card."""
     found = client.update_model_version(asked.name, str(asked.version), card)
     figures = {name: float(f"{value:.6g}") for name, value in metrics.items()}
-    set_tags(client, found, Evaluation(run_id, figures).tags(), instead=OLD_TAGS)
+    set_tags(client, found, EvaluationSummary(run_id, figures).tags(), instead=OLD_TAGS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantgod.archive.store import stored_series
-from quantgod.backtest import Backtested, backtest, order_moments
+from quantgod.backtest import Backtest, backtest, order_moments
 from quantgod.backtest.recorded import archive_books, minute_books
 from quantgod.contracts import Progress, silent
 from quantgod.dataset.series import check_one_series, read_series
@@ -13,7 +13,7 @@ from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.stage import StageRun
 
 
-def trade(run: StageRun, progress: Progress = silent) -> Backtested:
+def trade(run: StageRun, progress: Progress = silent) -> Backtest:
     """Trade the signals that the evaluate run has kept.
 
     Args:

@@ -14,7 +14,7 @@ import mlflow
 
 from quantgod.registry.registered import BrokenVersionError
 
-TRIAL_SECONDS: Final = 300
+TRYOUT_SECONDS: Final = 300
 PROJECT: Final = Path(__file__).resolve().parents[2]
 
 
@@ -33,12 +33,12 @@ def try_version(name: str, number: int) -> None:
                 env=_environment(),
                 capture_output=True,
                 text=True,
-                timeout=TRIAL_SECONDS,
+                timeout=TRYOUT_SECONDS,
                 check=False,
             )
         except subprocess.TimeoutExpired:
             raise BrokenVersionError(
-                f"{name} {number}: its trial was not over after {TRIAL_SECONDS:g} s"
+                f"{name} {number}: its trial was not over after {TRYOUT_SECONDS:g} s"
             ) from None
         if not report.is_file():
             raise BrokenVersionError(

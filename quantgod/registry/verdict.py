@@ -20,22 +20,22 @@ from quantgod.registry.registered import FILES_TAG, BrokenVersionError, VersionE
 REPORT_TAG: Final = "gates.report"
 
 
-class Judgement(msgspec.Struct, frozen=True):
+class ReportReference(msgspec.Struct, frozen=True):
     """Which report speaks for a version, as its tag says: the run that keeps it, and its digest."""
 
     run: str
     sha256: str
 
 
-class _Kept(NamedTuple):
+class _StoredReport(NamedTuple):
     """A report as its run has kept it, and the digest of that file."""
 
     report: GateReport
     sha256: str
 
-    def is_what(self, said: Judgement | GateReport) -> bool:
+    def is_what(self, said: ReportReference | GateReport) -> bool:
         """Whether a version's tag says this."""
-        return said in (self.report, Judgement(self.report.run_id, self.sha256))
+        return said in (self.report, ReportReference(self.report.run_id, self.sha256))
 
 
 class GatesError(VersionError):
@@ -71,7 +71,7 @@ def report_of(found: ModelVersion, gates_run: str | None = None) -> GateReport:
         raise GatesError(f"{place} has not been judged: run gates")
     if said is None:
         return _kept_by(str(gates_run), place).report
-    run = said.run if isinstance(said, Judgement) else said.run_id
+    run = said.run if isinstance(said, ReportReference) else said.run_id
     last = _kept_by(run, place)
     if gates_run is not None:
         asked = _kept_by(gates_run, place).report
@@ -156,18 +156,18 @@ def summary_of(report: GateReport) -> GatesSummary:
     return GatesSummary(passed=passed, failed=report.stopped, run_id=report.run_id)
 
 
-def judgement_of(report: GateReport) -> Judgement:
+def judgement_of(report: GateReport) -> ReportReference:
     """What a version's tag keeps of a report."""
-    return Judgement(report.run_id, hashlib.sha256(evidence_bytes(report)).hexdigest())
+    return ReportReference(report.run_id, hashlib.sha256(evidence_bytes(report)).hexdigest())
 
 
-def _said(found: ModelVersion, place: str) -> Judgement | GateReport | None:
+def _said(found: ModelVersion, place: str) -> ReportReference | GateReport | None:
     """What the version's own tag says of the last time that it was judged."""
     text = found.tags.get(REPORT_TAG)
     if text is None:
         return None
     try:
-        return msgspec.json.decode(text, type=Judgement)
+        return msgspec.json.decode(text, type=ReportReference)
     except msgspec.MsgspecError:  # earlier code wrote the whole report
         return _report(text, f"{place}: the tag {REPORT_TAG}")
 
@@ -182,14 +182,14 @@ def _check_stands(asked: GateReport, last: GateReport, place: str) -> None:
         )
 
 
-def _kept_by(run_id: str, place: str) -> _Kept:
+def _kept_by(run_id: str, place: str) -> _StoredReport:
     try:
         kept = mlflow.artifacts.load_text(f"runs:/{run_id}/{GATES_FILE}")
     except MlflowException as error:
         text = f"{place}: run {run_id} has kept no {GATES_FILE}: {error.message}"
         raise GatesError(text) from None
     report = _report(kept, f"{place}: {GATES_FILE} of run {run_id}")
-    return _Kept(report, hashlib.sha256(kept.encode()).hexdigest())
+    return _StoredReport(report, hashlib.sha256(kept.encode()).hexdigest())
 
 
 def _report(text: str, place: str) -> GateReport:

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from quantgod.contracts import FEATURES
-from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.wording import interval_text, milliseconds_text, number_text
-from quantgod.report.examined import MOVES, Examined
+from quantgod.report.examination import MOVES, Examination
 from quantgod.report.findings import headlines, spoken, weaknesses
 from quantgod.settings import Settings
 
@@ -38,8 +38,8 @@ NOT_FOR: Final = (
 
 
 def model_card(
-    evaluated: Evaluated,
-    examined: Examined,
+    evaluated: Evaluation,
+    examined: Examination,
     table: pd.DataFrame,
     settings: Settings,
     market: str = "",
@@ -64,8 +64,8 @@ def model_card(
 
 
 def _written(
-    evaluated: Evaluated,
-    examined: Examined,
+    evaluated: Evaluation,
+    examined: Examination,
     table: pd.DataFrame,
     settings: Settings,
     weak: Sequence[str],
@@ -110,7 +110,7 @@ def _purpose(settings: Settings) -> list[str]:
     ]
 
 
-def _data(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> list[str]:
+def _data(evaluated: Evaluation, table: pd.DataFrame, settings: Settings) -> list[str]:
     result, rows = evaluated.result, evaluated.rows
     learned = pd.DatetimeIndex(table.index[evaluated.dev_row])
     came = np.bincount(rows["target"], minlength=3) / len(rows)
@@ -139,7 +139,7 @@ def _scores(result: EvaluationResult) -> list[str]:
     return [*lines, "", "In square brackets: 95 % intervals; in round ones why there is none."]
 
 
-def _sure(result: EvaluationResult, examined: Examined) -> Iterator[str]:
+def _sure(result: EvaluationResult, examined: Examination) -> Iterator[str]:
     coverage = result.coverage
     yield (
         f"Conformal sets, which are to hold the class that comes, promise a coverage of "

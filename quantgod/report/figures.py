@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from quantgod.contracts import Floats
 from quantgod.evaluation import plots
-from quantgod.evaluation.evaluated import JUDGED, Evaluated
+from quantgod.evaluation.evaluation import JUDGED, Evaluation
 from quantgod.evaluation.evidence import Coverage
 from quantgod.evaluation.scored_rows import probabilities_of
-from quantgod.report.examined import Examined
+from quantgod.report.examination import Examination
 from quantgod.report.findings import verdict
 from quantgod.settings import Settings
 from quantgod.training.confusion import confusion_matrix
@@ -23,7 +23,7 @@ COMPARED = ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "ece")
 SLICED = {"hit_rate": "hit rate of SELL and BUY", "accuracy": "accuracy of all decisions"}
 
 
-class Shown(NamedTuple):
+class ReportFigure(NamedTuple):
     """A figure, by the name of its file, with its title and how to read it."""
 
     name: str
@@ -32,13 +32,13 @@ class Shown(NamedTuple):
     figure: Figure
 
 
-def shown(
-    evaluated: Evaluated,
-    examined: Examined,
+def report_figures(
+    evaluated: Evaluation,
+    examined: Examination,
     table: pd.DataFrame,
     settings: Settings,
     before: Mapping[str, Floats] | None,
-) -> list[Shown]:
+) -> list[ReportFigure]:
     """Every figure, in the order of the report.
 
     Args:
@@ -57,15 +57,15 @@ def shown(
     ]
 
 
-def _scores(evaluated: Evaluated) -> Iterator[Shown]:
+def _scores(evaluated: Evaluation) -> Iterator[ReportFigure]:
     result, rows = evaluated.result, evaluated.rows
-    yield Shown(
+    yield ReportFigure(
         "comparison", "Scores beside the baselines",
         "A bar is the score on the test part, the line its 95 % interval, which knows that "
         "the labels of neighbouring minutes overlap.",
         plots.comparison(result.models, COMPARED),
     )  # fmt: skip
-    yield Shown(
+    yield ReportFigure(
         "advantages", "Is the auditor better?",
         "The auditor's score minus the other's, on the same rows. Only an interval clear "
         "of zero shows anything.",
@@ -77,7 +77,7 @@ def _scores(evaluated: Evaluated) -> Iterator[Shown]:
         for model in JUDGED
     }
     matrices["auditor, acting"] = confusion_matrix(target, rows["action"].to_numpy(np.int64))
-    yield Shown(
+    yield ReportFigure(
         "confusion", "What was decided, and what came",
         "Each row of a matrix holds the minutes of one class that came and sums to 100 %; the "
         "diagonal was right. Acting means that an unsure conformal set counts as NEUTRAL.",
@@ -85,29 +85,31 @@ def _scores(evaluated: Evaluated) -> Iterator[Shown]:
     )  # fmt: skip
 
 
-def _trust(evaluated: Evaluated, examined: Examined, settings: Settings) -> Iterator[Shown]:
+def _trust(
+    evaluated: Evaluation, examined: Examination, settings: Settings
+) -> Iterator[ReportFigure]:
     rows = evaluated.rows
     said = {model: probabilities_of(rows, model) for model in JUDGED}
-    yield Shown(
+    yield ReportFigure(
         "reliability", "Are the probabilities honest?",
         "On the dashed line, 30 % means that it came in 30 of 100. Below it the model promises too "
         "much, above it too little. Hollow points stand on fewer than 20 rows.",
         plots.reliability(rows["target"].to_numpy(np.int64), said),
     )  # fmt: skip
-    yield Shown(
+    yield ReportFigure(
         "tiers", "Precision and recall by confidence",
         "Confidence is the probability of the class that was decided. The dots of a calibrated "
         "model lie in the grey tiers of the first panel. Hollow dots stand on fewer than 20 "
         "independent labels.",
         plots.tiers(examined.tiers, settings.evaluate.confidence_tiers),
     )  # fmt: skip
-    yield Shown(
+    yield ReportFigure(
         "selective", "Coverage against selective accuracy",
         "From the right to the left the less confident decisions are left out. A curve that does "
         "not rise to the left belongs to a confidence that knows nothing.",
         plots.risk_coverage(examined.selective),
     )  # fmt: skip
-    yield Shown(
+    yield ReportFigure(
         "conformal", "Conformal sets: promised and found",
         "A set holds the classes that cannot be ruled out. The promise is for all rows together, "
         "not for each class. Only a set of one class is acted on.",
@@ -115,15 +117,15 @@ def _trust(evaluated: Evaluated, examined: Examined, settings: Settings) -> Iter
     )  # fmt: skip
 
 
-def _conformal(coverage: Coverage, examined: Examined) -> Figure:
+def _conformal(coverage: Coverage, examined: Examination) -> Figure:
     by_class = {f"{name} came": found for name, found in examined.coverage_by_class.items()}
     found = {"all rows": coverage.found, **by_class, "sets of one class": examined.right_alone}
     return plots.conformal(coverage.promised, found, examined.set_sizes)
 
 
-def _where(examined: Examined) -> Iterator[Shown]:
+def _where(examined: Examination) -> Iterator[ReportFigure]:
     titles = {"session": "session (UTC)", "weekday": "weekday", "volatility": "volatility tercile"}
-    yield Shown(
+    yield ReportFigure(
         "slices", "Where and when it is right",
         "The hit rate is the share of decided SELL and BUY whose class came. Below each name: rows "
         "and, in brackets, the independent labels that they equal; hollow dots stand on fewer than "
@@ -144,7 +146,7 @@ def _where(examined: Examined) -> Iterator[Shown]:
             for model, groups in models.items()
         },
     }
-    yield Shown(
+    yield ReportFigure(
         "importance", "What the model leans on",
         "How much worse it becomes when a group of features comes from other windows. Near zero: "
         "it would not miss them. Below zero: it would have done better without.",
@@ -153,10 +155,10 @@ def _where(examined: Examined) -> Iterator[Shown]:
 
 
 def _shifts(
-    evaluated: Evaluated, settings: Settings, before: Mapping[str, Floats] | None
-) -> Iterator[Shown]:
+    evaluated: Evaluation, settings: Settings, before: Mapping[str, Floats] | None
+) -> Iterator[ReportFigure]:
     result, gates = evaluated.result, settings.gates
-    yield Shown(
+    yield ReportFigure(
         "drift", "Features: learned from, and met",
         "How far the test rows lie from those that were learned from; dashed: the gates' limits, "
         "and drift is to be over both.",
@@ -167,7 +169,7 @@ def _shifts(
     else:
         now = {model: probabilities_of(evaluated.rows, model) for model in before}
         figure = plots.forecast_shift(before, now, result.forecast_shift)
-    yield Shown(
+    yield ReportFigure(
         "forecast_shift", "Probabilities: out of fold, and as served",
         "The auditor learned from what other networks said out of fold. If the network that is "
         "served speaks otherwise on the test part, the auditor hears what it never learned from.",
@@ -175,7 +177,7 @@ def _shifts(
     )  # fmt: skip
 
 
-def _timeline(evaluated: Evaluated, table: pd.DataFrame) -> Shown:
+def _timeline(evaluated: Evaluation, table: pd.DataFrame) -> ReportFigure:
     rows = evaluated.rows
     close = table["close"].to_numpy(np.float64)[evaluated.samples_row]
     strips = {
@@ -183,7 +185,7 @@ def _timeline(evaluated: Evaluated, table: pd.DataFrame) -> Shown:
         "auditor": rows["auditor_class"].to_numpy(np.int64),
         "acted on": rows["action"].to_numpy(np.int64),
     }
-    return Shown(
+    return ReportFigure(
         "timeline", "The test part",
         "Lines are means of short stretches, with their range. Below: minutes of SELL and BUY, as "
         "they came, as they were decided, and as conformal sets let them be acted on.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from quantgod.evaluation.evaluated import JUDGED
+from quantgod.evaluation.evaluation import JUDGED
 from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.intervals import FEWEST_ROWS, Interval
 from quantgod.evaluation.metrics import LOWER_IS_BETTER
@@ -25,7 +25,7 @@ from quantgod.gates.judge import (
     no_worse,
     shift_text,
 )
-from quantgod.report.examined import ALL_DECISIONS, Examined
+from quantgod.report.examination import ALL_DECISIONS, Examination
 from quantgod.settings import GateSettings, Settings
 
 Verdict = Literal["better", "not shown to be better", "worse"]
@@ -55,7 +55,7 @@ def headlines(result: EvaluationResult) -> list[str]:
     return [_headline(result, score) for score in DECISIVE]
 
 
-def weaknesses(result: EvaluationResult, examined: Examined, settings: Settings) -> list[str]:
+def weaknesses(result: EvaluationResult, examined: Examination, settings: Settings) -> list[str]:
     """What speaks against the model, or leaves open whether it is any good; a sentence each."""
     return [
         *_short(result),
@@ -120,7 +120,9 @@ def _said(gate: Gate) -> str:
     return f" (gate {gate.bound}: {gate.verdict})"
 
 
-def _calibration(result: EvaluationResult, examined: Examined, settings: Settings) -> Iterator[str]:
+def _calibration(
+    result: EvaluationResult, examined: Examination, settings: Settings
+) -> Iterator[str]:
     error = calibrated(result.models["auditor"]["ece"], settings.gates)
     if error.passed is False or error.unjudged:
         yield f"Its calibration error is {error.figure}{_said(error)}."
@@ -138,7 +140,7 @@ def _calibration(result: EvaluationResult, examined: Examined, settings: Setting
             yield f"It is overconfident: of decisions given {name} came true {came}."
 
 
-def _confidence(examined: Examined) -> Iterator[str]:
+def _confidence(examined: Examination) -> Iterator[str]:
     curve = examined.selective[ALL_DECISIONS]["auditor"]
     if curve.gain is not None and curve.gain.low <= 0:
         yield (
@@ -152,7 +154,7 @@ def _confidence(examined: Examined) -> Iterator[str]:
         yield "No conformal set held a single class: it always abstains."
 
 
-def _slices(examined: Examined) -> Iterator[str]:
+def _slices(examined: Examination) -> Iterator[str]:
     for cut, parts in examined.by_cut.items():
         absent = [name for name, part in parts.items() if part is None]
         if absent:

@@ -11,10 +11,10 @@ from typing import Final
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.intervals import LEVEL, terms
-from quantgod.report.examined import Examined
-from quantgod.report.figures import Shown
+from quantgod.report.examination import Examination
+from quantgod.report.figures import ReportFigure
 from quantgod.report.findings import headlines, weaknesses
 from quantgod.report.tables import Table, detail_tables, score_tables
 from quantgod.settings import Settings
@@ -24,11 +24,11 @@ SETTINGS_SHOWN: Final = ("label", "window", "split", "evaluate", "gates")
 
 
 def page(
-    evaluated: Evaluated,
-    examined: Examined,
+    evaluated: Evaluation,
+    examined: Examination,
     table: pd.DataFrame,
     settings: Settings,
-    figures: list[Shown],
+    figures: list[ReportFigure],
     images: Mapping[str, bytes],
     market: str = "",
 ) -> str:
@@ -74,7 +74,7 @@ def _text(image: bytes) -> str:
     return base64.b64encode(image).decode("ascii")
 
 
-def _provenance(evaluated: Evaluated, table: pd.DataFrame, settings: Settings) -> Table:
+def _provenance(evaluated: Evaluation, table: pd.DataFrame, settings: Settings) -> Table:
     result, chosen = evaluated.result, settings.evaluate
     learned, sets = table.index[evaluated.dev_row], evaluated.result.coverage
     weights = {name: list(given) for name, given in evaluated.decision_weights.items()}

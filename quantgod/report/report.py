@@ -11,11 +11,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from quantgod.contracts import Progress, silent
-from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.subject import Subject
 from quantgod.report.card import model_card
-from quantgod.report.examined import examine, said_out_of_fold
-from quantgod.report.figures import shown
+from quantgod.report.examination import examine, said_out_of_fold
+from quantgod.report.figures import report_figures
 from quantgod.report.page import page
 from quantgod.settings import Settings
 
@@ -40,7 +40,7 @@ class Report:
 
 
 def complete(
-    evaluated: Evaluated,
+    evaluated: Evaluation,
     subject: Subject,
     table: pd.DataFrame,
     settings: Settings,
@@ -62,7 +62,7 @@ def complete(
     """
     examined = examine(evaluated, subject, table, settings, progress)
     before = None if out_of_fold is None else said_out_of_fold(subject, out_of_fold)
-    figures = shown(evaluated, examined, table, settings, before)
+    figures = report_figures(evaluated, examined, table, settings, before)
     images = {item.name: png(item.figure) for item in figures}
     return Report(
         figures={item.name: item.figure for item in figures},

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from quantgod.contracts import CLASSES
-from quantgod.evaluation.evaluated import JUDGED
-from quantgod.evaluation.evidence import EvaluationResult, Shifted
+from quantgod.evaluation.drift import Shift
+from quantgod.evaluation.evaluation import JUDGED
+from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.style import SCORE_NAMES
 from quantgod.evaluation.slices import Slice, Slices
 from quantgod.evaluation.wording import interval_text, number_text
-from quantgod.report.examined import Examined
+from quantgod.report.examination import Examination
 from quantgod.report.findings import DECISIVE, spoken, verdict
 
 SCORED = ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "ece")
@@ -64,7 +65,7 @@ def score_tables(result: EvaluationResult) -> list[Table]:
     ]
 
 
-def detail_tables(result: EvaluationResult, examined: Examined) -> list[Table]:
+def detail_tables(result: EvaluationResult, examined: Examination) -> list[Table]:
     """What figures show, in numbers."""
     return [
         *(_slices(f"By {name}", parts) for name, parts in examined.by_cut.items()),
@@ -140,7 +141,7 @@ def _tiers(model: str, parts: Slices) -> Table:
     )
 
 
-def _selective(examined: Examined) -> Table:
+def _selective(examined: Examination) -> Table:
     body = tuple(
         (
             kind, model, f"{curve.rows:,}", interval_text(curve.area), interval_text(curve.gain),
@@ -158,7 +159,7 @@ def _selective(examined: Examined) -> Table:
     )  # fmt: skip
 
 
-def _importance(examined: Examined) -> Table:
+def _importance(examined: Examination) -> Table:
     found = examined.importance
     body = tuple(
         (
@@ -180,7 +181,7 @@ def _each(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:.3f}" for value in values)
 
 
-def _sets(result: EvaluationResult, examined: Examined) -> Table:
+def _sets(result: EvaluationResult, examined: Examination) -> Table:
     coverage, sizes = result.coverage, examined.set_sizes
     body = (
         ("promised", number_text(coverage.promised)),
@@ -196,7 +197,7 @@ def _sets(result: EvaluationResult, examined: Examined) -> Table:
     return Table("Conformal sets", ("", "value"), body)
 
 
-def _shifts(title: str, found: dict[str, Shifted]) -> Table:
+def _shifts(title: str, found: dict[str, Shift]) -> Table:
     body = tuple(
         (spoken(name), f"{apart.psi:.3f}", f"{apart.ks:.3f}") for name, apart in found.items()
     )

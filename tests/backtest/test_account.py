@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.backtest import Backtested, backtest
+from quantgod.backtest import Backtest, backtest
 from tests.backtest.markets import BUY, START, books, rows, settings
 
 LIMITS = {
@@ -15,7 +15,7 @@ LIMITS = {
 }  # fmt: skip
 
 
-def traded(mids: list[float], at: np.ndarray, signals: list[int], **limits: object) -> Backtested:
+def traded(mids: list[float], at: np.ndarray, signals: list[int], **limits: object) -> Backtest:
     """A unit of the whole balance for every signal, at prices around 100, held for long."""
     given = settings(notional=10_000.0, max_position=10_000.0, account=LIMITS | limits)
     scored = rows({int(at[0]): 1} | dict.fromkeys(signals, BUY))

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from quantgod.backtest import Backtested, backtest, figures
+from quantgod.backtest import Backtest, backtest, figures
 from quantgod.evaluation.evidence import BacktestResult, read_evidence, write_evidence
 from quantgod.tracking.summary import KEY_FIGURES
 from tests.backtest.markets import BUY, NEUTRAL, SELL, books, rows, settings, walk
@@ -19,7 +19,7 @@ from tests.evaluation.plots.overlaps import overlapping
 
 
 @pytest.fixture(scope="module")
-def backtested() -> Backtested:
+def backtested() -> Backtest:
     actions = np.random.default_rng(0).choice([SELL, NEUTRAL, BUY], 9000)
     given = settings(
         latency_ms=250, latencies_ms=(0, 250, 1500, 60_000), taker_fee=0.0005,
@@ -35,14 +35,14 @@ def text_of(figure: Figure) -> str:
     )
 
 
-def test_the_course_tells_how_the_account_ended(backtested: Backtested) -> None:
+def test_the_course_tells_how_the_account_ended(backtested: Backtest) -> None:
     assert backtested.result.outcome == "daily_loss"
     text = text_of(figures.equity_figure(backtested.equity, backtested.result))
     for word in ("equity", "balance", "drawdown", "ended: daily loss", "9,500"):
         assert word in text
 
 
-def test_the_smallest_drawdown_can_be_read_off_its_axis(backtested: Backtested) -> None:
+def test_the_smallest_drawdown_can_be_read_off_its_axis(backtested: Backtest) -> None:
     equity = backtested.equity.assign(drawdown=backtested.equity["drawdown"] / 1000)
     figure = figures.equity_figure(equity, backtested.result)
     figure.savefig(io.BytesIO())
@@ -51,7 +51,7 @@ def test_the_smallest_drawdown_can_be_read_off_its_axis(backtested: Backtested) 
     assert "\N{MINUS SIGN}" not in "".join(ticks)
 
 
-def test_the_waterfall_leads_from_gross_to_net(backtested: Backtested) -> None:
+def test_the_waterfall_leads_from_gross_to_net(backtested: Backtest) -> None:
     result = backtested.result
     text = text_of(figures.costs_figure(result))
     for value in (result.gross_pnl, -result.slippage, -result.fees, result.net_pnl.value):
@@ -60,7 +60,7 @@ def test_the_waterfall_leads_from_gross_to_net(backtested: Backtested) -> None:
     assert "-0" not in text.split()
 
 
-def test_latencies_and_sessions_are_named(backtested: Backtested) -> None:
+def test_latencies_and_sessions_are_named(backtested: Backtest) -> None:
     result = backtested.result
     latency = text_of(figures.latency_figure(result.by_latency, result.books))
     for word in ("0 ms", "250 ms", "1.5 s", "1 min", "a minute apart"):
@@ -71,7 +71,7 @@ def test_latencies_and_sessions_are_named(backtested: Backtested) -> None:
         assert word in session
 
 
-def test_no_text_lies_over_another(backtested: Backtested) -> None:
+def test_no_text_lies_over_another(backtested: Backtest) -> None:
     result, equity = backtested.result, backtested.equity
     for figure in (
         figures.equity_figure(equity, result),
@@ -82,7 +82,7 @@ def test_no_text_lies_over_another(backtested: Backtested) -> None:
         assert overlapping(figure) == []
 
 
-def test_metrics_are_flat_numbers(backtested: Backtested) -> None:
+def test_metrics_are_flat_numbers(backtested: Backtest) -> None:
     metrics = backtested.metrics()
     assert all(math.isfinite(value) for value in metrics.values())
     assert metrics["net_pnl_low"] <= metrics["net_pnl"] <= metrics["net_pnl_high"]
@@ -90,7 +90,7 @@ def test_metrics_are_flat_numbers(backtested: Backtested) -> None:
     assert set(KEY_FIGURES["backtest"]) <= metrics.keys() and len(metrics) <= 10
 
 
-def test_what_is_written_is_read_back(backtested: Backtested, tmp_path: Path) -> None:
+def test_what_is_written_is_read_back(backtested: Backtest, tmp_path: Path) -> None:
     backtested.write(tmp_path)
     trades, equity = (
         pd.read_parquet(tmp_path / name) for name in ("trades.parquet", "equity.parquet")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.backtest import Backtested, Books, backtest
+from quantgod.backtest import Backtest, Books, backtest
 from tests.backtest.markets import (
     BUY,
     MINUTE_MS,
@@ -25,7 +25,7 @@ def minute(number: float) -> pd.Timestamp:
     return START + pd.Timedelta(minutes=number)
 
 
-def trades_of(found: Backtested) -> list[dict[str, object]]:
+def trades_of(found: Backtest) -> list[dict[str, object]]:
     return found.trades.to_dict("records")
 
 

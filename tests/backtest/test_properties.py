@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from quantgod.backtest import Backtested, Books, backtest
+from quantgod.backtest import Backtest, Books, backtest
 from quantgod.backtest.signals import may_order, venue_of
 from quantgod.settings import BacktestSettings
 from tests.backtest.markets import (
@@ -35,7 +35,7 @@ def random_actions(seed: int, minutes: int, busy: float = 0.2) -> np.ndarray:
 
 def traded(
     actions: np.ndarray, market: Books, given_settings: BacktestSettings | None = None
-) -> Backtested:
+) -> Backtest:
     return backtest(rows(actions), market, given_settings or settings(**COSTLY), HORIZON, 1)
 
 

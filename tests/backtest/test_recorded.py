@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from quantgod.archive.etl import run_etl
-from quantgod.backtest import Backtested, Books, backtest, order_moments
+from quantgod.backtest import Backtest, Books, backtest, order_moments
 from quantgod.backtest.recorded import ForeignArchives, archive_books, minute_books
 from quantgod.market.book import OrderBook
 from quantgod.market.bybit import decode
@@ -49,7 +49,7 @@ def look(folder: Path, archives: Path, latencies: tuple[int, ...] = LATENCIES) -
     return archive_books(archives, "BTCUSDT", moments, minutes, etl_settings(), market="linear")
 
 
-def traded(folder: Path, met: Books | None, latency_ms: int) -> Backtested:
+def traded(folder: Path, met: Books | None, latency_ms: int) -> Backtest:
     minutes = minute_books(folder / "bars", "BTCUSDT", rows(), HORIZON)
     own = settings(latency_ms=latency_ms, latencies_ms=LATENCIES)
     return backtest(rows(), minutes, own, HORIZON, 1, recorded=met)

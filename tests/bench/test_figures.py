@@ -9,23 +9,23 @@ import msgspec
 import pytest
 
 from bench.figures import FILES, TABLES, NoRunError, demo, demo_times, intervals, power, put
-from quantgod.evaluation.interval_power import DESIGNS, Found, Held
+from quantgod.evaluation.interval_power import DESIGNS, DesignOutcome, IntervalCoverage
 from quantgod.gates.interval_proof import Proof
-from quantgod.gates.power import Power, Trial
+from quantgod.gates.power import Power, Rehearsal
 from quantgod.settings import load_settings
 from quantgod.tracking.stage import MACHINE_TAG, stage
 from quantgod.tracking.store import connect
 from tests.stores import fresh_store
 
-MCC = Found(
+MCC = DesignOutcome(
     design=DESIGNS[0].name,
     score="mcc, model 1",
     effective_rows=DESIGNS[0].independent,
     cases=1_000,
     judged=1.0,
-    held=Held(0.94, 0.2),
+    held=IntervalCoverage(0.94, 0.2),
     needed=0.15,
-    bootstrap=Held(0.85, 0.1),
+    bootstrap=IntervalCoverage(0.85, 0.1),
 )
 PROJECT = Path(__file__).parents[2]
 
@@ -60,13 +60,13 @@ def test_tables_say_what_was_found_and_on_what_and_refuse_to_make_it_up(
     for table in (demo, demo_times, intervals, power):
         with pytest.raises(NoRunError):
             table(client)
-    trials = tuple(
-        Trial(kind=kind, seed=seed, gates=(), figures={}, seconds=1.0)
+    rehearsals = tuple(
+        Rehearsal(kind=kind, seed=seed, gates=(), figures={}, seconds=1.0)
         for kind in ("null", "planted")
         for seed in range(3)
     )
     with stage("power", settings) as run:
-        run.json("power", msgspec.to_builtins(Power(trials=trials, planted_passes=1)))
+        run.json("power", msgspec.to_builtins(Power(rehearsals=rehearsals, planted_passes=1)))
     said = power(client)
     assert "| gate | null, of 3 | planted, of 3 |" in said
     assert client.get_run(run.run_id).data.tags[MACHINE_TAG] in said

@@ -13,7 +13,7 @@ from quantgod.dataset.labels import label
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import samples
 from quantgod.evaluation.evaluate import evaluate
-from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.subject import Answers
 from quantgod.served.calibration import decide
 from quantgod.served.conformal import actions
@@ -75,7 +75,7 @@ class Case(NamedTuple):
     table: pd.DataFrame
     out_of_fold: pd.DataFrame
     settings: Settings
-    evaluated: Evaluated
+    evaluated: Evaluation
 
 
 def probabilities(score: np.ndarray) -> np.ndarray:

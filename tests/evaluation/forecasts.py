@@ -7,7 +7,7 @@ from scipy.signal import lfilter
 from scipy.stats import norm
 
 from quantgod.contracts import MS_PER_MINUTE
-from quantgod.evaluation.comparison import Said
+from quantgod.evaluation.comparison import ModelOutput
 from quantgod.gates.duel import Truth
 
 HORIZON = 60
@@ -37,7 +37,9 @@ def hourly_market(rows: int, seed: int = 0) -> tuple[Truth, np.ndarray]:
     return Truth(target, time, time + HORIZON * MS_PER_MINUTE), future
 
 
-def informed(future: np.ndarray, skill: float, seed: int = 0, persistence: float = 0.97) -> Said:
+def informed(
+    future: np.ndarray, skill: float, seed: int = 0, persistence: float = 0.97
+) -> ModelOutput:
     """Honest probabilities of who sees a slow sign that correlates with the future by `skill`."""
     noise = np.random.default_rng(seed).normal(size=len(future) + 500)
     slow = lfilter([np.sqrt(1 - persistence**2)], [1, -persistence], noise)[500:]
@@ -45,4 +47,4 @@ def informed(future: np.ndarray, skill: float, seed: int = 0, persistence: float
     spread = np.sqrt(1 - skill**2)
     sell, buy = norm.cdf((_SELL_BELOW - mean) / spread), norm.sf((_BUY_ABOVE - mean) / spread)
     probabilities = np.stack([sell, 1 - sell - buy, buy], axis=1)
-    return Said(probabilities, np.argmax(probabilities * [2, 1, 2], axis=1))
+    return ModelOutput(probabilities, np.argmax(probabilities * [2, 1, 2], axis=1))

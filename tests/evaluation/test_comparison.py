@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantgod.evaluation.comparison import Said, compare
+from quantgod.evaluation.comparison import ModelOutput, compare
 from quantgod.evaluation.metrics import classification_report
 from quantgod.served.calibration import decide
 from tests.evaluation.forecasts import calibrated_forecasts, random_forecasts
@@ -16,15 +16,15 @@ from tests.evaluation.reaches import reach_of
 SELL, NEUTRAL, BUY = range(3)
 
 
-def said(given: np.ndarray, decision_weights: tuple[float, ...] | None = None) -> Said:
-    return Said(given, decide(given, decision_weights))
+def said(given: np.ndarray, decision_weights: tuple[float, ...] | None = None) -> ModelOutput:
+    return ModelOutput(given, decide(given, decision_weights))
 
 
-def decided(*counts: tuple[int, int, int]) -> tuple[np.ndarray, Said]:
+def decided(*counts: tuple[int, int, int]) -> tuple[np.ndarray, ModelOutput]:
     """Rows by (came, decided, how many), in a drawn order, and honest enough probabilities."""
     pairs = np.array([(came, made) for came, made, rows in counts for _ in range(rows)])
     np.random.default_rng(0).shuffle(pairs)
-    return pairs[:, 0], Said(np.full((len(pairs), 3), 1 / 3), pairs[:, 1])
+    return pairs[:, 0], ModelOutput(np.full((len(pairs), 3), 1 / 3), pairs[:, 1])
 
 
 def test_the_report_is_compared_pair_by_pair() -> None:
@@ -132,7 +132,7 @@ def test_hits_of_a_rare_class_that_ill_luck_withheld_are_still_to_come() -> None
 
 def test_what_never_changes_its_mind_can_be_compared_with_and_not_be_judged() -> None:
     target, good = calibrated_forecasts(600)
-    always = Said(np.tile([0.2, 0.5, 0.3], (600, 1)), np.full(600, NEUTRAL))
+    always = ModelOutput(np.tile([0.2, 0.5, 0.3], (600, 1)), np.full(600, NEUTRAL))
     found = compare(target, {"good": said(good), "always": always}, 100.0)
     assert not found.models["always"]["mcc"].enough
     assert found.models["always"]["mcc"].value == 0
@@ -148,7 +148,7 @@ def test_two_that_decide_alike_but_for_a_row_are_not_told_apart_by_decisions() -
     for changed, is_enough in ((0, True), (17, False), (18, True)):
         other = one.decided.copy()
         other[:changed] = (other[:changed] + 1) % 3
-        apart = compare(target, {"one": one, "other": Said(good, other)}, 100.0).differences
+        apart = compare(target, {"one": one, "other": ModelOutput(good, other)}, 100.0).differences
         assert apart["other"]["macro_f1"].enough is is_enough
         assert changed or apart["other"]["macro_f1"][:3] == (0, 0, 0)
 
@@ -173,7 +173,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one model"):
         compare(target, {}, 5.0)
     with pytest.raises(ValueError, match="each row must sum to one"):
-        compare(target, {"one": Said(2 * given, target)}, 5.0)
+        compare(target, {"one": ModelOutput(2 * given, target)}, 5.0)
 
 
 def test_luck_keeps_a_few_moves_without_exception_from_being_certain() -> None:
@@ -214,7 +214,7 @@ def test_a_difference_that_is_not_judged_says_what_it_lacks() -> None:
     flat = np.tile([0.2, 0.6, 0.2], (900, 1))
     one = said(model)
     other = np.where(np.arange(900) == 450, (one.decided + 1) % 3, one.decided)
-    models = {"one": one, "flat": said(flat), "near": Said(model, other)}
+    models = {"one": one, "flat": said(flat), "near": ModelOutput(model, other)}
     found = compare(target, models, 900.0).differences
     assert found["near"]["macro_f1"].lacks == "few rows decided otherwise"
     assert found["flat"]["ece"].lacks == "no interval is known"

@@ -20,7 +20,7 @@ from quantgod.dataset.views import bars_shape
 from quantgod.dataset.windows import samples
 from quantgod.evaluation.drift import shift
 from quantgod.evaluation.evaluate import evaluate
-from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import EvaluationResult, read_evidence, write_evidence
 from quantgod.evaluation.metrics import classification_report
 from quantgod.evaluation.network_subject import NetworkSubject
@@ -103,11 +103,11 @@ def case() -> Case:
 
 
 @pytest.fixture(scope="module")
-def evaluated(case: Case) -> Evaluated:
+def evaluated(case: Case) -> Evaluation:
     return evaluate(case.subject, case.of.table, case.fitted.rows, chosen())
 
 
-def test_everyone_is_asked_of_the_same_minutes(case: Case, evaluated: Evaluated) -> None:
+def test_everyone_is_asked_of_the_same_minutes(case: Case, evaluated: Evaluation) -> None:
     test = case.of.samples.take(case.of.split.other)
     rows, result = evaluated.rows, evaluated.result
     assert np.array_equal(evaluated.samples_row, test.row)
@@ -127,7 +127,7 @@ def test_everyone_is_asked_of_the_same_minutes(case: Case, evaluated: Evaluated)
 
 
 def test_each_model_says_in_the_rows_what_it_says_when_asked(
-    case: Case, evaluated: Evaluated
+    case: Case, evaluated: Evaluation
 ) -> None:
     rows, meta = evaluated.rows, evaluated.meta
     assert np.array_equal(probabilities_of(rows, "auditor"), case.subject.audited(meta))
@@ -142,7 +142,7 @@ def test_each_model_says_in_the_rows_what_it_says_when_asked(
         assert np.array_equal(probabilities_of(rows, name), said), name
 
 
-def test_scores_are_those_of_the_rows_each_under_its_own_weights(evaluated: Evaluated) -> None:
+def test_scores_are_those_of_the_rows_each_under_its_own_weights(evaluated: Evaluation) -> None:
     rows, result = evaluated.rows, evaluated.result
     weights = {
         "auditor": (2.0, 1.0, 2.0), "base": BASE_WEIGHTS, "majority": None, "persistence": None,
@@ -163,7 +163,7 @@ def test_scores_are_those_of_the_rows_each_under_its_own_weights(evaluated: Eval
     assert np.array_equal(rows["base_class"], decided)
 
 
-def test_an_action_is_the_decided_class_of_a_set_of_one(evaluated: Evaluated) -> None:
+def test_an_action_is_the_decided_class_of_a_set_of_one(evaluated: Evaluation) -> None:
     rows, sets = evaluated.rows, evaluated.result.coverage
     holds = rows[["in_set_sell", "in_set_neutral", "in_set_buy"]].to_numpy()
     assert np.array_equal(holds, probabilities_of(rows, "auditor") >= sets.threshold)
@@ -175,7 +175,7 @@ def test_an_action_is_the_decided_class_of_a_set_of_one(evaluated: Evaluated) ->
 
 
 def test_the_threshold_is_of_rows_that_no_tree_was_fitted_on(
-    case: Case, evaluated: Evaluated
+    case: Case, evaluated: Evaluation
 ) -> None:
     """And no row at all moves a set once the model is made: sets are the model's own."""
     rows, fitted = case.fitted.rows, case.fitted.auditor
@@ -190,7 +190,7 @@ def test_the_threshold_is_of_rows_that_no_tree_was_fitted_on(
 
 
 def test_drift_is_between_what_was_learned_from_and_what_was_met(
-    case: Case, evaluated: Evaluated
+    case: Case, evaluated: Evaluation
 ) -> None:
     features = case.of.table[list(FEATURES)].to_numpy()
     learned, met = features[evaluated.dev_row], features[evaluated.samples_row]
@@ -214,7 +214,7 @@ class Timed(NetworkSubject):
         return np.arange(1.0, len(rows) + 1)
 
 
-def test_single_windows_are_timed_where_they_are_served(case: Case, evaluated: Evaluated) -> None:
+def test_single_windows_are_timed_where_they_are_served(case: Case, evaluated: Evaluation) -> None:
     assert evaluated.result.inference is None
     assert "test_inference_p99_ms" not in evaluated.metrics()
     timed = Timed.__new__(Timed)
@@ -246,7 +246,7 @@ def test_a_test_part_that_the_auditor_knows_is_refused_before_anything_is_asked(
 
 
 def test_nothing_that_comes_later_reaches_what_was_said_before_it(
-    case: Case, evaluated: Evaluated
+    case: Case, evaluated: Evaluation
 ) -> None:
     """Rows after the tenth test minute change nothing of what is said of the first ten."""
     changed = case.of.table.copy()
@@ -258,7 +258,7 @@ def test_nothing_that_comes_later_reaches_what_was_said_before_it(
     assert not evaluated.rows.equals(again.rows)
 
 
-def test_what_is_found_can_be_kept_and_read(evaluated: Evaluated, tmp_path: Path) -> None:
+def test_what_is_found_can_be_kept_and_read(evaluated: Evaluation, tmp_path: Path) -> None:
     write_scored(tmp_path, evaluated.rows)
     assert read_scored(tmp_path).equals(evaluated.rows)
     write_evidence(tmp_path / "evaluation.json", evaluated.result)
@@ -273,13 +273,13 @@ def test_what_is_found_can_be_kept_and_read(evaluated: Evaluated, tmp_path: Path
     assert all(np.isfinite(value) for value in metrics.values())
 
 
-def test_the_same_evaluation_twice_is_the_same(case: Case, evaluated: Evaluated) -> None:
+def test_the_same_evaluation_twice_is_the_same(case: Case, evaluated: Evaluation) -> None:
     again = evaluate(case.subject, case.of.table, case.fitted.rows, chosen(), silent)
     assert again.result == evaluated.result
     assert again.rows.equals(evaluated.rows)
 
 
-def test_another_window_finds_the_same_minutes_of_test(case: Case, evaluated: Evaluated) -> None:
+def test_another_window_finds_the_same_minutes_of_test(case: Case, evaluated: Evaluation) -> None:
     found = samples(case.of.table, 2 * WINDOW, TEST_STRIDE)
     other = found.take(split_test(found, chosen().split).other)
     assert np.array_equal(other.row, evaluated.samples_row)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from quantgod.evaluation.groupings import (
-    Cut,
+    Grouping,
     by_confidence,
     by_session,
     by_volatility,
@@ -20,7 +20,7 @@ def times(*texts: str) -> pd.Series:
     return pd.Series(pd.to_datetime(list(texts), utc=True))
 
 
-def names(cut: Cut) -> list[str]:
+def names(cut: Grouping) -> list[str]:
     return [cut.names[place] for place in cut.place]
 
 

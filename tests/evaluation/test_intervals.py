@@ -24,7 +24,7 @@ from quantgod.evaluation.intervals import (
     freedom,
     interval,
     left_out,
-    shaken,
+    replicates,
     share_among,
     terms,
     variance,
@@ -43,7 +43,7 @@ def ar1(rng: np.random.Generator, rows: int, keep: float) -> np.ndarray:
 
 
 def of_mean(series: np.ndarray, effective: float) -> Interval:
-    return interval(shaken(series[:, None], effective).at(0), effective)
+    return interval(replicates(series[:, None], effective).at(0), effective)
 
 
 def test_intervals_of_a_mean_cover_where_naive_ones_do_not() -> None:
@@ -64,7 +64,7 @@ def test_an_interval_is_students_of_the_scores_that_weighed_rows_have() -> None:
     losses = rng.exponential(size=(300, 2)) ** 2
     mean = losses.mean(axis=0)[0]
     reach = reach_of(lambda weight: np.log(np.average(losses[:, 0], weights=weight)), 300, 40.0)
-    found = interval(shaken(losses, effective).at(0), effective, LOSS)
+    found = interval(replicates(losses, effective).at(0), effective, LOSS)
     expected = mean, mean * math.exp(-reach), mean * math.exp(reach), True
     assert found[:4] == pytest.approx(expected)
 
@@ -90,7 +90,7 @@ def test_a_few_rows_that_make_a_mean_are_known_to_tell_little_of_its_error() -> 
     rng, held, waves_alone = np.random.default_rng(1), [], []
     for _ in range(2_000):
         costs = rng.exponential(size=170) * (rng.random(170) < 1 / 15)
-        score = shaken(costs[:, None], 170.0).at(0)
+        score = replicates(costs[:, None], 170.0).at(0)
         found = interval(score, 170.0)
         held.append(found.low <= 1 / 15 <= found.high)
         reach = t.ppf(0.975, terms(170.0)) * np.sqrt(variance(score))
@@ -101,9 +101,9 @@ def test_a_few_rows_that_make_a_mean_are_known_to_tell_little_of_its_error() -> 
 
 def test_of_normal_rows_each_wave_is_a_degree_of_freedom() -> None:
     rng = np.random.default_rng(2)
-    found = [float(freedom(shaken(rng.normal(size=(400, 1)), 200.0).at(0))) for _ in range(50)]
+    found = [float(freedom(replicates(rng.normal(size=(400, 1)), 200.0).at(0))) for _ in range(50)]
     assert 0.9 * terms(200.0) < np.mean(found) <= terms(200.0)
-    steady = freedom(shaken(np.ones((400, 1)), 200.0).at(0))
+    steady = freedom(replicates(np.ones((400, 1)), 200.0).at(0))
     assert steady == terms(200.0), "what never differs has no excess"
 
 
@@ -127,7 +127,7 @@ def test_just_enough_independent_rows_are_enough() -> None:
 def test_a_score_that_never_moves_has_no_width(rows: int, seed: int) -> None:
     value = float(np.random.default_rng(seed).random())
     for scale in (LOSS, PLAIN):
-        found = interval(shaken(np.full((rows, 1), value), 40.0).at(0), 40.0, scale)
+        found = interval(replicates(np.full((rows, 1), value), 40.0).at(0), 40.0, scale)
         assert found[1:3] == pytest.approx((value, value), rel=1e-9)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quantgod.evaluation.intervals import Interval
-from quantgod.evaluation.selective import COVERAGES, Curve, Ranked, curves
+from quantgod.evaluation.selective import COVERAGES, Curve, Ranking, curves
 from tests.evaluation.forecasts import calibrated_forecasts
 from tests.evaluation.reaches import reach_of
 
@@ -15,9 +15,9 @@ EFFECTIVE = 80.0
 
 def ranked(
     confidence: np.ndarray, correct: np.ndarray, counted: np.ndarray | None = None
-) -> Ranked:
+) -> Ranking:
     kept = np.ones(len(confidence), bool) if counted is None else counted
-    return Ranked(confidence, correct.astype(bool), kept)
+    return Ranking(confidence, correct.astype(bool), kept)
 
 
 def only(confidence: np.ndarray, correct: np.ndarray, counted: np.ndarray | None = None) -> Curve:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantgod.evaluation.groupings import Cut
+from quantgod.evaluation.groupings import Grouping
 from quantgod.evaluation.slices import Rows, slice_scores
 from tests.evaluation.forecasts import random_forecasts
 from tests.evaluation.reaches import reach_of
@@ -25,7 +25,7 @@ def rows_of(target: np.ndarray, horizon: int = 5) -> Rows:
 def test_a_slice_is_told_by_what_was_decided_and_what_came_in_it() -> None:
     target = np.array([0, 0, 1, 1, 2, 2, 0, 1])
     decided = np.array([0, 1, 1, 0, 2, 0, 0, 1])
-    cut = Cut(("first", "last"), np.array([0, 0, 0, 0, 0, 0, 1, 1]))
+    cut = Grouping(("first", "last"), np.array([0, 0, 0, 0, 0, 0, 1, 1]))
     found = slice_scores(cut, rows_of(target), {"auditor": decided})
     first = found["first"]
     assert first is not None
@@ -41,7 +41,7 @@ def test_a_slice_is_told_by_what_was_decided_and_what_came_in_it() -> None:
 
 def test_what_is_absent_is_none_and_not_zero() -> None:
     target = np.array([1, 1, 1, 1])
-    cut = Cut(("here", "nowhere"), np.zeros(4, np.int64))
+    cut = Grouping(("here", "nowhere"), np.zeros(4, np.int64))
     found = slice_scores(cut, rows_of(target), {"auditor": target})
     here = found["here"]
     assert found["nowhere"] is None and here is not None
@@ -63,7 +63,7 @@ def test_intervals_cut_the_weighed_rows_anew() -> None:
     rows = rows_of(target, horizon)
     decided = {"auditor": given.argmax(axis=1), "base": random_forecasts(count, seed=2)[0]}
     place = np.repeat([0, 1, 0, 2], [120, 60, 214, 6])
-    cut = Cut(("wide", "narrow", "end"), place)
+    cut = Grouping(("wide", "narrow", "end"), place)
     found = slice_scores(cut, rows, decided)
     for number, name in enumerate(cut.names):
         part, chosen = found[name], place == number
@@ -83,7 +83,7 @@ def test_intervals_cut_the_weighed_rows_anew() -> None:
 def test_an_equal_model_differs_by_nothing() -> None:
     target, given = random_forecasts(60)
     decided = given.argmax(axis=1)
-    cut = Cut(("a", "b"), np.arange(60) % 2)
+    cut = Grouping(("a", "b"), np.arange(60) % 2)
     found = slice_scores(cut, rows_of(target, 1), {"auditor": decided, "base": decided})
     for part in found.values():
         assert part is not None
@@ -105,7 +105,7 @@ def test_a_few_rows_without_exception_are_no_certainty() -> None:
     """Of n independent rows all came true: shares from 0.025^(1/n) on would do that too."""
     target = np.array([0, 1, 2] * 40)
     decided = np.where(np.arange(120) < 80, target, 1)
-    cut = Cut(("first", "last"), (np.arange(120) >= 60).astype(int))
+    cut = Grouping(("first", "last"), (np.arange(120) >= 60).astype(int))
     rows = rows_of(target, 1)
     found = slice_scores(cut, rows, {"auditor": decided})
     first, last = found["first"], found["last"]

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from quantgod.contracts import FEATURES
+from quantgod.evaluation.drift import Shift
 from quantgod.evaluation.evidence import (
     BacktestResult,
     Coverage,
     EvaluationResult,
     Inference,
     LeakAuditResult,
-    Shifted,
 )
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.scored_rows import MODELS
@@ -43,7 +43,7 @@ def evaluation(**changes: Any) -> EvaluationResult:
         coverage=Coverage(
             promised=0.9, found=around(0.905), threshold=0.1, singletons=0.6, empty=0.0
         ),
-        drift={name: Shifted(0.1, 0.05) for name in FEATURES},
+        drift={name: Shift(0.1, 0.05) for name in FEATURES},
         forecast_shift={},
         inference=Inference(p50=20.0, p99=30.0, windows=200),
     )
@@ -107,7 +107,7 @@ class Evidence(NamedTuple):
         return self._replace(evaluation=replace(self.evaluation, coverage=coverage))
 
     def drifted(self, psi: float, ks: float, name: str = "volatility") -> Evidence:
-        drift = self.evaluation.drift | {name: Shifted(psi, ks)}
+        drift = self.evaluation.drift | {name: Shift(psi, ks)}
         return self._replace(evaluation=replace(self.evaluation, drift=drift))
 
     def timed(self, p99: float) -> Evidence:

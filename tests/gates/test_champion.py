@@ -14,7 +14,7 @@ from quantgod.gates import Duel
 from quantgod.gates.champion import (
     BAR_COLUMNS,
     SIGNAL_COLUMNS,
-    Journaled,
+    JournalTables,
     Labelling,
     on_live_rows,
     on_test_rows,
@@ -165,7 +165,7 @@ BOTH = pd.concat([signals(OURS, GOOD), signals(THEIRS, POOR)], ignore_index=True
 
 def live(said: pd.DataFrame = BOTH, known: pd.DataFrame | None = None, after=EVER):
     known = bars() if known is None else known
-    return on_live_rows(Journaled(said, known), (OURS, THEIRS), after, LABELLING, LEAST_ROWS)
+    return on_live_rows(JournalTables(said, known), (OURS, THEIRS), after, LABELLING, LEAST_ROWS)
 
 
 def test_shadow_predictions_are_compared_where_both_spoke() -> None:

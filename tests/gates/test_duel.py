@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quantgod.evaluation.comparison import Said
+from quantgod.evaluation.comparison import ModelOutput
 from quantgod.evaluation.intervals import Interval
 from quantgod.gates.duel import Duel, Truth, duel
 from tests.evaluation.forecasts import HORIZON, hourly_market, informed
@@ -57,7 +57,7 @@ def test_two_copies_that_differ_in_the_last_bits_win_nothing() -> None:
     truth, future = hourly_market(ROWS, 1)
     said = informed(future, 0.5, 2)
     happened = np.eye(3)[truth.target]
-    hair = Said(said.probabilities * (1 - 1e-8) + 1e-8 * happened, said.decided)
+    hair = ModelOutput(said.probabilities * (1 - 1e-8) + 1e-8 * happened, said.decided)
     found = duel(truth, hair, said, LEAST_ROWS)
     assert found.log_loss is not None and found.log_loss.high < 0 and not found.won
 
@@ -66,7 +66,7 @@ def test_a_new_calibration_that_changes_no_decision_may_win() -> None:
     truth, future = hourly_market(ROWS, 1)
     good = informed(future, 0.6, 2)
     powers = good.probabilities**4
-    sure = Said(powers / powers.sum(axis=1, keepdims=True), good.decided)
+    sure = ModelOutput(powers / powers.sum(axis=1, keepdims=True), good.decided)
     found = duel(truth, good, sure, LEAST_ROWS)
     assert found.macro_f1 == Interval(0, 0, 0) and found.won
     assert not duel(truth, sure, good, LEAST_ROWS).won
@@ -75,7 +75,7 @@ def test_a_new_calibration_that_changes_no_decision_may_win() -> None:
 def test_better_probabilities_do_not_pay_for_worse_decisions() -> None:
     truth, future = hourly_market(ROWS, 1)
     good, poor = informed(future, 0.8, 2), informed(future, 0.3, 3)
-    shy = Said(good.probabilities, np.ones(ROWS, np.int64))
+    shy = ModelOutput(good.probabilities, np.ones(ROWS, np.int64))
     found = duel(truth, shy, poor, LEAST_ROWS)
     assert found.log_loss is not None and found.log_loss.high < 0
     assert not found.won
@@ -93,7 +93,7 @@ def test_symbols_side_by_side_count_as_one() -> None:
     sides = informed(future, 0.8, 2), informed(future, 0.3, 3)
     three = Truth(*(np.repeat(column, 3) for column in truth))
     assert three.effective_rows == pytest.approx(truth.effective_rows)
-    thrice = [Said(np.repeat(said.probabilities, 3, axis=0), np.repeat(said.decided, 3))
+    thrice = [ModelOutput(np.repeat(said.probabilities, 3, axis=0), np.repeat(said.decided, 3))
               for said in sides]  # fmt: skip
     once, found = duel(truth, *sides, LEAST_ROWS), duel(three, *thrice, LEAST_ROWS)
     assert found.log_loss is not None and once.log_loss is not None

@@ -8,16 +8,22 @@ import pytest
 
 from bench.interval_tables import interval_lines
 from quantgod.backtest.trading_power import Trader
-from quantgod.evaluation.interval_power import DESIGNS, VOLATILE, Design, Found, Held
+from quantgod.evaluation.interval_power import (
+    DESIGNS,
+    VOLATILE,
+    Design,
+    DesignOutcome,
+    IntervalCoverage,
+)
 from quantgod.gates import interval_proof
 from quantgod.gates.interval_proof import HEAD, JOBS, Proof, prove_all, rows_of
 
 STRONG = DESIGNS[0]
 
 
-def line(share: float, judged: float = 1.0, design: str = STRONG.name) -> Found:
-    held = Held(share, 0.2) if judged else None
-    return Found(
+def line(share: float, judged: float = 1.0, design: str = STRONG.name) -> DesignOutcome:
+    held = IntervalCoverage(share, 0.2) if judged else None
+    return DesignOutcome(
         design=design,
         score="mcc, model 1",
         effective_rows=STRONG.independent,
@@ -25,7 +31,7 @@ def line(share: float, judged: float = 1.0, design: str = STRONG.name) -> Found:
         judged=judged,
         held=held,
         needed=0.15,
-        bootstrap=Held(0.85, 0.1),
+        bootstrap=IntervalCoverage(0.85, 0.1),
     )
 
 
@@ -47,7 +53,7 @@ def test_a_design_that_is_done_is_not_drawn_again(
 ) -> None:
     drawn: list[str] = []
 
-    def proved(job: Design | Trader, cases: int) -> list[Found]:
+    def proved(job: Design | Trader, cases: int) -> list[DesignOutcome]:
         drawn.append(job.name)
         return [line(0.95, design=job.name)]
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from quantgod.contracts import FEATURES
+from quantgod.evaluation.drift import Shift
 from quantgod.evaluation.evidence import (
     EvidenceError,
     LeakAuditResult,
-    Shifted,
     read_evidence,
     write_evidence,
 )
@@ -356,7 +356,7 @@ def test_evidence_that_lacks_what_is_asked_for_is_refused_by_name() -> None:
     bare = {name: {} for name in GOOD.evaluation.differences}
     with pytest.raises(EvidenceError, match="no macro_f1 in differences of majority; it holds not"):
         judge(GOOD._replace(evaluation=evaluation(differences=bare)))
-    some = {name: Shifted(0.0, 0.0) for name in FEATURES[1:]}
+    some = {name: Shift(0.0, 0.0) for name in FEATURES[1:]}
     with pytest.raises(EvidenceError, match="holds no body in drift"):
         judge(GOOD._replace(evaluation=evaluation(drift=some)))
 

@@ -13,11 +13,11 @@ from quantgod.gates.power import (
     Kind,
     Market,
     Power,
-    Trial,
+    Rehearsal,
     gate_rows,
     markets,
+    rehearsal_line,
     summary_rows,
-    trial_line,
 )
 from quantgod.gates.power_figure import FAILED, NOTHING, PASSED, UNJUDGED, verdicts
 from quantgod.settings import PowerSettings, load_settings
@@ -28,22 +28,22 @@ PASSES: tuple[bool | None, ...] = (True, True, None)
 FAILS: tuple[bool | None, ...] = (True, False, None)
 
 
-def trial(kind: Kind, seed: int, verdicts: tuple[bool | None, ...] = PASSES) -> Trial:
+def rehearsal(kind: Kind, seed: int, verdicts: tuple[bool | None, ...] = PASSES) -> Rehearsal:
     gates = tuple(
         Gate(name, "1", "> 0", passed, "")
         for name, passed in zip(("mcc", "ece", "beats_champion"), verdicts, strict=True)
     )
-    return Trial(kind=kind, seed=seed, gates=gates, figures={"ece": 0.02}, seconds=61.4)
+    return Rehearsal(kind=kind, seed=seed, gates=gates, figures={"ece": 0.02}, seconds=61.4)
 
 
 def power(null: int, planted: int, *, of: int = 3, at_least: int = 2) -> Power:
     """So many models of `of` null and `of` planted markets pass."""
-    trials = [
-        trial(kind, seed, PASSES if seed < passing else FAILS)
+    rehearsals = [
+        rehearsal(kind, seed, PASSES if seed < passing else FAILS)
         for kind, passing in (("null", null), ("planted", planted))
         for seed in range(of)
     ]
-    return Power(trials=tuple(trials), planted_passes=at_least)
+    return Power(rehearsals=tuple(rehearsals), planted_passes=at_least)
 
 
 def settings(**changes: int) -> PowerSettings:
@@ -80,18 +80,18 @@ def test_the_experiment_asks_what_the_documents_ask_and_nothing_softer() -> None
 
 
 def test_a_model_passes_when_no_gate_failed_and_one_at_least_was_judged() -> None:
-    assert trial("null", 1, PASSES).passed
-    assert not trial("null", 1, FAILS).passed
-    assert not trial("null", 1, (None, None, None)).passed
-    assert trial("null", 1, FAILS).failed == ("ece",)
+    assert rehearsal("null", 1, PASSES).passed
+    assert not rehearsal("null", 1, FAILS).passed
+    assert not rehearsal("null", 1, (None, None, None)).passed
+    assert rehearsal("null", 1, FAILS).failed == ("ece",)
 
 
 def test_a_gate_that_wants_for_data_lets_no_model_pass_and_is_counted() -> None:
     open_gate = Gate("ece", "0.1 (too few rows)", "<= 0.05", None, "", unjudged=True)
-    one = trial("planted", 1, PASSES)
+    one = rehearsal("planted", 1, PASSES)
     found = msgspec.structs.replace(one, gates=(one.gates[0], open_gate))
     assert not found.passed and found.failed == ("ece",)
-    told = Power(trials=(found,), planted_passes=1)
+    told = Power(rehearsals=(found,), planted_passes=1)
     assert told.gate_counts("planted")["ece"] == (0, 1)
     (mesh,) = verdicts(told).axes[0].collections
     assert mesh.get_array().ravel().tolist() == [PASSED, UNJUDGED]
@@ -125,15 +125,15 @@ def test_the_tables_count_by_kind_and_leave_out_what_was_not_judged() -> None:
     ]
 
 
-def test_a_finished_trial_is_a_line_with_what_failed() -> None:
-    assert trial_line(trial("planted", 7)) == "planted 7: passed, 2 of 2 gates in 61 s"
-    said = trial_line(trial("null", 6, FAILS))
+def test_a_finished_rehearsal_is_a_line_with_what_failed() -> None:
+    assert rehearsal_line(rehearsal("planted", 7)) == "planted 7: passed, 2 of 2 gates in 61 s"
+    said = rehearsal_line(rehearsal("null", 6, FAILS))
     assert said == "null 6: not passed, 1 of 2 gates in 61 s, failed ece"
 
 
-def test_a_trial_read_back_is_the_trial() -> None:
-    one = trial("null", 6, FAILS)
-    assert msgspec.json.decode(msgspec.json.encode(one), type=Trial) == one
+def test_a_rehearsal_read_back_is_the_same() -> None:
+    one = rehearsal("null", 6, FAILS)
+    assert msgspec.json.decode(msgspec.json.encode(one), type=Rehearsal) == one
 
 
 def test_more_passes_than_markets_cannot_be_asked_for() -> None:

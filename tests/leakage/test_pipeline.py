@@ -7,7 +7,7 @@ import pytest
 from quantgod.auditor import learning
 from quantgod.contracts import MS_PER_MINUTE
 from quantgod.leakage.borders import borders_of
-from quantgod.leakage.pipeline import Made, in_small, make, newest
+from quantgod.leakage.pipeline import PipelineResult, in_small, make, newest
 from quantgod.settings import Settings
 from tests.leakage.small import MINUTES, PARAMS, STRIDE, bars, settings
 
@@ -15,7 +15,7 @@ HOW = in_small(settings())
 
 
 @pytest.fixture(scope="module")
-def made() -> Made:
+def made() -> PipelineResult:
     return make(bars(), HOW)
 
 
@@ -33,7 +33,7 @@ def test_all_but_size_is_the_lineages_own() -> None:
     assert HOW.audit.conformal_level == whole.audit.conformal_level
 
 
-def test_the_same_bars_give_the_same_bytes(made: Made) -> None:
+def test_the_same_bars_give_the_same_bytes(made: PipelineResult) -> None:
     again = make(bars(), HOW)
     assert list(again.trace) == list(made.trace)
     for stage, evidence in made.trace.items():
@@ -41,7 +41,7 @@ def test_the_same_bars_give_the_same_bytes(made: Made) -> None:
         assert (again.trace[stage].known_at == evidence.known_at).all(), stage
 
 
-def test_each_row_is_known_with_its_own_data(made: Made) -> None:
+def test_each_row_is_known_with_its_own_data(made: PipelineResult) -> None:
     index, borders = pd.DatetimeIndex(bars().index), borders_of(pd.DatetimeIndex(bars().index), HOW)
     first = int(index[0].timestamp()) * 1000
     known = {stage: evidence.known_at.tolist() for stage, evidence in made.trace.items()}

@@ -5,7 +5,7 @@ import pytest
 
 from quantgod.leakage.trace import (
     Difference,
-    Evidence,
+    StageValues,
     compare,
     fitted_piece,
     rows_of,
@@ -14,7 +14,7 @@ from quantgod.leakage.trace import (
 KNOWN = np.array([10, 20, 30, 40])
 
 
-def evidence(*values: float) -> Evidence:
+def evidence(*values: float) -> StageValues:
     return rows_of(KNOWN[: len(values)], np.array(values))
 
 
@@ -54,7 +54,7 @@ def test_the_last_row_tells_of_no_row_after_it(cut: int, newest: int | None) -> 
 
 
 def test_columns_of_any_type_count() -> None:
-    def of(number: float, whole: int, text: str) -> Evidence:
+    def of(number: float, whole: int, text: str) -> StageValues:
         return rows_of(KNOWN[:1], np.array([[number, 1.0]]), np.array([whole]), np.array([text]))
 
     same = of(1.0, 2, "x")

@@ -13,7 +13,7 @@ import pytest
 
 from quantgod.contracts import CLASSES, FEATURES
 from quantgod.dataset.labels import label
-from quantgod.gates.champion import Journaled, Labelling, on_live_rows
+from quantgod.gates.champion import JournalTables, Labelling, on_live_rows
 from quantgod.gates.duel import Duel
 from quantgod.live.journal import BARS, SIGNALS, Journal
 from quantgod.live.shadow import read_shadow
@@ -70,7 +70,7 @@ def write(folder: Path, places: Iterable[int], spoke: Iterable[tuple[int, str, f
 BOTH = ((CHAMPION, "Production", 0.4), (CHALLENGER, "Challenger", 0.7), (OTHER, "Old", 0.9))
 
 
-def compared(journaled: Journaled, needed: float = 5.0) -> Duel | None:
+def compared(journaled: JournalTables, needed: float = 5.0) -> Duel | None:
     ever = pd.Timestamp(0, tz="UTC")
     return on_live_rows(journaled, (CHALLENGER, CHAMPION), ever, LABELLING, needed)
 

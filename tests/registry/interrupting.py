@@ -86,7 +86,7 @@ def interrupt(name: str, uri: str, versions: list[int], rounds: int, seed: int) 
     points = random.sample(range(POINTS), POINTS)
     client, kept = MlflowClient(), LedgerRun(MlflowClient(), name, alias)
     old = versions[0]
-    promote(name, old, alias, FORCED, trial=lambda *_: None)
+    promote(name, old, alias, FORCED, tryout=lambda *_: None)
     with _promoter(uri, name, old) as promoter, Reader(name, alias, old) as reader:
         usual = _order(promoter, Order(uri, name, f"{alias}First", old))["seconds"]
         for place in range(rounds):

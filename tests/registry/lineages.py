@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from quantgod.evaluation.evidence import BACKTEST_FILE, EVALUATION_FILE, LEAK_AUDIT_FILE
 from quantgod.evaluation.scored_rows import ROWS_FILE
-from quantgod.registry.lineage import Evaluation, set_tags
+from quantgod.registry.lineage import EvaluationSummary, set_tags
 from quantgod.registry.lineage import Lineage as Made
 from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
 from quantgod.registry.registered import FILES_TAG, files_digest, known_version
@@ -135,7 +135,7 @@ class Lineage:
             path = self.shelf.folder / ROWS_FILE
             self.rows.to_parquet(path)
             self.client.log_artifact(run_id, str(path), "test")
-        set_tags(self.client, self.judged(), Evaluation(run_id).tags(), instead="no tag")
+        set_tags(self.client, self.judged(), EvaluationSummary(run_id).tags(), instead="no tag")
         return run_id
 
     def backtested(

@@ -19,11 +19,11 @@ import mlflow
 from mlflow import MlflowClient
 
 from quantgod.registry.ledger_run import ConcurrentPromotionError
-from quantgod.registry.promotion import Why, promote
+from quantgod.registry.promotion import Grounds, promote
 from quantgod.registry.registered import VersionError
 
 DONE, TOLD, KILLED = 0, 3, -signal.SIGKILL
-FORCED = Why("a test of interruptions", force=True)
+FORCED = Grounds("a test of interruptions", force=True)
 
 
 class Order(NamedTuple):
@@ -98,7 +98,7 @@ def run(order: Order) -> None:
 def promoted(order: Order) -> None:
     mlflow.set_tracking_uri(order.uri)
     client: Any = Mortal(order.point)
-    promote(order.name, order.version, order.alias, FORCED, trial=lambda *_: None, client=client)
+    promote(order.name, order.version, order.alias, FORCED, tryout=lambda *_: None, client=client)
 
 
 if __name__ == "__main__":

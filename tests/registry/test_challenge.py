@@ -14,7 +14,7 @@ from quantgod.contracts import FEATURES
 from quantgod.dataset.labels import label
 from quantgod.evaluation.scored_rows import columns_of
 from quantgod.files import file_digest, write_json
-from quantgod.gates.champion import BAR_COLUMNS, SIGNAL_COLUMNS, Journaled
+from quantgod.gates.champion import BAR_COLUMNS, SIGNAL_COLUMNS, JournalTables
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.challenge import Challenge, compare_with_champion
 from quantgod.registry.package import CHAIN_FILE, Package
@@ -29,7 +29,7 @@ STRIDE, MINUTES, HORIZON = 20, 2_600, 60
 UNTIL = 899
 """Where the tiny reference ends, in minutes of the synthetic bars."""
 
-NOTHING = Journaled(
+NOTHING = JournalTables(
     pd.DataFrame(columns=list(SIGNAL_COLUMNS)), pd.DataFrame(columns=list(BAR_COLUMNS))
 )
 SETTINGS = load_settings(Path("conf/full.yaml"), {"gates.champion_rows": 10})
@@ -106,13 +106,15 @@ def test_live_minutes_count_from_where_both_parts_are_new(
     both = [said.assign(version=version)[list(SIGNAL_COLUMNS)] for version in (99, store.number)]
     bars = table.assign(minute=minutes, symbol="BTCUSDT")[list(BAR_COLUMNS)]
     found = compare_with_champion(
-        Challenge(NAME, 99, store.number, rows, table, Journaled(pd.concat(both), bars)), SETTINGS
+        Challenge(NAME, 99, store.number, rows, table, JournalTables(pd.concat(both), bars)),
+        SETTINGS,
     )
     assert found.live is not None
     assert found.live.rows == MINUTES - HORIZON - (UNTIL + HORIZON)
     late = rows[rows["time"] >= table.index[1_500]].reset_index(drop=True)
     found = compare_with_champion(
-        Challenge(NAME, 99, store.number, late, table, Journaled(pd.concat(both), bars)), SETTINGS
+        Challenge(NAME, 99, store.number, late, table, JournalTables(pd.concat(both), bars)),
+        SETTINGS,
     )
     begins = int(table.index.get_loc(late["time"].iloc[0]))
     assert found.live is not None and found.live.rows == MINUTES - HORIZON - begins

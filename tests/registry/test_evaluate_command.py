@@ -29,7 +29,7 @@ from quantgod.registry.lineage import Lineage as Made
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
 from quantgod.registry.registered import NoSuchVersionError
-from quantgod.registry.subjects import Asked, ContradictionError, asked_for
+from quantgod.registry.subjects import ContradictionError, EvaluationRequest, evaluation_request
 from quantgod.report import Report
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking.keys import OUTPUT_FILE, NoOutputError, path_digest
@@ -250,20 +250,22 @@ def settings() -> Settings:
     return load_settings(Path("conf/full.yaml"))
 
 
-def asked(lineage: Lineage, version: int | None = None, **runs: str | None) -> Asked:
-    return asked_for(MlflowClient(), NAME, version, runs)
+def asked(lineage: Lineage, version: int | None = None, **runs: str | None) -> EvaluationRequest:
+    return evaluation_request(MlflowClient(), NAME, version, runs)
 
 
 def test_what_is_evaluated_is_found_by_what_was_named(lineage: Lineage) -> None:
     own = {stage: lineage.runs[stage] for stage in ("label", "audit", "register")}
     by_run = asked(lineage, label=None, audit=None, register=own["register"])
-    assert by_run == Asked(NAME, lineage.number, own)
+    assert by_run == EvaluationRequest(NAME, lineage.number, own)
     assert asked(lineage) == by_run, "the newest version"
-    assert asked(lineage, lineage.number, label="other") == Asked(
+    assert asked(lineage, lineage.number, label="other") == EvaluationRequest(
         NAME, lineage.number, own | {"label": "other"}
     )
-    assert asked(lineage, audit=own["audit"]) == Asked(NAME, None, {"audit": own["audit"]})
-    assert asked(lineage, lineage.store.number) == Asked(NAME, lineage.store.number, {})
+    assert asked(lineage, audit=own["audit"]) == EvaluationRequest(
+        NAME, None, {"audit": own["audit"]}
+    )
+    assert asked(lineage, lineage.store.number) == EvaluationRequest(NAME, lineage.store.number, {})
 
 
 def test_what_does_not_belong_together_or_is_not_there_is_refused(lineage: Lineage) -> None:
@@ -272,7 +274,7 @@ def test_what_does_not_belong_together_or_is_not_there_is_refused(lineage: Linea
     with pytest.raises(NoSuchVersionError):
         asked(lineage, 99)
     with pytest.raises(NoSuchVersionError, match="nobody"):
-        asked_for(MlflowClient(), "nobody", None, {})
+        evaluation_request(MlflowClient(), "nobody", None, {})
     with pytest.raises(NoOutputError):
         asked(lineage, register=lineage.runs["train"])
 

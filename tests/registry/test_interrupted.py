@@ -30,6 +30,6 @@ def test_the_points_at_which_promotions_are_killed_are_all_there_are(
     others = [store.add(parts.package), store.add(parts.package)]
     for number in others:
         client = Mortal(None)
-        promote(NAME, number, "Counted", FORCED, trial=lambda *_: None, client=client)
+        promote(NAME, number, "Counted", FORCED, tryout=lambda *_: None, client=client)
     assert client.passed == POINTS
     assert MlflowClient().get_model_version_by_alias(NAME, "Counted").version == others[-1]

@@ -22,7 +22,7 @@ from quantgod.contracts import CLASSES, FEATURES, META_FEATURES
 from quantgod.contracts.minute_rows import MinuteRows
 from quantgod.dataset.labels import label
 from quantgod.evaluation.evaluate import evaluate
-from quantgod.evaluation.evaluated import Evaluated
+from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.scored_rows import columns_of, read_scored, write_scored
 from quantgod.live.deployment.loaded_model import Fit, load_model
 from quantgod.live.engine.engine import Engine
@@ -30,7 +30,7 @@ from quantgod.live.engine.window import Window
 from quantgod.live.journal import BARS, SIGNALS, Journal, read_table
 from quantgod.registry.package import CHAIN_FILE, GoldenRows, build_package
 from quantgod.registry.registered import fetch
-from quantgod.registry.subjects import Asked, OldVersionError, subject_of
+from quantgod.registry.subjects import EvaluationRequest, OldVersionError, subject_of
 from quantgod.registry.versions import load_chain
 from quantgod.settings import Settings, load_settings
 from tests.backtest.markets import books
@@ -56,9 +56,9 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture
-def evaluated(store: Store, table: pd.DataFrame, tmp_path: Path) -> Evaluated:
+def evaluated(store: Store, table: pd.DataFrame, tmp_path: Path) -> Evaluation:
     """As `evaluate` scores a version: what is asked comes from the registry."""
-    asked = Asked(NAME, store.number, {})
+    asked = EvaluationRequest(NAME, store.number, {})
     subject = subject_of(asked, MlflowClient(), settings().train, tmp_path / "unused")
     return evaluate(subject, table, out_of_fold_rows(table.index[WINDOW:1_200]), settings())
 
@@ -81,7 +81,7 @@ def posted(model: PyFuncModel, rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def test_what_the_backtest_trades_is_what_the_version_answers_bit_for_bit(
-    store: Store, table: pd.DataFrame, evaluated: Evaluated, tmp_path: Path
+    store: Store, table: pd.DataFrame, evaluated: Evaluation, tmp_path: Path
 ) -> None:
     """Whether rows are posted all at once, in pieces or a window at a time."""
     write_scored(tmp_path, evaluated.rows)
@@ -115,7 +115,7 @@ def test_what_the_backtest_trades_is_what_the_version_answers_bit_for_bit(
 
 
 def test_what_a_live_session_journals_is_what_was_judged(
-    store: Store, table: pd.DataFrame, evaluated: Evaluated, tmp_path: Path
+    store: Store, table: pd.DataFrame, evaluated: Evaluation, tmp_path: Path
 ) -> None:
     model = load_model(NAME, store.number, fetch(NAME, store.number), Fit(SERIES, BRIDGE, 2_000))
     first, end = int(evaluated.samples_row[0]), int(evaluated.samples_row[0]) + 40
@@ -162,7 +162,7 @@ def old(store: Store, parts: Parts, tmp_path: Path) -> Iterator[int]:
 
 def test_a_version_that_does_not_abstain_itself_is_not_judged(old: int, tmp_path: Path) -> None:
     with pytest.raises(OldVersionError, match=rf"{NAME} {old} is from before .* register a new"):
-        subject_of(Asked(NAME, old, {}), MlflowClient(), settings().train, tmp_path)
+        subject_of(EvaluationRequest(NAME, old, {}), MlflowClient(), settings().train, tmp_path)
 
 
 def test_the_booster_reads_no_more_than_it_is_given(parts: Parts, store: Store) -> None:

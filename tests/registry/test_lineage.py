@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 
 from quantgod.registry.lineage import (
-    Evaluation,
+    EvaluationSummary,
     Lineage,
     lineage_of,
     lineage_of_run,
@@ -58,7 +58,9 @@ def test_a_lineage_is_read_as_it_was_written_now_or_by_earlier_code(
     earlier = {"commit": commit, "settings": settings, "gates": "passed", "part.graph": "0"}
     earlier |= {f"run.{stage}": run for stage, run in runs.items()}
     earlier |= {f"data.{name}": digest for name, digest in data.items()}
-    evaluation = {} if scored is None else Evaluation(scored, {"test_auditor_mcc": 0.5}).tags()
+    evaluation = (
+        {} if scored is None else EvaluationSummary(scored, {"test_auditor_mcc": 0.5}).tags()
+    )
     evaluate = {} if scored is None else {"evaluate": scored}
     for tags in (now, earlier):
         made = Lineage({**runs, **evaluate}, data, commit, settings)

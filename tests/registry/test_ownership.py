@@ -17,7 +17,7 @@ from quantgod.files import file_digest, write_json
 from quantgod.registry import versions
 from quantgod.registry.ownership import OtherSeriesError, check_name, check_rows, series_of
 from quantgod.registry.package import CHAIN_FILE, Package
-from quantgod.registry.promotion import Why, promote
+from quantgod.registry.promotion import Grounds, promote
 from quantgod.registry.registered import BrokenVersionError, holder, known_version
 from quantgod.registry.rollback import roll_back
 from quantgod.registry.versions import load_chain
@@ -26,7 +26,7 @@ from tests.registry.shelves import ALIAS, SERIES, Shelf
 
 ETH = Series("ETHUSDT", "linear")
 OTHERS = [ETH, Series("BTCUSDT", "spot"), Series("BTCUSDT", "linear", "candles")]
-FORCED = Why("a test", force=True)
+FORCED = Grounds("a test", force=True)
 
 
 def of_another(parts: Parts, series: Series, folder: Path) -> Package:

@@ -19,7 +19,7 @@ from quantgod.registry.deployments import deployments
 from quantgod.registry.ledger import Entry, GatesSummary
 from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.package import CHAIN_FILE, Package
-from quantgod.registry.promotion import Why, in_words, promote
+from quantgod.registry.promotion import Grounds, in_words, promote
 from quantgod.registry.registered import (
     BrokenVersionError,
     EmptyVersionError,
@@ -32,8 +32,8 @@ from tests.registry.conftest import NAME, Parts, Store, flip
 from tests.registry.judging import BOUNDS, FAILED, PASSED, judged
 from tests.registry.shelves import SERIES
 
-BOUND = Why(bounds=BOUNDS)
-FORCED = Why("a test of something else", force=True, bounds=BOUNDS)
+BOUND = Grounds(bounds=BOUNDS)
+FORCED = Grounds("a test of something else", force=True, bounds=BOUNDS)
 
 
 def test_a_version_is_promoted_by_a_fresh_process_and_loads_by_its_alias(
@@ -132,22 +132,22 @@ def said(store: Store, alias: str, entry: Entry | None) -> str:
 
 
 def proven(*_: object) -> None:
-    """A trial that finds nothing."""
+    """A tryout that finds nothing."""
 
 
 def test_a_version_is_promoted_when_its_gates_have_passed_and_else_not(
     store: Store, experiment: None, tmp_path: Path
 ) -> None:
     with pytest.raises(GatesError, match="has not been judged"):
-        promote(NAME, store.number, "Judged", BOUND, trial=proven)
+        promote(NAME, store.number, "Judged", BOUND, tryout=proven)
     judged(tmp_path, store.number, PASSED, FAILED)
     with pytest.raises(GatesNotPassedError, match="failed: ece"):
-        promote(NAME, store.number, "Judged", BOUND, trial=proven)
+        promote(NAME, store.number, "Judged", BOUND, tryout=proven)
     assert entries("Judged") == []
     with pytest.raises(MlflowException):
         MlflowClient().get_model_version_by_alias(NAME, "Judged")
     report = judged(tmp_path, store.number, PASSED)
-    entry = promote(NAME, store.number, "Judged", BOUND, trial=proven)
+    entry = promote(NAME, store.number, "Judged", BOUND, tryout=proven)
     assert entry is not None
     assert (entry.why, entry.forced) == ("its gates passed", "")
     right = f"gates passed (run {report.run_id})"
@@ -161,20 +161,20 @@ def test_gates_that_were_passed_by_relaxed_bounds_promote_nothing(
     store: Store, experiment: None, tmp_path: Path
 ) -> None:
     judged(tmp_path, store.number, PASSED, bounds="c" * 64)
-    for why in (BOUND, Why()):
+    for why in (BOUND, Grounds()):
         with pytest.raises(GatesError, match="judged by other bounds than its settings name"):
-            promote(NAME, store.number, "Relaxed", why, trial=proven)
+            promote(NAME, store.number, "Relaxed", why, tryout=proven)
     assert entries("Relaxed") == []
 
 
 def test_by_force_a_version_is_promoted_all_the_same_and_that_is_kept(
     store: Store, experiment: None, tmp_path: Path
 ) -> None:
-    entry = promote(NAME, store.number, "Unjudged", FORCED, trial=proven)
+    entry = promote(NAME, store.number, "Unjudged", FORCED, tryout=proven)
     why = f"by force: {FORCED.reason}"
     assert said(store, "Unjudged", entry) == f"over no version: {why}; never judged"
     run = judged(tmp_path, store.number, PASSED, FAILED).run_id
-    entry = promote(NAME, store.number, "Forced", FORCED, trial=proven)
+    entry = promote(NAME, store.number, "Forced", FORCED, tryout=proven)
     assert entry is not None
     assert said(store, "Forced", entry) == f"over no version: {why}; failed gates: ece (run {run})"
     assert entry.why == FORCED.reason
@@ -190,12 +190,12 @@ def test_force_that_was_not_needed_is_not_noted_as_such(
     store: Store, experiment: None, tmp_path: Path
 ) -> None:
     run = judged(tmp_path, store.number, PASSED).run_id
-    entry = promote(NAME, store.number, "Needless", FORCED, trial=proven)
+    entry = promote(NAME, store.number, "Needless", FORCED, tryout=proven)
     assert entry is not None
     assert (entry.why, entry.forced) == (FORCED.reason, "")
     assert said(store, "Needless", entry).endswith(f"gates passed (run {run}); {FORCED.reason}")
     judged(tmp_path, store.number, PASSED, bounds="c" * 64)
-    entry = promote(NAME, store.number, "Needed", FORCED, trial=proven)
+    entry = promote(NAME, store.number, "Needed", FORCED, tryout=proven)
     assert f"by force: {FORCED.reason}; quantgod 1: judged by other bounds" in said(
         store, "Needed", entry
     )
@@ -204,7 +204,7 @@ def test_force_that_was_not_needed_is_not_noted_as_such(
 def test_force_needs_a_reason() -> None:
     for reason in ("", "  "):
         with pytest.raises(ValueError, match="needs a reason"):
-            Why(reason, force=True)
+            Grounds(reason, force=True)
 
 
 def test_a_challenger_must_have_beaten_the_version_that_is_in_place_now(
@@ -213,11 +213,11 @@ def test_a_challenger_must_have_beaten_the_version_that_is_in_place_now(
     challenger = store.add(parts.package)
     judged(tmp_path, challenger, PASSED, champion=None)
     judged(tmp_path, store.number, PASSED)
-    promote(NAME, store.number, "Duel", BOUND, trial=proven)
+    promote(NAME, store.number, "Duel", BOUND, tryout=proven)
     with pytest.raises(GatesError, match=f"but version {store.number} is in place now"):
-        promote(NAME, challenger, "Duel", BOUND, trial=proven)
+        promote(NAME, challenger, "Duel", BOUND, tryout=proven)
     judged(tmp_path, challenger, PASSED, champion=store.number)
-    entry = promote(NAME, challenger, "Duel", BOUND, trial=proven)
+    entry = promote(NAME, challenger, "Duel", BOUND, tryout=proven)
     assert entry is not None
     assert entry.over == store.number
     assert f"{NAME} {challenger} is Duel over version {store.number}: " in in_words(
@@ -226,8 +226,8 @@ def test_a_challenger_must_have_beaten_the_version_that_is_in_place_now(
 
 
 def test_what_is_in_place_stays_there_and_is_noted_once(store: Store) -> None:
-    assert promote(NAME, store.number, "Twice", FORCED, trial=proven) is not None
-    assert promote(NAME, store.number, "Twice", trial=proven) is None
+    assert promote(NAME, store.number, "Twice", FORCED, tryout=proven) is not None
+    assert promote(NAME, store.number, "Twice", tryout=proven) is None
     assert entries("Twice") == ["promotion", "done"]
 
 
@@ -235,16 +235,16 @@ def test_what_was_put_in_place_by_other_means_can_be_promoted(store: Store) -> N
     MlflowClient().set_registered_model_alias(NAME, "Adopted", str(store.number))
     assert deployments(MlflowClient(), NAME, "Adopted").trouble
     with pytest.raises(GatesError):
-        promote(NAME, store.number, "Adopted", BOUND, trial=proven)
-    assert promote(NAME, store.number, "Adopted", FORCED, trial=proven) is not None
+        promote(NAME, store.number, "Adopted", BOUND, tryout=proven)
+    assert promote(NAME, store.number, "Adopted", FORCED, tryout=proven) is not None
     assert entries("Adopted") == ["found", "promotion", "done"]
     assert not deployments(MlflowClient(), NAME, "Adopted").trouble
 
 
-def test_a_trial_that_fails_leaves_ledger_and_alias_as_they_were(store: Store) -> None:
+def test_a_tryout_that_fails_leaves_ledger_and_alias_as_they_were(store: Store) -> None:
     def fails(*_: object) -> None:
         raise BrokenVersionError("it says something else")
 
     with pytest.raises(BrokenVersionError):
-        promote(NAME, store.number, "Tried", FORCED, trial=fails)
+        promote(NAME, store.number, "Tried", FORCED, tryout=fails)
     assert entries("Tried") == []

@@ -14,12 +14,12 @@ from mlflow import MlflowClient
 import steps.power
 from quantgod.backtest.trading_power import Trader
 from quantgod.contracts import Progress
-from quantgod.evaluation.interval_power import DESIGNS, Design, Found, Held
+from quantgod.evaluation.interval_power import DESIGNS, Design, DesignOutcome, IntervalCoverage
 from quantgod.gates import Gate, interval_proof
 from quantgod.gates.interval_proof import JOBS
-from quantgod.gates.power import Market, Trial
-from quantgod.registry import rehearsals as market_trials
-from quantgod.registry.rehearsals import TrialError, run_trials
+from quantgod.gates.power import Market, Rehearsal
+from quantgod.registry import rehearsals
+from quantgod.registry.rehearsals import RehearsalError, run_rehearsals
 from quantgod.settings import Settings, load_settings
 from tests.registry.shelves import Shelf
 
@@ -55,9 +55,9 @@ def tiny(**changes: float) -> Settings:
     return load_settings(CONFIG, TINY | {f"power.{key}": value for key, value in changes.items()})
 
 
-def judged(market: Market, *, passed: bool) -> Trial:
+def judged(market: Market, *, passed: bool) -> Rehearsal:
     gates = (Gate("mcc", "0.1", "> 0", passed, ""),)
-    return Trial(kind=market.kind, seed=market.seed, gates=gates, figures={}, seconds=1.0)
+    return Rehearsal(kind=market.kind, seed=market.seed, gates=gates, figures={}, seconds=1.0)
 
 
 @pytest.fixture
@@ -65,13 +65,13 @@ def rehearsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """No market is gone through: its name is noted, and planted ones pass."""
     names: list[str] = []
 
-    def rehearse(market: Market, settings: Settings, folder: Path, progress: Progress) -> Trial:
+    def rehearse(market: Market, settings: Settings, folder: Path, progress: Progress) -> Rehearsal:
         names.append(market.name)
         assert list(folder.iterdir()) == []
         (folder / "archives").mkdir()
         return judged(market, passed=market.kind == "planted")
 
-    monkeypatch.setattr(market_trials, "rehearse", rehearse)
+    monkeypatch.setattr(rehearsals, "rehearse", rehearse)
     return names
 
 
@@ -80,24 +80,24 @@ def left_in(folder: Path) -> list[str]:
 
 
 def test_real_markets_are_judged_and_a_stopped_experiment_goes_on(tmp_path: Path) -> None:
-    heard: list[Trial] = []
+    heard: list[Rehearsal] = []
 
-    def stop(trial: Trial) -> None:
-        heard.append(trial)
+    def stop(rehearsal: Rehearsal) -> None:
+        heard.append(rehearsal)
         raise Stopped
 
     with pytest.raises(Stopped):
-        run_trials(tiny(), tmp_path, stop)
+        run_rehearsals(tiny(), tmp_path, stop)
     assert left_in(tmp_path) == ["null-100.json"], "archives and bars are gone"
     before = (tmp_path / "null-100.json").stat().st_mtime_ns
-    found = run_trials(tiny(), tmp_path, heard.append)
+    found = run_rehearsals(tiny(), tmp_path, heard.append)
     assert (tmp_path / "null-100.json").stat().st_mtime_ns == before, "gone through once"
-    assert [f"{trial.kind}-{trial.seed}" for trial in found.trials] == ASKED
-    assert heard == [found.trials[0], *found.trials]
-    null, planted = found.trials
+    assert [f"{rehearsal.kind}-{rehearsal.seed}" for rehearsal in found.rehearsals] == ASKED
+    assert heard == [found.rehearsals[0], *found.rehearsals]
+    null, planted = found.rehearsals
     assert not null.passed and "beats_majority_log_loss" in null.failed
-    for trial in (null, planted):
-        verdicts = {gate.name: gate for gate in trial.gates}
+    for rehearsal in (null, planted):
+        verdicts = {gate.name: gate for gate in rehearsal.gates}
         assert verdicts["leak_audit"].passed, verdicts["leak_audit"].detail
         assert verdicts["inference_p99"].passed, "the packed chain was timed"
         assert verdicts["beats_champion"].passed is None
@@ -107,13 +107,13 @@ def test_real_markets_are_judged_and_a_stopped_experiment_goes_on(tmp_path: Path
 def test_every_market_is_gone_through_once_and_told(tmp_path: Path, rehearsed: list[str]) -> None:
     asked = tiny(null_markets=3, planted_markets=2)
     steps_done: list[tuple[int, int]] = []
-    found = run_trials(
+    found = run_rehearsals(
         asked, tmp_path, progress=lambda done, total, _: steps_done.append((done, total))
     )
     assert rehearsed == ["null-100", "null-101", "null-102", "planted-103", "planted-104"]
     assert steps_done == [(done, 5) for done in range(6)]
     assert (found.passes("null"), found.passes("planted"), found.problem) == (0, 2, "")
-    run_trials(asked, tmp_path)
+    run_rehearsals(asked, tmp_path)
     assert len(rehearsed) == 5
 
 
@@ -122,7 +122,7 @@ def test_what_a_kill_has_left_of_a_market_is_not_built_on(
 ) -> None:
     (tmp_path / "null-100-left" / "archives").mkdir(parents=True)
     (tmp_path / "null-99-left").mkdir()
-    run_trials(tiny(), tmp_path)
+    run_rehearsals(tiny(), tmp_path)
     assert rehearsed == ASKED
     assert left_in(tmp_path) == ["null-100.json", "planted-101.json"]
 
@@ -132,15 +132,15 @@ def test_a_worker_that_outlived_a_kill_shares_no_folder_with_the_one_that_follow
 ) -> None:
     places: list[Path] = []
 
-    def rehearse(market: Market, settings: Settings, folder: Path, progress: Progress) -> Trial:
+    def rehearse(market: Market, settings: Settings, folder: Path, progress: Progress) -> Rehearsal:
         places.append(folder)
         if len(places) == 1:  # while it is at work, the experiment is started again
-            run_trials(tiny(), tmp_path)
+            run_rehearsals(tiny(), tmp_path)
             assert not folder.exists()
         return judged(market, passed=market.kind == "planted")
 
-    monkeypatch.setattr(market_trials, "rehearse", rehearse)
-    found = run_trials(tiny(), tmp_path)
+    monkeypatch.setattr(rehearsals, "rehearse", rehearse)
+    found = run_rehearsals(tiny(), tmp_path)
     assert [place.name.rpartition("-")[0] for place in places[:3]] == ["null-100", *ASKED]
     assert len(set(places)) == len(places)
     assert not found.problem
@@ -150,34 +150,36 @@ def test_a_worker_that_outlived_a_kill_shares_no_folder_with_the_one_that_follow
 def test_a_market_that_cannot_be_judged_is_named_and_leaves_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def rehearse(market: Market, settings: Settings, folder: Path, progress: Progress) -> Trial:
+    def rehearse(market: Market, settings: Settings, folder: Path, progress: Progress) -> Rehearsal:
         raise ValueError("too few days")
 
-    monkeypatch.setattr(market_trials, "rehearse", rehearse)
-    with pytest.raises(TrialError, match="null-100: ValueError: too few days"):
-        run_trials(tiny(), tmp_path)
+    monkeypatch.setattr(rehearsals, "rehearse", rehearse)
+    with pytest.raises(RehearsalError, match="null-100: ValueError: too few days"):
+        run_rehearsals(tiny(), tmp_path)
     assert left_in(tmp_path) == []
 
 
 def test_a_worker_whose_experiment_was_killed_ends_at_its_next_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def rehearse(market: Market, settings: Settings, folder: Path, progress: Progress) -> Trial:
+    def rehearse(market: Market, settings: Settings, folder: Path, progress: Progress) -> Rehearsal:
         progress(1, 9, "while the experiment lives")
         monkeypatch.setattr(os, "getppid", lambda: 1)
         progress(2, 9, "")
         raise AssertionError("it went on")
 
-    monkeypatch.setattr(market_trials, "rehearse", rehearse)
-    with pytest.raises(TrialError, match=r"null-100: RuntimeError: the experiment .* is gone"):
-        run_trials(tiny(), tmp_path)
+    monkeypatch.setattr(rehearsals, "rehearse", rehearse)
+    with pytest.raises(RehearsalError, match=r"null-100: RuntimeError: the experiment .* is gone"):
+        run_rehearsals(tiny(), tmp_path)
     assert left_in(tmp_path) == []
 
 
 def test_a_market_that_fails_in_a_process_of_its_own_is_named_too(tmp_path: Path) -> None:
     own = {"simulate.price": 1.0, "power.workers": 2}  # too low a price for the book's depth
-    with pytest.raises(TrialError, match=r"^(null-100|planted-101): ValueError: the price falls"):
-        run_trials(load_settings(CONFIG, TINY | own), tmp_path)
+    with pytest.raises(
+        RehearsalError, match=r"^(null-100|planted-101): ValueError: the price falls"
+    ):
+        run_rehearsals(load_settings(CONFIG, TINY | own), tmp_path)
     assert not list(tmp_path.glob("*.json"))
 
 
@@ -207,7 +209,7 @@ def test_the_command_shows_its_tables_keeps_them_and_ends_well(
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"null_passed": 0.0, "planted_passed": 1.0}
     kept = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/power.json")
-    assert [trial["seed"] for trial in kept["trials"]] == [100, 101]
+    assert [rehearsal["seed"] for rehearsal in kept["trials"]] == [100, 101]
     names = [item.path for item in store.list_artifacts(run.info.run_id, "figures")]
     assert names == ["figures/verdicts.png"]
 
@@ -215,7 +217,7 @@ def test_the_command_shows_its_tables_keeps_them_and_ends_well(
 def test_the_command_ends_with_one_where_luck_passes(
     tmp_path: Path, store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(market_trials, "rehearse", lambda market, *_: judged(market, passed=True))
+    monkeypatch.setattr(rehearsals, "rehearse", lambda market, *_: judged(market, passed=True))
     said = power(tmp_path)
     assert said.exit_code == 1
     assert "the gates let models of null markets through: seeds 100" in said.output
@@ -225,10 +227,10 @@ def test_the_command_ends_with_one_where_luck_passes(
 def test_intervals_that_do_not_hold_end_the_command_with_one_and_are_kept_either_way(
     tmp_path: Path, store: MlflowClient, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
-    def proved(job: Design | Trader, cases: int) -> list[Found]:
-        held = Held(share if job is DESIGNS[3] else 0.95, 0.2)
+    def proved(job: Design | Trader, cases: int) -> list[DesignOutcome]:
+        held = IntervalCoverage(share if job is DESIGNS[3] else 0.95, 0.2)
         return [
-            Found(
+            DesignOutcome(
                 design=job.name,
                 score="mcc",
                 effective_rows=33,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from quantgod.evaluation.evidence import Shifted
+from quantgod.evaluation.drift import Shift
 from quantgod.evaluation.scored_rows import MODELS
 from quantgod.evaluation.wording import interval_text
 from quantgod.report.card import CHARACTERS, model_card
@@ -17,7 +17,7 @@ from tests.report.written import examined
 
 def card(moved: int = 0) -> str:
     given = case()
-    shifts = {f"column_{number}": Shifted(0.9, 0.9) for number in range(moved)}
+    shifts = {f"column_{number}": Shift(0.9, 0.9) for number in range(moved)}
     result = msgspec.structs.replace(given.evaluated.result, forecast_shift=shifts)
     evaluated = replace(given.evaluated, result=result)
     return model_card(evaluated, examined(), given.table, given.settings)

@@ -7,7 +7,7 @@ import pytest
 
 from quantgod.contracts import CLASSES, META_FEATURES
 from quantgod.evaluation.scored_rows import columns_of
-from quantgod.report.examined import ALL_DECISIONS, MOVES, said_out_of_fold
+from quantgod.report.examination import ALL_DECISIONS, MOVES, said_out_of_fold
 from tests.evaluation.evaluations import case
 from tests.report.written import examined
 

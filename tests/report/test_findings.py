@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from quantgod.evaluation.evidence import EvaluationResult, Shifted
+from quantgod.evaluation.drift import Shift
+from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.wording import interval_text
 from quantgod.gates import judge_gates
-from quantgod.report.examined import ALL_DECISIONS, Examined
+from quantgod.report.examination import ALL_DECISIONS, Examination
 from quantgod.report.findings import headlines, verdict, weaknesses
 from quantgod.settings import Settings
 from tests.evaluation.evaluations import case
@@ -50,7 +51,7 @@ def result(differences: Mapping[str, Mapping[str, Interval]], **changes: Any) ->
     return msgspec.structs.replace(RESULT, **(faultless | changes))
 
 
-def sound() -> Examined:
+def sound() -> Examination:
     """The small evaluation without its few and absent slices."""
     curve = msgspec.structs.replace(
         examined().selective[ALL_DECISIONS]["auditor"], gain=Interval(0.1, 0.05, 0.2)
@@ -63,7 +64,7 @@ def sound() -> Examined:
     return better_slices(found)
 
 
-def better_slices(found: Examined, accuracy: Interval = GOOD["macro_f1"]) -> Examined:
+def better_slices(found: Examination, accuracy: Interval = GOOD["macro_f1"]) -> Examination:
     part = found.overall["all"]
     assert part is not None
     told = msgspec.structs.replace(part, differences={"base": {"accuracy": accuracy}})
@@ -71,7 +72,7 @@ def better_slices(found: Examined, accuracy: Interval = GOOD["macro_f1"]) -> Exa
 
 
 def told(
-    given: EvaluationResult, found: Examined | None = None, settings: Settings = SETTINGS
+    given: EvaluationResult, found: Examination | None = None, settings: Settings = SETTINGS
 ) -> str:
     return "\n".join(weaknesses(given, found or sound(), settings))
 
@@ -166,10 +167,10 @@ def test_other_scores_count_only_where_they_are_shown_worse() -> None:
             "error is 0.070 [0.010, 0.100] (gate <= 0.05: FAIL)",
         ),
         (
-            {"drift": {"volatility": Shifted(0.6, 0.5)}},
+            {"drift": {"volatility": Shift(0.6, 0.5)}},
             "learned from: PSI 0.6, KS 0.5 (gate PSI <= 0.5 or KS <= 0.45: FAIL)",
         ),
-        ({"forecast_shift": {"auditor_sell": Shifted(0.6, 0.5)}}, "Probability auditor sell"),
+        ({"forecast_shift": {"auditor_sell": Shift(0.6, 0.5)}}, "Probability auditor sell"),
         (
             {
                 "coverage": msgspec.structs.replace(
@@ -187,11 +188,11 @@ def test_each_fault_of_the_result_is_said_once(changes: dict[str, Any], expected
 
 
 def test_what_moved_by_one_statistic_alone_has_not_moved() -> None:
-    drift = {"volatility": Shifted(0.6, 0.1), "body": Shifted(0.1, 0.6)}
+    drift = {"volatility": Shift(0.6, 0.1), "body": Shift(0.1, 0.6)}
     assert told(result({"base": GOOD}, drift=drift)) == ""
     gates = SETTINGS.gates.model_copy(update={"drift_psi_at_most": None, "drift_ks_at_most": None})
     unasked = SETTINGS.model_copy(update={"gates": gates})
-    drift = {"volatility": Shifted(9.0, 0.9)}
+    drift = {"volatility": Shift(9.0, 0.9)}
     assert told(result({"base": GOOD}, drift=drift), settings=unasked) == ""
 
 

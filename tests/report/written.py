@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 from quantgod.report import Report, complete
-from quantgod.report.examined import Examined, examine
-from quantgod.report.figures import Shown, shown
+from quantgod.report.examination import Examination, examine
+from quantgod.report.figures import ReportFigure, report_figures
 from tests.evaluation.evaluations import case
 
 
@@ -19,12 +19,12 @@ def report() -> Report:
 
 
 @cache
-def examined() -> Examined:
+def examined() -> Examination:
     given = case()
     return examine(given.evaluated, given.subject, given.table, given.settings)
 
 
 @cache
-def figures() -> list[Shown]:
+def figures() -> list[ReportFigure]:
     given = case()
-    return shown(given.evaluated, examined(), given.table, given.settings, None)
+    return report_figures(given.evaluated, examined(), given.table, given.settings, None)

@@ -32,7 +32,7 @@ from quantgod.registry.evidence_runs import (
     read_records,
 )
 from quantgod.registry.gate_tags import record_gates, report_on
-from quantgod.registry.lineage import Evaluation, lineage_of_run, set_tags
+from quantgod.registry.lineage import EvaluationSummary, lineage_of_run, set_tags
 from quantgod.registry.own_settings import SETTINGS_FILE, Judging, judging, keep_settings
 from quantgod.registry.registered import FILES_TAG, asked_version, known_version
 from quantgod.settings import Settings, load_settings
@@ -153,7 +153,7 @@ def evaluate(run: StageRun) -> None:
     record = replace(Evidence().evaluation, subject=f"{made['name']}/{made['version']}")
     write_evidence(run.outbox.artifacts / RECORDS["evaluate"], record)
     version = known_version(run.client, made["name"], int(made["version"]))
-    set_tags(run.client, version, Evaluation(run.run_id).tags(), instead="no tag")
+    set_tags(run.client, version, EvaluationSummary(run.run_id).tags(), instead="no tag")
     run.output(name=made["name"], version=made["version"])
 
 

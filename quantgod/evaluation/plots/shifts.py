@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES, Floats
-from quantgod.evaluation.evidence import Shifted
+from quantgod.evaluation.drift import Shift
 from quantgod.evaluation.plots.style import MODEL_COLOURS, OTHER_COLOUR, blank
 
 
-def shifts(found: Mapping[str, Shifted], psi_limit: float | None, ks_limit: float | None) -> Figure:
+def shifts(found: Mapping[str, Shift], psi_limit: float | None, ks_limit: float | None) -> Figure:
     """Both statistics of each column, with the limits that gates ask for where they ask."""
     figure = blank(9.5, 1.2 + 0.34 * len(found))
     left, right = figure.subplots(1, 2, sharey=True)
@@ -41,7 +41,7 @@ def shifts(found: Mapping[str, Shifted], psi_limit: float | None, ks_limit: floa
 
 
 def forecast_shift(
-    before: Mapping[str, Floats], now: Mapping[str, Floats], found: Mapping[str, Shifted]
+    before: Mapping[str, Floats], now: Mapping[str, Floats], found: Mapping[str, Shift]
 ) -> Figure:
     """Probabilities (m, 3) out of fold beside those (n, 3) of the test part: a row a model.
 

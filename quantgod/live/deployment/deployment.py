@@ -27,7 +27,7 @@ from quantgod.live.deployment.model_store import (
     holder,
     right,
 )
-from quantgod.live.deployment.places import Deployed, Place, Refusal, retry_seconds
+from quantgod.live.deployment.places import ActiveVersion, Place, Refusal, retry_seconds
 from quantgod.market.binance import MARKET
 from quantgod.registry.ownership import OtherSeriesError
 from quantgod.registry.registered import NoSuchVersionError, VersionError
@@ -157,7 +157,7 @@ class Deployment:
         said = "no model" if champion is None else self._named(champion)
         return said if challenger is None else f"{said}, shadow {challenger.model.version}"
 
-    def _take_over(self, place: Place) -> Deployed | None:
+    def _take_over(self, place: Place) -> ActiveVersion | None:
         if place.ready is not None:
             before, place.loaded, place.ready = place.loaded, place.ready, None
             over = "nothing" if before is None else f"version {before.model.version}"
@@ -274,10 +274,10 @@ class Deployment:
         else:
             self._on_disk, self._copy_failed = in_use, False
 
-    async def _load(self, held: Holder, place: Place) -> Deployed:
+    async def _load(self, held: Holder, place: Place) -> ActiveVersion:
         copy = await beside(functools.partial(self._store.fetch, held))
         right = await self._right(held.version, place)
-        return Deployed(held, await self._loaded(copy), copy, right)
+        return ActiveVersion(held, await self._loaded(copy), copy, right)
 
     async def _right(self, version: int, place: Place) -> str:
         """By which right a version answers; a challenger needs none, since it moves nothing."""
@@ -299,7 +299,7 @@ class Deployment:
         fit = Fit(self._series, self._bridge, self._longest_window)
         return await asyncio.to_thread(load_model, self.name, copy.version, copy.folder, fit)
 
-    async def _first(self, asking: asyncio.Future[Deployed], patience: float) -> Deployed:
+    async def _first(self, asking: asyncio.Future[ActiveVersion], patience: float) -> ActiveVersion:
         """What the registry gave; or the last good copy; or what the registry gives in the end."""
         reason: VersionError = RegistryAwayError(f"no answer within {patience:g} s")
         try:
@@ -321,31 +321,31 @@ class Deployment:
                 f"from this disk: {lacking}"
             ) from error
 
-    async def _from_registry(self) -> Deployed:
+    async def _from_registry(self) -> ActiveVersion:
         held = await self._ask(self._champion)
         if held is None:
             text = f"{self.name}@{self._champion.alias}: no version has this alias (its case"
             raise NoSuchVersionError(f"{text} matters)")
         return await self._load(held, self._champion)
 
-    def _from_there(self, deployed: Deployed) -> Deployed:
+    def _from_there(self, deployed: ActiveVersion) -> ActiveVersion:
         by = f": {deployed.right}" if deployed.right else ""
         self._tell("info", "loaded", f"{self._named(deployed)}, from the registry{by}")
         return deployed
 
-    async def _from_copy(self, reason: VersionError) -> Deployed:
+    async def _from_copy(self, reason: VersionError) -> ActiveVersion:
         kept = await beside(functools.partial(self._store.kept, self._champion.alias))
         copy, since, entitled_by = kept
         if not entitled_by:
             said = f"{self.name} {copy.version}: the copy was deployed on {since} by no right"
             self._unjudged(UnjudgedVersionError(said))
         held = Holder(copy.version, copy.files_sha256)
-        deployed = Deployed(held, await self._loaded(copy), copy, entitled_by)
+        deployed = ActiveVersion(held, await self._loaded(copy), copy, entitled_by)
         text = f"{self._named(deployed)}, from the copy that was deployed on {since}: {reason}"
         self._tell("warning", "loaded_copy", text)
         return deployed
 
-    def _named(self, deployed: Deployed) -> str:
+    def _named(self, deployed: ActiveVersion) -> str:
         return f"{self.name} {deployed.model.version}"
 
     def _tell(self, level: Level, code: SwapCode, text: str) -> None:

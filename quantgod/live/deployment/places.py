@@ -17,7 +17,7 @@ _MOST_DOUBLINGS: Final = 30
 """Far over the longest wait; a number that went on doubling would leave the range of floats."""
 
 
-class Deployed(NamedTuple):
+class ActiveVersion(NamedTuple):
     """A version that passed, its files on this disk, and by which right it answers, if any."""
 
     holder: Holder
@@ -48,8 +48,8 @@ class Place:
     """
 
     alias: str
-    loaded: Deployed | None = None
-    ready: Deployed | None = None
+    loaded: ActiveVersion | None = None
+    ready: ActiveVersion | None = None
     refused: Refusal | None = None
     trouble: SwapCode | None = None
 

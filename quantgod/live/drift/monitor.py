@@ -46,7 +46,7 @@ class DriftWarning(NamedTuple):
         )
 
 
-class Watched(NamedTuple):
+class DriftFindings(NamedTuple):
     """What came of a candle: lines for the log, rows for the journal, and a check that is due."""
 
     warnings: list[DriftWarning]
@@ -103,7 +103,7 @@ class DriftMonitor:
 
     def on_row(
         self, symbol: str, minute: int, features: Floats, output: Sequence[float] | None
-    ) -> Watched:
+    ) -> DriftFindings:
         """Take in a closed minute's row. Cheap; the check that may come with it is not.
 
         Args:
@@ -126,7 +126,7 @@ class DriftMonitor:
         every = self._settings.every_minutes
         due = before != NO_MINUTE and minute // every > before // every
         check = self._check(symbol, minute) if due else None
-        return Watched(known.warnings(minute, outliers), outliers, check)
+        return DriftFindings(known.warnings(minute, outliers), outliers, check)
 
     def _outliers(self, symbol: str, minute: int, features: Floats) -> list[DriftRow]:
         reference = self._of(symbol).reference

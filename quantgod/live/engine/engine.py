@@ -94,7 +94,7 @@ class Question(NamedTuple):
 
 
 @dataclass
-class SymbolState:
+class AnswerState:
     """What a status view says of a symbol.
 
     Attributes:
@@ -138,7 +138,7 @@ class Engine:
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._length = {name: models[name].champion().window for name in windows}
         self.symbols = {
-            name: SymbolState(one.missing(self._length[name])) for name, one in windows.items()
+            name: AnswerState(one.missing(self._length[name])) for name, one in windows.items()
         }
         self._windows = windows
         self._models = models

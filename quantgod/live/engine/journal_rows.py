@@ -12,7 +12,7 @@ from quantgod.market.book_bars import ClosedMinute
 _ABSENT: Level = (math.nan, 0.0)
 
 
-class Named(Protocol):
+class VersionName(Protocol):
     """A version by its registered model and number."""
 
     @property
@@ -39,7 +39,7 @@ def bar_row(symbol: str, closed: ClosedMinute) -> dict[str, Any]:
 
 
 def signal_row(
-    symbol: str, role: str, model: Named, said: Prediction, latency_ms: float
+    symbol: str, role: str, model: VersionName, said: Prediction, latency_ms: float
 ) -> dict[str, Any]:
     """A row of SIGNALS: what a version said of a minute, as `role`."""
     names = [name.lower() for name in CLASSES]

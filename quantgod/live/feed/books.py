@@ -10,7 +10,7 @@ from quantgod.live.driving import RawKind, drive
 from quantgod.live.feed.handover import Link, Position
 from quantgod.live.feed.notices import Code, Notice
 from quantgod.live.feed.routing import Router
-from quantgod.live.feed.state import SymbolState, wants_snapshot, was_readable
+from quantgod.live.feed.state import BookState, wants_snapshot, was_readable
 from quantgod.market.binance import DepthEvent, decode
 from quantgod.market.book_bars import BookBars, Taken
 from quantgod.market.messages import MessageError
@@ -59,7 +59,7 @@ class Books:
     def __init__(
         self, books: Mapping[str, BookBars], listener: FeedListener, snapshots: SnapshotSource
     ) -> None:
-        self.states = {symbol: SymbolState() for symbol in books}
+        self.states = {symbol: BookState() for symbol in books}
         self._books, self._listener, self._snapshots = dict(books), listener, snapshots
         self._router = Router(books)
         self._wanted: set[str] = set()

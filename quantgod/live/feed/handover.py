@@ -19,7 +19,7 @@ class Link(NamedTuple):
     ts: int
 
 
-class Held(NamedTuple):
+class HeldMessage(NamedTuple):
     """A message that waits; without a link if it could not be read."""
 
     data: bytes
@@ -52,7 +52,7 @@ class Handover:
         """Note where the book stands that the old connection feeds; drop what it holds already."""
         self._sides[symbol].stands(position)
 
-    def hold(self, symbol: str, held: Held) -> None:
+    def hold(self, symbol: str, held: HeldMessage) -> None:
         """Keep a message of the new connection."""
         self._sides[symbol].hold(held)
 
@@ -65,7 +65,7 @@ class Handover:
         """Whether a symbol holds as much as it may."""
         return any(side.size >= self._limit for side in self._sides.values())
 
-    def rest(self, symbol: str, position: Position) -> list[Held]:
+    def rest(self, symbol: str, position: Position) -> list[HeldMessage]:
         """What waits and the book does not hold yet."""
         return self._sides[symbol].rest(position)
 
@@ -74,7 +74,7 @@ class _Meeting:
     """One symbol's two chains."""
 
     def __init__(self) -> None:
-        self.waiting: list[Held] = []
+        self.waiting: list[HeldMessage] = []
         self.has_met = False
         self._old: set[int] = set()
         self._new: set[int] = set()
@@ -92,7 +92,7 @@ class _Meeting:
         if self.has_met:
             self.waiting = self.rest(position)
 
-    def hold(self, held: Held) -> None:
+    def hold(self, held: HeldMessage) -> None:
         self.waiting.append(held)
         if held.link is None or self.has_met:
             return
@@ -100,7 +100,7 @@ class _Meeting:
         self._new |= ends
         self.has_met = not ends.isdisjoint(self._old)
 
-    def rest(self, position: Position) -> list[Held]:
+    def rest(self, position: Position) -> list[HeldMessage]:
         """What comes after the last message that the book holds, readable or not."""
         known = [
             place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from quantgod.live.feed.handover import Handover, Held, Link, Position
+from quantgod.live.feed.handover import Handover, HeldMessage, Link, Position
 from quantgod.live.feed.stream import Stream
 from quantgod.settings import FeedSettings
 
@@ -35,7 +35,7 @@ class Renewal:
     def hold(self, data: bytes, received: float, links: Iterable[tuple[str, Link | None]]) -> None:
         """Keep a message of the second connection for the symbols it concerns."""
         for symbol, link in links:
-            self._handover.hold(symbol, Held(data, received, link))
+            self._handover.hold(symbol, HeldMessage(data, received, link))
             if link is not None:
                 self.stream.heard[symbol] = received
 
@@ -54,7 +54,7 @@ class Renewal:
             return False
         return self._handover.is_full or now - opened > self._patience or not self.apart()
 
-    def rest(self, symbol: str) -> list[Held]:
+    def rest(self, symbol: str) -> list[HeldMessage]:
         """What waits for a symbol and its book does not hold yet."""
         return self._handover.rest(symbol, self._position(symbol))
 

@@ -23,7 +23,7 @@ _GAPS: frozenset[LossReason] = frozenset({"gap"})
 
 
 @dataclass(slots=True)
-class SymbolState:
+class BookState:
     """One book.
 
     Attributes:
@@ -98,7 +98,7 @@ class FeedState:
     """All of it."""
 
     connection: ConnectionState
-    symbols: dict[str, SymbolState]
+    symbols: dict[str, BookState]
 
 
 def wants_snapshot(events: list[Event]) -> NeedReason | None:

@@ -34,7 +34,7 @@ class SealStopped(Exception):
     """The journal is closing and waits no longer; the log stays."""
 
 
-class Sealed(NamedTuple):
+class SealResult(NamedTuple):
     """What became of a log: rows in the Parquet, bytes that could not be read."""
 
     rows: int
@@ -43,7 +43,7 @@ class Sealed(NamedTuple):
 
 def seal(
     folder: Path, segment: Segment, report: Report, stop: threading.Event | None = None
-) -> Sealed:
+) -> SealResult:
     """Seal a log that nobody writes any more, and remove it.
 
     What cannot be read of it is set aside in the quarantine: the whole of a log without a head, or
@@ -57,14 +57,14 @@ def seal(
     log = segment.log(folder)
     if log.stat().st_size == 0:  # killed between making the file and its first write
         log.unlink()
-        return Sealed(0, 0)
+        return SealResult(0, 0)
     try:
         rows, tail, problem = _inspect(log)
     except UnreadableLog as error:
         cut = log.stat().st_size
         aside = set_aside(folder, log.name, log, str(error))
         report(JournalNotice("error", "log_quarantined", f"{aside.name}: {error}"))
-        return Sealed(0, cut)
+        return SealResult(0, cut)
     if rows:
         _make_parquet(folder, segment, report, stop)
     if tail:
@@ -73,7 +73,7 @@ def seal(
         report(JournalNotice("warning", "tail_cut", f"{aside.name}: {reason}"))
     log.unlink()
     sync_folder(log.parent)
-    return Sealed(rows, len(tail))
+    return SealResult(rows, len(tail))
 
 
 def _inspect(log: Path) -> tuple[int, bytes, str]:

@@ -50,7 +50,7 @@ class Line(NamedTuple):
     text: bytes
 
 
-class Archived(NamedTuple):
+class RecordingArchive(NamedTuple):
     """An archive that was written: where, and how many lines it has."""
 
     path: Path
@@ -63,7 +63,7 @@ def archive_recording(
     settings: Settings,
     symbol: str | None = None,
     progress: Progress = silent,
-) -> list[Archived]:
+) -> list[RecordingArchive]:
     """Write the archives `MARKET/SYMBOL/YYYY-MM-DD_SYMBOL_ob500.data.zip` of a recording.
 
     An archive that stands already is written anew if the recording has gone on since; it is left
@@ -81,7 +81,7 @@ def archive_recording(
             depth events.
         RecordingArchiveError: when an archive of the name is of other content.
     """
-    written: list[Archived] = []
+    written: list[RecordingArchive] = []
     for one in _recordings(recording, symbol):
         folder = archives / settings.data.market / one.symbol
         for day, lines in groupby(lines_of(one, settings), lambda line: line.day):
@@ -204,13 +204,13 @@ def _decimal(value: float) -> str:
 
 def _write_day(
     folder: Path, symbol: str, day: int, lines: Iterable[bytes], limits: ArchiveLimits
-) -> Archived:
+) -> RecordingArchive:
     date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
     name = archive_name(symbol, date, DEPTH)
     path = folder / f"{name}.zip"
     content = _Continuation(path, limits)
     write_zip(path, name, content.of(lines))
-    return Archived(path, content.lines)
+    return RecordingArchive(path, content.lines)
 
 
 class _Continuation:

@@ -25,7 +25,7 @@ from quantgod.market.minute_bars import compile_kernel
 from quantgod.settings import FeedSettings, Settings
 
 
-class Collected(NamedTuple):
+class CollectResult(NamedTuple):
     """What a session wrote, and which signal ended it."""
 
     messages: int
@@ -35,7 +35,7 @@ class Collected(NamedTuple):
 
 async def run_collect(
     settings: Settings, feed_settings: FeedSettings, console: Console
-) -> Collected:
+) -> CollectResult:
     """Record until a signal or an error.
 
     Args:
@@ -59,7 +59,7 @@ async def run_collect(
         finally:
             await asyncio.to_thread(journal.close, SEAL_SECONDS)
     written = journal.acknowledged
-    return Collected(written("RAW"), written("LEVELS"), signals[0] if signals else "itself")
+    return CollectResult(written("RAW"), written("LEVELS"), signals[0] if signals else "itself")
 
 
 class CollectSession:
@@ -76,7 +76,7 @@ class CollectSession:
             for symbol in live.symbols
         }
         self._live, self._journal = live, journal
-        self._listener = _Told(Recorder(journal, books, live.collect))
+        self._listener = _LoggedRecorder(Recorder(journal, books, live.collect))
         self._feed = Feed(feed_settings, books, self._listener)
         self._lag = LoopLag()
 
@@ -101,7 +101,7 @@ class CollectSession:
         )
 
 
-class _Told:
+class _LoggedRecorder:
     """A recorder, and log lines of what befalls books and connections."""
 
     def __init__(self, recorder: Recorder) -> None:

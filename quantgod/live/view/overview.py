@@ -8,14 +8,13 @@ from typing import Any
 
 from quantgod.contracts import CLASSES
 from quantgod.contracts.prediction import Prediction
-from quantgod.live.engine.engine import SymbolState as EngineState
-from quantgod.live.feed.state import FeedState
-from quantgod.live.feed.state import SymbolState as BookState
+from quantgod.live.engine.engine import AnswerState
+from quantgod.live.feed.state import BookState, FeedState
 from quantgod.live.journal import JournalState
 from quantgod.live.view.status import SymbolStatus, in_time
 
 
-def symbol_status(symbol: str, book: BookState, engine: EngineState, drift: str) -> SymbolStatus:
+def symbol_status(symbol: str, book: BookState, engine: AnswerState, drift: str) -> SymbolStatus:
     """One symbol's line."""
     return SymbolStatus(
         symbol=symbol,
@@ -66,7 +65,7 @@ def history_in_words(last: int, first: int, bridge: int, window: int) -> str:
 
 
 def minute_in_words(
-    symbol: str, minute: int, engine: EngineState, said: Prediction | None, version: int
+    symbol: str, minute: int, engine: AnswerState, said: Prediction | None, version: int
 ) -> str:
     """A minute with a row and what was said of it, for the log; others may have closed since."""
     if said is not None:
@@ -78,7 +77,7 @@ def minute_in_words(
 
 
 def minute_values(
-    symbol: str, minute: int, engine: EngineState, said: Prediction | None, version: int
+    symbol: str, minute: int, engine: AnswerState, said: Prediction | None, version: int
 ) -> dict[str, Any]:
     """The same for machines."""
     at = datetime.fromtimestamp(minute * 60, UTC).isoformat()
@@ -97,7 +96,7 @@ def trouble_of(feed: FeedState, last: str) -> str:
     return last
 
 
-def _is_newest(minute: int, engine: EngineState) -> bool:
+def _is_newest(minute: int, engine: AnswerState) -> bool:
     return engine.last is not None and engine.last.bar.minute == minute
 
 
@@ -105,7 +104,7 @@ def _when(minute: int) -> str:
     return datetime.fromtimestamp(minute * 60, UTC).strftime("%m-%d %H:%M")
 
 
-def _bar(engine: EngineState) -> str:
+def _bar(engine: AnswerState) -> str:
     if engine.last is None:
         return "none yet"
     bar = engine.last.bar
@@ -113,7 +112,7 @@ def _bar(engine: EngineState) -> str:
     return f"{when} no row: {bar.reason}" if bar.reason else f"{when} close {bar.close:.8g}"
 
 
-def _signal(engine: EngineState) -> str:
+def _signal(engine: AnswerState) -> str:
     if engine.said is None:
         return "none yet"
     latency = "" if engine.latency_ms is None else f", {engine.latency_ms:.0f} ms"
@@ -132,7 +131,7 @@ def _chosen(said: Prediction) -> str:
     return told
 
 
-def minute_metrics(minute: int, book: BookState, engine: EngineState) -> dict[str, float]:
+def minute_metrics(minute: int, book: BookState, engine: AnswerState) -> dict[str, float]:
     """What tracking keeps of a symbol's minute with a row."""
     kept: dict[str, float] = {
         "resyncs": book.resyncs,

@@ -14,7 +14,7 @@ from quantgod.simulation.exchange.faults import Fault
 from quantgod.simulation.exchange.schedule import Schedule
 from quantgod.simulation.exchange.spoiling import Spoiling
 from quantgod.simulation.exchange.truth import Truth
-from quantgod.simulation.exchange.weight import Refused, RequestWeight
+from quantgod.simulation.exchange.weight import Refusal, RequestWeight
 from quantgod.simulation.exchange.wire import depth_snapshot, refusal
 
 WEIGHTS: Final = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
@@ -105,7 +105,7 @@ class DepthRequests:
             request.transport.close()
         return response
 
-    def refuse(self, refused: Refused) -> web.Response:
+    def refuse(self, refused: Refusal) -> web.Response:
         """429 or 418."""
         text = f"Too many requests; current limit is {self._weight.limit} request weight a minute."
         response = self._respond(refused.status, refusal(-1003, text))

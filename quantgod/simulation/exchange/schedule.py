@@ -58,12 +58,12 @@ class Schedule:
                     return placed.fault
         return None
 
-    def _record(self, placed: _Placed, events: int, ts: int) -> None:
+    def _record(self, placed: _Placement, events: int, ts: int) -> None:
         self.injected.append(Injection(placed.fault.name, placed.symbol, events, ts))
 
 
 @dataclass(eq=False)
-class _Placed:
+class _Placement:
     fault: Fault
     symbol: str
     after: int
@@ -73,7 +73,7 @@ class _Placed:
         return self.fault.point == point and self.symbol == symbol and events >= self.after
 
 
-def _place(fault: Fault, symbols: Sequence[str], draw: random.Random) -> _Placed:
+def _place(fault: Fault, symbols: Sequence[str], draw: random.Random) -> _Placement:
     # Both are always drawn: what one fault leaves open does not move the others.
     symbol, after = draw.choice(symbols), draw.randint(*SPAN)
     if fault.symbol is not None and fault.symbol not in symbols:
@@ -82,4 +82,4 @@ def _place(fault: Fault, symbols: Sequence[str], draw: random.Random) -> _Placed
         )
     if fault.after is not None:
         after = fault.after
-    return _Placed(fault, fault.symbol or symbol, after, fault.count)
+    return _Placement(fault, fault.symbol or symbol, after, fault.count)

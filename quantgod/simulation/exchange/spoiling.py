@@ -36,7 +36,7 @@ class Spoiling:
         self._clock_until = ("", 0)
         self._lost_until: dict[str, int] = {}
         self._id_shift: dict[str, int] = {}
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, _DelayedMessages] = {}
 
     def messages(self, event: TrueEvent, number: int, *, is_heard: bool) -> list[Message]:
         """What is sent for event `number` of its symbol, in order; often just the event.
@@ -78,9 +78,11 @@ class Spoiling:
         elif fault.name == "sequence_reset":
             self._id_shift[symbol] = RESTART_ID - change.first
         elif fault.name == "delayed":
-            self._held.setdefault(symbol, _Held([], number + fault.count, is_reversed=False))
+            self._held.setdefault(
+                symbol, _DelayedMessages([], number + fault.count, is_reversed=False)
+            )
         elif fault.name == "reordered":
-            self._held.setdefault(symbol, _Held([], number + 1, is_reversed=True))
+            self._held.setdefault(symbol, _DelayedMessages([], number + 1, is_reversed=True))
 
     def _spoil(self, fault: Fault, event: TrueEvent, messages: list[Message]) -> list[Message]:
         """Faults of this one event."""
@@ -128,7 +130,7 @@ class Spoiling:
         return held.in_order()
 
 
-class _Held(NamedTuple):
+class _DelayedMessages(NamedTuple):
     messages: list[list[Message]]
     until: int
     is_reversed: bool

@@ -43,7 +43,7 @@ class Truth:
     """
 
     def __init__(self, markets: Sequence[Market]) -> None:
-        self._books = {market.symbol: _Played(market) for market in markets}
+        self._books = {market.symbol: _MarketCursor(market) for market in markets}
         if not markets or len(self._books) < len(markets):
             given = [market.symbol for market in markets]
             raise ValueError(f"one market or more expected, each of another symbol; got {given}")
@@ -95,12 +95,12 @@ class Truth:
         update_id = draw.randint(played.last_update_id, max(latest, played.last_update_id))
         return DepthSnapshot(update_id, played.ts, *played.book.top(limit))
 
-    def _enqueue(self, played: _Played) -> None:
+    def _enqueue(self, played: _MarketCursor) -> None:
         if played.ahead:
             heapq.heappush(self._queue, (played.ahead.change.ts, played.symbol))
 
 
-class _Played:
+class _MarketCursor:
     """One market with one event looked ahead."""
 
     def __init__(self, market: Market) -> None:

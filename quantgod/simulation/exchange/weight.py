@@ -12,7 +12,7 @@ PATIENCE = 3
 BAN_SECONDS = 120
 
 
-class Refused(NamedTuple):
+class Refusal(NamedTuple):
     """Status 429 or 418, and for how many seconds."""
 
     status: int
@@ -28,7 +28,7 @@ class RequestWeight:
         self._status, self._until = 429, 0.0
         self._ignored = 0
 
-    def charge(self, weight: int) -> Refused | None:
+    def charge(self, weight: int) -> Refusal | None:
         """Take note of a request; what it is refused with, if it is."""
         now = time.monotonic()
         if int(now / MINUTE) != self._minute:
@@ -41,14 +41,14 @@ class RequestWeight:
             return None
         return self.refuse(429, int(MINUTE - now % MINUTE) + 1)
 
-    def refuse(self, status: int, seconds: int) -> Refused:
+    def refuse(self, status: int, seconds: int) -> Refusal:
         """From now on, and for so long, nothing is answered."""
         self._status, self._until, self._ignored = status, time.monotonic() + seconds, 0
-        return Refused(status, seconds)
+        return Refusal(status, seconds)
 
-    def _again(self, now: float) -> Refused:
+    def _again(self, now: float) -> Refusal:
         self.early += 1
         self._ignored += 1
         if self._ignored >= PATIENCE and self._status == 429:
             return self.refuse(418, BAN_SECONDS)
-        return Refused(self._status, int(self._until - now) + 1)
+        return Refusal(self._status, int(self._until - now) + 1)

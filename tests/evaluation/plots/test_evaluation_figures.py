@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES
 from quantgod.evaluation import plots
-from quantgod.evaluation.evidence import Shifted
+from quantgod.evaluation.drift import Shift
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.style import MODEL_COLOURS
 from quantgod.evaluation.selective import COVERAGES, Curve
@@ -154,7 +154,7 @@ def test_conformal_sets_stand_beside_their_promise() -> None:
 
 
 def test_what_lies_beyond_a_limit_stands_out() -> None:
-    found = {"body": Shifted(0.6, 0.2), "volume": Shifted(0.1, 0.1)}
+    found = {"body": Shift(0.6, 0.2), "volume": Shift(0.1, 0.1)}
     left, right = plots.shifts(found, 0.5, 0.45).axes
     colours = [[matplotlib.colors.to_hex(c) for c in axes.collections[1].get_facecolors()]
                for axes in (left, right)]  # fmt: skip
@@ -166,7 +166,7 @@ def test_what_lies_beyond_a_limit_stands_out() -> None:
 def test_both_distributions_of_a_probability_are_drawn_in_shares() -> None:
     rng = np.random.default_rng(0)
     before, now = rng.dirichlet([1, 3, 1], 40), rng.dirichlet([1, 1, 1], 700)
-    found = {f"auditor_{name.lower()}": Shifted(0.3, 0.2) for name in CLASSES}
+    found = {f"auditor_{name.lower()}": Shift(0.3, 0.2) for name in CLASSES}
     figure = plots.forecast_shift({"auditor": before}, {"auditor": now}, found)
     assert [axes.get_title() for axes in figure.axes] == [
         f"auditor, {name}: PSI 0.30, KS 0.20" for name in CLASSES

@@ -13,8 +13,8 @@ from matplotlib.image import imread
 from quantgod.contracts import CLASSES, META_FEATURES
 from quantgod.dataset.labels import label
 from quantgod.evaluation import plots
-from quantgod.evaluation.comparison import Said, compare
-from quantgod.evaluation.evidence import Shifted
+from quantgod.evaluation.comparison import ModelOutput, compare
+from quantgod.evaluation.drift import Shift
 from quantgod.evaluation.intervals import Interval
 from quantgod.served.calibration import decide
 from quantgod.settings import LabelSettings
@@ -51,17 +51,17 @@ FIGURES = {
     "labels": lambda: plots.label_distribution(label(synthetic_bars(900), LABEL, 5), LABEL),
     "balance": lambda: plots.class_balance({"train": TARGET, "test": TARGET[:9]}),
     "comparison": lambda: plots.comparison(
-        compare(TARGET, {"a": Said(GIVEN, GIVEN.argmax(axis=1))}, 9.0).models
+        compare(TARGET, {"a": ModelOutput(GIVEN, GIVEN.argmax(axis=1))}, 9.0).models
     ),
     "importance": lambda: plots.importance({"body": 0.2, "entropy": 1.0}, "mean gain"),
     "contributions": contributions,
     "timeline": lambda: plots.timeline(
         time(400), np.linspace(1, 2, 400), GIVEN, {"came": TARGET, "decided": decide(GIVEN)}
     ),
-    "shifts": lambda: plots.shifts({"body": Shifted(0.6, 0.2), "obi": Shifted(0.1, 0)}, 0.5, 0.45),
+    "shifts": lambda: plots.shifts({"body": Shift(0.6, 0.2), "obi": Shift(0.1, 0)}, 0.5, 0.45),
     "forecast shift": lambda: plots.forecast_shift(
         {"auditor": GIVEN, "base": GIVEN}, {"auditor": GIVEN[:50], "base": GIVEN[:50]},
-        {f"{model}_{name.lower()}": Shifted(0.3, 0.2) for model in BOTH for name in CLASSES},
+        {f"{model}_{name.lower()}": Shift(0.3, 0.2) for model in BOTH for name in CLASSES},
     ),
     "slices": lambda: plots.slices(
         {"session": sliced()}, {"accuracy": "accuracy"}, {"all": part(0.5)}

@@ -28,7 +28,7 @@ from quantgod.live.journal import BARS, EVENTS, SIGNALS, Journal, read_table
 from quantgod.live.journal.model_events import journaled
 from quantgod.registry import versions
 from quantgod.registry.ownership import OtherSeriesError
-from quantgod.registry.promotion import Why, promote
+from quantgod.registry.promotion import Grounds, promote
 from quantgod.registry.registered import NoSuchVersionError
 from quantgod.registry.right import UnjudgedVersionError
 from quantgod.registry.verdict import REPORT_TAG
@@ -124,7 +124,7 @@ def test_nothing_answers_that_no_gate_has_passed_and_nobody_has_promoted(
         run = judged(tmp_path, 1, PASSED).run_id
         judged(tmp_path, 2, PASSED, FAILED)
         point(None)
-        promote(NAME, 3, why=Why("a test", force=True), trial=lambda *_: None)
+        promote(NAME, 3, why=Grounds("a test", force=True), tryout=lambda *_: None)
         point(1)
         following = asyncio.run(entitled(tmp_path, **refuse))
         assert f"from the registry: gates passed (run {run})" in following.notices[-1].text

@@ -13,7 +13,7 @@ from quantgod.contracts import FEATURES
 from quantgod.contracts.minute_rows import MinuteRows
 from quantgod.evaluation.drift import OUTPUTS, Reference, Shift, distribution
 from quantgod.live.drift.check import COLUMNS, DriftRow, in_words, metrics, verdict
-from quantgod.live.drift.monitor import DriftMonitor, Watched
+from quantgod.live.drift.monitor import DriftFindings, DriftMonitor
 from quantgod.live.journal.tables import DRIFT
 from quantgod.settings import load_settings
 
@@ -52,7 +52,7 @@ def monitor(rows: np.ndarray, **changed: float) -> DriftMonitor:
     return watching
 
 
-def give(watching: DriftMonitor, rows: np.ndarray, first: int = FIRST) -> Watched:
+def give(watching: DriftMonitor, rows: np.ndarray, first: int = FIRST) -> DriftFindings:
     """MinuteRows of `COLUMNS`, the last one as it comes live, at a minute when a check is due."""
     minutes = first + np.arange(len(rows))
     minutes += -int(minutes[-1]) % SETTINGS.every_minutes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantgod.live.feed.handover import Handover, Held, Link, Position
+from quantgod.live.feed.handover import Handover, HeldMessage, Link, Position
 
 SYMBOL = "BTCUSDT"
 
@@ -18,8 +18,8 @@ def _chain(strides: list[int]) -> list[Link]:
     return links
 
 
-def _held(link: Link | None, name: str = "") -> Held:
-    return Held((name or repr(link)).encode(), 0.0, link)
+def _held(link: Link | None, name: str = "") -> HeldMessage:
+    return HeldMessage((name or repr(link)).encode(), 0.0, link)
 
 
 def _at(link: Link) -> Position:

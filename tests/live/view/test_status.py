@@ -8,8 +8,8 @@ import json
 import numpy as np
 from rich.console import Console
 
-from quantgod.live.engine.engine import SymbolState as EngineState
-from quantgod.live.feed.state import SymbolState as BookState
+from quantgod.live.engine.engine import AnswerState
+from quantgod.live.feed.state import BookState
 from quantgod.live.listener import LiveListener
 from quantgod.live.view.logs import logging_to
 from quantgod.live.view.overview import (
@@ -75,7 +75,7 @@ def test_why_a_book_is_away_takes_a_word_and_no_more() -> None:
 
 
 def test_an_answer_is_told_of_the_minute_that_it_judges_whatever_closed_since() -> None:
-    state = EngineState(missing=0, last=closed(8))
+    state = AnswerState(missing=0, last=closed(8))
     assert minute_in_words("X", 7, state, SAID, 3) == "X 01-01 00:07: BUY 0.60 (version 3)"
     assert minute_in_words("X", 8, state, None, 3) == "X 01-01 00:08 close 100.5: no signal"
     values = minute_values("X", 7, state, SAID, 3)
@@ -90,7 +90,7 @@ def test_an_answer_is_told_of_the_minute_that_it_judges_whatever_closed_since() 
 def test_an_answer_that_is_not_the_likeliest_class_or_not_acted_on_says_why() -> None:
     """SELL at 0.35 beside NEUTRAL at 0.60 would be a riddle."""
     state, by = (
-        EngineState(missing=0),
+        AnswerState(missing=0),
         {"label": 0, "signal": "SELL", "decided_by": "weights 2:1:2"},
     )
     sells = said_of(7, **by, action="SELL", audited=(0.35, 0.6, 0.05), in_set=(True, False, False))

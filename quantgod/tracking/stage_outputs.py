@@ -15,14 +15,14 @@ from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.stage import StageRun
 
 
-class Trained(NamedTuple):
+class TrainOutput(NamedTuple):
     """A base network and whose rows it was trained on."""
 
     network: Network
     series: Series
 
 
-class Audited(NamedTuple):
+class AuditOutput(NamedTuple):
     """The folder of an auditor's files, whose rows it was fitted on, and the out-of-fold rows."""
 
     folder: Path
@@ -30,16 +30,16 @@ class Audited(NamedTuple):
     rows: pd.DataFrame
 
 
-def trained(run: StageRun, folder: Path) -> Trained:
+def train_output(run: StageRun, folder: Path) -> TrainOutput:
     """What the train run gave that a stage was given; its files are fetched into `folder`."""
     found = artifacts_of(run.needed("train"), "network", folder)
-    return Trained(load_network(found), read_series(found))
+    return TrainOutput(load_network(found), read_series(found))
 
 
-def audited(run: StageRun, folder: Path) -> Audited:
+def audit_output(run: StageRun, folder: Path) -> AuditOutput:
     """What the audit run gave that a stage was given; its files are fetched into `folder`."""
     found = artifacts_of(run.needed("audit"), "auditor", folder)
-    return Audited(found, read_series(found), out_of_fold_rows(run, folder))
+    return AuditOutput(found, read_series(found), out_of_fold_rows(run, folder))
 
 
 def out_of_fold_rows(run: StageRun, folder: Path) -> pd.DataFrame:

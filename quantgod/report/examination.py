@@ -20,7 +20,7 @@ from quantgod.contracts import (
     silent,
 )
 from quantgod.evaluation import groupings as cuts
-from quantgod.evaluation.evaluated import JUDGED, Evaluated
+from quantgod.evaluation.evaluation import JUDGED, Evaluation
 from quantgod.evaluation.importance import (
     Importance,
     Plan,
@@ -29,7 +29,7 @@ from quantgod.evaluation.importance import (
 )
 from quantgod.evaluation.intervals import Interval, share_among
 from quantgod.evaluation.scored_rows import columns_of, probabilities_of
-from quantgod.evaluation.selective import Curve, Ranked, curves
+from quantgod.evaluation.selective import Curve, Ranking, curves
 from quantgod.evaluation.slices import Rows, Slices, slice_scores
 from quantgod.evaluation.subject import Subject
 from quantgod.settings import Settings
@@ -38,7 +38,7 @@ ALL_DECISIONS: Final = "all decisions"
 MOVES: Final = "decided SELL or BUY"
 
 
-class Examined(msgspec.Struct, frozen=True, kw_only=True):
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """What is found beyond scores of the whole test part.
 
     Attributes:
@@ -63,12 +63,12 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine(
-    evaluated: Evaluated,
+    evaluated: Evaluation,
     subject: Subject,
     table: pd.DataFrame,
     settings: Settings,
     progress: Progress = silent,
-) -> Examined:
+) -> Examination:
     """Look into an evaluation.
 
     Args:
@@ -87,9 +87,9 @@ def examine(
     by_cut = {
         name: slice_scores(cut, known, decided) for name, cut in _cuts(evaluated, table).items()
     }
-    everything = cuts.Cut(("all",), np.zeros(len(rows), np.int64))
+    everything = cuts.Grouping(("all",), np.zeros(len(rows), np.int64))
     coverage_by_class, set_sizes, right_alone = _sets(rows, known)
-    return Examined(
+    return Examination(
         overall=slice_scores(everything, known, decided),
         by_cut=by_cut,
         tiers={
@@ -123,7 +123,7 @@ def _known(rows: pd.DataFrame) -> Rows:
     return Rows(milliseconds("time"), milliseconds("label_end"), target)
 
 
-def _cuts(evaluated: Evaluated, table: pd.DataFrame) -> dict[str, cuts.Cut]:
+def _cuts(evaluated: Evaluation, table: pd.DataFrame) -> dict[str, cuts.Grouping]:
     """Volatility is cut by terciles of dev: those of the test part would be known only after it."""
     time: pd.Series[Any] = evaluated.rows["time"]
     volatility = table["volatility"].to_numpy(np.float64)
@@ -147,7 +147,7 @@ def _selective(
     return {
         kind: curves(
             {
-                model: Ranked(confidence[model], decided[model] == known.target, counted[model])
+                model: Ranking(confidence[model], decided[model] == known.target, counted[model])
                 for model in decided
             },
             known.effective,
@@ -157,7 +157,7 @@ def _selective(
 
 
 def _importance(
-    evaluated: Evaluated,
+    evaluated: Evaluation,
     known: Rows,
     subject: Subject,
     table: pd.DataFrame,

@@ -20,7 +20,7 @@ Weights = tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluated:
+class Evaluation:
     """The test part as it was read, once, in order of time.
 
     Attributes:
