@@ -1,7 +1,6 @@
-"""Raw exchange order books in, audited and deployable signals out.
+"""Turn raw exchange order books into audited, deployable signals.
 
-`quantgod.library` says what other programs may rely on; its names stand here too, and are loaded
-when they are first asked for.
+`quantgod.library` is the public interface; its names are also here, and are loaded on first use.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the digests by which they are known."""
+"""Write files atomically, list them and compute their digests."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CHUNK_BYTES = 1 << 20
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside `target`; it becomes `target` on success, on error it goes.
+    """Yield a temporary path beside `target`: renamed to `target` on success, removed on error.
 
-    The bytes are on disk before the rename, so a reader, also after a power cut, sees the old file
-    or the new one and never a part.
+    The bytes are on disk before the rename, so a reader sees the whole old file or the whole new
+    one, even after a power cut.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
-    part.touch(exist_ok=False)  # with the usual mode, where mkstemp would shut others out
+    part.touch(exist_ok=False)  # with the usual mode; mkstemp would allow only the owner
     try:
         yield part
         with part.open("rb+") as written:
@@ -34,17 +34,16 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write `value` as readable JSON, atomically. NaN and infinities are refused: JSON has none."""
+    """Write `value` as indented JSON, atomically. NaN and infinities are refused: JSON has none."""
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
     with atomic_path(target) as part:
         part.write_text(text + "\n", encoding="utf-8")
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield what lies below a folder and is no folder, in order of names; links are followed.
+    """Yield all files below a folder, sorted by name; links are followed.
 
-    A link that leads nowhere is given as it is, and one that leads back to a folder above it is not
-    followed.
+    A broken link is yielded as it is; a link to a folder above it is not followed.
     """
     yield from _files_below(folder, frozenset())
 
@@ -61,17 +60,17 @@ def _files_below(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Pa
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def value_digest(value: Any) -> str:
-    """SHA-256 of a JSON-able value, in hex; the order of keys does not matter."""
+    """Return the SHA-256 of a JSON-able value, in hex; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def tree_digest(root: Path, paths: Iterable[Path]) -> str:
-    """SHA-256 over the names (relative to `root`) and contents of `paths`, in sorted order."""
+    """Return the SHA-256 of the names (relative to `root`) and contents of `paths`, sorted."""
     return value_digest({str(path.relative_to(root)): file_digest(path) for path in sorted(paths)})

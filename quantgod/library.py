@@ -1,4 +1,4 @@
-"""What other programs may rely on: `import quantgod` gives these names.
+"""The public interface for other programs: `import quantgod` offers these names.
 
 model = quantgod.load_version("quantgod", "Production", store="sqlite:///mlflow.db")
 bars = quantgod.read_bars("data/bars", "BTCUSDT")
@@ -31,11 +31,11 @@ PRICES = ("open", "high", "low", "close")
 
 
 class Version:
-    """A registered version, verified: its files are those registered, its golden output holds.
+    """A registered version whose files and golden output have been verified.
 
     Attributes:
         name: of the registered model.
-        contract: whose the version is, and what it takes and says.
+        contract: the version's series, its inputs and its outputs.
     """
 
     def __init__(self, name: str, model: PyFuncModel) -> None:
@@ -44,18 +44,18 @@ class Version:
         self.contract: Contract = model.unwrap_python_model().chain.contract  # type: ignore[no-untyped-call]
 
     def predict(self, bars: pd.DataFrame) -> pd.DataFrame:
-        """Answer each minute that ends a full window.
+        """Predict each minute that ends a full window.
 
         Args:
             bars: the nine features, oldest minute first, with a column `datetime` or an index of
-                times in UTC, as `read_bars` gives it; other columns are left out.
+                times in UTC, as `read_bars` returns it; other columns are ignored.
 
         Returns:
             A row for each answered minute, with the columns that `docs/serving.md` lists.
 
         Raises:
             ValueError: for anything but a DataFrame.
-            MlflowException: with the code and the reason that the same rows have over HTTP.
+            MlflowException: with the same code and reason as over HTTP.
         """
         if not isinstance(bars, pd.DataFrame):
             raise ValueError(
@@ -68,16 +68,15 @@ class Version:
 
 
 def load_version(name: str, at: int | str = "Production", store: str | None = None) -> Version:
-    """Load a version by its number or an alias, and check it.
+    """Load a version by number or alias, and verify it.
 
     Args:
         name: of the registered model.
-        at: number, also as text, or alias; an alias's case matters.
-        store: MLflow's tracking URI; as MLflow was told where left out.
+        at: number (also as text) or alias; an alias is case-sensitive.
+        store: MLflow's tracking URI; default is MLflow's own.
 
     Raises:
-        VersionError: where there is no such store or version, or its files are not those
-            registered.
+        VersionError: if there is no such store or version, or its files are not those registered.
     """
     _check_store(mlflow.get_tracking_uri() if store is None else store)
     if store is not None:
@@ -86,7 +85,7 @@ def load_version(name: str, at: int | str = "Production", store: str | None = No
 
 
 def _check_store(uri: str) -> None:
-    """Refuse an SQLite store that is not there: MLflow would make an empty one."""
+    """Refuse an SQLite store that does not exist: MLflow would create an empty one."""
     file = database(uri)
     if file is not None and not file.is_file():
         raise VersionError(f"{uri}: a store that exists was expected, there is no file {file}")
@@ -95,19 +94,19 @@ def _check_store(uri: str) -> None:
 def read_bars(
     folder: str | Path, symbol: str, market: str = "linear", columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Read the minute bars that `etl` or `import_bars` has stored.
+    """Read minute bars stored by `etl` or `import_bars`.
 
     Args:
         folder: the store, `data.bars` in the settings.
         symbol: such as BTCUSDT.
         market: linear, spot or inverse.
-        columns: of the 810 of a bar; the nine features and `close` where left out.
+        columns: of the 810 of a bar; default is the nine features and `close`.
 
     Returns:
         Bars under a UTC index `datetime`, the minutes' starts.
 
     Raises:
-        StoreError: naming what is there instead.
+        StoreError: if they are not there, naming what is.
     """
     return load_bars(Path(folder) / market, symbol, columns)
 
@@ -115,18 +114,18 @@ def read_bars(
 def make_features(
     prices: pd.DataFrame, max_bridge_minutes: int = MAX_BRIDGE_MINUTES
 ) -> pd.DataFrame:
-    """Make what prices tell of the nine features; what a book alone tells is left out.
+    """Compute those of the nine features that prices determine; features of the book are left out.
 
     Args:
         prices: `open`, `high`, `low`, `close` of minutes, under an increasing UTC index.
-        max_bridge_minutes: after more missing minutes the next one has no close before it.
+        max_bridge_minutes: a longer gap ends a stretch.
 
     Returns:
-        The features that can be known, without the first minute of each run.
+        These features, without the first minute of each stretch.
 
     Raises:
-        ValueError: for a column or a time that cannot be used, no row at all, or a minute whose
-            prices cannot be: naming the first.
+        ValueError: for an unusable column or time, for no rows, or for a minute with impossible
+            prices, naming the first.
     """
     if not isinstance(prices.index, pd.DatetimeIndex) or prices.index.tz is None:
         raise ValueError(f"an index of times in UTC was expected, got {prices.index.dtype}")
@@ -158,17 +157,17 @@ def _check_prices(prices: pd.DataFrame) -> None:
 
 
 def read_journal(folder: str | Path, table: str) -> pd.DataFrame:
-    """Read a table of a live session's journal, also while it is written.
+    """Read a table of a live session's journal, also while it is being written.
 
     Args:
-        folder: the journal's.
+        folder: of the journal.
         table: `BARS`, `SIGNALS`, `DRIFT` or `EVENTS`.
 
     Returns:
-        Its rows in the order in which they came, with `datetime` (UTC) and `session`.
+        Its rows in order of arrival, with `datetime` (UTC) and `session`.
 
     Raises:
-        JournalError: naming what is there instead.
+        JournalError: if there is no such journal or table, naming what there is.
     """
     rows: pd.DataFrame = read_table(Path(folder), table).to_pandas()
     return rows

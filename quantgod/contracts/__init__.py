@@ -1,4 +1,4 @@
-"""What rooms exchange: names, units and frozen records; whatever two rooms must agree on, once."""
+"""Define what rooms exchange: names, units and frozen records that two rooms must agree on."""
 
 from quantgod.contracts.arrays import Booleans, Floats, Integers
 from quantgod.contracts.book import BookUpdate, Level

@@ -1,4 +1,4 @@
-"""Array types by their element."""
+"""Array types by element type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An order book's messages, decoded."""
+"""Decoded messages of an order book."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ Level = tuple[float, float]
 """Price and size; a size of zero removes the level."""
 
 
-# A struct is made in a quarter of a named tuple's time, and each message makes several.
+# Creating a struct takes a quarter of a named tuple's time, and each message creates several.
 class BookUpdate(msgspec.Struct, frozen=True, gc=False):
-    """One order-book message of any venue, decoded: a whole book or changes to it.
+    """One decoded order-book message of any venue: a whole book or changes to it.
 
     `ts` is exchange time in ms. `update_id` is the id of the last change the message holds.
     """

@@ -1,12 +1,12 @@
-"""How long work reports itself."""
+"""The function by which long work reports its progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[int, int, str], None]
-"""How long work reports itself: steps done, steps in all (0 = unknown), and a short note."""
+"""Called with the steps done, the steps in all (0 = unknown) and a short note."""
 
 
 def silent(done: int, total: int, note: str) -> None:
-    """Report to nobody: the default of every function that takes a `Progress`."""
+    """Ignore the report: the default of every function that takes a `Progress`."""

@@ -1,4 +1,4 @@
-"""Which rows: a symbol on a market, and where its rows come from."""
+"""Identify a series: a symbol on a market, and the source of its rows."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Final, Literal
 import msgspec
 
 Market = Literal["linear", "spot", "inverse"]
-"""A venue's market. One symbol may trade on each, so a series is known by market and symbol."""
+"""A venue's market. A symbol may trade on several, so a series is named by market and symbol."""
 
 MARKETS: Final[tuple[Market, ...]] = ("linear", "spot", "inverse")
 
 SYMBOL: Final = r"[A-Z0-9][A-Z0-9_-]{1,39}"
-"""What a symbol looks like wherever it names files: `BTCUSDT`, `BTCUSD_PERP`, `BTC-26MAR27`."""
+"""Pattern of symbols that may name files: `BTCUSDT`, `BTCUSD_PERP`, `BTC-26MAR27`."""
 
 Source = Literal["book", "candles"]
-"""Where rows come from: `book` is minutes of an order book, which is all there is so far."""
+"""Source of rows: minutes of an order book, or candles."""
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Whose rows they are: what a model learns from, and all that it may answer."""
+    """A symbol, its market and source: what a model learns from, and all that it may answer."""
 
     symbol: str
     market: Market

@@ -1,6 +1,6 @@
 """Many markets, side by side: each rehearsal is kept as a file, so a stopped experiment goes on.
 
-Only a market's verdict outlives it: its archives and bars, some gigabytes, go when it is judged.
+Only a market's verdict is kept: its archives and bars, some gigabytes, are deleted afterwards.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OnRehearsal = Callable[[Rehearsal], None]
 
 
 class RehearsalError(RuntimeError):
-    """A market whose model could not be judged: which, and why."""
+    """A market's model could not be judged; names the market and the reason."""
 
 
 def run_rehearsals(
@@ -38,13 +38,13 @@ def run_rehearsals(
 
     Args:
         settings: of the experiment.
-        folder: for rehearsals and what is made on the way. Rehearsals that are there already are taken
-            as they are, so it belongs to these very settings and this very code.
-        on_rehearsal: hears of each rehearsal, also of those that were there.
-        progress: how many are done.
+        folder: for rehearsals and intermediate files. Rehearsals found there are reused, so the
+                folder must belong to these settings and this code.
+        on_rehearsal: called with each rehearsal, including reused ones.
+        progress: called with the number of finished ones.
 
     Raises:
-        RehearsalError: at the first market where a stage could not do its work.
+        RehearsalError: at the first market where a stage fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _remove_left_over(folder)
@@ -67,7 +67,7 @@ def run_rehearsals(
 
 
 def _remove_left_over(folder: Path) -> None:
-    """Remove what a kill has left."""
+    """Remove what a killed process has left."""
     for place in folder.iterdir():
         if place.is_dir():
             shutil.rmtree(place, ignore_errors=True)
@@ -97,9 +97,10 @@ def _side_by_side(
 
 
 def _rehearsal(market: Market, settings: Settings, folder: Path) -> tuple[Market, Rehearsal]:
-    """One market in a process of its own, from an empty folder to a file that says how it went.
+    """Rehearse one market in its own process and write the rehearsal to a file.
 
-    The folder's name is new each time: a worker that outlived a kill may still be at this market.
+    The work folder has a new name each time: a worker that outlived a kill may still use the old
+        one.
     """
     use_threads(settings.train.threads)
     place = Path(tempfile.mkdtemp(prefix=f"{market.name}-", dir=folder))
@@ -114,7 +115,7 @@ def _rehearsal(market: Market, settings: Settings, folder: Path) -> tuple[Market
 
 
 def _ending_with(parent: int) -> Progress:
-    """Progress that stops the work of a process whose parent was killed."""
+    """Return a progress function that raises once the parent process is gone."""
 
     def progress(done: int, total: int, note: str) -> None:
         if os.getppid() != parent:

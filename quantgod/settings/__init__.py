@@ -1,4 +1,4 @@
-"""Frozen, typed settings: the sections, and the reader of the files that fill them."""
+"""Frozen, typed settings: the sections, and the reader of settings files."""
 
 from quantgod.settings.commands import bare_command, command, repeating
 from quantgod.settings.judging import (

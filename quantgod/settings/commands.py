@@ -1,4 +1,4 @@
-"""Commands as messages suggest them, with the settings file that this process was given."""
+"""Write the commands that messages suggest, with the settings file of this process."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from shlex import join
 
 _given: list[str] = []
-"""The settings file in force, as it was named; a command of the same process has one at most."""
+"""The settings file in force, as it was given; at most one."""
 
 
 @contextmanager
 def repeating(config: str | None) -> Iterator[None]:
-    """Let every command that is suggested in the block repeat `--config`; None where none is."""
+    """Add `--config` to every command suggested in the block; None adds nothing."""
     before = list(_given)
     _given[:] = [] if config is None else [config]
     try:
@@ -22,7 +22,7 @@ def repeating(config: str | None) -> Iterator[None]:
 
 
 def command(step: str, *options: str) -> str:
-    """How a step is called with the settings that this process was given.
+    """Return the command line of a step with the settings file of this process.
 
     >>> with repeating("my own.yaml"):
     ...     command("gates", "--version 3")
@@ -34,5 +34,5 @@ def command(step: str, *options: str) -> str:
 
 
 def bare_command(step: str, *options: str) -> str:
-    """How a step is called that is to take no settings file, but a version's own settings."""
+    """Return the command line of a step without a settings file, for a version's own settings."""
     return " ".join(["python -m", f"steps.{step}", *options])

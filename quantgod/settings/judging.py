@@ -18,8 +18,8 @@ from quantgod.settings.section import (
 class EvaluateSettings(Section):
     """How a version is scored on the test part.
 
-    `confidence_tiers` are the lower ends of the tiers above the lowest, rising. The permutation
-    importance reads at most `importance_rows` windows, `importance_repeats` times a group.
+    `confidence_tiers` are the rising lower ends of all tiers but the lowest. The permutation
+    importance reads at most `importance_rows` windows, `importance_repeats` times per group.
     """
 
     stride: Positive
@@ -50,8 +50,8 @@ class BacktestSettings(Section):
     """How signals become orders. Money is in the quote currency.
 
     A signal opens `notional`; open notional never exceeds `max_position`. `taker_fee` is a share of
-    what is traded, `funding_rate` what a long position pays each `funding_hours` (a short one gets
-    it), as a share of the position.
+    traded notional; `funding_rate` is the share of the position that a long pays (and a short
+    receives) every `funding_hours`.
     """
 
     latency_ms: Natural
@@ -76,9 +76,9 @@ class BacktestSettings(Section):
 class LeakAuditSettings(Section):
     """How much of a lineage is made again at each cut, and with how small a network.
 
-    It takes about six cuts and two a fold to see a look-ahead of one row in every stage; so many
-    are made, and more up to `cuts`. `at` names others (ISO 8601) in their place; gates take no
-    audit of other cuts than their own settings ask for.
+    About six cuts plus two per fold are needed to see a look-ahead of one row in every stage; these
+    are always made, and more up to `cuts`. `at` replaces them by given times (ISO 8601); gates only
+    accept an audit at the cuts of their own settings.
     """
 
     cuts: Natural
@@ -91,13 +91,13 @@ class LeakAuditSettings(Section):
 
 
 class GateSettings(Section):
-    """The bounds that a version must keep to reach production; a bound of null is not asked for.
+    """The bounds that a version must meet to reach production; a bound of null is not checked.
 
-    `beats` names the baselines that must be beaten on `beats_on`, intervals clear of zero.
-    `auditor_margin` is by how much the auditor may be worse than its base at the interval's far
-    end. Drawdown is a share of the peak of equity; with `account` no loss limit may be breached. A
-    feature has drifted when PSI and KS are both over. With `champion` the version in place
-    must be beaten, on at least `champion_rows` effective rows.
+    `beats` names the baselines that must be beaten on the scores `beats_on`, with intervals that
+    exclude zero. The auditor may be worse than its base by at most `auditor_margin` at the far end
+    of the interval. Drawdown is a share of the peak of equity; with `account` no loss limit may be
+    breached. A feature has drifted if both PSI and KS exceed their bounds. With `champion` the
+    present champion must be beaten, on at least `champion_rows` effective rows.
     """
 
     beats: tuple[str, ...]
@@ -120,11 +120,11 @@ class GateSettings(Section):
 
 
 class PowerSettings(Section):
-    """The experiment that shows whether gates tell skill from luck.
+    """The experiment that tests whether the gates tell skill from luck.
 
-    `null_markets` have no signal, and none of their models may pass; `planted_markets` have that of
-    `simulate`, and at least `planted_passes` of their models must. Every market has a seed of its
-    own, from `first_seed` on.
+    `null_markets` have no signal, and none of their models may pass; `planted_markets` have the
+    signal of `simulate`, and at least `planted_passes` of their models must pass. Every market has
+    its own seed, counted from `first_seed`.
     """
 
     null_markets: Positive

@@ -17,7 +17,7 @@ from quantgod.settings.section import (
 
 
 class LabelSettings(Section):
-    """The next hour's return cut into three classes (strict inequalities, log returns)."""
+    """How the next hour's log return is cut into three classes (strict inequalities)."""
 
     horizon_minutes: Positive
     buy_above: PositiveFloat
@@ -25,14 +25,14 @@ class LabelSettings(Section):
 
 
 class WindowSettings(Section):
-    """`length` rows end at each sample; every `stride`-th labelled minute is a sample."""
+    """A window has `length` rows; every `stride`-th labelled minute is a sample."""
 
     length: Positive
     stride: Positive
 
 
 class SplitSettings(Section):
-    """The newest part is the test; the newest part of the rest validates; the rest trains."""
+    """The newest part is the test part, the newest part of the rest validates, the rest trains."""
 
     test_fraction: Fraction
     validation_fraction: Fraction
@@ -41,17 +41,17 @@ class SplitSettings(Section):
 
 
 class ModelSettings(Section):
-    """A network by its registered name; `params` is read by the model's own settings."""
+    """A network by its registered name; the model's own settings parse `params`."""
 
     name: str
     params: dict[str, Any] = Field(default_factory=dict)
 
 
 class TrainSettings(Section):
-    """One training run of one network. Class weights are in class order: SELL, NEUTRAL, BUY.
+    """The training of one network. Class weights are in class order: SELL, NEUTRAL, BUY.
 
-    A checkpoint is written after every epoch and every `checkpoint_batches` batches (0: not).
-    `threads` are those of the CPU's arithmetic (0: as many as PyTorch takes); bits depend on them.
+    A checkpoint is written after every epoch and every `checkpoint_batches` batches (0: none).
+    `threads` is the number of CPU threads (0: PyTorch's default); results depend on it to the bit.
     """
 
     epochs: Positive
@@ -87,7 +87,7 @@ SearchSpace = dict[str, list[Choice] | Range]
 
 
 class OptimizeSettings(Section):
-    """The search. `space` holds what is not the model's own, and may narrow what is."""
+    """The search. `space` adds to the model's own search space, or narrows it."""
 
     trials: Positive
     epochs: Positive
@@ -117,7 +117,7 @@ class XGBoostSettings(Section):
 class AuditSettings(Section):
     """The auditor. `decision_weights` turn calibrated probabilities into a class.
 
-    `conformal_level` is the share of rows whose conformal set is to hold the class that comes.
+    `conformal_level` is the share of rows whose conformal set shall hold the true class.
     """
 
     stride: Positive

@@ -19,7 +19,7 @@ from quantgod.settings.section import (
 
 
 class RegistrySettings(Section):
-    """Under which name the chain is registered and which alias deploys it."""
+    """The name of the registered model, and the alias that deploys a version."""
 
     name: str
     alias: str
@@ -27,18 +27,18 @@ class RegistrySettings(Section):
 
 
 class ServeSettings(Section):
-    """A version over HTTP on loopback; a body of more than `body_bytes` is refused."""
+    """How a version is served over HTTP on loopback; larger bodies than `body_bytes` are refused."""
 
     port: Annotated[int, Field(ge=1, le=65535)]
     body_bytes: Positive
 
 
 class FeedSettings(Section):
-    """How the stream and REST of a venue are used, and how politely.
+    """How a venue's stream and REST interface are used, and how politely.
 
-    `weight_limit` is the venue's request weight a minute, of which `weight_share` may be used.
-    `retry_after_seconds` is the wait after a 429 or 418 that does not say for how long. Waits
-    between connections double from `backoff_seconds` on, between snapshots from `retry_seconds` on.
+    `weight_limit` is the venue's request weight per minute, of which `weight_share` may be used.
+    `retry_after_seconds` is the wait after a 429 or 418 without a `Retry-After`. Waits between
+    connections double from `backoff_seconds`, those between snapshots from `retry_seconds`.
     """
 
     stream_url: str
@@ -63,7 +63,7 @@ class FeedSettings(Section):
 
 
 class ExchangeSettings(Section):
-    """The simulated exchange: it plays the last simulated day, `speed` times as fast as a clock."""
+    """The simulated exchange: it plays the last simulated day at `speed` times real time."""
 
     speed: PositiveFloat
     seed: Natural
@@ -92,9 +92,9 @@ class JournalSettings(Section):
 
 
 class CollectSettings(Section):
-    """The raw recorder: every message, and the best `levels` a side each `interval_ms`.
+    """The raw recorder: every message, and the best `levels` per side every `interval_ms`.
 
-    `{exchange}` in `folder` stands for the exchange's name.
+    `{exchange}` in `folder` is replaced by the exchange's name.
     """
 
     folder: Path
@@ -104,14 +104,14 @@ class CollectSettings(Section):
 
 
 class LiveSettings(Section):
-    """The live runner. `history` is a store of bars that fills the first window, where given.
+    """The live runner. `history`, if given, is a store of bars that fills the first window.
 
-    `models` names the registered model of a symbol; that of `data.symbol` is `registry.name` where
-    it is not named here. `copies` holds verified copies of what was deployed.
+    `models` names the registered model of each symbol; the default for `data.symbol` is
+    `registry.name`. `copies` is the folder of verified copies of deployed versions.
 
-    `unjudged` says what becomes of a version that the alias points at although its gates have not
-    passed and it was never promoted. `{exchange}` in `journal` stands for the exchange's name: a
-    simulated past is nobody's past.
+    `unjudged` says how to treat a version that the alias points at although its gates have not
+    passed and it was never promoted. `{exchange}` in `journal` is replaced by the exchange's name,
+    so that simulated and real histories stay apart.
     """
 
     symbols: tuple[Symbol, ...]
@@ -133,12 +133,12 @@ class LiveSettings(Section):
 
     @property
     def own_journal(self) -> Path:
-        """Where the journal of this exchange lies."""
+        """Return the journal's folder for this exchange."""
         return self._of_exchange(self.journal)
 
     @property
     def own_recordings(self) -> Path:
-        """Where recordings of this exchange lie."""
+        """Return the recordings' folder for this exchange."""
         return self._of_exchange(self.collect.folder)
 
     def _of_exchange(self, folder: Path) -> Path:
@@ -146,7 +146,7 @@ class LiveSettings(Section):
 
 
 class TrackingSettings(Section):
-    """Where runs are kept when `MLFLOW_TRACKING_URI` does not say otherwise."""
+    """Where runs are kept if `MLFLOW_TRACKING_URI` is not set."""
 
     experiment: str
     uri: str

@@ -1,8 +1,7 @@
-"""The only reader of `conf/`.
+"""Read settings files.
 
-A settings file may say `inherits: other.yaml`; what it then states replaces that file's values one
-by one and nothing is copied. A key that no one knows, or a value of the wrong kind, is refused by
-name.
+A settings file may say `inherits: other.yaml`; its own values then replace those of that file one
+by one. Unknown keys and values of a wrong type are errors that name the key.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from quantgod.settings.settings import Settings
 
 
 class SettingsError(ValueError):
-    """Settings that cannot be used; says which key, what came and what was expected."""
+    """Settings cannot be used; names the key, what came and what was expected."""
 
 
 def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Read a settings file and what it inherits; `overrides` name values by dotted key.
+    """Read a settings file and those it inherits from; `overrides` are values by dotted key.
 
-    `None` overrides as any value does: `live.history=null` takes away what a file says.
+    `None` overrides like any value: `live.history=null` removes what a file says.
 
     Raises:
         SettingsError: naming the key, what was given and what is allowed.
@@ -36,7 +35,7 @@ def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Set
 
 
 def with_values(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
-    """The same settings with other values, named by dotted key.
+    """Return the settings with other values, by dotted key.
 
     Raises:
         SettingsError: naming the key, what was given and what is allowed.
@@ -48,7 +47,7 @@ def with_values(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
 
 
 def settings_of(values: Any, where: str) -> Settings:
-    """Check values read from somewhere.
+    """Check values and return them as settings; `where` names their source in errors.
 
     Raises:
         SettingsError: naming the place and the key, what was given and what is allowed.
@@ -82,7 +81,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, but a key that stands twice is an error; YAML would drop the first."""
+    """YAML's safe loader, but a repeated key is an error; YAML would drop the first one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
@@ -93,7 +92,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# These mappings are one value each: a file that states them replaces them whole.
+# Each of these mappings is one value: a file that has it replaces the whole mapping.
 _WHOLE = ("params", "space")
 
 

@@ -21,9 +21,9 @@ from quantgod.settings.section import (
 
 
 class DataSettings(Section):
-    """Which series, and where its data lies. `work` holds checkpoints and studies.
+    """The series and the folders of its data. `work` holds checkpoints and studies.
 
-    Every folder but `work` keeps markets apart, since a symbol has one name on all of them.
+    All folders but `work` have a subfolder per market, since a symbol has the same name on each.
     """
 
     symbol: Symbol
@@ -36,40 +36,40 @@ class DataSettings(Section):
 
     @property
     def series(self) -> Series:
-        """Which series it is, made from order books."""
+        """Return the series, made from order books."""
         return self.series_from("book")
 
     def series_from(self, source: Source) -> Series:
-        """Which series it is; of bars that were imported the store knows the source."""
+        """Return the series with another source, as imported bars have it."""
         return Series(self.symbol, self.market, source)
 
     @property
     def own_archives(self) -> Path:
-        """Where archives of this series are written."""
+        """Return the folder of this series' archives."""
         return self.archives / self.market / self.symbol
 
     @property
     def market_bars(self) -> Path:
-        """The store of this market's bars; it holds a folder a symbol."""
+        """Return the bar store of this market; it has one folder per symbol."""
         return self.bars / self.market
 
     @property
     def own_bars(self) -> Path:
-        """The bars of this series, a file a day."""
+        """Return the folder of this series' bars, one file per day."""
         return self.market_bars / self.symbol
 
     @property
     def own_labels(self) -> Path:
-        """The labelled table of this series."""
+        """Return the path of this series' labelled table."""
         return self.labels / self.market / f"{self.symbol}.parquet"
 
 
 class SimulateSettings(Section):
     """The synthetic market. Volatility is the standard deviation of a one-minute log return.
 
-    The lean of the book follows a latent state of `half_life_minutes`, each minute with a noise of
-    `lean_noise` (of the state: 0.6), and `lead_minutes` before returns do. `prices` is a file of
-    minutes whose path the mid follows; times in it that are numbers are in `prices_unit`.
+    The lean of the book follows a latent state with `half_life_minutes`, plus noise of `lean_noise`
+    each minute (the state's own is 0.6), and leads returns by `lead_minutes`. `prices` is a file of
+    minutes whose path the mid price follows; numeric times in it are in `prices_unit`.
     """
 
     start: dt.date
@@ -90,7 +90,7 @@ class SimulateSettings(Section):
 
 
 class DownloadSettings(Section):
-    """Where archives come from and how politely they are asked for."""
+    """Where archives are downloaded from, and how politely."""
 
     base_url: str
     first_day: dt.date
@@ -103,7 +103,7 @@ class DownloadSettings(Section):
 
 
 class ArchiveLimits(Section):
-    """What an archive may cost before it is refused."""
+    """Limits beyond which an archive is refused."""
 
     member_bytes: Positive
     ratio: PositiveFloat
@@ -113,9 +113,9 @@ class ArchiveLimits(Section):
 
 
 class EtlSettings(Section):
-    """From archives to minute bars.
+    """How archives become minute bars.
 
-    `least_coverage` is a share of the minutes between an archive's first message and its last.
+    `least_coverage` is a share of the minutes between an archive's first and last message.
     """
 
     max_silence_seconds: Positive

@@ -1,4 +1,4 @@
-"""Passwords and tokens that URLs carry stay out of logs, tags and errors."""
+"""Mask passwords and tokens of URLs in logs, tags and errors."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ _SECRETS: Final = (
     "credentials",
     "signature",
 )
-"""How the name of a secret ends, in small letters and without `_`, `-` and `.`."""
+"""Endings of the names of secrets, in lower case and without `_`, `-` and `.`."""
 
 _ALONE: Final = frozenset({"pass", "pw", "auth", "sig"})
 
 
 def _sign(plain: str) -> str:
-    """A pattern of a sign as it is, or percent-encoded any number of times."""
+    """Return a pattern of a character, plain or percent-encoded any number of times."""
     return f"(?:{plain}|%(?:25)*{ord(plain):02x})"
 
 
 _PAIR = re.compile(rf"([\w.%+-]{{1,60}}?){_sign('=')}(?=([^&\s]*))", re.IGNORECASE)
 _AUTHORITY = f"{_sign(':')}{_sign('/')}{_sign('/')}"
 _USER = f"(?:(?!{_sign(':')})[^/\\s])*"
-# What ends the authority of a URL may stand in a password that nobody encoded: up to the last `@`.
+# An unencoded password may contain characters that end a URL's authority: mask to the last `@`.
 _PASSWORD = re.compile(rf"{_AUTHORITY}{_USER}{_sign(':')}(\S*){_sign('@')}", re.IGNORECASE)
 _TOKEN = re.compile(rf"{_AUTHORITY}([^:/?#\s]+){_sign('@')}", re.IGNORECASE)
 
 
 def without_passwords(value: Any) -> Any:
-    """The value, with every password and token in its texts made unreadable.
+    """Return the value with all passwords and tokens in its texts masked.
 
-    Masked are what stands before the `@` of a URL, but for the name of a user who has a password,
-    and what a query, a fragment or a connection string gives under a secret's name. Rather too much
-    is masked than too little. Mappings and lists are gone through.
+    This masks the part of a URL before `@` (but not the name of a user with a password), and the
+    values of secrets in a query, a fragment or a connection string. In doubt it masks too much.
+    Mappings and lists are searched recursively.
 
     >>> without_passwords("see postgresql://me:secret@host/studies")
     'see postgresql://me:***@host/studies'
@@ -74,7 +74,7 @@ def _masked(text: str) -> str:
 
 
 def _secrets(text: str) -> Iterator[tuple[int, int]]:
-    """Where secrets begin and end; they may overlap."""
+    """Yield where secrets begin and end; they may overlap."""
     for pattern in (_PASSWORD, _TOKEN):
         yield from (found.span(1) for found in pattern.finditer(text))
     for found in _PAIR.finditer(text):

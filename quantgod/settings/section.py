@@ -1,4 +1,4 @@
-"""What every section of the settings shares, and the kinds of number in them."""
+"""The base class of all settings sections, and the number types in them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Symbol = Annotated[str, Field(pattern=f"^{SYMBOL}$")]
 Whole = BeforeValidator(
     lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value
 )
-"""Reads a whole number that an option gives as text; of a choice of them pydantic does not."""
+"""Reads a whole number from an option's text; pydantic does not do this for a choice of numbers."""
 
 Choice = int | float | str
 
 
 class Section(BaseModel):
-    """What every section shares: frozen, and loud about keys it does not know."""
+    """Base of all sections: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

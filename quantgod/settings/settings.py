@@ -1,4 +1,4 @@
-"""All sections of the settings, frozen and typed. Their values stand in `conf/`."""
+"""All sections of the settings, frozen and typed. Their values are in `conf/`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from quantgod.settings.section import (
 
 
 class Settings(Section):
-    """All of it."""
+    """All settings."""
 
     data: DataSettings
     simulate: SimulateSettings
@@ -59,9 +59,9 @@ class Settings(Section):
 
     @property
     def example(self) -> Path:
-        """A body to post to the registered model: its newest version's golden input."""
+        """Return the path of a request body for the registered model: its newest golden input."""
         return self.data.work / f"{self.registry.name}.example.json"
 
     def digest(self) -> str:
-        """SHA-256 of every value, in hex."""
+        """Return the SHA-256 of all values, in hex."""
         return value_digest(self.model_dump(mode="json"))
