@@ -1,1 +1,1 @@
-"""The order book and everything derived from it, pure: no clock, no file, no socket."""
+"""Keep order books and derive bars from them: pure code without clock, file or socket."""

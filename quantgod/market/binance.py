@@ -1,7 +1,7 @@
-"""Binance USDⓈ-M futures: order-book events, snapshots and best quotes, from bytes to records.
+"""Decode order-book events, snapshots and best quotes of Binance USDⓈ-M futures.
 
-Numbers come as strings, unknown keys may pass, and an event may stand alone or in the wrapper of a
-combined stream (`{"stream": …, "data": …}`). Times are the matching engine's (`T`), in ms.
+Numbers are strings, unknown keys are allowed, and an event may be alone or in the wrapper of a
+combined stream (`{"stream": …, "data": …}`). Times are those of the matching engine (`T`), in ms.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from quantgod.contracts import Level, Market
 from quantgod.market.messages import Id, MessageError, Price, Size
 
 MARKET: Final[Market] = "linear"
-"""Whose book it is that `live` keeps; a model of another market does not answer it."""
+"""Market of the book that `live` keeps; models of other markets do not answer it."""
 
 Time = Annotated[int, Meta(ge=0, le=4_102_444_800_000)]
-"""Milliseconds up to the year 2100: a later time would make the minute bars run there."""
+"""Milliseconds up to the year 2100: minute bars would be made up to any later time."""
 
 
 class DepthEvent(msgspec.Struct, tag_field="e", tag="depthUpdate", frozen=True, gc=False):
     """Changes of a book from update `first` to `final`; `previous` is the `final` before it.
 
-    Decoded as it stands: the names on the right are the venue's.
+    Decoded without conversion: the names on the right are the venue's.
     """
 
     symbol: str = field(name="s")
@@ -38,7 +38,7 @@ class DepthEvent(msgspec.Struct, tag_field="e", tag="depthUpdate", frozen=True, 
 
 
 class DepthSnapshot(NamedTuple):
-    """The best levels of a book as they were at `last_update_id`, best first."""
+    """The best levels of a book at `last_update_id`, best first."""
 
     last_update_id: int
     ts: int
@@ -47,7 +47,7 @@ class DepthSnapshot(NamedTuple):
 
 
 class BestQuote(NamedTuple):
-    """Best bid and ask, price and size, as they were at `update_id`."""
+    """Price and size of the best bid and ask at `update_id`."""
 
     symbol: str
     update_id: int
@@ -56,13 +56,13 @@ class BestQuote(NamedTuple):
 
 
 def decode(line: bytes) -> DepthEvent | BestQuote | None:
-    """Read a message of the stream; `None` for what is neither depth nor best quote.
+    """Decode a message of the stream; return None if it is neither depth nor best quote.
 
-    That is another kind of event, an acknowledgement or an error: an object with no `data`.
+    That is another kind of event, an acknowledgement or an error: an object without `data`.
 
     Raises:
-        MessageError: `corrupt_json` (no JSON, or not of a message's shape), `bad_number` (not
-            numeric, not finite, negative, a price of zero).
+        MessageError: `corrupt_json` (no JSON, or wrong shape), `bad_number` (not numeric, not
+            finite, negative, or a price of zero).
     """
     try:
         data = _decode_wrapped(line).data
@@ -72,7 +72,7 @@ def decode(line: bytes) -> DepthEvent | BestQuote | None:
 
 
 def decode_snapshot(body: bytes) -> DepthSnapshot:
-    """Read the answer of `GET /fapi/v1/depth`.
+    """Decode the response of `GET /fapi/v1/depth`.
 
     Raises:
         MessageError: as `decode`.
@@ -113,7 +113,7 @@ class _WrappedKind(msgspec.Struct):
     data: _Kind | msgspec.UnsetType = msgspec.UNSET
 
 
-# Of the shape of a message, whatever its numbers are.
+# These check the shape of a message only, not its numbers.
 class _LooseDepth(msgspec.Struct, tag_field="e", tag="depthUpdate"):
     s: str
     T: Any
@@ -161,7 +161,7 @@ def _record(data: DepthEvent | _Ticker) -> DepthEvent | BestQuote:
 
 
 def _decode_otherwise(line: bytes) -> DepthEvent | BestQuote | None:
-    """Take what is no sound message in a wrapper: one without it, another kind, or a fault."""
+    """Decode what is not a valid wrapped message: a bare one, another kind, or an error."""
     try:
         outer = _decode_kind(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -182,7 +182,7 @@ def _decode_otherwise(line: bytes) -> DepthEvent | BestQuote | None:
 def _refusal(
     message: bytes, error: Exception, decode_loosely: Callable[[bytes], object]
 ) -> MessageError:
-    """Find out which reason applies; slow, and only taken for what is refused."""
+    """Find out which reason applies; slow, and only called for refused messages."""
     try:
         decode_loosely(message)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,8 +1,8 @@
-"""The order book as a dictionary a side: readable, and what every faster book is compared with.
+"""Keep an order book as one dictionary per side: the reference for every faster book.
 
-The whole book is kept and cut only on output: a book trimmed to what is shown loses the levels that
-come back into view. Beside the dictionaries stand the best prices of each side in order: a message
-that takes the best level away then costs no search, and what is far from the touch costs nothing.
+The whole book is kept and cut only on output: a trimmed book would lose levels that come back into
+view. The best prices of each side are also kept sorted, so that removing the best level needs no
+search, and changes far from the touch cost nothing.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Final
 from quantgod.contracts import BookUpdate, Level
 
 DEEP_LEVELS: Final = 5
-"""Levels a side that the deep imbalance sums over."""
+"""Levels per side that the deep imbalance sums over."""
 
 NEAR: Final = 64
-"""Prices a side that are put in order at a time; more that appear among them are kept in order."""
+"""Prices per side that are sorted at a time; new prices among them are inserted in order."""
 
 NEAR_LIMIT: Final = 160
 
 
 class OrderBook:
-    """Price to size a side. An empty side has its best price at minus or plus infinity.
+    """Maps price to size on each side. An empty side has its best price at minus or plus infinity.
 
-    `bids` and `asks` are for reading: the ordered prices would not learn of a change.
+    `bids` and `asks` are read-only: a direct change would not reach the sorted prices.
     """
 
     __slots__ = (
@@ -43,7 +43,7 @@ class OrderBook:
     def __init__(self) -> None:
         self.bids: dict[float, float] = {}
         self.asks: dict[float, float] = {}
-        # Rising, and all that are at the edge or better; the edge is infinite where that is all.
+        # Rising prices at the edge or better; the edge is infinite if these are all prices.
         self._near_bids: list[float] = []
         self._near_asks: list[float] = []
         self.clear()
@@ -51,7 +51,7 @@ class OrderBook:
     def apply(self, update: BookUpdate) -> None:
         """Apply changes, or replace the whole book by a snapshot. A size of zero removes a level.
 
-        Levels are taken in the order they come; removing an absent level changes nothing.
+        Levels are applied in the given order; removing an absent level changes nothing.
         """
         if update.is_snapshot:
             self.clear()
@@ -66,23 +66,23 @@ class OrderBook:
         self._order_asks()
 
     def replace(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
-        """Put these levels in place of all others."""
+        """Replace all levels by these."""
         self.bids, self.asks = dict(bids), dict(asks)
         self._order_bids()
         self._order_asks()
 
     @property
     def is_one_sided(self) -> bool:
-        """Whether a side (or both) holds no level."""
+        """Return whether a side (or both) has no level."""
         return not (self.bids and self.asks)
 
     @property
     def is_crossed(self) -> bool:
-        """Whether the best bid is at or above the best ask."""
+        """Return whether the best bid is at or above the best ask."""
         return self.best_bid >= self.best_ask
 
     def top(self, levels: int | None = None) -> tuple[list[Level], list[Level]]:
-        """The best `levels` bids and asks (all of them by default), best first."""
+        """Return the best `levels` bids and asks (default: all), best first."""
         bids, asks = self.bids, self.asks
         deepest = max(len(bids), len(asks)) if levels is None else levels
         return (
@@ -91,12 +91,12 @@ class OrderBook:
         )
 
     def quote(self) -> Quote | None:
-        """What a second sample needs to know, or `None` while a side is empty."""
+        """Return what a second sample needs, or None while a side is empty."""
         if self.is_one_sided:
             return None
-        bids, asks, bid_depth, ask_depth = self.bids, self.asks, 0.0, 0.0
-        # Not `sum`: since Python 3.12 it compensates, and other books could not give the same bits.
-        for price in self._best_bids(DEEP_LEVELS):
+        bids, asks, bid_depth, ask_depth = self.bids, self.asks, 0.0, 0.0 # Not `sum`: since Python
+        3.12 it compensates, and faster books could not give the same bits. for price in
+        self._best_bids(DEEP_LEVELS):
             bid_depth += bids[price]
         for price in self._best_asks(DEEP_LEVELS):
             ask_depth += asks[price]
@@ -159,5 +159,5 @@ class OrderBook:
 Quote = tuple[float, float, float, float, float, float]
 """Best bid price and size, best ask price and size, summed sizes of the best 5 bids and 5 asks.
 
-The sums run from the best level outward, so that every book gives the same bits.
+The sums run from the best level outward, so that all books give the same bits.
 """

@@ -1,13 +1,13 @@
-"""A Binance USDⓈ-M futures book, kept in step with its stream: messages in, events out.
+"""Keep a Binance USDⓈ-M futures book in sync with its stream: messages in, events out.
 
-The futures rule. From the moment the stream is open its events are kept. A snapshot taken at id `L`
-is brought up to date by them: those with `final < L` it holds already, the first one applied has
-`previous <= L <= final` (ids lie between events), and from then on each event's `previous` is the
-`final` before it. If not, the book is out of sync: it is withdrawn at once, and all starts over.
+The futures rule: once the stream is open, its events are buffered. They bring a snapshot with id
+`L` up to date: events with `final < L` are already in it, the first applied event has
+`previous <= L <= final` (ids lie between events), and then each event's `previous` is the `final`
+of the one before. Otherwise the book is out of sync: it is withdrawn at once, and all starts over.
 
 A snapshot shows some levels, and only their range is known. When the best price nears the end of
-it, a fresh snapshot is brought up to date in the same way and widens the range; the book stands
-meanwhile. No clock, no socket: ids and exchange times decide.
+this range, a fresh snapshot is brought up to date in the same way and widens it; the book stays
+valid meanwhile. There is no clock and no socket: ids and exchange times decide.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ from quantgod.market.sync_events import (
 )
 
 OLD_EVENTS = 50
-"""More old events than this in a row are no echo: the venue has begun to count anew."""
+"""More old events than this in a row are not echoes: the venue has restarted its ids."""
 
 TOLERANCE_MS = MS_PER_SECOND
-"""Events later than the snapshot by more, yet with lower ids, are of another count than it."""
+"""Events later than the snapshot by more than this, yet with lower ids, belong to other ids."""
 
 
 class BinanceBookSync:
-    """One symbol's book.
+    """Synchronises one symbol's book.
 
-    The feed tells when a stream opens and ends, gives what it could decode and what not, and asks
-    for a snapshot while `needs_snapshot`.
+    The feed reports when a stream opens and ends, passes decoded events and errors, and requests a
+    snapshot while `needs_snapshot` is true.
 
     Args:
         symbol: the symbol every event must name.
-        buffer_limit: events kept while a snapshot is awaited.
-        beyond_range: follow the price beyond the known range, by what changes tell of it. For
-            recordings, in which nothing can be asked for: such a book may miss levels.
+        buffer_limit: events buffered while a snapshot is awaited.
+        beyond_range: follow the price beyond the known range, using changes only. For recordings,
+            where no snapshot can be requested: such a book may miss levels.
 
     Raises:
-        ValueError: for a buffer without room.
+        ValueError: if the buffer limit is too small.
     """
 
     def __init__(self, symbol: str, buffer_limit: int, *, beyond_range: bool = False) -> None:
@@ -77,40 +77,40 @@ class BinanceBookSync:
 
     @property
     def book(self) -> OrderBook | None:
-        """The book, or `None` while it is out of sync."""
+        """Return the book, or None while it is out of sync."""
         return self._known.book if self._known is not None else None
 
     @property
     def is_synced(self) -> bool:
-        """Whether there is a book."""
+        """Return whether there is a valid book."""
         return self._known is not None
 
     @property
     def last_update_id(self) -> int:
-        """Id of the last change the book holds; -1 without a book."""
+        """Return the id of the last change in the book; -1 without a book."""
         if self._known is None or self._last is None:
             return -1
         return self._last.final
 
     @property
     def known_range(self) -> tuple[float, float] | None:
-        """The lowest bid and the highest ask up to which the book is known; `None` without one."""
+        """Return the lowest bid and the highest ask up to which the book is known, or None."""
         known = self._known
         return (known.lowest_bid, known.highest_ask) if known is not None else None
 
     @property
     def needs_snapshot(self) -> bool:
-        """Whether a snapshot was asked for and has not come."""
+        """Return whether a requested snapshot has not arrived yet."""
         return self._is_asking
 
     def connected(self) -> list[Event]:
-        """A stream was opened; what came before it is over."""
+        """Start over: a stream was opened."""
         events = self.disconnected()
         self._is_connected = True
         return [*events, *self._ask("start")]
 
     def disconnected(self) -> list[Event]:
-        """The stream ended. Nothing is asked for until the next one opens."""
+        """Withdraw the book: the stream ended. Nothing is requested until the next one opens."""
         had_book = self._known is not None
         self._start_over(None)
         self._is_connected = self._is_asking = False
@@ -152,7 +152,7 @@ class BinanceBookSync:
         return self._catch_up()
 
     def refuse(self, error: MessageError) -> list[Event]:
-        """Take note of a message that could not be read: what it held is lost."""
+        """Handle a message that could not be decoded: its changes are lost."""
         if self._known is not None:
             return self._lose(error.reason, str(error), None)
         self._buffer.clear()
@@ -174,7 +174,7 @@ class BinanceBookSync:
         return [applied, *self._ask("edge")]
 
     def _take_old(self, event: DepthEvent, last: DepthEvent) -> list[Event]:
-        """Tell an echo from a venue that counts anew: an echo is never newer, nor without end."""
+        """Tell an echo from restarted ids: echoes are never newer, and never endless."""
         self._old += 1
         detail = f"u {event.final} after {last.final}"
         if event.ts <= last.ts and self._old <= OLD_EVENTS:
@@ -188,7 +188,7 @@ class BinanceBookSync:
         return self._wait(event)
 
     def _wait(self, event: DepthEvent) -> list[Event]:
-        """Keep an event for the snapshot that is to come, or for the one that is ahead."""
+        """Buffer an event for an awaited snapshot, or for one that is ahead of the stream."""
         if not self._is_connected:
             return [Dropped("no_book", "no stream is open")]
         self._waited += 1
@@ -219,7 +219,7 @@ class BinanceBookSync:
         return self._catch_up()
 
     def _catch_up(self) -> list[Event]:
-        """Bring the snapshot at hand, if any, up to the last event, and use it."""
+        """Bring the present snapshot, if any, up to the last event, and use it."""
         if self._fresh is None:
             return []
         snapshot, fresh = self._fresh
@@ -239,7 +239,7 @@ class BinanceBookSync:
         return self._publish(fresh, last) if self._known is None else self._widen(fresh, last)
 
     def _stay_ahead(self, snapshot: DepthSnapshot) -> list[Event]:
-        """Wait for the stream to reach the snapshot, unless its times say that it never will."""
+        """Wait for the stream to reach the snapshot, unless its times show that it never will."""
         last = self._last
         if last is None or last.ts <= snapshot.ts + TOLERANCE_MS:
             return []
@@ -260,7 +260,7 @@ class BinanceBookSync:
         return [Widened(known.widen(fresh, last))]
 
     def _lose(self, reason: LossReason, detail: str, event: DepthEvent | None) -> list[Event]:
-        """Withdraw the book; what is kept for the next one begins with `event`."""
+        """Withdraw the book; the buffer for the next one begins with `event`."""
         self._start_over(event)
         return [OutOfSync(reason, detail), *self._ask("lost")]
 

@@ -1,7 +1,7 @@
-"""Bybit's order-book messages: a line of an archive, or of its socket, to a `BookUpdate`.
+"""Decode Bybit's order-book messages, from archives or the socket, to `BookUpdate`.
 
-Numbers come as strings. Keys may stand in any order, white space anywhere; unknown keys may pass.
-What cannot be read exactly is refused with a reason, never guessed at.
+Numbers are strings. Keys may come in any order, white space anywhere; unknown keys are allowed.
+A message that cannot be decoded exactly is refused with a reason, never guessed.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from quantgod.contracts import BookUpdate
 from quantgod.market.messages import Id, MessageError, Price, Size
 
 RESTART_ID: Final = 1
-"""The `u` with which ids begin anew: of a snapshot, or of a delta where that is missing."""
+"""The `u` with which ids restart: in a snapshot, or in a delta if the snapshot is missing."""
 
 
 def decode(line: bytes) -> BookUpdate:
-    """Read one message.
+    """Decode one message.
 
     Raises:
-        MessageError: `corrupt_json` (no JSON, or not of a message's shape), `bad_type` (neither
-            snapshot nor delta), `bad_number` (not numeric, not finite, negative, a price of zero).
+        MessageError: `corrupt_json` (no JSON, or wrong shape), `bad_type` (neither snapshot nor
+            delta), `bad_number` (not numeric, not finite, negative, or a price of zero).
     """
     try:
         message = _decode(line)
@@ -33,7 +33,7 @@ def decode(line: bytes) -> BookUpdate:
 
 
 def depth_of(line: bytes) -> int:
-    """Levels a side that the topic (`orderbook.500.BTCUSDT`) promises; 0 if it does not say."""
+    """Return the levels per side of the topic (`orderbook.500.BTCUSDT`); 0 if it names none."""
     try:
         parts = msgspec.json.decode(line, type=_Topic).topic.split(".")
     except msgspec.DecodeError:
@@ -43,10 +43,10 @@ def depth_of(line: bytes) -> int:
 
 
 def is_echo(update_id: int, last_id: int, second: int, last_second: int) -> bool:
-    """Whether a delta repeats what is known: an old id, in a second that has begun already.
+    """Return whether a delta repeats known changes: an old id, in a second already begun.
 
-    An old id of a later second, or `u` 1, tells that the venue counts anew, and that a snapshot is
-    missing.
+    An old id in a later second, or `u` 1, means that the venue has restarted its ids and that a
+    snapshot is missing.
     """
     is_restart = update_id == RESTART_ID and last_id > RESTART_ID
     return update_id <= last_id and second <= last_second and not is_restart
@@ -88,7 +88,7 @@ _decode_loosely = msgspec.json.Decoder(_LooseMessage).decode
 
 
 def _refusal(line: bytes, error: Exception) -> MessageError:
-    """Find out which reason applies; slow, and only taken for lines that are refused."""
+    """Find out which reason applies; slow, and only called for refused lines."""
     try:
         message = _decode_loosely(line)
     except (msgspec.DecodeError, UnicodeDecodeError):

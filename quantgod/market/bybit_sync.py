@@ -1,10 +1,10 @@
-"""A Bybit v5 book, kept in step with its stream: messages in, events out.
+"""Keep a Bybit v5 book in sync with its stream: messages in, events out.
 
 The stream itself sends the snapshot: first of all, and again when the venue restarts (`u` is 1). A
 delta's `u` is the last one plus one. A greater one is a gap: the book is withdrawn until the next
-snapshot. One that is not greater is late and changes nothing, or tells of a restart, which is a gap
-too (`bybit.is_echo`). These are the rules that archives are read by (`archive.reference`), but for
-one: a book that is crossed or one-sided is withdrawn here, since somebody would trade on it.
+snapshot. One that is not greater is an echo and changes nothing, or means a restart, which is a gap
+too (`bybit.is_echo`). Archives are read by the same rules (`archive.reference`) with one exception:
+here a crossed or one-sided book is withdrawn, because it could be traded on.
 """
 
 from __future__ import annotations
@@ -30,40 +30,40 @@ from quantgod.market.sync_events import (
 
 
 class BybitBookSync:
-    """One symbol's book."""
+    """Synchronises one symbol's book."""
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
         self.book: OrderBook | None = None
         self.before_change: BeforeChange = nothing
         self.before_gap: BeforeGap = nothing
-        self._last_id = -1  # of the last message, whether or not a book could take it
-        self._second = -1  # the latest one heard of
-        self._is_awaited = True  # a snapshot, which comes first in a stream
+        self._last_id = -1  # of the last message, applied or not
+        self._second = -1  # the latest second seen
+        self._is_awaited = True  # a snapshot is awaited; it comes first in a stream
 
     @property
     def is_synced(self) -> bool:
-        """Whether there is a book."""
+        """Return whether there is a valid book."""
         return self.book is not None
 
     @property
     def last_update_id(self) -> int:
-        """Id of the last change the book holds; -1 without a book."""
+        """Return the id of the last change in the book; -1 without a book."""
         return self._last_id if self.book is not None else -1
 
     @property
     def needs_snapshot(self) -> bool:
-        """Whether a snapshot is awaited."""
+        """Return whether a snapshot is awaited."""
         return self._is_awaited
 
     def connected(self) -> list[Event]:
-        """A stream was opened; it begins with a snapshot, which need not be asked for."""
+        """Start over: a stream was opened. It begins with a snapshot, without a request."""
         events = self.disconnected()
         self._is_awaited = True
         return events
 
     def disconnected(self) -> list[Event]:
-        """The stream ended."""
+        """Withdraw the book: the stream ended."""
         had_book = self.book is not None
         self._withdraw()
         self._last_id, self._is_awaited = -1, False
@@ -94,7 +94,7 @@ class BybitBookSync:
         return self._checked(book, Applied(update))
 
     def refuse(self, error: MessageError) -> list[Event]:
-        """Take note of a message that could not be read: what it held is lost."""
+        """Handle a message that could not be decoded: its changes are lost."""
         if self.book is None:
             return [Dropped(error.reason, str(error))]
         return self._lose(error.reason, str(error))
@@ -130,7 +130,7 @@ class BybitBookSync:
         return [event, *lost] if isinstance(event, Applied) else lost
 
     def _lose(self, reason: LossReason, detail: str) -> list[Event]:
-        """Withdraw the book; a snapshot is asked for once."""
+        """Withdraw the book, and request a snapshot once."""
         self._withdraw()
         was_awaited, self._is_awaited = self._is_awaited, True
         lost = OutOfSync(reason, detail)

@@ -1,8 +1,8 @@
-"""A book of which a snapshot has shown a part: what lies outside is unknown, not empty.
+"""Keep a book that a snapshot shows only in part: levels outside are unknown, not empty.
 
-A side is known from its best price to the worst one that a snapshot showed. The book holds exactly
-the levels within; changes of others say nothing of their neighbours and are left out, unless a
-recording, which has no fresh snapshot to give, is to be followed further than it can be trusted.
+A side is known from its best price to the worst price in a snapshot. The book holds exactly the
+levels within; changes of other levels say nothing about their neighbours and are ignored, unless a
+recording, which cannot offer a fresh snapshot, shall be followed beyond its known range.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Fault = Literal["crossed", "out_of_range"]
 
 
 class KnownBook:
-    """A book, and how far each side of it is known."""
+    """A book and the range up to which each side is known."""
 
     __slots__ = (
         "_ask_alarm",
@@ -41,7 +41,7 @@ class KnownBook:
         self.set_alarms()
 
     def apply(self, event: DepthEvent) -> BookUpdate:
-        """Apply what the event says of the known range; give just that."""
+        """Apply the event's changes within the known range, and return those changes."""
         bids, asks = event.bids, event.asks
         if not self._beyond:
             lowest, highest = self.lowest_bid, self.highest_ask
@@ -58,7 +58,7 @@ class KnownBook:
 
     @property
     def fault(self) -> Fault | None:
-        """Why nobody should trade on this book, if so."""
+        """Return why the book must not be traded on, or None."""
         book = self.book
         if book.is_crossed:
             return "crossed"
@@ -67,9 +67,9 @@ class KnownBook:
 
     @property
     def is_calm(self) -> bool:
-        """Whether there is no fault, and of each side half the range of the last snapshot or more.
+        """Return whether there is no fault and each side has at least half its last range.
 
-        So it is after nearly every event.
+        This is so after nearly every event.
         """
         book = self.book
         return (
@@ -79,20 +79,20 @@ class KnownBook:
         )
 
     def set_alarms(self) -> None:
-        """Measure the range that is left: `is_calm` compares with half of it."""
+        """Measure the present range, with half of which `is_calm` compares."""
         self._bid_alarm = (self.book.best_bid + self.lowest_bid) / 2
         self._ask_alarm = (self.book.best_ask + self.highest_ask) / 2
         self._fewest_bids = max(DEEP_LEVELS, len(self.book.bids) // 2)
         self._fewest_asks = max(DEEP_LEVELS, len(self.book.asks) // 2)
 
     def agrees_with(self, other: KnownBook) -> bool:
-        """Whether the two hold the same levels where both are known."""
+        """Return whether the two books hold the same levels where both are known."""
         lowest = max(self.lowest_bid, other.lowest_bid)
         highest = min(self.highest_ask, other.highest_ask)
         return self._within(lowest, highest) == other._within(lowest, highest)
 
     def widen(self, other: KnownBook, last: DepthEvent) -> BookUpdate:
-        """Take the levels of `other`, as it is after `last`, beyond the range known so far."""
+        """Add the levels of `other` (its state after `last`) beyond the known range."""
         theirs = other.book
         bids = _between(theirs.bids, other.lowest_bid, nextafter(self.lowest_bid, 0))
         asks = _between(theirs.asks, nextafter(self.highest_ask, inf), other.highest_ask)

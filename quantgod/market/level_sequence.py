@@ -1,7 +1,7 @@
-"""The best levels of a book at equal steps of exchange time, and sequences of them for a model.
+"""Sample the best levels of a book at equal intervals of exchange time, for models.
 
-The state of an interval is that after the last message whose time lies in it; one without a message
-takes the state before it, as seconds do in `minute_bars`. A longer silence has no states.
+The state of an interval is the one after its last message; an interval without a message repeats
+the state before it, like seconds in `minute_bars`, up to a maximal silence.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ BASIS_POINTS = 10_000.0
 
 
 class LevelSampler:
-    """Samples one symbol's book, and keeps the newest intervals that follow one another.
+    """Samples one symbol's book, and keeps the newest consecutive intervals.
 
     Args:
-        levels: a side.
+        levels: per side.
         interval_ms: length of an interval of exchange time.
         length: intervals in a sequence.
-        max_silence_seconds: how long a book stands without a message.
+        max_silence_seconds: how long a book is valid without a message.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class LevelSampler:
         self._sequence: deque[Floats] = deque(maxlen=length)
 
     def take(self, ts: int, book: OrderBook) -> list[tuple[int, Floats]]:
-        """Take the book as a message at `ts` (ms) left it.
+        """Take the book after a message at `ts` (ms).
 
         Returns:
             The intervals that ended before: their start in ms and their best levels,
@@ -49,14 +49,14 @@ class LevelSampler:
         return closed
 
     def lose(self) -> None:
-        """There is no book any more: the open interval has no state, and a new sequence begins."""
+        """Handle the loss of the book: the open interval has no state, and a new sequence begins."""
         self._state = None
         self._sequence.clear()
 
     def sequence(self) -> Floats | None:
-        """The newest intervals, (length, levels, 4), oldest first.
+        """Return the newest intervals, (length, levels, 4), oldest first.
 
-        `None` until so many have followed one another in which the book showed all levels.
+        None until there are `length` consecutive intervals in which the book had all levels.
         """
         if len(self._sequence) < (self._sequence.maxlen or 0):
             return None
@@ -83,9 +83,9 @@ class LevelSampler:
 
 
 def best_levels(book: OrderBook, levels: int) -> Floats:
-    """Bid price, bid size, ask price, ask size of the best level, then of the next, (levels * 4,).
+    """Return bid price, bid size, ask price, ask size by level, best first, (levels * 4,).
 
-    A level that is not there has a NaN price and no size.
+    A missing level has a NaN price and size 0.
     """
     rows = np.zeros((levels, 4))
     rows[:, 0::2] = np.nan
@@ -96,12 +96,12 @@ def best_levels(book: OrderBook, levels: int) -> Floats:
 
 
 def normalised(sequence: Floats) -> Floats:
-    """Take the level and scale of prices and sizes out of a sequence, (n, levels, 4).
+    """Normalise the prices and sizes of a sequence, (n, levels, 4).
 
     With the mid m of the first row and the mean s of all its sizes, a price p becomes
     10,000 · (p / m - 1), basis points from that mid, and a size q becomes q / s. Both references
-    are of the oldest row: no row depends on a later one, and multiplying all prices or all sizes
-    by a factor changes nothing.
+    come from the oldest row, so no row depends on a later one, and multiplying all prices or all
+    sizes by a factor changes nothing.
     """
     first = sequence[0]
     mid = (first[0, 0] + first[0, 2]) / 2.0

@@ -1,6 +1,6 @@
-"""What every venue's messages share: numbers that can be trusted, and a refusal that says why.
+"""Types shared by the messages of all venues: valid numbers, and refusals with a reason.
 
-What cannot be read exactly is refused with a reason, never guessed at.
+A message that cannot be decoded exactly is refused with a reason, never guessed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 LARGEST = 1e18
-"""Prices and sizes above this are refused: their products would leave the range of a double."""
+"""Prices and sizes above this are refused: their products could overflow a double."""
 
 LARGEST_ID = 2**62
 
@@ -19,11 +19,11 @@ Size = Annotated[float, Meta(ge=0, le=LARGEST)]
 Id = Annotated[int, Meta(ge=0, le=LARGEST_ID)]
 
 Reason = Literal["corrupt_json", "bad_type", "bad_number", "wrong_symbol", "bad_time"]
-"""Why a message was refused; after any of these what it held is lost, and the book with it."""
+"""Why a message was refused; its changes are lost, and so is the book."""
 
 
 class MessageError(ValueError):
-    """No usable message; `reason` is the code that counts and reports carry."""
+    """A message cannot be used; `reason` is the code for counts and reports."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

@@ -1,7 +1,7 @@
-"""What a book's synchronisation says of a message: the events of every venue, and their interface.
+"""Events of a book's synchronisation, for all venues, and the interface of the state machines.
 
-A state machine takes messages and gives events; it has no clock and no socket. `BinanceBookSync`
-and `BybitBookSync` are two of the kind.
+A state machine takes messages and returns events; it has no clock and no socket. `BinanceBookSync`
+and `BybitBookSync` implement it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ DropReason = (
 )
 """Why a message changed nothing.
 
-`no_book`: it waits in a buffer or (Bybit) for a snapshot. `broken_chain`: it does not follow what
-waits, which is given up; the buffer starts with it. `out_of_date`: the snapshot at hand holds it. A
-`Reason`: it could not be read, while there was no book to lose.
+`no_book`: it waits in a buffer or (Bybit) for a snapshot. `broken_chain`: it does not follow the
+buffered events, which are dropped; the buffer starts with it. `out_of_date`: the present snapshot
+already includes it. A `Reason`: it could not be decoded, while there was no book to lose.
 """
 
 LossReason = (
@@ -39,17 +39,17 @@ LossReason = (
     ]
     | Reason
 )
-"""Why a book was withdrawn, or (`overflow`) what waited for one.
+"""Why a book was withdrawn, or (`overflow`) the buffer dropped.
 
 `contradiction`: a fresh snapshot, brought up to date, differs from the book.
 """
 
 NeedReason = Literal["start", "lost", "edge", "stale_snapshot", "bad_snapshot", "overflow"]
-"""Why a snapshot is asked for."""
+"""Why a snapshot is requested."""
 
 
 class Synced(msgspec.Struct, frozen=True, gc=False):
-    """The book stands: `update` is the whole of it, as a snapshot."""
+    """The book is valid: `update` is the whole book, as a snapshot."""
 
     update: BookUpdate
 
@@ -61,27 +61,27 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
 
 
 class Widened(msgspec.Struct, frozen=True, gc=False):
-    """A fresh snapshot showed more of the book; `update` holds the levels that it added."""
+    """A fresh snapshot widened the known range; `update` holds the added levels."""
 
     update: BookUpdate
 
 
 class Dropped(msgspec.Struct, frozen=True, gc=False):
-    """A message that changed no book."""
+    """A message changed nothing."""
 
     reason: DropReason
     detail: str
 
 
 class OutOfSync(msgspec.Struct, frozen=True, gc=False):
-    """The book was withdrawn: until `Synced` comes, nobody gets a price from it."""
+    """The book was withdrawn; it gives no prices until the next `Synced`."""
 
     reason: LossReason
     detail: str
 
 
 class NeedSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """A whole book is needed: from REST (Binance) or by subscribing anew (Bybit)."""
+    """A snapshot is needed: from REST (Binance) or by subscribing again (Bybit)."""
 
     reason: NeedReason
 
@@ -89,22 +89,22 @@ class NeedSnapshot(msgspec.Struct, frozen=True, gc=False):
 Event = Synced | Applied | Widened | Dropped | OutOfSync | NeedSnapshot
 
 BeforeChange = Callable[[int], None]
-"""Called with the exchange time (ms) of each message that counts, before it changes anything."""
+"""Called with the exchange time (ms) of each valid message, before it changes anything."""
 
 
 BeforeGap = Callable[[], None]
-"""Called before that where the message tells that others before it are missing."""
+"""Called before `BeforeChange` if the message shows that earlier ones are missing."""
 
 
 def nothing(*_: int) -> None:
-    """Look at nothing: the default of both."""
+    """Do nothing: the default of both."""
 
 
 class BookSync(Protocol):
-    """A symbol's book as its messages come.
+    """The interface of a symbol's synchronisation.
 
-    Whoever samples the book sets `before_change` and looks at `book` from there: it is then as it
-    was before the message.
+    A sampler of the book sets `before_change` and reads `book` there: it then sees the state before
+    the message.
     """
 
     symbol: str
@@ -113,20 +113,20 @@ class BookSync(Protocol):
 
     @property
     def book(self) -> OrderBook | None:
-        """The book, or `None` while it is out of sync."""
+        """Return the book, or None while it is out of sync."""
 
     @property
     def last_update_id(self) -> int:
-        """Id of the last change the book holds; -1 without a book."""
+        """Return the id of the last change in the book; -1 without a book."""
 
     def connected(self) -> list[Event]:
-        """A stream was opened; what came before it is over."""
+        """Start over: a stream was opened."""
 
     def disconnected(self) -> list[Event]:
-        """The stream ended."""
+        """Withdraw the book: the stream ended."""
 
     def receive(self, message: Any) -> list[Event]:
         """Take a decoded message of this venue's stream."""
 
     def refuse(self, error: MessageError) -> list[Event]:
-        """Take note of a message that could not be read: what it held is lost."""
+        """Handle a message that could not be decoded: its changes are lost."""

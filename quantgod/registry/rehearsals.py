@@ -1,4 +1,4 @@
-"""Many markets, side by side: each rehearsal is kept as a file, so a stopped experiment goes on.
+"""Rehearse many markets in parallel; each rehearsal is kept as a file, so work can resume.
 
 Only a market's verdict is kept: its archives and bars, some gigabytes, are deleted afterwards.
 """

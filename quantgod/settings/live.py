@@ -27,7 +27,7 @@ class RegistrySettings(Section):
 
 
 class ServeSettings(Section):
-    """How a version is served over HTTP on loopback; larger bodies than `body_bytes` are refused."""
+    """Serving over HTTP on loopback; request bodies above `body_bytes` are refused."""
 
     port: Annotated[int, Field(ge=1, le=65535)]
     body_bytes: Positive
