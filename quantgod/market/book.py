@@ -94,9 +94,9 @@ class OrderBook:
         """Return what a second sample needs, or None while a side is empty."""
         if self.is_one_sided:
             return None
-        bids, asks, bid_depth, ask_depth = self.bids, self.asks, 0.0, 0.0 # Not `sum`: since Python
-        3.12 it compensates, and faster books could not give the same bits. for price in
-        self._best_bids(DEEP_LEVELS):
+        bids, asks, bid_depth, ask_depth = self.bids, self.asks, 0.0, 0.0
+        # Not `sum`: since Python 3.12 it compensates; faster books could not give the same bits.
+        for price in self._best_bids(DEEP_LEVELS):
             bid_depth += bids[price]
         for price in self._best_asks(DEEP_LEVELS):
             ask_depth += asks[price]

@@ -49,7 +49,7 @@ class LevelSampler:
         return closed
 
     def lose(self) -> None:
-        """Handle the loss of the book: the open interval has no state, and a new sequence begins."""
+        """Handle the loss of the book: the open interval gets no state, a new sequence begins."""
         self._state = None
         self._sequence.clear()
 
