@@ -8,9 +8,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Any, Final, Protocol, TypeVar, runtime_checkable
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from torch import nn
 
 from quantgod.models.heads import Heads
@@ -24,6 +24,8 @@ DOCUMENT_SHAPES: Final = {
 }
 """Each view as the documents give it: minutes of features, book snapshots of 20 levels (bid price,
 bid size, ask price, ask size), and the newest minute's features alone."""
+
+DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
 
 @runtime_checkable
@@ -47,7 +49,8 @@ class Architecture:
         space: values that a search tries, by parameter name.
         parameters: the count of learned numbers at `DOCUMENT_SHAPES`, with one horizon.
         causal: True if no step of an inner sequence sees a later step of the window. A network that
-            looks both ways inside its window (all of which lies in the past) says False.
+            looks both ways inside its window (all of which lies in the past), or takes the whole
+            window at once, says False.
     """
 
     name: str

@@ -7,22 +7,18 @@ and its last hidden state feeds the head.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
 
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quantgod.models.base import register
+from quantgod.models.base import DropoutRate, register
 from quantgod.models.heads import HeadLayers, Heads, Output
 from quantgod.settings import Positive, Range, Section
 
 KERNEL = 3
 DILATIONS = (1, 2, 4, 8)
 HEAD_HIDDEN = 128
-
-DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TCNLSTMSettings(Section):
