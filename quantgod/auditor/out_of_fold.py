@@ -122,7 +122,7 @@ class _Fold:
 
     @property
     def trained_until(self) -> pd.Timestamp:
-        seen = (self.fitted.label_end_ms.max(), self.stopping.label_end_ms.max())
+        seen = (self.fitted.reach_ms.max(), self.stopping.reach_ms.max())
         return pd.Timestamp(int(max(seen)), unit="ms", tz="UTC")
 
     def result(self, work: Path, hooks: Hooks) -> tuple[pd.DataFrame, FoldReport]:
@@ -202,7 +202,7 @@ class _Fold:
         data = [
             array_digest(getattr(part, field))
             for part in (self.fitted, self.stopping, self.forecast)
-            for field in ("row", "time_ms", "label_end_ms", "target")
+            for field in ("row", "time_ms", "label_end_ms", "reach_ms", "target")
         ]
         bars = array_digest(self.features.to_numpy(np.float64))
         return value_digest([settings, data, bars, _code_digest()])

@@ -13,6 +13,7 @@ from quantgod.contracts.columns import (
 )
 from quantgod.contracts.progress import Progress, silent
 from quantgod.contracts.series import MARKETS, SYMBOL, Market, Series, Source
+from quantgod.contracts.target import Horizon, Target
 from quantgod.contracts.time import MS_PER_DAY, MS_PER_MINUTE, MS_PER_SECOND, SECONDS_PER_MINUTE
 
 __all__ = [
@@ -32,11 +33,13 @@ __all__ = [
     "BookUpdate",
     "Booleans",
     "Floats",
+    "Horizon",
     "Integers",
     "Level",
     "Market",
     "Progress",
     "Series",
     "Source",
+    "Target",
     "silent",
 ]

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from quantgod.contracts import MS_PER_MINUTE
-from quantgod.dataset.labels import NO_TARGET
 from quantgod.dataset.splits import EmptyPartError, folds, split_test, split_validation
-from quantgod.dataset.windows import Samples, samples
+from quantgod.dataset.windows import Samples, has_labels, samples
 from quantgod.settings import AuditSettings, SplitSettings
 
 MOST: Final = 20_000_000
@@ -46,9 +45,9 @@ def enough_rows(
     try:
         yield
     except EmptyPartError as error:
-        labelled = table["target"].to_numpy() != NO_TARGET
-        ends = pd.DatetimeIndex(table["label_end"][labelled]) - table.index[labelled]
-        horizon = int(ends.max() / pd.Timedelta(minutes=1)) if labelled.any() else 0
+        labelled, taken = has_labels(table), samples(table, 1, 1)
+        ahead = taken.reach_ms - taken.time_ms
+        horizon = int(ahead.max()) // MS_PER_MINUTE if len(taken) else 0
         least = rows_needed(window, horizon, stride, split, audit)
         cut = f"a window of {window}, a horizon of {horizon} and a stride of {stride} minutes"
         cut += f", {split.folds} folds" if audit is not None else ""
@@ -116,4 +115,5 @@ def _whole(rows: int, window: int, horizon: int, stride: int) -> Samples:
     time_ms = row * MS_PER_MINUTE
     nothing = np.zeros(len(row), np.int64)
     calendar = np.arange(rows) * MS_PER_MINUTE
-    return Samples(row, time_ms, time_ms + horizon * MS_PER_MINUTE, nothing, nothing, calendar)
+    ends = time_ms + horizon * MS_PER_MINUTE
+    return Samples(row, time_ms, ends, ends, nothing, nothing, calendar)

@@ -14,14 +14,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE, Floats, Integers
-from quantgod.settings import LabelSettings
+from quantgod.settings import HorizonSettings, LabelSettings
 
 NO_TARGET: Final = -1
 LABEL_COLUMNS: Final = (*FEATURES, "close", "run", "forward_return", "target", "label_end")
+_FURTHER: Final = "forward_return_"
+
+
+def label_columns(minutes: int) -> tuple[str, str, str]:
+    """Return the names of the columns that hold the label of a further horizon."""
+    return f"forward_return_{minutes}", f"target_{minutes}", f"label_end_{minutes}"
 
 
 def label(bars: pd.DataFrame, settings: LabelSettings, max_bridge_minutes: int) -> pd.DataFrame:
-    """Add `run`, `forward_return`, `target` and `label_end` to minute bars.
+    """Add `run`, `forward_return`, `target` and `label_end` to minute bars, by horizon.
 
     Rows with at most `max_bridge_minutes` missing minutes between them form one stretch; column
     `run` numbers the stretches. The return of minute t is ln(close[t + horizon] / close[t]), the
@@ -30,30 +36,52 @@ def label(bars: pd.DataFrame, settings: LabelSettings, max_bridge_minutes: int) 
 
     Args:
         bars: the nine features and `close`; a UTC index of whole minutes, strictly rising.
-        settings: horizon and thresholds.
+        settings: horizons and thresholds.
         max_bridge_minutes: the longest gap inside a stretch.
 
     Returns:
-        The columns `LABEL_COLUMNS`. If the stretch ends before t + horizon, or that minute has no
-        row, there is no label: `forward_return` is NaN, `target` -1, `label_end` NaT.
+        The columns `LABEL_COLUMNS`, with the label of the primary horizon, then `label_columns` of
+        each further one, in the settings' order. If the stretch ends before t + horizon, or that
+        minute has no row, there is no label: `forward_return` is NaN, `target` -1, `label_end` NaT.
 
     Raises:
         ValueError: for missing columns, a wrong index, or values that are not finite.
     """
     minutes = _minutes_of(bars)
     run = _runs(minutes, max_bridge_minutes)
-    forward = _forward_returns(bars["close"].to_numpy(np.float64), minutes, run, settings)
-    known = np.isfinite(forward)
+    close = bars["close"].to_numpy(np.float64)
     table = bars.loc[:, [*FEATURES, "close"]].astype(np.float64)
     table["run"] = run
-    table["forward_return"] = forward
-    table["target"] = classes_of(forward, settings)
-    ends = pd.Series(bars.index, index=bars.index) + pd.Timedelta(minutes=settings.horizon_minutes)
-    table["label_end"] = ends.where(known)
+    for one in (settings, *settings.further):
+        is_primary = one is settings
+        names = LABEL_COLUMNS[-3:] if is_primary else label_columns(one.horizon_minutes)
+        forward = _forward_returns(close, minutes, run, one.horizon_minutes)
+        ends = pd.Series(bars.index, bars.index) + pd.Timedelta(minutes=one.horizon_minutes)
+        table[names[0]] = forward
+        table[names[1]] = classes_of(forward, one)
+        table[names[2]] = ends.where(np.isfinite(forward))
     return table
 
 
-def classes_of(forward: Floats, settings: LabelSettings) -> npt.NDArray[np.int8]:
+def further_horizons(table: pd.DataFrame) -> tuple[int, ...]:
+    """Return the minutes of the further horizons that a labelled table holds, as it lists them.
+
+    Raises:
+        ValueError: if the columns are not those that `label` makes.
+    """
+    named = tuple(map(str, table.columns))
+    further = [name for name in named[len(LABEL_COLUMNS) :: 3] if name.startswith(_FURTHER)]
+    minutes = tuple(int(name.removeprefix(_FURTHER)) for name in further if name[15:].isdigit())
+    expected = (*LABEL_COLUMNS, *(name for one in minutes for name in label_columns(one)))
+    if named != expected:
+        raise ValueError(
+            f"a labelled table holds {', '.join(LABEL_COLUMNS)} and three columns for each further "
+            f"horizon; got {', '.join(named)}"
+        )
+    return minutes
+
+
+def classes_of(forward: Floats, settings: HorizonSettings) -> npt.NDArray[np.int8]:
     """Return the class number of each log return (SELL 0, NEUTRAL 1, BUY 2); NaN becomes -1."""
     target = np.full(len(forward), CLASSES.index("NEUTRAL"), np.int8)
     target[forward > settings.buy_above] = CLASSES.index("BUY")
@@ -118,9 +146,9 @@ def _runs(minutes: Integers, max_bridge_minutes: int) -> npt.NDArray[np.int32]:
 
 
 def _forward_returns(
-    close: Floats, minutes: Integers, run: npt.NDArray[np.int32], settings: LabelSettings
+    close: Floats, minutes: Integers, run: npt.NDArray[np.int32], horizon_minutes: int
 ) -> Floats:
-    wanted = minutes + settings.horizon_minutes
+    wanted = minutes + horizon_minutes
     later = np.searchsorted(minutes, wanted)
     exists = later < len(minutes)
     later[~exists] = 0

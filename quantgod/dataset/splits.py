@@ -129,7 +129,7 @@ def _purged(
     settings: SplitSettings,
     name: str,
 ) -> Split:
-    reach = samples.label_end_ms[older] + settings.embargo_minutes * MS_PER_MINUTE
+    reach = samples.reach_ms[older] + settings.embargo_minutes * MS_PER_MINUTE
     train = older[reach < border_ms]
     if not len(train) or not len(newer):
         raise EmptyPartError(

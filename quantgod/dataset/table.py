@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from quantgod.contracts import Series
-from quantgod.dataset.labels import LABEL_COLUMNS
+from quantgod.dataset.labels import further_horizons
 from quantgod.dataset.series import SeriesError, parse_series
 from quantgod.files import atomic_path
 
@@ -61,6 +61,7 @@ def table_series(path: Path) -> Series:
 
 
 def _check_columns(path: Path, table: pd.DataFrame) -> None:
-    if tuple(table.columns) != LABEL_COLUMNS:
-        came = ", ".join(map(str, table.columns))
-        raise ValueError(f"{path}: a labelled table holds {', '.join(LABEL_COLUMNS)}; got {came}")
+    try:
+        further_horizons(table)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None

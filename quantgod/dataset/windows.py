@@ -25,8 +25,9 @@ class Samples:
     Attributes:
         row: (n,) position in the table of the window's last row.
         time_ms: (n,) start of that row's minute, epoch milliseconds.
-        label_end_ms: (n,) last minute of the label, epoch milliseconds.
-        target: (n,) class number.
+        label_end_ms: (n,) last minute of the primary horizon's label, epoch milliseconds.
+        reach_ms: (n,) last minute of the farthest horizon's label: what purging looks at.
+        target: (n,) class number at the primary horizon.
         run: (n,) number of the stretch of minutes that holds the window and its label.
         calendar_ms: every labelled minute of the table, for any window and stride. The test's
             border is drawn on it, so it does not move when either of them changes.
@@ -35,6 +36,7 @@ class Samples:
     row: Integers
     time_ms: Integers
     label_end_ms: Integers
+    reach_ms: Integers
     target: Integers
     run: Integers
     calendar_ms: Integers
@@ -59,6 +61,7 @@ class Samples:
 def samples(table: pd.DataFrame, window: int, stride: int) -> Samples:
     """Return a sample for each labelled minute whose `window` rows lie in one stretch.
 
+    A minute is labelled where the label of every horizon is known.
     Only minutes whose epoch minute is divisible by `stride` are taken, so adding rows at either
     end moves no sample.
 
@@ -70,11 +73,23 @@ def samples(table: pd.DataFrame, window: int, stride: int) -> Samples:
     run = table["run"].to_numpy(np.int64)
     target = table["target"].to_numpy(np.int64)
     time_ms = _epoch_ms(pd.DatetimeIndex(table.index))
-    labelled = target != NO_TARGET
+    labelled = has_labels(table)
     on_stride = (time_ms // MS_PER_MINUTE) % stride == 0
     row = np.flatnonzero(labelled & on_stride & (_rows_so_far(run) >= window))
-    label_end_ms = _epoch_ms(pd.DatetimeIndex(table["label_end"].iloc[row]))
-    return Samples(row, time_ms[row], label_end_ms, target[row], run[row], time_ms[labelled])
+    ends = [
+        _epoch_ms(pd.DatetimeIndex(table[name].iloc[row]))
+        for name in table.columns
+        if name.startswith("label_end")
+    ]
+    reach = np.max(ends, axis=0)
+    return Samples(row, time_ms[row], ends[0], reach, target[row], run[row], time_ms[labelled])
+
+
+def has_labels(table: pd.DataFrame) -> Booleans:
+    """Return, for each row of a labelled table, whether the label of every horizon is known."""
+    targets = [name for name in table.columns if name.startswith("target")]
+    known: Booleans = (table[targets].to_numpy() != NO_TARGET).all(axis=1)
+    return known
 
 
 class Windows:

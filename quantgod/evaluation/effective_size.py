@@ -17,7 +17,7 @@ def effective_rows(time_ms: Integers, label_end_ms: Integers) -> float:
         label_end_ms: the last minutes of their labels.
     """
     unused = np.zeros(len(time_ms), np.int64)
-    taken = Samples(unused, time_ms, label_end_ms, unused, unused, unused)
+    taken = Samples(unused, time_ms, label_end_ms, unused, unused, unused, unused)
     return float(uniqueness(taken).sum())
 
 

@@ -67,7 +67,7 @@ def train_base(
         checkpoint=checkpoint, on_epoch=on_epoch, progress=progress,
     )  # fmt: skip
     said = predict(model, views, validation.row, chosen.batch_size, device=chosen.device)
-    seen = max(train.label_end_ms.max(), validation.label_end_ms.max())
+    seen = max(train.reach_ms.max(), validation.reach_ms.max())
     until = pd.Timestamp(int(seen), unit="ms", tz="UTC").isoformat()
     network = Network(model.cpu(), name, params, window, scaler, chosen.class_weights, until)
     return TrainedBase(network, done, train, validation, said)

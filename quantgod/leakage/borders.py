@@ -67,7 +67,10 @@ class _Sides:
 
     def __init__(self, settings: Settings) -> None:
         self._split, self._audit = settings.split, settings.audit
-        self._horizon = settings.label.horizon_minutes
+        self._longest, self._primary = (
+            settings.label.longest_minutes,
+            settings.label.horizon_minutes,
+        )
 
     def borders(self, labelled: Minutes, taken: Minutes) -> Borders:
         """Cut the minutes that have a label, and those of them that are samples.
@@ -90,9 +93,13 @@ class _Sides:
         fitted = {
             "scaler": self._inputs(self._learned(validation[0], dev)),
             **self._of_folds([self._learned(rows[0], dev) for rows in folds]),
-            "booster": self._labels(self._learned(calibration[0], asked[STOPPING_ROWS])),
+            "booster": self._labels(
+                self._learned(calibration[0], asked[STOPPING_ROWS], self._primary), self._primary
+            ),
+            "base model": self._labels(dev, self._longest),
             **dict.fromkeys(
-                ("base model", "calibrator", "conformal threshold", "baselines"), self._labels(dev)
+                ("calibrator", "conformal threshold", "baselines"),
+                self._labels(dev, self._primary),
             ),
         }
         return Borders(
@@ -110,19 +117,20 @@ class _Sides:
         for fold, older in enumerate(learned, start=1):
             stopping = _newest(older, self._audit.stopping_fraction)
             known[f"fold {fold} scaler"] = self._inputs(self._learned(stopping[0], older))
-            known[f"fold {fold} model"] = self._labels(older)
+            known[f"fold {fold} model"] = self._labels(older, self._longest)
         return known
 
-    def _learned(self, border: int, older: Minutes) -> Minutes:
+    def _learned(self, border: int, older: Minutes, reach: int | None = None) -> Minutes:
         """The minutes whose labels, and the embargo after them, end before a border."""
         embargo = self._split.embargo_minutes
-        return [minute for minute in older if minute + self._horizon + embargo < border]
+        ahead = (self._longest if reach is None else reach) + embargo
+        return [minute for minute in older if minute + ahead < border]
 
     def _inputs(self, learned: Minutes) -> int:
         return _close_of(learned[-1])
 
-    def _labels(self, learned: Minutes) -> int:
-        return _close_of(learned[-1] + self._horizon)
+    def _labels(self, learned: Minutes, horizon: int) -> int:
+        return _close_of(learned[-1] + horizon)
 
 
 def _minutes_of(index: pd.DatetimeIndex, settings: Settings) -> tuple[Minutes, Minutes]:
@@ -130,12 +138,17 @@ def _minutes_of(index: pd.DatetimeIndex, settings: Settings) -> tuple[Minutes, M
     minutes = [int(stamp) // MS_PER_MINUTE for stamp in index.as_unit("ms").asi8]
     run = _rows_of_run(minutes, settings.etl.max_bridge_minutes)
     place = {minute: row for row, minute in enumerate(minutes)}
-    horizon, stride = settings.label.horizon_minutes, settings.window.stride
+    ahead = [one.horizon_minutes for one in settings.label.horizons]
+
+    def is_known(row: int, end: int | None) -> bool:
+        return end is not None and run[end] - run[row] == end - row
+
     labelled = [
         minute
         for row, minute in enumerate(minutes)
-        if (end := place.get(minute + horizon)) is not None and run[end] - run[row] == end - row
+        if all(is_known(row, place.get(minute + horizon)) for horizon in ahead)
     ]
+    stride = settings.window.stride
     window = settings.window.length
     taken = [minute for minute in labelled if minute % stride == 0 and run[place[minute]] >= window]
     return labelled, taken

@@ -172,7 +172,7 @@ class _Findings:
         What was fitted changes only if a sample that it may use ends after the cut, and samples
         stand a stride apart: so that a label's horizon and a stride are to lie between.
         """
-        horizon, stride = settings.label.horizon_minutes, settings.window.stride
+        horizon, stride = settings.label.longest_minutes, settings.window.stride
         if stride >= horizon:
             self.unshown.append(
                 f"purging: samples {stride} minutes apart have no label of {horizon} minutes that "

@@ -21,8 +21,8 @@ import pandas as pd
 from quantgod.auditor.audit import CALIBRATION, FIT, STOPPING, AuditResult
 from quantgod.auditor.learning import learn
 from quantgod.auditor.reports import FoldReport, Hooks
-from quantgod.contracts import FEATURES, META_FEATURES, MS_PER_MINUTE
-from quantgod.dataset.labels import label
+from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.dataset.labels import LABEL_COLUMNS, further_horizons, label, label_columns
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.network_subject import NetworkSubject
@@ -86,7 +86,7 @@ def make(bars: pd.DataFrame, settings: Settings) -> PipelineResult:
     subject = NetworkSubject("", base.network, audited.auditor, train.batch_size, train.device)
     evaluated = evaluate(subject, table, audited.rows, settings)
     trace = {
-        **_of_table(table, settings.label.horizon_minutes),
+        **_of_table(table),
         **_of_base(base, borders),
         **_of_folds(audited.folds, epochs, borders),
         **_of_auditor(audited, borders),
@@ -95,17 +95,23 @@ def make(bars: pd.DataFrame, settings: Settings) -> PipelineResult:
     return PipelineResult(trace, audited.rows)
 
 
-def _of_table(table: pd.DataFrame, horizon_minutes: int) -> Trace:
+def _of_table(table: pd.DataFrame) -> Trace:
     """A bar is known at its close; a label at the close of the minute that it ends with."""
-    labels = table[table["label_end"].notna()]
-    ends = labels["label_end"].dt.as_unit("ms").astype("int64").to_numpy()
-    said = [labels[name].to_numpy() for name in ("forward_return", "target")]
     seen = table[[*FEATURES, "close", "run"]].to_numpy(np.float64)
-    horizon = horizon_minutes * MS_PER_MINUTE
+    further = {f"labels of {one}": label_columns(one) for one in further_horizons(table)}
     return {
         "features": rows_of(known_at(pd.DatetimeIndex(table.index)), seen),
-        "labels": rows_of(known_at(pd.DatetimeIndex(labels.index)) + horizon, *said, ends),
+        "labels": _of_labels(table, LABEL_COLUMNS[-3:]),
+        **{stage: _of_labels(table, names) for stage, names in further.items()},
     }
+
+
+def _of_labels(table: pd.DataFrame, names: tuple[str, ...]) -> Evidence:
+    forward, target, end = names
+    labels = table[table[end].notna()]
+    ends = pd.DatetimeIndex(labels[end])
+    said = [labels[name].to_numpy() for name in (forward, target)]
+    return rows_of(known_at(ends), *said, ends.as_unit("ms").asi8)
 
 
 def _of_base(base: TrainedBase, borders: Borders) -> Trace:

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from quantgod.archive.store import WITHOUT_BOOKS
 from quantgod.contracts import FEATURES
-from quantgod.dataset.labels import LABEL_COLUMNS
+from quantgod.dataset.labels import LABEL_COLUMNS, further_horizons
 from quantgod.dataset.splits import folds, split_test, split_validation
 from quantgod.dataset.table import read_table
 from quantgod.dataset.windows import samples
@@ -118,17 +118,23 @@ def _labels(settings: Settings, have: Inventory) -> Iterator[Finding]:
         return
     ends = table["label_end"].dropna()
     looks = int((ends.iloc[0] - ends.index[0]) / pd.Timedelta(minutes=1)) if len(ends) else 0
-    asked = settings.label.horizon_minutes
+    label = settings.label
+    asked = [label.horizon_minutes, *(one.horizon_minutes for one in label.further)]
+    held = [looks, *further_horizons(table)]
     text = f"{len(table):,} rows, {len(ends):,} of them labelled"
-    if looks != asked:
+    if held != asked:
         yield Finding(
             "labels",
             "note",
-            f"{text}; they look {looks} minutes ahead, and the "
-            f"settings {asked}: `label` makes them anew",
+            f"{text}; they look {_joined(held)} minutes ahead, and the "
+            f"settings {_joined(asked)}: `label` makes them anew",
         )
     else:
         yield Finding("labels", "ok", text)
+
+
+def _joined(minutes: list[int]) -> str:
+    return " and ".join(map(str, minutes))
 
 
 def _symbols_in(bars: Path) -> str:
@@ -170,7 +176,7 @@ def _enough(settings: Settings, have: Inventory) -> Finding:
 def whole_table(settings: Settings, minutes: int) -> pd.DataFrame:
     """A labelled table of one run without a hole: real ones can only hold fewer samples."""
     index = pd.date_range("2024-01-01", periods=minutes, freq="min", tz="UTC", name="datetime")
-    horizon = settings.label.horizon_minutes
+    horizon = settings.label.longest_minutes
     known = np.arange(minutes) < minutes - horizon
     ends = pd.Series(index + pd.Timedelta(minutes=horizon), index=index)
     zeros = np.zeros(minutes)

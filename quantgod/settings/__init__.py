@@ -11,6 +11,7 @@ from quantgod.settings.judging import (
 )
 from quantgod.settings.learning import (
     AuditSettings,
+    HorizonSettings,
     LabelSettings,
     ModelSettings,
     OptimizeSettings,
@@ -64,6 +65,7 @@ __all__ = [
     "ExchangeSettings",
     "FeedSettings",
     "GateSettings",
+    "HorizonSettings",
     "JournalSettings",
     "LabelSettings",
     "LeakAuditSettings",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from quantgod.contracts import Horizon, Target
 from quantgod.settings.section import (
     Choice,
     Fraction,
@@ -16,12 +17,43 @@ from quantgod.settings.section import (
 )
 
 
-class LabelSettings(Section):
-    """How the next hour's log return is cut into three classes (strict inequalities)."""
+class HorizonSettings(Section):
+    """A return of the minutes ahead, cut into three classes (strict inequalities, log returns)."""
 
     horizon_minutes: Positive
     buy_above: PositiveFloat
     sell_below: Annotated[float, Field(lt=0)]
+
+
+class LabelSettings(HorizonSettings):
+    """The horizon that is judged and traded, and further ones that networks learn beside it."""
+
+    further: tuple[HorizonSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _no_two_are_equally_far(self) -> LabelSettings:
+        minutes = [one.horizon_minutes for one in (self, *self.further)]
+        if len(set(minutes)) < len(minutes):
+            raise ValueError(f"horizons that differ expected, got {minutes}")
+        return self
+
+    @property
+    def horizons(self) -> tuple[HorizonSettings, ...]:
+        """All of them, nearest first."""
+        return tuple(sorted((self, *self.further), key=lambda one: one.horizon_minutes))
+
+    @property
+    def longest_minutes(self) -> int:
+        """The farthest horizon: no label looks further ahead."""
+        return self.horizons[-1].horizon_minutes
+
+    @property
+    def target(self) -> Target:
+        """What is forecast, as forecasters are compared by it."""
+        every = tuple(
+            Horizon(one.horizon_minutes, one.buy_above, one.sell_below) for one in self.horizons
+        )
+        return Target("minute", every, self.horizons.index(self))
 
 
 class WindowSettings(Section):

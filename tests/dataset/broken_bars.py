@@ -8,11 +8,16 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
-from quantgod.settings import LabelSettings
+from quantgod.settings import HorizonSettings, LabelSettings
 from tests.synthetic import synthetic_bars
 
 BRIDGE = 5
 LABEL = LabelSettings(horizon_minutes=60, buy_above=0.008, sell_below=-0.004)
+FURTHER = (
+    HorizonSettings(horizon_minutes=90, buy_above=0.01, sell_below=-0.01),
+    HorizonSettings(horizon_minutes=10, buy_above=0.002, sell_below=-0.001),
+)
+SEVERAL = LABEL.model_copy(update={"further": FURTHER})
 START = 23 * 60  # one hour of the first day, so that midnights lie inside
 
 

@@ -11,10 +11,27 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from quantgod.contracts import FEATURES
-from quantgod.dataset.labels import LABEL_COLUMNS, classes_of, label, summary
-from tests.dataset.broken_bars import BRIDGE, LABEL, broken_bars, whole_bars, without
+from quantgod.contracts import FEATURES, Target
+from quantgod.dataset.labels import (
+    LABEL_COLUMNS,
+    classes_of,
+    further_horizons,
+    label,
+    label_columns,
+    summary,
+)
+from quantgod.settings import LabelSettings
+from tests.dataset.broken_bars import (
+    BRIDGE,
+    FURTHER,
+    LABEL,
+    SEVERAL,
+    broken_bars,
+    whole_bars,
+    without,
+)
 from tests.synthetic import synthetic_bars
 
 RECORDING = Path(__file__).parents[3] / "shared" / "data" / "BTCUSD_1m_2018.csv.gz"
@@ -57,6 +74,46 @@ def test_the_label_is_the_sum_of_the_next_hours_returns(bars: pd.DataFrame) -> N
     assert (labelled["label_end"] == labelled.index + 60 * MINUTE).all()
     rest = table[table["target"] < 0]
     assert rest["forward_return"].isna().all() and rest["label_end"].isna().all()
+
+
+@settings(max_examples=20)
+@given(bars=broken_bars(minutes=400))
+def test_each_of_several_horizons_is_labelled_as_if_it_were_alone(bars: pd.DataFrame) -> None:
+    table = label(bars, SEVERAL, BRIDGE)
+    assert further_horizons(table) == (90, 10)
+    pd.testing.assert_frame_equal(table[list(LABEL_COLUMNS)], label(bars, LABEL, BRIDGE))
+    for one in FURTHER:
+        alone = label(bars, LabelSettings(**one.model_dump()), BRIDGE)
+        for name, further in zip(
+            LABEL_COLUMNS[-3:], label_columns(one.horizon_minutes), strict=True
+        ):
+            pd.testing.assert_series_equal(table[further], alone[name], check_names=False)
+
+
+def test_horizons_are_a_target_nearest_first_and_no_two_are_equally_far() -> None:
+    target = SEVERAL.target
+    assert [horizon.steps for horizon in target.horizons] == [10, 60, 90]
+    assert (target.horizons[target.primary].steps, target.longest, target.step) == (
+        60,
+        90,
+        "minute",
+    )
+    assert target != LABEL.target
+    twice = {**LABEL.model_dump(), "further": [LABEL.model_dump(exclude={"further"})]}
+    with pytest.raises(ValidationError, match=r"horizons that differ expected, got \[60, 60\]"):
+        LabelSettings.model_validate(twice)
+    with pytest.raises(ValueError, match="rising horizons and one of them expected"):
+        Target("minute", target.horizons[::-1], 0)
+    with pytest.raises(ValueError, match="rising horizons and one of them expected"):
+        Target("minute", target.horizons, 3)
+
+
+@pytest.mark.parametrize("spoil", ["target_10", "forward_return_90", "label_end_10"])
+def test_a_table_of_other_columns_is_no_labelled_table(spoil: str) -> None:
+    table = label(whole_bars().iloc[:300], SEVERAL, BRIDGE)
+    for wrong in (table.drop(columns=spoil), table.rename(columns={spoil: f"{spoil}_more"})):
+        with pytest.raises(ValueError, match="three columns for each further horizon"):
+            further_horizons(wrong)
 
 
 def test_the_cuts_themselves_are_neutral() -> None:

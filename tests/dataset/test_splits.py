@@ -12,8 +12,8 @@ from quantgod.contracts import MS_PER_MINUTE
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import Split, folds, split_test, split_validation, uniqueness
 from quantgod.dataset.windows import Samples, samples
-from quantgod.settings import SplitSettings
-from tests.dataset.broken_bars import BRIDGE, LABEL, broken_bars, whole_bars
+from quantgod.settings import LabelSettings, SplitSettings
+from tests.dataset.broken_bars import BRIDGE, LABEL, SEVERAL, broken_bars, whole_bars
 
 WINDOW = 30
 
@@ -28,7 +28,7 @@ def minutes_of_labels(found: Samples, index: np.ndarray) -> set[int]:
     """Every minute that a label of these samples looks at, its own minute not among them."""
     return {
         minute
-        for time, end in zip(found.time_ms[index], found.label_end_ms[index], strict=True)
+        for time, end in zip(found.time_ms[index], found.reach_ms[index], strict=True)
         for minute in range(time // MS_PER_MINUTE + 1, end // MS_PER_MINUTE + 1)
     }
 
@@ -45,20 +45,21 @@ def assert_nothing_lost(found: Samples, older: np.ndarray, split: Split, embargo
     """Purging drops what it must and no more: a dropped label reaches the border."""
     border = found.time_ms[split.other].min()
     dropped = np.setdiff1d(older, split.train)
-    reach = found.label_end_ms[dropped] + embargo * MS_PER_MINUTE
+    reach = found.reach_ms[dropped] + embargo * MS_PER_MINUTE
     assert (reach >= border).all()
 
 
 STRIDES = st.integers(1, 13)
 FRACTIONS = st.floats(0.05, 0.5)
 EMBARGOES = st.sampled_from([0, 1, 45])
+LABELS = st.sampled_from([LABEL, SEVERAL])
 
 
-@given(bars=broken_bars(), stride=STRIDES, fraction=FRACTIONS, embargo=EMBARGOES)
+@given(bars=broken_bars(), labels=LABELS, stride=STRIDES, fraction=FRACTIONS, embargo=EMBARGOES)
 def test_no_training_label_reaches_into_validation(
-    bars: pd.DataFrame, stride: int, fraction: float, embargo: int
+    bars: pd.DataFrame, labels: LabelSettings, stride: int, fraction: float, embargo: int
 ) -> None:
-    found = samples(label(bars, LABEL, BRIDGE), WINDOW, stride)
+    found = samples(label(bars, labels, BRIDGE), WINDOW, stride)
     everything = np.arange(len(found))
     split = split_validation(found, everything, fraction, settings(embargo=embargo))
     assert_clean(found, split, embargo)
@@ -67,27 +68,31 @@ def test_no_training_label_reaches_into_validation(
     assert_nothing_lost(found, older, split, embargo)
 
 
-@given(bars=broken_bars(), stride=STRIDES, other_stride=STRIDES, window=st.integers(1, 100))
+@given(
+    bars=broken_bars(), labels=LABELS, stride=STRIDES, other_stride=STRIDES,
+    window=st.integers(1, 100),
+)  # fmt: skip
 def test_the_test_part_is_the_same_minutes_for_every_stride_and_window(
-    bars: pd.DataFrame, stride: int, other_stride: int, window: int
+    bars: pd.DataFrame, labels: LabelSettings, stride: int, other_stride: int, window: int
 ) -> None:
-    table = label(bars, LABEL, BRIDGE)
+    table = label(bars, labels, BRIDGE)
     one, two = samples(table, WINDOW, stride), samples(table, window, other_stride)
     dev, held = split_test(one, settings()), split_test(two, settings())
     assert_clean(one, dev)
-    assert one.label_end_ms[dev.train].max() < two.time_ms[held.other].min()
-    labelled = table.index[table["target"] >= 0]
+    assert one.reach_ms[dev.train].max() < two.time_ms[held.other].min()
+    targets = [name for name in table.columns if name.startswith("target")]
+    labelled = table.index[(table[targets] >= 0).all(axis=1)]
     border = labelled[len(labelled) - round(len(labelled) * 0.2)].timestamp() * 1000
     for found, split in ((one, dev), (two, held)):
         assert split.other.tolist() == np.flatnonzero(found.time_ms >= border).tolist()
-        assert found.label_end_ms[split.train].max() < border
+        assert found.reach_ms[split.train].max() < border
 
 
-@given(bars=broken_bars(), stride=st.integers(1, 5), embargo=EMBARGOES)
+@given(bars=broken_bars(), labels=LABELS, stride=st.integers(1, 5), embargo=EMBARGOES)
 def test_no_fold_trains_on_a_label_that_reaches_what_it_judges(
-    bars: pd.DataFrame, stride: int, embargo: int
+    bars: pd.DataFrame, labels: LabelSettings, stride: int, embargo: int
 ) -> None:
-    found = samples(label(bars, LABEL, BRIDGE), WINDOW, stride)
+    found = samples(label(bars, labels, BRIDGE), WINDOW, stride)
     chosen = settings(embargo=embargo)
     dev = split_test(found, chosen).train
     walk = folds(found, dev, chosen)
@@ -125,6 +130,15 @@ def test_a_side_without_samples_is_refused() -> None:
         folds(found, np.arange(len(found)), settings())
     with pytest.raises(ValueError, match="one side is empty"):
         split_test(found.take(np.arange(0)), settings(test=0.001))
+
+
+def test_effective_rows_are_counted_by_the_primary_horizon() -> None:
+    bars = whole_bars().iloc[:700]
+    one, several = (samples(label(bars, labels, BRIDGE), 5, 1) for labels in (LABEL, SEVERAL))
+    same = np.isin(one.row, several.row)
+    assert np.array_equal(uniqueness(several), uniqueness(one.take(same)))
+    assert len(one) - len(several) == 30
+    assert (several.reach_ms - several.label_end_ms == 30 * MS_PER_MINUTE).all()
 
 
 @given(bars=broken_bars(minutes=400), stride=st.integers(1, 70))

@@ -22,7 +22,7 @@ from quantgod.leakage.borders import (
     borders_of,
 )
 from quantgod.leakage.pipeline import in_small
-from quantgod.settings import Settings
+from quantgod.settings import LabelSettings, Settings
 from tests.leakage import small
 
 BARS = small.bars()
@@ -35,6 +35,7 @@ BARS = small.bars()
             "window": st.integers(1, 90),
             "stride": st.sampled_from([1, 7, 15, 30, 60, 61]),
             "horizon": st.sampled_from([5, 60, 90]),
+            "further": st.sampled_from([(), (20,), (10, 120)]),
             "folds": st.integers(2, 4),
             "embargo": st.sampled_from([0, 30, 61]),
             "test": st.floats(0.05, 0.3),
@@ -73,15 +74,19 @@ def test_they_are_those_of_the_pipeline(drawn: dict[str, Any], seed: int, runs: 
     def labels(positions: Integers) -> int:
         return int(taken.label_end_ms[positions].max()) + MS_PER_MINUTE
 
+    def reach(positions: Integers) -> int:
+        return int(taken.reach_ms[positions].max()) + MS_PER_MINUTE
+
     assert found.validation == taken.time_ms[validation.other[0]]
     assert found.folds == tuple(taken.time_ms[walk.other[0]] for walk in walks)
     assert found.calibration == taken.time_ms[last[begin]]
-    of_dev = ("base model", "calibrator", "conformal threshold", "baselines")
+    of_dev = ("calibrator", "conformal threshold", "baselines")
     assert found.fitted == {
         "scaler": inputs(validation.train),
         "booster": labels(last[part == STOPPING]),
         **{f"fold {fold} scaler": inputs(split.train) for fold, split in enumerate(inner, 1)},
-        **{f"fold {fold} model": labels(split.other) for fold, split in enumerate(inner, 1)},
+        **{f"fold {fold} model": reach(split.other) for fold, split in enumerate(inner, 1)},
+        "base model": reach(validation.other),
         **dict.fromkeys(of_dev, labels(test.train)),
     }
     assert labels(validation.other) == labels(test.train) == labels(last[part == CALIBRATION])
@@ -95,15 +100,19 @@ def test_they_are_those_of_the_pipeline(drawn: dict[str, Any], seed: int, runs: 
 
 def settings_of(drawn: dict[str, Any]) -> Settings:
     how = in_small(small.settings(stride=drawn["stride"]))
+    cuts = {"buy_above": 0.01, "sell_below": -0.01}
     split = {
         "folds": drawn["folds"],
         "embargo_minutes": drawn["embargo"],
         "test_fraction": drawn["test"],
         "validation_fraction": drawn["validation"],
     }
+    further = {"further": [dict(cuts, horizon_minutes=one) for one in drawn["further"]]}
     changed = {
         "window": how.window.model_copy(update={"length": drawn["window"]}),
-        "label": how.label.model_copy(update={"horizon_minutes": drawn["horizon"]}),
+        "label": LabelSettings(
+            **how.label.model_dump() | {"horizon_minutes": drawn["horizon"]} | further
+        ),
         "split": how.split.model_copy(update=split),
         "audit": how.audit.model_copy(update={"calibration_fraction": drawn["calibration"]}),
     }
