@@ -106,7 +106,7 @@ def _of_table(table: pd.DataFrame) -> Trace:
     }
 
 
-def _of_labels(table: pd.DataFrame, names: tuple[str, ...]) -> Evidence:
+def _of_labels(table: pd.DataFrame, names: tuple[str, ...]) -> StageValues:
     forward, target, end = names
     labels = table[table[end].notna()]
     ends = pd.DatetimeIndex(labels[end])
