@@ -1,4 +1,4 @@
-"""A backtest of scored rows: signals through the engine, once a latency, and what came of it."""
+"""Backtest scored rows: run the signals through the engine once per latency."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ KEY_FIGURES: Final = (
 
 @dataclass(frozen=True, eq=False)
 class Backtest:
-    """A backtest.
+    """The result of a backtest.
 
     Attributes:
         result: its figures.
         trades: see `trades.trades_of`; at the settings' latency.
-        equity: see `trades.equity_of`; likewise.
+        equity: see `trades.equity_of`; at the settings' latency.
     """
 
     result: BacktestResult
@@ -39,7 +39,7 @@ class Backtest:
     equity: pd.DataFrame
 
     def metrics(self) -> dict[str, float]:
-        """By what runs are compared, under names that MLflow takes; the record has all else."""
+        """Return the figures by which runs are compared, under names valid in MLflow."""
         net = self.result.net_pnl
         return {
             "net_pnl": net.value,
@@ -50,7 +50,7 @@ class Backtest:
         }
 
     def write(self, folder: Path) -> None:
-        """Write trades and course as Parquet into `folder`, each whole or not at all."""
+        """Write trades and equity as Parquet files to `folder`, atomically."""
         for name, frame in ((TRADES_FILE, self.trades), (EQUITY_FILE, self.equity)):
             with atomic_path(folder / name) as part:
                 frame.to_parquet(part, compression="zstd")
@@ -65,20 +65,20 @@ def backtest(
     progress: Progress = silent,
     recorded: Books | None = None,
 ) -> Backtest:
-    """Trade what `action` of scored rows says, as the package's docstring lays down.
+    """Trade the `action` of scored rows by the rules of the package's docstring.
 
     Args:
         rows: scored rows; `time` and `action` are read.
-        books: a book a minute, from the first row's minute to a horizon after the last one's.
+        books: one book per minute, from the first row's minute to a horizon after the last one.
         settings: of orders, costs and the account.
         horizon_minutes: how long a position is held.
-        trials: how many models were tried before this one was chosen.
-        progress: how far it is.
-        recorded: books at `signals.order_moments`, as many of them as are known.
+        trials: number of models tried before this one was chosen.
+        progress: called after each latency.
+        recorded: books at `signals.order_moments`, where known.
 
     Raises:
-        ValueError: for a row without a book, an action that is no class, a latency above the
-            horizon, or books without two sides.
+        ValueError: for a row without a book, an unknown action, a latency above the horizon, or a
+            one-sided book.
     """
     minutes, signal = signals_of(rows, checked(books), settings, horizon_minutes)
     rules = _rules(settings, horizon_minutes)
@@ -87,7 +87,7 @@ def backtest(
     latencies = latencies_of(settings)
     for number, latency in enumerate(
         reversed(latencies)
-    ):  # the settings' own comes last, and stays
+    ):  # the settings' own latency comes last, and its result is kept
         progress(number, len(latencies), f"{latency} ms")
         venue, met = venue_of(minutes, may, latency, recorded)
         desk = new_desk(minutes, signal, met, venue, rules)

@@ -1,4 +1,4 @@
-"""Recorded books: what an order can meet, and which one it does meet."""
+"""Arrays of recorded books that orders can meet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Books(NamedTuple):
     """Books in order of time.
 
     Attributes:
-        time_ms: (n,) from when on each can be met, epoch milliseconds, strictly rising.
+        time_ms: (n,) time from which each book can be met, epoch milliseconds, strictly rising.
         levels: (n, 2, levels, 2) bids and asks, best first, price (quote currency) and size (base);
             an absent level has price NaN and size 0. The order of a minute row's 800 columns.
     """
@@ -29,24 +29,24 @@ class Books(NamedTuple):
 
     @property
     def mid(self) -> Floats:
-        """(n,) halfway between the best prices."""
+        """Return the mid prices, (n,)."""
         middle: Floats = self.levels[:, :, 0, PRICE].mean(axis=1)
         return middle
 
     def between(self, first: int, end: int) -> Books:
-        """The books at the places from `first` on, before `end`."""
+        """Return the books at positions `first` to `end` (exclusive)."""
         return Books(self.time_ms[first:end], self.levels[first:end])
 
 
 def books_of(bars: pd.DataFrame) -> Books:
-    """The books of minute bars: each is its minute's last state, so met from the minute's end on.
+    """Return the books of minute bars: each is its minute's last state, met from the minute's end.
 
     Args:
-        bars: a UTC index of minutes' starts, and `bid_0_p, bid_0_s, …, ask_0_p, ask_0_s, …` for as
-            many levels as there are, at most 200 a side.
+        bars: a UTC index of minutes' starts, and `bid_0_p, bid_0_s, …, ask_0_p, ask_0_s, …` for at
+            most 200 levels per side.
 
     Raises:
-        ValueError: for bars without a book, out of order, or where a book has no two sides.
+        ValueError: for bars without books, bars out of order, or a one-sided book.
     """
     depth = next((k for k in range(BOOK_LEVELS) if f"bid_{k}_p" not in bars), BOOK_LEVELS)
     if not depth or not isinstance(bars.index, pd.DatetimeIndex) or str(bars.index.tz) != "UTC":
@@ -57,12 +57,12 @@ def books_of(bars: pd.DataFrame) -> Books:
 
 
 def checked(books: Books) -> Books:
-    """The same books, once they are known to be in order and to have two sides.
+    """Check that books are in order and have two sides, and return them.
 
-    The arrays are such as compiled code was compiled for: in C's order, and not locked.
+    The arrays are C-contiguous and writable, as the compiled code expects.
 
     Raises:
-        ValueError: naming the first that is not as it should be.
+        ValueError: naming the first bad book.
     """
     if not len(books.time_ms) or (np.diff(books.time_ms) <= 0).any():
         raise ValueError("books are needed, their times strictly rising")
@@ -78,7 +78,7 @@ def checked(books: Books) -> Books:
 
 
 def are_sound(levels: Floats) -> Booleans:
-    """(n,) which books have two sides that do not cross."""
+    """Return which books have two sides that do not cross, (n,)."""
     best = levels[:, :, 0]
     two_sided = (best > 0).all(axis=(1, 2))
     sound: Booleans = two_sided & (best[:, ASK, PRICE] > best[:, BID, PRICE])

@@ -1,10 +1,10 @@
-"""The compiled loop of a backtest: minutes in, filled units and the account's course out.
+"""Run the compiled loop of a backtest: minutes in, filled units and the account's course out.
 
-The rules stand in the package's docstring. A unit is what one signal opens. Units are ordered,
-entered, told to leave, and left, each in the order of their signals, so four counters say which
-are where: `LEFT <= LEAVING <= ORDERED` and `LEFT <= ENTERED <= ORDERED`.
+The package's docstring states the rules. One signal opens one unit. Units are ordered, entered,
+told to leave, and left, always in the order of their signals, so four counters describe their
+states: `LEFT <= LEAVING <= ORDERED` and `LEFT <= ENTERED <= ORDERED`.
 
-All compiled code stands in this file, since numba's cache looks at no other.
+All compiled code is in this file, because numba's cache checks no other file.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ NEVER: Final = np.iinfo(np.int64).max
 
 
 class Rules(NamedTuple):
-    """What does not change while the loop runs; money in the quote currency, times in ms."""
+    """Constants of the loop; money in the quote currency, times in ms."""
 
     horizon_ms: int
     notional: float
@@ -68,13 +68,13 @@ class Rules(NamedTuple):
 
 
 class Desk(NamedTuple):
-    """All that the loop works on.
+    """All data that the loop works on.
 
     Attributes:
-        minutes: a book a minute; positions are valued by them and closed in an emergency.
-        signal: (n,) -1, 0 or 1 a minute.
-        met: (n,) which of `venue` an order decided at the close of each minute meets; beyond the
-            last of them: none.
+        minutes: one book per minute, for valuing positions and for emergency closes.
+        signal: (n,) -1, 0 or 1 for each minute.
+        met: (n,) position in `venue` of the book that an order decided at each close meets; beyond
+            the last one: none.
         venue: the books that orders meet.
         rules: of trading and of the account.
         integers: (units, UNIT_INTEGERS).
@@ -97,11 +97,11 @@ class Desk(NamedTuple):
 
 
 def new_desk(minutes: Books, signal: Signals, met: Integers, venue: Books, rules: Rules) -> Desk:
-    """A desk before its first minute."""
+    """Return a desk before its first minute."""
     units = int(np.count_nonzero(signal))
     counters = np.zeros(COUNTERS, np.int64)
     counters[[TARGET_ROW, END_ROW, TRADED_DAY, TAKEN_MS, TAKEN_MS + 1]] = -1
-    # Nothing is held before the first close, so its own stamp costs nothing.
+    # Nothing is held before the first close, so a funding time there costs nothing.
     counters[STAMP] = -(-int(minutes.time_ms[0]) // rules.funding_ms) * rules.funding_ms
     money = np.zeros(MONEY)
     money[[BALANCE, DAY_START]] = rules.initial_balance
@@ -112,7 +112,7 @@ def new_desk(minutes: Books, signal: Signals, met: Integers, venue: Books, rules
 
 @kept
 def play(desk: Desk) -> None:
-    """Go through the minutes; what came of it stands in the desk's arrays."""
+    """Run through the minutes; the results are in the desk's arrays."""
     for row in range(len(desk.signal)):
         if desk.counters[OUTCOME] < DAILY_LOSS:
             _go_through(desk, row, desk.minutes.time_ms[row])
@@ -135,7 +135,7 @@ def _go_through(desk: Desk, row: int, now: int) -> None:
 
 @compiled
 def _start_day(desk: Desk, row: int) -> None:
-    """Take a day's starting value from the last minute before it: the higher of the two."""
+    """Set a day's starting value: the higher of balance and equity in the minute before it."""
     if row == 0:
         return
     times = desk.minutes.time_ms
@@ -145,7 +145,7 @@ def _start_day(desk: Desk, row: int) -> None:
 
 @compiled
 def _settle(desk: Desk, row: int, now: int) -> None:
-    """Let all happen that is due: funding, and orders in the order they were decided."""
+    """Apply all that is due: funding, and orders in the order of their decision."""
     while True:
         order = min(_next_entry_ms(desk), _next_exit_ms(desk))
         stamp = desk.counters[STAMP]
@@ -176,7 +176,7 @@ def _next_exit_ms(desk: Desk) -> int:
 
 @compiled
 def _fund(desk: Desk, row: int, stamp: int) -> None:
-    """Take or give funding at the newest minute's mid at the stamp."""
+    """Pay or receive funding at time `stamp`, at the newest minute's mid."""
     known = row if desk.minutes.time_ms[row] == stamp else row - 1
     for unit in range(desk.counters[LEFT], desk.counters[ENTERED]):
         held = desk.integers[unit, SIDE] * desk.floats[unit, QUANTITY]
@@ -188,7 +188,7 @@ def _fund(desk: Desk, row: int, stamp: int) -> None:
 
 @compiled
 def _fill_next(desk: Desk) -> None:
-    """Fill the order that was decided first; of one minute's orders, exits come first."""
+    """Fill the order that was decided first; among orders of one minute, exits come first."""
     entering, leaving = desk.counters[ENTERED], desk.counters[LEFT]
     if leaving < desk.counters[LEAVING] and (
         entering == desk.counters[ORDERED]
@@ -228,7 +228,7 @@ def _enter(desk: Desk, unit: int) -> None:
 
 @compiled
 def _exit(desk: Desk, unit: int, books: Books, book: int) -> None:
-    """Leave whatever the book is: what its levels cannot take goes at the last one's price."""
+    """Close a unit completely: a quantity beyond the book's levels gets the last level's price."""
     side, quantity = desk.integers[unit, SIDE], desk.floats[unit, QUANTITY]
     value, missing = _walk(desk, books, book, -side, quantity)
     if missing > 0:
@@ -244,7 +244,7 @@ def _exit(desk: Desk, unit: int, books: Books, book: int) -> None:
     desk.money[BALANCE] += side * quantity * (price - entry) - fee
     desk.counters[LEFT] += 1
     if desk.counters[LEFT] == desk.counters[ENTERED]:
-        # Flat is flat, whatever rounding has left.
+        # Without positions all is exactly zero, whatever rounding has left.
         desk.money[POSITION] = 0.0
         desk.money[COST] = 0.0
     else:
@@ -254,9 +254,9 @@ def _exit(desk: Desk, unit: int, books: Books, book: int) -> None:
 
 @compiled
 def _walk(desk: Desk, books: Books, book: int, side: int, wanted: float) -> tuple[float, float]:
-    """Buy (side 1) or sell down a book's levels; gives the value and what was not to be had.
+    """Buy (side 1) or sell along a book's levels; return the value and the unfilled quantity.
 
-    What an earlier order took of the same book at the same moment is gone.
+    Size that an earlier order took from the same book at the same moment is gone.
     """
     levels, met = books.levels, _met_side(side)
     if desk.counters[TAKEN_MS + met] != books.time_ms[book]:
@@ -306,7 +306,7 @@ def _mid(books: Books, book: int) -> float:
 
 @compiled
 def _decide(desk: Desk, row: int, now: int) -> None:
-    """Order what this minute's close asks for: exits that are due, then what the signal wants."""
+    """Place the orders of this minute's close: exits that are due, then the signal's."""
     counters, side = desk.counters, desk.signal[row]
     while (
         counters[LEAVING] < counters[ORDERED]
@@ -350,7 +350,7 @@ def _order_exit(desk: Desk, row: int, reason: int) -> None:
 
 @compiled
 def _close_all(desk: Desk, row: int, reason: int) -> None:
-    """Close what is open at this minute's own book; orders under way lapse."""
+    """Close all positions at this minute's own book; pending orders lapse."""
     counters = desk.counters
     counters[LAPSED] += counters[ORDERED] - counters[ENTERED]
     counters[ORDERED] = counters[ENTERED]
@@ -370,7 +370,7 @@ def _equity(desk: Desk, row: int) -> float:
 
 @compiled
 def _verdict(desk: Desk, row: int) -> int:
-    """Whether the account has lost more than it may."""
+    """Return whether a loss limit is breached, and which."""
     equity, rules = _equity(desk, row), desk.rules
     if rules.initial_balance - equity > rules.total_loss:
         return TOTAL_LOSS
@@ -381,7 +381,7 @@ def _verdict(desk: Desk, row: int) -> int:
 
 @compiled
 def _judge(desk: Desk, row: int) -> None:
-    """End the account on a breach; note when its target is reached."""
+    """End the account on a breach; record when its target is reached."""
     counters, verdict = desk.counters, _verdict(desk, row)
     if verdict != OPEN:
         _close_all(desk, row, DAILY_BREACH if verdict == DAILY_LOSS else TOTAL_BREACH)

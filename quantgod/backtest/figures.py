@@ -1,4 +1,4 @@
-"""Figures of a backtest: a result and its frames in, a matplotlib `Figure` out."""
+"""Draw the figures of a backtest."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from quantgod.evaluation.wording import account_text
 
 LOSS, _, GAIN = CLASS_COLOURS
 POINTS: Final = 5_000
-"""Minutes that are drawn at most; a year has a hundred times as many."""
+"""Maximal number of drawn minutes; a year has a hundred times as many."""
 
 
 def equity_figure(equity: pd.DataFrame, result: BacktestResult) -> Figure:
-    """The account's course over its drawdown, with the end that a breach made of it."""
+    """Draw the account's equity above its drawdown, with the breach that ended it, if any."""
     figure = blank(10, 5.5)
     panels: Any = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper, lower = panels
@@ -56,7 +56,7 @@ def equity_figure(equity: pd.DataFrame, result: BacktestResult) -> Figure:
 
 
 def latency_figure(by_latency: Mapping[str, float], books: str) -> Figure:
-    """Net PnL by the time from a close to the order at the exchange."""
+    """Draw net PnL by latency, the time from a close to the order at the exchange."""
     names = [_duration(int(latency)) for latency in by_latency]
     figure = _bars(names, list(by_latency.values()), "latency")
     if books == "minutes":
@@ -68,7 +68,7 @@ def latency_figure(by_latency: Mapping[str, float], books: str) -> Figure:
 
 
 def session_figure(by_session: Mapping[str, float]) -> Figure:
-    """Net PnL by the session in which trades were entered."""
+    """Draw net PnL by the session in which trades were entered."""
     hours = range(0, HOURS_PER_SESSION * len(by_session), HOURS_PER_SESSION)
     names = [
         f"{name}\n{hour} to {hour + HOURS_PER_SESSION} UTC"
@@ -78,7 +78,7 @@ def session_figure(by_session: Mapping[str, float]) -> Figure:
 
 
 def costs_figure(result: BacktestResult) -> Figure:
-    """From what positions made between mids to what was left of it, cost by cost."""
+    """Draw the steps from gross to net PnL, cost by cost."""
     steps = {"slippage": -result.slippage, "fees": -result.fees, "funding": -result.funding}
     ends = np.cumsum([result.gross_pnl, *steps.values()])
     names = ["gross", *steps, "net"]
@@ -118,7 +118,7 @@ def _thousands() -> FuncFormatter:
 
 
 def _signed(value: float) -> str:
-    """A sum of money with its sign; nothing has none."""
+    """Return a sum of money with its sign; zero has none."""
     text = f"{value:+,.0f}"
     return "0" if text in ("+0", "-0") else text
 
@@ -128,7 +128,7 @@ def _colour(value: float) -> str:
 
 
 def _thinned(equity: pd.DataFrame) -> pd.DataFrame:
-    """Every so-manyth minute, and always the last."""
+    """Return evenly spaced minutes, always with the last one."""
     step = -(-len(equity) // POINTS)
     return equity.iloc[np.unique([*range(0, len(equity), step), len(equity) - 1])]
 

@@ -1,8 +1,8 @@
-"""How good a course of equity is, and how sure that is: Sharpe ratios, intervals, drawdowns.
+"""Judge a series of equity: Sharpe ratios, their intervals, and drawdowns.
 
-Minute gains are judged as they are, in money: positions do not grow with the account, and a ratio
-does not change with the balance that gains are divided by. Minutes without a position count, and a
-year has 525,600 minutes.
+Minute gains are judged in money: positions do not grow with the account, and a ratio does not
+depend on the balance that gains are divided by. Minutes without a position count; a year has
+525,600 minutes.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from quantgod.evaluation.intervals import Interval, interval, replicates
 MINUTES_A_YEAR: Final = 525_600
 
 FEWEST_TRADES: Final = 10
-"""Below these no interval of what they gain is honest: one more may turn all of it."""
+"""With fewer trades no interval of their gain is reliable: one more may change everything."""
 
 TOO_FEW_TRADES: Final = "too few trades"
 
 ROUNDING: Final = 1e-9
-"""A spread below this share of the values' size is what rounding leaves of none."""
+"""A spread below this share of the values' size is only rounding error."""
 
 
 class Ratios(NamedTuple):
-    """Net gain, and a year's Sharpe and Sortino ratios, with intervals."""
+    """Net gain, and annual Sharpe and Sortino ratios, with intervals."""
 
     net: Interval
     sharpe: Interval
@@ -37,12 +37,12 @@ class Ratios(NamedTuple):
 
 
 class Skill(NamedTuple):
-    """How probable it is that a Sharpe ratio is no luck.
+    """The probability that a Sharpe ratio is not luck.
 
     Attributes:
         probabilistic: that the true ratio is above zero.
-        deflated: that it is above what the best of several skilless trials shows on average.
-        observations: how many independent returns this was judged by.
+        deflated: that it is above the average best of several trials without skill.
+        observations: number of independent returns used.
     """
 
     probabilistic: float
@@ -51,13 +51,13 @@ class Skill(NamedTuple):
 
 
 def ratios(gains: Floats, horizon_minutes: int, trades: int) -> Ratios:
-    """Judge a series of minute gains.
+    """Return the ratios of a series of minute gains.
 
     Args:
         gains: (n,) of minutes, in money.
-        horizon_minutes: how long a position is held at most.
-        trades: closed ones. They are what is known of a trader, where horizons outnumber them; of
-            fewer than `FEWEST_TRADES` too little, and of none all: nothing was gained.
+        horizon_minutes: longest time that a position is held.
+        trades: number of closed trades. It limits the information if there are fewer trades than
+            horizons. With fewer than `FEWEST_TRADES` nothing is judged; without any the gain is 0.
     """
     columns = np.stack([gains, gains**2, np.minimum(gains, 0) ** 2], axis=1)
     rows = len(gains)
@@ -75,13 +75,12 @@ def ratios(gains: Floats, horizon_minutes: int, trades: int) -> Ratios:
 
 
 def skill(gains: Floats, horizon_minutes: int, trials: int) -> Skill:
-    """Judge whether minute gains are luck, by their sums over horizons that do not overlap.
+    """Estimate whether minute gains are luck, from their sums over non-overlapping horizons.
 
-    A trade lasts a horizon, so minutes are no independent observations; nor are horizons where
-    signals persist, so they count as `effective_size` says. The spread of the trials' ratios is not
-    known, since a search does not backtest its trials: it is taken to be the standard error that
-    the ratio of a skilless trial has. Without any gain or loss the probabilities are a half and
-    less.
+    A trade lasts a horizon, so minutes are not independent observations. Neither are horizons if
+    signals persist, so they count by `effective_size`. The spread of the trials' ratios is unknown,
+    since a search does not backtest its trials: the standard error of a ratio without skill is
+    used. Without any gain or loss the probabilities are at most one half.
     """
     whole = len(gains) // horizon_minutes * horizon_minutes
     blocks = gains[:whole].reshape(-1, horizon_minutes).sum(axis=1)
@@ -104,11 +103,11 @@ def skill(gains: Floats, horizon_minutes: int, trials: int) -> Skill:
 def probabilistic_sharpe(
     sharpe: float, observations: float, skewness: float, kurtosis: float, above: float = 0.0
 ) -> float:
-    """The probability that the true Sharpe ratio lies above a value.
+    """Return the probability that the true Sharpe ratio lies above a value.
 
-    Bailey and López de Prado, 2012, "The Sharpe ratio efficient frontier", all for one observation
-    and not for a year. But the error is never taken to be less than that of normal returns: of few
-    gains among many zeros the estimated skewness would make one lucky trade a proof.
+    Bailey and López de Prado, 2012, "The Sharpe ratio efficient frontier", with all values per
+    observation, not per year. The error is never taken to be below that of normal returns: with few
+    gains among many zeros, the estimated skewness would turn one lucky trade into a proof.
 
     Args:
         sharpe: mean over standard deviation.
@@ -124,9 +123,9 @@ def probabilistic_sharpe(
 
 
 def expected_best(trials: int) -> float:
-    """How far the best of independent standard normal values lies above their mean, on average.
+    """Return the expected maximum of independent standard normal values.
 
-    Bailey and López de Prado, 2014, "The deflated Sharpe ratio". Of one: 0.
+    Bailey and López de Prado, 2014, "The deflated Sharpe ratio". It is 0 for one value.
     """
     if trials <= 1:
         return 0.0
@@ -135,9 +134,9 @@ def expected_best(trials: int) -> float:
 
 
 def _scores(sums: Floats, rows: int, least: float) -> Floats:
-    """(..., 3) net gain, Sharpe and Sortino of sums of gains, their squares, and losses' squares.
+    """Return net gain, Sharpe and Sortino, (..., 3), from sums of gains, squares, squared losses.
 
-    A ratio to a spread of nothing is no evidence of anything, and so 0.
+    A ratio to a spread of zero proves nothing and is 0.
     """
     total, squares, losses = np.moveaxis(sums, -1, 0)
     year = math.sqrt(MINUTES_A_YEAR / rows)

@@ -1,4 +1,4 @@
-"""Books as they were recorded: of minutes from the stored bars, of any moment from the archives."""
+"""Read recorded books: of minutes from the stored bars, of any moment from the archives."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from quantgod.settings import EtlSettings
 
 
 class ForeignArchives(ValueError):
-    """Archives that the bars were not made from: their books are not those that signals saw."""
+    """The bars were not made from these archives: their books differ from those of the signals."""
 
 
 def minute_books(bars: Path, symbol: str, rows: pd.DataFrame, horizon_minutes: int) -> Books:
-    """The minutes' books from the first of scored rows until the last one's position has left.
+    """Return the minutes' books from the first scored row to the last possible exit.
 
     Raises:
-        StoreError: where there are no bars of those days, or they hold no book.
+        StoreError: if there are no bars of those days, or they hold no books.
     """
     first, last = rows["time"].iloc[0], rows["time"].iloc[-1]
-    # A latency is at most a horizon long, so nothing happens after two.
+    # A latency is at most one horizon, so nothing happens after two horizons.
     end = last + pd.Timedelta(minutes=2 * horizon_minutes + 1)
     frame = load_bars(bars, symbol, BOOK_COLUMNS, (first.date(), end.date()))
     if frame["bid_0_p"].isna().all():
@@ -43,21 +43,21 @@ def archive_books(
     *,
     market: Market,
 ) -> Books | None:
-    """Books at `moments_ms` (rising); None where archives are not at hand for all of their days.
+    """Return the books at `moments_ms` (rising); None if an archive of their days is missing.
 
-    A moment may have none, such as after a gap: its order waits for the next minute's book.
+    A moment may have no book, for example after a gap: its order waits for the next minute's book.
 
     Args:
-        archives: folder of raw archives; it need not be there.
+        archives: folder of raw archives; it need not exist.
         symbol: the contract.
         moments_ms: epoch ms.
-        minutes: the stored minutes' books. One a day must be what the archives say of its minute.
+        minutes: books of the stored minutes. One per day is compared with the archive.
         settings: the etl's rules.
-        progress: told of every day.
+        progress: called after each day.
         market: the venue's market.
 
     Raises:
-        ForeignArchives: when it is not.
+        ForeignArchives: if such a book differs from the archive's.
     """
     if not archives.is_dir() or not len(moments_ms):
         return None
@@ -73,7 +73,7 @@ def archive_books(
 
 
 def _one_a_day(moments_ms: Integers, minutes: Books) -> Integers:
-    """The last millisecond of a minute of each moment's day, as far as there is one before it."""
+    """Return the last millisecond of one stored minute before the moments, per day."""
     place = np.searchsorted(minutes.time_ms, moments_ms, side="right") - 1
     last_ms = minutes.time_ms[place[place >= 0]] - 1
     same_day = last_ms // MS_PER_DAY == moments_ms[place >= 0] // MS_PER_DAY
@@ -83,7 +83,7 @@ def _one_a_day(moments_ms: Integers, minutes: Books) -> Integers:
 
 
 def _days_absent(found: BooksAt) -> bool:
-    """Whether a book is missing because its day has none; at its midnight it may yet be there."""
+    """Return whether a book is missing because its day has no archive."""
     days = pd.DatetimeIndex(found.moments_ms[~found.is_there].astype("datetime64[ms]")).date
     return not set(found.unread).isdisjoint(days.tolist())
 

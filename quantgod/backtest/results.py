@@ -1,4 +1,4 @@
-"""The figures of a backtest."""
+"""Compute the figures of a backtest."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from quantgod.evaluation.groupings import by_session
 from quantgod.settings import BacktestSettings
 
 OUTCOMES: Final = ("open", "target", *BREACHES)
-"""Of an account, by the engine's number."""
+"""Outcomes of an account, by the engine's number."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """By what a backtest is judged: see `backtesting.backtest`."""
+    """The settings and the search that a backtest is judged by; see `backtest.backtest`."""
 
     settings: BacktestSettings
     horizon_minutes: int
@@ -36,7 +36,7 @@ def result_of(
     by_latency: dict[str, float],
     judged: Terms,
 ) -> BacktestResult:
-    """Sum up a course of the loop that was gone through."""
+    """Return the figures of a finished loop."""
     settings, counters = judged.settings, desk.counters
     gains = np.diff(equity["equity"].to_numpy(), prepend=desk.rules.initial_balance)
     found = ratios(gains, judged.horizon_minutes, len(trades))

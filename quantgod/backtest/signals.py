@@ -1,4 +1,4 @@
-"""From scored rows to a signal a minute, and to the moments at which orders reach the exchange."""
+"""Turn scored rows into signals by minute, and into the moments when orders reach the exchange."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ _NEUTRAL: Final = CLASSES.index("NEUTRAL")
 def signals_of(
     rows: pd.DataFrame, books: Books, settings: BacktestSettings, horizon_minutes: int
 ) -> tuple[Books, Sides]:
-    """The minutes from the first row until the last one's position must have left, each's signal.
+    """Return the minutes from the first row to the last possible exit, with their signals.
 
     Returns:
-        A book a minute, and by minute 1 to buy, -1 to sell, 0 to do nothing.
+        One book per minute, and for each minute 1 to buy, -1 to sell, 0 to do nothing.
 
     Raises:
-        ValueError: for a row without a book, an action that is no class, or a latency above the
-            horizon.
+        ValueError: for a row without a book, an unknown action, or a latency above the horizon.
     """
     latency_ms = max(latencies_of(settings))
     horizon_ms = horizon_minutes * MS_PER_MINUTE
@@ -38,7 +37,7 @@ def signals_of(
     known_ms = rows["time"].dt.as_unit("ms").astype(np.int64).to_numpy() + MS_PER_MINUTE
     place = _places(known_ms, books)
     left = int(np.searchsorted(books.time_ms, known_ms[-1] + horizon_ms + latency_ms))
-    # The minute after that one, too: what is open at the very last is closed for that reason.
+    # One more minute: positions open at the very last minute are closed for reason `end`.
     minutes = books.between(int(place[0]), left + 2)
     signal = np.zeros(len(minutes.time_ms), np.int8)
     signal[place - place[0]] = action.astype(np.int8) - _NEUTRAL
@@ -46,14 +45,14 @@ def signals_of(
 
 
 def latencies_of(settings: BacktestSettings) -> list[int]:
-    """The settings' own latency and those that it is compared with, each once."""
+    """Return the latencies to compare with and the settings' own, each once."""
     return list(dict.fromkeys([settings.latency_ms, *settings.latencies_ms]))
 
 
 def order_moments(
     rows: pd.DataFrame, books: Books, settings: BacktestSettings, horizon_minutes: int
 ) -> Integers:
-    """When orders may reach the exchange between two minutes' books: epoch ms, rising."""
+    """Return the times when orders may reach the exchange between two minutes: epoch ms, rising."""
     minutes, signal = signals_of(rows, books, settings, horizon_minutes)
     decided = minutes.time_ms[may_order(minutes.time_ms, signal, horizon_minutes * MS_PER_MINUTE)]
     between = [decided + ms for ms in latencies_of(settings) if ms % MS_PER_MINUTE]
@@ -61,7 +60,7 @@ def order_moments(
 
 
 def may_order(close_ms: Integers, signal: Sides, horizon_ms: int) -> Booleans:
-    """Which closes may decide an order: those with a signal, and where one's horizon is over."""
+    """Return which closes may cause an order: those with a signal, and the ends of horizons."""
     signals = np.flatnonzero(signal)
     over = np.searchsorted(close_ms, close_ms[signals] + horizon_ms)
     may: Booleans = signal != 0
@@ -72,11 +71,11 @@ def may_order(close_ms: Integers, signal: Sides, horizon_ms: int) -> Booleans:
 def venue_of(
     minutes: Books, may: Booleans, latency_ms: int, recorded: Books | None
 ) -> tuple[Books, Integers]:
-    """The books that orders of a latency meet, and which of them one of each minute meets.
+    """Return the books that orders of a latency meet, and for each minute which one.
 
-    It is the book that was recorded at the order's very moment, or else the next one to come, of
-    an order of this latency or of a minute; beyond the last where there is none, or no order to
-    come. So orders meet books in the order in which they were decided.
+    This is the book recorded at the order's moment, or else the next book, be it of an order of
+    this latency or of a minute; a position beyond the last one means no book or no order. So orders
+    meet books in the order of their decision.
     """
     moment = minutes.time_ms + latency_ms
     later = np.searchsorted(minutes.time_ms, moment)
@@ -101,7 +100,7 @@ def _refuse_unknown(action: npt.NDArray[Any]) -> None:
 
 
 def _places(known_ms: Integers, books: Books) -> Integers:
-    """Which book is that of each row's own close."""
+    """Return the position of the book at each row's close."""
     place = np.minimum(np.searchsorted(books.time_ms, known_ms), len(books.time_ms) - 1)
     absent = np.flatnonzero(books.time_ms[place] != known_ms)
     if len(absent):

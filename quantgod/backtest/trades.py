@@ -1,4 +1,4 @@
-"""What a backtest's loop has left, as frames: the list of trades, and the account by minute."""
+"""Turn the results of a backtest's loop into frames: trades, and the account by minute."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EQUITY_FILE: Final = "equity.parquet"
 
 
 def trades_of(desk: Desk, latency_ms: int) -> pd.DataFrame:
-    """One row a trade, in order of its signal.
+    """Return one row per trade, in the order of the signals.
 
     Columns: `signal_time` (close of the signal's minute), `entry_time`, `exit_time`, `side` (1 or
     -1), `quantity` (base currency), `entry_price`, `exit_price` (averages of the fills),
@@ -30,7 +30,7 @@ def trades_of(desk: Desk, latency_ms: int) -> pd.DataFrame:
     """
     done = desk.counters[engine.LEFT]
     integers, floats = desk.integers[:done], desk.floats[:done]
-    kept = floats[:, engine.QUANTITY] > 0  # of a book that was empty by then nothing was had
+    kept = floats[:, engine.QUANTITY] > 0  # an empty book fills nothing
     integers, floats = integers[kept], floats[kept]
     side, quantity = integers[:, engine.SIDE], floats[:, engine.QUANTITY]
     held = side * quantity
@@ -66,7 +66,7 @@ def trades_of(desk: Desk, latency_ms: int) -> pd.DataFrame:
 
 
 def equity_of(desk: Desk) -> pd.DataFrame:
-    """The account after each minute, by the minute's start (UTC).
+    """Return the account after each minute, by the minute's start (UTC).
 
     Columns: `balance` (realised), `equity` (with what is open, at mid), `drawdown` (share of the
     highest equity so far, the first balance included) and `position` (signed, base currency).
@@ -84,7 +84,7 @@ def equity_of(desk: Desk) -> pd.DataFrame:
 
 
 def drawdown_of(equity: Floats, initial_balance: float) -> Floats:
-    """By how much of the highest equity so far each value lies below it."""
+    """Return how far each value lies below the highest equity so far, as a share of it."""
     peak = np.maximum(np.maximum.accumulate(equity), initial_balance)
     below: Floats = 1 - equity / peak
     return below

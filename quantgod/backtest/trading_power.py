@@ -1,4 +1,4 @@
-"""The same proof of a backtest's intervals: few trades, at random moments, of known mean."""
+"""Test a backtest's intervals on simulated trades: few, at random moments, with a known mean."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _COST: Final = 0.1
 
 
 class Trader(NamedTuple):
-    """Who is in the market for a horizon, and then out of it for so many minutes on average."""
+    """Holds a position for a horizon, then none for a random time of this mean, in minutes."""
 
     minutes: int
     apart: int
 
     @property
     def name(self) -> str:
-        """In the table."""
+        """Return the name in the table."""
         return f"trades in {self.minutes:,} min"
 
 
@@ -33,7 +33,7 @@ TRADERS: Final = (Trader(2_000, 100), Trader(10_000, 600), Trader(10_000, 200))
 
 
 def gains(trader: Trader, seed: int) -> tuple[Floats, int]:
-    """Minute gains in standard deviations of a trade, with fat tails and costs; and the trades."""
+    """Draw minute gains, with fat tails and costs, in a trade's standard deviations; and trades."""
     rng, series, trades, moment = np.random.default_rng(seed), np.zeros(trader.minutes), 0, 0
     while (moment := moment + int(rng.geometric(1 / trader.apart))) + HORIZON <= trader.minutes:
         steps = rng.standard_t(4, HORIZON) / math.sqrt(2 * HORIZON)
@@ -44,7 +44,7 @@ def gains(trader: Trader, seed: int) -> tuple[Floats, int]:
 
 
 def prove(trader: Trader, cases: int, true_cases: int = TRUE_CASES) -> list[DesignOutcome]:
-    """How often the intervals of net gain and Sharpe ratio hold what is true."""
+    """Return how often the intervals of net gain and Sharpe ratio hold the truth."""
     drawn = [gains(trader, 10**9 + seed)[0] for seed in range(true_cases)]
     total = float(np.mean([series.sum() for series in drawn]))
     squares = float(np.mean([np.square(series).sum() for series in drawn])) / trader.minutes

@@ -1,4 +1,4 @@
-"""Whether anything that was known at a time depends on what came later: found out by trying."""
+"""Test by perturbation whether anything known at a time depends on later data."""
 
 from quantgod.leakage.figure import leak_figure
 from quantgod.leakage.leak_audit import LeakError, audit_leaks, raise_leaks

@@ -1,8 +1,8 @@
-"""What each stage may know, to the minute: from the bars' time stamps and the settings alone.
+"""Compute what each stage may know, to the minute, from time stamps and settings only.
 
-This says over again, in plain loops, what `dataset.splits` and `auditor.audit` do with arrays, and
-takes no number from them: an audit that asked the pipeline what it may know would believe it.
-Borders depend on how many minutes there are and when, never on what happened in them.
+This repeats in plain loops what `dataset.splits` and `auditor.audit` do with arrays, and uses none
+of their results: an audit must not trust the pipeline it audits. Borders depend on the number and
+times of minutes, never on their content.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ Minutes = list[int]
 
 @dataclass(frozen=True)
 class Borders:
-    """Where the pipeline cuts time, and what each stage may know; epoch ms.
+    """The pipeline's borders in time, and what each stage may know; epoch ms.
 
     Attributes:
-        validation: the first minute that stops the base model.
+        validation: the first minute of the base model's validation part.
         folds: each fold's first forecast.
         calibration: the first row that the calibrator is fitted on.
-        test: the first minute of the test part, which is drawn on all labelled minutes.
-        fitted: by stage, the close of the newest bar that what is fitted may have seen: for a
-            scaler the last bar of its windows, for all else the last bar of its labels.
-        forecasts: by stage, the closes of the minutes that are forecast: each forecast may have
-            seen the bars up to its own.
+        test: the first minute of the test part, whose border is drawn on all labelled minutes.
+        fitted: by stage, the close of the newest bar that a fit may use: for a scaler the last bar
+            of its windows, for all else the last bar of its labels.
+        forecasts: by stage, the closes of the forecast minutes: each forecast may use the bars up
+            to its own.
     """
 
     validation: int
@@ -47,7 +47,7 @@ class Borders:
 
 
 def borders_of(index: pd.DatetimeIndex, settings: Settings) -> Borders:
-    """Find the borders of the pipeline that `settings` describe, over bars with this index.
+    """Return the borders of the pipeline that `settings` describe, for bars with this index.
 
     Raises:
         ValueError: if the bars are too few for the folds.
@@ -63,7 +63,7 @@ def borders_of(index: pd.DatetimeIndex, settings: Settings) -> Borders:
 
 
 class _Sides:
-    """Cuts minutes (of the epoch, rising) into older and newer sides."""
+    """Splits epoch minutes (rising) into older and newer sides."""
 
     def __init__(self, settings: Settings) -> None:
         self._split, self._audit = settings.split, settings.audit
@@ -73,7 +73,7 @@ class _Sides:
         )
 
     def borders(self, labelled: Minutes, taken: Minutes) -> Borders:
-        """Cut the minutes that have a label, and those of them that are samples.
+        """Split the labelled minutes, and the samples among them.
 
         Raises:
             IndexError: if a side would be empty.
@@ -112,7 +112,7 @@ class _Sides:
         )
 
     def _of_folds(self, learned: Iterable[Minutes]) -> dict[str, int]:
-        """Each fold's scaler sees the samples that fit its model; the model, those that stop it."""
+        """Return each fold's limits: its scaler uses fit samples, its model also stopping samples."""
         known: dict[str, int] = {}
         for fold, older in enumerate(learned, start=1):
             stopping = _newest(older, self._audit.stopping_fraction)
@@ -134,7 +134,7 @@ class _Sides:
 
 
 def _minutes_of(index: pd.DatetimeIndex, settings: Settings) -> tuple[Minutes, Minutes]:
-    """Every minute that has a label, and the samples among them."""
+    """Return all labelled minutes, and the samples among them."""
     minutes = [int(stamp) // MS_PER_MINUTE for stamp in index.as_unit("ms").asi8]
     run = _rows_of_run(minutes, settings.etl.max_bridge_minutes)
     place = {minute: row for row, minute in enumerate(minutes)}
@@ -159,12 +159,12 @@ def _newest(minutes: Minutes, fraction: float) -> Minutes:
 
 
 def _close_of(minute: int) -> int:
-    """When a minute's bar is known, epoch ms."""
+    """Return when a minute's bar is known, epoch ms."""
     return (minute + 1) * MS_PER_MINUTE
 
 
 def _rows_of_run(minutes: Minutes, max_bridge: int) -> list[int]:
-    """How many rows of its run stand up to and including each; a longer hole begins a new run."""
+    """Count the rows of each row's stretch up to it; a gap above the bridge starts a new one."""
     counts: list[int] = []
     for row, minute in enumerate(minutes):
         joined = row > 0 and minute - minutes[row - 1] - 1 <= max_bridge

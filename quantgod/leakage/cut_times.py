@@ -1,7 +1,7 @@
-"""Where to cut: where the very next row is the first that a stage must not have seen.
+"""Choose cut times at which the very next row is the first that a stage must not use.
 
-A look-ahead of one row shows at the close of a bar that something was made of, and nowhere else:
-samples stand a stride apart, so that a stride less a row after it the next sample is still to come.
+A look-ahead of one row shows only at the close of the last bar that a value was made from: samples
+are a stride apart, so up to a stride minus one row later nothing new is used.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from quantgod.settings import Settings
 
 
 class CutError(ValueError):
-    """A cut outside of what is audited."""
+    """A cut lies outside the audited bars."""
 
 
 def draw_cuts(index: pd.DatetimeIndex, settings: Settings, count: int, seed: int) -> list[int]:
-    """Draw cuts (epoch ms, rising) over bars with this index: `count`, or as many as are needed.
+    """Draw cuts (epoch ms, rising) for bars with this index: `count`, or more if needed.
 
-    Whatever is fitted is cut at the moment from which it may be known, which is often the same for
-    several, and the first of all a stride before too, so that it is seen to change. Each stage of
-    forecasts that no such cut falls on is cut at the close of one of its own minutes, and so is any
-    of them until there are `count`. The last minute of a stage will not do: of the bars after it
-    the stage gets none.
+    Each fit is cut at the moment from which it may be known (often the same for several), and the
+    first one also a stride earlier, so that it is seen to change. Each forecast stage without such
+    a cut is cut at the close of one of its minutes; more such cuts follow until there are `count`.
+    The last minute of a stage is not used: the stage has no bars after it.
     """
     borders, rng = borders_of(index, settings), np.random.default_rng(seed)
     moments = set(borders.fitted.values())
@@ -39,10 +38,10 @@ def draw_cuts(index: pd.DatetimeIndex, settings: Settings, count: int, seed: int
 
 
 def parse_cut(text: str) -> pd.Timestamp:
-    """A cut as a person writes it: ISO 8601; without a zone it is UTC.
+    """Parse a cut time in ISO 8601; without a time zone it is UTC.
 
     Raises:
-        CutError: if it is no time.
+        CutError: if it is not a time.
     """
     try:
         cut = pd.to_datetime(text or "nothing")
@@ -52,10 +51,10 @@ def parse_cut(text: str) -> pd.Timestamp:
 
 
 def cuts_within(index: pd.DatetimeIndex, cuts: list[pd.Timestamp]) -> list[int]:
-    """Cuts that a person gave, as epoch ms of whole minutes.
+    """Return given cuts as epoch ms of whole minutes.
 
     Raises:
-        CutError: for one before the first or after the last of these bars.
+        CutError: if one lies before the first or after the last bar.
     """
     first, last = index[0], index[-1]
     for cut in cuts:

@@ -1,4 +1,4 @@
-"""What a leak audit has compared, and where it has cut."""
+"""Draw what a leak audit has compared, and its cuts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SCOPE_CHARACTERS = 150
 
 
 def leak_figure(result: LeakAuditResult, bars: pd.DataFrame, settings: Settings) -> Figure:
-    """Values compared by stage, and the cuts over time among the pipeline's borders.
+    """Draw the compared values by stage, and the cuts in time among the pipeline's borders.
 
     Args:
         result: of an audit of these bars under these settings.
         bars: as `audit_leaks` got them.
-        settings: likewise.
+        settings: as `audit_leaks` got them.
     """
     figure = blank(12, 2.6 + 0.3 * len(result.compared))
     axes: Any = figure.subplots(1, 2, width_ratios=[3, 2])
@@ -70,7 +70,7 @@ def _cuts(axes: Axes, result: LeakAuditResult, bars: pd.DataFrame, settings: Set
     named = {"calibration": borders.calibration, "validation": borders.validation}
     named |= {f"fold {fold}": time for fold, time in enumerate(borders.folds, 1)}
     named |= {"test": borders.test}
-    # In steps, the newest lowest: however near two borders are, neither name meets the other.
+    # The names go down in steps, the newest lowest, so that close borders do not overlap.
     for step, name in enumerate(sorted(named, key=named.__getitem__, reverse=True)):
         time = _place_of(pd.Timestamp(named[name], unit="ms", tz="UTC"))
         axes.axvline(time, color=BORDER, linewidth=0.9)

@@ -1,11 +1,11 @@
-"""The leak audit: nothing that was known by a cut may change when all after the cut does.
+"""Run the leak audit: no value known by a cut may change if all data after the cut changes.
 
-The pipeline is run once on the bars as they are, and once for every cut on bars that are another
-market from the cut on. Each value has a moment from which it may be known; those known by the cut
-must be the same bytes. Cuts fall on such moments, so that the first row that changes is the first
-that a value must not have seen, and the record says of each stage how near it came. It makes the
-smaller pipeline of `pipeline.in_small`, and takes parameters that a search has chosen as they are:
-that a search has not read the test part is for its own tests.
+The pipeline is run once on the original bars, and once per cut on bars that are another market
+after the cut. Each value has a moment from which it may be known; values known by the cut must have
+the same bytes. Cuts fall on such moments, so that the first changed row is the first one that a
+value must not use; the record states for each stage how near it came. The audit runs the smaller
+pipeline of `pipeline.in_small` with the parameters that a search has chosen: whether the search
+itself used the test part is for the search's tests.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from quantgod.settings import Settings
 
 
 class LeakError(ValueError):
-    """A value known before data that it depends on, or nothing shown that it was not."""
+    """A value depends on later data, or the audit could not show that it does not."""
 
 
 def audit_leaks(
@@ -45,19 +45,19 @@ def audit_leaks(
     rows: Path | None = None,
     progress: Progress = silent,
 ) -> LeakAuditResult:
-    """Perturb everything after each cut, make everything again, and compare what came before.
+    """Perturb all data after each cut, run the pipeline again, and compare the values before it.
 
     Args:
         bars: the nine features and `close`; the newest `leak_audit.minutes` are taken.
-        settings: the lineage's, with what its search has chosen.
-        cuts: UTC times; by default they are drawn, `leak_audit.cuts` or as many as it takes.
-        raw: archives of the bars' messages; without them bars alone are perturbed.
-        rows: the audit's rows as a Parquet file; by default those that are made here.
-        progress: hears of each pipeline made.
+        settings: of the lineage, with the choices of its search.
+        cuts: UTC times; by default they are drawn, `leak_audit.cuts` or as many as needed.
+        raw: archives of the bars' messages; without them only bars are perturbed.
+        rows: the audit's rows as a Parquet file; default is those made here.
+        progress: called after each run of the pipeline.
 
     Raises:
-        CutError: for a cut outside of the bars.
-        ValueError: if the bars are too few.
+        CutError: if a cut lies outside the bars.
+        ValueError: if there are too few bars.
     """
     small = in_small(settings)
     taken = newest(bars, settings)
@@ -95,16 +95,16 @@ def audit_leaks(
 
 
 def raise_leaks(result: LeakAuditResult, *, of_every_stage: bool = True) -> None:
-    """Turn what an audit found into an error.
+    """Raise an error if an audit found a problem.
 
     Args:
         result: of the audit.
-        of_every_stage: something must have been shown of each, to the row; cuts that were named by
-            hand need not reach them all.
+        of_every_stage: require that every stage was tested to the row; cuts given by hand need not
+            reach all stages.
 
     Raises:
-        LeakError: if something leaked, a stage was not shown not to, or the auditor's rows do not
-            show their provenance.
+        LeakError: if a stage leaked or was not tested, or the auditor's rows fail the provenance
+            check.
     """
     wrong = result.problems if of_every_stage else result.broken
     if wrong:
@@ -112,12 +112,12 @@ def raise_leaks(result: LeakAuditResult, *, of_every_stage: bool = True) -> None
 
 
 def iso(time_ms: int) -> str:
-    """A time in ISO 8601, to the minute."""
+    """Return a time in ISO 8601, to the minute."""
     return pd.Timestamp(time_ms, unit="ms", tz="UTC").isoformat(timespec="minutes")
 
 
 def _scope(minutes: int, of: int, settings: Settings, *, with_messages: bool) -> str:
-    """What an audit of so many of the minutes makes again, and what it leaves out."""
+    """Describe what an audit of so many minutes makes again, and what it leaves out."""
     small = settings.leak_audit
     begin = "messages" if with_messages else "minute bars"
     left = [f"the {of - minutes:,} older minutes"] if of > minutes else []
@@ -131,13 +131,13 @@ def _scope(minutes: int, of: int, settings: Settings, *, with_messages: bool) ->
 
 
 def _last_of_days(cuts: Sequence[int]) -> frozenset[int]:
-    """One cut a day (UTC): the same kernel reads all its messages, and reading takes long."""
+    """Return the last cut of each day (UTC): reading is slow, and one cut tests the kernel."""
     return frozenset({cut // MS_PER_DAY: cut for cut in sorted(cuts)}.values())
 
 
 @dataclass
 class _Findings:
-    """What has been compared so far, and what was wrong with it."""
+    """Collects comparisons and the problems found."""
 
     closes: Integers
     compared: Counter[str] = field(default_factory=Counter)
@@ -152,7 +152,7 @@ class _Findings:
             self.hear(stage, cut, compare(evidence, after[stage], cut))
 
     def hear(self, stage: str, cut: int, found: Difference) -> None:
-        """Count one comparison, how near it came, and keep a line of what leaked."""
+        """Count one comparison, record how near it came, and describe a leak."""
         self.compared[stage] += found.compared
         self.changed[stage] += found.changed
         if found.newest is not None:
@@ -167,10 +167,10 @@ class _Findings:
             )
 
     def note_unshown(self, settings: Settings) -> None:
-        """Note the stages of which nothing is shown: no value before a cut, or deaf to what came.
+        """Record the stages that were not tested: no value before a cut, or none that changed.
 
-        What was fitted changes only if a sample that it may use ends after the cut, and samples
-        stand a stride apart: so that a label's horizon and a stride are to lie between.
+        A fit changes only if one of its samples ends after the cut, and samples are a stride apart,
+        so a horizon plus a stride must lie between the cut and the end of its data.
         """
         horizon, stride = settings.label.longest_minutes, settings.window.stride
         if stride >= horizon:
@@ -194,7 +194,7 @@ def _provenance(made: PipelineResult, rows: Path | None) -> str | None:
 
 @contextmanager
 def _kept(rows: pd.DataFrame) -> Iterator[Path]:
-    """The rows as a file, as the audit keeps them."""
+    """Yield the rows as a file, in the format that the audit keeps."""
     with tempfile.TemporaryDirectory(prefix="quantgod-") as folder:
         path = Path(folder) / "rows.parquet"
         rows.to_parquet(path)

@@ -1,8 +1,8 @@
-"""The day of a cut read again from perturbed messages, through the kernel that made the bars.
+"""Read the day of a cut again from perturbed messages, with the kernel that made the bars.
 
-From the first message at or after the cut on, prices move and spread twice as far and sizes are
-drawn anew; times, ids, and which levels come and go stay. So the book stays sound, and the minutes
-after the cut are others. Those up to it must be the same bytes: features, close, and book.
+From the first message at or after the cut, price moves and spreads are doubled and sizes are drawn
+at random; times, ids, and the coming and going of levels stay. So the book stays valid, and the
+minutes after the cut differ. Minutes up to the cut must have the same bytes: features, close, book.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ Levels = list[list[str]]
 
 @dataclass
 class RawDays:
-    """The archives of a symbol, by day.
+    """A symbol's archives, by day.
 
     Attributes:
-        archives: the folder that is searched for them.
+        archives: the folder to search.
         market: the venue's market.
-        symbol: whose.
+        symbol: of the archives.
         settings: how they are read.
         complete: whether each cut so far had an archive of its day.
     """
@@ -63,9 +63,9 @@ class RawDays:
         self._days = {day.date: day.candidates for day in plan_days(files, self.settings)}
 
     def compare(self, cut_ms: int, rng: np.random.Generator) -> Difference:
-        """Read the day of the cut as it is and perturbed, and compare the two.
+        """Read the day of the cut twice, original and perturbed, and compare.
 
-        Of several archives of the day it is the first that can be read, as in the etl.
+        If the day has several archives, the first readable one is used, as in the etl.
         """
         date = dt.datetime.fromtimestamp(cut_ms / 1000, dt.UTC).date()
         for candidate in self._days.get(date, ()):
@@ -84,14 +84,14 @@ class RawDays:
 
 
 def raw_days(archives: Path, market: Market, symbol: str, settings: EtlSettings) -> RawDays | None:
-    """The archives under a folder; None where there is none of this market and symbol."""
+    """Return the archives below a folder; None if it has none of this market and symbol."""
     if not archives.is_dir() or not find_archives(archives, market, symbol)[0]:
         return None
     return RawDays(archives, market, symbol, settings)
 
 
 def bars_of(reading: DayReading) -> StageValues:
-    """Each minute's row, known at its close: features, close, and the 800 book columns."""
+    """Return each minute's row, known at its close: features, close, and the 800 book columns."""
     known = (reading.minutes + 1) * MS_PER_MINUTE
     return rows_of(known, reading.features, reading.close, reading.book)
 
@@ -99,9 +99,9 @@ def bars_of(reading: DayReading) -> StageValues:
 def write_perturbed(
     file: ArchiveFile, path: Path, cut_ms: int, settings: EtlSettings, rng: np.random.Generator
 ) -> None:
-    """Write an archive whose lines before the first message at or after the cut stay as they are.
+    """Write an archive that is perturbed from the first message at or after the cut.
 
-    "After" goes by the order of the file, which is the order in which the messages came.
+    Order is that of the file, which is the order of arrival.
     """
     with open_archive(file.path, settings.limits) as archive:
         head = takewhile(lambda line: _time_of(line) < cut_ms, _lines(archive, settings))
@@ -113,11 +113,10 @@ def write_perturbed(
 
 
 class OtherMarket:
-    """Turns messages into those of another market that has the same times, ids and levels.
+    """Turns messages into those of another market with the same times, ids and levels.
 
-    Prices go to `2 p - c`: the order of the levels stays, and moves and spreads double. The book
-    that stands at the cut is replaced by its own image, by a snapshot in the place of the first
-    message that it takes.
+    Prices p become `2 p - c`: the order of levels stays, and moves and spreads double. The book at
+    the cut is replaced by its image, with a snapshot in place of the first message applied to it.
     """
 
     def __init__(self, state: Carry | None, rng: np.random.Generator) -> None:
@@ -130,7 +129,7 @@ class OtherMarket:
         self._away = float(rng.choice((-1, 1)) * rng.uniform(0.01, 0.03))
 
     def lines(self, stream: Iterator[bytes], cut_ms: int) -> Iterator[bytes]:
-        """Lines as they are up to the first at or after the cut, from then on their images."""
+        """Yield lines unchanged before the first one at or after the cut, then their images."""
         is_after = False
         for line in stream:
             is_after = is_after or _time_of(line) >= cut_ms
@@ -156,13 +155,13 @@ class OtherMarket:
         for price, size in levels:
             image = images.get(price) or self._image_of(str(price))
             place += 1
-            # A level that goes still goes.
+            # A removed level stays removed.
             moved.append([image, sizes[place % SIZES] if float(size) else "0"])
         self._place = place
         return moved
 
     def _image_of(self, text: str) -> str:
-        """The image of a price, on the same tick; a price of zero or less becomes the least one."""
+        """Return the image of a price, on the same tick; at least one tick."""
         price, decimals = float(text), len(text.partition(".")[2])
         if self._shift is None:
             self._shift, self._digits = round(price * (1 - self._away), decimals), decimals
@@ -173,13 +172,13 @@ class OtherMarket:
 
 
 def _lines(archive: Archive, settings: EtlSettings) -> Iterator[bytes]:
-    """Lines with their newline; one too long to be held becomes a short one, as corrupt as it."""
+    """Yield lines with their newline; one that is too long becomes a short, equally corrupt one."""
     for line in lines(archive.chunks(), settings.limits.line_bytes):
         yield (CORRUPT_LINE if line is None else line) + b"\n"
 
 
 def _state_after(path: Path, file: ArchiveFile, settings: EtlSettings) -> Carry | None:
-    """What the kernel holds after an archive's last line; None if it can make nothing of them."""
+    """Return the kernel's state after an archive's last line; None if it cannot be read."""
     try:
         return read_archive(path, file.symbol, file.date, settings).carry
     except Quarantine:
@@ -187,7 +186,7 @@ def _state_after(path: Path, file: ArchiveFile, settings: EtlSettings) -> Carry 
 
 
 def _applied(levels: Floats, changes: Levels) -> Levels:
-    """A side of the book after a message's changes, as a snapshot gives it."""
+    """Return a side of the book after a message's changes, in a snapshot's format."""
     text = np.format_float_positional
     side = {price: [text(price), text(size)] for price, size in levels.tolist()}
     for price, size in changes:
@@ -196,7 +195,7 @@ def _applied(levels: Floats, changes: Levels) -> Levels:
 
 
 def _decoded(line: bytes) -> Message | None:
-    """A line as a message whose levels can be moved; None for what the kernel refuses."""
+    """Decode a line as a message whose levels can be moved; None if the kernel refuses it."""
     try:
         decode(line)
     except MessageError:
@@ -205,7 +204,7 @@ def _decoded(line: bytes) -> Message | None:
     return message
 
 
-# Every line before the cut is only asked for its time.
+# Of a line before the cut only the time is read.
 class _Stamp(msgspec.Struct):
     ts: int
 
@@ -214,7 +213,7 @@ _stamp = msgspec.json.Decoder(_Stamp).decode
 
 
 def _time_of(line: bytes) -> int:
-    """A message's time; of a line that does not say, a time before all others."""
+    """Return a message's time; a time before all others if the line has none."""
     try:
         return _stamp(line).ts
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -222,5 +221,5 @@ def _time_of(line: bytes) -> int:
 
 
 def _in_chunks(stream: Iterator[bytes]) -> Iterator[bytes]:
-    """Many lines at a time: deflate is slow in small bites."""
+    """Join lines into larger chunks: deflate is slow on small ones."""
     return (b"".join(batch) for batch in iter(lambda: list(islice(stream, CHUNK_LINES)), []))

@@ -1,6 +1,6 @@
-"""Another future: bars as they are up to a cut, and a wild market of the same minutes after it.
+"""Perturb bars: original bars up to a cut, and a wild market in the same minutes after it.
 
-Times and the number of rows stay, because borders are drawn by counting minutes: what is asked is
+Times and the number of rows stay, because borders are drawn by counting minutes: the question is
 whether values look ahead, not whether the calendar does.
 """
 
@@ -15,18 +15,18 @@ from quantgod.contracts import FEATURES, MS_PER_MINUTE, Floats, Integers
 from quantgod.settings import LabelSettings
 
 WIDER: Final = 3.0
-"""How many times as far as the data's own the perturbed features spread."""
+"""Spread of the perturbed features, in multiples of the data's own."""
 
 PHASES: Final = (1.0, 0.0, -1.0)
 STEEP: Final = 1.5
 """A move, in units of the distance between the two thresholds."""
 
 FAR: Final = 6.0
-"""How far the new price stays off the old one, in these units."""
+"""Distance of the new price from the old one, in the same units."""
 
 
 def known_at(index: pd.DatetimeIndex) -> Integers:
-    """When each minute's bar is known: at its close, epoch ms."""
+    """Return when each minute's bar is known: at its close, epoch ms."""
     return np.asarray(index.as_unit("ms").asi8 + MS_PER_MINUTE, np.int64)
 
 
@@ -35,17 +35,17 @@ def perturb(
 ) -> pd.DataFrame:
     """Replace features and `close` of every bar that closes after `cut_ms`.
 
-    The new price stands far below the old one where that has risen, and far above it where it has
-    fallen: a class that is read but one row too far is another class. Around that it rises, rests
-    and falls for a horizon each, so that labels of all classes come soon. Features follow it where
-    they are returns, and are drawn anew, with other means and spreads, where not. What cannot be
-    negative is not.
+    The new price is far below the old one if that has risen, and far above it if it has fallen: a
+    class read just one row too far then differs. Around this level it rises, rests and falls for a
+    horizon each, so that labels of all classes occur soon. Features that are returns follow the new
+    price; the others are drawn at random with other means and spreads. Values that cannot be
+    negative stay at least zero.
 
     Args:
         bars: nine features and `close`.
-        cut_ms: bars known by then stay.
-        settings: by whose thresholds and horizon the walk is scaled.
-        rng: decides the new future.
+        cut_ms: bars known by this time stay.
+        settings: thresholds and horizon that scale the walk.
+        rng: draws the new market.
     """
     later = known_at(pd.DatetimeIndex(bars.index)) > cut_ms
     if not later.any():
@@ -64,7 +64,7 @@ def perturb(
 
 
 def _steps(count: int, settings: LabelSettings, rng: np.random.Generator) -> Floats:
-    """Log returns of minutes: in a rising horizon they sum to well over both thresholds."""
+    """Return log returns of minutes; over a rising horizon they sum to above both thresholds."""
     horizon, apart = settings.horizon_minutes, settings.buy_above - settings.sell_below
     cycles = -(-count // (len(PHASES) * horizon))
     phases = np.concatenate([rng.permutation(PHASES) for _ in range(cycles)])
@@ -73,10 +73,10 @@ def _steps(count: int, settings: LabelSettings, rng: np.random.Generator) -> Flo
 
 
 def _opposite(close: Floats, first: int, settings: LabelSettings) -> Floats:
-    """How far off the last close each new one stands: beyond the range of the last two horizons.
+    """Return each new close's distance from the last one, beyond the range of two horizons.
 
-    It stands on the other side of what the old price has done over a horizon, that before the row
-    itself as well as that before the cut.
+    It lies on the side opposite to the old price's move over a horizon, both before the row itself
+    and before the cut.
     """
     horizon = settings.horizon_minutes
     rows = np.arange(first, len(close))

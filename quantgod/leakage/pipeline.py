@@ -1,9 +1,9 @@
-"""The whole pipeline in small: the project's own code from labels to forecasts, with its traces.
+"""Run the project's whole pipeline in small, from labels to forecasts, and record traces.
 
-Window, labels, splits, loss and booster are those of the lineage; the network is of its
-architecture and tiny, and the stride is long, so that it can be made many times over. Work folders
-are fresh each time: a fold found finished would hide what made it. On the CPU the same data give
-the same bits; on CUDA they need not, so none is used.
+Window, labels, splits, loss and booster are those of the lineage. The network has the same
+architecture but is tiny, and the stride is long, so that it can be run many times. Work folders are
+new each time: a fold found finished would hide how it was made. Only the CPU is used, where the
+same data give the same bits.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from quantgod.settings import Settings
 from quantgod.training.reports import Epoch
 
 OF_THE_LABEL: Final = ("time", "label_end", "target", "forward_return")
-"""Columns of scored rows that are no forecast."""
+"""Columns of scored rows that are not forecasts."""
 
 
 class PipelineResult(NamedTuple):
-    """A trace, and the auditor's rows as `audit` keeps them."""
+    """The trace of a run, and the auditor's rows as `audit` keeps them."""
 
     trace: Trace
     rows: pd.DataFrame
 
 
 def in_small(settings: Settings) -> Settings:
-    """The lineage's settings with the leak audit's stride, epochs and network; on the CPU."""
+    """Return the lineage's settings with the leak audit's stride, epochs and network; on CPU."""
     small = settings.leak_audit
     epochs = {"epochs": small.epochs}
     return settings.model_copy(
@@ -61,7 +61,7 @@ def in_small(settings: Settings) -> Settings:
 
 
 def newest(bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """The bars that are audited: the newest `leak_audit.minutes` of them."""
+    """Return the audited bars: the newest `leak_audit.minutes`."""
     return bars.iloc[-settings.leak_audit.minutes :]
 
 
@@ -70,11 +70,11 @@ def make(bars: pd.DataFrame, settings: Settings) -> PipelineResult:
 
     Args:
         bars: the nine features and `close`, UTC index.
-        settings: what `in_small` gives.
+        settings: what `in_small` returns.
 
     Raises:
         ValueError: if there are too few bars for a part.
-        ProvenanceError: if the pipeline itself finds that a row has seen its future.
+        ProvenanceError: if the pipeline itself finds a row that used its future.
     """
     borders = borders_of(pd.DatetimeIndex(bars.index), settings)
     table = label(bars, settings.label, settings.etl.max_bridge_minutes)
@@ -115,7 +115,7 @@ def _of_labels(table: pd.DataFrame, names: tuple[str, ...]) -> StageValues:
 
 
 def _of_base(base: TrainedBase, borders: Borders) -> Trace:
-    """Scaler, and weights with what they scored on the part that stopped them."""
+    """Trace the scaler, and the weights with their scores on the validation part."""
     weights = [tensor.numpy().tobytes() for tensor in base.network.model.state_dict().values()]
     scores = [_scores(epoch) for epoch in base.fit.history]
     return {
@@ -127,9 +127,9 @@ def _of_base(base: TrainedBase, borders: Borders) -> Trace:
 def _of_folds(
     reports: Sequence[FoldReport], epochs: list[tuple[int, Epoch]], borders: Borders
 ) -> Trace:
-    """Each fold's scaler, and what its model scored on what it learned from and was stopped by.
+    """Trace each fold's scaler, and its model's scores on its fit and stopping samples.
 
-    Its forecasts alone would hide that it was stopped by labels it must not know: mostly the same
+    Forecasts alone would hide that forbidden labels stopped the model, because usually the same
     epoch is the best one.
     """
     trace: dict[str, StageValues] = {}
@@ -146,7 +146,7 @@ def _scores(epoch: Epoch) -> tuple[float, float, float]:
 
 
 def _of_auditor(audited: AuditResult, borders: Borders) -> Trace:
-    """A forecast out of fold is known with its window; the model behind it was before."""
+    """Trace the auditor's parts, and out-of-fold forecasts, which are known with their windows."""
     rows, booster, calibrator = audited.rows, audited.boosting, audited.auditor.calibrator
     losses = _text([booster.fit_loss, booster.stopping_loss])
     trees = bytes(booster.booster.save_raw("ubj"))
@@ -162,7 +162,7 @@ def _of_auditor(audited: AuditResult, borders: Borders) -> Trace:
 
 
 def _out_of_fold(rows: pd.DataFrame, borders: Borders) -> Trace:
-    """Forecasts by the part of time that they belong to, as the borders have it."""
+    """Trace forecasts by the part of time that they belong to, according to the borders."""
     known = known_at(pd.DatetimeIndex(rows["time"]))
     said = rows[[*META_FEATURES, "weight", "fold"]].to_numpy(np.float64)
     until = rows["trained_until"].dt.as_unit("ms").astype("int64").to_numpy()
@@ -173,20 +173,19 @@ def _out_of_fold(rows: pd.DataFrame, borders: Borders) -> Trace:
 
 
 def _used(rows: pd.DataFrame, *parts: str) -> bytes:
-    """The rows that something was fitted on: it may stay as it was though they changed.
+    """Return the rows of a fit as bytes, because a fit may stay the same although its rows change.
 
     A calibrator that lacks a class is the identity, a tree may not split on what differs, and a
-    quantile hears of few.
+    quantile depends on few rows.
     """
     used = rows.loc[rows["part"].isin(parts), [*META_FEATURES, "target", "weight"]]
     return used.to_numpy(np.float64).tobytes()
 
 
 def _of_evaluation(evaluated: Evaluation, borders: Borders) -> Trace:
-    """What everyone says of the test part, baselines too, and what a trader would do.
+    """Trace all forecasts of the test part, including baselines, and the actions.
 
-    Of the baselines, the class shares of all that they learned from and how far persistence is to
-    be trusted are known before.
+    The baselines' class shares and the weight of persistence are known before the test part.
     """
     rows = evaluated.rows
     said = rows[[name for name in COLUMNS if name not in OF_THE_LABEL]].to_numpy(np.float64)
@@ -203,5 +202,5 @@ def _fitted(stage: str, borders: Borders, *parts: bytes) -> StageValues:
 
 
 def _text(value: object) -> bytes:
-    """Numbers as JSON, which gives every bit of them."""
+    """Return numbers as JSON, which keeps every bit."""
     return json.dumps(value).encode()

@@ -1,4 +1,4 @@
-"""The auditor's rows judged by their file alone: no table, no settings, no code that made them."""
+"""Check the auditor's rows from their file only, without table, settings or code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORDER: Final = (FIT, STOPPING, CALIBRATION)
 
 
 def provenance_of(path: Path) -> str | None:
-    """What is wrong with the provenance of the rows in a Parquet file; None if nothing is."""
+    """Return what is wrong with the provenance of the rows in a Parquet file, or None."""
     try:
         check_rows(pd.read_parquet(path))
     except (OSError, ValueError) as error:
@@ -24,14 +24,14 @@ def provenance_of(path: Path) -> str | None:
 
 
 def check_rows(rows: pd.DataFrame) -> None:
-    """Check each row's model against the row's minute, and each part against the next one.
+    """Check each row's model against the row's minute, and each part against the next.
 
-    Every row names the last label end that its fold's model has seen, which must lie before the
-    row. Rows that fitted the booster must have labels that end before the first row that stopped
-    it; those, before the first that the calibrator was fitted on.
+    Every row names the last label end used by its fold's model, which must lie before the row.
+    Labels of the booster's fit rows must end before the first stopping row; labels of stopping rows
+    must end before the first calibration row.
 
     Raises:
-        ProvenanceError: saying what does not hold.
+        ProvenanceError: naming what does not hold.
     """
     assert_provenance(rows)
     if "part" not in rows.columns:

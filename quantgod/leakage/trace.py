@@ -1,7 +1,7 @@
-"""What a pipeline has made, as bytes, each value with the moment from which it may be known.
+"""Record the values of a pipeline as bytes, each with the moment from which it may be known.
 
-Two traces, one of them made from data that was changed after a cut, must agree in every value that
-was known by then. Bytes are compared and not numbers: a leak of a thousandth is a leak.
+Two traces, one from data that was changed after a cut, must agree in every value known by the cut.
+Bytes are compared, not numbers: a tiny leak is a leak.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class StageValues:
     """The values of one stage, in order of time.
 
     Attributes:
-        known_at: (n,) epoch ms; data from that moment on must not have touched the value.
+        known_at: (n,) epoch ms; later data must not influence the value.
         values: (n, width) each value's bytes.
     """
 
@@ -33,7 +33,7 @@ class StageValues:
     values: Bytes
 
     def where(self, chosen: Booleans) -> StageValues:
-        """The values where `chosen` is true."""
+        """Return the values where `chosen` is true."""
         return StageValues(self.known_at[chosen], self.values[chosen])
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class StageValues:
 
 
 Trace = Mapping[str, StageValues]
-"""Evidence by stage, in the order of the pipeline."""
+"""Values by stage, in the order of the pipeline."""
 
 
 class Difference(NamedTuple):
@@ -49,11 +49,11 @@ class Difference(NamedTuple):
 
     Attributes:
         compared: values known by the cut.
-        leaked: of these, how many differ.
-        first: when the first of those was known, epoch ms.
+        leaked: how many of these differ.
+        first: when the first differing one was known, epoch ms.
         changed: values known only later that differ, as they should.
-        newest: when the newest of the compared was known, epoch ms; of rows the very last does not
-            count, since its stage got no row after it to look at.
+        newest: when the newest compared value was known, epoch ms; the very last row does not
+            count, since its stage has no row after it.
     """
 
     compared: int
@@ -64,20 +64,20 @@ class Difference(NamedTuple):
 
 
 def rows_of(known_at: Integers, *columns: npt.NDArray[Any]) -> StageValues:
-    """Evidence of rows: each column is (n,) or (n, k), of any type of fixed size."""
+    """Return the values of rows; each column is (n,) or (n, k), of any fixed-size type."""
     return StageValues(
         known_at.astype(np.int64), np.hstack([_bytes_of(column) for column in columns])
     )
 
 
 def fitted_piece(known_at: int, *parts: bytes) -> StageValues:
-    """Evidence of one thing that was fitted, by the SHA-256 of what it consists of."""
+    """Return one fitted value, by the SHA-256 of its parts."""
     digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
     return StageValues(np.array([known_at], np.int64), np.frombuffer(digest, np.uint8)[None])
 
 
 def compare(before: StageValues, after: StageValues, cut_ms: int) -> Difference:
-    """Compare two makings of a stage; a value that is there in one of them alone differs."""
+    """Compare a stage in two runs; a value present in only one of them counts as different."""
     compared, leaked, first = _differing(
         before.where(before.known_at <= cut_ms), after.where(after.known_at <= cut_ms)
     )
@@ -98,7 +98,7 @@ def _bytes_of(column: npt.NDArray[Any]) -> Bytes:
 
 
 def _differing(before: StageValues, after: StageValues) -> tuple[int, int, int | None]:
-    """How many values there are, how many differ, and the first of those."""
+    """Return the number of values, the number that differ, and the first of those."""
     count = max(len(before), len(after))
     same_rows = np.array_equal(before.known_at, after.known_at)
     if not same_rows or before.values.shape[1] != after.values.shape[1]:
