@@ -1,1 +1,1 @@
-"""Arrays in, numbers and figures out."""
+"""Evaluate models: arrays in, numbers and figures out."""

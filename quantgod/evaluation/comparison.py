@@ -1,4 +1,4 @@
-"""Models on the same rows: every score with its interval, and every difference of two."""
+"""Compare models on the same rows: every score and every difference, with intervals."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from quantgod.evaluation.intervals import (
 from quantgod.evaluation.metrics import CELLS, TALLIED, checked, scores_of, tally_decided
 
 LEAST_OF_A_CLASS: Final = 2.0
-"""Independent rows that each class must have come in, for three-class scores to be judged."""
+"""Independent rows in which each class must occur, for three-class scores to be judged."""
 LEAST_DECIDED: Final = 2.0
-"""Independent rows in which a class must be decided, if ever, for macro-F1 to be judged."""
+"""Independent rows in which a class must be decided, if at all, for macro-F1 to be judged."""
 LEAST_UNDECIDED: Final = 10.0
-"""Independent rows of a class that is never decided, for macro-F1: of fewer it may yet be."""
+"""Independent rows of a never decided class, for macro-F1: with fewer it may still be decided."""
 LEAST_BY_LUCK: Final = 1.5
-"""Independent hits that luck would have among the rarer classes, for macro-F1 and MCC to be judged.
-Where luck had none, one or two events decide; Cochran (1954) has such a rule for counts. Scores of
-one class take half as many hits, and as many misses; macro-F1 a tenth in each class."""
+"""Independent hits expected by luck among the rarer classes, for macro-F1 and MCC to be judged.
+With fewer, one or two events decide; Cochran (1954) has such a rule for counts. Scores of one class
+need half as many hits, and as many misses; macro-F1 a tenth in each class."""
 LEAST_APART: Final = 3.0
-"""Independent rows that two models must decide differently, if ever, to be told apart by them."""
+"""Independent rows that two models must decide differently, if any, for a difference."""
 
 FEW_APART: Final = "few rows decided otherwise"
 NO_SUCH: Final = "no interval is known"
-"""Why a difference is not judged, where its rows are enough."""
+"""Why a difference with enough rows is not judged."""
 
 _SCALES: Final = {"macro_f1": PLAIN, "mcc": PLAIN, "log_loss": LOSS, "brier": LOSS}
 _WORST_LOSS: Final = -math.log(np.finfo(np.float64).eps)
@@ -50,32 +50,32 @@ _LIMITS: Final = {"mcc": (-1.0, 1.0), "log_loss": (0.0, _WORST_LOSS), "brier": (
 
 
 class ModelOutput(NamedTuple):
-    """What a model said of some rows: (n, 3) probabilities, and (n,) classes it decided on."""
+    """A model's output for some rows: probabilities (n, 3) and decided classes (n,)."""
 
     probabilities: Floats
     decided: Integers
 
 
 class Comparison(NamedTuple):
-    """Intervals by model and score, and of the first model's score minus each other model's."""
+    """Intervals by model and score, and of the first model's scores minus those of each other."""
 
     models: dict[str, dict[str, Interval]]
     differences: dict[str, dict[str, Interval]]
 
 
 def compare(target: Integers, models: Mapping[str, ModelOutput], effective: float) -> Comparison:
-    """The classification report of several models on the same rows, with intervals.
+    """Return the scores of several models on the same rows, with intervals.
 
-    All models meet the same weights, so the differences are paired. The first model is the one that
-    the others are compared with: a difference is its score minus the other's.
+    All models get the same weights, so the differences are paired. A difference is the first
+    model's score minus the other's.
 
     Args:
         target: (n,) class numbers in order of time.
-        models: what each said of the rows, by name.
-        effective: how many independent rows they equal.
+        models: output by model name.
+        effective: number of independent rows.
 
     Raises:
-        ValueError: for no models, or what are no probabilities of these rows.
+        ValueError: for no models, or for values that are not probabilities of these rows.
     """
     if not models:
         raise ValueError("at least one model is needed to compare")
@@ -103,15 +103,15 @@ def compare(target: Integers, models: Mapping[str, ModelOutput], effective: floa
 
 
 def scores_shaken(sums: Replicates) -> dict[str, Replicates]:
-    """The scores of `classification_report` of means of `tally` (..., TALLIED)."""
+    """Return the scores of `classification_report` from means of `tally`, (..., TALLIED)."""
     parts = [scores_of(part) for part in sums if part is not None]
     return {name: Replicates(*(part[name] for part in parts)) for name in parts[0]}
 
 
 def _lucky(target: Integers, decided: Integers, tallied: Floats) -> Floats:
-    """What the rows would add if each had met the label half of all rows away.
+    """Return the rows' tally if each had the label of the row half the sample away.
 
-    Losses stand at their mean: how much they differ the rows themselves show.
+    Losses are set to their mean: the rows themselves show how much they vary.
     """
     columns = np.empty_like(tallied)
     cell = np.roll(target, len(target) // 2) * len(CLASSES) + decided
@@ -122,13 +122,13 @@ def _lucky(target: Integers, decided: Integers, tallied: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class _ModelScores:
-    """One model's sums and scores.
+    """Sums and scores of one model.
 
     Attributes:
         sums: (TALLIED,) means of the rows.
         scores: () by name.
         decided: (n,) classes.
-        effective: independent rows.
+        effective: number of independent rows.
     """
 
     sums: Replicates
@@ -178,7 +178,7 @@ class _ModelScores:
         return found.limited(low - high, high - low, NO_SUCH if is_told else why)
 
     def _share(self, name: str) -> Interval:
-        """Accuracy, or a share of one class's rows; F1 is 2j / (1 + j) of such a share."""
+        """Return the interval of accuracy or of a class's score; F1 is 2j / (1 + j) of share j."""
         cells = self.sums.map(lambda sums: sums[..., :CELLS].reshape(*sums.shape[:-1], 3, 3))
         if name == "accuracy":
             right = cells.map(lambda matrix: np.trace(matrix, axis1=-2, axis2=-1))
@@ -198,10 +198,10 @@ class _ModelScores:
         return found._replace(enough=found.enough and self._tells(name), why=self._why(name))
 
     def _calibration_error(self) -> Interval:
-        """Bounds that promise more than 95 %, since the error is no smooth score.
+        """Return conservative bounds (above 95 %), because the calibration error is not smooth.
 
-        Chance lifts it, by the mean size of its bins' errors where calibration is perfect; how much
-        of what is found that is cannot be told, so the low end leaves out all of it.
+        Chance raises it by the mean size of the bins' errors under perfect calibration. How much of
+        the observed value this is cannot be known, so the low end subtracts all of it.
         """
         score = self.scores["ece"]
         gaps = self.sums.map(lambda sums: sums[..., CELLS + 2 :])
@@ -212,18 +212,19 @@ class _ModelScores:
 
     @property
     def matrix(self) -> Floats:
-        """(3, 3) shares of all rows."""
+        """Return the confusion matrix as shares of all rows, (3, 3)."""
         return self.sums.observed[:CELLS].reshape(3, 3)
 
     def _is_known(self, name: str) -> bool:
-        """Of what decides on one class, whatever it sees, nothing is left to luck."""
+        """Return whether a score is known exactly, as for a model that always decides one class."""
         return name in _SCALES and bool((self.decided == self.decided[0]).all())
 
     def _unlucky(self, name: str) -> float:
-        """The variance that hits have which are still to come, and which misses cannot show.
+        """Return the variance of possible future hits, which the observed misses do not show.
 
-        Macro-F1 is changed by few hits of a rare class: where luck would have had more than twice
-        as many as there are, those up to its half are counted. Of other scores: 0.
+        Few hits of a rare class change macro-F1: if luck would have had more than twice as many
+        hits as observed, the missing ones up to half of luck's are counted. It is 0 for other
+        scores.
         """
         if name != "macro_f1":
             return 0.0
@@ -233,11 +234,11 @@ class _ModelScores:
         return float((short * by_hit**2).sum())
 
     def _tells(self, name: str) -> bool:
-        """Whether there are enough rows of every kind for a score."""
+        """Return whether there are enough rows of every kind for a score."""
         if name not in _SCALES and name not in ("accuracy", "ece"):
             return self._tells_of(CLASSES.index(name.split("_")[1].upper()))
         came, said = self.matrix.sum(axis=1), self.matrix.sum(axis=0)
-        is_absent = (came == 0) & (said == 0)  # as NEUTRAL is, where only moves are told
+        is_absent = (came == 0) & (said == 0)  # as NEUTRAL is, if only moves are forecast
         has_classes = is_absent | (came * self.effective >= LEAST_OF_A_CLASS)
         if self.effective < FEWEST_ROWS or not has_classes.all():
             return False
@@ -251,9 +252,9 @@ class _ModelScores:
         return name == "mcc" or bool((told | untold | is_absent).all())
 
     def _why(self, name: str) -> str:
-        """What a score lacks where it lacks no rows: a class that was never decided, or never came.
+        """Return what a score lacks besides rows: a class never decided, or one that never came.
 
-        Empty where rows are too few, or nothing is missing.
+        Empty if rows are too few, or nothing is missing.
         """
         if self.effective < FEWEST_ROWS or name in ("accuracy", "log_loss", "brier", "ece"):
             return ""
@@ -271,7 +272,7 @@ class _ModelScores:
         return "; ".join(f"{_classes(which)} {how}" for how, which in parts.items() if which.any())
 
     def _tells_of(self, number: int) -> bool:
-        """The same for a score of one class: hits and misses that luck would have."""
+        """Return the same for a score of one class, from the hits and misses expected by luck."""
         came, said = self.matrix[number].sum(), self.matrix[:, number].sum()
         by_luck = (came * said, came * (1 - said), said * (1 - came))
         least = min(by_luck) * self.effective
@@ -281,10 +282,10 @@ class _ModelScores:
 
 
 def _classes(which: Booleans) -> str:
-    """Names of classes (3,): `SELL and BUY`."""
+    """Return names of classes from a mask (3,): `SELL and BUY`."""
     return " and ".join(name for name, is_one in zip(CLASSES, which, strict=True) if is_one)
 
 
 def _unknown() -> Interval:
-    """Of no row: such a score is 0 by convention."""
+    """Return the interval of a score without rows, which is 0 by convention."""
     return Interval(0.0, 0.0, 1.0, False)

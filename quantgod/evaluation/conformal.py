@@ -1,4 +1,4 @@
-"""How often conformal sets held what came, beside what was promised of them."""
+"""Measure how often conformal sets hold the true class, against the promise."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from quantgod.evaluation.intervals import share_among
 def coverage(
     target: Integers, holds: Booleans, promise: tuple[float, float], effective: float
 ) -> Coverage:
-    """How often the sets held the class that came, beside what was promised.
+    """Return how often the sets held the true class, with the promise.
 
     Args:
-        target: (n,) what came.
+        target: (n,) true classes.
         holds: (n, 3) the sets of the same rows, in order of time.
-        promise: what was promised, and the threshold that was to keep it.
-        effective: how many independent rows they equal.
+        promise: the promised share and the threshold.
+        effective: number of independent rows.
     """
     held = holds[np.arange(len(target)), target]
     sizes = holds.sum(axis=1)

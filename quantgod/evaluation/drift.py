@@ -1,11 +1,11 @@
-"""How far live rows lie from those that a model was made on: arrays in, numbers out.
+"""Measure how far live rows lie from those that a model was made on.
 
-A `Reference` travels with each version. It keeps, of each feature and of each class's probability,
-mean, standard deviation and a grid of quantiles that stands in for the rows themselves.
+A `Reference` is stored with each version. For each feature and each class's probability it keeps
+mean, standard deviation and a grid of quantiles that represents the rows.
 
-Neighbouring minutes resemble one another, so a window of 240 holds far fewer independent rows than
-240. No p-value is given for that reason: it would be wrong by orders of magnitude. What counts is
-how large a statistic is, against limits that were measured on rows without drift.
+Neighbouring minutes are similar, so a window of 240 minutes holds far fewer independent rows. A
+p-value would be wrong by orders of magnitude, so there is none: statistics are compared with limits
+that were measured on rows without drift.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from quantgod.files import write_json
 
 REFERENCE_FILE: Final = "reference.json"
 OUTPUTS: Final = tuple(f"prob_{name.lower()}" for name in CLASSES)
-"""The calibrated probabilities, by the names under which a version gives them."""
+"""Names of the calibrated probabilities in a version's output."""
 
 QUANTILES: Final = 501
 BINS: Final = 10
@@ -33,19 +33,19 @@ FORMAT: Final = 1
 
 
 class BadReferenceError(ValueError):
-    """A reference file that does not say what this version expects."""
+    """A reference file does not hold what this version expects."""
 
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
-    """What is kept of one column.
+    """The distribution of one column.
 
     Attributes:
         mean: of `count` values.
-        std: their standard deviation (ddof 0); 1 for a feature that never moves, as in the scaler.
-        count: how many values there were.
-        quantiles: (QUANTILES,) evenly spaced from the smallest to the largest value. Each is one
-            of the values, so that ties stay ties, and together they serve as a sample.
+        std: standard deviation (ddof 0); 1 for a constant feature, as in the scaler.
+        count: number of values.
+        quantiles: (QUANTILES,) evenly spaced from the smallest to the largest value. Each is one of
+            the values, so that ties stay ties; together they serve as a sample.
     """
 
     mean: float
@@ -56,12 +56,12 @@ class Distribution:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a version was made on.
+    """The rows that a version was made on, described by distributions.
 
     Attributes:
-        features: by name; mean and deviation are those that the network scales by.
-        output: by name, what the version says of rows that it was not fitted on.
-        until: the newest minute that went into it, ISO 8601.
+        features: by name; mean and standard deviation are those of the network's scaler.
+        output: by name, the version's probabilities on rows that it was not fitted on.
+        until: the newest minute used, ISO 8601.
     """
 
     features: Mapping[str, Distribution]
@@ -70,12 +70,12 @@ class Reference:
 
     @cached_property
     def mean(self) -> Floats:
-        """Means of the features, (9,)."""
+        """Return the means of the features, (9,)."""
         return np.asarray([self.features[name].mean for name in FEATURES])
 
     @cached_property
     def std(self) -> Floats:
-        """Their standard deviations, (9,)."""
+        """Return the standard deviations of the features, (9,)."""
         return np.asarray([self.features[name].std for name in FEATURES])
 
     def save(self, folder: Path) -> None:
@@ -86,10 +86,10 @@ class Reference:
 
 
 def read_reference(folder: Path) -> Reference | None:
-    """Read what `Reference.save` wrote; None where there is none, as in older versions.
+    """Read what `Reference.save` wrote; return None if there is no file, as in older versions.
 
     Raises:
-        BadReferenceError: naming what is missing or no number.
+        BadReferenceError: naming what is missing or not a number.
     """
     path = folder / REFERENCE_FILE
     if not path.is_file():
@@ -110,12 +110,12 @@ def distribution(
     """Describe one column.
 
     Args:
-        values: (n,) of it.
-        mean: to keep in place of their mean, and likewise
-        std: in place of their standard deviation.
+        values: (n,) values of the column.
+        mean: stored instead of their mean, if given.
+        std: stored instead of their standard deviation, if given.
 
     Raises:
-        ValueError: for no values, or some that are not finite.
+        ValueError: if there are no values, or one is not finite.
     """
     still = _checked("values", values).min() == values.max()
     own = (values[0], 1.0) if still else (values.mean(), values.std())
@@ -128,44 +128,44 @@ def distribution(
 
 
 def z_scores(reference: Reference, features: Floats) -> Floats:
-    """How many standard deviations each value lies from its mean: `|value - mean| / std`.
+    """Return each value's distance from its mean in standard deviations: `|value - mean| / std`.
 
     Args:
-        reference: whose mean and deviation count.
+        reference: with the means and standard deviations.
         features: (..., 9), in the order of `FEATURES`.
     """
     return np.asarray(np.abs(features - reference.mean) / reference.std)
 
 
 class Shift(NamedTuple):
-    """How far one sample lies from another."""
+    """The distance of one sample from another, by two statistics."""
 
     psi: float
     ks: float
 
 
 def shift(reference: Floats, sample: Floats) -> Shift:
-    """Both statistics of `sample` (n,) against `reference` (m,), which may be a quantile grid."""
+    """Return both statistics of `sample` (n,) against `reference` (m,), values or quantiles."""
     return Shift(psi(reference, sample), ks(reference, sample))
 
 
 def psi(reference: Floats, sample: Floats) -> float:
-    """Population stability index: `sum((a - e) * ln(a / e))` over ten bins of equal reference mass.
+    """Return the PSI: `sum((a - e) * ln(a / e))` over ten bins of equal reference mass.
 
     `e` and `a` are the shares of reference and sample in a bin. The sum is Jeffreys' divergence
-    (1946), under this name in Siddiqi, Credit Risk Scorecards (2006). Of independent rows without
-    drift it is about `9 * (1 / n + 1 / m)` (Yurdakul, 2018); of neighbouring minutes it is more.
+    (1946), called population stability index in Siddiqi, Credit Risk Scorecards (2006). For
+    independent rows without drift it is about `9 * (1 / n + 1 / m)` (Yurdakul, 2018); for
+    neighbouring minutes it is larger.
 
-    A value that takes up more than a bin of its own (a wick of zero, a feature that never moves)
-    is a bin, and so are the values below it and above it. A bin that one side leaves empty counts
-    there as half a row.
+    A value that fills more than a bin (a wick of zero, a constant feature) gets its own bin, and so
+    do the values below and above it. A bin that is empty on one side counts as half a row there.
 
     Args:
-        reference: (m,) values or quantiles; bins are cut by it.
+        reference: (m,) values or quantiles that define the bins.
         sample: (n,) values.
 
     Raises:
-        ValueError: if either is empty or holds a value that is not finite.
+        ValueError: if either is empty or has a non-finite value.
     """
     reference, sample = _checked("reference", reference), _checked("sample", sample)
     cuts = _cuts(reference)
@@ -177,19 +177,19 @@ def psi(reference: Floats, sample: Floats) -> float:
 
 
 def ks(reference: Floats, sample: Floats) -> float:
-    """Kolmogorov-Smirnov distance: the largest one between the two distribution functions.
+    """Return the Kolmogorov-Smirnov distance: the largest between the distribution functions.
 
     Raises:
-        ValueError: if either is empty or holds a value that is not finite.
+        ValueError: if either is empty or has a non-finite value.
     """
     reference, sample = _checked("reference", reference), _checked("sample", sample)
-    # The method concerns the p-value, which is not wanted: the cheap one, but it fails on one row.
+    # The method affects only the p-value, which is not used; the cheapest one fails on one row.
     method = "asymp" if min(len(reference), len(sample)) > 1 else "exact"
     return float(ks_2samp(reference, sample, method=method).statistic)
 
 
 def _cuts(reference: Floats) -> Floats:
-    """Upper ends of the bins, the last bin having none; a tied decile also begins a bin."""
+    """Return the upper ends of the bins but the last; a tied decile also begins a bin."""
     ranks = -(-np.arange(1, BINS) * len(reference) // BINS) - 1
     values, counts = np.unique(np.sort(reference)[ranks], return_counts=True)
     return np.union1d(values, np.nextafter(values[counts > 1], -np.inf))

@@ -1,4 +1,4 @@
-"""How many independent values a series equals."""
+"""Compute the number of independent values that a series is worth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quantgod.dataset.windows import Samples
 
 
 def effective_rows(time_ms: Integers, label_end_ms: Integers) -> float:
-    """How many labels that share no minute the rows (n,) equal; rows side by side count once.
+    """Return the number of non-overlapping labels that rows (n,) are worth.
 
     Args:
         time_ms: the rows' minutes, epoch milliseconds, in order of time.
@@ -22,11 +22,11 @@ def effective_rows(time_ms: Integers, label_end_ms: Integers) -> float:
 
 
 def effective_size(series: Floats) -> float:
-    """How many independent values fix the mean of a series as well: n / (1 + 2 sum of rho_k).
+    """Return the effective sample size of a series: n / (1 + 2 sum of rho_k).
 
-    Autocorrelations rho_k are summed in pairs for as long as a pair is positive (the initial
-    positive sequence of Geyer, 1992, "Practical Markov chain Monte Carlo"). At most n; a constant
-    series: n. For labels, `effective_rows` is a count without an estimate.
+    Autocorrelations rho_k are summed in pairs as long as a pair is positive (initial positive
+    sequence of Geyer, 1992, "Practical Markov chain Monte Carlo"). The result is at most n, and n
+    for a constant series. For labels, `effective_rows` counts without an estimate.
     """
     count = len(series)
     if count < 2 or np.ptp(series) == 0:
@@ -37,5 +37,5 @@ def effective_size(series: Floats) -> float:
     pairs = correlation[: count // 2 * 2].reshape(-1, 2).sum(axis=1)
     ended = np.flatnonzero(pairs <= 0)
     kept = pairs[: ended[0]] if len(ended) else pairs
-    # Every pair but the first holds two lags; the first holds lag 0, which counts once.
+    # Every pair has two lags that count twice; the first has lag 0, which counts once.
     return float(count / max(2 * kept.sum() - 1, 1.0))

@@ -1,7 +1,7 @@
-"""The test part, read: what a model and the baselines say of it, how they score, and its sets.
+"""Evaluate a model and the baselines on the test part.
 
-Nothing else reads the test part. That nobody has learned from it is checked before anything is
-asked: no label of the auditor's rows may reach into it.
+Nothing else reads the test part. First it is checked that nothing was learned from it: no label of
+the auditor's rows may reach into it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Weights = tuple[float, ...]
 
 @dataclass(frozen=True, eq=False)
 class _Inputs:
-    """What is read: the dev samples that baselines learn from, and the test samples."""
+    """The dev samples that baselines learn from, and the test samples."""
 
     table: pd.DataFrame
     features: Floats
@@ -52,23 +52,23 @@ def evaluate(
     settings: Settings,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Score a model on every `evaluate.stride`-th minute of the test part, beside the baselines.
+    """Score a model and the baselines on every `evaluate.stride`-th minute of the test part.
 
-    Whoever learned probabilities decides by probability times class weight: probabilities are
-    honest, and decisions still say that a missed move costs more than a false one. The baselines
-    learn from dev at `audit.stride`, as the auditor does, and use its weights. Sets and actions are
-    the model's own: what is judged is what it does.
+    All models with learned probabilities decide by probability times class weight: probabilities
+    stay calibrated, and decisions still reflect that a missed move costs more than a false one. The
+    baselines learn from dev at `audit.stride`, as the auditor does, and use its weights. Sets and
+    actions are the model's own.
 
     Args:
         subject: the model, as trained or as served.
         table: what `label` returns.
-        out_of_fold: the audit's rows, with `part`: what each was used for.
+        out_of_fold: the audit's rows, with column `part` for their use.
         settings: of label, split, audit (the stride) and evaluate.
-        progress: hears of batches.
+        progress: called after batches.
 
     Raises:
-        ProvenanceError: if a row of the audit was forecast by a model that had seen past it, or the
-            auditor has learned from a label that reaches into the test part.
+        ProvenanceError: if an out-of-fold row's model was trained on later data, or a label that
+            the auditor learned from reaches into the test part.
         ValueError: if there is no test part.
     """
     chosen, asked = settings.evaluate, _parts(subject, table, settings)
@@ -109,7 +109,7 @@ def evaluate(
 
 
 def _parts(subject: Subject, table: pd.DataFrame, settings: Settings) -> _Inputs:
-    """The border is the same minute for every stride, so the two can be thinned differently."""
+    """Return dev and test samples; the border is the same minute for both strides."""
     learned = samples(table, subject.window, settings.audit.stride)
     scored = samples(table, subject.window, settings.evaluate.stride)
     return _Inputs(
@@ -128,7 +128,7 @@ def _assert_honest(out_of_fold: pd.DataFrame, test: Samples) -> None:
 
 
 def _drift(asked: _Inputs) -> dict[str, Shift]:
-    """Of each feature: the rows that were learned from against the test rows."""
+    """Return the shift of each feature from the training rows to the test rows."""
     learned, met = asked.features[asked.dev.row], asked.features[asked.test.row]
     return {name: shift(learned[:, place], met[:, place]) for place, name in enumerate(FEATURES)}
 
@@ -136,7 +136,7 @@ def _drift(asked: _Inputs) -> dict[str, Shift]:
 def _forecast_shift(
     subject: Subject, out_of_fold: pd.DataFrame, said: dict[str, Floats]
 ) -> dict[str, Shift]:
-    """Of each probability: out of fold, where the booster was not fitted, against the test."""
+    """Return the shift of each probability from unfitted out-of-fold rows to the test rows."""
     before = _meta(out_of_fold[out_of_fold["part"] != FIT])
     both = {AUDITOR: subject.audited(before), BASE: subject.base(before)}
     return {
@@ -147,7 +147,7 @@ def _forecast_shift(
 
 
 def _inference(subject: Subject, asked: _Inputs, settings: EvaluateSettings) -> Inference | None:
-    """Times of windows spread over the test rows, some twice where there are too few rows."""
+    """Time windows spread over the test rows; some are used twice if there are too few."""
     places = np.linspace(0, len(asked.test) - 1, settings.inference_windows).round().astype(int)
     times = subject.answer_times(asked.table, asked.test.row[places])
     if times is None:

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: the scored rows, what they come to, and what figures need."""
+"""The result of an evaluation: the scored rows, their scores, and data for figures."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.metrics import KEY_SCORES
 
 JUDGED: Final = ("auditor", "base")
-"""The models that are judged, beside baselines; differences are the first one's score minus the
-other's."""
+"""The judged models, besides baselines; differences are the first one's score minus the other's."""
 
 Weights = tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The test part as it was read, once, in order of time.
+    """The scored test part, in order of time.
 
     Attributes:
-        rows: a row a scored minute, with the columns of `scored_rows.COLUMNS`.
-        result: what gates read of it.
-        samples_row: (n,) where the scored rows' windows end in the table.
-        dev_row: (m,) the same of the dev rows (purged, at the audit's stride) that the baselines
+        rows: one row per scored minute, with the columns of `scored_rows.COLUMNS`.
+        result: the record for gates.
+        samples_row: (n,) positions in the table where the windows of the scored rows end.
+        dev_row: (m,) the same for the dev rows (purged, at the audit's stride) that the baselines
             were fitted on.
         meta: (n, 14) meta-features of the scored rows.
-        comparison: scores with intervals by model and score, and differences (the auditor's minus
-            the other's); the same that `result` holds.
-        decision_weights: by which each model's probabilities become a class; a model without takes
-            its likeliest class.
+        comparison: scores with intervals by model, and differences (the auditor's minus the
+            other's), as in `result`.
+        decision_weights: weights that turn each model's probabilities into a class; without any the
+            likeliest class is taken.
     """
 
     rows: pd.DataFrame
@@ -45,9 +44,9 @@ class Evaluation:
     decision_weights: dict[str, Weights]
 
     def metrics(self) -> dict[str, float]:
-        """By what runs are compared, under flat names that MLflow takes: `test_MODEL_SCORE`, ...
+        """Return the figures by which runs are compared, under names like `test_MODEL_SCORE`.
 
-        The record has all else; of baselines, macro-F1 alone is told here.
+        Of the baselines only macro-F1 is included; the record has everything else.
         """
         baselines = self.result.models.keys() - JUDGED
         scores = [(model, score) for model in JUDGED for score in KEY_SCORES]
@@ -57,7 +56,7 @@ class Evaluation:
         )
 
     def summary(self) -> dict[str, float]:
-        """The auditor's among them: what is written on the version."""
+        """Return the auditor's figures, which are written on the version."""
         return {f"test_auditor_{score}": self._score("auditor", score) for score in KEY_SCORES}
 
     def _score(self, model: str, score: str) -> float:

@@ -1,6 +1,6 @@
-"""What an evaluation, a backtest and a leak audit have found: records that gates read.
+"""Records of evaluations, backtests and leak audits, which gates read.
 
-Each is kept as JSON beside its run, so that a gate judges what was kept and nothing else.
+Each is stored as JSON with its run, so that a gate judges exactly what was stored.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ BACKTEST_FILE: Final = "backtest.json"
 LEAK_AUDIT_FILE: Final = "leak_audit.json"
 
 BREACHES: Final = ("daily_loss", "total_loss")
-"""How an account ends that broke a rule."""
+"""Outcomes of an account that broke a rule."""
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 class EvidenceError(ValueError):
-    """A record that is missing, damaged, or of another kind."""
+    """A record is missing, damaged, or of another kind."""
 
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """Conformal sets on the test part.
 
     Attributes:
-        promised: the share of rows whose class their set was made to hold.
-        found: the share that it held.
-        threshold: a class is in the set from this probability on.
-        singletons: share of rows with exactly one class in the set; on all others it abstains.
-        empty: share of rows with none.
+        promised: the share of rows whose true class shall be in the set.
+        found: the share of rows whose true class was in the set.
+        threshold: a class is in the set if its probability is at least this.
+        singletons: share of rows with exactly one class in the set; on all others the model
+            abstains.
+        empty: share of rows with an empty set.
     """
 
     promised: float
@@ -47,7 +48,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inference(msgspec.Struct, frozen=True, kw_only=True):
-    """How long one window takes, in ms, as it is served (p50 and p99 of `windows` calls)."""
+    """Time per window when served, in ms (p50 and p99 of `windows` calls)."""
 
     p50: float
     p99: float
@@ -55,20 +56,20 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What `evaluate` found on the test part.
+    """The result of `evaluate` on the test part.
 
     Attributes:
-        subject: what was scored: `NAME/VERSION`, or `run ID`.
+        subject: the scored model: `NAME/VERSION`, or `run ID`.
         first: first minute of the test rows, ISO 8601.
-        last: the last one.
-        rows: how many there are.
-        effective_rows: how many independent labels they equal.
-        models: scores with intervals by model (`auditor`, `base`, the baselines) and score.
-        differences: the auditor's score minus the other's, paired, by that other and score.
+        last: last minute.
+        rows: number of test rows.
+        effective_rows: number of independent labels.
+        models: scores with intervals, by model (`auditor`, `base`, the baselines) and score.
+        differences: the auditor's score minus the other's, paired, by other model and score.
         coverage: of conformal sets.
-        drift: of each feature, the rows that were learned from against the test rows.
-        forecast_shift: of each probability, out of fold against as served on the test part.
-        inference: None where a run's model and no version was scored.
+        drift: shift of each feature from the training rows to the test rows.
+        forecast_shift: shift of each probability from out-of-fold rows to the test rows.
+        inference: None if a run's model, not a version, was scored.
     """
 
     subject: str
@@ -85,7 +86,7 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backtest of the test part came to. Money in the quote currency.
+    """The result of a backtest of the test part. Money is in the quote currency.
 
     Attributes:
         trades: closed trades.
@@ -93,35 +94,35 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
         gross_pnl: at mid prices, before any cost.
         fees: paid.
         funding: paid (negative: received).
-        slippage: what walking the book cost against the mid at the time of each fill.
+        slippage: cost of walking the book, against the mid at the time of each fill.
         turnover: traded notional.
         hit_rate: share of trades with a net gain.
-        profit_factor: gains over losses; None without a losing trade.
-        sharpe: of minute returns, a year's worth, with an interval.
-        sortino: likewise.
+        profit_factor: gains over losses; None if no trade lost.
+        sharpe: annual Sharpe ratio of minute gains, with an interval.
+        sortino: annual Sortino ratio, with an interval.
         probabilistic_sharpe: probability that the true Sharpe ratio is above zero.
-        deflated_sharpe: the same above what the best of `trials` would show by luck.
-        trials: how many were tried in the lineage's search.
+        deflated_sharpe: probability that it is above the best of `trials` without skill.
+        trials: number of trials in the lineage's search.
         max_drawdown: as a share of the peak of equity.
         average_drawdown: mean over minutes.
         exposure: share of minutes with a position.
-        outcome: of the account: `open`, `target`, `daily_loss` or `total_loss`.
+        outcome: state of the account at the end: `open`, `target`, `daily_loss` or `total_loss`.
         by_latency: net PnL by latency in ms (as text).
         by_session: net PnL by session of entry.
-        drift: what the mid did against the trades within the latency; a part of the gross PnL.
-        minutes: how many were gone through.
-        observations: independent horizons that the two probabilities rest on.
+        drift: move of the mid against the trades within the latency; a part of the gross PnL.
+        minutes: number of minutes.
+        observations: independent horizons behind the two probabilities.
         initial_balance: of the account.
         trading_days: UTC days on which a position was opened.
-        target_at: when the profit target was reached; it ends nothing.
+        target_at: when the profit target was reached; trading goes on after it.
         ended_at: when a breach ended the account.
         signals: minutes with a signal.
         ignored: signals beyond the position limit.
-        lapsed: orders that met no book in time, or that the end came before.
-        partial: entries that took less than was wanted, since the book was too thin.
-        thin_exits: exits that the recorded levels could not take whole.
-        books: `archive` where orders of every latency met the very book of their moment, `minutes`
-            where some met the next minute's.
+        lapsed: orders that met no book in time, or not before the end.
+        partial: entries that were filled only in part, because the book was too thin.
+        thin_exits: exits that the recorded levels could not fill completely.
+        books: `archive` if orders of every latency met the true book of their moment, `minutes` if
+            some met the next minute's book.
     """
 
     trades: int
@@ -160,20 +161,21 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeakAuditResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a leak audit found.
+    """The result of a leak audit.
 
     Attributes:
         cuts: the cut times, ISO 8601.
-        compared: values known by a cut that were compared, by stage.
-        leaks: one line for each stage and cut where a value before the cut has changed.
-        provenance: what is wrong with the auditor's rows, by their artifact alone; None if nothing.
-        messages: whether raw messages were perturbed too, or bars alone were at hand.
-        changed: values known only later that did change, by stage.
-        nearest: by stage, how many rows a value must look ahead to meet the first that changed, at
-            the cut where these are fewest. With 1 the least look-ahead shows.
-        unshown: one line for each stage that was not compared, or not reached by what was
-            perturbed: of it nothing is shown.
-        scope: what was made again, on how many minutes, and what was not; empty in older records.
+        compared: number of compared values (known by a cut), by stage.
+        leaks: one line for each stage and cut where a value before the cut changed.
+        provenance: what is wrong with the auditor's rows, judged by their file only; None if
+            nothing.
+        messages: True if raw messages were perturbed too, False if only bars.
+        changed: number of values known only later that changed, by stage.
+        nearest: by stage, the smallest number of rows, over the cuts, that a value must look ahead
+            to reach the first changed row. With 1 the smallest look-ahead is detected.
+        unshown: one line for each stage that was not compared, or whose values did not react to the
+            perturbation: nothing is shown about it.
+        scope: what was run again, on how many minutes, and what was not; empty in older records.
     """
 
     cuts: tuple[str, ...]
@@ -188,12 +190,12 @@ class LeakAuditResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """What is wrong with the lineage."""
+        """Return what is wrong with the lineage."""
         return (*self.leaks, *([self.provenance] if self.provenance else []))
 
     @property
     def blind(self) -> tuple[str, ...]:
-        """One line for each stage where a look-ahead of one row would not have shown."""
+        """Return a line for each stage where a look-ahead of one row would not be detected."""
         if not self.nearest:
             return ("nothing says how near to its cuts this audit has compared; audit again",)
         return tuple(
@@ -206,13 +208,13 @@ class LeakAuditResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """All that is wrong with the lineage or was not shown, the gravest first."""
+        """Return all that is wrong with the lineage or was not shown, the worst first."""
         nothing = () if self.cuts and any(self.compared.values()) else ("nothing was compared",)
         return (*self.broken, *nothing, *self.unshown, *self.blind)
 
     @property
     def passed(self) -> bool:
-        """Every stage was shown, to the row, not to look ahead; provenance holds."""
+        """Return whether no stage looks ahead by even one row, and provenance holds."""
         return not self.problems
 
 
@@ -223,7 +225,7 @@ def write_evidence(path: Path, record: msgspec.Struct) -> None:
 
 
 def evidence_bytes(record: msgspec.Struct) -> bytes:
-    """What `write_evidence` writes."""
+    """Return what `write_evidence` writes."""
     return msgspec.json.format(msgspec.json.encode(record)) + b"\n"
 
 
@@ -231,7 +233,7 @@ def read_evidence(path: Path, kind: type[Record]) -> Record:
     """Read what `write_evidence` wrote.
 
     Raises:
-        EvidenceError: if it is missing, or not a record of this kind.
+        EvidenceError: if the file is missing, or not a record of this kind.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)

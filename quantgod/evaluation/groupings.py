@@ -1,4 +1,4 @@
-"""Ways to cut the test rows: by session, weekday, volatility, and the model's own confidence."""
+"""Group the test rows by session, weekday, volatility, or the model's own confidence."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ TERCILES: Final = ("low", "middle", "high")
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """A way to cut rows.
+    """A division of rows into slices.
 
     Attributes:
         names: of the slices.
-        place: (n,) of each row's slice among the names.
+        place: (n,) position of each row's slice in `names`.
     """
 
     names: tuple[str, ...]
@@ -32,24 +32,24 @@ class Grouping:
 
 
 def by_session(time: pd.Series[Any]) -> Grouping:
-    """Tokyo 0-8, London 8-16, New York 16-24 UTC, by the hour of each minute's start."""
+    """Group by the hour of each minute's start: Tokyo 0-8, London 8-16, New York 16-24 UTC."""
     hour = time.dt.tz_convert("UTC").dt.hour.to_numpy(np.int64)
     return Grouping(SESSIONS, hour // HOURS_PER_SESSION)
 
 
 def by_weekday(time: pd.Series[Any]) -> Grouping:
-    """By the day of the week, UTC."""
+    """Group by the day of the week, UTC."""
     return Grouping(WEEKDAYS, time.dt.tz_convert("UTC").dt.day_of_week.to_numpy(np.int64))
 
 
 def by_volatility(volatility: Floats, reference: Floats) -> Grouping:
-    """By terciles of `reference` (rows from before the test), a border belonging to the lower."""
+    """Group by terciles of `reference` (rows before the test); borders belong to the lower one."""
     edges = np.quantile(reference, [1 / 3, 2 / 3])
     return Grouping(TERCILES, np.searchsorted(edges, volatility).astype(np.int64))
 
 
 def by_confidence(confidence: Floats, lower_ends: Sequence[float]) -> Grouping:
-    """By tiers of the probability given to the decided class; a lower end belongs to its tier.
+    """Group by tiers of the decided class's probability; a lower end belongs to its tier.
 
     Raises:
         ValueError: if the lower ends do not rise.
@@ -68,10 +68,10 @@ def by_confidence(confidence: Floats, lower_ends: Sequence[float]) -> Grouping:
 
 
 def confidence_of(probabilities: Floats, decided: Integers) -> Floats:
-    """(n,) the probability given to the decided class, which need not be the likeliest.
+    """Return the probability of the decided class, which need not be the likeliest, (n,).
 
-    In a calibrated model this is how often such a decision comes true, whatever weights it was
-    made by; the largest probability would say that of a decision that was not taken.
+    In a calibrated model this is how often such a decision is right, whatever the decision weights;
+    the largest probability would belong to another decision.
     """
     confidence: Floats = probabilities[np.arange(len(decided)), decided]
     return confidence

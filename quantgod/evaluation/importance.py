@@ -1,10 +1,10 @@
-"""What a model would lose without a group of features: permutation importance on the test part.
+"""Compute the permutation importance of groups of features on the test part.
 
-Breiman, "Random Forests" (2001), section 10. A group's columns of a whole window are taken from
-another sample's window, in their order of time, and all else stays. Columns that belong together
-move together: a wick from another hour beside a body of this one is a bar that never was, and what
-one of two near twins tells alone is nothing. What is found is how much this model leans on a
-group and not how much the group could tell.
+Breiman, "Random Forests" (2001), section 10. A group's columns of a whole window are replaced by
+those of another sample's window, in order of time; all else stays. Related columns move together: a
+wick from another hour beside this hour's body would be an impossible bar, and one of two nearly
+equal columns alone adds nothing. The result is how much this model relies on a group, not how much
+information the group has.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ WINDOWS_AT_ONCE: Final = 64
 
 
 class Loss(NamedTuple):
-    """What a group's permutation costs, the mean of its repeats.
+    """The cost of permuting a group, as the mean of its repeats.
 
-    Intervals are of rows; how far repeats lie apart stands beside them.
+    The intervals are over rows; the spread over repeats is separate.
     """
 
     log_loss_rise: Interval
@@ -48,7 +48,7 @@ class Importance(msgspec.Struct, frozen=True, kw_only=True):
     """Permutation importance.
 
     Attributes:
-        rows: windows that were read for it.
+        rows: number of windows used.
         repeats: permutations of each group.
         models: by model (`auditor`, `base`) and group.
     """
@@ -59,7 +59,7 @@ class Importance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(NamedTuple):
-    """How much is read: windows at most, permutations of each group, and the seed of those."""
+    """The maximal number of windows, the permutations of each group, and their seed."""
 
     rows: int
     repeats: int
@@ -67,15 +67,15 @@ class Plan(NamedTuple):
 
 
 def evenly(count: int, most: int) -> Integers:
-    """At most `most` places among `count`, evenly spaced, the first and the last among them."""
+    """Return at most `most` evenly spaced positions out of `count`, with the first and the last."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
 
 
 def permutation(count: int, rng: np.random.Generator) -> Integers:
-    """A random permutation that leaves nothing in its place: one cycle through all (Sattolo).
+    """Return a random permutation without fixed points: one cycle through all (Sattolo).
 
     Raises:
-        ValueError: for fewer than two, which can only stay where they are.
+        ValueError: for fewer than two positions.
     """
     if count < 2:
         raise ValueError(f"two windows or more are needed to exchange features, got {count}")
@@ -94,16 +94,16 @@ def permutation_importance(
     effective: float,
     progress: Progress = silent,
 ) -> Importance:
-    """How much worse base and auditor become when a group's columns come from other windows.
+    """Return how much worse base and auditor get when a group's columns come from other windows.
 
     Args:
-        subject: what is asked.
+        subject: the model.
         matrix: (m, 9) raw features.
         rows: (n,) last rows of the test samples' windows, in order of time.
-        target: (n,) their classes.
-        plan: how many windows and permutations.
-        effective: how many independent rows the windows equal that are read.
-        progress: hears of permutations.
+        target: (n,) true classes.
+        plan: number of windows and permutations.
+        effective: number of independent rows among the windows used.
+        progress: called after permutations.
 
     Raises:
         ValueError: for fewer than two windows.
@@ -132,7 +132,7 @@ def permutation_importance(
 def _meta_features(
     subject: Subject, matrix: Floats, ends: Integers, order: Integers, features: tuple[str, ...]
 ) -> Floats:
-    """(n, 14) of windows whose `features` come from the windows `order`; some windows at a time."""
+    """Return meta-features (n, 14) of windows whose `features` come from the windows `order`."""
     parts = [
         subject.meta_features(stacked, lasts)
         for stacked, lasts in _stacks(matrix, ends, order, features, subject.window)
@@ -143,7 +143,7 @@ def _meta_features(
 def _stacks(
     matrix: Floats, ends: Integers, order: Integers, features: tuple[str, ...], window: int
 ) -> Iterator[tuple[Floats, Integers]]:
-    """Matrices of windows end to end, and the last row of each window in them."""
+    """Yield matrices of concatenated windows, and the last row of each window in them."""
     columns = [FEATURES.index(name) for name in features]
     within = np.arange(1 - window, 1)
     for begin in range(0, len(ends), WINDOWS_AT_ONCE):

@@ -1,13 +1,13 @@
-"""Whether intervals hold what they promise: forecasts of overlapping labels whose truth is known.
+"""Test whether intervals keep their promise, on simulated overlapping labels with known truth.
 
-Each case draws a market and forecasters anew: minute returns, labels by the return of the minutes
-that follow, and probabilities of who sees a noisy, slow sign of that return and may think too well
-of it. What a score truly is, is taken from eight million rows. An interval holds its promise where
-it contains that in 95 of 100 cases, and is no wider than must be where it is little wider than the
-3.92 standard deviations that the score has over the cases.
+Each case draws a new market and forecasters: minute returns, labels by the return of the following
+minutes, and probabilities of a forecaster that sees a noisy, slow sign of that return and may
+overrate it. The true score is computed on eight million rows. Intervals keep their promise if they
+contain it in 95 of 100 cases, and are tight if little wider than 3.92 standard deviations of the
+score over the cases.
 
-Beside them stand the percentiles of a moving-block bootstrap (Künsch, 1989), blocks of three
-horizons: the usual way, and too sure of itself.
+For comparison there are the percentiles of a moving-block bootstrap (Künsch, 1989) with blocks of
+three horizons: the usual method, whose intervals are too narrow.
 """
 
 from __future__ import annotations
@@ -34,36 +34,37 @@ TRUE_ROWS: Final = 8_000_000
 MAJORITY: Final = "majority"
 _AT_ONCE: Final = 100_000
 _FIRST_SEED: Final = 1_000_000
-"""From here on are cases that no rule was tried on."""
+"""Seeds from here on were never used to choose a rule."""
 _BOOTSTRAPPED_CASES: Final = 100
 _ROUNDS: Final = 200
 _CERTAIN: Final = 1.959964
 _WEIGHTS: Final = (2.0, 1.0, 2.0)
 _REMEMBERED: Final = 0.5
-"""Horizons after which a forecaster's sign has forgotten e-fold."""
+"""Horizons after which the memory of a forecaster's sign has decayed by a factor e."""
 _DAYS: Final = 2 * 1440.0
-"""Minutes after which volatility has."""
+"""Minutes after which the memory of volatility has decayed by a factor e."""
 
 
 class ForecastSkill(NamedTuple):
-    """How well a forecaster's sign correlates with the return, and how well it believes it does."""
+    """The true correlation of a forecaster's sign with the return, and the one it claims."""
 
     true: float
     claimed: float
 
 
 class Design(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of market, and who forecasts it.
+    """A kind of market and its forecasters.
 
     Attributes:
-        name: in the table.
-        rows: scored ones.
-        horizon: minutes of a label.
+        name: name in the table.
+        rows: number of scored rows.
+        horizon: minutes per label.
         stride: minutes from row to row.
         edges: SELL below and BUY above, in standard deviations of the return.
-        skills: of the forecasters; differences are of the first and each other, and the majority.
-        volatility: standard deviation of its logarithm, which has a memory of two days.
-        times: how many times as many cases are drawn, where some scores are seldom judged.
+        skills: of the forecasters; differences are between the first and each other one, and the
+            majority.
+        volatility: standard deviation of log volatility, which has a memory of two days.
+        times: factor on the number of cases, for designs in which some scores are seldom judged.
     """
 
     name: str
@@ -77,29 +78,29 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def independent(self) -> float:
-        """How many independent rows these are worth."""
+        """Return the number of independent rows."""
         return min(self.rows * self.stride / self.horizon, float(self.rows))
 
 
 class IntervalCoverage(NamedTuple):
-    """The share of intervals that hold the truth, and their mean width."""
+    """The share of intervals that contain the truth, and their mean width."""
 
     share: float
     width: float
 
 
 class DesignOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one score (or difference) over all cases of a design.
+    """The result for one score (or difference) over all cases of a design.
 
     Attributes:
-        design: its name.
-        score: of which, and whose.
-        effective_rows: independent rows.
-        cases: that were drawn.
-        judged: share of cases with rows enough.
-        held: of those; None where no case was judged.
-        needed: 3.92 standard deviations of the score over those.
-        bootstrap: the same of the bootstrap's intervals, in cases judged or not; None without.
+        design: name of the design.
+        score: name of the score and its model.
+        effective_rows: number of independent rows.
+        cases: number of drawn cases.
+        judged: share of cases with enough rows.
+        held: coverage in the judged cases; None if there are none.
+        needed: 3.92 standard deviations of the score over the judged cases.
+        bootstrap: coverage of the bootstrap's intervals in all cases; None without a bootstrap.
     """
 
     design: str
@@ -115,7 +116,7 @@ class DesignOutcome(msgspec.Struct, frozen=True, kw_only=True):
     def of(
         cls, design: str, score: str, rows: float, met: list[Interval], true: float
     ) -> DesignOutcome:
-        """Of intervals, one a case, of what is truly `true`."""
+        """Summarise intervals, one per case, of a score whose true value is `true`."""
         judged = [one for one in met if one.enough]
         spread = float(np.std([one.value for one in judged])) if judged else 0.0
         return cls(
@@ -148,11 +149,11 @@ DESIGNS: Final = (
     Design(name=VOLATILE, rows=10_000, skills=STRONG, volatility=0.4),
     Design(name=VOLATILE, rows=40_000, skills=STRONG, volatility=0.4),
 )
-"""From 33 to 667 independent rows; classes of a size, and down to one row in 25."""
+"""From 33 to 667 independent rows, with balanced classes and with classes down to 1 row in 25."""
 
 
 def forecasts(design: Design, rows: int, seed: int) -> tuple[Integers, dict[str, ModelOutput]]:
-    """Draw a market and what is said of it: (rows,) classes, and forecasts by name."""
+    """Draw a market and its forecasts: classes (rows,), and model outputs by name."""
     rng = np.random.default_rng(seed)
     minutes, horizon, stride = rows * design.stride, design.horizon, design.stride
     # Its mean square is 1.
@@ -170,7 +171,7 @@ def forecasts(design: Design, rows: int, seed: int) -> tuple[Integers, dict[str,
 
 
 def _slow(rng: np.random.Generator, minutes: int, memory: float) -> Floats:
-    """Noise (minutes,) of standard deviation 1 that forgets e-fold within so many minutes."""
+    """Return noise (minutes,) of standard deviation 1, with memory of `memory` minutes."""
     kept = math.exp(-1 / memory)
     shocks = math.sqrt(1 - kept**2) * rng.standard_normal(minutes)
     start = [kept * rng.standard_normal()]
@@ -178,7 +179,7 @@ def _slow(rng: np.random.Generator, minutes: int, memory: float) -> Floats:
 
 
 def _chances(design: Design, claimed: float, sign: Floats, volatility: Floats) -> Floats:
-    """(n, 3) chances of the classes, by a sign that correlates with the return as claimed."""
+    """Return class probabilities (n, 3), given a sign with the claimed correlation."""
     spread = math.sqrt(1 - claimed**2)
     sell = ndtr((design.edges[0] / volatility - claimed * sign) / spread)
     buy = ndtr((claimed * sign - design.edges[1] / volatility) / spread)
@@ -192,13 +193,13 @@ def _said(chances: Floats) -> ModelOutput:
 
 
 def truth(design: Design, rows: int = TRUE_ROWS) -> dict[tuple[str, str], float]:
-    """What each score, and each difference, is of very many rows; by whose, and name."""
+    """Return the true scores and differences from very many rows, by model and score."""
     return _true(msgspec.structs.replace(design, name="", rows=_AT_ONCE, times=1), rows)
 
 
 @cache
 def _true(design: Design, rows: int) -> dict[tuple[str, str], float]:
-    """The same of a market, however many rows of it make a case."""
+    """Return the same for a market, independent of the number of rows per case."""
     drawn = (forecasts(design, _AT_ONCE, 10**9 + part) for part in range(rows // _AT_ONCE))
     sums = sum(_columns(target, said).sum(axis=0) for target, said in drawn)
     names = [f"model {number + 1}" for number in range(len(design.skills))]
@@ -211,7 +212,7 @@ def _columns(target: Integers, said: Mapping[str, ModelOutput]) -> Floats:
 
 
 def _all(sums: Floats, names: list[str]) -> dict[tuple[str, str], Floats]:
-    """Scores (...) of sums (..., models * TALLIED): of each model, and of the first less others."""
+    """Return scores of sums (..., models * TALLIED): each model's, and the first minus others."""
     scores = scores_of(sums.reshape(*sums.shape[:-1], -1, TALLIED))
     first, *others = names
     found: dict[tuple[str, str], Floats] = {}
@@ -226,7 +227,7 @@ def _all(sums: Floats, names: list[str]) -> dict[tuple[str, str], Floats]:
 
 
 def case(design: Design, seed: int) -> dict[tuple[str, str], Interval]:
-    """The intervals of one case."""
+    """Return the intervals of one case."""
     target, said = forecasts(design, design.rows, seed)
     time_ms = np.arange(design.rows, dtype=np.int64) * design.stride * MS_PER_MINUTE
     effective = effective_rows(time_ms, time_ms + design.horizon * MS_PER_MINUTE)
@@ -242,7 +243,7 @@ def case(design: Design, seed: int) -> dict[tuple[str, str], Interval]:
 
 
 def bootstrapped(design: Design, seed: int) -> dict[tuple[str, str], Interval]:
-    """The same by percentiles of a moving-block bootstrap."""
+    """Return the same intervals by percentiles of a moving-block bootstrap."""
     target, said = forecasts(design, design.rows, seed)
     columns = _columns(target, said)
     rows = design.rows
@@ -257,7 +258,7 @@ def bootstrapped(design: Design, seed: int) -> dict[tuple[str, str], Interval]:
 
 
 def prove(design: Design, cases: int, true_rows: int = TRUE_ROWS) -> list[DesignOutcome]:
-    """How often the intervals of so many cases (or `times` as many) hold the truth, by score."""
+    """Return how often the intervals of `cases` times `times` cases hold the truth, by score."""
     true = truth(design, true_rows)
     seeds = range(_FIRST_SEED, _FIRST_SEED + cases * design.times)
     met = [case(design, seed) for seed in seeds]
@@ -275,7 +276,7 @@ def prove(design: Design, cases: int, true_rows: int = TRUE_ROWS) -> list[Design
 
 
 def held(intervals: list[Interval], true: float) -> IntervalCoverage:
-    """How often, and how narrowly, intervals hold the truth."""
+    """Return the coverage and mean width of intervals."""
     low, high = np.array([one[1:3] for one in intervals]).T
     slack = 1e-12
     inside = (low <= true + slack) & (true <= high + slack)

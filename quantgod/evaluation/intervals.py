@@ -1,28 +1,28 @@
-"""Intervals of scores whose rows are not independent, and how wide they have to be.
+"""Compute intervals of scores whose rows are not independent.
 
-Neighbouring labels share most of their hour, so a score's error is many times what its row count
-says, and of 2,000 rows there are but 33 that are independent. So few let a bootstrap of blocks tell
-too little doubt: it estimates a variance from a dozen blocks and takes it for known. Here
+Neighbouring labels share most of their hour, so a score's error is many times what its number of
+rows suggests: 2,000 rows hold only 33 independent ones. With so few a block bootstrap is too
+narrow: it estimates a variance from a dozen blocks and treats it as known. Instead:
 
-- rows are weighed by slow waves, 1 + w/2 and 1 - w/2 with w(t) = cos(pi j (t + 1/2) / n) for j = 1,
-  2, ..., and a score is computed anew each time. How far it moves is its error: the mean of a
-  series times sqrt(2) w has the variance of the series' mean for as long as the wave is much slower
-  than what ties neighbours together (the equal-weighted cosine estimator; Müller, 2004; Lazarus,
-  Lewis, Stock and Watson, 2018, "HAR Inference: Recommendations for Practice"). No weight is
-  negative, so that every score that takes weights can be asked, and none is far from 1: of seven
-  rows that are weighed from 0 to 2 a share moves further than it errs.
-- B waves give B independent looks at the variance, so the quantile is that of Student's t with B
-  degrees of freedom. B grows as 0.8 n^(2/3) of the n independent rows: 8 of 33, 61 of 667. More
-  would be narrower and see the overlap, fewer would be wider than must be.
-- that is so where rows are normal. Where a few of them make a score (rare classes, dear mistakes)
-  all waves look at the same few, and the degrees of freedom are fewer: the relative variance of a
-  variance is 2 / B, and k / m more where what m blocks do to the score has an excess kurtosis of k.
-  What a block does is how the score differs without it (the jackknife).
-- shares of rows and macro-F1 are judged as log-odds and losses as logarithms, where errors are
-  nearer to symmetric.
+- Rows are weighted by slow waves, 1 + w/2 and 1 - w/2 with w(t) = cos(pi j (t + 1/2) / n) for j =
+  1, 2, ..., and the score is computed again each time. How far it moves estimates its error: the
+  mean of a series times sqrt(2) w has the variance of the series' mean, as long as the wave is much
+  slower than the dependence between neighbours (the equal-weighted cosine estimator; Müller, 2004;
+  Lazarus, Lewis, Stock and Watson, 2018, "HAR Inference: Recommendations for Practice"). No weight
+  is negative, so any score that takes weights works, and none is far from 1: with weights from 0 to
+  2 on seven rows, a share would move further than its error.
+- B waves give B independent estimates of the variance, so the quantile is that of Student's t with
+  B degrees of freedom. B grows as 0.8 n^(2/3) of the n independent rows: 8 of 33, 61 of 667. More
+  waves would give narrower intervals but see the overlap; fewer would be too wide.
+- This holds for normal rows. If few rows determine a score (rare classes, expensive mistakes), all
+  waves see the same few, and there are fewer degrees of freedom: the relative variance of a
+  variance is 2 / B, plus k / m if the influences of m blocks on the score have an excess kurtosis
+  of k. A block's influence is the change of the score without it (the jackknife).
+- Shares of rows and macro-F1 are judged as log-odds, and losses as logarithms, since their errors
+  are then closer to symmetric.
 
-No redraws, no seed, and the cost of one transform. What is measured of it stands in
-`docs/judging.md`, by `python -m steps.power --intervals`.
+There are no redraws and no seed, and the cost is one transform. `python -m steps.power --intervals`
+measures it; the results are in `docs/judging.md`.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from quantgod.contracts import Booleans, Floats, Integers
 LEVEL: Final = 0.95
 TOO_FEW: Final = "too few rows"
 FEWEST_ROWS: Final = 30.0
-"""Independent rows below which nothing is judged."""
+"""With fewer independent rows nothing is judged."""
 FEWEST_COUNTED: Final = 5.0
-"""Independent rows that a share is at least taken of, to be judged by waves."""
+"""Independent rows that a share must count at least, to be judged by waves."""
 FEWEST_EITHER: Final = 0.7
-"""Independent rows that came true, and that did not."""
+"""Independent rows needed among those that came true, and among those that did not."""
 
 _TERMS: Final = 0.8
 _AMPLITUDE: Final = 0.5
@@ -55,11 +55,10 @@ _CERTAIN: Final = float(ndtri((1 + LEVEL) / 2))
 
 
 class Interval(NamedTuple):
-    """A score and the bounds that hold its true value in 95 of 100 cases.
+    """A score and bounds that contain its true value in 95 of 100 cases.
 
-    Where `enough` is false there are too few independent rows for that, or `why` says what else
-    there is too little of: the bounds are then wider than they would be, up to all that there can
-    be, and nothing is to be judged by them.
+    If `enough` is false, there are too few independent rows, or too little of what `why` names. The
+    bounds are then wider, up to all possible values, and must not be used to judge.
     """
 
     value: float
@@ -70,15 +69,15 @@ class Interval(NamedTuple):
 
     @property
     def lacks(self) -> str:
-        """Why nothing is judged by the bounds; empty where they can be relied on."""
+        """Return why the bounds cannot be relied on; empty if they can."""
         return "" if self.enough else self.why or TOO_FEW
 
     def within(self, low: float, high: float) -> Interval:
-        """The same, cut to what there can be."""
+        """Return the interval clipped to the possible values."""
         return self._replace(low=max(self.low, low), high=min(self.high, high))
 
     def as_odds(self) -> Interval:
-        """The same of a score from 0 to 1, as wide in log-odds where none of it lies beyond."""
+        """Return the interval of a score in 0 to 1 with the same width in log-odds, if it can."""
         reach, room = self.high - self.value, self.value * (1 - self.value)
         if not 0 < reach < min(self.value, 1 - self.value):
             return self
@@ -87,12 +86,12 @@ class Interval(NamedTuple):
         return self._replace(low=low, high=high)
 
     def limited(self, low: float, high: float, why: str = "") -> Interval:
-        """The same, of which nothing is known but that it lies within these limits."""
+        """Return the interval widened to these limits, and not to be judged by."""
         return Interval(self.value, low, high, False, why)
 
 
 class Scale(NamedTuple):
-    """On which a score's error is nearly symmetric: there and back."""
+    """A transform on which a score's error is nearly symmetric, and its inverse."""
 
     to: Callable[[Floats], Floats]
     back: Callable[[Floats], Floats]
@@ -103,14 +102,14 @@ LOSS: Final = Scale(lambda score: np.log(np.maximum(score, _EDGE)), np.exp)
 
 
 class Replicates(NamedTuple):
-    """Means or scores (...) of rows as they are, and with the rows weighed by waves.
+    """Means or scores (...) of all rows, and of the rows weighted by waves.
 
     Attributes:
-        observed: (...) all rows alike.
-        waves: (2, B, ...) weights 1 + wave / 2 and 1 - wave / 2.
-        without: (m, ...) all rows but a block, for each of m blocks.
-        centre: (...) with the share of one independent row of luck; see `replicates`.
-        luck: (2, B, ...) the same with that share weighed by waves.
+        observed: (...) with equal weights.
+        waves: (2, B, ...) with weights 1 + wave / 2 and 1 - wave / 2.
+        without: (m, ...) without one block, for each of m blocks.
+        centre: (...) with one independent row of luck added; see `replicates`.
+        luck: (2, B, ...) the same with the added row weighted by waves.
     """
 
     observed: Floats
@@ -120,31 +119,31 @@ class Replicates(NamedTuple):
     luck: Floats | None = None
 
     def map(self, score: Callable[[Floats], Floats]) -> Replicates:
-        """A score of each part."""
+        """Apply a score to each part."""
         return Replicates(*(score(part) for part in self if part is not None))
 
     def at(self, place: int | slice) -> Replicates:
-        """A place, or some, on the last axis."""
+        """Return one or several positions of the last axis."""
         return self.map(lambda part: part[..., place])
 
     def join(self, other: Replicates, of: Callable[[Floats, Floats], Floats]) -> Replicates:
-        """A score of this part and the other's, such as their difference."""
+        """Combine this and another, for example to their difference."""
         parts = zip(self, other, strict=True)
         return Replicates(*(of(a, b) for a, b in parts if a is not None and b is not None))
 
 
 def terms(effective: float) -> int:
-    """How many waves so many independent rows are looked at by."""
+    """Return the number of waves for a number of independent rows."""
     return max(1, round(_TERMS * math.pow(effective, 2 / 3)))
 
 
 def quantile(freedom: Floats) -> Floats:
-    """How many standard errors an interval reaches, of so many degrees of freedom (...)."""
+    """Return the half width of an interval in standard errors, by degrees of freedom (...)."""
     return np.asarray(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def freedom(score: Replicates) -> Floats:
-    """Degrees of freedom (...) of a score's squared error: waves, or fewer where few rows count."""
+    """Return degrees of freedom (...) of a squared error: waves, or fewer if few rows matter."""
     apart = score.without - score.without.mean(axis=0)
     square = np.square(apart).mean(axis=0)
     excess = np.maximum(quotient(np.power(apart, 4).mean(axis=0), square**2) - 3, 0)
@@ -152,7 +151,7 @@ def freedom(score: Replicates) -> Floats:
 
 
 def weights(rows: int, effective: float) -> Iterator[tuple[int, int, Floats]]:
-    """Side (0 for plus, 1 for minus), number and row weights (rows,) of every wave."""
+    """Yield side (0 for plus, 1 for minus), number and row weights (rows,) of every wave."""
     moment = np.pi * (np.arange(rows) + 0.5) / rows
     for number in range(_fitting(rows, effective)):
         wave = _AMPLITUDE * np.cos((number + 1) * moment)
@@ -161,7 +160,7 @@ def weights(rows: int, effective: float) -> Iterator[tuple[int, int, Floats]]:
 
 
 def left_out(rows: int, effective: float) -> Iterator[Floats]:
-    """Row weights (rows,): 0 in a block and 1 elsewhere, for each block in turn."""
+    """Yield row weights (rows,) for each block: 0 in the block and 1 elsewhere."""
     starts = _blocks(rows, effective)
     for start, end in pairwise([*starts, rows]):
         weight = np.ones(rows)
@@ -170,14 +169,14 @@ def left_out(rows: int, effective: float) -> Iterator[Floats]:
 
 
 def replicates(columns: Floats, effective: float, lucky: Floats | None = None) -> Replicates:
-    """The mean of each column (n, k), and of the columns weighed by waves.
+    """Return the mean of each column (n, k), and of the columns weighted by waves.
 
     Args:
-        columns: what each row adds, in order of time.
-        effective: how many independent rows they equal.
-        lucky: (n, k) what the rows would add if what was said had nothing to do with what came.
-            The doubt that one independent such row casts is added: of few decided moves all can
-            come true, or none, and the rows themselves would then know of no doubt.
+        columns: contribution of each row, in order of time.
+        effective: number of independent rows.
+        lucky: (n, k) contributions if forecasts and outcomes were unrelated. The uncertainty of one
+            independent such row is added: of few decided moves all or none may come true, and the
+            rows themselves would then show no uncertainty.
     """
     mean, wave = columns.mean(axis=0), _waves(columns, effective)
     without = _without(columns, effective)
@@ -191,14 +190,14 @@ def replicates(columns: Floats, effective: float, lucky: Floats | None = None) -
 def interval(
     score: Replicates, effective: float, scale: Scale = PLAIN, unseen: float = 0.0
 ) -> Interval:
-    """The interval of a score, () in every part; `unseen` is a variance that rows do not show."""
+    """Return the interval of a scalar score; `unseen` is variance that the rows do not show."""
     scaled = score.map(scale.to)
     value, doubt = scaled.observed, np.square(quantile(freedom(scaled))) * variance(scaled)
     if scaled.centre is not None and scaled.luck is not None:
         doubt += _CERTAIN**2 * _mean_square(scaled.luck - scaled.centre)
     reach = np.sqrt(doubt + _CERTAIN**2 * unseen)
     low, high = scale.back(value - reach), scale.back(value + reach)
-    # The way there and back rounds; what does not move has no width.
+    # The transform and its inverse round; a score that does not move has width zero.
     if not reach > 0:
         low = high = score.observed
     enough = effective >= FEWEST_ROWS
@@ -206,25 +205,25 @@ def interval(
 
 
 def variance(score: Replicates) -> Floats:
-    """The squared error (...) of a score: how far waves move it."""
+    """Return the squared error (...) of a score: how far waves move it."""
     return _mean_square(score.waves - score.observed)
 
 
 def half_width(score: Replicates) -> Floats:
-    """How far (...) the truth may lie from a score whose errors are symmetric."""
+    """Return how far (...) the truth may lie from a score with symmetric errors."""
     return np.asarray(quantile(freedom(score)) * np.sqrt(variance(score)))
 
 
 def share(right: Replicates, counted: Replicates, effective: float) -> Interval | None:
-    """The interval of a share of rows, such as of hits among moves; None where no row counts.
+    """Return the interval of a share of rows, such as hits among moves; None if no row counts.
 
-    Of few rows, or of rows of which all came true or none, the bounds are those of as many
-    independent ones (Clopper and Pearson, 1934), which promise more than 95 %.
+    For few rows, or if all or none came true, the bounds are those of as many independent rows
+    (Clopper and Pearson, 1934), which promise more than 95 %.
 
     Args:
-        right: () of what is counted and came true, per row.
-        counted: () of what is counted.
-        effective: how many independent rows there are, counted or not.
+        right: () share of rows that count and came true.
+        counted: () share of rows that count.
+        effective: number of independent rows, counted or not.
     """
     if not counted.observed > 0:
         return None
@@ -234,31 +233,31 @@ def share(right: Replicates, counted: Replicates, effective: float) -> Interval 
 
 
 def share_among(right: Booleans, counted: Booleans, effective: float) -> Interval | None:
-    """The same of rows (n,): which are counted, and which of those came true."""
+    """Return the same from masks (n,): which rows count, and which of those came true."""
     columns = np.stack([right & counted, counted], axis=1).astype(np.float64)
     sums = replicates(columns, effective)
     return share(sums.at(0), sums.at(1), effective)
 
 
 def quotient(above: Floats, below: Floats) -> Floats:
-    """Above over below; 0 where there is nothing below."""
+    """Return above / below, and 0 where below is 0."""
     return np.divide(above, below, out=np.zeros(np.shape(above)), where=below > 0)
 
 
 def share_of(value: float, reach: float, rows: float, effective: float) -> Interval:
-    """The same of a share of `rows` independent rows, by its `half_width`."""
+    """Return the interval of a share of `rows` independent rows, from its `half_width`."""
     hits = value * rows
     enough = rows >= FEWEST_COUNTED and effective >= FEWEST_ROWS
     if not enough or min(hits, rows - hits) < FEWEST_EITHER:
         return exact(value, rows)._replace(enough=enough)
-    # As if there were one more row that is right every other time (Agresti and Coull, 1998: four).
+    # As if there were one more row, half right (Agresti and Coull, 1998, use four rows).
     centre = (hits + 0.5) / (rows + 1)
     odds, apart = float(logit(value)), reach / (centre * (1 - centre))
     return Interval(value, float(expit(odds - apart)), float(expit(odds + apart)))
 
 
 def exact(value: float, rows: float) -> Interval:
-    """Bounds of a share of so many independent rows, which need not be whole ones."""
+    """Return exact bounds of a share of `rows` independent rows, which need not be whole."""
     tail, hits = (1 - LEVEL) / 2, value * rows
     low = float(betaincinv(hits, rows - hits + 1, tail)) if value > 0 else 0.0
     high = float(betaincinv(hits + 1, rows - hits, 1 - tail)) if value < 1 else 1.0
@@ -266,9 +265,9 @@ def exact(value: float, rows: float) -> Interval:
 
 
 def _waves(columns: Floats, effective: float) -> Floats:
-    """(2, B, k) means of columns times plus and minus half of each wave."""
+    """Return the means of the columns times plus and minus half of each wave, (2, B, k)."""
     count = len(columns)
-    if count < 2:  # which no wave can weigh: `enough` is false
+    if count < 2:  # too few for waves: `enough` is false
         return np.zeros((2, 1, *columns.shape[1:]))
     found: Floats = dct(columns, type=2, axis=0)[1 : _fitting(count, effective) + 1]
     waves = found * _AMPLITUDE / (2 * count)
@@ -276,7 +275,7 @@ def _waves(columns: Floats, effective: float) -> Floats:
 
 
 def _without(columns: Floats, effective: float) -> Floats:
-    """(m, k) means of columns but for a block; of all rows where there is but one block."""
+    """Return the means of the columns without each block, (m, k); of all rows for one block."""
     starts = _blocks(len(columns), effective)
     if len(starts) == 1:
         return np.asarray(columns.mean(axis=0))[None]
@@ -287,7 +286,7 @@ def _without(columns: Floats, effective: float) -> Floats:
 
 
 def _blocks(rows: int, effective: float) -> Integers:
-    """First rows of blocks that hold an independent row each, or more."""
+    """Return the first rows of blocks that hold at least one independent row each."""
     count = max(1, min(round(effective), _MOST_BLOCKS, rows))
     return np.arange(count) * rows // count
 
@@ -297,6 +296,6 @@ def _fitting(count: int, effective: float) -> int:
 
 
 def _mean_square(apart: Floats) -> Floats:
-    """Over waves, of both sides together: a full wave moves by sqrt(1/2) of an error to either."""
+    """Return the mean square over waves and sides; a full wave moves sqrt(1/2) of an error."""
     squares: Floats = np.square(apart).sum(axis=0).mean(axis=0) / _AMPLITUDE**2
     return squares

@@ -1,8 +1,8 @@
-"""Scores of a classifier: arrays in, numbers out.
+"""Compute scores of a classifier.
 
-Throughout, `target` is (n,) class numbers in the order of `CLASSES`, `predicted` likewise, and
-`probabilities` is (n, 3) with rows that sum to one. A class that never occurs scores 0 and still
-counts in a mean, so a collapsed model cannot hide behind the classes it leaves out.
+`target` and `predicted` are class numbers (n,) in the order of `CLASSES`, and `probabilities` is
+(n, 3) with rows that sum to one. A class that never occurs scores 0 and still counts in a mean, so
+a collapsed model cannot hide the classes it leaves out.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from quantgod.served.calibration import decide
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1, share
 
 KEY_SCORES: Final = ("macro_f1", "mcc", "log_loss")
-"""By which runs and versions are compared: MLflow draws a chart of each metric, so the others stay
-in the files of a run."""
+"""Scores that compare runs and versions. MLflow draws a chart of each metric, so the other scores
+are only in a run's files."""
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
 CALIBRATION_BINS: Final = 15
 CELLS: Final = len(CLASSES) ** 2
-"""Columns of `tally` that are the confusion matrix; they come first."""
+"""Number of columns of `tally` for the confusion matrix; they come first."""
 TALLIED: Final = CELLS + 2 + CALIBRATION_BINS
-"""Columns of `tally`."""
+"""Number of columns of `tally`."""
 
 _ROUNDING: Final = 1e-12
 _SMALLEST: Final = float(np.finfo(np.float64).eps)
@@ -40,20 +40,20 @@ def classification_report(
     probabilities: AnyFloats,
     decision_weights: Sequence[float] | None = None,
 ) -> dict[str, float]:
-    """Every score under a flat name that MLflow takes as it is.
+    """Return every score under a flat name that is valid in MLflow.
 
     Args:
         target: (n,) class numbers.
         probabilities: (n, 3).
-        decision_weights: as in `decide`; none means the likeliest class. They move the scores of
-            decided classes and leave log-loss, Brier score and calibration error alone.
+        decision_weights: as in `decide`; None takes the likeliest class. They affect scores of
+            decided classes, but not log-loss, Brier score and calibration error.
 
     Returns:
         `macro_f1, mcc, accuracy, log_loss, brier, ece`, and `precision_`, `recall_` and `f1_` of
         each class (`precision_sell`, ...).
 
     Raises:
-        ValueError: for no rows, unequal lengths, or what are no probabilities.
+        ValueError: for no rows, unequal lengths, or values that are not probabilities.
     """
     sums = tally(target, probabilities, decision_weights).sum(axis=0)
     return {name: float(score) for name, score in scores_of(sums).items()}
@@ -64,11 +64,10 @@ def tally(
     probabilities: AnyFloats,
     decision_weights: Sequence[float] | None = None,
 ) -> Floats:
-    """What each row adds to every score, (n, TALLIED): sums of it are all that scores need.
+    """Return each row's contribution to every score, (n, TALLIED); scores need only its sums.
 
-    So rows that are weighed anew are added up and not scored again. Columns: the cells of the
-    confusion matrix, log-loss, squared distance, and correctness minus confidence in its
-    calibration bin.
+    So weighted rows can be summed without scoring them again. Columns: the cells of the confusion
+    matrix, log-loss, squared distance, and correctness minus confidence in the calibration bins.
 
     Raises:
         ValueError: as `classification_report` does.
@@ -78,7 +77,7 @@ def tally(
 
 
 def tally_decided(target: Integers, probabilities: Floats, decided: Integers) -> Floats:
-    """The same of classes that were decided on already; nothing is checked."""
+    """Return the same for classes already decided, without checks."""
     cell = target * len(CLASSES) + decided
     gap, bin_of = _calibration_gap(target, probabilities, CALIBRATION_BINS)
     parts = (
@@ -91,7 +90,7 @@ def tally_decided(target: Integers, probabilities: Floats, decided: Integers) ->
 
 
 def scores_of(sums: Floats) -> dict[str, Floats]:
-    """The scores of `classification_report` from sums of `tally` (..., TALLIED), each (...)."""
+    """Return the scores of `classification_report` from sums of `tally`, (..., TALLIED)."""
     cells, gaps = sums[..., :CELLS], sums[..., CELLS + 2 :]
     rows = cells.sum(axis=-1)
     matrix = cells.reshape(*sums.shape[:-1], len(CLASSES), len(CLASSES))
@@ -112,60 +111,60 @@ def scores_of(sums: Floats) -> dict[str, Floats]:
 
 
 def macro_f1(target: AnyIntegers, predicted: AnyIntegers) -> float:
-    """The mean F1 of the three classes, each counting alike."""
+    """Return the unweighted mean of the F1 of the three classes."""
     return float(precision_recall_f1(confusion_matrix(target, predicted))[2].mean())
 
 
 def matthews_correlation(matrix: AnyNumbers) -> float:
-    """The multi-class Matthews correlation (R_K of Gorodkin, 2004); 0 where a side is constant."""
+    """Return the multi-class Matthews correlation (R_K of Gorodkin, 2004), or 0 if undefined."""
     return float(matthews_correlations(matrix))
 
 
 def matthews_correlations(matrices: AnyNumbers) -> Floats:
-    """The same of many confusion matrices, (..., 3, 3), at once."""
+    """Return the same for many confusion matrices, (..., 3, 3)."""
     matrices = matrices.astype(np.float64)
     hits, total = np.trace(matrices, axis1=-2, axis2=-1), matrices.sum(axis=(-2, -1))
     said, was = matrices.sum(axis=-2), matrices.sum(axis=-1)
     covariance = hits * total - (said * was).sum(axis=-1)
     spread = (total**2 - (said**2).sum(axis=-1)) * (total**2 - (was**2).sum(axis=-1))
-    # Weighed rows are no whole numbers: of one class alone, rounding is all that is left.
+    # Weighted counts are not whole numbers: with one class only rounding errors remain.
     is_constant = spread <= _ROUNDING * total**4
     correlations: Floats = share(covariance, np.where(is_constant, 0.0, np.sqrt(np.abs(spread))))
     return correlations
 
 
 def log_loss(target: AnyIntegers, probabilities: AnyFloats) -> float:
-    """Mean of -ln p(what happened), in nats.
+    """Return the mean of -ln p(true class), in nats.
 
-    p is held above 2.2e-16, so that a certainty that fails costs 36 and not infinity.
+    p is at least 2.2e-16, so that a wrong certainty costs 36 and not infinity.
     """
     return float(losses(target, probabilities).mean())
 
 
 def brier_score(target: AnyIntegers, probabilities: AnyFloats) -> float:
-    """Mean squared distance to the one-hot truth, summed over classes: 0 to 2 (Brier, 1950)."""
+    """Return the mean squared distance to the one-hot truth, 0 to 2 (Brier, 1950)."""
     return float(_squares(target, probabilities).mean())
 
 
 def calibration_error(
     target: AnyIntegers, probabilities: AnyFloats, bins: int = CALIBRATION_BINS
 ) -> float:
-    """Expected calibration error of the likeliest class (Guo et al., 2017).
+    """Return the expected calibration error of the likeliest class (Guo et al., 2017).
 
-    Rows fall into `bins` bins of equal width by their highest probability, bin k holding
-    (k/bins, (k+1)/bins]; the error is the mean over rows of their bin's |accuracy - confidence|.
-    It is never negative, so chance alone lifts it: about 0.4/sqrt(rows a bin) where calibration is
-    perfect and confidence near one half.
+    Rows are put into `bins` bins of equal width by their highest probability, bin k being
+    (k/bins, (k+1)/bins]; the error is the mean over rows of their bin's |accuracy - confidence|. It
+    is never negative, so chance alone raises it: by about 0.4/sqrt(rows per bin) under perfect
+    calibration and confidence near one half.
     """
     gap, bin_of = _calibration_gap(target, probabilities, bins)
     return float(np.abs(np.bincount(bin_of, gap, minlength=bins)).sum() / len(target))
 
 
 def checked(target: AnyIntegers, probabilities: AnyFloats) -> tuple[Integers, Floats]:
-    """The same two as int64 and float64, once they are known to fit together.
+    """Check that both arrays fit together and return them as int64 and float64.
 
     Raises:
-        ValueError: saying what does not fit.
+        ValueError: naming what does not fit.
     """
     if not len(target) or probabilities.shape != (len(target), len(CLASSES)):
         raise ValueError(
@@ -183,7 +182,7 @@ def checked(target: AnyIntegers, probabilities: AnyFloats) -> tuple[Integers, Fl
 
 
 def losses(target: AnyIntegers, probabilities: AnyFloats) -> Floats:
-    """-ln p(what happened) of each row (n,); see `log_loss`."""
+    """Return -ln p(true class) of each row, (n,); see `log_loss`."""
     happened = probabilities[np.arange(len(target)), target].astype(np.float64)
     losses: Floats = -np.log(np.maximum(happened, _SMALLEST))
     return losses
@@ -197,7 +196,7 @@ def _squares(target: AnyIntegers, probabilities: AnyFloats) -> Floats:
 def _calibration_gap(
     target: AnyIntegers, probabilities: AnyFloats, bins: int
 ) -> tuple[Floats, Integers]:
-    """Correctness minus confidence of each row's likeliest class, and the bin that it falls in."""
+    """Return correctness minus confidence of each row's likeliest class, and its bin."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == target
     return correct - confidence, np.searchsorted(np.arange(1, bins) / bins, confidence)

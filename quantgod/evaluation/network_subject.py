@@ -1,4 +1,4 @@
-"""A base network and an auditor as they were trained, before they are a version."""
+"""Evaluate a base network and an auditor that are not yet a version."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Weights = tuple[float, ...]
 
 
 class NetworkSubject:
-    """Asks torch and the booster.
+    """A subject that computes with torch and the booster.
 
     Args:
-        name: as whose it is reported, such as `run ID`.
-        network: is moved to the device when it is asked.
-        auditor: fitted on what networks of its kind said out of fold.
-        batch_size: windows at a time.
+        name: name in reports, such as `run ID`.
+        network: moved to the device when used.
+        auditor: fitted on out-of-fold forecasts of such networks.
+        batch_size: windows per batch.
         device: auto, cpu or cuda.
     """
 
@@ -42,24 +42,24 @@ class NetworkSubject:
         self._device = device
 
     def meta_features(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> Floats:
-        """(n, 14) meta-features of the windows of raw `matrix` (rows, 9) that end at `rows`."""
+        """Return meta-features (n, 14) of the windows of `matrix` (rows, 9) that end at `rows`."""
         return meta_features(
             self._module, matrix, rows, self.window, self._batch_size,
             device=self._device, progress=progress,
         )  # fmt: skip
 
     def base(self, meta: Floats) -> Floats:
-        """(n, 3) the network's probabilities, its class weights undone."""
+        """Return the network's probabilities (n, 3) with class weights undone."""
         return untilt(meta[:, : len(CLASSES)], self.base_weights)
 
     def audited(self, meta: Floats) -> Floats:
-        """(n, 3) the auditor's calibrated probabilities."""
+        """Return the auditor's calibrated probabilities (n, 3)."""
         return self._auditor.predict(meta)
 
     def answers(self, audited: Floats) -> Answers:
-        """What it makes of audited probabilities (n, 3)."""
+        """Return classes, sets and actions for audited probabilities (n, 3)."""
         decided, holds = self._auditor.decide(audited), self._auditor.conformal.holds(audited)
         return Answers(decided, holds, actions(decided, holds, NEUTRAL))
 
     def answer_times(self, table: pd.DataFrame, rows: Integers) -> None:
-        """Nothing is served yet, so there is nothing to time."""
+        """Return None: nothing is served yet."""

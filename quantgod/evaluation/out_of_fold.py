@@ -1,4 +1,4 @@
-"""How base and auditor did out of fold: all that is known of them before the test part is read."""
+"""Score base and auditor on out-of-fold rows, before the test part is used."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Weights = tuple[float, ...]
 
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """Forecasts of the rows that the booster was not fitted on: the last fold's.
+    """Forecasts of the last fold's rows, on which the booster was not fitted.
 
-    Its older part has stopped the booster and its newer part has fitted the calibrator, so the
-    auditor looks a little better here than it is.
+    Its older part stopped the booster and its newer part fitted the calibrator, so the auditor
+    looks a little better here than it is.
 
     Attributes:
         target: (n,) class numbers.
         meta: (n, 14) meta-features.
-        base: (n, 3) that fold's network, its class weights undone.
+        base: (n, 3) probabilities of that fold's network, class weights undone.
         audited: (n, 3) the auditor's calibrated probabilities.
-        effective_rows: how many independent labels they equal.
+        effective_rows: number of independent labels.
         scores: by name: `base` on every out-of-fold row, `unfitted_base` and `unfitted_auditor` on
-            these, and `uncalibrated` and `calibrated` on the newest of them by a calibrator that
-            was fitted on older ones, where there are enough.
+            these rows, and `uncalibrated` and `calibrated` on the newest of them by a calibrator
+            fitted on older ones, if there are enough.
     """
 
     target: Integers
@@ -45,7 +45,7 @@ def score_out_of_fold(fitted: AuditorFit, base_weights: Weights) -> OutOfFold:
 
     Args:
         fitted: what `audit` returns.
-        base_weights: class weights of the base's loss; its decisions weigh by them.
+        base_weights: class weights of the base's loss, also used for its decisions.
     """
     rows = fitted.rows
     meta, target = rows[list(META_FEATURES)].to_numpy(np.float64), rows["target"].to_numpy()

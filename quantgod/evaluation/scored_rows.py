@@ -1,14 +1,13 @@
-"""The test part's rows with all that was said of them: what backtest and gates read.
+"""Read and write the scored rows of the test part, which backtest and gates use.
 
-One row a scored minute, in order of time. Columns:
+One row per scored minute, in order of time. Columns:
 
-- `time`: the window's last minute (its start, UTC); what is said of it is known a minute later.
+- `time`: the window's last minute (its start, UTC); its forecast is known a minute later.
 - `label_end`, `target`, `forward_return`: of the label.
 - `MODEL_sell`, `MODEL_neutral`, `MODEL_buy`: probabilities of `auditor`, `base`, and each baseline.
 - `auditor_class`, `base_class`: decided classes.
 - `in_set_sell`, `in_set_neutral`, `in_set_buy`: the auditor's conformal set.
-- `action`: the auditor's class where its set holds that class and no other, else NEUTRAL: what a
-  trader does who abstains when the model does.
+- `action`: the auditor's class if it is alone in the set, else NEUTRAL (the model abstains).
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ MODELS: Final = ("auditor", "base", *BASELINES)
 
 
 def columns_of(model: str) -> list[str]:
-    """The three probability columns of a model (or of `in_set`)."""
+    """Return the three probability columns of a model (or of `in_set`)."""
     return [f"{model}_{name.lower()}" for name in CLASSES]
 
 
@@ -48,7 +47,7 @@ COLUMNS: Final = (
 
 
 def probabilities_of(rows: pd.DataFrame, model: str) -> Floats:
-    """(n, 3) what a model said of scored rows."""
+    """Return a model's probabilities of scored rows, (n, 3)."""
     said: Floats = rows[columns_of(model)].to_numpy(np.float64)
     return said
 
@@ -57,7 +56,7 @@ def write_scored(folder: Path, rows: pd.DataFrame) -> None:
     """Write `rows.parquet` into `folder`, atomically.
 
     Raises:
-        EvidenceError: if these are not scored rows.
+        EvidenceError: if the rows are not scored rows.
     """
     _check(folder, rows)
     with atomic_path(folder / ROWS_FILE) as part:
@@ -68,7 +67,7 @@ def read_scored(folder: Path) -> pd.DataFrame:
     """Read what `write_scored` wrote.
 
     Raises:
-        EvidenceError: if there is none, or its rows are not scored rows in order of time.
+        EvidenceError: if there is no file, or its rows are not scored rows in order of time.
     """
     try:
         rows = pd.read_parquet(folder / ROWS_FILE)

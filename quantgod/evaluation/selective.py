@@ -1,9 +1,9 @@
-"""What a model gains by keeping silent: accuracy among its most confident share of rows.
+"""Compute what a model gains by abstaining: accuracy of its most confident share of rows.
 
-El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification" (2010); the mean
+El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification" (2010). The mean
 over coverages is one minus the area under the risk-coverage curve of Geifman, Uziel and El-Yaniv,
-"Bias-Reduced Uncertainty Estimation" (2019). Without any order among rows the curve would be level
-at the accuracy of all rows, and its mean that accuracy.
+"Bias-Reduced Uncertainty Estimation" (2019). With a random order of rows the curve would be flat at
+the accuracy of all rows.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from quantgod.evaluation.intervals import (
 )
 
 COVERAGES: Final = tuple(percent / 100 for percent in range(1, 101))
-"""Shares of rows at which a curve is told."""
+"""Shares of rows at which a curve is computed."""
 
 
 class Ranking(NamedTuple):
-    """Rows in order of time, (n,) each: how sure, whether right, and whether the row counts."""
+    """Rows in order of time, (n,) each: confidence, whether right, and whether the row counts."""
 
     confidence: Floats
     correct: Booleans
@@ -42,11 +42,11 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     """Selective accuracy of one model.
 
     Attributes:
-        rows: that count.
-        values: at `COVERAGES`, with intervals.
+        rows: number of rows that count.
+        values: accuracy at `COVERAGES`, with intervals.
         area: mean of the curve; None without a row that counts.
-        gain: the area above the accuracy of all rows, which an order without sense gives.
-        difference: the area above that of the model it is compared with, paired; None for that one.
+        gain: the area minus the accuracy of all rows, which a random order would give.
+        difference: the first model's area minus this one's, paired; None for the first.
     """
 
     rows: int
@@ -57,11 +57,11 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def curves(models: Mapping[str, Ranking], effective: float) -> dict[str, Curve]:
-    """Selective accuracy of each model, with intervals.
+    """Return the selective accuracy of each model, with intervals.
 
     Args:
-        models: by name; `difference` is the first model's area minus that of each other.
-        effective: how many independent rows there are, whether they count or not.
+        models: rankings by name; `difference` is the first model's area minus each other's.
+        effective: number of independent rows, whether they count or not.
     """
     shaken = {name: _shaken(ranked, effective) for name, ranked in models.items()}
     first = next(iter(models))
@@ -81,7 +81,7 @@ def curves(models: Mapping[str, Ranking], effective: float) -> dict[str, Curve]:
 
 
 def _shaken(ranked: Ranking, effective: float) -> Replicates:
-    """The curve (100,) of all rows alike and of rows weighed by waves."""
+    """Return the curve (100,) with equal weights and with rows weighted by waves."""
     place, rows = _places(ranked.confidence), len(ranked.confidence)
     curve = _curve(place, ranked, np.ones(rows))
     waves = [_curve(place, ranked, weight) for _, _, weight in weights(rows, effective)]
@@ -91,16 +91,15 @@ def _shaken(ranked: Ranking, effective: float) -> Replicates:
 
 
 def _places(confidence: Floats) -> Integers:
-    """The place of each row's confidence among the distinct ones, the highest first."""
+    """Return the rank of each row's confidence among the distinct values, highest first."""
     places: Integers = np.unique(-confidence, return_inverse=True)[1].astype(np.int64)
     return places
 
 
 def _curve(place: Integers, ranked: Ranking, weight: Floats) -> Floats:
-    """Accuracy at `COVERAGES` (100,) of weighed rows; NaN where none counts.
+    """Return the accuracy of weighted rows at `COVERAGES`, (100,); NaN where none counts.
 
-    Rows of equal confidence are taken in proportion, which is what a random order among them gives
-    on average.
+    Rows of equal confidence are taken in proportion, the average over their random orders.
     """
     counted = weight * ranked.counted
     if not ranked.counted.any():
@@ -108,7 +107,7 @@ def _curve(place: Integers, ranked: Ranking, weight: Floats) -> Floats:
     taken = np.concatenate([[0.0], np.cumsum(np.bincount(place, counted))])
     hits = np.concatenate([[0.0], np.cumsum(np.bincount(place, counted * ranked.correct))])
     wanted = np.asarray(COVERAGES) * taken[-1]
-    # A place without a row that counts repeats an abscissa, with the same hits beside it.
+    # A rank without a counting row repeats an abscissa with the same hits.
     return quotient(np.interp(wanted, taken, hits), wanted)
 
 

@@ -1,16 +1,16 @@
-"""Where a model is right: the test rows cut by confidence, session, weekday and volatility.
+"""Score slices of the test rows: by confidence, session, weekday and volatility.
 
-A slice is told of by its confusion matrices, base beside auditor:
+Scores of a slice, for base and auditor, from its confusion matrix:
 
 - `accuracy`: the share of its rows whose decided class came true.
 - `hit_rate`: the share of its decided moves (SELL or BUY) whose class came true. NEUTRAL is left
-  out of it: that it is right three times in four says nothing of a trade.
-- `precision_CLASS`, `recall_CLASS`: among its rows, of what was decided and of what came.
-- `caught_CLASS`: of all rows of a class, wherever they lie, the share that was decided right here.
+  out: it is right three times in four, which says nothing about trades.
+- `precision_CLASS`, `recall_CLASS`: as usual, among its rows.
+- `caught_CLASS`: the share of all rows of a class, in any slice, that was decided right here.
 
-Intervals weigh all rows of the test part and cut them anew, so that the number of a slice's rows
-varies as it would (`evaluation.intervals`). A slice without rows, and a score that counts no row,
-is None and not zero. A share of too few independent rows has the bounds of an exact binomial.
+Intervals weight all rows of the test part before grouping, so that the size of a slice varies too
+(`evaluation.intervals`). A score without rows is None, not zero. A share of too few independent
+rows has the bounds of an exact binomial.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ class Rows(NamedTuple):
 
     @property
     def effective(self) -> float:
-        """How many labels that share no minute they equal."""
+        """Return the number of independent labels."""
         return effective_rows(self.time_ms, self.label_end_ms)
 
     def take(self, chosen: Booleans) -> Rows:
-        """The rows that are chosen."""
+        """Return the chosen rows."""
         return Rows(*(column[chosen] for column in self))
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
-    """What is told of a slice's rows.
+    """The scores of one slice.
 
     Attributes:
-        rows: how many there are.
-        share: of all rows.
-        effective_rows: labels that share no minute which they equal.
-        moves: decided SELL or BUY, by model.
-        models: scores by model and name; None where no row counts.
-        differences: the first model's score minus the other's, paired, by that other and name.
+        rows: number of rows.
+        share: share of all rows.
+        effective_rows: number of independent labels.
+        moves: number of decided SELL and BUY, by model.
+        models: scores by model and name; None if no row counts.
+        differences: the first model's score minus the other's, paired, by other model and name.
     """
 
     rows: int
@@ -78,12 +78,12 @@ Slices = dict[str, Slice | None]
 
 
 def slice_scores(cut: Grouping, rows: Rows, decided: Mapping[str, Integers]) -> Slices:
-    """Score each slice of a cut, for each model, with intervals; differences are paired.
+    """Score each slice of a grouping, for each model, with intervals and paired differences.
 
     Args:
-        cut: of the rows.
+        cut: grouping of the rows.
         rows: all test rows, in order of time.
-        decided: (n,) classes by model; the first is the one that differences are of.
+        decided: classes (n,) by model; differences are the first model's minus the others'.
     """
     effective = rows.effective
     told = {name: _tell(cut, rows.target, said, effective) for name, said in decided.items()}
@@ -95,7 +95,7 @@ def slice_scores(cut: Grouping, rows: Rows, decided: Mapping[str, Integers]) -> 
 
 
 class _Share(NamedTuple):
-    """Rows that came true, and rows that count, (slices,) each."""
+    """Shares of rows that came true, and of rows that count, (slices,) each."""
 
     right: Replicates
     counted: Replicates
@@ -105,7 +105,7 @@ class _Share(NamedTuple):
 
 
 class _ModelSlices(NamedTuple):
-    """One model: confusion matrices (slices, 3, 3) as shares of all rows, and scores by name."""
+    """A model's confusion matrices (slices, 3, 3) as shares of all rows, and its scores by name."""
 
     matrices: Floats
     scores: dict[str, _Share]
@@ -123,7 +123,7 @@ def _tell(cut: Grouping, target: Integers, decided: Integers, effective: float) 
 
 
 def _scores(matrices: Replicates) -> dict[str, _Share]:
-    """What is a share of what, of matrices (..., slices, 3, 3)."""
+    """Return the scores of matrices (..., slices, 3, 3), as shares."""
     right = matrices.map(lambda matrix: np.diagonal(matrix, axis1=-2, axis2=-1))
     said = matrices.map(lambda matrix: matrix.sum(axis=-2))
     was = matrices.map(lambda matrix: matrix.sum(axis=-1))

@@ -1,4 +1,4 @@
-"""What can be evaluated: whatever makes meta-features of windows and probabilities of those."""
+"""The interface of models that can be evaluated."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ Weights = tuple[float, ...]
 
 
 class Answers(NamedTuple):
-    """What is made of audited probabilities.
+    """Classes, sets and actions from audited probabilities.
 
     Attributes:
-        decided: (n,) the class of each row.
-        holds: (n, 3) whether its conformal set holds a class.
-        action: (n,) the class that is acted on: the decided one where the set holds it alone, else
-            NEUTRAL.
+        decided: (n,) class of each row.
+        holds: (n, 3) whether a class is in the conformal set.
+        action: (n,) class to act on: the decided one if it is alone in the set, else NEUTRAL.
     """
 
     decided: Integers
@@ -31,48 +30,48 @@ class Subject(Protocol):
 
     @property
     def name(self) -> str:
-        """`NAME/VERSION`, or `run ID`."""
+        """Return `NAME/VERSION`, or `run ID`."""
         ...
 
     @property
     def window(self) -> int:
-        """Rows a window holds."""
+        """Return the rows per window."""
         ...
 
     @property
     def base_weights(self) -> Weights:
-        """Class weights of the base's loss; its decisions weigh by them."""
+        """Return the class weights of the base's loss, also used for its decisions."""
         ...
 
     @property
     def decision_weights(self) -> Weights:
-        """By which audited probabilities become a class."""
+        """Return the weights that turn audited probabilities into a class."""
         ...
 
     def meta_features(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> Floats:
-        """(n, 14) meta-features of the windows of raw `matrix` (rows, 9) that end at `rows`."""
+        """Return meta-features (n, 14) of the windows of `matrix` (rows, 9) that end at `rows`."""
         ...
 
     def base(self, meta: Floats) -> Floats:
-        """(n, 3) the base's probabilities, its class weights undone."""
+        """Return the base's probabilities (n, 3) with class weights undone."""
         ...
 
     def audited(self, meta: Floats) -> Floats:
-        """(n, 3) the auditor's calibrated probabilities."""
+        """Return the auditor's calibrated probabilities (n, 3)."""
         ...
 
     @property
     def promise(self) -> tuple[float, float]:
-        """The share of rows whose conformal set is to hold their class, and the threshold."""
+        """Return the promised coverage of conformal sets, and the threshold."""
         ...
 
     def answers(self, audited: Floats) -> Answers:
-        """What it makes of audited probabilities (n, 3), by a threshold of its own."""
+        """Return classes, sets and actions for audited probabilities (n, 3)."""
         ...
 
     def answer_times(self, table: pd.DataFrame, rows: Integers) -> Floats | None:
-        """(n,) ms that the window of `table` ending at each row takes alone, as it is served.
+        """Return the time of each window of `table` ending at `rows` alone, as served, in ms, (n,).
 
-        None where nothing is served.
+        None if nothing is served.
         """
         ...

@@ -1,4 +1,4 @@
-"""Figures as people read them: the same words and digits on cards, in reports and at gates."""
+"""Format figures for people, in the same way on cards, in reports and at gates."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ MOST_DECIMALS: Final = 6
 
 
 def interval_text(found: Interval | None) -> str:
-    """`0.612 [0.553, 0.671]`; why it has no bounds where it has none, a dash where no value.
+    """Return `0.612 [0.553, 0.671]`, or the reason for missing bounds, or a dash without a value.
 
-    Scores have three decimals, and more where the interval is so narrow that they would not show
-    two digits of its width; sums from 100 on have none.
+    Scores have three decimals, or more to show two digits of a narrow interval's width; sums from
+    100 on have none.
     """
     if found is None:
         return "-"
@@ -25,22 +25,22 @@ def interval_text(found: Interval | None) -> str:
 
 
 def number_text(value: float) -> str:
-    """Three digits, and no fewer than before the point: `0.612`, `-12.3`, `10,250`."""
+    """Return three digits, or all before the point: `0.612`, `-12.3`, `10,250`."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value + 0.0:.3g}"
 
 
 def share_text(share: float) -> str:
-    """A share in percent: `0.0487%`, `10%`."""
+    """Return a share in percent: `0.0487%`, `10%`."""
     return f"{number_text(100 * share)}%"
 
 
 def milliseconds_text(value: float) -> str:
-    """`36.5 ms`."""
+    """Return `36.5 ms`."""
     return f"{number_text(value)} ms"
 
 
 def account_text(outcome: str) -> str:
-    """How an account ended: `target reached`, `daily loss limit broken`, `open`."""
+    """Return an account's outcome in words: `target reached`, `daily loss limit broken`, `open`."""
     said = {"target": "target reached"}.get(outcome, outcome.replace("_", " "))
     return f"{said} limit broken" if said.endswith("loss") else said
 

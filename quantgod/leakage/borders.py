@@ -112,7 +112,7 @@ class _Sides:
         )
 
     def _of_folds(self, learned: Iterable[Minutes]) -> dict[str, int]:
-        """Return each fold's limits: its scaler uses fit samples, its model also stopping samples."""
+        """Return each fold's limits: its scaler uses fit samples, its model stopping ones too."""
         known: dict[str, int] = {}
         for fold, older in enumerate(learned, start=1):
             stopping = _newest(older, self._audit.stopping_fraction)

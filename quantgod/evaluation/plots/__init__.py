@@ -1,4 +1,4 @@
-"""Figures: arrays in, a matplotlib `Figure` out. Nothing is shown, no global state is touched."""
+"""Draw figures: arrays in, a matplotlib `Figure` out, without global state."""
 
 from quantgod.evaluation.plots.attribution import contributions, group_importance, importance
 from quantgod.evaluation.plots.labels import class_balance, label_distribution

@@ -1,4 +1,4 @@
-"""What a model looks at: features by importance, and what each added to a score."""
+"""Draw the importance of features, and their contributions to scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quantgod.evaluation.plots.style import BLUE_TO_RED, MODEL_COLOURS, OTHER_CO
 def importance(
     values: Mapping[str, float], xlabel: str = "importance", title: str = "", top: int = 20
 ) -> Figure:
-    """Horizontal bars of the `top` largest values, the largest on top."""
+    """Draw horizontal bars of the `top` largest values, the largest on top."""
     chosen = sorted(values.items(), key=lambda item: item[1])[-top:]
     figure = blank(7, 1.2 + 0.28 * len(chosen))
     axes = figure.subplots()
@@ -31,14 +31,14 @@ def importance(
 def contributions(
     values: Floats, features: Floats, names: Sequence[str], rows: int = 1000
 ) -> Figure:
-    """What each feature added to each class's score: a panel a class, a dot a row.
+    """Draw each feature's contribution to each class's score: one panel per class, one dot per row.
 
     Args:
         values: (n, 3, features + 1), XGBoost's `pred_contribs`; the last column, the bias, is left
             out.
         features: (n, features), which colour the dots by their rank.
         names: of the features.
-        rows: at most so many, evenly spaced, are drawn.
+        rows: maximal number of rows to draw, evenly spaced.
     """
     chosen = np.unique(np.linspace(0, len(values) - 1, min(rows, len(values))).astype(int))
     values, features = values[chosen, :, :-1], features[chosen]
@@ -57,7 +57,7 @@ def contributions(
 
 
 def group_importance(panels: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Figure:
-    """What a permuted group of features costs: a panel a score, holding models and their groups."""
+    """Draw the cost of permuting each group of features, one panel per score."""
     groups = list(next(iter(next(iter(panels.values())).values())))
     figure = blank(4.8 * len(panels), 1.6 + 0.45 * len(groups))
     row: Any = figure.subplots(1, len(panels), squeeze=False, sharey=True)
@@ -85,12 +85,12 @@ def group_importance(panels: Mapping[str, Mapping[str, Mapping[str, Interval]]])
 
 
 def _beeswarm(axes: Axes, place: int, values: Floats, feature: Floats) -> Any:
-    """Dots along one line, spread where they crowd; returned for the colour bar."""
+    """Draw dots along a line, spread out where they are dense; return them for the colour bar."""
     rank = np.argsort(np.argsort(feature, kind="stable")) / max(len(feature) - 1, 1)
     counts, edges = np.histogram(values, bins=60)
     bin_of = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(counts) - 1)
     crowd = counts[bin_of] / max(counts.max(), 1)
-    # The golden ratio fills the width evenly with no random numbers.
+    # The golden ratio fills the width evenly without random numbers.
     offset = (np.arange(len(values)) * 0.6180339887 % 1 - 0.5) * 0.8 * crowd
     return axes.scatter(
         values, place + offset, c=rank, cmap=BLUE_TO_RED, s=5, linewidths=0, vmin=0, vmax=1

@@ -1,4 +1,4 @@
-"""What there is to learn: returns, the cuts that make classes of them, and class shares."""
+"""Draw returns, the thresholds of the classes, and class shares."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quantgod.settings import LabelSettings
 
 
 def label_distribution(table: pd.DataFrame, settings: LabelSettings) -> Figure:
-    """The returns that a labelled table was cut by, with the cuts, beside the class shares."""
+    """Draw the forward returns of a labelled table with the thresholds, and the class shares."""
     figure = blank(10, 3.8)
     left, right = figure.subplots(1, 2, width_ratios=[2, 1])
     known = table[table["target"] != NO_TARGET]
@@ -40,7 +40,7 @@ def label_distribution(table: pd.DataFrame, settings: LabelSettings) -> Figure:
 
 
 def class_balance(targets: Mapping[str, Integers]) -> Figure:
-    """The share of each class in each part (train, validation, test); (n,) classes a part."""
+    """Draw the share of each class in each part (train, validation, test)."""
     figure = blank(1.5 + 2.6 * len(targets), 3.6)
     row: Any = figure.subplots(1, len(targets), squeeze=False, sharey=True)
     for axes, (name, target) in zip(row[0], targets.items(), strict=True):
@@ -51,7 +51,7 @@ def class_balance(targets: Mapping[str, Integers]) -> Figure:
 
 
 def _return_edges(forward_return: Floats, settings: LabelSettings) -> npt.NDArray[Any]:
-    """Bins of equal width with the two cuts on edges, reaching over 99 % of the returns."""
+    """Return bins of equal width over 99 % of the returns, with both thresholds on edges."""
     width = (settings.buy_above - settings.sell_below) / 24
     reach = np.quantile(np.abs(forward_return), 0.995) if len(forward_return) else 0.0
     below = max(8, int(np.ceil((reach + settings.sell_below) / width)))

@@ -1,4 +1,4 @@
-"""How learning went: curves over epochs."""
+"""Draw learning curves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quantgod.evaluation.plots.style import SERIES_COLOURS, blank
 def curves(
     x: Sequence[float], panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str = "epoch"
 ) -> Figure:
-    """Learning curves and the like: a panel for each y-label, holding named series over `x`."""
+    """Draw named series over `x`, in one panel per y-label."""
     figure = blank(4.6 * len(panels), 3.6)
     row: Any = figure.subplots(1, len(panels), squeeze=False)
     for axes, (ylabel, series) in zip(row[0], panels.items(), strict=True):

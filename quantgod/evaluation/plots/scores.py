@@ -1,4 +1,4 @@
-"""How well a model scores: confusion, reliability, models side by side."""
+"""Draw scores: confusion matrices, reliability, and models side by side."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from quantgod.evaluation.plots.style import (
 
 
 def confusion_matrix(matrix: Integers, title: str = "Confusion matrix") -> Figure:
-    """Counts and shares of what was (rows, each summing to 100 %) by what was said (columns)."""
+    """Draw counts and shares by true class (rows, each 100 %) and predicted class (columns)."""
     return confusion_matrices({title: matrix})
 
 
 def confusion_matrices(matrices: Mapping[str, Integers]) -> Figure:
-    """Several confusion matrices side by side, by title."""
+    """Draw several confusion matrices side by side, by title."""
     figure = blank(1.2 + 3.9 * len(matrices), 4.8)
     row: Any = figure.subplots(1, len(matrices), squeeze=False, sharey=True)
     for axes, (title, matrix) in zip(row[0], matrices.items(), strict=True):
@@ -45,9 +45,9 @@ def confusion_matrices(matrices: Mapping[str, Integers]) -> Figure:
 def reliability(
     target: Integers, probabilities: Mapping[str, Floats] | Floats, bins: int = 10
 ) -> Figure:
-    """Of the rows given a probability, how many came true: a panel a class, with counts below.
+    """Draw the share that came true over the forecast probability, one panel per class.
 
-    Hollow points stand on fewer than 20 rows.
+    Hollow points have fewer than 20 rows.
 
     Args:
         target: (n,) class numbers.
@@ -85,7 +85,7 @@ def comparison(
     models: Mapping[str, Mapping[str, Interval]],
     scores: Sequence[str] = ("macro_f1", "mcc", "log_loss", "brier", "ece"),
 ) -> Figure:
-    """Base beside auditor (and baselines): a panel a score, a bar a model, with its interval."""
+    """Draw scores of all models with intervals: one panel per score, one bar per model."""
     figure = blank(1.6 + 2.2 * len(scores), 1.8 + 0.4 * len(models))
     row: Any = figure.subplots(1, len(scores), squeeze=False, sharey=True)
     for axes, score in zip(row[0], scores, strict=True):
@@ -109,11 +109,11 @@ def advantages(
     verdict: Callable[[str, Interval], str],
     scores: Sequence[str] = ("macro_f1", "log_loss"),
 ) -> Figure:
-    """A model's scores above those of others, a panel a score, a line an interval.
+    """Draw a model's scores minus those of others: one panel per score, one line per interval.
 
     Args:
         differences: by the other model and score; below zero is good where lower is better.
-        verdict: says `better` or `worse` of a score and its difference, or something else.
+        verdict: returns `better`, `worse` or another word for a score and its difference.
         scores: the panels.
     """
     figure = blank(1.8 + 4.2 * len(scores), 1.5 + 0.42 * len(differences))
@@ -175,7 +175,7 @@ def _reliability_curve(
 
 
 def _ends(found: Interval) -> tuple[float, float]:
-    """Of the line; of no length where there are too few rows for one."""
+    """Return the ends of the line; equal if there are too few rows for an interval."""
     return (found.low, found.high) if found.enough else (found.value, found.value)
 
 

@@ -1,4 +1,4 @@
-"""Conformal sets: what was promised beside what was found, and how often a set says one thing."""
+"""Draw coverage and sizes of conformal sets."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SIZE_COLOURS = ("#8c8c8c", "#009e73", "#e69f00", "#f0e442")
 def conformal(
     promised: float, found: Mapping[str, Interval | None], sizes: Sequence[int]
 ) -> Figure:
-    """Coverage by kind of row with intervals beside the promise, and the sizes of sets.
+    """Draw coverage by kind of row, with intervals and the promise, and the sizes of sets.
 
     Args:
-        promised: the share of rows whose class the set was made to hold.
-        found: by kind of row; None where there is none.
-        sizes: rows whose set holds none, one, two, three classes.
+        promised: the share of rows whose true class shall be in the set.
+        found: coverage by kind of row; None if there is no such row.
+        sizes: number of rows whose set has zero, one, two, three classes.
     """
     figure = blank(10.5, 3.6)
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])

@@ -1,4 +1,4 @@
-"""How far rows lie from those that were learned from, by column."""
+"""Draw the shift of each column from the training rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quantgod.evaluation.plots.style import MODEL_COLOURS, OTHER_COLOUR, blank
 
 
 def shifts(found: Mapping[str, Shift], psi_limit: float | None, ks_limit: float | None) -> Figure:
-    """Both statistics of each column, with the limits that gates ask for where they ask."""
+    """Draw both statistics of each column, with the limits of the gates, if any."""
     figure = blank(9.5, 1.2 + 0.34 * len(found))
     left, right = figure.subplots(1, 2, sharey=True)
     places = np.arange(len(found))
@@ -43,12 +43,12 @@ def shifts(found: Mapping[str, Shift], psi_limit: float | None, ks_limit: float 
 def forecast_shift(
     before: Mapping[str, Floats], now: Mapping[str, Floats], found: Mapping[str, Shift]
 ) -> Figure:
-    """Probabilities (m, 3) out of fold beside those (n, 3) of the test part: a row a model.
+    """Draw probabilities out of fold (m, 3) and on the test part (n, 3), one row per model.
 
     Args:
-        before: by model, out of fold.
-        now: by model, of the test part.
-        found: by model and class (`auditor_sell`, ...), how far they lie apart.
+        before: out-of-fold probabilities by model.
+        now: test probabilities by model.
+        found: their shift by model and class (`auditor_sell`, ...).
     """
     figure = blank(11, 0.8 + 2.7 * len(before))
     grid: Any = figure.subplots(len(before), len(CLASSES), squeeze=False, sharex=True)

@@ -1,4 +1,4 @@
-"""Scores by slice of the test rows: dots with intervals, base beside auditor."""
+"""Draw scores by slice of the test rows, with intervals, for base and auditor."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SMALL = "small"
 
 
 def slices(cuts: Mapping[str, Slices], scores: Mapping[str, str], overall: Slices) -> Figure:
-    """A row a score, a column a cut, dots a slice; dotted lines mark the score of all rows.
+    """Draw one row per score, one column per grouping; dotted lines mark the score of all rows.
 
-    Hollow dots stand on fewer than 20 effective rows.
+    Hollow dots have fewer than 20 effective rows.
 
     Args:
-        cuts: by title.
-        scores: titles by name.
-        overall: the cut that leaves all rows together.
+        cuts: groupings by title.
+        scores: titles by score.
+        overall: the grouping with all rows in one slice.
     """
     widths = [len(cut) + 0.6 for cut in cuts.values()]
     figure = blank(1.5 + 0.85 * sum(widths), 1.2 + 2.9 * len(scores))
@@ -46,9 +46,9 @@ def slices(cuts: Mapping[str, Slices], scores: Mapping[str, str], overall: Slice
 
 
 def tiers(models: Mapping[str, Slices], lower_ends: Sequence[float]) -> Figure:
-    """Accuracy, precision and recall by tier of confidence, and how many rows each tier holds.
+    """Draw accuracy, precision and recall by tier of confidence, and the rows of each tier.
 
-    Bars behind the accuracy are the tiers themselves: a calibrated model's dots lie in them.
+    Bars behind the accuracy show the tiers: a calibrated model's dots lie inside them.
 
     Args:
         models: slices by tier, by model.
@@ -77,7 +77,7 @@ def tiers(models: Mapping[str, Slices], lower_ends: Sequence[float]) -> Figure:
 
 
 def risk_coverage(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
-    """Accuracy among the most confident share of rows, a panel a kind of row, with bands."""
+    """Draw accuracy of the most confident share of rows, with bands; one panel per kind of row."""
     figure = blank(1 + 5.2 * len(panels), 4.4)
     row: Any = figure.subplots(1, len(panels), squeeze=False)
     for axes, (title, models) in zip(row[0], panels.items(), strict=True):

@@ -1,4 +1,4 @@
-"""What every figure shares: colours, names of scores, an empty figure."""
+"""Colours, names of scores and the empty figure that all figures share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours: told apart also by those who see few.
+# Okabe and Ito's colours can be told apart with colour blindness.
 CLASS_COLOURS: Final = ("#d55e00", "#8c8c8c", "#0072b2")
 SERIES_COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 PALE_TO_BLUE: Final = LinearSegmentedColormap.from_list("pale_to_blue", ["#f4f7fa", "#0072b2"])
@@ -24,18 +24,18 @@ SCORE_NAMES: Final = {
     "accuracy": "accuracy",
 }
 FEW_ROWS: Final = 20
-"""Points that stand on fewer rows are drawn hollow."""
+"""Points with fewer rows are drawn hollow."""
 
 MODEL_COLOURS: Final = {"auditor": "#009e73", "base": "#e69f00"}
-"""One colour a model wherever they stand side by side, and none of a class."""
+"""Colour of each model in comparisons, different from the colours of classes."""
 
 OTHER_COLOUR: Final = "#8c8c8c"
-"""Of what a model is compared with."""
+"""Colour of what a model is compared with."""
 
 Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
 
 
 def blank(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, of no global state."""
+    """Return an empty figure of this size in inches, without global state."""
     return Figure(figsize=(width, height), dpi=110, layout="constrained")

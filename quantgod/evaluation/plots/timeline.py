@@ -1,4 +1,4 @@
-"""The test part from its first minute to its last."""
+"""Draw the test part over time."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from quantgod.contracts import CLASSES, Floats, Integers
 from quantgod.evaluation.plots.style import CLASS_COLOURS, blank
 
 POINTS: Final = 700
-"""Stretches of time that a long part is drawn by: their mean, and from lowest to highest."""
+"""Number of time intervals of a long part; each is drawn by its mean, lowest and highest value."""
 
 
 def timeline(
     time: pd.Series[Any], close: Floats, probabilities: Floats, strips: dict[str, Integers]
 ) -> Figure:
-    """Price, probabilities of a move, and SELL and BUY as they came and as they were decided.
+    """Draw price, probabilities of moves, and the true and decided SELL and BUY.
 
     Args:
         time: (n,) minutes.
-        close: (n,) closes of those.
+        close: (n,) closes of these minutes.
         probabilities: (n, 3).
-        strips: (n,) classes by name; NEUTRAL is left blank.
+        strips: classes (n,) by name; NEUTRAL is left blank.
     """
     figure = blank(12, 6.2)
     panels: Any = figure.subplots(3, 1, sharex=True, height_ratios=[2, 2, 0.4 + 0.4 * len(strips)])
@@ -56,7 +56,7 @@ def timeline(
 
 
 def _stretched(time: pd.Series[Any], values: Floats) -> pd.DataFrame:
-    """Mean, lowest and highest value of each stretch of time; NaN where it has no row."""
+    """Return mean, lowest and highest value of each time interval; NaN without rows."""
     since = (time - time.iloc[0]) / pd.Timedelta(minutes=1)
     step = float(since.diff().median()) if len(since) > 1 else 1.0
     length = max(float(since.iloc[-1]) / POINTS, step)
