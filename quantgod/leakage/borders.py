@@ -121,7 +121,7 @@ class _Sides:
         return known
 
     def _learned(self, border: int, older: Minutes, reach: int | None = None) -> Minutes:
-        """The minutes whose labels, and the embargo after them, end before a border."""
+        """Return the minutes whose label plus embargo ends before a border."""
         embargo = self._split.embargo_minutes
         ahead = (self._longest if reach is None else reach) + embargo
         return [minute for minute in older if minute + ahead < border]

@@ -96,7 +96,7 @@ def make(bars: pd.DataFrame, settings: Settings) -> PipelineResult:
 
 
 def _of_table(table: pd.DataFrame) -> Trace:
-    """A bar is known at its close; a label at the close of the minute that it ends with."""
+    """Trace bars, known at their close, and labels, known at the close of their last minute."""
     seen = table[[*FEATURES, "close", "run"]].to_numpy(np.float64)
     further = {f"labels of {one}": label_columns(one) for one in further_horizons(table)}
     return {
