@@ -38,7 +38,6 @@ def test_the_layers_are_those_of_the_document() -> None:
 
 
 def test_a_causal_convolution_equals_its_sum_written_out() -> None:
-    torch.manual_seed(0)
     layer = CausalConv1d(2, 1, dilation=4)
     steps = torch.randn(1, 2, 20)
     weight, bias = layer.convolution.weight[0], layer.convolution.bias[0]
@@ -61,7 +60,6 @@ def test_the_convolutions_reach_exactly_31_steps_back() -> None:
 
 
 def test_spatial_dropout_silences_whole_channels() -> None:
-    torch.manual_seed(0)
     block = TCNBlock(4, 4, 1, TCNLSTMSettings(spatial_dropout=0.5))
     steps = torch.randn(8, 4, 30)
     added = (block(steps) - steps).abs()
