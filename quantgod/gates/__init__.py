@@ -1,4 +1,4 @@
-"""Gates: what a version must have shown before it may serve. Records in, verdicts out."""
+"""Judge whether a version may serve: records in, verdicts out."""
 
 from quantgod.gates.judge import judge_gates
 from quantgod.gates.report import (

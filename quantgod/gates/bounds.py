@@ -1,4 +1,4 @@
-"""Figures against bounds: the verdict, and both as people read them."""
+"""Compare figures with bounds, and format both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOO_FEW: Final = "too few independent rows to tell"
 
 
 def above(name: str, found: Interval, bound: float | None, detail: str) -> Gate:
-    """The interval's low end lies above the bound."""
+    """Return a gate that passes if the interval's low end lies above the bound."""
     asked = None if bound is None else f"> {number_text(bound)}"
     is_kept = bound is not None and found.low > bound
     return judged_by(name, found, asked, is_kept, detail)
@@ -28,7 +28,7 @@ def at_most(
     detail: str,
     text: Callable[[float], str] = number_text,
 ) -> Gate:
-    """The figure itself is at most the bound; `text` writes both."""
+    """Return a gate that passes if the figure is at most the bound; `text` formats both."""
     asked = None if bound is None else f"<= {text(bound)}"
     is_kept = bound is not None and _value(found) <= bound
     if isinstance(found, Interval):
@@ -37,7 +37,7 @@ def at_most(
 
 
 def at_least(name: str, found: Interval | float, bound: float | None, detail: str) -> Gate:
-    """The figure itself is at least the bound."""
+    """Return a gate that passes if the figure is at least the bound."""
     asked = None if bound is None else f">= {number_text(bound)}"
     is_kept = bound is not None and _value(found) >= bound
     if isinstance(found, Interval):
@@ -48,14 +48,14 @@ def at_least(name: str, found: Interval | float, bound: float | None, detail: st
 def judged(
     name: str, figure: str, bound: str | None, is_kept: bool, detail: str, *figures: float
 ) -> Gate:
-    """A gate that fails where one of its `figures` is not a number; no bound, no verdict."""
+    """Return a gate that fails if one of `figures` is NaN; without a bound it has no verdict."""
     if bound is None:
         return Gate(name, figure, NOT_ASKED, None, detail)
     return Gate(name, figure, bound, is_kept and not any(map(math.isnan, figures)), detail)
 
 
 def judged_by(name: str, found: Interval, bound: str | None, is_kept: bool, detail: str) -> Gate:
-    """The same of an interval; where it lacks what it takes, nothing is judged by it."""
+    """Return a gate for an interval; it is not judged if the interval has too little data."""
     figure = interval_text(found)
     if bound is not None and not found.enough:
         return unjudged(name, figure, bound, f"{detail}; {found.why or TOO_FEW}")
@@ -63,7 +63,7 @@ def judged_by(name: str, found: Interval, bound: str | None, is_kept: bool, deta
 
 
 def unjudged(name: str, figure: str, bound: str, why: str) -> Gate:
-    """A gate that is asked for and that there is too little data for: it lets nothing pass."""
+    """Return a gate with too little data: it does not pass."""
     return Gate(name, figure, bound, None, why, unjudged=True)
 
 

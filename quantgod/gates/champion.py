@@ -1,7 +1,7 @@
-"""A challenger against the version in place: on its own test rows, and on what both said live.
+"""Compare a challenger with the champion on the challenger's test rows and on live signals.
 
-Only minutes count that neither has learned from. The champion's reference says how far its dev part
-reaches; the labels in it reach a horizon further.
+Only minutes that neither has learned from count. The champion's reference names the end of its dev
+part; the labels in it reach a horizon further.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ SIGNAL_COLUMNS: Final = (
     *(f"prob_{name.lower()}" for name in CLASSES),
     "class",
 )
-"""What is read of a journal's signals."""
+"""Columns read from a journal's signals."""
 
 BAR_COLUMNS: Final = ("minute", "symbol", *FEATURES, "close")
-"""What is read of a journal's bars."""
+"""Columns read from a journal's bars."""
 
 _PLACE: Final = ["minute", "symbol"]
 _MINUTE: Final = pd.Timedelta("1min")
 
 
 class JournalTables(NamedTuple):
-    """What live sessions left behind.
+    """Journal tables of live sessions.
 
-    `signals` are rows of SIGNALS with `SIGNAL_COLUMNS`, `bars` rows of BARS with `BAR_COLUMNS`, and
-    nulls where a minute has no row.
+    `signals` are rows of SIGNALS with `SIGNAL_COLUMNS`; `bars` are rows of BARS with `BAR_COLUMNS`,
+    with nulls where a minute has no row.
     """
 
     signals: pd.DataFrame
@@ -51,7 +51,7 @@ class JournalTables(NamedTuple):
 
 
 class Labelling(NamedTuple):
-    """How journaled bars become labels: as `dataset.labels` does it."""
+    """The settings by which `dataset.labels` labels journaled bars."""
 
     settings: LabelSettings
     max_bridge_minutes: int
@@ -65,21 +65,21 @@ def on_test_rows(
     least_rows: float,
     progress: Progress = silent,
 ) -> Duel:
-    """Let the champion forecast the challenger's scored rows, and compare.
+    """Let the champion forecast the challenger's scored rows, and compare both.
 
-    Rows count that begin after every label that the champion has learned from, and of which it has
-    a whole window, which may be longer than the challenger's.
+    A row counts if it begins after all labels that the champion learned from, and if the champion
+    has a whole window for it, which may be longer than the challenger's.
 
     Args:
         rows: scored rows of the challenger.
-        table: the labelled table that they were scored on.
-        champion: the version in place.
-        until: newest row of its dev part.
-        least_rows: how many effective rows a verdict takes at least.
-        progress: how far it is.
+        table: the labelled table of these rows.
+        champion: the present champion.
+        until: newest row of the champion's dev part.
+        least_rows: minimal number of effective rows for a verdict.
+        progress: called after batches.
 
     Raises:
-        EvidenceError: if the rows are of another table.
+        EvidenceError: if the rows are from another table.
     """
     place = _places(rows, table)
     is_new = (rows["time"] >= until + (rows["label_end"] - rows["time"])).to_numpy()
@@ -110,21 +110,21 @@ def on_live_rows(
     labelling: Labelling,
     least_rows: float,
 ) -> Duel | None:
-    """Compare what two versions said side by side in live sessions.
+    """Compare the signals of two versions in the same live sessions.
 
-    The price that decides is that of the journaled bars, and a label needs its hour in one run of
-    them. Where a version spoke of a minute twice, as after a restart, the first answer counts: it
-    is the one that was acted on.
+    Labels are made from the prices of the journaled bars and need an hour within one stretch. If a
+    version answered a minute twice, as after a restart, the first answer counts, because it was
+    acted on.
 
     Args:
-        journaled: of those sessions.
+        journaled: tables of the sessions.
         versions: challenger and champion.
         after: newest row of either's dev part.
-        labelling: how bars become labels.
-        least_rows: how many effective rows a verdict takes at least.
+        labelling: settings of the labels.
+        least_rows: minimal number of effective rows for a verdict.
 
     Returns:
-        None where they never spoke of the same minute that was new to both.
+        The comparison, or None if they share no minute that was new to both.
     """
     challenger, champion = (_spoken(journaled.signals, version) for version in versions)
     both = challenger.add_suffix("_ours").join(champion.add_suffix("_theirs"), how="inner")
@@ -154,7 +154,7 @@ def on_live_rows(
 def _compared(
     truth: Truth, challenger: ModelOutput, champion: ModelOutput, least_rows: float
 ) -> Duel:
-    """A duel; a side that gave no probabilities is told of and not left out of the rows."""
+    """Return a duel; if a side has rows without probabilities, the duel reports this problem."""
     for whose, said in (("challenger", challenger), ("champion", champion)):
         rows, wrong = len(truth.target), int((~np.isfinite(said.probabilities).all(axis=1)).sum())
         if wrong:
@@ -164,7 +164,7 @@ def _compared(
 
 
 def _places(rows: pd.DataFrame, table: pd.DataFrame) -> Integers:
-    """Positions of scored rows in the table that they were scored on."""
+    """Return the positions of scored rows in their table."""
     place = pd.DatetimeIndex(table.index).get_indexer(pd.DatetimeIndex(rows["time"]))
     if (place < 0).any():
         first = rows["time"].iloc[int((place < 0).argmax())]
@@ -173,7 +173,7 @@ def _places(rows: pd.DataFrame, table: pd.DataFrame) -> Integers:
 
 
 def _spoken(signals: pd.DataFrame, version: int) -> pd.DataFrame:
-    """What a version said, once a minute and symbol, by these."""
+    """Return a version's signals, one per minute and symbol, indexed by these."""
     said = signals.loc[signals["version"] == version, list(SIGNAL_COLUMNS)]
     return said.drop(columns="version").drop_duplicates(_PLACE).set_index(_PLACE)
 
@@ -185,7 +185,7 @@ def _said(known: pd.DataFrame, side: str) -> ModelOutput:
 
 
 def _labels(bars: pd.DataFrame, symbol: str, labelling: Labelling) -> pd.DataFrame:
-    """Classes of a symbol's minutes, by minute and symbol; those without a label are left out."""
+    """Return the classes of a symbol's labelled minutes, indexed by minute and symbol."""
     whole = bars.loc[bars["symbol"] == symbol, list(BAR_COLUMNS)].dropna()
     whole = whole.drop_duplicates("minute").sort_values("minute")
     index = pd.to_datetime(whole["minute"] * 60, unit="s", utc=True)

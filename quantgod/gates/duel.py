@@ -1,15 +1,15 @@
-"""Two versions on the same minutes: what a challenger must show to take the champion's place.
+"""Compare two versions on the same minutes: may the challenger replace the champion?
 
-Both are scored on the same rows with the same weights, so the difference is free of what those rows
-had in store for either. The challenger wins where
+Both are scored on the same rows with the same weights, so the rows' luck cancels in the difference.
+The challenger wins if
 
-- its log-loss is lower, the interval of the difference clear of zero: a proper score, which luck
-  with a few decisions does not move far;
-- its macro-F1 is not lower: better probabilities must not cost decisions, and a new calibration
-  that leaves each decision as it was is allowed.
+- its log-loss is lower, with an interval of the difference that excludes zero (log-loss is a proper
+  score, which luck with a few decisions does not move far), and
+- its macro-F1 is not lower: better probabilities must not worsen decisions, but a new calibration
+  that changes no decision is allowed.
 
-Of 400 equal challengers on synthetic forecasts (2,000 and 5,000 minutes) 11 won. What is too short
-to tell is no win: 1,000 neighbouring minutes hold 17 independent hours.
+Of 400 equal challengers on synthetic forecasts (2,000 and 5,000 minutes) 11 won. Too few rows are
+not a win: 1,000 neighbouring minutes hold only 17 independent hours.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from quantgod.gates.report import Duel
 
 
 class Truth(NamedTuple):
-    """What came of those rows, in order of time; several symbols may share a minute.
+    """The outcomes of the rows, in order of time; several symbols may share a minute.
 
-    `time_ms` and `label_end_ms` are epoch milliseconds of the row's minute and its label's last.
+    `time_ms` and `label_end_ms` are the row's minute and its label's last minute, epoch
+    milliseconds.
     """
 
     target: Integers
@@ -35,18 +36,18 @@ class Truth(NamedTuple):
 
     @property
     def effective_rows(self) -> float:
-        """How many labels that share no minute they equal; symbols side by side count once."""
+        """Return the number of independent labels; several symbols in one minute count once."""
         return effective_rows(self.time_ms, self.label_end_ms)
 
 
 def duel(truth: Truth, challenger: ModelOutput, champion: ModelOutput, least_rows: float) -> Duel:
-    """Compare two versions that spoke of the same rows.
+    """Compare two versions on the same rows.
 
     Args:
-        truth: of the rows.
-        challenger: what it said of them.
-        champion: likewise.
-        least_rows: how many effective rows a verdict takes at least.
+        truth: outcomes of the rows.
+        challenger: the challenger's output.
+        champion: the champion's output.
+        least_rows: minimal number of effective rows for a verdict.
     """
     rows, effective = len(truth.target), truth.effective_rows
     if effective < least_rows:

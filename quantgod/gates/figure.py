@@ -1,4 +1,4 @@
-"""Every gate's verdict at a glance."""
+"""Draw all gates' verdicts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAME, _VERDICT, _FIGURE, _BOUND = 0.0, 0.29, 0.36, 0.81
 
 
 def gate_figure(gates: Sequence[Gate], title: str = "") -> Figure:
-    """A line a gate: its name, its verdict in colour, its figure and its bound."""
+    """Draw one line per gate: its name, its verdict in colour, its figure and its bound."""
     figure = blank(13, 0.9 + 0.26 * len(gates))
     axes = figure.subplots()
     axes.set_axis_off()

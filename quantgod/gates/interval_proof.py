@@ -1,4 +1,4 @@
-"""The whole proof of the intervals: every design, kept as it is done, and which lines fail it."""
+"""Test the intervals on all designs, store the results, and list the lines that fail."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ JOBS: Final[tuple[Design | Trader, ...]] = (
     *sorted(DESIGNS, key=lambda design: design.rows),
 )
 PROMISED: Final = (0.93, 0.97)
-"""Shares of cases between which an interval of 95 % holds what it promises."""
+"""A 95 % interval keeps its promise if its share of cases lies between these."""
 FEWEST_CASES: Final = 200
-"""Judged ones; of fewer the share is not known well enough to be called inside or outside."""
+"""Minimal number of judged cases to decide whether the share lies inside."""
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of all designs, of so many cases each."""
+    """The results of all designs, with this many cases each."""
 
     cases: int
     found: tuple[DesignOutcome, ...]
 
     def of(self, design: Design, score: str) -> list[DesignOutcome]:
-        """The lines of a score in a design."""
+        """Return the lines of a score in a design."""
         return [
             one
             for one in self.found
@@ -42,12 +42,12 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unpromised(self) -> list[DesignOutcome]:
-        """Lines where volatility remembers days: measured, and not promised."""
+        """Return lines of designs whose volatility has a long memory: measured, not promised."""
         return [one for one in self.found if one.design == VOLATILE]
 
     @property
     def proven(self) -> list[DesignOutcome]:
-        """The others that were judged in enough cases."""
+        """Return the other lines that were judged in enough cases."""
         return [
             one
             for one in self.found
@@ -56,25 +56,25 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def outside(self) -> list[DesignOutcome]:
-        """Those of them that hold the truth too seldom, or too often."""
+        """Return those that contain the truth too seldom or too often."""
         low, high = PROMISED
         return [one for one in self.proven if one.held and not low <= one.held.share <= high]
 
     @property
     def headline(self) -> str:
-        """How many lines hold what they promise, and which do not."""
+        """Return how many lines keep their promise, and which do not."""
         outside = [f"{one.score} ({_market(one)}) {_share(one)}" for one in self.outside]
         count = f"{len(self.proven) - len(outside)} of {len(self.proven)} lines within 0.93 to 0.97"
         return count + (f"; outside: {', '.join(outside)}" if outside else "")
 
 
 def prove_all(cases: int, workers: int, folder: Path) -> Iterator[tuple[DesignOutcome, ...]]:
-    """Prove every design, `workers` at a time; one whose file lies in the folder is taken as it is.
+    """Test every design, `workers` at a time; results found in the folder are reused.
 
     Args:
-        cases: of each design.
-        workers: processes.
-        folder: belongs to this very code.
+        cases: per design.
+        workers: number of processes.
+        folder: of results made by the same code.
     """
     folder.mkdir(parents=True, exist_ok=True)
     run = joblib.Parallel(n_jobs=workers, batch_size=1, return_as="generator")
@@ -98,7 +98,7 @@ HEAD: Final = ("market", "score", "judged", "held", "width", "needed", "bootstra
 
 
 def rows_of(found: tuple[DesignOutcome, ...]) -> list[list[str]]:
-    """The table's rows."""
+    """Return the rows of the table."""
     return [
         [
             _market(one),

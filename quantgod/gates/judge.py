@@ -1,7 +1,7 @@
-"""Every gate: which figure of which record is held against which bound.
+"""Define every gate: which figure of which record is compared with which bound.
 
-A figure that is missing or not a number never passes; a bound of null is not asked for and neither
-passes nor fails. A figure of too few independent rows is not judged, and lets nothing pass either.
+A missing or NaN figure never passes. A gate with a bound of null is not checked and neither passes
+nor fails. A figure with too few independent rows is not judged, and does not pass either.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ def judge_gates(
     settings: GateSettings,
     champion: ChampionResult | None = None,
 ) -> tuple[Gate, ...]:
-    """Hold what was found against the bounds.
+    """Compare the records with the bounds and return all gates.
 
     Args:
         evaluation: of the version.
-        backtest: of what the evaluation scored.
-        leak_audit: of the version's lineage; None if there was none, which fails where asked for.
+        backtest: of the evaluation's scored rows.
+        leak_audit: of the version's lineage; None if there is none, which fails if it is required.
         settings: the bounds.
-        champion: the comparison with the version in place; None if no other version is.
+        champion: the comparison with the champion; None if there is no other version.
 
     Raises:
-        EvidenceError: if the evaluation lacks a model, a score or a feature that is asked for.
+        EvidenceError: if the evaluation lacks a required model, score or feature.
     """
     return (
         *_beats(evaluation, settings),
@@ -83,7 +83,7 @@ def judge_gates(
 
 
 def _beats(evaluation: EvaluationResult, settings: GateSettings) -> Iterator[Gate]:
-    """The auditor against each baseline on each score: clear of zero on the better side."""
+    """Yield the auditor against each baseline on each score: the interval must exclude zero."""
     for other in settings.beats:
         for score in settings.beats_on:
             yield beats(other, score, _entry(evaluation, "differences", other, score))
@@ -92,7 +92,7 @@ def _beats(evaluation: EvaluationResult, settings: GateSettings) -> Iterator[Gat
 
 
 def beats(other: str, score: str, found: Interval) -> Gate:
-    """The auditor against one baseline on one score."""
+    """Return the gate of the auditor against one baseline on one score."""
     detail = f"{score} of the auditor minus that of {other}, on the same rows"
     name = f"beats_{other}_{score}"
     if score in LOWER_IS_BETTER:
@@ -111,7 +111,7 @@ def _scores(evaluation: EvaluationResult, settings: GateSettings) -> Iterator[Ga
 
 
 def calibrated(found: Interval, settings: GateSettings) -> Gate:
-    """The auditor's calibration error is small enough."""
+    """Return the gate of the auditor's calibration error."""
     return at_most("ece", found, settings.ece_at_most, "expected calibration error")
 
 
@@ -121,7 +121,7 @@ def _beside_base(evaluation: EvaluationResult, settings: GateSettings) -> Iterat
 
 
 def no_worse(score: str, found: Interval, settings: GateSettings) -> Gate:
-    """Not worse than its base by more than the margin, at the interval's far end."""
+    """Return the gate that the auditor is not worse than its base by more than the margin."""
     name, margin = f"auditor_no_worse_{score}", settings.auditor_margin
     detail = f"{score} of the auditor minus that of its base, the interval's far end"
     if margin is None:
@@ -134,7 +134,7 @@ def no_worse(score: str, found: Interval, settings: GateSettings) -> Gate:
 
 
 def covers(covered: Coverage, settings: GateSettings) -> Gate:
-    """Conformal sets hold about what was promised of them."""
+    """Return the gate that conformal sets have about the promised coverage."""
     bound = settings.coverage_within
     off = abs(covered.found.value - covered.promised)
     is_kept = bound is not None and off <= bound + _ROUNDING
@@ -195,7 +195,7 @@ def _leak_audit(found: LeakAuditResult | None, settings: GateSettings) -> Gate:
 
 
 def _drift(evaluation: EvaluationResult, settings: GateSettings) -> Gate:
-    """A feature has drifted when index and distance are both over; each alone cries wolf."""
+    """Return the drift gate: a feature has drifted if both PSI and KS exceed their limits."""
     absent = [name for name in FEATURES if name not in evaluation.drift]
     if absent:
         raise _missing(evaluation, "drift", ", ".join(absent), evaluation.drift)
@@ -243,24 +243,24 @@ def _against(name: str, found: Duel, whom: str, settings: GateSettings) -> Gate:
 
 
 def drift_bound(settings: GateSettings) -> str | None:
-    """What is asked of a column; None if nothing is."""
+    """Return the drift limits in words; None if there are none."""
     limits = (("PSI", settings.drift_psi_at_most), ("KS", settings.drift_ks_at_most))
     asked = [f"{name} <= {number_text(limit)}" for name, limit in limits if limit is not None]
     return " or ".join(asked) or None
 
 
 def shift_text(found: Shift) -> str:
-    """`PSI 0.323, KS 0.145`."""
+    """Return `PSI 0.323, KS 0.145`."""
     return f"PSI {number_text(found.psi)}, KS {number_text(found.ks)}"
 
 
 def has_moved(found: Shift, settings: GateSettings) -> bool:
-    """Whether a column lies over each limit that is asked for."""
+    """Return whether a column exceeds all given limits."""
     return _severity(found, settings.drift_psi_at_most, settings.drift_ks_at_most) > 1
 
 
 def _severity(found: Shift, psi: float | None, ks: float | None) -> float:
-    """The smaller of the two shares of their bounds; above one, both are over."""
+    """Return the smaller of both statistics relative to their bounds; above 1 both exceed them."""
     if math.isnan(found.psi) or math.isnan(found.ks):
         return math.inf
     shares = [value / bound for value, bound in ((found.psi, psi), (found.ks, ks)) if bound]

@@ -1,8 +1,8 @@
-"""Whether the gates tell skill from luck: models of many markets, and how many of them passed.
+"""Test whether the gates tell skill from luck, with models of many markets.
 
-A gate that always fails lets no lucky model through, and one that always passes keeps no good one
-back. So both are counted: on markets with nothing to find no model may pass, and on markets with a
-planted signal nearly all must.
+A gate that always fails stops every lucky model, and one that always passes stops no good model. So
+both are counted: on markets without a signal no model may pass, and on markets with a planted
+signal nearly all must.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ KINDS: Final[tuple[Kind, ...]] = ("null", "planted")
 
 
 class Market(NamedTuple):
-    """A market of the experiment; each has a seed of its own."""
+    """A market of the experiment, with its own seed."""
 
     kind: Kind
     seed: int
 
     @property
     def name(self) -> str:
-        """`null-100`."""
+        """Return a name like `null-100`."""
         return f"{self.kind}-{self.seed}"
 
     def settings(self, settings: Settings) -> Settings:
-        """The experiment's settings for this market: its seed, and no signal in a null one.
+        """Return the experiment's settings with this market's seed, and no signal in a null market.
 
-        All else is the same for every market.
+        All else is equal for every market.
         """
         own: dict[str, float] = {"seed": self.seed}
         if self.kind == "null":
@@ -42,14 +42,14 @@ class Market(NamedTuple):
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one market's model.
+    """The result of one market's model.
 
     Attributes:
         kind: of the market.
         seed: of the market.
-        gates: every gate's verdict.
-        figures: what else is worth telling, by name.
-        seconds: that it took.
+        gates: all gates with their verdicts.
+        figures: other figures by name.
+        seconds: duration.
     """
 
     kind: Kind
@@ -60,17 +60,17 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Names of the gates that failed, or had too few data to be judged."""
+        """Return the names of the gates that failed or had too little data."""
         return tuple(gate.name for gate in self.gates if gate.passed is False or gate.unjudged)
 
     @property
     def passed(self) -> bool:
-        """What would let a version into production."""
+        """Return whether a version with these gates could reach production."""
         return all_passed(self.gates)
 
 
 class Count(NamedTuple):
-    """How many of the judged passed; `judged` leaves out gates that had nothing to judge."""
+    """How many models passed a gate, and how many were judged by it."""
 
     passed: int
     judged: int
@@ -80,7 +80,7 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
     """The whole experiment.
 
     Attributes:
-        rehearsals: one a market, in the order of `markets`.
+        rehearsals: one per market, in the order of `markets`; stored as `trials`.
         planted_passes: how many models of planted markets must pass.
     """
 
@@ -88,15 +88,15 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
     planted_passes: int
 
     def of(self, kind: Kind) -> tuple[Rehearsal, ...]:
-        """The rehearsals of one kind of market."""
+        """Return the rehearsals of one kind of market."""
         return tuple(rehearsal for rehearsal in self.rehearsals if rehearsal.kind == kind)
 
     def passes(self, kind: Kind) -> int:
-        """How many models of that kind of market passed all gates."""
+        """Return how many models of that kind of market passed all gates."""
         return sum(rehearsal.passed for rehearsal in self.of(kind))
 
     def gate_counts(self, kind: Kind) -> dict[str, Count]:
-        """How many models of that kind of market passed each gate."""
+        """Return how many models of that kind of market passed each gate."""
         verdicts: dict[str, list[bool]] = {}
         for rehearsal in self.of(kind):
             for gate in rehearsal.gates:
@@ -107,7 +107,7 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def problem(self) -> str:
-        """What the experiment has shown to be wrong with the gates; empty if nothing."""
+        """Return what is wrong with the gates according to the experiment; empty if nothing."""
         wrong = []
         if self.passes("null"):
             seeds = ", ".join(
@@ -123,7 +123,7 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def markets(settings: PowerSettings) -> list[Market]:
-    """Every market of the experiment, the null ones first; no two share a seed."""
+    """Return all markets of the experiment, null ones first, each with its own seed."""
     border = settings.first_seed + settings.null_markets
     return [
         *(Market("null", seed) for seed in range(settings.first_seed, border)),
@@ -132,7 +132,7 @@ def markets(settings: PowerSettings) -> list[Market]:
 
 
 def summary_rows(power: Power) -> list[list[str]]:
-    """A row a kind of market: what it is, how many there were, how many models passed."""
+    """Return one row per kind of market: its name, its number, and how many models passed."""
     return [
         [kind, str(len(power.of(kind))), str(power.passes(kind))]
         for kind in KINDS
@@ -141,14 +141,14 @@ def summary_rows(power: Power) -> list[list[str]]:
 
 
 def gate_rows(power: Power) -> list[list[str]]:
-    """A row a gate: its name, and how many models of each kind of market passed it."""
+    """Return one row per gate: its name, and how many models of each kind of market passed."""
     counts = {kind: power.gate_counts(kind) for kind in KINDS}
     names = dict.fromkeys(name for kind in KINDS for name in counts[kind])
     return [[name, *(_count_text(counts[kind].get(name)) for kind in KINDS)] for name in names]
 
 
 def rehearsal_line(rehearsal: Rehearsal) -> str:
-    """`null 104: 12 of 18 gates, failed beats_majority_macro_f1, ...`."""
+    """Return `null 104: 12 of 18 gates, failed beats_majority_macro_f1, ...`."""
     judged = [gate for gate in rehearsal.gates if gate.passed is not None or gate.unjudged]
     kept = len(judged) - len(rehearsal.failed)
     failed = f", failed {_listed(rehearsal.failed)}" if rehearsal.failed else ""

@@ -1,4 +1,4 @@
-"""Which model passed which gate: a column a market, a row a gate."""
+"""Draw which model passed which gate: one column per market, one row per gate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLOURS: Final = ListedColormap(["#d55e00", "#e69f00", "#ececec", "#0072b2"])
 
 
 def verdicts(power: Power) -> Figure:
-    """Passed (blue), failed (red), too few data (orange), not asked for (grey); a tick: passed."""
+    """Draw passed in blue, failed in red, too little data in orange, not checked in grey."""
     rehearsals = power.rehearsals
     names = list(dict.fromkeys(gate.name for rehearsal in rehearsals for gate in rehearsal.gates))
     figure = blank(2.5 + 0.32 * len(rehearsals), 1.2 + 0.26 * len(names))

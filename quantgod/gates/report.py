@@ -1,4 +1,4 @@
-"""What gates have said of a version, and what that verdict is bound to."""
+"""Records of gates: their verdicts on a version, and what these are bound to."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from quantgod.settings import GateSettings
 GATES_FILE: Final = "gates.json"
 UNJUDGED: Final = "not judged"
 ARITHMETIC_NATS: Final = 1e-6
-"""By which two copies of one network may differ in log-loss: to be clear of zero is more."""
+"""Rounding difference of two copies of one network in log-loss; a real difference is larger."""
 
 
 def bounds_digest(settings: GateSettings) -> str:
-    """What tells one set of bounds from another."""
+    """Return the digest of a set of bounds."""
     return value_digest(settings.model_dump(mode="json"))
 
 
@@ -27,11 +27,11 @@ class Gate(msgspec.Struct, frozen=True):
 
     Attributes:
         name: of the gate.
-        figure: what was found, with its interval where it has one.
-        bound: what it is held against.
-        passed: None where it is not asked for, there is nothing to judge, or too little to tell.
-        detail: what figure and bound mean.
-        unjudged: it is asked for, and there are too few data to tell.
+        figure: the measured value, with its interval if it has one.
+        bound: the bound it is compared with.
+        passed: None if it is not checked, has nothing to judge, or too little data.
+        detail: the meaning of figure and bound.
+        unjudged: True if it is checked but has too little data.
     """
 
     name: str
@@ -43,14 +43,14 @@ class Gate(msgspec.Struct, frozen=True):
 
     @property
     def verdict(self) -> str:
-        """`pass`, `FAIL`, `not judged` for want of data, or `-` where nothing was asked."""
+        """Return `pass`, `FAIL`, `not judged` (too little data), or `-` (not checked)."""
         if self.passed is None:
             return UNJUDGED if self.unjudged else "-"
         return "pass" if self.passed else "FAIL"
 
 
 def all_passed(gates: Iterable[Gate]) -> bool:
-    """No gate failed or wanted for data, and at least one was asked for and passed."""
+    """Return whether no gate failed or lacked data, and at least one passed."""
     told = [gate for gate in gates if gate.passed is not None or gate.unjudged]
     return bool(told) and all(gate.passed for gate in told)
 
@@ -59,12 +59,12 @@ class Duel(msgspec.Struct, frozen=True, kw_only=True):
     """The challenger's score minus the champion's, on the same rows.
 
     Attributes:
-        rows: compared.
-        effective_rows: independent labels among them.
-        log_loss: of the probabilities, in nats; None where there is a problem.
-        macro_f1: of the decided classes; None where there is a problem.
-        problem: why the two cannot be compared; empty where they were.
-        too_few: there are too few independent rows to tell.
+        rows: number of compared rows.
+        effective_rows: number of independent labels among them.
+        log_loss: of the probabilities, in nats; None if there is a problem.
+        macro_f1: of the decided classes; None if there is a problem.
+        problem: why the two cannot be compared; empty if they were.
+        too_few: True if there are too few independent rows for a verdict.
     """
 
     rows: int = 0
@@ -76,19 +76,19 @@ class Duel(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def won(self) -> bool:
-        """The challenger is clearly better in log-loss, and not worse in macro-F1."""
+        """Return whether the challenger is clearly better in log-loss and not worse in macro-F1."""
         if self.problem or self.too_few or self.log_loss is None or self.macro_f1 is None:
             return False
         return self.log_loss.high < -ARITHMETIC_NATS and self.macro_f1.value >= 0
 
 
 class ChampionResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a challenger did against the version in place.
+    """The comparison of a challenger with the champion.
 
     Attributes:
         champion: `NAME/VERSION`.
         test: on the challenger's test rows.
-        live: on what both said in live sessions; None where they never spoke of the same minute.
+        live: on signals of the same live minutes; None if there are none.
     """
 
     champion: str
@@ -97,20 +97,20 @@ class ChampionResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All gates of one version, bound to its files, its data, and the version then in place.
+    """All gates of one version, bound to its files, its data and the champion at the time.
 
     Attributes:
         name: of the registered model.
         version: its number.
         files_sha256: digest of its files.
         data: digests of the data in its lineage, by name.
-        champion: the version in place when it was judged; None if there was none.
-        at: when, ISO 8601, UTC.
-        run_id: the run that judged.
-        gates: one each.
-        bounds: digest of the settings that they were judged by; empty in reports that lack it.
-        otherwise: in what it was judged otherwise than the version's own settings say.
-        market: that its market is simulated; empty for a real one, and in reports that do not say.
+        champion: the champion when it was judged; None if there was none.
+        at: time of the verdict, ISO 8601, UTC.
+        run_id: the run of the verdict.
+        gates: all gates.
+        bounds: digest of the gate settings; empty in older reports.
+        otherwise: judging settings that differ from the version's own.
+        market: says that the market is simulated; empty for a real one and in older reports.
     """
 
     name: str
@@ -127,31 +127,31 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """No gate failed or wanted for data, and at least one was asked for and passed."""
+        """Return whether no gate failed or lacked data, and at least one passed."""
         return all_passed(self.gates)
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Names of the gates that failed."""
+        """Return the names of the gates that failed."""
         return tuple(gate.name for gate in self.gates if gate.passed is False)
 
     @property
     def unjudged(self) -> tuple[str, ...]:
-        """Names of the gates that there are too few data for."""
+        """Return the names of the gates with too little data."""
         return tuple(gate.name for gate in self.gates if gate.unjudged)
 
     @property
     def stopped(self) -> tuple[str, ...]:
-        """Names of the gates that keep the version back: failed, or asked for and not judged."""
+        """Return the names of the gates that stop the version: failed, or with too little data."""
         return self.failed + self.unjudged
 
     @property
     def held_back(self) -> str:
-        """What keeps it back: those gates by name, or that none has passed; empty if passed."""
+        """Return what stops the version: these gates, or that none has passed; empty if passed."""
         return ", ".join(self.stopped) or ("" if self.passed else "no gate has passed")
 
     def in_words(self) -> str:
-        """`12 of 15 gates passed; failed: mcc; not judged: ece; simulated market`."""
+        """Return `12 of 15 gates passed; failed: mcc; not judged: ece; simulated market`."""
         passed = sum(gate.passed is True for gate in self.gates)
         asked = passed + len(self.stopped)
         kept = {"; failed: ": self.failed, f"; {UNJUDGED}: ": self.unjudged}

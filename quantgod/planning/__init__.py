@@ -1,1 +1,1 @@
-"""What a long run is told before it starts: whether everything fits, and what each stage takes."""
+"""Check before a long run whether everything fits, and estimate the time of each stage."""

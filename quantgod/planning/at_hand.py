@@ -1,4 +1,4 @@
-"""What there is to work with: archives, bars and labels of the settings' symbol."""
+"""List the available data: archives, bars and labels of the settings' symbol."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ MINUTES_A_DAY: Final = 1440
 
 @dataclass(frozen=True)
 class Inventory:
-    """Days and rows, and how many minutes a run will learn from.
+    """Available days and rows, and the minutes that a run will learn from.
 
     Attributes:
-        archives: of the symbol, one a day.
-        bar_days: days that are stored.
-        bar_rows: rows of them.
-        label_rows: rows of the labelled table that have a label, 0 where there is none.
-        minutes: that the stages after `label` have to do with.
-        told: where that number comes from.
-        without_books: whether the bars hold no levels to trade on.
+        archives: of the symbol, one per day.
+        bar_days: stored days of bars.
+        bar_rows: number of their rows.
+        label_rows: number of labelled rows, 0 without a table.
+        minutes: number of minutes for the stages after `label`.
+        told: the source of that number.
+        without_books: True if the bars have no book levels to trade on.
     """
 
     archives: tuple[ArchiveFile, ...]
@@ -44,15 +44,15 @@ class Inventory:
 
     @property
     def days_to_read(self) -> int:
-        """Archives of days that are not stored yet; those that are, `etl` skips."""
+        """Return the number of archives whose days are not stored yet; `etl` skips the others."""
         return len({file.date for file in self.archives} - set(self.bar_days))
 
 
 def at_hand(settings: Settings) -> Inventory:
-    """Look at the folders that the settings name; a file that cannot be read holds no rows."""
+    """List the folders that the settings name; an unreadable file counts as empty."""
     data, root = settings.data, settings.data.archives
     files = find_archives(root, data.market, data.symbol)[0] if root.is_dir() else []
-    archives = {file.date: file for file in reversed(files)}  # the deepest of a day
+    archives = {file.date: file for file in reversed(files)}  # the deepest of each day
     stored = stored_days(data.market_bars, data.symbol)
     days = tuple(dt.date.fromisoformat(path.stem) for path in stored)
     rows = sum(map(_rows, stored))
@@ -63,7 +63,7 @@ def at_hand(settings: Settings) -> Inventory:
 
 
 def missing_days(days: tuple[dt.date, ...]) -> list[dt.date]:
-    """The days between the first and the last that are not there."""
+    """Return the days missing between the first and the last."""
     if not days:
         return []
     first, there = min(days), set(days)
@@ -72,7 +72,7 @@ def missing_days(days: tuple[dt.date, ...]) -> list[dt.date]:
 
 
 def days_asked_for(settings: Settings) -> int:
-    """How many days of archives the settings simulate or download; 0 where they do neither."""
+    """Return the number of days that the settings simulate or download, or 0."""
     match settings.data.source:
         case "simulate":
             return settings.simulate.days

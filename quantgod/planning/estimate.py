@@ -1,4 +1,4 @@
-"""What each stage will take on this machine, from a few timed steps and the rows at hand."""
+"""Estimate the time of each stage on this machine, from timed steps and the available rows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KNOBS: Final[Mapping[str, str]] = {
     "etl": "etl.workers, fewer days",
     "simulate": "simulate.days, simulate.cadence_ms",
 }
-"""What makes a stage shorter; its time is proportional to counts, and to one over a stride."""
+"""Settings that shorten a stage; its time is proportional to counts and to 1 / stride."""
 
 STARTS: Final[Mapping[str, float]] = {
     "etl": 2.0,
@@ -50,19 +50,18 @@ STARTS: Final[Mapping[str, float]] = {
     "gates": 1.3,
     "promote": 1.6,
 }
-"""How many empty stages a stage takes as long as, but for its rows: figures, baselines, a booster,
-worker processes, the fresh process that a version is loaded in. Measured of the demo's stages; one
-that is not named is as an empty one."""
+"""Fixed time of a stage in multiples of an empty stage: figures, baselines, a booster, worker
+processes, the new process that loads a version. Measured on the demo's stages; the default is 1."""
 
 REMADE: Final = 0.15
-"""The same of each time that the leak audit makes its small pipeline, for booster and baselines."""
+"""The same for each run of the leak audit's small pipeline, for booster and baselines."""
 
 PERTURBED: Final = 5.0
-"""Times that a day of archives is read by the leak audit, which also writes it anew."""
+"""Cost of a day of archives in the leak audit, which reads and rewrites it, in readings."""
 
 
 class StageTime(NamedTuple):
-    """A stage, what it has to do, and the seconds that it takes here, if that can be told."""
+    """A stage, its work, and its seconds on this machine, if known."""
 
     stage: str
     work: str
@@ -76,35 +75,35 @@ class Estimate(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """All of them whose time can be told."""
+        """Return the sum of all known times."""
         return sum(stage.seconds or 0.0 for stage in self.stages)
 
     def advice(self) -> list[str]:
-        """What brings it down, for the stages that take most."""
+        """Return settings that would shorten the longest stages."""
         long = sorted(self.stages, key=lambda stage: -(stage.seconds or 0.0))
         worth = [one for one in long if (one.seconds or 0.0) > self.seconds / 10]
         return [f"{one.stage}: {KNOBS[one.stage]}" for one in worth if one.stage in KNOBS]
 
 
 def long_estimate(settings: Settings, have: Inventory) -> Estimate | None:
-    """The estimate where it is longer than people expect; None where it is not."""
+    """Return the estimate if it is unexpectedly long, else None."""
     found = estimate(settings, have)
     return found if found.seconds > LONG_SECONDS else None
 
 
 def estimate(settings: Settings, have: Inventory) -> Estimate:
-    """Time a few steps and reckon what the stages of `main` take, each as if it had to run.
+    """Time a few steps and estimate the stages of `main`, assuming that all have to run.
 
     Raises:
-        ValueError: for a network or device that the settings cannot have.
-        RuntimeError: where not even an empty stage runs.
+        ValueError: for an invalid network or device.
+        RuntimeError: if not even an empty stage runs.
     """
     reckoner = _Reckoner(settings, have)
     return Estimate(tuple(reckoner.stage(name) for name in stages(settings)))
 
 
 def in_time(seconds: float) -> str:
-    """`3 s`, `12 min`, `5.5 h`, `9.1 days`.
+    """Return a duration like `3 s`, `12 min`, `5.5 h`, `9.1 days`.
 
     >>> [in_time(seconds) for seconds in (3, 700, 20_000, 800_000)]
     ['3 s', '12 min', '5.6 h', '9.3 days']
@@ -120,7 +119,7 @@ def in_time(seconds: float) -> str:
 
 
 class _Reckoner:
-    """What was timed, and what each stage takes by it."""
+    """Computes each stage's time from the timed steps."""
 
     def __init__(self, settings: Settings, have: Inventory) -> None:
         self._settings, self._have = settings, have
@@ -140,7 +139,7 @@ class _Reckoner:
         return StageTime(name, words, STARTS.get(name, 1.0) * self._start + seconds)
 
     def _of_rows(self, name: str) -> tuple[str, float | None]:
-        """What a stage has to do with rows, in words and seconds."""
+        """Return a stage's work on rows, in words and seconds."""
         asked, to_read, tested = self._asked, self._to_read, self._tested
         known: dict[str, tuple[str, float | None]] = {
             "simulate": (f"{asked} days", asked * self._day.simulated),
@@ -167,24 +166,24 @@ class _Reckoner:
 
     @property
     def _asked(self) -> int:
-        """Days of archives that the source gets."""
+        """Return the days of archives that the source makes or downloads."""
         return days_asked_for(self._settings)
 
     @property
     def _to_read(self) -> int:
-        """Days of archives that are not stored as bars."""
+        """Return the days of archives that are not stored as bars."""
         have = self._have
         is_begun = have.archives or have.bar_days or have.label_rows
         return have.days_to_read if is_begun else self._asked
 
     @property
     def _has_archives(self) -> bool:
-        """Whether there are archives, or will be."""
+        """Return whether there are archives, or will be."""
         return bool(self._have.archives) or self._asked > 0
 
     @property
     def _tested(self) -> float:
-        """Days whose archived books the backtest's orders meet."""
+        """Return the days whose archived books the backtest's orders meet."""
         days = self._have.minutes * self._settings.split.test_fraction / MINUTES_A_DAY
         return days if self._has_archives else 0.0
 

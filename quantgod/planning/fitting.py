@@ -1,4 +1,4 @@
-"""Whether settings, data, registry and machine fit together."""
+"""Check whether settings, data, registry and machine fit together."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from quantgod.training.study import check_storage
 State = Literal["ok", "note", "wrong"]
 
 DOWNLOADED_BYTES: Final = 600_000_000
-"""Of a downloaded day, where none is at hand to tell: assumed."""
+"""Assumed size of a downloaded day, if none is available."""
 
 MESSAGE_BYTES, CHANGE_BYTES = 30, 13
-"""Of a simulated archive: roughly what a message and each of its changes take, packed."""
+"""Rough compressed size of a simulated message, and of each of its changes."""
 
 BAR_BYTES: Final = 8_000_000
-"""Of a stored day of bars, where none is at hand to tell."""
+"""Assumed size of a stored day of bars, if none is available."""
 
 NAMED: Final = 5
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at: `note` is worth knowing, `wrong` would end the run."""
+    """The result of one check: `note` is information, `wrong` would end the run."""
 
     subject: str
     state: State
@@ -51,7 +51,7 @@ class Finding(NamedTuple):
 
 
 def findings(settings: Settings, have: Inventory, client: MlflowClient) -> list[Finding]:
-    """Look at everything, and end with no error where something does not fit."""
+    """Run all checks and return their findings, without raising errors."""
     return [
         *_archives(settings, have),
         *_bars(settings, have),
@@ -143,7 +143,7 @@ def _symbols_in(bars: Path) -> str:
 
 
 def _enough(settings: Settings, have: Inventory) -> Finding:
-    """Cut a table of so many minutes in every way that the stages will."""
+    """Split a table of that many minutes as the stages will."""
     if not have.minutes:
         return Finding("rows", "wrong", "there is nothing to learn from")
     window, horizon = settings.window.length, settings.label.horizon_minutes
@@ -174,7 +174,7 @@ def _enough(settings: Settings, have: Inventory) -> Finding:
 
 
 def whole_table(settings: Settings, minutes: int) -> pd.DataFrame:
-    """A labelled table of one run without a hole: real ones can only hold fewer samples."""
+    """Return a labelled table of one stretch; real ones can only have fewer samples."""
     index = pd.date_range("2024-01-01", periods=minutes, freq="min", tz="UTC", name="datetime")
     horizon = settings.label.longest_minutes
     known = np.arange(minutes) < minutes - horizon
@@ -195,7 +195,7 @@ def _search(settings: Settings) -> Finding:
 
 
 def _registry(settings: Settings, client: MlflowClient) -> Finding:
-    """Whose the versions of this name are, by the labels that they were made of."""
+    """Check the series of the versions registered under this name."""
     name, symbol = settings.registry.name, settings.data.symbol
     try:
         versions = all_versions(client, name)
@@ -222,7 +222,7 @@ def _device(settings: Settings) -> Finding:
 
 
 def _disk(settings: Settings, have: Inventory) -> Finding:
-    """Room for archives that are yet to come and bars that are yet to be made."""
+    """Check the disk space for archives and bars still to be made."""
     to_come = 0 if have.archives or have.bar_days or have.label_rows else days_asked_for(settings)
     needed = to_come * _archive_bytes(settings) + (have.days_to_read or to_come) * BAR_BYTES
     free = shutil.disk_usage(_existing(settings.data.bars)).free

@@ -1,7 +1,7 @@
-"""What every stage costs before it has done anything: Python, its libraries, and a run in a store.
+"""Time the start of a stage: Python, its libraries, and a run in a store.
 
-An empty stage is run by a process of its own, in a store of its own that is gone afterwards; making
-that store is not counted. Processor seconds are, so that other work on the machine counts little.
+An empty stage runs in its own process and its own temporary store, whose creation is not counted.
+Processor seconds are measured, so that other work on the machine matters little.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from quantgod.tracking.stage import stage
 from quantgod.tracking.store import connect
 
 LIBRARIES: Final = "quantgod.registry.scoring"
-"""Imports what the heaviest stages do."""
+"""A module that imports what the heaviest stages import."""
 
 EMPTY: Final = "simulate"
 """A stage that reads nothing."""
@@ -33,16 +33,16 @@ _OTHERS: Final = "MLFLOW_"
 
 
 def time_start(settings: Settings) -> float:
-    """Processor seconds of an empty stage.
+    """Return the processor seconds of an empty stage.
 
     Raises:
-        RuntimeError: with its last words, where it fails.
+        RuntimeError: if it fails, with the end of its output.
     """
     with tempfile.TemporaryDirectory(prefix="quantgod-") as folder:
         values = _elsewhere(settings, Path(folder)).model_dump(mode="json")
         config = Path(folder) / "settings.yaml"
         config.write_text(yaml.safe_dump(values), encoding="utf-8")
-        # What was set for this process's runs is not for that one's.
+        # This process's run variables must not reach the child process.
         environment = {key: value for key, value in os.environ.items() if _OTHERS not in key}
         before = _children()
         done = subprocess.run(
@@ -60,7 +60,7 @@ def time_start(settings: Settings) -> float:
 
 
 def main(config: Path) -> None:
-    """Run an empty stage; print the processor seconds that its store took to be made."""
+    """Run an empty stage; print the processor seconds of creating its store."""
     settings = settings_of(yaml.safe_load(config.read_text(encoding="utf-8")), str(config))
     import_module(LIBRARIES)
     began = time.process_time()

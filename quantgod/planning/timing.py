@@ -1,7 +1,6 @@
-"""A few steps of the real work, timed on this machine.
+"""Time a few steps of the real work on this machine.
 
-On the CPU the processor's seconds count and not those that pass, so that other work on the machine
-makes them little longer.
+On the CPU processor seconds are measured, so that other work on the machine matters little.
 """
 
 from __future__ import annotations
@@ -42,38 +41,38 @@ from quantgod.training.trial import trial_settings
 
 STEPS: Final = 5
 MOST_SECONDS: Final = 2.0
-"""Of one kind of step, of which the quickest counts."""
+"""Maximal seconds of timing one kind of step; the quickest step counts."""
 
 CPU_WINDOWS: Final = 8
-"""A batch on the CPU, of which a window costs what it does in a larger one; but for networks so
-small that a step of it takes less than `QUICK_SECONDS`, which are timed with the settings' batch.
+"""Batch size for timing on the CPU: a window costs as much as in a larger batch, except for small
+networks whose step takes less than `QUICK_SECONDS`; these are timed with the settings' batch.
 """
 QUICK_SECONDS: Final = 0.1
 
 DRAWS: Final = 2
-"""Networks of the search's space that are timed."""
+"""Number of networks of the search space that are timed."""
 
 SLICE_MINUTES: Final = 10
 TELLING_SECONDS: Final = 0.3
-"""Of an archive's day at least; four times as many until the slice takes long enough to tell."""
+"""Minimal seconds for a slice of an archive's day; the slice grows fourfold until it takes them."""
 
 
 class WindowSeconds(NamedTuple):
-    """Seconds a window, through forward and backward pass and through the forward pass alone."""
+    """Seconds per window for forward and backward pass, and for the forward pass only."""
 
     trained: float
     forecast: float
 
 
 class DaySeconds(NamedTuple):
-    """Seconds a day of archives: to simulate it, and to read it on one core."""
+    """Seconds to simulate a day of archives, and to read it on one core."""
 
     simulated: float
     read: float
 
 
 def time_network(settings: Settings) -> WindowSeconds:
-    """Time the settings' network on windows of noise."""
+    """Time the settings' network on random windows."""
     device, batch = choose_device(settings.train.device), settings.train.batch_size
     use_threads(settings.train.threads)
     few = min(batch, CPU_WINDOWS) if device.type == "cpu" else batch
@@ -109,7 +108,7 @@ def _time_batch(settings: Settings, device: torch.device, count: int) -> WindowS
 
 
 def time_searched(settings: Settings) -> WindowSeconds:
-    """Time some networks that the search may choose; gives their mean."""
+    """Time some networks that the search may choose, and return their mean."""
     space = joined_space(settings.model, settings.optimize.space)
     draw = random.Random(settings.optimize.seed)
     timed = [
@@ -133,7 +132,7 @@ def time_small(settings: Settings) -> WindowSeconds:
 
 
 def time_day(settings: Settings, have: Inventory) -> DaySeconds:
-    """Time the first minutes of an archive at hand, or else of a simulated one."""
+    """Time the first minutes of an available archive, or else of a simulated one."""
     with tempfile.TemporaryDirectory(prefix="quantgod-") as folder:
         path = Path(folder) / "slice.zip"
         simulated, written = _a_day(partial(_simulate, settings, path), MINUTES_A_DAY)
@@ -159,7 +158,7 @@ def _simulate(settings: Settings, path: Path, minutes: int) -> None:
 
 
 def _a_day(work: Callable[[int], None], most: int) -> tuple[float, int]:
-    """Seconds that a day takes by its first minutes, `most` or as many as tell; and how many."""
+    """Return the extrapolated seconds of a day, and the number of minutes timed."""
     minutes = min(SLICE_MINUTES, most)
     while True:
         began = time.process_time()
@@ -171,7 +170,7 @@ def _a_day(work: Callable[[int], None], most: int) -> tuple[float, int]:
 
 
 def _seconds(step: Callable[[], None], device: torch.device) -> float:
-    """The quickest of a few steps: what else the machine does makes them only slower."""
+    """Return the time of the quickest of a few steps; other work only makes steps slower."""
     times: list[float] = []
     begin, clock = time.perf_counter(), _clock(device)
     while len(times) < STEPS and (not times or time.perf_counter() - begin < MOST_SECONDS):
@@ -184,7 +183,7 @@ def _seconds(step: Callable[[], None], device: torch.device) -> float:
 
 
 def _clock(device: torch.device) -> Callable[[], float]:
-    """Seconds of work: on the CPU the processor's, shared among its threads."""
+    """Return a clock of work: on the CPU processor seconds divided by the threads."""
     if device.type != "cpu":
         return time.perf_counter
     threads = torch.get_num_threads()

@@ -1,6 +1,6 @@
-"""How much a stage has to do: windows that are trained on and windows that are only forecast.
+"""Compute the work of each stage: the number of trained and of forecast windows.
 
-Epochs are counted in full, though a training may stop before; a pruned trial ends sooner as well.
+All epochs are counted, although a training may stop early and a trial may be pruned.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from quantgod.settings import Settings
 NETWORK: Final = "network"
 SEARCHED: Final = "searched"
 SMALL: Final = "small"
-"""Whose windows they are: the settings' network, one of the search's, the leak audit's."""
+"""The network of the windows: the settings', one of the search's, or the leak audit's."""
 
 SHORT_ROWS: Final = 2e7
-"""Rows through the network that take well under an hour with the largest networks here."""
+"""Rows that take well under an hour even with the largest networks."""
 
 GROUPS: Final = 9
-"""Features that the permutation importance shuffles, one at a time."""
+"""Number of features that the permutation importance shuffles, one at a time."""
 
 
 class Work(NamedTuple):
-    """Windows through forward and backward pass, and windows through the forward pass alone."""
+    """The number of windows with forward and backward pass, and with the forward pass only."""
 
     network: str
     trained: float
@@ -32,12 +32,12 @@ class Work(NamedTuple):
 
     @property
     def windows(self) -> float:
-        """All of them, one backward pass counted as two forward ones."""
+        """Return all windows, counting a backward pass as two forward ones."""
         return 3 * self.trained + self.forecast
 
 
 def network_work(settings: Settings, minutes: int) -> dict[str, Work]:
-    """What the stages that a network is part of have to do with so many minutes."""
+    """Return the network's work in each stage, for this number of minutes."""
     dev = minutes * (1 - settings.split.test_fraction)
     test, search = minutes - dev, settings.optimize
     return {
@@ -55,10 +55,10 @@ def network_work(settings: Settings, minutes: int) -> dict[str, Work]:
 
 
 def cuts_of(settings: Settings, minutes: int) -> tuple[int, int]:
-    """How many cuts the leak audit of so many minutes makes at most, and on how many days.
+    """Return the maximal number of the leak audit's cuts, and their number of days.
 
-    Each fold has two fitted pieces and one stage of forecasts of its own. Beside them are three
-    fitted pieces, the moment a stride before the first, and two stages of forecasts.
+    Each fold has two fits and one forecast stage. Besides, there are three fits, the cut a stride
+    before the first fit, and two forecast stages.
     """
     own, folds = settings.leak_audit, settings.split.folds
     cuts = len(own.at) or max(own.cuts, 3 * folds + 6)
@@ -67,7 +67,7 @@ def cuts_of(settings: Settings, minutes: int) -> tuple[int, int]:
 
 
 def is_surely_short(settings: Settings, minutes: int) -> bool:
-    """Whether so few rows go through the network that nothing need be timed to know it is short."""
+    """Return whether there are so few rows that the run is short without any timing."""
     works = network_work(settings, minutes)
     return sum(work.trained for work in works.values()) * settings.window.length < SHORT_ROWS
 
@@ -78,7 +78,7 @@ def _fit(settings: Settings, network: str, samples: float, epochs: int) -> Work:
 
 
 def _walk(settings: Settings, network: str, samples: float, epochs: int) -> Work:
-    """Walk-forward: fold i of k trains on i parts of k + 1 and forecasts the next one."""
+    """Return the work of all folds: fold i of k trains on i of k + 1 parts, forecasts the next."""
     folds, held = settings.split.folds, settings.audit.stopping_fraction
     trained_on = samples * folds / 2
     forecast = samples * folds / (folds + 1)
@@ -86,7 +86,7 @@ def _walk(settings: Settings, network: str, samples: float, epochs: int) -> Work
 
 
 def _leak_audit(settings: Settings, minutes: int) -> Work:
-    """The whole way in small: once as it is, and once for each cut."""
+    """Return the work of the small pipeline: once unperturbed, and once per cut."""
     small = settings.leak_audit
     dev = min(minutes, small.minutes) / small.stride * (1 - settings.split.test_fraction)
     once = [_fit(settings, SMALL, dev, small.epochs), _walk(settings, SMALL, dev, small.epochs)]

@@ -1,4 +1,4 @@
-"""An evaluation written up: looked into by slices, drawn, told in words, put on one page."""
+"""Report an evaluation: slices, figures, findings in words, one HTML page and a model card."""
 
 from quantgod.report.report import Report, complete
 

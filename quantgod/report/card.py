@@ -1,6 +1,6 @@
-"""The model card: what a version is, how it did on the test part, and what is wrong with it.
+"""Write the model card: what a version is, its scores on the test part, and its weaknesses.
 
-After Mitchell et al., "Model Cards for Model Reporting" (2019), in a length that a registry shows.
+After Mitchell et al., "Model Cards for Model Reporting" (2019), short enough for a registry.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SCORES: Final = {
     "ece": "ECE",
 }
 CHARACTERS: Final = 5_000
-"""A registry's database keeps no more of a description."""
+"""Maximal length of a description in a registry's database."""
 
 NOT_FOR: Final = (
     "Other symbols, venues, horizons or thresholds than it was made for.",
@@ -44,14 +44,14 @@ def model_card(
     settings: Settings,
     market: str = "",
 ) -> str:
-    """Markdown of about a page; what a registry has no room for is left to the report.
+    """Return Markdown of about a page; longer tables are in the report.
 
     Args:
         evaluated: scores, with intervals.
-        examined: what was found beyond them.
-        table: the labelled table that was read.
-        settings: label, evaluate, gates and the market's symbol.
-        market: that the market is simulated, if it is.
+        examined: findings beyond the scores.
+        table: the labelled table.
+        settings: label, evaluate, gates and symbol are read.
+        market: says that the market is simulated, if it is.
     """
     found = weaknesses(evaluated.result, examined, settings) or ["None of those looked for."]
     for kept in range(len(found), -1, -1):
@@ -91,7 +91,7 @@ def _of(market: str) -> list[str]:
 
 
 def _first_line(result: EvaluationResult, settings: Settings, market: str) -> str:
-    """What a table of versions shows of the card."""
+    """Return the first line, which tables of versions show."""
     told = (
         f"{settings.data.series}, the next {settings.label.horizon_minutes} minutes: macro-F1 "
         f"{interval_text(result.models['auditor']['macro_f1'])} on the test part"

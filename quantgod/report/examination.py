@@ -1,4 +1,4 @@
-"""An evaluation looked into: where the model is right, when it may be trusted, what it leans on."""
+"""Examine an evaluation: where the model is right, when to trust it, and what it relies on."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ MOVES: Final = "decided SELL or BUY"
 
 
 class Examination(msgspec.Struct, frozen=True, kw_only=True):
-    """What is found beyond scores of the whole test part.
+    """Findings beyond scores of the whole test part.
 
     Attributes:
-        overall: one slice of all rows.
+        overall: one slice with all rows.
         by_cut: slices by `session`, `weekday` and `volatility`.
         tiers: slices by the model's own confidence, by model.
         selective: selective accuracy by kind of row and model.
         importance: permutation importance.
-        coverage_by_class: share of rows of a class whose conformal set held it; None without such.
-        set_sizes: rows whose set holds none, one, two, three classes.
-        right_alone: share of the sets of one class that held what came.
+        coverage_by_class: share of a class's rows whose conformal set held it; None without rows.
+        set_sizes: number of rows whose set has zero, one, two, three classes.
+        right_alone: share of the one-class sets that held the true class.
     """
 
     overall: Slices
@@ -69,14 +69,14 @@ def examine(
     settings: Settings,
     progress: Progress = silent,
 ) -> Examination:
-    """Look into an evaluation.
+    """Examine an evaluation.
 
     Args:
-        evaluated: what `evaluate` left behind.
-        subject: that was evaluated; it is asked of permuted windows.
-        table: the labelled table that was read.
-        settings: of evaluate.
-        progress: hears of the longest part, the permutations.
+        evaluated: the result of `evaluate`.
+        subject: the evaluated model; it also predicts permuted windows.
+        table: the labelled table.
+        settings: evaluate is read.
+        progress: called after permutations, the longest part.
     """
     rows, chosen = evaluated.rows, settings.evaluate
     known = _known(rows)
@@ -108,7 +108,7 @@ def examine(
 
 
 def said_out_of_fold(subject: Subject, out_of_fold: pd.DataFrame) -> dict[str, Floats]:
-    """Probabilities (m, 3) by model of the out-of-fold rows that the booster was not fitted on."""
+    """Return probabilities (m, 3) by model of rows that the booster was not fitted on."""
     rows = out_of_fold[out_of_fold["part"] != FIT]
     meta = rows[list(META_FEATURES)].to_numpy(np.float64)
     return {"auditor": subject.audited(meta), "base": subject.base(meta)}
@@ -124,7 +124,7 @@ def _known(rows: pd.DataFrame) -> Rows:
 
 
 def _cuts(evaluated: Evaluation, table: pd.DataFrame) -> dict[str, cuts.Grouping]:
-    """Volatility is cut by terciles of dev: those of the test part would be known only after it."""
+    """Return the groupings; volatility by terciles of dev: those of test are known too late."""
     time: pd.Series[Any] = evaluated.rows["time"]
     volatility = table["volatility"].to_numpy(np.float64)
     tested, learned = volatility[evaluated.samples_row], volatility[evaluated.dev_row]

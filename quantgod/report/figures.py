@@ -1,4 +1,4 @@
-"""The figures of a report, each with a sentence on how to read it."""
+"""Draw the figures of a report, each with a sentence on how to read it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SLICED = {"hit_rate": "hit rate of SELL and BUY", "accuracy": "accuracy of all d
 
 
 class ReportFigure(NamedTuple):
-    """A figure, by the name of its file, with its title and how to read it."""
+    """A figure with its file name, its title and how to read it."""
 
     name: str
     title: str
@@ -39,14 +39,14 @@ def report_figures(
     settings: Settings,
     before: Mapping[str, Floats] | None,
 ) -> list[ReportFigure]:
-    """Every figure, in the order of the report.
+    """Return all figures in the order of the report.
 
     Args:
         evaluated: scores and rows.
-        examined: what was found beyond them.
-        table: the labelled table, for the closes of the scored minutes.
-        settings: tiers, and the gates' limits that figures show.
-        before: probabilities (m, 3) out of fold by model, where they are at hand.
+        examined: findings beyond the scores.
+        table: the labelled table, for closes.
+        settings: tiers and the gates' limits are read.
+        before: out-of-fold probabilities (m, 3) by model, if available.
     """
     return [
         *_scores(evaluated),

@@ -1,4 +1,4 @@
-"""What an evaluation says in words: a difference is shown only if its interval is clear of zero."""
+"""Put an evaluation into words: a difference counts only if its interval excludes zero."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from quantgod.settings import GateSettings, Settings
 Verdict = Literal["better", "not shown to be better", "worse"]
 
 DECISIVE: Final = ("macro_f1", "log_loss")
-"""The scores that a verdict is given on: one of decisions, one of probabilities."""
+"""Scores that verdicts use: one of decisions, one of probabilities."""
 
 _NAMES: Final = {**SCORE_NAMES, "log_loss": "log-loss"}
 
 FEW_LABELS: Final = 100
-"""Independent labels below which the whole test part is called short."""
+"""With fewer independent labels the test part is called short."""
 
 
 def verdict(score: str, difference: Interval) -> Verdict:
-    """Whether the first of two is better by a score, from its value minus the other's."""
+    """Return whether the first of two models is better, from its score minus the other's."""
     sign = -1 if score in LOWER_IS_BETTER else 1
     if not difference.enough:
         return "not shown to be better"
@@ -51,12 +51,12 @@ def verdict(score: str, difference: Interval) -> Verdict:
 
 
 def headlines(result: EvaluationResult) -> list[str]:
-    """A sentence a decisive score: what the auditor has, and what it is better than."""
+    """Return one sentence per decisive score: the auditor's value, and what it beats."""
     return [_headline(result, score) for score in DECISIVE]
 
 
 def weaknesses(result: EvaluationResult, examined: Examination, settings: Settings) -> list[str]:
-    """What speaks against the model, or leaves open whether it is any good; a sentence each."""
+    """Return sentences on what speaks against the model or leaves its quality open."""
     return [
         *_short(result),
         *_comparisons(result, settings.gates),
@@ -68,7 +68,7 @@ def weaknesses(result: EvaluationResult, examined: Examination, settings: Settin
 
 
 def spoken(name: str) -> str:
-    """A name as it stands in a sentence."""
+    """Return a name as it is written in a sentence."""
     return name.replace("_", " ")
 
 
@@ -91,7 +91,7 @@ def _short(result: EvaluationResult) -> Iterator[str]:
 
 
 def _comparisons(result: EvaluationResult, settings: GateSettings) -> Iterator[str]:
-    """What is not shown by a decisive score; of the others, where the auditor is shown worse."""
+    """Yield differences not shown by decisive scores, and other scores in which it is worse."""
     for decisive in (True, False):
         for other, found in result.differences.items():
             for score in (name for name in _NAMES if (name in DECISIVE) == decisive):
@@ -105,7 +105,7 @@ def _comparisons(result: EvaluationResult, settings: GateSettings) -> Iterator[s
 
 
 def _asked(other: str, score: str, found: Interval, settings: GateSettings) -> str:
-    """What the gates say of a difference, if any of them asks for it."""
+    """Return the verdict of the gate on a difference, if there is one."""
     if other == BASE and score in BESIDE_BASE:
         return _said(no_worse(score, found, settings))
     if other in settings.beats and score in settings.beats_on:
@@ -114,7 +114,7 @@ def _asked(other: str, score: str, found: Interval, settings: GateSettings) -> s
 
 
 def _said(gate: Gate) -> str:
-    """` (gate <= 0.05: FAIL)`; nothing where nothing is asked for."""
+    """Return ` (gate <= 0.05: FAIL)`; empty if the gate is not checked."""
     if gate.bound == NOT_ASKED:
         return ""
     return f" (gate {gate.bound}: {gate.verdict})"

@@ -1,4 +1,4 @@
-"""The report as one HTML page that loads nothing: every name escaped, every figure inside."""
+"""Render the report as one self-contained HTML page with escaped names and embedded figures."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def page(
     images: Mapping[str, bytes],
     market: str = "",
 ) -> str:
-    """Lay the report out: verdict, scores, figures, tables, provenance.
+    """Return the page: verdict, scores, figures, tables, provenance.
 
     Args:
         evaluated: scores, with intervals.
-        examined: what was found beyond them.
-        table: the labelled table that was read.
-        settings: some of which are shown.
-        figures: in order.
+        examined: findings beyond the scores.
+        table: the labelled table.
+        settings: some are shown.
+        figures: figures in order.
         images: PNG files by the figures' names.
-        market: that the market is simulated, if it is.
+        market: says that the market is simulated, if it is.
     """
     result = evaluated.result
     environment = Environment(

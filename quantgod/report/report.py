@@ -1,4 +1,4 @@
-"""An evaluation's report: figures, one page that opens without a network, tables and a card."""
+"""Make an evaluation's report: figures, a self-contained page, tables and a card."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from quantgod.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What is kept of an evaluation beside its record.
+    """The files of an evaluation besides its record.
 
     Attributes:
-        figures: by the name of their file.
-        images: the same as PNG files, as they stand in the page.
-        html: one page that holds all of it and loads nothing.
-        tables: JSON-able; what the figures were drawn from.
+        figures: by file name.
+        images: the same as PNG files, as in the page.
+        html: one self-contained page with everything.
+        tables: JSON-able data of the figures.
         card: the model card, Markdown.
     """
 
@@ -48,17 +48,17 @@ def complete(
     out_of_fold: pd.DataFrame | None = None,
     market: str = "",
 ) -> Report:
-    """Look into an evaluation, draw it, and write it up.
+    """Examine an evaluation, draw its figures and write its report.
 
     Args:
-        evaluated: what `evaluate` left behind.
-        subject: that was evaluated; it is asked of permuted windows.
-        table: the labelled table that was read.
-        settings: of label, evaluate and gates.
-        progress: hears of permutations.
-        out_of_fold: the audit's rows, from which the shift of its probabilities is drawn; without
-            them its figures alone are shown.
-        market: that the market is simulated, if it is.
+        evaluated: the result of `evaluate`.
+        subject: the evaluated model; it also predicts permuted windows.
+        table: the labelled table.
+        settings: label, evaluate and gates are read.
+        progress: called after permutations.
+        out_of_fold: the audit's rows, for the figure of the probabilities' shift; without them only
+            its numbers are shown.
+        market: says that the market is simulated, if it is.
     """
     examined = examine(evaluated, subject, table, settings, progress)
     before = None if out_of_fold is None else said_out_of_fold(subject, out_of_fold)
@@ -74,7 +74,7 @@ def complete(
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as a PNG file; the same figure gives the same bytes."""
+    """Return a figure as PNG bytes; the same figure gives the same bytes."""
     memory = io.BytesIO()
     figure.savefig(memory, format="png", metadata={"Software": None})
     return memory.getvalue()

@@ -1,4 +1,4 @@
-"""The tables of a report: titles, heads and cells as text, so that its page only lays them out."""
+"""Make the tables of a report: titles, heads and cells as text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Table(NamedTuple):
 
 
 def score_tables(result: EvaluationResult) -> list[Table]:
-    """What stands on top: scores of every model, and what the auditor has above each other."""
+    """Return the first tables: scores of every model, and the auditor's differences to others."""
     models = result.models
     return [
         Table(
@@ -66,7 +66,7 @@ def score_tables(result: EvaluationResult) -> list[Table]:
 
 
 def detail_tables(result: EvaluationResult, examined: Examination) -> list[Table]:
-    """What figures show, in numbers."""
+    """Return the tables with the numbers behind the figures."""
     return [
         *(_slices(f"By {name}", parts) for name, parts in examined.by_cut.items()),
         *(_tiers(model, parts) for model, parts in examined.tiers.items()),
