@@ -1,1 +1,1 @@
-"""MLflow, and nothing else: runs, stage keys, buffered metrics, datasets."""
+"""Use MLflow: runs, stage keys, buffered metrics, datasets."""

@@ -1,4 +1,4 @@
-"""Runs inside a stage's run: one a trial of a search."""
+"""Open runs inside a stage's run: one per trial of a search."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def child_run(
     params: Mapping[str, Any],
     killed_by: type[Exception] | tuple[type[Exception], ...] = (),
 ) -> Iterator[MetricBuffer]:
-    """Open a child of `parent`, among the trials; gives where its metrics go.
+    """Open a child run of `parent` in the experiment of trials; yield its metric buffer.
 
     It ends FINISHED, or KILLED by an exception of `killed_by` (a pruned trial has not failed), or
-    FAILED by any other; the exception goes on.
+    FAILED by any other exception, which is raised again.
     """
     client = parent.client
     tags = {

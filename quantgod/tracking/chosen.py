@@ -1,4 +1,4 @@
-"""The settings that a search has chosen, laid over those that were given."""
+"""Apply the settings that a search has chosen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BEST_FILE = "best.json"
 
 
 def chosen_settings(settings: Settings, optimize_run: str | None) -> Settings:
-    """Put a search's best parameters in the place of the given ones; no run, no change."""
+    """Return the settings with a search's best parameters; without a run they are unchanged."""
     if not optimize_run:
         return settings
     best = mlflow.artifacts.load_dict(f"runs:/{optimize_run}/{BEST_FILE}")
@@ -21,7 +21,7 @@ def chosen_settings(settings: Settings, optimize_run: str | None) -> Settings:
 
 
 def searched_settings(run: StageRun, announce: Announce) -> Settings:
-    """The settings of a stage's run with what its search has chosen, of which people are told."""
+    """Return the settings of a stage's run with its search's choices, and announce them."""
     chosen = chosen_settings(run.settings, run.upstream.get("optimize"))
     if by_search := replaced(run.settings, chosen):
         announce(f"replaced by the search: {by_search}")
@@ -29,14 +29,14 @@ def searched_settings(run: StageRun, announce: Announce) -> Settings:
 
 
 def replaced(settings: Settings, chosen: Settings) -> str:
-    """In a line, each setting of the training that a search has replaced; empty if none is."""
+    """Return in one line each training setting that a search has replaced; empty if none."""
     given, found = (logged_params("train", one) for one in (settings, chosen))
     differ = [key for key in sorted(given | found) if given.get(key) != found.get(key)]
     return "; ".join(f"{key}: {given.get(key)} -> {found.get(key)}" for key in differ)
 
 
 def trials_of(optimize_run: str | None) -> int:
-    """How many trials a search has finished; without one, one model was tried."""
+    """Return how many trials a search has finished; 1 without a search."""
     if not optimize_run:
         return 1
     best = mlflow.artifacts.load_dict(f"runs:/{optimize_run}/{BEST_FILE}")

@@ -1,4 +1,4 @@
-"""What makes two runs of a stage the same, and the finished run that makes a new one needless."""
+"""Compute a stage's key, and find the finished run that makes a new one unnecessary."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ KEY_TAG = "quantgod.key"
 OUTPUT_FILE = "output.json"
 NO_CHAMPION = "none"
 UNREPEATABLE = frozenset({"optimize", "register"})
-"""Stages that, run again, give something else: a search has grown, a version is another one."""
+"""Stages whose repetition gives another result: a search has grown, a version is a new one."""
 
 DATA_STAGES = frozenset({"simulate", "download", "etl", "import_bars", "label"})
-"""Stages that make data, of which a digest is taken wherever it is read."""
+"""Stages that make data; a digest of the data is taken wherever it is read."""
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "simulate": ("data", "simulate"),
@@ -66,7 +66,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "collect": ("etl", "live"),
     "main": tuple(Settings.model_fields),
 }
-"""The settings that each stage reads: what is logged with its run and goes into its key."""
+"""The settings that each stage reads, which are logged with its run and go into its key."""
 
 _PLACES = set(DataSettings.model_fields) - {"symbol", "market", "source"}
 
@@ -110,17 +110,17 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
         "audit": {"epochs", "stride"},
     },
 }
-"""Of those sections, what a stage has its own value for, or no use: it makes nothing new."""
+"""Settings of those sections that do not affect a stage's result."""
 
 
 def code_digest() -> str:
-    """Digest of the project's own code; any change of it makes every stage new."""
+    """Return the digest of the project's code; any change of it makes every stage new."""
     sources = [path for room in ("quantgod", "steps") for path in (PROJECT / room).rglob("*.py")]
     return tree_digest(PROJECT, sources)
 
 
 def stage_settings(name: str, settings: Settings) -> dict[str, object]:
-    """The settings that a stage reads, as plain values."""
+    """Return the settings that a stage reads, as plain values."""
     sections = set(SECTIONS[name])
     return settings.model_dump(mode="json", include=sections, exclude=UNREAD.get(name))
 
@@ -128,13 +128,13 @@ def stage_settings(name: str, settings: Settings) -> dict[str, object]:
 def stage_key(
     name: str, settings: Settings, inputs: Mapping[str, str], upstream: Mapping[str, str]
 ) -> str:
-    """Digest of all that a stage's result depends on.
+    """Return the digest of all that a stage's result depends on.
 
     Args:
         name: the entry point.
-        settings: of which the stage's own sections count.
+        settings: all; only the stage's sections count.
         inputs: digests of the data it reads, by name.
-        upstream: what `upstream_keys` gives for the runs whose results it takes.
+        upstream: result of `upstream_keys` for the runs whose results it takes.
     """
     return value_digest(
         [name, stage_settings(name, settings), code_digest(), dict(inputs), dict(upstream)]
@@ -142,25 +142,25 @@ def stage_key(
 
 
 def upstream_keys(client: MlflowClient, name: str, upstream: Mapping[str, str]) -> dict[str, str]:
-    """What the runs that a stage takes results from, given by stage, add to its own key.
+    """Return what the upstream runs, given by stage, contribute to a stage's key.
 
-    Of a run that no equal one can stand for, its id; of others their key, as far as they have one.
-    Of a run that made data, nothing: its digest is among the stage's inputs, and data that is the
-    same is, whatever made it. But a version names all that it is made of.
+    An unrepeatable run contributes its id, others their key if they have one. A run that made data
+    contributes nothing, because the data's digest is among the stage's inputs, and equal data is
+    equal whatever made it. A version is an exception: it names all that it is made of.
     """
     counts = [stage for stage in upstream if stage not in DATA_STAGES or name == "register"]
     return {stage: key_of_run(client, stage, upstream[stage]) for stage in counts}
 
 
 def key_of_run(client: MlflowClient, stage: str, run: str) -> str:
-    """What tells a stage's run from those that could not stand for it."""
+    """Return what identifies the result of a stage's run: its id or its key."""
     return run if stage in UNREPEATABLE else client.get_run(run).data.tags.get(KEY_TAG, run)
 
 
 def path_digest(path: Path) -> str:
-    """A file's content digest; of a folder, a digest of its files' names, sizes and times.
+    """Return a file's content digest, or a digest of a folder's file names, sizes and times.
 
-    Links stand for what they lead to.
+    Links are followed.
     """
     if path.is_file():
         return file_digest(path)
@@ -168,7 +168,7 @@ def path_digest(path: Path) -> str:
 
 
 def listing_digest(folder: Path, files: Iterable[Path]) -> str:
-    """Digest of the names (below `folder`), sizes and times of those of `files` that are there."""
+    """Return the digest of the names (below `folder`), sizes and times of existing `files`."""
     found = [(str(item.relative_to(folder)), item.stat()) for item in files if item.is_file()]
     return value_digest(
         [(name, status.st_size, status.st_mtime_ns) for name, status in sorted(found)]
@@ -176,14 +176,14 @@ def listing_digest(folder: Path, files: Iterable[Path]) -> str:
 
 
 class NoOutputError(ValueError):
-    """A run that has nothing to give, or not what is asked of it."""
+    """A run has no output, or not the requested one."""
 
 
 def output_of(run_id: str, *needed: str) -> dict[str, str]:
-    """What a stage's run gave: `path` (absolute) and `digest` of its data, and what else it names.
+    """Return a stage run's output: `path` (absolute) and `digest` of its data, and named values.
 
     Raises:
-        NoOutputError: if there is no such run, it gave nothing, or a name of `needed` is missing.
+        NoOutputError: if there is no such run, it has no output, or a name of `needed` is missing.
     """
     try:
         output: dict[str, str] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{OUTPUT_FILE}")
@@ -201,7 +201,7 @@ def output_of(run_id: str, *needed: str) -> dict[str, str]:
 
 
 def artifacts_of(run_id: str, folder: str, target: Path) -> Path:
-    """Fetch a folder that a run has kept into `target`; gives where it lies now."""
+    """Download an artifact folder of a run into `target`, and return its path."""
     return Path(
         mlflow.artifacts.download_artifacts(
             run_id=run_id, artifact_path=folder, dst_path=str(target)
@@ -210,10 +210,10 @@ def artifacts_of(run_id: str, folder: str, target: Path) -> Path:
 
 
 def finished_run(client: MlflowClient, key: str) -> Run | None:
-    """The newest FINISHED run of this key whose result stands as it was left.
+    """Return the newest FINISHED run of this key whose result is still there, unchanged.
 
-    Its data must lie where it was put, unchanged; its version must be registered, its alias must
-    point there, and the champion that gates were judged against must still be in place.
+    Its data must be in its place, unchanged; its version must be registered, its alias must point
+    there, and the champion that gates were judged against must still be the champion.
     """
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(
@@ -227,7 +227,7 @@ def finished_run(client: MlflowClient, key: str) -> Run | None:
 
 
 def is_still_there(client: MlflowClient, run: Run) -> bool:
-    """Whether what a finished run gave stands as it was left."""
+    """Return whether a finished run's output is still there, unchanged."""
     try:
         output = output_of(run.info.run_id)
         if "version" in output and not _is_registered(client, output):
@@ -250,6 +250,6 @@ def _is_registered(client: MlflowClient, output: Mapping[str, str]) -> bool:
 
 
 def _is_in_place(client: MlflowClient, output: Mapping[str, str], versions: set[str]) -> bool:
-    """Whether the alias points at one of these; judged gates also stand where none was in place."""
+    """Return whether the alias points at one of these; `NO_CHAMPION` stands for no alias."""
     aliases = client.get_registered_model(output["name"]).aliases
     return str(aliases.get(output["alias"], NO_CHAMPION)) in versions

@@ -1,4 +1,4 @@
-"""What a figure was measured on, in a few words."""
+"""Describe the machine of a measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @cache
 def machine() -> str:
-    """`2 cores of AMD EPYC 7763, Python 3.11.4`; never a host's name."""
+    """Return `2 cores of AMD EPYC 7763, Python 3.11.4`; never a host's name."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{cores} cores of {_processor()}, Python {platform.python_version()}"
 

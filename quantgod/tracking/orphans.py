@@ -1,4 +1,4 @@
-"""Runs that say RUNNING although the process that made them is gone."""
+"""Close runs that are still RUNNING although their process is gone."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ PROCESS_TAG = "quantgod.process"
 
 
 def process_tag() -> str:
-    """This process, told apart from a later one of the same number: host, id and start time."""
+    """Return host, id and start time of this process, which identify it uniquely."""
     return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
 
 
 def close_orphans(client: MlflowClient, experiment_id: str) -> list[str]:
-    """End as KILLED every RUNNING run of this machine whose process is gone; gives their ids.
+    """End as KILLED every RUNNING run of this machine whose process is gone; return their ids.
 
-    A child that was made for a stage but killed before the stage could sign it ends with its
-    parent. The experiments that stand beside this one are searched too.
+    A child run that was killed before its stage could tag it ends with its parent. The experiments
+    that belong to this one are searched too.
     """
     running = client.search_runs(
         family(client, experiment_id), "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY, 1_000
@@ -37,7 +37,7 @@ def close_orphans(client: MlflowClient, experiment_id: str) -> list[str]:
 
 
 def process_is_gone(tag: str) -> bool:
-    """Whether the process of this `process_tag` ran on this machine and has ended."""
+    """Return whether the process of this `process_tag` ran on this machine and has ended."""
     host, _, rest = tag.partition("/")
     if host != socket.gethostname():
         return False

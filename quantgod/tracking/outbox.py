@@ -1,7 +1,7 @@
-"""What a run has to tell the tracking server, kept on disk until the server has it.
+"""Keep a run's data for the tracking server on disk until it is delivered.
 
-Metrics go out from a thread of their own, in batches, so that a training loop never waits. What
-cannot be delivered stays in the run's folder of the outbox; the next command delivers it.
+A separate thread sends metrics in batches, so that a training loop never waits. Undelivered data
+stays in the run's folder of the outbox; the next command delivers it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from mlflow.exceptions import MlflowException
 from quantgod.files import write_json
 
 BATCH = 1_000
-"""Metrics a request may hold (MLflow's limit)."""
+"""Metrics per request (MLflow's limit)."""
 
 
 class Outbox:
-    """One run's folder: `metrics.jsonl`, `artifacts/`, and `end.json` once the run is over."""
+    """One run's folder: `metrics.jsonl`, `artifacts/`, and `end.json` after its end."""
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self.run_id = run_id
@@ -45,7 +45,7 @@ class Outbox:
                 out.write("\n")
 
     def close(self, client: MlflowClient, status: str, tags: Mapping[str, str]) -> None:
-        """Record how the run ended and deliver everything, or warn that it waits here."""
+        """Record how the run ended and deliver everything, or warn that it is still here."""
         try:
             with self.held():
                 write_json(self.folder / "end.json", {"status": status, "tags": dict(tags)})
@@ -59,7 +59,7 @@ class Outbox:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other commands from delivering this run; the system lets go when a process ends.
+        """Lock this run against delivery by other commands; the lock ends with the process.
 
         Raises:
             BlockingIOError: if another command is delivering it.
@@ -69,10 +69,10 @@ class Outbox:
             yield
 
     def deliver(self, client: MlflowClient) -> None:
-        """Send all that is here, then remove it. Sending twice does no harm.
+        """Send everything and remove it. Sending twice is harmless.
 
         Raises:
-            MlflowException: if the server cannot be reached or refuses; everything is still here.
+            MlflowException: if the server cannot be reached or refuses; everything is kept.
         """
         self.deliver_metrics(client)
         if any(self.artifacts.iterdir()):
@@ -86,7 +86,7 @@ class Outbox:
             shutil.rmtree(self.folder)
 
     def deliver_metrics(self, client: MlflowClient) -> None:
-        """Send the metrics that were kept."""
+        """Send the stored metrics."""
         kept = self.folder / "metrics.jsonl"
         if not kept.exists():
             return
@@ -98,7 +98,7 @@ class Outbox:
 
 
 def deliver_left_over(client: MlflowClient, folder: Path) -> list[str]:
-    """Deliver what earlier runs that are over could not; gives the ids of those now complete."""
+    """Deliver data of earlier, ended runs; return the ids of the runs that are now complete."""
     delivered = []
     for ending in sorted(folder.glob("*/end.json")):
         outbox = Outbox(folder, ending.parent.name)
@@ -109,15 +109,15 @@ def deliver_left_over(client: MlflowClient, folder: Path) -> list[str]:
                     continue
                 outbox.deliver(client)
         except MlflowException:
-            continue  # still away, or a run of another server: it stays for the next time
+            continue  # the server is away, or is another one: kept for the next time
         except BlockingIOError:
-            continue  # a command that is just ending delivers it
+            continue  # another command is delivering it
         delivered.append(outbox.run_id)
     return delivered
 
 
 class MetricBuffer:
-    """Metrics on their way to the server. `log` costs a queue's put, whatever the server does."""
+    """Sends metrics in the background; `log` only puts them into a queue."""
 
     def __init__(self, client: MlflowClient, outbox: Outbox, flush_seconds: float) -> None:
         self._client = client
@@ -129,13 +129,13 @@ class MetricBuffer:
         self._thread.start()
 
     def log(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Take `values` of `step`, with the time of now."""
+        """Log `values` at `step` with the present time."""
         now = time.time_ns() // 1_000_000
         for key, value in values.items():
             self._queue.put(Metric(key, float(value), now, step))
 
     def close(self) -> None:
-        """Send what is left, or keep it in the outbox, and stop the thread."""
+        """Send the remaining metrics, or store them in the outbox, and stop the thread."""
         self._closing.set()
         self._thread.join()
 
@@ -159,6 +159,6 @@ class MetricBuffer:
 
 
 def batches(items: list[Any]) -> Iterator[list[Any]]:
-    """Cut a list into pieces that one request may hold."""
+    """Yield pieces of a list that fit into one request."""
     for start in range(0, len(items), BATCH):
         yield items[start : start + BATCH]

@@ -1,4 +1,4 @@
-"""The pipeline as runs: which stage makes what, and a stage's run found again or made anew."""
+"""Run the stages of the pipeline, or find their finished runs."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "gates": ("label", "register", "evaluate", "backtest", "leak_audit"),
     "promote": ("register", "gates"),
 }
-"""Whose results a stage takes by run id, of those that ran."""
+"""The stages whose results each stage takes by run id."""
 
 CHAINED: Final = (
     "etl", "label", "optimize", "train", "audit", "register", "evaluate", "backtest", "leak_audit",
     "gates", "promote",
 )  # fmt: skip
-"""The stages of `main` after the one that gets archives, in order."""
+"""The stages of `main` in order, after the one that gets archives."""
 
 
 class StageFailed(RuntimeError):
-    """A stage ended badly; the message is the stage's own."""
+    """A stage failed; the message is the stage's own."""
 
 
 def stages(settings: Settings) -> list[str]:
-    """The stages of `main`, in order; bars that were imported are taken as they are."""
+    """Return the stages of `main` in order; imported bars are used as they are."""
     if settings.data.source == "imported":
         return [name for name in CHAINED if name != "etl"]
     source = [] if settings.data.source == "local" else [settings.data.source]
@@ -65,17 +65,17 @@ def stages(settings: Settings) -> list[str]:
 def run_stage(
     name: str, settings: Settings, config: Path, done: Mapping[str, str], *, fresh: bool
 ) -> tuple[Run, bool]:
-    """Find the finished run of a stage, or make it as a child of the active run.
+    """Find the finished run of a stage, or run it as a child of the active run.
 
     Args:
         name: the stage.
-        settings: all of them, as `config` says.
-        config: the settings file that the child reads.
-        done: run ids of the stages before it.
-        fresh: make a new run although an equal one is there.
+        settings: all, as in `config`.
+        config: the settings file for the child.
+        done: run ids of the earlier stages.
+        fresh: make a new run even if an equal one exists.
 
     Returns:
-        The run, and whether it was there already.
+        The run, and whether it existed already.
 
     Raises:
         StageFailed: with the stage's own message.
@@ -100,14 +100,14 @@ def run_stage(
 
 
 def failed_gates(gates: Run) -> str:
-    """Which gates keep the pipeline from promoting; empty if they passed."""
+    """Return which gates stop the promotion; empty if all passed."""
     return output_of(gates.info.run_id, "failed")["failed"]
 
 
 def resolved_config(settings: Settings, config: Path) -> Path:
-    """The file that children read: `config`, or these settings in full where it says others.
+    """Return the settings file for children: `config`, or a new one if the settings differ.
 
-    The file is named by the settings' digest, so that a child's command can be run again as it is.
+    Its name contains the settings' digest, so that a child's command can be repeated.
     """
     if load_settings(config) == settings:
         return config
@@ -119,18 +119,18 @@ def resolved_config(settings: Settings, config: Path) -> Path:
 
 
 def key_of(client: MlflowClient, name: str, settings: Settings, upstream: Mapping[str, str]) -> str:
-    """The key of a stage that is yet to run, of these runs before it."""
+    """Return the key of a stage still to run, given the runs before it."""
     inputs = input_digests(input_paths(name, settings, upstream), settings)
     return stage_key(name, settings, inputs, upstream_keys(client, name, upstream))
 
 
 def _from_project(config: Path) -> str:
-    """A settings file as a child names it, which runs in the project's folder."""
+    """Return a settings file's path for a child, which runs in the project's folder."""
     return str(config if Path.cwd() == PROJECT else config.resolve())
 
 
 def _message(client: MlflowClient, name: str) -> str:
-    """What the newest child of the active run said before it failed."""
+    """Return the error message of the newest child of the active run."""
     parent = mlflow.active_run()
     if parent is None:
         return "failed"
@@ -145,7 +145,7 @@ def _message(client: MlflowClient, name: str) -> str:
 
 
 def _put_this_python_first() -> None:
-    """Make `python` in MLproject's commands the interpreter that runs now."""
+    """Make `python` in MLproject's commands the present interpreter."""
     folder = str(Path(sys.executable).parent)
     if os.environ["PATH"].split(os.pathsep)[0] != folder:
         os.environ["PATH"] = os.pathsep.join([folder, os.environ["PATH"]])

@@ -1,4 +1,4 @@
-"""A moved project: its store names the folder that it was in, and MLflow would write there."""
+"""Handle a moved project, whose store still names the old folder, where MLflow would write."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ _PLACES: Final = {
     "logged_models": ("artifact_location",),
     "model_versions": ("source", "storage_location"),
 }
-"""The columns of MLflow's store that hold the place of an artifact."""
+"""Columns of MLflow's store that hold artifact locations."""
 
 _SQLITE: Final = "sqlite:///"
 
 
 class MovedProjectError(ValueError):
-    """The store keeps artifacts in another folder than the project's."""
+    """The store keeps artifacts in a folder outside the project."""
 
 
 def database(uri: str) -> Path | None:
-    """Give the file of an SQLite store; None for any other store."""
+    """Return the file of an SQLite store; None for any other store."""
     if not uri.startswith(_SQLITE):
         return None
     return Path(uri.removeprefix(_SQLITE).partition("?")[0]).resolve()
 
 
 def check_place(experiment: Experiment, uri: str, project: Path, artifacts: Path) -> None:
-    """See that an experiment keeps its artifacts in the project, where the project has its store.
+    """Check that an experiment keeps its artifacts in the project, if the store is the project's.
 
     Args:
         experiment: of the store.
-        uri: the store's.
+        uri: of the store.
         project: the project's folder.
         artifacts: where the settings keep artifacts; relative to the project, or absolute.
 
     Raises:
-        MovedProjectError: naming both places and the command that mends it.
+        MovedProjectError: naming both places and the command that repairs it.
     """
     store, kept = database(uri), _local(experiment.artifact_location)
     if store is None or kept is None or not store.is_relative_to(project):
@@ -60,13 +60,13 @@ def check_place(experiment: Experiment, uri: str, project: Path, artifacts: Path
 
 
 def former_place(experiments: list[Experiment], project: Path, artifacts: Path) -> Path | None:
-    """Find the folder that a project was in, by where its experiments keep their artifacts.
+    """Find a project's former folder from the artifact locations of its experiments.
 
-    MLflow makes the experiment `Default` by itself, with artifacts where the first command was
-    called, so that one counts only where there is no other.
+    MLflow creates the experiment `Default` by itself, with artifacts in the folder of the first
+    command, so that one counts only if there is no other.
 
     Returns:
-        The folder; None where every experiment keeps them in the project, or elsewhere on purpose.
+        The folder; None if all experiments keep artifacts in the project, or elsewhere on purpose.
     """
     own = [experiment for experiment in experiments if experiment.experiment_id != "0"]
     for experiment in own or experiments:
@@ -80,10 +80,10 @@ def former_place(experiments: list[Experiment], project: Path, artifacts: Path) 
 
 
 def relocate(store: Path, old: Path, new: Path) -> dict[str, int]:
-    """Replace folder `old` by `new` in each place that an SQLite store names: all of them or none.
+    """Replace folder `old` by `new` in all locations of an SQLite store, in one transaction.
 
     Returns:
-        How many places were changed, by table.
+        The number of changed locations, by table.
     """
     changed = dict.fromkeys(_PLACES, 0)
     with closing(sqlite3.connect(store)) as connection, connection:
@@ -100,7 +100,7 @@ def relocate(store: Path, old: Path, new: Path) -> dict[str, int]:
 
 
 def _local(location: str) -> Path | None:
-    """The folder of a local location, given as a path or a `file:` URI; None for another."""
+    """Return the folder of a local location (path or `file:` URI); None for others."""
     parts = urlsplit(location)
     if parts.scheme not in ("", "file"):
         return None

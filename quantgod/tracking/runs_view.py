@@ -1,7 +1,7 @@
-"""How MLflow's table of runs opens: whole runs first, with what they are compared by as columns.
+"""Define how MLflow's table of runs opens: parent runs first, key figures as columns.
 
-A view of that table is a tag of the experiment, which an address names: MLflow's own way to share
-one. Whoever wants other columns chooses them there, and leaves the view.
+A view of the table is a tag of the experiment, named in the address: MLflow's own way to share one.
+Users can choose other columns there without changing the view.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ COLUMNS: Final = (
     "max_drawdown", "gates_failed",
 )  # fmt: skip
 _ATTRIBUTES: Final = {"attributes.`Run Name`": 260, "attributes.`Created`": 130}
-"""Columns that are always shown, and their widths in pixels."""
+"""Columns that are always shown, with widths in pixels."""
 
 
 def runs_view() -> str:
-    """The view as the tag keeps it."""
+    """Return the view in the tag's format."""
     widths = dict(_widths())
     state = {
         "searchFilter": "attributes.status = 'FINISHED'",
@@ -38,7 +38,7 @@ def runs_view() -> str:
 
 
 def address(place: str, experiment_id: str) -> str:
-    """Where a server shows the runs of an experiment; by itself it opens pages on traces."""
+    """Return the address of an experiment's runs; MLflow's default page shows traces."""
     asked = urlencode({"workflowType": "machine_learning", "viewStateShareKey": VIEW})
     return f"{place}/#/experiments/{experiment_id}/runs?{asked}"
 

@@ -1,4 +1,4 @@
-"""A stage of the pipeline as an MLflow run: opened, described, fed, and closed whatever happens."""
+"""Run a stage of the pipeline as an MLflow run, which is closed whatever happens."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ MADE_BY: Mapping[str, tuple[str, ...]] = {
     "bars": ("etl", "import_bars"),
     "labels": ("label",),
 }
-"""What data a stage reads, what it does without where there is none, and which stages make it."""
+"""The data that a stage reads, what it can do without, and the stages that make it."""
 
 ENDLESS = frozenset({"live", "collect"})
-"""What runs as long as somebody wants, and makes nothing that is compared."""
+"""Stages that run until they are stopped, and whose runs are not compared."""
 
 DIGEST_CHARACTERS = 32  # MLflow stores at most 36 of a dataset's digest
 TAG_CHARACTERS = 5_000
@@ -81,12 +81,12 @@ WORKPLACE_CHARACTERS = 16
 
 
 class MissingInput(ValueError):
-    """Data that a stage reads is not where it should be."""
+    """Data that a stage reads is missing."""
 
 
 @dataclass
 class StageRun:
-    """What a stage may say of itself. Artifacts lie in the outbox until the stage ends."""
+    """The interface of a stage to its run. Artifacts stay in the outbox until the stage ends."""
 
     name: str
     run_id: str
@@ -102,13 +102,13 @@ class StageRun:
     places: list[str] = field(default_factory=list)
 
     def figure(self, name: str, figure: Figure) -> None:
-        """Keep a figure as `figures/NAME.png`."""
+        """Store a figure as `figures/NAME.png`."""
         target = self.outbox.artifacts / "figures" / f"{name}.png"
         target.parent.mkdir(exist_ok=True)
         figure.savefig(target, dpi=120, bbox_inches="tight")
 
     def param(self, name: str) -> Callable[[object], None]:
-        """What logs a parameter that is known only later; a store that is away loses it."""
+        """Return a function that logs a parameter later; it is lost if the store is away."""
 
         def log(value: object) -> None:
             with suppress(MlflowException):
@@ -117,17 +117,17 @@ class StageRun:
         return log
 
     def json(self, name: str, value: Any) -> None:
-        """Keep a value as `NAME.json`."""
+        """Store a value as `NAME.json`."""
         write_json(self.outbox.artifacts / f"{name}.json", value)
 
     def folder(self, name: str) -> Path:
-        """A folder of this run's artifacts, to be filled."""
+        """Return a folder of this run's artifacts, to be filled."""
         folder = self.outbox.artifacts / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def needed(self, name: str) -> str:
-        """The id of the run of stage `name`, which this stage cannot do without.
+        """Return the id of the upstream run of stage `name`.
 
         Raises:
             MissingInput: if it was not given.
@@ -137,10 +137,10 @@ class StageRun:
         return self.upstream[name]
 
     def workplace(self) -> Path:
-        """A folder for what must outlive a kill: an equal stage that starts again finds it.
+        """Return a folder that survives a kill: an equal stage finds it when it starts again.
 
-        It goes when the stage finishes, so that a fresh run starts afresh; only a search's study is
-        kept elsewhere, and grows.
+        It is removed when the stage finishes, so that a new run starts from nothing. Only a
+        search's study is kept elsewhere, and grows.
         """
         folder = self.settings.data.work / self.name / self.key[:WORKPLACE_CHARACTERS]
         folder.mkdir(parents=True, exist_ok=True)
@@ -148,23 +148,23 @@ class StageRun:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder that is gone after the block."""
+        """Yield a folder that is removed after the block."""
         with tempfile.TemporaryDirectory(prefix="quantgod-") as folder:
             yield Path(folder)
 
     def output(self, path: Path | None = None, **values: str) -> None:
-        """Say what later stages may take: data at `path`, and named values."""
+        """Set the output for later stages: data at `path`, and named values."""
         if path is not None:
             self.places.append(str(path))
             values |= {"path": in_project(path), "digest": path_digest(path)}
         write_json(self.outbox.artifacts / OUTPUT_FILE, values)
 
     def shows(self, artifact: str) -> None:
-        """Name an artifact, by its path in the run, as what to look at."""
+        """Name an artifact, by its path in the run, that users should look at."""
         self.places.append(f"{self.artifact_uri.removeprefix('file://')}/{artifact}")
 
     def headline(self, text: str, more: str = "") -> None:
-        """The stage's key figures in a line; with what there is `more` to say, its description."""
+        """Set the stage's key figures in one line; with `more` they become its description."""
         self.tags[HEADLINE_TAG] = text
         self.tags[NOTE_TAG] = f"{text}\n\n{more}".strip()
 
@@ -176,14 +176,14 @@ def stage(
     upstream: Mapping[str, str | None] | None = None,
     supply: Callable[[Mapping[str, str]], Mapping[str, str]] = dict,
 ) -> Iterator[StageRun]:
-    """Run a stage: join the run that `mlflow run` made, or open one; close it with its outcome.
+    """Run a stage: join the run of `mlflow run`, or open one; close it with its outcome.
 
     Args:
         name: the entry point.
-        settings: of which the stage's own sections are logged.
-        upstream: ids of the runs whose results it takes, by stage; one that is None or empty was
-            not given, and the data is where the settings say.
-        supply: adds to the given runs those that are found or made in their place.
+        settings: all; the stage's own sections are logged.
+        upstream: ids of the runs whose results it takes, by stage; if one is None or empty, the
+            data is where the settings say.
+        supply: adds missing runs to the given ones, by finding or making them.
     """
     client = connect(settings.tracking)
     outbox_folder = PROJECT / settings.tracking.outbox
@@ -215,9 +215,9 @@ def stage(
 
 
 def _open_run(client: MlflowClient, name: str) -> mlflow.ActiveRun:
-    """Join the run that MLflow was told of, or open one; sessions are not among the runs compared.
+    """Join the run named by MLflow's variables, or open one; sessions get a separate experiment.
 
-    A session that `mlflow run` opened stays in the experiment that it was opened in.
+    A session opened by `mlflow run` stays in its experiment.
     """
     if name not in ENDLESS or "MLFLOW_RUN_ID" in os.environ:
         return mlflow.start_run()
@@ -227,7 +227,7 @@ def _open_run(client: MlflowClient, name: str) -> mlflow.ActiveRun:
 
 @contextmanager
 def stage_if_reachable(name: str, settings: Settings) -> Iterator[StageRun | None]:
-    """A stage for what must run without the store too: `None` and a warning where it is away."""
+    """Open a stage that also works without the store: yield None, with a warning, if it is away."""
     with ExitStack() as stack:
         run = None
         try:
@@ -242,15 +242,15 @@ def _finish(run: StageRun, status: str) -> None:
     run.metrics.close()
     run.outbox.close(run.client, status, run.tags)
     with suppress(MlflowException):
-        mlflow.end_run(status)  # takes it off MLflow's stack, server or no server
+        mlflow.end_run(status)  # removes it from MLflow's stack, even without a server
 
 
 def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> dict[str, Path]:
-    """Where the data lies that a stage reads: as the run that made it says, or as settings say.
+    """Return the paths of the data that a stage reads, from upstream runs or from the settings.
 
     Raises:
-        MissingInput: naming the data, where it was looked for, and the stage that makes it.
-        ValueError: where `simulate.prices` is no file.
+        MissingInput: naming the data, the expected place, and the stage that makes it.
+        ValueError: if `simulate.prices` is not a file.
     """
     paths = {}
     for label in READS.get(name, ()):
@@ -268,7 +268,7 @@ def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> d
 
 
 def input_digests(paths: Mapping[str, Path], settings: Settings) -> dict[str, str]:
-    """Digests of the data a stage reads; of archives those of the series count, and no others."""
+    """Return digests of the data that a stage reads; only archives of the series count."""
     return {
         label: _archives_digest(path, settings.data) if label == "archives" else path_digest(path)
         for label, path in paths.items()
@@ -281,7 +281,7 @@ def _archives_digest(folder: Path, data: DataSettings) -> str:
 
 
 def data_path(label: str, settings: Settings) -> Path:
-    """Where settings say that the archives, bars, labels or the live journal lie."""
+    """Return the settings' path of archives, bars, labels or the live journal."""
     return {
         "archives": settings.data.archives,
         "bars": settings.data.own_bars,
@@ -297,7 +297,7 @@ def _describe(
     inputs: Mapping[str, Path],
     client: MlflowClient,
 ) -> str:
-    """Log what the stage is made of; gives its key."""
+    """Log the stage's inputs, settings and upstream runs, and return its key."""
     digests = input_digests(inputs, settings)
     key = stage_key(name, settings, digests, upstream_keys(client, name, upstream))
     tags = {
@@ -317,20 +317,20 @@ def _describe(
     for label, path in inputs.items():
         source = LocalArtifactDatasetSource(str(path.resolve()))
         digest = digests[label][:DIGEST_CHARACTERS]
-        # MLflow declares `profile` abstract and then leaves it out of its own class.
+        # MLflow declares `profile` abstract but does not implement it in its own class.
         dataset = MetaDataset(source, name=label, digest=digest)  # type: ignore[abstract]
         mlflow.log_input(dataset, context=label)
     return key
 
 
 def run_name(name: str, settings: Settings) -> str:
-    """Name a stage's run so that a table tells it apart: stage, symbols, and the day of the run."""
+    """Return a readable name for a stage's run: stage, symbols, and the day of the run."""
     symbols = settings.live.symbols if name in ENDLESS else (settings.data.symbol,)
     return f"{name} {' '.join(symbols)} {dt.datetime.now(dt.UTC):%Y-%m-%d}"
 
 
 def logged_params(name: str, settings: Settings) -> dict[str, str]:
-    """The settings that a stage's run names as its parameters, as the store holds them."""
+    """Return the settings that a stage's run logs as parameters, in the store's format."""
     flat = _flat("", stage_settings(name, settings))
     return {key: str(value) for key, value in flat}
 

@@ -1,4 +1,4 @@
-"""What a stage takes from the runs before it: networks, auditors' files and forecasts."""
+"""Load what a stage takes from earlier runs: networks, auditors' files and forecasts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from quantgod.tracking.stage import StageRun
 
 
 class TrainOutput(NamedTuple):
-    """A base network and whose rows it was trained on."""
+    """A base network and the series it was trained on."""
 
     network: Network
     series: Series
 
 
 class AuditOutput(NamedTuple):
-    """The folder of an auditor's files, whose rows it was fitted on, and the out-of-fold rows."""
+    """The folder of an auditor's files, its series, and the out-of-fold rows."""
 
     folder: Path
     series: Series
@@ -31,18 +31,18 @@ class AuditOutput(NamedTuple):
 
 
 def train_output(run: StageRun, folder: Path) -> TrainOutput:
-    """What the train run gave that a stage was given; its files are fetched into `folder`."""
+    """Return the output of the given train run; its files are downloaded into `folder`."""
     found = artifacts_of(run.needed("train"), "network", folder)
     return TrainOutput(load_network(found), read_series(found))
 
 
 def audit_output(run: StageRun, folder: Path) -> AuditOutput:
-    """What the audit run gave that a stage was given; its files are fetched into `folder`."""
+    """Return the output of the given audit run; its files are downloaded into `folder`."""
     found = artifacts_of(run.needed("audit"), "auditor", folder)
     return AuditOutput(found, read_series(found), out_of_fold_rows(run, folder))
 
 
 def out_of_fold_rows(run: StageRun, folder: Path) -> pd.DataFrame:
-    """The rows that the audit run has kept."""
+    """Return the out-of-fold rows of the audit run."""
     kept = artifacts_of(run.needed("audit"), "out_of_fold", folder)
     return pd.read_parquet(kept / ROWS_FILE)

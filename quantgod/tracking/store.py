@@ -1,4 +1,4 @@
-"""Where runs are kept, and how long a call to the tracking server may take."""
+"""Connect to the tracking store, with limits on the duration of calls."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from quantgod.tracking.relocation import check_place, database
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# MLflow's own defaults block a caller for minutes when the server is away, draw progress bars for a
-# file of a few bytes, and print a run's address each time a process leaves it.
+# MLflow's defaults block a caller for minutes if the server is away, draw progress bars for tiny
+# files, and print a run's address each time a process leaves it.
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -35,24 +35,24 @@ NOTES = {
     TRIALS: "Trials of searches, of which the best was taken by a run of `optimize`.",
     SESSIONS: "Live sessions and recordings, which last as long as somebody wants.",
 }
-"""What each experiment holds, as MLflow's list of experiments shows it."""
+"""Description of each experiment in MLflow's list."""
 _COMPARED = ("mlflow.experimentKind", "custom_model_development")
 
 
 def be_brief(seconds: int = 2) -> None:
-    """Let no call to the server take longer, for a process that must end within seconds.
+    """Limit each call to the server to `seconds`, for a process that must end soon.
 
-    What cannot be delivered stays in the outbox. Call before `connect`, and again to be briefer.
+    Undelivered data stays in the outbox. Call it before `connect`, and again to reduce the limit.
     """
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(seconds)
 
 
 def connect(settings: TrackingSettings) -> MlflowClient:
-    """Point MLflow at the store and the experiment, and give a client of it.
+    """Connect MLflow to the store and the experiment, and return a client.
 
-    `MLFLOW_TRACKING_URI` and a run or experiment given by MLflow's own variables go before the
-    settings. A new experiment of the default store gets an explicit, absolute artifact folder.
+    `MLFLOW_TRACKING_URI` and a run or experiment in MLflow's own variables override the settings. A
+    new experiment of the default store gets an explicit, absolute artifact folder.
 
     Raises:
         MovedProjectError: if the project's store keeps its artifacts in another folder.
@@ -74,9 +74,9 @@ def connect(settings: TrackingSettings) -> MlflowClient:
 def _experiment(
     client: MlflowClient, settings: TrackingSettings, *, local: bool
 ) -> Experiment | None:
-    """Choose the experiment in which runs will be opened; None where a server was told of it."""
+    """Return the experiment for new runs; None if MLflow's own variables already name it."""
     if "MLFLOW_RUN_ID" in os.environ or "MLFLOW_EXPERIMENT_ID" in os.environ:
-        # `mlflow run --experiment-name` goes before a name that was exported; MLflow refuses both.
+        # `mlflow run --experiment-name` overrides an exported name; MLflow refuses to have both.
         os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
         if database(mlflow.get_tracking_uri()) is None:
             return None
@@ -91,9 +91,9 @@ def _experiment(
 
 
 def beside(client: MlflowClient, experiment_id: str, what: str) -> str:
-    """Give the experiment that keeps what is not to be compared with an experiment's own runs.
+    """Return the experiment for runs that are not compared with an experiment's own runs.
 
-    It is named after the experiment, and made where it is not there yet.
+    It is named after the experiment, and created if it does not exist.
 
     Args:
         client: of the store.
@@ -118,16 +118,16 @@ def _note(what: str) -> dict[str, str]:
 
 
 def family(client: MlflowClient, experiment_id: str) -> list[str]:
-    """Give the ids of an experiment and of those that stand beside it."""
+    """Return the ids of an experiment and of those that belong to it."""
     name = client.get_experiment(experiment_id).name
     found = [client.get_experiment_by_name(f"{name}-{what}") for what in (TRIALS, SESSIONS)]
     return [experiment_id, *(one.experiment_id for one in found if one is not None)]
 
 
 def compared_experiments(client: MlflowClient, settings: TrackingSettings) -> list[Experiment]:
-    """Give the experiments that hold runs to compare, marked as such: MLflow opens them on runs.
+    """Return the experiments with runs to compare, marked so that MLflow opens them on runs.
 
-    These are the settings' own, and `Default`, where plain `mlflow run` opens them, if it has any.
+    These are the settings' own, and `Default`, where plain `mlflow run` opens runs, if it has any.
     """
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", settings.experiment)
     found = [client.get_experiment_by_name(one) for one in dict.fromkeys((name, "Default"))]
@@ -139,7 +139,7 @@ def compared_experiments(client: MlflowClient, settings: TrackingSettings) -> li
 
 @contextmanager
 def _first_use(store: Path | None) -> Iterator[None]:
-    """Let one process at a time make an SQLite store and its experiment: MLflow takes no turns."""
+    """Let one process at a time create an SQLite store and its experiment; MLflow has no lock."""
     if store is None:
         yield
         return
@@ -150,21 +150,21 @@ def _first_use(store: Path | None) -> Iterator[None]:
 
 
 def in_project(path: Path) -> str:
-    """Name a place so that it is found again when the project has moved: from its folder, if in it.
+    """Return a path relative to the project if it lies inside, so that it survives a move.
 
-    `PROJECT / name` is the place.
+    `PROJECT / name` is the full path.
     """
     place = path.resolve()
     return str(place.relative_to(PROJECT) if place.is_relative_to(PROJECT) else place)
 
 
 def store_uri(settings: TrackingSettings) -> str:
-    """Where runs are kept: as `MLFLOW_TRACKING_URI` says, else as settings do."""
+    """Return the store's URI: `MLFLOW_TRACKING_URI` if set, else that of the settings."""
     return os.environ.get("MLFLOW_TRACKING_URI") or _absolute(settings.uri)
 
 
 def _absolute(uri: str) -> str:
-    """A relative SQLite file lies in the project's folder, wherever the command was called."""
+    """Resolve a relative SQLite file against the project's folder."""
     if not uri.startswith(_RELATIVE_SQLITE) or uri.startswith("sqlite:////"):
         return uri
     return f"{_RELATIVE_SQLITE}{PROJECT / uri.removeprefix(_RELATIVE_SQLITE)}"

@@ -1,4 +1,4 @@
-"""What a run of the whole pipeline says of its stages: key figures and a description."""
+"""Summarise the stages of a whole pipeline run: key figures and a description."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ KEY_FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
     "backtest": ("net_pnl", "sharpe", "deflated_sharpe", "max_drawdown", "trades"),
     "gates": ("gates_passed", "gates_failed", "gates_not_judged"),
 }
-"""By which whole runs are compared, by the stage that found them."""
+"""Figures that compare whole runs, by stage."""
 
 
 def key_figures(done: Mapping[str, Run]) -> dict[str, float]:
-    """Collect the key figures of finished stages, as metrics of the run above them."""
+    """Return the key figures of finished stages, as metrics of the parent run."""
     return {
         name: done[stage].data.metrics[name]
         for stage, names in KEY_FIGURES.items()
@@ -36,7 +36,7 @@ def key_figures(done: Mapping[str, Run]) -> dict[str, float]:
 
 
 def description(done: Mapping[str, Run]) -> str:
-    """Describe in Markdown what each stage found, by the stages' runs."""
+    """Return a Markdown description of the stages' results."""
     lines = [
         f"- [{stage}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}): "
         f"{run.data.tags.get(HEADLINE_TAG, '')}"

@@ -1,8 +1,8 @@
-"""What a stage was not given: found where it lies, or made by the stages before it, as `main` does.
+"""Supply what a stage was not given: find it, or make it by earlier stages, as `main` does.
 
-Data that lies in its folder is taken as it is, with the run that made it, unless that run did not
-finish or was given other settings. What is missing is made; a search alone is taken where there is
-one and never made, since a stage does its work without it. Nothing is ever downloaded.
+Data in its folder is used, with the run that made it, unless that run did not finish or had other
+settings. Missing data is made. A search is used if there is one but never made, since stages work
+without it. Nothing is ever downloaded.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "audit": ("label", "train"),
     "register": ("label", "train", "audit"),
 }
-"""The stages whose results a stage cannot do without; `etl` needs archives, however they came."""
+"""The stages whose results each stage needs; `etl` needs archives of any origin."""
 
 USES_A_SEARCH: Final = frozenset({"train", "audit", "register"})
 _TAKEN_AS_THEY_ARE: Final = {"download": "archives", "local": "archives", "imported": "bars"}
-"""Sources whose data no stage makes unasked, and what they give."""
+"""Sources whose data is never made automatically, and the data that they provide."""
 
 _GIVES: Final = {maker: data for data, makers in MADE_BY.items() for maker in makers}
 _UPSTREAM_TAG: Final = "quantgod.upstream."
 _ELSEWHERE: Final = ("data.", "etl.workers", "etl.scheduler")
-"""Settings of where data was read, written or made, and not of what it holds."""
+"""Settings about places and workers, which do not affect the content of data."""
 
 
 def supply(name: str, settings: Settings, config: Path, announce: Announce = print) -> Supply:
-    """What completes the runs that the stage `name` is given, while that stage's run is active.
+    """Return a function that completes the runs given to stage `name`, while its run is active.
 
     Args:
         name: the stage.
-        settings: all of them.
-        config: the file that they were read from; stages that are made read it, or the settings in
-            full where something was changed.
-        announce: hears of each stage that is made.
+        settings: all settings.
+        config: their file; stages that are run read it, or a file with all settings if something
+            was changed.
+        announce: called for each stage that is run.
     """
     return lambda given: _Supplier(settings, config, announce).complete(name, given)
 
 
 class _Supplier:
-    """Finds or makes the runs before a stage; `_found` holds None where data is of no known run."""
+    """Finds or makes the runs before a stage; `_found` holds None for data of no known run."""
 
     def __init__(self, settings: Settings, config: Path, announce: Announce) -> None:
         self._settings, self._config, self._announce = settings, config, announce
@@ -84,7 +84,7 @@ class _Supplier:
         return {stage: run for stage, run in self._found.items() if run is not None}
 
     def _behind(self, given: Mapping[str, str]) -> dict[str, str]:
-        """The runs that the given ones stand on, so that all are of one lineage."""
+        """Return the upstream runs of the given ones, so that all belong to one lineage."""
         tags = [self._client.get_run(run).data.tags for run in given.values()]
         return {
             key.removeprefix(_UPSTREAM_TAG): run
@@ -110,7 +110,7 @@ class _Supplier:
             self._announce(f"{stage}: run {run.info.run_id} is taken")
 
     def _lies_there(self, stage: str) -> bool:
-        """Whether the data that a stage gives is at hand and, as far as runs tell, whole."""
+        """Return whether a stage's data exists and is complete, as far as runs show."""
         data = _TAKEN_AS_THEY_ARE.get(stage) or _GIVES.get(stage)
         if data is None or not _is_there(data, self._settings):
             return False
@@ -126,7 +126,7 @@ class _Supplier:
         return True
 
     def _has_others_archives(self) -> bool:
-        """Whether the folder of archives holds files, and no run says that it simulates there."""
+        """Return whether the archive folder has files that no known run has simulated."""
         folder = self._settings.data.archives
         if not folder.is_dir() or not any(files_below(folder)):
             return False
@@ -135,7 +135,7 @@ class _Supplier:
         return not self._client.search_runs(experiments, here, max_results=1)
 
     def _newest_maker(self, data: str) -> Run | None:
-        """The newest run that was to put this data where the settings say."""
+        """Return the newest run that should have written this data to the settings' path."""
         series = self._settings.data.model_dump(mode="json", include={data, "symbol", "market"})
         here = " and ".join(f"params.`data.{key}` = '{value}'" for key, value in series.items())
         experiments = [one.experiment_id for one in self._client.search_experiments()]
@@ -161,10 +161,10 @@ class _Supplier:
 
 
 def _is_there(data: str, settings: Settings) -> bool:
-    """Whether there is any of it; archives of other series do not count.
+    """Return whether there is any such data; archives of other series do not count.
 
     Raises:
-        ValueError: where a file is in the place of the folder of archives.
+        ValueError: if the folder of archives is a file.
     """
     path, own = data_path(data, settings), settings.data
     if data == "archives":
@@ -173,14 +173,14 @@ def _is_there(data: str, settings: Settings) -> bool:
 
 
 def _differs(run: Run, stage: str, settings: Settings) -> bool:
-    """Whether a run was given other settings than these, as far as they shape its result."""
+    """Return whether a run had other settings than these that affect its result."""
     asked = logged_params(stage, settings)
     shared = {key for key in asked if not key.startswith(_ELSEWHERE)}
     return any(run.data.params.get(key) != asked[key] for key in shared)
 
 
 def _unasked(settings: Settings) -> str:
-    """Why archives are not simulated in a folder, and what to do."""
+    """Explain why archives are not simulated in a folder, and what to do."""
     data = settings.data
     return (
         f"there are no archives of {data.symbol} ({data.market}) at {data.archives}, and none are "
@@ -190,7 +190,7 @@ def _unasked(settings: Settings) -> str:
 
 
 def _missing(source: str, settings: Settings) -> str:
-    """What is not there, and the command that gets it."""
+    """Name the missing data and the command that gets it."""
     series = f"{settings.data.symbol} ({settings.data.market})"
     if source == "imported":
         return (
