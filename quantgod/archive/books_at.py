@@ -42,7 +42,7 @@ from quantgod.contracts import (
 )
 from quantgod.market.bybit import RESTART_ID
 from quantgod.market.messages import MessageError
-from quantgod.market.minute_bars import CLOCK, NEXT
+from quantgod.market.minute_kernel import CLOCK, NEXT
 from quantgod.settings import EtlSettings
 
 _ONE_DAY: Final = dt.timedelta(days=1)

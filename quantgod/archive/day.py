@@ -24,6 +24,7 @@ from quantgod.archive.outcome import (
     outcome_of,
 )
 from quantgod.archive.plan import Candidate, Day, quarantined
+from quantgod.archive.seconds import has_seconds, seconds_path, write_seconds
 from quantgod.archive.store import (
     SCHEMA_VERSION,
     DayMetadata,
@@ -61,7 +62,7 @@ class DayOutcome:
 
 def stored_day(day: Day, bars: Path) -> DayOutcome | None:
     """The outcome of a day whose best archive is stored already; `None` when it has to be read."""
-    metadata = stored_metadata(day_path(bars, day.symbol, day.date))
+    metadata = whole_day(day_path(bars, day.symbol, day.date))
     if metadata is None or not is_best(day, metadata):
         return None
     return accepted(day, 0, metadata, day.refused)
@@ -81,7 +82,7 @@ def read_day(day: Day, bars: Path, settings: EtlSettings, *, afresh: bool = Fals
         afresh: Read also what is stored already.
     """
     path = day_path(bars, day.symbol, day.date)
-    stored = None if afresh else stored_metadata(path)
+    stored = None if afresh else whole_day(path)
     carry = carry_before(day, bars)
     refused = list(day.refused)
     for place, candidate in enumerate(day.candidates):
@@ -113,7 +114,7 @@ def store_reading(
     carry: Carry | None,
     settings: EtlSettings,
 ) -> DayMetadata:
-    """Store what an archive gave, and where it came from."""
+    """Store what an archive gave, and where it came from; a day stands once its bars do."""
     report = _report(candidate, reading, settings)
     metadata = DayMetadata(
         market=candidate.file.market,
@@ -128,6 +129,7 @@ def store_reading(
         carry=reading.carry.to_bytes(),
         report=msgspec.to_builtins(report),
     )
+    write_seconds(path, reading.minutes, reading.seconds, metadata, settings.compression)
     write_day(path, reading, metadata, settings.compression)
     return metadata
 
@@ -151,6 +153,12 @@ def accepted(
 def is_best(day: Day, metadata: DayMetadata) -> bool:
     """Whether the stored rows came from the day's best archive."""
     return bool(day.candidates) and _made(metadata, day.candidates[0], day)
+
+
+def whole_day(path: Path) -> DayMetadata | None:
+    """What is stored of a day, if the figures of its seconds stand beside its bars."""
+    metadata = stored_metadata(path)
+    return metadata if metadata is not None and has_seconds(path, metadata) else None
 
 
 def stored_metadata(path: Path) -> DayMetadata | None:
@@ -183,13 +191,15 @@ def carry_key(carry: bytes | None) -> str:
 
 
 def _withdraw(path: Path) -> None:
-    """Move stored bars that no archive stands for any more to the quarantine folder beside them."""
+    """Move a stored day that no archive stands for any more to the quarantine folder beside it."""
     if path.exists():
         metadata = stored_metadata(path)
         mark = metadata.day_key[:12] if metadata else "unknown"
         aside = path.parent / "quarantine" / f"{path.stem}.{mark}.parquet"
-        aside.parent.mkdir(exist_ok=True)
-        path.replace(aside)
+        for file, place in ((path, aside), (seconds_path(path), seconds_path(aside))):
+            if file.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(place)
 
 
 def _report(candidate: Candidate, reading: DayReading, settings: EtlSettings) -> ArchiveReport:

@@ -19,15 +19,17 @@ from quantgod.contracts import (
     FEATURES,
     MS_PER_DAY,
     MS_PER_MINUTE,
+    SECOND_FIGURES,
     Floats,
     Integers,
     Level,
 )
 from quantgod.files import value_digest
-from quantgod.market.minute_bars import FLOATS, INTEGERS, MinuteBar
+from quantgod.market.minute_bars import MinuteBar
+from quantgod.market.minute_kernel import FLOATS, INTEGERS
 from quantgod.settings import ArchiveLimits
 
-KERNEL_VERSION: Final = 4
+KERNEL_VERSION: Final = 5
 """Raise it with every change that can alter a row, a count or a carry."""
 
 CORRUPT_REASONS: Final = ("corrupt_json", "bad_number", "wrong_symbol", "bad_time", "bad_type")
@@ -151,6 +153,7 @@ class DayReading:
         depth: levels a side that the first usable message's topic promised; 0 if it did not say.
         minutes: epoch minutes of the rows, int64 [n], rising.
         features: float64 [n, 9] in `contracts.FEATURES` order.
+        seconds: float64 [n, 12] in `contracts.SECOND_FIGURES` order.
         close: float64 [n].
         book: float64 [n, 800] in `contracts.BOOK_COLUMNS` order; NaN price, zero size where no
             level.
@@ -173,6 +176,7 @@ class DayReading:
     depth: int
     minutes: Integers
     features: Floats
+    seconds: Floats
     close: Floats
     book: Floats
     lines: int
@@ -204,6 +208,7 @@ class Ledger:
     closed_through: int | None = None
     minutes: list[int] = field(default_factory=list)
     rows: list[Floats] = field(default_factory=list)
+    seconds: list[Floats] = field(default_factory=list)
     closes: list[float] = field(default_factory=list)
     books: list[Floats] = field(default_factory=list)
 
@@ -225,11 +230,12 @@ class Ledger:
         self.closed_through = bar.minute
         if self.first_close_minute is None and bar.reason in ("", "no_previous_close"):
             self.first_close_minute = bar.minute
-        if bar.features is None or book is None:
+        if bar.features is None or bar.seconds is None or book is None:
             self.dropped.append((bar.minute, bar.reason))
             return
         self.minutes.append(bar.minute)
         self.rows.append(bar.features)
+        self.seconds.append(bar.seconds)
         self.closes.append(bar.close)
         self.books.append(book)
 
@@ -270,6 +276,7 @@ class Ledger:
             depth=self.depth,
             minutes=np.array(self.minutes, dtype=np.int64),
             features=np.array(self.rows).reshape(-1, len(FEATURES)),
+            seconds=np.array(self.seconds).reshape(-1, len(SECOND_FIGURES)),
             close=np.array(self.closes, dtype=np.float64),
             book=np.array(self.books).reshape(-1, 4 * BOOK_LEVELS),
             lines=self.lines,

@@ -57,7 +57,8 @@ from quantgod.archive.zip_stream import is_blank, open_archive
 from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, BookUpdate, Floats, Integers
 from quantgod.market.bybit import depth_of
 from quantgod.market.messages import MessageError
-from quantgod.market.minute_bars import CLOCK, CORRUPT, MinuteBars
+from quantgod.market.minute_bars import MinuteBars
+from quantgod.market.minute_kernel import CLOCK, CORRUPT
 from quantgod.settings import EtlSettings
 
 

@@ -27,9 +27,9 @@ from quantgod.archive.levels import IS_SNAPSHOT, TS, UPDATE_ID
 from quantgod.archive.parser import Bytes, parse
 from quantgod.archive.tokens import white
 from quantgod.contracts import MS_PER_SECOND, Floats, Integers
-from quantgod.market import minute_bars
+from quantgod.market import minute_kernel
 from quantgod.market.bybit import RESTART_ID
-from quantgod.market.minute_bars import (
+from quantgod.market.minute_kernel import (
     CLOCK,
     CROSSED,
     GAP,
@@ -247,5 +247,5 @@ def _entry_points(sources: str) -> EntryPoints:
 
 
 compiled_loop: Final = _entry_points(
-    sources_digest([compiling, dense_book, digits, levels, parser, tokens, minute_bars])
+    sources_digest([compiling, dense_book, digits, levels, parser, tokens, minute_kernel])
 )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quantgod.archive.outcome import ArchiveReport
 from quantgod.contracts import Floats
-from quantgod.market.minute_bars import REASONS
+from quantgod.market.minute_kernel import REASONS
 
 MINUTES_A_DAY: Final = 1440
 

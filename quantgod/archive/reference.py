@@ -34,7 +34,8 @@ from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, BookUpdate, Floats, L
 from quantgod.market.book import OrderBook
 from quantgod.market.bybit import RESTART_ID, decode, depth_of, is_echo
 from quantgod.market.messages import MessageError
-from quantgod.market.minute_bars import CLOCK, CORRUPT, GAP, NO_BOOK, MinuteBar, MinuteBars
+from quantgod.market.minute_bars import MinuteBar, MinuteBars
+from quantgod.market.minute_kernel import CLOCK, CORRUPT, GAP, NO_BOOK
 from quantgod.settings import EtlSettings
 
 

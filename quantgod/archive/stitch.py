@@ -25,11 +25,12 @@ from quantgod.archive.day import (
     read_candidate,
     read_day,
     store_reading,
-    stored_metadata,
+    whole_day,
 )
 from quantgod.archive.day_reading import KEPT_LINES, Carry, DayReading, Quarantine
 from quantgod.archive.outcome import ArchiveReport, dropped_minutes
 from quantgod.archive.plan import Candidate, Day
+from quantgod.archive.seconds import read_seconds
 from quantgod.archive.store import DayMetadata, day_path, read_rows
 from quantgod.settings import EtlSettings
 
@@ -37,7 +38,7 @@ from quantgod.settings import EtlSettings
 def stitch_day(day: Day, bars: Path, settings: EtlSettings) -> DayOutcome:
     """Bring a stored day's first rows in line with what is now stored of the day before."""
     path = day_path(bars, day.symbol, day.date)
-    metadata, carry = stored_metadata(path), carry_before(day, bars)
+    metadata, carry = whole_day(path), carry_before(day, bars)
     if metadata is None or carry is None or not is_best(day, metadata):
         return read_day(day, bars, settings, afresh=True)
     reading = _joined(path, metadata, day.candidates[0], carry, settings)
@@ -75,6 +76,7 @@ def _stored_reading(path: Path, metadata: DayMetadata, candidate: Candidate) -> 
         depth=metadata.depth,
         minutes=rows.minutes,
         features=rows.features,
+        seconds=read_seconds(path, metadata),
         close=rows.close,
         book=rows.book,
         lines=report.lines,
@@ -101,6 +103,7 @@ def _replace_head(stored: DayReading, bare: DayReading, head: DayReading, last: 
         stored,
         minutes=np.concatenate([head.minutes, stored.minutes[rest]]),
         features=np.concatenate([head.features, stored.features[rest]]),
+        seconds=np.concatenate([head.seconds, stored.seconds[rest]]),
         close=np.concatenate([head.close, stored.close[rest]]),
         book=np.concatenate([head.book, stored.book[rest]]),
         applied=stored.applied - bare.applied + head.applied,

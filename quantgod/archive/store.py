@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -40,8 +40,12 @@ WITHOUT_BOOKS: Final = (
 )
 
 _METADATA_KEY: Final = b"quantgod"
+_INDEX_TYPE: Final = pa.timestamp("us", tz="UTC")
 _MICROSECONDS_A_MINUTE: Final = 60_000_000
 _READERS: Final = 4
+
+
+Kind = TypeVar("Kind")
 
 
 class StoreError(ValueError):
@@ -119,7 +123,11 @@ def write_day(path: Path, rows: Rows, metadata: DayMetadata, compression: str) -
             not finite: nothing that breaks the contract of a bar reaches the disk.
     """
     _check(rows, metadata)
-    table = bars_table(rows)
+    write_file(path, bars_table(rows), metadata, compression)
+
+
+def write_file(path: Path, table: pa.Table, metadata: object, compression: str) -> None:
+    """Write one Parquet of a day, and what is said of it, by atomic rename."""
     with (
         atomic_path(path) as part,
         pq.ParquetWriter(
@@ -131,7 +139,8 @@ def write_day(path: Path, rows: Rows, metadata: DayMetadata, compression: str) -
         ) as writer,
     ):
         writer.write_table(table)
-        writer.add_key_value_metadata({_METADATA_KEY: _encode(metadata)})
+        # It must be text: bytes go in base64, which msgspec does by itself.
+        writer.add_key_value_metadata({_METADATA_KEY: msgspec.json.encode(metadata)})
 
 
 def bars_table(rows: Rows) -> pa.Table:
@@ -141,8 +150,13 @@ def bars_table(rows: Rows) -> pa.Table:
 
 @cache
 def bars_schema() -> pa.Schema:
-    """The 810 columns and the index `datetime`, by which pandas finds it."""
-    fields = [pa.field(name, pa.float64()) for name in BAR_COLUMNS]
+    """The schema of a day's bars."""
+    return minutes_schema(BAR_COLUMNS)
+
+
+def minutes_schema(columns: Sequence[str]) -> pa.Schema:
+    """The columns and the index `datetime`, by which pandas finds it."""
+    fields = [pa.field(name, pa.float64()) for name in columns]
     # The least that lets pandas find its index; a full description would be 100 kB a file.
     index = {
         "name": INDEX,
@@ -153,7 +167,7 @@ def bars_schema() -> pa.Schema:
     }
     for_pandas = {"index_columns": [INDEX], "column_indexes": [], "columns": [index]}
     return pa.schema(
-        [*fields, pa.field(INDEX, _index_type())], metadata={"pandas": json.dumps(for_pandas)}
+        [*fields, pa.field(INDEX, _INDEX_TYPE)], metadata={"pandas": json.dumps(for_pandas)}
     )
 
 
@@ -163,12 +177,12 @@ def read_metadata(path: Path) -> DayMetadata:
     Raises:
         StoreError: for a file that is not a whole Parquet of ours.
     """
-    return _decode(path, _open(path).metadata)
+    return said_of(path, open_file(path), DayMetadata)
 
 
 def read_rows(path: Path) -> StoredRows:
     """Read a stored day's rows as they were written."""
-    table = _open(path).read()
+    table = open_file(path).read()
     first_book, close = len(FEATURES) + 1, table["close"].to_numpy()
     columns = [column.to_numpy() for column in table.columns[:-1]]
     microseconds = table[INDEX].cast(pa.int64()).to_numpy()
@@ -182,7 +196,7 @@ def read_rows(path: Path) -> StoredRows:
 
 def read_column(path: Path, name: str) -> pa.ChunkedArray:
     """Read one column of a stored day, or its index."""
-    return _open(path).read(columns=[name])[name]
+    return open_file(path).read(columns=[name])[name]
 
 
 def stored_days(bars: Path, symbol: str) -> list[Path]:
@@ -243,13 +257,23 @@ def load_bars(
     wanted = list(DEFAULT_COLUMNS if columns is None else columns)
     if unknown := [name for name in wanted if name not in BAR_COLUMNS]:
         raise StoreError(f"unknown columns {unknown}: the {len(BAR_COLUMNS)} of BAR_COLUMNS exist")
+    return load_days(bars, symbol, lambda path: _read_columns(path, wanted), days)
+
+
+def load_days(
+    bars: Path,
+    symbol: str,
+    read: Callable[[Path], pa.Table],
+    days: tuple[dt.date, dt.date] | None,
+) -> pd.DataFrame:
+    """Load what `read` gives of each stored day; days, frame and errors as `load_bars` has them."""
     paths = stored_days(bars, symbol)
     if not paths:
         raise StoreError(f"no bars of {symbol} in {bars}: {_what_is_there(bars)}")
     if days is not None:
         paths = _within(paths, *days)
     with ThreadPoolExecutor(_READERS) as readers:
-        tables = list(readers.map(lambda path: _read_columns(path, wanted), paths))
+        tables = list(readers.map(read, paths))
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     _check_order(frame.index, bars / symbol)
     return frame
@@ -265,8 +289,8 @@ def _within(paths: list[Path], first: dt.date, last: dt.date) -> list[Path]:
 
 
 def _read_columns(path: Path, columns: list[str]) -> pa.Table:
-    file = _open(path)
-    version = _decode(path, file.metadata).schema_version
+    file = open_file(path)
+    version = said_of(path, file, DayMetadata).schema_version
     if version != SCHEMA_VERSION:
         raise StoreError(
             f"{path}: schema version {version}, expected {SCHEMA_VERSION}: run etl again"
@@ -274,7 +298,12 @@ def _read_columns(path: Path, columns: list[str]) -> pa.Table:
     return file.read(columns=[*columns, INDEX], use_threads=False)
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def open_file(path: Path) -> pq.ParquetFile:
+    """Open a Parquet of a day.
+
+    Raises:
+        StoreError: for a file that is not a whole Parquet.
+    """
     try:
         return pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
@@ -302,24 +331,25 @@ def _columns(rows: Rows) -> Iterator[pa.Array]:
         yield from (pa.array(column) for column in np.ascontiguousarray(block.T))
     for column in np.ascontiguousarray(rows.book.T):
         yield pa.array(column, from_pandas=True)  # NaN, a level that is not there, becomes null
-    yield pa.array(rows.minutes * _MICROSECONDS_A_MINUTE).cast(_index_type())
+    yield index_of(rows.minutes)
 
 
-def _index_type() -> pa.DataType:
-    return pa.timestamp("us", tz="UTC")
+def index_of(minutes: Integers) -> pa.Array:
+    """Epoch minutes as the index of a file."""
+    return pa.array(minutes * _MICROSECONDS_A_MINUTE).cast(_INDEX_TYPE)
 
 
-def _encode(metadata: DayMetadata) -> bytes:
-    # Parquet's key-value metadata must be text: bytes go in base64, which msgspec does by itself.
-    return msgspec.json.encode(metadata)
+def said_of(path: Path, file: pq.ParquetFile, kind: type[Kind]) -> Kind:
+    """What the footer of an open file says of it.
 
-
-def _decode(path: Path, footer: pq.FileMetaData) -> DayMetadata:
-    text = (footer.metadata or {}).get(_METADATA_KEY)
+    Raises:
+        StoreError: for a Parquet that is not ours, or whose metadata are of another version.
+    """
+    text = (file.metadata.metadata or {}).get(_METADATA_KEY)
     if text is None:
         raise StoreError(f"{path}: a Parquet file, but without quantgod's metadata")
     try:
-        return msgspec.json.decode(text, type=DayMetadata)
+        return msgspec.json.decode(text, type=kind)
     except msgspec.MsgspecError as error:
         raise StoreError(f"{path}: metadata of another version ({error})") from None
 

@@ -10,6 +10,7 @@ from quantgod.contracts.columns import (
     FEATURE_SET,
     FEATURES,
     META_FEATURES,
+    SECOND_FIGURES,
 )
 from quantgod.contracts.progress import Progress, silent
 from quantgod.contracts.series import MARKETS, SYMBOL, Market, Series, Source
@@ -29,6 +30,7 @@ __all__ = [
     "MS_PER_MINUTE",
     "MS_PER_SECOND",
     "SECONDS_PER_MINUTE",
+    "SECOND_FIGURES",
     "SYMBOL",
     "BookUpdate",
     "Booleans",

@@ -17,6 +17,22 @@ FEATURES: Final = (
 )
 """The nine features of a minute bar, in the order every matrix uses."""
 
+SECOND_FIGURES: Final = (
+    "second_deviation",
+    "spread_mean",
+    "spread_max",
+    "obi_mean",
+    "obi_std",
+    "obi_trend",
+    "obi_flips",
+    "deep_mean",
+    "deep_trend",
+    "obi_corr",
+    "ofi_1",
+    "ofi_ac1",
+)
+"""Twelve figures of the one-second samples inside a minute, kept beside its bar (docs/data.md)."""
+
 FEATURE_SET: Final = "minute_bars/1"
 """Their name and version, which rises whenever a formula of theirs changes."""
 

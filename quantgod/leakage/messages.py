@@ -91,9 +91,9 @@ def raw_days(archives: Path, market: Market, symbol: str, settings: EtlSettings)
 
 
 def bars_of(reading: DayReading) -> StageValues:
-    """Return each minute's row, known at its close: features, close, and the 800 book columns."""
+    """Return each minute's row, known at its close: features, figures of seconds, close, book."""
     known = (reading.minutes + 1) * MS_PER_MINUTE
-    return rows_of(known, reading.features, reading.close, reading.book)
+    return rows_of(known, reading.features, reading.seconds, reading.close, reading.book)
 
 
 def write_perturbed(

@@ -14,16 +14,8 @@ import msgspec
 from quantgod.contracts import BOOK_LEVELS, MS_PER_DAY, MS_PER_MINUTE, MS_PER_SECOND, Level
 from quantgod.market.book import OrderBook
 from quantgod.market.messages import MessageError
-from quantgod.market.minute_bars import (
-    CLOCK,
-    CORRUPT,
-    CROSSED,
-    GAP,
-    NO_BOOK,
-    ONE_SIDED,
-    MinuteBar,
-    MinuteBars,
-)
+from quantgod.market.minute_bars import MinuteBar, MinuteBars
+from quantgod.market.minute_kernel import CLOCK, CORRUPT, CROSSED, GAP, NO_BOOK, ONE_SIDED
 from quantgod.market.sync_events import (
     Applied,
     BookSync,

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from quantgod.archive.seconds import load_seconds
 from quantgod.archive.store import load_bars
 from quantgod.contracts import BAR_COLUMNS
 from quantgod.settings import EtlSettings, load_settings
@@ -100,4 +101,5 @@ def stored(bars: Path) -> dict[str, bytes]:
 
 
 def whole_bars(bars: Path) -> pd.DataFrame:
-    return load_bars(bars, "BTCUSDT", BAR_COLUMNS)
+    """All stored columns, also of the seconds."""
+    return load_bars(bars, "BTCUSDT", BAR_COLUMNS).join(load_seconds(bars, "BTCUSDT"))

@@ -24,7 +24,7 @@ from quantgod.archive.reference import ReferenceReader, admit
 from quantgod.archive.store import read_rows, stored_days
 from quantgod.contracts import BookUpdate
 from quantgod.market.messages import MessageError
-from quantgod.market.minute_bars import CLOCK, NEXT
+from quantgod.market.minute_kernel import CLOCK, NEXT
 from quantgod.settings import EtlSettings
 from tests.archive import feeds
 from tests.archive.streams import FAULTS, MIDNIGHT, SYMBOL, etl_settings, stream

@@ -19,7 +19,8 @@ from quantgod.archive.day_reading import (
     time_bounds,
 )
 from quantgod.contracts import BOOK_COLUMNS
-from quantgod.market.minute_bars import FLOATS, INTEGERS, MinuteBar
+from quantgod.market.minute_bars import MinuteBar
+from quantgod.market.minute_kernel import FLOATS, INTEGERS
 from tests.archive.streams import etl_settings, stream
 from tests.archive.test_kernel import DAY, read_slow
 
@@ -148,7 +149,7 @@ def test_a_reading_stops_at_a_minute_that_closed_validly():
     after_a_break = copy.deepcopy(ledger)
     after_a_break.close(MinuteBar(4, "no_previous_close", None, np.nan), None)
     assert after_a_break.stops_at(3)
-    ledger.close(MinuteBar(4, "", np.zeros(9), 1.0), np.zeros(800))
+    ledger.close(MinuteBar(4, "", np.zeros(9), 1.0, np.zeros(12)), np.zeros(800))
     assert ledger.stops_at(3)
     assert not ledger.stops_at(None)
     assert (ledger.first_close_minute, ledger.closed_through) == (2, 4)

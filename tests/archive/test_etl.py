@@ -22,8 +22,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from quantgod.archive.etl import EtlError, run_etl
-from quantgod.archive.store import read_metadata
-from quantgod.contracts import BAR_COLUMNS, FEATURES
+from quantgod.archive.seconds import seconds_path
+from quantgod.archive.store import read_metadata, stored_days
+from quantgod.contracts import BAR_COLUMNS, BOOK_COLUMNS, FEATURES, SECOND_FIGURES
+from quantgod.market.book import Quote
 from quantgod.settings import SimulateSettings
 from quantgod.simulation.archives import price_path, start_ms, write_archives
 from quantgod.simulation.market import SimulatedMarket
@@ -40,6 +42,7 @@ from tests.archive.feeds import (
     whole_bars,
     write,
 )
+from tests.market.test_second_figures import written
 
 EXCERPT = ROOT.parent / "shared" / "data" / "2024-12-01_XRPUSDT_ob500.data.zip"
 
@@ -67,9 +70,15 @@ def bars(market: Path) -> Path:
 # What the documents ask of an etl's output
 
 
-def test_a_day_is_one_file_of_810_columns(bars: Path) -> None:
-    assert list(stored(bars)) == [f"BTCUSDT/2024-01-0{day}.parquet" for day in (1, 2, 3)]
-    for path in sorted((bars / "BTCUSDT").iterdir()):
+def test_a_day_is_one_file_of_810_columns_and_one_of_twelve(bars: Path) -> None:
+    names = [f"2024-01-0{day}.parquet" for day in (1, 2, 3)]
+    assert list(stored(bars)) == [
+        f"BTCUSDT/{part}{name}" for part in ("", "seconds/") for name in names
+    ]
+    for path in stored_days(bars, "BTCUSDT"):
+        seconds = pd.read_parquet(seconds_path(path))
+        assert tuple(seconds.columns) == SECOND_FIGURES
+        assert seconds.index.equals(pd.read_parquet(path, columns=["close"]).index)
         frame = pd.read_parquet(path)
         assert tuple(frame.columns) == BAR_COLUMNS
         assert frame.shape[1] == 810
@@ -105,7 +114,7 @@ def test_rows_are_counted_and_in_order_from_day_to_day(bars: Path) -> None:
     index = whole_bars(bars).index
     expected = pd.date_range("2024-01-01 00:01", "2024-01-03 23:58", freq="min", tz="UTC")
     assert index.equals(expected.as_unit("us").rename("datetime"))
-    counts = [pq.read_metadata(path).num_rows for path in sorted((bars / "BTCUSDT").iterdir())]
+    counts = [pq.read_metadata(path).num_rows for path in stored_days(bars, "BTCUSDT")]
     assert counts == [1438, 1440, 1440]
 
 
@@ -139,7 +148,7 @@ def test_the_ten_columns_are_never_null_and_mean_what_they_say(bars: Path) -> No
 
 
 def test_the_rows_tell_the_simulators_truth(tmp_path: Path) -> None:
-    """The market's own book of each second gives the columns and, by other code, the features."""
+    """The market's own book of each second gives the columns and, by other code, the figures."""
     settings = market_settings(days=1, cadence_ms=1000, changes=40)
     make = partial(SimulatedMarket, "BTCUSDT", settings, price_path(settings), start_ms(settings))
     pack(tmp_path / "a", DAYS[0], [make().lines(0, 0, 300)])
@@ -155,7 +164,12 @@ def test_the_rows_tell_the_simulators_truth(tmp_path: Path) -> None:
     for minute, (_, row) in enumerate(frame.iterrows(), start=1):
         samples = books[60 * minute : 60 * minute + 60]
         flat = [value for side in samples[-1] for level in side[:200] for value in level]
-        assert row.iloc[10:].tolist() == flat
+        assert row[[*BOOK_COLUMNS]].tolist() == flat
+        before, *quotes = map(_quote, books[60 * minute - 1 : 60 * minute + 60])
+        figures = [*written(before, quotes).values()]
+        np.testing.assert_allclose(
+            row[[*SECOND_FIGURES]].to_numpy(), figures, rtol=1e-9, atol=1e-12
+        )
         expected = _features(samples, closes[minute - 1])
         np.testing.assert_allclose(row.iloc[:10].to_numpy(), expected, rtol=1e-9, atol=1e-13)
 
@@ -167,6 +181,11 @@ def _floats(side: Sequence[tuple[Any, Any]]) -> list[tuple[float, float]]:
 def _micro(bids: list[tuple[float, float]], asks: list[tuple[float, float]]) -> float:
     (bid, bid_size), (ask, ask_size) = bids[0], asks[0]
     return bid + (ask - bid) * bid_size / (bid_size + ask_size)
+
+
+def _quote(book: list[list[tuple[float, float]]]) -> Quote:
+    depths = [sum(size for _, size in side[:5]) for side in book]
+    return *book[0][0], *book[1][0], *depths
 
 
 def _imbalance(samples: list[Any], levels: int) -> float:
@@ -260,8 +279,10 @@ def test_bars_whose_archive_went_bad_are_set_aside_and_come_back(tmp_path: Path)
     bad = stored(tmp_path / "b")
     mark = read_metadata(next((tmp_path / "b").glob("*/quarantine/*.parquet"))).day_key[:12]
     aside = f"BTCUSDT/quarantine/2024-01-01.{mark}.parquet"
+    seconds_aside = f"BTCUSDT/quarantine/seconds/2024-01-01.{mark}.parquet"
     assert bad[aside] == good["BTCUSDT/2024-01-01.parquet"]
-    assert "BTCUSDT/2024-01-01.parquet" not in bad
+    assert bad[seconds_aside] == good["BTCUSDT/seconds/2024-01-01.parquet"]
+    assert not {"BTCUSDT/2024-01-01.parquet", "BTCUSDT/seconds/2024-01-01.parquet"} & set(bad)
     assert "BTCUSDT/quarantine/2024-01-01.json" in bad
     # the next day has lost its day before, and says so
     assert report.archives[1].dropped == {"no_previous_close": 1}
@@ -269,7 +290,7 @@ def test_bars_whose_archive_went_bad_are_set_aside_and_come_back(tmp_path: Path)
     assert not run_etl(tmp_path / "a", tmp_path / "b", etl_settings()).has_quarantine
     healed = stored(tmp_path / "b")
     assert {name: healed[name] for name in good} == good
-    assert set(healed) - set(good) == {aside}
+    assert set(healed) - set(good) == {aside, seconds_aside}
 
 
 def test_a_deeper_book_takes_the_place_of_a_shallow_one(tmp_path: Path) -> None:
@@ -305,8 +326,10 @@ def test_a_failing_worker_is_named_when_the_others_are_done(tmp_path: Path) -> N
         run_etl(tmp_path / "a", tmp_path / "b", etl_settings())
     assert "Traceback" in failure.value.__notes__[0]
     blocked.rmdir()
-    finished = ["BTCUSDT/2024-01-01.parquet", "BTCUSDT/2024-01-03.parquet"]
-    assert list(stored(tmp_path / "b")) == finished
+    finished = [DAYS[0], DAYS[2]]
+    assert [path.stem for path in stored_days(tmp_path / "b", "BTCUSDT")] == list(
+        map(str, finished)
+    )
     run_etl(tmp_path / "a", tmp_path / "b", etl_settings())
     run_etl(tmp_path / "a", tmp_path / "fresh", etl_settings())
     assert stored(tmp_path / "b") == stored(tmp_path / "fresh")
@@ -335,15 +358,16 @@ def test_an_etl_killed_at_any_time_leaves_whole_days_and_can_go_on(
                 time.sleep(0.001)
             os.killpg(process.pid, signal.SIGKILL)
         for path in tmp_path.rglob("*.parquet"):
-            assert pq.read_table(path).num_columns == 811
+            assert pq.read_table(path).num_columns == (13 if path.parent.name == "seconds" else 811)
     run_etl(market, tmp_path, etl_settings())
     assert stored(tmp_path) == stored(bars)
 
 
 def _moments() -> Iterator[Any]:
-    """While the first file is being written, and as soon as one stands."""
+    """While the first file is being written, as soon as one stands, and as soon as a day does."""
     yield lambda folder: next(folder.rglob("*.part"), None)
     yield lambda folder: next(folder.rglob("*.parquet"), None)
+    yield lambda folder: stored_days(folder, "BTCUSDT")
 
 
 def _started(market: Path, bars: Path) -> subprocess.Popen[bytes]:

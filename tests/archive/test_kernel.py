@@ -21,7 +21,7 @@ from quantgod.archive.levels import LEVELS
 from quantgod.archive.reference import ReferenceReader, admit, read_archive_reference
 from quantgod.archive.zip_stream import lines
 from quantgod.market.messages import MessageError
-from quantgod.market.minute_bars import CLOCK, NEXT
+from quantgod.market.minute_kernel import CLOCK, NEXT
 from quantgod.settings import EtlSettings
 from tests.archive.streams import (
     FAULTS,
@@ -71,7 +71,7 @@ def read_slow(
 def bits(reading: DayReading) -> dict[str, object]:
     """Everything a reading holds, arrays and the carry as bytes."""
     values = dict(vars(reading))
-    for name in ("minutes", "features", "close", "book"):
+    for name in ("minutes", "features", "seconds", "close", "book"):
         values[name] = (values[name].shape, values[name].tobytes())
     return values | {"carry": reading.carry.to_bytes()}
 
@@ -134,6 +134,7 @@ def test_the_snapshot_that_two_files_share_is_counted_once_by_the_fast_reader_to
     fast = read_fast(data, etl, carry)
     assert bits(fast) == bits(read_slow(data, etl, carry))
     assert fast.features.tobytes() == once.features[-len(fast.features) :].tobytes()
+    assert fast.seconds.tobytes() == once.seconds[-len(fast.seconds) :].tobytes()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -176,7 +177,7 @@ def test_a_stream_in_two_files_equals_the_stream_in_one(parts, etl, share):
     # a message: there two files are meant to differ from one.
     assume(not starts_with_snapshot(parts[cut:]))
     assume(first.carry.integers[CLOCK] == first.carry.integers[NEXT])
-    for name in ("minutes", "features", "close", "book"):
+    for name in ("minutes", "features", "seconds", "close", "book"):
         joined = np.concatenate([getattr(first, name), getattr(second, name)])
         assert joined.tobytes() == getattr(whole, name).tobytes()
     assert first.dropped + second.dropped == whole.dropped

@@ -16,7 +16,8 @@ from quantgod.archive.day_reading import book_row
 from quantgod.archive.etl import run_etl
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.outcome import dropped_minutes
-from quantgod.archive.store import read_rows, stored_days
+from quantgod.archive.seconds import read_seconds
+from quantgod.archive.store import read_metadata, read_rows, stored_days
 from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import BookUpdate, Level
@@ -101,7 +102,9 @@ def chunks_of(archive: Path) -> Iterator[bytes]:
 
 def test_ten_thousand_streamed_minutes_are_the_archived_ones_bit_for_bit(archives, tmp_path):
     report = run_etl(archives[0].parent, tmp_path, etl_settings())
-    stored = [read_rows(path) for path in stored_days(tmp_path, SYMBOL)]
+    paths = stored_days(tmp_path, SYMBOL)
+    stored = [read_rows(path) for path in paths]
+    seconds = np.concatenate([read_seconds(path, read_metadata(path)) for path in paths])
     live = live_minutes(archives, seed=11)
     rows = [minute for minute in live if minute.bar.features is not None]
     assert len(live) >= 10_000
@@ -112,6 +115,7 @@ def test_ten_thousand_streamed_minutes_are_the_archived_ones_bit_for_bit(archive
 
     assert np.array([row.bar.minute for row in rows]).tobytes() == archived("minutes")
     assert np.array([row.bar.features for row in rows]).tobytes() == archived("features")
+    assert np.array([row.bar.seconds for row in rows]).tobytes() == seconds.tobytes()
     assert np.array([row.bar.close for row in rows]).tobytes() == archived("close")
     assert np.array([book_row(row.bids, row.asks) for row in rows]).tobytes() == archived("book")
     spans = [span for archive in report.archives for span in archive.dropped_spans]

@@ -10,7 +10,7 @@ from quantgod.market.book_bars import STRAYS, BookBars, Taken
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.bybit_sync import BybitBookSync
 from quantgod.market.messages import MessageError
-from quantgod.market.minute_bars import CLOCK
+from quantgod.market.minute_kernel import CLOCK
 
 MINUTE = 28_400_000
 START = MINUTE * 60_000

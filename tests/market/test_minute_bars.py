@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from quantgod.contracts import FEATURES, BookUpdate
 from quantgod.market.book import OrderBook
-from quantgod.market.minute_bars import CORRUPT, MinuteBars
+from quantgod.market.minute_bars import MinuteBars
+from quantgod.market.minute_kernel import CORRUPT
 
 START = 1_704_067_200_000
 MINUTE = START // 60_000
@@ -201,7 +202,9 @@ def test_numbers_that_underflow_make_no_row():
 def test_the_state_may_be_kept_and_gone_on_with_at_any_message():
     updates = random_market(9, 4)
     whole = bars_from(updates)
-    for cut in (1, 7, len(updates) // 2, len(updates) - 1):
+    minutes = [update.ts // 60_000 for update in updates]
+    firsts = [minutes.index(minute) for minute in sorted(set(minutes))[1:]]
+    for cut in (1, 7, len(updates) // 2, *firsts, len(updates) - 1):
         bars, book = MinuteBars(5, 5), OrderBook()
         closed = feed(bars, book, updates[:cut])
         other = MinuteBars(5, 5)
@@ -210,3 +213,4 @@ def test_the_state_may_be_kept_and_gone_on_with_at_any_message():
         assert [bar[:2] for bar in closed] == [bar[:2] for bar in whole]
         for one, another in zip(closed[1:], whole[1:], strict=True):
             assert one.features.tobytes() == another.features.tobytes()
+            assert one.seconds.tobytes() == another.seconds.tobytes()

@@ -25,7 +25,7 @@ from quantgod.contracts import MS_PER_DAY, MS_PER_SECOND, BookUpdate, Level, Pro
 from quantgod.live.recording.arrivals import Recording, no_events, open_recording, recorded_symbols
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
-from quantgod.market.minute_bars import CLOCK
+from quantgod.market.minute_kernel import CLOCK
 from quantgod.market.sync_events import Applied, Event, OutOfSync, Synced, Widened
 from quantgod.settings import ArchiveLimits, Settings
 

@@ -18,7 +18,8 @@ from quantgod.live.engine.window import Window
 from quantgod.live.journal import BARS, SIGNALS, Journal
 from quantgod.market.book import OrderBook
 from quantgod.market.book_bars import ClosedMinute
-from quantgod.market.minute_bars import GAP, MinuteBars
+from quantgod.market.minute_bars import MinuteBars
+from quantgod.market.minute_kernel import GAP
 from quantgod.settings import load_settings
 from tests.archive.test_store import DAY, MIDNIGHT, metadata, rows
 from tests.live.engine.answering import Deployed, Version, minute_of, minute_without, now

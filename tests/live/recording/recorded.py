@@ -11,7 +11,7 @@ from quantgod.live.journal import Journal
 from quantgod.live.recording.recorder import Recorder, recording_tables
 from quantgod.market.book_bars import BookBars, ClosedMinute
 from quantgod.market.book_sync import BinanceBookSync
-from quantgod.market.minute_bars import LAST_CLOSE, LAST_VALID
+from quantgod.market.minute_kernel import LAST_CLOSE, LAST_VALID
 from quantgod.market.sync_events import NeedSnapshot
 from quantgod.settings import CollectSettings, JournalSettings
 from quantgod.simulation.exchange.synthetic import SyntheticMarket

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from quantgod.archive.day_reading import book_row
 from quantgod.archive.etl import run_etl
-from quantgod.archive.store import read_rows, stored_days
+from quantgod.archive.seconds import read_seconds
+from quantgod.archive.store import read_metadata, read_rows, stored_days
 from quantgod.contracts import MS_PER_DAY
 from quantgod.live.driving import drive
 from quantgod.live.recording.archive import (
@@ -54,12 +55,13 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Client]:
 
 
 def bits(rows: list[ClosedMinute]) -> tuple[bytes, ...]:
-    """All 810 columns and the minutes they stand for."""
+    """All 810 columns, twelve figures of seconds and the minutes they stand for."""
     books = np.array([book_row(row.bids, row.asks) for row in rows])
     features = np.array([row.bar.features for row in rows])
     closes = np.array([row.bar.close for row in rows])
     minutes = np.array([row.bar.minute for row in rows], dtype=np.int64)
-    return minutes.tobytes(), features.tobytes(), closes.tobytes(), books.tobytes()
+    seconds = np.array([row.bar.seconds for row in rows])
+    return tuple(part.tobytes() for part in (minutes, features, closes, books, seconds))
 
 
 def with_row(minutes: list[ClosedMinute]) -> list[ClosedMinute]:
@@ -67,9 +69,13 @@ def with_row(minutes: list[ClosedMinute]) -> list[ClosedMinute]:
 
 
 def stored_bits(bars: Path, symbol: str = "BTCUSDT") -> tuple[bytes, ...]:
-    days = [read_rows(path) for path in stored_days(bars, symbol)]
-    columns = ("minutes", "features", "close", "book")
-    return tuple(np.concatenate([getattr(day, name) for day in days]).tobytes() for name in columns)
+    paths = stored_days(bars, symbol)
+    days = [read_rows(path) for path in paths]
+    columns = [
+        [getattr(day, name) for day in days] for name in ("minutes", "features", "close", "book")
+    ]
+    columns.append([read_seconds(path, read_metadata(path)) for path in paths])
+    return tuple(np.concatenate(column).tobytes() for column in columns)
 
 
 def test_live_bars_are_the_bars_that_etl_makes_of_the_recording(recording, tmp_path):
