@@ -139,6 +139,18 @@ def test_a_market_seen_in_a_mirror_has_the_imbalances_and_flows_of_the_other_sig
         assert other[name] == one[name]
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.none() | quotes, minutes, quotes, st.sampled_from([2.0**-60, 2.0**20]))
+def test_sizes_have_no_unit(before, some, rest, lot):
+    def in_lots(quote: Quote) -> Quote:
+        bid, bid_size, ask, ask_size, *depths = quote
+        return bid, lot * bid_size, ask, lot * ask_size, *(lot * depth for depth in depths)
+
+    within = [*some, *[rest] * 60][:60]
+    other = minute(before and in_lots(before), [in_lots(quote) for quote in within])
+    assert other.seconds.tobytes() == minute(before, within).seconds.tobytes()
+
+
 def named(bar: MinuteBar) -> dict[str, float]:
     return dict(zip(SECOND_FIGURES, bar.seconds.tolist(), strict=True))
 
