@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from quantgod.contracts import BOOK_LEVELS, CLASSES, FEATURES, Level
+from quantgod.contracts import BOOK_LEVELS, CLASSES, FEATURES, SECOND_FIGURES, Floats, Level
 from quantgod.contracts.prediction import Prediction
 from quantgod.market.book_bars import ClosedMinute
 
@@ -25,14 +26,14 @@ class VersionName(Protocol):
 
 
 def bar_row(symbol: str, closed: ClosedMinute) -> dict[str, Any]:
-    """A row of BARS: a minute that closed, its features and book, or why it has none."""
+    """A row of BARS: a minute that closed, its figures and book, or why it has none."""
     bar = closed.bar
-    features = [None] * len(FEATURES) if bar.features is None else bar.features.tolist()
     return {
         "minute": bar.minute,
         "symbol": symbol,
-        **dict(zip(FEATURES, features, strict=True)),
+        **_named(FEATURES, bar.features),
         "close": None if bar.features is None else bar.close,
+        **_named(SECOND_FIGURES, bar.seconds),
         "book": None if bar.features is None else [*_side(closed.bids), *_side(closed.asks)],
         "reason": bar.reason,
     }
@@ -60,6 +61,13 @@ def signal_row(
         "uncertainty": said.uncertainty,
         "latency_ms": latency_ms,
     }
+
+
+def _named(names: Sequence[str], values: Floats | None) -> dict[str, float | None]:
+    """Return values by their names, `None` for each where there are none."""
+    return (
+        dict.fromkeys(names) if values is None else dict(zip(names, values.tolist(), strict=True))
+    )
 
 
 def _side(levels: list[Level]) -> list[float]:

@@ -10,7 +10,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, SECOND_FIGURES
 
 UNITS: Final = {"minute": (60, "s"), "ts": (1, "ms"), "received_ns": (1, "ns")}
 """What makes a time of each first column: a factor, and the unit of the product."""
@@ -21,6 +21,7 @@ BARS: Final = pa.schema(
         ("symbol", pa.string()),
         *((name, pa.float64()) for name in FEATURES),
         ("close", pa.float64()),
+        *((name, pa.float64()) for name in SECOND_FIGURES),
         ("book", pa.list_(pa.float64())),
         ("reason", pa.string()),
     ]
@@ -28,7 +29,8 @@ BARS: Final = pa.schema(
 """Every minute that closed: its row, or nulls and the reason why it has none.
 
 `book` holds the values of `BOOK_COLUMNS` (an absent level: NaN price, zero size). It is no list
-of fixed size, because Parquet reads none back that may be null.
+of fixed size, because Parquet reads none back that may be null. Rows of sessions from before the
+kernel told figures of seconds lack them.
 """
 
 SIGNALS: Final = pa.schema(

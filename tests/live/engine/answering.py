@@ -70,7 +70,8 @@ class Deployed:
 def minute_of(minute: int, features: Iterable[float] | None = None) -> ClosedMinute:
     """A minute with a row."""
     row = np.arange(9) / 10 + minute if features is None else np.fromiter(features, float)
-    return ClosedMinute(MinuteBar(minute, "", row, 100.5), [(100.0, 1.0)], [(101.0, 2.0)])
+    bar = MinuteBar(minute, "", row, 100.5, np.arange(12) / 12 + minute)
+    return ClosedMinute(bar, [(100.0, 1.0)], [(101.0, 2.0)])
 
 
 def minute_without(minute: int, reason: str = "gap") -> ClosedMinute:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quantgod.contracts import SECOND_FIGURES
 from quantgod.contracts.model_notices import ModelNotice
 from quantgod.live.engine.engine import Engine
 from quantgod.live.engine.window import Window
@@ -101,6 +102,9 @@ def test_bars_and_signals_are_journaled_and_a_minute_without_a_row_gets_no_signa
     assert bars[2]["close"] is None
     assert bars[2]["book"] is None
     assert bars[0]["log_volume"] == minute_of(1).bar.features[8]  # type: ignore[index]
+    figures = [[bar[name] for name in SECOND_FIGURES] for bar in bars]
+    assert figures[0] == minute_of(1).bar.seconds.tolist()  # type: ignore[union-attr]
+    assert figures[2] == [None] * 12
     assert bars[0]["book"][:2] == [100.0, 1.0]
     assert bars[0]["book"][400:402] == [101.0, 2.0]
     assert np.isnan(bars[0]["book"][2])
