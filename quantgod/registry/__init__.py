@@ -1,1 +1,1 @@
-"""The chain that is served: made, registered, promoted."""
+"""Make, register and promote versions of the served chain."""

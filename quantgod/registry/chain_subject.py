@@ -1,4 +1,4 @@
-"""The chain as it is served, to be evaluated: its own code and files make every answer."""
+"""Evaluate the served chain: its own code and files compute all answers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from quantgod.registry.chain import BATCH, Chain
 from quantgod.served.calibration import untilt
 
 WARM_UP = 5
-"""Calls that are not timed: the first ones of a session make its memory."""
+"""Untimed first calls, in which a session allocates its memory."""
 
 Weights = tuple[float, ...]
 
 
 class ChainSubject:
-    """Asks the served chain, which takes contiguous minutes and says something of each of them.
+    """A subject that runs the served chain, which answers each of several contiguous minutes.
 
     Args:
-        name: as whose it is reported, `NAME/VERSION`.
-        chain: `load_chain(...).unwrap_python_model().chain`, or one made of a folder.
+        name: name in reports, `NAME/VERSION`.
+        chain: `load_chain(...).unwrap_python_model().chain`, or one made from a folder.
     """
 
     def __init__(self, name: str, chain: Chain) -> None:
@@ -35,7 +35,7 @@ class ChainSubject:
         self.decision_weights: Weights = tuple(chain.calibrator["decision_weights"])
 
     def meta_features(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> Floats:
-        """(n, 14) meta-features of the windows of raw `matrix` (rows, 9) that end at `rows`."""
+        """Return meta-features (n, 14) of the windows of `matrix` (rows, 9) that end at `rows`."""
         meta = np.empty((len(rows), len(META_FEATURES)))
         done = 0
         for stretch in _stretches(rows):
@@ -46,24 +46,24 @@ class ChainSubject:
         return meta
 
     def base(self, meta: Floats) -> Floats:
-        """(n, 3) the base's probabilities, its class weights undone."""
+        """Return the base's probabilities (n, 3) with class weights undone."""
         return untilt(meta[:, : len(CLASSES)], self.base_weights)
 
     def audited(self, meta: Floats) -> Floats:
-        """(n, 3) the auditor's calibrated probabilities."""
+        """Return the auditor's calibrated probabilities (n, 3)."""
         return self.chain.audit(meta)
 
     @property
     def promise(self) -> tuple[float, float]:
-        """The share of rows whose conformal set is to hold their class, and the threshold."""
+        """Return the promised coverage of conformal sets, and the threshold."""
         return self.chain.conformal["level"], self.chain.conformal["threshold"]
 
     def answers(self, audited: Floats) -> Answers:
-        """What the chain makes of audited probabilities (n, 3)."""
+        """Return the chain's classes, sets and actions for audited probabilities (n, 3)."""
         return Answers(*self.chain.answers(audited))
 
     def answer_times(self, table: pd.DataFrame, rows: Integers) -> Floats:
-        """(n,) ms that the chain takes to judge the window of `table` that ends at each row."""
+        """Return the chain's time for each window of `table` ending at `rows`, in ms, (n,)."""
         frame = table[list(FEATURES)].rename_axis("datetime").reset_index()
         windows = [frame.iloc[row - self.window + 1 : row + 1] for row in rows]
         for window in windows[:WARM_UP]:
@@ -77,7 +77,7 @@ class ChainSubject:
 
 
 def _stretches(rows: Integers) -> Iterator[Integers]:
-    """Rows that follow one another, so that the chain is asked of no minute that nobody wants."""
+    """Yield runs of consecutive rows, so that the chain computes no unneeded minute."""
     for stretch in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
         for begin in range(0, len(stretch), BATCH):
             yield stretch[begin : begin + BATCH]

@@ -1,4 +1,4 @@
-"""A version against the one that its alias points at, which is loaded and asked."""
+"""Compare a version with the champion, which is loaded and run."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from quantgod.settings import Settings
 
 
 class UnknownReachError(VersionError):
-    """A version that does not say what it was made on."""
+    """A version does not say which rows it was made on."""
 
 
 class OtherFeaturesError(VersionError):
-    """A version that takes other features than the rows hold."""
+    """A version takes other features than the rows have."""
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """What a comparison is made of.
+    """The inputs of a comparison.
 
     Attributes:
         name: of the registered model.
-        challenger: version that is judged.
-        champion: version in place.
+        challenger: number of the judged version.
+        champion: number of the present champion.
         rows: the challenger's scored test rows.
-        table: the labelled table that they were scored on.
-        journaled: what both said in live sessions.
+        table: the labelled table of these rows.
+        journaled: journal tables of live sessions.
     """
 
     name: str
@@ -48,15 +48,16 @@ class Challenge:
 def compare_with_champion(
     challenge: Challenge, settings: Settings, progress: Progress = silent
 ) -> ChampionResult:
-    """Let the champion forecast the challenger's test rows; set live predictions side by side.
+    """Let the champion forecast the challenger's test rows, and compare live predictions.
 
-    A champion that cannot be loaded, or does not say what it was made on, cannot be beaten: that is
-    told in the result, since a person has to decide then.
+    A champion that cannot be loaded, or does not say which rows it was made on, cannot be beaten:
+        the
+    result says so, since a person has to decide.
 
     Args:
-        challenge: who against whom, and on what.
-        settings: of label, etl, evaluation and gates.
-        progress: how far it is.
+        challenge: the inputs.
+        settings: label, etl, evaluate and gates are read.
+        progress: called after batches.
     """
     champion = f"{challenge.name}/{challenge.champion}"
     try:
@@ -77,7 +78,7 @@ def compare_with_champion(
 
 
 def _loaded(name: str, number: int) -> tuple[ChainSubject, pd.Timestamp]:
-    """The version's chain, and the newest row of its dev part."""
+    """Return the version's chain, and the newest row of its dev part."""
     served = load_chain(name, number).unwrap_python_model()  # type: ignore[no-untyped-call]
     features = getattr(served.chain.contract, "feature_set", "that it does not name")
     if features != FEATURE_SET:

@@ -1,4 +1,4 @@
-"""What an alias has named from when to when, by its ledger, and whether that is still so."""
+"""List the versions that an alias has pointed at, by its ledger, and check the alias."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ HOW: Final = {"promotion": "promoted", "rollback": "rolled back", "found": "MOVE
 
 @dataclass(frozen=True)
 class Deployments:
-    """What an alias has named.
+    """The versions that an alias has pointed at.
 
     Attributes:
-        spans: one for each time a version was in place, oldest first. Where the alias is now
-            elsewhere than the ledger says, the last one says so.
-        under_way: the entry of a move that has begun and whose end is not noted; None if there is
+        spans: one for each time a version was deployed, oldest first. If the alias differs from the
+            ledger, the last one says so.
+        under_way: the entry of a move that has begun but has no recorded end; None if there is
             none.
-        trouble: what is wrong; empty if nothing is.
+        trouble: what is wrong; empty if nothing.
     """
 
     spans: tuple[Tenure, ...]
@@ -37,7 +37,7 @@ class Deployments:
 
 
 def deployments(client: MlflowClient, name: str, alias: str) -> Deployments:
-    """Read the ledger of an alias, check its chain, and compare it with the alias. Writes nothing.
+    """Read and check the ledger of an alias, and compare it with the alias, without writing.
 
     Raises:
         NoSuchVersionError: if there is neither such a model nor a ledger.
@@ -62,12 +62,12 @@ def deployments(client: MlflowClient, name: str, alias: str) -> Deployments:
 
 
 def as_json(found: Deployments) -> str:
-    """All that is known of each time a version was in place, as a JSON list."""
+    """Return all deployments with all their data, as a JSON list."""
     return msgspec.json.format(msgspec.json.encode([_row(span) for span in found.spans])).decode()
 
 
 def _at_once(client: MlflowClient, name: str, alias: str) -> tuple[Ledger, int | None]:
-    """Ledger and alias at one moment: nothing was appended while the alias was read."""
+    """Return ledger and alias of one moment: nothing was appended while the alias was read."""
     kept = LedgerRun(client, name, alias)
     ledger = kept.read()
     for _ in range(READS):

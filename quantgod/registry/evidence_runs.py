@@ -1,9 +1,9 @@
-"""Which runs a version's gates rest on: found by its lineage, refused where they are of another.
+"""Find and check the runs that a version's gates are based on.
 
-An evaluation must have scored this version on the labels of its lineage, a backtest must have
-traded what that evaluation scored, and a leak audit must be of the version's network and auditor.
-Each must have read the very data that the version is made of, and been made by its settings; of
-runs that were made anew since, equal ones stand for each other.
+The evaluation must have scored this version on the labels of its lineage, the backtest must have
+traded the rows of that evaluation, and the leak audit must be of the version's network and auditor.
+Each must have read the same data as the version and used its settings. Runs with equal keys can
+replace each other.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from quantgod.tracking.stage import STAGE_TAG
 
 MAKERS: Final = ("label", "train", "audit")
 DATA: Final = {"evaluate": "labels", "backtest": "bars", "leak_audit": "bars"}
-"""What each of them must have read as the version's lineage has it."""
+"""The data that each run must share with the version's lineage."""
 
 ENDED: Final = {"backtest": ("FINISHED",), "leak_audit": ("FINISHED", "FAILED")}
-"""A leak audit that found a leak has failed, and its record says so."""
+"""Accepted run states; a leak audit that found a leak has FAILED, but has its record."""
 
 LINEAGE: Final = {"backtest": ("optimize",), "leak_audit": ("optimize", "train", "audit")}
-"""Of the version's own runs, those that such a run must stand on, where the version names them.
+"""The version's own runs that each run must be based on, if the version names them.
 
-A backtest that is not told of the search counts one trial, and luck then looks like skill.
+A backtest without the search would count one trial, and luck would look like skill.
 """
 
 RECORDS: Final = {
@@ -54,22 +54,22 @@ RECORDS: Final = {
     "backtest": BACKTEST_FILE,
     "leak_audit": LEAK_AUDIT_FILE,
 }
-"""Under what name each of them keeps what it found."""
+"""The artifact name of each run's record."""
 
 _UPSTREAM: Final = "quantgod.upstream."
 _INPUT: Final = "quantgod.input."
 
 
 class MissingEvidenceError(VersionError):
-    """A run that the gates need is not there; the message has the command that makes it."""
+    """A run that the gates need is missing; the message has the command that makes it."""
 
 
 class OtherEvidenceError(VersionError):
-    """A run that is not of this version, its data, or its time."""
+    """A run is of another version, other data or another time."""
 
 
 class Evidence(NamedTuple):
-    """What the gates judge."""
+    """The records that the gates judge."""
 
     evaluation: EvaluationResult
     backtest: BacktestResult
@@ -82,19 +82,19 @@ def evidence_runs(
     given: Mapping[str, str | None],
     settings: Settings,
 ) -> dict[str, str]:
-    """The runs that the gates rest on, by stage: those that are given, or the lineage's newest.
+    """Return the runs for the gates, by stage: the given ones, or the lineage's newest.
 
     Args:
         client: of the store.
-        version: that is to be judged.
-        given: run ids by stage; None where the lineage is to be asked.
-        settings: by which it is judged; what was tried with others is passed over.
+        version: the version to judge.
+        given: run ids by stage; None to search the lineage.
+        settings: judging settings; runs with others are skipped.
 
     Returns:
-        `evaluate`, `backtest`, and where there is one `leak_audit`, `label` and `register`.
+        `evaluate`, `backtest`, and if they exist `leak_audit`, `label` and `register`.
 
     Raises:
-        MissingEvidenceError: with the command that makes what is missing.
+        MissingEvidenceError: with the command that makes the missing run.
     """
     runs = {stage: run for stage, run in given.items() if run}
     own = lineage_of(version).runs
@@ -114,7 +114,7 @@ def evidence_runs(
 
 
 def making(version: ModelVersion, stage: str, evaluate: str | None = None) -> str:
-    """How a version's evaluation, backtest or leak audit is made."""
+    """Return the command that makes a version's evaluation, backtest or leak audit."""
     of = [] if evaluate is None else [f"--evaluate-run {evaluate}"]
     return command(stage, option_of(version), *of)
 
@@ -122,16 +122,16 @@ def making(version: ModelVersion, stage: str, evaluate: str | None = None) -> st
 def check_evidence(
     client: MlflowClient, version: ModelVersion, runs: Mapping[str, str], settings: Settings
 ) -> None:
-    """See that these runs speak of this version, its data, and of nothing that was made later.
+    """Check that these runs are about this version and its data.
 
     Args:
         client: of the store.
-        version: that is to be judged.
+        version: the version to judge.
         runs: ids by stage.
-        settings: by which it is judged; the evidence must have been made by them.
+        settings: judging settings; the runs must have used them.
 
     Raises:
-        MissingEvidenceError: if the store knows one of them no more.
+        MissingEvidenceError: if the store no longer knows one of them.
         OtherEvidenceError: naming every difference.
     """
     found = {
@@ -156,7 +156,7 @@ def check_evidence(
 
 
 def check_makers(client: MlflowClient, runs: Mapping[str, str], settings: Settings) -> None:
-    """See that the runs a version is made of were given the settings that it will keep as its own.
+    """Check that the runs behind a new version used the settings that it will keep as its own.
 
     Raises:
         OtherEvidenceError: naming every difference.
@@ -167,10 +167,10 @@ def check_makers(client: MlflowClient, runs: Mapping[str, str], settings: Settin
 
 
 def check_labels(version: ModelVersion, labels: Path) -> None:
-    """See that the labels at hand are those of the version's lineage.
+    """Check that these labels are those of the version's lineage.
 
     Raises:
-        OtherEvidenceError: if they are others, or the lineage names none.
+        OtherEvidenceError: if they differ, or the lineage names none.
     """
     theirs, ours = lineage_of(version).data.get("labels"), path_digest(labels)
     if theirs != ours:
@@ -181,11 +181,11 @@ def check_labels(version: ModelVersion, labels: Path) -> None:
 
 
 def read_records(version: ModelVersion, runs: Mapping[str, str], folder: Path) -> Evidence:
-    """Fetch what the runs have kept into `folder`.
+    """Download the runs' records into `folder` and read them.
 
     Raises:
-        EvidenceError: for a record that cannot be read.
-        OtherEvidenceError: if the evaluation's record is of another subject.
+        EvidenceError: if a record cannot be read.
+        OtherEvidenceError: if the evaluation's record is about another subject.
     """
     kept = {
         stage: artifacts_of(runs[stage], name, folder)
@@ -206,7 +206,7 @@ def read_records(version: ModelVersion, runs: Mapping[str, str], folder: Path) -
 def _of_another(
     client: MlflowClient, version: ModelVersion, stage: str, run: Run, runs: Mapping[str, str]
 ) -> Iterator[str]:
-    """Where stage, upstream runs or data of a run are not those of the version."""
+    """Yield where a run's stage, upstream runs or data differ from the version's."""
     tags = run.data.tags
     if tags.get(STAGE_TAG) != stage:
         yield f"run {run.info.run_id} is of {tags.get(STAGE_TAG)}, a run of {stage} was expected"
@@ -227,23 +227,23 @@ def _of_another(
 
 
 def _are_equal(client: MlflowClient, stage: str, one: str | None, other: str | None) -> bool:
-    """Whether two runs of a stage are of one key, so that each could stand for the other."""
+    """Return whether two runs of a stage have the same key, so that one can replace the other."""
     if one is None or other is None:
         return False
-    with suppress(MlflowException):  # one of them is gone
+    with suppress(MlflowException):  # one of them was deleted
         return key_of_run(client, stage, one) == key_of_run(client, stage, other)
     return False
 
 
 def _other_code(found: Mapping[str, Run], made: list[Run]) -> Iterator[str]:
-    """Where a leak audit was of other code than that which trained network and auditor."""
+    """Yield if a leak audit used other code than the training of network and auditor."""
     if "leak_audit" in found:
         trained = [run for run in made if run.data.tags.get(STAGE_TAG) in ("train", "audit")]
         yield from other_code(found["leak_audit"], trained)
 
 
 def _scored_another(version: ModelVersion, run: Run) -> Iterator[str]:
-    """Where an evaluation is of another version, or of a run's model."""
+    """Yield if an evaluation is of another version, or of a run's model."""
     output = output_of(run.info.run_id)
     scored = f"{output.get('name')} {output.get('version')}"
     if scored != f"{version.name} {version.version}":
@@ -254,9 +254,9 @@ def _scored_another(version: ModelVersion, run: Run) -> Iterator[str]:
 def _newest(
     client: MlflowClient, stage: str, upstream: tuple[str, str], settings: Settings
 ) -> str | None:
-    """The newest run of a stage that stands on this one, has kept its record, and counts.
+    """Return the newest valid run of a stage that is based on `upstream` and has its record.
 
-    One that was made by other settings does not, unless it failed: a leak that was found counts.
+    A run with other settings is not valid, unless it failed: a leak that was found counts.
     """
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     of, run_id = upstream
@@ -280,7 +280,7 @@ def _known(client: MlflowClient, version: ModelVersion, stage: str, run_id: str)
 
 
 def _check_books(version: ModelVersion, settings: Settings) -> None:
-    """Refuse to ask for a backtest that cannot be made."""
+    """Refuse a version whose bars have no books, since it cannot be backtested."""
     data = settings.data
     if without_books(data.market_bars, data.symbol):
         raise MissingEvidenceError(

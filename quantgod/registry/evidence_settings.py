@@ -1,7 +1,7 @@
-"""Whether a run was given the settings, and is of the code, that a version was made by.
+"""Check whether a run used the settings and the code that a version was made with.
 
-A run's parameters are the settings that it was given, not those that a search has put in their
-place. Values are compared: where a settings file lay, and on what machine a run was, are not.
+A run's parameters are the settings it was given, not those chosen by a search. Only values are
+compared, not the place of a settings file or the machine of a run.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ MACHINE: Final = frozenset(
     {"etl.scheduler", "etl.workers", "train.device", "train.threads", "data.source"}
     | {f"data.{name}" for name in DataSettings.model_fields.keys() - {"symbol", "market"}}
 )
-"""Settings of where a run was made, not of what it made."""
+"""Settings of where a run took place, which do not affect its result."""
 
 
 def made_otherwise(run: Run, settings: Settings) -> Iterator[str]:
-    """Where a run was given other settings than these, of those that its stage reads."""
+    """Yield the settings read by a run's stage in which the run differs."""
     stage, came = _stage(run), run.data.params
     asked = logged_params(stage, settings)
     sections = {key.partition(".")[0] for key in asked}
-    # What has no dot is MLflow's: parameters of the command, such as the settings file's path.
+    # Names without a dot are MLflow's: parameters of the command, such as the settings file's path.
     named = {key for key in came if "." in key and key.partition(".")[0] in sections}
     for key in sorted((asked.keys() | named) - MACHINE):
-        # Bounds are the verdict's: an evaluation but shows them beside its figures.
+        # Bounds belong to the verdict: an evaluation only shows them beside its figures.
         if came.get(key) != asked.get(key) and not key.startswith("gates."):
             yield (
                 f"the {stage} was made with {key} {came.get(key)}, {asked.get(key)} was expected, "
@@ -38,7 +38,7 @@ def made_otherwise(run: Run, settings: Settings) -> Iterator[str]:
 
 
 def other_code(run: Run, made: Iterable[Run]) -> Iterator[str]:
-    """Where a run was made by other code than those that made the version, as far as these say."""
+    """Yield if a run used other code than the runs that made the version, as far as is known."""
     came = run.data.tags.get(CODE_TAG)
     for own in made:
         wanted = own.data.tags.get(CODE_TAG)

@@ -1,4 +1,4 @@
-"""From the torch module that makes meta-features to the ONNX graph that is served."""
+"""Export the torch module of the meta-features to the ONNX graph that is served."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ Windows = Floats
 
 
 class ExportError(ValueError):
-    """The graph cannot be trusted to say what the module says."""
+    """The graph and the module give different results."""
 
 
 def export_graph(module: MetaFeatures, windows: Windows, target: Path) -> float:
     """Write `module` as an ONNX graph `windows` -> `meta_features` with a free batch size.
 
-    The graph is accepted only when ONNX Runtime agrees with torch on `windows`, all at once and the
-    first alone, within 1e-6.
+    The graph is accepted only if ONNX Runtime agrees with torch on `windows`, in one batch and for
+    the first window alone, within 1e-6.
 
     Args:
-        module: in eval mode; it is not changed.
-        windows: raw feature windows, shape `(batch >= 2, time, 9)`, float64. They are the proof,
-            so real ones.
-        target: the file to write.
+        module: in eval mode; not changed.
+        windows: raw feature windows, shape `(batch >= 2, time, 9)`, float64; use real ones, since
+            they test the graph.
+        target: file to write.
 
     Returns:
-        The largest absolute difference seen.
+        The largest absolute difference.
 
     Raises:
-        ExportError: if the input has another shape or the outputs differ.
+        ExportError: if the input has a wrong shape or the outputs differ.
     """
     if windows.ndim != 3 or windows.shape[0] < 2 or windows.shape[2] != len(FEATURES):
         raise ExportError(f"windows of shape (2 or more, time, 9) expected, got {windows.shape}")

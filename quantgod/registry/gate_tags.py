@@ -1,7 +1,7 @@
-"""A version's gates as its tags: the report, bound to what was judged, and the verdict to read.
+"""Write the gates' verdict to a version's tags, bound to the judged files and data.
 
-`gates.report` names the run that has kept the report, which a promotion reads, and its digest.
-`gates` tells people the verdict: `passed`, or `failed: mcc, ece`.
+`gates.report` names the run with the report, which a promotion reads, and its digest. `gates` is
+the verdict for people: `passed`, or `failed: mcc, ece`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FAILED: Final = "failed"
 
 
 class UnboundReportError(VersionError):
-    """A report that is not, or cannot be, bound to the version's files and data."""
+    """A report is not, or cannot be, bound to the version's files and data."""
 
 
 def report_on(
@@ -37,17 +37,17 @@ def report_on(
     run_id: str,
     by: Judging,
 ) -> GateReport:
-    """Bind gates to the version that they judged, as of now.
+    """Return a report that binds gates to the version they judged, as of now.
 
     Args:
         version: as the registry knows it.
-        gates: what was judged.
-        champion: the version in place.
-        run_id: of the run that judges.
-        by: what they were judged by.
+        gates: the verdicts.
+        champion: the present champion.
+        run_id: of the judging run.
+        by: the judging settings.
 
     Raises:
-        UnboundReportError: if the version's tags name no digest of its files, or none of its data.
+        UnboundReportError: if the version's tags lack the digest of its files or its data.
     """
     made = lineage_of(version)
     if FILES_TAG not in version.tags or not made.data:
@@ -72,11 +72,11 @@ def report_on(
 
 
 def record_gates(client: MlflowClient, report: GateReport) -> None:
-    """Write a report to its version's tags. Where it lies goes first: the other only repeats it.
+    """Write a report to its version's tags: first its place, then the verdict for people.
 
     Raises:
         NoSuchVersionError: if the registry does not know the version.
-        UnboundReportError: if the version's files or data are not those that were judged.
+        UnboundReportError: if the version's files or data differ from the judged ones.
     """
     version = known_version(client, report.name, report.version)
     _check_bound(version, report)
@@ -84,7 +84,7 @@ def record_gates(client: MlflowClient, report: GateReport) -> None:
 
 
 def gate_tags(report: GateReport) -> dict[str, str]:
-    """The tags of a report, `gates.report` first."""
+    """Return the tags of a report, `gates.report` first."""
     verdict = PASSED if report.passed else f"{FAILED}: {report.held_back}"
     return {
         REPORT_TAG: msgspec.json.encode(judgement_of(report)).decode(),

@@ -1,4 +1,4 @@
-"""A version is judged by its gates: the evidence is checked, read, and held against the bounds."""
+"""Judge a version by its gates: check and read the evidence, and compare it with the bounds."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.stage import StageRun
 
 Shadow = Callable[[Path, str, Collection[int]], JournalTables]
-"""Reads what versions of a model have said in live sessions, from a journal's folder."""
+"""Reads the live signals of versions of a model from a journal's folder."""
 
 
 @dataclass(frozen=True)
 class Gating:
-    """What is to be judged.
+    """A version to judge, with settings and evidence.
 
     Attributes:
         version: as the registry knows it.
-        by: what it is judged by.
-        runs: that speak for it, by stage.
+        by: judging settings.
+        runs: its evidence, by stage.
     """
 
     version: ModelVersion
@@ -56,18 +56,18 @@ def gating(
     number: int | None,
     named: Mapping[str, str | None],
 ) -> Gating:
-    """Find the version that is asked for, the settings to judge it by, and its evidence.
+    """Find the requested version, its judging settings and its evidence.
 
     Args:
         client: of the store.
-        at_hand: settings of a given file, or else of the default one.
-        changes: values over the version's own; None where a file was given.
-        number: of the version; None where a run is named, or the newest is meant.
-        named: runs by stage; of others the newest that fit are taken.
+        at_hand: settings of a given file, or of the default one.
+        changes: values that override the version's own; None if a file was given.
+        number: of the version; None if a run is named, or for the newest.
+        named: runs by stage; for other stages the newest fitting ones are used.
 
     Raises:
-        VersionError: where there is no such version, or evidence of it is missing.
-        OtherSettingsError: where it was made by other settings than those that were given.
+        VersionError: if there is no such version, or its evidence is missing.
+        OtherSettingsError: if it was made with other settings than the given ones.
     """
     made_by = named.get("register") or named.get("evaluate")
     found = asked_version(client, at_hand.registry.name, number, made_by)
@@ -76,11 +76,11 @@ def gating(
 
 
 def judge(run: StageRun, what: Gating, shadow: Shadow, progress: Progress = silent) -> GateReport:
-    """Hold the evidence against the bounds, and against the version in place.
+    """Compare the evidence with the bounds, and the version with the champion.
 
     Raises:
-        OtherEvidenceError: where it is of another version, other data or other settings.
-        OtherSeriesError: where the version in place is of another series.
+        OtherEvidenceError: if it is of another version, other data or other settings.
+        OtherSeriesError: if the champion is of another series.
     """
     version, settings = what.version, run.settings
     check_evidence(run.client, version, what.runs, settings)
@@ -103,7 +103,7 @@ def _compared(
     shadow: Shadow,
     progress: Progress,
 ) -> ChampionResult | None:
-    """How it does beside the version in place; None where none is, it is that, or nobody asks."""
+    """Return the comparison with the champion; None if there is none, or it is not required."""
     settings, name, number = run.settings, what.version.name, int(what.version.version)
     if not settings.gates.champion or champion in (None, number):
         return None

@@ -1,9 +1,9 @@
-"""The deployment ledger of an alias: what was in place, from when, by whom, why, what was undone.
+"""Define the deployment ledger of an alias: which version was deployed when, by whom and why.
 
-Its entries form a chain: each holds the digest of the one before, so that one which is changed or
-taken away is noticed. A move of the alias is two entries: what is about to be done (`promotion` or
-`rollback`), and what came of it (`done` or `abandoned`). `found` says that the alias pointed
-elsewhere than the ledger says, so it was moved by other means.
+Its entries form a chain: each holds the digest of the one before, so that a changed or removed
+entry is detected. A move of the alias is two entries: the intention (`promotion` or `rollback`) and
+the result (`done` or `abandoned`). `found` records that the alias differed from the ledger, so it
+was moved by other means.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ KEY_DIGITS: Final = 6
 LONGEST_TEXT: Final = 1_000
 UNKNOWN: Final = "unknown"
 GATES_PASSED: Final = "its gates passed"
-"""Why a version was promoted, where no other reason is given."""
+"""Reason of a promotion, if no other is given."""
 
 Kind = Literal["promotion", "rollback", "done", "abandoned", "found"]
 _OPENS: Final = ("promotion", "rollback")
 
 
 class LedgerError(RuntimeError):
-    """A ledger that was changed, lost, or written by something else."""
+    """A ledger was changed, lost, or written by other code."""
 
 
 class GatesSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gates had said: how many passed, which failed, and the run that judged."""
+    """A summary of the gates' verdict: how many passed, which failed, and the judging run."""
 
     passed: int
     failed: tuple[str, ...]
@@ -39,23 +39,23 @@ class GatesSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One entry.
+    """One entry of a ledger.
 
     Attributes:
         kind: see the module.
-        version: that is put in place, or was found there; None if the alias was found pointing
+        version: the version to deploy, or found deployed; None if the alias was found pointing
             nowhere.
-        over: the version that was in place before; None if none was.
-        at: when, ISO 8601, UTC; of `found`, when it was noticed.
-        by: who; of `found`, `UNKNOWN`.
-        process: host, id and start of the process that wrote it.
-        nonce: no two entries are equal.
+        over: the version deployed before; None if none was.
+        at: time, ISO 8601, UTC; for `found`, when it was detected.
+        by: user; for `found`, `UNKNOWN`.
+        process: host, id and start of the writing process.
+        nonce: makes every entry unique.
         previous: digest of the entry before, or of the ledger's title.
-        why: the reason given.
+        why: the reason.
         semantic: semantic version.
         forced: what was overridden; empty if nothing.
-        gates: of the version, where it was judged.
-        lineage: ids of the runs and digests of the data that the version is made of, shortened.
+        gates: verdict on the version, if it was judged.
+        lineage: shortened ids of the runs and digests of the data behind the version.
     """
 
     kind: Kind
@@ -74,13 +74,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_simulated(self) -> bool:
-        """Whether the version was made of a simulated market."""
+        """Return whether the version was made from a simulated market."""
         return "run.simulate" in self.lineage
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """The entries of one alias, read and found to be a chain.
+    """The verified entries of one alias.
 
     Attributes:
         title: `NAME@ALIAS`.
@@ -94,24 +94,24 @@ class Ledger:
 
     @property
     def in_place(self) -> int | None:
-        """The version that the alias should point at, but for an open entry; None if nowhere."""
+        """Return the version that the alias should point at, ignoring an open entry, or None."""
         settled = [entry for entry in self.entries if entry.kind in ("done", "found")]
         return settled[-1].version if settled else None
 
     @property
     def open(self) -> Entry | None:
-        """The newest entry if what it says was begun and nothing says how it ended."""
+        """Return the newest entry if it has begun a move without a recorded end, else None."""
         is_open = bool(self.entries) and self.entries[-1].kind in _OPENS
         return self.entries[-1] if is_open else None
 
 
 def key_of(number: int) -> str:
-    """The name under which entry `number` (from 1) is kept."""
+    """Return the parameter name of entry `number` (from 1)."""
     return f"{number:0{KEY_DIGITS}d}"
 
 
 def text_of(entry: Entry) -> str:
-    """An entry as it is kept.
+    """Return the stored text of an entry.
 
     Raises:
         ValueError: if it is too long.
@@ -125,20 +125,20 @@ def text_of(entry: Entry) -> str:
 
 
 def digest_of(text: str) -> str:
-    """SHA-256 of an entry's text, in hex."""
+    """Return the SHA-256 of an entry's text, in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def ledger_of(title: str, kept: Mapping[str, str], head: str | None = None) -> Ledger:
-    """Read the entries and check the chain.
+    """Parse the entries and check the chain.
 
     Args:
         title: `NAME@ALIAS`.
         kept: the entries' texts by key.
-        head: a key and digest, `000007 9f86...`, which the ledger must hold; it may be longer.
+        head: a key and digest, `000007 9f86...`, that the ledger must contain; it may be longer.
 
     Raises:
-        LedgerError: naming the entry that is missing, changed, or cannot follow the one before.
+        LedgerError: naming the entry that is missing, changed, or does not follow the one before.
     """
     entries: list[Entry] = []
     digests = [digest_of(title)]
@@ -158,12 +158,12 @@ def ledger_of(title: str, kept: Mapping[str, str], head: str | None = None) -> L
 
 
 def head_text(number: int, text: str) -> str:
-    """What `ledger_of` takes as `head`."""
+    """Return the `head` for `ledger_of`."""
     return f"{key_of(number)} {digest_of(text)}"
 
 
 class Tenure(NamedTuple):
-    """A version that was in place, from when to when (None: it still is)."""
+    """A deployed version, from when to when (None: still deployed)."""
 
     entry: Entry
     since: str
@@ -171,14 +171,14 @@ class Tenure(NamedTuple):
 
     @property
     def is_known(self) -> bool:
-        """Whether the ledger's own commands put it there."""
+        """Return whether the project's commands deployed it."""
         return self.entry.kind != "found"
 
 
 def right_in_words(promotion: Entry) -> str:
-    """By which right it was: `gates passed (run ...)`, or `by force: REASON; never judged`.
+    """Return a promotion's right: `gates passed (run ...)`, or `by force: REASON; never judged`.
 
-    That the market was simulated is said with it.
+    It also says if the market was simulated.
     """
     return _right(promotion) + ("; simulated market" if promotion.is_simulated else "")
 
@@ -198,7 +198,7 @@ def _right(promotion: Entry) -> str:
 
 
 def history(ledger: Ledger) -> list[Tenure]:
-    """What was in place, oldest first; of a move, `entry` is the one that says why."""
+    """Return the deployed versions, oldest first; `entry` is the one with the reason."""
     spans: list[Tenure] = []
     for before, entry in zip((None, *ledger.entries), ledger.entries, strict=False):
         if entry.kind not in ("done", "found"):
@@ -212,10 +212,10 @@ def history(ledger: Ledger) -> list[Tenure]:
 
 
 def version_before(ledger: Ledger) -> int | None:
-    """The version that a rollback leads to; None if there is none.
+    """Return the version that a rollback leads to; None if there is none.
 
-    A rollback undoes: it forgets what it undid, so that a second one goes back further. It never
-    leads to where the alias was moved by other means.
+    A second rollback goes back further than the first. A rollback never leads to a version that was
+    deployed by other means.
     """
     standing: list[int] = []
     for span in history(ledger):
@@ -234,7 +234,7 @@ def version_before(ledger: Ledger) -> int | None:
 def _span(before: Entry | None, entry: Entry) -> Tenure:
     if entry.kind == "found" or before is None:
         return Tenure(entry, entry.at, None)
-    # Where the mover died, another has noted later that it was done.
+    # If the moving process died, another one recorded later that it was done.
     own = entry.process == before.process
     return Tenure(before, entry.at if own else before.at, None)
 

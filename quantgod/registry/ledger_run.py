@@ -1,9 +1,9 @@
-"""Where a ledger is kept: the parameters of one run, which no store lets anybody change.
+"""Store a ledger as the parameters of one run, which no store allows to change.
 
-`log_param` with a number that is taken raises: of two writers who append the same entry, one wins
-and the other is told. Which run it is must be as unique. The name of an experiment is: whoever
-creates the experiment `deployments/NAME@ALIAS` names the run in its tag, in one call, and all
-others read it there.
+`log_param` with an existing number raises: of two writers that append the same entry, one wins and
+the other gets an error. The run must be unique too. The name of an experiment is unique: the
+process that creates the experiment `deployments/NAME@ALIAS` names the run in its tag, in one call,
+and all others read it there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NOTE: Final = "Ledgers: which version had an alias, since when and by which righ
 
 
 class ConcurrentPromotionError(RuntimeError):
-    """Another promotion or rollback of the same alias was first, or is under way."""
+    """Another promotion or rollback of the same alias was faster, or is in progress."""
 
 
 class LedgerRun:
@@ -42,8 +42,8 @@ class LedgerRun:
 
     Args:
         client: of the store.
-        name: the registered model's name.
-        alias: whose versions are told.
+        name: of the registered model.
+        alias: of the ledger.
     """
 
     def __init__(self, client: MlflowClient, name: str, alias: str) -> None:
@@ -51,26 +51,26 @@ class LedgerRun:
         self.title = f"{name}@{alias}"
 
     def read(self) -> Ledger:
-        """Read the ledger and check its chain; an empty one if nothing was ever written.
+        """Read the ledger and check its chain; it is empty if nothing was ever written.
 
         Raises:
-            LedgerError: if it was changed, or is gone although there was one.
+            LedgerError: if it was changed or deleted.
         """
         run_id = self._nominated()
         return ledger_of(self.title, {}) if run_id is None else self._read(run_id)
 
     def append(self, ledger: Ledger, entry: Entry) -> Ledger:
-        """Append an entry to the ledger as it was read; gives it as it is then.
+        """Append an entry to the ledger as it was read; return the new ledger.
 
         Raises:
-            ConcurrentPromotionError: if another writer has appended since it was read.
+            ConcurrentPromotionError: if another writer has appended since.
         """
         run_id = self._nominated() or self._nominate()
         number, text = len(ledger.entries) + 1, text_of(entry)
         try:
             self.client.log_param(run_id, key_of(number), text, synchronous=True)
         except MlflowException:
-            # Refused, or the answer was lost: what stands there now tells which.
+            # Refused, or the answer was lost: the stored entry tells which.
             found = self._read(run_id)
             if len(found.entries) < number:
                 raise
@@ -78,13 +78,13 @@ class LedgerRun:
                 raise ConcurrentPromotionError(
                     _told(self.title, found.entries[number - 1])
                 ) from None
-        with suppress(MlflowException):  # the entry stands, and its head may lag behind
+        with suppress(MlflowException):  # the entry is stored; its head may lag behind
             self.client.set_tag(run_id, HEAD_TAG, head_text(number, text))
         return Ledger(self.title, (*ledger.entries, entry), digest_of(text))
 
     def _read(self, run_id: str) -> Ledger:
-        # The head first, in a call of its own: a store selects parameters before tags, and an
-        # entry that is appended between the two would seem to be lost.
+        # Read the head first, in a separate call: a store reads parameters before tags, and an
+        # entry appended between the two would seem to be lost.
         head = self._run(run_id).data.tags.get(HEAD_TAG)
         return ledger_of(self.title, self._run(run_id).data.params, head)
 
@@ -100,7 +100,7 @@ class LedgerRun:
         return run
 
     def _nominated(self) -> str | None:
-        """The id of the ledger's run; None if there was never one."""
+        """Return the id of the ledger's run; None if there was never one."""
         found = self.client.get_experiment_by_name(f"{LEDGERS}/{self.title}")
         if found is None:
             return None
@@ -109,10 +109,10 @@ class LedgerRun:
         return str(found.tags[LEDGER_TAG])
 
     def _nominate(self) -> str:
-        """Make the run, unless another was faster."""
+        """Create the run, unless another process was faster."""
         run = self.client.create_run(_experiment(self.client), run_name=self.title)
         run_id = str(run.info.run_id)
-        self.client.update_run(run_id, status="FINISHED")  # it takes entries, but nobody waits
+        self.client.update_run(run_id, status="FINISHED")  # it still takes entries
         note = f"The ledger of {self.title}: the parameters of run {run_id}, in `{LEDGERS}`."
         try:
             tags = {LEDGER_TAG: run_id, NOTE_TAG: note}
@@ -128,7 +128,7 @@ class LedgerRun:
 
 
 def _experiment(client: MlflowClient) -> str:
-    """The experiment that holds the ledgers' runs; made if it is not there."""
+    """Return the experiment of the ledgers' runs; it is created if needed."""
     found = client.get_experiment_by_name(LEDGERS)
     if found is None:
         try:

@@ -1,8 +1,8 @@
-"""Where a model version comes from: runs, data, code and settings, as one tag of JSON text.
+"""Record where a model version comes from: runs, data, code and settings, as one JSON tag.
 
-It is written with the version itself and never changed. What the version scored follows later, with
-the run that found it, in a tag of its own. Tags rather than a file of a run: a version appears with
-them at once, a listing of versions brings them along, and no deleted run takes them away.
+It is written with the version and never changed. The version's scores and their run follow later in
+another tag. Tags are better than a run's file: a version appears with its tags at once, a listing
+of versions includes them, and deleting a run does not remove them.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _INPUT: Final = "quantgod.input."
 
 
 class Lineage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a version is made of.
+    """The runs, data, code and settings behind a version.
 
     Attributes:
-        runs: ids of the runs that it stands on by stage, and of the one that scored it.
-        data: digests of the data that they have read, by name.
+        runs: ids of its runs by stage, including the one that scored it.
+        data: digests of the data they read, by name.
         commit: of the code.
-        settings: digest of the settings that it was made by.
+        settings: digest of the settings.
     """
 
     runs: dict[str, str] = {}
@@ -44,29 +44,29 @@ class Lineage(msgspec.Struct, frozen=True, omit_defaults=True):
     settings: str = ""
 
     def tags(self) -> dict[str, str]:
-        """The tag that keeps it."""
+        """Return the tag that stores it."""
         return {LINEAGE_TAG: _text(self)}
 
 
 class EvaluationSummary(msgspec.Struct, frozen=True):
-    """What a version scored: the run that found it, and its key figures by name."""
+    """A version's scores: the evaluating run, and key figures by name."""
 
     run: str
     figures: dict[str, float] = {}
 
     def tags(self) -> dict[str, str]:
-        """The tag that keeps it."""
+        """Return the tag that stores it."""
         return {EVALUATION_TAG: _text(self)}
 
 
 def lineage_of_run(run: StageRun, settings: str) -> Lineage:
-    """Gather what the version that `run` registers is made of.
+    """Return the lineage of the version that `run` registers.
 
-    All ancestors are followed, the nearest first: of two runs of a stage the nearer one counts.
+    All ancestors are followed, nearest first: of two runs of a stage the nearer one counts.
 
     Args:
-        run: that registers.
-        settings: digest of the settings that are kept with the version.
+        run: the registering run.
+        settings: digest of the settings stored with the version.
     """
     runs: dict[str, str] = {}
     data: dict[str, str] = {}
@@ -86,10 +86,10 @@ def lineage_of_run(run: StageRun, settings: str) -> Lineage:
 
 
 def lineage_of(version: ModelVersion) -> Lineage:
-    """What a version says that it is made of; all empty if it says nothing.
+    """Return a version's lineage; all empty if it has none.
 
     Raises:
-        BrokenVersionError: if its tags are no such text.
+        BrokenVersionError: if its tags cannot be parsed.
     """
     made = _read(version, LINEAGE_TAG, Lineage) or _of_older(version.tags)
     scored = _read(version, EVALUATION_TAG, EvaluationSummary)
@@ -99,11 +99,11 @@ def lineage_of(version: ModelVersion) -> Lineage:
 
 
 def market_in_words(runs: Iterable[str], settings: Settings) -> str:
-    """Say that rows are of a simulated market, and on whose prices; of a real one, nothing.
+    """Return words for a simulated market and its prices; empty for a real market.
 
     Args:
-        runs: the stages whose runs the rows stand on, as far as they are known.
-        settings: by which they were made.
+        runs: the known stages behind the rows.
+        settings: that they were made with.
     """
     if "simulate" not in runs and settings.data.source != "simulate":
         return ""
@@ -114,13 +114,13 @@ def market_in_words(runs: Iterable[str], settings: Settings) -> str:
 def set_tags(
     client: MlflowClient, version: ModelVersion, tags: Mapping[str, str], instead: str
 ) -> None:
-    """Write tags on a version in their order, and take off those that earlier code wrote instead.
+    """Write tags on a version in order, and remove those of earlier code that they replace.
 
     Args:
         client: of the store.
         version: as the registry knows it.
         tags: by key.
-        instead: how the keys begin that earlier versions carry in their place.
+        instead: prefix of the keys to remove.
     """
     for key, value in tags.items():
         client.set_model_version_tag(version.name, version.version, key, value)
@@ -139,7 +139,7 @@ def _read(version: ModelVersion, tag: str, kind: type[Kept]) -> Kept | None:
 
 
 def _of_older(tags: Mapping[str, str]) -> Lineage:
-    """Read what versions of earlier code carry: a tag for each run and each digest of data."""
+    """Read the lineage of versions of earlier code: one tag per run and per digest of data."""
     commit, settings = tags.get("commit", ""), tags.get("settings", "")
     return Lineage(_named(tags, "run."), _named(tags, "data."), commit, settings)
 

@@ -1,4 +1,4 @@
-"""A lineage's pipeline under the leak audit, with its bars, search and out-of-fold rows."""
+"""Run the leak audit on a lineage, with its bars, search and out-of-fold rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quantgod.training.devices import use_threads
 
 
 class LineageAudit(NamedTuple):
-    """What was found, on which bars, by the settings that the search has chosen."""
+    """The result of a lineage's leak audit, its bars, and its settings after the search."""
 
     result: LeakAuditResult
     bars: pd.DataFrame
@@ -28,11 +28,11 @@ class LineageAudit(NamedTuple):
 
 
 def audit_lineage(run: StageRun, progress: Progress = silent) -> LineageAudit:
-    """Perturb all that comes after cuts, and make the pipeline of a run's lineage again.
+    """Run the leak audit on the lineage of a run.
 
     Args:
-        run: of the stage, with the runs of etl, optimize and audit that it was given.
-        progress: hears of perturbations.
+        run: of the stage, with its given runs of etl, optimize and audit.
+        progress: called after perturbations.
     """
     settings, data = run.settings, run.settings.data
     chosen = chosen_settings(settings, run.upstream.get("optimize"))

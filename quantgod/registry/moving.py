@@ -1,12 +1,12 @@
-"""How an alias is moved: note it, move it, note that it was done.
+"""Move an alias: record the intention, move it, record the result.
 
-The alias itself moves in one call, so whoever reads it sees a complete version at any moment. A
-process that dies before that call leaves the old version in place, and after it the new one; which
-of the two is written down by the next that comes along.
+The alias itself moves in one call, so a reader always sees a complete version. A process that dies
+before that call leaves the old version deployed, and after it the new one; the next process records
+which of the two it is.
 
-Whoever has noted what it will do holds the alias for `LEASE_SECONDS`, or until its process ends.
-It must make the call within `MOVE_SECONDS`; the rest of the lease is for the call itself, which
-may be tried three times for 20 s each, and for clocks that differ.
+A process that has recorded its intention holds the alias for `LEASE_SECONDS`, or until it ends. It
+must make the call within `MOVE_SECONDS`; the rest of the lease is for the call itself, which may be
+tried three times for 20 s each, and for clock differences.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from quantgod.tracking.orphans import process_is_gone, process_tag
 LEASE_SECONDS: Final = 120.0
 MOVE_SECONDS: Final = 20.0
 IN_FLIGHT_SECONDS: Final = 2.0
-"""How long a server may take over a call whose sender has died."""
+"""How long a server may still process a call whose sender has died."""
 
 _SHORT: Final = 16
 
 
 @dataclass(frozen=True)
 class Move:
-    """What is to be done with the alias, and why.
+    """The intended move of an alias, with its reason.
 
     Attributes:
         kind: `promotion` or `rollback`.
-        found: the version to put in place.
-        why: the reason given.
+        found: the version to deploy.
+        why: the reason.
         forced: what was overridden; empty if nothing.
-        gates: of the version, where it was judged.
+        gates: verdict on the version, if it was judged.
     """
 
     kind: Literal["promotion", "rollback"]
@@ -64,23 +64,23 @@ def move(
     decide: Callable[[Ledger], Move | None],
     by: str | None = None,
 ) -> Entry | None:
-    """Move an alias as `decide` says, and write it into the ledger.
+    """Move an alias as `decide` says, and record it in the ledger.
 
-    What another process began and did not finish is settled first.
+    An unfinished move of another process is settled first.
 
     Args:
         client: of the store.
-        name: the registered model's name.
-        alias: to be moved.
-        decide: is given the ledger, which tells what is in place; it may raise. None: leave it.
-        by: who moves it; this user if not given.
+        name: of the registered model.
+        alias: to move.
+        decide: gets the ledger and returns the move, or None for no move; it may raise.
+        by: user; default is the present one.
 
     Returns:
-        What the ledger says of it; None if the alias was left where it is.
+        The ledger's entry; None if the alias was not moved.
 
     Raises:
-        ConcurrentPromotionError: if another was first, or is at it, or the alias was moved by
-            other means meanwhile. Nothing was changed.
+        ConcurrentPromotionError: if another process was faster or is active, or the alias was moved
+            by other means meanwhile. Nothing was changed.
         LedgerError: if the ledger was changed or deleted.
     """
     kept = LedgerRun(client, name, alias)
@@ -110,12 +110,12 @@ def move(
 
 
 def user() -> str:
-    """Who runs this process, as MLflow notes it with a run."""
+    """Return the user of this process, as MLflow records it with runs."""
     return str(DefaultRunContext().tags()["mlflow.user"])  # type: ignore[no-untyped-call]
 
 
 def now() -> str:
-    """The time for the ledger: ISO 8601, UTC, to the millisecond."""
+    """Return the present time for the ledger: ISO 8601, UTC, in milliseconds."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
 
 
@@ -141,7 +141,7 @@ class _Writer:
 def _settled(
     client: MlflowClient, kept: LedgerRun, name: str, alias: str, writer: _Writer
 ) -> Ledger:
-    """Write down how an open entry ended, and where the alias is if it is elsewhere."""
+    """Record how an open entry ended, and the alias's version if it differs from the ledger."""
     ledger = kept.read()
     if ledger.open is not None:
         _wait_for(kept, ledger.open)
@@ -161,10 +161,10 @@ def _settled(
 def _look_again(
     client: MlflowClient, name: str, alias: str, kept: LedgerRun, opened: Ledger, writer: _Writer
 ) -> None:
-    """See to it that the alias is still where it was when the move was decided.
+    """Check that the alias has not moved since the decision.
 
     Raises:
-        ConcurrentPromotionError: if it is elsewhere; then it is noted that nothing was done.
+        ConcurrentPromotionError: if it has; the entry is then recorded as abandoned.
     """
     held = holder(client, name, alias)
     if held == opened.in_place:
@@ -181,10 +181,10 @@ def _said(number: int | None) -> str:
 
 
 def _wait_for(kept: LedgerRun, begun: Entry) -> None:
-    """See to it that nobody works on an open entry any more.
+    """Check that no process works on an open entry any more.
 
     Raises:
-        ConcurrentPromotionError: if somebody does.
+        ConcurrentPromotionError: if one does.
     """
     age = _age(begun)
     if not process_is_gone(begun.process) and age < LEASE_SECONDS:
@@ -205,7 +205,7 @@ def _close(kept: LedgerRun, opened: Ledger, writer: _Writer) -> None:
     try:
         kept.append(opened, writer.entry(opened, "done", version))
     except ConcurrentPromotionError:
-        # Another may have taken this process for dead, and said the same.
+        # Another process may have considered this one dead and recorded the same.
         if kept.read().entries[len(opened.entries)].kind != "done":
             raise
 
@@ -214,6 +214,6 @@ def _lineage(found: ModelVersion) -> dict[str, str]:
     try:
         made = lineage_of(found)
     except BrokenVersionError:
-        return {}  # files decide whether a version may move, and a rollback cannot wait for a tag
+        return {}  # files decide about a deployment; a rollback cannot wait for a tag
     data = {f"data.{name}": digest[:_SHORT] for name, digest in sorted(made.data.items())}
     return data | {f"run.{stage}": run for stage, run in sorted(made.runs.items())}

@@ -1,8 +1,8 @@
-"""The settings that a version was made by and is judged by: kept with it, and taken by default.
+"""Store the settings that a version was made with, and judge it by them by default.
 
-`register` keeps all of them, but for passwords, as a file of its run, and the version's lineage
-holds their digest. A judging step takes them; what it is given in their place may change
-how the version is judged, and then the verdict says so, but never what it was made by.
+`register` stores all settings, without passwords, as a file of its run, and the version's lineage
+holds their digest. A judging step uses them. Given settings may change how the version is judged,
+which the verdict then states, but not what it was made with.
 """
 
 from __future__ import annotations
@@ -34,39 +34,38 @@ from quantgod.tracking.stage import logged_params
 
 SETTINGS_FILE: Final = "settings.yaml"
 JUDGING: Final = ("evaluate", "backtest", "leak_audit", "gates")
-"""Sections of how a version is judged; the others that `register` reads are of how it was made."""
+"""Sections on how a version is judged; the other sections of `register` are on how it was made."""
 
 SHOWN: Final = 3
 
 
 class NoOwnSettingsError(VersionError):
-    """The settings that a version was made by are not known."""
+    """The settings that a version was made with are not known."""
 
 
 class OtherSettingsError(VersionError):
-    """Settings were given that the version was not made by."""
+    """The given settings differ from those that the version was made with."""
 
 
 @dataclass(frozen=True)
 class Judging:
-    """What a version is judged by.
+    """The settings by which a version is judged.
 
     Attributes:
-        settings: all of them.
-        otherwise: in what they judge otherwise than the version's own: `gates.mcc_above 0.2 (its
-            own: 0.0)`.
+        settings: all settings.
+        otherwise: differences from the version's own: `gates.mcc_above 0.2 (its own: 0.0)`.
     """
 
     settings: Settings
     otherwise: tuple[str, ...] = ()
 
     def in_words(self) -> str:
-        """The first of those differences, and how many more there are."""
+        """Return the first difference, and how many more there are."""
         return in_short(self.otherwise)
 
 
 def keep_settings(path: Path, settings: Settings) -> str:
-    """Write settings to a file, passwords made unreadable; gives the digest of what it holds."""
+    """Write settings to a file with masked passwords, and return its content's digest."""
     values = _masked(settings.model_dump(mode="json"))
     with atomic_path(path) as part:
         part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
@@ -74,10 +73,10 @@ def keep_settings(path: Path, settings: Settings) -> str:
 
 
 def own_settings(version: ModelVersion) -> Settings:
-    """The settings that a version was made by.
+    """Return the settings that a version was made with.
 
     Raises:
-        NoOwnSettingsError: if they were not kept, or were changed since.
+        NoOwnSettingsError: if they were not stored, or have changed since.
     """
     place, made = f"{version.name} {version.version}", lineage_of(version)
     run = made.runs.get("register")
@@ -98,17 +97,17 @@ def own_settings(version: ModelVersion) -> Settings:
 def judging(
     version: ModelVersion, step: str, at_hand: Settings, changes: Mapping[str, Any] | None
 ) -> Judging:
-    """What `step` judges a version by: its own settings, with what was given in their place.
+    """Return the settings by which `step` judges a version: its own, with given changes.
 
     Args:
-        version: that is judged.
-        step: the command, for the error.
-        at_hand: of a given settings file, or else of the default one; the store is theirs.
-        changes: values by dotted key, laid over the version's own; None where a file was given.
+        version: the judged version.
+        step: the command, for errors.
+        at_hand: settings of a given file, or of the default one; they name the store.
+        changes: values by dotted key that override the version's own; None if a file was given.
 
     Raises:
-        NoOwnSettingsError: if the version's own are not known.
-        OtherSettingsError: if what was given differs in what the version was made by.
+        NoOwnSettingsError: if the version's own settings are not known.
+        OtherSettingsError: if the given ones differ in what the version was made with.
     """
     own = own_settings(version)
     asked = at_hand if changes is None else with_values(own, changes)
@@ -142,7 +141,7 @@ def judging_lineage(
     at_hand: Settings,
     changes: Mapping[str, Any] | None,
 ) -> tuple[Judging, dict[str, str | None]]:
-    """What `step` judges a version by, and the runs of its lineage where none is named by stage.
+    """Return the judging settings of a version, and its lineage's runs where none are named.
 
     Raises:
         NoOwnSettingsError, OtherSettingsError: as `judging` does.
@@ -155,11 +154,11 @@ def judging_lineage(
 def own_judging(
     version: ModelVersion, at_hand: Settings, changes: Mapping[str, Any] | None, *, force: bool
 ) -> Settings:
-    """What `promote` goes by: a version's own settings; by force, those at hand for want of them.
+    """Return the settings for `promote`: the version's own, or with force the given ones.
 
     Raises:
-        NoOwnSettingsError: if they are not known, and it is not forced.
-        OtherSettingsError: if others were given, also of how it is judged.
+        NoOwnSettingsError: if they are not known, without force.
+        OtherSettingsError: if other settings were given, also on how it is judged.
     """
     try:
         by = judging(version, "promote", at_hand, changes)
@@ -176,7 +175,7 @@ def own_judging(
 
 
 def in_short(texts: Sequence[str]) -> str:
-    """The first of these, and how many more there are."""
+    """Return the first of these texts, and how many more there are."""
     more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     return "; ".join(texts[:SHOWN]) + more
 

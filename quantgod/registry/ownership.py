@@ -1,7 +1,7 @@
-"""Whose a registered model is: every version of one name is of one series.
+"""Check the series of versions: all versions of one name are of one series.
 
-A version carries its series in its contract, which its files' digests bind, and again in its tags,
-by which commands compare at once; loading a version compares the two.
+A version has its series in its contract, which is covered by its files' digests, and again in its
+tags, for quick comparisons; loading a version compares the two.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _FIELDS: Final = ("symbol", "market", "source")
 
 
 class OtherSeriesError(VersionError):
-    """A version of another symbol, market or source than those that it would stand beside."""
+    """A version is of another symbol, market or source than required."""
 
 
 def series_tags(series: Series) -> dict[str, str]:
-    """Tags of a version that is registered now."""
+    """Return the tags of a new version."""
     return {name: str(getattr(series, name)) for name in _FIELDS} | {FEATURE_SET_TAG: FEATURE_SET}
 
 
 def series_of(found: ModelVersion) -> Series | None:
-    """Whose a version is by its tags; None if it does not say, as older ones do not."""
+    """Return a version's series from its tags; None for older versions without it."""
     said = {name: found.tags[name] for name in _FIELDS if name in found.tags}
     try:
         return msgspec.convert(said, Series) if said else None
@@ -40,10 +40,10 @@ def series_of(found: ModelVersion) -> Series | None:
 
 
 def check_name(client: MlflowClient, name: str, series: Series) -> None:
-    """See that a name holds no version of another series.
+    """Check that a name has no version of another series.
 
     Raises:
-        OtherSeriesError: naming the version, whose it is, and the setting to change.
+        OtherSeriesError: naming the version, its series, and the setting to change.
     """
     for found in reversed(all_versions(client, name)):
         theirs = series_of(found)
@@ -56,10 +56,10 @@ def check_name(client: MlflowClient, name: str, series: Series) -> None:
 
 
 def check_successor(found: ModelVersion, in_place: ModelVersion) -> None:
-    """See that a version may take the place of another: that both are of one series.
+    """Check that a version and the champion it would replace are of one series.
 
     Raises:
-        OtherSeriesError: if they are not. No reason forces this.
+        OtherSeriesError: if they are not; this cannot be forced.
     """
     theirs, ours = series_of(in_place), series_of(found)
     if theirs not in (None, ours):
@@ -71,7 +71,7 @@ def check_successor(found: ModelVersion, in_place: ModelVersion) -> None:
 
 
 def check_rows(found: ModelVersion, series: Series) -> None:
-    """See that rows to ask a version about are of its own series.
+    """Check that rows are of a version's own series.
 
     Raises:
         OtherSeriesError: if they are not.
@@ -83,7 +83,7 @@ def check_rows(found: ModelVersion, series: Series) -> None:
 
 
 def check_contract(found: ModelVersion, contract: Any) -> None:
-    """Compare what a loaded version was made for with its tags.
+    """Compare the contract of a loaded version with its tags.
 
     Raises:
         BrokenVersionError: naming what differs.

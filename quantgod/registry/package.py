@@ -1,4 +1,4 @@
-"""The folder that is registered: graph, auditor, contract, golden rows, reference."""
+"""Build the folder that is registered: graph, auditor, contract, golden rows, reference."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Package:
 
     Attributes:
         folder: its files.
-        code: the chain file it was made for, which is not in it and is registered beside it.
-        manifest_sha256: the digest of `manifest.json`, which holds the digest of every other file.
-        export_difference: the largest difference seen between the graph and the torch module.
-        series: whose rows it was made of.
+        code: its chain file, which is registered beside the folder.
+        manifest_sha256: digest of `manifest.json`, which holds the digests of all other files.
+        export_difference: largest difference between the graph and the torch module.
+        series: of its rows.
     """
 
     folder: Path
@@ -47,12 +47,12 @@ class Package:
 
 @dataclass(frozen=True)
 class GoldenRows:
-    """Which rows prove a version: the newest `count` of `bars`.
+    """The rows that test a version: the newest `count` of `bars`.
 
     Attributes:
-        bars: the nine features, maybe more, under a UTC index of whole minutes, sorted.
-        count: how many are wanted; at least a window and a minute are taken.
-        max_bridge_minutes: the longest hole inside a run of minutes, in training as in serving.
+        bars: the nine features (and maybe more) with a sorted UTC index of whole minutes.
+        count: number of rows; at least a window plus one is used.
+        max_bridge_minutes: the longest gap inside a stretch, in training and in serving.
     """
 
     bars: pd.DataFrame
@@ -69,23 +69,23 @@ def build_package(
     series: Series,
     code: Path = CHAIN_FILE,
 ) -> Package:
-    """Assemble all that a version needs, except its code, in `folder` (new or empty).
+    """Assemble in `folder` (new or empty) all that a version needs except its code.
 
-    What the finished chain says of the golden rows is kept, and compared at every load.
+    The finished chain's output for the golden rows is stored, and compared at every load.
 
     Args:
-        folder: where the package is made.
-        network: the base network; it is moved to the CPU.
-        auditor: a folder with the auditor's files.
+        folder: of the package.
+        network: the base network; moved to the CPU.
+        auditor: folder with the auditor's files.
         golden: real rows.
-        reference: what live rows will be held against.
-        series: whose rows all of it was made of.
-        code: the chain file that will travel with the package.
+        reference: for comparison with live rows.
+        series: of all rows.
+        code: the chain file that goes with the package.
 
     Raises:
         ValueError: if the folder is not empty, there are too few golden rows, or the exported
             graph differs from the torch module.
-        InputError: if the golden rows break the contract, say by a number that is not finite.
+        InputError: if the golden rows break the contract, for example by a non-finite number.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: an empty folder was expected")
@@ -105,10 +105,10 @@ def build_package(
 
 
 def golden_rows(golden: GoldenRows, window: int) -> pd.DataFrame:
-    """Take the newest rows of the newest run that is long enough, as a caller would post them.
+    """Return the newest rows of the newest stretch that is long enough, as a request has them.
 
     Raises:
-        ValueError: if no run is as long as a window and a minute.
+        ValueError: if no stretch is as long as a window plus one minute.
     """
     least = window + 1
     times = pd.DatetimeIndex(golden.bars.index)

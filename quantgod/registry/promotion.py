@@ -1,4 +1,4 @@
-"""Promotion: a version that has proved itself and passed its gates takes an alias."""
+"""Promote a version that has passed its test load and its gates to an alias."""
 
 from __future__ import annotations
 
@@ -34,14 +34,13 @@ OLD_TAGS: Final = "promoted_"
 
 @dataclass(frozen=True)
 class Grounds:
-    """What a promotion rests on.
+    """The grounds of a promotion.
 
     Attributes:
-        reason: what to note; needed where `force` is set.
+        reason: for the ledger; required with `force`.
         force: promote although the gates did not pass.
-        gates_run: the run that judged; if not given, the version's tag names it.
-        bounds: digest of the settings that the gates must have judged by; without it no report
-            speaks for a version.
+        gates_run: the judging run; by default the version's tag names it.
+        bounds: digest of the gate settings that must have been used; without it no report is valid.
     """
 
     reason: str = ""
@@ -66,32 +65,32 @@ def promote(
     tryout: Tryout = try_version,
     client: MlflowClient | None = None,
 ) -> Entry | None:
-    """Point `alias` (its case matters) at a version that has proved itself in a fresh process.
+    """Point `alias` (case-sensitive) at a version, after a test in a new process.
 
-    The process loads the version with pickle forbidden and predicts the golden input. Then its
-    gates must have passed, judged against the version in place now. What was done stands in the
-    alias's ledger; tags of the version repeat it.
+    The process loads the version with pickle forbidden and predicts the golden input. Then the
+    version's gates must have passed, judged against the present champion. The alias's ledger
+    records the promotion; tags of the version repeat it.
 
     Args:
-        name: the registered model's name.
+        name: of the registered model.
         number: of the version.
-        alias: to be moved.
-        why: what the promotion rests on.
-        by: who promotes; this user if not given.
-        tryout: what tries the version.
+        alias: to move.
+        why: the grounds.
+        by: user; default is the present one.
+        tryout: function that tests the version.
         client: of the store.
 
     Returns:
-        What the ledger says of it; None if the version was promoted before and is in place.
+        The ledger's entry; None if the version was promoted before and is still deployed.
 
     Raises:
         NoSuchVersionError: if the registry does not know the version.
-        EmptyVersionError: if it holds no model.
-        BrokenVersionError: if a file was changed, it cannot be loaded, or it says something else.
-        OtherSeriesError: if the version in place is of another series, forced or not.
-        GatesError: if no report of gates speaks for it.
+        EmptyVersionError: if it has no model.
+        BrokenVersionError: if a file was changed, it cannot be loaded, or its output differs.
+        OtherSeriesError: if the champion is of another series, even with force.
+        GatesError: if it has no valid report of gates.
         GatesNotPassedError: naming the gates that failed.
-        ConcurrentPromotionError: if another promotion was first.
+        ConcurrentPromotionError: if another promotion was faster.
         LedgerError: if the ledger was changed or deleted.
     """
     client = client or MlflowClient()
@@ -114,7 +113,7 @@ def promote(
 
 
 def in_words(name: str, alias: str, number: int, done: Entry | None) -> str:
-    """What was deployed over what, by which right; `done` as `promote` gives it.
+    """Describe a promotion: what was deployed over what, and by which right.
 
     >>> in_words("quantgod", "Production", 3, None)
     'quantgod 3 is Production already: nothing was changed'
@@ -126,11 +125,11 @@ def in_words(name: str, alias: str, number: int, done: Entry | None) -> str:
 
 
 def check_registered(name: str, found: ModelVersion) -> None:
-    """Fetch a version's files and see that they are those that were registered.
+    """Download a version's files and check that they are those that were registered.
 
     Raises:
         EmptyVersionError: if there are none.
-        BrokenVersionError: naming the file that was changed.
+        BrokenVersionError: naming the changed file.
     """
     with tempfile.TemporaryDirectory() as scratch:
         check_files(fetch(name, int(found.version), scratch), found.tags.get(FILES_TAG))
@@ -150,7 +149,7 @@ def _judged(found: ModelVersion, champion: int | None, why: Grounds) -> Move:
 
 
 def _tag(client: MlflowClient, found: ModelVersion, alias: str, promoted: Entry) -> None:
-    """Repeat on the version what the ledger says."""
+    """Repeat the ledger's entry in tags of the version."""
     over = "no version" if promoted.over is None else f"version {promoted.over}"
     forced = f"; by force over: {promoted.forced}" if promoted.forced else ""
     text = f"{promoted.at} as {alias} over {over} by {promoted.by}: {promoted.why}{forced}"

@@ -1,4 +1,4 @@
-"""What live rows are held against: the distributions of what a version was made on."""
+"""Make the reference for live rows: the distributions of a version's own rows."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from quantgod.evaluation.drift import OUTPUTS, Distribution, Reference, distribu
 def reference_of(
     table: pd.DataFrame, scaler: Scaler, auditor: Auditor, out_of_fold: pd.DataFrame
 ) -> Reference:
-    """Describe the dev part; the newest row that goes in ends before the test part begins.
+    """Return the distributions of the dev part, all of it before the test part.
 
-    Features: every row up to the last out-of-fold one, which is the end of dev. Mean and deviation
-    are the scaler's (fitted on the older part of dev), since they are what the network scales by
-    and what a z-score means to it; the quantiles are of the whole of dev, up to its newest day.
+    Features: all rows up to the last out-of-fold one, which is the end of dev. Mean and standard
+    deviation are the scaler's (fitted on the older part of dev), since the network scales by them;
+    the quantiles are of all dev rows.
 
     Output: calibrated probabilities of the out-of-fold rows that the booster was not fitted on,
-    since a booster is surer of those that it was. What is left is the last fold: its older rows
-    have stopped the booster and its newer ones have fitted the calibrator's six numbers. The base
-    model behind them is that fold's, not the one that is served, which has learned from them.
+        since
+    it is overconfident on its own rows. These are the last fold's: its older rows stopped the
+    booster, and its newer ones fitted the calibrator's six numbers. Their base model is the fold's,
+    not the served one, which has learned from them.
 
     Args:
         table: what `label` returns.
         scaler: of the served network.
         auditor: as it is served.
-        out_of_fold: the audit's rows, with `part`.
+        out_of_fold: the audit's rows, with column `part`.
 
     Raises:
-        ProvenanceError: if a row was forecast by a model that had seen past it.
+        ProvenanceError: if a row's model was trained on data at or after the row.
         ValueError: if no row is left.
     """
     assert_provenance(out_of_fold)

@@ -1,6 +1,6 @@
-"""A version as the registry knows it: found by number or alias, its files fetched and compared.
+"""Find versions in the registry by number or alias, and download and check their files.
 
-This imports no model code, so that a command which only moves an alias starts at once.
+This imports no model code, so that a command that only moves an alias starts quickly.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from quantgod.settings import command
 from quantgod.tracking.keys import output_of
 
 FILES_TAG: Final = "files_sha256"
-# What stores answer where there is no such model, version or alias; anything else is no answer.
+# Error codes for a missing model, version or alias; all others mean that the store is away.
 _ABSENT: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _LEFT_BEHIND: Final = ("registered_model_meta",)
 
 
 class VersionError(ValueError):
-    """A version that cannot be used."""
+    """A version cannot be used."""
 
 
 class NoSuchVersionError(VersionError):
@@ -33,7 +33,7 @@ class NoSuchVersionError(VersionError):
 
 
 class EmptyVersionError(VersionError):
-    """The version holds no model."""
+    """The version has no model."""
 
 
 class BrokenVersionError(VersionError):
@@ -41,15 +41,15 @@ class BrokenVersionError(VersionError):
 
 
 def option_of(version: ModelVersion) -> str:
-    """How a command is told of a version; its name with it, as the command's own may be another."""
+    """Return the options that name a version to a command."""
     return f"--name {quote(version.name)} --version {version.version}"
 
 
 def known_version(client: MlflowClient, name: str, number: int) -> ModelVersion:
-    """Ask the registry for a version.
+    """Return a version from the registry.
 
     Raises:
-        NoSuchVersionError: if it does not know it.
+        NoSuchVersionError: if it is unknown.
     """
     try:
         return client.get_model_version(name, str(number))
@@ -60,7 +60,7 @@ def known_version(client: MlflowClient, name: str, number: int) -> ModelVersion:
 
 
 def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
-    """Every version of a model, by number."""
+    """Return all versions of a model, sorted by number."""
     found: list[ModelVersion] = []
     token = None
     while token != "":
@@ -71,7 +71,7 @@ def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
 
 
 def newest_version(name: str) -> int:
-    """Give the number of the version that was registered last.
+    """Return the number of the newest version.
 
     Raises:
         NoSuchVersionError: if there is none.
@@ -85,11 +85,11 @@ def newest_version(name: str) -> int:
 def asked_version(
     client: MlflowClient, name: str, number: int | None, made_by: str | None = None
 ) -> ModelVersion:
-    """A version by its number, or else the one that a run has made or scored, or the newest.
+    """Return a version by number, or the one that a run has made or scored, or the newest.
 
     Raises:
         NoSuchVersionError: if the registry does not know it, or has none.
-        NoOutputError: if the run speaks of no version.
+        NoOutputError: if the run names no version.
     """
     if number is None and made_by is not None:
         output = output_of(made_by, "name", "version")
@@ -98,17 +98,17 @@ def asked_version(
 
 
 def holder(client: MlflowClient, name: str, alias: str) -> int | None:
-    """The number of the version that an alias points at; None if it points nowhere."""
+    """Return the number of the version that an alias points at, or None."""
     try:
         return int(client.get_model_version_by_alias(name, alias).version)
     except MlflowException as error:
         if error.error_code not in _ABSENT:
-            raise  # a store that gives no answer has not said that the alias is gone
+            raise  # a store that is away has not said that the alias is gone
         return None
 
 
 def fetch(name: str, number: int, folder: str | None = None) -> Path:
-    """Fetch a version's files, where they lie elsewhere; gives where they are now.
+    """Download a version's files if they are elsewhere, and return their folder.
 
     Raises:
         EmptyVersionError: if there are none.
@@ -121,7 +121,7 @@ def fetch(name: str, number: int, folder: str | None = None) -> Path:
 
 
 def files_digest(folder: Path) -> str:
-    """Digest of every file of a model but those that downloading and loading it leave behind."""
+    """Return the digest of a model's files, without those left by downloading and loading."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     kept = [path for path in files if path.suffix != ".pyc" and path.name not in _LEFT_BEHIND]
     return tree_digest(folder, kept)

@@ -1,4 +1,4 @@
-"""A version is made: the network and the auditor of the runs before, chained and registered."""
+"""Make a version: chain the network and the auditor of earlier runs, and register it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from quantgod.tracking.stage_outputs import audit_output, train_output
 
 @dataclass(frozen=True)
 class Registration:
-    """What was registered.
+    """A new registered version.
 
     Attributes:
         name: of the registered model.
         version: its number.
-        series: whose rows it was made of.
-        export_difference: the largest between the graph and the torch module.
+        series: of its rows.
+        export_difference: largest difference between the graph and the torch module.
     """
 
     name: str
@@ -40,18 +40,18 @@ class Registration:
 
 
 def register_run(run: StageRun, progress: Progress = silent) -> Registration:
-    """Chain the network and the auditor that a run was given, and register them with lineage.
+    """Chain the network and the auditor given to a run, and register them with lineage.
 
-    Rows to try the version with are left where the settings say.
+    An example request is written to the settings' path.
 
     Args:
         run: of the stage `register`, with runs of label, train and audit.
-        progress: hears of the three parts of the work.
+        progress: called for the three parts of the work.
 
     Raises:
-        OtherEvidenceError: where those runs were made by other settings.
-        SeriesError: where they are not of one series.
-        OtherSeriesError: where the name holds versions of another one.
+        OtherEvidenceError: if those runs used other settings.
+        SeriesError: if they are not of one series.
+        OtherSeriesError: if the name has versions of another series.
     """
     settings = run.settings
     check_makers(run.client, run.upstream, settings)

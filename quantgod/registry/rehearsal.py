@@ -1,7 +1,7 @@
-"""A market gone through from end to end in one process: archives in, judged gates out.
+"""Rehearse a market from end to end in one process: archives in, judged gates out.
 
-Every stage is the real one; only MLflow's runs and the registry are left out. What is scored and
-timed is the packed chain, as it would be served.
+All stages are the real ones, without MLflow's runs and the registry. The packed chain is scored and
+timed, as it would be served.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ from quantgod.settings import Settings
 from quantgod.simulation.archives import write_archives
 
 BOOK_LEVELS: Final = 20
-"""Levels a side that the backtest meets; the whole book would not fit beside another market's."""
+"""Book levels per side in the backtest, to limit memory with several markets in parallel."""
 
 ROWS_FILE: Final = "rows.parquet"
 NO_SEARCH: Final = 1
-"""Models that were tried: no search chose among several."""
+"""Number of tried models: there is no search."""
 
 
 def rehearse(
     market: Market, settings: Settings, folder: Path, progress: Progress = silent
 ) -> Rehearsal:
-    """Make a market, learn from it, and judge the model by the gates.
+    """Simulate a market, learn from it, and judge the model by the gates.
 
     Args:
-        market: which one; its seed and signal replace those of `settings`.
-        settings: the experiment's, the same for every market.
-        folder: empty; everything is made in it.
-        progress: hears of each stage.
+        market: its seed and signal replace those of `settings`.
+        settings: of the experiment, the same for every market.
+        folder: an empty work folder.
+        progress: called for each stage.
 
     Raises:
-        ValueError: where a stage cannot do its work, such as for too few days.
+        ValueError: if a stage fails, for example for too few days.
     """
     began = time.perf_counter()
     own = market.settings(settings)
@@ -74,7 +74,7 @@ def rehearse(
 
 
 class _Stages:
-    """The stages of one market, each in its own corner of the folder."""
+    """The stages of one market, each in its own subfolder."""
 
     def __init__(self, settings: Settings, folder: Path, progress: Progress) -> None:
         self._settings = settings

@@ -1,7 +1,8 @@
-"""By which right a version may answer as an alias: its gates passed, or it was promoted as that.
+"""Check a version's right to an alias: its gates passed, or it was promoted to it.
 
-The alias itself is no right: anybody may move it, in MLflow's own pages too. A promotion stays one
-when the version is judged again later, so that there is a way back to it.
+Holding the alias is not enough: anybody can move it, also in MLflow's pages. A promotion stays
+    valid
+if the version is judged again later, so that a rollback to it remains possible.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from quantgod.settings import command
 
 
 class UnjudgedVersionError(VersionError):
-    """A version that neither its gates nor a recorded promotion let answer."""
+    """A version has neither passed its gates nor a recorded promotion."""
 
 
 def right_of(client: MlflowClient, version: ModelVersion, alias: str) -> str:
-    """By which right a version may answer as `alias`: `gates passed (run ...)`, `by force: ...`.
+    """Return a version's right to `alias`: `gates passed (run ...)`, or `by force: ...`.
 
     Raises:
-        UnjudgedVersionError: if there is none, with what to do.
+        UnjudgedVersionError: if it has none, with what to do.
     """
     try:
         report = report_of(version)

@@ -1,8 +1,8 @@
-"""Rollback: the alias goes back to a version that was in place before, at once.
+"""Roll an alias back to a version that was deployed before.
 
-It proved itself and its gates were asked when it was promoted; now its files are compared with what
-was registered, and no more. A version that the alias was moved to by other means has proved
-nothing, so there is no way back to it. It imports no model code: the command takes seconds.
+That version was tested and judged when it was promoted, so now only its files are compared with the
+registered ones. A version deployed by other means was never tested, so there is no rollback to it.
+This imports no model code: the command takes seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ UNDONE: Final = "no reason was given"
 
 
 class NothingToRollBackError(VersionError):
-    """The ledger knows no version to go back to, or not this one."""
+    """The ledger has no version to go back to, or not this one."""
 
 
 def roll_back(
@@ -40,15 +40,15 @@ def roll_back(
     by: str | None = None,
     client: MlflowClient | None = None,
 ) -> Entry:
-    """Put the version before into place, or version `number`, if it was promoted at any time.
+    """Deploy the version before, or version `number` if it was ever promoted.
 
     Raises:
         NothingToRollBackError: if there is no such version.
-        NoSuchVersionError: if it was deleted since.
+        NoSuchVersionError: if it was deleted.
         EmptyVersionError: if its files were deleted.
         BrokenVersionError: if they were changed.
-        OtherSeriesError: if the version in place is of another series.
-        ConcurrentPromotionError: if another promotion was first.
+        OtherSeriesError: if the champion is of another series.
+        ConcurrentPromotionError: if another promotion was faster.
         LedgerError: if the ledger was changed or deleted.
     """
     client = client or MlflowClient()
@@ -68,11 +68,11 @@ def roll_back(
 
 
 def check_unchanged(found: ModelVersion) -> None:
-    """Compare a version's files with what was registered.
+    """Compare a version's files with the registered ones.
 
     Raises:
         EmptyVersionError: if there are none.
-        BrokenVersionError: if they differ, or nobody knows what they were.
+        BrokenVersionError: if they differ, or their digest is unknown.
     """
     with tempfile.TemporaryDirectory() as scratch:
         digest = files_digest(fetch(found.name, int(found.version), scratch))
@@ -107,6 +107,6 @@ def _target(ledger: Ledger, number: int | None) -> int:
 
 
 def _gates(ledger: Ledger, number: int) -> GatesSummary | None:
-    """What the gates had said when the version was promoted last."""
+    """Return the gates' summary of the version's last promotion."""
     entries = [span.entry for span in history(ledger) if span.entry.kind == "promotion"]
     return next((entry.gates for entry in entries[::-1] if entry.version == number), None)

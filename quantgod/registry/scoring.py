@@ -1,4 +1,4 @@
-"""A model is scored on the test part: which one, by what settings, and on whose rows."""
+"""Score a model on the test part: choose the model, its settings and its rows."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from quantgod.tracking.stage_outputs import out_of_fold_rows
 
 @dataclass(frozen=True)
 class Scoring:
-    """What is to be scored.
+    """A model to score, with its settings.
 
     Attributes:
-        asked: the model, and the runs that its rows come from.
+        asked: the model and the runs of its rows.
         found: the version, if it is one.
-        by: what it is judged by.
+        by: judging settings.
     """
 
     asked: EvaluationRequest
@@ -46,7 +46,7 @@ class Scoring:
 
 @dataclass(frozen=True, eq=False)
 class ScoringResult:
-    """What came of it, and whose rows it was scored on."""
+    """The result of a scoring: evaluation, report, and the series of the rows."""
 
     evaluated: Evaluation
     report: Report
@@ -60,18 +60,18 @@ def scoring(
     version: int | None,
     named: Mapping[str, str | None],
 ) -> Scoring:
-    """Find the model that is asked for and the settings to judge it by: a version has its own.
+    """Find the requested model and its judging settings; a version has its own.
 
     Args:
         client: of the store.
-        at_hand: settings of a given file, or else of the default one.
-        changes: values over a version's own; None where a file was given.
-        version: its number; None where a run is named, or the newest is meant.
+        at_hand: settings of a given file, or of the default one.
+        changes: values that override a version's own; None if a file was given.
+        version: its number; None if a run is named, or for the newest.
         named: runs by stage.
 
     Raises:
-        VersionError, ContradictionError: where there is no such model, or it is not of these runs.
-        OtherSettingsError: where it was made by other settings than those that were given.
+        VersionError, ContradictionError: if there is no such model, or it is not of these runs.
+        OtherSettingsError: if it was made with other settings than the given ones.
     """
     asked = evaluation_request(client, at_hand.registry.name, version, named)
     if asked.version is None:
@@ -81,10 +81,10 @@ def scoring(
 
 
 def score(run: StageRun, what: Scoring, progress: Progress = silent) -> ScoringResult:
-    """Score it on the test part beside simple baselines, and write that up.
+    """Score a model and simple baselines on the test part, and make the report.
 
     Raises:
-        OtherSeriesError: where the rows are not of a version's own series.
+        OtherSeriesError: if the rows are not of the version's own series.
     """
     asked, settings, labels = what.asked, run.settings, run.inputs["labels"]
     made = asked.runs if what.found is None else lineage_of(what.found).runs
@@ -101,7 +101,7 @@ def score(run: StageRun, what: Scoring, progress: Progress = silent) -> ScoringR
 
 
 def keep_score(run: StageRun, what: Scoring, scored: ScoringResult) -> None:
-    """Write figures and card on the version; not where it was judged by other than its own."""
+    """Write figures and card to the version, unless other settings than its own were used."""
     asked = what.asked
     if asked.version is not None and not what.by.otherwise:
         figures, card = scored.evaluated.summary(), scored.report.card

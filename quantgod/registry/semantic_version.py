@@ -1,12 +1,12 @@
-"""Semantic versions: what a caller of a model may expect of the next one.
+"""Compute semantic versions, which tell callers of a model what has changed.
 
-The major number rises when what is posted or comes back changes (signature, features, classes,
-window), the minor one when other numbers come back (new data, parameters or code: graph, booster,
-contract or chain file differ), the patch for a new calibrator or threshold alone or nothing at all,
-so that no two versions share a number.
+The major number rises if requests or responses change (signature, features, classes, window); the
+minor one if other values come back (new data, parameters or code: graph, booster, contract or chain
+file differ); the patch number for only a new calibrator or threshold, or no change at all, so that
+no two versions share a number.
 
-Each version carries the digests of its parts from its birth. So every version's number follows
-from those before it, and of two that are registered at once each knows the other's.
+Each version is registered with the digests of its parts. So its number follows from the versions
+before it, also if two are registered at the same time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Parts = Mapping[str, str]
 
 
 class SemanticVersion(NamedTuple):
-    """Major, minor and patch, in order of weight."""
+    """Major, minor and patch number."""
 
     major: int
     minor: int
@@ -53,15 +53,15 @@ FIRST: Final = SemanticVersion(1, 0, 0)
 
 
 def parts_of(package: Path, code: Path, signature: Mapping[str, Any]) -> dict[str, str]:
-    """The digest of each part of a package, by its name.
+    """Return the digest of each part of a package, by name.
 
     Args:
         package: the folder.
-        code: the chain file that is registered beside it.
-        signature: the model's, as a dictionary.
+        code: the chain file registered with it.
+        signature: of the model, as a dictionary.
     """
     contract = json.loads((package / _FILES["contract"]).read_text(encoding="utf-8"))
-    # What is no contract is refused when it is tried, and told by its whole content till then.
+    # An invalid contract is refused when it is tested; until then its whole content counts.
     face = {key: contract.get(key) for key in _FACE} if isinstance(contract, dict) else contract
     digests = {part: file_digest(package / name) for part, name in _FILES.items()}
     copied = [file_digest(path) for path in sorted((package / "served").rglob("*.py"))]
@@ -70,13 +70,13 @@ def parts_of(package: Path, code: Path, signature: Mapping[str, Any]) -> dict[st
 
 
 def parts_tag(parts: Mapping[str, str]) -> dict[str, str]:
-    """The tag that keeps the digests of a version's parts."""
+    """Return the tag with the digests of a version's parts."""
     return {PARTS_TAG: json.dumps(parts)}
 
 
 def parts_named(tags: Tags) -> dict[str, str]:
-    """The digests of a version's parts by its tags; none if it was not registered here."""
-    if PARTS_TAG not in tags:  # earlier code wrote a tag for each
+    """Return the digests of a version's parts from its tags; empty for a foreign version."""
+    if PARTS_TAG not in tags:  # earlier code wrote one tag per part
         return {key[5:]: digest for key, digest in tags.items() if key.startswith("part.")}
     try:
         return msgspec.json.decode(tags[PARTS_TAG], type=dict[str, str])
@@ -85,11 +85,11 @@ def parts_named(tags: Tags) -> dict[str, str]:
 
 
 def number_of(versions: Iterable[Tags]) -> SemanticVersion | None:
-    """The semantic version of the last of these.
+    """Return the semantic version of the last of these versions.
 
     Args:
-        versions: the tags of a model's versions, in order. One that has no parts, as it was not
-            registered here, is passed over.
+        versions: the tags of a model's versions, in order. Foreign versions without parts are
+            skipped.
 
     Returns:
         None if the last one has no parts.
@@ -109,7 +109,7 @@ def number_of(versions: Iterable[Tags]) -> SemanticVersion | None:
 
 
 def next_after(base: SemanticVersion, parts: Parts, new: Parts) -> SemanticVersion:
-    """The number of a version with the parts `new`, after `base` with its `parts`."""
+    """Return the number of a version with parts `new` that follows `base` with `parts`."""
 
     def differ(*names: str) -> bool:
         return any(new.get(name) != parts.get(name) for name in names)
@@ -122,6 +122,6 @@ def next_after(base: SemanticVersion, parts: Parts, new: Parts) -> SemanticVersi
 
 
 def parsed(text: str) -> SemanticVersion | None:
-    """Read `1.2.3`; None if it is something else."""
+    """Parse `1.2.3`; return None for anything else."""
     found = _FORM.fullmatch(text)
     return None if found is None else SemanticVersion(*map(int, found.groups()))

@@ -1,9 +1,8 @@
-"""MLflow's scoring server behind a door that reads a body before the server does.
+"""Run MLflow's scoring server behind a filter that checks request bodies first.
 
-The server takes bodies of any size and in many forms: some lose what was posted (`inputs` makes 1
-of true, CSV a number next to the one that is written), others end in errors without a code. The
-door lets sound bodies pass as they came, and answers the rest as the chain answers rows that cannot
-be judged: status 400 with a `code` and a `reason`.
+The server takes bodies of any size and in many forms. Some forms change the data (`inputs` turns
+true into 1, CSV rounds numbers); others end in errors without a code. The filter passes valid
+bodies unchanged, and answers the rest like the chain: status 400 with a `code` and a `reason`.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 def scoring_app(model: PyFuncModel, body_bytes: int) -> App:
-    """The server of a loaded version, which takes bodies up to `body_bytes`."""
+    """Return the server of a loaded version, which takes bodies up to `body_bytes`."""
     return Door(scoring_server.init(model), body_bytes)
 
 
 class Door:
-    """An ASGI application in front of another: it alone reads what is posted to `/invocations`.
+    """An ASGI application in front of another that checks bodies posted to `/invocations`.
 
     Args:
-        app: who answers sound bodies and everything else.
-        body_bytes: the longest body that is kept; of a longer one no more than this is in memory.
+        app: answers valid bodies and all other requests.
+        body_bytes: maximal length of a body, also in memory.
     """
 
     def __init__(self, app: App, body_bytes: int) -> None:
@@ -63,7 +62,7 @@ class Door:
         await self._app(scope, replay, send)
 
     async def _body(self, receive: Receive) -> bytes:
-        """The whole body; a longer one is read to its end, since nobody hears before that."""
+        """Return the whole body; one that is too long is still read to its end."""
         parts, length, is_whole = [], 0, False
         while not is_whole:
             message = await receive()
@@ -81,11 +80,10 @@ class Door:
 
 
 def check_body(body: bytes) -> None:
-    """Check that a body is JSON of a form that loses nothing on its way to the chain.
+    """Check that a body is JSON in a form that reaches the chain without loss.
 
     Raises:
-        InputError: `bad_json`, `duplicate_column` for a name that a record holds twice, or
-            `bad_form`.
+        InputError: `bad_json`, `duplicate_column` (a name twice in a record), or `bad_form`.
     """
     try:
         posted = json.loads(body, object_pairs_hook=_once)
@@ -103,7 +101,7 @@ def check_body(body: bytes) -> None:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object, none of whose names stands in it twice: JSON would keep the last value alone."""
+    """Return an object, refusing duplicate names: JSON would keep only the last value."""
     made = dict(pairs)
     if len(made) != len(pairs):
         twice = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
@@ -112,7 +110,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _in_split(table: Any) -> str:
-    """What is wrong with `{"columns": [...], "data": [[...], ...]}`; nothing if it is sound."""
+    """Return what is wrong with `{"columns": [...], "data": [[...], ...]}`; empty if valid."""
     if not isinstance(table, dict) or not {"columns", "data"} <= table.keys() <= SPLIT_KEYS:
         return "columns and data expected"
     names, rows, index = table["columns"], table["data"], table.get("index")
@@ -130,7 +128,7 @@ def _in_split(table: Any) -> str:
 
 
 def _in_records(table: Any) -> str:
-    """What is wrong with `[{"datetime": ..., ...}, ...]`; nothing if it is sound."""
+    """Return what is wrong with `[{"datetime": ..., ...}, ...]`; empty if valid."""
     if not isinstance(table, list):
         return "a list of records expected"
     for number, row in enumerate(table):

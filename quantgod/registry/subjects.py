@@ -1,4 +1,4 @@
-"""Which model an evaluation is of, a version or a run's model, and what it leaves on a version."""
+"""Find the model to evaluate (a version or a run's model), and tag a scored version."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ STAGES: Final = ("label", "audit", "register")
 
 
 class ContradictionError(ValueError):
-    """Runs that do not belong to the version that they were named with."""
+    """The named runs do not belong to the named version."""
 
 
 class OldVersionError(VersionError):
-    """A version from before the chain abstained itself: what it would act on is not known."""
+    """A version is older than abstention in the chain: its actions are not known."""
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What is to be evaluated.
+    """The model to evaluate.
 
     Attributes:
         name: of the registered model.
         version: None for a run's model.
-        runs: of label, audit and register, as far as they are known.
+        runs: of label, audit and register, where known.
     """
 
     name: str
@@ -54,14 +54,14 @@ class EvaluationRequest:
 def evaluation_request(
     client: MlflowClient, name: str, version: int | None, runs: Mapping[str, str | None]
 ) -> EvaluationRequest:
-    """Find the model: `version`, what a register run made, an audit run's, or the newest version.
+    """Find the model: `version`, a register run's version, an audit run's model, or the newest.
 
-    Runs that were not named are those of the version's lineage.
+    Other runs are taken from the version's lineage.
 
     Raises:
         NoSuchVersionError: if the registry does not know the version, or has none.
-        NoOutputError: if the register run made none.
-        ContradictionError: if an audit or register run was named that is not the version's.
+        NoOutputError: if the register run made no version.
+        ContradictionError: if a named audit or register run is not the version's.
     """
     given = {stage: run for stage, run in runs.items() if run}
     if version is None and "register" in given:
@@ -83,17 +83,17 @@ def evaluation_request(
 def subject_of(
     asked: EvaluationRequest, client: MlflowClient, settings: TrainSettings, folder: Path
 ) -> Subject:
-    """Load it: a version as it is served, its files checked; a run's model as it was trained.
+    """Load the model: a version as served, with its files checked, or a run's model as trained.
 
     Args:
-        asked: what `evaluation_request` found.
+        asked: the request.
         client: of the store.
         settings: batch size and device, for a run's model.
-        folder: where a run's files are fetched to.
+        folder: for a run's downloaded files.
 
     Raises:
         NoOutputError: if the audit run is of another stage.
-        OldVersionError: if the version knows no action.
+        OldVersionError: if the version has no actions.
     """
     if asked.version is not None:
         model = load_chain(asked.name, asked.version)
@@ -124,7 +124,7 @@ def tag_version(
     metrics: Mapping[str, float],
     card: str,
 ) -> None:
-    """Write on the version that was scored its figures, which run found them, and its card."""
+    """Write figures, the evaluating run and the card to the scored version."""
     found = client.update_model_version(asked.name, str(asked.version), card)
     figures = {name: float(f"{value:.6g}") for name, value in metrics.items()}
     set_tags(client, found, EvaluationSummary(run_id, figures).tags(), instead=OLD_TAGS)

@@ -1,4 +1,4 @@
-"""Scored rows of a lineage are traded on its bars, and on archived books where there are some."""
+"""Backtest scored rows of a lineage on its bars, and on archived books if available."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from quantgod.tracking.stage import StageRun
 
 
 def trade(run: StageRun, progress: Progress = silent) -> Backtest:
-    """Trade the signals that the evaluate run has kept.
+    """Trade the signals stored by the evaluate run.
 
     Args:
         run: of the stage `backtest`, with the runs of etl, optimize and evaluate.
-        progress: hears of days and trades.
+        progress: called after days and latencies.
 
     Raises:
-        SeriesError: where rows, bars and settings are not of one series.
+        SeriesError: if rows, bars and settings are not of one series.
     """
     settings, data = run.settings, run.settings.data
     store, own, horizon = (

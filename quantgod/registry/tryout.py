@@ -1,7 +1,7 @@
-"""A version on trial, alone: `python -m quantgod.registry.tryout NAME NUMBER REPORT`.
+"""Test a version in its own process: `python -m quantgod.registry.tryout NAME NUMBER REPORT`.
 
-It loads the version as a server would and predicts the golden input through MLflow's signature.
-What came of it is written as JSON: `error` (a class name, empty if all is well) and `message`.
+It loads the version as a server would and predicts the golden input through MLflow's signature. The
+result is written as JSON: `error` (a class name, empty if all is well) and `message`.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from quantgod.registry.versions import load_chain
 
 
 def main(name: str, number: str, report: str) -> None:
-    """Try one version and write the report."""
+    """Test one version and write the report."""
     error, message = "", ""
     try:
         predict_golden(load_chain(name, int(number)))
     except Exception as refused:
-        # Whatever a version raises is its failure, and whoever promotes it must read of it.
+        # Any exception is the version's failure, and must be reported to the promoting user.
         error, message = type(refused).__name__, str(refused)
     write_json(Path(report), {"error": error, "message": message})
 
 
 def predict_golden(model: PyFuncModel) -> None:
-    """Predict the golden input as a caller would and compare.
+    """Predict the golden input as a caller would, and compare.
 
     Raises:
-        PackageError: if the output is not the one that was registered.
+        PackageError: if the output is not the registered one.
     """
     folder: Path = model.unwrap_python_model().chain.folder  # type: ignore[no-untyped-call]
     body = json.loads((folder / "golden_input.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A version tried in a fresh process, as a server would load it."""
+"""Test a version in a new process, as a server would load it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PROJECT: Final = Path(__file__).resolve().parents[2]
 
 
 def try_version(name: str, number: int) -> None:
-    """Let a fresh process load the version and predict the golden input, pickle forbidden.
+    """Let a new process load the version and predict the golden input, with pickle forbidden.
 
     Raises:
-        BrokenVersionError: with what the process said of it, or that it took too long.
+        BrokenVersionError: with the process's message, or if it took too long.
     """
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.json"

@@ -1,4 +1,4 @@
-"""Whether the gates let a version pass: their report, held against the version as it is now."""
+"""Check whether a version passed its gates, by comparing their report with the version."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ REPORT_TAG: Final = "gates.report"
 
 
 class ReportReference(msgspec.Struct, frozen=True):
-    """Which report speaks for a version, as its tag says: the run that keeps it, and its digest."""
+    """The reference to a version's report in its tag: the run that stores it, and its digest."""
 
     run: str
     sha256: str
 
 
 class _StoredReport(NamedTuple):
-    """A report as its run has kept it, and the digest of that file."""
+    """A report as stored by its run, and the digest of that file."""
 
     report: GateReport
     sha256: str
 
     def is_what(self, said: ReportReference | GateReport) -> bool:
-        """Whether a version's tag says this."""
+        """Return whether a version's tag refers to this report."""
         return said in (self.report, ReportReference(self.report.run_id, self.sha256))
 
 
 class GatesError(VersionError):
-    """No report of gates speaks for this version as it is, over the one in place."""
+    """There is no valid report of gates for this version against the present champion."""
 
 
 class GatesNotPassedError(GatesError):
-    """Gates that failed.
+    """Some gates failed.
 
     Attributes:
         failed: their names.
@@ -55,15 +55,15 @@ class GatesNotPassedError(GatesError):
 
 
 def report_of(found: ModelVersion, gates_run: str | None = None) -> GateReport:
-    """The gates' report on a version, as the run that judged it has kept it.
+    """Return the gates' report on a version, as stored by the judging run.
 
     Args:
         found: the version.
-        gates_run: the run that judged; if not given, the version's own tag names it.
+        gates_run: the judging run; by default the version's tag names it.
 
     Raises:
-        GatesError: if there is none, the version's tag says something else than the run, or the
-            version has failed since the run that is named.
+        GatesError: if there is none, the version's tag differs from the run's report, or the
+            version has failed since the named run.
     """
     place = f"{found.name} {found.version}"
     said = _said(found, place)
@@ -85,16 +85,16 @@ def report_of(found: ModelVersion, gates_run: str | None = None) -> GateReport:
 def check_report(
     report: GateReport, found: ModelVersion, champion: int | None, bounds: str
 ) -> None:
-    """See that a report is about this version, its files and data, and was passed by these bounds.
+    """Check that a report is about this version, its files and data, and passed these bounds.
 
     Args:
         report: of the gates.
-        found: the version, its files known to be those that were registered.
-        champion: the version in place now.
-        bounds: digest of the settings that it must have been judged by.
+        found: the version, with verified files.
+        champion: the present champion.
+        bounds: digest of the required gate settings.
 
     Raises:
-        GatesError: saying in what the report is another's, or older than what it must speak for.
+        GatesError: naming where the report is about something else or older.
         GatesNotPassedError: naming the gates that failed.
     """
     place = f"{found.name} {found.version}"
@@ -113,10 +113,10 @@ def check_report(
 
 
 def check_passed(report: GateReport, found: ModelVersion) -> None:
-    """See that a report is about this version, its files and data, and was passed.
+    """Check that a report is about this version, its files and data, and passed.
 
     Raises:
-        GatesError: saying in what the report is another's.
+        GatesError: naming where the report is about something else.
         GatesNotPassedError: naming the gates that failed.
     """
     place = f"{found.name} {found.version}"
@@ -151,18 +151,18 @@ def _check_verdict(report: GateReport, place: str) -> None:
 
 
 def summary_of(report: GateReport) -> GatesSummary:
-    """What the ledger keeps of a report."""
+    """Return the summary of a report for the ledger."""
     passed = sum(gate.passed is True for gate in report.gates)
     return GatesSummary(passed=passed, failed=report.stopped, run_id=report.run_id)
 
 
 def judgement_of(report: GateReport) -> ReportReference:
-    """What a version's tag keeps of a report."""
+    """Return the reference to a report for a version's tag."""
     return ReportReference(report.run_id, hashlib.sha256(evidence_bytes(report)).hexdigest())
 
 
 def _said(found: ModelVersion, place: str) -> ReportReference | GateReport | None:
-    """What the version's own tag says of the last time that it was judged."""
+    """Return the version's last report, or a reference to it, from its tag."""
     text = found.tags.get(REPORT_TAG)
     if text is None:
         return None
@@ -173,7 +173,7 @@ def _said(found: ModelVersion, place: str) -> ReportReference | GateReport | Non
 
 
 def _check_stands(asked: GateReport, last: GateReport, place: str) -> None:
-    """See that the version has not failed by the same bounds since."""
+    """Check that the version has not failed the same bounds since."""
     if last.passed or last.bounds != asked.bounds:
         return
     if dt.datetime.fromisoformat(last.at) > dt.datetime.fromisoformat(asked.at):

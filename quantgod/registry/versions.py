@@ -1,4 +1,4 @@
-"""Versions of the chain: registered with lineage and parts, checked when loaded."""
+"""Register versions of the chain with lineage and parts, and check them when loaded."""
 
 from __future__ import annotations
 
@@ -46,25 +46,25 @@ aliases; `deployments` shows which version answered when, and why."""
 def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
     """Log `package` as a model of the active run and register it under `name`.
 
-    A name holds versions of one series.
+    All versions of a name are of one series.
 
-    The version appears with all its tags at once; its semantic version follows from them.
+    The version appears with all its tags at once; they determine its semantic version.
 
     Args:
-        package: what `build_package` made.
-        name: the registered model's name.
-        tags: of the version; its lineage among them.
+        package: result of `build_package`.
+        name: of the registered model.
+        tags: of the version, including its lineage.
 
     Returns:
         The new version's number.
 
     Raises:
-        OtherSeriesError: if the name holds a version of another series.
+        OtherSeriesError: if the name has a version of another series.
     """
     check_name(MlflowClient(), name, package.series)
     asked = signature()
     with warnings.catch_warnings():
-        # The golden input is the example; MLflow would keep a second one and predict it twice.
+        # The golden input is the example; MLflow would store a second one and predict it twice.
         warnings.filterwarnings("ignore", ".*An input example was not provided")
         info = mlflow.pyfunc.log_model(
             name="chain",
@@ -87,7 +87,7 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
 
 
 def _describe(name: str, series: Series) -> None:
-    """Say on the model's own page what it is, unless somebody has said it already."""
+    """Describe the model on its own page, unless it has a description."""
     client = MlflowClient()
     if not client.get_registered_model(name).description:
         client.update_registered_model(name, DESCRIPTION.format(series=series))
@@ -101,13 +101,13 @@ def _number(name: str, number: int) -> None:
 
 
 def load_chain(name: str, at: int | str = "Production") -> PyFuncModel:
-    """Load a version by number or alias; its files are checked before any of its code runs.
+    """Load a version by number or alias, after checking its files and before running its code.
 
     Raises:
-        NoSuchVersionError: if the registry does not know it.
-        EmptyVersionError: if it holds no model.
-        BrokenVersionError: if a file was changed, it does not give its golden output, or its tags
-            name another series than its contract.
+        NoSuchVersionError: if it is unknown.
+        EmptyVersionError: if it has no model.
+        BrokenVersionError: if a file was changed, its golden output differs, or its tags name
+            another series than its contract.
     """
     client = MlflowClient()
     number = at if isinstance(at, int) else _holder_number(client, name, at)
@@ -123,15 +123,15 @@ def load_chain(name: str, at: int | str = "Production") -> PyFuncModel:
 
 
 def check_files(folder: Path, files_sha256: str | None = None) -> None:
-    """Check a downloaded model by trusted code, before its own runs.
+    """Check a downloaded model with trusted code, before its own code runs.
 
     Args:
         folder: the model's files.
-        files_sha256: the digest of all of them that was kept when it was registered, if any was.
+        files_sha256: digest of all files, stored at registration, if any.
 
     Raises:
         EmptyVersionError: if there is no model.
-        BrokenVersionError: naming the file that is not as it was.
+        BrokenVersionError: naming the changed file.
     """
     if not (folder / "MLmodel").is_file():
         raise EmptyVersionError(f"{folder} holds no model")
@@ -143,18 +143,18 @@ def check_files(folder: Path, files_sha256: str | None = None) -> None:
     except PackageError as error:
         raise BrokenVersionError(error.message) from None
     except Exception as error:
-        # Of a damaged MLmodel file anything may be true; what it says cannot be listed beforehand.
+        # A damaged MLmodel file can raise any exception.
         raise BrokenVersionError(f"MLmodel cannot be read: {error!r}") from error
     if files_sha256 is not None and files_digest(folder) != files_sha256:
         raise BrokenVersionError("a file beside the package is not the one that was registered")
 
 
 def signature() -> ModelSignature:
-    """Name what comes back. What is posted the chain itself reads, strictly and by name.
+    """Return the signature of the outputs. The chain itself parses inputs, strictly and by name.
 
-    Inputs of a signature would be converted before the chain sees them: MLflow makes 1 of true, a
-    number of its text, and of two columns of one name or a text among numbers an error without a
-    code.
+    MLflow would convert inputs named in a signature before the chain sees them: true becomes 1,
+        text
+    becomes a number, and duplicate columns or text among numbers become errors without a code.
     """
     probabilities = [f"{kind}_{name.lower()}" for kind in ("base", "prob") for name in CLASSES]
     given = [
@@ -172,7 +172,7 @@ def signature() -> ModelSignature:
 
 
 def requirements() -> list[str]:
-    """What the chain needs to be served, pinned to what it was tried with here."""
+    """Return the packages that serving needs, pinned to the present versions."""
     exact = [f"{name}=={version(name)}" for name in ("mlflow", "numpy", "onnxruntime", "pandas")]
     booster = _first_version("xgboost-cpu", "xgboost")
     return [
