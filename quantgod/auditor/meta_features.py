@@ -32,7 +32,7 @@ class MetaFeatures(nn.Module):
 
     Args:
         network: takes `bars`, `(batch, time, 9)` float32; returns a mapping with `probs`,
-            `(batch, horizons, 3)`, of which the nearest horizon is read.
+            `(batch, horizons, 3)`, of which the primary horizon is read.
         mean: the training scaler's mean of each feature, shape `(9,)`.
         std: its standard deviation, shape `(9,)`.
 

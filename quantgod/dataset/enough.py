@@ -111,9 +111,6 @@ def _can_be_cut(
 def _whole(rows: int, window: int, horizon: int, stride: int) -> Samples:
     """Return the samples of one stretch of that many labelled rows."""
     row = np.arange(window - 1, max(rows, window - 1))
-    row = row[row % stride == 0]
-    time_ms = row * MS_PER_MINUTE
-    nothing = np.zeros(len(row), np.int64)
+    time_ms = row[row % stride == 0] * MS_PER_MINUTE
     calendar = np.arange(rows) * MS_PER_MINUTE
-    ends = time_ms + horizon * MS_PER_MINUTE
-    return Samples(row, time_ms, ends, ends, nothing, nothing, calendar)
+    return Samples.of_times(time_ms, time_ms + horizon * MS_PER_MINUTE, calendar)

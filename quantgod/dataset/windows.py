@@ -7,6 +7,7 @@ the device when a batch needs it: a year of windows would take 13 GB, the matrix
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from quantgod.contracts import MS_PER_MINUTE, Booleans, Integers
+from quantgod.contracts import MS_PER_MINUTE, Booleans, Floats, Integers
 from quantgod.dataset.labels import NO_TARGET
+from quantgod.served.rolling import deviation
+
+VOLATILITY_ROWS: Final = 60
+OF_THE_TABLE: Final = ("calendar_ms", "horizons")
+"""What samples have in common with all others of their table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +34,14 @@ class Samples:
         label_end_ms: (n,) last minute of the primary horizon's label, epoch milliseconds.
         reach_ms: (n,) last minute of the farthest horizon's label: what purging looks at.
         target: (n,) class number at the primary horizon.
+        classes: (n, horizons) class number at each horizon, the primary one first.
+        returns: (n, horizons) log return to each horizon, in the same order.
+        volatility: (n,) deviation of the last `VOLATILITY_ROWS` one-minute log returns of the
+            stretch; NaN where it has fewer.
         run: (n,) number of the stretch of minutes that holds the window and its label.
         calendar_ms: every labelled minute of the table, for any window and stride. The test's
             border is drawn on it, so it does not move when either of them changes.
+        horizons: (horizons,) minutes ahead, the primary one first.
     """
 
     row: Integers
@@ -38,11 +49,25 @@ class Samples:
     label_end_ms: Integers
     reach_ms: Integers
     target: Integers
+    classes: Integers
+    returns: Floats
+    volatility: Floats
     run: Integers
     calendar_ms: Integers
+    horizons: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @classmethod
+    def of_times(cls, time_ms: Integers, label_end_ms: Integers, calendar_ms: Integers) -> Samples:
+        """Return samples of which nothing but their times matters; their row is their minute."""
+        unused = np.zeros(len(time_ms), np.int64)
+        rows, nothing = time_ms // MS_PER_MINUTE, np.zeros((len(time_ms), 0))
+        return cls(
+            rows, time_ms, label_end_ms, label_end_ms, unused, nothing.astype(np.int64), nothing,
+            unused.astype(np.float64), unused, calendar_ms, (),
+        )  # fmt: skip
 
     def minute(self, position: int) -> pd.Timestamp:
         """Return the last minute of one sample's window, UTC."""
@@ -53,7 +78,7 @@ class Samples:
         chosen = {
             field.name: getattr(self, field.name)[index]
             for field in fields(self)
-            if field.name != "calendar_ms"
+            if field.name not in OF_THE_TABLE
         }
         return replace(self, **chosen)
 
@@ -71,24 +96,32 @@ def samples(table: pd.DataFrame, window: int, stride: int) -> Samples:
         stride: minutes between samples.
     """
     run = table["run"].to_numpy(np.int64)
-    target = table["target"].to_numpy(np.int64)
     time_ms = _epoch_ms(pd.DatetimeIndex(table.index))
     labelled = has_labels(table)
     on_stride = (time_ms // MS_PER_MINUTE) % stride == 0
     row = np.flatnonzero(labelled & on_stride & (_rows_so_far(run) >= window))
-    ends = [
-        _epoch_ms(pd.DatetimeIndex(table[name].iloc[row]))
-        for name in table.columns
-        if name.startswith("label_end")
-    ]
-    reach = np.max(ends, axis=0)
-    return Samples(row, time_ms[row], ends[0], reach, target[row], run[row], time_ms[labelled])
+    classes, returns = (table[_columns(table, of)].to_numpy()[row] for of in ("target", "forward"))
+    ends = table[_columns(table, "label_end")].iloc[row]
+    end_ms = np.stack([_epoch_ms(pd.DatetimeIndex(end)) for _, end in ends.items()], axis=1)
+    ahead = (end_ms[:1] - time_ms[row][:1, None]).ravel() // MS_PER_MINUTE
+    return Samples(
+        row=row,
+        time_ms=time_ms[row],
+        label_end_ms=end_ms[:, 0],
+        reach_ms=end_ms.max(axis=1),
+        target=classes[:, 0].astype(np.int64),
+        classes=classes.astype(np.int64),
+        returns=returns.astype(np.float64),
+        volatility=_volatility(table["log_ret_close"].to_numpy(np.float64), run)[row],
+        run=run[row],
+        calendar_ms=time_ms[labelled],
+        horizons=tuple(ahead.tolist()),
+    )
 
 
 def has_labels(table: pd.DataFrame) -> Booleans:
     """Return, for each row of a labelled table, whether the label of every horizon is known."""
-    targets = [name for name in table.columns if name.startswith("target")]
-    known: Booleans = (table[targets].to_numpy() != NO_TARGET).all(axis=1)
+    known: Booleans = (table[_columns(table, "target")].to_numpy() != NO_TARGET).all(axis=1)
     return known
 
 
@@ -132,6 +165,16 @@ class Windows:
     def __call__(self, rows: Int64[Tensor, " batch"]) -> Float[Tensor, "batch length features"]:
         """Return the windows that end at `rows` (on the matrix's device), as a new tensor."""
         return self._view.index_select(0, rows - (self.length - 1))
+
+
+def _columns(table: pd.DataFrame, begin: str) -> list[str]:
+    """Return a label's column of every horizon, the primary one first."""
+    return [name for name in table.columns if name.startswith(begin)]
+
+
+def _volatility(returns: Floats, run: Integers) -> Floats:
+    found = deviation(returns, VOLATILITY_ROWS)
+    return np.where(_rows_so_far(run) >= VOLATILITY_ROWS, found, np.nan)
 
 
 def covered_rows(rows: Integers, length: int) -> Integers:

@@ -16,9 +16,7 @@ def effective_rows(time_ms: Integers, label_end_ms: Integers) -> float:
         time_ms: the rows' minutes, epoch milliseconds, in order of time.
         label_end_ms: the last minutes of their labels.
     """
-    unused = np.zeros(len(time_ms), np.int64)
-    taken = Samples(unused, time_ms, label_end_ms, unused, unused, unused, unused)
-    return float(uniqueness(taken).sum())
+    return float(uniqueness(Samples.of_times(time_ms, label_end_ms, time_ms)).sum())
 
 
 def effective_size(series: Floats) -> float:

@@ -24,7 +24,7 @@ class Heads:
     """What an objective needs of a network.
 
     Attributes:
-        horizons: how many, nearest first.
+        horizons: how many; the primary one comes first.
         binary: direction is SELL or BUY; NEUTRAL stays empty.
         confidence: P(the likeliest class is right), by a head that does not move the trunk.
         expected_return: in units of the objective's own.

@@ -23,7 +23,7 @@ def predict(
     device: str = "auto",
     progress: Progress = silent,
 ) -> Floats:
-    """Return the class probabilities of the moments that end at `rows`, at the nearest horizon.
+    """Return the class probabilities of the moments that end at `rows`, at the primary horizon.
 
     Args:
         model: returns `probs`; it is moved to the device and left in eval mode.

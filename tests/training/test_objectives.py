@@ -7,11 +7,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import precision_recall_fscore_support
+from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from quantgod.contracts import CLASSES
+from quantgod.dataset.labels import label
+from quantgod.dataset.windows import Samples, samples
+from quantgod.models import zoo
+from quantgod.models.heads import HeadLayers
+from quantgod.settings import LabelSettings
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
-from quantgod.training.objectives import WeightedCrossEntropy
+from quantgod.training.loop import fit
+from quantgod.training.multi_task import MultiTask
+from quantgod.training.objectives import Direction, Objective, WeightedCrossEntropy
+from tests.synthetic import synthetic_bars
+from tests.training.problems import LABELS, SMALL, Problem, train_settings
 
 WEIGHTS = (2.0, 1.0, 2.0)
 
@@ -26,9 +35,9 @@ def test_the_loss_weighs_each_window_by_its_class() -> None:
     chances /= chances.sum(1, keepdims=True)
     surprise = -np.log(chances[np.arange(40), target])
     wanted = (weights * surprise).sum() / weights.sum()
-    assert float(WeightedCrossEntropy(WEIGHTS).loss({"logits": logits}, target)) == pytest.approx(
-        wanted, rel=1e-6
-    )
+    assert float(
+        WeightedCrossEntropy(WEIGHTS).loss({"logits": logits[:, None]}, target)
+    ) == pytest.approx(wanted, rel=1e-6)
 
 
 @given(pairs)
@@ -43,7 +52,105 @@ def test_the_figures_are_those_of_scikit_learn(drawn: list[tuple[int, int]]) -> 
 def test_a_model_that_always_says_neutral_scores_what_facts_say() -> None:
     """77 % NEUTRAL: accuracy 0.77 and macro-F1 0.29 (2 * 0.77 / 1.77 / 3)."""
     truth = torch.tensor([1] * 77 + [0] * 12 + [2] * 11)
-    always = {"logits": torch.tensor([[0.0, 1.0, 0.0]]).expand(100, 3)}
+    always = {"logits": torch.tensor([0.0, 1.0, 0.0]).expand(100, 1, 3)}
     score, figures = WeightedCrossEntropy(WEIGHTS).judge(always, truth)
     assert score == figures["macro_f1"] == pytest.approx(2 * 0.77 / 1.77 / 3)
     assert [figures[f"recall_{name.lower()}"] for name in CLASSES] == [0, 1, 0]
+
+
+def test_a_direction_is_up_or_down_and_never_neutral(small: Problem) -> None:
+    objective, heads = Direction(), Direction().heads
+    target = objective.targets(small.train)
+    assert set(target.tolist()) == {0, 2}
+    assert np.array_equal(target == 2, small.train.returns[:, 0] > 0)
+    seen = torch.randn(len(target), 5, generator=torch.manual_seed(1))
+    output = HeadLayers(5, heads)(seen)
+    chance = output["probs"][:, 0, 2].detach().numpy().astype(float)
+    likely = np.where(target == 2, chance, 1 - chance)
+    assert objective.loss(output, target).item() == pytest.approx(-np.log(likely).mean(), rel=1e-5)
+    score, figures = objective.judge(output, target)
+    said = np.where(chance > 0.5, 2, 0)
+    assert score == pytest.approx(f1_score(target, said, labels=[0, 2], average="macro"))
+    assert figures["accuracy"] == pytest.approx((said == target.numpy()).mean())
+
+
+HORIZONS = (60, 10, 90)
+
+
+def several() -> Samples:
+    further = [{"horizon_minutes": h, "buy_above": 0.004, "sell_below": -0.004} for h in (10, 90)]
+    labels = LabelSettings.model_validate({**LABELS.model_dump(), "further": further})
+    return samples(label(synthetic_bars(600, seed=2), labels, 5), 20, 1)
+
+
+def test_multi_task_targets_are_classes_and_returns_in_past_volatility() -> None:
+    found = several()
+    assert found.horizons == HORIZONS
+    target = MultiTask(WEIGHTS, found.horizons).targets(found).numpy()
+    assert np.array_equal(target[..., 0], found.classes)
+    returns = synthetic_bars(600, seed=2)["log_ret_close"].to_numpy()
+    for place in (0, 39, 40, 41, 200, len(found) - 1):
+        row = found.row[place]
+        if row < 59:
+            assert np.isnan(target[place, :, 1]).all(), "an hour of past is needed"
+            continue
+        volatility = returns[row - 59 : row + 1].std(ddof=1)
+        for k, horizon in enumerate(HORIZONS):
+            total = returns[row + 1 : row + horizon + 1].sum() / (volatility * horizon**0.5)
+            assert target[place, k, 1] == pytest.approx(total, rel=1e-4)
+
+
+def test_multi_task_losses_are_those_written_out() -> None:
+    found = several()
+    objective = MultiTask(WEIGHTS, HORIZONS)
+    target = objective.targets(found)
+    output = HeadLayers(4, objective.heads)(
+        torch.randn(len(found), 4, generator=torch.manual_seed(3))
+    )
+    wanted = 0.0
+    for k, horizon in enumerate(HORIZONS):
+        one = {"logits": output["logits"][:, k : k + 1]}
+        truth = target[:, k, 0].long()
+        direction = float(WeightedCrossEntropy(WEIGHTS).loss(one, truth))
+        is_right = (output["logits"][:, k].argmax(1) == truth).numpy()
+        sure = output["confidence"][:, k].detach().numpy().astype(float)
+        confidence = -np.log(np.where(is_right, sure, 1 - sure)).mean()
+        error = (output["expected_return"][:, k].detach() - target[:, k, 1]).numpy().astype(float)
+        error = np.abs(error[np.isfinite(error)])
+        huber = np.where(error < 1, error**2 / 2, error - 0.5).mean()
+        wanted += (direction + 0.5 * confidence + 0.3 * huber) / horizon**0.5
+    assert float(objective.loss(output, target)) == pytest.approx(wanted, rel=1e-4)
+    score, figures = objective.judge(output, target)
+    said = output["logits"].argmax(-1).numpy()
+    for k, horizon in enumerate(HORIZONS):
+        f1 = f1_score(found.classes[:, k], said[:, k], labels=[0, 1, 2], average="macro")
+        assert figures[f"macro_f1_{horizon}"] == pytest.approx(f1)
+    assert score == figures["macro_f1"] == figures["macro_f1_60"]
+
+
+def test_a_moment_without_volatility_moves_no_expected_return() -> None:
+    found = several()
+    objective = MultiTask(WEIGHTS, HORIZONS)
+    target, unknown = objective.targets(found), ~np.isfinite(found.volatility)
+    assert unknown.sum() == 40
+    seen = torch.randn(len(found), 4, requires_grad=True)
+    heads = HeadLayers(4, objective.heads)
+    heads.direction.requires_grad_(False)
+    with torch.no_grad():
+        heads.direction.weight.zero_()
+    objective.loss(heads(seen), target).backward()
+    moved = (seen.grad != 0).any(1).numpy()
+    assert np.array_equal(moved, ~unknown)
+
+
+@pytest.mark.parametrize("objective", [Direction(), MultiTask(WEIGHTS, (60,))])
+def test_a_network_is_trained_for_what_an_objective_asks(
+    small: Problem, objective: Objective
+) -> None:
+    shapes = small.material.views.shapes
+    model = zoo.build("tcn_lstm", SMALL, shapes=shapes, heads=objective.heads, seed=1)
+    done = fit(
+        model, small.material.views, small.train, small.validation, train_settings(epochs=2),
+        objective=objective,
+    )  # fmt: skip
+    assert done.best_score == max(epoch.score for epoch in done.history) > 0

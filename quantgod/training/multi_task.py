@@ -1,0 +1,117 @@
+"""Train direction, confidence and expected return together, at every horizon (document 001)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from quantgod.dataset.windows import Samples
+from quantgod.models.heads import Heads, Output
+from quantgod.training.confusion import confusion_matrix, precision_recall_f1
+from quantgod.training.objectives import Judgement
+
+CONFIDENCE: Final = 0.5
+EXPECTED_RETURN: Final = 0.3
+"""What the other heads' losses weigh beside that of the direction, which weighs 1."""
+
+
+@dataclass(frozen=True)
+class MultiTask:
+    """Sum over heads and horizons of weighted losses; the score is macro-F1 at the primary horizon.
+
+    A horizon of h minutes weighs 1/√h. Direction has class-weighted cross-entropy. Confidence is
+    the probability that the likeliest class is right (binary cross-entropy; the trunk is detached).
+    The expected return is that of the horizon over v√h, v the past volatility of a minute (Huber,
+    with a threshold of 1); a moment without v has none.
+
+    Attributes:
+        class_weights: in class order.
+        horizons: minutes, the primary one first.
+    """
+
+    class_weights: tuple[float, ...]
+    horizons: tuple[int, ...]
+
+    @property
+    def heads(self) -> Heads:
+        """All three, at every horizon."""
+        return Heads(horizons=len(self.horizons), confidence=True, expected_return=True)
+
+    def targets(self, samples: Samples) -> Float[Tensor, "samples horizons 2"]:
+        """Return class number and scaled return, which is NaN where the volatility is unknown."""
+        steps = np.sqrt(np.array(self.horizons, np.float64))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled = samples.returns / (samples.volatility[:, None] * steps)
+        scaled[~np.isfinite(scaled)] = np.nan
+        both = np.stack([samples.classes.astype(np.float64), scaled], axis=-1)
+        return torch.from_numpy(both.astype(np.float32))
+
+    def loss(self, output: Output, target: Float[Tensor, "batch horizons 2"]) -> Float[Tensor, ""]:
+        """Return the sum over horizons of what each head pays there."""
+        parts = self._parts(output, target)
+        each = parts.direction + CONFIDENCE * parts.confidence + EXPECTED_RETURN * parts.returns
+        return (each * self._weights(each.device)).sum()
+
+    def judge(self, output: Output, target: Float[Tensor, "batch horizons 2"]) -> Judgement:
+        """Return macro-F1 at each horizon, and what each head pays over all of them."""
+        said, truth = output["logits"].argmax(-1).cpu().numpy(), target[..., 0].long().cpu().numpy()
+        scores = [
+            float(precision_recall_f1(confusion_matrix(truth[:, k], said[:, k]))[2].mean())
+            for k in range(len(self.horizons))
+        ]
+        parts = self._parts(output, target)
+        figures = {"macro_f1": scores[0]}
+        figures |= {f"macro_f1_{h}": s for h, s in zip(self.horizons, scores, strict=True)}
+        weights = self._weights(target.device)
+        figures |= {f"loss_{name}": float((p * weights).sum()) for name, p in parts.named()}
+        return Judgement(scores[0], figures)
+
+    def _parts(self, output: Output, target: Tensor) -> _Parts:
+        logits, truth = output["logits"].float(), target[..., 0].long()
+        weights = torch.tensor(self.class_weights, device=logits.device)
+        return _Parts(
+            torch.stack(
+                [
+                    functional.cross_entropy(logits[:, k], truth[:, k], weight=weights)
+                    for k in range(len(self.horizons))
+                ]
+            ),
+            _surprise(output["confidence"].float(), logits.argmax(-1) == truth),
+            _huber(output["expected_return"].float(), target[..., 1]),
+        )
+
+    def _weights(self, device: torch.device) -> Float[Tensor, " horizons"]:
+        return torch.tensor(self.horizons, dtype=torch.float32, device=device).rsqrt()
+
+
+class _Parts(NamedTuple):
+    """What each head pays at each horizon, (horizons,) each."""
+
+    direction: Tensor
+    confidence: Tensor
+    returns: Tensor
+
+    def named(self) -> tuple[tuple[str, Tensor], ...]:
+        return tuple(zip(self._fields, self, strict=True))
+
+
+def _surprise(
+    confidence: Float[Tensor, "batch horizons"], is_right: Tensor
+) -> Float[Tensor, " horizons"]:
+    # Not `binary_cross_entropy`, which mixed precision refuses.
+    said = confidence.clamp(1e-6, 1 - 1e-6)
+    return -torch.where(is_right, said.log(), (1 - said).log()).mean(0)
+
+
+def _huber(
+    said: Float[Tensor, "batch horizons"], came: Float[Tensor, "batch horizons"]
+) -> Float[Tensor, " horizons"]:
+    known = torch.isfinite(came)
+    error = functional.huber_loss(said, torch.where(known, came, said.detach()), reduction="none")
+    return error.sum(0) / known.sum(0).clamp(min=1)
