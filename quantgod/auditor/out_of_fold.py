@@ -32,9 +32,10 @@ from quantgod.training.checkpoints import array_digest
 from quantgod.training.identity import NOT_OF_THE_RUN
 from quantgod.training.loop import fit
 from quantgod.training.material import material
+from quantgod.training.objectives import objective_of
 
 ROWS_FILE: Final = "rows.parquet"
-CODE: Final = ("dataset/*.py", "models/*.py", "training/*.py", "auditor/meta_features.py")
+CODE: Final = ("dataset/*.py", "models/*.py", "training/**/*.py", "auditor/meta_features.py")
 """The source files that determine a fold's rows, beside this file."""
 
 
@@ -165,7 +166,13 @@ class _Fold:
     ) -> tuple[MetaFeatures, int, float]:
         window, model = self.recipe.window, self.recipe.model
         scaled = material(self.features, self.fitted, window)
-        network = build(model.name, model.params, shapes=scaled.views.shapes, seed=settings.seed)
+        network = build(
+            model.name,
+            model.params,
+            shapes=scaled.views.shapes,
+            heads=objective_of(settings, self.fitted.horizons).heads,
+            seed=settings.seed,
+        )
         ended = fit(
             network,
             scaled.views,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -18,6 +18,7 @@ from quantgod.dataset.scaling import Scaler
 from quantgod.dataset.views import bars_shape
 from quantgod.files import atomic_path, file_digest, write_json
 from quantgod.models import zoo
+from quantgod.models.heads import ONE_DIRECTION, Heads
 from quantgod.settings import Section, SettingsError
 
 CARD: Final = "network.json"
@@ -40,6 +41,7 @@ class Network:
         scaler: for the nine features in the order of `FEATURES`.
         class_weights: of its loss, in class order; they tilt its probabilities.
         trained_until: the last label end used to fit or stop it, ISO 8601.
+        heads: what it answers.
     """
 
     model: nn.Module
@@ -49,6 +51,7 @@ class Network:
     scaler: Scaler
     class_weights: tuple[float, ...]
     trained_until: str
+    heads: Heads = ONE_DIRECTION
 
     @property
     def silent(self) -> tuple[str, ...]:
@@ -68,6 +71,7 @@ def save_network(folder: Path, network: Network) -> None:
     card = _Card(
         name=network.name,
         params=dict(network.params),
+        heads=asdict(network.heads),
         window=network.window,
         features=FEATURES,
         classes=CLASSES,
@@ -91,10 +95,11 @@ def load_network(folder: Path) -> Network:
     if not weights.is_file() or file_digest(weights) != card.weights_sha256:
         raise NetworkError(f"{weights}: missing or not the weights that {CARD} was written with")
     try:
-        model = zoo.build(card.name, card.params, shapes=bars_shape(card.window))
+        heads = Heads(**card.heads)
+        model = zoo.build(card.name, card.params, shapes=bars_shape(card.window), heads=heads)
         model.load_state_dict(load_file(weights))
         scaler = Scaler.from_json(card.scaler)
-    except (SettingsError, SafetensorError, RuntimeError, ValueError) as error:
+    except (SettingsError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
         raise NetworkError(f"{folder}: {error}") from error
     return Network(
         model.eval(),
@@ -104,6 +109,7 @@ def load_network(folder: Path) -> Network:
         scaler,
         card.class_weights,
         card.trained_until,
+        heads,
     )
 
 
@@ -112,6 +118,7 @@ class _Card(Section):
 
     name: str
     params: dict[str, Any]
+    heads: dict[str, Any] = Field(default_factory=dict)
     window: int
     features: tuple[str, ...]
     classes: tuple[str, ...]

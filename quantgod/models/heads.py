@@ -38,6 +38,10 @@ class Heads:
     trend: bool = False
 
 
+ONE_DIRECTION: Final = Heads()
+"""The classes of one horizon, and nothing else."""
+
+
 class HeadLayers(nn.Module):
     """One linear layer a head, from what the trunk has made of a moment."""
 

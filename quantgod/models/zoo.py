@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from quantgod.models.base import ARCHITECTURES, Architecture
-from quantgod.models.heads import Heads
+from quantgod.models.heads import ONE_DIRECTION, Heads
 from quantgod.settings import SearchSpace, SettingsError
 
 
@@ -22,7 +22,7 @@ def build(
     params: Mapping[str, Any],
     *,
     shapes: Mapping[str, tuple[int, ...]],
-    heads: Heads = Heads(),  # noqa: B008  (frozen)
+    heads: Heads = ONE_DIRECTION,
     seed: int = 0,
 ) -> nn.Module:
     """Return a newly initialised network; the same arguments give the same bits.

@@ -10,6 +10,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,6 +22,7 @@ from quantgod.archive.kernel import read_archive
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE
 from quantgod.dataset.views import BARS, bars_shape
+from quantgod.dataset.windows import Samples
 from quantgod.models import zoo
 from quantgod.planning.at_hand import MINUTES_A_DAY, Inventory
 from quantgod.settings import Choice, Range, Settings
@@ -33,7 +35,7 @@ from quantgod.training.devices import (
     seeded,
     use_threads,
 )
-from quantgod.training.objectives import WeightedCrossEntropy
+from quantgod.training.objectives import objective_of
 from quantgod.training.space import joined_space
 from quantgod.training.state import TrainingState
 from quantgod.training.steps import take_step
@@ -84,16 +86,19 @@ def time_network(settings: Settings) -> WindowSeconds:
 def _time_batch(settings: Settings, device: torch.device, count: int) -> WindowSeconds:
     length = settings.window.length
     with seeded(0, device), fast_matrix_products(device):
+        label = settings.label
+        ahead = tuple(one.horizon_minutes for one in (label, *label.further))
+        objective = objective_of(settings.train, ahead)
         model = zoo.build(
             settings.model.name,
             settings.model.params,
             shapes=bars_shape(length),
+            heads=objective.heads,
             seed=0,
         ).to(device)
         state = TrainingState.fresh(model, settings.train, device)
         views = {BARS: torch.randn(count, length, len(FEATURES), device=device)}
-        targets = torch.arange(count, device=device) % len(CLASSES)
-        objective = WeightedCrossEntropy(settings.train.class_weights)
+        targets = objective.targets(_noise(count, ahead)).to(device)
 
         def train() -> None:
             model.train()
@@ -105,6 +110,21 @@ def _time_batch(settings: Settings, device: torch.device, count: int) -> WindowS
                 model(**views)
 
         return WindowSeconds(*(_seconds(step, device) / count for step in (train, forecast)))
+
+
+def _noise(count: int, horizons: tuple[int, ...]) -> Samples:
+    """Return samples whose labels are any."""
+    classes = (np.arange(count)[:, None] + np.arange(len(horizons))) % len(CLASSES)
+    minutes = np.arange(count) * MS_PER_MINUTE
+    taken = Samples.of_times(minutes, minutes, minutes)
+    return replace(
+        taken,
+        target=classes[:, 0],
+        classes=classes,
+        returns=(classes - 1).astype(np.float64),
+        volatility=np.ones(count),
+        horizons=horizons,
+    )
 
 
 def time_searched(settings: Settings) -> WindowSeconds:

@@ -91,6 +91,7 @@ class TrainSettings(Section):
     learning_rate: PositiveFloat
     weight_decay: Annotated[float, Field(ge=0)]
     gradient_norm: PositiveFloat
+    objective: Literal["classes", "direction", "multi_task"] = "classes"
     class_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     patience: Positive
     checkpoint_batches: Natural = 0

@@ -19,7 +19,7 @@ from quantgod.training.objectives import Objective
 NOT_OF_THE_RUN = {"device", "checkpoint_batches"}
 """Settings that may change between a kill and a resume."""
 
-CODE: Final = ("dataset/*.py", "models/*.py", "training/*.py")
+CODE: Final = ("dataset/*.py", "models/*.py", "training/**/*.py")
 """The source files that determine a network's weights."""
 
 

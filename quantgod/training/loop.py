@@ -19,7 +19,7 @@ from quantgod.settings import TrainSettings
 from quantgod.training.checkpoints import Identity, read_checkpoint, write_checkpoint
 from quantgod.training.devices import autocast, choose_device, fast_matrix_products, seeded
 from quantgod.training.identity import fit_identity
-from quantgod.training.objectives import Objective, WeightedCrossEntropy
+from quantgod.training.objectives import Objective, objective_of
 from quantgod.training.predict import outputs
 from quantgod.training.reports import Epoch, Fit, OnEpoch, OnStep, unheard
 from quantgod.training.sampler import batch_count, shuffled
@@ -49,7 +49,7 @@ def fit(  # noqa: PLR0913  (one call names all that a run is made of)
         train: samples to learn from.
         validation: samples for early stopping, already purged against `train`.
         settings: epochs, rates, patience, seed, device, and how often to save.
-        objective: default is cross-entropy with the settings' class weights.
+        objective: default is the one that the settings name.
         checkpoint: file for the state of the training. If it holds a state of the same training,
             the training resumes from it. `on_epoch` is called before the checkpoint is written,
             so a kill between the two may report an epoch twice, but never leaves one out.
@@ -68,7 +68,7 @@ def fit(  # noqa: PLR0913  (one call names all that a run is made of)
         )
     device = choose_device(settings.device)
     placed = views.to(device)
-    chosen = objective or WeightedCrossEntropy(settings.class_weights)
+    chosen = objective or objective_of(settings, train.horizons)
     with seeded(settings.seed, device), fast_matrix_products(device):
         run = _Fitting(model.to(device), placed, train, validation, settings, chosen)
         if checkpoint is not None:

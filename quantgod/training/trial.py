@@ -19,6 +19,7 @@ from quantgod.models import zoo
 from quantgod.settings import Choice, SearchSpace, Settings
 from quantgod.training.loop import fit
 from quantgod.training.material import Material, material, train_and_validation
+from quantgod.training.objectives import objective_of
 from quantgod.training.reports import Epoch, OnEpoch, unheard
 from quantgod.training.space import RUN_PARAMETERS, longest_window, suggest
 from quantgod.training.steps import NonFiniteLossError
@@ -89,6 +90,7 @@ class TrialObjective:
             candidate.model.name,
             candidate.model.params,
             shapes=bars_shape(window),
+            heads=objective_of(train, self._train.horizons).heads,
             seed=train.seed,
         )
         views = self._material(window).views

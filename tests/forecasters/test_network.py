@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from quantgod.contracts import FEATURES
+from quantgod.dataset.views import bars_shape
 from quantgod.forecasters.network import Network, NetworkError, load_network, save_network
+from quantgod.models import zoo
+from quantgod.models.heads import Heads
 from quantgod.training.predict import predict
 from tests.training.problems import SMALL, WINDOW, Problem, network
 
@@ -21,6 +26,18 @@ def saved(small: Problem, tmp_path: Path) -> Network:
     one = Network(network(seed=8), "tcn_lstm", SMALL, WINDOW, scaler, weights, until)
     save_network(tmp_path / "network", one)
     return one
+
+
+def test_a_network_of_several_heads_comes_back_with_them(saved: Network, tmp_path: Path) -> None:
+    heads = Heads(horizons=3, confidence=True, expected_return=True)
+    model = zoo.build("tcn_lstm", SMALL, shapes=bars_shape(WINDOW), heads=heads, seed=2).eval()
+    save_network(tmp_path / "several", replace(saved, model=model, heads=heads))
+    back = load_network(tmp_path / "several")
+    windows = torch.randn(2, WINDOW, 9, generator=torch.manual_seed(0))
+    said, again = model(bars=windows), back.model(bars=windows)
+    assert back.heads == heads
+    assert said["expected_return"].shape == (2, 3)
+    assert all(torch.equal(said[name], again[name]) for name in said)
 
 
 def test_a_saved_network_says_the_same_to_the_bit(

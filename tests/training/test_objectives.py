@@ -17,8 +17,13 @@ from quantgod.models.heads import HeadLayers
 from quantgod.settings import LabelSettings
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 from quantgod.training.loop import fit
-from quantgod.training.multi_task import MultiTask
-from quantgod.training.objectives import Direction, Objective, WeightedCrossEntropy
+from quantgod.training.objectives import (
+    Direction,
+    MultiTask,
+    Objective,
+    WeightedCrossEntropy,
+    objective_of,
+)
 from tests.synthetic import synthetic_bars
 from tests.training.problems import LABELS, SMALL, Problem, train_settings
 
@@ -104,14 +109,14 @@ def test_multi_task_losses_are_those_written_out() -> None:
     found = several()
     objective = MultiTask(WEIGHTS, HORIZONS)
     target = objective.targets(found)
-    output = HeadLayers(4, objective.heads)(
-        torch.randn(len(found), 4, generator=torch.manual_seed(3))
-    )
+    seen = torch.randn(len(found), 4, generator=torch.manual_seed(3))
+    with torch.no_grad():
+        output = HeadLayers(4, objective.heads)(seen)
     wanted = 0.0
     for k, horizon in enumerate(HORIZONS):
         one = {"logits": output["logits"][:, k : k + 1]}
         truth = target[:, k, 0].long()
-        direction = float(WeightedCrossEntropy(WEIGHTS).loss(one, truth))
+        direction = WeightedCrossEntropy(WEIGHTS).loss(one, truth).item()
         is_right = (output["logits"][:, k].argmax(1) == truth).numpy()
         sure = output["confidence"][:, k].detach().numpy().astype(float)
         confidence = -np.log(np.where(is_right, sure, 1 - sure)).mean()
@@ -119,7 +124,7 @@ def test_multi_task_losses_are_those_written_out() -> None:
         error = np.abs(error[np.isfinite(error)])
         huber = np.where(error < 1, error**2 / 2, error - 0.5).mean()
         wanted += (direction + 0.5 * confidence + 0.3 * huber) / horizon**0.5
-    assert float(objective.loss(output, target)) == pytest.approx(wanted, rel=1e-4)
+    assert objective.loss(output, target).item() == pytest.approx(wanted, rel=1e-4)
     score, figures = objective.judge(output, target)
     said = output["logits"].argmax(-1).numpy()
     for k, horizon in enumerate(HORIZONS):
@@ -154,3 +159,15 @@ def test_a_network_is_trained_for_what_an_objective_asks(
         objective=objective,
     )  # fmt: skip
     assert done.best_score == max(epoch.score for epoch in done.history) > 0
+
+
+def test_settings_name_the_objective() -> None:
+    named = {
+        name: objective_of(train_settings(objective=name), HORIZONS)
+        for name in ("classes", "direction", "multi_task")
+    }
+    assert named == {
+        "classes": WeightedCrossEntropy(WEIGHTS),
+        "direction": Direction(),
+        "multi_task": MultiTask(WEIGHTS, HORIZONS),
+    }

@@ -14,7 +14,7 @@ from torch.nn import functional
 from quantgod.dataset.windows import Samples
 from quantgod.models.heads import Heads, Output
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
-from quantgod.training.objectives import Judgement
+from quantgod.training.objectives.base import Judgement
 
 CONFIDENCE: Final = 0.5
 EXPECTED_RETURN: Final = 0.3

@@ -1,0 +1,32 @@
+"""What a network is trained for, one file per kind of target."""
+
+from __future__ import annotations
+
+from quantgod.settings import TrainSettings
+from quantgod.training.objectives.base import Judgement, Objective
+from quantgod.training.objectives.cross_entropy import WeightedCrossEntropy
+from quantgod.training.objectives.direction import Direction
+from quantgod.training.objectives.multi_task import MultiTask
+
+__all__ = [
+    "Direction",
+    "Judgement",
+    "MultiTask",
+    "Objective",
+    "WeightedCrossEntropy",
+    "objective_of",
+]
+
+
+def objective_of(settings: TrainSettings, horizons: tuple[int, ...]) -> Objective:
+    """Return the objective that the settings name.
+
+    Args:
+        settings: its name, and class weights where it has any.
+        horizons: minutes ahead that labels are known for, the primary one first.
+    """
+    if settings.objective == "direction":
+        return Direction()
+    if settings.objective == "multi_task":
+        return MultiTask(settings.class_weights, horizons)
+    return WeightedCrossEntropy(settings.class_weights)
