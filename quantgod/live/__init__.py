@@ -1,1 +1,1 @@
-"""Feeds and sockets, the engine, drift, journal and recorder: what runs while the market does."""
+"""Run live: feeds, engine, deployment, drift, journal and recorder."""

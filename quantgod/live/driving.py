@@ -1,6 +1,6 @@
-"""A symbol's recorded or arriving bytes into its book and bars: the one way, live and in replay.
+"""Pass a symbol's received or recorded bytes to its book and bars, live and in replay.
 
-What a feed records of a symbol, given to `drive` again in its order, gives the same bars.
+A feed's recording of a symbol, passed to `drive` in the same order, gives the same bars.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from quantgod.market.book_bars import BookBars, Taken
 from quantgod.market.messages import MessageError
 
 RawKind = Literal["opened", "closed", "stream", "snapshot"]
-"""What arrived: a stream opened or ended, a message of it, or the answer to a request."""
+"""Kind of arrival: a stream opened or closed, a message of it, or the answer to a request."""
 
 StreamMessage = DepthEvent | BestQuote | MessageError | None
-"""What a message of the stream says; an error where it cannot be read."""
+"""A decoded message of the stream; an error if it cannot be decoded."""
 
 _NO_LEVELS = DepthSnapshot(0, 0, [], [])
 
 
 def drive(bars: BookBars, kind: RawKind, data: bytes) -> Taken:
-    """Let `bars` take what arrived for its symbol; `data` is empty for `opened` and `closed`.
+    """Let `bars` take an arrival of its symbol; `data` is empty for `opened` and `closed`.
 
-    A message that cannot be read is refused, and one that is no depth event changes nothing. A
-    snapshot that cannot be read is one without levels: it is asked for again.
+    An undecodable message is refused, and one that is not a depth event changes nothing. An
+    undecodable snapshot counts as one without levels: it is requested again.
     """
     if kind == "stream":
         return take(bars, read(data))

@@ -1,1 +1,1 @@
-"""Which versions answer: the registry's aliases, followed without a candle missed."""
+"""Follow the registry's aliases, and choose the versions that answer."""

@@ -1,4 +1,4 @@
-"""Slow work beside the event loop, which the end of the process does not wait for."""
+"""Run slow work in threads that the end of the process does not wait for."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 async def beside(call: Callable[[], T]) -> T:
-    """Run `call`, which may wait for a server, in a thread that the end does not wait for.
+    """Run `call`, which may wait for a server, in a thread that is not joined at the end.
 
-    The threads of the loop's own executor are joined at the end; a server that hangs would keep a
-    process from ending for minutes. Native code that computes belongs there all the same: C++ that
-    is cut off by the end of the interpreter aborts the process.
+    The threads of the loop's own executor are joined at the end, so a hanging server would delay
+    the end of a process for minutes. Native code must still run in that executor: C++ code
+    interrupted by the end of the interpreter aborts the process.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -29,7 +29,7 @@ async def beside(call: Callable[[], T]) -> T:
             answer = functools.partial(_fail, future, error)
         else:
             answer = functools.partial(_fulfil, future, result)
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop was closed: nothing waits for the result
             loop.call_soon_threadsafe(answer)
 
     threading.Thread(target=work, name="beside", daemon=True).start()

@@ -1,8 +1,8 @@
-"""Which versions answer: the registry's aliases, followed without ever making a candle wait.
+"""Follow the registry's aliases without delaying any candle.
 
-Asking the registry, fetching, verifying and warming happen in threads beside the event loop. A
-version that has passed stands ready; the next call of `champion`, between two candles, lets it
-take over. One that fails stays out, and whatever was loaded goes on.
+Registry requests, downloads, checks and warm-up run in threads beside the event loop. A version
+that has passed is ready, and takes over at the next call of `champion`, between two candles. A
+version that fails is refused, and the loaded one stays.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from quantgod.registry.right import UnjudgedVersionError
 from quantgod.settings import Settings
 
 ANSWER_SECONDS: Final = 15.0
-"""The registry counts as away when it has said nothing for so long; MLflow itself may ask on."""
+"""The registry counts as away after this time without an answer; MLflow may still retry."""
 
 
 class NoModelError(VersionError):
-    """Neither the registry nor this disk has a version that can be used."""
+    """Neither the registry nor this disk has a usable version."""
 
 
 def model_of(settings: Settings, symbol: str) -> str:
-    """The registered model that answers a symbol.
+    """Return the registered model for a symbol.
 
     Raises:
-        NoModelError: if settings name none.
+        NoModelError: if the settings name none.
     """
     own = {settings.data.symbol: settings.registry.name}
     name = {**own, **settings.live.models}.get(symbol)
@@ -59,10 +59,10 @@ def model_of(settings: Settings, symbol: str) -> str:
 
 
 def models_of(settings: Settings, symbols: Sequence[str]) -> dict[str, str]:
-    """The registered model of each symbol, by symbol.
+    """Return the registered model of each symbol.
 
     Raises:
-        NoModelError: if settings name none for one of them, or one for two.
+        NoModelError: if the settings name none for a symbol, or the same one for two.
     """
     names = {symbol: model_of(settings, symbol) for symbol in symbols}
     for symbol, name in names.items():
@@ -75,14 +75,14 @@ def models_of(settings: Settings, symbols: Sequence[str]) -> dict[str, str]:
 
 
 class Deployment:
-    """Who answers one symbol: the champion and, where its alias is set, the challenger.
+    """The versions that answer one symbol: the champion, and the challenger if its alias is set.
 
     Args:
-        settings: names of model and aliases, how often to look, the bridge of a run.
-        symbol: whose minutes are answered; versions of another series are refused.
-        folder: where verified copies are kept.
-        report: told of everything that happens, in the event loop.
-        longest_window: rows that the engine can give; a version that needs more is refused.
+        settings: names of model and aliases, polling interval, and the bridge of a stretch.
+        symbol: of the answered minutes; versions of another series are refused.
+        folder: of the verified copies.
+        report: called with every notice, in the event loop.
+        longest_window: rows that the engine keeps; a version that needs more is refused.
     """
 
     def __init__(
@@ -108,16 +108,16 @@ class Deployment:
         self._copy_failed = False
 
     async def start(self, patience: float = ANSWER_SECONDS) -> None:
-        """Load the champion, from the registry or else from the last good copy.
+        """Load the champion from the registry, or else from the last good copy.
 
         Args:
             patience: seconds to wait for the registry before a copy is used.
 
         Raises:
-            NoModelError: saying what the registry and what the disk lacks.
-            NoSuchVersionError: if the registry answers that nobody has the alias.
-            UnjudgedVersionError: if nothing entitles the version to it, unless settings let it.
-            OtherSeriesError: if it was made of another symbol, market or source.
+            NoModelError: naming what the registry and the disk lack.
+            NoSuchVersionError: if the registry has no version with the alias.
+            UnjudgedVersionError: if the version has no right to it, unless the settings allow it.
+            OtherSeriesError: if it is of another symbol, market or source.
         """
         asking = asyncio.ensure_future(self._from_registry())
         try:
@@ -128,7 +128,7 @@ class Deployment:
         await self._record()
 
     async def run(self) -> None:
-        """Look at the aliases until cancelled."""
+        """Poll the aliases until cancelled."""
         while True:
             for place in self._places:
                 await self._look(place)
@@ -136,7 +136,7 @@ class Deployment:
             await asyncio.sleep(self._poll_seconds)
 
     def champion(self) -> LoadedModel:
-        """The version that answers this candle; one that stands ready takes over now.
+        """Return the version that answers this candle; a ready version takes over now.
 
         Raises:
             NoModelError: before `start`.
@@ -147,12 +147,12 @@ class Deployment:
         return deployed.model
 
     def challenger(self) -> LoadedModel | None:
-        """The version that answers this candle in shadow, if any."""
+        """Return the version that answers this candle in shadow, if any."""
         deployed = self._take_over(self._challenger)
         return None if deployed is None else deployed.model
 
     def describe(self) -> str:
-        """Who speaks, in a line."""
+        """Describe the answering versions in one line."""
         champion, challenger = self._champion.loaded, self._challenger.loaded
         said = "no model" if champion is None else self._named(champion)
         return said if challenger is None else f"{said}, shadow {challenger.model.version}"
@@ -183,7 +183,7 @@ class Deployment:
             await self._prepare(place, held)
 
     async def _answer(self, place: Place) -> Holder | None:
-        """Wait for the registry as long as it takes; say so when that is long."""
+        """Wait for the registry without limit, and report if it takes long."""
         asking = asyncio.ensure_future(self._ask(place))
         try:
             await asyncio.wait([asking], timeout=ANSWER_SECONDS)
@@ -194,13 +194,13 @@ class Deployment:
             asking.cancel()
 
     async def _prepare(self, place: Place, held: Holder) -> None:
-        """Make a version ready, or refuse it; the alias may have moved in the meantime."""
+        """Make a version ready or refuse it; the alias may have moved meanwhile."""
         try:
             deployed = await self._load(held, place)
         except VersionError as error:
             self._refuse(place, held, str(error))
             return
-        with suppress(RegistryAwayError):  # it was promoted when somebody could last be asked
+        with suppress(RegistryAwayError):  # it was promoted when the registry last answered
             if await self._ask(place) != held:
                 return
         place.ready, place.refused = deployed, None
@@ -227,7 +227,7 @@ class Deployment:
             self._tell("info", "withdrawn", text)
 
     def _away(self, place: Place, why: str) -> None:
-        if place.trouble != "registry_away" and place is self._champion:  # one line for both
+        if place.trouble != "registry_away" and place is self._champion:  # one notice for both
             self._tell("warning", "registry_away", f"{why}; {self.describe()} goes on")
         place.trouble = "registry_away"
 
@@ -257,7 +257,7 @@ class Deployment:
             self._tell("error", "refused", f"{text}; {self.describe()} goes on")
 
     async def _record(self) -> None:
-        """Bring what is deployed to the disk, where that changed; copies of the others go."""
+        """Store what is deployed on disk if it changed, and remove other copies."""
         champion = self._champion.loaded
         parts = [one for place in self._places for one in (place.loaded, place.ready)]
         in_use = tuple(one.copy for one in parts if one is not None)
@@ -280,7 +280,7 @@ class Deployment:
         return ActiveVersion(held, await self._loaded(copy), copy, right)
 
     async def _right(self, version: int, place: Place) -> str:
-        """By which right a version answers; a challenger needs none, since it moves nothing."""
+        """Return a version's right to answer; a challenger needs none, since nothing acts on it."""
         if place is self._challenger:
             return ""
         try:
@@ -295,12 +295,12 @@ class Deployment:
         self._tell("warning", "unjudged", f"{self._champion.alias}: {error}")
 
     async def _loaded(self, copy: Copy) -> LoadedModel:
-        """Load in the loop's own threads: a process that ended amid native code would abort."""
+        """Load in the loop's own threads: ending the process during native code would abort it."""
         fit = Fit(self._series, self._bridge, self._longest_window)
         return await asyncio.to_thread(load_model, self.name, copy.version, copy.folder, fit)
 
     async def _first(self, asking: asyncio.Future[ActiveVersion], patience: float) -> ActiveVersion:
-        """What the registry gave; or the last good copy; or what the registry gives in the end."""
+        """Return the registry's version, or the last good copy, or the registry's late answer."""
         reason: VersionError = RegistryAwayError(f"no answer within {patience:g} s")
         try:
             if asking.done():

@@ -1,7 +1,7 @@
-"""A version of the chain in memory: it judges the newest minute of a window.
+"""Load a version into memory and let it predict the newest minute of a window.
 
-What is loaded has proved itself here, by this program's code and not only by its own: its files,
-its signature, what it was trained to take, and what it says of its golden rows.
+A loaded version was checked by this program's code and not only by its own: its files, its
+signature, its contract, and its output for its golden rows.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ from quantgod.registry.versions import signature
 
 CONTRACT_FILE: Final = "labels.json"
 
-# MLflow hands a model that is written as code over in a global variable: one at a time.
+# MLflow passes a model from code through a global variable, so only one may load at a time.
 _LOADING = threading.Lock()
 
 
 class UnfitVersionError(VersionError):
-    """A sound version that takes or says something else than this program does."""
+    """A valid version has other inputs or outputs than this program needs."""
 
 
 class PredictionError(RuntimeError):
-    """A version that answered with something other than one minute's probabilities."""
+    """A version's answer is not a valid prediction of one minute."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """One version.
+    """A loaded version.
 
     Attributes:
-        name: the registered model's.
+        name: of the registered model.
         version: its number.
-        window: rows that one question needs.
-        package_folder: graph, booster, reference and the rest, where they lay when it was loaded.
-        reference: what its features and output looked like; None where it brought none.
+        window: rows that one prediction needs.
+        package_folder: folder of graph, booster, reference and the rest when it was loaded.
+        reference: distributions of its features and output; None if it has none.
     """
 
     name: str
@@ -65,12 +65,12 @@ class LoadedModel:
     _model: PyFuncModel
 
     def predict(self, rows: pd.DataFrame) -> Prediction:
-        """Judge the newest minute of `rows`: `window` minutes as `as_frame` makes them.
+        """Predict the newest minute of `rows`: `window` minutes as `as_frame` returns them.
 
         Raises:
-            InputError: for rows that break the contract, in the version's own words.
-            PredictionError: for an answer that is not one row of finite numbers, or whose action
-                does not follow from its class and set.
+            InputError: if rows break the contract, in the version's own words.
+            PredictionError: if the answer is not one row of finite numbers, or its action does not
+                follow from its class and set.
         """
         said = self._model.predict(rows)
         if not isinstance(said, pd.DataFrame) or len(said) != 1:
@@ -79,12 +79,12 @@ class LoadedModel:
 
 
 class Fit(NamedTuple):
-    """What a version must have been made for.
+    """The requirements on a version.
 
     Attributes:
-        series: whose minutes it is to answer.
-        max_bridge_minutes: the longest hole inside a run of minutes.
-        longest_window: rows that can be given.
+        series: of the minutes to answer.
+        max_bridge_minutes: the longest gap inside a stretch of minutes.
+        longest_window: rows that are available.
     """
 
     series: Series
@@ -93,12 +93,12 @@ class Fit(NamedTuple):
 
 
 def load_model(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
-    """Load a version from its files, which `check_files` has passed, and let it prove itself.
+    """Load a version from files that `check_files` has passed, and test it.
 
     Raises:
-        OtherSeriesError: for a version of another symbol, market or source.
+        OtherSeriesError: if it is of another symbol, market or source.
         UnfitVersionError: for another signature, other features, classes or bridge, or a window
-            that is longer than `longest_window`.
+            longer than `longest_window`.
         BrokenVersionError: if it cannot be loaded or does not give its golden output.
     """
     try:
@@ -109,7 +109,7 @@ def load_model(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
     except (MlflowException, BadReferenceError, PredictionError) as error:
         raise BrokenVersionError(f"{name} {version}: {error}") from error
     except Exception as error:
-        # The code of a version may raise anything, and its files may say anything.
+        # A version's code may raise anything, and its files may contain anything.
         raise BrokenVersionError(f"{name} {version}: {error!r}") from error
     return loaded
 
@@ -152,7 +152,7 @@ def _check_series(name: str, contract: Any, series: Series) -> None:
 
 
 def _window(contract: Any, fit: Fit) -> int:
-    """Compare what a version was made for with what this program gives; its window's length."""
+    """Compare a version's contract with the requirements, and return its window's length."""
     longest_window = fit.longest_window
     expected = {
         "feature_set": FEATURE_SET,
@@ -170,7 +170,7 @@ def _window(contract: Any, fit: Fit) -> int:
 
 
 def _load(folder: Path) -> PyFuncModel:
-    """Load without leaving the version's module behind: a process may see hundreds of them."""
+    """Load a version, and remove its module afterwards: a process may load hundreds."""
     known = set(sys.modules)
     try:
         model: PyFuncModel = mlflow.pyfunc.load_model(str(folder))
@@ -183,10 +183,10 @@ def _load(folder: Path) -> PyFuncModel:
 
 
 def _warm_up(loaded: LoadedModel) -> None:
-    """Ask as the engine asks, about the first golden window, and compare.
+    """Predict the first golden window as the engine would, and compare.
 
     Raises:
-        PackageError: if the answer is not the one that was registered.
+        PackageError: if the answer is not the registered one.
     """
     body = _read(loaded.package_folder / "golden_input.json")["dataframe_split"]
     golden = pd.DataFrame(**body).iloc[: loaded.window]
@@ -201,7 +201,7 @@ def _warm_up(loaded: LoadedModel) -> None:
 
 
 def as_answer(said: Prediction) -> pd.DataFrame:
-    """One row under the names that the chain gives its columns."""
+    """Return a prediction as one row with the chain's column names."""
     names = [name.lower() for name in CLASSES]
     columns: dict[str, Any] = {
         "datetime": said.minute,
@@ -219,10 +219,10 @@ def as_answer(said: Prediction) -> pd.DataFrame:
 
 
 def _prediction(said: pd.DataFrame) -> Prediction:
-    """Read the one row by name, and believe it as far as it can be an answer.
+    """Parse the chain's one row and check that it is a possible answer.
 
     Raises:
-        PredictionError: naming what is absent, no number, or against the rule of the action.
+        PredictionError: naming what is missing, not a number, or against the rule of the action.
     """
     row = said.iloc[0]
     read, named = _read_row(row)
@@ -239,7 +239,7 @@ def _prediction(said: pd.DataFrame) -> Prediction:
 
 
 def _read_row(row: pd.Series) -> tuple[Prediction, str]:
-    """The answer, and what it calls its class."""
+    """Return the prediction, and the class name in the row."""
     try:
         numbers = [
             [float(row[f"{kind}_{name.lower()}"]) for name in CLASSES] for kind in ("base", "prob")

@@ -1,8 +1,8 @@
-"""What the registry says of an alias, and verified copies of its versions on this disk.
+"""Ask the registry for the holder of an alias, and keep verified copies of versions on disk.
 
-A copy lies in `NAME/VERSION-DIGEST/`; `NAME/ALIAS.json` says which copy was deployed last, and is
-written after it has proved itself. So a start without the registry finds the last good version, and
-files that were changed since are refused by their digest.
+A copy is in `NAME/VERSION-DIGEST/`; `NAME/ALIAS.json` names the copy that was deployed last, and is
+written after its test. So a start without the registry finds the last good version, and changed
+files are refused by their digest.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from quantgod.registry.registered import (
 from quantgod.registry.right import right_of
 from quantgod.registry.versions import check_files
 
-# What stores answer where there is no such alias, or no such model; anything else is no answer.
+# Error codes for a missing alias or model; all others mean that the registry is away.
 _ABSENT: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _PART_SECONDS: Final = 86_400
 
 
 class RegistryAwayError(VersionError):
-    """The registry gave no answer, or none that can be understood."""
+    """The registry gave no valid answer."""
 
 
 class NoCopyError(VersionError):
-    """No verified copy of a deployed version is on this disk."""
+    """There is no verified copy of a deployed version on this disk."""
 
 
 class Holder(NamedTuple):
-    """The version an alias points at, and the digest of its files that was kept with it, if any."""
+    """The version that an alias points at, and the registered digest of its files, if any."""
 
     version: int
     files_sha256: str | None
@@ -70,10 +70,10 @@ class Copy:
 
 
 def holder(name: str, alias: str) -> Holder | None:
-    """Ask the registry who holds an alias; None if nobody does. May block for a minute.
+    """Return the version of an alias, or None. May block for a minute.
 
     Raises:
-        RegistryAwayError: if it does not answer.
+        RegistryAwayError: if the registry does not answer.
     """
     try:
         found = MlflowClient().get_model_version_by_alias(name, alias)
@@ -82,17 +82,17 @@ def holder(name: str, alias: str) -> Holder | None:
             return None
         raise RegistryAwayError(f"{name}@{alias}: {error.message}") from error
     except Exception as error:
-        # A client raises what its database or its transport raises; none of it is an answer.
+        # A client may raise any error of its database or transport; none of them is an answer.
         raise RegistryAwayError(f"{name}@{alias}: {error!r}") from error
     return Holder(int(found.version), found.tags.get(FILES_TAG))
 
 
 def right(name: str, alias: str, version: int) -> str:
-    """Ask the registry by which right a version may answer as an alias. May block for a minute.
+    """Return the right of a version to an alias. May block for a minute.
 
     Raises:
-        UnjudgedVersionError: if there is none, with what to do.
-        RegistryAwayError: if it does not answer.
+        UnjudgedVersionError: if it has none, with what to do.
+        RegistryAwayError: if the registry does not answer.
     """
     client = MlflowClient()
     try:
@@ -107,8 +107,8 @@ class ModelStore:
     """The copies of one registered model.
 
     Args:
-        folder: where copies of all models are.
-        name: this one's.
+        folder: of the copies of all models.
+        name: of this model.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -116,11 +116,11 @@ class ModelStore:
         self.name = name
 
     def fetch(self, wanted: Holder) -> Copy:
-        """Give a checked copy of a version: the one that is here, or a new one. May block.
+        """Return a checked copy of a version: the present one, or a new one. May block.
 
         Raises:
-            EmptyVersionError: if there is nothing to download, or no room for it.
-            BrokenVersionError: if a file is not the one that was registered.
+            EmptyVersionError: if there is nothing to download, or no disk space.
+            BrokenVersionError: if a file is not the registered one.
         """
         here = (
             None if wanted.files_sha256 is None else self._copy(wanted.version, wanted.files_sha256)
@@ -145,15 +145,15 @@ class ModelStore:
     def keep(
         self, alias: str, copy: Copy, in_use: Sequence[Copy] = (), entitled_by: str = ""
     ) -> None:
-        """Note that `copy` was deployed as `alias`, by which right; copies that nobody needs go.
+        """Record that `copy` was deployed as `alias`, with its right, and remove unused copies.
 
         Raises:
-            OSError: if that cannot be written, or the copy is gone.
+            OSError: if it cannot be written, or the copy is gone.
         """
         if not copy.folder.is_dir():
             raise FileNotFoundError(f"{copy.folder} is gone")
         path = self.folder / f"{alias}.json"
-        if not self._says(path, copy):  # else since when it was deployed stands there
+        if not self._says(path, copy):  # else keep the time of its deployment
             record = {
                 "version": copy.version,
                 "files_sha256": copy.files_sha256,
@@ -165,11 +165,11 @@ class ModelStore:
         self._remove_others({one.folder.name for one in (copy, *in_use)} | self._recorded())
 
     def kept(self, alias: str) -> tuple[Copy, str, str]:
-        """The copy that was deployed last as `alias`, checked, since when, and by which right.
+        """Return the checked copy last deployed as `alias`, since when, and by which right.
 
         Raises:
             NoCopyError: if there is none.
-            BrokenVersionError: naming the file that was changed since.
+            BrokenVersionError: naming a file that has changed.
         """
         copy, since, entitled_by = self._read(self.folder / f"{alias}.json")
         check_files(copy.folder, copy.files_sha256)
@@ -196,7 +196,7 @@ class ModelStore:
 
     @contextmanager
     def _part(self) -> Iterator[Path]:
-        """A place to download to, gone afterwards."""
+        """Yield a temporary folder for a download."""
         part = self.folder / f".{secrets.token_hex(8)}.part"
         part.mkdir(parents=True)
         try:
@@ -205,7 +205,7 @@ class ModelStore:
             shutil.rmtree(part, ignore_errors=True)
 
     def _recorded(self) -> set[str]:
-        """Folders that some alias's record names."""
+        """Return the folders named by the aliases' records."""
         named = set()
         for path in self.folder.glob("*.json"):
             with suppress(ValueError, KeyError, TypeError):
@@ -213,7 +213,7 @@ class ModelStore:
         return named
 
     def _remove_others(self, needed: set[str]) -> None:
-        """Remove copies that are not needed, and downloads that a process left when it died."""
+        """Remove unneeded copies, and downloads left by dead processes."""
         for folder in self.folder.iterdir():
             is_part = folder.name.startswith(".")
             if is_part and time.time() - folder.stat().st_mtime < _PART_SECONDS:
@@ -235,5 +235,5 @@ def _download(name: str, version: int, folder: Path) -> Path:
         uri = f"models:/{name}/{version}"
         return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
     except Exception as error:
-        # As in `holder`: an artifact store raises what lies beneath it raises.
+        # As in `holder`: an artifact store may raise any error of its backend.
         raise EmptyVersionError(f"nothing can be downloaded: {error}") from error

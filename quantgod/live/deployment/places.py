@@ -1,4 +1,4 @@
-"""What an alias stands for: the version that answers, the one that will, the one that failed."""
+"""The state of an alias: its active, its ready and its refused version."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from quantgod.live.deployment.model_store import Copy, Holder
 
 RETRY_POLLS: Final = 12
 MOST_RETRY_SECONDS: Final = 900.0
-"""A refused version is tried again after twelve polls, then twice as many, and so on to this."""
+"""Longest wait for a retry of a refused version; waits double from twelve polls."""
 
 _MOST_DOUBLINGS: Final = 30
-"""Far over the longest wait; a number that went on doubling would leave the range of floats."""
+"""Far above the longest wait, and low enough that the number does not overflow."""
 
 
 class ActiveVersion(NamedTuple):
-    """A version that passed, its files on this disk, and by which right it answers, if any."""
+    """A tested version, its files on this disk, and its right to answer, if any."""
 
     holder: Holder
     model: LoadedModel
@@ -27,7 +27,7 @@ class ActiveVersion(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A version that failed, why, how often by now, and when it may be tried again."""
+    """A failed version, the reason, the number of failures, and the time of the next try."""
 
     holder: Holder
     reason: str
@@ -41,10 +41,10 @@ class Place:
 
     Attributes:
         alias: its name.
-        loaded: what answers.
-        ready: what takes over at the next candle.
-        refused: the version that was tried last, if it failed.
-        trouble: what is wrong with the alias itself, so that it is told once.
+        loaded: the version that answers.
+        ready: the version that takes over at the next candle.
+        refused: the last tried version, if it failed.
+        trouble: what is wrong with the alias itself, to report it once.
     """
 
     alias: str
@@ -54,12 +54,12 @@ class Place:
     trouble: SwapCode | None = None
 
     def speaks(self, held: Holder) -> bool:
-        """Whether this version answers, or will from the next candle on."""
+        """Return whether this version answers, or will at the next candle."""
         deployed = self.ready or self.loaded
         return deployed is not None and deployed.holder == held
 
 
 def retry_seconds(poll_seconds: float, times: int) -> float:
-    """How long a version waits that was refused `times` times in a row."""
+    """Return the wait before the next try after `times` refusals in a row."""
     doubled = RETRY_POLLS * 2.0 ** min(times - 1, _MOST_DOUBLINGS)
     return min(MOST_RETRY_SECONDS, poll_seconds * doubled)

@@ -1,1 +1,1 @@
-"""Whether what comes is still what the model was made on."""
+"""Watch whether live rows still resemble those that the model was made on."""

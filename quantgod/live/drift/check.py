@@ -1,7 +1,7 @@
-"""A verdict on each feature and probability: as it was, another venue's habit, or drift.
+"""Judge each feature and probability: stable, different at this venue, or drifted.
 
-To differ means that the population stability index and the Kolmogorov-Smirnov distance are both
-over their limits. Each alone cries wolf on neighbouring minutes: the index when calm hours leave
+Two samples differ if both the population stability index and the Kolmogorov-Smirnov distance exceed
+their limits. Each alone gives false alarms on neighbouring minutes: the index when calm hours leave
 bins empty, the distance when a slow feature stays on one side for hours.
 """
 
@@ -18,36 +18,36 @@ from quantgod.evaluation.drift import OUTPUTS, Distribution, Reference, Shift, s
 from quantgod.settings import DriftSettings
 
 COLUMNS: Final = (*FEATURES, *OUTPUTS)
-"""What is watched; the columns of a check's rows."""
+"""The watched columns."""
 
 Verdict = Literal["outlier", "stable", "level", "offset", "drift", "unknown"]
-"""Of one candle, `outlier`: a value far from the reference's mean. Of a window:
+"""For one candle, `outlier`: a value far from the reference's mean. For a window:
 
-`stable`: it differs neither from the reference nor from the venue's own past, of what is known.
-`level`: a feature differs from the reference by a constant, as `log_volume` does at a venue that
-sends fewer messages, and not from its own past, as far as there is one.
-`offset`: it differs from the reference and not from its own past; the venue is like that.
+`stable`: it differs neither from the reference nor from the venue's own past, as far as known.
+`level`: a feature differs from the reference by a constant, as `log_volume` does at a venue with
+fewer messages, but not from its own past, as far as there is one.
+`offset`: it differs from the reference but not from its own past: a property of the venue.
 `drift`: it differs from its own past.
-`unknown`: too few rows to tell.
+`unknown`: too few rows.
 """
 
 STATISTICS: Final = ("value", "z", "psi_reference", "ks_reference", "psi_past", "ks_past")
 
 
 class DriftRow(NamedTuple):
-    """A row of the journal's DRIFT table; None where there is nothing to say.
+    """A row of the journal's DRIFT table; None for unknown values.
 
     Attributes:
-        minute: epoch minute of the candle, or the newest one of the window.
-        symbol: whose it is.
+        minute: epoch minute of the candle, or the newest minute of the window.
+        symbol: of the row.
         name: feature or probability.
         verdict: see `Verdict`.
         value: the candle's, or the window's mean.
         z: its distance from the reference's mean, in the reference's standard deviations.
         psi_reference: population stability index of the window against the reference.
-        ks_reference: Kolmogorov-Smirnov distance likewise.
-        psi_past: the index against the venue's own past.
-        ks_past: the distance likewise.
+        ks_reference: Kolmogorov-Smirnov distance against the reference.
+        psi_past: population stability index against the venue's own past.
+        ks_past: Kolmogorov-Smirnov distance against the venue's own past.
         trained: the reference's mean.
     """
 
@@ -66,14 +66,14 @@ class DriftRow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class DriftCheck:
-    """The rows of one check, copied, so that another thread may judge them.
+    """Copied rows for one check, which another thread may judge.
 
     Attributes:
-        symbol: whose rows they are.
-        minute: the newest one.
-        window: (n, 12) the newest rows under `COLUMNS`; probabilities are NaN where none were said.
+        symbol: of the rows.
+        minute: the newest minute.
+        window: (n, 12) the newest rows of `COLUMNS`; missing probabilities are NaN.
         past: (m, 12) the rows before them.
-        reference: of the version that speaks, where it brought one.
+        reference: of the answering version, if it has one.
         settings: lengths and limits.
     """
 
@@ -85,7 +85,7 @@ class DriftCheck:
     settings: DriftSettings
 
     def judge(self) -> list[DriftRow]:
-        """A row for each of `COLUMNS`. Takes some 20 ms: not for an event loop."""
+        """Return a row for each of `COLUMNS`. It takes about 20 ms: not for an event loop."""
         return [self._judge(place, name) for place, name in enumerate(COLUMNS)]
 
     def _judge(self, place: int, name: str) -> DriftRow:
@@ -112,13 +112,13 @@ class DriftCheck:
         return row if kept is None else row._replace(trained=kept.mean)
 
     def _is_level(self, kept: Distribution, window: Floats) -> bool:
-        """Whether a window around the reference's median would be like the reference."""
+        """Return whether the window, shifted to the reference's median, resembles the reference."""
         around = float(np.median(kept.quantiles)) + (window - np.median(window))
         return not _differs(shift(kept.quantiles, around), self.settings)
 
 
 def verdict(to_reference: Shift | None, to_past: Shift | None, settings: DriftSettings) -> Verdict:
-    """What follows from the two comparisons; None is one that could not be made."""
+    """Return the verdict of the two comparisons; None for one that was not possible."""
     if to_past is not None and _differs(to_past, settings):
         return "drift"
     if to_reference is None:
@@ -129,9 +129,9 @@ def verdict(to_reference: Shift | None, to_past: Shift | None, settings: DriftSe
 
 
 def metrics(rows: Iterable[DriftRow]) -> dict[str, float]:
-    """Rows of a check as MLflow takes them: `BTCUSDT/drift/body/psi_past` and so on.
+    """Return a check's rows as MLflow metrics: `BTCUSDT/drift/body/psi_past` and so on.
 
-    `BTCUSDT/drift/features` counts the verdicts of drift.
+    `BTCUSDT/drift/features` is the number of drifted features.
     """
     said: dict[str, float] = {}
     for row in rows:
@@ -145,9 +145,9 @@ def metrics(rows: Iterable[DriftRow]) -> dict[str, float]:
 
 
 def in_words(rows: Iterable[DriftRow]) -> str:
-    """What a person wants to know of a check, in a line: `drift: body; offset: max_spread`.
+    """Summarise a check in one line: `drift: body; offset: max_spread`.
 
-    Levels are told with both numbers: `level differs: log_volume trained 6.4, here 5.1`.
+    Levels include both numbers: `level differs: log_volume trained 6.4, here 5.1`.
     """
     rows = list(rows)
     found: dict[str, list[str]] = {}

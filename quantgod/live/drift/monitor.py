@@ -1,9 +1,9 @@
-"""Watches whether what comes is still what the model was made on.
+"""Watch whether live rows still resemble those that the model was made on.
 
-Every candle: a feature more than `z_limit` standard deviations from its mean is an outlier. Every
-`every_minutes` of exchange time: the newest `window_minutes` are compared with the reference of the
-version that speaks, and with the `past_minutes` before them. A venue that was never like the
-reference is thereby told apart from one that has changed.
+At every candle, a feature more than `z_limit` standard deviations from its mean is an outlier.
+Every `every_minutes` of exchange time, the newest `window_minutes` are compared with the reference
+of the answering version, and with the `past_minutes` before them. This distinguishes a venue that
+never resembled the reference from one that has changed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ NO_MINUTE: Final = -1
 
 
 class DriftWarning(NamedTuple):
-    """An outlier that is worth a line in the log.
+    """An outlier to log.
 
     Attributes:
-        outlier: it, or the farthest of those that were kept back.
-        limit: how far is far, in standard deviations.
-        kept_back: how many other outliers of this feature there were since its last warning.
+        outlier: the outlier, or the farthest of those held back.
+        limit: of outliers, in standard deviations.
+        kept_back: number of other outliers of this feature since its last warning.
     """
 
     outlier: DriftRow
@@ -37,7 +37,7 @@ class DriftWarning(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Feature, value and z, in a line."""
+        """Return feature, value and z in one line."""
         row = self.outlier
         others = f"; {self.kept_back} more since the last warning" if self.kept_back else ""
         return (
@@ -47,7 +47,7 @@ class DriftWarning(NamedTuple):
 
 
 class DriftFindings(NamedTuple):
-    """What came of a candle: lines for the log, rows for the journal, and a check that is due."""
+    """The findings at a candle: log warnings, journal rows, and a due check."""
 
     warnings: list[DriftWarning]
     outliers: list[DriftRow]
@@ -55,13 +55,13 @@ class DriftFindings(NamedTuple):
 
 
 class DriftMonitor:
-    """Watches any number of symbols; each keeps its own past, about 1.2 MB at the full settings.
+    """Watches any number of symbols; each keeps its own past, about 1.2 MB with full settings.
 
     Args:
         settings: limits and lengths.
 
     Raises:
-        ValueError: if the past is shorter than the window, so that it could never be compared.
+        ValueError: if the past is shorter than the window, which would prevent comparisons.
     """
 
     def __init__(self, settings: DriftSettings) -> None:
@@ -74,28 +74,29 @@ class DriftMonitor:
         self._symbols: dict[str, _Symbol] = {}
 
     def adopt(self, symbol: str, reference: Reference | None) -> None:
-        """Go on with the reference of the version that speaks of a symbol now, if it brought one.
+        """Use the reference of the version that now answers a symbol, if it has one.
 
-        The features' past stays. What the version before said is forgotten: it is no past of what
-        this one says.
+        The features' past is kept. The former version's output is forgotten, since it is not
+        comparable.
         """
         known = self._of(symbol)
         known.reference = reference
         known.past.forget_output()
 
     def remember(self, symbol: str, rows: MinuteRows, output: Floats | None = None) -> None:
-        """Take in minutes from before this stream, oldest first.
+        """Add minutes from before this stream, oldest first.
 
-        Those at or after the first live minute are dropped when it comes: a recording that is
-        played again must not see its own future.
+        Minutes at or after the first live minute are dropped when it comes: a replayed recording
+            must
+        not see its own future.
 
         Args:
-            symbol: whose they are.
-            rows: of this venue; what another venue was like is not its past.
-            output: (n, 3) probabilities that the present version said of them, NaN where none.
+            symbol: of the rows.
+            rows: of this venue only.
+            output: (n, 3) probabilities of the present version, NaN where missing.
 
         Raises:
-            ValueError: if a minute is not after the one before it, or shapes do not fit.
+            ValueError: if minutes do not rise, or shapes do not fit.
         """
         if output is None:
             output = np.full((len(rows.minutes), len(OUTPUTS)), np.nan)
@@ -104,16 +105,16 @@ class DriftMonitor:
     def on_row(
         self, symbol: str, minute: int, features: Floats, output: Sequence[float] | None
     ) -> DriftFindings:
-        """Take in a closed minute's row. Cheap; the check that may come with it is not.
+        """Add a closed minute's row. This is fast; a returned check is not.
 
         Args:
-            symbol: whose it is.
+            symbol: of the row.
             minute: epoch minute, later than every live one before.
             features: (9,) in the order of `FEATURES`.
-            output: what the model says of it, in class order; None while it is silent.
+            output: the model's probabilities in class order; None without an answer.
 
         Raises:
-            ValueError: for a minute that does not come after the one before.
+            ValueError: if the minute is not later than the one before.
         """
         known = self._of(symbol)
         if not known.is_live:
@@ -154,7 +155,7 @@ class DriftMonitor:
 
 
 class _Symbol:
-    """One symbol's past, who speaks of it, and its outliers that have not been told of."""
+    """One symbol's past, the reference of its version, and its held back outliers."""
 
     def __init__(self, settings: DriftSettings) -> None:
         self.past = _Past(settings.window_minutes + settings.past_minutes)
@@ -165,7 +166,7 @@ class _Symbol:
         self._held: dict[str, list[DriftRow]] = {}
 
     def warnings(self, minute: int, outliers: list[DriftRow]) -> list[DriftWarning]:
-        """Hold outliers back until their feature may be warned of again; then tell the farthest."""
+        """Hold outliers back until their feature may be warned of again; report the farthest."""
         for row in outliers:
             self._held.setdefault(row.name, []).append(row)
         pause, limit = self._settings.warn_minutes, self._settings.z_limit
@@ -176,7 +177,7 @@ class _Symbol:
 
 
 class _Past:
-    """The newest rows of one symbol, at most one a minute, in a ring."""
+    """Ring buffer of one symbol's newest rows, at most one per minute."""
 
     def __init__(self, minutes: int) -> None:
         self.newest = NO_MINUTE
@@ -184,10 +185,10 @@ class _Past:
         self._rows = np.full((minutes, len(COLUMNS)), np.nan)
 
     def take(self, minutes: Integers, rows: Floats) -> None:
-        """Take rows (n, 12) of `COLUMNS` and their minutes.
+        """Add rows (n, 12) of `COLUMNS` with their minutes.
 
         Raises:
-            ValueError: for a minute that does not come after the one before, or other shapes.
+            ValueError: if minutes do not rise, or shapes do not fit.
         """
         if rows.shape != (len(minutes), len(COLUMNS)):
             raise ValueError(f"minutes (n) and rows (n, 12) expected, got {rows.shape}")
@@ -196,14 +197,14 @@ class _Past:
         if len(late):
             before, after = order[late[0] : late[0] + 2]
             raise ValueError(f"a minute after {before} expected, got {after}")
-        # Each minute has its place, so that of two rows there the newer one stays.
+        # Each minute has a fixed position, where a newer row replaces an older one.
         places = minutes % len(self._minutes)
         self._rows[places] = rows
         self._minutes[places] = minutes
         self.newest = int(order[-1])
 
     def between(self, after: int, until: int) -> Floats:
-        """A copy of the rows of the minutes in (after, until]."""
+        """Return a copy of the rows of the minutes in (after, until]."""
         return self._rows[(self._minutes > after) & (self._minutes <= until)]
 
     def forget_from(self, minute: int) -> None:

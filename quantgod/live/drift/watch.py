@@ -1,4 +1,4 @@
-"""Brings what the drift monitor finds to log, journal and tracking, without holding up the loop."""
+"""Report the drift monitor's findings to log, journal and tracking, without blocking the loop."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from quantgod.live.engine.engine import Model
 from quantgod.live.view.logs import say
 
 END_SECONDS: Final = 1.0
-"""How long the end of a session waits for checks; one takes some 20 ms."""
+"""How long the end of a session waits for checks; one takes about 20 ms."""
 
 Metrics = Callable[[Mapping[str, float], int], None]
 
 
 class DriftWatch:
-    """The engine's `on_row`: hands rows to the monitor and passes on what it says.
+    """The engine's `on_row`: passes rows to the monitor, and reports its findings.
 
     Args:
-        monitor: it.
-        journal: where DRIFT rows go.
+        monitor: the monitor.
+        journal: for DRIFT rows.
         track: takes metrics of an epoch minute.
     """
 
@@ -45,7 +45,7 @@ class DriftWatch:
     def on_row(
         self, symbol: str, minute: int, features: Floats, said: Prediction | None, model: Model
     ) -> None:
-        """Take a closed minute's row and who was asked about it; called in the event loop."""
+        """Take a closed minute's row and its model; called in the event loop."""
         if self._versions.get(symbol) != model.version:
             self._versions[symbol] = model.version
             self._monitor.adopt(symbol, model.reference)
@@ -61,7 +61,7 @@ class DriftWatch:
             task.add_done_callback(self._checks.discard)
 
     async def finish(self) -> None:
-        """Wait for checks that are under way, while there is still a journal to take them."""
+        """Wait for running checks while the journal is still open."""
         if self._checks:
             await asyncio.wait(self._checks, timeout=END_SECONDS)
         for check in tuple(self._checks):
@@ -71,7 +71,7 @@ class DriftWatch:
         try:
             rows = await asyncio.to_thread(check.judge)
         except Exception as error:
-            # No candle depends on it, and nobody else would hear of it.
+            # No candle depends on it, and nothing else would report it.
             text = f"{check.symbol}: the check of minute {check.minute} failed: {error!r}"
             say(logging.ERROR, "drift_failed", text, symbol=check.symbol)
             return

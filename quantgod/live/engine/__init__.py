@@ -1,1 +1,1 @@
-"""From a closed minute to a journaled signal."""
+"""Turn closed minutes into journaled signals."""

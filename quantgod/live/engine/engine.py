@@ -1,11 +1,11 @@
-"""From a closed minute to a journaled signal, off the event loop.
+"""Turn closed minutes into journaled signals, off the event loop.
 
-A minute is journaled as it closes. If it has a row and the window is full, it is a candle: the
-version that answers it is chosen then, so that a swap falls between two candles, and one worker
-thread asks it. Then the challenger, in a thread of its own, is asked about the same minute, while
-no answer of the champion is due; whatever it does, the champion does not wait for it.
+A minute is journaled when it closes. If it has a row and the window is full, it is a candle: the
+answering version is chosen then, so that a swap falls between two candles, and runs in a worker
+thread. Then the challenger predicts the same minute in another thread while the champion is idle;
+the champion never waits for it.
 
-Every candle gets one signal of the champion, or one notice that says why not.
+Every candle gets one signal of the champion, or one notice with the reason.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from quantgod.live.engine.window import Window
 from quantgod.market.book_bars import ClosedMinute
 
 WAITING: Final = 2
-"""Candles a symbol that may wait: those of one minute, while those of the last are answered."""
+"""Candles per symbol that may wait: those of one minute while those of the last are answered."""
 
 END_SECONDS: Final = 2.0
-"""How long the end of a run waits for answers that are still to come."""
+"""How long the end of a session waits for pending answers."""
 
 LATENCIES: Final = 1_000
 
@@ -43,45 +43,45 @@ Role = Literal["Production", "Challenger"]
 
 
 class Model(Protocol):
-    """A version that can be asked; `LoadedModel` is one."""
+    """The interface of a loaded version; `LoadedModel` implements it."""
 
     @property
     def name(self) -> str:
-        """The registered model's."""
+        """Return the registered model's name."""
 
     @property
     def version(self) -> int:
-        """Its number."""
+        """Return its number."""
 
     @property
     def window(self) -> int:
-        """MinuteRows that one question needs."""
+        """Return the rows that one prediction needs."""
 
     @property
     def reference(self) -> Reference | None:
-        """What it was made on, if it brought that."""
+        """Return its reference, if it has one."""
 
     def predict(self, rows: Any) -> Prediction:
-        """Judge the newest minute; called in a worker thread."""
+        """Predict the newest minute; called in a worker thread."""
 
 
 class Models(Protocol):
-    """Who answers a symbol's next candle; `Deployment` says it."""
+    """The interface that chooses a symbol's versions; `Deployment` implements it."""
 
     def champion(self) -> Model:
-        """The version that answers; called once for each candle."""
+        """Return the version that answers; called once per candle."""
 
     def challenger(self) -> Model | None:
-        """The version that answers in shadow, if any."""
+        """Return the version that answers in shadow, if any."""
 
 
 OnRow = Callable[[str, int, Floats, Prediction | None, Model], None]
-"""Told of every row, each symbol's in order: symbol, epoch minute, features (9), what the champion
-said of it (`None` while its window is not full, or where it gave no answer), and which that is."""
+"""Called with every row, in order per symbol: symbol, epoch minute, features (9), the champion's
+prediction (None while its window is not full, or without an answer), and the champion."""
 
 
 class Question(NamedTuple):
-    """A closed minute, who is asked about it, and who after that."""
+    """A closed minute to predict, with the model, and the challenger's question after it."""
 
     symbol: str
     minute: int
@@ -95,14 +95,14 @@ class Question(NamedTuple):
 
 @dataclass
 class AnswerState:
-    """What a status view says of a symbol.
+    """A symbol's state for the status view.
 
     Attributes:
         missing: minutes until the window is full.
-        last: the last minute that closed.
-        said: the champion's last answer.
-        version: whose it was.
-        latency_ms: from the arrival of what closed the minute to the journaled signal.
+        last: the last closed minute.
+        said: the champion's last prediction.
+        version: its version.
+        latency_ms: from the arrival of the closing message to the journaled signal.
     """
 
     missing: int
@@ -113,15 +113,15 @@ class AnswerState:
 
 
 class Engine:
-    """Windows and answers of all symbols.
+    """Keeps the windows of all symbols and answers their candles.
 
     Args:
-        windows: one each symbol, filled from history where there is any.
-        models: who answers each symbol.
-        journal: where bars and signals go.
-        report: told of what goes wrong.
-        on_row: told of every row; it must be quick.
-        max_candles: `done` is set when every symbol has had so many, or one of them more.
+        windows: one per symbol, filled from history if there is any.
+        models: the versions of each symbol.
+        journal: for bars and signals.
+        report: called with problems.
+        on_row: called with every row; it must be fast.
+        max_candles: `done` is set when every symbol has had this many, or one of them more.
     """
 
     def __init__(
@@ -154,12 +154,12 @@ class Engine:
         self._shadows = Lane("challenger", limit, self._answer_in_shadow, self._give_up)
 
     def closed(self, symbol: str, closed: ClosedMinute, received: float) -> None:
-        """Take a minute that closed; called in the event loop, and quick.
+        """Take a closed minute; called in the event loop, and fast.
 
         Args:
-            symbol: whose.
+            symbol: of the minute.
             closed: the minute, with its row or without.
-            received: `time.monotonic()` when the message that closed it arrived.
+            received: `time.monotonic()` at arrival of the closing message.
         """
         minute, features = closed.bar.minute, closed.bar.features
         if not self._windows[symbol].close(minute, features):
@@ -175,7 +175,7 @@ class Engine:
             self._end_if_all_are_answered()
 
     async def run(self) -> None:
-        """Answer until cancelled; what waits then is still answered, for a moment."""
+        """Answer until cancelled; waiting candles are still answered for a moment."""
         lanes = [asyncio.ensure_future(lane.run()) for lane in (self._champions, self._shadows)]
         try:
             ended, _ = await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
@@ -195,7 +195,7 @@ class Engine:
         await self._shadows.idle()
 
     def _ask(self, symbol: str, minute: int, features: Floats, received: float) -> None:
-        """Let the candle wait for its turn, if the champion's window is full."""
+        """Queue the candle if the champion's window is full."""
         window, models = self._windows[symbol], self._models[symbol]
         champion, challenger = models.champion(), models.challenger()
         self._length[symbol] = champion.window
@@ -229,7 +229,7 @@ class Engine:
             self._given_up.append(asked)
 
     def _over(self, asked: Question, said: Prediction | None) -> None:
-        """The champion has answered, or failed; the challenger's turn."""
+        """Handle the end of the champion's turn, and queue the challenger."""
         self._unanswered -= 1
         for one in sorted([*self._given_up, asked], key=lambda question: question.minute):
             answer = said if one is asked else None
@@ -240,11 +240,11 @@ class Engine:
         self._end_if_all_are_answered()
 
     async def _predict(self, lane: Lane[Question], asked: Question) -> Prediction | None:
-        """Ask in the lane's thread and journal the answer; None and a notice if there is none."""
+        """Predict in the lane's thread and journal the answer; return None if it fails."""
         try:
             said = await lane.compute(functools.partial(_judge, asked))
         except Exception as error:
-            # A version may raise anything; the next candle is a new chance.
+            # A version may raise anything; the next candle is a new try.
             text = f"minute {asked.minute}, version {asked.model.version} as {asked.role}"
             self._tell("error", "prediction_failed", asked.symbol, f"{text}: {error!r}")
             return None
@@ -258,12 +258,12 @@ class Engine:
         latency_ms = (time.monotonic() - asked.received) * 1e3
         row = signal_row(asked.symbol, asked.role, asked.model, said, latency_ms)
         promise = self._journal.append_now("SIGNALS", row)
-        # Not awaited: on a full disk it may never be done, and signals go on.
+        # Not awaited: on a full disk it may never be done, and signals must go on.
         loop = asyncio.get_running_loop()
         promise.add_done_callback(functools.partial(_in_loop, loop, self._kept, asked))
 
     def _kept(self, asked: Question, arrived: float, error: BaseException | None) -> None:
-        """The journal has the signal, since `arrived`, or has refused it."""
+        """Handle a signal that the journal has stored or refused; `arrived` gives its latency."""
         if error is not None:
             text = f"minute {asked.minute}: the signal as {asked.role} is not journaled: {error}"
             self._tell("error", "not_journaled", asked.symbol, text)
@@ -285,7 +285,7 @@ class Engine:
         try:
             self._on_row(symbol, minute, features, said, model)
         except Exception as error:
-            # What watches the rows must not keep signals from being given.
+            # A failing row hook must not stop signals.
             self._tell("error", "row_hook_failed", symbol, f"minute {minute}: {error!r}")
 
     def _end_if_all_are_answered(self) -> None:
@@ -312,7 +312,7 @@ def _in_loop(
     asked: Question,
     promise: Future[None],
 ) -> None:
-    """Called in the journal's thread."""
+    """Pass the journal's result to the event loop; called in the journal's thread."""
     arrived, error = time.monotonic(), promise.exception()
-    with suppress(RuntimeError):  # the loop was closed: nobody listens any more
+    with suppress(RuntimeError):  # the loop was closed: nothing waits for the result
         loop.call_soon_threadsafe(kept, asked, arrived, error)

@@ -1,6 +1,6 @@
-"""MinuteRows from before this run: what earlier runs journaled, and where given a store of `etl`.
+"""Read rows from before this session: earlier journals and, if given, a store of `etl`.
 
-They fill the first window, so that a restart costs nothing, and give the kernel its previous close.
+They fill the first window, so that a restart loses nothing, and give the kernel its previous close.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NS_PER_MINUTE: Final = 60_000_000_000
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """MinuteRows of one symbol, each minute once, oldest first.
+    """Past rows of one symbol, each minute once, oldest first.
 
     Attributes:
         minutes: (n,) epoch minutes.
@@ -38,19 +38,19 @@ class History:
 
     @property
     def rows(self) -> MinuteRows:
-        """What a window is filled with."""
+        """Return the rows that fill a window."""
         return MinuteRows(self.minutes, self.features)
 
     def before(self, minute: int) -> History:
-        """Only what came before an epoch minute."""
+        """Return the part before an epoch minute."""
         past = int(np.searchsorted(self.minutes, minute))
         return History(self.minutes[:past], self.features[:past], self.close[:past])
 
     def last_before(self, minute: int) -> tuple[int, float] | None:
-        """The last minute before an epoch minute, and its close: what `BookBars` asks for.
+        """Return the last minute before an epoch minute, and its close, as `BookBars` needs them.
 
-        Whether the first bar takes it as its previous close is the kernel's rule: it does within
-        the bridge.
+        The kernel decides whether the first bar uses it as previous close: it does within the
+            bridge.
         """
         past = int(np.searchsorted(self.minutes, minute))
         return (int(self.minutes[past - 1]), float(self.close[past - 1])) if past else None
@@ -59,17 +59,17 @@ class History:
 def read_history(
     symbol: str, journal: Path, store: Path | None = None, since: int | None = None
 ) -> History:
-    """Read the rows of a symbol; of a minute that both have, the journal's stands.
+    """Read the rows of a symbol; if both sources have a minute, the journal's is used.
 
     Args:
-        symbol: whose.
-        journal: the folder of a journal; it may hold none yet.
-        store: a folder of daily bars, as `etl` writes it.
-        since: leave older minutes of the journal out.
+        symbol: of the rows.
+        journal: folder of a journal; it may be empty.
+        store: folder of daily bars, as `etl` writes it.
+        since: leave out older minutes of the journal.
 
     Raises:
-        JournalError: for a journal that cannot be read.
-        StoreError: for a store that has no bars of this symbol, or that cannot be read.
+        JournalError: if the journal cannot be read.
+        StoreError: if the store has no bars of this symbol, or cannot be read.
     """
     parts = [_journaled(symbol, journal, since)]
     if store is not None:
@@ -100,7 +100,7 @@ def _stored(symbol: str, store: Path) -> History:
 
 
 def _joined(parts: list[History]) -> History:
-    """All rows by minute; of equal minutes the one that comes last."""
+    """Return all rows sorted by minute; of equal minutes the last one is kept."""
     minutes = np.concatenate([part.minutes for part in parts])[::-1]
     features = np.concatenate([part.features for part in parts])[::-1]
     close = np.concatenate([part.close for part in parts])[::-1]

@@ -1,4 +1,4 @@
-"""Bars and signals as the journal's tables hold them."""
+"""Make the journal's rows of bars and signals."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _ABSENT: Level = (math.nan, 0.0)
 
 
 class VersionName(Protocol):
-    """A version by its registered model and number."""
+    """A version's registered model and number."""
 
     @property
     def name(self) -> str:
-        """The registered model's."""
+        """Return the registered model's name."""
 
     @property
     def version(self) -> int:
-        """Its number."""
+        """Return the version's number."""
 
 
 def bar_row(symbol: str, closed: ClosedMinute) -> dict[str, Any]:
-    """A row of BARS: a minute that closed, its figures and book, or why it has none."""
+    """Return a row of BARS: a closed minute with figures and book, or the reason for none."""
     bar = closed.bar
     return {
         "minute": bar.minute,
@@ -42,7 +42,7 @@ def bar_row(symbol: str, closed: ClosedMinute) -> dict[str, Any]:
 def signal_row(
     symbol: str, role: str, model: VersionName, said: Prediction, latency_ms: float
 ) -> dict[str, Any]:
-    """A row of SIGNALS: what a version said of a minute, as `role`."""
+    """Return a row of SIGNALS: a version's prediction of a minute, in its role."""
     names = [name.lower() for name in CLASSES]
     return {
         "minute": said.minute,

@@ -1,4 +1,4 @@
-"""A short line of candles in front of one worker thread."""
+"""Queue a few candles in front of one worker thread."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Item = TypeVar("Item")
 
 
 class Lane(Generic[Item]):
-    """Answers one item after the other, oldest first, and never holds more than `limit`.
+    """Answers items one by one, oldest first, and holds at most `limit`.
 
-    When answers are slower than candles, the oldest one that waits is given up: a fresh candle is
-    worth more than an old one, and the line stays as short as its answers are useful.
+    If answers are slower than candles, the oldest waiting one is given up: new candles are worth
+    more than old ones.
 
     Args:
         name: of the thread.
         limit: items that may wait.
-        answer: called for each item, one at a time; `compute` runs what is slow.
+        answer: called for each item, one at a time; `compute` runs slow work.
         give_up: called for an item that will not be answered.
     """
 
@@ -42,7 +42,7 @@ class Lane(Generic[Item]):
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     def put(self, item: Item) -> None:
-        """Let an item wait for its turn."""
+        """Queue an item."""
         if len(self._waiting) == self._limit:
             self._give_up(self._waiting.popleft())
         self._waiting.append(item)
@@ -51,15 +51,15 @@ class Lane(Generic[Item]):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits and nothing is being answered."""
+        """Return whether nothing is waiting or being answered."""
         return self._idle.is_set()
 
     async def idle(self) -> None:
-        """Wait until nothing waits and nothing is being answered."""
+        """Wait until nothing is waiting or being answered."""
         await self._idle.wait()
 
     async def compute(self, call: Callable[[], T]) -> T:
-        """Run what is slow in the lane's thread."""
+        """Run slow work in the lane's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, call)
 
     async def run(self) -> None:
@@ -72,5 +72,5 @@ class Lane(Generic[Item]):
             self._idle.set()
 
     def close(self) -> None:
-        """Let the thread end after what it is at."""
+        """Let the thread end after its present work."""
         self._worker.shutdown(wait=False, cancel_futures=True)

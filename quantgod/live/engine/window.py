@@ -1,8 +1,8 @@
-"""The newest minutes of one run, as a model is asked about them.
+"""Keep the newest minutes of one stretch for predictions.
 
-A run ends where more than `max_bridge_minutes` minutes have no row. What happened before the first
-live minute may be filled in from history; what history says of that minute or a later one is
-dropped, whatever the local clock says: a replay must not see its own future.
+A stretch ends where more than `max_bridge_minutes` minutes have no row. Minutes before the first
+live one may be filled from history; history of that minute or later ones is dropped, whatever the
+local clock says: a replay must not see its own future.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from quantgod.contracts.minute_rows import KEPT_MINUTES, MinuteRows
 
 
 class Window:
-    """One symbol's newest rows, at most `kept` of one run.
+    """One symbol's newest rows, at most `kept` of one stretch.
 
     Args:
-        max_bridge_minutes: minutes without a row that a run may hold side by side.
-        kept: the longest window that can be asked for.
+        max_bridge_minutes: longest gap inside a stretch.
+        kept: the longest possible window.
     """
 
     def __init__(self, max_bridge_minutes: int, kept: int = KEPT_MINUTES) -> None:
         self.max_bridge_minutes = max_bridge_minutes
         self.kept = kept
-        # Twice the length, so that rows move to the front only once in `kept` minutes.
+        # Twice the length, so that rows are moved to the front only once in `kept` minutes.
         self._minutes: Integers = np.empty(2 * kept, dtype=np.int64)
         self._features: Floats = np.empty((2 * kept, len(FEATURES)))
         self._begin = self._end = 0
@@ -32,10 +32,10 @@ class Window:
         self._last_live: int | None = None
 
     def fill(self, history: MinuteRows) -> None:
-        """Take rows from before this stream, in any order; of a minute told twice the last stands.
+        """Add rows from before this stream, in any order; of a repeated minute the last row counts.
 
         Raises:
-            ValueError: if live minutes have come already, or the shapes do not fit.
+            ValueError: if there were live minutes already, or the shapes do not fit.
         """
         if self._last_live is not None:
             raise ValueError("history was expected before the first live minute, not after it")
@@ -46,10 +46,10 @@ class Window:
         self._restart(newest_run(self._history, self.max_bridge_minutes))
 
     def close(self, minute: int, features: Floats | None) -> bool:
-        """Take the live minute that closed, with its row or without.
+        """Take a closed live minute, with or without a row.
 
         Returns:
-            Whether it is new; a minute at or before the last live one changes nothing.
+            True if it is new; a minute at or before the last live one changes nothing.
         """
         if self._last_live is None:
             self._forget_the_future(minute)
@@ -64,14 +64,14 @@ class Window:
         return True
 
     def missing(self, length: int) -> int:
-        """Minutes with a row that must still close until `length` rows of one run stand."""
+        """Return how many more rows are needed for `length` rows of one stretch."""
         return max(0, length - (self._end - self._begin))
 
     def newest(self, length: int) -> MinuteRows:
-        """The newest `length` rows, copied: what comes later does not change them.
+        """Return a copy of the newest `length` rows.
 
         Raises:
-            ValueError: if so many rows of one run do not stand.
+            ValueError: if there are too few rows of one stretch.
         """
         if missing := self.missing(length):
             raise ValueError(f"{length} rows were asked for, {missing} are missing")
@@ -85,7 +85,7 @@ class Window:
         self._history = MinuteRows(known.minutes[:0], known.features[:0])
 
     def _end_run_before(self, minute: int) -> None:
-        """Let go of the rows if one at `minute` could no longer join them."""
+        """Drop the rows if a row at `minute` would start a new stretch."""
         if self._begin == self._end:
             return
         if minute - int(self._minutes[self._end - 1]) - 1 > self.max_bridge_minutes:
@@ -100,7 +100,7 @@ class Window:
         self._begin = max(self._begin, self._end - self.kept)
 
     def _restart(self, rows: MinuteRows) -> None:
-        """Keep the newest of `rows`, at the front."""
+        """Store the newest of `rows` at the front."""
         count = min(self.kept, len(rows.minutes))
         self._begin, self._end = 0, count
         self._minutes[:count] = rows.minutes[len(rows.minutes) - count :]
@@ -108,13 +108,13 @@ class Window:
 
 
 def newest_run(rows: MinuteRows, max_bridge_minutes: int) -> MinuteRows:
-    """The rows after the last break of more than `max_bridge_minutes`."""
+    """Return the rows after the last gap of more than `max_bridge_minutes`."""
     breaks = np.flatnonzero(np.diff(rows.minutes) - 1 > max_bridge_minutes)
     first = int(breaks[-1]) + 1 if len(breaks) else 0
     return MinuteRows(rows.minutes[first:], rows.features[first:])
 
 
 def _sorted(rows: MinuteRows) -> MinuteRows:
-    """By minute; of equal minutes the one that was given last."""
+    """Return rows sorted by minute; of equal minutes the last one is kept."""
     minutes, places = np.unique(rows.minutes[::-1], return_index=True)
     return MinuteRows(minutes.astype(np.int64), rows.features[::-1][places])

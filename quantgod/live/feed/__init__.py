@@ -1,1 +1,1 @@
-"""From a venue's sockets to books: streams, snapshots, patience and politeness."""
+"""Feed books from a venue's sockets: streams, snapshots, retries and request limits."""

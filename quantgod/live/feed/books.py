@@ -1,4 +1,4 @@
-"""The books behind a feed: each gets its messages, and a snapshot when it needs one."""
+"""Pass messages and snapshots to the books of a feed."""
 
 from __future__ import annotations
 
@@ -17,43 +17,44 @@ from quantgod.market.messages import MessageError
 from quantgod.market.sync_events import Synced, Widened
 
 SHOWN_BYTES = 200
-"""Of a message that a notice quotes."""
+"""Number of bytes of a message that a notice quotes."""
 
 
 class FeedListener(Protocol):
-    """Hears all that a feed does: in order, in the event loop; so it must be quick."""
+    """Listens to a feed: called in order, in the event loop, so it must be fast."""
 
     def raw(self, symbol: str, kind: RawKind, received_ns: int, data: bytes) -> None:
-        """A message is about to be given to the book; `received_ns` is Unix time at arrival."""
+        """Take a message before the book gets it; `received_ns` is Unix time at arrival."""
 
     def taken(self, symbol: str, taken: Taken, received: float) -> None:
-        """What came of it; `received` is `time.monotonic()` at arrival."""
+        """Take the result of a message; `received` is `time.monotonic()` at arrival."""
 
     def notice(self, notice: Notice) -> None:
-        """Something happened to a connection or a request."""
+        """Take a notice about a connection or a request."""
 
 
 class SnapshotSource(Protocol):
-    """Where snapshots come from."""
+    """The source of snapshots."""
 
     def ask(self, symbol: str) -> None:
-        """Fetch one, unless one is on its way."""
+        """Request a snapshot, unless one is pending."""
 
     def forget(self, symbol: str) -> None:
-        """Nobody waits for it any more."""
+        """Forget a symbol's request."""
 
     def succeeded(self, symbol: str) -> None:
-        """A book came of the last one."""
+        """Record that the last snapshot gave a valid book."""
 
     def failure(self) -> BaseException | None:
-        """What went wrong that no retry mends."""
+        """Return an error that no retry can fix, if any."""
 
 
 class Books:
     """Implements `connections.Receiver`.
 
-    A snapshot is asked for once the stream has spoken of the symbol: an earlier one could be older
-    than the first event and would be for nothing.
+    A snapshot is requested after the first message of its symbol: an earlier one could be older
+        than
+    the first event, and useless.
     """
 
     def __init__(
@@ -67,23 +68,23 @@ class Books:
         self._quoted: set[Code] = set()
 
     def opened(self) -> None:
-        """A stream was opened."""
+        """Handle the opening of a stream."""
         self._quoted.clear()
         for symbol in self._books:
             self._feed(symbol, "opened", b"", time.monotonic())
 
     def closed(self) -> None:
-        """The stream ended: what is still asked for would be too old for the next one."""
+        """Handle the end of the stream: pending snapshots would be too old for the next one."""
         for symbol in self._books:
             self._close(symbol)
 
     def restart(self, symbol: str) -> None:
-        """Begin anew with one symbol."""
+        """Start over with one symbol."""
         self._close(symbol)
         self._feed(symbol, "opened", b"", time.monotonic())
 
     def take(self, symbol: str, data: bytes, received: float) -> bool:
-        """Give a message to the symbol's book; gives whether it was depth that could be read."""
+        """Pass a message to the symbol's book; return whether it was a valid depth message."""
         taken = self._feed(symbol, "stream", data, received)
         if was_readable(taken.events):
             self._heard.add(symbol)
@@ -94,21 +95,21 @@ class Books:
         return False
 
     def answer(self, symbol: str, body: bytes, received: float) -> bool:
-        """Give a snapshot to the symbol's book; gives whether it needs no other."""
+        """Pass a snapshot to the symbol's book; return whether no other is needed."""
         if symbol in self._wanted:
             self._wanted.discard(symbol)
             self._feed(symbol, "snapshot", body, received)
         return symbol not in self._wanted
 
     def symbols_of(self, data: bytes) -> Sequence[str]:
-        """Whose a message is: one symbol's, everybody's if that cannot be told, or nobody's."""
+        """Return the symbols of a message: one, all if unknown, or none."""
         symbols = self._router.symbols_of(data)
         if not symbols:
             self._quote("unexpected_message", "", data)
         return symbols
 
     def link(self, data: bytes) -> Link | None:
-        """A depth event's place in its chain."""
+        """Return a depth event's place in its chain."""
         try:
             event = decode(data)
         except MessageError:
@@ -118,7 +119,7 @@ class Books:
         return Link(event.previous, event.final, event.ts)
 
     def position(self, symbol: str) -> Position:
-        """Where the symbol's book stands."""
+        """Return the position of the symbol's book."""
         return Position(self._books[symbol].sync.last_update_id, self.states[symbol].exchange_ms)
 
     def notice(self, notice: Notice) -> None:
@@ -126,7 +127,7 @@ class Books:
         self._listener.notice(notice)
 
     def check(self) -> None:
-        """Raise what went wrong where snapshots are fetched."""
+        """Raise an error of the snapshot source, if any."""
         failure = self._snapshots.failure()
         if failure is not None:
             raise failure
@@ -154,7 +155,7 @@ class Books:
             self._snapshots.ask(symbol)
 
     def _quote(self, code: Code, symbol: str, data: bytes) -> None:
-        """Show what came, once a connection: there may be thousands of the kind."""
+        """Report a message, once per connection: there may be thousands of the kind."""
         if code not in self._quoted:
             self._quoted.add(code)
             symbols = (symbol,) if symbol else tuple(self._books)

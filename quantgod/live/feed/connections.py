@@ -1,7 +1,7 @@
-"""Keeps one stream alive: opens it again, notices silence, renews it before the venue cuts it.
+"""Keep one stream alive: reopen it, detect silence, renew it before the venue closes it.
 
-A renewal opens the second connection before it leaves the first, and changes over where their
-chains of updates meet (`handover`), so that no book notices. At any time one connection is fed.
+A renewal opens a second connection before it leaves the first, and switches where their chains of
+updates meet (`handover`), so that books are not interrupted. Always one connection is fed.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ from quantgod.live.feed.weight import RequestBudget
 from quantgod.settings import FeedSettings
 
 LOOKS: Final = 10
-"""How often the connections are looked at within the shortest silence that counts."""
+"""Checks of the connections within the shortest relevant silence."""
 
 SECONDS_PER_HOUR: Final = 3600.0
 
 
 class Receiver(Protocol):
-    """Where messages go: the books behind a feed."""
+    """The receiver of messages: the books of a feed."""
 
     def opened(self) -> None:
-        """A stream was opened; its messages follow."""
+        """Handle the opening of a stream."""
 
     def closed(self) -> None:
-        """The stream ended, and nothing took over."""
+        """Handle the end of the stream without a successor."""
 
     def restart(self, symbol: str) -> None:
-        """One symbol's stream is not to be trusted any more: begin anew with it."""
+        """Start over with one symbol, whose stream is no longer reliable."""
 
     def take(self, symbol: str, data: bytes, received: float) -> bool:
-        """Take a message; gives whether it told of the symbol's depth."""
+        """Take a message; return whether it was a depth message of the symbol."""
 
     def symbols_of(self, data: bytes) -> Sequence[str]:
-        """Whose a message is."""
+        """Return the symbols of a message."""
 
     def link(self, data: bytes) -> Link | None:
-        """A message's place in its chain, without taking it; `None` if it has none."""
+        """Return a message's place in its chain, without taking it; None if it has none."""
 
     def position(self, symbol: str) -> Position:
-        """Where a book stands."""
+        """Return a book's position."""
 
     def notice(self, notice: Notice) -> None:
-        """Hear of what happened to a connection."""
+        """Take a notice about a connection."""
 
     def check(self) -> None:
-        """Raise what failed elsewhere, so that it is not lost."""
+        """Raise errors from elsewhere, so that they are not lost."""
 
 
 class Connections:
-    """The stream of `symbols`, for as long as `run` runs."""
+    """Keeps the stream of `symbols` while `run` runs."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Connections:
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Keep the stream until cancelled; then close all that is open."""
+        """Keep the stream until cancelled; then close all connections."""
         try:
             while True:
                 ended = await self._feed_until_lost()
@@ -91,7 +91,7 @@ class Connections:
             await self._close()
 
     async def _feed_until_lost(self) -> StreamEnded:
-        """Feed one connection after the other, until one ends and none follows."""
+        """Feed connections until one ends without a successor."""
         fed = self._fed = self._start()
         while True:
             await self._look_again(fed)
@@ -110,7 +110,7 @@ class Connections:
             fed = self._give_over(fed, self._renewal, is_trusted=ended.code != "silence")
 
     async def _look_again(self, fed: Stream) -> None:
-        """Wait for the end of a connection, or for the time to look at silence."""
+        """Wait for the end of a connection, or until the next check for silence."""
         tasks = {fed.task}
         if self._renewal is not None:
             tasks.add(self._renewal.stream.task)
@@ -138,7 +138,7 @@ class Connections:
             link = self._receiver.link(data)
             symbols = self._receiver.symbols_of(data)
             self._renewal.hold(data, received, [(symbol, link) for symbol in symbols])
-        # What a connection says that was left is known from its successor.
+        # Messages of a left connection are known from its successor.
 
     def _take(self, stream: Stream, symbol: str, data: bytes, received: float) -> None:
         catching_up = not self._catch_up.is_over
@@ -157,7 +157,7 @@ class Connections:
     # The end of a connection
 
     def _drop(self, stream: Stream) -> None:
-        """Leave a connection that nothing follows at once."""
+        """Leave a connection without an immediate successor."""
         self.state.since = None
         if stream.opened is not None:
             self._receiver.closed()
@@ -170,7 +170,7 @@ class Connections:
         task.add_done_callback(self._leaving.discard)
 
     def _forgive(self, stream: Stream) -> None:
-        """A connection that spoke for long enough makes the next failure a first one."""
+        """Reset the failures if the connection has worked for long enough."""
         last = max(stream.heard.values(), default=0.0)
         if stream.opened is not None and last - stream.opened >= self._settings.healthy_seconds:
             self._backoff.reset()
@@ -178,7 +178,7 @@ class Connections:
                 self._renewals.reset()
 
     def _demanded(self, ended: StreamEnded) -> float:
-        """Seconds that the venue wants to be left alone for."""
+        """Return the wait in seconds that the venue demands."""
         if not ended.is_refusal:
             return 0.0
         return self._budget.hold(time.monotonic(), ended.retry_after)
@@ -196,7 +196,7 @@ class Connections:
     # Renewals
 
     def _watch_fed(self, fed: Stream, now: float) -> None:
-        """Renew a connection that is old, or on which a symbol has gone silent."""
+        """Renew a connection that is old, or on which a symbol is silent."""
         if fed.opened is None or self._renewal is not None or now < self._renew_from:
             return
         if silent := fed.silent_symbols(now):
@@ -210,7 +210,7 @@ class Connections:
         self._renewal = Renewal(self._start(), self._settings, self._receiver.position)
 
     def _watch_renewal(self, now: float) -> None:
-        """Let the second connection take over once it can, or must."""
+        """Switch to the second connection once it can or must take over."""
         renewal, fed = self._renewal, self._fed
         if renewal is None or fed is None:
             return
@@ -221,7 +221,7 @@ class Connections:
             self._change_over(fed, renewal, renewal.unheard())
 
     def _abandon(self, renewal: Renewal, ended: StreamEnded) -> None:
-        """The second connection came to nothing; the first goes on."""
+        """Give up the second connection; the first goes on."""
         self._end_renewal()
         wait = max(self._renewals.next(), self._demanded(ended))
         self._renew_from = time.monotonic() + wait
@@ -230,9 +230,9 @@ class Connections:
         self._leave(renewal.stream)
 
     def _give_over(self, fed: Stream, renewal: Renewal, *, is_trusted: bool) -> Stream:
-        """The fed connection has ended: go on with the second one, open or not; gives it.
+        """Switch to the second connection, open or not, after the fed one ended; return it.
 
-        What was told up to the end is to be trusted, unless it was silence that ended it.
+        Messages up to the end are reliable, unless silence ended the connection.
         """
         if renewal.stream.opened is not None:
             self._say("info", "took_over", "the second connection takes over early")
@@ -244,9 +244,9 @@ class Connections:
         return renewal.stream
 
     def _change_over(self, fed: Stream, renewal: Renewal, silent: Sequence[str]) -> None:
-        """Feed the second connection from here on, beginning with what was held back.
+        """Feed the second connection from now on, starting with its held messages.
 
-        The books of `silent` symbols begin anew: no connection tells what has become of them.
+        The books of `silent` symbols start over: no connection has their changes.
         """
         apart = renewal.apart() if renewal.stream.heard else []
         self._end_renewal()

@@ -1,8 +1,7 @@
-"""The live feed: from a venue's sockets to each symbol's book and bars, and on to a listener.
+"""Feed each symbol's book and bars from a venue's sockets, and report to a listener.
 
-A message is handled wholly where it is received: nothing queues up but what the socket holds. What
-is given to a book is told to the listener first, so that the same sequence, driven again, gives the
-same bars.
+A message is handled completely when it is received: only the socket queues. The listener gets each
+message before the book, so that replaying the same sequence gives the same bars.
 """
 
 from __future__ import annotations
@@ -28,14 +27,13 @@ class Feed:
     """Feeds `books` from the venue that `settings` name.
 
     Args:
-        settings: where, how politely, and how patiently.
-        books: what to feed, by symbol.
-        listener: hears of everything.
-        seed: of the chance in waits; `None`: none that can be repeated.
+        settings: addresses, limits and waits.
+        books: by symbol.
+        listener: called with everything.
+        seed: of random waits; None for unrepeatable ones.
 
     Raises:
-        ValueError: without a symbol, for an address that is none, or where the settings allow not
-            even one request.
+        ValueError: without a symbol, for an invalid address, or if the settings allow no request.
     """
 
     def __init__(
@@ -63,7 +61,7 @@ class Feed:
 
     @property
     def state(self) -> FeedState:
-        """What the feed is doing; it goes on changing."""
+        """Return the feed's state, which keeps changing."""
         return FeedState(self._connections.state, self._books.states)
 
     async def run(self) -> None:

@@ -1,8 +1,8 @@
-"""Two connections that carry the same book: where their chains meet, one takes over from the other.
+"""Hand a book over between two connections where their chains of updates meet.
 
-Pure. Each event names the last id before it (`previous`) and its own last id (`final`). While both
-connections are open the old one is fed and the new one's events wait here. Once both have passed
-the same id the new chain goes on where the old one stands, and nothing is lost or told twice.
+Each event names the last id before it (`previous`) and its own last id (`final`). While both
+connections are open, the old one is fed and the new one's events wait here. Once both have passed
+the same id, the new chain continues from there, and nothing is lost or repeated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Link(NamedTuple):
-    """An event's place in its symbol's chain, and its exchange time in ms."""
+    """An event's ids in its symbol's chain, and its exchange time in ms."""
 
     previous: int
     final: int
@@ -20,7 +20,7 @@ class Link(NamedTuple):
 
 
 class HeldMessage(NamedTuple):
-    """A message that waits; without a link if it could not be read."""
+    """A waiting message; without a link if it could not be decoded."""
 
     data: bytes
     received: float
@@ -28,45 +28,45 @@ class HeldMessage(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where a book stands: its last id (-1 without a book) and the exchange time of it in ms."""
+    """A book's last id (-1 without a book) and its exchange time in ms."""
 
     last: int
     ts: int
 
     def knows(self, link: Link) -> bool:
-        """Whether the book holds the event already.
+        """Return whether the book already includes the event.
 
-        An older id with a later time is no repetition: the venue has started to count anew.
+        An older id with a later time is not a repetition: the venue has restarted its ids.
         """
         return self.last >= 0 and link.final <= self.last and link.ts <= self.ts
 
 
 class Handover:
-    """Holds what the new connection says until it can take over. At most `limit` messages each."""
+    """Holds the new connection's messages until it can take over, at most `limit` per symbol."""
 
     def __init__(self, symbols: Iterable[str], limit: int) -> None:
         self._sides = {symbol: _Meeting() for symbol in symbols}
         self._limit = limit
 
     def stands(self, symbol: str, position: Position) -> None:
-        """Note where the book stands that the old connection feeds; drop what it holds already."""
+        """Set the position of the fed book, and drop messages that it already includes."""
         self._sides[symbol].stands(position)
 
     def hold(self, symbol: str, held: HeldMessage) -> None:
-        """Keep a message of the new connection."""
+        """Hold a message of the new connection."""
         self._sides[symbol].hold(held)
 
     def has_met(self, symbol: str) -> bool:
-        """Whether both chains have passed the same id."""
+        """Return whether both chains have passed the same id."""
         return self._sides[symbol].has_met
 
     @property
     def is_full(self) -> bool:
-        """Whether a symbol holds as much as it may."""
+        """Return whether a symbol has reached its limit."""
         return any(side.size >= self._limit for side in self._sides.values())
 
     def rest(self, symbol: str, position: Position) -> list[HeldMessage]:
-        """What waits and the book does not hold yet."""
+        """Return the held messages that the book does not include yet."""
         return self._sides[symbol].rest(position)
 
 
@@ -101,7 +101,7 @@ class _Meeting:
         self.has_met = not ends.isdisjoint(self._old)
 
     def rest(self, position: Position) -> list[HeldMessage]:
-        """What comes after the last message that the book holds, readable or not."""
+        """Return all messages after the last one that the book includes, decodable or not."""
         known = [
             place
             for place, held in enumerate(self.waiting)

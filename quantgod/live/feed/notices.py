@@ -1,4 +1,4 @@
-"""What happens to connections and requests, by name: for logs, the journal and the status view."""
+"""Notices about connections and requests, for logs, the journal and the status view."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ StreamCode = Literal[
     "unreadable_message",
     "unexpected_message",
 ]
-"""`silence`: it spoke and stopped; `silent_stream`: opened, and never a message."""
+"""`silence`: messages stopped; `silent_stream`: opened without any message."""
 
 RenewalCode = Literal["renewing", "renewed", "renewal_failed", "chains_apart", "took_over"]
 
@@ -36,7 +36,7 @@ Code = StreamCode | RenewalCode | SnapshotCode
 
 
 class Notice(NamedTuple):
-    """A happening that is no message of a book. The text holds no credentials."""
+    """An event other than a book's message. The text has no credentials."""
 
     level: Level
     code: Code
@@ -48,7 +48,7 @@ Report = Callable[[Notice], None]
 
 
 def address(url: str) -> str:
-    """The URL without what may be secret: user, password and query.
+    """Return the URL without possible secrets: user, password and query.
 
     >>> address("wss://me:pw@fstream.binance.com:443/public/stream?key=1")
     'wss://fstream.binance.com:443/public/stream'

@@ -1,4 +1,4 @@
-"""A second connection that is to take over from the one that is fed."""
+"""Renew a connection by a second one that takes over."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from quantgod.settings import FeedSettings
 
 
 class Renewal:
-    """Holds back what the second connection says until the books can go on with it.
+    """Holds the second connection's messages until the books can continue with them.
 
     Args:
         stream: the second connection.
-        settings: how long to wait for the chains to meet, and how much to hold.
-        position: where a symbol's book stands now.
+        settings: limits on waiting for the chains to meet, and on held messages.
+        position: returns the present position of a symbol's book.
     """
 
     def __init__(
@@ -28,19 +28,19 @@ class Renewal:
         self.note(stream.symbols)
 
     def note(self, symbols: Iterable[str]) -> None:
-        """The first connection has told of these symbols."""
+        """Record that the first connection had a message of these symbols."""
         for symbol in symbols:
             self._handover.stands(symbol, self._position(symbol))
 
     def hold(self, data: bytes, received: float, links: Iterable[tuple[str, Link | None]]) -> None:
-        """Keep a message of the second connection for the symbols it concerns."""
+        """Hold a message of the second connection for its symbols."""
         for symbol, link in links:
             self._handover.hold(symbol, HeldMessage(data, received, link))
             if link is not None:
                 self.stream.heard[symbol] = received
 
     def apart(self) -> list[str]:
-        """Symbols with a book that could not go on with the second connection yet."""
+        """Return symbols whose book cannot continue with the second connection yet."""
         return [
             symbol
             for symbol in self.stream.symbols
@@ -48,25 +48,25 @@ class Renewal:
         ]
 
     def is_due(self, now: float) -> bool:
-        """Whether to change over: every chain has met, or waiting longer would not help."""
+        """Return whether to switch: all chains have met, or waiting longer would not help."""
         opened = self.stream.opened
         if opened is None or not self.stream.heard:
             return False
         return self._handover.is_full or now - opened > self._patience or not self.apart()
 
     def rest(self, symbol: str) -> list[HeldMessage]:
-        """What waits for a symbol and its book does not hold yet."""
+        """Return a symbol's held messages that its book does not include yet."""
         return self._handover.rest(symbol, self._position(symbol))
 
     def unheard(self) -> list[str]:
-        """Symbols with a book that the second connection has not spoken of."""
+        """Return symbols with a book but without a message on the second connection."""
         return [symbol for symbol in self.apart() if symbol not in self.stream.heard]
 
 
 class CatchUp:
-    """After a change-over the new connection may lag: what it repeats is left out.
+    """Skips repeated messages of a new connection that lags behind after a switch.
 
-    A symbol has caught up with the first message that its book does not hold.
+    A symbol has caught up at the first message that its book does not include.
     """
 
     def __init__(self, position: Callable[[str], Position]) -> None:
@@ -74,16 +74,16 @@ class CatchUp:
         self._behind: set[str] = set()
 
     def begin(self, symbols: Iterable[str]) -> None:
-        """These symbols are fed from another connection than before."""
+        """Start after a switch of connections, for these symbols."""
         self._behind = set(symbols)
 
     @property
     def is_over(self) -> bool:
-        """Whether every symbol has caught up."""
+        """Return whether all symbols have caught up."""
         return not self._behind
 
     def is_known(self, symbol: str, link: Link | None) -> bool:
-        """Whether the book holds the message already; from the first that is new on: no."""
+        """Return whether the book already includes the message; False from the first new one on."""
         if symbol not in self._behind:
             return False
         known = link is not None and self._position(symbol).knows(link)

@@ -1,4 +1,4 @@
-"""Whose a message is, told without reading the whole of it: that is done once, by the book."""
+"""Find the symbol of a message without decoding all of it; only the book does that."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _START: Final = b'{"stream":"'
 
 
 class Router:
-    """Finds a message's symbol by the name of its stream."""
+    """Finds a message's symbol by its stream name."""
 
     def __init__(self, symbols: Iterable[str]) -> None:
         self._all = tuple(symbols)
@@ -21,9 +21,9 @@ class Router:
         self._of_symbol = {symbol: (symbol,) for symbol in self._all}
 
     def symbols_of(self, data: bytes) -> tuple[str, ...]:
-        """The symbols that a message concerns: one; all if it cannot be told; none if it is other.
+        """Return the symbols of a message: one, all if it is unknown, none for other messages.
 
-        Of a message that cannot be read nobody knows whose it was, unless it begins with its name.
+        The symbol of an undecodable message is unknown, unless it begins with its stream's name.
         """
         if data.startswith(_START):
             end = data.find(b'"', len(_START))

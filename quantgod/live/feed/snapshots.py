@@ -1,8 +1,7 @@
-"""Snapshots of books by REST: one request a symbol at a time, within the weight, and patiently.
+"""Fetch snapshots of books by REST: one request per symbol at a time, within the weight limit.
 
-Nothing is asked while the venue wants to be left alone: a demand to wait also calls back the other
-requests that may still be on their way out. Until the venue has answered one, at the start and
-after a refusal, they go one by one.
+There are no requests while the venue demands a wait, which also cancels requests not yet sent. At
+the start and after a refusal, requests go one by one until the venue has answered one.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ from quantgod.settings import FeedSettings, without_passwords
 CHUNK_BYTES: Final = 1 << 16
 
 Deliver = Callable[[str, bytes, float], bool]
-"""Takes symbol, body and `time.monotonic()` of arrival; gives whether no other is needed."""
+"""Takes symbol, body and `time.monotonic()` of arrival; returns whether no other is needed."""
 
 
 class Snapshots:
-    """Fetches what is asked for, and delivers it while `delivering_to` is open.
+    """Fetches requested snapshots, and delivers them while `delivering_to` is open.
 
     Args:
-        settings: where and how politely.
-        symbols: which there are.
-        budget: the venue's patience, shared with whoever else asks there.
-        report: hears of failures.
-        random: the source of chance of the waits.
+        settings: addresses and limits.
+        symbols: all symbols.
+        budget: the venue's request limits, shared with other requests.
+        report: called with failures.
+        random: for random waits.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class Snapshots:
             symbol: Backoff(settings.retry_seconds, settings.backoff_limit_seconds, random)
             for symbol in symbols
         }
-        self._unproven: set[str] = set()  # asked for, and no book has come of it yet
+        self._unproven: set[str] = set()  # requested, but no valid book yet
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._forgotten: set[asyncio.Task[None]] = set()
         self._attempts: set[asyncio.Timeout] = set()
@@ -64,7 +63,7 @@ class Snapshots:
 
     @asynccontextmanager
     async def delivering_to(self, deliver: Deliver) -> AsyncIterator[None]:
-        """Fetch and deliver while the block runs; every request ends with it."""
+        """Fetch and deliver while the block runs; all requests end with it."""
         headers = {"User-Agent": "quantgod", "Accept-Encoding": "identity"}
         async with aiohttp.ClientSession(headers=headers, trust_env=True) as session:
             self._session, self._deliver = session, deliver
@@ -76,12 +75,12 @@ class Snapshots:
                 await asyncio.gather(*self._forgotten, return_exceptions=True)
 
     def ask(self, symbol: str) -> None:
-        """Fetch a snapshot, unless one is on its way."""
+        """Fetch a snapshot, unless one is pending."""
         if symbol not in self._tasks:
             self._tasks[symbol] = asyncio.create_task(self._until_delivered(symbol))
 
     def forget(self, symbol: str) -> None:
-        """Nobody waits for it any more: its stream has ended."""
+        """Cancel a symbol's request: its stream has ended."""
         task = self._tasks.pop(symbol, None)
         if task is None:
             return
@@ -92,12 +91,12 @@ class Snapshots:
             self._unproven.discard(symbol)
 
     def succeeded(self, symbol: str) -> None:
-        """A book came of the last one: the next failure is a first one."""
+        """Reset a symbol's failures: its last snapshot gave a valid book."""
         self._unproven.discard(symbol)
         self._backoffs[symbol].reset()
 
     def failure(self) -> BaseException | None:
-        """What a receiver raised, if one did; no failed request is that."""
+        """Return an exception of a receiver, if any; failed requests do not count."""
         done = (task for task in self._tasks.values() if task.done() and not task.cancelled())
         return next((task.exception() for task in done), None)
 
@@ -112,7 +111,7 @@ class Snapshots:
                 return
 
     async def _in_turn(self, symbol: str) -> bytes | None:
-        """Ask when it is allowed, and alone unless the venue is known to answer."""
+        """Send a request when allowed, and alone unless the venue is known to answer."""
         async with self._turn:
             await self._allowed(symbol)
             if not self._is_welcome:
@@ -129,14 +128,14 @@ class Snapshots:
         self._budget.spend(now)
 
     async def _attempt(self, symbol: str) -> bytes | None:
-        """Ask once; `None` if nothing came of it."""
+        """Send one request; return None if it failed."""
         attempt = asyncio.timeout(self._settings.snapshot_seconds)
         try:
             async with attempt:
                 self._attempts.add(attempt)
                 return await self._fetch(symbol)
         except TimeoutError:
-            if not self._budget.held(time.monotonic()):  # else it was called back
+            if not self._budget.held(time.monotonic()):  # else it was cancelled
                 self._fail(symbol, f"no answer within {self._settings.snapshot_seconds} s")
         except (aiohttp.ClientError, OSError, _Unusable) as error:
             self._fail(symbol, f"{type(error).__name__}: {error}")
@@ -173,7 +172,7 @@ class Snapshots:
         text = f"HTTP {response.status}: no request for {wait:.1f} s{said}"
         self._report(Notice("error", "rate_limited", (symbol,), text))
         for attempt in self._attempts:
-            with suppress(RuntimeError):  # it has just expired by itself
+            with suppress(RuntimeError):  # it has just expired
                 attempt.reschedule(asyncio.get_running_loop().time())
 
     def _fail(self, symbol: str, why: str) -> None:
@@ -183,4 +182,4 @@ class Snapshots:
 
 
 class _Unusable(Exception):
-    """An answer that holds no snapshot."""
+    """An answer without a valid snapshot."""

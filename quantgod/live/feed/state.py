@@ -1,4 +1,4 @@
-"""What the feed is doing, for whoever looks: written by the feed alone."""
+"""The feed's state for the status view; only the feed writes it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _GAPS: frozenset[LossReason] = frozenset({"gap"})
 
 @dataclass(slots=True)
 class BookState:
-    """One book.
+    """The state of one book.
 
     Attributes:
-        is_synced: whether it stands.
-        since: Unix time of the last change of that.
+        is_synced: whether it is valid.
+        since: Unix time of the last change of `is_synced`.
         exchange_ms: exchange time of the last update; 0 before any.
         lag_ms: local minus exchange time at that update. For information: clocks differ.
-        syncs: how often it came to stand; each but the first is a resync.
-        gaps: updates that did not follow the one before.
-        problem: why it was withdrawn last.
+        syncs: number of times it became valid; each but the first is a resync.
+        gaps: number of updates that did not follow the one before.
+        problem: the reason of its last withdrawal.
     """
 
     is_synced: bool = False
@@ -46,11 +46,11 @@ class BookState:
 
     @property
     def resyncs(self) -> int:
-        """How often the book came back."""
+        """Return the number of resyncs."""
         return max(0, self.syncs - 1)
 
     def note(self, events: list[Event]) -> None:
-        """Take what a message did to the book."""
+        """Take a message's events."""
         for event in events:
             if isinstance(event, Applied):
                 self._updated(event.update.ts)
@@ -74,14 +74,14 @@ class BookState:
 
 @dataclass(slots=True)
 class ConnectionState:
-    """The stream that is fed.
+    """The state of the fed stream.
 
     Attributes:
-        url: where to, without credentials.
-        since: Unix time at which it was opened; `None` while there is none.
-        is_silent: it was opened and no depth has come since; see the notice `silent_stream`.
-        is_renewing: a second one is being opened to take over.
-        connects: connections opened so far.
+        url: address without credentials.
+        since: Unix time of its opening; None while there is none.
+        is_silent: it is open but without depth messages so far; see notice `silent_stream`.
+        is_renewing: a second connection is being opened to take over.
+        connects: number of opened connections.
         problem: why the last one ended.
     """
 
@@ -95,19 +95,19 @@ class ConnectionState:
 
 @dataclass(slots=True)
 class FeedState:
-    """All of it."""
+    """The whole state."""
 
     connection: ConnectionState
     symbols: dict[str, BookState]
 
 
 def wants_snapshot(events: list[Event]) -> NeedReason | None:
-    """Why a snapshot is asked for by these events, if it is."""
+    """Return why these events request a snapshot, or None."""
     return next((event.reason for event in events if isinstance(event, NeedSnapshot)), None)
 
 
 def was_readable(events: list[Event]) -> bool:
-    """Whether a message was depth that could be read, by what came of it."""
+    """Return whether these events come from a valid depth message."""
     first = events[0] if events else None
     if first is None:
         return False

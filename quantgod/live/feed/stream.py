@@ -1,4 +1,4 @@
-"""One WebSocket connection, from opening it to its end, and what its silence means."""
+"""Run one WebSocket connection from opening to end, and detect silence."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from quantgod.settings import FeedSettings, without_passwords
 CLOSE_SECONDS: Final = 1.0
 
 TURN_SECONDS: Final = 0.002
-"""After so long without a pause the others in the event loop get their turn."""
+"""After this time without a pause, other tasks of the event loop get a turn."""
 
 REFUSALS: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.IM_A_TEAPOT)
-"""How Binance asks for a wait, and how it says that it was not waited."""
+"""Binance's demand for a wait, and its answer if that was ignored."""
 
 
 class StreamEnded(Exception):
-    """A connection that is over, or never was.
+    """A connection ended, or could not be opened.
 
     Attributes:
         code: its name among notices.
-        is_refusal: the venue wants to be left alone, for `retry_after` seconds if it said so.
+        is_refusal: the venue demands a wait, of `retry_after` seconds if given.
     """
 
     def __init__(self, code: StreamCode, detail: str) -> None:
@@ -43,12 +43,12 @@ class StreamEnded(Exception):
 
 
 class Stream:
-    """A connection that hands on each message in the order they came.
+    """A connection that passes on messages in order.
 
     Attributes:
-        opened: `time.monotonic()` at which the connection stood; `None` before.
+        opened: `time.monotonic()` of its opening; None before.
         since: the same as Unix time.
-        heard: when each symbol's book was last heard of; whoever reads the messages writes it.
+        heard: time of the last message per symbol; written by the reader of the messages.
     """
 
     def __init__(
@@ -72,15 +72,15 @@ class Stream:
 
     @property
     def ended(self) -> StreamEnded | None:
-        """How it ended, `None` while it has not.
+        """Return how it ended, or None while it is open.
 
         Raises:
-            Exception: what a receiver of messages raised; that is no end of a connection.
+            Exception: an exception of a receiver, which is not an end of the connection.
         """
         return self.task.result() if self.task.done() else None
 
     def silence(self, now: float) -> StreamEnded | None:
-        """What is wrong with hearing nothing on the whole connection at `now` (monotonic)."""
+        """Return the failure if the whole connection is silent at `now` (monotonic), or None."""
         if self.opened is None:
             return None
         if not self.heard:
@@ -91,7 +91,7 @@ class Stream:
         return StreamEnded("silence", f"no depth for {quiet:.1f} s")
 
     def silent_symbols(self, now: float) -> list[str]:
-        """Symbols that are silent while others speak."""
+        """Return symbols that are silent while others are not."""
         if self.opened is None:
             return []
         patience = self._settings
@@ -103,7 +103,7 @@ class Stream:
         ]
 
     async def close(self) -> None:
-        """End it, within two seconds."""
+        """Close it within two seconds."""
         self.task.cancel()
         await asyncio.wait({self.task})
 
@@ -134,7 +134,7 @@ class Stream:
                 self.url,
                 compression=None,
                 open_timeout=self._settings.connect_seconds,
-                # Depth proves life better than pongs do: see `silence`.
+                # Depth messages show activity better than pongs: see `silence`.
                 ping_interval=None,
                 close_timeout=CLOSE_SECONDS,
                 max_size=self._settings.frame_bytes,
@@ -155,7 +155,7 @@ class Stream:
 
 
 def _failure(error: OSError | WebSocketException | UnicodeError) -> StreamEnded:
-    """Name what kept the connection from being opened."""
+    """Return why the connection could not be opened."""
     if isinstance(error, InvalidStatus):
         return _rejection(error)
     return StreamEnded(_failure_code(error), f"{type(error).__name__}: {error}")
@@ -168,7 +168,7 @@ def _failure_code(error: OSError | WebSocketException | UnicodeError) -> StreamC
         return "connect_timeout"
     if isinstance(error, ssl.SSLError):
         return "tls_failed"
-    # A host's name may be one that could not even be asked for: that is the UnicodeError.
+    # An invalid host name raises UnicodeError.
     is_name = isinstance(error, socket.gaierror | UnicodeError)
     return "dns_failed" if is_name else "connect_failed"
 
@@ -182,7 +182,7 @@ def _rejection(error: InvalidStatus) -> StreamEnded:
 
 
 def _end_of(error: ConnectionClosed) -> StreamEnded:
-    """Name how an open connection ended; the first close frame says who wanted it."""
+    """Return how an open connection ended; the first close frame tells which side closed it."""
     cause = f" ({error.__cause__})" if error.__cause__ else ""
     if error.sent is not None and not error.rcvd_then_sent:
         too_big = error.sent.code == CloseCode.MESSAGE_TOO_BIG

@@ -1,7 +1,7 @@
-"""What may be asked of a venue, and when: weight in a minute, and the waits that it demands.
+"""Limit requests to a venue: weight per minute, and waits that it demands.
 
-Pure: callers bring the time. A minute that slides is stricter than the venue's own, which starts
-with the clock's.
+Pure: callers pass the time. The sliding minute is stricter than the venue's, which follows the
+clock.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Final
 WINDOW_SECONDS: Final = 60.0
 
 LONGEST_HOLD_SECONDS: Final = 3 * 86_400.0
-"""Binance's bans last from two minutes to three days; who asks for more is not believed."""
+"""Binance's bans last from two minutes to three days; longer demands are cut to this."""
 
 
 class RequestBudget:
-    """Weight of requests in the last minute, and until when there must be none.
+    """Tracks the weight of requests in the last minute, and demanded waits.
 
     Args:
         weight: of one request.
-        limit: weight that the venue allows a minute.
-        share: the part of it that may be used here.
-        unsaid_seconds: the wait where the venue demands one and does not say how long.
+        limit: allowed weight per minute.
+        share: the usable part of it.
+        unsaid_seconds: the wait if the venue demands one without a duration.
 
     Raises:
-        ValueError: where not even one request fits.
+        ValueError: if not even one request fits.
     """
 
     def __init__(self, weight: int, limit: int, share: float, unsaid_seconds: float) -> None:
@@ -39,19 +39,19 @@ class RequestBudget:
         self._held_until = 0.0
 
     def wait(self, now: float) -> float:
-        """Seconds until the next request may go; 0 if it may go now."""
+        """Return the seconds until the next request is allowed; 0 if it is now."""
         return max(self.held(now), self._until_it_fits(now))
 
     def held(self, now: float) -> float:
-        """Seconds that are left of the wait that the venue demanded."""
+        """Return the remaining seconds of the demanded wait."""
         return max(0.0, self._held_until - now)
 
     def spend(self, now: float) -> None:
-        """Count a request that goes out now."""
+        """Count a request sent now."""
         self._spent.append(now)
 
     def hold(self, now: float, seconds: float | None) -> float:
-        """Obey a demand to wait (`None`: for a time it did not say); gives the seconds from now.
+        """Start a demanded wait (None: without a duration); return the seconds from now.
 
         A shorter demand never ends a longer one.
         """

@@ -1,4 +1,4 @@
-"""The journal: every row that was acknowledged is there after a crash, whatever crashed."""
+"""Journal rows so that every acknowledged row survives any crash."""
 
 from quantgod.live.journal.journal import Journal, JournalState
 from quantgod.live.journal.notices import JournalError, JournalLocked, JournalNotice

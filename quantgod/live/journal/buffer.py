@@ -1,4 +1,4 @@
-"""Rows of one table on their way to its log: a bounded queue that never makes its caller wait."""
+"""Buffer a table's rows for its log, in a bounded queue that never blocks its caller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quantgod.live.journal.notices import JournalError
 BATCH_ROWS: Final = 8_192
 BATCH_BYTES: Final = 8 << 20
 BUFFER_BYTES: Final = 256 << 20
-"""What the waiting rows of one table may weigh, for raw messages differ in size by a thousand."""
+"""Memory limit of a table's waiting rows, since sizes of raw messages differ by a factor 1,000."""
 
 _VALUE_BYTES: Final = 64
 
@@ -24,7 +24,7 @@ Row = tuple[Any, ...]
 
 
 class Chunk(NamedTuple):
-    """The oldest waiting rows as a batch; `refused` are the places of rows that fit no column."""
+    """The oldest waiting rows as a batch; `refused` are positions of rows that do not fit."""
 
     batch: pa.RecordBatch
     taken: int
@@ -32,12 +32,12 @@ class Chunk(NamedTuple):
 
 
 class TableBuffer:
-    """The rows of a table that no log holds yet, oldest first.
+    """A table's rows that are not in a log yet, oldest first.
 
     Attributes:
-        acknowledged: rows that a log holds.
-        dropped: rows for which there was no room.
-        refused: rows whose values did not fit the schema.
+        acknowledged: number of rows in a log.
+        dropped: number of rows dropped for lack of room.
+        refused: number of rows whose values did not fit the schema.
     """
 
     def __init__(self, name: str, schema: pa.Schema, row_limit: int) -> None:
@@ -48,19 +48,19 @@ class TableBuffer:
         self._names = frozenset(schema.names)
         self._waiting: deque[Row] = deque()
         self._bytes = 0
-        self._taken = 0  # rows let in so far; those before `_taken - len(_waiting)` are done with
+        self._taken = 0  # accepted rows; those before `_taken - len(_waiting)` are finished
         self._promises: deque[tuple[int, Future[None]]] = deque()
         self._lock = threading.Lock()
-        _converted([], schema)  # Arrow imports pandas at its first conversion: not in a flush
+        _converted([], schema)  # Arrow imports pandas at its first conversion: do it before a flush
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def put(self, values: Mapping[str, Any], promise: Future[None] | None = None) -> bool:
-        """Let a row in, if there is room.
+        """Add a row if there is room, and return whether there was.
 
         Raises:
-            ValueError: when it has not exactly the columns of the schema.
+            ValueError: if it does not have exactly the columns of the schema.
         """
         if values.keys() != self._names:
             wrong = sorted(values.keys() ^ self._names)
@@ -79,7 +79,7 @@ class TableBuffer:
         return True
 
     def oldest(self) -> Chunk | None:
-        """The oldest rows, not more than fit a batch; they stay until `done`."""
+        """Return the oldest rows, at most one batch; they stay until `done`."""
         with self._lock:
             rows = list(islice(self._waiting, BATCH_ROWS))
         if not rows:
@@ -89,7 +89,7 @@ class TableBuffer:
         return Chunk(batch, len(rows), refused)
 
     def done(self, chunk: Chunk) -> None:
-        """Forget the rows of a chunk that a log holds now, and keep the promises made for them."""
+        """Remove the rows of a written chunk, and resolve their futures."""
         with self._lock:
             before = self._taken - len(self._waiting)
             for _ in range(chunk.taken):
@@ -104,7 +104,7 @@ class TableBuffer:
             _settle(promise, ValueError(f"{self.name}: {reason}") if reason else None)
 
     def give_up(self) -> int:
-        """Forget what waits, for no log will hold it; says how many rows that were."""
+        """Remove all waiting rows, which will not be written; return their number."""
         with self._lock:
             lost, promises = len(self._waiting), list(self._promises)
             self._waiting.clear()
@@ -116,13 +116,13 @@ class TableBuffer:
 
 
 def _weight(row: Row) -> int:
-    """About what a row takes in memory."""
+    """Return the approximate memory of a row."""
     sizes = [len(value) for value in row if isinstance(value, bytes)]
     return _VALUE_BYTES * len(row) + sum(sizes)
 
 
 def _fitting(rows: Sequence[Row]) -> int:
-    """How many of the rows, at least one, stay within the bytes of a batch."""
+    """Return how many rows (at least one) fit into the bytes of a batch."""
     size = 0
     for place, row in enumerate(rows):
         size += _weight(row)
@@ -139,7 +139,7 @@ def _batch(rows: Sequence[Row], schema: pa.Schema) -> tuple[pa.RecordBatch, dict
 
 
 def _sound_batch(rows: Sequence[Row], schema: pa.Schema) -> tuple[pa.RecordBatch, dict[int, str]]:
-    """One row that cannot be converted must not take the others with it."""
+    """Return a batch without unconvertible rows, and the errors of those by position."""
     refused: dict[int, str] = {}
     for place, row in enumerate(rows):
         try:

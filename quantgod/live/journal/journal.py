@@ -1,8 +1,8 @@
-"""The journal's public face: rows in, and three threads that bring them to the disk.
+"""The journal's public interface, with three threads that write rows to disk.
 
-The writer turns waiting rows into batches of a log every `flush_seconds`, the syncer brings logs to
-the disk every `sync_seconds`, the sealer makes Parquet of logs that are done with, those of earlier
-sessions first. None waits for another: a slow disk holds up neither the caller nor the next flush.
+The writer turns waiting rows into batches of a log every `flush_seconds`, the syncer syncs logs to
+disk every `sync_seconds`, and the sealer turns finished logs into Parquet, those of earlier
+sessions first. None waits for another: a slow disk blocks neither the caller nor the next flush.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from quantgod.settings import JournalSettings
 
 
 class TableState(NamedTuple):
-    """Rows of one table in this session: in a log, waiting, and lost before they got there."""
+    """Numbers of a table's rows in this session: in a log, waiting, and lost."""
 
     acknowledged: int
     waiting: int
@@ -36,36 +36,36 @@ class TableState(NamedTuple):
 
 
 class JournalState(NamedTuple):
-    """How the journal is: its tables, and what is wrong by table (empty while all is well)."""
+    """The journal's state: its tables, and problems by table (empty if none)."""
 
     tables: dict[str, TableState]
     troubles: dict[str, str]
 
 
 def _nobody(_notice: JournalNotice) -> None:
-    """Report to nobody."""
+    """Ignore the notice."""
 
 
 class Journal:
-    """Writes rows to tables in `folder`; after a crash each acknowledged row is there, once.
+    """Writes rows to tables in `folder`; after a crash each acknowledged row is there once.
 
-    A row is acknowledged when the operating system has it: it then survives the process, and after
-    at most `sync_seconds` the machine. While the disk is full rows wait; where there is no room for
-    more they are dropped, counted and reported. One process at a time may write to a folder;
+    A row is acknowledged when the operating system has it: it then survives a crash of the process,
+    and after at most `sync_seconds` of the machine. While the disk is full, rows wait; without room
+    they are dropped, counted and reported. One process at a time may write to a folder;
     `read_table` may read it at any time.
 
     Args:
-        folder: Made if it is not there. What an earlier session left is recovered at the start, in
-            the background.
+        folder: Created if needed. Logs of earlier sessions are recovered in the background.
         tables: Schemas by name (capitals, digits and underscores).
-        settings: How often rows are flushed, synced and sealed, and how many may wait.
-        report: Told what happens, from the journal's threads.
-        source: The exchange that the rows come from; empty where that is of no account.
+        settings: Intervals of flush, sync and seal, and the number of waiting rows.
+        report: Called with notices, from the journal's threads.
+        source: The exchange of the rows; empty if it does not matter.
 
     Raises:
-        JournalLocked: when another process writes to the folder.
-        JournalError: when the folder holds rows of another source.
-        ValueError: for a table's name that no file can have, or a column that cannot be sealed.
+        JournalLocked: if another process writes to the folder.
+        JournalError: if the folder has rows of another source.
+        ValueError: for a table name that is not a valid file name, or a column that cannot be
+            sealed.
     """
 
     def __init__(
@@ -100,21 +100,21 @@ class Journal:
         self._report = report
 
     def append(self, table: str, row: Mapping[str, Any]) -> bool:
-        """Give a row to the journal, without waiting; False where it had to be dropped.
+        """Add a row without waiting; return False if it was dropped.
 
         Raises:
-            ValueError: for an unknown table, or a row that has not exactly its columns.
+            ValueError: for an unknown table, or a row without exactly its columns.
             JournalError: after `close`.
         """
         return self._put(table, row, None)
 
     def append_now(self, table: str, row: Mapping[str, Any]) -> Future[None]:
-        """Give a row to the journal and have it written at once.
+        """Add a row and flush it at once.
 
         Returns:
-            A future that is done when the row is acknowledged. While the disk is full it is not
-            done; it fails with `JournalError` where the row had to be dropped, and with
-            `ValueError` where its values do not fit the schema.
+            A future that is done when the row is acknowledged, which a full disk delays. It fails
+            with `JournalError` if the row was dropped, and with `ValueError` if its values do not
+            fit the schema.
 
         Raises:
             ValueError, JournalError: as `append`.
@@ -127,11 +127,11 @@ class Journal:
         return promise
 
     def acknowledged(self, table: str) -> int:
-        """Rows of this session that survive the process; they are the first that were let in."""
+        """Return how many rows of this session are acknowledged; they are the first added ones."""
         return self._buffers[table].acknowledged
 
     def state(self) -> JournalState:
-        """How the journal is now."""
+        """Return the journal's state."""
         tables = {
             name: TableState(one.acknowledged, len(one), one.dropped, one.refused)
             for name, one in self._buffers.items()
@@ -139,10 +139,10 @@ class Journal:
         return JournalState(tables, {**self._writer.troubles, **self._sealer.troubles})
 
     def close(self, seal_seconds: float | None = None) -> None:
-        """Write what waits, seal every log and give the folder back.
+        """Write waiting rows, seal all logs and unlock the folder.
 
         Args:
-            seal_seconds: How long sealing may take; the next start seals what is left then.
+            seal_seconds: Time limit of sealing; the next start seals the rest.
         """
         with self._closing:
             if self._is_closed:

@@ -1,7 +1,7 @@
-"""A write-ahead log: an Arrow IPC stream to which one record batch after the other is written.
+"""Write and read write-ahead logs: Arrow IPC streams of record batches.
 
-Each batch carries a checksum of its rows. Reading stops at the first batch that is not whole and
-sound: whatever stands before it was written and is right, also after a power cut in a write.
+Each batch has a checksum of its rows. Reading stops at the first incomplete or damaged batch:
+everything before it is valid, even after a power cut during a write.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CHECKSUM: Final = "crc32"
 
 
 class LogWriter:
-    """Writes a new log. A write that fails leaves the log as it was before it."""
+    """Writes a new log. A failed write leaves the log unchanged."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path = path
@@ -34,29 +34,29 @@ class LogWriter:
         self._stream = ipc.new_stream(self._frames, schema)
         self._seed = _schema_checksum(schema)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        self._open = threading.Lock()  # so that nobody closes the file during an fsync
+        self._open = threading.Lock()  # so that the file is not closed during an fsync
         self._synced_size = -1
 
     def append(self, batch: pa.RecordBatch) -> None:
-        """Write a batch and hand it to the operating system: it then survives this process.
+        """Write a batch to the operating system, so that it survives this process.
 
         Raises:
-            OSError: when the disk is full or fails; nothing of the batch is in the log then.
+            OSError: if the disk is full or fails; the log then has nothing of the batch.
         """
         frame = self._encode(batch)
         try:
             _write_all(self._file, frame)
         except OSError:
-            with contextlib.suppress(OSError):  # else a torn tail stays, which reading cuts
+            with contextlib.suppress(OSError):  # else an incomplete tail stays, which readers cut
                 os.ftruncate(self._file, self.size)
             raise
         self.size += len(frame)
 
     def sync(self) -> None:
-        """Bring everything that was written to the disk: it then survives the machine.
+        """Sync all written data to disk, so that it survives the machine.
 
         Raises:
-            OSError: when the disk fails.
+            OSError: if the disk fails.
         """
         with self._open:
             size = self.size
@@ -83,14 +83,14 @@ class LogWriter:
 
 
 class LogReader:
-    """Reads what is whole of a log, also while another process writes to it.
+    """Reads the valid part of a log, also while another process writes to it.
 
-    `good_bytes` is where the last sound batch read so far ended; `problem` says why reading ended,
+    `good_bytes` is the end of the last valid batch read so far; `problem` says why reading ended,
     and is empty at the end of the file.
 
     Raises:
-        UnreadableLog: when not even the schema can be read.
-        FileNotFoundError: when there is no log (any more).
+        UnreadableLog: if not even the schema can be read.
+        FileNotFoundError: if there is no log (any more).
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,13 +112,13 @@ class LogReader:
         self._file.close()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Each sound batch, in the order of writing."""
+        """Yield all valid batches in order."""
         while (batch := self._next()) is not None:
             self.good_bytes = self._file.tell()
             yield batch
 
     def tail(self) -> bytes:
-        """What follows the last sound batch."""
+        """Return the bytes after the last valid batch."""
         self._file.seek(self.good_bytes)
         rest: bytes = self._file.read()
         return rest
@@ -126,7 +126,7 @@ class LogReader:
     def _next(self) -> pa.RecordBatch | None:
         try:
             batch, metadata = self._stream.read_next_batch_with_custom_metadata()
-            batch.validate(full=True)  # first: a broken batch must not be touched
+            batch.validate(full=True)  # first: a damaged batch must not be used
         except StopIteration:
             return None
         except (pa.ArrowException, OSError) as error:
@@ -143,7 +143,7 @@ def _schema_checksum(schema: pa.Schema) -> int:
 
 
 def _checksum(batch: pa.RecordBatch, seed: int) -> str:
-    """Of a batch's bytes, and of the schema by which they are rows."""
+    """Return the checksum of a batch's bytes and its schema."""
     return str(zlib.crc32(batch.serialize(), seed))
 
 

@@ -1,4 +1,4 @@
-"""What the journal says of itself, and its errors."""
+"""Notices and errors of the journal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NoticeCode = Literal[
 
 
 class JournalNotice(NamedTuple):
-    """Something that a person may have to know; `text` names the table or file."""
+    """An event that people may need to know; `text` names the table or file."""
 
     level: Literal["info", "warning", "error"]
     code: NoticeCode
@@ -29,11 +29,11 @@ class JournalNotice(NamedTuple):
 
 
 Report = Callable[[JournalNotice], None]
-"""Called from the journal's own threads: it must be quick and safe there."""
+"""Called from the journal's threads: it must be fast and thread-safe."""
 
 
 class JournalError(RuntimeError):
-    """A journal that cannot be used as asked: says which, and what was expected."""
+    """A journal cannot be used; names it and what was expected."""
 
 
 class JournalLocked(JournalError):
@@ -41,4 +41,4 @@ class JournalLocked(JournalError):
 
 
 class UnreadableLog(JournalError):
-    """A log whose head is no Arrow schema: none of its rows can be told."""
+    """A log without a valid Arrow schema: none of its rows can be read."""

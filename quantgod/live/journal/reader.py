@@ -1,7 +1,7 @@
-"""Reading a journal, also one that another process writes: sealed rows, then those of the logs.
+"""Read a journal, also while it is being written: sealed rows, then those of logs.
 
-A segment is sealed under its final name before its log goes, and read from one of the two: so each
-row is there once, and rows come in the order in which they were appended.
+A segment gets its sealed file before its log is removed, and is read from one of the two: so each
+row is read once, in the order of appending.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from quantgod.live.journal.segments import Segment, logged_segments, sealed_segm
 from quantgod.live.journal.tables import UNITS
 
 MADE: Final = ("datetime", "session")
-"""Columns that are made of a row's time and place when it is read."""
+"""Columns computed from a row's time and segment when it is read."""
 
 
 def read_table(
@@ -29,20 +29,20 @@ def read_table(
     """Read all rows of a table.
 
     Args:
-        folder: The journal's or recording's folder.
-        table: Its name, such as `BARS`.
-        columns: Those wanted, in this order; all by default.
-        since: Only rows whose first column (the table's time) is at least this.
+        folder: of the journal or recording.
+        table: its name, such as `BARS`.
+        columns: to read, in this order; default is all.
+        since: only rows whose first column (the table's time) is at least this.
 
     Returns:
-        The rows in the order in which they were appended; a column that older rows lack is null in
-        them, and lists whose fixed sizes differ become lists of any size. After the table's own
-        columns come `datetime` (its time in UTC) and `session` (of the process that wrote the row,
-        from 1 on). A table without rows has no columns.
+        The rows in the order of appending; a column that older rows lack is null there, and lists
+        with different fixed sizes become variable-size lists. The table's own columns are followed
+        by `datetime` (its time in UTC) and `session` (number of the writing session, from 1). A
+        table without rows has no columns.
 
     Raises:
-        JournalError: for a folder or table that is not there, a sealed file that cannot be read,
-            columns that no row has, or rows whose types do not agree.
+        JournalError: for a missing folder or table, an unreadable sealed file, unknown columns, or
+            rows of different types.
     """
     _check_there(Path(folder), table)
     batches = list(read_batches(folder, table, columns, since))
@@ -58,9 +58,9 @@ def read_table(
 def read_batches(
     folder: Path, table: str, columns: Sequence[str] | None = None, since: int | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Read as `read_table` does, a batch at a time: for tables larger than the memory."""
+    """Read like `read_table`, batch by batch, for tables larger than memory."""
     folder = Path(folder)
-    # Logs first: a segment sealed in between is then in both lists, and is read once.
+    # Logs first: a segment sealed meanwhile is then in both lists, and is read once.
     logged = logged_segments(folder, table)
     for segment in sorted({*logged, *sealed_segments(folder, table)}):
         for batch in _segment(folder, segment, columns, since):
@@ -79,16 +79,16 @@ def _check_there(folder: Path, table: str) -> None:
 def _segment(
     folder: Path, segment: Segment, columns: Sequence[str] | None, since: int | None
 ) -> Iterator[pa.RecordBatch]:
-    """The sealed rows, or the log's; between two looks a log may have been sealed."""
+    """Yield the sealed rows, or the log's; a log may get sealed in between."""
     sealed, log = segment.sealed(folder), segment.log(folder)
     if not sealed.exists():
         try:
             reader = LogReader(log)
         except UnreadableLog:
-            return  # empty yet, or to be set aside: it holds no row
+            return  # still empty, or to be quarantined: it has no rows
         except FileNotFoundError:
             if not sealed.exists():
-                return  # it was set aside: there was no row in it
+                return  # it was quarantined: it had no rows
         else:
             with reader:
                 for batch in reader.batches():

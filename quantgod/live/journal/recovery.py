@@ -1,4 +1,4 @@
-"""What a start finds in its folder: the lock, what a killed writer left half made, and its logs."""
+"""Prepare a journal's folder at the start: lock it, and clean up after a killed writer."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _TAKEN: Final = (errno.EAGAIN, errno.EACCES)
 
 
 def lock_folder(folder: Path) -> int:
-    """Take the folder for this process: the lock goes with the returned file, or the process.
+    """Lock the folder for this process; the lock ends with the returned file or the process.
 
     Raises:
-        JournalLocked: when another process (or another journal of this one) holds it.
+        JournalLocked: if another process (or another journal of this one) holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -40,10 +40,10 @@ def lock_folder(folder: Path) -> int:
 
 
 def claim(folder: Path, source: str) -> None:
-    """Note the source of a folder's rows, or see that it is this one.
+    """Record the source of a folder's rows, or check that it is this one.
 
     Raises:
-        JournalError: when it is another one.
+        JournalError: if it is another one.
     """
     note = folder / _SOURCE
     if not source:
@@ -59,14 +59,14 @@ def claim(folder: Path, source: str) -> None:
 
 
 def make_rooms(folder: Path, tables: Iterable[str]) -> None:
-    """Make the folders of logs, sealed tables and quarantine."""
+    """Create the folders of logs, sealed tables and quarantine."""
     for name in (WAL, QUARANTINE, *tables):
         (folder / name).mkdir(exist_ok=True)
     sync_folder(folder)
 
 
 def discard_parts(folder: Path, report: Report) -> None:
-    """Remove temporary files: whatever they were to hold still stands in a log."""
+    """Remove temporary files; their rows are still in a log."""
     for part in parts(folder):
         part.unlink()
         report(JournalNotice("info", "temp_discarded", f"{part.parent.name}/{part.name}"))

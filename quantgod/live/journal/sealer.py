@@ -1,4 +1,4 @@
-"""The thread that seals logs which nobody writes any more, so that flushing never waits for it."""
+"""Seal finished logs in a separate thread, so that flushes never wait for it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ RETRY_SECONDS: Final = 5.0
 
 
 class Sealer:
-    """Seals segments in the order in which they come; one that fails is tried again later.
+    """Seals segments in order; a failed one is retried later.
 
     Args:
-        folder: The journal's folder.
-        left: Segments whose logs an earlier session left.
-        report: Told what becomes of them.
+        folder: of the journal.
+        left: segments with logs of an earlier session.
+        report: called with the results.
     """
 
     def __init__(self, folder: Path, left: Iterable[Segment], report: Report) -> None:
@@ -41,11 +41,11 @@ class Sealer:
         self._thread.start()
 
     def take(self, segment: Segment) -> None:
-        """Seal this one too."""
+        """Queue this segment."""
         self._arrivals.put(segment)
 
     def close(self, seconds: float | None) -> None:
-        """Seal all that is there, for at most so long; what is left keeps its log."""
+        """Seal the queued segments for at most this time; the rest keep their logs."""
         self._arrivals.put(None)
         self._thread.join(seconds)
         self._stop.set()
@@ -58,7 +58,7 @@ class Sealer:
                 return
 
     def _look(self, seconds: float) -> None:
-        """Take what has arrived; wait so long for it where nothing has."""
+        """Take queued segments; wait up to `seconds` if there are none."""
         with contextlib.suppress(queue.Empty):
             segment = (
                 self._arrivals.get(timeout=seconds) if seconds else self._arrivals.get_nowait()
@@ -71,7 +71,7 @@ class Sealer:
                 segment = self._arrivals.get_nowait()
 
     def _seal_all(self) -> bool:
-        """Seal what there is in order; False where some failed, and wait."""
+        """Seal the queued segments in order; return False if some failed and wait."""
         self._todo = [segment for segment in self._todo if not self._seal(segment)]
         return not self._todo
 

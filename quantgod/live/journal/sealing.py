@@ -1,8 +1,8 @@
-"""Sealing: a log becomes a Parquet file, and goes only when that file is proved to hold its rows.
+"""Seal a log: turn it into a Parquet file, and remove it after checking that file.
 
-The Parquet is written under a temporary name, brought to the disk, read again and compared with the
-log, renamed, and its folder brought to the disk; only then is the log removed. A kill at any point
-leaves the log, or both, and `seal` goes on from either. Memory stays within a row group or two.
+The Parquet file is written under a temporary name, synced, read again and compared with the log,
+renamed, and its folder synced; only then is the log removed. A kill at any point leaves the log, or
+both, and `seal` continues from either. Memory use is at most one or two row groups.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ GROUP_ROWS: Final = 65_536
 
 
 class SealError(JournalError):
-    """A Parquet file that does not hold what its log holds; the log stays."""
+    """A Parquet file differs from its log; the log stays."""
 
 
 class SealStopped(Exception):
-    """The journal is closing and waits no longer; the log stays."""
+    """The journal is closing; the log stays."""
 
 
 class SealResult(NamedTuple):
-    """What became of a log: rows in the Parquet, bytes that could not be read."""
+    """The result of sealing: rows in the Parquet file, and unreadable bytes."""
 
     rows: int
     cut_bytes: int
@@ -44,18 +44,18 @@ class SealResult(NamedTuple):
 def seal(
     folder: Path, segment: Segment, report: Report, stop: threading.Event | None = None
 ) -> SealResult:
-    """Seal a log that nobody writes any more, and remove it.
+    """Seal a finished log, and remove it.
 
-    What cannot be read of it is set aside in the quarantine: the whole of a log without a head, or
-    the tail behind the last sound batch.
+    Unreadable parts go to the quarantine: a whole log without a schema, or the tail after the last
+    valid batch.
 
     Raises:
-        OSError: when the disk is full or fails; the log stays, and `seal` may be called again.
-        SealError: when what was written does not read back as it should; likewise.
-        SealStopped: when `stop` was set; likewise.
+        OSError: if the disk is full or fails; the log stays, and `seal` may be called again.
+        SealError: if the written file differs from the log; likewise.
+        SealStopped: if `stop` was set; likewise.
     """
     log = segment.log(folder)
-    if log.stat().st_size == 0:  # killed between making the file and its first write
+    if log.stat().st_size == 0:  # killed between creating the file and its first write
         log.unlink()
         return SealResult(0, 0)
     try:
@@ -77,7 +77,7 @@ def seal(
 
 
 def _inspect(log: Path) -> tuple[int, bytes, str]:
-    """Rows of the log, what follows them, and why that could not be read."""
+    """Return the number of the log's rows, the bytes after them, and why these are unreadable."""
     with LogReader(log) as reader:
         rows = sum(batch.num_rows for batch in reader.batches())
         return rows, reader.tail(), reader.problem
@@ -97,7 +97,7 @@ def _make_parquet(
 
 
 def _stands(folder: Path, segment: Segment, report: Report) -> bool:
-    """Whether an earlier process was killed between the rename and the removal of the log."""
+    """Return whether an earlier process was killed between rename and removal of the log."""
     target = segment.sealed(folder)
     try:
         _compare(segment.log(folder), target)
@@ -124,15 +124,15 @@ def _parquet_writer(part: Path, schema: pa.Schema) -> pq.ParquetWriter:
         schema,
         compression="zstd",
         use_dictionary=names,
-        write_statistics=[schema.names[0]],  # by which a reader skips what is too old for it
+        write_statistics=[schema.names[0]],  # lets a reader skip old row groups
     )
 
 
 def _compare(log: Path, sealed: Path) -> None:
-    """Read both again, a row group at a time.
+    """Read and compare both files, one row group at a time.
 
     Raises:
-        SealError: when they differ in any bit.
+        SealError: if they differ in any bit.
     """
     with LogReader(log) as reader, pq.ParquetFile(sealed) as parquet:
         place = 0
@@ -146,7 +146,7 @@ def _compare(log: Path, sealed: Path) -> None:
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Join small batches; always in the same way, so that two readings can be compared."""
+    """Join small batches deterministically, so that two readings can be compared."""
     waiting: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:
@@ -171,7 +171,7 @@ def _joined(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _same_column(one: pa.Array, other: pa.Array) -> bool:
-    """Bit for bit, where Arrow's own comparison takes no NaN for the same as another."""
+    """Compare bit for bit; Arrow's own comparison treats NaN as different from NaN."""
     if pa.types.is_list(one.type) or pa.types.is_fixed_size_list(one.type):
         lengths = pc.list_value_length(one).equals(pc.list_value_length(other))
         return lengths and _same_column(one.flatten(), other.flatten())

@@ -1,4 +1,4 @@
-"""Where the rows of a table stand: numbered segments, each a log and later a sealed Parquet.
+"""Name the segments of tables: each is a log and later a sealed Parquet file.
 
     FOLDER/wal/RAW.000003-000001.arrows     a log: session 3, its first segment of RAW
     FOLDER/RAW/000003-000001.parquet        the same segment, sealed
@@ -6,7 +6,7 @@
     FOLDER/lock                             held by the process that writes
     FOLDER/source                           the exchange that the rows come from
 
-A number is never used twice, so nothing is ever written over.
+Numbers are never reused, so nothing is ever overwritten.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
 class Segment(NamedTuple):
-    """A run of rows of one table; segments of a table sort in the order of its rows."""
+    """A part of a table's rows; segments of a table sort in the order of its rows."""
 
     table: str
     session: int
@@ -35,37 +35,37 @@ class Segment(NamedTuple):
 
     @property
     def name(self) -> str:
-        """How files of this segment begin."""
+        """Return the start of this segment's file names."""
         return f"{self.session:06d}-{self.number:06d}"
 
     def log(self, folder: Path) -> Path:
-        """Where its log stands until it is sealed."""
+        """Return the path of its log."""
         return folder / WAL / f"{self.table}.{self.name}.arrows"
 
     def sealed(self, folder: Path) -> Path:
-        """Where its Parquet stands once it is sealed."""
+        """Return the path of its sealed Parquet file."""
         return folder / self.table / f"{self.name}.parquet"
 
 
 def logged_segments(folder: Path, table: str | None = None) -> list[Segment]:
-    """The segments (of one table or of all) that have a log, in order."""
+    """Return the segments (of one table or all) that have a log, in order."""
     found = _parsed(_names(folder / WAL), ".arrows")
     return sorted(segment for segment in found if table in (None, segment.table))
 
 
 def sealed_segments(folder: Path, table: str) -> list[Segment]:
-    """The segments of a table that are sealed, in order."""
+    """Return the sealed segments of a table, in order."""
     names = (f"{table}.{name}" for name in _names(folder / table))
     return sorted(_parsed(names, ".parquet"))
 
 
 def tables(folder: Path) -> list[str]:
-    """The tables of a journal; they are there from its first moment on, before they have a row."""
+    """Return the tables of a journal, including those without rows."""
     return sorted({*_tables(folder), *(segment.table for segment in logged_segments(folder))})
 
 
 def next_session(folder: Path) -> int:
-    """A session's number that no file of the folder carries."""
+    """Return an unused session number."""
     sessions = [segment.session for segment in logged_segments(folder)]
     for table in [*_tables(folder), QUARANTINE]:
         numbers = (_NUMBERS.match(name) for name in _names(folder / table))
@@ -74,13 +74,13 @@ def next_session(folder: Path) -> int:
 
 
 def parts(folder: Path) -> list[Path]:
-    """What a writer that was killed left half made."""
+    """Return temporary files left by a killed writer."""
     rooms = [folder / name for name in [*_tables(folder), QUARANTINE]]
     return sorted(part for room in rooms for part in room.glob(".*.part"))
 
 
 def set_aside(folder: Path, name: str, content: Path | bytes, reason: str) -> Path:
-    """Move a file, or write bytes, into the quarantine under `name`, the reason beside it."""
+    """Move a file, or write bytes, to the quarantine as `name`, with a file for the reason."""
     room = folder / QUARANTINE
     target = room / name
     with atomic_path(target.with_name(f"{name}.reason.txt")) as part:
@@ -96,7 +96,7 @@ def set_aside(folder: Path, name: str, content: Path | bytes, reason: str) -> Pa
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, as `fsync` does a file's bytes."""
+    """Sync a folder's entries to disk, as `fsync` does with a file's bytes."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -105,7 +105,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def is_table_name(name: str) -> bool:
-    """Whether files can be named by it."""
+    """Return whether a name is valid for files."""
     return _TABLE.fullmatch(name) is not None
 
 

@@ -1,4 +1,4 @@
-"""The thread that brings logs to the disk, and hands those that are done with to the sealer."""
+"""Sync logs to disk in a separate thread, and pass finished ones to the sealer."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from quantgod.live.journal.notices import JournalNotice, Report
 from quantgod.live.journal.segments import Segment
 
 _SHARE: Final = 0.9
-"""Of the seconds allowed between two syncs; the rest is for the sync itself."""
+"""Share of the time between two syncs; the rest is for the sync itself."""
 
 
 class Syncer:
-    """Syncs every log given to it, again and again until it is retired.
+    """Syncs all its logs repeatedly until they are retired.
 
-    A log that cannot be synced is marked as failed: its writer then begins another.
+    A log that cannot be synced is marked as failed; its writer then starts another.
 
     Args:
-        seconds: A row is on the disk this long after it was written, as far as the disk keeps up.
-        done: Called with each retired segment, after its log is closed.
-        report: Told when a log cannot be synced.
+        seconds: maximal time from writing a row to its sync, if the disk is fast enough.
+        done: called with each retired segment after its log is closed.
+        report: called if a log cannot be synced.
     """
 
     def __init__(self, seconds: float, done: Callable[[Segment], None], report: Report) -> None:
@@ -44,17 +44,17 @@ class Syncer:
             self._logs[segment] = log
 
     def retire(self, segment: Segment) -> None:
-        """Nobody writes to this log any more: sync and close it, and hand it on."""
+        """Sync and close a finished log, and pass it on."""
         with self._lock:
             self._retired.append(segment)
         self._wake.set()
 
     def has_failed(self, segment: Segment) -> bool:
-        """Whether this log could not be synced."""
+        """Return whether this log could not be synced."""
         return segment in self._failed
 
     def close(self) -> None:
-        """Sync everything once more and end."""
+        """Sync everything once more and stop."""
         self._ending = True
         self._wake.set()
         self._thread.join()

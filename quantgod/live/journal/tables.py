@@ -1,6 +1,6 @@
-"""The tables of a journal and of a recording, as Arrow schemas.
+"""Define the tables of a journal and of a recording as Arrow schemas.
 
-The first column of each is its time, by which `read_table(since=…)` selects. Minutes are epoch
+The first column of each is its time, used by `read_table(since=…)`. Minutes are epoch
 minutes; `ts` is exchange time in ms; `received_ns` is the local clock, in ns since 1970.
 """
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from quantgod.contracts import FEATURES, SECOND_FIGURES
 
 UNITS: Final = {"minute": (60, "s"), "ts": (1, "ms"), "received_ns": (1, "ns")}
-"""What makes a time of each first column: a factor, and the unit of the product."""
+"""How each first column becomes a time: a factor, and the unit of the product."""
 
 BARS: Final = pa.schema(
     [
@@ -26,7 +26,7 @@ BARS: Final = pa.schema(
         ("reason", pa.string()),
     ]
 )
-"""Every minute that closed: its row, or nulls and the reason why it has none.
+"""Every closed minute: its row, or nulls and the reason why it has none.
 
 `book` holds the values of `BOOK_COLUMNS` (an absent level: NaN price, zero size). It is no list
 of fixed size, because Parquet reads none back that may be null. Rows of sessions from before the
@@ -52,11 +52,11 @@ SIGNALS: Final = pa.schema(
         ("latency_ms", pa.float64()),
     ]
 )
-"""Every answer of a model: `role` is Production or Challenger, the rest as the chain gives it.
+"""Every answer of a model: `role` is Production or Challenger, the rest as the chain returns it.
 
-`model` is the registered model of which `version` is the number. It is null in older rows.
+`model` is the registered model of `version`. It is null in older rows.
 
-`action` is what a session acts on. It is null in rows of sessions from before versions abstained.
+`action` is what a session acts on. It is null in rows from before versions abstained.
 
 `latency_ms` is from the arrival of the message that closed the minute to this row.
 """
@@ -76,10 +76,10 @@ DRIFT: Final = pa.schema(
         ("verdict", pa.string()),
     ]
 )
-"""What `live.drift` found of a feature or probability `name`: an outlier, or an hourly verdict.
+"""Findings of `live.drift` on a feature or probability `name`: an outlier, or an hourly verdict.
 
-Of an outlier `value` is the candle's, else the window's mean; `trained` is the mean that the model
-was made on. What is not known is null.
+`value` is the candle's value for an outlier, else the window's mean; `trained` is the reference's
+mean. Unknown values are null.
 """
 
 EVENTS: Final = pa.schema(
@@ -92,7 +92,7 @@ EVENTS: Final = pa.schema(
         ("detail", pa.string()),
     ]
 )
-"""What happened: gaps, resyncs, connections, swaps. `ts_ms` is null where no message tells it."""
+"""Events: gaps, resyncs, connections, swaps. `ts_ms` is null if no message has it."""
 
 RAW: Final = pa.schema(
     [
@@ -102,14 +102,14 @@ RAW: Final = pa.schema(
         ("data", pa.binary()),
     ]
 )
-"""Every message as it was fed to the book: `kind` opened, closed, stream or snapshot."""
+"""Every message as passed to the book: `kind` is opened, closed, stream or snapshot."""
 
 
 def levels_schema(levels: int) -> pa.Schema:
-    """The LEVELS table: the best `levels` a side at the end of each interval of exchange time.
+    """Return the LEVELS table: the best `levels` per side at the end of each interval.
 
     `ts` is the interval's start. `levels` holds bid price, bid size, ask price, ask size of the
-    best level, then of the next (an absent level: NaN price, zero size).
+    best level, then of the next (a missing level: NaN price, zero size).
     """
     best = pa.field("levels", pa.list_(pa.float64(), 4 * levels), nullable=False)
     return pa.schema([("ts", pa.int64()), ("symbol", pa.string()), best])

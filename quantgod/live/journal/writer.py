@@ -1,4 +1,4 @@
-"""The thread that writes waiting rows into logs, and begins new logs when old ones are full."""
+"""Write waiting rows to logs in a separate thread, and start new logs when old ones are full."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from quantgod.live.journal.syncer import Syncer
 from quantgod.settings import JournalSettings
 
 LOG_BYTES: Final = 64 << 20
-"""A log of this size is sealed early, so that sealing at the end takes seconds at most."""
+"""A log of this size is sealed early, so that the final sealing takes only seconds."""
 
 REPORT_SECONDS: Final = 60.0
-"""At least between two reports of dropped rows of one table."""
+"""Minimal time between two reports of dropped rows of one table."""
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Writer:
-    """Flushes all tables, one log a table at a time.
+    """Flushes all tables, with one log per table at a time.
 
     Attributes:
-        troubles: what is wrong now, by table.
+        troubles: present problems by table.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Writer:
         self._wake.set()
 
     def is_pressed(self, buffer: TableBuffer) -> bool:
-        """Whether so much waits that the next flush should not be waited for."""
+        """Return whether so many rows wait that they should be flushed now."""
         return len(buffer) > self._pressed and buffer.name not in self.troubles
 
     def close(self) -> None:
-        """Flush once more, retire every log and end."""
+        """Flush once more, retire all logs and stop."""
         self._ending = True
         self._wake.set()
         self._thread.join()
@@ -131,7 +131,7 @@ class Writer:
 
 
 class _TableWriter:
-    """The log of one table, made when its first row comes."""
+    """The log of one table, created at its first row."""
 
     def __init__(self, folder: Path, session: int, buffer: TableBuffer, syncer: Syncer) -> None:
         self.buffer = buffer
@@ -142,10 +142,10 @@ class _TableWriter:
         self._log: LogWriter | None = None
 
     def write(self) -> Chunk | None:
-        """Write the oldest waiting rows; gives them, or `None` when nothing waits.
+        """Write and return the oldest waiting rows; return None if nothing waits.
 
         Raises:
-            OSError: when the disk is full or fails; the rows wait on, for a new log.
+            OSError: if the disk is full or fails; the rows keep waiting for a new log.
         """
         chunk = self.buffer.oldest()
         if chunk is None:
@@ -158,7 +158,7 @@ class _TableWriter:
         return chunk
 
     def retire(self) -> None:
-        """Write no more to this log."""
+        """Finish this log."""
         if self._segment is not None:
             self._syncer.retire(self._segment)
         self._segment = self._log = None
@@ -176,7 +176,7 @@ class _TableWriter:
             self.retire()
 
     def _begin(self, batch: pa.RecordBatch) -> None:
-        """Begin a log with this batch; on a full disk none stays behind."""
+        """Start a log with this batch; on a full disk no file is left."""
         segment = self._next
         log = LogWriter(segment.log(self._folder), self.buffer.schema)
         self._next = segment._replace(number=segment.number + 1)
