@@ -1,4 +1,4 @@
-"""What the live runner does with what its feed hears: journal, log, and on to the engine."""
+"""Pass a feed's results to journal, log and engine."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logg
 
 
 class MinuteListener(Protocol):
-    """Where closed minutes go; `Engine` is one."""
+    """Takes closed minutes; `Engine` implements it."""
 
     def closed(self, symbol: str, closed: ClosedMinute, received: float) -> None:
-        """Take a minute that closed."""
+        """Take a closed minute."""
 
 
 class LiveListener:
@@ -36,10 +36,10 @@ class LiveListener:
         self._journal = journal
 
     def raw(self, symbol: str, kind: RawKind, received_ns: int, data: bytes) -> None:
-        """Raw messages are for `collect`."""
+        """Ignore raw messages, which only `collect` records."""
 
     def taken(self, symbol: str, taken: Taken, received: float) -> None:
-        """Tell of what befell the book; hand closed minutes to the engine."""
+        """Report events of the book, and pass closed minutes to the engine."""
         for event in taken.events:
             line = told(event)
             if line is not None:
@@ -50,7 +50,7 @@ class LiveListener:
             self._log(logging.INFO, "no_row", f"{symbol}: {_absent(rowless)}", symbol)
 
     def notice(self, notice: Notice) -> None:
-        """Tell of what befell a connection."""
+        """Report a notice of a connection."""
         symbols = ",".join(notice.symbols)
         self._record(symbols, "connection", notice.code, notice.text)
         self._log(LEVELS[notice.level], notice.code, notice.text, symbols)
@@ -72,14 +72,14 @@ class LiveListener:
 
 
 def log_journal(notice: JournalNotice) -> None:
-    """Log what a journal says of itself; called in its threads."""
+    """Log a journal's notice; called in its threads."""
     say(LEVELS[notice.level], notice.code, notice.text)
 
 
 def told(event: Event) -> tuple[int, str, int | None, str] | None:
-    """Level, code, exchange time and text of an event that is worth a line."""
+    """Return level, code, exchange time and text of an event to log, or None."""
     if isinstance(event, OutOfSync):
-        # That a stream ended is told with its reason by a notice of its connection.
+        # The end of a stream is reported, with its reason, by a notice of its connection.
         level = logging.INFO if event.reason == "disconnected" else logging.WARNING
         return level, event.reason, None, f"the book is withdrawn: {event.detail}"
     if isinstance(event, Synced):
@@ -94,7 +94,7 @@ def told(event: Event) -> tuple[int, str, int | None, str] | None:
 
 
 def _absent(bars: Sequence[MinuteBar]) -> str:
-    """Minutes that closed without a row, and why: one, or the first and the last of many."""
+    """Describe minutes that closed without a row, with reasons: one, or the first and last."""
     ends = (datetime.fromtimestamp(bar.minute * 60, UTC) for bar in (bars[0], bars[-1]))
     first, last = (f"{end:%m-%d %H:%M}" for end in ends)
     reasons = ", ".join(dict.fromkeys(bar.reason for bar in bars))

@@ -1,4 +1,4 @@
-"""The simulated exchange as a process of its own beside the live runner."""
+"""Run the simulated exchange in a separate process beside the live runner."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from quantgod.simulation.exchange.rules import hurried
 
 STOP_SECONDS = 3.0
 LEFT_MINUTES = 10
-"""Of a simulated day; with less to play, it begins anew."""
+"""With fewer minutes of a simulated day left to play, the day starts again."""
 
 
 class ExchangeError(RuntimeError):
@@ -35,7 +35,7 @@ class ExchangeError(RuntimeError):
 
 @contextmanager
 def venue(settings: Settings) -> Iterator[FeedSettings]:
-    """Where the feed of `live.exchange` goes; the simulated one runs while the block does."""
+    """Yield the feed settings of `live.exchange`; a simulated exchange runs during the block."""
     if settings.live.exchange == "simulated":
         say(logging.INFO, "starting", "launching the simulated exchange")
         with simulated_exchange(settings) as feed:
@@ -46,13 +46,13 @@ def venue(settings: Settings) -> Iterator[FeedSettings]:
 
 @contextmanager
 def simulated_exchange(settings: Settings) -> Iterator[FeedSettings]:
-    """Run the simulated exchange; gives the feed's settings pointed at it.
+    """Run the simulated exchange during the block; yield feed settings that point at it.
 
-    It is ended with the block, and ends itself when this process is gone. Where it ends before, by
-    its market's end or otherwise, this process is sent SIGTERM, which a session takes as its end.
+    It is stopped after the block, and stops itself when this process is gone. If it ends earlier,
+    for example at its market's end, this process gets SIGTERM, which ends a session.
 
     Raises:
-        ExchangeError: with its last words, when it does not come up; with its code, when it failed.
+        ExchangeError: if it does not start, with its output; if it failed, with its exit code.
     """
     with tempfile.TemporaryDirectory(prefix="quantgod-exchange-") as folder:
         config = Path(folder) / "settings.yaml"
@@ -66,7 +66,7 @@ def simulated_exchange(settings: Settings) -> Iterator[FeedSettings]:
                 [*command, "--parent", str(os.getpid())],
                 stdout=subprocess.PIPE,
                 stderr=out,
-                start_new_session=True,  # Ctrl-C is for the runner, which then ends the exchange
+                start_new_session=True,  # Ctrl-C goes to the runner, which then stops the exchange
                 text=True,
             )
         leaving = threading.Event()
@@ -74,7 +74,7 @@ def simulated_exchange(settings: Settings) -> Iterator[FeedSettings]:
         try:
             found: dict[str, Any] = _addresses(next(iter(server.stdout or ()), ""), errors)
             feed = settings.live.feed
-            # The venue counts weight by the clock; where its own time runs fast, it allows more.
+            # The venue counts weight per clock minute; if its own time runs fast, it allows more.
             found["weight_limit"] = hurried(feed.weight_limit, settings.live.simulated.speed)
             watch.start()
             yield feed.model_copy(update=found)
@@ -86,10 +86,10 @@ def simulated_exchange(settings: Settings) -> Iterator[FeedSettings]:
 
 
 def _played_until(settings: Settings) -> int:
-    """The exchange time (ms) until which earlier sessions journaled the day that is played.
+    """Return the exchange time (ms) until which earlier sessions journaled the played day.
 
-    So a restart goes on where the session before it ended, as it would at a venue. Once the day is
-    over it begins anew.
+    So a restart continues where the last session ended, as at a real venue. After the day's end it
+    starts again.
     """
     folder, simulate = settings.live.own_journal, settings.simulate
     if "BARS" not in tables(folder):
@@ -101,7 +101,7 @@ def _played_until(settings: Settings) -> int:
 
 
 def _stop_with(server: subprocess.Popen[str], leaving: threading.Event) -> None:
-    """Stop this process as a signal would when the exchange is gone, by its market's end or not."""
+    """Stop this process like a signal when the exchange has ended."""
     server.wait()
     if not leaving.is_set():
         say(logging.WARNING, "exchange_ended", "the simulated exchange has ended: so does this")

@@ -1,4 +1,4 @@
-"""A live session, put together: books, feed, engine, models, drift, journal and what people see."""
+"""Run a live session: books, feed, engine, models, drift, journal and status view."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ TABLES = {"BARS": BARS, "SIGNALS": SIGNALS, "DRIFT": DRIFT, "EVENTS": EVENTS}
 
 
 class Outcome(NamedTuple):
-    """How a session ended: by which signal, if any, who had answered last, after how much."""
+    """The end of a session: its signal, if any, the last versions, and counts."""
 
     ended_by: str
     answered: str
@@ -59,7 +59,7 @@ class Outcome(NamedTuple):
 
 
 def _unheard(_versions: str) -> None:
-    """Tell nobody."""
+    """Ignore the versions."""
 
 
 async def run_live(
@@ -72,16 +72,16 @@ async def run_live(
     """Run until a signal, `live.max_candles`, or an error.
 
     Args:
-        settings: all of them.
-        feed_settings: where the venue is; the simulated one has its own addresses.
-        console: where people look.
-        track: takes metrics by epoch minute; it must be quick.
-        started: told which versions speak first; called in a thread.
+        settings: all settings.
+        feed_settings: addresses of the venue; the simulated one has its own.
+        console: for the status view.
+        track: takes metrics by epoch minute; it must be fast.
+        started: called with the first versions, in a thread.
 
     Raises:
-        NoModelError, NoSuchVersionError: where there is no model to start with.
-        OtherSeriesError: where a symbol's model is of another series.
-        JournalLocked: where another session writes to the journal.
+        NoModelError, NoSuchVersionError: if there is no model to start with.
+        OtherSeriesError: if a symbol's model is of another series.
+        JournalLocked: if another session writes to the journal.
     """
     stop = asyncio.Event()
     names = models_of(settings, settings.live.symbols).values()
@@ -97,12 +97,12 @@ async def run_live(
             answered = await session.run(stop, console)
         finally:
             await asyncio.to_thread(journal.close, SEAL_SECONDS)
-    signalled = journal.acknowledged("SIGNALS")  # closed, it has them all
+    signalled = journal.acknowledged("SIGNALS")  # complete after closing
     return Outcome(signals[0] if signals else "max_candles", answered, signalled)
 
 
 class LiveSession:
-    """All parts of one session; `run` lets them work together."""
+    """All parts of one session."""
 
     def __init__(
         self,
@@ -123,10 +123,10 @@ class LiveSession:
         self._bridge = settings.etl.max_bridge_minutes
 
     async def run(self, stop: asyncio.Event, console: Console) -> str:
-        """Load the models, then run until `stop` is set or the candles that were asked for came.
+        """Load the models, then run until `stop` is set or `live.max_candles` is reached.
 
         Returns:
-            Which versions answered last, in words.
+            The last versions in words.
         """
         await run_together([self._prepare()], stop)
         if stop.is_set():
@@ -167,7 +167,7 @@ class LiveSession:
             past = await asyncio.to_thread(read_history, symbol, journal, store, since)
             windows[symbol] = Window(self._bridge)
             windows[symbol].fill(past.rows)
-            # Another venue's bars are no past of this one.
+            # Bars of another venue are not this one's past.
             own = await asyncio.to_thread(read_history, symbol, journal, None, since)
             monitor.remember(symbol, own.rows)
             books[symbol] = BookBars(
@@ -204,7 +204,7 @@ class LiveSession:
         )
 
     def _book(self, symbol: str) -> BookState:
-        """How a book is; the clock of a simulated venue stands in another year than this one's."""
+        """Return a book's state; a simulated venue's clock is in another year."""
         state = self._feed.state.symbols[symbol]
         simulated = self._settings.live.exchange == "simulated"
         return replace(state, lag_ms=None) if simulated else state
@@ -213,7 +213,7 @@ class LiveSession:
         return {symbol: one.champion().version for symbol, one in self._deployments.items()}
 
     def _told(self, symbol: str, past: History) -> LastBefore:
-        """Give the last minute of a past, and say so where it ended too early to go on from."""
+        """Return the last minute of a past, and report if it ended too early to continue."""
         window, bridge = self._deployments[symbol].champion().window, self._bridge
 
         def last_before(minute: int) -> tuple[int, float] | None:
@@ -226,7 +226,7 @@ class LiveSession:
         return last_before
 
     def _in_words(self, versions: Mapping[str, int | None]) -> str:
-        """Versions by symbol: `quantgod 3`, and of which symbol where there are several."""
+        """Return versions in words: `quantgod 3`, with symbols if there are several."""
         told = [
             f"{self._deployments[symbol].name} {version}" + f" ({symbol})" * (len(versions) > 1)
             for symbol, version in versions.items()
@@ -252,7 +252,7 @@ class LiveSession:
 
 
 def _oldest_needed(settings: Settings) -> int | None:
-    """The epoch minute from which a real venue's journal matters; years of it need not be read."""
+    """Return the epoch minute from which a real venue's journal is needed."""
     if settings.live.exchange == "simulated":
         return None
     drift = settings.live.drift

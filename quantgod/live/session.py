@@ -1,4 +1,4 @@
-"""Tasks that run together until one asks for the end, one fails, or a signal stops them."""
+"""Run tasks together until one requests the end, one fails, or a signal arrives."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 SEAL_SECONDS = 3.0
-"""How long the end of a session seals; the next start seals what is left."""
+"""Time limit of sealing at the end of a session; the next start seals the rest."""
 
 
 async def run_together(parts: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
-    """Run `parts` until `stop` is set, all have ended, or one fails; then cancel what is left.
+    """Run `parts` until `stop` is set, all have ended, or one fails; then cancel the rest.
 
     Raises:
-        Exception: what the first failing part raised, once the others have ended.
+        Exception: of the first failing part, after the others have ended.
     """
     stopping = asyncio.ensure_future(stop.wait())
     tasks = {asyncio.ensure_future(part) for part in parts}
@@ -40,7 +40,7 @@ async def run_together(parts: Sequence[Coroutine[Any, Any, None]], stop: asyncio
 
 @contextmanager
 def stopped_by_signals(stop: asyncio.Event) -> Iterator[list[str]]:
-    """Set `stop` on Ctrl-C and SIGTERM while the block runs; gives the names of those that came."""
+    """Set `stop` on Ctrl-C and SIGTERM during the block; yield the names of received signals."""
     loop = asyncio.get_running_loop()
     came: list[str] = []
 

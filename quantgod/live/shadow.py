@@ -1,4 +1,4 @@
-"""What versions said side by side in live sessions, as an evaluation takes it."""
+"""Read the signals of several versions in live sessions, for comparison."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from quantgod.live.journal import read_table, tables
 def read_shadow(folder: Path, name: str, versions: Collection[int]) -> JournalTables:
     """Read the signals of these versions, and the bars from their first minute on.
 
-    Versions of another registered model bear the same numbers; rows that do not name the model, as
-    older ones do not, are nobody's.
+    Versions of other registered models have the same numbers, so rows without the model's name, as
+    older ones are, are not used.
 
     Args:
-        folder: the journal's; it may be written to at the same time, or not be there.
+        folder: of the journal; it may be in use, or missing.
         name: of the registered model.
-        versions: whose signals are wanted.
+        versions: to read.
 
     Raises:
-        JournalError: if a file of it cannot be read.
+        JournalError: if a file cannot be read.
     """
     signals = _signals(folder)
     own = (signals["model"] == name) & signals["version"].isin(versions)
@@ -37,7 +37,7 @@ def _signals(folder: Path) -> pd.DataFrame:
     columns = ["model", *SIGNAL_COLUMNS]
     if "SIGNALS" not in tables(folder):
         return pd.DataFrame(columns=columns)
-    # Whole, since what was journaled before `model` was a column lacks it.
+    # All columns, since rows journaled before `model` was a column lack it.
     rows: pd.DataFrame = read_table(folder, "SIGNALS").to_pandas()
     return rows.reindex(columns=columns)
 

@@ -1,1 +1,1 @@
-"""Raw messages kept, replayed, and turned into archives."""
+"""Record raw messages, replay them, and turn them into archives."""

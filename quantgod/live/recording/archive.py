@@ -1,8 +1,8 @@
-"""From a recording to daily archives in Bybit's form, so that one can train on what one recorded.
+"""Turn a recording into daily archives in Bybit's format, for training on own recordings.
 
-The raw messages are driven through a book as they were live, and what that does to the book is
-written: `etl` then gives the same bars, bit for bit, for the same minutes. A day begins with the
-whole book, so that it stands alone. Times are the venue's; `u` counts the lines of a day.
+The raw messages go through a book as they did live, and the changes of the book are written: `etl`
+then gives the same bars, bit for bit, for the same minutes. A day begins with the whole book, so
+that it is self-contained. Times are the venue's; `u` counts the lines of a day.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from quantgod.market.sync_events import Applied, Event, OutOfSync, Synced, Widen
 from quantgod.settings import ArchiveLimits, Settings
 
 IDS_PER_DAY: Final = 1_000_000_000
-"""`u` is the day's number times this, plus the line's: a day's lines are its own, and they rise."""
+"""`u` is the day's number times this plus the line's number, so it rises and is unique."""
 
 GAPS: Final = ("gap", "sequence_reset")
-"""Losses by messages that never came."""
+"""Losses caused by missing messages."""
 
 DEPTH: Final = 500
-"""What names and topics say. The lines hold every level that was known."""
+"""Depth in names and topics; the lines hold all known levels."""
 
 
 class RecordingArchiveError(RuntimeError):
-    """An archive that stands in the way: something else than this recording made it."""
+    """An existing archive was not made from this recording."""
 
 
 class Line(NamedTuple):
-    """A line of an archive, and the number of the day (since 1970) whose archive it belongs to."""
+    """A line of an archive, and the number of its day (since 1970)."""
 
     day: int
     text: bytes
 
 
 class RecordingArchive(NamedTuple):
-    """An archive that was written: where, and how many lines it has."""
+    """The path of a written archive, and its number of lines."""
 
     path: Path
     lines: int
@@ -66,20 +66,20 @@ def archive_recording(
 ) -> list[RecordingArchive]:
     """Write the archives `MARKET/SYMBOL/YYYY-MM-DD_SYMBOL_ob500.data.zip` of a recording.
 
-    An archive that stands already is written anew if the recording has gone on since; it is left
-    as it is, and an error raised, if its lines are not the first ones of the recording's.
+    An existing archive is rewritten if the recording has grown; if its lines are not the first
+    lines of the recording's, it is kept and an error is raised.
 
     Args:
-        recording: The folder that `collect` wrote or is writing, or a text file as `replay` takes.
-        archives: The folder for the archives.
-        settings: The market, the feed's buffer and the rules of `etl`.
-        symbol: Only this one; all by default.
-        progress: Told of each day.
+        recording: folder written by `collect` (maybe still growing), or a text file as for
+            `replay`.
+        archives: folder for the archives.
+        settings: the market, the feed's buffer and the rules of `etl`.
+        symbol: only this one; default is all.
+        progress: called after each day.
 
     Raises:
-        RecordingError: when there is no recording (of `symbol`) that can be read, or it holds no
-            depth events.
-        RecordingArchiveError: when an archive of the name is of other content.
+        RecordingError: if there is no readable recording (of `symbol`), or it has no depth events.
+        RecordingArchiveError: if an existing archive has other content.
     """
     written: list[RecordingArchive] = []
     for one in _recordings(recording, symbol):
@@ -94,7 +94,7 @@ def archive_recording(
 
 
 def lines_of(recording: Recording, settings: Settings) -> Iterator[Line]:
-    """The lines of all archives of a symbol's recording."""
+    """Yield the lines of all archives of a symbol's recording."""
     bars = BookBars(
         BinanceBookSync(
             recording.symbol,
@@ -110,19 +110,19 @@ def lines_of(recording: Recording, settings: Settings) -> Iterator[Line]:
 
 
 def _recordings(path: Path, symbol: str | None) -> list[Recording]:
-    """The symbol that is asked for, or every one that there is."""
+    """Return the recordings of the requested symbol, or of all."""
     symbols = [symbol] if symbol or not path.exists() else recorded_symbols(path)
     return [open_recording(path, name) for name in symbols or [None]]
 
 
 class _LineWriter:
-    """Turns what happens to a book into lines of an archive.
+    """Turns events of a book into lines of an archive.
 
-    A loss is a delta without levels whose `u` jumps: a reader withdraws the book and the open
-    minute by it. It comes with the book's withdrawal, and with every second that passes until
-    there is a book again, so that a reader's clock goes as it went live. Where messages were
-    missing it comes at the time of the last one, whose minute a gap touches too; where none were, a
-    delta that follows lets the reader close that minute first.
+    A loss is a delta without levels whose `u` jumps: it makes a reader withdraw the book and the
+    open minute. It is written at the book's withdrawal, and every second until there is a book
+    again, so that a reader's clock runs as it did live. If messages were missing, it has the time
+    of the last one, because the gap affects that minute too; if not, a delta after it lets the
+    reader close that minute first.
     """
 
     def __init__(self, symbol: str, bars: BookBars) -> None:
@@ -133,10 +133,10 @@ class _LineWriter:
         self._clock = -1  # the second of the last line
 
     def lines(self, events: list[Event]) -> Iterator[Line]:
-        """The lines of one message, after it happened."""
+        """Yield the lines of one message's events."""
         losses = [place for place, event in enumerate(events) if isinstance(event, OutOfSync)]
         clock = int(self._bars.bars.integers[CLOCK])
-        if clock >= 0:  # else nothing was read yet that could be withdrawn
+        if clock >= 0:  # else a reader has nothing to withdraw yet
             yield from self._lost(events[losses[0]] if losses else None, clock)
         for event in events[losses[-1] + 1 if losses else 0 :]:
             if isinstance(event, Applied | Synced | Widened):
@@ -151,15 +151,15 @@ class _LineWriter:
             yield self._tick(clock, missing=1)
 
     def _tick(self, clock: int, missing: int = 0) -> Line:
-        """A delta without levels at a second of the reader's clock."""
+        """Return a delta without levels at a second of the reader's clock."""
         self._turn(clock * MS_PER_SECOND)
         self._id += missing
         return self._line(BookUpdate(self._symbol, clock * MS_PER_SECOND, False, 0, [], []))
 
     def _change(self, update: BookUpdate) -> Line:
-        """The changes, or the whole book as it now is where a day begins."""
+        """Return the changes, or the whole present book at the start of a day."""
         clock = int(self._bars.bars.integers[CLOCK]) * MS_PER_SECOND
-        if abs(update.ts - clock) >= MS_PER_DAY:  # a time that the bars did not believe either
+        if abs(update.ts - clock) >= MS_PER_DAY:  # a time that the bars ignored too
             update = replace(update, ts=clock)
         if self._turn(update.ts):
             bids, asks = self._whole_book()
@@ -167,7 +167,7 @@ class _LineWriter:
         return self._line(update)
 
     def _turn(self, ts: int) -> bool:
-        """Whether a day begins; days never go back, whatever an exchange's clock does."""
+        """Return whether a day begins; days never go back, whatever the exchange's clock does."""
         day = ts // MS_PER_DAY
         if day <= self._day:
             return False
@@ -180,7 +180,7 @@ class _LineWriter:
 
     def _line(self, update: BookUpdate) -> Line:
         self._id += 1
-        ts = max(update.ts, self._day * MS_PER_DAY - MARGIN_MS)  # `etl` takes none from before
+        ts = max(update.ts, self._day * MS_PER_DAY - MARGIN_MS)  # `etl` refuses earlier times
         text = (
             f'{{"topic":"orderbook.{DEPTH}.{self._symbol}",'
             f'"type":"{"snapshot" if update.is_snapshot else "delta"}","ts":{ts},'
@@ -191,9 +191,9 @@ class _LineWriter:
 
 
 def _levels(levels: list[Level]) -> str:
-    """Pairs of decimal numbers, each of which reads back as the same double."""
+    """Return pairs of decimal numbers that read back as the same doubles."""
     text = ",".join([f'["{price!r}","{size!r}"]' for price, size in levels])
-    if "e" in text:  # a reader need not know exponents
+    if "e" in text:  # readers need not support exponents
         text = ",".join([f'["{_decimal(price)}","{_decimal(size)}"]' for price, size in levels])
     return f"[{text}]"
 
@@ -214,7 +214,7 @@ def _write_day(
 
 
 class _Continuation:
-    """Lets lines through to a new archive, provided that they begin with those of the old one."""
+    """Passes lines on to a new archive, checking that they begin with those of the old one."""
 
     def __init__(self, path: Path, limits: ArchiveLimits) -> None:
         self.lines = 0
@@ -222,10 +222,10 @@ class _Continuation:
         self._before = _size_and_crc(path, limits)
 
     def of(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """The same lines.
+        """Yield the same lines.
 
         Raises:
-            RecordingArchiveError: at the end, when the old archive's are not among them.
+            RecordingArchiveError: at the end, if the old archive's lines are not the first ones.
         """
         size = crc = 0
         goes_on = self._before in (None, (0, 0))

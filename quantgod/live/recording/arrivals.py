@@ -1,7 +1,7 @@
-"""What was recorded of a symbol, in the order of its arrival: from a text file or from `collect`.
+"""Read a symbol's recorded messages in order of arrival, from a text file or from `collect`.
 
-A text file (plain or gzip) has a message a line: the receive time in ns, a space, the JSON as it
-came. Snapshots from REST stand among the messages of the stream.
+A text file (plain or gzip) has one message per line: the receive time in ns, a space, the original
+JSON. Snapshots from REST are among the messages of the stream.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from quantgod.market.book_bars import BookBars, Taken
 from quantgod.market.messages import MessageError
 
 LINE_BYTES: Final = 16_000_000
-"""A line longer than this is no message."""
+"""Maximal length of a message's line."""
 
 SEARCHED: Final = 100_000
-"""Messages among which a text file must hold a depth event."""
+"""Number of first messages in which a text file must have a depth event."""
 
 PRICED: Final = 5_000
-"""Messages by which the symbols of a text file are known."""
+"""Number of first messages from which the symbols of a text file are determined."""
 
 _COLUMNS: Final = ("received_ns", "symbol", "kind", "data")
 _GZIP: Final = b"\x1f\x8b"
 
 
 class RecordingError(ValueError):
-    """A recording that cannot be replayed: which, what came, and what was expected."""
+    """A recording cannot be replayed; names it, what came and what was expected."""
 
 
 class Arrival(NamedTuple):
-    """What arrived, and when by the local clock."""
+    """One arrival, with its local time."""
 
     kind: RawKind
     received_ns: int
@@ -53,9 +53,9 @@ class Arrival(NamedTuple):
 class Recording:
     """One symbol's arrivals.
 
-    `has_answers`: every snapshot that was asked for is among them, and nothing of other symbols, as
-    in the folder of a `collect`. A text file may hold several symbols; a snapshot does not say
-    whose it is, but is of the symbol with the nearest of `prices`.
+    `has_answers`: all requested snapshots are included, and no other symbols, as in a folder of
+    `collect`. A text file may have several symbols; a snapshot does not name its symbol, so it is
+    assigned to the one with the nearest of `prices`.
     """
 
     path: Path
@@ -65,7 +65,7 @@ class Recording:
     prices: dict[str, float] = field(default_factory=dict)
 
     def read(self, arrival: Arrival) -> StreamMessage:
-        """Decode a message of the stream; `None` also for one of another symbol of the file."""
+        """Decode a message of the stream; None also for another symbol's message."""
         message = read(arrival.data)
         if self.has_answers or not isinstance(message, DepthEvent | BestQuote):
             return message
@@ -74,7 +74,7 @@ class Recording:
         return message if message.symbol == self.symbol else None
 
     def drive(self, bars: BookBars, arrival: Arrival) -> Taken:
-        """Let `bars` take what arrived for the symbol."""
+        """Let `bars` take an arrival of the symbol."""
         if arrival.kind == "stream":
             return take(bars, self.read(arrival))
         if arrival.kind == "snapshot" and self._is_of_another(arrival.data):
@@ -97,15 +97,15 @@ class Recording:
 
 
 def open_recording(path: Path, symbol: str | None = None) -> Recording:
-    """Open a text file, or the folder of a `collect`.
+    """Open a text file, or a folder of `collect`.
 
     Args:
-        path: The file or folder.
-        symbol: Whose messages to take; by default the one that is there.
+        path: the file or folder.
+        symbol: of the messages; default is the only one.
 
     Raises:
-        RecordingError: when there is no such thing, it is not of the form, or it does not hold the
-            symbol; later, while `arrivals` are read, for lines that are not of the form.
+        RecordingError: if there is no such recording, it has a wrong format, or lacks the symbol;
+            also later, while `arrivals` are read, for lines of a wrong format.
     """
     if path.is_dir():
         return _collected(path, symbol)
@@ -119,7 +119,7 @@ def open_recording(path: Path, symbol: str | None = None) -> Recording:
 
 
 def no_events(path: Path, symbol: str | None) -> RecordingError:
-    """The error of a recording without a depth event (of `symbol`): what there is in its place."""
+    """Return the error for a recording without depth events (of `symbol`), naming what it has."""
     arrivals = _rows(path, symbol) if path.is_dir() else _lines(path)
     first = islice((one.data for one in arrivals if one.kind in ("stream", "snapshot")), SEARCHED)
     of = f" of {symbol}" if symbol else ""
@@ -138,7 +138,7 @@ def _first_symbol(
 
 
 def _prices(path: Path) -> dict[str, float]:
-    """About what each symbol costs, by the first depth events of a text file."""
+    """Return the approximate price of each symbol, from a text file's first depth events."""
     prices: dict[str, float] = {}
     for arrival in islice(_lines(path), PRICED):
         message = read(arrival.data) if arrival.kind == "stream" else None
@@ -148,12 +148,12 @@ def _prices(path: Path) -> dict[str, float]:
 
 
 def _price(event: DepthEvent) -> dict[str, float]:
-    """The symbol's price by the best bid that changed, as far as one did."""
+    """Return the symbol's price from the best changed bid, if any."""
     return {event.symbol: max(event.bids)[0]} if event.bids else {}
 
 
 def _depth_symbol(arrival: Arrival) -> str | None:
-    """Whose depth event it is; `None` where it is none."""
+    """Return the symbol of a depth event; None for other messages."""
     message = read(arrival.data) if arrival.kind == "stream" else None
     return message.symbol if isinstance(message, DepthEvent) else None
 
@@ -189,7 +189,7 @@ def _arrival(line: bytes, place: str) -> Arrival:
     if len(line) >= LINE_BYTES:
         raise RecordingError(f"{place}: {LINE_BYTES} bytes and no end of the line")
     data = data.strip()
-    # A stream's messages have their own names first; nothing of a snapshot comes before its id.
+    # A stream's messages start with their own keys; a snapshot starts with its id.
     kind: RawKind = "snapshot" if b'"lastUpdateId"' in data[:40] else "stream"
     return Arrival(kind, int(stamp), data)
 
@@ -207,10 +207,10 @@ def _collected(folder: Path, symbol: str | None) -> Recording:
 
 
 def recorded_symbols(folder: Path) -> list[str]:
-    """The symbols of which the folder of a `collect` holds messages, or a text file depth events.
+    """Return the symbols of a folder of `collect`, or of a text file's depth events.
 
     Raises:
-        RecordingError: when it cannot be read.
+        RecordingError: if it cannot be read.
     """
     if not folder.is_dir():
         symbols = {_depth_symbol(arrival) for arrival in _lines(folder)}

@@ -1,4 +1,4 @@
-"""What a recording holds that cannot be replayed, by venue and kind, and what is expected."""
+"""Describe messages of a recording that cannot be replayed, by venue and kind."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _decode_wrapped = msgspec.json.Decoder(_Wrapped).decode
 
 
 def what_came(messages: Iterable[bytes]) -> str:
-    """Count messages by kind, the commonest first.
+    """Count messages by kind, most frequent first.
 
     >>> what_came([b'{"e":"depthUpdate","s":"A","U":1,"u":2,"b":[],"a":[]}', b"what"])
     '1 depth event of a spot market, without `pu`, of A; 1 message that is no JSON'
@@ -42,7 +42,7 @@ def what_came(messages: Iterable[bytes]) -> str:
 
 
 def _kind(message: bytes) -> tuple[str, str]:
-    """What a message is, in the singular and the plural."""
+    """Return a message's kind in words, in singular and plural."""
     try:
         read = _read(message)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -63,7 +63,7 @@ def _kind(message: bytes) -> tuple[str, str]:
 def _read(message: bytes) -> _Message:
     try:
         inner = _decode_wrapped(message).data
-    except msgspec.ValidationError:  # it stands alone
+    except msgspec.ValidationError:  # it is not wrapped
         return _decode(message)
     return inner if inner.e else _decode(message)
 

@@ -1,4 +1,4 @@
-"""What recordings there are."""
+"""List recordings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NS_PER_MINUTE = 60_000_000_000
 
 
 def held_recordings(folder: Path) -> list[Holding]:
-    """The recordings of `collect` in a folder, by symbol.
+    """Return the recordings of `collect` in a folder, by symbol.
 
-    A minute counts where a message came in it, by the local clock. A folder that is called
-    `{exchange}` stands for all that lie there.
+    A minute counts if a message arrived in it, by the local clock. `{exchange}` in the folder's
+    name stands for all exchanges.
     """
     name = folder.name.replace("{exchange}", "*")
     folders = sorted(entry for entry in folder.parent.glob(name) if entry.is_dir())

@@ -1,6 +1,6 @@
-"""The recorder of `collect`: raw messages, and the best levels at equal steps of exchange time.
+"""Record raw messages, and the best levels at equal intervals of exchange time.
 
-What it records can be driven again, trained on (`steps.archive_recording`), and read at any time
+Recordings can be replayed, trained on (`steps.archive_recording`), and read at any time
 (`journal.read_table`), also by another process.
 """
 
@@ -38,22 +38,22 @@ _KINDS: Final[dict[type[Event], str]] = {
 
 
 def recording_tables(settings: CollectSettings) -> dict[str, pa.Schema]:
-    """The tables of a recording: RAW, LEVELS and EVENTS."""
+    """Return the tables of a recording: RAW, LEVELS and EVENTS."""
     return {"RAW": RAW, "LEVELS": levels_schema(settings.levels), "EVENTS": EVENTS}
 
 
 class Recorder:
-    """Listens to a feed and writes what it hears into a journal.
+    """Listens to a feed and writes everything to a journal.
 
-    A recording begins each symbol with a `closed`, so that a book of an earlier session ends there.
-    Where raw messages had to be dropped (a disk that was full for long), `closed`, `opened` and a
-    snapshot made of the book as it stands come before the next one that is written: so a recording
-    can be driven from there on although the feed asked for no snapshot.
+    A recording begins each symbol with a `closed`, which ends the book of an earlier session. If
+    raw messages were dropped (because the disk was full for long), the next written one is preceded
+    by `closed`, `opened` and a snapshot made from the present book: so the recording can be
+    replayed from there, although the feed requested no snapshot.
 
     Args:
-        journal: With the tables of `recording_tables`.
-        books: The books that the feed feeds.
-        settings: Levels, interval and length of a sequence.
+        journal: with the tables of `recording_tables`.
+        books: of the feed.
+        settings: levels, interval and length of a sequence.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Recorder:
             self._write_raw(symbol, "closed", time.time_ns(), b"")
 
     def raw(self, symbol: str, kind: RawKind, received_ns: int, data: bytes) -> None:
-        """Record a message that is about to be given to the book."""
+        """Record a message before the book gets it."""
         state = self._symbols[symbol]
         state.received_ns = received_ns
         if state.has_hole:
@@ -74,7 +74,7 @@ class Recorder:
             state.has_hole = True
 
     def taken(self, symbol: str, taken: Taken, received: float) -> None:
-        """Record what came of it: levels of intervals that ended, gaps and resyncs."""
+        """Record the result of a message: levels of ended intervals, gaps and resyncs."""
         state = self._symbols[symbol]
         for ts, levels in state.sample(taken.events):
             self._journal.append("LEVELS", {"ts": ts, "symbol": symbol, "levels": levels})
@@ -83,7 +83,7 @@ class Recorder:
                 self._write_event(symbol, state, kind, event)
 
     def notice(self, notice: Notice) -> None:
-        """Record what happened to a connection or a request."""
+        """Record a notice about a connection or a request."""
         received = max((state.received_ns for state in self._symbols.values()), default=0)
         row = {"received_ns": received, "ts_ms": None, "symbol": ",".join(notice.symbols)}
         self._journal.append(
@@ -91,14 +91,14 @@ class Recorder:
         )
 
     def get_latest_sequence(self, symbol: str) -> Floats | None:
-        """The newest intervals as a model takes them, (sequence, levels, 4), oldest first.
+        """Return the newest intervals for a model, (sequence, levels, 4), oldest first.
 
-        The last axis is bid price, bid size, ask price, ask size, by
-        `market.level_sequence.normalised`. `None` until the book stood through so many intervals in
-        a row and showed all levels.
+        The last axis is bid price, bid size, ask price, ask size, normalised by
+        `market.level_sequence.normalised`. None until the book was valid with all levels for that
+        many consecutive intervals.
 
         Raises:
-            KeyError: for a symbol that is not recorded.
+            KeyError: if the symbol is not recorded.
         """
         sequence = self._symbols[symbol].sampler.sequence()
         return None if sequence is None else normalised(sequence)
@@ -108,7 +108,7 @@ class Recorder:
         return self._journal.append("RAW", row)
 
     def _mend(self, symbol: str, state: _Symbol) -> bool:
-        """Let the recording begin anew; False where there is no book yet, or still no room."""
+        """Restart a symbol's recording; return False if there is no book or no room yet."""
         start = state.start()
         return bool(start) and all(
             self._write_raw(symbol, kind, state.received_ns, data) for kind, data in start
@@ -123,7 +123,7 @@ class Recorder:
 
 
 class _Symbol:
-    """What is known of one symbol."""
+    """The state of one symbol."""
 
     def __init__(self, bars: BookBars, settings: CollectSettings) -> None:
         self.sampler = LevelSampler(
@@ -138,7 +138,7 @@ class _Symbol:
         self._bars = bars
 
     def sample(self, events: list[Event]) -> Iterator[tuple[int, Floats]]:
-        """Give the intervals that ended with these events."""
+        """Yield the intervals that ended with these events."""
         book = self._bars.book
         for event in events:
             if isinstance(event, OutOfSync):
@@ -149,7 +149,7 @@ class _Symbol:
                     yield from self.sampler.take(self.ts, book)
 
     def start(self) -> list[tuple[RawKind, bytes]]:
-        """What brings a fresh book to where this one is; nothing while there is none."""
+        """Return messages that bring a new book to this one's state; empty without a book."""
         book = self._bars.book
         if book is None or self.ts is None:
             return []
@@ -160,7 +160,7 @@ class _Symbol:
 
 
 class _Snapshot(msgspec.Struct):
-    """As the venue would have answered."""
+    """A snapshot in the venue's format."""
 
     lastUpdateId: int
     T: int

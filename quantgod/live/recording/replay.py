@@ -1,7 +1,7 @@
-"""A recording through the live path, as fast as it goes: its bars, and whether its book was right.
+"""Replay a recording through the live path at full speed, make its bars and check its book.
 
-A recorded best quote is what the venue said of the same book by another way: at equal `u` it must
-be the book's own, price and size of both sides.
+A recorded best quote describes the same book by another channel: at equal `u` it must equal the
+book's own, price and size of both sides.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from quantgod.settings import Settings
 BARS_FILE: Final = "bars.parquet"
 
 QUOTES: Final = 100_000
-"""Best quotes that wait for the event with their `u`; beyond it the oldest are let go."""
+"""Maximal number of best quotes waiting for the event with their `u`; the oldest are dropped."""
 
 _GROUP: Final = 1_440
 _TOLD_EVERY: Final = 5_000
@@ -41,16 +41,16 @@ _TOLD_EVERY: Final = 5_000
 def replay(
     recording: Recording, folder: Path, settings: Settings, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Drive a recording through a fresh book and write its rows as `folder/bars.parquet`.
+    """Replay a recording through a new book and write its rows to `folder/bars.parquet`.
 
-    Where the recording does not hold the snapshots that the book asks for, the price is followed
-    beyond the range that was shown (`BinanceBookSync`), and the events there are counted.
+    If the recording lacks the snapshots that the book requests, the price is followed beyond the
+    known range (`BinanceBookSync`), and the events there are counted.
 
     Returns:
-        The figures of `Replay.figures`.
+        What `Replay.figures` returns.
 
     Raises:
-        RecordingError: when the recording turns out to be unreadable; no file is left then.
+        RecordingError: if the recording is unreadable; no file is left then.
     """
     sync = BinanceBookSync(
         recording.symbol,
@@ -66,12 +66,12 @@ def replay(
 
 
 class Replay:
-    """One run: what it has counted so far."""
+    """One replay with its counts."""
 
     def __init__(self, recording: Recording, sync: BinanceBookSync, bars: BookBars) -> None:
         self._recording, self._sync, self._bars = recording, sync, bars
         self._messages = self._events = self._applied = self._beyond = 0
-        self._is_theirs = False  # a depth event could be read
+        self._is_theirs = False  # a depth event was decoded
         self._dropped: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
         self._synced = 0
@@ -79,11 +79,11 @@ class Replay:
         self._check = QuoteCheck()
 
     def rows(self, progress: Progress = silent) -> Iterator[ClosedMinute]:
-        """Take all that arrived; give the minutes that have a row.
+        """Take all arrivals; yield the minutes with a row.
 
         Raises:
-            RecordingError: at the end, when there was no depth event: not a quiet market, but a
-                mistaken symbol or file.
+            RecordingError: at the end, if there was no depth event, which means a wrong symbol or
+                file.
         """
         for arrival in _told(self._recording.arrivals, progress):
             yield from self._closed(self._take(arrival))
@@ -92,10 +92,11 @@ class Replay:
             raise no_events(self._recording.path, self._sync.symbol)
 
     def figures(self, seconds: float) -> dict[str, Any]:
-        """What came of it.
+        """Return the figures of the replay.
 
-        `events_read` are depth events: `applied`, `dropped` by reason (`no_book` may still have
-        gone into a book when its snapshot came), or the one at which the book was `lost`.
+        `events_read` are depth events: `applied`, `dropped` by reason (`no_book` may still be
+            applied
+        when the snapshot comes), or the one at which the book was `lost`.
         """
         return {
             "symbol": self._sync.symbol,
@@ -138,7 +139,7 @@ class Replay:
         return taken
 
     def _noted(self, taken: Taken) -> Taken:
-        """Count what happened, and hold the book against the quotes that waited for it."""
+        """Count the events, and compare the book with waiting quotes."""
         for event in taken.events:
             if isinstance(event, Dropped):
                 self._dropped[event.reason] += 1
@@ -149,7 +150,7 @@ class Replay:
         return taken
 
     def _is_beyond(self) -> bool:
-        """Whether a best price lies outside of what any snapshot has shown."""
+        """Return whether a best price lies outside the range of all snapshots."""
         known, book = self._sync.known_range, self._sync.book
         if known is None or book is None:
             return False
@@ -163,21 +164,21 @@ class Replay:
 
 
 class QuoteCheck:
-    """Compares best quotes with the book that has the same last `u`, whichever comes first."""
+    """Compares best quotes with the book of the same `u`, whichever comes first."""
 
     def __init__(self) -> None:
         self.matched = self.compared = 0
         self._waiting: deque[BestQuote] = deque(maxlen=QUOTES)
 
     def quote(self, quote: BestQuote, bars: BookBars) -> None:
-        """Take a quote; it waits where the book is not as far."""
+        """Take a quote; it waits if the book is not there yet."""
         if quote.update_id > bars.sync.last_update_id:
             self._waiting.append(quote)
         elif quote.update_id == bars.sync.last_update_id:
             self._compare(quote, bars)
 
     def book(self, bars: BookBars) -> None:
-        """Look at a book that may have changed."""
+        """Compare a changed book with waiting quotes."""
         last = bars.sync.last_update_id
         while self._waiting and self._waiting[0].update_id <= last:
             quote = self._waiting.popleft()
@@ -203,7 +204,7 @@ def _told(arrivals: Iterator[Arrival], progress: Progress) -> Iterator[Arrival]:
 
 
 def _write(path: Path, minutes: Iterator[ClosedMinute], compression: str) -> None:
-    """Write rows as they come, a day's worth at a time; the file appears whole."""
+    """Write rows, one day at a time, to a file that appears atomically."""
     with (
         atomic_path(path) as part,
         pq.ParquetWriter(

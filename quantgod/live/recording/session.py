@@ -1,4 +1,4 @@
-"""A recording session: the feed of the live runner, with a recorder where the engine would be."""
+"""Run a recording session: the live feed with a recorder in place of the engine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from quantgod.settings import FeedSettings, Settings
 
 
 class CollectResult(NamedTuple):
-    """What a session wrote, and which signal ended it."""
+    """The numbers of written rows, and the signal that ended the session."""
 
     messages: int
     levels: int
@@ -39,12 +39,12 @@ async def run_collect(
     """Record until a signal or an error.
 
     Args:
-        settings: all of them.
-        feed_settings: where the venue is; the simulated one has its own addresses.
-        console: where people look.
+        settings: all settings.
+        feed_settings: addresses of the venue; the simulated one has its own.
+        console: for the status view.
 
     Raises:
-        JournalLocked: where another session records into the same folder.
+        JournalLocked: if another session records to the same folder.
     """
     stop, live = asyncio.Event(), settings.live
     folder = live.own_recordings
@@ -87,7 +87,7 @@ class CollectSession:
         await run_together([self._feed.run(), self._lag.run(), view], stop)
 
     def status(self) -> Status:
-        """How everything is."""
+        """Return the present status."""
         feed = self._feed.state
         return Status(
             title=f"quantgod collect on {self._live.exchange}",
@@ -102,7 +102,7 @@ class CollectSession:
 
 
 class _LoggedRecorder:
-    """A recorder, and log lines of what befalls books and connections."""
+    """A recorder that also logs events of books and connections."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.last_trouble = ""

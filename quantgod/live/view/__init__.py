@@ -1,1 +1,1 @@
-"""What people see: a view on the terminal, or lines of a log."""
+"""Show the status on a terminal or in log lines."""

@@ -1,4 +1,4 @@
-"""How late the event loop is: what any message, ping or signal waits for at worst."""
+"""Measure the lag of the event loop, the worst wait of any message, ping or signal."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ KEPT: Final = 3_000
 
 
 class LoopLag:
-    """Measures by sleeping: what a sleep takes too long is the loop's lag, in seconds."""
+    """Measures the loop's lag as the excess time of short sleeps, in seconds."""
 
     def __init__(self) -> None:
         self._late: deque[float] = deque(maxlen=KEPT)
 
     async def run(self) -> None:
-        """Measure until cancelled; the newest minute counts."""
+        """Measure until cancelled, keeping the newest minute."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + INTERVAL_SECONDS
@@ -27,5 +27,5 @@ class LoopLag:
             self._late.append(loop.time() - due)
 
     def quantile(self, share: float) -> float:
-        """The lag in seconds that this share of the measurements stayed within; 0 before any."""
+        """Return this quantile of the lag in seconds; 0 without measurements."""
         return float(np.quantile(self._late, share)) if self._late else 0.0

@@ -1,4 +1,4 @@
-"""What the live commands log: lines for people, or JSON for machines; never a password."""
+"""Log for live commands: text for people or JSON for machines, with masked passwords."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from quantgod.settings import without_passwords
 LOGGER = logging.getLogger("quantgod.live")
 
 OTHERS = ("mlflow", "alembic", "py.warnings")
-"""Who else has something to say meanwhile: in the same lines, or JSON would not be all JSON."""
+"""Other loggers, written in the same format so that JSON output stays JSON."""
 
 
 def say(level: int, code: str, text: str, **values: Any) -> None:
-    """Log a happening by its code; `values` become fields of the JSON line."""
+    """Log an event by its code; `values` become fields of the JSON line."""
     LOGGER.log(level, "%s: %s", code, text, extra={"code": code, "text": text, "values": values})
 
 
@@ -39,7 +39,7 @@ def logging_to(kind: Literal["text", "json"], stream: TextIO | None = None) -> I
 
 @contextmanager
 def _handled_by(handler: logging.Handler, logger: logging.Logger, level: int) -> Iterator[None]:
-    """Let a logger write by `handler` alone, and from `level` on, while the block runs."""
+    """Let a logger use only `handler`, from `level` on, during the block."""
     before = logger.handlers[:], logger.propagate, logger.level
     logger.handlers[:], logger.propagate = [handler], False  # MLflow has another one on the root
     logger.setLevel(level)
@@ -51,7 +51,7 @@ def _handled_by(handler: logging.Handler, logger: logging.Logger, level: int) ->
 
 
 class _Lines(logging.Handler):
-    """Looks up standard error for every line: a view on the terminal puts itself in its place."""
+    """Looks up standard error for every line, because a terminal view replaces it."""
 
     def __init__(self, stream: TextIO | None) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class _Json(logging.Formatter):
             "text": getattr(record, "text", record.getMessage()),
             **getattr(record, "values", {}),
         }
-        # A password goes before the text is escaped, or its quotes and backslashes would hide it.
+        # Mask passwords before escaping, or quotes and backslashes would hide them.
         clean = {key: without_passwords(value) for key, value in fields.items()}
         return json.dumps(clean, default=str)
 

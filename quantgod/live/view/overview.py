@@ -1,4 +1,4 @@
-"""The status of a live session, from the parts that know."""
+"""Collect the status of a live session from its parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quantgod.live.view.status import SymbolStatus, in_time
 
 
 def symbol_status(symbol: str, book: BookState, engine: AnswerState, drift: str) -> SymbolStatus:
-    """One symbol's line."""
+    """Return one symbol's status."""
     return SymbolStatus(
         symbol=symbol,
         book=book_in_words(book),
@@ -29,7 +29,7 @@ def symbol_status(symbol: str, book: BookState, engine: AnswerState, drift: str)
 
 
 def book_in_words(book: BookState) -> str:
-    """Whether it stands and since when, or why not in a word; and how often it came back."""
+    """Describe a book: valid since when, or why not, and its resyncs."""
     since = f"{max(0.0, time.time() - book.since):.0f} s"
     again = f", {book.resyncs} resyncs" if book.resyncs else ""
     if book.is_synced:
@@ -39,7 +39,7 @@ def book_in_words(book: BookState) -> str:
 
 
 def journal_in_words(state: JournalState) -> str:
-    """Rows written and waiting, and what is wrong, if anything."""
+    """Describe the journal: written and waiting rows, and problems."""
     if state.troubles:
         return "; ".join(f"{table}: {what}" for table, what in state.troubles.items())
     written = sum(one.acknowledged for one in state.tables.values())
@@ -48,12 +48,12 @@ def journal_in_words(state: JournalState) -> str:
 
 
 def history_in_words(last: int, first: int, bridge: int, window: int) -> str:
-    """What it means that a past ends too early: all of a window is waited for.
+    """Explain that a past ends too early, so that a whole window has to be awaited.
 
     Args:
         last: the past's last epoch minute.
         first: the epoch minute of the first message.
-        bridge: missing minutes that a window may span.
+        bridge: longest gap in a window, in minutes.
         window: minutes that the model needs.
     """
     early = in_time((first - last) * 60_000.0)
@@ -67,7 +67,7 @@ def history_in_words(last: int, first: int, bridge: int, window: int) -> str:
 def minute_in_words(
     symbol: str, minute: int, engine: AnswerState, said: Prediction | None, version: int
 ) -> str:
-    """A minute with a row and what was said of it, for the log; others may have closed since."""
+    """Describe a minute with a row and its prediction, for the log."""
     if said is not None:
         told = f"{_chosen(said)} (version {version})"
     else:
@@ -79,7 +79,7 @@ def minute_in_words(
 def minute_values(
     symbol: str, minute: int, engine: AnswerState, said: Prediction | None, version: int
 ) -> dict[str, Any]:
-    """The same for machines."""
+    """Return the same as values for JSON."""
     at = datetime.fromtimestamp(minute * 60, UTC).isoformat()
     values: dict[str, Any] = {"symbol": symbol, "minute": at, "missing": engine.missing}
     if said is not None:
@@ -90,7 +90,7 @@ def minute_values(
 
 
 def trouble_of(feed: FeedState, last: str) -> str:
-    """What a person has to know now: a silent stream before anything that is over."""
+    """Return the most important problem: a silent stream before past ones."""
     if feed.connection.is_silent:
         return f"silent_stream: {feed.connection.url} was opened and says nothing"
     return last
@@ -120,7 +120,7 @@ def _signal(engine: AnswerState) -> str:
 
 
 def _chosen(said: Prediction) -> str:
-    """What is acted on, and why that is not the likeliest class where it is not."""
+    """Describe the action, and why it is not the likeliest class if it is not."""
     chances = dict(zip(CLASSES, said.audited, strict=True))
     told = f"{said.signal} {chances[said.signal]:.2f}"
     if said.decided_by:
@@ -132,7 +132,7 @@ def _chosen(said: Prediction) -> str:
 
 
 def minute_metrics(minute: int, book: BookState, engine: AnswerState) -> dict[str, float]:
-    """What tracking keeps of a symbol's minute with a row."""
+    """Return the tracked metrics of a symbol's minute with a row."""
     kept: dict[str, float] = {
         "resyncs": book.resyncs,
         "gaps": book.gaps,
@@ -146,7 +146,7 @@ def minute_metrics(minute: int, book: BookState, engine: AnswerState) -> dict[st
 
 
 def answer_metrics(said: Prediction) -> dict[str, float]:
-    """What tracking keeps of an answer; its action as -1 to sell, 0 and 1 to buy."""
+    """Return the tracked metrics of a prediction; its action is -1 (sell), 0 or 1 (buy)."""
     names = (f"prob_{name.lower()}" for name in CLASSES)
     side = float(CLASSES.index(said.action) - CLASSES.index("NEUTRAL"))
     chances = dict(zip(names, said.audited, strict=True))

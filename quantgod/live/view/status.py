@@ -1,4 +1,4 @@
-"""What a live command is doing, in one look: frozen records that views render."""
+"""Frozen records of a live command's status, for views to render."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, Final
 
 @dataclass(frozen=True)
 class SymbolStatus:
-    """One symbol.
+    """The status of one symbol.
 
     Attributes:
         symbol: the contract.
-        book: whether the book stands, and if not why.
+        book: whether the book is valid, and if not why.
         is_synced: the same, for a colour.
         lag_ms: local time minus exchange time of the last update; for information only.
-        last_bar: the last minute that closed, its close or why it has no row.
-        missing: minutes until the window is full; 0 once the model may speak.
-        signal: what the last one acts on or why it abstains, with its version and latency.
-        drift: what the monitor says.
+        last_bar: the last closed minute, with its close or why it has no row.
+        missing: minutes until the window is full; 0 when the model can answer.
+        signal: action or abstention of the last signal, with version and latency.
+        drift: the monitor's summary.
     """
 
     symbol: str
@@ -33,14 +33,14 @@ class SymbolStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """All of it.
+    """The whole status.
 
     Attributes:
-        title: which command, on which exchange.
-        model: name, version and alias that speak, and the shadow.
-        symbols: one each.
+        title: command and exchange.
+        model: name, version and alias of the answering version, and the shadow.
+        symbols: one per symbol.
         loop_lag_ms: the event loop's lag, p99 of the newest minute.
-        journal: rows written and not yet, or what is wrong.
+        journal: written and waiting rows, or the problem.
         note: the last warning or error, if any.
     """
 
@@ -52,11 +52,11 @@ class Status:
     note: str = ""
 
     def as_values(self) -> dict[str, Any]:
-        """The same as plain values, for a JSON line."""
+        """Return the status as plain values, for a JSON line."""
         return asdict(self)
 
     def as_line(self) -> str:
-        """The same in a line, for a log file."""
+        """Return the status in one line, for a log file."""
         parts = [_in_a_line(one) for one in self.symbols]
         return " | ".join(
             [*parts, f"loop lag {self.loop_lag_ms:.0f} ms", f"journal {self.journal}"]
@@ -64,7 +64,7 @@ class Status:
 
 
 def _in_a_line(one: SymbolStatus) -> str:
-    """A symbol in a line; a recording has no bars and no signals."""
+    """Return a symbol's status in one line; a recording has no bars and signals."""
     told = [
         f"{one.symbol} {one.book}" + ("" if one.lag_ms is None else f", lag {in_time(one.lag_ms)}")
     ]
@@ -80,7 +80,7 @@ _UNITS: Final = (("days", 86_400_000.0), ("h", 3_600_000.0), ("min", 60_000.0), 
 
 
 def in_time(ms: float) -> str:
-    """A time as people say it: two clocks may lie years apart.
+    """Return a readable duration; two clocks may be years apart.
 
     >>> in_time(87.2), in_time(-12_340.0), in_time(90_052_663_822.0)
     ('87 ms', '-12.3 s', '1042.3 days')

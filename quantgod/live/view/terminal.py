@@ -1,4 +1,4 @@
-"""The status view: calm on a terminal, a line now and then where there is none."""
+"""Show the status view on a terminal, or occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ REFRESH_SECONDS: Final = 0.5
 LINE_SECONDS: Final = 60.0
 HEADERS: Final = ("symbol", "book", "lag", "last bar", "signal", "drift")
 FEWEST: Final = 3
-"""Columns that stand whatever is in them, so that the view does not jump at the start."""
+"""Columns that are always shown, so that the view does not jump at the start."""
 
 
 async def show(status: Callable[[], Status], kind: str, console: Console) -> None:
-    """Show `status()` until cancelled: a view that redraws, or log lines.
+    """Show `status()` until cancelled, as a redrawn view or as log lines.
 
     Args:
-        status: gives the present state; called in the event loop.
+        status: returns the present status; called in the event loop.
         kind: `text` or `json`; JSON never draws a view.
-        console: where to; what is no terminal gets lines.
+        console: output; if it is not a terminal it gets lines.
     """
     if not console.is_terminal or kind == "json":
         while True:
@@ -43,9 +43,9 @@ async def show(status: Callable[[], Status], kind: str, console: Console) -> Non
 
 
 def view(status: Status) -> RenderableType:
-    """The whole view."""
+    """Return the whole view."""
     rows = [_row(symbol) for symbol in status.symbols]
-    # A recording has no bars and no signals: what is empty in every row is left out.
+    # A recording has no bars and signals: columns without any value are left out.
     shown = [
         place for place in range(len(HEADERS)) if place < FEWEST or any(r[place] for r in rows)
     ]
