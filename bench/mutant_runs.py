@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sys
@@ -117,14 +118,42 @@ def room_of(file: Path) -> str:
 
 
 def tests_of(file: Path, copy: Path) -> list[list[str]]:
-    """What to run for a file, each once: its own tests, those beside them, those of its room."""
+    """Return what to run for a file, each test once.
+
+    Its own tests, those that name it or a file that imports it, those beside its own, and those of
+    its room.
+    """
     own = Path("tests", *file.parts[1:]).with_name(f"test_{file.name}")
-    steps = [own, own.parent, Path(room_of(file))]
-    steps = [step for step in dict.fromkeys(steps) if (copy / step).exists()]
-    runs = [
-        [str(step), *(f"--ignore={done}" for done in steps[:k])] for k, step in enumerate(steps)
-    ]
+    steps = [[own], _tests_that_name(file, copy), [own.parent], [Path(room_of(file))]]
+    runs: list[list[str]] = []
+    done: list[Path] = []
+    for step in steps:
+        fresh = [one for one in step if one not in done and (copy / one).exists()]
+        if fresh:
+            runs.append([*map(str, fresh), *(f"--ignore={one}" for one in done)])
+        done += fresh
     return [[*runs[0], str(file)], *runs[1:]]  # the file itself for its doctests
+
+
+def _tests_that_name(file: Path, copy: Path) -> list[Path]:
+    """Return the files of tests that name a module, or one that imports it."""
+    sources = {
+        path.relative_to(copy): path.read_text(encoding="utf-8")
+        for folder in ("quantgod", "steps", "tests")
+        for path in sorted((copy / folder).rglob("*.py"))
+    }
+
+    def naming(modules: list[str]) -> list[Path]:
+        pattern = re.compile("|".join(rf"\b{re.escape(one)}\b(?!\.)" for one in modules))
+        return [path for path, text in sources.items() if pattern.search(text)]
+
+    importers = [path for path in naming([_module(file)]) if path.parts[0] != "tests"]
+    found = naming([_module(file), *map(_module, importers)])
+    return [path for path in found if path.name.startswith("test_")]
+
+
+def _module(file: Path) -> str:
+    return ".".join(file.with_suffix("").parts).removesuffix(".__init__")
 
 
 def failure(copy: Path, tests: list[str], limit: float | None) -> str:

@@ -1,10 +1,11 @@
 """Mutants of the core: small faults put into the code one by one, and which of them tests notice.
 
 `python -m bench.mutants --count 200` draws mutants of the core rooms, changes one place in a copy
-of the project, and runs the tests of its file, then of its folder and room. Before, these tests
-must pass in the copy as it is. With `--results FILE` a run that was stopped goes on, and one that
-ended tries again what survived; without that file another draw is made. The mutants are
-cosmic-ray's; its own runner has one command of tests for all files, which would take days here.
+of the project, and runs the tests of its file, of those that import it, of its folder and room.
+Before, the tests of a room must pass in the copy as it is. With `--results FILE` a run that was
+stopped goes on, and one that ended tries again what survived; without that file another draw is
+made. The mutants are cosmic-ray's; its own runner has one command of tests for all files, which
+would take days here.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text(text)
     for module in (mutants, mutant_runs):
         monkeypatch.setattr(module, "PROJECT", tmp_path)
+    monkeypatch.setattr(mutant_runs, "WARM", ("pytest",))  # these tests import nothing else
     mutants._text.cache_clear()
     yield tmp_path
     mutants._text.cache_clear()
@@ -100,9 +101,18 @@ def test_what_fails_once_by_chance_has_noticed_nothing(project, fail, runs, noti
 
 
 def test_no_test_runs_twice_and_a_file_without_its_own_has_those_beside_it(project):
+    user = project / "quantgod/office/user.py"
+    user.parent.mkdir()
+    user.write_text("from quantgod.room.thing import twice")
+    elsewhere = project / "tests/office/test_hours.py"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("from quantgod.office.user import twice")
+    (project / "tests/office/test_thinner.py").write_text("from quantgod.room.thinner import x")
+    named = ["tests/office/test_hours.py", "tests/room/test_elsewhere.py"]
     assert mutant_runs.tests_of(THING, project) == [
         ["tests/room/test_thing.py", str(THING)],
-        ["tests/room", "--ignore=tests/room/test_thing.py"],
+        [*named, "--ignore=tests/room/test_thing.py"],
+        ["tests/room", *(f"--ignore={one}" for one in ("tests/room/test_thing.py", *named))],
     ]
     assert mutant_runs.tests_of(THING.with_name("other.py"), project) == [
         ["tests/room", "quantgod/room/other.py"]
