@@ -29,12 +29,12 @@ class DualAttentionTLOBSettings(Section):
     Attributes:
         width: numbers of an embedded snapshot; as many as a book of ten levels has (published).
         pairs: of layers, one over the numbers and one over time (published).
-        heads: of attention, each as wide as its axis is long (published).
+        attention_heads: of a layer, each as wide as its axis is long (published).
     """
 
     width: MultipleOfFour = 40
     pairs: Positive = 4
-    heads: Positive = 1
+    attention_heads: Positive = 1
 
 
 @register(
@@ -65,7 +65,7 @@ class DualAttentionTLOB(nn.Module):
             settings.width,
             settings.pairs,
             embedded=Positions(shapes["book"][0], settings.width),
-            layer=lambda size, output: AttentionLayer(size, output, settings.heads),
+            layer=lambda size, output: AttentionLayer(size, output, settings.attention_heads),
         )
         self.heads = HeadLayers(self.trunk.numbers, heads)
 

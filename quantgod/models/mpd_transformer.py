@@ -35,7 +35,7 @@ class MPDTransformerSettings(Section):
         patch_features: columns of a patch; must divide the number of features.
         width: numbers of an embedded patch.
         layers: blocks of attention and MLP (whose hidden layer is four times as wide).
-        heads: of attention.
+        attention_heads: of a block.
         dropout: of embedding, attention and MLP.
     """
 
@@ -43,7 +43,7 @@ class MPDTransformerSettings(Section):
     patch_features: Positive = 14
     width: Positive = 256
     layers: Positive = 6
-    heads: Positive = 8
+    attention_heads: Positive = 8
     dropout: DropoutRate = 0.1
 
 
@@ -80,7 +80,7 @@ class MPDTransformer(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         self.blocks = nn.Sequential(
             *(
-                TransformerBlock(width, settings.heads, settings.dropout)
+                TransformerBlock(width, settings.attention_heads, settings.dropout)
                 for _ in range(settings.layers)
             ),
             nn.LayerNorm(width),

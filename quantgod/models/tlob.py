@@ -39,13 +39,13 @@ class TLOBSettings(Section):
     Attributes:
         width: numbers of an embedded snapshot.
         layers: blocks of attention and MLP (whose hidden layer is four times as wide).
-        heads: of attention.
+        attention_heads: of a block.
         dropout: of embedding, attention and MLP.
     """
 
     width: Positive = 128
     layers: Positive = 4
-    heads: Positive = 4
+    attention_heads: Positive = 4
     dropout: DropoutRate = 0.1
 
 
@@ -79,7 +79,7 @@ class TLOB(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         self.blocks = nn.Sequential(
             *(
-                TransformerBlock(width, settings.heads, settings.dropout)
+                TransformerBlock(width, settings.attention_heads, settings.dropout)
                 for _ in range(settings.layers)
             ),
             nn.LayerNorm(width),

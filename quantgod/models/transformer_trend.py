@@ -32,13 +32,13 @@ class TransformerTrendSettings(Section):
     Attributes:
         width: numbers of an embedded minute, even.
         layers: blocks of attention and MLP.
-        heads: of attention.
+        attention_heads: of a block.
         dropout: of embedding, attention and MLP.
     """
 
     width: Even = 128
     layers: Positive = 4
-    heads: Positive = 8
+    attention_heads: Positive = 8
     dropout: DropoutRate = 0.1
 
 
@@ -76,7 +76,7 @@ class TransformerTrend(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         self.blocks = nn.Sequential(
             *(
-                TransformerBlock(width, settings.heads, settings.dropout)
+                TransformerBlock(width, settings.attention_heads, settings.dropout)
                 for _ in range(settings.layers)
             ),
             nn.LayerNorm(width),
