@@ -1,1 +1,1 @@
-"""Files in, Parquet out: archives of raw messages become stored minute bars."""
+"""Turn archives of raw messages into stored minute bars."""

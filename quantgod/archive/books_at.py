@@ -1,14 +1,14 @@
-"""The order book at any moments, from the raw archives: what the minute rows are too coarse for.
+"""Look up the order book at any moments in the raw archives, between the minute rows.
 
-An order that arrives at a moment meets the book in force then: the state after the last message up
-to it, not the next one to come (`archive.cuts` says which books count). Where there is none the
-order has to wait, and what it meets then is the caller's to say.
+An order that arrives at a moment meets the book of that moment: the state after the last message
+before it (`archive.stops` says which books are valid). If there is none, the order has to wait, and
+the caller decides what it meets.
 
-Archives are taken and refused as in the etl: the deepest that can be read makes its day, whole or
-not at all. Only days that hold a moment are read, once, in order of time. What they need besides:
-the book and the sequence go on from the day before when that was read too (else there is no book
-before a day's first snapshot), and the head of the next file, which may begin before its midnight,
-is read for moments behind the last message of the day's own.
+Archives are accepted and refused as in the etl: the deepest readable one makes its day, completely
+or not at all. Only days with a moment are read, once, in order of time. The book and the sequence
+continue from the day before if that was read too; else there is no book before a day's first
+snapshot. The head of the next file, which may begin before its midnight, is read for moments after
+the last message of the day's own file.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ _EPOCH: Final = dt.date(1970, 1, 1)
 
 @dataclass(frozen=True, eq=False)
 class BooksAt:
-    """The books at some moments.
+    """The books at given moments.
 
     Attributes:
         moments_ms: int64 [n], epoch ms, rising.
-        is_there: bool [n]; False where no archive tells a book that can be trusted.
-        levels: float64 [n, 2, 200, 2]: bids and asks, best first, price and size; NaN price and
-            zero size where there is no level, and in all of a book that is not there.
-        unread: the days of moments for which there is no archive, or none that can be used.
+        is_there: bool [n]; False if no archive has a valid book.
+        levels: float64 [n, 2, 200, 2]: bids and asks, best first, price and size; a missing level
+            has NaN price and zero size, and so has every level of a missing book.
+        unread: days of moments without a usable archive.
     """
 
     moments_ms: Integers
@@ -68,22 +68,22 @@ class BooksAt:
 
     @property
     def bid_prices(self) -> Floats:
-        """[n, 200], falling."""
+        """Return falling prices [n, 200]."""
         return self.levels[:, 0, :, 0]
 
     @property
     def bid_sizes(self) -> Floats:
-        """[n, 200]."""
+        """Return sizes [n, 200]."""
         return self.levels[:, 0, :, 1]
 
     @property
     def ask_prices(self) -> Floats:
-        """[n, 200], rising."""
+        """Return rising prices [n, 200]."""
         return self.levels[:, 1, :, 0]
 
     @property
     def ask_sizes(self) -> Floats:
-        """[n, 200]."""
+        """Return sizes [n, 200]."""
         return self.levels[:, 1, :, 1]
 
 
@@ -96,18 +96,18 @@ def books_at(
     *,
     market: Market,
 ) -> BooksAt:
-    """Look up the book of `symbol` at each of these moments; 6.4 kB a moment.
+    """Look up the book of `symbol` at each of these moments (6.4 kB per moment).
 
     Args:
-        archives: Searched recursively, as the etl does.
+        archives: Searched recursively, as in the etl.
         symbol: The contract.
         moments_ms: Epoch ms, rising.
         settings: The etl's rules.
-        progress: Told of every day.
-        market: Whose archives.
+        progress: Called after each day.
+        market: Of the archives.
 
     Raises:
-        ValueError: when `archives` is no folder, or the moments do not rise.
+        ValueError: if `archives` is not a folder, or the moments do not rise.
     """
     if np.any(np.diff(moments_ms) <= 0):
         raise ValueError("moments must rise, each later than the one before")
@@ -126,14 +126,14 @@ def books_at(
 def _candidates(
     files: list[ArchiveFile], dates: list[dt.date], settings: EtlSettings
 ) -> dict[dt.date, tuple[Candidate, ...]]:
-    """The archives of these days and of those after them, by date, in the order they are tried."""
+    """Return the archives of these days and the days after, by date, in the order of trying."""
     wanted = {*dates, *(date + _ONE_DAY for date in dates)}
     files = [file for file in files if file.date in wanted]
     return {day.date: day.candidates for day in plan_days(files, settings)}
 
 
 class _Search:
-    """What is found so far, and the state at the end of the day read last."""
+    """Collects the books found, with the state at the end of the last read day."""
 
     def __init__(
         self,
@@ -152,20 +152,20 @@ class _Search:
         self._carry: Carry | None = None
 
     def read(self, date: dt.date) -> None:
-        """Read the day whole; where it cannot be read, its moments have no book."""
+        """Read a whole day; if it cannot be read, its moments have no book."""
         limit = _midnight(date + _ONE_DAY)
         carry = self._read(date, limit + MARGIN_MS)
         if carry is None:
             self.unread.append(date)
             self._settle_rest(limit)
         elif carry.integers[NEXT] > carry.integers[CLOCK]:
-            # The file's end closed its last minute, whatever the next file begins with.
+            # The end of the file closed its last minute, whatever the next file begins with.
             self._carry = carry
             self._settle_rest(int(carry.integers[NEXT]) * MS_PER_SECOND)
         self._carry = carry
 
     def end_run(self, date: dt.date) -> None:
-        """Settle what is left of the days before `date`, if need be by the head of its file."""
+        """Decide the remaining moments before `date`, if necessary with the head of its file."""
         limit = _midnight(date)
         if self._pending(limit):
             self._read(date, limit, stop_minute=limit // MS_PER_MINUTE - 1)
@@ -173,19 +173,19 @@ class _Search:
         self._carry = None
 
     def _read(self, date: dt.date, limit_ms: int, stop_minute: int | None = None) -> Carry | None:
-        """Settle moments before `limit_ms` by the first archive of a day that can be read."""
+        """Decide moments before `limit_ms` with the first readable archive of a day."""
         for candidate in self._candidates.get(date, ()):
             cuts = self._cuts(limit_ms)
             try:
                 carry = _read_archive(candidate, self._settings, self._carry, stop_minute, cuts)
-            except Quarantine:  # then what it settled counts for nothing
+            except Quarantine:  # then its decisions do not count
                 continue
             self._settled += cuts.settled
             return carry
         return None
 
     def _settle_rest(self, limit_ms: int) -> None:
-        """Settle moments before `limit_ms` by the state at the end of the day before."""
+        """Decide moments before `limit_ms` with the state at the end of the day before."""
         cuts, carry = self._cuts(limit_ms), self._carry
         if carry is None:
             cuts.settle_rest(limit_ms, -1, None)
@@ -215,7 +215,7 @@ def _read_archive(
         with open_archive(file.path, settings.limits) as archive:
             reader.read(archive.chunks())
         return reader.carry()
-    except Unfit:  # what is settled stands: both readers give the same
+    except Unfit:  # earlier decisions stay: both readers give the same
         return _read_slowly(candidate, settings, carry, stop_minute, cuts)
 
 
@@ -226,7 +226,7 @@ def _read_slowly(
     stop_minute: int | None,
     cuts: Cuts,
 ) -> Carry:
-    """Read prices that no dense book can hold; each line is decoded twice."""
+    """Read prices that do not fit into a dense book; each line is decoded twice."""
     file = candidate.file
     reader = ReferenceReader(file.symbol, file.date, settings, carry)
     is_first = True
@@ -252,9 +252,9 @@ def _admitted(line: bytes | None, candidate: Candidate) -> BookUpdate | None:
 
 
 def _cut(before: Carry, update: BookUpdate, cuts: Cuts, *, is_first: bool) -> None:
-    """Tell of the book before a message, unless that is stale: its time then counts for nothing."""
+    """Report the book before a message, unless the message is stale and its time does not count."""
     last_id, new_id = before.last_update_id, update.update_id
-    # Where an old id tells of a restart there is no book from then on: the next message says it.
+    # If an old id means a restart, there is no book from then on: the next message shows it.
     if not update.is_snapshot and before.has_book and new_id <= last_id:
         return
     may_follow = (RESTART_ID, last_id, last_id + 1) if update.is_snapshot else (last_id + 1,)
@@ -264,7 +264,7 @@ def _cut(before: Carry, update: BookUpdate, cuts: Cuts, *, is_first: bool) -> No
 
 
 def _levels(carry: Carry) -> Floats | None:
-    """The book of a carry, [2, 200, 2]; `None` while it is invalid."""
+    """Return the book of a carry, [2, 200, 2]; None while it is invalid."""
     if not carry.has_book:
         return None
     bids, asks = (side[:BOOK_LEVELS].tolist() for side in (carry.bids, carry.asks))

@@ -1,7 +1,7 @@
-"""A Dask cluster as a joblib backend.
+"""Use a Dask cluster as a joblib backend.
 
-joblib's own Dask backend waits for ever for work whose worker was killed (it never calls back) and
-uses an interface that joblib has deprecated. This one calls back whatever happens.
+joblib's own Dask backend waits forever for work of a killed worker (it never calls back) and uses a
+deprecated interface of joblib. This one always calls back.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from joblib.parallel import ParallelBackendBase, SequentialBackend
 _PATIENCE_SECONDS: Final = 60
 
 Lost = Callable[[Any, str], Any]
-"""What stands for the results of calls (function, arguments, keywords) that were lost, and why."""
+"""Returns a substitute for results of lost calls (function, arguments, keywords), with why."""
 
 
 @contextmanager
 def cluster(scheduler: str, lost: Lost) -> Iterator[None]:
-    """Let joblib work on the cluster of a scheduler, such as `tcp://127.0.0.1:8786`.
+    """Let joblib use the cluster of a scheduler, such as `tcp://127.0.0.1:8786`.
 
     Raises:
-        OSError: when no scheduler answers there.
-        TimeoutError: when it has no worker for a minute.
+        OSError: if no scheduler answers.
+        TimeoutError: if it has no worker for a minute.
     """
     with Client(scheduler, set_as_default=False) as client:  # type: ignore[no-untyped-call]
         client.wait_for_workers(1, timeout=_PATIENCE_SECONDS)
@@ -44,7 +44,7 @@ class _Cluster(ParallelBackendBase):  # type: ignore[misc]
         self._calls: dict[Any, Any] = {}
 
     def effective_n_jobs(self, n_jobs: int) -> int:
-        """The cluster's cores; two at least, since joblib would do the work of one here itself."""
+        """Return the cluster's cores, at least two: with one, joblib would work in this process."""
         cores: dict[str, int] = self._client.ncores()  # type: ignore[no-untyped-call]
         return max(2, sum(cores.values()))
 
@@ -56,16 +56,16 @@ class _Cluster(ParallelBackendBase):  # type: ignore[misc]
         return future
 
     def retrieve_result_callback(self, out: Any) -> Any:
-        """The results of a batch, or what stands for them when its worker died again and again."""
+        """Return the results of a batch, or substitutes if its workers died repeatedly."""
         calls = self._calls.pop(out.key)
         error = out.exception()
         return out.result() if error is None else self._lost(calls, str(error))
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Cancel what is not done."""
+        """Cancel unfinished work."""
         self._client.cancel(list(self._calls))  # type: ignore[no-untyped-call]
         self._calls.clear()
 
     def get_nested_backend(self) -> tuple[Any, int]:
-        """Work inside a worker stays in it."""
+        """Return a backend that keeps nested work inside its worker."""
         return SequentialBackend(nesting_level=1), 1

@@ -1,7 +1,7 @@
-"""How this room compiles: to machine code by numba, without fast maths, kept on disk between runs.
+"""Compile functions with numba, without fast maths, and cache entry points on disk.
 
-Numba's cache looks only at the file that holds a function, not at what the function calls. So only
-entry points are kept, and `sources_digest` becomes part of their key.
+Numba's cache checks only the file of a function, not the functions that it calls. So only entry
+points are cached, and `sources_digest` becomes part of their key.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from quantgod.files import file_digest, value_digest
 
 NEWLINE: Final = ord("\n")
 
-# A count of references is an atomic operation, and a message would cost dozens of them. Entry
-# points hold all arrays, and what they call makes none: numba would not compile it.
+# Reference counts are atomic operations, and a message would need dozens. Entry points hold all
+# arrays; functions that they call must not create any, or numba does not compile them.
 UNCOUNTED: Final[dict[str, Any]] = {"error_model": "numpy", "_nrt": False}
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """Compile, as a part of entry points."""
+    """Compile a function that entry points call."""
     return cast(Function, njit(**UNCOUNTED)(function))
 
 
 def inlined(function: Function) -> Function:
-    """Compile into the callers: for what is small and called for every byte or level."""
+    """Compile a function into its callers, for small functions called for every byte or level."""
     return cast(Function, njit(forceinline=True, **UNCOUNTED)(function))
 
 
 def kept(function: Function) -> Function:
-    """Compile as an entry point, kept on disk between runs and shared by processes."""
+    """Compile an entry point, cached on disk and shared by processes."""
     return cast(Function, njit(cache=True, error_model="numpy")(function))
 
 
 def sources_digest(modules: Iterable[ModuleType]) -> str:
-    """SHA-256 over the source files of `modules`."""
+    """Return the SHA-256 of the source files of `modules`."""
     return value_digest([file_digest(Path(str(module.__file__))) for module in modules])
 
 
 @inlined
 def byte(at: int) -> int:
-    """The byte at an address; a newline at address 0, which stands for nowhere.
+    """Return the byte at an address; a newline at address 0, which means nowhere.
 
-    An array's index would cost a test for negative values at every byte.
+    An array index would cost a test for negative values at every byte.
     """
     return int(_byte(at)) if at else NEWLINE
 
@@ -83,7 +83,7 @@ def _count_trailing_zeros(context: Any, value: Any) -> Any:
 _byte: Any = intrinsic(_load_byte)
 
 word: Any = intrinsic(_load_word)
-"""(address) -> the eight bytes from there as an unsigned integer, the first one lowest."""
+"""(address) -> the eight bytes there as an unsigned integer, the first one lowest."""
 
 trailing_zeros: Any = intrinsic(_count_trailing_zeros)
-"""(word) -> how many zero bits lie below its lowest one; 64 for zero."""
+"""(word) -> the number of zero bits below its lowest one; 64 for zero."""

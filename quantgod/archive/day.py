@@ -1,6 +1,6 @@
-"""What makes one day: from its archives to its Parquet.
+"""Make one day's Parquet file from its archives.
 
-They run in workers: they take and give small things, and write what they make themselves.
+These functions run in workers: they exchange small values, and write their results themselves.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from quantgod.archive.store import (
 from quantgod.settings import EtlSettings
 
 NO_CARRY = ""
-"""The stitch key of a day that was read without the day before."""
+"""Stitch key of a day that was read without the day before."""
 
 
 @dataclass(frozen=True)
 class StoredDay:
-    """A stored day: which archive made it, its keys, and the key of its own carry.
+    """Keys of a stored day: of its archive, of its first rows, and of its carry.
 
-    `is_settled`: its carry will stay as it is when its first rows are stitched.
+    `is_settled`: stitching its first rows will not change its carry.
     """
 
     day_key: str
@@ -54,14 +54,14 @@ class StoredDay:
 
 @dataclass(frozen=True)
 class DayOutcome:
-    """What became of a day's archives, and of the day: `None` when none of them could be used."""
+    """The results of a day's archives, and the stored day: None if no archive was usable."""
 
     reports: tuple[ArchiveReport, ...]
     standing: StoredDay | None
 
 
 def stored_day(day: Day, bars: Path) -> DayOutcome | None:
-    """The outcome of a day whose best archive is stored already; `None` when it has to be read."""
+    """Return the outcome of a day already stored from its best archive; None if it must be read."""
     metadata = whole_day(day_path(bars, day.symbol, day.date))
     if metadata is None or not is_best(day, metadata):
         return None
@@ -69,17 +69,17 @@ def stored_day(day: Day, bars: Path) -> DayOutcome | None:
 
 
 def read_day(day: Day, bars: Path, settings: EtlSettings, *, afresh: bool = False) -> DayOutcome:
-    """Make a day from the first of its archives that can be read, and store it.
+    """Make a day from its first readable archive, and store it.
 
-    An archive that differs from the one used is quarantined as `duplicate_day`; one of the same
-    content is a duplicate. If none can be used, bars stored earlier from other content are moved to
-    the quarantine folder: they must not stay as if an archive stood for them.
+    Another archive with different content is quarantined as `duplicate_day`; one with the same
+    content is a duplicate. If no archive is usable, bars stored earlier from other content are
+    moved to the quarantine folder, since no archive supports them any more.
 
     Args:
         day: The day and its archives.
         bars: The folder of all bars.
         settings: The rules.
-        afresh: Read also what is stored already.
+        afresh: Also read days that are already stored.
     """
     path = day_path(bars, day.symbol, day.date)
     stored = None if afresh else whole_day(path)
@@ -102,7 +102,7 @@ def read_day(day: Day, bars: Path, settings: EtlSettings, *, afresh: bool = Fals
 def read_candidate(
     candidate: Candidate, settings: EtlSettings, carry: Carry | None, stop: int | None = None
 ) -> DayReading:
-    """Read an archive, from a carry and up to a minute if they are given."""
+    """Read an archive, starting from a carry and up to a minute, if given."""
     file = candidate.file
     return read_archive(file.path, file.symbol, file.date, settings, carry, stop)
 
@@ -114,7 +114,7 @@ def store_reading(
     carry: Carry | None,
     settings: EtlSettings,
 ) -> DayMetadata:
-    """Store what an archive gave, and where it came from; a day stands once its bars do."""
+    """Store a reading with its origin; the day counts as stored once its bars are written."""
     report = _report(candidate, reading, settings)
     metadata = DayMetadata(
         market=candidate.file.market,
@@ -137,7 +137,7 @@ def store_reading(
 def accepted(
     day: Day, place: int, metadata: DayMetadata, refused: Sequence[ArchiveReport]
 ) -> DayOutcome:
-    """The outcome of a day that was made from the archive at `place`."""
+    """Return the outcome of a day made from the archive at position `place`."""
     used = day.candidates[place]
     report = msgspec.convert({**metadata.report, "archive": used.file.name}, ArchiveReport)
     extras = [_extra(other, used) for other in day.candidates[place + 1 :]]
@@ -151,7 +151,7 @@ def accepted(
 
 
 def is_best(day: Day, metadata: DayMetadata) -> bool:
-    """Whether the stored rows came from the day's best archive."""
+    """Return whether the stored rows come from the day's best archive."""
     return bool(day.candidates) and _made(metadata, day.candidates[0], day)
 
 
@@ -162,7 +162,7 @@ def whole_day(path: Path) -> DayMetadata | None:
 
 
 def stored_metadata(path: Path) -> DayMetadata | None:
-    """What is stored, if it is whole and of this version."""
+    """Return the stored metadata, if complete and of this version."""
     try:
         metadata = read_metadata(path)
     except (OSError, StoreError):
@@ -171,14 +171,14 @@ def stored_metadata(path: Path) -> DayMetadata | None:
 
 
 def carry_before(day: Day, bars: Path) -> Carry | None:
-    """The state at the end of the day before, if that day is stored."""
+    """Return the state at the end of the day before, if that day is stored."""
     before = day_path(bars, day.symbol, day.date - dt.timedelta(days=1))
     packed = usable_carry(before, day.before)
     return None if packed is None else Carry.from_bytes(packed)
 
 
 def usable_carry(path: Path, keys: frozenset[str] | None) -> bytes | None:
-    """The carry of a stored day, if this kernel made it and `keys` (`None`: any) has its key."""
+    """Return a stored day's carry, if of this kernel and its key is in `keys` (None: any)."""
     metadata = stored_metadata(path)
     if metadata is None or metadata.kernel_version != KERNEL_VERSION:
         return None
@@ -186,12 +186,12 @@ def usable_carry(path: Path, keys: frozenset[str] | None) -> bytes | None:
 
 
 def carry_key(carry: bytes | None) -> str:
-    """What a stitch key says of the state that the first rows were made with."""
+    """Return the stitch key for the state that the first rows were made with."""
     return NO_CARRY if carry is None else hashlib.sha256(carry).hexdigest()
 
 
 def _withdraw(path: Path) -> None:
-    """Move a stored day that no archive stands for any more to the quarantine folder beside it."""
+    """Move a stored day that no archive supports any more to the quarantine folder."""
     if path.exists():
         metadata = stored_metadata(path)
         mark = metadata.day_key[:12] if metadata else "unknown"
@@ -234,9 +234,9 @@ def _extra(other: Candidate, used: Candidate) -> ArchiveReport:
 
 
 def _made(metadata: DayMetadata, candidate: Candidate, day: Day) -> bool:
-    """Whether the stored rows came from this archive.
+    """Return whether the stored rows come from this archive.
 
-    Of copies with one key, which may not all be sound, it was the one of the stored name; but an
+    Of copies with the same key, some of which may be damaged, the stored name counts; but an
     archive may have been moved since.
     """
     name = metadata.report["archive"]

@@ -1,7 +1,7 @@
-"""What reading an archive gives: rows, counts that add up, and the state to go on from.
+"""The result of reading an archive: rows, consistent counts, and the state to continue from.
 
-Every archive ends as a `DayReading`, perhaps with recorded gaps, or as a `Quarantine` with a
-reason. Lines in are lines applied plus lines rejected, always.
+Every archive ends as a `DayReading`, maybe with recorded gaps, or as a `Quarantine` with a reason.
+The number of lines always equals applied plus rejected lines.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from quantgod.market.minute_kernel import FLOATS, INTEGERS
 from quantgod.settings import ArchiveLimits
 
 KERNEL_VERSION: Final = 5
-"""Raise it with every change that can alter a row, a count or a carry."""
+"""Raise it with every change that can affect a row, a count or a carry."""
 
 CORRUPT_REASONS: Final = ("corrupt_json", "bad_number", "wrong_symbol", "bad_time", "bad_type")
-"""Rejected lines whose content is lost: the book is invalid after them until the next snapshot."""
+"""Rejections that lose content: the book is invalid after them until the next snapshot."""
 
 SEQUENCE_REASONS: Final = ("stale", "gap", "no_book")
-"""Sound messages that the book could not use."""
+"""Rejections of valid messages that the book could not use."""
 
 KEPT_LINES: Final = 20
-"""Rejected lines that a reading names; the others are only counted."""
+"""Number of rejected lines that a reading lists; the others are only counted."""
 
 MARGIN_MS: Final = 3_600_000
-"""How far from its nominal day a message may lie."""
+"""How far outside its nominal day a message may lie."""
 
-# A file in which most of its first lines are corrupt will not become better.
+# If most of its first lines are corrupt, the rest of a file is not better.
 _EARLY_LINES: Final = 1_000
 
 
 class Quarantine(Exception):
-    """An archive that must not be used; `reason` is the code that counts and reports carry."""
+    """An archive must not be used; `reason` is the code for counts and reports."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
@@ -62,7 +62,7 @@ class Quarantine(Exception):
 
 @dataclass(frozen=True)
 class SourceKey:
-    """What identifies an archive's content without inflating it; reading verifies the CRC."""
+    """Identifies an archive's content without inflating it; reading verifies the CRC."""
 
     member: str
     size: int
@@ -71,13 +71,13 @@ class SourceKey:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the four, in hex."""
+        """Return the SHA-256 of the four values, in hex."""
         return value_digest([self.member, self.size, self.crc, self.compressed_size])
 
 
 @dataclass(frozen=True, eq=False)
 class Carry:
-    """The state at the end of a reading, from which the next archive goes on.
+    """The state at the end of a reading, from which the next archive continues.
 
     `bids` and `asks` are (levels, 2) of price and size, best first, empty while the book is
     invalid. `integers` and `floats` are the minute kernel's. Equal states give equal bytes.
@@ -92,7 +92,7 @@ class Carry:
     floats: Floats
 
     def to_bytes(self) -> bytes:
-        """As msgpack, arrays as little-endian raw bytes."""
+        """Return the state as msgpack, with arrays as little-endian bytes."""
         return _pack(
             _PackedCarry(
                 KERNEL_VERSION,
@@ -111,7 +111,7 @@ class Carry:
         """Read what `to_bytes` wrote.
 
         Raises:
-            ValueError: for bytes of another kind or of another kernel version.
+            ValueError: for bytes of another kind or kernel version.
         """
         try:
             carry = _unpack(packed)
@@ -146,27 +146,27 @@ _unpack = msgspec.msgpack.Decoder(_PackedCarry).decode
 
 @dataclass(frozen=True, eq=False)
 class DayReading:
-    """What one archive gave.
+    """The result of reading one archive.
 
     Attributes:
         source: identity of the archive.
-        depth: levels a side that the first usable message's topic promised; 0 if it did not say.
+        depth: levels per side in the first usable message's topic; 0 if it names none.
         minutes: epoch minutes of the rows, int64 [n], rising.
         features: float64 [n, 9] in `contracts.FEATURES` order.
         seconds: float64 [n, 12] in `contracts.SECOND_FIGURES` order.
         close: float64 [n].
         book: float64 [n, 800] in `contracts.BOOK_COLUMNS` order; NaN price, zero size where no
             level.
-        lines: lines that are not blank; `applied + sum(rejected.values())`.
-        applied: messages that went into the book.
-        out_of_order: of these, how many came after their second had passed.
+        lines: number of non-blank lines; `applied + sum(rejected.values())`.
+        applied: number of messages applied to the book.
+        out_of_order: how many of these came after their second had passed.
         rejected: lines not applied, by reason.
-        rejected_lines: the first 20 of them: number (blank lines not counted, from 1) and reason.
-        dropped: minutes without a row and why, rising.
-        first_minute: the minute of the first message; `None` if there was none.
-        first_close_minute: the first minute that closed validly, with or without a row; `None` if
-            none did. A reading without carry agrees with one with carry after it.
-        closed_through: the last minute that closed in any way; `None` if none did.
+        rejected_lines: the first 20 of them: number (from 1, without blank lines) and reason.
+        dropped: minutes without a row, with reasons, rising.
+        first_minute: the minute of the first message; None if there was none.
+        first_close_minute: the first validly closed minute, with or without a row; None if there is
+            none. After it, readings with and without carry agree.
+        closed_through: the last closed minute; None if there is none.
         carry: the state at the end.
     """
 
@@ -193,7 +193,7 @@ class DayReading:
 
 @dataclass
 class Ledger:
-    """Counts and rows while an archive is read; `rejected_lines` stays within its limit."""
+    """Collects counts and rows while an archive is read; `rejected_lines` has a limit."""
 
     lines: int = 0
     applied: int = 0
@@ -213,7 +213,7 @@ class Ledger:
     books: list[Floats] = field(default_factory=list)
 
     def reject(self, reason: str) -> None:
-        """Count the line that `lines` now stands at as rejected."""
+        """Count the present line as rejected."""
         self.rejected[reason] += 1
         if len(self.rejected_lines) < KEPT_LINES:
             self.rejected_lines.append((self.lines, reason))
@@ -221,12 +221,12 @@ class Ledger:
             self.first_corrupt_line = self.lines
 
     def begin(self, ts: int) -> None:
-        """Note the time (ms) of a message, of which the first one counts."""
+        """Record the time (ms) of a message; only the first one counts."""
         if self.first_minute is None:
             self.first_minute = ts // MS_PER_MINUTE
 
     def close(self, bar: MinuteBar, book: Floats | None) -> None:
-        """Take a closed minute and, if it has a row, the 800 columns of its book."""
+        """Take a closed minute, with the 800 columns of its book if it has a row."""
         self.closed_through = bar.minute
         if self.first_close_minute is None and bar.reason in ("", "no_previous_close"):
             self.first_close_minute = bar.minute
@@ -240,20 +240,20 @@ class Ledger:
         self.books.append(book)
 
     def stops_at(self, stop_minute: int | None) -> bool:
-        """Whether the last close was valid and at or after `stop_minute`."""
+        """Return whether the last close was valid and at or after `stop_minute`."""
         if stop_minute is None or self.closed_through is None or self.closed_through < stop_minute:
             return False
         last_drop = self.dropped[-1] if self.dropped else (-1, "")
         return last_drop[0] != self.closed_through or last_drop[1] == "no_previous_close"
 
     def give_up_early(self) -> None:
-        """Refuse a file as soon as most of its first lines are corrupt."""
+        """Quarantine a file as soon as most of its first lines are corrupt."""
         corrupt = sum(self.rejected[reason] for reason in CORRUPT_REASONS)
         if corrupt >= _EARLY_LINES and 2 * corrupt > self.lines:
             raise self._too_corrupt(corrupt)
 
     def check(self, limits: ArchiveLimits) -> None:
-        """Refuse a file that was read whole and holds nothing, or too much of what is corrupt."""
+        """Quarantine a completely read file that is empty or has too many corrupt lines."""
         if self.lines == 0:
             raise Quarantine("empty", "the member holds no line")
         corrupt = sum(self.rejected[reason] for reason in CORRUPT_REASONS)
@@ -268,7 +268,7 @@ class Ledger:
         )
 
     def reading(self, symbol: str, date: dt.date, source: SourceKey, carry: Carry) -> DayReading:
-        """Put everything together."""
+        """Return the whole reading."""
         return DayReading(
             symbol=symbol,
             date=date,
@@ -293,7 +293,7 @@ class Ledger:
 
 
 def book_row(bids: list[Level], asks: list[Level]) -> Floats:
-    """The 800 book columns from levels, best first; absent ones have NaN price and zero size."""
+    """Return the 800 book columns of levels, best first; missing ones have NaN price, zero size."""
     row = np.zeros((2, BOOK_LEVELS, 2))
     row[:, :, 0] = np.nan
     for side, levels in zip(row, (bids, asks), strict=True):
@@ -303,6 +303,6 @@ def book_row(bids: list[Level], asks: list[Level]) -> Floats:
 
 
 def time_bounds(date: dt.date) -> tuple[int, int]:
-    """First and last `ts` (ms) that a message of `date` may have."""
+    """Return the first and last `ts` (ms) that a message of `date` may have."""
     midnight = int(dt.datetime.combine(date, dt.time(), dt.UTC).timestamp()) * 1_000
     return midnight - MARGIN_MS, midnight + MS_PER_DAY + MARGIN_MS - 1

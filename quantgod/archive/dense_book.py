@@ -1,9 +1,9 @@
-"""The order book as two arrays of sizes, one place a tick: the book of the fast reader.
+"""Keep an order book as two arrays of sizes by tick, for the fast reader.
 
 Prices become whole ticks of a scale taken from the data: price = tick * STEP / 10^DECIMALS, which
-is the parsed decimal to the bit (a product with 0.1 would not be). A price outside the arrays,
-or between two ticks, makes the book move to a wider window or a finer scale. What no scale can hold
-raises `Unfit`, and the readable reader takes the file.
+equals the parsed decimal to the bit (a product with 0.1 would not). A price outside the arrays, or
+between two ticks, makes the book move to a wider window or a finer scale. Prices that no scale can
+hold raise `Unfit`, and the reference reader reads the file.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from quantgod.archive.tokens import LARGEST_DIGITS, POWERS
 from quantgod.contracts import Floats, Integers
 from quantgod.market.book import DEEP_LEVELS, Quote
 
-# Places in the edges. BEST is an index into the arrays and means something while the count is above
-# zero; FIRST and LAST bound all indices in use.
+# Positions in the edges. BEST is an index into the arrays, valid while the count is above zero;
+# FIRST and LAST bound all used indices.
 BASE, BEST_BID, BEST_ASK, BID_COUNT, ASK_COUNT, FIRST, LAST = range(7)
 EDGES: Final = 7
 
 LEAST_WIDTH: Final = 1 << 14
 LARGEST_WIDTH: Final = 1 << 22
 LARGEST_MOVES: Final = 1_000
-"""So often may a book move within one file; each costs milliseconds."""
+"""Maximal number of moves within one file; each costs milliseconds."""
 
 
 class Unfit(Exception):
-    """Prices that no dense book can hold."""
+    """Prices do not fit into a dense book."""
 
 
 class DenseBook:
-    """The arrays that compiled code works on, and how they are moved.
+    """The arrays of the compiled code, and the moves of their window.
 
     Attributes:
         sizes: float64 [2, width], bids and asks by tick minus BASE.
@@ -61,12 +61,12 @@ class DenseBook:
         self._reset()
 
     def ticks(self, prices: Floats, *, is_snapshot: bool) -> Integers:
-        """The ticks of these prices, for which the book makes room if it must.
+        """Return the ticks of these prices, after making room for them if needed.
 
-        A snapshot replaces the levels held, so room is then made for its prices alone.
+        A snapshot replaces all levels, so room is then made for its prices only.
 
         Raises:
-            Unfit: when no scale or window holds them all.
+            Unfit: if no scale or window holds them all.
         """
         ticks = self._ticks(prices)
         if ticks is None:
@@ -80,10 +80,10 @@ class DenseBook:
         return ticks
 
     def replace(self, bids: Floats, asks: Floats) -> None:
-        """Put these levels, [n, 2] and best first, in place of all others.
+        """Replace all levels by these, [n, 2], best first.
 
         Raises:
-            Unfit: when no scale or window holds them all.
+            Unfit: if no scale or window holds them all.
         """
         prices = np.concatenate([bids[:, 0], asks[:, 0]])
         if len(prices):
@@ -98,7 +98,7 @@ class DenseBook:
         self._reset()
 
     def levels(self) -> list[Floats]:
-        """All bids and all asks, [n, 2] of price and size, best first."""
+        """Return all bids and all asks, [n, 2] of price and size, best first."""
         decimals, step = self.scale.tolist()
         sides = []
         for side, order in zip(self.sizes, (-1, 1), strict=True):
@@ -108,7 +108,7 @@ class DenseBook:
         return sides
 
     def _ticks(self, prices: Floats) -> Integers | None:
-        """The prices as ticks, `None` when one has no place. Exact: each is divided back."""
+        """Return the prices as ticks, verified by dividing back; None if one does not fit."""
         decimals, step = self.scale.tolist()
         if not len(prices):
             return np.zeros(0, dtype=np.int64)
@@ -132,7 +132,7 @@ class DenseBook:
             self._fill(side, levels)
 
     def _rescale(self, prices: list[tuple[int, int]]) -> None:
-        """The finest of the old scale and these prices; it never becomes coarser within a file."""
+        """Refine the scale to hold these prices; it never becomes coarser within a file."""
         before, step = self.scale.tolist()
         decimals = max(before, *(places for _, places in prices))
         mantissas = [mantissa * 10 ** (decimals - places) for mantissa, places in prices]
@@ -145,7 +145,7 @@ class DenseBook:
         width = last - first + 1
         if width > LARGEST_WIDTH:
             raise Unfit(f"prices span {width} ticks")
-        # Twice what is needed, so that a price on its way leaves the window seldom.
+        # Twice the needed width, so that a moving price seldom leaves the window.
         wide = max(LEAST_WIDTH, min(LARGEST_WIDTH, 1 << (2 * width - 1).bit_length()))
         self.sizes = np.zeros((2, wide))
         self._reset()
@@ -168,7 +168,7 @@ class DenseBook:
 
 
 def _decimal(price: float) -> tuple[int, int]:
-    """The shortest decimal that is this double: mantissa and decimals."""
+    """Return the shortest decimal equal to this double: mantissa and decimals."""
     _, digits, exponent = Decimal(repr(price)).as_tuple()
     mantissa = int("".join(map(str, digits)))
     places = -int(exponent)
@@ -179,7 +179,7 @@ def _decimal(price: float) -> tuple[int, int]:
 
 @inlined
 def has_room(sizes: Floats, edges: Integers, message: Integers) -> bool:
-    """Whether all ticks of a parsed message lie in the window."""
+    """Return whether all ticks of a parsed message lie in the window."""
     low, high = message[LOW] - edges[BASE], message[HIGH] - edges[BASE]
     return bool(message[HIGH] < 0 or (low >= 0 and high < sizes.shape[1]))
 
@@ -197,7 +197,7 @@ def clear(sizes: Floats, edges: Integers) -> None:
 def apply(
     sizes: Floats, edges: Integers, message: Integers, ticks: Integers, changes: Floats
 ) -> None:
-    """Put a parsed message, for which there is room, into the book."""
+    """Apply a parsed message, whose ticks lie in the window."""
     if message[IS_SNAPSHOT]:
         clear(sizes, edges)
     if message[HIGH] >= 0:
@@ -247,7 +247,7 @@ def _apply_asks(
 
 @compiled
 def quote(sizes: Floats, edges: Integers, scale: Integers) -> Quote:
-    """What a second sample needs of a book with both sides, as `market.book.OrderBook.quote`."""
+    """Return the data of a second sample, as `market.book.OrderBook.quote` does."""
     bid, ask = edges[BEST_BID], edges[BEST_ASK]
     bid_depth = ask_depth = 0.0
     place, left = bid, min(DEEP_LEVELS, edges[BID_COUNT])
@@ -284,5 +284,5 @@ def top(sizes: Floats, edges: Integers, scale: Integers, levels: Floats) -> None
 
 @inlined
 def price_at(edges: Integers, scale: Integers, place: int) -> float:
-    """The price of an index: one division, so it is the parsed decimal to the bit."""
+    """Return the price of an index by one division, equal to the parsed decimal to the bit."""
     return float((place + edges[BASE]) * scale[STEP] / POWERS[scale[DECIMALS]])

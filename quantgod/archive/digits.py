@@ -1,6 +1,6 @@
-"""Numbers from their bytes all at once: eight bytes are one word, and arithmetic does the rest.
+"""Parse numbers from eight bytes at once, as one word, by arithmetic.
 
-A loop over digits makes the processor wait for one byte after another, and guess where they end.
+A loop over digits would make the processor wait for each byte, and guess where the digits end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ZEROS: Final = np.uint64(0x3030303030303030)
 ABOVE_NINE: Final = np.uint64(0x7676767676767676)
 HIGH_BITS: Final = np.uint64(0x8080808080808080)
 IS_DIGIT: Final = np.uint64(0x1010101010101010)
-"""A bit that all digits have, and neither the point nor the quote."""
+"""A bit that digits have, but the point and the quote do not."""
 PAIRS: Final = np.uint64(0x00FF00FF00FF00FF)
 FOURS: Final = np.uint64(0x0000FFFF0000FFFF)
 EIGHTS: Final = np.uint64(0x00000000FFFFFFFF)
@@ -27,7 +27,7 @@ POINT: Final = np.uint64(ord(".") ^ ord("0"))
 
 @inlined
 def value(digits: int) -> int:
-    """The number whose digits are these bytes, the last one highest: sums of pairs, fours, all."""
+    """Return the number whose digits are these bytes, the last one highest."""
     pairs = (digits * TEN + (digits >> BITS_8)) & PAIRS
     fours = (pairs * HUNDRED + (pairs >> BITS_16)) & FOURS
     return int(np.int64((fours * MYRIAD + (fours >> BITS_32)) & EIGHTS))
@@ -35,14 +35,14 @@ def value(digits: int) -> int:
 
 @inlined
 def short_decimal(at: int) -> tuple[int, int, int]:
-    """A plain decimal of at most eight bytes before a quote, without a branch on its form.
+    """Parse a plain decimal of at most eight bytes before a quote, without branches.
 
-    The eight bytes from `at` must be readable. Eight bytes without a quote are read as they stand:
-    all are used, and the caller, who looks for the quote behind them, says whether that is right.
+    The eight bytes from `at` must be readable. Eight bytes without a quote are all used; the caller
+    has to check that a quote follows.
 
     Returns:
-        Length, mantissa, and length less the digits before the point: 0 for no point, else one more
-        than the decimals. The mantissa is -1 for what has a sign, an exponent or a needless zero.
+        Length, mantissa, and length minus the digits before the point: 0 without a point, else the
+        decimals plus one. The mantissa is -1 for a sign, an exponent or a leading zero.
     """
     text = word(at)
     quote = ~(text | (text << BITS_2)) & IS_DIGIT  # the quote lacks another bit that a point has

@@ -1,7 +1,7 @@
-"""Fetches Bybit's daily order-book archives: politely, resumably, and never half.
+"""Download Bybit's daily order-book archives: politely, resumably and completely.
 
-A day's name appears only when its length is what the server said and every CRC in the zip is right.
-What is unfinished waits as `NAME.part` and is continued by the next call.
+A file gets its name only when its length is what the server said and all CRCs in the zip are right.
+Unfinished files are kept as `NAME.part` and continued by the next call.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from quantgod.contracts import Progress, silent
 from quantgod.settings import DataSettings, DownloadSettings
 
 DEPTH_CHANGED: Final = dt.date(2025, 8, 21)
-"""From this day on archives are 200 levels deep; before it 500."""
+"""From this day on archives have 200 levels; before it 500."""
 
 LONGEST_WAIT_SECONDS: Final = 3600.0
 PROGRESS_SECONDS: Final = 0.2
 
 _FETCHED, _SKIPPED, _ABSENT = "fetched", "skipped", "absent"
 
-# A lost connection that brought this much is no failed attempt: a long file may need many of them.
+# A lost connection that brought this much is not a failed attempt: a long file may need many.
 _WORTHWHILE_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
 class DownloadReport:
-    """What became of each day; together the first four hold every day of the range, in order.
+    """The result for each day; the first four fields together hold every day of the range.
 
-    `forbidden` are the absent days for which the server answered 403.
+    `forbidden` are the absent days with answer 403.
     """
 
     fetched: tuple[str, ...] = ()
@@ -56,11 +56,11 @@ class DownloadReport:
     bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     def headline(self) -> str:
-        """One line for a table."""
+        """Return one line for a table."""
         parts = (self.fetched, self.skipped, self.absent, self.failed)
         fetched, skipped, absent, failed = (len(part) for part in parts)
         size = f"{self.bytes / 1e6:.0f} MB"
@@ -68,7 +68,7 @@ class DownloadReport:
         return told + (f"; {len(self.forbidden)} answered 403" if self.forbidden else "")
 
     def failure_message(self) -> str:
-        """Which days failed, and why."""
+        """Return which days failed, and why."""
         reasons = "; ".join(f"{day}: {reason}" for day, reason in self.failed.items())
         return f"{len(self.failed)} days could not be fetched: {reasons}"
 
@@ -76,16 +76,15 @@ class DownloadReport:
 def download(
     data: DataSettings, settings: DownloadSettings, progress: Progress = silent
 ) -> DownloadReport:
-    """Fetch the archives of `settings.first_day` to `settings.last_day` that are not there yet.
+    """Download the missing archives of `settings.first_day` to `settings.last_day`.
 
-    They go to `data.own_archives`; a day of the series that lies elsewhere under `data.archives`
-    is there too.
+    They go to `data.own_archives`; a day elsewhere below `data.archives` is not missing.
 
-    A day that cannot be had does not stop the others. Progress counts days; its note counts bytes.
-    An interruption (Ctrl-C) leaves the parts, and the next call goes on from them.
+    A failed day does not stop the others. Progress counts days; its note counts bytes. An
+    interruption (Ctrl-C) keeps the parts, from which the next call continues.
 
     Raises:
-        ValueError: where the last day lies before the first.
+        ValueError: if the last day lies before the first.
     """
     if settings.last_day < settings.first_day:
         raise ValueError(f"no days from {settings.first_day} to {settings.last_day}")
@@ -94,17 +93,17 @@ def download(
 
 
 def archive_names(symbol: str, day: dt.date) -> Iterator[str]:
-    """Names under which the day may be kept: the depth of its time first, then the other."""
+    """Yield possible names of a day's archive: with the depth of its time first."""
     depths = (500, 200) if day < DEPTH_CHANGED else (200, 500)
     return (f"{archive_name(symbol, day, depth)}.zip" for depth in depths)
 
 
 class _GaveUp(Exception):
-    """A day that could not be fetched, and why."""
+    """A day could not be downloaded, with the reason."""
 
 
 class _Download:
-    """One call's state: what is done, and until when the server wants to be left alone."""
+    """The state of one call: finished days, and the end of a demanded wait."""
 
     def __init__(self, data: DataSettings, settings: DownloadSettings, progress: Progress) -> None:
         self._data = data
@@ -169,7 +168,7 @@ class _Download:
         return _ABSENT
 
     async def _patiently(self, session: aiohttp.ClientSession, url: str, part: Part) -> None:
-        """Attempt after attempt until the file is here and sound."""
+        """Retry until the file is complete and valid."""
         failures = 0
         while True:
             before = part.size()
@@ -193,11 +192,11 @@ class _Download:
         part.finish()
 
     async def _quiet(self) -> None:
-        """Wait as long as the server has asked for, whichever day it was asked on."""
+        """Wait as long as the server has demanded, for any day."""
         await asyncio.sleep(max(0.0, self._quiet_until - asyncio.get_running_loop().time()))
 
     async def _back_off(self, failures: int, problem: InterruptedTransferError) -> None:
-        """Wait twice as long after each failure, a part of it by chance: no two march in step."""
+        """Wait twice as long after each failure, partly random."""
         if problem.retry_after is not None:
             if problem.retry_after > LONGEST_WAIT_SECONDS:
                 raise _GaveUp(f"{problem}: asked to wait {problem.retry_after:.0f} s") from problem
@@ -221,7 +220,7 @@ class _Download:
 
 
 def _zip_fault(path: Path) -> str | None:
-    """What is wrong with a zip, found by reading all of it; nothing is extracted."""
+    """Return what is wrong with a zip, by reading all of it without extracting."""
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.testzip()

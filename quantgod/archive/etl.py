@@ -1,13 +1,13 @@
-"""From a folder of archives to a folder of minute bars, one Parquet a day, and a quality report.
+"""Turn a folder of archives into minute bars, one Parquet file per day, and a quality report.
 
-1. `plan`: which archives make which day; a day whose key is stored already is not read again.
-2. The other days are read in parallel. Workers write their own Parquet; only small things travel.
-3. `stitch`: days whose first rows were made without (or with another) day before them are brought
-   in line with it, until all are. So a day that is backfilled re-stitches the next one.
-4. What was quarantined is recorded beside the bars, and everything in the report.
+1. `plan`: assign archives to days; a day whose key is already stored is not read again.
+2. The other days are read in parallel. Workers write their own Parquet; only small values travel.
+3. `stitch`: first rows made without the day before (or with another one) are corrected, until all
+   days fit. So a backfilled day re-stitches the next one.
+4. Quarantined archives are recorded beside the bars, and everything in the report.
 
-A day is stored whole or not at all, so an etl that was killed is simply started again. One etl at a
-time may write a symbol's folder. Days stored earlier whose archive is gone stay as they are.
+A day is stored completely or not at all, so a killed etl is simply started again. One etl at a time
+may write a symbol's folder. Days stored earlier whose archive is gone are kept.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ DayId = tuple[str, dt.date]
 
 
 class EtlError(RuntimeError):
-    """Archives that failed for a reason that is not theirs: which, and why. The rest is stored."""
+    """Reading failed for reasons other than the archives; names them. The rest is stored."""
 
 
 def run_etl(
@@ -59,16 +59,16 @@ def run_etl(
 
     Args:
         archives: Searched recursively for `{date}_{SYMBOL}_ob{depth}.data.zip`; others are listed.
-        bars: The folder of this market's bars; made if it is not there.
-        settings: The rules, and where the work is done.
-        progress: Told of every day that is read or stitched.
-        symbol: Only this one; any by default.
-        market: Only this one; files whose folders tell no market count as of it.
+        bars: The folder of this market's bars; created if needed.
+        settings: The rules, and the workers.
+        progress: Called after each day that is read or stitched.
+        symbol: Only this one; default is all.
+        market: Only this one; files whose folders name no market count as of it.
 
     Raises:
-        ValueError: when `archives` is no folder, or holds no archive (of `symbol`) of the market.
-        StoreError: when imported bars stand where these would go.
-        EtlError: when a worker failed; every other day is finished first.
+        ValueError: if `archives` is not a folder, or has no archive (of `symbol`) of the market.
+        StoreError: if imported bars are in the place of these.
+        EtlError: if a worker failed; all other days are finished first.
     """
     files, ignored = find_archives(archives, market, symbol)
     if not files:
@@ -92,7 +92,7 @@ def run_etl(
 
 
 class _Etl:
-    """The days of one run and what has become of them so far."""
+    """The days of one etl with their results so far."""
 
     def __init__(
         self, days: Sequence[Day], bars: Path, settings: EtlSettings, progress: Progress
@@ -119,15 +119,15 @@ class _Etl:
         self._run(read_day, _in_blocks(to_read, count), "read")
 
     def stitch(self) -> None:
-        """Stitch until every stored day was made with the day before it as it is now stored."""
-        for _ in self._days:  # each wave settles at least the earliest day for good
+        """Stitch until every stored day fits the stored day before it."""
+        for _ in self._days:  # each wave finishes at least the earliest day
             if not (wave := self._wave()):
                 return
             self._total += len(wave)
             self._run(stitch_day, wave, "stitched")
 
     def raise_crashes(self) -> None:
-        """Raise what workers raised, by archive."""
+        """Raise the workers' exceptions, by archive."""
         if not self._crashes:
             return
         failed = [
@@ -148,7 +148,7 @@ class _Etl:
                     self._crash(done.given, done.result)
                 else:
                     self._finish(done.given, done.result, what)
-        except RuntimeError as error:  # what executors raise when a process is killed
+        except RuntimeError as error:  # executors raise it when a process is killed
             names = "; ".join(self._names(self._days[key]) for key in sorted(left))
             raise EtlError(f"a worker died ({error}); not finished: {names}") from error
 
@@ -175,7 +175,7 @@ class _Etl:
         return standing is not None and standing.stitch_key != self._carry_key_before(key)
 
     def _may_stitch(self, key: DayId, stale: set[DayId]) -> bool:
-        """Whether the carry of the day before is final: not if stitching may change it too."""
+        """Return whether the carry of the day before is final, not to be changed by stitching."""
         before = _before(key)
         standing = self.outcomes[before].standing if before in stale else None
         return standing is None or standing.is_settled
@@ -201,9 +201,9 @@ def _refuse_imported(bars: Path, symbol: str) -> None:
 
 
 def _in_blocks(days: Sequence[Day], workers: int) -> list[Day]:
-    """Order days so that each worker goes through a block of its own from front to back.
+    """Order days so that each worker goes through its own block from front to back.
 
-    Then the day before is mostly stored when a day is read, and few have to be stitched.
+    Then the day before is usually stored when a day is read, and few days must be stitched.
     """
     size = -(-len(days) // workers)
     blocks = [days[start : start + size] for start in range(0, len(days), size or 1)]
@@ -211,7 +211,7 @@ def _in_blocks(days: Sequence[Day], workers: int) -> list[Day]:
 
 
 def _record_quarantine(day: Day, outcome: DayOutcome, bars: Path) -> None:
-    """Keep `SYMBOL/quarantine/DATE.json` true: the day's quarantined archives, or no file."""
+    """Update `SYMBOL/quarantine/DATE.json`: the day's quarantined archives, or no file."""
     record = bars / day.symbol / "quarantine" / f"{day.date.isoformat()}.json"
     refused = [report for report in outcome.reports if report.outcome == "quarantined"]
     if refused:
@@ -221,14 +221,14 @@ def _record_quarantine(day: Day, outcome: DayOutcome, bars: Path) -> None:
 
 
 def _remove_parts(bars: Path, days: Iterable[Day]) -> None:
-    """Remove what an etl that was killed left of files it had not finished."""
+    """Remove unfinished files of a killed etl."""
     for symbol in {day.symbol for day in days}:
         for part in (bars / symbol).glob("**/.????-??-??.*.part"):
             part.unlink(missing_ok=True)
 
 
 def _missing(days: Iterable[Day], bars: Path) -> dict[str, list[str]]:
-    """Calendar days, by symbol, between the first and the last that have no archive and no bars."""
+    """Return days between the first and the last without archive and bars, by symbol."""
     dates: dict[str, list[dt.date]] = {}
     for day in days:
         dates.setdefault(day.symbol, []).append(day.date)

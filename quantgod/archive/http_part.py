@@ -1,7 +1,7 @@
-"""A file that arrives in parts over HTTP: one attempt at fetching what is still missing of it.
+"""Download a file in parts over HTTP: one attempt to fetch the missing rest.
 
-A part is only ever continued with bytes of the same version of the file, told by a strong ETag or
-by Last-Modified (RFC 9110 §13.1.5, §14.2). Whatever else the server answers, the part starts over.
+A part is only continued with bytes of the same version of the file, identified by a strong ETag or
+Last-Modified (RFC 9110 §13.1.5, §14.2). After any other answer the part starts over.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import aiohttp
 
 CHUNK_BYTES = 1 << 18
 
-# Answers that may be otherwise in a moment.
+# Temporary failures.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
 
@@ -27,8 +27,9 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
 class AbsentFileError(Exception):
     """The server has no such file.
 
-    `is_forbidden`: it answered 403, as stores do that do not tell what they lack. The same answer
-    stands for a refusal of the caller.
+    `is_forbidden`: it answered 403, as stores do for missing files that they do not reveal. The
+        same
+    answer may be a refusal of the caller.
     """
 
     def __init__(self, reason: str, *, is_forbidden: bool = False) -> None:
@@ -37,11 +38,11 @@ class AbsentFileError(Exception):
 
 
 class RefusedFileError(Exception):
-    """The server will not give the file, however often it is asked."""
+    """The server refuses the file permanently."""
 
 
 class InterruptedTransferError(Exception):
-    """It did not work this time; the server may have said how many seconds to wait."""
+    """The attempt failed temporarily; the server may have demanded a wait in seconds."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -49,9 +50,9 @@ class InterruptedTransferError(Exception):
 
 
 class Part:
-    """The unfinished `target`: `target.part` beside it, and in `target.part.version` what it is of.
+    """The unfinished `target`: `target.part` beside it, and its version in `target.part.version`.
 
-    It outlives the process, which is why it is not one of `quantgod.files`' temporary files.
+    It survives the process, so it is not one of `quantgod.files`' temporary files.
     """
 
     def __init__(self, target: Path) -> None:
@@ -60,17 +61,17 @@ class Part:
         self._version_path = target.with_name(target.name + ".part.version")
 
     def size(self) -> int:
-        """Bytes that are here."""
+        """Return the number of downloaded bytes."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def version(self) -> str | None:
-        """The validator of the version the bytes are of, if the server named one."""
+        """Return the validator of the version of these bytes, if the server named one."""
         if not self._version_path.exists():
             return None
         return self._version_path.read_text(encoding="latin-1") or None
 
     def start(self, version: str | None) -> BinaryIO:
-        """Open for the first byte of `version`; what was here goes before that is noted."""
+        """Open for the first byte of `version`, after removing old bytes."""
         self.discard()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._version_path.write_text(version or "", encoding="latin-1")
@@ -81,12 +82,12 @@ class Part:
         return self.path.open("ab")
 
     def discard(self) -> None:
-        """Forget all of it."""
+        """Remove the part."""
         self.path.unlink(missing_ok=True)
         self._version_path.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Make the part the target: it appears whole, and its bytes are on disk before its name."""
+        """Rename the part to the target, after syncing its bytes to disk."""
         with self.path.open("rb+") as written:
             os.fsync(written.fileno())
         self.path.replace(self.target)
@@ -96,12 +97,13 @@ class Part:
 async def fetch_rest(
     session: aiohttp.ClientSession, url: str, part: Part, received: Callable[[int], None]
 ) -> None:
-    """Fetch what is missing; `received` hears how many bytes came. On return the length is right.
+    """Fetch the missing bytes; `received` is called with numbers of bytes.
 
     Raises:
-        Absent: for 403, 404 and 410.
-        Refused: for any other answer that will not change.
-        Interrupted: for a passing answer, a lost connection, or bytes that do not fit the part.
+        AbsentFileError: for 403, 404 and 410.
+        RefusedFileError: for any other permanent answer.
+        InterruptedTransferError: for a temporary answer, a lost connection, or bytes that do not
+            fit the part.
     """
     try:
         async with session.get(url, headers=_headers(part)) as response:
@@ -129,7 +131,7 @@ def _headers(part: Part) -> dict[str, str]:
 async def _receive(
     response: aiohttp.ClientResponse, part: Part, received: Callable[[int], None]
 ) -> int | None:
-    """Write the answer's body to the part; gives the length of the whole file, if it was told."""
+    """Write the answer's body to the part; return the length of the whole file, if known."""
     if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         return _already_whole(response, part)
     _check_status(response)
@@ -157,7 +159,7 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
 
 
 def _already_whole(response: aiohttp.ClientResponse, part: Part) -> int:
-    """416: nothing lies beyond the part. That is fine if the file is as long as the part."""
+    """Handle 416: the part is complete if the file has its length."""
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if found is None or int(found[2]) != part.size():
         part.discard()
@@ -166,7 +168,7 @@ def _already_whole(response: aiohttp.ClientResponse, part: Part) -> int:
 
 
 def _continued(response: aiohttp.ClientResponse, part: Part) -> int:
-    """206: the bytes must be the next ones, of the same version; gives the whole file's length."""
+    """Handle 206: check that the bytes are the next of this version; return the file's length."""
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     version = _version(response)
     if found is None or found[1] is None or int(found[1]) != part.size():
@@ -186,9 +188,9 @@ def _version(response: aiohttp.ClientResponse) -> str | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait: `Retry-After` is a number of them, or a date on the server's own clock.
+    """Return the seconds to wait: `Retry-After` is a number, or a date on the server's clock.
 
-    `None` where the header is absent or says neither.
+    None if the header is absent or invalid.
     """
     told = headers.get("Retry-After", "").strip()
     if told.isascii() and told.isdigit():
