@@ -1,4 +1,4 @@
-"""What archives and bars there are: of which series and days, how much, and what is missing."""
+"""List archives and bars: series, days, coverage, and gaps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from quantgod.settings import ArchiveLimits
 
 MINUTES_A_DAY = 1440
 SMALL = 0.2
-"""Share of the usual archive's bytes below which one may be an excerpt."""
+"""An archive with less than this share of the usual bytes may be an excerpt."""
 UNREAD = (
     "Archives are counted by name and size: how much of a day one holds shows once `etl` reads it."
 )
@@ -30,18 +30,17 @@ _ONE_DAY = dt.timedelta(days=1)
 
 @dataclass(frozen=True)
 class Holding:
-    """What there is of one series.
+    """The data of one series.
 
     Attributes:
-        market: the venue's market, or where that is not known the exchange.
+        market: the venue's market, or the exchange if the market is unknown.
         symbol: the contract.
         first, last: the first and the last day, `YYYY-MM-DD`.
-        days: days of which there is something.
-        coverage: the share that is there of the days (archives) or minutes from the first to the
-            last.
+        days: number of days with data.
+        coverage: the present share of the days (archives) or minutes from the first to the last.
         unit: of the coverage.
-        holes: how many there are, and the longest.
-        note: what else should be known.
+        holes: number of gaps, and the longest.
+        note: other remarks.
     """
 
     market: str
@@ -55,7 +54,7 @@ class Holding:
     unit: str = "minutes"
 
     def row(self) -> tuple[str, ...]:
-        """As a row of a table, in the order of `COLUMNS`."""
+        """Return a row of a table, in the order of `COLUMNS`."""
         return (
             self.market, self.symbol, self.first, self.last, str(self.days),
             f"{self.coverage:.1%} of {self.unit}", self.holes, self.note,
@@ -66,7 +65,7 @@ COLUMNS = ("market", "symbol", "first day", "last day", "days", "coverage", "hol
 
 
 def of_minutes(market: str, symbol: str, minutes: Integers, note: str = "") -> Holding:
-    """Describe a series by its epoch minutes, increasing; at least one."""
+    """Describe a series by its increasing epoch minutes; at least one."""
     days = np.unique(minutes // MINUTES_A_DAY)
     gaps = minutes[1:] - minutes[:-1] - 1
     return Holding(
@@ -79,16 +78,16 @@ def of_minutes(market: str, symbol: str, minutes: Integers, note: str = "") -> H
 def held_archives(
     root: Path, market: Market, limits: ArchiveLimits, bars: Path
 ) -> tuple[list[Holding], list[str]]:
-    """The archives below a folder by series, and the other files with the reason.
+    """Return the archives below a folder by series, and the other files with reasons.
 
-    What an archive holds is not read: of one that can be opened the name tells the day. What the
-    store of bars knows of days that `etl` has read is noted.
+    Archives are opened but not read; the name tells the day. Notes are taken from the store of bars
+    for days that `etl` has read.
 
     Args:
-        root: the folder; it need not be there.
-        market: of archives whose folders do not tell.
-        limits: that an archive must keep to.
-        bars: the store.
+        root: the folder; it need not exist.
+        market: of archives whose folders name none.
+        limits: for archives.
+        bars: the store of bars.
     """
     files: list[ArchiveFile] = []
     others: set[str] = set()
@@ -102,7 +101,7 @@ def held_archives(
 
 
 def held_bars(root: Path) -> list[Holding]:
-    """The stored bars below a folder by series; what cannot be read is noted."""
+    """Return the stored bars below a folder by series, noting unreadable files."""
     folders = [root / market for market in MARKETS if (root / market).is_dir()]
     return [
         _of_bars(market, folder.name)
@@ -132,7 +131,7 @@ def _of_files(
 
 
 def _bytes(file: ArchiveFile, limits: ArchiveLimits) -> int | str:
-    """How many bytes an archive says that it holds, or why it cannot be opened."""
+    """Return the declared bytes of an archive, or why it cannot be opened."""
     try:
         with open_archive(file.path, limits) as archive:
             return archive.key.size
@@ -155,7 +154,7 @@ def _small(sizes: dict[ArchiveFile, int]) -> Iterator[str]:
 
 
 def _stored(market: Path, symbol: str, days: Iterable[ArchiveFile]) -> str:
-    """What the store knows of the days that are there as archives."""
+    """Describe what the store has of the archives' days."""
     asked = {file.date.isoformat() for file in days}
     read = [path for path in stored_days(market, symbol) if path.stem in asked]
     rows = 0
@@ -187,7 +186,7 @@ def _of_bars(market: Path, symbol: str) -> Holding:
 
 
 def _told(gaps: Integers, starts: Integers, unit: str, noun: str) -> str:
-    """How many gaps there are and the longest, in words."""
+    """Return the number of gaps and the longest one, in words."""
     if not (gaps > 0).any():
         return "none"
     longest = int(gaps.argmax())

@@ -1,7 +1,7 @@
-"""The levels of a message as ticks and sizes: what takes nearly all the time of parsing.
+"""Parse the levels of a message to ticks and sizes, which takes nearly all parsing time.
 
-Most levels are read a word of eight bytes at a time (`_levels_alike`), any other byte by byte,
-which also finds out how prices are written. Neither accepts what the other would read otherwise.
+Most levels are read in words of eight bytes (`_levels_alike`), others byte by byte, which also
+determines how prices are written. Neither accepts text that the other would read differently.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from quantgod.archive.tokens import (
 )
 from quantgod.contracts import Floats, Integers
 
-# Places in the parsed message's integers. LOW and HIGH bound the ticks of all its levels.
-# DIGITS and PLACES: before and behind the point of the price read last, a guess for the next one.
+# Positions in the parsed message's integers. LOW and HIGH bound the ticks of all its levels.
+# DIGITS and PLACES: digits before and after the point of the last price, a guess for the next.
 TS, UPDATE_ID, IS_SNAPSHOT, BIDS, ASKS, LOW, HIGH, DIGITS, PLACES = range(9)
 MESSAGE_LENGTH: Final = 9
 
@@ -44,14 +44,14 @@ MESSAGE_LENGTH: Final = 9
 DECIMALS, STEP = range(2)
 
 LEVELS: Final = 4096
-"""Levels a side that a message may hold here; more are the readable reader's."""
+"""Maximal levels per side; messages with more are left to the reference reader."""
 
 PRICE_DIGITS: Final = 15
 LARGEST_PRICE: Final = 10**PRICE_DIGITS
-"""Below this two decimals are never one double, so levels that differ here differ everywhere."""
+"""Below this, different decimals are different doubles, so comparing ticks is exact."""
 
 DIVISORS: Final = np.array([1.0, *(float(10**k) for k in range(LARGEST_DIGITS + 1))])
-"""By what a size's mantissa is divided; the places are those that `short_decimal` gives."""
+"""Divisors of a size's mantissa, by the position that `short_decimal` returns."""
 
 TWO, THREE = (np.uint64(256**count - 1) for count in (2, 3))
 OPENING, BETWEEN, CLOSING, LAST = (
@@ -66,7 +66,7 @@ LEVEL_REACH: Final = 40
 def side(
     at: int, last: int, scale: Integers, message: Integers, ticks: Integers, sizes: Floats
 ) -> tuple[int, int]:
-    """One side's levels; gives the place after them and their number."""
+    """Parse one side's levels; return the position after them and their number."""
     at = white(past(at, LEFT))
     if byte(at) == RIGHT:
         return at + 1, 0
@@ -85,7 +85,7 @@ def side(
 def _level(
     at: int, count: int, scale: Integers, message: Integers, ticks: Integers, sizes: Floats
 ) -> tuple[int, bool]:
-    """One level, byte by byte: place after its comma, or after the bracket that ends the side."""
+    """Parse one level byte by byte; return the position after it, and whether the side ends."""
     if count >= ticks.size:
         return REFUSED, False
     at, price, digits, decimals = decimal(past(past(at, LEFT), QUOTE))
@@ -115,11 +115,11 @@ def _levels_alike(
     ticks: Integers,
     sizes: Floats,
 ) -> tuple[int, int, bool]:
-    """Levels without white space whose prices are written like the one before, as most are.
+    """Parse levels without white space whose prices are written like the one before, as most are.
 
-    A processor that may guess where a price ends need not wait for its bytes; sizes end where they
-    will. Gives the place after these levels, how many there are now, and whether they end the side;
-    the next one may be all right too, but must be read byte by byte.
+    If the end of a price can be guessed, the processor need not wait for its bytes. Returns the
+    position after these levels, their number so far, and whether the side ends; the next level may
+    be valid too, but must be read byte by byte.
     """
     digits, decimals = message[DIGITS], message[PLACES]
     length = digits + 1 + decimals
@@ -175,11 +175,11 @@ def _levels_alike(
 
 @inlined
 def _conversion(decimals: int, scale: Integers) -> tuple[float, float]:
-    """Factor and divisor that make a tick of a mantissa of so many decimals; factor 0: none can."""
+    """Return factor and divisor from a mantissa with these decimals to ticks; factor 0: none."""
     step = scale[STEP]
     more = scale[DECIMALS] - decimals
     if step == 0 or abs(more) > PRICE_DIGITS:
         return 0.0, 1.0
     if more >= 0:
         return float(POWERS[more]), float(step)
-    return 1.0, float(step) * float(POWERS[-more])  # perhaps written with zeros behind
+    return 1.0, float(step) * float(POWERS[-more])  # maybe written with trailing zeros

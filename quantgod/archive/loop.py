@@ -1,8 +1,8 @@
-"""The compiled loop of the fast reader: parse a line, judge it, change the book, sample the minute.
+"""Run the compiled loop of the fast reader: parse a line, apply it, sample the minute.
 
-It runs until a minute closes, until a line comes that the parser does not know, until it stands
-before the first message later than the time in PAUSE, or until it has taken line SAMPLE. The
-rules are those of `archive.reference`, in the same order.
+It runs until a minute closes, the parser does not know a line, the next message is later than the
+time in PAUSE, or line SAMPLE was taken. The rules are those of `archive.reference`, in the same
+order.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from quantgod.market.minute_kernel import (
     step,
 )
 
-# Places in the feed: the state of the sequence, then counts of lines.
+# Positions in the feed: the state of the sequence, then counts of lines.
 LAST_ID, HAS_BOOK, IS_FIRST, LINES, APPLIED, OUT_OF_ORDER, STALE, GAPS, BOOKLESS = range(9)
 FEED_LENGTH: Final = 9
 REJECTED: Final = {STALE: "stale", GAPS: "gap", BOOKLESS: "no_book"}
 
-# Places in the rules. All but PAUSE (epoch ms) and SAMPLE (number of a line) stay as they are while
+# Positions in the rules. All but PAUSE (epoch ms) and SAMPLE (number of a line) are constant while
 # a file is read.
 MAX_SILENCE, MAX_BRIDGE, EARLIEST, LATEST, LINE_BYTES, PAUSE, SAMPLE = range(7)
 
@@ -56,9 +56,9 @@ DONE, CLOSED, UNKNOWN, PAUSED, SAMPLED = range(5)
 
 
 class State(NamedTuple):
-    """Everything that a message may change, and the rules by which.
+    """Everything that a message may change, and the rules.
 
-    `rejected_lines` is [20, 2] of line number and place in the feed. The next three arrays are
+    `rejected_lines` is [20, 2] of line number and position in the feed. The next three arrays are
     those of `MinuteBars`, the last three those of `DenseBook`.
     """
 
@@ -74,7 +74,7 @@ class State(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """A parsed message, as `parser.parse` leaves it."""
+    """A parsed message, as written by `parser.parse`."""
 
     message: Integers
     ticks: Integers
@@ -93,7 +93,7 @@ def _take_lines(
             after = white(at)
             if byte(after) != NEWLINE or after - at > rules[LINE_BYTES]:
                 return at, UNKNOWN
-            at = after + 1  # a blank line is no line
+            at = after + 1  # blank lines do not count
             continue
         is_timely = rules[EARLIEST] <= message[TS] <= rules[LATEST]
         is_short = after - at <= rules[LINE_BYTES]
@@ -143,7 +143,7 @@ def _take(state: State, parsed: Parsed) -> int:
 
 @inlined
 def _is_echo(state: State, message: Integers) -> bool:
-    """As `bybit.is_echo`."""
+    """Return the same as `bybit.is_echo`."""
     update_id, last = message[UPDATE_ID], state.feed[LAST_ID]
     is_later = message[TS] // MS_PER_SECOND > state.integers[CLOCK]
     return bool(
@@ -153,7 +153,7 @@ def _is_echo(state: State, message: Integers) -> bool:
 
 @compiled
 def _advance(state: State, second: int) -> bool:
-    """Sample what lies before `second`; True when a minute closed: then call again."""
+    """Sample the seconds before `second`; return True if a minute closed: then call again."""
     if second <= state.integers[CLOCK]:
         return False
     outcome = ROW
@@ -170,7 +170,7 @@ def _advance(state: State, second: int) -> bool:
 
 @inlined
 def jumps(feed: Integers, update_id: int) -> bool:
-    """Whether a snapshot's id tells of messages that are missing before it."""
+    """Return whether a snapshot's id shows that messages before it are missing."""
     last = feed[LAST_ID]
     return not feed[IS_FIRST] and last >= 0 and update_id not in (RESTART_ID, last, last + 1)
 
@@ -204,14 +204,14 @@ def _reject(state: State, place: int) -> None:
 
 
 class EntryPoints(NamedTuple):
-    """What Python calls. All but `top` want a `State`.
+    """The functions that Python calls. All but `top` take a `State`.
 
     Attributes:
-        take_lines: (at, end, topic, symbol, state, parsed) -> place and event. The place is the end
-            (DONE), the line to take again (CLOSED, PAUSED), the one that is not known (UNKNOWN), or
-            the one after a line of the sample (SAMPLED), which `parsed` still holds.
-        take: (state, parsed) -> event; after CLOSED and PAUSED take the same message again.
-        advance: (state, second) -> whether a minute closed; then advance again.
+        take_lines: (at, end, topic, symbol, state, parsed) -> position and event. The position is
+            the end (DONE), the line to take again (CLOSED, PAUSED), the unknown line (UNKNOWN), or
+            the line after a sample line (SAMPLED), which `parsed` still holds.
+        take: (state, parsed) -> event; after CLOSED and PAUSED call it again.
+        advance: (state, second) -> whether a minute closed; then call it again.
         top: (sizes, edges, scale, levels), `dense_book.top`.
     """
 
@@ -222,7 +222,7 @@ class EntryPoints(NamedTuple):
 
 
 def _entry_points(sources: str) -> EntryPoints:
-    """Compile; `sources` is used so that it becomes part of the key in numba's cache."""
+    """Compile; `sources` is used so that it becomes part of numba's cache key."""
 
     @kept
     def take_lines(

@@ -1,8 +1,8 @@
-"""How an archive ends, and what is written down about it.
+"""Define the outcome of an archive and its report.
 
-Every archive ends in one of four ways: `accepted`; `accepted_with_gaps` (a minute has no row or a
-line was lost; it is recorded which and why); `quarantined` (with a reason code; its rows are not
-used); or `duplicate` (the content of another archive of the day, so it was not needed).
+An archive has one of four outcomes: `accepted`; `accepted_with_gaps` (a minute has no row or a line
+was lost, with records of which and why); `quarantined` (with a reason code; its rows are not used);
+or `duplicate` (it has the content of another archive of the day).
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from quantgod.contracts import FEATURES, MS_PER_MINUTE, Floats, Integers
 
 Outcome = Literal["accepted", "accepted_with_gaps", "quarantined", "duplicate"]
 
-# A run's first minute has no close before it: that costs a row, but is no fault of the archive.
+# A stretch's first minute has no close before it: it has no row, but the archive is not at fault.
 _NO_FAULT: Final = frozenset({"no_previous_close"})
 
-# A message that came twice held nothing new.
+# A repeated message has nothing new.
 _NO_LOSS: Final = frozenset({"stale"})
 
-# The deviation of sixty equal logarithms is zero but for rounding; one tick gives 1e-8 or more.
+# The deviation of sixty equal logarithms is zero up to rounding; one tick gives at least 1e-8.
 _ROUNDING: Final = 1e-12
 _VOLATILITY: Final = FEATURES.index("volatility")
 _RETURN: Final = FEATURES.index("log_ret_close")
 
 
 class Span(msgspec.Struct, frozen=True):
-    """Consecutive minutes of one kind: the first (`YYYY-MM-DDTHH:MMZ`), how many, of what kind."""
+    """Consecutive minutes of one kind: the first (`YYYY-MM-DDTHH:MMZ`), their number, the kind."""
 
     first: str
     minutes: int
@@ -40,13 +40,13 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one archive; `lines == applied + sum(rejected.values())`.
+    """The report on one archive; `lines == applied + sum(rejected.values())`.
 
-    `archive` is its path below the archives' folder. Of the applied lines, `out_of_order` came
-    after their second had passed. `rejected_lines` are the first few (line number, reason).
-    `frozen` are long spans of rows in which no price moved at all: they are kept, and shown.
-    Its messages span `spanned` minutes that closed, without the one they began in; of these `lost`
-    have no row and no excuse, by reason.
+    `archive` is its path below the archives' folder. `out_of_order` applied lines came after their
+    second had passed. `rejected_lines` are the first few (line number, reason). `frozen` are long
+    spans of rows without any price change: they are kept, and reported. Its messages span `spanned`
+    closed minutes, without the first one; `lost` of these have no row without a valid excuse, by
+    reason.
     """
 
     archive: str
@@ -70,24 +70,24 @@ class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the day's bars come from this archive."""
+        """Return whether the day's bars come from this archive."""
         return self.outcome in ("accepted", "accepted_with_gaps")
 
     @property
     def kept_share(self) -> float:
-        """How much is left of the minutes that its messages span, 0 to 1; of none, all."""
+        """Return the kept share of the spanned minutes, 0 to 1; 1 if there are none."""
         kept = self.spanned - sum(self.lost.values())
         return kept / self.spanned if self.spanned else 1.0
 
     def loss(self) -> str:
-        """What share was lost and why, in words."""
+        """Return the lost share and the reasons, in words."""
         why = ", ".join(f"{reason} {count}" for reason, count in self.lost.items())
         lost = sum(self.lost.values())
         share = f"{100 * lost / self.spanned:.1f} %"
         return f"{self.archive}: {lost} of {self.spanned} minutes ({share}) are lost: {why}"
 
     def shortness(self) -> str:
-        """Why an archive has no rows, in words."""
+        """Return why an archive has no rows, in words."""
         if self.spanned:
             why = ", ".join(f"{reason} {count}" for reason, count in self.dropped.items())
             return f"all its minutes were dropped: {why}"
@@ -95,14 +95,14 @@ class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def dropped_spans(dropped: Iterable[tuple[int, str]]) -> list[Span]:
-    """Join dropped (epoch minute, reason) of one reason that follow one another."""
+    """Join consecutive dropped (epoch minute, reason) with the same reason."""
     ordered = sorted(dropped)
     runs = groupby(enumerate(ordered), key=lambda item: (item[1][1], item[1][0] - item[0]))
     return [_span([minute for _, (minute, _) in run], reason) for (reason, _), run in runs]
 
 
 def dropped_minutes(spans: Iterable[Span]) -> list[tuple[int, str]]:
-    """Take spans apart again: the inverse of `dropped_spans`."""
+    """Expand spans, the inverse of `dropped_spans`."""
     return [
         (_epoch_minute(span.first) + shift, span.what)
         for span in spans
@@ -111,7 +111,7 @@ def dropped_minutes(spans: Iterable[Span]) -> list[tuple[int, str]]:
 
 
 def frozen_spans(minutes: Integers, features: Floats, at_least: int) -> list[Span]:
-    """Find runs of `at_least` or more consecutive minutes in which no price moved at all."""
+    """Find spans of at least `at_least` consecutive minutes without any price change."""
     still = minutes[(features[:, _VOLATILITY] < _ROUNDING) & (features[:, _RETURN] == 0)]
     runs = np.split(still, np.flatnonzero(np.diff(still) != 1) + 1)
     return [_span(run.tolist(), "frozen") for run in runs if len(run) >= at_least]
@@ -120,16 +120,16 @@ def frozen_spans(minutes: Integers, features: Floats, at_least: int) -> list[Spa
 def lost_minutes(
     first: int | None, minutes: Integers, dropped: Iterable[tuple[int, str]]
 ) -> tuple[int, dict[str, int]]:
-    """Count the minutes that an archive's messages span, and those of them lost, by reason.
+    """Count the minutes that an archive's messages span, and the lost ones by reason.
 
-    The first one does not count, since messages may begin within it; nor is a minute lost that only
-    lacks the close before it. A file of seconds spans no minute, and loses none.
+    The first minute does not count, since messages may begin within it; a minute that only lacks
+    the close before it is not lost. A file of a few seconds spans no minute.
 
     Args:
-        first: The minute of the first message; `None`: there was none.
-        minutes: Of the rows.
-        dropped: Minute and reason of the others. Those before the first message are of the silence
-            since the file before.
+        first: The minute of the first message; None if there was none.
+        minutes: Minutes of the rows.
+        dropped: Minute and reason of the others. Those before the first message belong to the
+            silence since the file before.
     """
     if first is None:
         return 0, {}
@@ -139,7 +139,7 @@ def lost_minutes(
 
 
 def outcome_of(dropped: dict[str, int], rejected: dict[str, int]) -> Outcome:
-    """Say how a readable archive ends, from its dropped minutes and rejected lines by reason."""
+    """Return the outcome of a readable archive from its dropped minutes and rejected lines."""
     has_gaps = (dropped.keys() - _NO_FAULT) | (rejected.keys() - _NO_LOSS)
     return "accepted_with_gaps" if has_gaps else "accepted"
 

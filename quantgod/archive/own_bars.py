@@ -1,8 +1,8 @@
-"""Minute bars of one's own into a store that `label` and `train` take, and what they lack.
+"""Import own minute bars into a store for `label` and `train`.
 
-A feature is taken from the file where it has it, else computed from the prices (`price_features`).
-What cannot be known is not made up: it stands at zero in every row, stored days name it, and a
-model is shown nothing of it, as of all that never moves.
+A feature is taken from the file if present, else computed from prices (`price_features`). Unknown
+features are not invented: they are zero in every row, stored days name them, and a model ignores
+them, like all constant features.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from quantgod.files import file_digest, files_below, value_digest
 from quantgod.settings import DataSettings, EtlSettings
 
 IMPORT_VERSION: Final = 1
-"""Raised whenever other rows would be made of the same files."""
+"""Raised whenever the same files would give other rows."""
 
 SUFFIXES: Final = (".csv", ".csv.gz", ".parquet", ".feather")
 
@@ -44,15 +44,15 @@ MINUTES_A_DAY: Final = 1440
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What was imported.
+    """The result of an import.
 
     Attributes:
-        rows: minutes that have a row.
-        days: days that were written.
-        without_close_before: minutes without a row, the first ones of runs, for want of the close
-            before them.
-        lacks: features that could not be known and stand at zero.
-        levels: levels of the book a side; 0 where there are none.
+        rows: number of minutes with a row.
+        days: number of written days.
+        without_close_before: number of minutes without a row, the first ones of stretches, which
+            lack the close before them.
+        lacks: unknown features, which are zero.
+        levels: book levels per side; 0 without a book.
     """
 
     rows: int
@@ -62,11 +62,11 @@ class ImportReport:
     levels: int
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     def headline(self) -> str:
-        """One line for a table."""
+        """Return one line for a table."""
         lacks = f"; lacks {', '.join(self.lacks)}" if self.lacks else ""
         return f"{self.rows} rows of {self.days} days, {self.levels} levels{lacks}"
 
@@ -78,20 +78,20 @@ def import_bars(
     unit: Unit = "ms",
     progress: Progress = silent,
 ) -> ImportReport:
-    """Store the minutes of files as `data.own_bars`, one Parquet a day.
+    """Store the minutes of files as `data.own_bars`, one Parquet file per day.
 
     Args:
-        sources: Files as `minute_table` reads them, or folders of such; all of one series.
-        data: Whose bars they are, and where they go.
-        settings: The rules of `etl`: the longest hole inside a run, and the compression.
-        unit: Of times that are numbers.
-        progress: Told of every file and day.
+        sources: Files for `minute_table`, or folders of such; all of one series.
+        data: The series and the folders.
+        settings: The rules of `etl`: the longest gap inside a stretch, and the compression.
+        unit: Of numeric times.
+        progress: Called after each file and day.
 
     Raises:
-        ValueError: for files that cannot be read, overlap, are of another symbol, or do not
-            have the same columns (but for the volume).
-        StoreError: where `etl` made bars of the series, or a stored day has minutes that are not
-            among these.
+        ValueError: for files that are unreadable, overlap, are of another symbol, or have
+            different columns (except the volume).
+        StoreError: if `etl` made bars of the series, or a stored day has minutes missing from
+            these.
     """
     paths = _files(sources)
     _refuse_etl(data)
@@ -118,7 +118,7 @@ def import_bars(
 
 
 def _files(sources: Sequence[Path]) -> list[Path]:
-    """The files that are named, and those of the folders that are."""
+    """Return the named files, and the files of named folders."""
     found: list[Path] = []
     for source in sources:
         if not source.exists():
@@ -131,7 +131,7 @@ def _files(sources: Sequence[Path]) -> list[Path]:
 
 
 def _joined(paths: Sequence[Path], symbol: str, unit: Unit, progress: Progress) -> pd.DataFrame:
-    """One table of all files, without the volume, which nothing is made of."""
+    """Return one table of all files, without the volume, which is not used."""
     tables = []
     for done, path in enumerate(paths):
         progress(done, len(paths), path.name)
@@ -148,7 +148,7 @@ def _joined(paths: Sequence[Path], symbol: str, unit: Unit, progress: Progress) 
 
 
 def _depth(table: pd.DataFrame) -> int:
-    """Levels a side; those given must begin with the best and have a price and a size."""
+    """Return the levels per side, which must start with the best and have price and size."""
     given = [name for name in BOOK_COLUMNS if name in table]
     depth = len(given) // 4
     wanted = {
@@ -168,7 +168,7 @@ def _depth(table: pd.DataFrame) -> int:
 
 
 def _book(table: pd.DataFrame) -> Floats:
-    """The 800 columns, (n, 800); a level that is not there has no price and no size."""
+    """Return the 800 book columns, (n, 800); a missing level has NaN price and zero size."""
     absent = np.tile([np.nan, 0.0], 2 * BOOK_LEVELS)
     book = np.tile(absent, (len(table), 1))
     for place, name in enumerate(BOOK_COLUMNS):
@@ -186,7 +186,7 @@ def _refuse_etl(data: DataSettings) -> None:
 
 
 def _refuse_loss(path: Path, minutes: Integers) -> None:
-    """Refuse to replace a day by one that has not all of its minutes."""
+    """Refuse to replace a day by one that lacks some of its minutes."""
     lost = np.setdiff1d(read_rows(path).minutes, minutes) if path.exists() else minutes[:0]
     if len(lost):
         raise StoreError(
@@ -196,7 +196,7 @@ def _refuse_loss(path: Path, minutes: Integers) -> None:
 
 
 def _close_before(data: DataSettings, table: pd.DataFrame) -> tuple[int, float] | None:
-    """The last minute stored of the day before the first, or of the first day itself."""
+    """Return the last stored minute and close before the table's first minute, or None."""
     first = int(table.index[0])
     for day in (first // MINUTES_A_DAY, first // MINUTES_A_DAY - 1):
         path = _path(data, day)

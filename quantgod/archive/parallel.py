@@ -1,4 +1,4 @@
-"""The same work on many inputs: in this process, in several, or on a Dask cluster, by joblib."""
+"""Do the same work on many inputs with joblib: in this process, several, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Output = TypeVar("Output")
 
 @dataclass(frozen=True)
 class Crash:
-    """An exception of the work itself, as text: it must travel between machines."""
+    """An exception of the work as text, so that it can travel between machines."""
 
     error: str
     trace: str
@@ -27,31 +27,30 @@ class Crash:
 
 @dataclass(frozen=True)
 class TaskResult(Generic[Input, Output]):
-    """An input and what came of it."""
+    """An input and its result."""
 
     given: Input
     result: Output | Crash
 
 
 def worker_count(settings: EtlSettings, jobs: int) -> int:
-    """How many processes this machine gives to `jobs`; a cluster has its own count."""
+    """Return the number of processes for `jobs` on this machine; a cluster has its own."""
     return max(1, min(settings.workers or joblib.cpu_count(), jobs))
 
 
 def run_all(
     work: Callable[[Input], Output], inputs: Sequence[Input], settings: EtlSettings
 ) -> Iterator[TaskResult[Input, Output]]:
-    """Do `work` on every input and yield results as they come; an exception becomes a `Crash`.
+    """Do `work` on every input and yield results as they finish; an exception becomes a `Crash`.
 
-    Inputs start in the order given. `work` is a function that can be imported where it runs, or a
-    `partial` of one.
+    Inputs start in the given order. `work` is an importable function, or a `partial` of one.
     """
     if not inputs:
         return
     with _backend(settings):
         run = joblib.Parallel(
             n_jobs=worker_count(settings, len(inputs)),
-            # An input is seconds of work: batching or queueing would only bind it to a worker.
+            # An input is seconds of work: batching or queueing would only tie it to a worker.
             batch_size=1,
             pre_dispatch="n_jobs",
             return_as="generator_unordered",
@@ -61,7 +60,7 @@ def run_all(
 
 
 def leave_ctrl_c_to_the_parent() -> None:
-    """Let a terminal's Ctrl-C reach only the process that has started this worker, and ends it."""
+    """Ignore Ctrl-C in this worker; the process that started it handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -70,7 +69,7 @@ def _backend(settings: EtlSettings) -> Iterator[None]:
     if settings.scheduler is None:
         yield
         return
-    # Importing Dask takes a second, which only those who have a cluster should pay.
+    # Importing Dask takes a second, which only users of a cluster should pay.
     from quantgod.archive.cluster import cluster  # noqa: PLC0415
 
     with cluster(settings.scheduler, _lost):
@@ -84,5 +83,5 @@ def _lost(calls: Sequence[tuple[Any, Any, Any]], why: str) -> list[TaskResult[An
 def _guarded(work: Callable[[Any], Any], given: Any) -> TaskResult[Any, Any]:
     try:
         return TaskResult(given, work(given))
-    except Exception as error:  # reported by name when all others have finished
+    except Exception as error:  # reported when all others have finished
         return TaskResult(given, Crash(f"{type(error).__name__}: {error}", traceback.format_exc()))

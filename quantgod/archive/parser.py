@@ -1,8 +1,8 @@
-"""Compiled parser of Bybit's book messages: bytes in, ticks and sizes out.
+"""Parse Bybit's book messages in compiled code: bytes in, ticks and sizes out.
 
-It takes lines of the known shape, keys in any order and white space anywhere. Whatever else comes,
-sound or not, it refuses as a whole, and `market.bybit` reads the line. So it needs no reasons, but
-it must never accept what the readable reader would refuse or would read otherwise. Places are
+It accepts lines of the known shape, with keys in any order and white space anywhere. It refuses all
+other lines, valid or not, which `market.bybit` then decodes. So it needs no reasons, but it must
+never accept a line that the reference reader would refuse or read differently. Positions are
 addresses, see `archive.tokens`.
 """
 
@@ -49,21 +49,21 @@ def parse(
     ticks: Integers,
     sizes: Floats,
 ) -> int:
-    """Parse the line that begins at `at` and ends with a newline; give the newline's place.
+    """Parse the line that begins at `at` and ends with a newline; return the newline's position.
 
     Args:
         at: where the line begins.
-        last: where what may be read ends; at least the line's newline lies before it.
-        topic: what the line must name, in quotes, to the byte. It must hold no newline.
-        symbol: the same of the symbol.
+        last: end of the readable bytes; at least the line's newline lies before it.
+        topic: the required topic, in quotes, without a newline.
+        symbol: the required symbol, likewise.
         scale: decimals and step of the book's ticks.
-        message: out, [7]: what the constants above name.
+        message: out, [7]: as named by the constants above.
         ticks: out, [2, LEVELS]: bids and asks as ticks.
         sizes: out, [2, LEVELS].
 
     Returns:
-        The newline's place, or REFUSED for a line that is not of the known shape or whose prices
-        are no whole ticks.
+        The newline's position, or REFUSED for a line of another shape or with prices that are not
+        whole ticks.
     """
     message[LOW] = LARGEST_MANTISSA
     message[HIGH] = -1
@@ -105,7 +105,7 @@ def _data(
     ticks: Integers,
     sizes: Floats,
 ) -> tuple[int, int]:
-    """The inner object; gives the place after it and the keys it held."""
+    """Parse the inner object; return the position after it and its keys."""
     seen = 0
     at = past(at, OPEN)
     while at:
@@ -134,7 +134,7 @@ def _data(
 
 @compiled
 def _key(at: int) -> tuple[int, int]:  # noqa: C901 - a table, written out
-    """A known key and its colon: place after them and the key's bit, 0 for any other key."""
+    """Parse a known key and its colon; return the position after them and the key's bit, or 0."""
     at = past(at, QUOTE)
     first = byte(at)
     key = 0

@@ -1,10 +1,10 @@
-"""Which archives there are, and which of them may make each day.
+"""Find archives, and choose the candidates for each day.
 
 A day may have several archives (another depth, a second download, another folder). They are tried
-deepest first, then by name, until one can be read; `stitch.read_day` says what becomes of others.
+deepest first, then by name, until one can be read; `day.read_day` handles the others.
 
-Files of one symbol bear the same names on every market. A folder called `linear`, `spot` or
-`inverse` says of which they are; where none does, they are taken to be of the market asked for.
+Files of one symbol have the same names on every market. A folder called `linear`, `spot` or
+`inverse` names their market; without one, they count as of the requested market.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NAME: Final = re.compile(
 )
 _EXPECTED: Final = "DATE_SYMBOL_obDEPTH.data.zip, such as 2025-01-31_BTCUSDT_ob500.data.zip"
 
-# What never changes a row or a verdict.
+# Settings that never affect a row or a verdict.
 _NOT_IN_KEY: Final = {
     "compression",
     "workers",
@@ -44,7 +44,7 @@ _NOT_IN_KEY: Final = {
 
 @dataclass(frozen=True)
 class ArchiveFile:
-    """A file with an archive's name; `name` is its path below the archives' folder."""
+    """A file named as an archive; `name` is its path below the archives' folder."""
 
     path: Path
     name: str
@@ -56,7 +56,7 @@ class ArchiveFile:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An archive whose directory is sound; `day_key` names all that its rows depend on."""
+    """An archive with a valid directory; `day_key` identifies all that its rows depend on."""
 
     file: ArchiveFile
     source: SourceKey
@@ -65,10 +65,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Day:
-    """One day of one symbol: its candidates, best first, and what was refused without reading.
+    """One day of one symbol: its candidates, best first, and archives refused without reading.
 
-    `before` holds the day keys that the stored day before may have; `None`: that day has no archive
-    here, and whatever is stored stands.
+    `before` holds the possible day keys of the stored day before; None if that day has no archive
+    here, so that any stored day counts.
     """
 
     symbol: str
@@ -81,14 +81,14 @@ class Day:
 def find_archives(
     root: Path, market: Market, symbol: str | None = None
 ) -> tuple[list[ArchiveFile], list[str]]:
-    """Search `root` for archives of `market` (of `symbol`, or of any) and for other files.
+    """Search `root` for archives of `market` (of `symbol`, or all) and for other files.
 
     Links are followed. Returns:
         The archives by symbol, date, falling depth and name; and the names of all other files,
         each with the reason why it is not among them.
 
     Raises:
-        ValueError: when `root` is no folder.
+        ValueError: if `root` is not a folder.
     """
     if not root.is_dir():
         found = "a file" if root.exists() else "none"
@@ -110,10 +110,10 @@ def find_archives(
 
 
 def market_of(root: Path, name: str) -> Market | None:
-    """The market that a file's folders tell, the innermost first; `None` where none does.
+    """Return the market named by a file's innermost matching folder; None if there is none.
 
-    The root's own name counts too, and above a symbol's folder its parent's: `archives/spot` and
-    `archives/spot/BTCUSDT` are as good roots as `archives`.
+    The root's own name counts too, and its parent's if the root is a symbol's folder:
+    `archives/spot` and `archives/spot/BTCUSDT` are valid roots like `archives`.
     """
     above = root.absolute().parts[-2 if re.fullmatch(SYMBOL, root.name) else -1 :]
     folders = (*above, *Path(name).parent.parts)
@@ -123,7 +123,7 @@ def market_of(root: Path, name: str) -> Market | None:
 
 
 def plan_days(files: Iterable[ArchiveFile], settings: EtlSettings) -> list[Day]:
-    """Look into each archive's directory and put together the days, in order of symbol and date."""
+    """Check each archive's directory and return the days, in order of symbol and date."""
     days: list[Day] = []
     for (symbol, date), same_day in groupby(files, key=lambda file: (file.symbol, file.date)):
         looked_at = [_look(file, settings) for file in same_day]
@@ -134,10 +134,10 @@ def plan_days(files: Iterable[ArchiveFile], settings: EtlSettings) -> list[Day]:
 
 
 def archive_name(symbol: str, date: dt.date, depth: int) -> str:
-    """The name of a day's archive without `.zip`, which is the name of its member too.
+    """Return the name of a day's archive without `.zip`, which is also the name of its member.
 
     Raises:
-        ValueError: for a symbol by which no archive would be found again.
+        ValueError: for a symbol whose archives would not be found again.
     """
     if re.fullmatch(SYMBOL, symbol) is None:
         raise ValueError(f"a symbol such as BTCUSDT or BTCUSD_PERP was expected, got {symbol!r}")
@@ -145,7 +145,7 @@ def archive_name(symbol: str, date: dt.date, depth: int) -> str:
 
 
 def quarantined(file: ArchiveFile, reason: str, detail: str) -> ArchiveReport:
-    """Record that an archive must not be used."""
+    """Return the report of a quarantined archive."""
     return ArchiveReport(
         archive=file.name,
         symbol=file.symbol,
@@ -158,7 +158,7 @@ def quarantined(file: ArchiveFile, reason: str, detail: str) -> ArchiveReport:
 
 
 def _archive(path: Path, name: str, market: Market) -> ArchiveFile | str:
-    """The archive that a file is by its name, or why it is none."""
+    """Return the archive that a file's name describes, or why it is none."""
     if not path.exists():
         return "a link that leads nowhere"
     parts = _NAME.fullmatch(path.name)

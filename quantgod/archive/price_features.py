@@ -1,8 +1,8 @@
-"""The features of minute bars that prices alone tell, by the kernel's formulas.
+"""Compute the features of minute bars that depend only on prices, by the kernel's formulas.
 
-What neither a column gives nor prices tell (the book's features, and volatility, which comes of
-one-second samples) cannot be known. The volume of trades is not `log_volume`, which counts messages
-of a book.
+Features without a column and not determined by prices (the book's features, and volatility, which
+needs one-second samples) are unknown. The volume of trades is not `log_volume`, which counts
+messages of a book.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ OF_PRICES: Final = {
     "lower_wick": ("open", "high", "low", "close"),
     "log_ret_close": ("close",),
 }
-"""What of a minute's prices each feature needs; all but the body also need the close before."""
+"""The prices that each feature needs; all but the body also need the close before."""
 
 
 class Features(NamedTuple):
     """Features of minutes.
 
     Attributes:
-        values: (n, 9) in the order of `FEATURES`; what cannot be known is zero.
-        has_row: (n,) False where the close before a minute is needed and there is none.
-        lacks: the features that cannot be known.
+        values: (n, 9) in the order of `FEATURES`; unknown features are zero.
+        has_row: (n,) False where the close before a minute is needed but missing.
+        lacks: the unknown features.
     """
 
     values: Floats
@@ -40,13 +40,13 @@ class Features(NamedTuple):
 def features_of(
     table: pd.DataFrame, close_before: tuple[int, float] | None, max_bridge_minutes: int
 ) -> Features:
-    """Take each feature from its column where there is one, else compute it where prices tell it.
+    """Take each feature from its column, or compute it from prices if possible.
 
     Args:
-        table: `close`, and whichever of `open`, `high`, `low` and `FEATURES` there are; the index
-            holds epoch minutes, increasing.
+        table: `close`, and any of `open`, `high`, `low` and `FEATURES`; the index has increasing
+            epoch minutes.
         close_before: the last minute before these, and its close.
-        max_bridge_minutes: after more missing minutes the next one has no close before it.
+        max_bridge_minutes: a longer gap ends a stretch.
 
     Raises:
         ValueError: naming the first value that is not finite.
@@ -77,7 +77,7 @@ def _previous_close(
     before: tuple[int, float] | None,
     max_bridge_minutes: int,
 ) -> Floats:
-    """The close before each minute; NaN where a run begins."""
+    """Return the close before each minute; NaN at the start of a stretch."""
     last_minute, last_close = before or (0, np.nan)
     is_bridged = np.diff(minutes, prepend=last_minute) - 1 <= max_bridge_minutes
     return np.where(is_bridged, np.concatenate([[last_close], close[:-1]]), np.nan)

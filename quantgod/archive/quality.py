@@ -1,4 +1,4 @@
-"""The quality report of an etl: what became of every archive and every day, and its figure."""
+"""Make the quality report of an etl on all archives and days, and its figure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quantgod.market.minute_kernel import REASONS
 
 MINUTES_A_DAY: Final = 1440
 
-# A reason keeps its color from figure to figure.
+# A reason has the same color in all figures.
 _COLORS: Final = {reason: f"C{place}" for place, reason in enumerate(REASONS)}
 _DAYS_NAMED: Final = 10
 
@@ -28,11 +28,11 @@ Days = NDArray[np.datetime64]
 
 
 class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of all archives of an etl, of the days between, and the files passed by.
+    """The results for all archives of an etl, the days between, and ignored files.
 
-    `missing` lists, by symbol, the calendar days between the first and the last that have neither
-    an archive nor stored bars. `ignored` are files by name, each with the reason. `least_coverage`
-    is what an archive must keep of the minutes that its messages span.
+    `missing` lists, by symbol, the days between the first and the last without archive and stored
+    bars. `ignored` are file names with reasons. `least_coverage` is the required kept share of the
+    minutes that an archive's messages span.
     """
 
     archives: list[ArchiveReport]
@@ -42,18 +42,18 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_quarantine(self) -> bool:
-        """Whether any archive was quarantined."""
+        """Return whether any archive was quarantined."""
         return any(report.outcome == "quarantined" for report in self.archives)
 
     @property
     def thin(self) -> list[ArchiveReport]:
-        """The archives in use that keep less of their minutes than they must."""
+        """Return the used archives that keep less of their minutes than required."""
         least = self.least_coverage
         return [one for one in self.archives if one.is_accepted and one.kept_share < least]
 
     @property
     def coverage(self) -> dict[str, dict[str, float]]:
-        """Rows over the minutes of a day, by symbol and day; a day without bars has 0."""
+        """Return the share of a day's minutes with rows, by symbol and day; 0 without bars."""
         shares: dict[str, dict[str, float]] = {}
         for report in self.archives:
             days = shares.setdefault(report.symbol, {})
@@ -63,7 +63,7 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def totals(self) -> dict[str, Any]:
-        """Archives by outcome, lines, and dropped minutes by reason, over all archives."""
+        """Return archives by outcome, lines, and dropped minutes by reason, over all archives."""
         return {
             "archives": len(self.archives),
             "outcomes": dict(Counter(report.outcome for report in self.archives)),
@@ -78,7 +78,7 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def figures(self) -> dict[str, float]:
-        """The key figures, flat, as metrics of a run."""
+        """Return the key figures as metrics of a run."""
         totals = self.totals
         single = ("archives", "lines", "applied", "rows", "frozen_minutes", "missing_days")
         return {
@@ -89,7 +89,7 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def headline(self) -> str:
-        """One line: archives and how they ended, rows, and what was quarantined and why."""
+        """Return one line: archives by outcome, rows, and quarantined archives with reasons."""
         totals = self.totals
         ended = ", ".join(f"{count} {name}" for name, count in sorted(totals["outcomes"].items()))
         reasons = ", ".join(sorted(totals["quarantined"]))
@@ -98,13 +98,13 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
         return f"{totals['archives']} archives: {ended or 'none'}; {totals['rows']} rows{because}"
 
     def losses(self, at_most: int = 5) -> list[str]:
-        """The first archives that lost too many minutes, with shares and reasons, a line each."""
+        """Return a line for each of the first archives that lost too many minutes."""
         least = f"at least {100 * self.least_coverage:g} % must be there"
         lines = [f"{one.loss()}; {least} (etl.least_coverage)" for one in self.thin]
         return _first(lines, at_most, "archives lost too many")
 
     def empty(self, at_most: int = 5) -> list[str]:
-        """The first archives that were read and have no rows for another reason, a line each."""
+        """Return a line for each of the first archives that have no rows for another reason."""
         thin = self.thin
         lines = [
             f"{one.archive}: no rows, since {one.shortness()}"
@@ -114,12 +114,12 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
         return _first(lines, at_most, "archives have no rows")
 
     def left_out(self, at_most: int = 5) -> list[str]:
-        """The first files that were passed by, and why, a line each, and how many others."""
+        """Return a line for each of the first ignored files, and the number of others."""
         lines = [f"not read: {name}" for name in self.ignored]
         return _first(lines, at_most, "files were not read")
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON values, sums and coverage included."""
+        """Return the report as plain JSON values, with sums and coverage."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
         return {"totals": self.totals, "coverage": self.coverage, **plain}
 
@@ -190,7 +190,7 @@ def _draw_dropped(axes: Axes, report: QualityReport, symbol: str) -> None:
 
 
 def _calendar(days: Sequence[str]) -> Days:
-    """Every day from the first to the last."""
+    """Return every day from the first to the last."""
     return np.arange(min(days), np.datetime64(max(days)) + 1, dtype="datetime64[D]")
 
 
@@ -206,7 +206,7 @@ def _area(
     label: str,
     below: Floats | float = 0.0,
 ) -> None:
-    """One area of steps: a thousand days stay clear, and quick to draw."""
+    """Draw one step area, which is readable and fast for a thousand days."""
     edges = np.append(calendar, calendar[-1] + 1)
     axes.stairs(top, edges, baseline=below, fill=True, color=color, label=label)
 

@@ -1,7 +1,6 @@
-"""The sample of an archive's lines that the readable reader decodes too, beside the compiled one.
+"""Check a sample of an archive's lines by decoding them with the reference reader too.
 
-It is the defence against a parser that accepts a line and reads it otherwise than it is written:
-such a day is quarantined, not stored.
+This guards against a parser that misreads an accepted line: such a day is quarantined, not stored.
 """
 
 from __future__ import annotations
@@ -20,25 +19,25 @@ EVERY: Final = 5_000
 
 
 def next_line(line: int) -> int:
-    """The number of the sample's next line after this one; numbers begin at 1."""
+    """Return the number (from 1) of the sample's next line after this one."""
     return line + 1 if line < FIRST_LINES else (line // EVERY + 1) * EVERY
 
 
 def compare(
     line: bytes, number: int, symbol: str, bounds: tuple[int, int], parsed: Parsed, scale: Integers
 ) -> None:
-    """Decode a line as the reference does, and compare with what the compiled parser made of it.
+    """Decode a line with the reference reader, and compare with the compiled parser's result.
 
     Args:
         line: Without its newline.
-        number: Of the line, for the message.
-        symbol: What the line must name.
-        bounds: Of its `ts`, ms.
-        parsed: As the parser left it.
-        scale: By which its ticks become prices.
+        number: Of the line, for the error.
+        symbol: The required symbol.
+        bounds: Of `ts`, ms.
+        parsed: The parser's result.
+        scale: Converts its ticks to prices.
 
     Raises:
-        Quarantine: `misread`, when a time, an id, a kind, a price or a size differs in one bit.
+        Quarantine: `misread`, if a time, id, kind, price or size differs in any bit.
     """
     read = _update(symbol, parsed, scale)
     try:
@@ -66,7 +65,7 @@ def _levels(ticks: Integers, sizes: Floats, scale: Integers) -> list[Level]:
 
 
 def _difference(read: BookUpdate, written: BookUpdate) -> str:
-    """The first field in which two messages differ, and of as many levels the first one."""
+    """Return the first field in which two messages differ, or the first level."""
     fields = BookUpdate.__struct_fields__
     pairs = ((field, getattr(read, field), getattr(written, field)) for field in fields)
     field, ours, theirs = next(pair for pair in pairs if pair[1] != pair[2])

@@ -1,10 +1,9 @@
-"""The first rows of a stored day, joined to the day before.
+"""Join the first rows of a stored day to the day before.
 
-They depend on the state at the end of the day before: its close, its book, its open minute. When
-that day comes later, its follower is not read again as a whole, only its first minutes, twice:
-without that state and with it. When both readings have come to the same state, bit for bit, all
-that follows must be the same, and only the rows up to there are replaced. If they do not come to
-the same state, the day is read again.
+They depend on the state at the end of the day before: its close, its book, its open minute. If that
+day is read later, only the first minutes of its successor are read again, twice: without that state
+and with it. Once both readings reach the same state, bit for bit, all that follows must be equal,
+and only the rows up to there are replaced. If they do not, the whole day is read again.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from quantgod.settings import EtlSettings
 
 
 def stitch_day(day: Day, bars: Path, settings: EtlSettings) -> DayOutcome:
-    """Bring a stored day's first rows in line with what is now stored of the day before."""
+    """Update a stored day's first rows to the stored day before it."""
     path = day_path(bars, day.symbol, day.date)
     metadata, carry = whole_day(path), carry_before(day, bars)
     if metadata is None or carry is None or not is_best(day, metadata):
@@ -51,15 +50,15 @@ def stitch_day(day: Day, bars: Path, settings: EtlSettings) -> DayOutcome:
 def _joined(
     path: Path, metadata: DayMetadata, candidate: Candidate, carry: Carry, settings: EtlSettings
 ) -> DayReading | None:
-    """The stored day with its head replaced; `None` when that cannot be shown to be right."""
+    """Return the stored day with its head replaced; None if this cannot be shown to be right."""
     if metadata.stitch_key != NO_CARRY or metadata.first_close_minute is None:
         return None
-    # One minute past the first close: the first one has no row without a carry and one with it.
+    # One minute past the first close: that minute has a row only with a carry.
     stop = metadata.first_close_minute + 1
     try:
         bare = read_candidate(candidate, settings, None, stop)
         head = read_candidate(candidate, settings, carry, stop)
-    except Quarantine:  # it could be read before: reading it whole will tell
+    except Quarantine:  # it was readable before: reading the whole day will tell
         return None
     if bare.carry.to_bytes() != head.carry.to_bytes() or head.closed_through is None:
         return None
@@ -85,7 +84,7 @@ def _stored_reading(path: Path, metadata: DayMetadata, candidate: Candidate) -> 
         rejected=report.rejected,
         rejected_lines=report.rejected_lines,
         dropped=dropped_minutes(report.dropped_spans),
-        first_minute=None,  # the head says it
+        first_minute=None,  # taken from the head
         first_close_minute=metadata.first_close_minute,
         closed_through=None,
         carry=Carry.from_bytes(metadata.carry),
@@ -93,7 +92,7 @@ def _stored_reading(path: Path, metadata: DayMetadata, candidate: Candidate) -> 
 
 
 def _replace_head(stored: DayReading, bare: DayReading, head: DayReading, last: int) -> DayReading:
-    """`stored`, which began as `bare` did, with everything up to minute `last` as in `head`."""
+    """Return `stored`, which began like `bare`, with everything up to minute `last` from `head`."""
     rest = stored.minutes > last
     rejected = Counter(stored.rejected)
     rejected.subtract(bare.rejected)

@@ -1,13 +1,12 @@
-"""Moments at which a reader stops to show its book: the book that an order arriving then meets.
+"""Collect the books at given moments while an archive is read, for orders arriving then.
 
-The book of a moment is the state after the last message up to it (`ts` <= moment), in the order of
-the file: what stands before the first message that is later. That message also says whether the
-book can be trusted, by the rules of the minutes:
+The book of a moment is the state before the first later message (`ts` > moment) in the order of the
+file. That message also shows whether the book is valid, by the rules of the minutes:
 
-- A gap that it tells of lies between the two messages, perhaps before the moment: no book.
-- A silence of more than `max_silence_seconds` has no book from its first whole second on, as it has
-  no samples, though at its beginning nobody could know.
-- A crossed or one-sided book is none.
+- If it shows a gap, this lies between the two messages, maybe before the moment: no book.
+- A silence of more than `max_silence_seconds` has no book from its first whole second, as it has no
+  samples, although this was not known at its beginning.
+- A crossed or one-sided book is not valid.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ Truths = Booleans
 
 
 class Cuts:
-    """Rising moments, and the books found for them so far; a reader tells of what it comes past.
+    """Rising moments and the books found for them so far, which a reader reports.
 
     Attributes:
-        settled: how many moments, from the first on, are decided. Of the others the two arrays
-            below say nothing.
-        levels: float64 [moments, 2, 200, 2], bids and asks, price and size; no level at all (NaN
-            price, zero size) where there is no book.
+        settled: number of decided moments, from the first. For the others the two arrays below are
+            undefined.
+        levels: float64 [moments, 2, 200, 2], bids and asks, price and size; without a book all
+            levels have NaN price and zero size.
         is_there: bool [moments].
     """
 
@@ -47,7 +46,7 @@ class Cuts:
 
     @property
     def next_ms(self) -> int:
-        """The first moment that is not decided yet; NEVER when all are."""
+        """Return the first undecided moment; NEVER if there is none."""
         return self._moments[self.settled] if self.settled < len(self._moments) else NEVER
 
     def settle(self, ts: int, clock: int, levels: Floats | None) -> None:
@@ -56,8 +55,8 @@ class Cuts:
         Args:
             ts: the message's time, ms.
             clock: the second of the last message before it; -1 where there was none.
-            levels: the book between the two, [2, 200, 2]; `None` when there was none, or when
-                messages are missing between the two.
+            levels: the book between the two, [2, 200, 2]; None if there was none, or if messages
+                between the two are missing.
         """
         is_sound = levels is not None and bool(levels[0, 0, 0] < levels[1, 0, 0])
         is_silence = ts // MS_PER_SECOND - clock - 1 > self._max_silence
@@ -69,15 +68,15 @@ class Cuts:
             self.settled += 1
 
     def settle_rest(self, until_ms: int, clock: int, levels: Floats | None) -> None:
-        """Decide the moments before `until_ms`, a whole second, though no later message is known.
+        """Decide the moments before `until_ms`, a whole second, without a later message.
 
-        A silence counts as far as the moment itself.
+        A silence counts up to the moment itself.
         """
         while self.next_ms < until_ms:
             self.settle((self.next_ms // MS_PER_SECOND + 1) * MS_PER_SECOND, clock, levels)
 
 
 def no_cuts() -> Cuts:
-    """No moments."""
+    """Return an empty set of moments."""
     nothing = np.zeros(0)
     return Cuts(nothing.astype(np.int64), 0, nothing, nothing.astype(np.bool_))

@@ -1,7 +1,8 @@
-"""The tokens of a line, byte by byte: white space, marks, numbers.
+"""Parse the tokens of a line byte by byte: white space, punctuation, numbers.
 
-Places are addresses. Every line ends with a newline, which no token holds, so nothing looks for the
-end of the buffer. A refusal is the place 0, where `byte` sees a newline too: it is handed on.
+Positions are addresses. Every line ends with a newline, which no token contains, so there are no
+checks for the end of the buffer. A refusal is position 0, where `byte` also sees a newline, so that
+it propagates.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from quantgod.archive.compiled import byte, compiled, inlined
 REFUSED: Final = 0
 
 LARGEST_MANTISSA: Final = 2**53
-"""A mantissa below this divided by a power of ten up to 10^22 is rounded once, so exactly."""
+"""A smaller mantissa divided by a power of ten up to 10^22 is rounded only once, so correctly."""
 
 LARGEST_DIGITS: Final = 18
 POWERS: Final = np.array([10**k for k in range(LARGEST_DIGITS + 1)], dtype=np.int64)
@@ -28,9 +29,9 @@ SPACE, TAB, RETURN = (ord(character) for character in " \t\r")
 
 @inlined
 def decimal(at: int) -> tuple[int, int, int, int]:
-    """A plain decimal up to its quote: place after it, mantissa, digits before the point, decimals.
+    """Parse a decimal up to its quote: position, mantissa, digits before the point, decimals.
 
-    No sign, no exponent, no needless zero in front.
+    Signs, exponents and leading zeros are refused.
     """
     whole, digits = run_of_digits(at)
     if digits != 1 and (digits == 0 or byte(at) == ZERO):
@@ -50,7 +51,7 @@ def decimal(at: int) -> tuple[int, int, int, int]:
 
 @compiled
 def integer(at: int) -> tuple[int, int]:
-    """A bare integer without sign: place after it and value. The caller checks what follows."""
+    """Parse an unsigned integer: position after it and value. The caller checks what follows."""
     at = white(at)
     if not at:
         return REFUSED, 0
@@ -62,7 +63,7 @@ def integer(at: int) -> tuple[int, int]:
 
 @inlined
 def run_of_digits(at: int) -> tuple[int, int]:
-    """The number that begins at a place and how many digits it has; it overflows beyond 18."""
+    """Parse the number at a position: value and number of digits; it overflows beyond 18."""
     first = at
     value = 0
     digit = byte(at) - ZERO
@@ -75,7 +76,7 @@ def run_of_digits(at: int) -> tuple[int, int]:
 
 @compiled
 def match(at: int, wanted: bytes) -> int:
-    """The place after these very bytes."""
+    """Return the position after these exact bytes."""
     for character in wanted:
         if byte(at) != character:
             return REFUSED
@@ -85,7 +86,7 @@ def match(at: int, wanted: bytes) -> int:
 
 @inlined
 def past(at: int, character: int) -> int:
-    """The place after `character` and the white space before it."""
+    """Return the position after optional white space and `character`."""
     if not at:
         return REFUSED
     if byte(at) != character:
@@ -97,7 +98,7 @@ def past(at: int, character: int) -> int:
 
 @inlined
 def white(at: int) -> int:
-    """The first place from `at` that is no white space."""
+    """Return the first position from `at` without white space."""
     while at and (byte(at) == SPACE or byte(at) == TAB or byte(at) == RETURN):
         at += 1
     return at

@@ -1,7 +1,7 @@
-"""The one member of an archive as a stream of bytes, from a zip that nobody has to trust.
+"""Stream the single member of an untrusted zip archive.
 
-Nothing is extracted and no size in a header is believed: headers may only refuse an archive sooner.
-The central directory is read here because Python's reader loads all of it before it can be counted.
+Nothing is extracted and no size in a header is trusted: headers may only refuse an archive earlier.
+The central directory is read here because Python's reader loads all of it before counting entries.
 """
 
 from __future__ import annotations
@@ -58,9 +58,8 @@ class Archive:
         """Yield the member's bytes in pieces of at most 1 MiB, without a byte order mark.
 
         Raises:
-            Quarantine: `bomb_size` or `bomb_ratio` as soon as a cap is passed; at the end
-                `bad_crc`, or `bad_zip` when the data is damaged, short, or not of the size
-                that was declared.
+            Quarantine: `bomb_size` or `bomb_ratio` as soon as a limit is exceeded; at the end
+                `bad_crc`, or `bad_zip` if the data is damaged, short, or not of the declared size.
         """
         return _without_mark(self._checked())
 
@@ -116,8 +115,8 @@ def open_archive(path: Path, limits: ArchiveLimits) -> Iterator[Archive]:
 
     Raises:
         Quarantine: `bad_zip`, `no_member`, `too_many_members`, `unsafe_member`, `encrypted`,
-            `bomb_size`; what `Archive.chunks` raises also leaves through here.
-        OSError: when the file itself cannot be opened.
+            `bomb_size`; exceptions of `Archive.chunks` also pass through here.
+        OSError: if the file itself cannot be opened.
     """
     with path.open("rb") as source:
         try:
@@ -128,7 +127,7 @@ def open_archive(path: Path, limits: ArchiveLimits) -> Iterator[Archive]:
 
 
 def _without_mark(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Leave out the byte order mark with which some programs begin a text in UTF-8."""
+    """Remove a UTF-8 byte order mark at the start."""
     head = b""
     for piece in pieces:
         head += piece
@@ -157,7 +156,7 @@ def _only_entry(source: BinaryIO, limits: ArchiveLimits) -> _Entry:
 
 
 def _directory(source: BinaryIO) -> tuple[int, int, int]:
-    """Entries, size and place of the central directory."""
+    """Return entries, size and position of the central directory."""
     length = source.seek(0, 2)
     start = max(0, length - _END.size - _LARGEST_COMMENT)
     source.seek(start)
@@ -213,7 +212,7 @@ def _entry(fields: tuple[int, ...], name: bytes, extra: bytes) -> _Entry:
 
 
 def _wide(extra: bytes, *values: int) -> tuple[int, ...]:
-    """Replace each value that says 0xFFFFFFFF by its 64-bit form from the zip64 extra field."""
+    """Replace each value 0xFFFFFFFF by its 64-bit form from the zip64 extra field."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)
@@ -242,7 +241,7 @@ def _check_entry(entry: _Entry, limits: ArchiveLimits) -> None:
 
 
 def _at_data(source: BinaryIO, entry: _Entry) -> _Entry:
-    """The entry with its offset moved from the local header to the data."""
+    """Return the entry with its offset moved from the local header to the data."""
     source.seek(entry.offset)
     fields = _LOCAL.unpack(source.read(_LOCAL.size))
     if fields[0] != b"PK\x03\x04":
@@ -252,9 +251,9 @@ def _at_data(source: BinaryIO, entry: _Entry) -> _Entry:
 
 
 def lines(chunks: Iterator[bytes], limit: int) -> Iterator[bytes | None]:
-    """Cut a stream into lines without their newline; blank ones are left out.
+    """Split a stream into lines without newline, skipping blank ones.
 
-    A line over `limit` bytes comes as `None`: it is thrown away as it comes and never held.
+    A line over `limit` bytes is yielded as None: its bytes are discarded as they arrive.
     """
     rest = b""
     is_overlong = False
@@ -275,5 +274,5 @@ def lines(chunks: Iterator[bytes], limit: int) -> Iterator[bytes | None]:
 
 
 def is_blank(line: bytes) -> bool:
-    """Whether a line holds nothing but white space."""
+    """Return whether a line has only white space."""
     return not line.strip(b" \t\r")

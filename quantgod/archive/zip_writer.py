@@ -1,6 +1,6 @@
-"""Writes a zip of one deflated member as it is made, several times faster than `zipfile`.
+"""Write a zip with one deflated member as a stream, several times faster than `zipfile`.
 
-The stream is ordinary deflate (isal, level 1). The date inside is fixed: same content, same bytes.
+The data is ordinary deflate (isal, level 1). The date inside is fixed: same content, same bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from quantgod.files import atomic_path
 _LEVEL: Final = 1
 _RAW: Final = -15
 _DATE: Final = (2024 - 1980) << 9 | 1 << 5 | 1
-_VERSION: Final = 45  # understands zip64, which a day of more than 4 GiB of lines needs
+_VERSION: Final = 45  # zip64, for days with more than 4 GiB of lines
 _UNIX: Final = 3 << 8
 _MODE: Final = 0o644 << 16
 _DEFLATED: Final = 8
@@ -33,10 +33,10 @@ class _Member(NamedTuple):
 
 
 def write_zip(path: Path, name: str, chunks: Iterable[bytes]) -> None:
-    """Write `chunks` as the member `name` of the zip `path`, which appears whole or not at all.
+    """Write `chunks` as the member `name` of the zip `path`, atomically.
 
     Raises:
-        ValueError: where the packed member reaches 4 GiB.
+        ValueError: if the compressed member reaches 4 GiB.
     """
     empty = _Member(name.encode(), 0, 0, 0)
     with atomic_path(path) as part, part.open("rb+") as target:
@@ -54,7 +54,7 @@ def write_zip(path: Path, name: str, chunks: Iterable[bytes]) -> None:
 
 
 def _local_header(member: _Member) -> bytes:
-    """APPNOTE 6.3.10 §4.3.7. Sizes stand in the zip64 field, for they are not known beforehand."""
+    """Return the local header (APPNOTE 6.3.10 §4.3.7), with unknown sizes in the zip64 field."""
     extra = struct.pack("<HHQQ", 1, 16, member.size, member.packed)
     fixed = (_VERSION, 0, _DEFLATED, 0, _DATE, member.crc, _LARGE, _LARGE)
     lengths = (len(member.name), len(extra))
@@ -62,7 +62,7 @@ def _local_header(member: _Member) -> bytes:
 
 
 def _directory(member: _Member) -> bytes:
-    """The central directory's one entry and its end, §4.3.12 and §4.3.16."""
+    """Return the central directory with one entry, and its end (§4.3.12 and §4.3.16)."""
     begin = len(_local_header(member)) + member.packed
     if begin >= _LARGE:
         raise ValueError(f"{member.name.decode()}: {member.packed} packed bytes, 4 GiB at most")
