@@ -1,1 +1,1 @@
-"""The synthetic market, its archives, and the exchange that plays them."""
+"""Simulate a market, its archives, and an exchange that plays them."""

@@ -1,4 +1,4 @@
-"""Writes the simulated market as Bybit's daily archives."""
+"""Write the simulated market as daily archives in Bybit's format."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MINUTES_AHEAD = 60
 def write_archives(
     directory: Path, symbol: str, settings: SimulateSettings, progress: Progress = silent
 ) -> list[Path]:
-    """Write `settings.days` daily zips under `directory`; returns the files in date order.
+    """Write `settings.days` daily zips below `directory`; return the files in date order.
 
-    Names and members are the venue's: `2024-01-01_BTCUSDT_ob500.data.zip` holds the one member
+    Names and members are as at the venue: `2024-01-01_BTCUSDT_ob500.data.zip` has the one member
     `2024-01-01_BTCUSDT_ob500.data`. Same settings, same bytes.
 
     Raises:
-        ValueError: where `settings.prices` is absent, malformed or does not cover `settings.start`,
-            or where prices are too low for the tick.
+        ValueError: if `settings.prices` is missing, malformed or does not cover `settings.start`,
+            or prices are too low for the tick.
     """
     market = SimulatedMarket(symbol, settings, price_path(settings), start_ms(settings))
     written: list[Path] = []
@@ -41,12 +41,12 @@ def write_archives(
 
 
 def strangers(data: DataSettings, settings: SimulateSettings) -> list[Path]:
-    """Archives of the series that are not among those that this simulation writes.
+    """Return archives of the series that this simulation does not write.
 
-    Left from another one, they would be read as if they were days of this one.
+    Left from another simulation, they would be read as days of this one.
 
     Raises:
-        ValueError: where something else than a folder is in the place of the archives.
+        ValueError: if the place of the archives is not a folder.
     """
     if not data.archives.exists():
         return []
@@ -59,7 +59,7 @@ def strangers(data: DataSettings, settings: SimulateSettings) -> list[Path]:
 
 
 def price_path(settings: SimulateSettings) -> PricePath:
-    """The path that `settings` ask for: a random one, or along the bars of `settings.prices`."""
+    """Return the price path of the settings: random, or along the bars of `settings.prices`."""
     minutes = settings.days * MINUTES_PER_DAY
     seed, signal = settings.seed, settings.signal
     latent = Latent(settings.half_life_minutes, settings.lean_noise, settings.lead_minutes)
@@ -83,5 +83,5 @@ def price_path(settings: SimulateSettings) -> PricePath:
 
 
 def start_ms(settings: SimulateSettings) -> int:
-    """Midnight of the first day, epoch ms."""
+    """Return midnight of the first day, epoch ms."""
     return round(dt.datetime.combine(settings.start, dt.time(), dt.UTC).timestamp() * 1000)

@@ -1,7 +1,7 @@
-"""The parts that the simulated feed is made of: sides, rules, clock, and the text of its lines.
+"""Define the parts of the simulated feed: sides, rules, clock, and the text of its lines.
 
-Both sides are kept best first. A bid's key is minus its price in ticks and an ask's key its price,
-so that keys rise from the touch outwards on either side, and one code serves both.
+Both sides are stored best first. A bid's key is minus its price in ticks and an ask's key its
+price, so that keys rise from the touch outwards on both sides, and the same code works for both.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ START, COUNT, TAKEN_FRONT, TAKEN_BACK = range(4)
 
 
 class Rules(NamedTuple):
-    """What the book is made of: levels a side, mean ticks between levels, sizes in lots."""
+    """Parameters of the book: levels per side, mean ticks between levels, sizes in lots."""
 
     depth: int
     gap: int
@@ -47,7 +47,7 @@ class Clock(NamedTuple):
 
 
 class Wire(NamedTuple):
-    """The parts of a line that do not change, and how prices and sizes are written.
+    """The fixed parts of a line, and the format of prices and sizes.
 
     A price is key * `units` / 10**`price_decimals`, a size lots / 10**SIZE_DECIMALS.
     """
@@ -79,14 +79,14 @@ class Stamp(NamedTuple):
 
 
 def empty_side(depth: int) -> Side:
-    """A side with room for `depth` levels and for what one message may add before it is trimmed."""
+    """Return a side with room for `depth` levels and for the additions of one message."""
     side = np.zeros((6, 8 * depth), np.int64)
     side[NOTES, START] = 4 * depth
     return side
 
 
 def wire(symbol: str, levels: int, *, type_first: bool, units: int, price_decimals: int) -> Wire:
-    """The fixed parts for `symbol`; archives hold `type` before `ts` or after it."""
+    """Return the fixed parts for `symbol`; archives have `type` before or after `ts`."""
     topic = f'{{"topic":"orderbook.{levels}.{symbol}",'
     head = topic + ('"type":"' if type_first else '"ts":')
     middle = '","ts":' if type_first else ',"type":"'

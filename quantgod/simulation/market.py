@@ -1,7 +1,7 @@
-"""A seeded synthetic market that speaks Bybit's order-book feed and keeps the true book.
+"""Simulate a seeded market that writes Bybit's order-book feed and keeps the true book.
 
-The same seed gives the same bytes, however the messages are cut into calls. Time is what the caller
-says it is: message i of a day is at its midnight plus `i * cadence`, plus a few milliseconds.
+The same seed gives the same bytes, however the messages are split into calls. Message i of a day
+is at its midnight plus `i * cadence`, plus a few milliseconds.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ CHUNK_BYTES: Final = 4 << 20
 LEVEL_BYTES: Final = 48
 
 LATEST_MS: Final = 50
-"""A message may be this late in its slot, or a twentieth of the cadence where that is less."""
+"""Maximal delay of a message in its slot, or a twentieth of the cadence if that is less."""
 
 
 class SimulatedMarket:
-    """A market on a given path; ask it for messages in rising order, at least the first of a day.
+    """A market on a given path; messages must be requested in rising order, from a day's first.
 
     Args:
-        symbol: As it stands in topic and data.
-        settings: Levels, cadence, seed, tick and changes a message are used.
-        path: The mid's path from `start_ms` on, in price units.
+        symbol: As in topic and data.
+        settings: Levels, cadence, seed, tick and changes per message are used.
+        path: The mid's path from `start_ms`, in price units.
         start_ms: Midnight of the first day, epoch ms.
 
     Raises:
-        ValueError: where the path falls so low that the bids would reach zero.
+        ValueError: if the path is so low that bids would reach zero.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class SimulatedMarket:
     ) -> None:
         self.symbol, self.levels = symbol, settings.levels
         self._tick = Decimal(str(settings.tick))
-        # The venue writes two decimals at least (`16493.50`).
+        # The venue writes at least two decimals (`16493.50`).
         self._decimals = max(2, -int(self._tick.normalize().as_tuple().exponent))
         self._units = int(self._tick.scaleb(self._decimals))
         self._knots = path.knots / settings.tick
@@ -75,13 +75,13 @@ class SimulatedMarket:
 
     @property
     def messages_a_day(self) -> int:
-        """How many messages there are from midnight to midnight."""
+        """Return the number of messages from midnight to midnight."""
         return -(-MS_PER_DAY // self._clock.cadence_ms)
 
     def day(self, day: int) -> Iterator[bytes]:
-        """The lines of one day, in chunks of whole lines; the first line is a snapshot.
+        """Yield the lines of one day, in chunks of whole lines; the first line is a snapshot.
 
-        Days and their `u` follow each other: message 0 of day 1 comes after the last of day 0.
+        Days and their `u` are continuous: message 0 of day 1 follows the last one of day 0.
         """
         first = day * self.messages_a_day
         yield self.lines(day, 0, 1)
@@ -92,7 +92,7 @@ class SimulatedMarket:
             done += count
 
     def lines(self, day: int, first: int, count: int) -> bytes:
-        """`count` whole lines of a day from its message `first` on; message 0 is a snapshot."""
+        """Return `count` whole lines of a day from message `first`; message 0 is a snapshot."""
         begin, parts, done = day * self.messages_a_day + first, [], 0
         while done < count:
             chunk, written = self._write(begin + done, count - done, day)
@@ -101,7 +101,7 @@ class SimulatedMarket:
         return b"".join(parts)
 
     def book(self) -> tuple[list[Level], list[Level]]:
-        """The true book after the last message: bids and asks, (price, size), best first."""
+        """Return the true book after the last message: bids and asks, (price, size), best first."""
         return self._side(self._bids, -1), self._side(self._asks, 1)
 
     def _side(self, side: Side, sign: int) -> list[Level]:
@@ -134,7 +134,7 @@ class SimulatedMarket:
         )
 
     def _gap(self) -> int:
-        """Mean ticks between levels: so wide that moves of the touch use half the changes."""
+        """Return the mean ticks between levels, so that moves of the touch use half the changes."""
         travelled = float(np.abs(np.diff(self._knots)).mean()) * self._clock.cadence_ms / KNOT_MS
         return max(2, round(8 * travelled / self.changes))
 

@@ -1,4 +1,4 @@
-"""One-minute prices of a file, for a simulated market to follow."""
+"""Read one-minute prices from a file for a simulated market."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from quantgod.contracts import MS_PER_MINUTE, Integers
 from quantgod.simulation.price_path import Bars
 
 LONGEST_HOLE: Final = 24 * 60
-"""Minutes. Venues were away for hours; a longer hole is a file that lacks a part."""
+"""In minutes. Venues were down for hours; a longer gap means that part of the file is missing."""
 
 LAST_HOUR: Final = 60
-"""A file whose last minutes had no trade ends that much early at most."""
+"""A file whose last minutes had no trade may end this many minutes early."""
 
 
 def prices_file(path: Path) -> Path:
-    """Return the path of `simulate.prices` as it is.
+    """Return the path of `simulate.prices` after checking it.
 
     Raises:
-        ValueError: where no file is there, with the path in full.
+        ValueError: if there is no such file, with the full path.
     """
     if not path.is_file():
         raise ValueError(
@@ -36,18 +36,18 @@ def prices_file(path: Path) -> Path:
 def read_price_bars(
     path: Path, start_ms: int, minutes: int, ahead: int = 0, unit: Unit = "ms"
 ) -> Bars:
-    """The bars of `minutes` minutes from `start_ms` on; an absent minute is flat at the last close.
+    """Return `minutes` bars from `start_ms`; a missing minute is flat at the last close.
 
     Args:
         path: A file as `minute_table` reads it.
         start_ms: The first minute, epoch ms.
-        minutes: How many there are to be.
-        ahead: How many of them at the end the file may lack.
-        unit: Of its times, where they are numbers.
+        minutes: Number of minutes.
+        ahead: How many of the last minutes may be missing in the file.
+        unit: Of numeric times.
 
     Raises:
-        ValueError: for a malformed line, with its number; or where the file does not cover the
-            minutes, with the range it covers or the hole it has.
+        ValueError: for a malformed line, with its number; or if the file does not cover the
+            minutes, with its range or its gap.
     """
     table = read_minutes(path, unit)
     at, start = table.index.to_numpy(), start_ms // MS_PER_MINUTE
@@ -65,7 +65,7 @@ def read_price_bars(
 
 
 def _without_holes(table: pd.DataFrame, at: Integers, wanted: Integers) -> Bars:
-    """Where there is no bar the close before it holds."""
+    """Fill missing bars with the close before them."""
     place = np.searchsorted(at, wanted, side="right") - 1
     present = at[place] == wanted
     close = table["close"].to_numpy()[place]

@@ -1,8 +1,8 @@
-"""Where the simulated mid goes, and which way its book leans on the way there.
+"""Simulate the path of the mid price and the lean of its book.
 
-A path is a mid every five seconds of each minute and one lean a minute. The lean follows a slow
-latent state. How much that state knows of the coming hour is the planted signal; how well one
-minute's lean shows the state decides whether a single row tells of it, or only a sequence of them.
+A path is a mid every five seconds of each minute, and one lean per minute. The lean follows a slow
+latent state. How much this state knows about the coming hour is the planted signal; how clearly one
+minute's lean shows the state decides whether a single row reveals it, or only a sequence.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LEAN_OF_STATE: Final = 0.6
 
 
 class Bars(NamedTuple):
-    """One-minute bars without holes; each column has shape (minutes,)."""
+    """One-minute bars without gaps; each column has shape (minutes,)."""
 
     open: Floats
     close: Floats
@@ -42,10 +42,10 @@ class Latent(NamedTuple):
     """The slow state behind the lean: an AR(1) series of unit variance.
 
     Attributes:
-        half_life_minutes: after which half of what the state is has been forgotten.
-        lean_noise: standard deviation of what a minute's lean adds to 0.6 of the state.
-        lead_minutes: for how long the lean has shown what a return follows, beyond the one minute
-            that it always has.
+        half_life_minutes: half-life of the state's memory.
+        lean_noise: standard deviation of the noise that a minute's lean adds to 0.6 of the state.
+        lead_minutes: how long the lean leads the return, in addition to the one minute that it
+            always does.
     """
 
     half_life_minutes: float = 120.0
@@ -54,7 +54,7 @@ class Latent(NamedTuple):
 
 
 LATENT: Final = Latent()
-"""A state that each minute shows almost without noise, as it begins to work."""
+"""The default state, which each minute's lean shows almost without noise or lead."""
 
 
 def random_path(
@@ -66,14 +66,14 @@ def random_path(
     signal: float,
     latent: Latent = LATENT,
 ) -> PricePath:
-    """A mid of its own, whose one-minute log returns have standard deviation `volatility`.
+    """Return a random path whose one-minute log returns have standard deviation `volatility`.
 
     The return of a minute is `a * state` of `1 + latent.lead_minutes` minutes before, plus a random
-    walk, plus a transient that is gone a minute later. `a` is such that the state's path makes up
-    the share `signal` of the variance of an hour's return, which stays close to 60 volatility² at
-    any signal; the state at the hour's beginning alone explains 0.82 of that share, if its half
-    life is two hours and nothing leads. The transient only restores the one-minute variance that a
-    strong signal would take away.
+    walk, plus a transient that disappears a minute later. `a` is chosen so that the state's path
+    explains the share `signal` of the variance of an hour's return, which stays close to 60
+    volatility² for any signal. With a half-life of two hours and no lead, the state at the hour's
+    beginning alone explains 0.82 of that share. The transient only restores the one-minute variance
+    that a strong signal would remove.
     """
     rng = np.random.default_rng([seed, 1])
     state = _slow_state(rng, minutes, latent)
@@ -94,12 +94,13 @@ def path_along(
 ) -> PricePath:
     """Follow the first `minutes` of `bars`: from open to close, touching high and low on the way.
 
-    The close is reached five seconds before the minute's end and holds, so that the last sample of
+    The close is reached five seconds before the minute's end and stays, so that the last sample of
     a minute is its close at any cadence up to that.
 
-    A planted signal on given prices can only be foresight: the lean then mixes the standardised
-    return of the next hour (weight √signal) with a slow state that knows nothing (weight
-    √(1 - signal)), and leads by nothing else. The hour after the last bar is flat.
+    A planted signal on given prices can only be foresight: the lean mixes the standardised return
+        of
+    the next hour (weight √signal) with an independent slow state (weight √(1 - signal)), without
+    another lead. The hour after the last bar is flat.
     """
     rng = np.random.default_rng([seed, 2])
     state = _slow_state(rng, minutes, latent)
@@ -118,7 +119,7 @@ def path_along(
 def _bridge(
     rng: np.random.Generator, start: Floats, end: Floats, volatility: float, steps: int
 ) -> Floats:
-    """Shape (minutes, steps + 1): Brownian bridges in log price, five seconds a step."""
+    """Return Brownian bridges in log price, five seconds per step, (minutes, steps + 1)."""
     walk = np.zeros((len(start), steps + 1))
     walk[:, 1:] = rng.normal(size=(len(start), steps)) * volatility / np.sqrt(STEPS_PER_MINUTE)
     walk = np.cumsum(walk, axis=1)
@@ -128,7 +129,7 @@ def _bridge(
 
 
 def _touch_extremes(rng: np.random.Generator, inside: Floats, bars: Bars) -> None:
-    """High and low on inner knots: a rising minute sees its low first, a falling one its high."""
+    """Put high and low on inner knots: low first in a rising minute, else high first."""
     first = rng.integers(1, STEPS_PER_MINUTE // 2, size=len(inside))
     second = rng.integers(STEPS_PER_MINUTE // 2, STEPS_PER_MINUTE - 1, size=len(inside))
     rises = bars.close >= bars.open
@@ -146,13 +147,13 @@ def _keep(latent: Latent) -> float:
 
 
 def _hourly_sum_variance(latent: Latent) -> float:
-    """Variance of the sum of 60 consecutive values of the state, whose own variance is one."""
+    """Return the variance of the sum of 60 consecutive values of the unit-variance state."""
     lags = np.arange(1, HOUR)
     return float(HOUR + 2 * np.sum((HOUR - lags) * _keep(latent) ** lags))
 
 
 def _slow_state(rng: np.random.Generator, minutes: int, latent: Latent) -> Floats:
-    """An AR(1) series of unit variance."""
+    """Return an AR(1) series of unit variance."""
     keep = _keep(latent)
     shocks = rng.normal(size=minutes) * np.sqrt(1 - keep**2)
     shocks[0] = rng.normal()

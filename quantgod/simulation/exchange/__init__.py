@@ -1,1 +1,1 @@
-"""An exchange on the loopback that holds the true book, and faults to live through."""
+"""Simulate an exchange on the loopback, with the true book and with faults."""

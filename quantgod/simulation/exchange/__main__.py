@@ -1,6 +1,7 @@
 """Serve the simulated market of the settings: `python -m quantgod.simulation.exchange -h`.
 
-Prints one line of JSON once it listens; ends on SIGTERM and SIGINT, and with its market or parent.
+It prints one line of JSON when it listens, and ends on SIGTERM and SIGINT, or when its market or
+parent process ends.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from quantgod.simulation.exchange.rules import Rules, hurried
 from quantgod.simulation.exchange.server import Exchange
 
 PARENT_SECONDS = 0.5
-"""How often the parent is looked for."""
+"""Interval of checks for the parent process."""
 
 OVER_SECONDS = 2.0
-"""How long a market that is over is still told of."""
+"""How long clients are still told that the market is over."""
 
 
 @click.command(context_settings={"show_default": True})
@@ -87,14 +88,14 @@ async def _serve(exchange: Exchange, parent: int | None) -> None:
 
 
 async def _end_after(over: asyncio.Event, ended: asyncio.Event) -> None:
-    """Set `ended` once the market is over and whoever listens has been told."""
+    """Set `ended` once the market is over and clients have been told."""
     await over.wait()
     await asyncio.sleep(OVER_SECONDS)
     ended.set()
 
 
 async def _end_with(parent: int, ended: asyncio.Event) -> None:
-    """Set `ended` once the parent is gone: killed, it can tell nobody."""
+    """Set `ended` once the parent process is gone, since a killed one cannot send a signal."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(parent)
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110

@@ -1,7 +1,7 @@
-"""The simulated market of the settings, heard as Binance would tell of it.
+"""Play the simulated market of the settings as Binance events.
 
-Its messages are those that the archives of `steps.simulate` hold from the same first message on;
-the snapshot that opens each later day becomes the difference that it makes.
+Its messages are those of the archives of `steps.simulate` from the same first message; the snapshot
+that opens each later day becomes the difference to the book before.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from quantgod.simulation.exchange.wire import sides
 from quantgod.simulation.market import SimulatedMarket
 
 AT_ONCE = 32
-"""Messages written ahead: few, so that no call holds the event loop for long."""
+"""Messages written ahead: few, so that no call blocks the event loop for long."""
 
 
 def simulated_truth(
     symbols: Sequence[str], settings: SimulateSettings, first_day: int | None = None
 ) -> Truth:
-    """The simulated markets from the midnight of `first_day` (0 on; the last by default) on.
+    """Return the simulated markets from midnight of `first_day` (from 0; default is the last day).
 
-    The first symbol follows the path of `settings`, each other one a seed of its own. All end with
+    The first symbol follows the path of `settings`, the others have their own seeds. All end with
     the last simulated day.
 
     Raises:
-        ValueError: where there is no such day, and as `write_archives` does.
+        ValueError: if there is no such day, and as `write_archives` raises it.
     """
     day = settings.days - 1 if first_day is None else first_day
     if not 0 <= day < settings.days:
@@ -50,7 +50,7 @@ def simulated_truth(
 
 
 class SimulatedEvents:
-    """One simulated symbol, from the midnight of `day` to the end of its path."""
+    """One simulated symbol, from midnight of `day` to the end of its path."""
 
     def __init__(self, symbol: str, settings: SimulateSettings, day: int) -> None:
         self.symbol = symbol
@@ -60,12 +60,12 @@ class SimulatedEvents:
         self._ids = UpdateIds(self._first.update_id * 1000, settings.seed)
 
     def opening(self) -> DepthSnapshot:
-        """The book of the first day's first message."""
+        """Return the book of the first day's first message."""
         first = self._first
         return DepthSnapshot(self._ids.last, first.ts, first.bids, first.asks)
 
     def events(self) -> Iterator[TrueEvent]:
-        """One event for each message after that."""
+        """Yield one event for each later message."""
         before = OrderBook()
         before.apply(self._first)
         for line in self._lines():
@@ -92,7 +92,7 @@ class SimulatedEvents:
 
 
 def _difference(before: OrderBook, after: BookUpdate) -> tuple[list[Level], list[Level]]:
-    """What turns the book before into the one of a snapshot."""
+    """Return the changes from the book before to that of a snapshot."""
     return _changed(before.bids, dict(after.bids)), _changed(before.asks, dict(after.asks))
 
 
@@ -114,6 +114,6 @@ _decode_raw = msgspec.json.Decoder(_Line).decode
 
 
 def _raw_sides(line: bytes) -> bytes:
-    """The levels as they stand: both venues write them alike."""
+    """Return the unparsed levels: both venues write them alike."""
     data = _decode_raw(line).data
     return b'"b":%b,"a":%b' % (bytes(data.b), bytes(data.a))

@@ -1,4 +1,4 @@
-"""One client's socket: what waits to be sent there, its pings, and how it ends."""
+"""Serve one client's socket: its queue of messages, its pings, and its end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAY_OVER = "a connection lasts 24 hours"
 
 
 class Connection:
-    """A client's WebSocket, asked for by `request`."""
+    """A client's WebSocket, opened by `request`."""
 
     def __init__(self, request: web.Request, rules: Rules, subscriptions: Subscriptions) -> None:
         self.subscriptions = subscriptions
@@ -46,7 +46,7 @@ class Connection:
         self.answers_pings = True
 
     async def serve(self) -> web.WebSocketResponse:
-        """Answer the upgrade, then send and listen until either side ends it."""
+        """Answer the upgrade, then send and receive until either side closes."""
         await self.socket.prepare(self._request)
         writer = asyncio.create_task(self._write())
         try:
@@ -59,28 +59,28 @@ class Connection:
 
     @property
     def _is_open(self) -> bool:
-        """Whether events can still be sent here."""
+        """Return whether events can still be sent."""
         return self._ending is None and not self.socket.closed and self._transport is not None
 
     @property
     def is_listening(self) -> bool:
-        """Whether this client is being served some depth."""
+        """Return whether this client has subscribed to depth."""
         is_served = self._is_open and not (self.is_silent or self.is_deaf)
         return is_served and bool(self.subscriptions.depth)
 
     @property
     def waiting(self) -> int:
-        """Messages that are not yet sent."""
+        """Return the number of unsent messages."""
         return len(self._outbox)
 
     def streams_of(self, symbol: str) -> list[bytes]:
-        """Names under which this client hears of a symbol's depth."""
+        """Return the stream names by which this client gets a symbol's depth."""
         return self.subscriptions.depth.get(symbol, []) if self.is_listening else []
 
     def offer(self, message: list[bytes] | bytes) -> None:
-        """Queue a message, or raw frames that are written one by one.
+        """Queue a message, or raw frames to be written one by one.
 
-        A client that lets too many pile up is cut, as the venue does.
+        A client with too many unsent messages is cut off, as at the venue.
         """
         if len(self._outbox) >= self._rules.outbox_frames:
             self.reset()
@@ -89,7 +89,7 @@ class Connection:
         self._wake.set()
 
     def keep_alive(self, now: int) -> None:
-        """Ping when it is time by exchange time (ms); cut a client that is old or never answers."""
+        """Ping when due by exchange time (ms); cut a client that is old or does not answer."""
         if self._pinged is None:
             self._pinged = now
         if time.monotonic() - self.opened > self._rules.lifetime_seconds:
@@ -106,19 +106,19 @@ class Connection:
             self.offer([ping_frame(str(now).encode())])
 
     def end(self, code: int, reason: str) -> None:
-        """Send what waits, then close with the closing handshake; cut who lets that wait."""
+        """Send the queue, then close with a handshake; cut a client that delays it."""
         if self._ending is None:
             self._ending = code, reason
             self._wake.set()
             asyncio.get_running_loop().call_later(self._rules.closing_seconds, self.reset)
 
     def finish(self) -> None:
-        """End of file with no closing handshake."""
+        """End the file without a closing handshake."""
         if transport := self._transport:
             transport.close()
 
     def reset(self) -> None:
-        """Cut the connection (RST): what was on its way is lost."""
+        """Reset the connection (RST): data in transit is lost."""
         if transport := self._transport:
             with contextlib.suppress(OSError, AttributeError):
                 transport.get_extra_info("socket").setsockopt(
@@ -132,7 +132,7 @@ class Connection:
         return None if transport is None or transport.is_closing() else transport
 
     async def _write(self) -> None:
-        """Send until told to end; a full socket makes this wait, and the outbox grow."""
+        """Send the queue until the end; a full socket makes this wait while the queue grows."""
         with contextlib.suppress(ConnectionError):
             while True:
                 while self._outbox:

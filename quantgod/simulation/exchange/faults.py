@@ -1,7 +1,7 @@
-"""What can go wrong between an exchange and its clients, by name.
+"""Define faults between an exchange and its clients, by name.
 
-A fault strikes a symbol once so many of its events have happened. Where that is not given, the
-exchange's seed chooses it. What is true stays true: a fault spoils only what is sent.
+A fault strikes a symbol after a number of its events; if none is given, the exchange's seed chooses
+it. The true book is not affected: a fault only changes what is sent.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 Point = Literal["event", "stream", "accept", "request"]
-"""What a fault strikes: an event; the connections that listen; a new connection; a REST request."""
+"""Target of a fault: an event, the open connections, a new connection, or a REST request."""
 
 SPAN: Final = (50, 500)
-"""Events after which a fault strikes, where only the seed says."""
+"""Range of events after which a fault strikes, if the seed chooses."""
 
 MIX: Final = 10
-"""Faults of a mix that is asked for by name."""
+"""Number of faults in a mix requested by name."""
 
 
 @dataclass(frozen=True)
 class Fault:
     """One fault; it strikes the first `point` once `after` events of `symbol` have happened.
 
-    `count` is how many events, connections or requests it spoils, one after the other. `amount`
-    is what its name asks for: seconds, ms of the clock, bytes or levels.
+    `count` is the number of consecutive events, connections or requests that it affects. `amount`
+    depends on its name: seconds, ms of the clock, bytes or levels.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Fault:
     symbol: str | None = None
 
     def at(self, after: int, symbol: str | None = None) -> Fault:
-        """The same fault after so many events (of that symbol)."""
+        """Return the same fault after that many events (of that symbol)."""
         return replace(self, after=after, symbol=symbol or self.symbol)
 
 
@@ -47,8 +47,8 @@ def _catalogue() -> dict[str, Fault]:
         Fault("lost", "event"),
         Fault("doubled", "event"),
         Fault("reordered", "event"),
-        Fault("delayed", "event", count=20),  # all wait, and come at once
-        Fault("burst", "event", count=400),  # all come at once, ahead of the clock
+        Fault("delayed", "event", count=20),  # all wait, and are sent together
+        Fault("burst", "event", count=400),  # all are sent at once, ahead of the clock
         Fault("split", "event"),
         Fault("oversized", "event", amount=5_000_000),  # bytes
         Fault("bad_json", "event"),
@@ -81,20 +81,20 @@ def _catalogue() -> dict[str, Fault]:
 
 
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(_catalogue())
-"""Every fault by its name."""
+"""All faults by name."""
 
 
 def named(names: Iterable[str]) -> list[Fault]:
-    """Faults by name: `lost`, `lost@300` (after 300 events), or `mix@5` (a mix of seed 5).
+    """Return faults by name: `lost`, `lost@300` (after 300 events), or `mix@5` (a mix of seed 5).
 
     Raises:
-        ValueError: for a name that the catalogue does not have, or where no number follows the @.
+        ValueError: for an unknown name, or without a number after the @.
     """
     return [fault for name in names for fault in _named(name)]
 
 
 def mix(seed: int, count: int = MIX, span: tuple[int, int] = SPAN) -> list[Fault]:
-    """`count` faults of the catalogue, each after so many events, in the order of time."""
+    """Return `count` random faults of the catalogue, in order of their events."""
     draw = random.Random(seed)
     names = draw.choices(sorted(FAULTS), k=count)
     events = sorted(draw.randint(*span) for _ in names)

@@ -1,4 +1,4 @@
-"""Update ids as the venue deals them: an event spans many, and some lie between two events."""
+"""Assign update ids like the venue: an event spans many, and some lie between two events."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import random
 
 LONGEST = 4000
 BETWEEN = 0.15
-"""Up to this part of an event's ids lies unused before it: 7.5 % in the mean, as was measured."""
+"""Up to this share of an event's ids is unused before it: 7.5 % on average, as measured."""
 
 
 class UpdateIds:
-    """The ids of one symbol, rising by random strides."""
+    """The ids of one symbol, rising by random steps."""
 
     def __init__(self, last: int, seed: int) -> None:
         self.last = last
         self._draw = random.Random(seed)
 
     def span(self) -> tuple[int, int, int]:
-        """`first`, `final` and `previous` of the next event."""
+        """Return `first`, `final` and `previous` of the next event."""
         # Not randint, which costs three times as much.
         stride = 1 + int(self._draw.random() * LONGEST)
         previous = self.last

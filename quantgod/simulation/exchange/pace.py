@@ -1,15 +1,15 @@
-"""How fast exchange time runs."""
+"""Control the speed of exchange time."""
 
 from __future__ import annotations
 
 import time
 
 UNPACED = 1e5
-"""From this speed on the market waits for its clients alone, and for no clock."""
+"""From this speed on the market waits only for its clients, not for a clock."""
 
 
 class Pace:
-    """Exchange time, `speed` times as fast as a clock, from the first call of `start` on."""
+    """Exchange time at `speed` times real time, from the first call of `start`."""
 
     def __init__(self, speed: float) -> None:
         if not speed > 0:
@@ -19,11 +19,11 @@ class Pace:
         self._origin = 0.0
 
     def start(self, now: int) -> None:
-        """Exchange time is `now` (ms)."""
+        """Set exchange time to `now` (ms)."""
         self._origin = time.monotonic() - now / 1000 / self.speed
 
     def seconds_until(self, ts: int) -> float:
-        """Real seconds until it is `ts`; below zero where that is past."""
+        """Return the real seconds until `ts`; negative if it has passed."""
         if self.waits_for_clients:
             return 0.0
         return self._origin + ts / 1000 / self.speed - time.monotonic()

@@ -1,4 +1,4 @@
-"""The market of an exchange as it plays to whoever listens, and the faults on the way."""
+"""Play an exchange's market to its clients, with faults."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ AT_ONCE = 32
 """Events published before the clients' sockets get their turn."""
 
 AHEAD = 256
-"""Messages that may wait for a client where the market waits for its clients."""
+"""Messages that may wait for a client if the market waits for its clients."""
 
 FRAGMENTS = 3
-"""Frames that a split message comes in."""
+"""Number of frames of a split message."""
 
 OVER = "the market of this exchange is over"
 BROKEN = "the market of this exchange broke off"
@@ -35,7 +35,7 @@ REASON_LETTERS = 60
 
 
 class Play:
-    """Plays `truth` to the connections in `open`, from the moment that `audience` is set.
+    """Plays `truth` to the connections in `open`, once `audience` is set.
 
     `over` is set when there is nothing left to play.
     """
@@ -49,7 +49,7 @@ class Play:
         self._schedule, self._spoiling = schedule, spoiling
 
     async def run(self) -> None:
-        """Play to the end, and say when it is reached."""
+        """Play to the end, and set `over`."""
         await self.audience.wait()
         self._pace.start(self._truth.now)
         played = 0
@@ -66,7 +66,7 @@ class Play:
         self._close_for_good(OVER)
 
     async def _wait(self, ts: int, played: int) -> None:
-        """Until it is `ts`; the sockets get their turn also where that is past."""
+        """Wait until `ts`; the sockets get their turn even if it has passed."""
         if self._spoiling.hurry:
             self._pace.start(ts)
         seconds = self._pace.seconds_until(ts)
@@ -76,7 +76,7 @@ class Play:
             await self._wait_for_clients()
 
     async def _wait_for_clients(self) -> None:
-        """Until somebody listens, and all that listen have room; who stands still is cut."""
+        """Wait until there are clients and all have room; cut a client that stalls."""
         since, room = time.monotonic(), min(AHEAD, self._rules.outbox_frames)
         while True:
             listening = [one for one in self.open if one.is_listening]
@@ -106,7 +106,7 @@ class Play:
                 connection.offer(_shaped(message, stream))
 
     def _close_for_good(self, why: str) -> None:
-        """Say so to all; a closing frame has room for the reason's first words."""
+        """Close all connections; a closing frame has room for the reason's first words."""
         at = dt.datetime.fromtimestamp(self._truth.now / 1000, dt.UTC).isoformat()
         log.warning("%s (exchange time %s)", why, at)
         self.over.set()
@@ -115,7 +115,7 @@ class Play:
 
 
 def _shaped(message: Message, stream: bytes) -> bytes | list[bytes]:
-    """A message as its stream wraps it."""
+    """Return a message in its stream's wrapper."""
     payload = in_stream(stream, message.data)
     if message.shape == "split":
         return fragments(payload, FRAGMENTS)
@@ -123,7 +123,7 @@ def _shaped(message: Message, stream: bytes) -> bytes | list[bytes]:
 
 
 def _strike(fault: Fault, connection: Connection) -> None:
-    """A fault of a connection that is up."""
+    """Apply a fault to an open connection."""
     match fault.name:
         case "half_open":
             connection.is_deaf = True

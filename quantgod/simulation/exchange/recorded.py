@@ -1,7 +1,7 @@
-"""A recording of Binance played back as a market: its own events, ids and first snapshot.
+"""Play back a recording of Binance as a market, with its events, ids and first snapshot.
 
-A line of the gzipped file is the time of receipt in ns, a space, and the JSON: a message of a
-combined stream, or the answer of the REST request for depth.
+A line of the gzipped file is the time of receipt in ns, a space, and JSON: a message of a combined
+stream, or the answer to the REST request for depth.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class RecordingError(ValueError):
 class RecordedMarket:
     """The depth of one symbol, from the recording's first snapshot on.
 
-    What the snapshot did not show is not there, until an event tells of it: that is the truth here.
+    Levels outside the snapshot do not exist until an event adds them.
 
     Raises:
-        RecordingError: where no snapshot follows an event, and, as it is played, at a gap.
+        RecordingError: if no snapshot follows an event, and while playing, at a gap.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,11 +50,11 @@ class RecordedMarket:
         self._early = early
 
     def opening(self) -> DepthSnapshot:
-        """The recording's snapshot."""
+        """Return the recording's snapshot."""
         return self._opening
 
     def events(self) -> Iterator[TrueEvent]:
-        """The events that end at the snapshot's id or later."""
+        """Yield the events that end at the snapshot's id or later."""
         opened, last = self._opening.last_update_id, -1
         later = (event for payload in self._lines if (event := _depth(payload)))
         for event in itertools.chain(self._early, later):
@@ -87,7 +87,7 @@ _decode_sides = msgspec.json.Decoder(_Message).decode
 
 
 def _depth(payload: bytes) -> TrueEvent | None:
-    """The event, with its levels as they stand; `None` for a message of another kind."""
+    """Return the event with unparsed levels; None for other messages."""
     if b'"depthUpdate"' not in payload:
         return None
     change = decode(payload)

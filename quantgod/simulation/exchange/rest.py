@@ -1,4 +1,4 @@
-"""`GET /fapi/v1/depth`, with the venue's weights and the venue's errors."""
+"""Answer `GET /fapi/v1/depth` with the venue's weights and errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULT_LIMIT, DEEPEST = 500, 1000
 
 
 class BadRequest(ValueError):
-    """A request that the venue refuses, with its error code."""
+    """The venue refuses a request, with an error code."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -32,7 +32,7 @@ class BadRequest(ValueError):
 
 
 class DepthRequests:
-    """Answers requests for depth out of the truth, or spoilt where a fault strikes."""
+    """Answers requests for depth from the true book, or spoilt by a fault."""
 
     def __init__(
         self, truth: Truth, weight: RequestWeight, schedule: Schedule, spoiling: Spoiling, seed: int
@@ -44,7 +44,7 @@ class DepthRequests:
         self.count = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """The snapshot, or the venue's refusal."""
+        """Return the snapshot, or the venue's refusal."""
         self.count += 1
         try:
             symbol, limit = self._read(request)
@@ -91,12 +91,12 @@ class DepthRequests:
         return self._respond(200, body)
 
     def _before_opening(self, symbol: str) -> DepthSnapshot:
-        """A book that no event ever reaches back to."""
+        """Return a book older than all events."""
         opening = self._truth.snapshot(symbol, DEEPEST, self._draw)
         return opening._replace(last_update_id=self._truth.last_update_id(symbol) - 1)
 
     async def _cut(self, request: web.Request, body: bytes) -> web.StreamResponse:
-        """Promise the whole body, send half of it, and hang up."""
+        """Announce the whole body, send half of it, and close."""
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.content_length = len(body)
         await response.prepare(request)
@@ -106,7 +106,7 @@ class DepthRequests:
         return response
 
     def refuse(self, refused: Refusal) -> web.Response:
-        """429 or 418."""
+        """Return an answer 429 or 418."""
         text = f"Too many requests; current limit is {self._weight.limit} request weight a minute."
         response = self._respond(refused.status, refusal(-1003, text))
         response.headers["Retry-After"] = str(refused.retry_after)

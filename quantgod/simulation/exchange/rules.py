@@ -1,4 +1,4 @@
-"""What the venue allows its clients, and how long it waits for them."""
+"""Define the venue's limits for clients."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rules:
-    """The venue's limits. Pings and pongs go by exchange time, all else by the clock.
+    """The venue's limits. Pings and pongs follow exchange time, all else real time.
 
-    Where exchange time runs fast, a client still has `pong_patience` seconds for its pong.
+    If exchange time runs fast, a client still has `pong_patience` real seconds for its pong.
 
-    A client is cut that lets more than `outbox_frames` pile up, or stands still for
-    `stall_seconds` where the market waits for its clients.
+    A client is cut off with more than `outbox_frames` unsent frames, or if it stalls for
+    `stall_seconds` while the market waits for its clients.
     """
 
     weight_a_minute: int = 2400
@@ -27,5 +27,5 @@ class Rules:
 
 
 def hurried(weight_a_minute: int, speed: float) -> int:
-    """The weight for a minute of the clock, where exchange time runs at `speed`."""
+    """Return the weight per real minute if exchange time runs at `speed`."""
     return int(weight_a_minute * max(1.0, speed))

@@ -1,4 +1,4 @@
-"""When faults strike, and a record of those that did."""
+"""Schedule faults, and record those that struck."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quantgod.simulation.exchange.faults import SPAN, Fault, Point
 
 
 class Injection(NamedTuple):
-    """A fault that struck: when its symbol had had so many `events`, at exchange time `ts`."""
+    """A fault that struck after `events` events of its symbol, at exchange time `ts`."""
 
     name: str
     symbol: str
@@ -20,10 +20,10 @@ class Injection(NamedTuple):
 
 
 class Schedule:
-    """The faults that are still to come, and what was `injected`.
+    """The pending faults, and those already `injected`.
 
     Raises:
-        ValueError: for a fault of a symbol that is not played.
+        ValueError: for a fault of an unknown symbol.
     """
 
     def __init__(self, faults: Sequence[Fault], symbols: Sequence[str], seed: int) -> None:
@@ -33,11 +33,11 @@ class Schedule:
 
     @property
     def pending(self) -> tuple[Fault, ...]:
-        """Faults that have not struck yet, or not as often as they should."""
+        """Return faults that have not struck yet, or not often enough."""
         return tuple(placed.fault for placed in self._waiting)
 
     def strikes(self, point: Point, symbol: str, events: int, ts: int) -> list[Fault]:
-        """Faults that strike now; each of them once, whatever its `count`."""
+        """Return the faults that strike now, each once, whatever its `count`."""
         due = [placed for placed in self._waiting if placed.is_due(point, symbol, events)]
         for placed in due:
             self._record(placed, events, ts)
@@ -47,7 +47,7 @@ class Schedule:
     def strike_one(
         self, point: Point, symbols: Sequence[str], events: Sequence[int], ts: int
     ) -> Fault | None:
-        """The next fault that strikes one of these symbols, as often as its `count` says."""
+        """Return the next fault that strikes one of these symbols, up to `count` times."""
         for placed in self._waiting:
             for symbol, happened in zip(symbols, events, strict=True):
                 if placed.is_due(point, symbol, happened):
@@ -74,7 +74,7 @@ class _Placement:
 
 
 def _place(fault: Fault, symbols: Sequence[str], draw: random.Random) -> _Placement:
-    # Both are always drawn: what one fault leaves open does not move the others.
+    # Both are always drawn, so that one fault's settings do not affect the others.
     symbol, after = draw.choice(symbols), draw.randint(*SPAN)
     if fault.symbol is not None and fault.symbol not in symbols:
         raise ValueError(

@@ -1,8 +1,8 @@
-"""A Binance USDⓈ-M exchange on the loopback: real sockets, a true book, and faults where asked for.
+"""Run a Binance USDⓈ-M exchange on the loopback: real sockets, a true book, optional faults.
 
-The market opens with the first client that subscribes to depth, and plays from there whoever
-listens. When it is over the exchange says so: in its log, in the reason that it closes its
-connections with, and in its answer (503) to whoever comes after.
+The market opens with the first client that subscribes to depth, and then plays on. When it is over,
+the exchange says so in its log, in the close reason of its connections, and in its answer (503) to
+later clients.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Exchange:
     """The exchange; an async context manager that listens on 127.0.0.1 from entry to exit.
 
     Args:
-        market: The true books and what happens to them.
-        faults: What goes wrong on the way to the clients.
-        seed: Of everything that is drawn here.
-        speed: How many times as fast as a clock exchange time runs; from 1e5 on the market waits
-            for its clients alone.
-        port: 0 for any that is free.
+        market: The true books and their events.
+        faults: Faults on the way to the clients.
+        seed: Of all random choices.
+        speed: Of exchange time, relative to real time; from 1e5 on the market waits only for its
+            clients.
+        port: 0 for any free one.
         rules: The venue's limits.
     """
 
@@ -88,45 +88,45 @@ class Exchange:
 
     @property
     def stream_url(self) -> str:
-        """Where `?streams=btcusdt@depth@100ms/…` is to be added."""
+        """Return the stream's URL, without `?streams=btcusdt@depth@100ms/…`."""
         return f"ws://127.0.0.1:{self._port}/public/stream"
 
     @property
     def depth_url(self) -> str:
-        """Where `?symbol=BTCUSDT&limit=1000` is to be added."""
+        """Return the URL of depth requests, without `?symbol=BTCUSDT&limit=1000`."""
         return f"http://127.0.0.1:{self._port}/fapi/v1/depth"
 
     def book(self, symbol: str) -> OrderBook:
-        """The true book at `last_update_id(symbol)`; it changes with the next event."""
+        """Return the true book at `last_update_id(symbol)`; the next event changes it."""
         return self.truth.book(symbol)
 
     def last_update_id(self, symbol: str) -> int:
-        """`u` of the last event, as clients know it."""
+        """Return `u` of the last event, as sent to clients."""
         return self.truth.last_update_id(symbol) + self._spoiling.id_shift(symbol)
 
     @property
     def connections(self) -> tuple[Connection, ...]:
-        """The connections that are up."""
+        """Return the open connections."""
         return tuple(self._play.open)
 
     @property
     def over(self) -> asyncio.Event:
-        """Set once the market is over."""
+        """Return an event that is set once the market is over."""
         return self._play.over
 
     @property
     def injected(self) -> list[Injection]:
-        """The faults that have struck, in order."""
+        """Return the faults that have struck, in order."""
         return self._schedule.injected
 
     @property
     def pending(self) -> tuple[Fault, ...]:
-        """The faults that have not struck yet."""
+        """Return the faults that have not struck yet."""
         return self._schedule.pending
 
     @property
     def snapshot_requests(self) -> int:
-        """How often depth was asked for over REST."""
+        """Return the number of REST requests for depth."""
         return self._rest.count
 
     def _gone(self) -> web.Response:

@@ -1,4 +1,4 @@
-"""What becomes of true events under the faults that strike them, before they are sent."""
+"""Apply faults to true events before they are sent."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from quantgod.simulation.exchange.truth import TrueEvent
 from quantgod.simulation.exchange.wire import depth_event
 
 RESTART_ID = 1000
-"""Ids start here again after a reset of the sequence."""
+"""Ids restart here after a reset of the sequence."""
 
 
 class Message(NamedTuple):
-    """An event to be sent: as it is, in several frames, or with its end cut off."""
+    """An event to send: unchanged, in several frames, or truncated."""
 
     data: bytes
     shape: Literal["whole", "split", "cut"] = "whole"
 
 
 class Spoiling:
-    """Turns each true event into the messages that are sent instead of it.
+    """Turns each true event into the messages to send.
 
-    `step_ms` is how far off the exchange's clock is; `hurry` how many events of `burst` are still
-    to come without a pause.
+    `step_ms` is the error of the exchange's clock; `hurry` is the number of remaining events of
+    `burst`, which are sent without a pause.
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -39,9 +39,9 @@ class Spoiling:
         self._held: dict[str, _DelayedMessages] = {}
 
     def messages(self, event: TrueEvent, number: int, *, is_heard: bool) -> list[Message]:
-        """What is sent for event `number` of its symbol, in order; often just the event.
+        """Return the messages for event `number` of its symbol, in order; usually just the event.
 
-        No fault strikes an event that nobody hears.
+        No fault strikes an event without listeners.
         """
         symbol, ts = event.change.symbol, event.change.ts
         faults = self._schedule.strikes("event", symbol, number, ts) if is_heard else []
@@ -58,16 +58,16 @@ class Spoiling:
         return self._release(symbol, number, messages)
 
     def release_all(self) -> list[tuple[str, Message]]:
-        """What is still held back when the market ends: symbol and message."""
+        """Return the messages still held back at the market's end, with their symbols."""
         held, self._held = self._held, {}
         return [(symbol, message) for symbol, one in held.items() for message in one.in_order()]
 
     def id_shift(self, symbol: str) -> int:
-        """What is added to the true ids since the sequence was reset."""
+        """Return the shift of ids since the sequence was reset."""
         return self._id_shift.get(symbol, 0)
 
     def _note(self, fault: Fault, change: DepthEvent, number: int) -> None:
-        """Faults that last."""
+        """Start a lasting fault."""
         symbol = change.symbol
         if fault.name.startswith("clock_"):
             self.step_ms, self._clock_until = int(fault.amount), (symbol, number + fault.count)
@@ -85,7 +85,7 @@ class Spoiling:
             self._held.setdefault(symbol, _DelayedMessages([], number + 1, is_reversed=True))
 
     def _spoil(self, fault: Fault, event: TrueEvent, messages: list[Message]) -> list[Message]:
-        """Faults of this one event."""
+        """Apply a fault of this one event."""
         message = messages[0]
         match fault.name:
             case "doubled":

@@ -1,4 +1,4 @@
-"""What a client has subscribed to, and how its requests over the socket are answered."""
+"""Track a client's subscriptions, and answer its requests over the socket."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from quantgod.simulation.exchange.wire import answer, unanswerable
 
 
 class Subscriptions:
-    """The streams of one client, of which only depth is served, and that only where `has_depth`.
+    """The streams of one client; only depth is served, and only if `has_depth`.
 
-    `audience` is set once there is any. A name that means nothing is accepted and stays silent, as
-    at the venue.
+    `audience` is set once there is any. Unknown names are accepted and stay silent, as at the
+    venue.
     """
 
     def __init__(self, names: Sequence[str], audience: asyncio.Event, *, has_depth: bool) -> None:
@@ -24,11 +24,11 @@ class Subscriptions:
 
     @property
     def depth(self) -> Mapping[str, list[bytes]]:
-        """Names of streams by the symbol whose depth they carry."""
+        """Return the names of depth streams by symbol."""
         return self._depth
 
     def answer(self, text: str) -> bytes:
-        """Do what a request says, and acknowledge it; or say what is wrong with it."""
+        """Execute a request and return its acknowledgement, or an error."""
         try:
             request = json.loads(text)
             method, names = request["method"], request.get("params", [])

@@ -1,7 +1,7 @@
-"""A small fast market for tests, with far more levels than a snapshot shows.
+"""Simulate a small fast market for tests, with far more levels than a snapshot shows.
 
-Its price travels, so that levels come into view that no snapshot held; what a client may know of
-its book, and where that ends, then matters.
+Its price moves far, so that levels come into view that no snapshot had; this tests how clients
+handle the known range of a book.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Side = dict[int, int]
 """Lots by price in ticks."""
 
 EMPTY = 0.2
-"""How often a change away from the touch removes its level."""
+"""Probability that a change away from the touch removes its level."""
 
 
 @dataclass
 class SyntheticMarket:
-    """A seeded book of `levels` prices a side around a walking touch, one event each `cadence_ms`.
+    """A seeded book of `levels` prices per side around a moving touch, one event per `cadence_ms`.
 
-    A fraction `moves` of the events moves the touch by up to `reach` ticks, upward more often than
-    not where `drift` (-1 to 1) is positive. It ends after `count` events, or never.
+    A share `moves` of the events moves the touch by up to `reach` ticks, more often up if `drift`
+    (-1 to 1) is positive. It ends after `count` events, or never.
     """
 
     symbol: str
@@ -56,12 +56,12 @@ class SyntheticMarket:
             self._asks[self._bid + 1 + depth] = self._lots()
 
     def opening(self) -> DepthSnapshot:
-        """The book before the first event."""
+        """Return the book before the first event."""
         bids, asks = self._levels(self._bids), self._levels(self._asks)
         return DepthSnapshot(self._ids.last, self.start_ms, bids, asks)
 
     def events(self) -> Iterator[TrueEvent]:
-        """One event each `cadence_ms`, a few ms late now and then."""
+        """Yield one event per `cadence_ms`, sometimes a few ms late."""
         number = 0
         while self.count is None or number < self.count:
             number += 1
@@ -82,7 +82,7 @@ class SyntheticMarket:
         return TrueEvent(change, sides(change.bids, change.asks))
 
     def _move(self, bids: Side, asks: Side) -> None:
-        """Take levels off one side, put them on the other, and keep both as deep as they were."""
+        """Move the touch: remove levels on one side, add some on the other, keep both depths."""
         ticks = 1 + int(self._draw.random() * self.reach)
         rises = self._draw.random() < (1 + self.drift) / 2
         old = self._bid
@@ -101,7 +101,7 @@ class SyntheticMarket:
                 self._put(self._asks, asks, old + 1 + depth, 0)
 
     def _resize(self, bids: Side, asks: Side) -> None:
-        """Change one level, near the touch more often than far from it."""
+        """Change one level, more often near the touch."""
         depth = int(self._draw.random() ** 4 * self.levels)
         lots = 0 if depth and self._draw.random() < EMPTY else self._lots()
         if self._draw.random() < 0.5:

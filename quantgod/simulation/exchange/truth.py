@@ -1,7 +1,7 @@
-"""The true books of an exchange and the events that change them, in the order of exchange time.
+"""Keep an exchange's true books and play their events in the order of exchange time.
 
-A `Market` is one symbol; the `Truth` holds the books of several and plays them against one clock.
-What a client is sent may be spoilt on the way; what stands here never is.
+A `Market` is one symbol; `Truth` holds the books of several and plays them on one clock. Faults
+affect what clients get, but not these books.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from quantgod.market.book import OrderBook
 
 
 class TrueEvent(NamedTuple):
-    """A change of a book, and its levels as the venue writes them: `"b":[…],"a":[…]`."""
+    """A change of a book, with its levels in the venue's format: `"b":[…],"a":[…]`."""
 
     change: DepthEvent
     sides: bytes
 
 
 class Market(Protocol):
-    """One symbol: the book it opens with, and what happens to it. Played once."""
+    """One symbol's opening book and events, which can be played once."""
 
     symbol: str
 
     def opening(self) -> DepthSnapshot:
-        """The whole book before the first event."""
+        """Return the whole book before the first event."""
 
     def events(self) -> Iterator[TrueEvent]:
-        """The events in order; each `previous` is the `final` before it. Ends where the data do."""
+        """Yield the events in order; each `previous` is the `final` before it."""
 
 
 class Truth:
-    """The true books of `markets`, as they are after the events played so far.
+    """The true books of `markets` after the events played so far.
 
     Raises:
         ValueError: without a market, or with two of one symbol.
@@ -55,11 +55,11 @@ class Truth:
 
     @property
     def upcoming(self) -> int | None:
-        """Exchange time (ms) of the next event, or `None` where all markets have ended."""
+        """Return the exchange time (ms) of the next event, or None if all markets have ended."""
         return self._queue[0][0] if self._queue else None
 
     def advance(self) -> TrueEvent:
-        """Let the next event happen, and return it. There must be one `upcoming`."""
+        """Apply the next event and return it. There must be one `upcoming`."""
         ts, symbol = heapq.heappop(self._queue)
         self.now = max(self.now, ts)
         played = self._books[symbol]
@@ -68,27 +68,27 @@ class Truth:
         return event
 
     def forward(self, ts: int) -> None:
-        """Let everything happen that comes before an exchange time (ms), heard by nobody."""
+        """Apply all events before an exchange time (ms), without sending them."""
         while self.upcoming is not None and self.upcoming < ts:
             self.advance()
 
     def book(self, symbol: str) -> OrderBook:
-        """The book after the last event; it changes with the next."""
+        """Return the book after the last event; the next event changes it."""
         return self._books[symbol].book
 
     def last_update_id(self, symbol: str) -> int:
-        """`final` of the last event, before the first one the id of the opening book."""
+        """Return `final` of the last event, or the id of the opening book."""
         return self._books[symbol].last_update_id
 
     def played(self, symbol: str) -> int:
-        """How many events of the symbol have happened."""
+        """Return the number of played events of the symbol."""
         return self._books[symbol].count
 
     def snapshot(self, symbol: str, limit: int, draw: random.Random) -> DepthSnapshot:
-        """The best `limit` levels a side, now.
+        """Return a snapshot of the present best `limit` levels per side.
 
-        As at the venue, ids run on between two events; so the id may be any from the last `final`
-        to just before the next, whose changes count as made by its very last id.
+        As at the venue, ids rise between two events, so the id may be any from the last `final` to
+        just before the next `final`, at which the next event's changes count as made.
         """
         played = self._books[symbol]
         latest = played.ahead.change.final - 1 if played.ahead else played.last_update_id
@@ -101,7 +101,7 @@ class Truth:
 
 
 class _MarketCursor:
-    """One market with one event looked ahead."""
+    """One market, read one event ahead."""
 
     def __init__(self, market: Market) -> None:
         self.symbol = market.symbol

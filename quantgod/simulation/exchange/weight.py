@@ -1,4 +1,4 @@
-"""Request weight as the venue counts it: so much a minute, then 429, and 418 for the deaf."""
+"""Count request weight like the venue: a limit per minute, then 429, then 418."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import NamedTuple
 
 MINUTE = 60.0
 PATIENCE = 3
-"""Requests inside a `Retry-After` after which an address is banned."""
+"""Number of requests during a `Retry-After` after which an address is banned."""
 
 BAN_SECONDS = 120
 
 
 class Refusal(NamedTuple):
-    """Status 429 or 418, and for how many seconds."""
+    """A refusal: status 429 or 418, and its seconds."""
 
     status: int
     retry_after: int
 
 
 class RequestWeight:
-    """What one address has used; `early` counts requests made inside a `Retry-After`."""
+    """The used weight of one address; `early` counts requests during a `Retry-After`."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.used, self.early, self.total = limit, 0, 0, 0
@@ -29,7 +29,7 @@ class RequestWeight:
         self._ignored = 0
 
     def charge(self, weight: int) -> Refusal | None:
-        """Take note of a request; what it is refused with, if it is."""
+        """Count a request; return its refusal, if any."""
         now = time.monotonic()
         if int(now / MINUTE) != self._minute:
             self._minute, self.used = int(now / MINUTE), 0
@@ -42,7 +42,7 @@ class RequestWeight:
         return self.refuse(429, int(MINUTE - now % MINUTE) + 1)
 
     def refuse(self, status: int, seconds: int) -> Refusal:
-        """From now on, and for so long, nothing is answered."""
+        """Refuse all requests for this many seconds from now."""
         self._status, self._until, self._ignored = status, time.monotonic() + seconds, 0
         return Refusal(status, seconds)
 

@@ -1,4 +1,4 @@
-"""What the exchange writes: events, snapshots, answers, errors in the venue's JSON; frames."""
+"""Write the exchange's messages in the venue's JSON, and WebSocket frames."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from quantgod.market.binance import DepthSnapshot
 from quantgod.simulation.exchange.truth import TrueEvent
 
 EVENT_LAG_MS = 5
-"""`E`, when an event is sent, lies up to this much after `T`, when it happened."""
+"""`E`, the time of sending, lies up to this much after `T`, the time of the event."""
 
 
 def depth_event(event: TrueEvent, step_ms: int = 0) -> bytes:
-    """The `depthUpdate` of an event; `step_ms` is how far off the exchange's clock is."""
+    """Return the `depthUpdate` of an event; `step_ms` is the error of the exchange's clock."""
     change = event.change
     happened = change.ts + step_ms
     return b'{"e":"depthUpdate","E":%d,"T":%d,"s":"%s","U":%d,"u":%d,"pu":%d,%s}' % (
@@ -32,12 +32,12 @@ def depth_event(event: TrueEvent, step_ms: int = 0) -> bytes:
 
 
 def in_stream(stream: bytes, data: bytes) -> bytes:
-    """The wrapper of a combined stream."""
+    """Return data in the wrapper of a combined stream."""
     return b'{"stream":"%s","data":%s}' % (stream, data)
 
 
 def depth_snapshot(snapshot: DepthSnapshot, now: int, step_ms: int = 0) -> bytes:
-    """The body of `GET /fapi/v1/depth`; `now` is exchange time in ms."""
+    """Return the body of `GET /fapi/v1/depth`; `now` is exchange time in ms."""
     return b'{"lastUpdateId":%d,"E":%d,"T":%d,"bids":%s,"asks":%s}' % (
         snapshot.last_update_id,
         now + step_ms,
@@ -48,12 +48,12 @@ def depth_snapshot(snapshot: DepthSnapshot, now: int, step_ms: int = 0) -> bytes
 
 
 def sides(bids: Iterable[Level], asks: Iterable[Level]) -> bytes:
-    """The levels of an event."""
+    """Return the levels of an event as JSON."""
     return b'"b":%s,"a":%s' % (levels(bids), levels(asks))
 
 
 def levels(side: Iterable[Level]) -> bytes:
-    """A side as pairs of strings; each reads back as the same double."""
+    """Return a side as pairs of strings that read back as the same doubles."""
     pairs = list(side)
     text = ",".join(['["%r","%r"]' % pair for pair in pairs])  # noqa: UP031 - half the time
     if "e" in text:  # the venue writes no exponents
@@ -62,22 +62,22 @@ def levels(side: Iterable[Level]) -> bytes:
 
 
 def refusal(code: int, text: str) -> bytes:
-    """An error in the venue's form."""
+    """Return an error in the venue's format."""
     return _json({"code": code, "msg": text})
 
 
 def answer(request_id: Any, result: Any = None) -> bytes:
-    """The acknowledgement of a request over the socket."""
+    """Return the acknowledgement of a request over the socket."""
     return _json({"result": result, "id": request_id})
 
 
 def unanswerable(request_id: Any, text: str) -> bytes:
-    """What a request over the socket gets that makes no sense."""
+    """Return the answer to an invalid request over the socket."""
     return _json({"error": {"code": 2, "msg": f"Invalid request: {text}"}, "id": request_id})
 
 
 def fragments(payload: bytes, parts: int) -> list[bytes]:
-    """A text message as `parts` WebSocket frames, as RFC 6455 section 5.4 has it."""
+    """Return a text message as `parts` WebSocket frames (RFC 6455 section 5.4)."""
     size = -(-len(payload) // parts)
     pieces = [payload[at : at + size] for at in range(0, len(payload), size)]
     last = len(pieces) - 1
@@ -85,12 +85,12 @@ def fragments(payload: bytes, parts: int) -> list[bytes]:
 
 
 def ping_frame(payload: bytes) -> bytes:
-    """A ping with up to 125 bytes."""
+    """Return a ping frame with up to 125 bytes."""
     return b"\x89" + bytes([len(payload)]) + payload
 
 
 def _frame(piece: bytes, *, first: bool, final: bool) -> bytes:
-    """One unmasked frame: text, or its continuation."""
+    """Return one unmasked frame: text, or its continuation."""
     head = bytes([(0x80 if final else 0) | (0x1 if first else 0x0)])
     size = len(piece)
     if size < 126:
