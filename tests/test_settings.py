@@ -155,7 +155,7 @@ def test_null_takes_away_what_a_file_says() -> None:
 
 
 WRONG = {
-    "train.epoch: unknown key (allowed: batch_size,": "train: {epoch: 3}",
+    "train.epoch: unknown key (allowed: accumulate,": "train: {epoch: 3}",
     "trian: unknown key (allowed: audit,": "trian: {epochs: 3}",
     "etl.limits.lines: unknown key (allowed: corrupt_fraction,": "etl: {limits: {lines: 3}}",
     "train.epochs: Input should be greater than 0, got 0": "train: {epochs: 0}",

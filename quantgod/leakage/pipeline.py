@@ -54,7 +54,7 @@ def in_small(settings: Settings) -> Settings:
             "model": settings.model.model_copy(update={"params": small.params}),
             "window": settings.window.model_copy(update={"stride": small.stride}),
             "audit": settings.audit.model_copy(update=epochs | {"stride": small.stride}),
-            "train": settings.train.model_copy(update=epochs | {"device": "cpu"}),
+            "train": settings.train.model_copy(update=epochs | {"device": "cpu", "every": 1}),
             "evaluate": settings.evaluate.model_copy(update={"stride": small.stride}),
         }
     )

@@ -102,7 +102,7 @@ def _time_batch(settings: Settings, device: torch.device, count: int) -> WindowS
 
         def train() -> None:
             model.train()
-            take_step(state, views, targets, objective, settings.train.gradient_norm)
+            take_step(state, views, targets, objective, settings.train)
 
         def forecast() -> None:
             model.eval()

@@ -74,7 +74,9 @@ def is_surely_short(settings: Settings, minutes: int) -> bool:
 
 def _fit(settings: Settings, network: str, samples: float, epochs: int) -> Work:
     held = settings.split.validation_fraction
-    return Work(network, samples * (1 - held) * epochs, samples * held * epochs)
+    return Work(
+        network, samples * (1 - held) * epochs / settings.train.every, samples * held * epochs
+    )
 
 
 def _walk(settings: Settings, network: str, samples: float, epochs: int) -> Work:
@@ -82,7 +84,11 @@ def _walk(settings: Settings, network: str, samples: float, epochs: int) -> Work
     folds, held = settings.split.folds, settings.audit.stopping_fraction
     trained_on = samples * folds / 2
     forecast = samples * folds / (folds + 1)
-    return Work(network, trained_on * (1 - held) * epochs, trained_on * held * epochs + forecast)
+    return Work(
+        network,
+        trained_on * (1 - held) * epochs / settings.train.every,
+        trained_on * held * epochs + forecast,
+    )
 
 
 def _leak_audit(settings: Settings, minutes: int) -> Work:

@@ -82,6 +82,8 @@ class ModelSettings(Section):
 class TrainSettings(Section):
     """The training of one network. Class weights are in class order: SELL, NEUTRAL, BUY.
 
+    A batch is computed in `accumulate` parts, whose gradients add up to that of the whole. An epoch
+    sees every `every`-th sample, the first of which moves on by one with each epoch.
     A checkpoint is written after every epoch and every `checkpoint_batches` batches (0: none).
     `threads` is the number of CPU threads (0: PyTorch's default); results depend on it to the bit.
     """
@@ -91,6 +93,8 @@ class TrainSettings(Section):
     learning_rate: PositiveFloat
     weight_decay: Annotated[float, Field(ge=0)]
     gradient_norm: PositiveFloat
+    accumulate: Positive = 1
+    every: Positive = 1
     objective: Literal["classes", "direction", "multi_task"] = "classes"
     class_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     patience: Positive

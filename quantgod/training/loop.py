@@ -62,9 +62,12 @@ def fit(  # noqa: PLR0913  (one call names all that a run is made of)
         CheckpointError: if `checkpoint` belongs to another training.
         ValueError: if a part is empty or the device is absent.
     """
-    if not len(train) or not len(validation):
+    if len(train) < settings.every or not len(validation):
+        least = (
+            f"{settings.every} training samples (train.every)" if settings.every > 1 else "training"
+        )
         raise ValueError(
-            f"training and validation samples are needed, got {len(train)} and {len(validation)}"
+            f"{least} and validation samples are needed, got {len(train)} and {len(validation)}"
         )
     device = choose_device(settings.device)
     placed = views.to(device)
@@ -97,11 +100,16 @@ class _Fitting:
         self.rows, self.targets = as_rows(train, device), objective.targets(train).to(device)
         self.validation_rows = as_rows(validation, device)
         self.validation_targets = objective.targets(validation).to(device)
-        self.batches = batch_count(len(train), settings.batch_size)
         self.state = TrainingState.fresh(model, settings, device)
         self.checkpoint: Path | None = None
         self.identity: Identity = {}
         self.resumed_at: tuple[int, int] | None = None
+
+    @property
+    def batches(self) -> int:
+        """The number of batches of the present epoch."""
+        seen = range(self.state.epoch % self.settings.every, len(self.rows), self.settings.every)
+        return batch_count(len(seen), self.settings.batch_size)
 
     @property
     def finished(self) -> bool:
@@ -121,7 +129,7 @@ class _Fitting:
         rate = cosine(settings.learning_rate, state.epoch, settings.epochs)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        order = shuffled(len(self.rows), settings.seed, state.epoch)
+        order = shuffled(len(self.rows), settings.every, settings.seed, state.epoch)
         shuffle = torch.from_numpy(order).to(state.device)
         steps = Steps(state, self.views, on_step)
         state.model.train()
@@ -161,9 +169,7 @@ class _Fitting:
         )
 
     def _step(self, rows: Tensor, targets: Tensor) -> StepOutcome:
-        return take_step(
-            self.state, self.views(rows), targets, self.objective, self.settings.gradient_norm
-        )
+        return take_step(self.state, self.views(rows), targets, self.objective, self.settings)
 
     def _judged(self) -> Epoch:
         state, sums, watch = self.state, self.state.sums, Stopwatch()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from quantgod.contracts import Integers
 from quantgod.dataset.views import Views
+from quantgod.settings import TrainSettings
 from quantgod.training.devices import autocast
 from quantgod.training.objectives import Objective
 from quantgod.training.reports import OnStep, Step
@@ -68,19 +69,35 @@ def take_step(
     views: Mapping[str, Tensor],
     targets: Tensor,
     objective: Objective,
-    gradient_norm: float,
+    settings: TrainSettings,
 ) -> StepOutcome:
-    """Take one optimizer step, with the gradient's norm clipped to `gradient_norm`."""
+    """Take one optimizer step on a batch, computed in parts, with the gradient's norm clipped."""
     state.optimizer.zero_grad()
-    with autocast(state.device):
-        output = state.model(**views)
-    loss = objective.loss(output, targets)
-    torch.autograd.backward(state.scaler.scale(loss))
+    loss = torch.zeros((), device=state.device)
+    for place in torch.arange(len(targets)).tensor_split(settings.accumulate):
+        if len(place):
+            begin, end = int(place[0]), int(place[-1]) + 1
+            loss = loss + _backward(state, views, targets, objective, slice(begin, end))
     state.scaler.unscale_(state.optimizer)
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), gradient_norm)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.gradient_norm)
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    return StepOutcome(loss.detach(), norm.detach())
+    return StepOutcome(loss, norm.detach())
+
+
+def _backward(
+    state: TrainingState,
+    views: Mapping[str, Tensor],
+    targets: Tensor,
+    objective: Objective,
+    part: slice,
+) -> Tensor:
+    """Add the gradient of a part of the batch, and return its share of the loss."""
+    with autocast(state.device):
+        output = state.model(**{name: view[part] for name, view in views.items()})
+    loss = objective.loss(output, targets[part], targets)
+    torch.autograd.backward(state.scaler.scale(loss))
+    return loss.detach()
 
 
 class Steps:

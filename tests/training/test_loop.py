@@ -14,15 +14,13 @@ from torch.nn import functional
 
 from quantgod.dataset.views import BARS, Views
 from quantgod.dataset.windows import Samples, Windows
-from quantgod.models.heads import Heads
+from quantgod.models.heads import HeadLayers, Heads, Output
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 from quantgod.training.loop import fit
-from quantgod.training.objectives import (
-    Judgement,
-    WeightedCrossEntropy,
-)
+from quantgod.training.objectives import Judgement, WeightedCrossEntropy, objective_of
 from quantgod.training.predict import outputs, predict
 from quantgod.training.reports import Epoch, Step
+from quantgod.training.sampler import shuffled
 from quantgod.training.schedule import cosine
 from quantgod.training.steps import STEPS_IN_FLIGHT, NonFiniteLossError
 from tests.training.problems import Problem, network, persistence, problem, train_settings
@@ -135,6 +133,65 @@ def test_every_epoch_goes_once_through_all_samples_in_an_order_of_its_own(small:
     )  # fmt: skip
     assert [sorted(epoch) for epoch in seen[:3]] == [sorted(small.train.row)] * 3
     assert len({tuple(epoch) for epoch in seen[:3]}) == 3
+
+
+def test_epochs_over_every_third_sample_have_seen_all_after_three(small: Problem) -> None:
+    orders = [shuffled(100, 3, 5, epoch) for epoch in range(4)]
+    assert [sorted(order) for order in orders] == [
+        list(range(phase, 100, 3)) for phase in (0, 1, 2, 0)
+    ]
+    assert not np.array_equal(orders[0], orders[3]), "in an order of their own"
+    steps: list[Step] = []
+    epochs: list[Epoch] = []
+    fit(
+        network(), small.material.views, small.train, small.validation,
+        train_settings(every=3, batch_size=16), on_step=steps.append, on_epoch=epochs.append,
+    )  # fmt: skip
+    seen = [-(-len(range(phase, len(small.train), 3)) // 16) for phase in range(3)]
+    assert [sum(step.epoch == epoch for step in steps) for epoch in range(3)] == seen
+    with pytest.raises(ValueError, match=r"999 training samples \(train.every\)"):
+        fit(
+            network(), small.material.views, small.train, small.validation,
+            train_settings(every=999),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("objective", ["classes", "direction", "multi_task"])
+@pytest.mark.parametrize("accumulate", [4, 5, 64])
+def test_a_batch_in_parts_makes_the_step_of_the_whole(
+    small: Problem, objective: str, accumulate: int
+) -> None:
+    made = []
+    for parts in (1, accumulate):
+        chosen = train_settings(objective=objective, accumulate=parts, epochs=1, batch_size=64)
+        heads = objective_of(chosen, small.train.horizons).heads
+        shapes = small.material.views.shapes
+        torch.manual_seed(3)
+        model = Still(shapes["bars"], heads)
+        steps: list[Step] = []
+        fit(
+            model, small.material.views, small.train, small.validation, chosen,
+            on_step=steps.append,
+        )  # fmt: skip
+        made.append((model, steps))
+    (whole, one), (parted, other) = made
+    for step, again in zip(one, other, strict=True):
+        assert again.loss == pytest.approx(step.loss, rel=1e-5)
+        assert again.gradient_norm == pytest.approx(step.gradient_norm, rel=1e-4)
+    for name, weight in whole.state_dict().items():
+        torch.testing.assert_close(parted.state_dict()[name], weight, rtol=0, atol=1e-6)
+
+
+class Still(nn.Module):
+    """A network without dropout and without norms over a batch."""
+
+    def __init__(self, shape: tuple[int, ...], heads: Heads) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(shape[1], 4, batch_first=True)
+        self.heads = HeadLayers(4, heads)
+
+    def forward(self, bars: Tensor) -> Output:
+        return self.heads(self.lstm(bars)[1][0][-1])
 
 
 def test_the_best_epoch_s_weights_are_in_the_network_and_match_what_was_told(
@@ -290,7 +347,11 @@ def test_another_kind_of_target_needs_another_objective_and_nothing_else(small: 
         def targets(self, samples: Samples) -> Tensor:
             return small.material.views.parts[BARS].content[torch.from_numpy(samples.row), 6]
 
-        def loss(self, output: Mapping[str, Tensor], target: Tensor) -> Tensor:
+        class_weights = (1.0, 1.0, 1.0)
+
+        def loss(
+            self, output: Mapping[str, Tensor], target: Tensor, whole: Tensor | None = None
+        ) -> Tensor:
             return functional.mse_loss(output["expected_return"][:, 0], target)
 
         def judge(self, output: Mapping[str, Tensor], target: Tensor) -> Judgement:

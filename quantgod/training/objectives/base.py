@@ -33,8 +33,15 @@ class Objective(Protocol):
     def targets(self, samples: Samples) -> Tensor:
         """Return the target of each sample, first axis the samples."""
 
-    def loss(self, output: Output, target: Tensor) -> Tensor:
-        """Return the scalar to minimise, a mean over a batch or a whole part."""
+    def loss(self, output: Output, target: Tensor, whole: Tensor | None = None) -> Tensor:
+        """Return the scalar to minimise, a mean over a batch.
+
+        Args:
+            output: of a batch, or of a part of it.
+            target: of the same.
+            whole: targets of the whole batch, where the output is of a part: the losses of all
+                parts add up to that of the whole.
+        """
 
     def judge(self, output: Output, target: Tensor) -> Judgement:
         """Return the score and figures of a whole part."""

@@ -31,11 +31,17 @@ class WeightedCrossEntropy:
         """Return the class numbers."""
         return torch.from_numpy(samples.target)
 
-    def loss(self, output: Output, target: Int64[Tensor, " batch"]) -> Float[Tensor, ""]:
+    def loss(
+        self,
+        output: Output,
+        target: Int64[Tensor, " batch"],
+        whole: Int64[Tensor, " whole"] | None = None,
+    ) -> Float[Tensor, ""]:
         """Return the sum of weighted negative log-likelihoods over the sum of the weights."""
         logits = output["logits"][:, 0].float()
         weights = torch.tensor(self.class_weights, device=logits.device)
-        return functional.cross_entropy(logits, target, weight=weights)
+        loss = functional.cross_entropy(logits, target, weight=weights)
+        return loss if whole is None else loss * weight_share(weights, target, whole)
 
     def judge(self, output: Output, target: Int64[Tensor, " batch"]) -> Judgement:
         """Return macro-F1, and precision and recall of each class, for the likeliest class."""
@@ -47,3 +53,12 @@ class WeightedCrossEntropy:
             figures[f"precision_{name.lower()}"] = float(precision[number])
             figures[f"recall_{name.lower()}"] = float(recall[number])
         return Judgement(figures["macro_f1"], figures)
+
+
+def weight_share(
+    weights: Float[Tensor, " classes"],
+    target: Int64[Tensor, " batch"],
+    whole: Int64[Tensor, " whole"],
+) -> Float[Tensor, ""]:
+    """Return the share of a batch's class weights that a part of it has; exactly 1 of the whole."""
+    return weights[target].sum() / weights[whole].sum()

@@ -36,9 +36,15 @@ class Direction:
         names = np.where(samples.returns[:, 0] > 0, CLASSES.index("BUY"), CLASSES.index("SELL"))
         return torch.from_numpy(names)
 
-    def loss(self, output: Output, target: Int64[Tensor, " batch"]) -> Float[Tensor, ""]:
-        """Return the mean negative log-likelihood."""
-        return functional.cross_entropy(output["logits"][:, 0].float(), target)
+    def loss(
+        self,
+        output: Output,
+        target: Int64[Tensor, " batch"],
+        whole: Int64[Tensor, " whole"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Return the mean negative log-likelihood, or a part's share of it."""
+        share = 1.0 if whole is None else len(target) / len(whole)
+        return functional.cross_entropy(output["logits"][:, 0].float(), target) * share
 
     def judge(self, output: Output, target: Int64[Tensor, " batch"]) -> Judgement:
         """Return the mean F1 and the accuracy of the likelier direction."""

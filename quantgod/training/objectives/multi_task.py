@@ -15,6 +15,7 @@ from quantgod.dataset.windows import Samples
 from quantgod.models.heads import Heads, Output
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 from quantgod.training.objectives.base import Judgement
+from quantgod.training.objectives.cross_entropy import weight_share
 
 CONFIDENCE: Final = 0.5
 EXPECTED_RETURN: Final = 0.3
@@ -52,9 +53,17 @@ class MultiTask:
         both = np.stack([samples.classes.astype(np.float64), scaled], axis=-1)
         return torch.from_numpy(both.astype(np.float32))
 
-    def loss(self, output: Output, target: Float[Tensor, "batch horizons 2"]) -> Float[Tensor, ""]:
+    def loss(
+        self,
+        output: Output,
+        target: Float[Tensor, "batch horizons 2"],
+        whole: Float[Tensor, "whole horizons 2"] | None = None,
+    ) -> Float[Tensor, ""]:
         """Return the sum over horizons of what each head pays there."""
         parts = self._parts(output, target)
+        if whole is not None:
+            shares = self._shares(target, whole)
+            parts = _Parts(*(paid * share for paid, share in zip(parts, shares, strict=True)))
         each = parts.direction + CONFIDENCE * parts.confidence + EXPECTED_RETURN * parts.returns
         return (each * self._weights(each.device)).sum()
 
@@ -86,6 +95,16 @@ class MultiTask:
             _huber(output["expected_return"].float(), target[..., 1]),
         )
 
+    def _shares(self, target: Tensor, whole: Tensor) -> _Parts:
+        """Return how much of a batch's mean a part of it makes, by head and horizon."""
+        weights = torch.tensor(self.class_weights, device=target.device)
+        classes = [
+            weight_share(weights, t, w) for t, w in zip(*_classes(target, whole), strict=True)
+        ]
+        known, of = (torch.isfinite(one[..., 1]).sum(0) for one in (target, whole))
+        count = torch.full_like(of, len(target)) / len(whole)
+        return _Parts(torch.stack(classes), count, known / of.clamp(min=1))
+
     def _weights(self, device: torch.device) -> Float[Tensor, " horizons"]:
         return torch.tensor(self.horizons, dtype=torch.float32, device=device).rsqrt()
 
@@ -99,6 +118,11 @@ class _Parts(NamedTuple):
 
     def named(self) -> tuple[tuple[str, Tensor], ...]:
         return tuple(zip(self._fields, self, strict=True))
+
+
+def _classes(*targets: Tensor) -> tuple[Tensor, ...]:
+    """Return the class numbers of targets, (horizons, batch) each."""
+    return tuple(target[..., 0].long().T for target in targets)
 
 
 def _surprise(
