@@ -10,6 +10,7 @@ import torch
 
 from quantgod.contracts import FEATURES, Floats
 from quantgod.dataset.enough import enough_rows
+from quantgod.dataset.quality import check_quality
 from quantgod.dataset.scaling import Scaler, fit_scaler
 from quantgod.dataset.splits import split_test, split_validation
 from quantgod.dataset.views import BARS, Views
@@ -27,13 +28,20 @@ class Material(NamedTuple):
 def material(table: pd.DataFrame, train: Samples, window: int) -> Material:
     """Fit the scaler on the rows of the training windows, and scale the whole table with it.
 
+    The features are checked first: what is learned from must be whole, and must not know the label.
+
     Args:
         table: what `label` returns.
         train: the training side of a split.
         window: rows a window holds.
+
+    Raises:
+        FeatureQualityError: naming the features that must not be learned from.
     """
-    features = table.loc[:, list(FEATURES)].to_numpy(np.float64)
-    scaler = fit_scaler(features[covered_rows(train.row, window)])
+    rows, named = covered_rows(train.row, window), table.loc[:, list(FEATURES)]
+    check_quality(named, rows, train)
+    features = named.to_numpy(np.float64)
+    scaler = fit_scaler(features[rows])
     return Material(Views({BARS: scaled_windows(features, scaler, window)}), scaler)
 
 

@@ -24,5 +24,5 @@ def test_a_window_holds_the_scaled_rows_that_end_at_its_row(small: Problem) -> N
     raw = small.table[list(FEATURES)].to_numpy()[row - WINDOW + 1 : row + 1]
     scaler = small.material.scaler
     wanted = ((raw - scaler.mean) / scaler.std).astype(np.float32)
-    window = small.material.views(torch.tensor([row]))[0]
+    window = small.material.views(torch.tensor([row]))["bars"][0]
     np.testing.assert_array_equal(window.numpy(), wanted)
