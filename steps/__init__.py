@@ -5,7 +5,7 @@ from types import TracebackType
 
 
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say in a line that a requirement is not installed; show any other error as ever."""
+    """Report a missing requirement in one line; show any other error as usual."""
     name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     if name.partition(".")[0] in ("", "steps", "quantgod"):
         sys.__excepthook__(kind, error, trace)

@@ -1,4 +1,4 @@
-"""Train the auditor, on what base models say out of fold; the test part is not looked at."""
+"""Train the auditor on out-of-fold forecasts of base models; the test part is not used."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 CHARTED = ("validation_loss", "macro_f1")
-"""What a fold draws over its epochs; five folds with all of it would be 65 charts."""
+"""Metrics charted over a fold's epochs; all metrics of five folds would be 65 charts."""
 COMPARED = ("unfitted_base", "unfitted_auditor")
-"""Of the out-of-fold scores those of the same rows, by which runs are compared."""
+"""The out-of-fold scores on the same rows, by which runs are compared."""
 ROWS_SHOWN = 1_000
-"""Rows of the contributions' figure; exact tree SHAP of a year's last fold would take minutes."""
+"""Rows in the figure of contributions; exact tree SHAP of a year's last fold takes minutes."""
 
 
 @step("finished folds and checkpoints are kept, and the same command goes on from there")

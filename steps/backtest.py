@@ -1,4 +1,4 @@
-"""Trade what an evaluated model says on the test part."""
+"""Trade an evaluated model's signals on the test part."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _log(run: StageRun, backtested: Backtest) -> None:
 
 
 def headline(result: BacktestResult) -> str:
-    """What it came to, in a line."""
+    """Return the key figures in one line."""
     from quantgod.evaluation.wording import account_text, share_text
 
     net = result.net_pnl

@@ -1,4 +1,4 @@
-"""Whether settings, data and registry fit together, and what each stage will take here."""
+"""Check whether settings, data and registry fit together, and estimate each stage's time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
 
 
 def show_estimate(found: Estimate) -> None:
-    """Print what each stage takes, all of them together, and what makes it less."""
+    """Print the time of each stage, their sum, and what would reduce it."""
     from quantgod.planning.estimate import LONG_SECONDS, in_time
 
     times = ["?" if one.seconds is None else in_time(one.seconds) for one in found.stages]

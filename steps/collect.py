@@ -1,4 +1,4 @@
-"""Record raw messages and best levels, to replay them or to train on them."""
+"""Record raw messages and best levels, for replay or training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         venue(settings) as feed,
     ):
         ended = asyncio.run(run_collect(settings, feed, Console(stderr=True)))
-        be_brief(1)  # a server that hangs is asked some times more, and the end is awaited
+        be_brief(1)  # a hanging server is tried a few more times, which delays the end
         headline = f"{ended.messages} messages, {ended.levels} rows of levels"
         if run is not None:
             run.tags["quantgod.ended_by"] = ended.ended_by

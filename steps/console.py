@@ -1,4 +1,4 @@
-"""What a person at the terminal sees: progress bars, and the table at the end."""
+"""Print progress bars, tables and lines on the terminal."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from quantgod.tracking.stage import StageRun
 
 _RULES = 3
-"""What a column takes of a line besides its own width: a rule, and a space on either side."""
+"""Width of a column besides its content: a rule, and a space on either side."""
 
 QUIET_SECONDS = 10.0
-"""Where there is no terminal, a line of progress at most this often."""
+"""Minimal interval of progress lines without a terminal."""
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Progress]:
-    """A bar on the terminal, or now and then a line where output goes to a file."""
+    """Show a progress bar on a terminal, or occasional lines elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _Lines(console, title)
@@ -49,7 +49,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
 
 
 class _Lines:
-    """Progress for a log file."""
+    """Progress as lines for a log file."""
 
     def __init__(self, console: Console, title: str) -> None:
         self._console = console
@@ -65,7 +65,7 @@ class _Lines:
 
 
 def show_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to standard output; no word is broken where the terminal has room for all."""
+    """Print a table to standard output, without breaking words if the terminal is wide enough."""
     console, table = Console(), Table(title=title)
     lines = [[Text.from_markup(cell).plain for cell in line] for line in (headers, *rows)]
     columns = list(zip(*lines, strict=True))
@@ -78,7 +78,7 @@ def show_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | list[None]:
-    """The longest word of each column, and of what is left of `room` a fair share."""
+    """Return column widths: each column's longest word plus a fair share of the rest of `room`."""
     wanted = [max(map(len, cells)) for cells in columns]
     words = [" ".join(cells).split() for cells in columns]
     widths = [max(map(len, told), default=1) for told in words]
@@ -93,7 +93,7 @@ def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | list[Non
 
 
 def tell(run: StageRun) -> None:
-    """Print what a stage found and where that lies: the last lines of its command."""
+    """Print a stage's result and its place, as the last lines of its command."""
     from quantgod.tracking.stage import HEADLINE_TAG
 
     say_as_written(f"{run.name}: {run.tags.get(HEADLINE_TAG, 'done')}")
@@ -102,16 +102,16 @@ def tell(run: StageRun) -> None:
 
 
 def say_as_written(text: str) -> None:
-    """Print a line as `say` does; what looks like markup in it is none."""
+    """Print a line like `say`, without interpreting markup."""
     say(escape(text))
 
 
 def say(text: str) -> None:
-    """Print a line to standard output, markup and all; whole, so that a command can be copied."""
+    """Print a line with markup to standard output, unwrapped so that commands can be copied."""
     Console().print(text, soft_wrap=True)
 
 
 def remark(text: str) -> None:
-    """Print a sentence as it is written; a terminal gets it in lines that break no word."""
+    """Print a sentence without markup; a terminal gets it wrapped between words."""
     console = Console()
     console.print(escape(text), soft_wrap=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""Say which data there is."""
+"""List the available data."""
 
 from __future__ import annotations
 

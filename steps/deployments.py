@@ -52,7 +52,7 @@ def main(
 
 
 def _lines(span: Tenure, how: str) -> list[str]:
-    """What was in place, from when to when and how; then what gates had said, by whom and why."""
+    """Return a deployment's lines: version, times and how; gates, user and reason."""
     entry = span.entry
     version = f"{entry.version} ({entry.semantic})" if entry.semantic else str(entry.version)
     since = _second(span.since) if span.is_known else f"noticed {_second(span.since)}"
@@ -84,7 +84,7 @@ def _details(span: Tenure) -> Iterator[str]:
 
 
 def _show(lines: list[str], *, whole: bool) -> None:
-    """Print lines as they are written; cut to the terminal's width unless they are wanted whole."""
+    """Print lines without markup, cut to the terminal's width unless `whole`."""
     from rich.console import Console
     from rich.text import Text
 

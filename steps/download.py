@@ -1,4 +1,4 @@
-"""Fetch real archives."""
+"""Download real archives."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class GatesFailed(click.ClickException):
-    """At least one gate failed, and `--strict` was asked for."""
+    """At least one gate failed with `--strict`."""
 
 
 @step()
@@ -109,7 +109,7 @@ def _log(run: StageRun, report: GateReport) -> None:
     show_table(f"gates of {title}", headers[:4], [line[:4] for line in lines])
     for gate in report.gates:
         if gate.passed is False or gate.unjudged:
-            # A detail may quote an error, and its brackets are no markup.
+            # A detail may quote an error, whose brackets are not markup.
             remark(f"{gate.name}: {gate.figure}, asked for {gate.bound} ({gate.detail})")
 
 

@@ -1,4 +1,4 @@
-"""Put minute bars of one's own into the store of bars."""
+"""Import own minute bars into the store of bars."""
 
 from __future__ import annotations
 

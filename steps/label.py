@@ -53,7 +53,7 @@ def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **option
 
 
 def headline(figures: dict[str, float]) -> str:
-    """The classes' shares in a line."""
+    """Return the classes' shares in one line."""
     shares = ", ".join(
         f"{name.removeprefix('share_').upper()} {share:.0%}"
         for name, share in figures.items()

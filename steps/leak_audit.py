@@ -1,4 +1,4 @@
-"""Prove that nothing looks ahead: perturb all that comes after a cut, and make everything again."""
+"""Test that nothing looks ahead: perturb all data after a cut, and run the pipeline again."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def main(
     from quantgod.tracking.store import connect
 
     for text in at_hand.leak_audit.at:
-        parse_cut(text)  # what is no time ends it at once
+        parse_cut(text)  # an invalid time fails at once
     client, by = connect(at_hand.tracking), Judging(at_hand)
     if version is not None or not (config or any(runs.values())):
         found = asked_version(client, at_hand.registry.name, version)
@@ -84,7 +84,7 @@ def _log(run: StageRun, audited: LineageAudit) -> None:
 
 
 def _show(result: LeakAuditResult) -> None:
-    """Print of each stage what was compared and the least look-ahead that would have shown."""
+    """Print for each stage what was compared and the smallest detectable look-ahead."""
     rows = [
         [stage, f"{compared:,}", f"{result.changed.get(stage, 0):,}", _rows_text(result, stage)]
         for stage, compared in result.compared.items()
@@ -100,7 +100,7 @@ def _rows_text(result: LeakAuditResult, stage: str) -> str:
 
 
 def headline(result: LeakAuditResult) -> str:
-    """What was found, in a line."""
+    """Return the result in one line."""
     values = sum(result.compared.values())
     found = result.leaks[0] if result.leaks else "; ".join(["no leak", *result.unshown])
     if not result.leaks and not result.blind:

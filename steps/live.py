@@ -1,4 +1,4 @@
-"""The Production model on a live book: a signal a minute."""
+"""Run the Production model on a live book: one signal per minute."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         console = Console(stderr=True)
         tracking = (_nothing, _nothing) if run is None else (run.metrics.log, run.param("version"))
         ended = asyncio.run(run_live(settings, feed, console, *tracking))
-        be_brief(1)  # a server that hangs is asked some times more, and the end is awaited
+        be_brief(1)  # a hanging server is tried a few more times, which delays the end
         headline = f"{ended.answered}: {ended.signals} signals, ended by {ended.ended_by}"
         if run is not None:
             run.tags["quantgod.ended_by"] = ended.ended_by
@@ -57,7 +57,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
 
 
 def _nothing(*_: object) -> None:
-    """Where no store can be reached."""
+    """Ignore metrics if the store cannot be reached."""
 
 
 if __name__ == "__main__":

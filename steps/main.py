@@ -1,4 +1,4 @@
-"""The whole way: archives, bars, labels, search, training, audit, a judged and promoted version."""
+"""Run the whole pipeline: archives, bars, labels, search, training, audit, gates, promotion."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     check_storage(settings.optimize.storage)
     tell_how_long(settings)
     with stage("main", settings) as parent:
-        # `register` would refuse as well, but only after hours of training.
+        # `register` would refuse too, but only after hours of training.
         data, series = settings.data, settings.data.series
         if data.source == "imported":
             series = stored_series(data.market_bars, data.symbol)
@@ -66,7 +66,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
 
 
 def tell_how_long(settings: Settings) -> None:
-    """Where it is more than an hour, say so before it starts; what is at hand already is less."""
+    """Announce a run of more than an hour before it starts."""
     from quantgod.planning.at_hand import at_hand
     from quantgod.planning.work import is_surely_short
 

@@ -35,7 +35,7 @@ def main(config: Path, overrides: tuple[str, ...], label_run: str | None, **opti
     from quantgod.training.tuning import study_key, tune
     from quantgod.training.tuning_figures import history_figure, importance_figure
 
-    check_storage(settings.optimize.storage)  # before data are made for it
+    check_storage(settings.optimize.storage)  # before data is made for it
     inputs = supply("optimize", settings, config, say)
     with stage("optimize", settings, {"label": label_run}, inputs) as run:
         use_threads(settings.train.threads)
@@ -55,7 +55,7 @@ def main(config: Path, overrides: tuple[str, ...], label_run: str | None, **opti
 
 
 def trial_runs(run: StageRun) -> OnTrial:
-    """Make every trial a child of `run`; a pruned one ends KILLED."""
+    """Return a listener that makes every trial a child of `run`; a pruned one ends KILLED."""
     from optuna import TrialPruned
 
     from quantgod.tracking.children import child_run

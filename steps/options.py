@@ -1,4 +1,4 @@
-"""The options that every step shares, and settings made of them."""
+"""Define the options shared by all steps, and make settings of them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = "conf/demo.yaml"
-"""The settings file where none is given."""
+"""The default settings file."""
 
 RUN = "_run"
-"""How the name of an option ends that names a stage's run."""
+"""Ending of option names for a stage's run."""
 
 GIVEN = "steps.options.given"
-"""Under which a command's context keeps the settings file that it was given."""
+"""Key of the given settings file in a command's context."""
 
 
 def step(stopped: str = NOTHING_KEPT) -> Callable[[Command], click.Command]:
-    """A click command whose named errors end in one line; MLflow keeps the traceback.
+    """Return a decorator for click commands that end known errors in one line.
 
-    `stopped` is told where Ctrl-C ends it: what is kept, and how to go on.
+    `stopped` is printed after Ctrl-C: what is kept, and how to continue.
     """
 
     def wrap(function: Command) -> click.Command:
@@ -46,7 +46,7 @@ def step(stopped: str = NOTHING_KEPT) -> Callable[[Command], click.Command]:
                 said = without_passwords(f"{type(error).__name__}: {error}")
                 raise click.ClickException(said) from error
 
-        # MLflow passes parameters on by the names they have in MLproject: `etl_run`, not `etl-run`.
+        # MLflow passes parameters by their names in MLproject: `etl_run`, not `etl-run`.
         dashes = {"token_normalize_func": lambda token: token.replace("_", "-")}
         return click.command(context_settings={"show_default": True, **dashes})(run)
 
@@ -54,7 +54,7 @@ def step(stopped: str = NOTHING_KEPT) -> Callable[[Command], click.Command]:
 
 
 def config_options(command: Command, config: str = CONFIG) -> Command:
-    """`--config FILE`, by default `config`, and any number of `--set KEY=VALUE`."""
+    """Add `--config FILE`, by default `config`, and repeatable `--set KEY=VALUE`."""
     given = click.option(
         "--set",
         "overrides",
@@ -75,19 +75,19 @@ def config_options(command: Command, config: str = CONFIG) -> Command:
 
 
 def judging_options(command: Command) -> Command:
-    """`--config` and `--set` of a step that judges a version: left out, its own settings count."""
+    """Add `--config` and `--set` for judging steps: by default a version's own settings count."""
     return config_options(command, "")
 
 
 def setting(flag: str, key: str, text: str, **attributes: Any) -> Callable[[Command], Command]:
-    """An option that overrides the setting `key`; left out or empty, the settings file decides."""
+    """Add an option that overrides the setting `key`; if empty, the settings file decides."""
     return click.option(
         flag, key.replace(".", "__"), callback=_none_if_empty, help=text, **attributes
     )
 
 
 def run_option(stage: str) -> Callable[[Command], Command]:
-    """`--STAGE-run ID`: the run whose result to take."""
+    """Add `--STAGE-run ID`: the run whose result to use."""
     return given(
         f"--{stage.replace('_', '-')}-run",
         f"The {stage} run whose result to take.",
@@ -96,23 +96,23 @@ def run_option(stage: str) -> Callable[[Command], Command]:
 
 
 def runs_given(options: dict[str, Any]) -> dict[str, str | None]:
-    """Take the runs that `run_option` reads out of a command's options; gives them by stage."""
+    """Remove the runs of `run_option` from a command's options, and return them by stage."""
     named = [name for name in options if name.endswith(RUN)]
     return {name.removesuffix(RUN): options.pop(name) for name in named}
 
 
 def version_option(text: str) -> Callable[[Command], Command]:
-    """`--version N`: a version of the registered model by its number; None where left out."""
+    """Add `--version N`: a version of the registered model by number; default is None."""
     return click.option("--version", default=None, callback=_number_if_given, help=text)
 
 
 def given(flag: str, text: str, **attributes: Any) -> Callable[[Command], Command]:
-    """An option that is None where it is left out or empty, as MLproject's defaults are."""
+    """Add an option that is None if left out or empty, like MLproject's defaults."""
     return click.option(flag, default=None, callback=_none_if_empty, help=text, **attributes)
 
 
 def switch(flag: str, name: str, text: str) -> Callable[[Command], Command]:
-    """A flag that may also be given as `--flag true`, the way MLflow passes parameters."""
+    """Add a flag that may also be given as `--flag true`, as MLflow passes parameters."""
     return click.option(
         flag, name, is_flag=False, flag_value="true", default=False, type=bool, help=text
     )
@@ -121,7 +121,7 @@ def switch(flag: str, name: str, text: str) -> Callable[[Command], Command]:
 def settings_from(
     config: Path | None, overrides: tuple[str, ...], options: dict[str, Any]
 ) -> Settings:
-    """Load the settings file with the overrides given by `--set` and by named options."""
+    """Load the settings file with overrides from `--set` and named options."""
     from quantgod.settings import SettingsError, load_settings, without_passwords
 
     try:
@@ -133,16 +133,16 @@ def settings_from(
 def settings_given(
     config: Path | None, overrides: tuple[str, ...], options: dict[str, Any]
 ) -> tuple[Settings, dict[str, Any] | None]:
-    """As `settings_from`, and the values that go over a version's own; None where a file is given.
+    """Return the settings, and the values that override a version's own (None with a file).
 
-    Where none is, the first are of the default file, and say where the store is.
+    Without a file, the settings are those of the default file, which name the store.
     """
     changes = None if config else values_from(overrides, options)
     return settings_from(config, overrides, options), changes
 
 
 def values_from(overrides: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
-    """The values given by `--set` and by named options, by dotted key."""
+    """Return the values of `--set` and named options, by dotted key."""
     from quantgod.settings import without_passwords
 
     values: dict[str, Any] = {}
@@ -158,7 +158,7 @@ def values_from(overrides: tuple[str, ...], options: dict[str, Any]) -> dict[str
 
 @contextmanager
 def _suggesting_this_file() -> Iterator[None]:
-    """Let commands that messages suggest repeat `--config FILE`, where one was given."""
+    """Let suggested commands repeat `--config FILE`, if it was given."""
     from quantgod.settings import repeating
 
     with repeating(click.get_current_context().meta.get(GIVEN)):
@@ -166,7 +166,7 @@ def _suggesting_this_file() -> Iterator[None]:
 
 
 def _found(context: click.Context, option: click.Parameter, path: Path) -> Path | None:
-    """The settings file as it is named from here, or else from the project's folder."""
+    """Return the settings file's path from here, or else from the project's folder."""
     if not path.name:
         return None
     if path != Path(CONFIG):
@@ -196,7 +196,7 @@ def _value_of(override: str, text: str) -> Any:
 
 
 def _named_errors() -> tuple[type[Exception], ...]:
-    """Errors whose text is enough; MLflow's are among them once a command has imported it."""
+    """Return errors shown by their text only, including MLflow's once it is imported."""
     named: tuple[type[Exception], ...] = (ValueError, RuntimeError, OSError)
     imported = sys.modules.get("mlflow.exceptions")
     return named if imported is None else (*named, imported.MlflowException)

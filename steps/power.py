@@ -1,4 +1,4 @@
-"""Whether the gates let a null market's model through, and a planted signal's not."""
+"""Test whether the gates stop models of null markets and pass those of planted signals."""
 
 from __future__ import annotations
 

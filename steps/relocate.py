@@ -1,4 +1,4 @@
-"""Enter a project's new place into its store, after it was moved or copied."""
+"""Update a project's store after the project was moved or copied."""
 
 from __future__ import annotations
 

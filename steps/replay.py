@@ -1,4 +1,4 @@
-"""Drive a recording through the live path and say whether its book was right."""
+"""Replay a recording through the live path, and check its book."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Undo a deployment: put the version before, or a named one, back into place."""
+"""Undo a deployment: deploy the version before, or a named one, again."""
 
 from __future__ import annotations
 

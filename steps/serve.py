@@ -35,7 +35,7 @@ def main(config: Path, overrides: tuple[str, ...], model: str | None, **options:
 
 
 def named(model: str) -> tuple[str, int | str]:
-    """The name and the alias or number of NAME@ALIAS or NAME/VERSION.
+    """Parse NAME@ALIAS or NAME/VERSION into the name and the alias or number.
 
     Raises:
         ValueError: for anything else.

@@ -1,4 +1,4 @@
-"""Write archives of a synthetic market, so that everything runs with no network."""
+"""Write archives of a synthetic market, so that everything runs without a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Ctrl-C ends a step: in order, with a line that says what is kept and how to go on."""
+"""End a step cleanly on Ctrl-C, with a line on what is kept and how to continue."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def told(kept: str) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the block in order, then the command with `Stopped: KEPT`.
+    """Let Ctrl-C and SIGTERM end the block cleanly, then the command with `Stopped: KEPT`.
 
-    It exits with 130 after Ctrl-C, 143 after SIGTERM. `mlflow run` sends SIGTERM to a step that
-    Ctrl-C has reached already: what comes after the first signal breaks no orderly end, but for
-    another Ctrl-C.
+    It exits with 130 after Ctrl-C, 143 after SIGTERM. `mlflow run` sends SIGTERM to a step that has
+    already received Ctrl-C: after the first signal only another Ctrl-C interrupts the clean end.
     """
     came: list[int] = []
 
@@ -31,7 +30,7 @@ def told(kept: str) -> Iterator[None]:
         came.append(number)
         raise KeyboardInterrupt
 
-    # What a shell starts in the background ignores Ctrl-C, and goes on ignoring it.
+    # A process started in the background by a shell ignores Ctrl-C, and keeps ignoring it.
     heard = [number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, end) for number in heard}
     try:

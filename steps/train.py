@@ -52,7 +52,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
                 on_epoch=lambda epoch: run.metrics.log(epoch.metrics(), epoch.epoch),
                 progress=progress,
             )
-        for epoch in trained.fit.told_before:  # only the killed run has them
+        for epoch in trained.fit.told_before:  # only the killed run has logged them
             run.metrics.log(epoch.metrics(), epoch.epoch)
         save_network(run.folder("network"), trained.network)
         run.shows("network")
@@ -79,11 +79,11 @@ def _log(run: StageRun, trained: TrainedBase) -> None:
     target, said = trained.validation.target, trained.probabilities
     parameters = parameter_count(trained.network.model)
     report = metrics.classification_report(target, said)
-    # Their own names: `macro_f1` and its like are series over the epochs, of which the last is not
+    # Separate names: `macro_f1` and others are series over the epochs, of which the last is not
     # the best.
     kept = {f"validation_{name}": report[name] for name in metrics.KEY_SCORES}
     run.metrics.log(kept)
-    # As a metric each would be a chart of one point.
+    # As metrics, each would be a chart with one point.
     run.param("trained.parameters")(parameters)
     run.param("trained.best_epoch")(trained.fit.best_epoch)
     run.json("validation", report)
@@ -99,7 +99,7 @@ def _log(run: StageRun, trained: TrainedBase) -> None:
 
 
 def curves(history: Sequence[Epoch]) -> Figure:
-    """Losses, score, learning rate and gradient norm over the epochs."""
+    """Draw losses, score, learning rate and gradient norm over the epochs."""
     from quantgod.evaluation import plots
 
     def series(name: str) -> list[float]:

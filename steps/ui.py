@@ -1,4 +1,4 @@
-"""MLflow's pages: the runs to compare, and the registered models."""
+"""Open MLflow's pages: runs to compare, and registered models."""
 
 from __future__ import annotations
 
