@@ -88,7 +88,7 @@ def compare(before: StageValues, after: StageValues, cut_ms: int) -> Difference:
 
 
 def _newest(known_at: Integers, cut_ms: int) -> int | None:
-    rows = known_at if len(known_at) == 1 else known_at[known_at < known_at.max(initial=0)]
+    rows = known_at if len(known_at) == 1 else np.unique(known_at)[:-1]
     return int(rows[rows <= cut_ms].max()) if (rows <= cut_ms).any() else None
 
 
