@@ -80,6 +80,18 @@ def check(frame: pd.DataFrame) -> None:
     assert frame[columns].to_numpy().tolist() == [list(row) for row in ROWS]
 
 
+@pytest.mark.parametrize("columns", [2, 3, 5])
+def test_a_header_may_have_as_few_columns_as_are_needed(columns: int, tmp_path: Path) -> None:
+    names = ["open_time", "close", "low", "high", "open"][:columns]
+    order = {"open": "o", "high": "h", "low": "l", "close": "c"}
+    text = csv(numbers(), ",".join(names), "".join(order[name] for name in names[1:]))
+    (tmp_path / "a.csv").write_text(text)
+    frame = read_minutes(tmp_path / "a.csv", needs=names[1:])
+    places = [["open", "high", "low", "close"].index(name) for name in frame]
+    assert sorted(frame) == sorted(names[1:])
+    assert frame.to_numpy().tolist() == [[row[place] for place in places] for row in ROWS]
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "feather"])
 def test_a_table_with_an_index_or_a_column_of_times_is_read(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"
@@ -119,6 +131,8 @@ REFUSED = {
     "two symbols": (TWO_SYMBOLS, "one symbol was expected, column 'symbol' holds"),
     "a column twice": (csv(numbers(), "time,open,high,low,low,volume"), "column low stands twice"),
     "seven columns": (csv(numbers(), "", more=",1"), "12 columns of Binance's klines were"),
+    "one column": ("".join(f"{time}\n" for time in numbers()), "and volume; got 1$"),
+    "a name alone": ("open_time\n1\n", "and volume; got 1$"),
     "a date that is none": (csv([date(0), "2024-01-32 00:00", date(2)]), "line 3: expected"),
     "a second that is no minute": (csv([date(0), "2024-01-01 00:01:01", date(2)]), "line 3: exp"),
     "a time that stands still": (csv([numbers()[0], *numbers()[:2]]), "line 3: expected a later"),

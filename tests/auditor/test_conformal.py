@@ -20,7 +20,7 @@ from quantgod.auditor.conformal import (
     fit_conformal,
     load_conformal,
 )
-from quantgod.served.conformal import actions
+from quantgod.served.conformal import abstentions, actions
 from tests.evaluation.forecasts import calibrated_forecasts, random_forecasts
 
 SELL, NEUTRAL, BUY = 0, 1, 2
@@ -100,6 +100,12 @@ def test_who_is_left_with_none_or_several_classes_abstains() -> None:
         expected = [NEUTRAL] * 7
         expected[0 if decided == SELL else 1] = decided
         assert acted.tolist() == expected
+        why = ["other_class"] * 2 + ["several_classes"] * 3 + ["empty_set", "other_class"]
+        why[0 if decided == SELL else 1] = ""
+        said = abstentions(np.full(7, decided), holds, acted, has_threshold=True)
+        assert said.tolist() == why
+        said = abstentions(np.full(7, decided), holds, acted, has_threshold=False)
+        assert said.tolist() == ["no_threshold" if reason else "" for reason in why]
 
 
 def test_no_tree_was_fitted_on_what_is_kept_back_and_the_purged_stay_out() -> None:

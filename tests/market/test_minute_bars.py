@@ -177,6 +177,15 @@ def test_a_mark_withdraws_the_open_minute_only():
     assert [bar.reason for bar in closed] == ["no_previous_close", "corrupt", ""]
 
 
+def test_what_is_noted_before_the_first_message_withdraws_nothing():
+    """No minute is open yet; the one that the first message begins is whole."""
+    bars = MinuteBars(5, 5)
+    bars.mark(CORRUPT)
+    bars.miss()
+    closed = feed(bars, OrderBook(), every(1, 0, 121))
+    assert [bar.reason for bar in closed] == ["no_previous_close", ""]
+
+
 def test_the_end_of_a_file_closes_a_minute_only_with_a_message_in_its_last_second():
     for last, closes in ((59, False), (60, True)):
         bars, book = MinuteBars(5, 5), OrderBook()

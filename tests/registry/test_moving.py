@@ -156,6 +156,38 @@ def test_what_a_living_process_has_begun_is_left_to_it(
     assert shelf.kinds()[3:] == [("abandoned", 2), ("promotion", 3), ("done", 3)]
 
 
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_who_was_taken_for_dead_hears_whether_the_other_recorded_the_same(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, is_moved: bool
+) -> None:
+    """The other settles the open entry just after the alias was moved, or just before."""
+    shelf.put(1)
+    bound = MlflowClient.set_registered_model_alias
+
+    def settle() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(moving, "LEASE_SECONDS", 0.0)
+            assert move(MlflowClient(), NAME, ALIAS, lambda _: None, "the other") is None
+
+    def moved(*given: Any) -> None:
+        if not is_moved:
+            settle()
+        bound(*given)
+        if is_moved:
+            settle()
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", moved)
+    if is_moved:
+        entry = shelf.put(2)
+        assert entry is not None and (entry.kind, entry.version) == ("promotion", 2)
+    else:
+        with pytest.raises(ConcurrentPromotionError, match="abandoned of version 2 by the other"):
+            shelf.put(2)
+    assert shelf.kinds()[2:] == [("promotion", 2), ("done" if is_moved else "abandoned", 2)]
+    assert shelf.ledger().entries[-1].by == "the other"
+    assert holder(MlflowClient(), NAME, ALIAS) == 2
+
+
 def test_a_process_of_another_machine_has_its_lease(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

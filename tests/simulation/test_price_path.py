@@ -52,6 +52,19 @@ def test_on_given_prices_the_signal_is_foresight_of_the_next_hour(signal, lowest
     assert lowest <= abs(np.corrcoef(np.arctanh(path.lean), ahead)[0, 1]) <= highest
 
 
+@pytest.mark.parametrize("minutes", [1, 7])
+@pytest.mark.parametrize("signal", [0.0, 0.5, 1.0])
+def test_of_prices_that_stand_still_there_is_nothing_to_foresee(signal, minutes):
+    def along(signal):
+        still, sure = np.full(minutes, 13_000.0), Latent(lean_noise=0.0)
+        return path_along(Bars(*[still] * 4), minutes, seed=1, signal=signal, latent=sure)
+
+    assert (along(signal).knots == 13_000).all()
+    state = np.arctanh(along(0.0).lean)
+    assert (state != 0).all()
+    np.testing.assert_allclose(np.arctanh(along(signal).lean), np.sqrt(1 - signal) * state)
+
+
 def _path(minutes, *, signal=0.5, **latent):
     return random_path(
         minutes, seed=7, price=60_000, volatility=VOLATILITY, signal=signal, latent=Latent(**latent)

@@ -291,6 +291,12 @@ def test_a_verdict_needs_both_statistics() -> None:
     far, near = Shift(9.0, 0.9), Shift(0.0, 0.0)
     for half in (Shift(9.0, 0.1), Shift(0.1, 0.9)):
         assert verdict(half, half, SETTINGS) == "stable"
+    psi, ks = SETTINGS.psi_limit, SETTINGS.ks_limit
+    above = Shift(np.nextafter(psi, 9), np.nextafter(ks, 9))
+    for half in (above._replace(psi=psi), above._replace(ks=ks)):
+        assert verdict(half, half, SETTINGS) == "stable", "a limit itself is kept to"
+    assert verdict(above, near, SETTINGS) == "offset"
+    assert verdict(above, above, SETTINGS) == "drift"
     assert verdict(far, near, SETTINGS) == "offset"
     assert verdict(far, far, SETTINGS) == verdict(near, far, SETTINGS) == "drift"
     assert verdict(None, far, SETTINGS) == "drift"

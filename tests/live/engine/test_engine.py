@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -400,12 +401,14 @@ class FullDisk:
 
     def __init__(self) -> None:
         self.promises: list[Future[None]] = []
+        self.rows: list[Mapping[str, Any]] = []
 
     def append(self, table: str, row: Mapping[str, Any]) -> None:
         """Keep nothing."""
 
     def append_now(self, table: str, row: Mapping[str, Any]) -> Future[None]:
         self.promises.append(Future())
+        self.rows.append(row)
         return self.promises[-1]
 
 
@@ -429,3 +432,33 @@ def test_a_full_disk_holds_up_no_answer_and_a_lost_signal_is_told() -> None:
     asyncio.run(play())
     assert codes(notices) == ["not_journaled"]
     assert "minute 1: the signal as Production is not journaled: no space left" in notices[0].text
+
+
+def test_latencies_are_milliseconds_from_the_closing_message_to_the_answer_and_to_the_journal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a clock that the test sets: answered a quarter of a second late, kept two seconds late."""
+    disk, clock = FullDisk(), SimpleNamespace(monotonic=lambda: 1_000.25)
+    models = Deployed(Version(1), Version(2))
+
+    async def play() -> None:
+        engine = Engine({"X": Window(5, kept=9)}, {"X": models}, disk, print)
+        running = asyncio.ensure_future(engine.run())
+        for minute in range(2):
+            engine.closed("X", minute_of(minute), 1_000.0)
+        await until(lambda: len(disk.promises) == 2)
+        clock.monotonic = lambda: 1_002.0
+        for promise in disk.promises:
+            promise.set_result(None)
+        await until(lambda: len(engine.latencies_ms) > 0)
+        await asyncio.sleep(0)
+        assert [*engine.latencies_ms] == [2_000.0], "a challenger's is nobody's wait"
+        assert engine.symbols["X"].latency_ms == 2_000.0
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    monkeypatch.setattr("quantgod.live.engine.engine.time", clock)
+    asyncio.run(play())
+    assert [(row["role"], row["latency_ms"]) for row in disk.rows] == [
+        ("Production", 250.0), ("Challenger", 250.0)
+    ]  # fmt: skip

@@ -37,10 +37,10 @@ BIDS = [[f"{price}.0", "1"] for price in range(99, 79, -1)]
 ASKS = [[f"{price}.0", "2"] for price in range(101, 121)]
 
 
-def event(number, bids=(), *, symbol="BTCUSDT", previous=None):
+def event(number, bids=(), asks=(), *, symbol="BTCUSDT", previous=None):
     """One a second; `u` is ten times its number."""
     ids = {"U": 10 * number - 9, "u": 10 * number, "pu": previous or 10 * number - 10}
-    sides = {"b": list(bids), "a": []}
+    sides = {"b": list(bids), "a": list(asks)}
     time = START + 1_000 * number
     data = {"e": "depthUpdate", "E": time, "T": time, "s": symbol, **ids, **sides}
     return {"stream": f"{symbol.lower()}@depth@100ms", "data": data}
@@ -138,6 +138,21 @@ def test_a_lost_event_is_counted_as_a_gap_and_the_next_snapshot_as_a_resync(tmp_
     assert figures["dropped"] == {"no_book": 3}
     total = figures["applied"] + figures["gaps"] + figures["dropped"]["no_book"]
     assert figures["events_read"] == total == 17
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize(("end", "beyond"), [(18, 0), (19, 0), (20, 1), (21, 1)])
+def test_a_price_is_beyond_the_known_range_from_the_first_level_that_was_not_shown(
+    tmp_path, side, end, beyond
+):
+    """The best price travels to the level number `end` of its side, of which 20 were shown."""
+    prices = [(99 - place, 101 + place)[side] for place in range(30)]
+    told = [[f"{price}.0", "1"] for price in prices[20:]], [[f"{p}.0", "0"] for p in prices[:end]]
+    changes = [[level] if side == 0 else [[], level] for level in told]
+    messages = [*sound(3), *(event(3 + place, *change) for place, change in enumerate(changes))]
+    figures = replayed(tmp_path, [*messages, event(5)])
+    assert figures["applied"] == 3
+    assert figures["applied_beyond_known_range"] == 2 * beyond, "that event and the one after it"
 
 
 def test_an_unreadable_message_costs_the_book_and_a_strangers_message_nothing(tmp_path):

@@ -109,6 +109,22 @@ def test_the_synthetic_book_stays_a_book_wherever_its_price_goes(drift: float) -
     assert (travelled < -100) == (drift < 0)
 
 
+@pytest.mark.parametrize(("price", "tick"), [(60_000.0, 0.1), (0.002, 0.00001), (9.0, 0.25)])
+def test_synthetic_prices_are_whole_ticks_and_sizes_whole_thousandths(
+    price: float, tick: float
+) -> None:
+    market = SyntheticMarket("X", price=price, tick=tick, levels=150, moves=0.5)
+    opening, sizes = market.opening(), set[float]()
+    for event in [opening, *(event.change for event in play(Truth([market]), 300))]:
+        for at, size in [*event.bids, *event.asks]:
+            assert at == pytest.approx(round(at / tick) * tick, rel=1e-12)
+            assert size == round(size * 1_000) / 1_000
+            sizes.add(size)
+    assert opening.bids[0][0] == price
+    assert opening.asks[0][0] == pytest.approx(price + tick, rel=1e-12)
+    assert 0.0 in sizes and min(sizes - {0.0}) < 0.01 and 4.9 < max(sizes) <= 5.0
+
+
 def test_what_is_written_reads_as_what_is_true() -> None:
     simulated = simulated_truth(["X"], SETTINGS)
     for truth in (simulated, Truth([SyntheticMarket("X", price=0.002, tick=0.00001, levels=150)])):
