@@ -1,0 +1,93 @@
+"""The 112 features of every stored minute, day by day, in the memory of a few days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from quantgod.contracts import (
+    BOOK_LEVELS,
+    FEATURES,
+    MS_PER_MINUTE,
+    SECOND_FIGURES,
+    Floats,
+    Integers,
+)
+from quantgod.served.features import sets
+from quantgod.served.features.source import source_columns
+
+
+class DayRows(NamedTuple):
+    """The stored rows of a day.
+
+    Attributes:
+        minutes: (rows,) epoch minutes.
+        features: (rows, 9).
+        close: (rows,).
+        book: (rows, 800) as bars hold it.
+        seconds: (rows, 12).
+    """
+
+    minutes: Integers
+    features: Floats
+    close: Floats
+    book: Floats
+    seconds: Floats
+
+
+Columns = dict[str, Floats]
+
+
+def feature_days(days: Iterable[DayRows], max_bridge_minutes: int) -> Iterator[pd.DataFrame]:
+    """Yield the features of each day, with as much of the days before as they look back.
+
+    A value is missing where its stretch has less past than it needs. Rows with at most
+    `max_bridge_minutes` missing minutes between them form one stretch.
+
+    Args:
+        days: in order of time.
+        max_bridge_minutes: the longest gap inside a stretch.
+
+    Yields:
+        A frame for each day: `sets.NAMES`, float64, UTC index `datetime`.
+    """
+    past: Columns = {}
+    for day in days:
+        columns = _columns(day)
+        known = (
+            {name: np.concatenate([past[name], own]) for name, own in columns.items()}
+            if past
+            else columns
+        )
+        begins = _stretches(known["minute"], max_bridge_minutes)
+        found = np.vstack([sets.compute(_cut(known, a, b)) for a, b in begins])
+        yield _frame(day.minutes, found[len(found) - len(day.minutes) :])
+        begin, end = begins[-1]
+        past = _cut(known, max(begin, end - sets.REACH + 1), end)
+
+
+def _columns(day: DayRows) -> Columns:
+    bars = dict(zip(FEATURES, day.features.T, strict=True)) | {"close": day.close}
+    seconds = dict(zip(SECOND_FIGURES, day.seconds.T, strict=True))
+    book = day.book.reshape(len(day.minutes), 2, BOOK_LEVELS, 2)
+    return source_columns(day.minutes, bars, book, seconds)
+
+
+def _stretches(minute: Floats, max_bridge_minutes: int) -> list[tuple[int, int]]:
+    """Return where each stretch begins and ends."""
+    breaks = np.flatnonzero(np.diff(minute) - 1 > max_bridge_minutes) + 1
+    edges = [0, *breaks.tolist(), len(minute)]
+    return list(pairwise(edges))
+
+
+def _cut(columns: Columns, begin: int, end: int) -> Columns:
+    return {name: values[begin:end] for name, values in columns.items()}
+
+
+def _frame(minutes: Integers, found: Floats) -> pd.DataFrame:
+    index = pd.to_datetime(minutes * MS_PER_MINUTE, unit="ms", utc=True).as_unit("us")
+    return pd.DataFrame(found, index.rename("datetime"), list(sets.NAMES))
