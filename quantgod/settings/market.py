@@ -32,6 +32,7 @@ class DataSettings(Section):
     archives: Path
     bars: Path
     labels: Path
+    features: Path = Path("data/features")
     work: Path
 
     @property
@@ -62,6 +63,11 @@ class DataSettings(Section):
     def own_labels(self) -> Path:
         """Return the path of this series' labelled table."""
         return self.labels / self.market / f"{self.symbol}.parquet"
+
+    @property
+    def own_features(self) -> Path:
+        """Return the path of this series' features."""
+        return self.features / self.market / f"{self.symbol}.parquet"
 
 
 class SimulateSettings(Section):

@@ -27,7 +27,7 @@ NO_CHAMPION = "none"
 UNREPEATABLE = frozenset({"optimize", "register"})
 """Stages whose repetition gives another result: a search has grown, a version is a new one."""
 
-DATA_STAGES = frozenset({"simulate", "download", "etl", "import_bars", "label"})
+DATA_STAGES = frozenset({"simulate", "download", "etl", "import_bars", "label", "features"})
 """Stages that make data; a digest of the data is taken wherever it is read."""
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -36,6 +36,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "etl": ("data", "etl"),
     "import_bars": ("data", "etl"),
     "label": ("data", "label", "etl"),
+    "features": ("data", "etl"),
     "optimize": ("window", "split", "model", "train", "optimize"),
     "train": ("window", "split", "model", "train"),
     "audit": ("label", "window", "split", "model", "train", "audit"),
@@ -76,10 +77,14 @@ _WORKERS = {"workers", "scheduler"}
 UNREAD: Mapping[str, dict[str, set[str]]] = {
     "simulate": {"data": _PLACES - {"archives"}},
     "download": {"data": _PLACES - {"archives"}},
-    "etl": {"data": {"archives", "labels"} | _ELSEWHERE, "etl": _WORKERS},
-    "import_bars": {"data": {"archives", "labels"} | _ELSEWHERE, "etl": _WORKERS},
+    "etl": {"data": {"archives", "labels", "features"} | _ELSEWHERE, "etl": _WORKERS},
+    "import_bars": {"data": {"archives", "labels", "features"} | _ELSEWHERE, "etl": _WORKERS},
     "label": {
-        "data": {"archives", "bars"} | _ELSEWHERE,
+        "data": {"archives", "bars", "features"} | _ELSEWHERE,
+        "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
+    },
+    "features": {
+        "data": {"archives", "bars", "labels"} | _ELSEWHERE,
         "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
     },
     "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"}},

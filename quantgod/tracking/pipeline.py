@@ -31,6 +31,7 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "download": (),
     "etl": ("simulate", "download"),
     "label": ("etl",),
+    "features": ("etl",),
     "optimize": ("label",),
     "train": ("label", "optimize"),
     "audit": ("label", "optimize", "train"),

@@ -51,6 +51,7 @@ MACHINE_TAG = "quantgod.machine"
 READS: Mapping[str, tuple[str, ...]] = {
     "etl": ("archives",),
     "label": ("bars",),
+    "features": ("bars",),
     "optimize": ("labels",),
     "train": ("labels",),
     "audit": ("labels",),
@@ -69,6 +70,7 @@ MADE_BY: Mapping[str, tuple[str, ...]] = {
     "archives": ("simulate", "download"),
     "bars": ("etl", "import_bars"),
     "labels": ("label",),
+    "features": ("features",),
 }
 """The data that a stage reads, what it can do without, and the stages that make it."""
 
@@ -281,11 +283,12 @@ def _archives_digest(folder: Path, data: DataSettings) -> str:
 
 
 def data_path(label: str, settings: Settings) -> Path:
-    """Return the settings' path of archives, bars, labels or the live journal."""
+    """Return the settings' path of archives, bars, labels, features or the live journal."""
     return {
         "archives": settings.data.archives,
         "bars": settings.data.own_bars,
         "labels": settings.data.own_labels,
+        "features": settings.data.own_features,
         "journal": settings.live.own_journal,
     }[label]
 

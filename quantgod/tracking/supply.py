@@ -26,6 +26,7 @@ Supply = Callable[[Mapping[str, str]], dict[str, str]]
 
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "label": ("etl",),
+    "features": ("etl",),
     "optimize": ("label",),
     "train": ("label",),
     "audit": ("label", "train"),

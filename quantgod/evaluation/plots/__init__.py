@@ -1,6 +1,7 @@
 """Draw figures: arrays in, a matplotlib `Figure` out, without global state."""
 
 from quantgod.evaluation.plots.attribution import contributions, group_importance, importance
+from quantgod.evaluation.plots.features import feature_spreads
 from quantgod.evaluation.plots.labels import class_balance, label_distribution
 from quantgod.evaluation.plots.learning import curves
 from quantgod.evaluation.plots.scores import (
@@ -24,6 +25,7 @@ __all__ = [
     "confusion_matrix",
     "contributions",
     "curves",
+    "feature_spreads",
     "forecast_shift",
     "group_importance",
     "importance",
