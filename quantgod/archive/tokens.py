@@ -14,6 +14,8 @@ import numpy as np
 from quantgod.archive.compiled import byte, compiled, inlined
 
 REFUSED: Final = 0
+NO_DECIMAL: Final = (REFUSED, 0, 0, 0)
+NO_INTEGER: Final = (REFUSED, 0)
 
 LARGEST_MANTISSA: Final = 2**53
 """A smaller mantissa divided by a power of ten up to 10^22 is rounded only once, so correctly."""
@@ -35,17 +37,17 @@ def decimal(at: int) -> tuple[int, int, int, int]:
     """
     whole, digits = run_of_digits(at)
     if digits != 1 and (digits == 0 or byte(at) == ZERO):
-        return REFUSED, 0, 0, 0
+        return NO_DECIMAL
     at += digits
     if byte(at) == QUOTE and digits <= LARGEST_DIGITS and whole < LARGEST_MANTISSA:
         return at + 1, whole, digits, 0
     fraction, decimals = run_of_digits(at + 1)
     if byte(at) != POINT or decimals == 0 or digits + decimals > LARGEST_DIGITS:
-        return REFUSED, 0, 0, 0
+        return NO_DECIMAL
     at += 1 + decimals
     mantissa = whole * POWERS[decimals] + fraction
     if byte(at) != QUOTE or mantissa >= LARGEST_MANTISSA:
-        return REFUSED, 0, 0, 0
+        return NO_DECIMAL
     return at + 1, mantissa, digits, decimals
 
 
@@ -54,10 +56,10 @@ def integer(at: int) -> tuple[int, int]:
     """Parse an unsigned integer: position after it and value. The caller checks what follows."""
     at = white(at)
     if not at:
-        return REFUSED, 0
+        return NO_INTEGER
     value, digits = run_of_digits(at)
     if digits == 0 or digits > LARGEST_DIGITS or (digits > 1 and byte(at) == ZERO):
-        return REFUSED, 0
+        return NO_INTEGER
     return at + digits, value
 
 
