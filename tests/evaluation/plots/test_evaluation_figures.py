@@ -140,6 +140,7 @@ def test_a_group_s_cost_stands_beside_it_for_each_model() -> None:
     assert [text.get_text() for text in axes.get_yticklabels()] == ["volume", "spread"]
     lines = [line[:, 0].tolist() for group in axes.collections for line in group.get_segments()]
     assert lines == [[0.0, 0.2], [-0.2, 0.0]] * 2
+    assert [line.get_xdata() for line in axes.lines] == [[0, 0]]
     places = [bar.get_y() for bar in axes.patches]
     assert axes.yaxis_inverted() and places[0] < places[2] < places[1]  # auditor above base
 

@@ -148,6 +148,14 @@ def test_no_text_leaves_the_picture(name: str) -> None:
             assert 0 <= left < right <= figure.bbox.x1, text
 
 
+@pytest.mark.parametrize("name", ["advantages", "comparison", "contributions"])
+def test_zero_is_marked_in_each_panel_of(name: str) -> None:
+    for axes in FIGURES[name]().axes:
+        if axes.get_label() != "<colorbar>":
+            ends = [np.transpose(line.get_data()).tolist() for line in axes.lines]
+            assert [line for line in ends if len(line) == 2] == [[[0, 0], [0, 1]]]
+
+
 def test_no_figure_is_kept_by_pyplot() -> None:
     pyplot = sys.modules.get("matplotlib.pyplot")
     before = pyplot.get_fignums() if pyplot else []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -17,14 +18,16 @@ from quantgod.live.driving import drive
 from quantgod.live.recording.archive import (
     RecordingArchiveError,
     archive_recording,
+    lines_of,
 )
-from quantgod.live.recording.arrivals import open_recording
+from quantgod.live.recording.arrivals import Arrival, Recording, open_recording
 from quantgod.market.book_bars import BookBars, ClosedMinute
 from quantgod.market.book_sync import BinanceBookSync
 from steps.archive_recording import main
 from tests.archive.feeds import FULL, ROOT
 from tests.archive.streams import etl_settings
 from tests.live.recording.recorded import Client, market, record
+from tests.live.recording.test_replay import START, event, snapshot
 
 MIDNIGHT_MS = 19_800 * MS_PER_DAY
 HALF_HOUR = 1_800
@@ -161,6 +164,30 @@ def test_a_fault_at_midnight_costs_the_same_minutes(fault, at, tmp_path):
         rows = with_row(client.closed)
         assert (len(rows) < 9) == (fault != "echo")
         assert stored_bits(folder / "bars") == bits(rows)
+
+
+def test_of_a_message_whose_book_is_withdrawn_the_loss_is_written_and_no_change(tmp_path):
+    """A snapshot that was ahead of the stream contradicts the book when that comes to it."""
+    gone, new = [[f"{price}.0", "0"] for price in range(99, 88, -1)], [["85.0", "7"]]
+    ahead = snapshot(5) | {"T": START + 5_000}
+    messages = [
+        event(1), event(2), snapshot(1), event(3, gone), ahead, event(4, new), event(5, new),
+        event(6), snapshot(6), event(7, new),
+    ]  # fmt: skip
+    arrivals = [Arrival("opened", 0, b"")]
+    for message in messages:
+        kind = "snapshot" if "lastUpdateId" in message else "stream"
+        arrivals.append(Arrival(kind, 0, json.dumps(message).encode()))
+    recording = Recording(tmp_path, "BTCUSDT", iter(arrivals), has_answers=True)
+    lines = [json.loads(line.text) for line in lines_of(recording, FULL)]
+    told = [(line["type"], line["ts"] - START, len(line["data"]["b"])) for line in lines]
+    assert told == [
+        ("delta", 1_000, 0), ("delta", 2_000, 0), ("snapshot", 2_000, 20), ("delta", 3_000, 11),
+        ("delta", 4_000, 1), ("delta", 5_000, 0), ("delta", 5_000, 0), ("delta", 6_000, 0),
+        ("snapshot", 6_000, 20), ("delta", 7_000, 1),
+    ]  # fmt: skip
+    steps = np.diff([line["data"]["u"] for line in lines])
+    assert steps.tolist() == [2, 1, 1, 1, 1, 2, 2, 1, 1], "a jump withdraws the book"
 
 
 def test_a_clock_two_hours_back_after_midnight_gives_the_same_bars(tmp_path):
