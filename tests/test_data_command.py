@@ -77,6 +77,19 @@ def test_series_are_listed_with_days_coverage_and_holes(data: DataSettings, tmp_
     assert recordings[0].holes == "1, the longest of 3 minutes from 1970-01-01 00:03 on"
 
 
+def test_a_recording_that_cannot_be_read_is_listed_with_the_reason(tmp_path: Path) -> None:
+    for exchange in ("binance", "other"):
+        record(tmp_path / exchange)
+    [sealed] = (tmp_path / "binance").rglob("*.parquet")
+    sealed.write_bytes(b"half a file")
+    unreadable, *others = held_recordings(tmp_path / "{exchange}")
+    assert "no readable Parquet" in unreadable.note
+    assert unreadable == Holding("binance", "", "", "", 0, 0.0, "", unreadable.note)
+    assert [(one.market, one.symbol) for one in others] == [
+        ("other", "BTCUSDT"), ("other", "ETHUSDT")
+    ]  # fmt: skip
+
+
 def test_what_a_name_cannot_tell_of_an_archive_is_said(tmp_path: Path) -> None:
     """One is cut short, one holds an excerpt, and `etl` has read two of the days."""
     archives, bars = tmp_path / "archives", tmp_path / "bars"

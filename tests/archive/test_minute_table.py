@@ -152,6 +152,17 @@ def test_a_file_is_refused_by_name_for(what: str, tmp_path: Path) -> None:
         read_minutes(path)
 
 
+@pytest.mark.parametrize("bad", range(3))
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_a_row_of_a_table_is_refused_by_its_number(suffix: str, bad: int, tmp_path: Path) -> None:
+    frame = pd.DataFrame(ROWS, columns=["open", "high", "low", "close", "volume"])
+    frame.insert(0, "time", np.array(numbers()))
+    frame.loc[bad, "high"] = 1.0
+    getattr(frame, f"to_{suffix}")(tmp_path / f"a.{suffix}")
+    with pytest.raises(ValueError, match=rf"a.{suffix} row {bad + 1}: .*; got time .*, high 1.0, "):
+        read_minutes(tmp_path / f"a.{suffix}")
+
+
 def test_a_file_of_another_kind_and_a_broken_one_are_refused(tmp_path: Path) -> None:
     for name in ("a.txt", "a.parquet", "a.feather", "a.csv.gz"):
         (tmp_path / name).write_bytes(b"no such file")

@@ -53,6 +53,12 @@ def test_the_last_row_tells_of_no_row_after_it(cut: int, newest: int | None) -> 
     assert compare(evidence(1.0, 2.0, 3.0, 4.0), evidence(1.0, 2.0, 3.0, 4.0), cut).newest == newest
 
 
+def test_rows_of_another_width_all_differ() -> None:
+    wider = rows_of(KNOWN, np.ones((4, 2)))
+    found = compare(evidence(1.0, 1.0, 1.0, 1.0), wider, 20)
+    assert found == Difference(compared=2, leaked=2, first=10, changed=2, newest=20)
+
+
 def test_columns_of_any_type_count() -> None:
     def of(number: float, whole: int, text: str) -> StageValues:
         return rows_of(KNOWN[:1], np.array([[number, 1.0]]), np.array([whole]), np.array([text]))

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -200,6 +201,39 @@ def test_a_process_of_another_machine_has_its_lease(
     monkeypatch.setattr(moving, "LEASE_SECONDS", 0.0)
     shelf.put(3)
     assert shelf.kinds()[1] == ("done", 2)
+
+
+@pytest.mark.parametrize(
+    ("uri", "age", "waits"),
+    [
+        ("http://x", 0.5, [1.5]),
+        ("https://x", 2.0, [0.0]),
+        ("http://x", 9.0, [0.0]),
+        (None, 0.5, []),
+    ],
+)
+def test_what_a_dead_process_has_sent_to_a_server_may_still_arrive(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, uri: str | None, age: float, waits: list[float]
+) -> None:
+    """The alias is looked at when a call of that process must have been answered."""
+    with monkeypatch.context() as patch:
+        of_a_dead_process(patch)
+        with pytest.raises(Interrupted):
+            put(Breaking("set_registered_model_alias"), 2)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        shelf.point(2)
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
+    store = SimpleNamespace(get_tracking_uri=lambda: uri or shelf.uri)
+    with monkeypatch.context() as patch:
+        for name, fake in (("time", clock), ("mlflow", store), ("_age", lambda _: age)):
+            patch.setattr(moving, name, fake)
+        put(MlflowClient(), 3)
+    assert slept == waits
+    assert shelf.kinds()[1] == ("done" if waits else "abandoned", 2)
 
 
 def test_a_promotion_that_took_too_long_to_begin_does_not_move(

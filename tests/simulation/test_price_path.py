@@ -52,6 +52,17 @@ def test_on_given_prices_the_signal_is_foresight_of_the_next_hour(signal, lowest
     assert lowest <= abs(np.corrcoef(np.arctanh(path.lean), ahead)[0, 1]) <= highest
 
 
+def test_the_hour_after_the_last_bar_is_flat():
+    closes = 13_000 * np.exp(np.cumsum(np.random.default_rng(3).normal(0, 0.001, 90)))
+    bars, sure = Bars(closes, closes, closes, closes), Latent(lean_noise=0.0)
+    log_price = np.log(np.concatenate([closes, np.full(60, closes[-1])]))
+    for minutes in (80, 90):
+        path = path_along(bars, minutes, seed=1, signal=1.0, latent=sure)
+        ahead = _hourly(log_price)[:minutes]
+        foresight = (ahead - ahead.mean()) / ahead.std()
+        np.testing.assert_allclose(np.arctanh(path.lean), 0.6 * foresight)
+
+
 @pytest.mark.parametrize("minutes", [1, 7])
 @pytest.mark.parametrize("signal", [0.0, 0.5, 1.0])
 def test_of_prices_that_stand_still_there_is_nothing_to_foresee(signal, minutes):

@@ -214,3 +214,10 @@ def test_contributions_leave_out_the_bias_and_keep_every_dot() -> None:
     assert all(np.abs(group.get_offsets()[:, 0]).max() < 1e3 for group in dots)
     # Each feature adds more than the one before it, and the largest stands on top.
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(META_FEATURES)
+
+
+def test_contributions_of_one_row_are_one_dot_each() -> None:
+    values = np.random.default_rng(0).normal(size=(1, 3, 15))
+    panels = plots.contributions(values, values[:, 0, :14], META_FEATURES).axes[:3]
+    for panel, found in zip(panels, values[0, :, :14], strict=True):
+        assert sorted(dot.get_offsets()[0, 0] for dot in panel.collections) == sorted(found)

@@ -210,6 +210,7 @@ def test_too_few_rows_are_said_to_be_too_few() -> None:
     assert no_past["max_spread"].psi_past is None
     enough = judged(monitor(rows[:TRAINED]), rows[TRAINED : TRAINED + 2 * WINDOW])
     assert verdicts(enough)["level"] == ["max_spread"]
+    assert enough["max_spread"].psi_past is not None, "a past as long as the window is one"
 
 
 def test_only_exchange_minutes_make_a_check_due() -> None:

@@ -190,6 +190,19 @@ def test_of_a_message_whose_book_is_withdrawn_the_loss_is_written_and_no_change(
     assert steps.tolist() == [2, 1, 1, 1, 1, 2, 2, 1, 1], "a jump withdraws the book"
 
 
+@pytest.mark.parametrize("number", ["0.0000001", "1e-7", "0.1", "1234567.00000001", "1e17", "8"])
+def test_numbers_are_written_without_an_exponent_and_read_as_the_same(tmp_path, number):
+    message = event(2, [["99.0", number], ["98.0", "3"]])
+    arrivals = [Arrival("opened", 0, b"")]
+    for kind, one in (("stream", event(1)), ("snapshot", snapshot(1)), ("stream", message)):
+        arrivals.append(Arrival(kind, 0, json.dumps(one).encode()))
+    recording = Recording(tmp_path, "BTCUSDT", iter(arrivals), has_answers=True)
+    *_, last = lines_of(recording, FULL)
+    [[_, size], *_] = json.loads(last.text)["data"]["b"]
+    assert float(size) == float(number)
+    assert set(size) <= set("0123456789.")
+
+
 def test_a_clock_two_hours_back_after_midnight_gives_the_same_bars(tmp_path):
     venue = market("BTCUSDT", MIDNIGHT_MS - 180_000, 1_200, seed=8, drift=0.0)
     client = record(tmp_path / "recording", venue, {400: "clock -7200000", 900: "clock 0"}, seed=1)

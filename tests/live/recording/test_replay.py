@@ -20,7 +20,7 @@ from quantgod.live.driving import drive
 from quantgod.live.journal import RAW, Journal
 from quantgod.live.recording.archive import archive_recording
 from quantgod.live.recording.arrivals import Arrival, RecordingError, open_recording
-from quantgod.live.recording.replay import replay
+from quantgod.live.recording.replay import Replay, replay
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.settings import load_settings
@@ -116,6 +116,23 @@ def test_rows_are_those_of_the_book_bars_that_were_driven(tmp_path):
     assert frame["close"].tolist() == [rows[0].close]
     assert frame["bid_19_p"].tolist() == [80.0]
     assert frame["bid_20_p"].isna().all()
+
+
+def test_progress_is_told_every_few_messages_and_rates_are_those_of_the_time_it_took(
+    tmp_path, monkeypatch
+):
+    path, told = tmp_path / "recording", []
+    path.write_bytes(text([*sound(20), quote(19)]))
+    monkeypatch.setattr("quantgod.live.recording.replay._TOLD_EVERY", 8)
+    recording = open_recording(path)
+    sync = BinanceBookSync(recording.symbol, 1_000, beyond_range=True)
+    run = Replay(recording, sync, BookBars(sync, 5, 5))
+    assert not [*run.rows(lambda *given: told.append(given))]
+    assert told == [(done, 0, "messages") for done in (8, 16)] + [(22, 22, "messages")]
+    figures = run.figures(4.0)
+    assert (figures["messages_read"], figures["events_read"]) == (22, 19)
+    assert (figures["messages_per_second"], figures["events_per_second"]) == (6, 5)
+    assert figures["seconds"] == 4.0
 
 
 def test_the_last_minute_is_closed_if_the_recording_reaches_its_last_second(tmp_path):
