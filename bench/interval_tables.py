@@ -10,6 +10,7 @@ from typing import Final
 from quantgod.evaluation.interval_power import (
     DESIGNS,
     SCORES,
+    VOLATILE,
     Design,
     DesignOutcome,
     IntervalCoverage,
@@ -34,7 +35,10 @@ def interval_lines(proof: Proof) -> Iterator[str]:
         yield from _table(name, list(same), proof)
     yield from _trades(proof)
     rare = len(proof.found) - len(proof.proven) - len(proof.unpromised)
-    yield f"Of {len(proof.found)} lines {rare} were judged in fewer than {FEWEST_CASES} cases,"
+    yield (
+        f"Of {len(proof.found)} lines {len(proof.unpromised)} promise nothing ({VOLATILE}), and "
+        f"{rare} were judged in fewer than {FEWEST_CASES} cases,"
+    )
     yield f"which proves nothing of them; of the others {proof.headline}."
 
 
