@@ -133,6 +133,9 @@ REFUSED = {
     "seven columns": (csv(numbers(), "", more=",1"), "12 columns of Binance's klines were"),
     "one column": ("".join(f"{time}\n" for time in numbers()), "and volume; got 1$"),
     "a name alone": ("open_time\n1\n", "and volume; got 1$"),
+    "a time that is none among as many that are": (
+        f"{HEADER}\n{numbers()[0]},9,9,9,9,1\nsoon,9,9,9,9,1\n", "line 3: expected"
+    ),
     "a date that is none": (csv([date(0), "2024-01-32 00:00", date(2)]), "line 3: expected"),
     "a second that is no minute": (csv([date(0), "2024-01-01 00:01:01", date(2)]), "line 3: exp"),
     "a time that stands still": (csv([numbers()[0], *numbers()[:2]]), "line 3: expected a later"),

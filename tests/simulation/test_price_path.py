@@ -52,6 +52,18 @@ def test_on_given_prices_the_signal_is_foresight_of_the_next_hour(signal, lowest
     assert lowest <= abs(np.corrcoef(np.arctanh(path.lean), ahead)[0, 1]) <= highest
 
 
+@pytest.mark.parametrize(("close", "low_is_first"), [(100.5, True), (100.0, True), (99.5, False)])
+def test_a_falling_minute_sees_its_high_first_and_any_other_its_low(close, low_is_first):
+    """Each in its own half of the minute, on any knot but the open and the two of the close."""
+    minutes = 300
+    bars = Bars(*(np.full(minutes, price) for price in (100.0, close, 102.0, 98.0)))
+    knots = path_along(bars, minutes, seed=1, signal=0.0).knots
+    low, high = knots.argmin(axis=1), knots.argmax(axis=1)
+    first, second = (low, high) if low_is_first else (high, low)
+    assert {*first} == {*range(1, 6)}
+    assert {*second} == {*range(6, 11)}
+
+
 def test_the_hour_after_the_last_bar_is_flat():
     closes = 13_000 * np.exp(np.cumsum(np.random.default_rng(3).normal(0, 0.001, 90)))
     bars, sure = Bars(closes, closes, closes, closes), Latent(lean_noise=0.0)

@@ -109,6 +109,20 @@ def test_the_synthetic_book_stays_a_book_wherever_its_price_goes(drift: float) -
     assert (travelled < -100) == (drift < 0)
 
 
+def test_a_synthetic_market_keeps_its_cadence_and_moves_as_often_and_as_far_as_it_says() -> None:
+    market = SyntheticMarket("X", count=2_000, levels=60, moves=0.3, reach=6, cadence_ms=200)
+    truth = Truth([market])
+    late, bids = set[int](), [truth.book("X").best_bid]
+    for number in range(1, 2_001):
+        late.add(truth.advance().change.ts - market.start_ms - 200 * number)
+        bids.append(truth.book("X").best_bid)
+    assert truth.upcoming is None
+    assert late == {*range(10)}, "up to a twentieth of the cadence"
+    steps = [round((bid - before) / market.tick) for before, bid in itertools.pairwise(bids)]
+    assert {*steps} == {*range(-6, 7)}
+    assert sum(step != 0 for step in steps) / 2_000 == pytest.approx(0.3, abs=0.03)
+
+
 @pytest.mark.parametrize(("price", "tick"), [(60_000.0, 0.1), (0.002, 0.00001), (9.0, 0.25)])
 def test_synthetic_prices_are_whole_ticks_and_sizes_whole_thousandths(
     price: float, tick: float
