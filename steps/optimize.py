@@ -50,7 +50,9 @@ def main(config: Path, overrides: tuple[str, ...], label_run: str | None, **opti
         run.figure("importance", importance_figure(search.study))
         run.metrics.log({"best_macro_f1": best.score, "trials": best.trials})
         run.output()
-        run.headline(f"macro-F1 {best.score:.3f} in trial {best.trial} of {best.trials}")
+        cut = best.trials < settings.optimize.trials
+        limit = f" (at its limit of {settings.optimize.hours:g} h)" if cut else ""
+        run.headline(f"macro-F1 {best.score:.3f} in trial {best.trial} of {best.trials}{limit}")
     tell(run)
 
 

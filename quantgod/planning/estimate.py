@@ -30,8 +30,8 @@ from quantgod.tracking.pipeline import stages
 LONG_SECONDS: Final = 3600.0
 
 KNOBS: Final[Mapping[str, str]] = {
-    "optimize": "optimize.trials, optimize.epochs, optimize.stride, a smaller optimize.space",
-    "train": "train.epochs, window.stride, window.length, a smaller model.params",
+    "optimize": "optimize.hours, optimize.trials, optimize.epochs, a smaller optimize.space",
+    "train": "train.epochs, train.every, window.stride, window.length, a smaller model.params",
     "audit": "split.folds, audit.epochs, audit.stride, window.length, a smaller model.params",
     "evaluate": "evaluate.stride, evaluate.importance_rows",
     "backtest": "split.test_fraction, fewer days",
@@ -155,7 +155,10 @@ class _Reckoner:
         if name not in self._work:
             return "", 0.0
         work = self._work[name]
-        return _in_words(work), _seconds(work, self._windows[work.network])
+        seconds = _seconds(work, self._windows[work.network])
+        if name == "optimize" and (hours := self._settings.optimize.hours) is not None:
+            seconds = min(seconds, hours * 3600)
+        return _in_words(work), seconds
 
     def _leak_audit(self) -> tuple[str, float]:
         cuts, days = cuts_of(self._settings, self._have.minutes)

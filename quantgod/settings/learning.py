@@ -124,9 +124,13 @@ SearchSpace = dict[str, list[Choice] | Range]
 
 
 class OptimizeSettings(Section):
-    """The search. `space` adds to the model's own search space, or narrows it."""
+    """The search. `space` adds to the model's own search space, or narrows it.
+
+    After `hours` no further trial begins, whichever come first: these or `trials`.
+    """
 
     trials: Positive
+    hours: PositiveFloat | None = None
     epochs: Positive
     stride: Positive
     study: str

@@ -6,9 +6,10 @@ below them. All trials, whatever their window length, are judged on the same min
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Mapping, Set
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ __all__ = ["BestParameters", "OnTrial", "Search", "study_key", "tune"]
 
 WAIT_SECONDS: Final = 1.0
 
-NOT_OF_THE_STUDY: Final = {"trials", "storage", "study", "space"}
+NOT_OF_THE_STUDY: Final = {"trials", "hours", "storage", "study", "space"}
 """Settings of the search that may change during a study, or are compared elsewhere."""
 
 
@@ -99,6 +100,8 @@ def tune(
 ) -> Search:
     """Search until the study has `optimize.trials` finished trials, including earlier ones.
 
+    No trial begins once `optimize.hours` have passed here and there is one to choose.
+
     Args:
         table: what `label` returns. Its test part is not used.
         settings: all of it; optimize, model, train, window and split are read.
@@ -115,13 +118,16 @@ def tune(
     space = joined_space(settings.model, settings.optimize.space)
     objective = TrialObjective(table, settings, space, on_trial, progress)
     wanted, first = settings.optimize.trials, current_values(settings, space)
+    begun, limit = monotonic(), (settings.optimize.hours or math.inf) * 3600
     with opened_study(settings.optimize, folder, first, heartbeat_seconds) as study:
         _claim(study, _identity(table, settings, space))
         while finished_trials(study) < wanted:
+            if monotonic() - begun >= limit and _is_any_complete(study):
+                break
             if finished_trials(study) + running_trials(study) < wanted:
                 _try_one(study, objective)
             else:
-                time.sleep(WAIT_SECONDS)  # for other machines, whose trials may yet be lost
+                sleep(WAIT_SECONDS)  # for other machines, whose trials may yet be lost
         return Search(_best(study, settings), study)
 
 
@@ -174,8 +180,12 @@ def _claim(study: optuna.Study, identity: Identity) -> None:
         )
 
 
+def _is_any_complete(study: optuna.Study) -> bool:
+    return bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
 def _best(study: optuna.Study, settings: Settings) -> BestParameters:
-    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+    if not _is_any_complete(study):
         raise StudyError(f"study {study.study_name!r}: every trial was pruned; none was completed")
     best = study.best_trial
     laid = trial_settings(settings, best.params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from quantgod.contracts import FEATURES
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import samples
 from quantgod.settings import ModelSettings, Range, SettingsError
-from quantgod.training import trial
+from quantgod.training import trial, tuning
 from quantgod.training.reports import Epoch, Fit
 from quantgod.training.space import joined_space
 from quantgod.training.study import StudyError, opened_study
@@ -94,6 +95,22 @@ def killed_in(number: int, folder: Path, **optimize: Any) -> None:
     process.kill()
     process.join()
     assert process.exitcode == -9
+
+
+def test_after_its_hours_a_search_ends_with_what_it_has_and_goes_on_when_given_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock moves by an hour with each look: at the start, and before each trial."""
+    hours = itertools.count()
+    monkeypatch.setattr(tuning, "monotonic", lambda: 3600.0 * next(hours))
+    cut = tune(table(), settings(trials=4, hours=2.5), tmp_path)
+    assert cut.best.trials == 2
+    assert tune(table(), settings(trials=4, hours=0.001), tmp_path).best.trials == 2, (
+        "nothing more begins"
+    )
+    fresh = tune(table(), settings(trials=4, hours=0.001), tmp_path / "fresh")
+    assert fresh.best.trials == 1, "one has to be there to be chosen"
+    assert tune(table(), settings(trials=4), tmp_path).best.trials == 4
 
 
 def test_a_killed_search_tries_the_lost_trial_again_and_ends_at_the_total(
@@ -247,10 +264,12 @@ def test_every_window_length_is_judged_on_the_same_minutes_and_none_of_the_test_
 ) -> None:
     seen: dict[int, list[np.ndarray]] = {}
 
-    def recorded(
-        model: Any, windows: Any, train: Any, validation: Any, *_: Any, **told: Any
-    ) -> Fit:
-        seen[windows.length] = [train.label_end_ms, validation.time_ms, validation.label_end_ms]
+    def recorded(model: Any, views: Any, train: Any, validation: Any, *_: Any, **told: Any) -> Fit:
+        seen[views.shapes["bars"][0]] = [
+            train.label_end_ms,
+            validation.time_ms,
+            validation.label_end_ms,
+        ]
         return _told(0.5, **told)
 
     monkeypatch.setattr(trial, "fit", recorded)
