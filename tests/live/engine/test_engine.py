@@ -203,6 +203,25 @@ def test_where_answers_are_slower_than_minutes_the_oldest_that_waits_is_refused_
     assert told == list(answered.items())  # in order, although the refusals came first
 
 
+def test_two_candles_of_each_symbol_may_wait(tmp_path: Path) -> None:
+    gate = threading.Event()
+    slow = Version(1, spoil=lambda minute: gate.wait(20) and None)
+    session = Session(tmp_path, Deployed(slow), "X", "Y", "Z")
+
+    async def play(engine: Engine) -> None:
+        for minute in range(7):
+            for symbol in session.symbols:
+                engine.closed(symbol, minute_of(minute), now())
+            await asyncio.sleep(0.05 if minute == 1 else 0)  # the first candle is with the model
+        gate.set()
+        await until(lambda: not engine._unanswered)
+
+    session.run(play)
+    kept = [(row["minute"], row["symbol"]) for row in session.rows("SIGNALS")]
+    assert kept == [(1, "X")] + [(minute, symbol) for minute in (5, 6) for symbol in "XYZ"]
+    assert codes(session.notices) == ["late"] * (2 + 3 * 3)
+
+
 def test_a_version_that_fails_costs_its_candle_and_no_other(tmp_path: Path) -> None:
     def other_minute(minute: int) -> None:
         if minute == 4:
