@@ -196,9 +196,11 @@ def test_a_process_of_another_machine_has_its_lease(
         patch.setattr(moving, "process_tag", lambda: "elsewhere/1/2.00")
         with pytest.raises(Interrupted):
             put(Breaking("set_registered_model_alias", after=True), 2)
-    with pytest.raises(ConcurrentPromotionError, match="elsewhere/1/2"):
-        shelf.put(3)
-    monkeypatch.setattr(moving, "LEASE_SECONDS", 0.0)
+    for age in (0.0, moving.LEASE_SECONDS - 1e-6):
+        monkeypatch.setattr(moving, "_age", lambda _, age=age: age)
+        with pytest.raises(ConcurrentPromotionError, match="elsewhere/1/2"):
+            shelf.put(3)
+    monkeypatch.setattr(moving, "_age", lambda _: moving.LEASE_SECONDS)
     shelf.put(3)
     assert shelf.kinds()[1] == ("done", 2)
 
