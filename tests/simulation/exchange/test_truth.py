@@ -123,6 +123,36 @@ def test_a_synthetic_market_keeps_its_cadence_and_moves_as_often_and_as_far_as_i
     assert sum(step != 0 for step in steps) / 2_000 == pytest.approx(0.3, abs=0.03)
 
 
+@pytest.mark.parametrize("drift", [-1.0, 0.0, 1.0])
+def test_a_synthetic_price_that_moves_takes_all_levels_with_it(drift: float) -> None:
+    """Without other changes both sides have no hole and stay as deep as they were."""
+    truth = Truth([SyntheticMarket("X", levels=40, changes=0, moves=1.0, drift=drift, tick=1.0)])
+    for _ in range(200):
+        truth.advance()
+        book = truth.book("X")
+        bid = round(book.best_bid)
+        assert [price for price, _ in book.top()[0]] == [*range(bid, bid - 40, -1)]
+        assert [price for price, _ in book.top()[1]] == [*range(bid + 1, bid + 41)]
+
+
+def test_synthetic_changes_lie_near_the_touch_and_a_fifth_of_those_beyond_it_empty_a_level() -> (
+    None
+):
+    market = SyntheticMarket("X", count=20_000, levels=100, changes=1, moves=0.0, tick=1.0)
+    changes = [event.change for event in play(Truth([market]))]
+    bids = [(round(market.price - price), size) for one in changes for price, size in one.bids]
+    asks = [(round(price - market.price) - 1, size) for one in changes for price, size in one.asks]
+    for side in (bids, asks):
+        assert len(side) == pytest.approx(10_000, rel=0.05)
+        depths, sizes = zip(*side, strict=True)
+        assert sum(depths) / len(side) == pytest.approx(100 / 5 - 0.5, rel=0.05)  # mean of u^4
+        assert {*depths} == {*range(100)}
+        beyond = [size for depth, size in side if depth]
+        assert beyond.count(0.0) / len(beyond) == pytest.approx(0.2, abs=0.02)
+        assert sizes.count(0.0) == beyond.count(0.0), "the touch keeps its place"
+        assert sum(sizes) / (len(sizes) - sizes.count(0.0)) == pytest.approx(5 / 3, rel=0.05)
+
+
 @pytest.mark.parametrize(("price", "tick"), [(60_000.0, 0.1), (0.002, 0.00001), (9.0, 0.25)])
 def test_synthetic_prices_are_whole_ticks_and_sizes_whole_thousandths(
     price: float, tick: float
