@@ -94,6 +94,9 @@ def _summary(settings: Settings, config: Path, done: dict[str, Run], skipped: se
     say(f"  {kept}/report/report.html     the report, in a browser")
     say(f"  make ui CONFIG={config}     compare the runs in the browser")
     if "promote" not in done:
+        run = done["register"].info.run_id
+        force = command("promote", f"--register-run {run} --force true --reason 'why'")
+        say_as_written(f"  {force}     deploy it nevertheless, recorded")
         return
     name, symbol = settings.registry.name, settings.data.symbol
     served = f"make serve CONFIG={config} MODEL={name}@{settings.registry.alias}"

@@ -174,9 +174,10 @@ def _found(context: click.Context, option: click.Parameter, path: Path) -> Path 
     if path.is_file() or path.is_absolute():
         return path
     if not (PROJECT / path).is_file():
+        places = " or in ".join(dict.fromkeys(map(str, (Path.cwd(), PROJECT))))
         raise click.BadParameter(
-            f"there is no {path} in {Path.cwd()} or in {PROJECT}; `mlflow run` starts a step "
-            "in the project's folder: name a file that lies elsewhere by its whole path",
+            f"there is no {path} in {places}; `mlflow run` starts a step in the project's folder: "
+            "name a file that lies elsewhere by its whole path",
             context,
             option,
         )

@@ -14,10 +14,9 @@ from steps.options import settings_from
 
 ROOT = Path(__file__).parents[1]
 FULL = ROOT / "conf" / "full.yaml"
-FILES = {
-    str(path.relative_to(ROOT)): path
-    for folder in ("conf", "tests")
-    for path in sorted((ROOT / folder).rglob("*.yaml"))
+SHIPPED = ("demo", "full", "power", "real_prices")  # a user's own files may lie beside them
+FILES = {f"conf/{name}.yaml": ROOT / "conf" / f"{name}.yaml" for name in SHIPPED} | {
+    str(path.relative_to(ROOT)): path for path in sorted((ROOT / "tests").rglob("*.yaml"))
 }
 WHOLE = ("params", "space")  # one value each: a file that states them replaces them whole
 

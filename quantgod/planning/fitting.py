@@ -149,13 +149,18 @@ def _enough(settings: Settings, have: Inventory) -> Finding:
     window, horizon = settings.window.length, settings.label.horizon_minutes
     asked = f"windows of {window}, labels {horizon} ahead, {settings.split.folds} folds"
     try:
+        space = joined_space(settings.model, settings.optimize.space)
+    except SettingsError as error:
+        return Finding("settings", "wrong", str(error))
+    try:
         table = whole_table(settings, have.minutes)
-        searched = longest_window(settings, joined_space(settings.model, settings.optimize.space))
         for length, stride in (
             (window, settings.window.stride),
-            (searched, settings.optimize.stride),
+            (longest_window(settings, space), settings.optimize.stride),
         ):
-            train_and_validation(table, length, stride, settings.split)
+            train, _ = train_and_validation(table, length, stride, settings.split)
+            if len(train) < settings.train.every:
+                raise ValueError(f"train.every {settings.train.every} of {len(train)} samples")
         taken = samples(table, window, settings.audit.stride)
         dev = split_test(taken, settings.split).train
         for fold in folds(taken, dev, settings.split):

@@ -19,9 +19,12 @@ from quantgod.settings.section import (
 
 
 class RegistrySettings(Section):
-    """The name of the registered model, and the alias that deploys a version."""
+    """The name of the registered model, and the alias that deploys a version.
 
-    name: str
+    MLflow allows neither / nor : in a name.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[^/:]+$")]
     alias: str
     golden_rows: Positive
 

@@ -31,7 +31,7 @@ def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Set
     values = _read(path, ())
     for key, value in (overrides or {}).items():
         _put(values, key, value)
-    return settings_of(values, str(path))
+    return settings_of(values, f"{path} and what was given besides" if overrides else str(path))
 
 
 def with_values(settings: Settings, overrides: Mapping[str, Any]) -> Settings:

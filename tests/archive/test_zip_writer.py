@@ -1,6 +1,7 @@
 import random
 import struct
 import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -24,6 +25,9 @@ def test_any_reader_gets_back_what_was_written(chunks, tmp_path_factory):
     assert info.date_time == (2024, 1, 1, 0, 0, 0)
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 11, 4), reason="its zipfile writes wrong fields (python/cpython#103861)"
+)
 def test_every_field_is_what_zipfile_writes_of_the_same_member(tmp_path):
     """But for the date, the level's own bytes, and sizes, which stand in the zip64 field here."""
     text = b"line\n" * 1_000

@@ -119,7 +119,9 @@ def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data:
     reused = {name for name in STAGES if newest(name).info.run_id == runs[name].info.run_id}
     assert reused == {"simulate", "etl", "label", "optimize"}
     verdict = newest("main").data.tags["quantgod.headline"]
-    assert verdict.startswith(f"{NAME} version 2"), "what came of it is said first"
+    assert verdict.startswith(f"{NAME} 2 is Production over version 1"), (
+        "what came of it is said first"
+    )
 
 
 @pytest.mark.timeout(600)
