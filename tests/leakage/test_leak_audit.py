@@ -168,6 +168,7 @@ def test_a_centred_window_is_caught(monkeypatch, borders):
 
 def test_a_scaler_fitted_on_all_rows_is_caught(monkeypatch, borders):
     monkeypatch.setattr(material, "covered_rows", lambda rows, length: slice(None))
+    monkeypatch.setattr(material, "check_quality", lambda *given: None)  # it takes rows by number
     found = caught(borders, "fold 2 scaler")
     assert {"fold 1 scaler", "fold 2 scaler", "fold 1 forecasts"} <= found
 
@@ -229,6 +230,8 @@ def test_a_label_used_as_a_feature_is_caught(monkeypatch, borders, column):
         return table.assign(**{column: table[column] + table["forward_return"].fillna(0.0)})
 
     monkeypatch.setattr(pipeline, "label", labelled)
+    # The check before training refuses one of them, and the audit has to see both by itself.
+    monkeypatch.setattr(material, "check_quality", lambda *given: None)
     result = audited(settings(), minutes_after(borders.folds[1], 5))
     found = next(leak for leak in result.leaks if leak.startswith("features:"))
     assert found.startswith("features: 60 of "), "an hour of labels reaches over the cut"

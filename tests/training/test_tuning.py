@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def killed_in(number: int, folder: Path, **optimize: Any) -> None:
     process, here = started_with_pipe(search, folder, **optimize)
     while here.recv()[0] < number:
         here.send("go on")
+    time.sleep(1)  # a trial that never had a heartbeat is never missed
     process.kill()
     process.join()
     assert process.exitcode == -9
