@@ -37,7 +37,8 @@ def main(config: Path, overrides: tuple[str, ...], *, port: int, **options: Any)
         say(f"{experiment.name}: {address(place, experiment.experiment_id)}")
     say(f"model: {place}/#/models/{quote(settings.registry.name, safe='')}")
     if not uri.startswith("http"):
-        serve = ["-m", "mlflow", "ui", "--backend-store-uri", uri]
+        say("starting; the pages are there once the log below says so")
+        serve = ["-m", "mlflow", "ui", "--workers", "1", "--backend-store-uri", uri]  # of one user
         os.execv(sys.executable, [sys.executable, *serve, "--host", HOST, "--port", str(port)])
 
 
