@@ -38,7 +38,7 @@ def main(config: Path, overrides: tuple[str, ...], *, port: int, **options: Any)
     say(f"model: {place}/#/models/{quote(settings.registry.name, safe='')}")
     if not uri.startswith("http"):
         say("starting; the pages are there once the log below says so")
-        serve = ["-m", "mlflow", "ui", "--workers", "1", "--backend-store-uri", uri]  # of one user
+        serve = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--workers", "1"]
         os.execv(sys.executable, [sys.executable, *serve, "--host", HOST, "--port", str(port)])
 
 

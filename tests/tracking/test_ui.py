@@ -46,7 +46,7 @@ def test_it_prints_where_finished_runs_and_the_model_are_shown_and_serves_the_st
     assert set(view["columnOrder"]) == view["columnWidths"].keys()
     (command,) = served
     assert command[:5] == [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri"]
-    assert command[5] == tracking.uri
+    assert command[5:8] == [tracking.uri, "--workers", "1"], "of one user"
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.uri)
     assert CliRunner().invoke(steps.ui.main, []).exit_code == 0
