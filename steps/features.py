@@ -19,9 +19,8 @@ from steps.options import config_options, run_option, setting, settings_from, st
 def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **options: Any) -> None:
     """Compute the features of book, candle and indicators for every minute that has enough past."""
     settings = settings_from(config, overrides, options)
-    from quantgod.archive.store import stored_series
     from quantgod.dataset.feature_file import write_features
-    from quantgod.dataset.series import check_one_series
+    from quantgod.dataset.series import bars_series
     from quantgod.evaluation.plots import feature_spreads
     from quantgod.tracking.stage import data_path, stage
     from quantgod.tracking.supply import supply
@@ -32,9 +31,7 @@ def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **option
         progress_bar("features") as progress,
     ):
         store = run.inputs["bars"].parent
-        found = stored_series(store, settings.data.symbol)
-        asked = settings.data.series_from(found.source)
-        series = check_one_series({"settings": asked, "bars": found})
+        series = bars_series(store, settings.data)
         path, bridge = data_path("features", settings), settings.etl.max_bridge_minutes
         spread = write_features(store, series.symbol, path, bridge, progress)
         worst = spread.missing.argmax()

@@ -20,9 +20,9 @@ from steps.options import config_options, run_option, setting, settings_from, st
 def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **options: Any) -> None:
     """Join the days, number the runs, and label every minute whose next hour is known."""
     settings = settings_from(config, overrides, options)
-    from quantgod.archive.store import load_bars, stored_series
+    from quantgod.archive.store import load_bars
     from quantgod.dataset.labels import label, summary
-    from quantgod.dataset.series import check_one_series
+    from quantgod.dataset.series import bars_series
     from quantgod.dataset.table import write_table
     from quantgod.evaluation.plots import label_distribution
     from quantgod.tracking.stage import data_path, stage
@@ -34,9 +34,7 @@ def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **option
         progress_bar("label") as progress,
     ):
         store = run.inputs["bars"].parent
-        found = stored_series(store, settings.data.symbol)
-        asked = settings.data.series_from(found.source)
-        series = check_one_series({"settings": asked, "bars": found})
+        series = bars_series(store, settings.data)
         bars = load_bars(store, series.symbol)
         progress(1, 3, f"{len(bars)} minutes read")
         table = label(bars, settings.label, settings.etl.max_bridge_minutes)

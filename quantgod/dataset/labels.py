@@ -70,8 +70,8 @@ def further_horizons(table: pd.DataFrame) -> tuple[int, ...]:
         ValueError: if the columns are not those that `label` makes.
     """
     named = tuple(map(str, table.columns))
-    further = [name for name in named[len(LABEL_COLUMNS) :: 3] if name.startswith(_FURTHER)]
-    minutes = tuple(int(name.removeprefix(_FURTHER)) for name in further if name[15:].isdigit())
+    said = [name.removeprefix(_FURTHER) for name in named[len(LABEL_COLUMNS) :: 3]]
+    minutes = tuple(int(number) for number in said if number.isdigit())
     expected = (*LABEL_COLUMNS, *(name for one in minutes for name in label_columns(one)))
     if named != expected:
         raise ValueError(

@@ -8,8 +8,10 @@ from typing import Final
 
 import msgspec
 
+from quantgod.archive.store import stored_series
 from quantgod.contracts import Series
 from quantgod.files import write_json
+from quantgod.settings import DataSettings
 
 SERIES_FILE: Final = "series.json"
 
@@ -47,6 +49,21 @@ def parse_series(text: bytes, place: Path) -> Series:
         return msgspec.json.decode(text, type=Series)
     except msgspec.MsgspecError as error:
         raise SeriesError(f"{place}: names no series: {error}") from None
+
+
+def bars_series(bars: Path, data: DataSettings) -> Series:
+    """Return the series of stored bars, which must be the one that the settings name.
+
+    Args:
+        bars: folder of the bars of a market.
+        data: the settings' symbol and market.
+
+    Raises:
+        StoreError: if there are no bars of the symbol.
+        SeriesError: if they are of another series.
+    """
+    found = stored_series(bars, data.symbol)
+    return check_one_series({"settings": data.series_from(found.source), "bars": found})
 
 
 def check_one_series(parts: Mapping[str, Series]) -> Series:
