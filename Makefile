@@ -32,6 +32,7 @@ soak: $(VENV)/dev  ## The live path for long: faults, kills, a day at full speed
 	python -m bench.soak
 
 mutants: $(VENV)/dev  ## Small faults put into the core, and which of them the tests notice
+	python -m bench.test_map
 	python -m bench.mutants --results mutants.jsonl
 
 power: $(VENV)/dev  ## Whether gates and leak audit let luck and look-aheads through, and skill not

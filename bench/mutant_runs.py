@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
+
+from bench.test_map import TestMap, file_of
 
 PROJECT = Path(__file__).parents[1]
 NOT_COPIED = (
@@ -36,9 +38,10 @@ NO_TESTS = 5
 KINDS = ("FAILED", "ERROR")
 NO_END = "no end"
 TRIES = 3
-PATIENCE = 5.0
-"""So many times what a room's tests take in a sound copy may they take in a changed one."""
-LEAST_SECONDS = 300.0
+PATIENCE, LEAST_SECONDS = 5.0, 60.0
+"""Tests of a changed copy may take so much more than they took, and these seconds."""
+MOST_SECONDS = 120.0
+"""Of tests that run a line and do not name its file, the quickest, as long as these."""
 WARM = (
     "numpy", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.metrics", "numba", "torch",
     "xgboost", "optuna", "mapie", "matplotlib.figure", "mlflow.pyfunc", "aiohttp.web", "rich",
@@ -68,79 +71,93 @@ class Verdict:
         return f"{'noticed ' if self.is_noticed else 'SURVIVED'} {self.seconds:4.0f} s"
 
 
-def judged(changes: list[tuple[Any, Path, str]], workers: int) -> Iterator[tuple[Any, Verdict]]:
-    """The verdict on each change, given as a key, a file and its new text; as they come.
+@dataclass(frozen=True)
+class Change:
+    """A file with another text, different at this line of the text that it has."""
+
+    file: Path
+    line: int
+    text: str
+
+
+def judged(changes: dict[Any, Change], workers: int) -> Iterator[tuple[Any, Verdict]]:
+    """The verdict on each change, with its key, as they come.
 
     Raises:
-        UnsoundError: when the tests of a changed file's room do not pass in an unchanged copy.
+        UnsoundError: when a test that has failed fails in an unchanged copy as well.
+        FileNotFoundError: when there is no map of tests.
     """
+    tests = TestMap(PROJECT)
     with tempfile.TemporaryDirectory(prefix="quantgod-mutants-") as folder:
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(workers):
             copies.put(copied(Path(folder) / str(number) / "project"))
 
-        def lent(work: Any, *arguments: Any) -> Any:
+        def lent(change: Change) -> Verdict:
             copy = copies.get()
             try:
-                return work(copy, *arguments)
+                return judge(copy, change, tests)
             finally:
                 copies.put(copy)
 
         pool = ThreadPoolExecutor(workers)
         try:
-            rooms = sorted({room_of(file) for _, file, _ in changes})
-            limits = dict(zip(rooms, pool.map(lambda room: lent(_limit, room), rooms), strict=True))
-            runs = {
-                pool.submit(lent, judge, file, text, limits[room_of(file)]): key
-                for key, file, text in changes
-            }
+            runs = {pool.submit(lent, change): key for key, change in changes.items()}
             for run in as_completed(runs):
                 yield runs[run], run.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def judge(copy: Path, file: Path, text: str, limit: float) -> Verdict:
+def judge(copy: Path, change: Change, tests: TestMap) -> Verdict:
     """Change a file of the copy, run its tests until one fails, and change it back."""
     begun = time.monotonic()
-    sound = (copy / file).read_text(encoding="utf-8")
-    (copy / file).write_text(text, encoding="utf-8")
+    sound = (copy / change.file).read_text(encoding="utf-8")
+    (copy / change.file).write_text(change.text, encoding="utf-8")
+    by = ""
     try:
-        by = next(filter(None, (failure(copy, tests, limit) for tests in tests_of(file, copy))), "")
+        for run in runs_of(change.file, change.line, tests):
+            limit = LEAST_SECONDS + PATIENCE * sum(map(tests.seconds, run))
+            if by := failure(copy, run, limit):
+                break
     finally:
-        (copy / file).write_text(sound, encoding="utf-8")
+        (copy / change.file).write_text(sound, encoding="utf-8")
+    if (alone := _test_in(by)) and _end_of(copy, [alone], None):
+        raise UnsoundError(f"{alone} does not pass in a copy without a change")
     return Verdict(bool(by), by, round(time.monotonic() - begun, 1))
 
 
-def room_of(file: Path) -> str:
-    """The folder of tests that a file's room has."""
-    return f"tests/{file.parts[1]}"
+def runs_of(file: Path, line: int, tests: TestMap) -> list[list[str]]:
+    """Return what to run for a line: its file's own tests, those that name it, all others.
 
-
-def tests_of(file: Path, copy: Path) -> list[list[str]]:
-    """Return what to run for a file, each test once.
-
-    Its own tests, those that name it or a file that imports it, those beside its own, and those of
-    its room.
+    Of these only what the map says runs the line, the quickest first, and what is newer than the
+    map. Where the map does not know, all of the room take the place of all others.
     """
-    own = Path("tests", *file.parts[1:]).with_name(f"test_{file.name}")
-    steps = [[own], _tests_that_name(file, copy), [own.parent], [Path(room_of(file))]]
-    runs: list[list[str]] = []
-    done: list[Path] = []
-    for step in steps:
-        fresh = [one for one in step if one not in done and (copy / one).exists()]
-        if fresh:
-            runs.append([*map(str, fresh), *(f"--ignore={one}" for one in done)])
-        done += fresh
-    return [[*runs[0], str(file)], *runs[1:]]  # the file itself for its doctests
+    own = {Path("tests", *file.parts[1:]).with_name(f"test_{file.name}"), file}  # with doctests
+    named = _tests_that_name(file)
+    known = tests.tests(file, line)
+    if known is None:
+        room = sorted((PROJECT / "tests" / file.parts[1]).rglob("test_*.py"))
+        known = [str(one) for one in (*own, *named, *_relative(room)) if (PROJECT / one).exists()]
+    else:
+        known += [str(one) for one in (*own, *named) if one != file and tests.is_changed(one)]
+    steps: tuple[list[str], ...] = ([], [], [])
+    spent = 0.0
+    for one in sorted(set(known), key=tests.seconds):
+        place = Path(file_of(one))
+        step = 0 if place in own else 1 if place in named else 2
+        spent += tests.seconds(one) * (step == 2)
+        if spent <= MOST_SECONDS:
+            steps[step].append(one)
+    return [step for step in steps if step]
 
 
-def _tests_that_name(file: Path, copy: Path) -> list[Path]:
-    """Return the files of tests that name a module, or one that imports it."""
+def _tests_that_name(file: Path) -> set[Path]:
+    """The files of tests that name a module, or one that imports it."""
     sources = {
-        path.relative_to(copy): path.read_text(encoding="utf-8")
+        path: (PROJECT / path).read_text(encoding="utf-8")
         for folder in ("quantgod", "steps", "tests")
-        for path in sorted((copy / folder).rglob("*.py"))
+        for path in _relative((PROJECT / folder).rglob("*.py"))
     }
 
     def naming(modules: list[str]) -> list[Path]:
@@ -149,7 +166,11 @@ def _tests_that_name(file: Path, copy: Path) -> list[Path]:
 
     importers = [path for path in naming([_module(file)]) if path.parts[0] != "tests"]
     found = naming([_module(file), *map(_module, importers)])
-    return [path for path in found if path.name.startswith("test_")]
+    return {path for path in found if path.name.startswith("test_")}
+
+
+def _relative(paths: Iterable[Path]) -> list[Path]:
+    return [path.relative_to(PROJECT) for path in paths]
 
 
 def _module(file: Path) -> str:
@@ -165,11 +186,15 @@ def failure(copy: Path, tests: list[str], limit: float | None) -> str:
         by = _end_of(copy, tests, limit)
         if by in ("", NO_END):
             return by
-        kind, _, rest = by.partition(" ")
-        alone = [rest.partition(" - ")[0]] if kind in KINDS else tests
-        if _end_of(copy, alone, limit):
+        if _end_of(copy, [_test_in(by)] if _test_in(by) else tests, limit):
             return by
     return f"not alone: {by}"
+
+
+def _test_in(by: str) -> str:
+    """The test that a failure names, if it does."""
+    kind, _, rest = by.partition(" ")
+    return rest.partition(" - ")[0] if kind in KINDS else ""
 
 
 def _end_of(copy: Path, tests: list[str], limit: float | None) -> str:
@@ -210,11 +235,3 @@ def copied(folder: Path) -> Path:
     if (shared := PROJECT.parent / "shared").is_dir():
         (folder.parent / "shared").symlink_to(shared)
     return folder
-
-
-def _limit(copy: Path, room: str) -> float:
-    """Seconds that a room's tests may take, from what they take unchanged; they must pass."""
-    begun = time.monotonic()
-    if by := failure(copy, [room], None):
-        raise UnsoundError(f"{room} does not pass in a copy without a change: {by}")
-    return max(LEAST_SECONDS, PATIENCE * (time.monotonic() - begun))

@@ -1,8 +1,8 @@
 """Mutants of the core: small faults put into the code one by one, and which of them tests notice.
 
 `python -m bench.mutants --count 200` draws mutants of the core rooms, changes one place in a copy
-of the project, and runs the tests of its file, of those that import it, of its folder and room.
-Before, the tests of a room must pass in the copy as it is. With `--results FILE` a run that was
+of the project, and runs the tests that run its line by the map of `python -m bench.test_map`. A
+test that fails must pass in the copy without the change. With `--results FILE` a run that was
 stopped goes on, and one that ended tries again what survived; without that file another draw is
 made. The mutants are cosmic-ray's; its own runner has one command of tests for all files, which
 would take days here.
@@ -30,7 +30,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 from rich.console import Console
 from rich.markup import escape
 
-from bench.mutant_runs import NO_END, PROJECT, UnsoundError, Verdict, judged
+from bench.mutant_runs import NO_END, PROJECT, Change, UnsoundError, Verdict, judged
 
 ROOMS = (
     "market", "simulation", "archive", "dataset", "served", "training", "forecasters", "auditor",
@@ -138,12 +138,12 @@ def main() -> int:
         verdicts = {}
         _note(given.results, [(one, None) for one in drawn])
     try:
-        left = [(one, one.file, one.code()) for one in drawn if one not in verdicts]
+        left = {one: Change(one.file, one.line, one.code()) for one in drawn if one not in verdicts}
         for one, verdict in judged(left, given.workers):
             verdicts[one] = verdict
             _note(given.results, [(one, verdict)])
             console.print(escape(f"{len(verdicts):4d} {verdict} {one.name}"))
-    except UnsoundError as error:
+    except (UnsoundError, FileNotFoundError) as error:
         console.print(escape(str(error)))
         return 2
     return _told(verdicts, console, given.least)
