@@ -232,7 +232,7 @@ def _disk(settings: Settings, have: Inventory) -> Finding:
     needed = to_come * _archive_bytes(settings) + (have.days_to_read or to_come) * BAR_BYTES
     free = shutil.disk_usage(_existing(settings.data.bars)).free
     text = f"about {needed / 1e9:.1f} GB are needed, {free / 1e9:.0f} GB are free"
-    return Finding("disk", "note" if needed > free else "ok", text)
+    return Finding("disk", "wrong" if needed > free else "ok", text)
 
 
 def _archive_bytes(settings: Settings) -> float:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from quantgod.contracts import SYMBOL
 
@@ -27,6 +35,22 @@ Choice = int | float | str
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen; unknown keys are errors."""
+    """Base of all sections: frozen; unknown keys are errors, and so is true where 1 was meant."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        kinds = set(_kinds(cls.model_fields[info.field_name or ""].annotation))
+        values = value if isinstance(value, list) else [value]
+        if not kinds & {bool, Any} and any(isinstance(one, bool) for one in values):
+            raise ValueError("true and false are no numbers")
+        return value
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """An annotation, and those within it."""
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _kinds(inner)

@@ -20,6 +20,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
@@ -116,11 +117,20 @@ def finished_trials(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False, states=FINISHED))
 
 
-def running_trials(study: optuna.Study) -> int:
-    """Return the number of running trials; those whose heartbeat stopped are queued again."""
+def running_trials(study: optuna.Study, known: set[int]) -> int:
+    """Return the number of running trials; those whose heartbeat stopped are queued again.
+
+    A trial that was killed before its first heartbeat has none that could stop, and Optuna would
+    take it for alive for ever: those that are not in `known` are given one, and put into it.
+    """
     with _experimental():
         optuna.storages.fail_stale_trials(study)
-    return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    for trial in running:
+        if trial.number not in known and isinstance(study._storage, BaseHeartbeat):
+            study._storage.record_heartbeat(trial._trial_id)
+        known.add(trial.number)
+    return len(running)
 
 
 class SeededTPE(BaseSampler):

@@ -118,13 +118,14 @@ def tune(
     space = joined_space(settings.model, settings.optimize.space)
     objective = TrialObjective(table, settings, space, on_trial, progress)
     wanted, first = settings.optimize.trials, current_values(settings, space)
+    known: set[int] = set()  # trials that were seen to run
     begun, limit = monotonic(), (settings.optimize.hours or math.inf) * 3600
     with opened_study(settings.optimize, folder, first, heartbeat_seconds) as study:
         _claim(study, _identity(table, settings, space))
         while finished_trials(study) < wanted:
             if monotonic() - begun >= limit and _is_any_complete(study):
                 break
-            if finished_trials(study) + running_trials(study) < wanted:
+            if finished_trials(study) + running_trials(study, known) < wanted:
                 _try_one(study, objective)
             else:
                 sleep(WAIT_SECONDS)  # for other machines, whose trials may yet be lost

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ import steps.check
 import steps.main
 from quantgod.dataset.labels import NO_TARGET
 from quantgod.planning import estimate as reckoned
-from quantgod.planning import start, timing, work
+from quantgod.planning import fitting, start, timing, work
 from quantgod.planning.at_hand import at_hand, missing_days
 from quantgod.planning.estimate import estimate, in_time
 from quantgod.planning.fitting import findings, whole_table
@@ -186,6 +187,15 @@ def test_what_would_end_a_run_is_named_before_it_starts(
 ) -> None:
     state, said = found(settings_with(own, **more))[subject]
     assert state == "wrong" and text in said
+
+
+@pytest.mark.parametrize(("free", "state"), [(10**12, "ok"), (10**3, "wrong")])
+def test_a_disk_too_small_for_the_archives_to_come_would_end_a_run(
+    own: dict[str, object], monkeypatch: pytest.MonkeyPatch, free: int, state: str
+) -> None:
+    usage = SimpleNamespace(free=free)
+    monkeypatch.setattr(fitting.shutil, "disk_usage", lambda _: usage)
+    assert found(settings_with(own))["disk"][0] == state
 
 
 def test_a_name_that_holds_another_symbols_versions_is_refused(own: dict[str, object]) -> None:

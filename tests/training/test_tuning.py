@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +92,6 @@ def killed_in(number: int, folder: Path, **optimize: Any) -> None:
     process, here = started_with_pipe(search, folder, **optimize)
     while here.recv()[0] < number:
         here.send("go on")
-    time.sleep(1)  # a trial that never had a heartbeat is never missed
     process.kill()
     process.join()
     assert process.exitcode == -9
@@ -206,6 +204,21 @@ def test_a_trial_whose_machine_died_is_tried_again_by_another(tmp_path: Path) ->
     assert len(lost) == 1
     assert lost[0].params in tried(found)
     assert len(finished(found)) == 3
+
+
+def test_a_trial_that_was_lost_before_its_first_heartbeat_is_not_waited_for(
+    tmp_path: Path,
+) -> None:
+    """It is asked for and never run: what a process leaves that is killed in between."""
+    shared = {"trials": 2, "storage": f"sqlite:///{tmp_path}/study.db"}
+    with (
+        opened_study(settings(**shared).optimize, tmp_path, {}, heartbeat_seconds=1) as study,
+        pytest.warns(UserWarning, match="supposed to be used with Study.optimize"),
+    ):
+        assert study.ask().number == 0
+    found = tune(table(), settings(**shared), tmp_path, heartbeat_seconds=1)
+    assert found.study.trials[0].state == TrialState.FAIL
+    assert len(finished(found)) == 2
 
 
 @pytest.mark.parametrize(
