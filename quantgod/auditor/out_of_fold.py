@@ -26,13 +26,11 @@ from quantgod.contracts import FEATURES, META_FEATURES, Floats, Integers
 from quantgod.dataset.splits import folds, split_validation, uniqueness
 from quantgod.dataset.windows import Samples
 from quantgod.files import atomic_path, tree_digest, value_digest
-from quantgod.models.zoo import build
 from quantgod.settings import AuditSettings, ModelSettings, SplitSettings, TrainSettings
 from quantgod.training.checkpoints import array_digest
+from quantgod.training.fitting import fit_network
 from quantgod.training.identity import NOT_OF_THE_RUN
-from quantgod.training.loop import fit
 from quantgod.training.material import material
-from quantgod.training.objectives import objective_of
 
 ROWS_FILE: Final = "rows.parquet"
 CODE: Final = ("dataset/*.py", "models/*.py", "training/**/*.py", "auditor/meta_features.py")
@@ -164,26 +162,18 @@ class _Fold:
     def _trained(
         self, settings: TrainSettings, checkpoint: Path, hooks: Hooks
     ) -> tuple[MetaFeatures, int, float]:
-        window, model = self.recipe.window, self.recipe.model
-        scaled = material(self.features, self.fitted, window)
-        network = build(
-            model.name,
-            model.params,
-            shapes=scaled.views.shapes,
-            heads=objective_of(settings, self.fitted.horizons).heads,
-            seed=settings.seed,
-        )
-        ended = fit(
-            network,
-            scaled.views,
+        views, scaler = material(self.features, self.fitted, self.recipe.window)
+        network, _, ended = fit_network(
+            self.recipe.model,
+            settings,
+            views,
             self.fitted,
             self.stopping,
-            settings,
             checkpoint=checkpoint,
             on_epoch=lambda epoch: hooks.on_epoch(self.number, epoch),
             progress=hooks.progress,
         )
-        module = MetaFeatures(network, scaled.scaler.mean, scaled.scaler.std)
+        module = MetaFeatures(network, scaler.mean, scaler.std)
         return module, ended.best_epoch, ended.best_score
 
     def _frame(self, meta: Floats) -> pd.DataFrame:

@@ -10,11 +10,9 @@ import pandas as pd
 from quantgod.contracts import Floats, Progress, silent
 from quantgod.dataset.windows import Samples
 from quantgod.forecasters.network import Network
-from quantgod.models import zoo
 from quantgod.settings import Settings
-from quantgod.training.loop import fit
+from quantgod.training.fitting import fit_network
 from quantgod.training.material import material, train_and_validation
-from quantgod.training.objectives import objective_of
 from quantgod.training.predict import predict
 from quantgod.training.reports import Fit, OnEpoch, unheard
 
@@ -61,19 +59,16 @@ def train_base(
     window = settings.window.length
     train, validation = train_and_validation(table, window, settings.window.stride, settings.split)
     views, scaler = material(table, train, window)
-    name, params, chosen = settings.model.name, settings.model.params, settings.train
-    objective = objective_of(chosen, train.horizons)
-    model = zoo.build(
-        name, params, shapes=views.shapes, heads=objective.heads, seed=settings.train.seed
-    )
-    done = fit(
-        model, views, train, validation, chosen, objective=objective,
+    chosen = settings.train
+    model, objective, done = fit_network(
+        settings.model, chosen, views, train, validation,
         checkpoint=checkpoint, on_epoch=on_epoch, progress=progress,
     )  # fmt: skip
     said = predict(model, views, validation.row, chosen.batch_size, device=chosen.device)
     seen = max(train.reach_ms.max(), validation.reach_ms.max())
     until = pd.Timestamp(int(seen), unit="ms", tz="UTC").isoformat()
     network = Network(
-        model.cpu(), name, params, window, scaler, objective.class_weights, until, objective.heads
-    )
+        model.cpu(), settings.model.name, settings.model.params, window, scaler,
+        objective.class_weights, until, objective.heads,
+    )  # fmt: skip
     return TrainedBase(network, done, train, validation, said)

@@ -14,12 +14,9 @@ from optuna import TrialPruned
 from optuna.trial import TrialState
 
 from quantgod.contracts import Progress
-from quantgod.dataset.views import bars_shape
-from quantgod.models import zoo
 from quantgod.settings import Choice, SearchSpace, Settings
-from quantgod.training.loop import fit
+from quantgod.training.fitting import fit_network
 from quantgod.training.material import Material, material, train_and_validation
-from quantgod.training.objectives import objective_of
 from quantgod.training.reports import Epoch, OnEpoch, unheard
 from quantgod.training.space import RUN_PARAMETERS, longest_window, suggest
 from quantgod.training.steps import NonFiniteLossError
@@ -85,16 +82,10 @@ class TrialObjective:
         return pruned_if_it_cannot_run(lambda: self._fit(candidate, on_epoch))
 
     def _fit(self, candidate: Settings, on_epoch: OnEpoch) -> float:
-        window, train = candidate.window.length, candidate.train
-        model = zoo.build(
-            candidate.model.name,
-            candidate.model.params,
-            shapes=bars_shape(window),
-            heads=objective_of(train, self._train.horizons).heads,
-            seed=train.seed,
-        )
-        views = self._material(window).views
-        return fit(model, views, self._train, self._validation, train, on_epoch=on_epoch).best_score
+        views = self._material(candidate.window.length).views
+        parts = (self._train, self._validation)
+        fitted = fit_network(candidate.model, candidate.train, views, *parts, on_epoch=on_epoch)
+        return fitted.fit.best_score
 
     def _material(self, window: int) -> Material:
         if window not in self._materials:

@@ -17,7 +17,7 @@ from quantgod.contracts import FEATURES
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import samples
 from quantgod.settings import ModelSettings, Range, SettingsError
-from quantgod.training import trial, tuning
+from quantgod.training import fitting, tuning
 from quantgod.training.reports import Epoch, Fit
 from quantgod.training.space import joined_space
 from quantgod.training.study import StudyError, opened_study
@@ -257,7 +257,7 @@ def test_a_trial_below_the_median_is_pruned_and_its_watcher_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.5, 0.4, 0.1])
-    monkeypatch.setattr(trial, "fit", lambda *_, **told: _told(next(scores), **told))
+    monkeypatch.setattr(fitting, "fit", lambda *_, **told: _told(next(scores), **told))
     watcher = Watcher()
     wanted = settings(trials=3, startup_trials=2, warmup_steps=2)
     found = tune(table(), wanted, tmp_path, on_trial=watcher)
@@ -287,7 +287,7 @@ def test_every_window_length_is_judged_on_the_same_minutes_and_none_of_the_test_
         ]
         return _told(0.5, **told)
 
-    monkeypatch.setattr(trial, "fit", recorded)
+    monkeypatch.setattr(fitting, "fit", recorded)
     tune(table(), settings(trials=8), tmp_path)
     assert seen.keys() == {20, 30}
     assert all(map(np.array_equal, seen[20], seen[30]))
@@ -369,7 +369,7 @@ def test_figures_are_drawn_of_a_study_of_any_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trials: int
 ) -> None:
     scores = iter(np.linspace(0.3, 0.5, trials))
-    monkeypatch.setattr(trial, "fit", lambda *_, **told: _told(float(next(scores)), **told))
+    monkeypatch.setattr(fitting, "fit", lambda *_, **told: _told(float(next(scores)), **told))
     study = tune(table(), settings(trials=trials), tmp_path).study
     for figure in (history_figure(study), importance_figure(study)):
         assert overlapping(figure) == []
