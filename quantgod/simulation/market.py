@@ -32,7 +32,8 @@ from quantgod.simulation.feed_parts import (
 from quantgod.simulation.price_path import PricePath
 
 CHUNK_BYTES: Final = 4 << 20
-LEVEL_BYTES: Final = 48
+LEVEL_BYTES: Final = 8 * 48
+"""Room of a line for each level of a side, with all that a jump of the price can change."""
 
 LATEST_MS: Final = 50
 """Maximal delay of a message in its slot, or a twentieth of the cadence if that is less."""
@@ -70,7 +71,7 @@ class SimulatedMarket:
         self._bids, self._asks = empty_side(settings.levels), empty_side(settings.levels)
         self._notes = np.array([1, FIRST_SEQUENCE], np.int64)
         self._credit = np.zeros(1)
-        self._room = 8 * settings.levels * LEVEL_BYTES + 1024
+        self._room = settings.levels * LEVEL_BYTES
         self._out = np.empty(CHUNK_BYTES + self._room, np.uint8)
 
     @property

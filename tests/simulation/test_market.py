@@ -115,10 +115,14 @@ def test_a_message_holds_the_wanted_changes_on_average(cadence, changes):
     assert pairs / 2_000 == pytest.approx(changes, rel=0.05)
 
 
-def test_a_jump_beyond_the_whole_book_keeps_it_true():
+def _jumping():
     knots = np.full((60, 13), 70_000.0)
     knots[0, :2] = 60_000.0
-    market = _market(path=PricePath(knots, np.zeros(60)), cadence_ms=4_000, changes=30)
+    return PricePath(knots, np.zeros(60))
+
+
+def test_a_jump_beyond_the_whole_book_keeps_it_true():
+    market = _market(path=_jumping(), cadence_ms=4_000, changes=30)
     book = DictBook()
     for number in range(6):
         book.apply(json.loads(market.lines(0, number, 1)))
@@ -221,6 +225,62 @@ def test_a_seed_is_the_same_market_in_every_version(name):
     lines = _market(**changes).lines(0, 0, 3_000)
     assert lines.count(b"\n") == 3_000
     assert hashlib.sha256(lines).hexdigest()[:16] == digest
+
+
+def _swinging():
+    """Two days of a price that rises for six hours and falls for six, straight."""
+    steps = np.arange(2_880 * 12 + 1)
+    price = 57_000.0 + np.abs(steps % 8_640 - 4_320)
+    minutes = np.arange(2_880)
+    knots = price[12 * minutes[:, None] + np.arange(13)]
+    return PricePath(knots, (minutes % 7 - 3) / 4)
+
+
+@pytest.mark.parametrize(("changes", "digest"), [(30, "6dc51de28a422018"), (8, "363130a837c99852")])
+def test_days_of_a_seed_are_the_same_in_every_version(changes, digest):
+    """Two days with their borders, and a third: when the path has ended, its last minute stays."""
+    market = _market(path=_swinging(), cadence_ms=60_000, changes=changes)
+    text = b"".join([*market.day(0), *market.day(1), market.lines(2, 0, 50)])
+    assert hashlib.sha256(text).hexdigest()[:16] == digest
+    kinds = [json.loads(line)["type"] for line in text.splitlines()]
+    begin = market.messages_a_day
+    assert [at for at, kind in enumerate(kinds) if kind == "snapshot"] == [0, begin, 2 * begin]
+    assert len(kinds) == 2 * begin + 50
+
+
+@pytest.mark.parametrize(
+    ("cadence", "late"), [(10, 1), (19, 1), (40, 2), (100, 5), (999, 49), (1_000, 50), (4_000, 50)]
+)
+def test_a_message_is_late_by_less_than_a_twentieth_of_the_cadence_or_50_ms(cadence, late):
+    market = _market(cadence_ms=cadence, changes=8)
+    stamps = [json.loads(line)["ts"] for line in market.lines(0, 0, 800).splitlines()]
+    assert {ts - START_MS - cadence * at for at, ts in enumerate(stamps)} == {*range(late)}
+
+
+def test_a_seed_counts_to_its_last_64_bits():
+    path = _jumping()
+    texts = [_market(path=path, seed=seed).lines(0, 0, 3) for seed in (5, 2**64 + 5, 6)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+@pytest.mark.parametrize("day", range(4))
+def test_every_other_day_has_the_type_first(day):
+    market = _market(cadence_ms=60_000)
+    keys = list(json.loads(market.lines(day, 0, 1)))
+    assert keys[1:3] == (["type", "ts"] if day % 2 == 0 else ["ts", "type"])
+
+
+@pytest.mark.parametrize(("ticks", "is_refused"), [(1_200, True), (1_201, False)])
+def test_the_book_must_fit_thrice_below_the_price(ticks, is_refused):
+    """Levels of a price that stands are two ticks apart: 200 of them, and three times that."""
+    path = PricePath(np.full((60, 13), float(ticks)), np.zeros(60))
+    if is_refused:
+        with pytest.raises(
+            ValueError, match=r"is 1200 ticks of 1\.0: 200 levels need more than 1200"
+        ):
+            _market(path=path, tick=1.0)
+    else:
+        assert _market(path=path, tick=1.0).lines(0, 0, 5).count(b"\n") == 5
 
 
 def test_prices_too_low_for_the_tick_are_refused():

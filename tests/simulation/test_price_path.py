@@ -100,6 +100,54 @@ def test_a_path_is_the_one_that_its_seed_has_always_given():
     np.testing.assert_allclose(found, KNOWN, rtol=1e-12)
 
 
+def _weighed(path):
+    """Two figures that every knot and every lean of a path has a part in."""
+    knots, lean = np.log(path.knots).ravel(), path.lean
+    return [values @ (1 + np.arange(values.size) % 97) / values.size for values in (knots, lean)]
+
+
+SETTINGS = {  # signal, half-life, noise, lead: the figures of its path, and of that along bars
+    (0.5, 120.0, 0.2, 0): (531.36272248, -12.7637095131, 531.968506997, -0.0216309116361),
+    (0.0, 120.0, 0.2, 0): (531.538602088, -12.7637095131, 532.131446323, 12.2564901109),
+    (0.9, 15.0, 2.0, 0): (531.311283516, 1.19502140396, 531.894348075, -6.46679886219),
+    (1.0, 40.0, 0.0, 7): (531.339186674, -8.21360501346, 531.913857227, 7.76059512651),
+}
+
+
+@pytest.mark.parametrize("given", SETTINGS)
+def test_every_knot_and_lean_of_a_seed_is_what_it_has_always_been(given):
+    """They come from numpy's normal draws: who changes how they are drawn makes another market."""
+    signal, latent = given[0], Latent(*given[1:])
+    drawn = random_path(
+        130, seed=7, price=60_000, volatility=VOLATILITY, signal=signal, latent=latent
+    )
+    closes, opens = drawn.knots[:, -1], drawn.knots[:, 0]
+    bars = Bars(opens, closes, np.maximum(opens, closes) + 9, np.minimum(opens, closes) - 9)
+    along = path_along(bars, 110, seed=7, signal=signal, latent=latent)
+    assert (drawn.knots.shape, along.knots.shape) == ((130, 13), (110, 13))
+    found = [*_weighed(drawn), *_weighed(along)]
+    np.testing.assert_allclose(found, SETTINGS[given], rtol=1e-9)
+
+
+def _hourly_sum_variance(half_life):
+    """Of sixty values in a row whose correlation halves with each half-life: all their pairs."""
+    return sum(0.5 ** (abs(i - j) / half_life) for i in range(60) for j in range(60))
+
+
+@pytest.mark.parametrize("half_life", [0.01, 5.0, 120.0])
+@pytest.mark.parametrize("signal", np.linspace(0.0, 1.0, 21))
+def test_any_signal_and_memory_give_a_path(signal, half_life):
+    path = _path(50, signal=signal, half_life_minutes=half_life, lean_noise=0.0)
+    assert np.isfinite(path.knots).all()
+    if signal == 1.0:
+        state = np.arctanh(path.lean) / 0.6
+        part = VOLATILITY * np.sqrt(60 / _hourly_sum_variance(half_life))
+        steps = np.diff(np.log(path.knots[:, -1])) - part * state[:-1]
+        rest = np.sqrt(VOLATILITY**2 - part**2)  # of the transients, and nothing of a walk
+        assert steps.std() <= 2 * rest + 1e-12
+        assert steps.sum() == pytest.approx(0.0, abs=5 * rest + 1e-12)
+
+
 def _shown(lean, ahead):
     """What share of the next hour one minute's lean tells, and what the mean of sixty does."""
     shown = np.arctanh(np.clip(lean, -1 + 1e-9, 1 - 1e-9))
