@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from quantgod.settings import SimulateSettings
-from quantgod.simulation.archives import strangers, write_archives
+from quantgod.simulation.archives import price_path, strangers, write_archives
 from quantgod.simulation.price_file import read_price_bars
 from tests.archive.faults.stream import ends_early
 from tests.archive.faults.writing import write_faulty
@@ -202,6 +202,89 @@ def test_absent_minutes_hold_the_last_close(write_csv):
     assert bars.close.tolist() == [101, 102, 102, 104, 104, 104]
     assert bars.high.tolist() == [102, 103, 102, 105, 104, 104]
     assert bars.low.tolist() == [99, 100, 102, 102, 104, 104]
+
+
+FIRST, MINUTE = 1_704_067_200_000, 60_000
+
+
+@pytest.mark.parametrize(
+    ("begin", "minutes", "ahead", "is_covered"),
+    [
+        (0, 4, 0, True),
+        (-1, 4, 0, False),
+        (0, 64, 0, True),  # an hour more than the four that are there
+        (0, 65, 0, False),
+        (0, 69, 5, True),
+        (0, 70, 5, False),
+        (3, 61, 0, True),
+    ],
+)
+def test_prices_reach_from_the_first_minute_to_an_hour_before_the_last(
+    begin, minutes, ahead, is_covered, tmp_path
+):
+    path = tmp_path / "prices.csv"
+    path.write_text(BARS)
+    if is_covered:
+        bars = read_price_bars(path, FIRST + begin * MINUTE, minutes, ahead)
+        assert {len(column) for column in bars} == {minutes}
+        assert bars.close[-1] == 104
+    else:
+        with pytest.raises(ValueError, match="prices run from 2024-01-01 00:00 to 2024-01-01 00:0"):
+            read_price_bars(path, FIRST + begin * MINUTE, minutes, ahead)
+
+
+@pytest.mark.parametrize("hole", [1_440, 1_441])
+@pytest.mark.parametrize(
+    ("begin", "end"), [(0, 2_000), (1_441, 2_000), (0, 1), (0, 2), (1_440, 2_000)]
+)
+def test_no_more_than_a_day_may_be_missing_within_the_minutes_asked_for(begin, end, hole, tmp_path):
+    path = tmp_path / "prices.csv"
+    minutes = (0, hole, *range(hole + 1, 2_000))
+    path.write_text("".join(f"{FIRST + at * MINUTE},1,{1 + at},{1 + at},1,1\n" for at in minutes))
+
+    def read():
+        return read_price_bars(path, FIRST + begin * MINUTE, end - begin)
+
+    if hole > 1_440 and begin < hole and end > 0 and begin != 1_441:
+        with pytest.raises(ValueError, match="no prices between 2024-01-01 00:00 and 2024-01-02"):
+            read()
+    else:
+        expected = [1 + (at if at >= hole else 0) for at in range(begin, end)]
+        assert read().close.tolist() == expected
+
+
+def test_only_what_another_simulation_has_left_is_a_stranger(tmp_path):
+    data = FULL.data.model_copy(update={"archives": tmp_path, "symbol": "BTCUSDT"})
+    settings = _settings(days=2)
+    assert strangers(data.model_copy(update={"archives": tmp_path / "none"}), settings) == []
+    days = [dt.date(2023, 12, 31) + dt.timedelta(days=day) for day in range(4)]
+    data.own_archives.mkdir(parents=True, exist_ok=True)
+    paths = [data.own_archives / f"{day}_BTCUSDT_ob200.data.zip" for day in days]
+    for path in paths:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(path.name.removesuffix(".zip"), b"")
+    assert sorted(strangers(data, settings)) == [paths[0], paths[3]]
+
+
+def test_a_market_on_given_prices_foresees_the_hour_after_its_last_minute(tmp_path):
+    """That hour is read too, and it may be missing in the file."""
+    steps = np.random.default_rng(5).normal(0, 0.001, 1_440 + 90)
+    closes = 60_000 * np.exp(np.cumsum(steps))
+    for rows in (1_440 + 90, 1_440 + 60, 1_440 + 30, 1_440 - 60):
+        path = tmp_path / f"{rows}.csv"
+        path.write_text(
+            "".join(
+                f"{FIRST + at * MINUTE},{close!r},{close!r},{close!r},{close!r},1\n"
+                for at, close in enumerate(closes[:rows].tolist())
+            )
+        )
+        settings = _settings(prices=path, signal=1.0, lean_noise=0.0)
+        found = price_path(settings)
+        known = np.concatenate([closes[:rows], np.full(200, closes[rows - 1])])
+        ahead = np.log(known[60:1_500] / known[:1_440])
+        assert found.knots.shape == (1_440, 13)
+        foresight = (ahead - ahead.mean()) / ahead.std()
+        np.testing.assert_allclose(np.arctanh(found.lean), 0.6 * foresight, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize(

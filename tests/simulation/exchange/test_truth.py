@@ -2,21 +2,25 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import hashlib
 import itertools
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from quantgod.market.binance import decode, decode_snapshot
+from quantgod.market.binance import DepthEvent, DepthSnapshot, decode, decode_snapshot
 from quantgod.settings import SimulateSettings
 from quantgod.simulation.archives import price_path, start_ms
 from quantgod.simulation.exchange.archived import simulated_truth
+from quantgod.simulation.exchange.ids import UpdateIds
 from quantgod.simulation.exchange.recorded import RecordedMarket, RecordingError
 from quantgod.simulation.exchange.synthetic import SyntheticMarket
 from quantgod.simulation.exchange.truth import TrueEvent, Truth
-from quantgod.simulation.exchange.wire import depth_event, depth_snapshot
+from quantgod.simulation.exchange.wire import depth_event, depth_snapshot, sides
 from quantgod.simulation.market import SimulatedMarket
 
 SETTINGS = SimulateSettings(
@@ -178,6 +182,101 @@ def test_what_is_written_reads_as_what_is_true() -> None:
         assert decode_snapshot(depth_snapshot(snapshot, truth.now)) == snapshot
 
 
+SYNTHETIC: dict[str, tuple[dict[str, Any], str]] = {
+    "as it is by default": ({"count": 300}, "d5da085070ed3c28"),
+    "rising by far": (
+        {"count": 300, "levels": 60, "moves": 0.9, "reach": 40, "drift": 0.6},
+        "d6e058430e55d5a0",
+    ),
+    "falling": (
+        {"count": 300, "levels": 90, "moves": 0.9, "drift": -0.6, "seed": 3},
+        "fd6953ac0605807a",
+    ),
+    "of small ticks": (
+        {"count": 99, "price": 0.002, "tick": 1e-5, "levels": 80},
+        "bbf5753e37e873ed",
+    ),
+    "slow": (
+        {"count": 50, "levels": 9, "changes": 3, "cadence_ms": 5_000, "seed": 8},
+        "bdb9957df750e72c",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_a_synthetic_seed_is_the_same_market_in_every_version(name: str) -> None:
+    """Opening, times, ids and levels; they rest on Python's Mersenne Twister and nothing else."""
+    settings, digest = SYNTHETIC[name]
+    market = SyntheticMarket("X", **settings)
+    opening = market.opening()
+    events = list(market.events())
+    assert len(events) == settings["count"]
+    text = b"".join([depth_snapshot(opening, 0), *map(depth_event, events)])
+    assert hashlib.sha256(text).hexdigest()[:16] == digest
+
+
+def test_the_ids_of_a_simulated_market_come_from_its_first_message_and_seed() -> None:
+    for day in (0, 2):
+        truth = simulated_truth(["A", "B"], SETTINGS, first_day=day)
+        for seed, symbol in ((3, "A"), (4, "B")):
+            first = 20_000_000 + day * 2_880
+            assert truth.last_update_id(symbol) == 1_000 * first
+            ids = UpdateIds(1_000 * first, seed)
+            spans = [ids.span() for _ in range(5)]
+            changes = [one.change for one in play(truth, 20) if one.change.symbol == symbol]
+            assert [(one.first, one.final, one.previous) for one in changes[:5]] == spans
+            truth = simulated_truth(["A", "B"], SETTINGS, first_day=day)
+        assert truth.now == start_ms(SETTINGS) + day * 86_400_000 + truth.now % 50
+
+
+class Told(SyntheticMarket):
+    """A market of these changes alone, one at each of these times."""
+
+    def __init__(self, symbol: str, opens: int, *times: int) -> None:
+        self.symbol, self.opens, self.times = symbol, opens, times
+
+    def opening(self) -> DepthSnapshot:
+        return DepthSnapshot(100, self.opens, [(1.0, 1.0)], [(2.0, 1.0)])
+
+    def events(self) -> Iterator[TrueEvent]:
+        for number, ts in enumerate(self.times, 1):
+            final = 100 + 10 * number
+            change = DepthEvent(self.symbol, ts, final - 5, final, final - 10, [(1.0, 2.0)], [])
+            yield TrueEvent(change, sides(change.bids, change.asks))
+
+
+def test_time_begins_with_the_earliest_book_and_never_goes_back() -> None:
+    truth = Truth([Told("A", 50, 60, 55), Told("B", 40, 58)])
+    assert (truth.now, truth.upcoming, truth.symbols) == (40, 58, ("A", "B"))
+    seen = []
+    while truth.upcoming is not None:
+        seen.append((truth.advance().change.symbol, truth.now, truth.upcoming))
+    assert seen == [("B", 58, 60), ("A", 60, 55), ("A", 60, None)]
+    with pytest.raises(RuntimeError, match="A: no event is left"):
+        truth._books["A"].advance()
+
+
+def test_going_forward_stops_before_an_event_of_that_very_time() -> None:
+    truth = Truth([Told("A", 50, 60, 70)])
+    for ts, played in ((60, 0), (61, 1), (70, 1), (71, 2), (99, 2)):
+        truth.forward(ts)
+        assert truth.played("A") == played
+
+
+def test_a_snapshot_has_each_id_up_to_the_next_event_and_after_the_last_its_own() -> None:
+    truth, draw = Truth([Told("A", 50, 60)]), random.Random(2)
+    before = {truth.snapshot("A", 5, draw).last_update_id for _ in range(300)}
+    assert before == {*range(100, 110)}
+    truth.advance()
+    after = [truth.snapshot("A", 5, draw) for _ in range(20)]
+    assert after == [DepthSnapshot(110, 60, [(1.0, 2.0)], [(2.0, 1.0)])] * 20
+
+
+def test_there_is_a_market() -> None:
+    with pytest.raises(ValueError, match=r"one market or more expected, .* got \[\]"):
+        Truth([])
+
+
 def test_the_same_seed_is_the_same_market() -> None:
     def events(seed: int) -> list[TrueEvent]:
         return play(Truth([SyntheticMarket("X", seed=seed)]), 200)
@@ -215,6 +314,61 @@ def test_a_recording_with_a_gap_breaks_off_there(tmp_path: Path, seed: int) -> N
     wrapped = [line if line == snapshot else b'{"stream":"x","data":%b}' % line for line in lines]
     with pytest.raises(RecordingError, match=f"of updates [0-9]+ to {fourth.change.previous}$"):
         play(Truth([RecordedMarket(recording(tmp_path, wrapped))]))
+
+
+def told(first: int, final: int, previous: int, symbol: str = "X") -> bytes:
+    change = DepthEvent(symbol, 1_000 + final, first, final, previous, [(1.0, 2.0)], [])
+    event = TrueEvent(change, sides(change.bids, change.asks))
+    return b'{"stream":"x","data":%b}' % depth_event(event)
+
+
+SNAPSHOT = depth_snapshot(DepthSnapshot(100, 1_000, [(1.0, 1.0)], [(2.0, 1.0)]), 1_001)
+TRADE = b'{"stream":"x","data":{"e":"trade","of":"depthUpdate"}}'
+
+
+def test_a_recording_is_played_from_the_event_that_ends_at_its_snapshot_or_later(
+    tmp_path: Path,
+) -> None:
+    lines = [
+        told(81, 90, 80), TRADE, told(91, 99, 90), told(95, 100, 99), told(7, 10**6, 6, "Y"),
+        told(101, 110, 100), SNAPSHOT, TRADE,
+        told(111, 120, 110), SNAPSHOT.replace(b"100", b"115"), told(121, 130, 120),
+    ]  # fmt: skip
+    market = RecordedMarket(recording(tmp_path, lines))
+    assert (market.symbol, market.opening()) == ("X", decode_snapshot(SNAPSHOT))
+    events = list(market.events())
+    assert [one.change.final for one in events] == [100, 110, 120, 130]
+    assert {one.sides for one in events} == {b'"b":[["1.0","2.0"]],"a":[]'}
+
+
+@pytest.mark.parametrize(
+    ("early", "later", "gap"),
+    [
+        ((95, 110, 100), (111, 120, 110), ""),  # from the snapshot on
+        ((95, 110, 99), (111, 120, 110), ""),
+        ((102, 110, 101), (111, 120, 110), "100 to 101"),
+        ((95, 110, 99), (112, 120, 111), "110 to 111"),
+        ((95, 110, 99), (110, 120, 109), "110 to 109"),
+    ],
+)
+def test_a_recording_may_not_lack_an_update(
+    tmp_path: Path,
+    early: tuple[int, int, int],
+    later: tuple[int, int, int],
+    gap: str,
+) -> None:
+    lines = [told(81, 90, 80), told(*early), SNAPSHOT, told(*later)]
+    market = RecordedMarket(recording(tmp_path, lines))
+    if gap:
+        with pytest.raises(RecordingError, match=f"nothing is recorded of updates {gap}$"):
+            list(market.events())
+    else:
+        assert [one.change.final for one in market.events()] == [110, 120]
+
+
+def test_a_recording_begins_with_events(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="depth events expected before the snapshot"):
+        RecordedMarket(recording(tmp_path, [TRADE, SNAPSHOT, told(91, 110, 90)]))
 
 
 def test_a_recording_without_a_snapshot_is_refused(tmp_path: Path) -> None:
