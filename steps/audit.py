@@ -37,8 +37,8 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     runs, settings = runs_given(options), settings_from(config, overrides, options)
     from quantgod.auditor.learning import audit_network
     from quantgod.auditor.reports import Hooks
-    from quantgod.dataset.series import check_one_series, write_series
-    from quantgod.dataset.table import read_table, table_series
+    from quantgod.dataset.series import check_one_series, table_series, write_series
+    from quantgod.dataset.table import read_table
     from quantgod.evaluation.out_of_fold import score_out_of_fold
     from quantgod.tracking.chosen import searched_settings
     from quantgod.tracking.stage import stage

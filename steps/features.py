@@ -33,7 +33,7 @@ def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **option
         store = run.inputs["bars"].parent
         series = bars_series(store, settings.data)
         path, bridge = data_path("features", settings), settings.etl.max_bridge_minutes
-        spread = write_features(store, series.symbol, path, bridge, progress)
+        spread = write_features(store, series, path, bridge, progress)
         worst = spread.missing.argmax()
         run.metrics.log({"rows": spread.rows, "missing": float(spread.missing.mean())})
         run.json("features", spread.to_json())

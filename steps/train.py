@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Train on the older part of dev and stop by the newer; a killed training goes on."""
     runs, settings = runs_given(options), settings_from(config, overrides, options)
-    from quantgod.dataset.series import write_series
-    from quantgod.dataset.table import read_table, table_series
+    from quantgod.dataset.series import table_series, write_series
+    from quantgod.dataset.table import read_table
     from quantgod.forecasters.base_model import train_base
     from quantgod.forecasters.network import save_network
     from quantgod.tracking.chosen import searched_settings

@@ -17,7 +17,7 @@ import steps.optimize
 import steps.train
 from quantgod.contracts import Series
 from quantgod.dataset.scaling import ConstantFeatureWarning
-from quantgod.dataset.table import table_series
+from quantgod.dataset.series import table_series
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking import pipeline
 from quantgod.tracking.stage import stage

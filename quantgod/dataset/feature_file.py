@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +20,9 @@ from quantgod.archive.store import (
     read_rows,
     stored_days,
 )
-from quantgod.contracts import MS_PER_MINUTE, Floats, Progress, silent
+from quantgod.contracts import MS_PER_MINUTE, Floats, Progress, Series, silent
 from quantgod.dataset.feature_table import DayRows, feature_days
+from quantgod.dataset.series import PANDAS_ATTRS, series_attributes
 from quantgod.files import atomic_path
 from quantgod.served.features import sets
 
@@ -54,13 +56,13 @@ class FeatureSpread(NamedTuple):
 
 
 def write_features(
-    bars: Path, symbol: str, path: Path, max_bridge_minutes: int, progress: Progress = silent
+    bars: Path, series: Series, path: Path, max_bridge_minutes: int, progress: Progress = silent
 ) -> FeatureSpread:
     """Compute the features of all stored days and write them; a reader sees the file whole.
 
     Args:
         bars: folder of the bars of a market.
-        symbol: the contract.
+        series: of these bars; the file names it.
         path: the file to write.
         max_bridge_minutes: the longest gap inside a stretch.
         progress: called after each day.
@@ -68,10 +70,10 @@ def write_features(
     Raises:
         StoreError: naming a day whose figures of seconds are not there.
     """
-    days = stored_days(bars, symbol)
+    days = stored_days(bars, series.symbol)
     with atomic_path(path) as part:
         frames = feature_days(map(_day_rows, days), max_bridge_minutes)
-        _write(part, _told(frames, len(days), progress))
+        _write(part, series, _told(frames, len(days), progress))
     return spread_of(path)
 
 
@@ -113,8 +115,10 @@ def _told(frames: Iterable[pd.DataFrame], days: int, progress: Progress) -> Iter
         progress(done, days, str(frame.index[-1].date()))
 
 
-def _write(path: Path, frames: Iterator[pd.DataFrame]) -> None:
+def _write(path: Path, series: Series, frames: Iterator[pd.DataFrame]) -> None:
     schema = minutes_schema(sets.NAMES)
+    named = {PANDAS_ATTRS: json.dumps(series_attributes(series))}
+    schema = schema.with_metadata((schema.metadata or {}) | named)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for frame in frames:
             minutes = pd.DatetimeIndex(frame.index).as_unit("ms").asi8 // MS_PER_MINUTE

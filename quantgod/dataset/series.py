@@ -1,12 +1,17 @@
-"""Note the series that data was made from, and check that parts used together share it."""
+"""Note the series that data was made from, and check that parts used together share it.
+
+A table's file names it in its metadata, because a path alone may later point to other data.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+import pyarrow.parquet as pq
 
 from quantgod.archive.store import stored_series
 from quantgod.contracts import Series
@@ -14,6 +19,8 @@ from quantgod.files import write_json
 from quantgod.settings import DataSettings
 
 SERIES_FILE: Final = "series.json"
+PANDAS_ATTRS: Final = "PANDAS_ATTRS"
+"""Where pandas keeps a frame's `attrs` in a Parquet file."""
 
 
 class SeriesError(ValueError):
@@ -37,6 +44,24 @@ def read_series(folder: Path) -> Series:
     except FileNotFoundError:
         text = f"{path}: not there, so nobody knows of which symbol and market this was made"
         raise SeriesError(f"{text}: make it again") from None
+
+
+def series_attributes(series: Series) -> dict[Hashable | None, Any]:
+    """Return the `attrs` of a frame whose file names its series."""
+    return {"series": msgspec.to_builtins(series)}
+
+
+def table_series(path: Path) -> Series:
+    """Return the series of a table, of labels or of features.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        SeriesError: if the file does not name its series, as files of older versions do not.
+    """
+    kept = json.loads((pq.read_schema(path).metadata or {}).get(PANDAS_ATTRS.encode(), b"{}"))
+    if "series" not in kept:
+        raise SeriesError(f"{path}: does not say of which symbol and market it is: make it again")
+    return parse_series(json.dumps(kept["series"]).encode(), path)
 
 
 def parse_series(text: bytes, place: Path) -> Series:

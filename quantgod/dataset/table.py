@@ -1,25 +1,15 @@
-"""Read and write the labelled table: one Parquet file per series, written atomically.
-
-The file's metadata names the series, because a path alone may later point to other data.
-"""
+"""Read and write the labelled table: one Parquet file per series, written atomically."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Final
 
-import msgspec
 import pandas as pd
-import pyarrow.parquet as pq
 
 from quantgod.contracts import Series
 from quantgod.dataset.labels import further_horizons
-from quantgod.dataset.series import SeriesError, parse_series
+from quantgod.dataset.series import series_attributes
 from quantgod.files import atomic_path
-
-_SERIES: Final = "series"
-_PANDAS_ATTRS: Final = b"PANDAS_ATTRS"
 
 
 def write_table(path: Path, table: pd.DataFrame, series: Series) -> None:
@@ -31,7 +21,7 @@ def write_table(path: Path, table: pd.DataFrame, series: Series) -> None:
     _check_columns(path, table)
     with atomic_path(path) as part:
         named = table.copy(deep=False)
-        named.attrs = {_SERIES: msgspec.to_builtins(series)}  # pandas puts them into the file
+        named.attrs = series_attributes(series)  # pandas puts them into the file
         named.to_parquet(part, compression="zstd")
 
 
@@ -45,19 +35,6 @@ def read_table(path: Path) -> pd.DataFrame:
     table = pd.read_parquet(path)
     _check_columns(path, table)
     return table
-
-
-def table_series(path: Path) -> Series:
-    """Return the series of a labelled table.
-
-    Raises:
-        FileNotFoundError: if there is no file.
-        SeriesError: if the file does not name its series, as files of older versions do not.
-    """
-    kept = json.loads((pq.read_schema(path).metadata or {}).get(_PANDAS_ATTRS, b"{}"))
-    if _SERIES not in kept:
-        raise SeriesError(f"{path}: does not say of which symbol and market it is: run label again")
-    return parse_series(json.dumps(kept[_SERIES]).encode(), path)
 
 
 def _check_columns(path: Path, table: pd.DataFrame) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from quantgod.auditor.auditor import load_auditor
 from quantgod.contracts import Progress, Series, silent
-from quantgod.dataset.series import check_one_series
-from quantgod.dataset.table import read_table, table_series
+from quantgod.dataset.series import check_one_series, table_series
+from quantgod.dataset.table import read_table
 from quantgod.files import atomic_path
 from quantgod.registry.evidence_runs import check_makers
 from quantgod.registry.lineage import lineage_of_run

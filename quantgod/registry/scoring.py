@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.contracts import Progress, Series, silent
-from quantgod.dataset.table import read_table, table_series
+from quantgod.dataset.series import table_series
+from quantgod.dataset.table import read_table
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.registry.lineage import lineage_of, market_in_words

@@ -11,13 +11,16 @@ import pytest
 
 from quantgod.archive.seconds import seconds_path, write_seconds
 from quantgod.archive.store import StoredRows, StoreError, day_path, write_day
+from quantgod.contracts import Series
 from quantgod.dataset.feature_file import QUANTILES, read_features, write_features
+from quantgod.dataset.series import table_series
 from quantgod.evaluation.plots import feature_spreads
 from quantgod.served.features import sets
 from tests.archive.test_store import DAY, metadata
 from tests.dataset.test_feature_table import BRIDGE, MINUTES, taken, whole
 
 CUT = 1_440
+SERIES = Series("BTCUSDT", "inverse", "book")
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +39,9 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_file_holds_the_features_of_all_days(bars: Path, tmp_path: Path) -> None:
     told: list[tuple[int, int, str]] = []
     path = tmp_path / "BTCUSDT.parquet"
-    spread = write_features(bars, "BTCUSDT", path, BRIDGE, lambda *said: told.append(said))
+    spread = write_features(bars, SERIES, path, BRIDGE, lambda *said: told.append(said))
     found = read_features(path)
+    assert table_series(path) == SERIES
     pd.testing.assert_frame_equal(found, whole(), check_exact=True, check_freq=False)
     assert told == [(1, 2, "2024-01-01"), (2, 2, "2024-01-02")]
     assert (spread.names, spread.rows) == (sets.NAMES, MINUTES)
@@ -52,7 +56,7 @@ def test_a_day_without_seconds_is_named_and_nothing_is_written(bars: Path, tmp_p
     aside = seconds_path(day).rename(tmp_path / "aside")
     try:
         with pytest.raises(StoreError, match=r"2024-01-02\.parquet does not belong to it: run etl"):
-            write_features(bars, "BTCUSDT", tmp_path / "features.parquet", BRIDGE)
+            write_features(bars, SERIES, tmp_path / "features.parquet", BRIDGE)
     finally:
         aside.rename(seconds_path(day))
     assert list(tmp_path.iterdir()) == []

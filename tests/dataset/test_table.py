@@ -9,8 +9,8 @@ import pytest
 
 from quantgod.contracts import Series
 from quantgod.dataset.labels import label
-from quantgod.dataset.series import SeriesError
-from quantgod.dataset.table import read_table, table_series, write_table
+from quantgod.dataset.series import SeriesError, table_series
+from quantgod.dataset.table import read_table, write_table
 from tests.dataset.broken_bars import BRIDGE, LABEL, whole_bars
 
 SERIES = Series("ETHUSDT", "spot")
@@ -47,5 +47,5 @@ def test_a_table_knows_whose_it_is_wherever_it_is_put(tmp_path: Path) -> None:
     (tmp_path / "ETHUSDT.parquet").rename(tmp_path / "BTCUSDT.parquet")
     assert table_series(tmp_path / "BTCUSDT.parquet") == SERIES
     table.to_parquet(tmp_path / "old.parquet")
-    with pytest.raises(SeriesError, match=r"old\.parquet: does not say .*: run label again"):
+    with pytest.raises(SeriesError, match=r"old\.parquet: does not say .*: make it again"):
         table_series(tmp_path / "old.parquet")
