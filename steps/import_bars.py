@@ -39,9 +39,13 @@ def main(
     A feature that neither a column gives nor prices tell is named, and stands at zero.
     """
     settings = settings_from(config, overrides, options)
-    from quantgod.archive.own_bars import import_bars
+    from quantgod.archive.own_bars import import_bars, other_symbols
     from quantgod.tracking.stage import stage
 
+    symbol = settings.data.symbol
+    if others := other_symbols(sources, symbol):
+        said = f"files are named after {', '.join(others)}, and stored as bars of {symbol}"
+        say(f"{said}: say --symbol if they are not")
     with stage("import_bars", settings) as run:
         with progress_bar("import") as progress:
             report = import_bars(sources, settings.data, settings.etl, unit, progress)

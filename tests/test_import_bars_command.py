@@ -73,11 +73,12 @@ def test_candles_become_labels_and_a_network_that_is_told_what_they_lack(
         assert done.exit_code == 0, done.output
         return done.output
 
-    csv = tmp_path / "candles.csv"
+    csv = tmp_path / "FILUSDT_1m.csv"
     bars = candles(3_000)
     bars.assign(open_time=bars.index.as_unit("us").asi8).to_csv(csv, index=False)
     try:
         said = run(steps.import_bars.main, "--source", str(csv), "--unit", "us")
+        assert "named after FILUSDT, and stored as bars of BTCUSD_PERP" in said
         assert f"zero in every row: {', '.join(BOOK_FEATURES)}" in said
         run(steps.label.main)
         labels = tmp_path / "labels" / "inverse" / "BTCUSD_PERP.parquet"

@@ -8,6 +8,7 @@ them, like all constant features.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -40,6 +41,8 @@ IMPORT_VERSION: Final = 1
 SUFFIXES: Final = (".csv", ".csv.gz", ".parquet", ".feather")
 
 MINUTES_A_DAY: Final = 1440
+
+_IN_DOLLARS: Final = re.compile("[A-Z0-9]{2,}USD[TC]?")
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,16 @@ def import_bars(
         )
         progress(done, len(days), f"{data.symbol} {path.stem}")
     return ImportReport(len(table), len(days), int((~found.has_row).sum()), found.lacks, depth)
+
+
+def other_symbols(sources: Sequence[Path], symbol: str) -> list[str]:
+    """Return the symbols, other than this one, that names of files begin with.
+
+    Raises:
+        ValueError: if there is no file.
+    """
+    begins = {re.split("[^A-Z0-9]", path.name)[0] for path in _files(sources)}
+    return sorted(one for one in begins if one != symbol and _IN_DOLLARS.fullmatch(one))
 
 
 def _files(sources: Sequence[Path]) -> list[Path]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from quantgod.archive.etl import run_etl
-from quantgod.archive.own_bars import ImportReport, import_bars
+from quantgod.archive.own_bars import ImportReport, import_bars, other_symbols
 from quantgod.archive.store import StoreError, load_bars, read_metadata, stored_days
 from quantgod.contracts import BAR_COLUMNS, BOOK_COLUMNS, FEATURES
 from quantgod.dataset.labels import label, summary
@@ -163,6 +163,26 @@ def test_nothing_is_stored_of(what: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=words):
         imported(tmp_path, *frames)
     assert not (tmp_path / "bars").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("FILUSDT_1m.csv", ["FILUSDT"]),
+        ("BTCUSDT-1m-2024-03.csv", []),
+        ("BTCUSD_PERP.parquet", []),
+        ("1000PEPEUSDC.csv.gz", ["1000PEPEUSDC"]),
+        ("bars.csv", []),
+        ("USD.csv", []),
+        ("BTCUSDTs.csv", ["BTCUSDT"]),
+    ],
+)
+def test_a_file_named_after_another_symbol_is_told(
+    name: str, others: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / name).touch()
+    symbol = "BTCUSD" if "PERP" in name else "ETHUSDT" if name == "BTCUSDTs.csv" else "BTCUSDT"
+    assert other_symbols([tmp_path], symbol) == others
 
 
 def test_a_day_is_not_replaced_by_a_part_of_it(tmp_path: Path) -> None:
