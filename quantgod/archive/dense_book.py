@@ -169,19 +169,16 @@ class DenseBook:
 
 def _decimal(price: float) -> tuple[int, int]:
     """Return the shortest decimal equal to this double: mantissa and decimals."""
-    _, digits, exponent = Decimal(repr(price)).as_tuple()
-    mantissa = int("".join(map(str, digits)))
-    places = -int(exponent)
-    while places > 0 and mantissa % 10 == 0:
-        mantissa, places = mantissa // 10, places - 1
-    return (mantissa, places) if places >= 0 else (mantissa * 10**-places, 0)
+    _, digits, exponent = Decimal(repr(price)).normalize().as_tuple()
+    mantissa = int("".join(map(str, digits))) * 10 ** max(0, int(exponent))
+    return mantissa, max(0, -int(exponent))
 
 
 @inlined
 def has_room(sizes: Floats, edges: Integers, message: Integers) -> bool:
     """Return whether all ticks of a parsed message lie in the window."""
     low, high = message[LOW] - edges[BASE], message[HIGH] - edges[BASE]
-    return bool(message[HIGH] < 0 or (low >= 0 and high < sizes.shape[1]))
+    return bool(low >= 0 and high < sizes.shape[1])
 
 
 @compiled
@@ -200,9 +197,8 @@ def apply(
     """Apply a parsed message, whose ticks lie in the window."""
     if message[IS_SNAPSHOT]:
         clear(sizes, edges)
-    if message[HIGH] >= 0:
-        edges[FIRST] = min(edges[FIRST], message[LOW] - edges[BASE])
-        edges[LAST] = max(edges[LAST], message[HIGH] - edges[BASE])
+    edges[FIRST] = min(edges[FIRST], message[LOW] - edges[BASE])
+    edges[LAST] = max(edges[LAST], message[HIGH] - edges[BASE])
     _apply_bids(sizes[0], edges, ticks[0], changes[0], message[BIDS])
     _apply_asks(sizes[1], edges, ticks[1], changes[1], message[ASKS])
 
@@ -217,13 +213,11 @@ def _apply_bids(
         size = changes[change]
         levels += (size != 0.0) - (sizes[place] != 0.0)
         sizes[place] = size
-        if size != 0.0 and place > best:
-            best = place
-    if levels == 0:
-        best = -1
-    while best >= 0 and sizes[best] == 0.0:
+        if size != 0.0:
+            best = max(best, place)
+    while levels and sizes[best] == 0.0:
         best -= 1
-    edges[BEST_BID], edges[BID_COUNT] = best, levels
+    edges[BEST_BID], edges[BID_COUNT] = best if levels else -1, levels
 
 
 @inlined
@@ -236,13 +230,11 @@ def _apply_asks(
         size = changes[change]
         levels += (size != 0.0) - (sizes[place] != 0.0)
         sizes[place] = size
-        if size != 0.0 and place < best:
-            best = place
-    if levels == 0:
-        best = sizes.size
-    while best < sizes.size and sizes[best] == 0.0:
+        if size != 0.0:
+            best = min(best, place)
+    while levels and sizes[best] == 0.0:
         best += 1
-    edges[BEST_ASK], edges[ASK_COUNT] = best, levels
+    edges[BEST_ASK], edges[ASK_COUNT] = best if levels else sizes.size, levels
 
 
 @compiled

@@ -48,14 +48,14 @@ def short_decimal(at: int) -> tuple[int, int, int]:
     quote = ~(text | (text << BITS_2)) & IS_DIGIT  # the quote lacks another bit that a point has
     used = ((quote & (~quote + ONE)) >> BITS_4) - ONE  # every bit where there is no quote
     point = ~text & IS_DIGIT & used
-    bits = trailing_zeros(quote) & ~7
-    whole_bits = trailing_zeros(quote | point) & ~7
+    length = trailing_zeros(quote) >> 3
+    whole = trailing_zeros(quote | point) >> 3
     lowest = (point & (~point + ONE)) >> BITS_4
     digits = ((text ^ ZEROS) & used) ^ (lowest * POINT)
     odd = ((digits + ABOVE_NINE + lowest * NINE) | digits) & HIGH_BITS
     before = digits & (lowest - ONE)  # every digit where there is no point
     joined = (digits ^ before) | (before << np.uint64(0 if point == 0 else 8))
-    unused = np.uint64(64 - bits) & np.uint64(63)
-    is_padded = (whole_bits > 8) & (digits & BYTE == 0)
-    is_odd = (odd != 0) | (whole_bits == 0) | (bits - whole_bits == 8) | is_padded
-    return bits >> 3, -1 if is_odd else value(joined << unused), (bits - whole_bits) >> 3
+    unused = np.uint64(64 - 8 * length) & np.uint64(63)
+    is_padded = (whole > 1) & (digits & BYTE == 0)
+    is_odd = (odd != 0) | (whole == 0) | (length - whole == 1) | is_padded
+    return length, -1 if is_odd else value(joined << unused), length - whole

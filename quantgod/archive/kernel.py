@@ -23,10 +23,11 @@ from quantgod.archive.levels import (
     BIDS,
     HIGH,
     IS_SNAPSHOT,
-    LARGEST_PRICE,
     LEVELS,
     LOW,
     MESSAGE_LENGTH,
+    NO_HIGH,
+    NO_LOW,
     TS,
     UPDATE_ID,
 )
@@ -111,7 +112,7 @@ class FastReader:
             ]
         )
         self._feed: Integers = np.zeros(FEED_LENGTH, dtype=np.int64)
-        self._feed[[LAST_ID, IS_FIRST]] = -1, 1
+        self._feed[[LAST_ID, IS_FIRST]] = -1, True
         self._rejected_lines: Integers = np.zeros((KEPT_LINES, 2), dtype=np.int64)
         self._topic = _bytes(b'""')  # so the first line goes the slow way and tells its topic
         self._in_quotes = _bytes(f'"{symbol}"'.encode())
@@ -198,7 +199,7 @@ class FastReader:
     def _take(self, data: bytes, start: int, end: int) -> bool:
         """Take whole lines; True when the reading stops."""
         at = start
-        while at < end:
+        while True:
             at, event = self._run(data, at, end)
             if event == DONE:
                 return False
@@ -213,7 +214,6 @@ class FastReader:
             if stops:
                 return True
             at = newline + 1
-        return False
 
     def _run(self, data: bytes, at: int, end: int) -> tuple[int, int]:
         """Run the compiled loop from a place in `data`; what it samples is compared on the way."""
@@ -261,8 +261,7 @@ class FastReader:
     def _take_update(self, update: BookUpdate) -> None:
         if update.is_snapshot:
             # Making room for it may throw away the levels that are to be sampled.
-            if update.ts > self._rules[PAUSE]:
-                self._cut(update.ts, update.update_id, is_snapshot=True)
+            self._cut(update.ts, update.update_id, is_snapshot=True)
             if jumps(self._feed, update.update_id):
                 self._bars.miss()
             while compiled_loop.advance(self._state, update.ts // MS_PER_SECOND):
@@ -280,7 +279,7 @@ class FastReader:
         self._ledger.reject(reason)
         self._ledger.give_up_early()
         self._bars.mark(CORRUPT)
-        self._feed[HAS_BOOK] = 0
+        self._feed[HAS_BOOK] = False
         self._book.clear()
 
     def _learn_topic(self, depth: int) -> None:
@@ -291,8 +290,8 @@ class FastReader:
     def _parse(self, update: BookUpdate) -> Parsed:
         """Put a decoded message where the parser would have put it."""
         counts = len(update.bids), len(update.asks)
-        parsed = self._parsed if max(counts) <= LEVELS else _parsed(max(counts))
-        levels = np.array(update.bids + update.asks, dtype=np.float64).reshape(-1, 2)
+        parsed = _parsed(max(counts))
+        levels = np.array(update.bids + update.asks, dtype=np.float64).reshape(sum(counts), 2)
         ticks = self._book.ticks(levels[:, 0], is_snapshot=update.is_snapshot)
         self._state = self._shared_state()
         for side, part in enumerate((slice(counts[0]), slice(counts[0], None))):
@@ -301,7 +300,7 @@ class FastReader:
         message = parsed.message
         message[[TS, UPDATE_ID, IS_SNAPSHOT]] = update.ts, update.update_id, update.is_snapshot
         message[[BIDS, ASKS]] = counts
-        message[[LOW, HIGH]] = ticks.min(initial=LARGEST_PRICE), ticks.max(initial=-1)
+        message[[LOW, HIGH]] = ticks.min(initial=NO_LOW), ticks.max(initial=NO_HIGH)
         return parsed
 
     def _finish(self) -> None:

@@ -24,6 +24,7 @@ from quantgod.archive.digits import POINT as POINT_BYTE
 from quantgod.archive.tokens import (
     COMMA,
     LARGEST_DIGITS,
+    LARGEST_MANTISSA,
     LEFT,
     POWERS,
     QUOTE,
@@ -43,11 +44,13 @@ MESSAGE_LENGTH: Final = 9
 # Places in the scale by which a price becomes a tick: price = tick * STEP / 10^DECIMALS.
 DECIMALS, STEP = range(2)
 
+NO_LOW, NO_HIGH = LARGEST_MANTISSA, -1
+"""LOW and HIGH of a message without levels."""
+
 LEVELS: Final = 4096
 """Maximal levels per side; messages with more are left to the reference reader."""
 
-PRICE_DIGITS: Final = 15
-LARGEST_PRICE: Final = 10**PRICE_DIGITS
+LARGEST_PRICE: Final = 10**15
 """Below this, different decimals are different doubles, so comparing ticks is exact."""
 
 DIVISORS: Final = np.array([1.0, *(float(10**k) for k in range(LARGEST_DIGITS + 1))])
@@ -58,6 +61,7 @@ OPENING, BETWEEN, CLOSING, LAST = (
     np.uint64(int.from_bytes(text, "little")) for text in (b'["', b'","', b'"],', b'"]]')
 )
 BITS_56: Final = np.uint64(56)
+ALL_BITS: Final = ~np.uint64(0)
 LEVEL_REACH: Final = 40
 """So many bytes from its beginning may be looked at for a level: `["`, 15, `","`, 8 and a word."""
 
@@ -70,24 +74,24 @@ def side(
     at = white(past(at, LEFT))
     if byte(at) == RIGHT:
         return at + 1, 0
-    count = 0
-    while at:
+    count, is_end = 0, False
+    while at and not is_end:
         at, count, is_end = _levels_alike(at, last, count, scale, message, ticks, sizes)
         if not is_end:
-            at, is_end = _level(at, count, scale, message, ticks, sizes)
+            at = _level(at, count, scale, message, ticks, sizes)
             count += 1
-        if is_end:
-            return at, count
-    return REFUSED, 0
+            is_end = byte(at) == RIGHT
+            at = at + 1 if is_end else white(past(at, COMMA))
+    return at, count
 
 
 @compiled
 def _level(
     at: int, count: int, scale: Integers, message: Integers, ticks: Integers, sizes: Floats
-) -> tuple[int, bool]:
-    """Parse one level byte by byte; return the position after it, and whether the side ends."""
+) -> int:
+    """Parse one level byte by byte; return the position after it and white space."""
     if count >= ticks.size:
-        return REFUSED, False
+        return REFUSED
     at, price, digits, decimals = decimal(past(past(at, LEFT), QUOTE))
     message[DIGITS], message[PLACES] = digits, decimals
     at, size, _, size_decimals = decimal(past(past(at, COMMA), QUOTE))
@@ -96,13 +100,11 @@ def _level(
     scaled = price * factor
     tick = int(scaled / divisor)
     if not (at and tick and scaled < LARGEST_PRICE and tick * divisor == scaled):
-        return REFUSED, False
+        return REFUSED
     ticks[count] = tick
     sizes[count] = size / POWERS[size_decimals]
     message[LOW], message[HIGH] = min(message[LOW], tick), max(message[HIGH], tick)
-    if byte(at) == RIGHT:
-        return at + 1, True
-    return white(past(at, COMMA)), False
+    return at
 
 
 @compiled
@@ -123,16 +125,16 @@ def _levels_alike(
     """
     digits, decimals = message[DIGITS], message[PLACES]
     length = digits + 1 + decimals
-    if not (digits > 0 and 0 < decimals <= 7 and length <= 15):
+    if not (0 < decimals <= 7 and length <= 15):
         return at, count, False
     is_long = length > 8
-    used = ~np.uint64(0) << np.uint64(0 if is_long else 64 - 8 * length)
-    used_before = ~np.uint64(0) << np.uint64(128 - 8 * length if is_long else 63)
+    used = ALL_BITS << np.uint64(0 if is_long else 64 - 8 * length)
+    used_before = ALL_BITS << np.uint64(128 - 8 * length)  # of a long one
     place = np.uint64(56 - 8 * decimals)  # of the point in the price's last eight bytes
     expected = ZEROS ^ (POINT_BYTE << place)
     limit = ABOVE_NINE + (NINE << place)
-    behind = ~np.uint64(0) << place
-    least = POWERS[digits - 1 + decimals] if digits > 1 else 0
+    behind = ALL_BITS << place
+    least = POWERS[digits - 1 + decimals] * (digits > 1)  # one digit may be a zero
     factor, divisor = _conversion(decimals, scale)
     inverse = 1.0 / divisor
     low, high = message[LOW], message[HIGH]
@@ -175,11 +177,10 @@ def _levels_alike(
 
 @inlined
 def _conversion(decimals: int, scale: Integers) -> tuple[float, float]:
-    """Return factor and divisor from a mantissa with these decimals to ticks; factor 0: none."""
-    step = scale[STEP]
+    """Return factor and divisor from a mantissa with these decimals to ticks.
+
+    There are fewer decimals in the scale where a price is written with trailing zeros.
+    """
+    step = max(1, scale[STEP])  # 0 before the first price, when the book has no room for any
     more = scale[DECIMALS] - decimals
-    if step == 0 or abs(more) > PRICE_DIGITS:
-        return 0.0, 1.0
-    if more >= 0:
-        return float(POWERS[more]), float(step)
-    return 1.0, float(step) * float(POWERS[-more])  # maybe written with trailing zeros
+    return float(POWERS[max(more, 0)]), float(step) * float(POWERS[max(-more, 0)])

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from quantgod.archive import compiled as compiling
 from quantgod.archive import dense_book, digits, levels, parser, tokens
-from quantgod.archive.compiled import NEWLINE, byte, compiled, inlined, kept, sources_digest
+from quantgod.archive.compiled import compiled, inlined, kept, sources_digest
 from quantgod.archive.dense_book import (
     ASK_COUNT,
     BEST_ASK,
@@ -25,9 +25,9 @@ from quantgod.archive.dense_book import (
 )
 from quantgod.archive.levels import IS_SNAPSHOT, TS, UPDATE_ID
 from quantgod.archive.parser import Bytes, parse
-from quantgod.archive.tokens import white
 from quantgod.contracts import MS_PER_SECOND, Floats, Integers
 from quantgod.market import minute_kernel
+from quantgod.market.book import Quote
 from quantgod.market.bybit import RESTART_ID
 from quantgod.market.minute_kernel import (
     CLOCK,
@@ -53,6 +53,9 @@ REJECTED: Final = {STALE: "stale", GAPS: "gap", BOOKLESS: "no_book"}
 MAX_SILENCE, MAX_BRIDGE, EARLIEST, LATEST, LINE_BYTES, PAUSE, SAMPLE = range(7)
 
 DONE, CLOSED, UNKNOWN, PAUSED, SAMPLED = range(5)
+
+NO_SAMPLE: Final[Quote] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+"""What stands for a sample where there is none."""
 
 
 class State(NamedTuple):
@@ -90,11 +93,7 @@ def _take_lines(
     while at < end:
         after = parse(at, end, topic, symbol, state.scale, message, parsed.ticks, parsed.sizes)
         if not after:
-            after = white(at)
-            if byte(after) != NEWLINE or after - at > rules[LINE_BYTES]:
-                return at, UNKNOWN
-            at = after + 1  # blank lines do not count
-            continue
+            return at, UNKNOWN
         is_timely = rules[EARLIEST] <= message[TS] <= rules[LATEST]
         is_short = after - at <= rules[LINE_BYTES]
         if not (is_timely and is_short and has_room(state.sizes, state.edges, message)):
@@ -116,7 +115,7 @@ def _take(state: State, parsed: Parsed) -> int:
     has_book = feed[HAS_BOOK] != 0
     if is_delta and has_book and _is_echo(state, message):
         feed[LINES] += 1
-        feed[IS_FIRST] = 0
+        feed[IS_FIRST] = False
         _reject(state, STALE)
         return DONE
     if message[TS] > state.rules[PAUSE]:
@@ -130,14 +129,14 @@ def _take(state: State, parsed: Parsed) -> int:
     if is_delta and not (has_book and follows):
         _reject(state, GAPS if has_book else BOOKLESS)
         mark(state.integers, GAP if has_book else NO_BOOK)
-        feed[HAS_BOOK] = 0
+        feed[HAS_BOOK] = False
         clear(state.sizes, state.edges)
     else:
         if not is_delta and jumps(feed, update_id):
             mark(state.integers, GAP)
         _apply(state, parsed)
     feed[LAST_ID] = update_id
-    feed[IS_FIRST] = 0
+    feed[IS_FIRST] = False
     return DONE
 
 
@@ -157,7 +156,7 @@ def _advance(state: State, second: int) -> bool:
     if second <= state.integers[CLOCK]:
         return False
     outcome = ROW
-    sample = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    sample = NO_SAMPLE
     if not state.feed[HAS_BOOK]:
         outcome = NO_BOOK
     elif state.edges[BID_COUNT] == 0 or state.edges[ASK_COUNT] == 0:
@@ -172,14 +171,14 @@ def _advance(state: State, second: int) -> bool:
 def jumps(feed: Integers, update_id: int) -> bool:
     """Return whether a snapshot's id shows that messages before it are missing."""
     last = feed[LAST_ID]
-    return not feed[IS_FIRST] and last >= 0 and update_id not in (RESTART_ID, last, last + 1)
+    return not feed[IS_FIRST] and update_id not in (RESTART_ID, last, last + 1)
 
 
 @inlined
 def _apply(state: State, parsed: Parsed) -> None:
     feed, edges, integers = state.feed, state.edges, state.integers
     apply(state.sizes, edges, parsed.message, parsed.ticks, parsed.sizes)
-    feed[HAS_BOOK] = 1
+    feed[HAS_BOOK] = True
     feed[APPLIED] += 1
     if edges[BID_COUNT] == 0 or edges[ASK_COUNT] == 0:
         mark(integers, ONE_SIDED)
@@ -187,7 +186,7 @@ def _apply(state: State, parsed: Parsed) -> None:
         mark(integers, CROSSED)
     message = parsed.message
     is_repeated = feed[IS_FIRST] and message[IS_SNAPSHOT] and message[UPDATE_ID] == feed[LAST_ID]
-    if message[TS] // MS_PER_SECOND >= integers[NEXT]:
+    if message[TS] >= integers[NEXT] * MS_PER_SECOND:
         integers[MESSAGES] += not is_repeated
     else:
         feed[OUT_OF_ORDER] += 1

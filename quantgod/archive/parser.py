@@ -14,12 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantgod.archive.compiled import NEWLINE, byte, compiled
-from quantgod.archive.levels import ASKS, BIDS, HIGH, IS_SNAPSHOT, LOW, TS, UPDATE_ID, side
+from quantgod.archive.levels import (
+    ASKS,
+    BIDS,
+    HIGH,
+    IS_SNAPSHOT,
+    LOW,
+    NO_HIGH,
+    NO_LOW,
+    TS,
+    UPDATE_ID,
+    side,
+)
 from quantgod.archive.tokens import (
     CLOSE,
     COLON,
     COMMA,
-    LARGEST_MANTISSA,
     OPEN,
     QUOTE,
     REFUSED,
@@ -36,6 +46,7 @@ KEY_TOPIC, KEY_TYPE, KEY_TS, KEY_CTS, KEY_DATA, KEY_S, KEY_U, KEY_SEQ, KEY_B, KE
     1 << place for place in range(10)
 )
 NEEDED: Final = KEY_TOPIC | KEY_TYPE | KEY_TS | KEY_DATA | KEY_S | KEY_U | KEY_B | KEY_A
+NO_KEY: Final = 0
 
 
 @compiled
@@ -65,8 +76,7 @@ def parse(
         The newline's position, or REFUSED for a line of another shape or with prices that are not
         whole ticks.
     """
-    message[LOW] = LARGEST_MANTISSA
-    message[HIGH] = -1
+    message[LOW], message[HIGH] = NO_LOW, NO_HIGH
     seen = 0
     at = past(at, OPEN)
     while at:
@@ -129,15 +139,15 @@ def _data(
         if byte(at) == CLOSE:
             return at + 1, seen
         at = past(at, COMMA)
-    return REFUSED, 0
+    return REFUSED, seen
 
 
 @compiled
 def _key(at: int) -> tuple[int, int]:  # noqa: C901 - a table, written out
-    """Parse a known key and its colon; return the position after them and the key's bit, or 0."""
+    """Parse a known key and its colon; return the position after them and its bit, or none."""
     at = past(at, QUOTE)
     first = byte(at)
-    key = 0
+    key = NO_KEY
     if first == ord("a"):
         at, key = match(at + 1, b'"'), KEY_A
     elif first == ord("b"):

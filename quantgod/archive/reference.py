@@ -170,7 +170,7 @@ class ReferenceReader:
     def _jumps(self, snapshot: BookUpdate) -> bool:
         """Whether a snapshot's id tells of messages that are missing before it."""
         known = (RESTART_ID, self._last_id, self._last_id + 1)
-        return not self._is_first and self._last_id >= 0 and snapshot.update_id not in known
+        return not self._is_first and snapshot.update_id not in known
 
     def _apply(self, update: BookUpdate) -> None:
         self._book.apply(update)

@@ -39,14 +39,16 @@ def decimal(at: int) -> tuple[int, int, int, int]:
     if digits != 1 and (digits == 0 or byte(at) == ZERO):
         return NO_DECIMAL
     at += digits
-    if byte(at) == QUOTE and digits <= LARGEST_DIGITS and whole < LARGEST_MANTISSA:
-        return at + 1, whole, digits, 0
-    fraction, decimals = run_of_digits(at + 1)
-    if byte(at) != POINT or decimals == 0 or digits + decimals > LARGEST_DIGITS:
+    fraction, decimals = 0, 0
+    if byte(at) == POINT:
+        fraction, decimals = run_of_digits(at + 1)
+        if decimals == 0:
+            return NO_DECIMAL
+        at += 1 + decimals
+    if byte(at) != QUOTE or digits + decimals > LARGEST_DIGITS:
         return NO_DECIMAL
-    at += 1 + decimals
     mantissa = whole * POWERS[decimals] + fraction
-    if byte(at) != QUOTE or mantissa >= LARGEST_MANTISSA:
+    if mantissa >= LARGEST_MANTISSA:
         return NO_DECIMAL
     return at + 1, mantissa, digits, decimals
 
@@ -55,8 +57,6 @@ def decimal(at: int) -> tuple[int, int, int, int]:
 def integer(at: int) -> tuple[int, int]:
     """Parse an unsigned integer: position after it and value. The caller checks what follows."""
     at = white(at)
-    if not at:
-        return NO_INTEGER
     value, digits = run_of_digits(at)
     if digits == 0 or digits > LARGEST_DIGITS or (digits > 1 and byte(at) == ZERO):
         return NO_INTEGER
@@ -89,8 +89,6 @@ def match(at: int, wanted: bytes) -> int:
 @inlined
 def past(at: int, character: int) -> int:
     """Return the position after optional white space and `character`."""
-    if not at:
-        return REFUSED
     if byte(at) != character:
         at = white(at)
         if byte(at) != character:
@@ -101,6 +99,6 @@ def past(at: int, character: int) -> int:
 @inlined
 def white(at: int) -> int:
     """Return the first position from `at` without white space."""
-    while at and (byte(at) == SPACE or byte(at) == TAB or byte(at) == RETURN):
+    while byte(at) == SPACE or byte(at) == TAB or byte(at) == RETURN:
         at += 1
     return at

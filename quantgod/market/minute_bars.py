@@ -123,7 +123,7 @@ class MinuteBars:
         if not -math.inf < book.best_bid < book.best_ask < math.inf:
             self.mark(ONE_SIDED if book.is_one_sided else CROSSED)
         counts = self._counts
-        in_order = ts // MS_PER_SECOND >= counts[NEXT]
+        in_order = ts >= counts[NEXT] * MS_PER_SECOND
         if in_order:
             counts[MESSAGES] += is_new
         return in_order

@@ -21,9 +21,26 @@ from quantgod.archive.dense_book import (
     LEAST_WIDTH,
     DenseBook,
     Unfit,
+    apply,
+    clear,
+    has_room,
+    quote,
+    top,
 )
-from quantgod.archive.levels import LARGEST_PRICE
+from quantgod.archive.levels import (
+    ASKS,
+    BIDS,
+    HIGH,
+    IS_SNAPSHOT,
+    LARGEST_PRICE,
+    LOW,
+    MESSAGE_LENGTH,
+    NO_HIGH,
+    NO_LOW,
+)
 from quantgod.archive.tokens import LARGEST_DIGITS
+from quantgod.contracts import BookUpdate
+from quantgod.market.book import OrderBook
 
 WIDE = 1 << 15
 
@@ -178,3 +195,108 @@ def test_a_book_that_moves_all_the_time_is_given_up():
     with pytest.raises(Unfit, match="often"):
         for move in range(3_000):
             book.ticks(np.array([1.0 + 9e5 * (move % 2)]) / 10, is_snapshot=True)
+
+
+def test_a_book_without_prices_asks_for_no_room():
+    book = DenseBook()
+    assert book.ticks(np.zeros(0), is_snapshot=False).tolist() == []
+    assert (book.sizes.shape, book.scale.tolist()) == ((2, 0), [0, 0])
+
+
+def test_levels_that_are_replaced_need_no_room_beside_the_new_ones():
+    book = DenseBook()
+    for first in (1.0, 2.0 * LARGEST_WIDTH, 1.0):
+        levels = np.array([[first, 2.0], [first + 1, 3.0]])
+        book.replace(levels[:1], levels[1:])
+        assert [side.tolist() for side in book.levels()] == [[[first, 2.0]], [[first + 1, 3.0]]]
+        assert book.sizes.shape[1] == LEAST_WIDTH
+
+
+def test_levels_that_are_held_move_with_the_book():
+    book = DenseBook()
+    bids, asks = np.array([[9.5, 2.0], [8.0, 1.0]]), np.array([[10.0, 4.0], [11.5, 5.0]])
+    book.replace(bids, asks)
+    book.ticks(np.array([30_000.25]), is_snapshot=False)
+    assert [side.tolist() for side in book.levels()] == [bids.tolist(), asks.tolist()]
+    assert_edges_are_those_of(book)
+
+
+levels_of_changes = st.lists(st.tuples(st.integers(0, 20), st.sampled_from([0, 0, 0.5, 1, 3])))
+messages = st.tuples(st.sampled_from([False, False, False, True]), *2 * [levels_of_changes])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(messages, min_size=1, max_size=8), st.sampled_from([(0, 1), (1, 5), (2, 25)]))
+def test_changes_leave_the_book_that_dictionaries_leave(feed, scale):
+    """With every place of a narrow window in use, its ends too, and bids above asks."""
+    decimals, step = scale
+    book, other = DenseBook(), OrderBook()
+    book.sizes, book.scale[:] = np.zeros((2, 21)), scale
+    book.edges[BASE] = 7
+    book.clear()
+    message = np.zeros(MESSAGE_LENGTH, dtype=np.int64)
+    for is_snapshot, *sides in feed:
+        ticks, sizes = np.zeros((2, 99), dtype=np.int64), np.zeros((2, 99))
+        for side, changes in enumerate(sides):
+            ticks[side, : len(changes)] = [place + 7 for place, _ in changes]
+            sizes[side, : len(changes)] = [size for _, size in changes]
+        told = [place + 7 for changes in sides for place, _ in changes]
+        message[[IS_SNAPSHOT, BIDS, ASKS]] = is_snapshot, *map(len, sides)
+        message[[LOW, HIGH]] = min(told, default=NO_LOW), max(told, default=NO_HIGH)
+        assert has_room(book.sizes, book.edges, message)
+        apply(book.sizes, book.edges, message, ticks, sizes)
+        prices = ([((p + 7) * step / 10**decimals, s) for p, s in changes] for changes in sides)
+        other.apply(BookUpdate("X", 0, is_snapshot, 1, *prices))
+        assert_edges_are_those_of(book)
+        assert_top_and_quote_are_those_of(book, other)
+    clear(book.sizes, book.edges)
+    assert_is_empty(book)
+
+
+def assert_top_and_quote_are_those_of(book, other):
+    for count in (1, 4, 30):
+        best = np.full((2, count, 2), 7.0)
+        top(book.sizes, book.edges, book.scale, best)
+        for side, held in zip(best, other.top(count), strict=True):
+            assert side[: len(held)].tolist() == [list(level) for level in held]
+            assert np.isnan(side[len(held) :, 0]).all()
+            assert not side[len(held) :, 1].any()
+    if not other.is_one_sided:
+        assert quote(book.sizes, book.edges, book.scale) == other.quote()
+
+
+def assert_is_empty(book):
+    width = book.sizes.shape[1]
+    assert not book.sizes.any()
+    assert book.edges.tolist() == [int(book.edges[BASE]), -1, width, 0, 0, width, -1]
+
+
+def test_a_book_is_empty_at_first_and_when_it_was_cleared():
+    book = DenseBook()
+    assert_is_empty(book)
+    book.replace(np.array([[9.5, 2.0]]), np.array([[10.0, 4.0]]))
+    book.clear()
+    assert_is_empty(book)
+
+
+@pytest.mark.parametrize(("low", "high", "fits"), [
+    (100, 107, True), (99, 107, False), (100, 108, False), (104, 104, True), (NO_LOW, NO_HIGH, True)
+])  # fmt: skip
+def test_a_message_has_room_from_the_first_place_to_the_last(low, high, fits):
+    book = DenseBook()
+    book.sizes, book.edges[BASE] = np.zeros((2, 8)), 100
+    message = np.zeros(MESSAGE_LENGTH, dtype=np.int64)
+    message[[LOW, HIGH]] = low, high
+    assert has_room(book.sizes, book.edges, message) == fits
+
+
+@given(st.integers(1, 10**15), st.integers(-3, 18))
+@example(1, 0)
+@example(100, 0)
+@example(1_000_000, -3)
+def test_a_price_is_the_shortest_decimal_that_is_the_same_double(mantissa, places):
+    price = float(f"{mantissa}e{-places}")
+    found, decimals = dense_book._decimal(price)
+    assert float(f"{found}e{-decimals}") == price
+    assert decimals == 0 or (decimals > 0 and found % 10)
+    assert found * 10**places == mantissa * 10**decimals
