@@ -105,7 +105,7 @@ def compare(target: Integers, models: Mapping[str, ModelOutput], effective: floa
 def scores_shaken(sums: Replicates) -> dict[str, Replicates]:
     """Return the scores of `classification_report` from means of `tally`, (..., TALLIED)."""
     parts = [scores_of(part) for part in sums if part is not None]
-    return {name: Replicates(*(part[name] for part in parts)) for name in parts[0]}
+    return {name: Replicates(*(part[name] for part in parts)) for name in next(iter(parts))}
 
 
 def _lucky(target: Integers, decided: Integers, tallied: Floats) -> Floats:
@@ -217,7 +217,7 @@ class _ModelScores:
 
     def _is_known(self, name: str) -> bool:
         """Return whether a score is known exactly, as for a model that always decides one class."""
-        return name in _SCALES and bool((self.decided == self.decided[0]).all())
+        return name in _SCALES and bool(np.ptp(self.decided) == 0)
 
     def _unlucky(self, name: str) -> float:
         """Return the variance of possible future hits, which the observed misses do not show.

@@ -27,7 +27,7 @@ def effective_size(series: Floats) -> float:
     for a constant series. For labels, `effective_rows` counts without an estimate.
     """
     count = len(series)
-    if count < 2 or np.ptp(series) == 0:
+    if not count or np.ptp(series) == 0:
         return float(count)
     power = np.abs(np.fft.rfft(series - series.mean(), 2 * count)) ** 2
     covariance = np.fft.irfft(power)[:count]

@@ -165,8 +165,10 @@ def forecasts(design: Design, rows: int, seed: int) -> tuple[Integers, dict[str,
     for number, (true, claimed) in enumerate(design.skills):
         noise = math.sqrt(0.6) * common + math.sqrt(0.4) * _slow(rng, minutes, memory)
         sign = true * future / now + math.sqrt(1 - true**2) * noise[::stride]
-        said[f"model {number + 1}"] = _said(_chances(design, claimed, sign, now))
-    said[MAJORITY] = _said(np.tile(_chances(design, 0.0, np.zeros(1), np.ones(1)), (rows, 1)))
+        chances = _chances(design, claimed, sign, now)
+        said[f"model {number + 1}"] = ModelOutput(chances, decide(chances, _WEIGHTS))
+    usual = np.tile(_chances(design, 0.0, np.zeros(1), np.ones(1)), (rows, 1))
+    said[MAJORITY] = ModelOutput(usual, decide(usual))
     return np.digitize(future, design.edges).astype(np.int64), said
 
 
@@ -184,12 +186,6 @@ def _chances(design: Design, claimed: float, sign: Floats, volatility: Floats) -
     sell = ndtr((design.edges[0] / volatility - claimed * sign) / spread)
     buy = ndtr((claimed * sign - design.edges[1] / volatility) / spread)
     return np.stack([sell, 1 - sell - buy, buy], axis=1)
-
-
-def _said(chances: Floats) -> ModelOutput:
-    return ModelOutput(
-        chances, decide(chances, _WEIGHTS if len(np.unique(chances[:2])) > 3 else None)
-    )
 
 
 def truth(design: Design, rows: int = TRUE_ROWS) -> dict[tuple[str, str], float]:

@@ -118,9 +118,14 @@ class Replicates(NamedTuple):
     centre: Floats | None = None
     luck: Floats | None = None
 
+    @property
+    def present(self) -> list[Floats]:
+        """Return the parts that are there."""
+        return [part for part in self if part is not None]
+
     def map(self, score: Callable[[Floats], Floats]) -> Replicates:
         """Apply a score to each part."""
-        return Replicates(*(score(part) for part in self if part is not None))
+        return Replicates(*map(score, self.present))
 
     def at(self, place: int | slice) -> Replicates:
         """Return one or several positions of the last axis."""
@@ -128,8 +133,7 @@ class Replicates(NamedTuple):
 
     def join(self, other: Replicates, of: Callable[[Floats, Floats], Floats]) -> Replicates:
         """Combine this and another, for example to their difference."""
-        parts = zip(self, other, strict=True)
-        return Replicates(*(of(a, b) for a, b in parts if a is not None and b is not None))
+        return Replicates(*map(of, self.present, other.present))
 
 
 def terms(effective: float) -> int:
@@ -193,8 +197,10 @@ def interval(
     """Return the interval of a scalar score; `unseen` is variance that the rows do not show."""
     scaled = score.map(scale.to)
     value, doubt = scaled.observed, np.square(quantile(freedom(scaled))) * variance(scaled)
-    if scaled.centre is not None and scaled.luck is not None:
-        doubt += _CERTAIN**2 * _mean_square(scaled.luck - scaled.centre)
+    _, _, _, *lucky = scaled.present
+    if lucky:
+        centre, luck = lucky
+        doubt += _CERTAIN**2 * _mean_square(luck - centre)
     reach = np.sqrt(doubt + _CERTAIN**2 * unseen)
     low, high = scale.back(value - reach), scale.back(value + reach)
     # The transform and its inverse round; a score that does not move has width zero.
@@ -267,9 +273,9 @@ def exact(value: float, rows: float) -> Interval:
 def _waves(columns: Floats, effective: float) -> Floats:
     """Return the means of the columns times plus and minus half of each wave, (2, B, k)."""
     count = len(columns)
-    if count < 2:  # too few for waves: `enough` is false
-        return np.zeros((2, 1, *columns.shape[1:]))
-    found: Floats = dct(columns, type=2, axis=0)[1 : _fitting(count, effective) + 1]
+    found = np.zeros_like(columns)  # one row is too few for waves: `enough` is false
+    if count > 1:
+        found = dct(columns, type=2, axis=0)[1 : _fitting(count, effective) + 1]
     waves = found * _AMPLITUDE / (2 * count)
     return np.stack([waves, -waves])
 

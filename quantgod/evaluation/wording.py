@@ -46,9 +46,9 @@ def account_text(outcome: str) -> str:
 
 
 def _decimals(found: Interval) -> int:
-    if max(map(abs, found[:3])) >= 100:
+    if max(abs(found.value), abs(found.low), abs(found.high)) >= 100:
         return 0
     width = found.high - found.low
-    if not (found.enough and 0 < width < math.inf):
+    if not (found.enough and width > 0):
         return LEAST_DECIMALS
     return min(MOST_DECIMALS, max(LEAST_DECIMALS, 1 - math.floor(math.log10(width))))
