@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import lfilter
-from scipy.stats import beta, t
+from scipy.stats import beta, kurtosis, norm, t
 
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import uniqueness
 from quantgod.dataset.windows import samples
 from quantgod.evaluation.effective_size import effective_rows, effective_size
 from quantgod.evaluation.intervals import (
+    FEWEST_COUNTED,
     FEWEST_ROWS,
     LOSS,
     PLAIN,
@@ -23,9 +24,12 @@ from quantgod.evaluation.intervals import (
     exact,
     freedom,
     interval,
+    half_width,
     left_out,
+    quotient,
     replicates,
     share_among,
+    share_of,
     terms,
     variance,
     weights,
@@ -200,3 +204,95 @@ def test_effective_size_of_hourly_returns_agrees_with_the_uniqueness_of_their_la
     independent = effective_rows(found.time_ms, found.label_end_ms)
     assert independent == pytest.approx(uniqueness(found).sum())
     assert effective_size(returns) == pytest.approx(independent, rel=0.25)
+
+
+@given(st.integers(1, 12), st.sampled_from([0.2, 1.0, 2.0, 2.6, 5.0, 40.0]), st.integers(0, 10**6))
+def test_replicates_are_the_means_of_rows_weighed_one_by_one(
+    rows: int, effective: float, seed: int
+) -> None:
+    columns, lucky = np.random.default_rng(seed).random((2, rows, 3))
+    found = replicates(columns, effective, lucky)
+    weighed = list(weights(rows, effective))
+    assert len(weighed) == 2 * min(terms(effective), rows - 1)
+    assert found.waves.shape == (2, max(len(weighed) // 2, 1), 3)
+    share = 1 / math.sqrt(effective)
+    centre = (1 - share) * columns.mean(axis=0) + share * lucky.mean(axis=0)
+    assert found.observed == pytest.approx(columns.mean(axis=0))
+    assert found.centre == pytest.approx(centre) and found.luck is not None
+    for side, number, weight in weighed:
+        assert found.waves[side, number] == pytest.approx(weight @ columns / rows)
+        luck = centre + share * (weight - 1) @ lucky / rows
+        assert found.luck[side, number] == pytest.approx(luck)
+    if not weighed:
+        assert (found.waves == found.observed).all()
+    blocks = list(left_out(rows, effective))
+    assert len(blocks) == max(1, min(round(effective), rows))
+    means = [np.average(columns, axis=0, weights=weight) for weight in blocks]
+    assert found.without == pytest.approx(np.array(means))
+    assert replicates(columns, effective).luck is None
+
+
+@given(st.sampled_from([0.0, 0.3]), st.booleans(), st.integers(0, 10**6))
+def test_an_interval_adds_what_rows_show_and_what_luck_and_the_unseen_may_hide(
+    unseen: float, is_lucky: bool, seed: int
+) -> None:
+    columns, lucky = np.random.default_rng(seed).normal(size=(2, 90, 1)) ** 3
+    score = replicates(columns, 35.0, lucky if is_lucky else None).at(0)
+    found = interval(score, 35.0, unseen=unseen)
+    waves = score.waves.shape[1]
+    shown = 4 * ((score.waves - score.observed) ** 2).sum() / waves
+    assert variance(score) == pytest.approx(shown)
+    looks = 2 / (2 / waves + max(kurtosis(score.without), 0) / len(score.without))
+    assert freedom(score) == pytest.approx(looks)
+    assert half_width(score) == pytest.approx(t.ppf(0.975, looks) * math.sqrt(shown))
+    hidden = unseen
+    if score.luck is not None and score.centre is not None:
+        hidden += 4 * ((score.luck - score.centre) ** 2).sum() / waves
+    reach = math.sqrt((t.ppf(0.975, looks)) ** 2 * shown + norm.ppf(0.975) ** 2 * hidden)
+    value = columns.mean()
+    assert found[:4] == pytest.approx((value, value - reach, value + reach, True))
+
+
+def test_a_loss_of_nothing_has_no_width() -> None:
+    assert interval(replicates(np.zeros((60, 1)), 40.0).at(0), 40.0, LOSS) == (0, 0, 0, True, "")
+
+
+@given(st.integers(5, 400), st.integers(0, 400))
+def test_the_bounds_of_whole_rows_are_those_of_clopper_and_pearson(rows: int, hits: int) -> None:
+    hits = min(hits, rows)
+    found = exact(hits / rows, float(rows))
+    low = beta.ppf(0.025, hits, rows - hits + 1) if hits else 0.0
+    high = beta.ppf(0.975, hits + 1, rows - hits) if hits < rows else 1.0
+    assert found[:4] == pytest.approx((hits / rows, low, high, True))
+
+
+def test_a_share_is_judged_from_the_fewest_rows_on_and_exactly_where_one_side_is_rare() -> None:
+    least = FEWEST_COUNTED, FEWEST_ROWS
+    for rows, effective in ((least[0], 99.0), (99.0, least[1])):
+        assert share_of(0.5, 0.1, rows, effective).enough
+    for rows, effective in ((np.nextafter(least[0], 0), 99.0), (99.0, np.nextafter(least[1], 0))):
+        found = share_of(0.5, 0.1, float(rows), float(effective))
+        assert found == exact(0.5, rows)._replace(enough=False)
+    for value in (0.7 / 8, 1 - 0.7 / 8):
+        found, centre = share_of(value, 0.05, 8.0, 40.0), (8 * value + 0.5) / 9
+        odds, apart = math.log(value / (1 - value)), 0.05 / (centre * (1 - centre))
+        ends = [1 / (1 + math.exp(-odds - side * apart)) for side in (-1, 1)]
+        assert found[:4] == pytest.approx((value, *ends, True))
+        rarer = value + math.copysign(0.001, value - 0.5)
+        assert share_of(rarer, 0.05, 8.0, 40.0) == exact(rarer, 8.0)
+
+
+def test_what_is_divided_by_nothing_is_nothing() -> None:
+    assert quotient(np.array([1.0, 3.0, 1.0]), np.array([0.0, 4.0, 0.5])).tolist() == [0, 0.75, 2]
+
+
+def test_an_interval_says_what_it_lacks_and_keeps_to_its_limits() -> None:
+    found = Interval(0.5, -0.5, 1.5)
+    assert found.lacks == "" and found._replace(why="no reason").lacks == ""
+    assert found._replace(enough=False).lacks == "too few rows"
+    assert found.within(0.0, 1.0) == (0.5, 0.0, 1.0, True, "")
+    assert found.within(-1.0, 2.0) == found
+    limited = found.limited(-1.0, 1.0, "no SELL")
+    assert limited == (0.5, -1.0, 1.0, False, "no SELL") and limited.lacks == "no SELL"
+    for value in (0.05, 0.1, 0.3, 0.9):
+        assert Interval(value, value, value).as_odds() == Interval(value, value, value)
