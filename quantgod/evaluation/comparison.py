@@ -35,8 +35,11 @@ LEAST_UNDECIDED: Final = 10.0
 """Independent rows of a never decided class, for macro-F1: with fewer it may still be decided."""
 LEAST_BY_LUCK: Final = 1.5
 """Independent hits expected by luck among the rarer classes, for macro-F1 and MCC to be judged.
-With fewer, one or two events decide; Cochran (1954) has such a rule for counts. Scores of one class
-need half as many hits, and as many misses; macro-F1 a tenth in each class."""
+With fewer, one or two events decide; Cochran (1954) has such a rule for counts."""
+LEAST_BY_LUCK_OF_ONE: Final = LEAST_BY_LUCK / 2
+"""Such hits of a class, and as many misses, for its own scores to be judged."""
+LEAST_BY_LUCK_EACH: Final = LEAST_BY_LUCK / 10
+"""Such hits of each class, for macro-F1 to be judged."""
 LEAST_APART: Final = 3.0
 """Independent rows that two models must decide differently, if any, for a difference."""
 
@@ -235,19 +238,21 @@ class _ModelScores:
 
     def _tells(self, name: str) -> bool:
         """Return whether there are enough rows of every kind for a score."""
+        if self.effective < FEWEST_ROWS:
+            return False
         if name not in _SCALES and name not in ("accuracy", "ece"):
             return self._tells_of(CLASSES.index(name.split("_")[1].upper()))
         came, said = self.matrix.sum(axis=1), self.matrix.sum(axis=0)
         is_absent = (came == 0) & (said == 0)  # as NEUTRAL is, if only moves are forecast
         has_classes = is_absent | (came * self.effective >= LEAST_OF_A_CLASS)
-        if self.effective < FEWEST_ROWS or not has_classes.all():
+        if not has_classes.all():
             return False
         if name not in ("macro_f1", "mcc"):
             return True
         luck = came * said * self.effective
         if float(luck.sum() - luck[came.argmax()]) < LEAST_BY_LUCK:
             return False
-        told = (said * self.effective >= LEAST_DECIDED) & (luck >= LEAST_BY_LUCK / 10)
+        told = (said * self.effective >= LEAST_DECIDED) & (luck >= LEAST_BY_LUCK_EACH)
         untold = (said == 0) & (came * self.effective >= LEAST_UNDECIDED)
         return name == "mcc" or bool((told | untold | is_absent).all())
 
@@ -277,7 +282,7 @@ class _ModelScores:
         by_luck = (came * said, came * (1 - said), said * (1 - came))
         least = min(by_luck) * self.effective
         return bool(
-            least >= LEAST_BY_LUCK / 2 and min(came, said) * self.effective >= FEWEST_COUNTED
+            least >= LEAST_BY_LUCK_OF_ONE and min(came, said) * self.effective >= FEWEST_COUNTED
         )
 
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
+from quantgod.contracts import CLASSES
 from quantgod.evaluation.comparison import ModelOutput, compare
-from quantgod.evaluation.metrics import classification_report
+from quantgod.evaluation.intervals import Interval, share_among, weights
+from quantgod.evaluation.metrics import (
+    calibration_error,
+    classification_report,
+    confusion_matrix,
+    macro_f1,
+    matthews_correlation,
+)
 from quantgod.served.calibration import decide
 from tests.evaluation.forecasts import calibrated_forecasts, random_forecasts
 from tests.evaluation.reaches import reach_of
@@ -220,3 +232,225 @@ def test_a_difference_that_is_not_judged_says_what_it_lacks() -> None:
     assert found["flat"]["ece"].lacks == "no interval is known"
     assert found["flat"]["macro_f1"].lacks == "", "of who decides on one class all is known"
     assert found["flat"]["recall_sell"].lacks == "SELL never decided by the other"
+
+
+OF_CLASSES = [
+    f"{kind}_{name.lower()}" for kind in ("precision", "recall", "f1") for name in CLASSES
+]
+OF_ALL = ["accuracy", "macro_f1", "mcc", "log_loss", "brier", "ece"]
+LIMITS = {"mcc": (-1, 1), "log_loss": (0, 36.0436533891), "brier": (0, 2)}
+
+
+def lacking(counts: np.ndarray, score: str) -> tuple[bool, str]:
+    """Whether independent rows by class that came and was decided tell a score, and why not."""
+    came, said, rows = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
+    luck = came * said / rows
+    if score in OF_CLASSES:
+        kind, name = score.split("_")
+        one = CLASSES.index(name.upper())
+        misses = came[one] * (rows - said[one]) / rows, said[one] * (rows - came[one]) / rows
+        told = min(luck[one], *misses) >= 0.75 and min(came[one], said[one]) >= 5
+        parts = [f"{CLASSES[one]} never came"] if came[one] == 0 else []
+        parts += [f"{CLASSES[one]} never decided"] if said[one] == 0 < came[one] else []
+        counted = {"precision": said, "recall": came, "f1": came + said - counts.diagonal()}[kind]
+        return bool(rows >= 30 and told and counted[one] >= 5), "; ".join(parts) * bool(rows >= 30)
+    if rows < 30 or score == "accuracy":
+        return bool(rows >= 30), ""
+    there = (came > 0) | (said > 0)
+    is_told = bool((came >= 2)[there].all())
+    if score in ("log_loss", "brier", "ece"):
+        return is_told, ""
+    is_told &= bool(sum(luck) - luck[came.argmax()] >= 1.5)
+    if (said > 0).sum() == 1:
+        return is_told and score == "mcc", f"only {CLASSES[said.argmax()]} decided"
+    untold = (said == 0) & (came > 0) & (came < 10) & (score == "macro_f1")
+    parts = {"never came": (came == 0) & (said > 0), "never decided": untold}
+    if score == "macro_f1":
+        settled = (said >= 2) & (luck >= 0.15) | (said == 0) & (came >= 10)
+        is_told &= bool(settled[there].all())
+    return is_told, "; ".join(
+        f"{' and '.join(name for name, one in zip(CLASSES, which, strict=True) if one)} {how}"
+        for how, which in parts.items() if which.any()
+    )  # fmt: skip
+
+
+FEW = st.sampled_from([0, 0, 0, 1, 2, 3, 5, 8, 10])
+
+
+@given(st.lists(FEW, min_size=9, max_size=9), st.sampled_from([24, 32, 64]), st.integers(0, 8))
+def test_what_the_rows_of_each_kind_tell_is_told_and_nothing_else(
+    drawn: list[int], rows: int, rest: int
+) -> None:
+    counts = np.reshape(drawn, (3, 3))
+    while counts.sum() > rows:
+        counts = counts // 2
+    counts[rest // 3, rest % 3] += rows - counts.sum()
+    cells = [(cell // 3, cell % 3, int(count)) for cell, count in enumerate(counts.ravel())]
+    target, one = decided(*cells)
+    found = compare(target, {"one": one}, float(rows)).models["one"]
+    for score in (*OF_CLASSES, *OF_ALL):
+        is_told, why = lacking(counts, score)
+        interval = found[score]
+        assert interval.enough is is_told, score
+        assert is_told or interval.lacks == (why or "too few rows"), score
+        low, high = LIMITS.get(score, (0, 1))
+        assert low <= interval.low <= interval.value <= interval.high <= high + 1e-9, score
+        if not is_told and score in ("macro_f1", "mcc", "log_loss", "brier", "ece"):
+            assert interval[1:3] == pytest.approx((low, high)), score
+
+
+@given(st.integers(0, 10**6), st.sampled_from([35.0, 90.0]))
+def test_a_score_of_a_class_is_a_share_of_its_rows(seed: int, effective: float) -> None:
+    target, given = random_forecasts(90, seed)
+    one = said(given, (2.0, 1.0, 2.0))
+    found = compare(target, {"one": one}, effective).models["one"]
+    every, right = np.ones(90, bool), target == one.decided
+    share = share_among(right, every, effective)
+    assert share is not None and found["accuracy"][:3] == pytest.approx(share[:3])
+    for number, name in enumerate(CLASSES):
+        came, made = target == number, one.decided == number
+        for kind, counted in (("precision", made), ("recall", came), ("f1", came | made)):
+            share = share_among(right & came, counted, effective)
+            ends = share[:3] if share else (0.0, 0.0, 1.0)
+            if kind == "f1":  # of j right among those that came or were decided
+                ends = tuple(2 * end / (1 + end) for end in ends)
+            assert found[f"{kind}_{name.lower()}"][:3] == pytest.approx(ends)
+
+
+Score = Callable[[np.ndarray], float]
+
+
+def doubt(score: Score, target: np.ndarray, made: np.ndarray, effective: float) -> float:
+    """Return the squared reach of a score of (3, 3) matrices, each row weighed by every wave."""
+    rows, share = len(target), effective**-0.5
+    own, luck = (np.eye(9)[came * 3 + made] for came in (target, np.roll(target, rows // 2)))
+    reach = reach_of(lambda weight: score(weight @ own), rows, effective)
+    centre = (1 - share) * own.mean(axis=0) + share * luck.mean(axis=0)
+    moved = [
+        score(centre + share * (weight - 1) @ luck / rows) - score(centre)
+        for _, _, weight in weights(rows, effective)
+    ]
+    return reach**2 + norm.ppf(0.975) ** 2 * 8 * float(np.mean(np.square(moved)))
+
+
+def f1_of(cells: np.ndarray) -> float:
+    matrix = cells.reshape(3, 3)
+    both = matrix.sum(axis=0) + matrix.sum(axis=1)
+    return float(np.mean(2 * matrix.diagonal() / np.where(both > 0, both, 1)))
+
+
+def withheld(target: np.ndarray, made: np.ndarray, effective: float) -> float:
+    """Return the variance of hits that luck would have had and that did not come."""
+    total = 0.0
+    for number in range(3):
+        came, times = (np.mean(side == number) * effective for side in (target, made))
+        hits = np.mean((target == number) & (made == number)) * effective
+        short = max(came * times / effective / 2 - hits, 0)
+        total += short * (2 / 3 / (came + times)) ** 2
+    return float(total)
+
+
+@pytest.mark.parametrize("hits", [0, 1, 6])
+def test_intervals_of_decisions_are_those_of_rows_weighed_one_by_one(hits: int) -> None:
+    target, one = decided(
+        (SELL, SELL, 20), (SELL, NEUTRAL, 6), (NEUTRAL, NEUTRAL, 40), (NEUTRAL, SELL, 9),
+        (BUY, BUY, hits), (BUY, NEUTRAL, 14), (NEUTRAL, BUY, 12),
+    )  # fmt: skip
+    other = one.decided.copy()
+    other[::3] = np.roll(other, 1)[::3]
+    effective = 60.0
+    both = {"one": one, "other": ModelOutput(one.probabilities, other)}
+    found = compare(target, both, effective)
+    value = macro_f1(target, one.decided)
+    unseen = withheld(target, one.decided, effective)
+    assert (unseen > 0) is (hits == 0)
+    reach = math.sqrt(doubt(f1_of, target, one.decided, effective) + 1.959964**2 * unseen)
+    odds = math.log(value / (1 - value))
+    ends = [1 / (1 + math.exp(-odds - side * reach / value / (1 - value))) for side in (-1, 1)]
+    assert found.models["one"]["macro_f1"][:4] == pytest.approx((value, *ends, True))
+
+    def correlation(cells: np.ndarray) -> float:
+        return matthews_correlation(cells.reshape(3, 3))
+
+    value = matthews_correlation(confusion_matrix(target, one.decided))
+    reach = math.sqrt(doubt(correlation, target, one.decided, effective))
+    assert found.models["one"]["mcc"][1:4] == pytest.approx((value - reach, value + reach, True))
+    apart = found.differences["other"]["macro_f1"]
+    unseen += withheld(target, other, effective)
+    alone = compare(target, {"one": one, "twin": both["other"]}, effective)
+    assert alone.differences["twin"] == found.differences["other"]
+    joint = doubt_apart(target, one.decided, other, effective)
+    reach = math.sqrt(joint + norm.ppf(0.975) ** 2 * unseen)
+    assert apart.high - apart.low == pytest.approx(2 * reach)
+
+
+def doubt_apart(target: np.ndarray, made: np.ndarray, other: np.ndarray, effective: float) -> float:
+    """Return the same of the difference of two models' macro-F1."""
+    rows, share = len(target), effective**-0.5
+
+    def cells(came: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.eye(9)[came * 3 + side] for side in (made, other)], axis=1)
+
+    def apart(columns: np.ndarray) -> float:
+        return f1_of(columns[:9]) - f1_of(columns[9:])
+
+    own, luck = cells(target), cells(np.roll(target, rows // 2))
+    reach = reach_of(lambda weight: apart(weight @ own), rows, effective)
+    centre = (1 - share) * own.mean(axis=0) + share * luck.mean(axis=0)
+    moved = [
+        apart(centre + share * (weight - 1) @ luck / rows) - apart(centre)
+        for _, _, weight in weights(rows, effective)
+    ]
+    return reach**2 + norm.ppf(0.975) ** 2 * 8 * float(np.mean(np.square(moved)))
+
+
+@pytest.mark.parametrize(
+    ("right", "levels"), [(90, (0.62, 0.97)), (45, (0.62, 0.97)), (2, (0.9999,))]
+)
+def test_calibration_error_reaches_as_far_as_its_waves_and_down_by_all_of_chance(
+    right: int, levels: tuple[float, ...]
+) -> None:
+    rng = np.random.default_rng(right)
+    sure = np.where(np.arange(96) % 2, levels[-1], levels[0])
+    given = np.stack([sure, (1 - sure) / 2, (1 - sure) / 2], axis=1)
+    target = rng.permutation(np.repeat([0, 1, 2], [right, 96 - right - 2, 2]))
+    found = compare(target, {"one": said(given)}, 96.0).models["one"]["ece"]
+    gap = (target == 0) - sure
+    bins = [np.where(sure == level, gap, 0.0) for level in levels]
+    reach = reach_of(
+        lambda weight: sum(abs(np.average(one, weights=weight)) for one in bins), 96, 96.0
+    )
+    waves = [weight for _, _, weight in weights(96, 96.0)]
+    chance = 0.0
+    for one in bins:
+        moved = [np.average(one, weights=weight) - one.mean() for weight in waves]
+        chance += math.sqrt(8 * np.mean(np.square(moved)))
+    value = calibration_error(target, given)
+    low = max(value - math.sqrt(2 / math.pi) * chance - reach, 0)
+    assert found[:4] == pytest.approx((value, low, min(value + reach, 1), True), abs=1e-12)
+    assert (found.high == 1) is (right == 2)
+
+
+def test_differences_that_are_not_judged_reach_from_end_to_end() -> None:
+    target, one = decided((SELL, SELL, 14), (NEUTRAL, NEUTRAL, 12), (BUY, NEUTRAL, 3))
+    other = ModelOutput(one.probabilities, np.roll(one.decided, 1))
+    apart = compare(target, {"one": one, "other": other}, 29.0).differences["other"]
+    for score, found in apart.items():
+        low, high = LIMITS.get(score, (0, 1))
+        if not found.enough:
+            assert found[1:3] == pytest.approx((low - high, high - low)), score
+    assert {score for score, found in apart.items() if found.enough} == set()
+
+
+def test_a_class_is_settled_for_macro_f1_from_a_tenth_of_the_luck_on() -> None:
+    """BUY came and was decided in a sixteenth of the rows: 0.15 hits by luck of 38.4 rows."""
+    target, one = decided(
+        (SELL, SELL, 10),
+        (SELL, NEUTRAL, 4),
+        (NEUTRAL, NEUTRAL, 14),
+        (BUY, BUY, 2),
+        (NEUTRAL, SELL, 2),
+    )
+    for effective, is_enough in ((38.4, True), (float(np.nextafter(38.4, 0)), False)):
+        found = compare(target, {"one": one}, effective).models["one"]
+        assert found["mcc"].enough and found["macro_f1"].enough is is_enough

@@ -184,9 +184,7 @@ def kept() -> Drawings:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_draws_what_it_drew_when_it_was_looked_at(
-    name: str, kept: Drawings
-) -> None:
+def test_a_figure_draws_what_it_drew_when_it_was_looked_at(name: str, kept: Drawings) -> None:
     found = drawn(FIGURES[name]())
     assert found.keys() == kept[name].keys()
     for place, shown in found.items():
