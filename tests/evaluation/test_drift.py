@@ -72,7 +72,10 @@ def test_a_package_without_a_reference_has_none(tmp_path: Path) -> None:
         (lambda said: said["output"].update(prob_hold={}), "output: prob_sell, .* expected"),
         (lambda said: said["features"]["body"].pop("std"), "features: body: mean, std, .*'std'"),
         (lambda said: said["features"]["body"].update(std=0.0), "a deviation above zero"),
+        (lambda said: said["features"]["body"].update(std=-0.5), "a deviation above zero expected"),
+        (lambda said: said["features"]["body"].update(count=0), "a count .* above zero"),
         (lambda said: said["features"]["body"].update(mean=math.nan), "features: body: 501 rising"),
+        (lambda said: said["features"]["body"]["quantiles"].append(1e9), "body: 501 rising quantiles"),
         (lambda said: said["features"]["body"]["quantiles"].reverse(), "rising quantiles"),
         (lambda said: said["features"]["body"]["quantiles"].pop(), "501 rising quantiles"),
     ],
@@ -88,9 +91,29 @@ def test_a_damaged_reference_is_refused_by_name(tmp_path: Path, edit, expected: 
 
 
 def test_a_reference_that_is_not_json_is_refused(tmp_path: Path) -> None:
-    (tmp_path / REFERENCE_FILE).write_text("{")
-    with pytest.raises(BadReferenceError, match="is not JSON"):
-        read_reference(tmp_path)
+    for text, expected in (("{", "is not JSON"), ("[]", "a reference of format 1 expected")):
+        (tmp_path / REFERENCE_FILE).write_text(text)
+        with pytest.raises(BadReferenceError, match=expected):
+            read_reference(tmp_path)
+
+
+def test_a_reference_of_a_row_that_never_moved_is_read_back(tmp_path: Path) -> None:
+    still = distribution(np.full(1, 6.4))
+    kept = Reference(dict.fromkeys(FEATURES, still), dict.fromkeys(OUTPUTS, still), "")
+    kept.save(tmp_path)
+    found = read_reference(tmp_path)
+    assert found is not None and found.features["body"].count == 1
+
+
+def test_a_distribution_keeps_the_scalers_mean_and_deviation_where_it_is_given_them() -> None:
+    values = np.array([1.0, 2.0, 6.0])
+    assert distribution(values).mean == 3 and distribution(values).std == pytest.approx(
+        np.std(values)
+    )
+    given = distribution(values, mean=2.5, std=0.25)
+    assert (given.mean, given.std, given.count) == (2.5, 0.25, 3)
+    assert distribution(values, std=0.25).mean == 3 and distribution(values, mean=2.5).std > 2
+    assert (given.quantiles[[0, 250, 500]] == values).all()
 
 
 def test_z_is_the_documents_formula() -> None:

@@ -210,7 +210,7 @@ class Timed(NetworkSubject):
     """A subject whose windows take as many ms as they have been asked for."""
 
     def answer_times(self, table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
-        assert set(rows) <= set(range(len(table)))
+        self.asked = rows.tolist()
         return np.arange(1.0, len(rows) + 1)
 
 
@@ -220,8 +220,9 @@ def test_single_windows_are_timed_where_they_are_served(case: Case, evaluated: E
     timed = Timed.__new__(Timed)
     timed.__dict__.update(case.subject.__dict__)
     found = evaluate(timed, case.of.table, case.fitted.rows, chosen())
-    times = found.result.inference
+    times, test = found.result.inference, found.samples_row
     assert times is not None and (times.p50, times.windows) == (4, 7)
+    assert timed.asked == [test[round(place * (len(test) - 1) / 6)] for place in range(7)]
     assert times.p99 == pytest.approx(6.94)
     assert found.metrics()["test_inference_p99_ms"] == times.p99
 
@@ -266,6 +267,10 @@ def test_what_is_found_can_be_kept_and_read(evaluated: Evaluation, tmp_path: Pat
     assert kept == evaluated.result
     metrics = evaluated.metrics()
     assert metrics["test_auditor_mcc"] == kept.models["auditor"]["mcc"].value
+    assert {name for name in metrics if name.startswith("test_majority")} == {
+        "test_majority_macro_f1"
+    }
+    assert metrics["test_majority_macro_f1"] == kept.models["majority"]["macro_f1"].value
     assert metrics["test_rows"] == kept.rows
     assert metrics["test_coverage"] == kept.coverage.found.value
     assert set(KEY_FIGURES["evaluate"]) <= metrics.keys() and len(metrics) < 20

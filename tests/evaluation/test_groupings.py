@@ -43,8 +43,9 @@ def test_weekdays_are_those_of_utc() -> None:
 
 def test_terciles_are_cut_on_the_reference_and_not_on_what_is_cut() -> None:
     reference = np.arange(1.0, 100.0)  # a third lies at or below 33.67
-    wild = np.array([1.0, 33.0, 40.0, 500.0, 600.0, 700.0])
-    assert names(by_volatility(wild, reference)) == ["low", "low", "middle", "high", "high", "high"]
+    wild = np.array([1.0, 33.0, 34.0, 66.0, 67.0, 600.0, 700.0])
+    terciles = ["low", "low", "middle", "middle", "high", "high", "high"]
+    assert names(by_volatility(wild, reference)) == terciles
     third = float(np.quantile(reference, 1 / 3))
     assert names(by_volatility(np.array([third]), reference)) == ["low"]
 

@@ -17,7 +17,8 @@ from quantgod.evaluation.importance import (
     permutation,
     permutation_importance,
 )
-from quantgod.evaluation.metrics import log_loss
+from quantgod.evaluation.metrics import log_loss, macro_f1
+from quantgod.served.calibration import decide
 from tests.evaluation.evaluations import WINDOW, ImbalanceSubject
 from tests.synthetic import synthetic_bars
 
@@ -53,9 +54,10 @@ def test_a_permutation_leaves_nothing_in_its_place(count: int, seed: int) -> Non
     assert (found != np.arange(count)).all()
 
 
-def test_one_window_cannot_be_exchanged() -> None:
+def test_one_window_cannot_be_exchanged_and_two_can() -> None:
     with pytest.raises(ValueError, match="two windows or more are needed"):
         permutation(1, np.random.default_rng(0))
+    assert permutation(2, np.random.default_rng(0)).tolist() == [1, 0]
 
 
 @given(st.integers(1, 500), st.integers(1, 500))
@@ -89,7 +91,11 @@ def test_a_group_is_exchanged_whole_and_all_else_stays() -> None:
 
 def test_importance_is_how_much_worse_the_scores_become() -> None:
     subject, plan = ImbalanceSubject(), Plan(rows=50, repeats=3, seed=5)
-    found = permutation_importance(subject, MATRIX, ROWS, TARGET, plan, EFFECTIVE)
+    told: list[tuple[int, int, str]] = []
+    found = permutation_importance(
+        subject, MATRIX, ROWS, TARGET, plan, EFFECTIVE, lambda *one: told.append(one)
+    )
+    assert told == [(done, 19, "importance") for done in range(1, 20)]
     assert (found.rows, found.repeats, subject.asked) == (50, 3, 50 * 19)
     chosen = evenly(len(ROWS), 50)
     ends, came = ROWS[chosen], TARGET[chosen]
@@ -106,6 +112,13 @@ def test_importance_is_how_much_worse_the_scores_become() -> None:
         assert loss.log_loss_by_repeat == pytest.approx(rises)
         assert loss.log_loss_rise.value == pytest.approx(np.mean(rises))
         assert loss.log_loss_rise.low <= loss.log_loss_rise.value <= loss.log_loss_rise.high
+        before = macro_f1(came, decide(ask(own), subject.decision_weights))
+        falls = [
+            before - macro_f1(came, decide(ask(own[order]), subject.decision_weights))
+            for order in orders["imbalance"]
+        ]
+        assert loss.macro_f1_by_repeat == pytest.approx(falls)
+        assert loss.macro_f1_fall.value == pytest.approx(np.mean(falls))
 
 
 def test_what_the_model_does_not_read_costs_nothing_and_what_it_reads_does() -> None:

@@ -154,6 +154,11 @@ WRONG = {
     "each row must sum": (np.array([0, 1]), np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.251]])),
     "sum to one$": (np.array([0]), np.array([[0.5, 0.25, 0.249]])),
     "must not be negative or NaN": (np.array([0]), np.array([[np.nan, 0.5, 0.5]])),
+    "not be negative": (np.array([0]), np.array([[-0.5, 1.0, 0.5]])),
+    "got 2 targets and probabilities of shape": (np.array([0, 1]), np.full((1, 3), 1 / 3)),
+    "got 1 targets": (np.array([0]), np.full((1, 2), 0.5)),
+    "classes are 0 to 2; got -1 to 0": (np.array([0, -1]), np.full((2, 3), 1 / 3)),
+    "got 1 to 3": (np.array([1, 3]), np.full((2, 3), 1 / 3)),
 }
 
 
@@ -161,3 +166,13 @@ WRONG = {
 def test_what_are_no_forecasts_is_refused(message: str) -> None:
     with pytest.raises(ValueError, match=message):
         classification_report(*WRONG[message])
+
+
+def test_what_is_constant_but_for_rounding_correlates_with_nothing_and_a_rare_row_does() -> None:
+    """Sums of weighed rows are not whole; of many rows one may be all that is not alike."""
+    rounded = np.zeros((3, 3))
+    rounded[:, 1] = 35779.51967090702, 57152.983072976094, 32186.939107594215
+    assert matthews_correlation(rounded) == 0
+    rare = np.diag([1.0, 99_999.0, 0.0])
+    assert matthews_correlation(rare) == pytest.approx(1)
+    assert matthews_correlation(np.zeros((3, 3))) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quantgod.evaluation.intervals import Interval
+from quantgod.evaluation.intervals import Interval, share_of
 from quantgod.evaluation.selective import COVERAGES, Curve, Ranking, curves
 from tests.evaluation.forecasts import calibrated_forecasts
 from tests.evaluation.reaches import reach_of
@@ -104,3 +104,47 @@ def test_differences_are_paired_and_of_the_first_minus_the_other() -> None:
 def test_where_no_row_counts_there_is_no_curve() -> None:
     curve = only(np.ones(50), np.ones(50), np.zeros(50, bool))
     assert (curve.rows, curve.values, curve.area, curve.gain) == (0, (), None, None)
+
+
+def test_intervals_end_where_an_accuracy_can_be() -> None:
+    """Of four rows and two independent ones hardly anything is known."""
+    right, wrong = np.array([True, True, True, False]), np.array([True, False, False, False])
+    for knows, guesses in ((right, wrong), (wrong, right)):
+        models = {"auditor": ranked(np.array([0.9, 0.8, 0.7, 0.6]), knows),
+                  "base": ranked(np.array([0.6, 0.7, 0.8, 0.9]), guesses)}  # fmt: skip
+        found = curves(models, 2.0)
+        for curve in found.values():
+            assert curve.area is not None and curve.gain is not None
+            assert 0 <= curve.area.low <= curve.area.value <= curve.area.high <= 1
+            assert -1 <= curve.gain.low <= curve.gain.high <= 1
+        apart = found["base"].difference
+        assert apart is not None and -1 <= apart.low <= apart.high <= 1
+    sure, never = (ranked(np.arange(60.0), np.full(60, one)) for one in (True, False))
+    last = curves({"never": never, "sure": sure}, 2.0)["sure"].difference
+    assert last is not None and last[:3] == (-1, -1, -1)
+
+
+def test_a_single_row_is_a_curve_of_which_nothing_is_known() -> None:
+    curve = only(np.ones(1), np.ones(1))
+    assert values(curve).tolist() == [1] * 100
+    assert curve.area is not None and curve.area[:3] == (1, 1, 1)
+
+
+def test_each_point_of_a_curve_is_a_share_of_the_rows_kept() -> None:
+    rng = np.random.default_rng(3)
+    confidence, correct, counted = rng.random(120), rng.random(120) < 0.6, rng.random(120) < 0.8
+    order = np.argsort(-confidence)
+    order = order[counted[order]]
+
+    def kept(share: float, weight: np.ndarray) -> float:
+        taken = np.concatenate([[0], np.cumsum(weight[order])])
+        hits = np.concatenate([[0], np.cumsum((weight * correct)[order])])
+        return float(np.interp(share * taken[-1], taken, hits) / (share * taken[-1]))
+
+    curve = only(confidence, correct, counted)
+    for place in (19, 59, 99):
+        share = COVERAGES[place]
+        reach = reach_of(lambda weight, share=share: kept(share, weight), 120, EFFECTIVE)
+        rows = share * counted.mean() * EFFECTIVE
+        expected = share_of(kept(share, np.ones(120)), reach, rows, EFFECTIVE)
+        assert curve.values[place][:4] == pytest.approx(expected[:4])

@@ -117,3 +117,27 @@ def test_a_few_rows_without_exception_are_no_certainty() -> None:
         )
     caught = last.models["auditor"]["caught_buy"]  # of all 40 that came, 6 or 7 in this slice
     assert caught is not None and 0 < caught.low < caught.high < 1
+
+
+def test_a_difference_is_judged_from_five_independent_rows_of_either_on() -> None:
+    target = np.arange(120) % 3
+    decided = {"auditor": target, "base": np.where(np.arange(120) % 5, target, (target + 1) % 3)}
+    for rows, is_enough in ((5, True), (4, False)):
+        cut = Grouping(("few", "rest"), (np.arange(120) >= rows).astype(int))
+        part = slice_scores(cut, rows_of(target, 1), decided)["few"]
+        assert part is not None
+        apart = part.differences["base"]["accuracy"]
+        assert apart is not None and apart.enough is is_enough
+        assert is_enough or apart == (pytest.approx(1 / 4), -1, 1, False, "")
+        assert part.moves == {"auditor": rows - (rows + 1) // 3, "base": part.moves["base"]}
+
+
+def test_where_one_decided_nothing_there_is_no_difference() -> None:
+    target = np.array([0, 1, 2, 1] * 15)
+    cut = Grouping(("all",), np.zeros(60, np.int64))
+    still = {"auditor": target, "base": np.ones(60, np.int64)}
+    part = slice_scores(cut, rows_of(target, 1), still)["all"]
+    assert part is not None and part.moves == {"auditor": 30, "base": 0}
+    assert part.differences["base"]["hit_rate"] is None
+    assert part.differences["base"]["precision_sell"] is None
+    assert part.differences["base"]["recall_sell"] is not None
