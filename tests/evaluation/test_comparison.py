@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from quantgod.contracts import CLASSES
 from quantgod.evaluation.comparison import ModelOutput, compare
-from quantgod.evaluation.intervals import Interval, share_among, weights
+from quantgod.evaluation.intervals import share_among, weights
 from quantgod.evaluation.metrics import (
     calibration_error,
     classification_report,

@@ -75,7 +75,7 @@ def test_a_package_without_a_reference_has_none(tmp_path: Path) -> None:
         (lambda said: said["features"]["body"].update(std=-0.5), "a deviation above zero expected"),
         (lambda said: said["features"]["body"].update(count=0), "a count .* above zero"),
         (lambda said: said["features"]["body"].update(mean=math.nan), "features: body: 501 rising"),
-        (lambda said: said["features"]["body"]["quantiles"].append(1e9), "body: 501 rising quantiles"),
+        (lambda said: said["features"]["body"]["quantiles"].append(1e9), "body: 501 rising"),
         (lambda said: said["features"]["body"]["quantiles"].reverse(), "rising quantiles"),
         (lambda said: said["features"]["body"]["quantiles"].pop(), "501 rising quantiles"),
     ],

@@ -186,7 +186,7 @@ def test_the_bootstrap_draws_blocks_of_three_horizons(rows: int, stride: int, bl
 def test_a_proof_is_of_as_many_cases_of_fresh_seeds_as_are_asked_for() -> None:
     design = msgspec.structs.replace(SMALL, times=2)
     found = {one.score: one for one in prove(design, 2, 100_000)}
-    assert len(found) == 4 * 7 and not any("mcc, majority" == name for name in found)
+    assert len(found) == 4 * 7 and not any(name == "mcc, majority" for name in found)
     met = [case(design, 1_000_000 + place)["model 1", "mcc"] for place in range(4)]
     usual = [bootstrapped(design, 1_000_000 + place)["model 1", "mcc"] for place in range(4)]
     true = truth(SMALL, 100_000)["model 1", "mcc"]
