@@ -41,6 +41,28 @@ def columns(rows: int, seed: int = 0, *, volatility: float = 5e-4) -> dict[str, 
     }  # fmt: skip
 
 
+def ticks(rows: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """The same on a grid of quarters, on which most minutes repeat a price and some the bar before.
+
+    Quarters are exact in binary: equal prices are equal to the bit.
+    """
+    rng = np.random.default_rng(seed)
+    still = rng.random(rows) < 0.3
+    still[rows - 40 : rows - 28] = True  # as long as the adaptive average looks back, and longer
+    fresh = np.maximum.accumulate(np.where(still, 0, np.arange(rows)))
+    close = 200 + 0.25 * np.cumsum(rng.integers(-1, 2, rows))
+    opening = np.concatenate([close[:1], close[:-1]])
+    plain = columns(rows, seed)
+    mid, away = close[:, None], 0.25 + 0.25 * np.arange(LEVELS)
+    moved = {
+        "open": opening, "close": close,
+        "high": np.maximum(opening, close) + 0.25 * rng.integers(0, 2, rows),
+        "low": np.minimum(opening, close) - 0.25 * rng.integers(0, 2, rows),
+        "bid_prices": mid - away, "ask_prices": mid + away,
+    }  # fmt: skip
+    return plain | {name: values[fresh] for name, values in moved.items()}
+
+
 def stretch(full: dict[str, np.ndarray], first: int, last: int) -> dict[str, np.ndarray]:
     """Some of the rows."""
     return {name: values[first:last] for name, values in full.items()}

@@ -9,18 +9,22 @@ import numpy as np
 import pytest
 
 from quantgod.served.features import book
-from quantgod.served.rolling import exponential
-from tests.served.features.markets import columns
+from tests.served.features.markets import columns, ticks
 
 ROWS = 300
 MARKET = columns(ROWS, seed=6)
-FOUND = book.compute(MARKET)
+MARKETS = {"smooth": MARKET, "on a grid, with books that repeat": ticks(ROWS, seed=6)}
+
+
+def computed(market):
+    """What the set says of a market's last minute."""
+    return dict(zip(book.NAMES, book.compute(market)[-1], strict=True))
 
 
 class Row:
     """One minute's book: prices, sizes, mid."""
 
-    def __init__(self, at, market=MARKET):
+    def __init__(self, market, at):
         self.p = {s: market[f"{n}_prices"][at].tolist() for s, n in (("b", "bid"), ("a", "ask"))}
         self.q = {s: market[f"{n}_sizes"][at].tolist() for s, n in (("b", "bid"), ("a", "ask"))}
         self.mid = (self.p["b"][0] + self.p["a"][0]) / 2
@@ -56,13 +60,21 @@ def event(now, before, side, level):
     return change if side == "b" else -change
 
 
-def wanted(at):
-    rows = [Row(place) for place in range(at - 239, at + 1)]
+def averaged(values, period):
+    """The exponential average, which starts with the mean of its period."""
+    found = fmean(values[:period])
+    for value in values[period:]:
+        found += (value - found) * 2 / (period + 1)
+    return found
+
+
+def wanted(market, at):
+    rows = [Row(market, place) for place in range(at - 239, at + 1)]
     row, hour = rows[-1], rows[-60:]
-    closes = MARKET["close"][at - 60 : at + 1].tolist()
+    closes = market["close"][at - 60 : at + 1].tolist()
     r = [math.log(closes[k] / closes[k - 1]) for k in range(1, 61)]
     unit = row.mid * stdev(r)
-    seconds = {name: MARKET[name][at] for name in book.SECONDS}
+    seconds = {name: market[name][at] for name in book.SECONDS}
     values = {f"imb_{k}": imbalance(row, k) for k in (1, 5, 10, 20, 50, 200)}
     for k in (5, 20):
         pairs = range(k)
@@ -95,48 +107,82 @@ def wanted(at):
         values[f"cost_{share}"] = (buy + sell) / 2 / unit
         values[f"cost_asym_{share}"] = (buy - sell) / (buy + sell)
     values["range_asym"] = math.log((row.mid - row.p["b"][199]) / (row.p["a"][199] - row.mid))
-    mean_spread = MARKET["spread_mean"][at - 59 : at + 1]
+    mean_spread = market["spread_mean"][at - 59 : at + 1]
     values["s_spread"] = math.log(mean_spread[-1] / mean_spread.mean())
-    values["s_spread_max"] = math.log(MARKET["spread_max"][at] / mean_spread[-1])
+    values["s_spread_max"] = math.log(market["spread_max"][at] / mean_spread[-1])
     values |= {f"s_{n}": value for n, value in seconds.items() if not n.startswith("ofi")}
     values |= {"ofi_1": seconds["ofi_1"], "ofi_ac1": seconds["ofi_ac1"]}
-    activity = np.log(1 + MARKET["messages"][at - 59 : at + 1])
+    activity = np.log(1 + market["messages"][at - 59 : at + 1])
     values["act_rel"] = activity[-1] - activity.mean()
     for k in (5, 20, 50):
         flow = sum(event(row, rows[-2], side, level) for side in "ba" for level in range(k))
         values[f"mlofi_{k}"] = flow / fmean(one.both(k) for one in hour)
     imbalances = [imbalance(one, 20) for one in rows]
-    values["imb20_gap"] = imbalances[-1] - float(np.dot(exponential(15), imbalances))
-    values["impact_corr"] = np.corrcoef(r, MARKET["ofi_1"][at - 59 : at + 1])[0, 1]
+    values["imb20_gap"] = imbalances[-1] - averaged(imbalances, 15)
+    values["impact_corr"] = np.corrcoef(r, market["ofi_1"][at - 59 : at + 1])[0, 1]
     return values
 
 
+@pytest.fixture(scope="module", params=MARKETS)
+def market(request):
+    """A market, and what the set says of each of its minutes."""
+    return MARKETS[request.param], book.compute(MARKETS[request.param])
+
+
 @pytest.mark.parametrize("row", [book.REACH - 1, book.REACH, 277, ROWS - 1])
-def test_every_feature_is_its_formula(row):
-    expected = wanted(row)
+def test_every_feature_is_its_formula(market, row):
+    expected = wanted(market[0], row)
     assert expected.keys() == set(book.NAMES)
-    for name, found in zip(book.NAMES, FOUND[row], strict=True):
+    for name, found in zip(book.NAMES, market[1][row], strict=True):
         assert found == pytest.approx(expected[name], rel=1e-8, abs=1e-11), name
 
 
 def test_order_flow_across_a_gap_is_nothing():
-    apart = dict(MARKET, minute=MARKET["minute"] + (np.arange(ROWS) >= 280))
-    found = dict(zip(book.NAMES, book.compute(apart)[280], strict=True))
-    assert [found[f"mlofi_{depth}"] for depth in (5, 20, 50)] == [0, 0, 0]
-    whole = dict(zip(book.NAMES, FOUND[280], strict=True))
-    assert all(whole[f"mlofi_{depth}"] != 0 for depth in (5, 20, 50))
-    assert {name: value for name, value in found.items() if not name.startswith("mlofi")} == {
-        name: value for name, value in whole.items() if not name.startswith("mlofi")
-    }
+    apart = dict(MARKET, minute=MARKET["minute"] + (np.arange(ROWS) == ROWS - 1))
+    found, whole = computed(apart), computed(MARKET)
+    for depth in (5, 20, 50):
+        assert found.pop(f"mlofi_{depth}") == 0 != whole.pop(f"mlofi_{depth}")
+    assert found == whole
+
+
+def spoilt(of="smooth", **sizes):
+    """The market whose last minute has other sizes."""
+    market = {name: np.array(values) for name, values in MARKETS[of].items()}
+    for side, values in sizes.items():
+        market[f"{side}_sizes"][-1] = values
+    return market
 
 
 def test_a_sweep_of_more_than_there_is_stops_at_the_last_level():
-    thin = {name: np.array(values) for name, values in MARKET.items()}
-    for side in ("bid_sizes", "ask_sizes"):
-        thin[side][-1] = 1e-6
-    found = dict(zip(book.NAMES, book.compute(thin)[-1], strict=True))
-    row = Row(ROWS - 1, thin)
-    closes = MARKET["close"][-61:]
-    unit = row.mid * np.diff(np.log(closes)).std(ddof=1)
+    thin = spoilt(bid=1e-6, ask=1e-6)
+    row = Row(thin, ROWS - 1)
+    unit = row.mid * np.diff(np.log(MARKET["close"][-61:])).std(ddof=1)
     away = [fmean(row.away(side)) for side in "ab"]
-    assert found["cost_0.5"] == pytest.approx(fmean(away) / unit)
+    assert computed(thin)["cost_0.5"] == pytest.approx(fmean(away) / unit)
+
+
+@pytest.mark.parametrize(("heavy", "bound"), [("ask", -5), ("bid", 5)])
+def test_a_weighted_mid_is_bounded_at_five_spreads(heavy, bound):
+    """All size of one side lies far away, at a price that the other side's size then weighs."""
+    far = np.where(np.arange(200) == 19, 1e6, 1e-6)
+    found = computed(spoilt([*MARKETS][1], **{heavy: far}))
+    assert found["wmid_dev_20"] == bound
+    assert abs(found["wmid_dev_5"]) < 4
+
+
+def test_levels_without_size_have_no_imbalance_and_leave_mid_where_it_is():
+    found = computed(spoilt(bid=0.0, ask=0.0))
+    names = ("imb_", "wmid_dev_", "near_", "hhi_", "wall_b", "wall_a", "mass_", "cost_", "slope_")
+    for name in (name for name in book.NAMES if name.startswith(names)):
+        if not name.startswith("wall_dist"):
+            assert found[name] == pytest.approx(0), name
+    assert found["depth_rel_5"] == pytest.approx(-np.log(1_000))
+
+
+def test_a_level_without_size_before_the_first_is_as_near_to_nothing_as_a_number_goes():
+    sizes = np.arange(200.0)
+    side, row = spoilt(bid=sizes), Row(spoilt(bid=sizes), ROWS - 1)
+    tiny = np.finfo(float).tiny
+    depths = np.log(np.maximum(np.cumsum(sizes), tiny))[:50]
+    slope = np.polyfit(np.log(row.away("b")[:50]), depths, 1)[0]
+    assert computed(side)["slope_b"] == pytest.approx(slope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,7 +14,12 @@ from tests.served.features.markets import SETS, columns, stretch
 
 ROWS = 1_200
 MARKET = columns(ROWS)
-WHOLE = {name: one.compute(MARKET) for name, one in SETS.items()}
+
+
+@cache
+def whole(name):
+    """What a set says of all rows."""
+    return SETS[name].compute(MARKET)
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -24,7 +30,7 @@ def test_a_row_has_the_same_bits_whatever_stands_before_its_reach(name, data):
     first = data.draw(st.integers(0, ROWS - one.REACH), label="first row given")
     last = data.draw(st.integers(first + one.REACH, ROWS), label="end of the rows given")
     part = one.compute(stretch(MARKET, first, last))[one.REACH - 1 :]
-    assert part.tobytes() == WHOLE[name][first + one.REACH - 1 : last].tobytes()
+    assert part.tobytes() == whole(name)[first + one.REACH - 1 : last].tobytes()
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -33,7 +39,7 @@ def test_what_comes_before_the_reach_changes_nothing(name):
     other = columns(ROWS, seed=9)
     mixed = {key: np.concatenate([other[key][:600], MARKET[key][600:]]) for key in MARKET}
     said = one.compute(mixed)[600 + one.REACH - 1 :]
-    assert said.tobytes() == WHOLE[name][600 + one.REACH - 1 :].tobytes()
+    assert said.tobytes() == whole(name)[600 + one.REACH - 1 :].tobytes()
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -49,16 +55,16 @@ def test_the_reach_is_no_longer_than_it_must_be(name):
         if key != "minute":
             values[first] = other[key][first] * 1.01
     row = first + one.REACH - 1
-    assert (one.compute(mixed)[row] != WHOLE[name][row]).any()
-    assert (one.compute(mixed)[row + 1] == WHOLE[name][row + 1]).all()
+    assert (one.compute(mixed)[row] != whole(name)[row]).any()
+    assert (one.compute(mixed)[row + 1] == whole(name)[row + 1]).all()
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_all_is_finite_from_the_reach_on_and_nothing_is_before(name):
     one = SETS[name]
-    assert WHOLE[name].shape == (ROWS, len(one.NAMES)) == (ROWS, len(set(one.NAMES)))
-    assert np.isnan(WHOLE[name][: one.REACH - 1]).all()
-    assert np.isfinite(WHOLE[name][one.REACH - 1 :]).all()
+    assert whole(name).shape == (ROWS, len(one.NAMES)) == (ROWS, len(set(one.NAMES)))
+    assert np.isnan(whole(name)[: one.REACH - 1]).all()
+    assert np.isfinite(whole(name)[one.REACH - 1 :]).all()
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -70,7 +76,7 @@ def test_prices_and_sizes_have_no_unit(name):
         scaled[key] = MARKET[key] * 4.0
     for key in ("bid_sizes", "ask_sizes"):
         scaled[key] = MARKET[key] * 0.125
-    np.testing.assert_allclose(one.compute(scaled), WHOLE[name], rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(one.compute(scaled), whole(name), rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -87,6 +93,10 @@ def test_a_market_in_which_nothing_moves_gives_finite_values_without_a_warning(n
         said = one.compute(flat)[one.REACH - 1 :]
     assert np.isfinite(said).all()
     assert np.abs(said).max() < 1_000
+    if name != "book":  # whose shape says something of a market at rest too
+        told = {"up_share_15": -0.5, "chop_14": -1.0}
+        expected = [told.get(figure, 0.0) for figure in one.NAMES]
+        np.testing.assert_allclose(said, np.tile(expected, (len(said), 1)), atol=1e-9)
 
 
 @pytest.mark.parametrize("name", SETS)

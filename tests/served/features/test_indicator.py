@@ -8,26 +8,23 @@ import talib
 
 from quantgod.served.features import indicator
 from quantgod.served.rolling import MEMORY
-from tests.served.features.markets import columns
+from tests.served.features.markets import columns, ticks
 
 ROWS = 520
-MARKET = columns(ROWS, seed=4)
-HIGH, LOW, CLOSE, ACTIVITY = (MARKET[name] for name in indicator.NEEDS)
-FOUND = dict(zip(indicator.NAMES, indicator.compute(MARKET).T, strict=True))
-RETURNS = np.diff(np.log(CLOSE))
+MARKETS = {"smooth": columns(ROWS, seed=4), "on a grid, with bars that repeat": ticks(ROWS, seed=4)}
 
 
-def sigma(end):
-    return RETURNS[end - 61 : end - 1].std(ddof=1)
+def wanted(market, end):
+    every = [market[name] for name in indicator.NEEDS]
+    whole_close = market["close"]
+    returns = np.diff(np.log(whole_close))
+    sigma = returns[end - 61 : end - 1].std(ddof=1)
 
+    def sets(rows=MEMORY):
+        """The rows that end before `end`: high, low, close, activity."""
+        return tuple(series[end - rows : end] for series in every)
 
-def sets(end, rows=MEMORY):
-    """The rows that end before `end`: high, low, close, activity."""
-    return tuple(series[end - rows : end] for series in (HIGH, LOW, CLOSE, ACTIVITY))
-
-
-def wanted(end):
-    high, low, close, activity = sets(end)
+    high, low, close, activity = sets()
     price = close[-1]
     atr = {period: talib.ATR(high, low, close, period)[-1] for period in (14, 20, 60)}
     ema = {period: talib.EMA(close, period)[-1] for period in (9, 20, 50)}
@@ -38,26 +35,26 @@ def wanted(end):
     usual = activity[-20:].mean()
     walked = talib.TRANGE(high, low, close)[-14:].sum()
     yes = {
-        **{f"ema_gap_{p}": (price - e) / (price * sigma(end) * p**0.5) for p, e in ema.items()},
+        **{f"ema_gap_{p}": (price - e) / (price * sigma * p**0.5) for p, e in ema.items()},
         "ema_cross": (ema[9] - ema[50]) / atr[14],
         "macd": macd[-1] / atr[14],
         "macd_hist": histogram[-1] / atr[14],
-        "adx_14": talib.ADX(*sets(end, 480)[:3], 14)[-1] / 100,
+        "adx_14": talib.ADX(*sets(480)[:3], 14)[-1] / 100,
         "di_14": _di(high, low, close),
         "aroon_25": talib.AROONOSC(high, low, 25)[-1] / 100,
         "slope_20": talib.LINEARREG_SLOPE(close, 20)[-1] / atr[14],
         "kama_gap": (price - talib.KAMA(close, 10)[-1]) / atr[14],
         "dema_gap": (price - talib.DEMA(close, 20)[-1]) / atr[14],
-        "trix_15": talib.TRIX(close, 15)[-1] / (100 * sigma(end)),
+        "trix_15": talib.TRIX(close, 15)[-1] / (100 * sigma),
         **{f"rsi_{period}": (found - 50) / 50 for period, found in rsi.items()},
         "stoch_k": (slow_k[-1] - 50) / 50,
         "stoch_d": (slow_d[-1] - 50) / 50,
-        "stochrsi": (talib.STOCHRSI(sets(end, 480)[2], 14, 14, 1, 0)[0][-1] - 50) / 50,
+        "stochrsi": (talib.STOCHRSI(sets(480)[2], 14, 14, 1, 0)[0][-1] - 50) / 50,
         "cci_20": talib.CCI(high, low, close, 20)[-1] / 200,
         "cmo_14": talib.CMO(close, 14)[-1] / 100,
         "ultosc": (talib.ULTOSC(high, low, close, 7, 14, 28)[-1] - 50) / 50,
         "tsf_gap": (price - talib.TSF(close, 14)[-1]) / atr[14],
-        "rsi_move": (rsi[14] - talib.RSI(CLOSE[end - 5 - MEMORY : end - 5], 14)[-1]) / 50,
+        "rsi_move": (rsi[14] - talib.RSI(whole_close[end - 5 - MEMORY : end - 5], 14)[-1]) / 50,
         "bb_pos": (price - middle[-1]) / (upper[-1] - lower[-1]),
         "bb_width": np.log((upper - lower)[-1] / (upper - lower)[-60:].mean()),
         "atr_ratio": np.log(atr[14] / atr[60]),
@@ -70,10 +67,10 @@ def wanted(end):
         "cmf_act": np.diff(talib.AD(high, low, close, activity))[-20:].sum() / (20 * usual),
         "obv_act": talib.LINEARREG_SLOPE(talib.OBV(close, activity), 20)[-1] / usual,
         "vwap_gap": (price - np.average(close[-60:], weights=activity[-60:]))
-        / (price * sigma(end) * 60**0.5),
+        / (price * sigma * 60**0.5),
         "adosc_act": talib.ADOSC(high, low, close, activity, 3, 10)[-1] / usual,
-        "force_act": talib.EMA(RETURNS[end - 1 - MEMORY : end - 1] * activity, 13)[-1]
-        / (sigma(end) * usual),
+        "force_act": talib.EMA(returns[end - 1 - MEMORY : end - 1] * activity, 13)[-1]
+        / (sigma * usual),
     }
     assert yes.keys() == set(indicator.NAMES)
     return yes
@@ -84,8 +81,16 @@ def _di(high, low, close):
     return (plus - minus) / (plus + minus)
 
 
+@pytest.fixture(scope="module", params=MARKETS)
+def market(request):
+    """A market, and what the indicators say of it."""
+    given = MARKETS[request.param]
+    return given, dict(zip(indicator.NAMES, indicator.compute(given).T, strict=True))
+
+
 @pytest.mark.parametrize("end", [480, 481, 497, ROWS])
-def test_every_indicator_agrees_with_talib(end):
-    expected = wanted(end)
-    off = {name: abs(FOUND[name][end - 1] - value) for name, value in expected.items()}
+def test_every_indicator_agrees_with_talib(market, end):
+    given, found = market
+    expected = wanted(given, end)
+    off = {name: abs(found[name][end - 1] - value) for name, value in expected.items()}
     assert {name: value for name, value in off.items() if not value < 1e-6} == {}
