@@ -63,6 +63,11 @@ def compute(columns: Mapping[str, Floats]) -> Floats:
     return table(found, NAMES, REACH, len(columns["close"]))
 
 
+def typical(high: Floats, low: Floats, close: Floats) -> Floats:
+    """Return the typical price: the mean of the three."""
+    return (high + low + close) / 3
+
+
 def true_range(high: Floats, low: Floats, close: Floats) -> Floats:
     """Return the range with the close before it (Wilder, 1978), NaN in the first row."""
     last = before(close, 1)
@@ -149,8 +154,7 @@ def _averages(high: Floats, low: Floats, close: Floats) -> dict[str, Floats]:
 @cache
 def _macd() -> tuple[Floats, Floats]:
     """Return weights of MACD(12, 26) and of its signal(9); both averages begin at the 26th row."""
-    fast = np.full((MEMORY, MEMORY), np.nan)
-    fast[14:] = 0.0
+    fast = np.zeros((MEMORY, MEMORY))
     fast[14:, 14:] = prefix_smoothing(2 / 13, 12, MEMORY - 14)
     line = fast - prefix_smoothing(2 / 27, 26)
     return line[-1], nested(2 / 10, 9, line)[-1]
@@ -182,7 +186,7 @@ def _oscillators(high: Floats, low: Floats, close: Floats) -> dict[str, Floats]:
         "stoch_k": (stochastic - 50) / 50,
         "stoch_d": (mean(stochastic, 3) - 50) / 50,
         "stochrsi": (_stochastic(strength[14], strength[14], strength[14], 14) - 50) / 50,
-        "cci_20": _cci((high + low + close) / 3, 20) / 200,
+        "cci_20": _cci(typical(high, low, close), 20) / 200,
         "cmo_14": (strength[14] - 50) / 50,
         "ultosc": (_ultimate(high, low, close) - 50) / 50,
         "rsi_move": (strength[14] - before(strength[14], 5)) / 50,
@@ -238,7 +242,7 @@ def _with_activity(high: Floats, low: Floats, close: Floats, activity: Floats) -
     vwap = np.where(together == 0, close, together)
     force = ema(minute_returns(close) * activity, 13)
     return {
-        "mfi_act": (_money_flow((high + low + close) / 3, activity, 14) - 50) / 50,
+        "mfi_act": (_money_flow(typical(high, low, close), activity, 14) - 50) / 50,
         "cmf_act": ratio(mean(flow, 20), usual),
         "obv_act": ratio(dot(np.sign(change) * activity, _on_steps(trend(20))), usual),
         "vwap_gap": (close - vwap) / (close * sigma * np.sqrt(60)),

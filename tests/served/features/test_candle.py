@@ -112,3 +112,13 @@ def test_bodies_beyond_their_range_have_no_volatility_but_the_least():
     close = MARKET["close"][-15:]
     found = computed(spoilt(high=close, low=close, open=close * 1.0001))
     assert found["garman_15"] == found["parkinson_15"] == pytest.approx(-math.log(1000))
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+@pytest.mark.parametrize("age", [14, 15, 59, 60])
+def test_an_extreme_is_seen_for_as_long_as_its_window_is(age, factor):
+    market = {name: np.array(values) for name, values in MARKET.items()}
+    for name in ("open", "high", "low", "close"):
+        market[name][-1 - age] *= factor
+    expected = dict(zip(candle.NAMES, wanted(market, ROWS - 1), strict=True))
+    assert computed(market) == pytest.approx(expected, rel=1e-9, abs=1e-11)
