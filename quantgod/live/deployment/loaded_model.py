@@ -190,8 +190,7 @@ def _warm_up(loaded: LoadedModel) -> None:
     """
     body = _read(loaded.package_folder / "golden_input.json")["dataframe_split"]
     golden = pd.DataFrame(**body).iloc[: loaded.window]
-    times = pd.to_datetime(golden["datetime"], utc=True).dt.as_unit("s").dt.tz_localize(None)
-    minutes = times.to_numpy().astype(np.int64) // 60
+    minutes = pd.DatetimeIndex(golden["datetime"]).as_unit("s").asi8 // 60
     rows = as_frame(MinuteRows(minutes, golden[[*FEATURES]].to_numpy(np.float64)))
     said = loaded.predict(rows)
     expected = pd.DataFrame(_read(loaded.package_folder / "golden_output.json")["predictions"])

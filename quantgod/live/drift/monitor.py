@@ -9,6 +9,7 @@ never resembled the reference from one that has changed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -125,7 +126,7 @@ class DriftMonitor:
         known.past.take(np.asarray([minute]), np.concatenate([features, said])[None])
         outliers = self._outliers(symbol, minute, features)
         every = self._settings.every_minutes
-        due = before != NO_MINUTE and minute // every > before // every
+        due = before != NO_MINUTE and minute // every != before // every
         check = self._check(symbol, minute) if due else None
         return DriftFindings(known.warnings(minute, outliers), outliers, check)
 
@@ -162,7 +163,7 @@ class _Symbol:
         self.reference: Reference | None = None
         self.is_live = False
         self._settings = settings
-        self._warned: dict[str, int] = {}
+        self._quiet_until: dict[str, int] = {}
         self._held: dict[str, list[DriftRow]] = {}
 
     def warnings(self, minute: int, outliers: list[DriftRow]) -> list[DriftWarning]:
@@ -170,10 +171,10 @@ class _Symbol:
         for row in outliers:
             self._held.setdefault(row.name, []).append(row)
         pause, limit = self._settings.warn_minutes, self._settings.z_limit
-        due = [name for name in self._held if minute - self._warned.get(name, -pause) >= pause]
-        self._warned |= dict.fromkeys(due, minute)
+        due = [name for name in self._held if minute >= self._quiet_until.get(name, minute)]
+        self._quiet_until |= dict.fromkeys(due, minute + pause)
         held = [self._held.pop(name) for name in due]
-        return [DriftWarning(max(rows, key=_distance), limit, len(rows) - 1) for rows in held]
+        return [DriftWarning(max(rows, key=attrgetter("z")), limit, len(rows) - 1) for rows in held]
 
 
 class _Past:
@@ -213,7 +214,3 @@ class _Past:
 
     def forget_output(self) -> None:
         self._rows[:, len(FEATURES) :] = np.nan
-
-
-def _distance(row: DriftRow) -> float:
-    return row.z or 0.0

@@ -71,10 +71,8 @@ def read_history(
         JournalError: if the journal cannot be read.
         StoreError: if the store has no bars of this symbol, or cannot be read.
     """
-    parts = [_journaled(symbol, journal, since)]
-    if store is not None:
-        parts.insert(0, _stored(symbol, store))
-    return _joined(parts)
+    stored = [] if store is None else [_stored(symbol, store)]
+    return _joined([*stored, _journaled(symbol, journal, since)])
 
 
 def _journaled(symbol: str, folder: Path, since: int | None) -> History:

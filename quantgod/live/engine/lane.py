@@ -73,4 +73,4 @@ class Lane(Generic[Item]):
 
     def close(self) -> None:
         """Let the thread end after its present work."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._worker.shutdown(wait=False)

@@ -7,10 +7,14 @@ local clock says: a replay must not see its own future.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from quantgod.contracts import FEATURES, Floats, Integers
 from quantgod.contracts.minute_rows import KEPT_MINUTES, MinuteRows
+
+_NO_ROWS: Final = MinuteRows(np.empty(0, np.int64), np.empty((0, len(FEATURES))))
 
 
 class Window:
@@ -28,7 +32,7 @@ class Window:
         self._minutes: Integers = np.empty(2 * kept, dtype=np.int64)
         self._features: Floats = np.empty((2 * kept, len(FEATURES)))
         self._begin = self._end = 0
-        self._history = MinuteRows(np.empty(0, np.int64), np.empty((0, len(FEATURES))))
+        self._history = _NO_ROWS
         self._last_live: int | None = None
 
     def fill(self, history: MinuteRows) -> None:
@@ -82,7 +86,7 @@ class Window:
         past = int(np.searchsorted(self._history.minutes, first_live))
         known = MinuteRows(self._history.minutes[:past], self._history.features[:past])
         self._restart(newest_run(known, self.max_bridge_minutes))
-        self._history = MinuteRows(known.minutes[:0], known.features[:0])
+        self._history = _NO_ROWS
 
     def _end_run_before(self, minute: int) -> None:
         """Drop the rows if a row at `minute` would start a new stretch."""

@@ -77,7 +77,7 @@ class Connections:
         self._look_seconds = min(settings.silent_seconds, settings.first_message_seconds) / LOOKS
         self._fed: Stream | None = None
         self._renewal: Renewal | None = None
-        self._renew_from = 0.0
+        self._renew_from = float("-inf")
         self._catch_up = CatchUp(receiver.position)
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -86,7 +86,7 @@ class Connections:
         try:
             while True:
                 ended = await self._feed_until_lost()
-                await asyncio.sleep(max(self._backoff.next(), self._demanded(ended)))
+                await asyncio.sleep(self._wait(self._backoff, ended))
         finally:
             await self._close()
 
@@ -171,17 +171,20 @@ class Connections:
 
     def _forgive(self, stream: Stream) -> None:
         """Reset the failures if the connection has worked for long enough."""
-        last = max(stream.heard.values(), default=0.0)
-        if stream.opened is not None and last - stream.opened >= self._settings.healthy_seconds:
+        if stream.opened is None:
+            return
+        last = max(stream.heard.values(), default=stream.opened)
+        if last - stream.opened >= self._settings.healthy_seconds:
             self._backoff.reset()
             if not stream.silent_symbols(last):
                 self._renewals.reset()
 
-    def _demanded(self, ended: StreamEnded) -> float:
-        """Return the wait in seconds that the venue demands."""
-        if not ended.is_refusal:
-            return 0.0
-        return self._budget.hold(time.monotonic(), ended.retry_after)
+    def _wait(self, backoff: Backoff, ended: StreamEnded) -> float:
+        """Return the seconds before the next attempt, more if the venue demands a longer wait."""
+        wait = backoff.next()
+        if ended.is_refusal:
+            return max(wait, self._budget.hold(time.monotonic(), ended.retry_after))
+        return wait
 
     async def _close(self) -> None:
         renewal, fed = self._end_renewal(), self._fed
@@ -223,7 +226,7 @@ class Connections:
     def _abandon(self, renewal: Renewal, ended: StreamEnded) -> None:
         """Give up the second connection; the first goes on."""
         self._end_renewal()
-        wait = max(self._renewals.next(), self._demanded(ended))
+        wait = self._wait(self._renewals, ended)
         self._renew_from = time.monotonic() + wait
         text = f"{ended.code}: {ended}; trying again in {wait:.1f} s"
         self._say("warning", "renewal_failed", text)

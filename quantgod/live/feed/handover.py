@@ -38,7 +38,7 @@ class Position(NamedTuple):
 
         An older id with a later time is not a repetition: the venue has restarted its ids.
         """
-        return self.last >= 0 and link.final <= self.last and link.ts <= self.ts
+        return link.final <= self.last and link.ts <= self.ts
 
 
 class Handover:

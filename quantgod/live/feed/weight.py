@@ -36,7 +36,7 @@ class RequestBudget:
             )
         self._unsaid_seconds = unsaid_seconds
         self._spent: deque[float] = deque()
-        self._held_until = 0.0
+        self._held_until = float("-inf")
 
     def wait(self, now: float) -> float:
         """Return the seconds until the next request is allowed; 0 if it is now."""

@@ -48,10 +48,14 @@ class TableBuffer:
         self._names = frozenset(schema.names)
         self._waiting: deque[Row] = deque()
         self._bytes = 0
-        self._taken = 0  # accepted rows; those before `_taken - len(_waiting)` are finished
         self._promises: deque[tuple[int, Future[None]]] = deque()
         self._lock = threading.Lock()
         _converted([], schema)  # Arrow imports pandas at its first conversion: do it before a flush
+
+    @property
+    def _done(self) -> int:
+        """Return the number of rows that are in a log or refused."""
+        return self.acknowledged + self.refused
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -73,9 +77,8 @@ class TableBuffer:
                 return False
             self._waiting.append(row)
             self._bytes += weight
-            self._taken += 1
             if promise is not None:
-                self._promises.append((self._taken, promise))
+                self._promises.append((self._done + len(self._waiting), promise))
         return True
 
     def oldest(self) -> Chunk | None:
@@ -91,7 +94,7 @@ class TableBuffer:
     def done(self, chunk: Chunk) -> None:
         """Remove the rows of a written chunk, and resolve their futures."""
         with self._lock:
-            before = self._taken - len(self._waiting)
+            before = self._done
             for _ in range(chunk.taken):
                 self._bytes -= _weight(self._waiting.popleft())
             self.refused += len(chunk.refused)

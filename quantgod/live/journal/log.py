@@ -35,7 +35,7 @@ class LogWriter:
         self._seed = _schema_checksum(schema)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         self._open = threading.Lock()  # so that the file is not closed during an fsync
-        self._synced_size = -1
+        self._synced_size: int | None = None
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Write a batch to the operating system, so that it survives this process.
@@ -63,7 +63,7 @@ class LogWriter:
             if self._file < 0 or size == self._synced_size:
                 return
             os.fsync(self._file)
-            if self._synced_size < 0:
+            if self._synced_size is None:
                 sync_folder(self.path.parent)
             self._synced_size = size
 

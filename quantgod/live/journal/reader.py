@@ -70,7 +70,7 @@ def read_batches(
 
 def _check_there(folder: Path, table: str) -> None:
     there = tables(folder)
-    if not folder.is_dir() or not there:
+    if not there:
         raise JournalError(f"{folder}: a journal was expected, there is none")
     if table not in there:
         raise JournalError(f"{folder}: no table {table}; there are {', '.join(there)}")

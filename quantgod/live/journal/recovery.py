@@ -29,7 +29,7 @@ def lock_folder(folder: Path) -> int:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        holder = os.pread(file, 20, 0).decode("ascii", "replace").strip()
+        holder = (folder / _LOCK).read_text(encoding="ascii", errors="replace").strip()
         os.close(file)
         if error.errno not in _TAKEN:
             raise

@@ -51,7 +51,7 @@ class Writer:
             _TableWriter(folder, session, buffer, syncer) for buffer in buffers.values()
         ]
         self._reported: dict[str, tuple[float, int]] = {}
-        self._pressed = settings.buffer_rows // 4
+        self._pressed = settings.buffer_rows / 4
         self._wake = threading.Event()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
@@ -184,7 +184,7 @@ class _TableWriter:
             log.append(batch)
         except OSError:
             log.close()
-            log.path.unlink(missing_ok=True)
+            log.path.unlink()
             raise
         self._segment, self._log = segment, log
         self._syncer.add(segment, log)

@@ -34,3 +34,30 @@ def test_waits_double_until_the_limit_and_start_anew_after_a_success() -> None:
 def test_two_clients_do_not_march_in_step() -> None:
     one, other = (Backoff(0.5, 60.0, Random(seed)) for seed in (1, 2))
     assert [one.next() for _ in range(8)] != [other.next() for _ in range(8)]
+
+
+class Bounds(Random):
+    """It gives the larger bound, and keeps both."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.asked: list[tuple[float, float]] = []
+
+    def uniform(self, a: float, b: float) -> float:
+        self.asked.append((a, b))
+        return b
+
+
+def test_a_wait_is_drawn_from_half_to_all_of_the_doubled_one() -> None:
+    bounds = Bounds()
+    backoff = Backoff(0.5, 6.0, bounds)
+    assert backoff.failures == 0
+    assert [backoff.next() for _ in range(5)] == [1.0, 2.0, 4.0, 6.0, 6.0]
+    assert bounds.asked == [(0.5, 1.0), (1.0, 2.0), (2.0, 4.0), (3.0, 6.0), (3.0, 6.0)]
+    assert backoff.failures == 5
+
+
+def test_a_first_wait_above_the_limit_is_kept_to() -> None:
+    bounds = Bounds()
+    assert Backoff(3.0, 1.0, bounds).next() == 3.0
+    assert bounds.asked == [(3.0, 3.0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,9 +46,11 @@ class Listener:
     def __init__(self) -> None:
         self.told: list[tuple[str, RawKind]] = []
         self.notices: list[Notice] = []
+        self.times: list[int] = []
 
     def raw(self, symbol: str, kind: RawKind, received_ns: int, data: bytes) -> None:
         self.told.append((symbol, kind))
+        self.times.append(received_ns)
 
     def taken(self, symbol: str, taken: Taken, received: float) -> None:
         pass
@@ -139,6 +142,7 @@ def test_a_message_of_nobodys_depth_is_shown_once_a_connection(data: bytes) -> N
     assert not books.symbols_of(data)
     assert [notice.code for notice in listener.notices] == ["unexpected_message"]
     assert data[:20].decode() in listener.notices[0].text
+    assert listener.notices[0].symbols == BOTH
     books.opened()
     assert not books.symbols_of(data)
     assert len(listener.notices) == 2
@@ -152,3 +156,45 @@ def test_a_place_in_the_chain_is_read_without_taking_the_message() -> None:
     assert books.link(data[:-20]) is None
     assert books.link(b'{"result":null}') is None
     assert listener.told == []
+
+
+def test_a_message_is_dated_by_when_it_arrived_and_not_by_when_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two seconds before now, to the nanosecond."""
+    (books, _, listener), venue = _books(), Venue()
+    clock = SimpleNamespace(time_ns=lambda: 10**18, monotonic=lambda: 500.0)
+    monkeypatch.setattr("quantgod.live.feed.books.time", clock)
+    books.opened()
+    books.take(BTC, venue.event(), 498.0)
+    assert listener.times == [10**18, 10**18, 10**18 - 2 * 10**9]
+
+
+def test_of_a_message_that_is_no_depth_nothing_is_said_and_of_an_unreadable_one_once() -> None:
+    (books, requests, listener), venue = _books(), Venue()
+    books.opened()
+    assert books.take(BTC, b'{"result":null,"id":1}', 0.0) is False
+    assert listener.notices == []
+    for _ in range(2):
+        assert books.take(BTC, venue.event()[:-20], 0.0) is False
+    assert [(one.code, one.symbols) for one in listener.notices] == [("unreadable_message", (BTC,))]
+    assert requests.asked == [], "nothing was heard of it"
+    assert books.take(BTC, venue.event(), 0.0) is True
+    assert requests.asked == [BTC]
+
+
+def test_a_symbol_that_starts_over_is_closed_and_opened_alone() -> None:
+    (books, requests, listener), venue = _books(), Venue()
+    books.opened()
+    books.take(BTC, venue.event(), 0.0)
+    books.restart(BTC)
+    assert requests.forgotten == [BTC]
+    assert listener.told[-2:] == [(BTC, "closed"), (BTC, "opened")]
+
+
+def test_a_failure_of_the_source_of_snapshots_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    books, requests, _ = _books()
+    books.check()
+    monkeypatch.setattr(requests, "failure", lambda: KeyError("a listener's own fault"))
+    with pytest.raises(KeyError, match="a listener's own fault"):
+        books.check()

@@ -94,3 +94,37 @@ def test_it_is_full_when_either_connection_runs_on_alone() -> None:
     for link in _chain([1] * 5):
         other.stands(SYMBOL, _at(link))
     assert other.is_full
+
+
+def test_a_book_at_the_first_of_all_ids_stands_and_one_that_does_not_stand_meets_nobody() -> None:
+    first, none = Position(0, 100), Position(-1, 0)
+    assert first.knows(Link(-3, 0, 100))
+    for position, meets in ((first, True), (none, False)):
+        handover = Handover([SYMBOL], 1000)
+        handover.stands(SYMBOL, position)
+        handover.hold(SYMBOL, _held(Link(position.last, 5, 200)))
+        assert handover.has_met(SYMBOL) is meets
+        assert len(handover.rest(SYMBOL, position)) == 1
+
+
+def test_once_they_have_met_they_have_met_and_what_the_book_knows_is_let_go() -> None:
+    handover, chain = Handover([SYMBOL], 3), _chain([3] * 40)
+    handover.stands(SYMBOL, _at(chain[0]))
+    handover.hold(SYMBOL, _held(chain[1]))
+    for place, link in enumerate(chain[2:30], start=2):
+        handover.hold(SYMBOL, _held(link))
+        assert handover.has_met(SYMBOL)
+        assert not handover.is_full
+        handover.stands(SYMBOL, _at(chain[place]))
+        assert handover.rest(SYMBOL, _at(chain[place])) == []
+    for link in chain[30:33]:
+        handover.hold(SYMBOL, _held(link))
+    assert handover.is_full
+    assert [held.link for held in handover.rest(SYMBOL, _at(chain[30]))] == chain[31:33]
+
+
+def test_an_update_of_the_same_ids_and_a_later_time_is_not_known() -> None:
+    position = Position(5000, 1_000)
+    assert not position.knows(Link(4990, 5000, 1_001))
+    assert not position.knows(Link(4990, 5001, 1_000))
+    assert position.knows(Link(4990, 4999, 999))

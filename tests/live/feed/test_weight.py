@@ -61,3 +61,37 @@ def test_a_demand_without_a_time_is_a_minute_and_an_absurd_one_three_days() -> N
 def test_a_budget_that_allows_no_request_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="weight 20 does not fit into 25% of 60"):
         _budget(limit=60)
+
+
+def test_it_waits_until_as_many_requests_leave_the_minute_as_another_one_needs() -> None:
+    """Three fit, whether the share ends with the third or just before a fourth."""
+    for limit in (60, 79):
+        budget = RequestBudget(20, limit, 1.0, unsaid_seconds=60.0)
+        for now in (100.0, 101.0, 103.0):
+            assert budget.wait(now) == 0.0
+            budget.spend(now)
+        assert budget.wait(103.0) == 57.0
+        assert budget.wait(159.5) == 0.5
+        assert budget.wait(160.0) == 0.0
+        budget.spend(160.0)
+        assert budget.wait(160.0) == 1.0, "the next one to leave is of 101"
+        assert budget.wait(161.0) == 0.0
+        budget.spend(161.0)
+        assert budget.wait(161.0) == 2.0
+        assert budget.wait(1_000.0) == 0.0
+
+
+def test_a_request_that_is_as_heavy_as_the_share_fits_alone() -> None:
+    budget = RequestBudget(20, 80, 0.25, unsaid_seconds=60.0)
+    assert budget.wait(7.0) == 0.0
+    budget.spend(7.0)
+    assert budget.wait(7.0) == 60.0
+    with pytest.raises(ValueError, match="does not fit"):
+        RequestBudget(21, 80, 0.25, unsaid_seconds=60.0)
+
+
+def test_nothing_is_held_before_a_demand_and_after_its_end() -> None:
+    budget = _budget()
+    assert budget.held(0.0) == budget.held(9.0) == 0.0
+    budget.hold(10.0, 5.0)
+    assert [budget.held(now) for now in (10.0, 14.5, 15.0, 15.5, 99.0)] == [5.0, 0.5, 0.0, 0.0, 0.0]
