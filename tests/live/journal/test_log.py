@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from pyarrow import ipc
 
 from quantgod.live.journal import RAW
+from quantgod.live.journal import log as log_module
 from quantgod.live.journal.log import LogReader, LogWriter
 from quantgod.live.journal.notices import UnreadableLog
 
@@ -109,3 +112,89 @@ def test_a_log_whose_schema_was_spoilt_gives_no_rows(tmp_path: Path) -> None:
     batches, tail = read(writer.path)
     assert not batches
     assert tail > 0
+
+
+def test_a_batch_that_cannot_be_written_leaves_the_log_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of it was written when the disk was full."""
+    writer = LogWriter(tmp_path / "log", RAW)
+    assert writer.size == 0
+    writer.append(batch(5))
+    before = writer.path.read_bytes()
+
+    def half(file: int, data: bytes) -> None:
+        os.write(file, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as full:
+        full.setattr(log_module, "_write_all", half)
+        with pytest.raises(OSError, match="no room"):
+            writer.append(batch(7, 50))
+    assert writer.path.read_bytes() == before
+    assert writer.size == len(before)
+    writer.append(batch(3, 90))
+    assert writer.size == writer.path.stat().st_size
+    writer.close()
+    assert read(writer.path) == ([batch(5), batch(3, 90)], 0)
+
+
+def test_a_write_that_takes_a_part_goes_on_with_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(log_module.os, "write", lambda file, data: write(file, data[:100]))
+    writer = LogWriter(tmp_path / "log", RAW)
+    writer.append(batch(9))
+    writer.close()
+    assert read(writer.path) == ([batch(9)], 0)
+
+
+def test_what_is_new_is_synced_once_and_its_folder_at_the_first_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(log_module.os, "fsync", lambda file: synced.append("log"))
+    monkeypatch.setattr(log_module, "sync_folder", lambda folder: synced.append(folder.name))
+    writer = LogWriter(tmp_path / "log", RAW)
+    for expected in (["log", tmp_path.name], [], ["log"], [], ["log"]):
+        writer.sync()
+        assert synced == expected
+        synced.clear()
+        if not expected:
+            writer.append(batch(1))
+    writer.close()
+
+
+def test_a_log_that_was_closed_is_neither_synced_nor_closed_again(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path / "log", RAW)
+    writer.append(batch(1))
+    writer.close()
+    for _ in range(2):
+        writer.sync()
+        writer.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        writer.append(batch(1))
+
+
+def test_a_log_may_be_read_by_all_and_written_by_its_owner(log: Path) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    assert log.stat().st_mode & 0o777 == 0o644 & ~mask
+
+
+@pytest.mark.parametrize("metadata", [None, {"crc": "1"}, {"crc32": "1"}])
+def test_a_batch_without_its_own_checksum_is_not_believed(
+    tmp_path: Path, metadata: dict[str, str] | None
+) -> None:
+    path = tmp_path / "log"
+    with ipc.new_stream(path, RAW) as stream:
+        stream.write_batch(batch(3), custom_metadata=metadata)
+    with LogReader(path) as reader:
+        assert list(reader.batches()) == []
+        assert reader.problem == "the checksum of a batch does not fit its rows"
+
+
+def test_a_problem_is_told_in_its_first_line_and_not_at_length() -> None:
+    assert log_module._in_short(ValueError("first\nsecond\nthird")) == "first"
+    assert log_module._in_short(ValueError("x" * 300)) == "x" * 200
