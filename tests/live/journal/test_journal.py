@@ -372,3 +372,55 @@ def test_a_full_file_system_is_survived(tmp_path: Path) -> None:
     told = told_of_full_disk([probe[0], *mount, "env", "FULL_BY=ballast"], tmp_path)
     check_full_disk(told)
     assert "No space left on device" in told["trouble"]
+
+
+def test_a_column_that_no_parquet_file_could_hold_is_refused_at_once(tmp_path: Path) -> None:
+    fixed = pa.list_(pa.float64(), 4)
+    Journal(
+        tmp_path / "a",
+        {"LEVELS": pa.schema([("ts", pa.int64()), pa.field("levels", fixed, nullable=False)])},
+        SETTINGS,
+    ).close()
+    with pytest.raises(ValueError, match=r"LEVELS\.levels: Parquet holds no null list"):
+        Journal(
+            tmp_path / "b",
+            {"RAW": RAW, "LEVELS": pa.schema([("ts", pa.int64()), ("levels", fixed)])},
+            SETTINGS,
+        )
+    with pytest.raises(ValueError, match="named in capitals were expected, got raw, 1A"):
+        Journal(tmp_path / "c", {"RAW": RAW, "raw": RAW, "1A": RAW}, SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_the_writer_is_woken_by_a_quarter_of_the_rows_that_may_wait_and_not_before(
+    tmp_path: Path,
+) -> None:
+    calm = SETTINGS.model_copy(update={"flush_seconds": 60.0, "buffer_rows": 8})
+    with Journal(tmp_path, TABLES, calm) as journal:
+        woken: list[int] = []
+        wake = journal._writer.wake
+        journal._writer.wake = lambda: woken.append(1)  # type: ignore[method-assign]
+        told = []
+        for number in range(4):
+            journal.append("RAW", row("RAW", number))
+            told.append(len(woken))
+        journal._writer.wake = wake  # type: ignore[method-assign]
+    assert told == [0, 0, 1, 2]
+
+
+def test_rows_that_could_not_be_written_before_the_end_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: LogWriter, batch: pa.RecordBatch) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(LogWriter, "append", full)
+    notices: list[JournalNotice] = []
+    journal = Journal(tmp_path, TABLES, SETTINGS, notices.append)
+    promises = [journal.append_now("RAW", row("RAW", number)) for number in range(3)]
+    wait_until(lambda: bool(journal.state().troubles))
+    assert journal.state().tables["RAW"] == (0, 3, 0, 0)
+    journal.close()
+    assert [notice.code for notice in notices] == ["disk_full", "rows_lost"]
+    assert notices[1].text == "RAW: 3 rows could not be written before the end"
+    assert all(isinstance(promise.exception(0), JournalError) for promise in promises)

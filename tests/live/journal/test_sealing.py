@@ -14,7 +14,7 @@ import pytest
 
 from quantgod.live.journal import BARS, JournalError, JournalNotice, levels_schema, read_table
 from quantgod.live.journal import sealing as sealing_module
-from quantgod.live.journal.log import LogWriter
+from quantgod.live.journal.log import LogReader, LogWriter
 from quantgod.live.journal.recovery import discard_parts, make_rooms
 from quantgod.live.journal.sealing import SealError, SealStopped, seal
 from quantgod.live.journal.segments import Segment, next_session
@@ -240,3 +240,91 @@ def one_row(folder: Path, segment: Segment, schema: pa.Schema, levels: object) -
     row = {"ts": 1, "symbol": "B", "levels": levels}
     log.append(pa.RecordBatch.from_pylist([row], schema=schema))
     log.close()
+
+
+def test_rows_are_found_by_their_time_whichever_columns_are_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a log, and in a sealed file with a group that ends with the time that is asked for."""
+    monkeypatch.setattr(sealing_module, "GROUP_ROWS", 10)
+    write(folder)
+    for _ in range(2):
+        for since, expected in (
+            (None, range(20)),
+            (9, range(9, 20)),
+            (10, range(10, 20)),
+            (20, ()),
+        ):
+            found = read_table(folder, "BARS", ["minute"], since)
+            assert (found["minute"].to_pylist() if found.num_rows else []) == list(expected)
+        close = read_table(folder, "BARS", ["close", "datetime"], 17)
+        assert close["close"].to_pylist() == [-0.0, None, -0.0]
+        assert close.column_names == ["close", "datetime"]
+        assert [time.minute for time in close["datetime"].to_pylist()] == [17, 18, 19]
+        whole = read_table(folder, "BARS", since=18)
+        assert whole.column_names == [*BARS.names, "datetime", "session"]
+        assert whole["session"].to_pylist() == [1, 1]
+        if SEGMENT.log(folder).exists():
+            seal(folder, SEGMENT, print)
+
+
+def test_statistics_are_those_of_the_time_by_which_groups_are_passed_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing_module, "GROUP_ROWS", 10)
+    write(folder)
+    seal(folder, SEGMENT, print)
+    read, groups = pq.ParquetFile.read_row_group, list[int]()
+
+    def noted(self: pq.ParquetFile, group: int, **given: Any) -> pa.Table:
+        groups.append(group)
+        return read(self, group, **given)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", noted)
+    for since, expected in ((None, [0, 1]), (9, [0, 1]), (10, [1]), (20, [])):
+        groups.clear()
+        read_table(folder, "BARS", ["minute"], since)
+        assert groups == expected
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_a_log_that_goes_while_it_is_read_is_found_sealed_or_had_no_rows(
+    is_sealed: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder)
+
+    def gone(path: Path) -> LogReader:
+        if is_sealed:
+            seal(folder, SEGMENT, print)
+        else:
+            path.unlink()
+        return LogReader(path)
+
+    monkeypatch.setattr("quantgod.live.journal.reader.LogReader", gone)
+    found = read_table(folder, "BARS", ["minute"])
+    assert found.num_rows == (20 if is_sealed else 0)
+
+
+@pytest.mark.parametrize("size", [0, 1, 64])
+def test_a_log_that_ends_in_its_head_has_no_rows_and_only_an_empty_one_leaves_nothing(
+    size: int, folder: Path
+) -> None:
+    log = write(folder)
+    SEGMENT.log(folder).write_bytes(log[:size])
+    assert seal(folder, SEGMENT, print) == (0, size)
+    assert len(quarantined(folder)) == 2 * bool(size)
+
+
+def test_a_log_without_a_batch_is_sealed_to_nothing_and_its_tail_set_aside(folder: Path) -> None:
+    log = write(folder, batches=0) + write(folder, Segment("BARS", 2, 1), batches=1)[:400]
+    assert len(log) == 400
+    SEGMENT.log(folder).touch()
+    SEGMENT.log(folder).write_bytes(log)
+    sealed = seal(folder, SEGMENT, print)
+    assert sealed.rows == 0
+    assert not SEGMENT.sealed(folder).exists()
+    assert sealed.cut_bytes == sum(
+        (folder / "quarantine" / name).stat().st_size
+        for name in quarantined(folder)
+        if not name.endswith(".txt")
+    )
