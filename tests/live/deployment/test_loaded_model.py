@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.live.deployment.loaded_model import LoadedModel, PredictionError, as_answer
+from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
+from quantgod.contracts.minute_rows import MinuteRows, as_frame
+from quantgod.live.deployment.loaded_model import (
+    Fit,
+    LoadedModel,
+    PredictionError,
+    UnfitVersionError,
+    _check_signature,
+    _warm_up,
+    _window,
+    as_answer,
+)
+from quantgod.registry.chain import PackageError
 from tests.live.engine.answering import said_of
 
 BUYS = as_answer(said_of(28_401_120)).assign(
@@ -67,3 +80,102 @@ def test_an_answer_that_lacks_a_column_is_refused(name: str) -> None:
 def test_one_row_is_expected(answer: object) -> None:
     with pytest.raises(PredictionError, match="one row expected"):
         asked(answer)
+
+
+def test_the_least_class_is_one_as_well() -> None:
+    sells = {"class": 0, "signal": "SELL", "in_set_sell": True, "in_set_buy": False}
+    said = asked(BUYS.assign(**sells, action="SELL"))
+    assert (said.label, said.signal, said.action) == (0, "SELL", "SELL")
+
+
+def test_an_answer_is_read_as_plain_values_whatever_numbers_it_came_in() -> None:
+    late = BUYS["datetime"] + pd.Timedelta(seconds=59.5)
+    said = asked(BUYS.assign(datetime=late, uncertainty=np.float32(0.5)))
+    assert said == said_of(28_401_120)
+    kinds = [type(value) for value in (said.minute, said.label, said.uncertainty, *said.in_set)]
+    assert kinds == [int, int, float, bool, bool, bool]
+    assert {type(value) for value in (*said.base, *said.audited)} == {float}
+
+
+FIT = Fit(Series("BTCUSDT", "linear"), 5, 720)
+CONTRACT = {
+    "feature_set": FEATURE_SET,
+    "features": [*FEATURES],
+    "classes": [*CLASSES],
+    "max_bridge_minutes": 5,
+}
+
+
+@pytest.mark.parametrize("window", [1, 2, 720])
+def test_a_window_that_is_kept_is_taken(window: int) -> None:
+    assert _window(CONTRACT | {"window": window}, FIT) == window
+
+
+@pytest.mark.parametrize("window", [0, -1, 721, 2.0, "2", None])
+def test_a_window_that_is_none_or_longer_than_what_is_kept_is_refused(window: object) -> None:
+    with pytest.raises(UnfitVersionError, match="window: at most 720 rows are kept, got"):
+        _window(CONTRACT | {"window": window}, FIT)
+
+
+@pytest.mark.parametrize("key", CONTRACT)
+def test_a_contract_of_anything_else_is_refused(key: str) -> None:
+    with pytest.raises(UnfitVersionError, match=f"{key}: .* expected, it has other"):
+        _window(CONTRACT | {"window": 2, key: "other"}, FIT)
+
+
+@pytest.mark.parametrize("came", [None, SimpleNamespace(outputs=None)])
+def test_a_version_without_a_signature_lacks_every_answer(came: Any) -> None:
+    with pytest.raises(UnfitVersionError, match=r"its answers lack datetime, .*, uncertainty"):
+        _check_signature(came)
+
+
+class Golden:
+    """A version of two rows with two golden windows, and what it was asked at its warm-up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.asked: list[pd.DataFrame] = []
+        self.said = BUYS
+        self.folder = folder
+        minutes = [28_401_117, 28_401_120, 28_401_130, 28_401_131]
+        rows = MinuteRows(np.array(minutes), np.arange(36.0).reshape(4, 9))
+        frame = as_frame(rows)
+        frame["datetime"] = frame["datetime"].map(lambda time: time.isoformat())
+        self.first = as_frame(MinuteRows(rows.minutes[:2], rows.features[:2]))
+        split = {"dataframe_split": {k: frame.to_dict("split")[k] for k in ("columns", "data")}}
+        (folder / "golden_input.json").write_text(json.dumps(split))
+        second = BUYS.assign(prob_buy=0.0)
+        outputs = pd.concat([BUYS, second]).assign(
+            datetime=["2024-01-01T00:00:00", "2024-01-01T00:11:00"]
+        )
+        answers = {"predictions": json.loads(outputs.to_json(orient="records"))}
+        (folder / "golden_output.json").write_text(json.dumps(answers))
+
+    def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
+        self.asked.append(rows)
+        return self.said
+
+    def warm_up(self) -> None:
+        model: Any = self
+        _warm_up(LoadedModel("quantgod", 1, 2, self.folder, None, model))
+
+
+def test_a_warm_up_asks_for_the_first_golden_window_as_it_would_come_live(tmp_path: Path) -> None:
+    golden = Golden(tmp_path)
+    golden.warm_up()
+    (rows,) = golden.asked
+    pd.testing.assert_frame_equal(rows, golden.first)
+
+
+@pytest.mark.parametrize("off", [-10, -3, -1, 1, 10])
+def test_a_warm_up_that_judges_another_minute_is_refused(off: int, tmp_path: Path) -> None:
+    golden = Golden(tmp_path)
+    golden.said = BUYS.assign(datetime=BUYS["datetime"] + pd.Timedelta(minutes=off))
+    with pytest.raises(PackageError, match=rf"minute 28401120 expected, got {28_401_120 + off}"):
+        golden.warm_up()
+
+
+def test_a_warm_up_that_says_something_else_is_refused(tmp_path: Path) -> None:
+    golden = Golden(tmp_path)
+    golden.said = BUYS.assign(prob_buy=0.6001)
+    with pytest.raises(PackageError, match="prob_buy is off by"):
+        golden.warm_up()
