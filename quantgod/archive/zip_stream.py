@@ -81,10 +81,12 @@ class Archive:
             taken += len(raw)
             if inflate and inflate.eof:
                 raise Quarantine("bad_zip", "the compressed data ends too early")
-            pending = raw
-            while pending:
+            pending, is_more = raw, True
+            while is_more:
                 piece = inflate.decompress(pending, _CHUNK_BYTES) if inflate else pending
                 pending = inflate.unconsumed_tail if inflate else b""
+                # What does not fit into a full piece waits, also where no input is left.
+                is_more = bool(pending) or len(piece) == _CHUNK_BYTES
                 total += len(piece)
                 self._check_bomb(total, taken)
                 if piece:
@@ -152,7 +154,7 @@ def _only_entry(source: BinaryIO, limits: ArchiveLimits) -> _Entry:
         raise Quarantine("no_member", "the zip holds only folders")
     if len(files) > 1:
         raise Quarantine("too_many_members", f"{len(files)} files, one expected")
-    return _at_data(source, files[0])
+    return _at_data(source, *files)
 
 
 def _directory(source: BinaryIO) -> tuple[int, int, int]:
@@ -160,7 +162,7 @@ def _directory(source: BinaryIO) -> tuple[int, int, int]:
     length = source.seek(0, 2)
     start = max(0, length - _END.size - _LARGEST_COMMENT)
     source.seek(start)
-    tail = source.read(length - start)
+    tail = source.read()
     at = tail.rfind(b"PK\x05\x06")
     if at < 0:
         raise Quarantine("bad_zip", "no end of central directory: not a zip, or a truncated one")

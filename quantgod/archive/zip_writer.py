@@ -27,9 +27,9 @@ _LARGE: Final = 0xFFFFFFFF
 
 class _Member(NamedTuple):
     name: bytes
-    crc: int
-    packed: int
-    size: int
+    crc: int = 0
+    packed: int = 0
+    size: int = 0
 
 
 def write_zip(path: Path, name: str, chunks: Iterable[bytes]) -> None:
@@ -38,7 +38,7 @@ def write_zip(path: Path, name: str, chunks: Iterable[bytes]) -> None:
     Raises:
         ValueError: if the compressed member reaches 4 GiB.
     """
-    empty = _Member(name.encode(), 0, 0, 0)
+    empty = _Member(name.encode())
     with atomic_path(path) as part, part.open("rb+") as target:
         target.write(_local_header(empty))
         deflate = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW)

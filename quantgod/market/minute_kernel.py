@@ -34,6 +34,7 @@ ROW, GAP, CORRUPT, CROSSED, ONE_SIDED, SILENCE, NO_BOOK, NO_PREVIOUS_CLOSE = ran
 # FOLLOWING is the second after the last sample, the only one whose order flow can be told.
 CLOCK, NEXT, MESSAGES, SAMPLES, MARK, LAST_VALID, MINUTE, OUTCOME, FOLLOWING = range(9)
 INTEGERS: Final = 9
+NO_SECOND: Final = -1
 
 # Places in the float state: the last valid close, the best quotes of the last sample (bid, size,
 # ask, size), then series of 60 samples. MOVE is the log return of mid and FLOW the order flow since
@@ -124,7 +125,7 @@ def _sample(integers: Integers, floats: Floats, second: int, quote: Quote) -> No
     integers[FOLLOWING] = second + 1
     if bid >= ask:
         mark(integers, CROSSED)
-        integers[FOLLOWING] = -1
+        integers[FOLLOWING] = NO_SECOND
     floats[MICRO + place] = (bid * ask_size + ask * bid_size) / (bid_size + ask_size)
     floats[SPREAD + place] = (ask - bid) / ((ask + bid) / 2.0)
     floats[OBI + place] = (bid_size - ask_size) / (bid_size + ask_size)

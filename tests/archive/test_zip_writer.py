@@ -80,6 +80,14 @@ def fields_of(path):
 
 def test_a_member_beyond_four_gibibytes_is_told_so(tmp_path, monkeypatch):
     monkeypatch.setattr(zip_writer, "_LARGE", 2_000_000)
+    for size, is_large in ((1_999_999, False), (2_000_000, True)):
+        made = zip_writer._directory(zip_writer._Member(b"x", 1, 10, size))
+        assert (struct.pack("<HHQ", 1, 8, size) in made) == is_large
+        assert struct.unpack_from("<L", made, 24)[0] == size  # the sign that it stands elsewhere
+    header = len(zip_writer._local_header(zip_writer._Member(b"x")))
+    zip_writer._directory(zip_writer._Member(b"x", 1, 2_000_000 - header - 1, 5))
+    with pytest.raises(ValueError, match="4 GiB at most"):
+        zip_writer._directory(zip_writer._Member(b"x", 1, 2_000_000 - header, 5))
     directory = zip_writer._directory(zip_writer._Member(b"x", 1, 10, 3_000_000))
     assert (3_000_000).to_bytes(8, "little") in directory
     noise = random.Random(0).randbytes(3_000_000)

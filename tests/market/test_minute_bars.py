@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from quantgod.contracts import FEATURES, BookUpdate
 from quantgod.market.book import OrderBook
 from quantgod.market.minute_bars import MinuteBars
-from quantgod.market.minute_kernel import CORRUPT
+from quantgod.market.minute_kernel import CLOCK, CORRUPT, ROW, step
 
 START = 1_704_067_200_000
 MINUTE = START // 60_000
@@ -223,3 +223,48 @@ def test_the_state_may_be_kept_and_gone_on_with_at_any_message():
         for one, another in zip(closed[1:], whole[1:], strict=True):
             assert one.features.tobytes() == another.features.tobytes()
             assert one.seconds.tobytes() == another.seconds.tobytes()
+
+
+def test_time_may_begin_at_zero():
+    def messages() -> list[BookUpdate]:
+        return [a_book(1_000 * second) for second in range(181)]
+
+    bars = bars_from(messages())
+    assert [(bar.minute, bar.reason) for bar in bars] == [
+        (0, "no_previous_close"),
+        (1, ""),
+        (2, ""),
+    ]
+    marked, book = MinuteBars(5, 5), OrderBook()
+    closed = feed(marked, book, messages()[:1])
+    marked.mark(CORRUPT)
+    closed += feed(marked, book, messages()[1:121])
+    assert [bar.reason for bar in closed] == ["corrupt", "no_previous_close"]
+
+
+def test_a_silence_that_begins_with_a_minute_leaves_the_one_before_alone():
+    messages = every(1, 0, 120) + every(1, 130, 250)
+    assert [bar.reason for bar in bars_from(messages)] == ["no_previous_close", "", "silence", ""]
+
+
+def test_what_is_missing_after_a_message_withdraws_its_minute_while_that_is_open():
+    for last, is_finished, expected in ((70, False, "gap"), (120, False, "gap"), (120, True, "")):
+        bars, book = MinuteBars(5, 5), OrderBook()
+        closed = feed(bars, book, every(1, 0, last))
+        if is_finished:
+            closed += bars.finish(book)
+        bars.miss()
+        closed += feed(bars, book, every(1, last, 181))
+        assert [bar.reason for bar in closed] == ["no_previous_close", expected, ""]
+
+
+@pytest.mark.parametrize("earlier", [0, 1, 70, 10**6])
+def test_a_second_that_has_begun_moves_nothing(earlier):
+    bars, book = MinuteBars(5, 5), OrderBook()
+    feed(bars, book, every(1, 0, 70))
+    before = bars.integers.copy(), bars.floats.copy()
+    second = int(before[0][CLOCK]) - earlier
+    assert not step(bars.integers, bars.floats, bars.row, second, 5, 5, ROW, book.quote())
+    assert (bars.integers == before[0]).all()
+    assert (bars.floats == before[1]).all()
+    assert bars.integers[CLOCK] == START // 1000 + 69
