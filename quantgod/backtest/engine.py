@@ -100,7 +100,7 @@ def new_desk(minutes: Books, signal: Signals, met: Integers, venue: Books, rules
     """Return a desk before its first minute."""
     units = int(np.count_nonzero(signal))
     counters = np.zeros(COUNTERS, np.int64)
-    counters[[TARGET_ROW, END_ROW, TRADED_DAY, TAKEN_MS, TAKEN_MS + 1]] = -1
+    counters[[TARGET_ROW, END_ROW, TRADED_DAY]] = -1
     # Nothing is held before the first close, so a funding time there costs nothing.
     counters[STAMP] = -(-int(minutes.time_ms[0]) // rules.funding_ms) * rules.funding_ms
     money = np.zeros(MONEY)
@@ -296,7 +296,7 @@ def _is_there(books: Books, book: int, met: int, level: int) -> bool:
 
 @compiled
 def _met_side(side: int) -> int:
-    return ASK if side > 0 else BID
+    return ASK if side == 1 else BID
 
 
 @compiled

@@ -62,7 +62,7 @@ def ratios(gains: Floats, horizon_minutes: int, trades: int) -> Ratios:
     columns = np.stack([gains, gains**2, np.minimum(gains, 0) ** 2], axis=1)
     rows = len(gains)
     least = ROUNDING * float(columns[:, 1].sum())
-    effective = max(min(rows / horizon_minutes, trades), 1.0)
+    effective = min(rows / horizon_minutes, trades)
     scores = replicates(columns, effective).map(lambda means: _scores(means * rows, rows, least))
     enough = trades >= FEWEST_TRADES or not trades
     why = "" if enough else TOO_FEW_TRADES
@@ -85,10 +85,10 @@ def skill(gains: Floats, horizon_minutes: int, trials: int) -> Skill:
     whole = len(gains) // horizon_minutes * horizon_minutes
     blocks = gains[:whole].reshape(-1, horizon_minutes).sum(axis=1)
     count = max(effective_size(blocks), 1.0)
-    mean, deviation = (float(blocks.mean()), float(blocks.std())) if len(blocks) else (0.0, 0.0)
-    if deviation <= ROUNDING * abs(mean):
-        sharpe, skewness, kurtosis = 0.0, 0.0, 3.0
+    if not len(blocks) or blocks.std() <= ROUNDING * abs(blocks.mean()):
+        sharpe = skewness = kurtosis = 0.0
     else:
+        mean, deviation = float(blocks.mean()), float(blocks.std())
         standard = (blocks - mean) / deviation
         sharpe = mean / deviation
         skewness, kurtosis = float((standard**3).mean()), float((standard**4).mean())
@@ -145,6 +145,5 @@ def _scores(sums: Floats, rows: int, least: float) -> Floats:
 
 
 def _over(total: Floats, spread: Floats, least: float) -> Floats:
-    known = spread > least
-    root = np.sqrt(np.where(known, spread, 1.0))
-    return np.where(known, total / root, 0.0)
+    root, nothing = np.sqrt(np.maximum(spread, least)), np.zeros(np.shape(total))
+    return np.divide(total, root, out=nothing, where=spread > least)

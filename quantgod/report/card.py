@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import CLASSES, FEATURES
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.wording import interval_text, milliseconds_text, number_text
@@ -54,7 +53,7 @@ def model_card(
         market: says that the market is simulated, if it is.
     """
     found = weaknesses(evaluated.result, examined, settings) or ["None of those looked for."]
-    for kept in range(len(found), -1, -1):
+    for kept in reversed(range(len(found) + 1)):
         left = len(found) - kept
         told = [*found[:kept], f"{left} more: see the report."] if left else found
         card = _written(evaluated, examined, table, settings, told, market)
@@ -113,7 +112,7 @@ def _purpose(settings: Settings) -> list[str]:
 def _data(evaluated: Evaluation, table: pd.DataFrame, settings: Settings) -> list[str]:
     result, rows = evaluated.result, evaluated.rows
     learned = pd.DatetimeIndex(table.index[evaluated.dev_row])
-    came = np.bincount(rows["target"], minlength=3) / len(rows)
+    came = [float((rows["target"] == number).mean()) for number in range(len(CLASSES))]
     return _bullets([
         f"Data: {settings.data.series}, from `{settings.data.source}`.",
         *_constants(table.loc[: learned[-1]]),

@@ -188,5 +188,5 @@ def _sets(
         name: share_among(held, known.target == number, effective)
         for number, name in enumerate(CLASSES)
     }
-    counts = np.bincount(sizes, minlength=len(CLASSES) + 1)
-    return by_class, tuple(counts.tolist()), share_among(held, sizes == 1, effective)
+    counts = tuple(int((sizes == size).sum()) for size in range(len(CLASSES) + 1))
+    return by_class, counts, share_among(held, sizes == 1, effective)

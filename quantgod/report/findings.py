@@ -41,10 +41,11 @@ FEW_LABELS: Final = 100
 
 def verdict(score: str, difference: Interval) -> Verdict:
     """Return whether the first of two models is better, from its score minus the other's."""
-    sign = -1 if score in LOWER_IS_BETTER else 1
     if not difference.enough:
         return "not shown to be better"
-    low, high = sorted((sign * difference.low, sign * difference.high))
+    low, high = difference.low, difference.high
+    if score in LOWER_IS_BETTER:
+        low, high = -high, -low
     if low > 0:
         return "better"
     return "worse" if high < 0 else "not shown to be better"
