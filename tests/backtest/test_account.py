@@ -119,6 +119,26 @@ def test_the_target_is_realised_gains_on_enough_days_and_ends_nothing() -> None:
     assert backtest(scored, books(mids, minutes=at), early, 5, 1).result.target_at == ended(1435)
 
 
+def test_a_gain_of_exactly_the_target_reaches_it() -> None:
+    balance = 8_192.0  # a power of two: shares of it are exact
+    wide = {"initial_balance": balance, "max_daily_loss": 0.9, "max_total_loss": 0.9}
+    given = settings(notional=8_192.0, max_position=8_192.0, account=LIMITS | wide)
+    market, scored = books(np.array([100.0, 107.0, 107.0, 107.0])), rows({0: BUY})
+    gain = backtest(scored, market, given, 1, 1).equity["balance"].iloc[-1] - balance
+    for target, outcome in ((gain, "target"), (np.nextafter(gain, 1e9), "open")):
+        limits = LIMITS | wide | {"profit_target": float(target) / balance}
+        given = settings(notional=8_192.0, max_position=8_192.0, account=limits)
+        assert backtest(scored, market, given, 1, 1).result.outcome == outcome
+
+
+def test_a_day_may_begin_with_the_second_minute() -> None:
+    at = np.array([1439, 1440, 1441, 1442])  # the close of minute 1439 is midnight
+    found = traded([100.0, 96.0, 92.0, 92.0], at, [1439])
+    assert (found.result.outcome, found.result.ended_at) == ("daily_loss", ended(1441))
+    kept = traded([100.0, 104.0, 99.5, 99.5], at, [1439])
+    assert kept.result.outcome == "open"
+
+
 def test_gains_that_are_not_realised_reach_no_target() -> None:
     found = traded([100.0, 112.0, 112.0, 105.0], np.arange(4), [0])
     assert (found.result.outcome, found.result.target_at) == ("open", None)

@@ -12,6 +12,7 @@ from quantgod.archive.etl import run_etl
 from quantgod.archive.store import StoreError
 from quantgod.backtest import Books, backtest, books_of, order_moments
 from quantgod.backtest.recorded import archive_books, minute_books
+from quantgod.backtest.signals import signals_of
 from quantgod.contracts import BOOK_COLUMNS
 from tests.archive import feeds
 from tests.backtest.markets import (
@@ -67,13 +68,37 @@ def test_the_columns_may_stand_in_any_order_and_hold_fewer_levels() -> None:
         (lambda frame: frame.iloc[:0], "strictly rising"),
         (lambda frame: frame.assign(ask_0_p=0.5), "2024-01-01 00:01:00"),
         (lambda frame: frame.assign(bid_0_s=0.0), "no two sides"),
+        (lambda frame: frame.assign(ask_0_p=frame["bid_0_p"]), "no two sides"),
+        (lambda frame: frame.iloc[[0, 0, 1]], "strictly rising"),
+        (lambda frame: frame.reset_index(drop=True), "a UTC index"),
         (lambda frame: frame.assign(bid_0_p=np.nan), "no two sides"),
     ],
-    ids=["no book", "no zone", "falling", "empty", "crossed", "no size", "no price"],
+    ids=[
+        "no book",
+        "no zone",
+        "falling",
+        "empty",
+        "crossed",
+        "no size",
+        "locked",
+        "twice",
+        "no index",
+        "no price",
+    ],
 )
 def test_bars_that_hold_no_sound_books_are_refused(change: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         books_of(change(bars()))
+
+
+def test_the_first_bad_book_is_named_with_its_best_prices() -> None:
+    frame = bars(5)
+    frame.loc[frame.index[[1, 3]], ["bid_0_p", "ask_0_p"]] = [[9.0, 8.0], [7.0, 6.0]]
+    said = r"00:02:00.* has no two sides: bid \[9.0, \d+.0\], ask \[8.0, \d+.0\]"
+    with pytest.raises(ValueError, match=said):
+        books_of(frame)
+    cheap = bars(1).assign(bid_0_p=0.25, bid_0_s=0.5, ask_0_p=0.75, ask_0_s=0.5)
+    assert books_of(cheap).mid.tolist() == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +116,18 @@ def test_rows_that_cannot_be_traded_are_refused(
     given = settings(latency_ms=latency_ms)
     with pytest.raises(ValueError, match=said):
         backtest(scored, books(np.full(6, 100.0)), given, 5, 1)
+
+
+def test_the_minutes_of_a_backtest_end_one_after_the_last_possible_exit() -> None:
+    market = books(np.full(40, 100.0))
+    for latency_ms, last in ((0, 9), (1, 10), (60_000, 10)):
+        given = settings(latency_ms=latency_ms, latencies_ms=(0,))
+        minutes, signal = signals_of(rows({2: SELL, 3: BUY}), market, given, 5)
+        closes = START_MS + MINUTE_MS * np.arange(3, last + 2)
+        assert minutes.time_ms.tolist() == closes.tolist()
+        assert signal.tolist() == [-1, 1, *[0] * (len(closes) - 2)]
+    short, signal = signals_of(rows({0: BUY, 39: BUY}), market, settings(), 5)
+    assert len(short.time_ms) == len(signal) == 40 and signal[[0, 39]].tolist() == [1, 1]
 
 
 def test_locked_and_strided_books_are_traded_alike() -> None:

@@ -239,3 +239,28 @@ def test_a_hit_is_a_trade_that_gains_and_no_trade_that_merely_loses_nothing() ->
     gain, loss = won.trades["net"].tolist()
     assert (won.result.hit_rate, gain > 0) == (0.5, True)
     assert won.result.profit_factor == pytest.approx(gain / -loss)
+
+
+def test_gains_and_losses_of_cents_count_as_any_others() -> None:
+    mids = np.array([100.0, 100.5, 100.5, 100.25, 100.25, 100.25, 99.0])
+    given = settings(notional=100.0, max_position=100.0)
+    found = backtest(rows({0: BUY, 2: BUY, 4: SELL}), books(mids), given, 1, 1)
+    gain, loss, none = found.trades["net"]
+    assert (gain, loss, none) == pytest.approx((0.5, -0.25, 0), abs=0.01)
+    assert found.result.hit_rate in (1 / 3, 2 / 3)
+    assert found.result.profit_factor == pytest.approx(gain / -loss, rel=1e-6)
+
+
+def test_a_position_of_one_is_a_position() -> None:
+    market = books(np.array([64.0, 64.0, 64.0, 65.0, 65.0, 65.0]), half_spread=0.5)
+    given = settings(notional=64.5, max_position=64.5)
+    found = backtest(rows({0: BUY, 3: SELL}), market, given, 1, 1)
+    assert found.equity["position"].tolist() == [1, 0, 0, -1, 0, 0]
+    assert found.result.exposure == pytest.approx(2 / 6)
+
+
+def test_funding_within_a_hole_after_the_first_minute_is_paid_too() -> None:
+    at = np.array([478, 482, 483, 484, 485])  # 07:59 is the stamp, and no minute's close
+    mids = np.array([100.0, 200.0, 200.0, 200.0, 200.0])
+    found = backtest(rows({478: BUY}), books(mids, minutes=at), settings(funding_rate=0.001), 5, 1)
+    assert found.result.funding == pytest.approx(0.001 * 10 * 100)

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import norm
 
 from quantgod.backtest.performance import (
@@ -14,6 +16,7 @@ from quantgod.backtest.performance import (
     ratios,
     skill,
 )
+from quantgod.evaluation.effective_size import effective_size
 from tests.evaluation.reaches import reach_of
 
 HORIZON = 10
@@ -55,6 +58,8 @@ def test_what_is_known_of_a_trader_is_no_more_than_the_trades() -> None:
 
 def test_ratios_do_not_depend_on_the_size_of_positions() -> None:
     small, large = (ratios(size * gains(500, mean=0.1), HORIZON, 50) for size in (1.0, 1e6))
+    tiny = ratios(1e-12 * gains(500, mean=0.1), HORIZON, 50)
+    assert tiny.sharpe[:4] == pytest.approx(small.sharpe[:4])
     assert large.sharpe[:4] == pytest.approx(small.sharpe[:4])
     assert large.sortino[:4] == pytest.approx(small.sortino[:4])
     assert large.net[:3] == pytest.approx([1e6 * value for value in small.net[:3]])
@@ -63,8 +68,9 @@ def test_ratios_do_not_depend_on_the_size_of_positions() -> None:
 def test_a_ratio_to_nothing_is_nothing() -> None:
     nothing = ratios(np.zeros(100), HORIZON, 0)
     assert [*nothing.sharpe, *nothing.sortino, *nothing.net] == [0.0, 0.0, 0.0, True, ""] * 3
-    steady = ratios(np.full(100, 0.1), HORIZON, 20)
-    assert [*steady.sharpe[:3], *steady.sortino[:3]] == [0.0] * 6
+    for gain in (0.1, 1e6):
+        steady = ratios(np.full(100, gain), HORIZON, 20)
+        assert [*steady.sharpe[:3], *steady.sortino[:3]] == [0.0] * 6
     winner = np.zeros(1000)
     winner[500] = 7.0
     found = ratios(winner, HORIZON, 1)
@@ -148,3 +154,44 @@ def test_one_lucky_trade_is_no_proof() -> None:
 def test_less_than_a_horizon_shows_nothing() -> None:
     found = skill(gains(5, mean=9.0), HORIZON, 1)
     assert (found.probabilistic, found.deflated) == (0.5, 0.5)
+    assert found.observations == 1
+    assert skill(np.empty(0), HORIZON, 5).deflated == 0.5
+
+
+@given(st.floats(-2, 2), st.floats(0.5, 500), st.floats(-3, 3), st.floats(1, 12), st.floats(-1, 1))
+def test_the_probability_is_the_papers_formula_and_never_surer_than_of_normal_returns(
+    sharpe: float, observations: float, skewness: float, kurtosis: float, above: float
+) -> None:
+    spread = 1 - skewness * sharpe + (kurtosis - 1) / 4 * sharpe**2
+    spread = max(spread, 1 + sharpe**2 / 2)
+    score = (sharpe - above) * math.sqrt(max(observations - 1, 0) / spread)
+    found = probabilistic_sharpe(sharpe, observations, skewness, kurtosis, above)
+    assert found == pytest.approx((1 + math.erf(score / math.sqrt(2))) / 2)
+
+
+@pytest.mark.parametrize("trials", [2, 3, 30])
+def test_the_best_of_several_is_the_papers_formula(trials: int) -> None:
+    gamma = 0.5772156649015329
+    last, beyond = norm.isf(1 / trials), norm.isf(1 / (trials * math.e))
+    assert expected_best(trials) == pytest.approx((1 - gamma) * last + gamma * beyond)
+
+
+@given(st.integers(1, 60), st.integers(1, 7), st.sampled_from([1, 2, 9]), st.integers(0, 10**6))
+def test_skill_is_told_by_sums_over_whole_horizons(
+    rows: int, horizon: int, trials: int, seed: int
+) -> None:
+    series = gains(rows, seed, mean=0.3) ** 3
+    sums = [sum(series[start : start + horizon]) for start in range(0, rows, horizon)]
+    sums = sums[: rows // horizon]
+    found = skill(series, horizon, trials)
+    count = max(effective_size(np.array(sums)), 1.0)
+    assert found.observations == pytest.approx(count)
+    if len(sums) < 2:
+        assert (found.probabilistic, found.deflated) == (0.5, 0.5)
+        return
+    mean, deviation = np.mean(sums), np.std(sums)
+    skewness, kurtosis = (np.mean(((sums - mean) / deviation) ** power) for power in (3, 4))
+    hurdle = expected_best(trials) / math.sqrt(max(count - 1, 1))
+    shape = mean / deviation, count, skewness, kurtosis
+    assert found.probabilistic == pytest.approx(probabilistic_sharpe(*shape))
+    assert found.deflated == pytest.approx(probabilistic_sharpe(*shape, hurdle))

@@ -134,7 +134,9 @@ def test_archives_that_the_bars_were_not_made_from_are_refused(
 ) -> None:
     pack(tmp_path, DAYS[0], messages()[:600])
     pack(tmp_path, DAYS[1], messages(seed=1)[600:])
-    with pytest.raises(ForeignArchives, match=r"2024-01-02 00:.* they hold bid and ask"):
+    with pytest.raises(
+        ForeignArchives, match=r"at 2024-01-02 00:02:00\+00:00 they hold bid and ask"
+    ):
         look(folder, tmp_path)
 
 
@@ -149,3 +151,18 @@ def test_an_order_into_a_gap_waits_for_the_next_minute(folder: Path, tmp_path: P
     gap = (MIDNIGHT_MS - 600_000 + 1000 * minute, MIDNIGHT_MS)
     assert not ((met.time_ms > gap[0] + 2_000) & (met.time_ms < gap[1])).any()
     assert (met.time_ms > gap[1]).any()
+
+
+def test_moments_before_and_within_the_first_minute_are_looked_up_too(folder: Path) -> None:
+    minutes = minute_books(folder / "bars", "BTCUSDT", rows()[3:], HORIZON)
+    first = int(minutes.time_ms[0])
+    moments = np.array([first - 90_250, first - 29_750, first + 250, first + 60_250])
+    met = archive_books(
+        folder / "archives", "BTCUSDT", moments, minutes, etl_settings(), market="linear"
+    )
+    assert met is not None and met.time_ms.tolist() == moments.tolist()
+    assert met.mid.tolist() == mids(moments.tolist())
+    early = archive_books(
+        folder / "archives", "BTCUSDT", moments[:2], minutes, etl_settings(), market="linear"
+    )
+    assert early is not None and early.time_ms.tolist() == moments[:2].tolist()
