@@ -134,6 +134,15 @@ def test_rows_of_another_table_are_refused() -> None:
         on_test_rows(scored(), TABLE.drop(TABLE.index[2_000]), Oracle(1.0), EVER, LEAST_ROWS)
 
 
+def test_rows_are_found_from_the_first_of_their_table_on() -> None:
+    """A row of the first minute has no window, and is none of another table."""
+    champion = Oracle(GOOD)
+    found = on_test_rows(scored(first=0), TABLE, champion, EVER, LEAST_ROWS)
+    assert found.rows == ROWS - HORIZON - 99 and champion.asked.min() == 99
+    with pytest.raises(EvidenceError, match=r"of 2024-01-02 09:20:00.* is of another table"):
+        on_test_rows(scored(first=0), TABLE.drop(TABLE.index[2_000]), champion, EVER, LEAST_ROWS)
+
+
 def test_rows_without_probabilities_are_told_of_and_not_left_out() -> None:
     rows = scored()
     rows.loc[5:7, columns_of("auditor")] = np.nan

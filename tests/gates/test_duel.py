@@ -86,6 +86,9 @@ def test_too_few_effective_rows_are_a_problem_however_many_rows_there_are() -> N
     found = duel(truth, informed(future, 0.9, 2), informed(future, 0.1, 3), LEAST_ROWS)
     assert found.log_loss is None and not found.won
     assert "1740 rows are left, worth 29.9 independent ones; 30 are needed" in found.problem
+    assert found.too_few and found.rows == 1740
+    compared = duel(truth, informed(future, 0.9, 2), informed(future, 0.1, 3), 20.0)
+    assert compared.too_few and not compared.problem and not compared.won, "no interval is known"
 
 
 def test_symbols_side_by_side_count_as_one() -> None:
@@ -106,3 +109,10 @@ def test_a_duel_without_figures_is_not_won(missing: str) -> None:
     assert Duel(**figures).won  # type: ignore[arg-type]
     assert not Duel(**(figures | {missing: None})).won  # type: ignore[arg-type]
     assert not Duel(**figures, problem="of other rows").won  # type: ignore[arg-type]
+    assert not Duel(**figures, too_few=True).won  # type: ignore[arg-type]
+    even, worse = Interval(0.0, -0.1, 0.1), Interval(-0.001, -0.1, 0.1)
+    assert Duel(**(figures | {"macro_f1": even})).won  # type: ignore[arg-type]
+    assert not Duel(**(figures | {"macro_f1": worse})).won  # type: ignore[arg-type]
+    for high, is_won in ((-2e-6, True), (-1e-6, False), (0.0, False)):
+        found = figures | {"log_loss": Interval(-0.2, -0.3, high)}
+        assert Duel(**found).won is is_won  # type: ignore[arg-type]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bench.interval_tables import interval_lines
+from quantgod.backtest import trading_power
 from quantgod.backtest.trading_power import Trader
+from quantgod.evaluation import interval_power
 from quantgod.evaluation.interval_power import (
     DESIGNS,
     VOLATILE,
@@ -15,7 +18,6 @@ from quantgod.evaluation.interval_power import (
     DesignOutcome,
     IntervalCoverage,
 )
-from quantgod.gates import interval_proof
 from quantgod.gates.interval_proof import HEAD, JOBS, Proof, prove_all, rows_of
 
 STRONG = DESIGNS[0]
@@ -53,11 +55,14 @@ def test_a_design_that_is_done_is_not_drawn_again(
 ) -> None:
     drawn: list[str] = []
 
-    def proved(job: Design | Trader, cases: int) -> list[DesignOutcome]:
+    def proved(kind: type, job: Design | Trader, cases: int) -> list[DesignOutcome]:
+        assert isinstance(job, kind)
         drawn.append(job.name)
         return [line(0.95, design=job.name)]
 
-    monkeypatch.setattr(interval_proof, "_prove", proved)
+    monkeypatch.setattr(interval_power, "prove", partial(proved, Design))
+    monkeypatch.setattr(trading_power, "prove", partial(proved, Trader))
+    tmp_path = tmp_path / "of" / "this code"
     made = prove_all(10, 1, tmp_path)
     next(made)
     made.close()

@@ -346,10 +346,13 @@ def test_where_no_champion_is_asked_for_nobody_says_that_there_is_none() -> None
 def test_versions_that_cannot_be_compared_fail_and_say_why() -> None:
     found = {gate.name: gate for gate in judge(GOOD.met(test=duel(problem="3 rows")))}
     assert found["beats_champion"].passed is False and "3 rows" in found["beats_champion"].detail
+    for missing in ("log_loss", "macro_f1"):
+        assert verdicts(GOOD.met(test=duel(**{missing: None})))["beats_champion"] is False
 
 
 def test_evidence_that_lacks_what_is_asked_for_is_refused_by_name() -> None:
-    with pytest.raises(EvidenceError, match="quantgod/2 holds no oracle in differences; it holds"):
+    said = "quantgod/2 holds no oracle in differences; it holds base, majority, "
+    with pytest.raises(EvidenceError, match=said):
         judge(settings=asked(beats=("oracle",)))
     with pytest.raises(EvidenceError, match="holds no auditor in models"):
         judge(GOOD._replace(evaluation=evaluation(models={})))

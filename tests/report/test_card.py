@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
+import numpy as np
+import pandas as pd
 import pytest
 
 from quantgod.evaluation.drift import Shift
@@ -51,6 +53,12 @@ def test_a_feature_that_never_moved_is_named() -> None:
     text = model_card(given.evaluated, examined(), still, given.settings)
     assert "- Never moved, so that nothing is learned of it: log_volume.\n" in text
     assert "Never moved" not in card() and "BTCUSDT (linear, book)" in card()
+    last = given.table.index[given.evaluated.dev_row[-1]]
+    for minute, is_still in ((last, False), (last + pd.Timedelta(minutes=1), True)):
+        moving = still.copy()
+        moving.loc[minute, "log_volume"] = 7.0
+        text = model_card(given.evaluated, examined(), moving, given.settings)
+        assert ("Never moved" in text) is is_still
 
 
 def test_scores_stand_with_intervals_beside_those_of_the_baselines() -> None:
@@ -59,6 +67,19 @@ def test_scores_stand_with_intervals_beside_those_of_the_baselines() -> None:
         line = next(line for line in card().splitlines() if line.startswith(f"| {model[:5]}"))
         assert interval_text(models[model]["macro_f1"]) in card()
         assert line.count("[") + line.count("(too few rows)") == 5
+
+
+def test_it_tells_how_often_each_class_came() -> None:
+    came = np.bincount(case().evaluated.rows["target"], minlength=3) / len(case().evaluated.rows)
+    told = f"{came[0]:.1%} were SELL, {came[1]:.1%} NEUTRAL, {came[2]:.1%} BUY."
+    assert f"- Of the test rows {told}\n" in card()
+
+
+def test_it_leaves_out_no_weakness_that_it_has_room_for() -> None:
+    for moved in (60, 61, 62):
+        text = card(moved)
+        longest = max(len(line) for line in text.splitlines() if "has moved" in line)
+        assert CHARACTERS - longest - 10 <= len(text) <= CHARACTERS
 
 
 def test_weaknesses_are_on_it() -> None:

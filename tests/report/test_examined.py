@@ -78,6 +78,7 @@ def test_conformal_sets_are_told_by_class_and_size() -> None:
             assert found.low <= found.value <= found.high
     sizes = holds.sum(axis=1)
     assert examined().set_sizes == tuple((sizes == size).sum() for size in range(4))
+    assert all(type(size) is int for size in examined().set_sizes)
     alone = examined().right_alone
     assert alone is not None and alone.value == pytest.approx(held[sizes == 1].mean())
 

@@ -64,10 +64,14 @@ def sound() -> Examination:
     return better_slices(found)
 
 
-def better_slices(found: Examination, accuracy: Interval = GOOD["macro_f1"]) -> Examination:
+def better_slices(
+    found: Examination, accuracy: Interval | None = GOOD["macro_f1"], rows: float = 100.0
+) -> Examination:
     part = found.overall["all"]
     assert part is not None
-    told = msgspec.structs.replace(part, differences={"base": {"accuracy": accuracy}})
+    told = msgspec.structs.replace(
+        part, differences={"base": {"accuracy": accuracy}}, effective_rows=rows
+    )
     return msgspec.structs.replace(found, by_cut={"session": {"Tokyo": told}})
 
 
@@ -112,6 +116,7 @@ def test_a_headline_sorts_everyone_by_what_was_shown() -> None:
 
 def test_a_model_without_fault_has_no_weakness() -> None:
     assert told(result({"base": GOOD, "majority": GOOD})) == ""
+    assert told(result({"base": GOOD}, effective_rows=100.0)) == ""
 
 
 def test_who_is_not_beaten_is_named() -> None:
@@ -151,13 +156,31 @@ def test_other_scores_count_only_where_they_are_shown_worse() -> None:
     # The decisive ones come first, whoever they are against.
     assert ["majority" in line for line in lines] == [True, True, False, False]
     assert "worse than base by Brier score: difference 0.100 [0.010, 0.200]" in lines[2]
-    assert "worse than base by accuracy: difference -0.100 [-0.200, -0.010]" in lines[3]
+    assert lines[3].endswith("worse than base by accuracy: difference -0.100 [-0.200, -0.010].")
+    beaten = result({"majority": {**GOOD, "accuracy": BAD["accuracy"]}})
+    assert told(beaten).endswith("by accuracy: difference -0.100 [-0.200, -0.010].")
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"effective_rows": 99.0}, "about 99 independent labels"),
+        (
+            {
+                "models": {
+                    "auditor": {"ece": Interval(0.07, 0, 1, False), "macro_f1": GOOD["macro_f1"]}
+                }
+            },
+            "error is 0.070 (too few rows) (gate <= 0.05: not judged)",
+        ),
+        (
+            {
+                "coverage": msgspec.structs.replace(
+                    RESULT.coverage, promised=0.9, found=Interval(0.9, 0, 1, False)
+                )
+            },
+            "0.9 and have 0.900 (too few rows) (gate 0.9 +- 0.02: not judged)",
+        ),
         (
             {
                 "models": {
@@ -180,7 +203,15 @@ def test_other_scores_count_only_where_they_are_shown_worse() -> None:
             "0.9 and have 0.800 [0.700, 0.850] (gate 0.9 +- 0.02: FAIL)",
         ),
     ],
-    ids=["short", "calibration", "drift", "shift", "coverage"],
+    ids=[
+        "short",
+        "no calibration",
+        "no coverage",
+        "calibration",
+        "drift",
+        "shift",
+        "coverage",
+    ],
 )
 def test_each_fault_of_the_result_is_said_once(changes: dict[str, Any], expected: str) -> None:
     found = told(result({"base": GOOD}, **changes))
@@ -201,8 +232,11 @@ def test_a_slice_where_the_auditor_decides_worse_is_named() -> None:
     assert "By session, Tokyo: the auditor decides worse" in told(
         result({"base": GOOD}), better_slices(sound(), worse)
     )
-    for unclear in (Interval(-0.1, -0.2, 0.0), Interval(0.1, 0.01, 0.2)):
+    for unclear in (Interval(-0.1, -0.2, 0.0), Interval(0.1, 0.01, 0.2), None):
         assert told(result({"base": GOOD}), better_slices(sound(), unclear)) == ""
+    for rows, is_few in ((20.0, False), (19.9, True)):
+        found = told(result({"base": GOOD}), better_slices(sound(), worse, rows))
+        assert found.endswith(", on few independent labels.") is is_few
 
 
 def test_an_absent_slice_is_named() -> None:
@@ -221,14 +255,26 @@ def test_a_tier_that_promises_too_much_is_named() -> None:
     fine = {**dict.fromkeys(examined().tiers["auditor"]), "0.7 to 0.8": told_part}
     found = msgspec.structs.replace(sound(), tiers={"auditor": fine})
     assert told(result({"base": GOOD}), found) == ""
+    just = {**scores, "accuracy": Interval(0.7, 0.6, 0.8)}
+    few = {**scores, "accuracy": Interval(0.2, 0.1, 0.3)}
+    tiers |= {"0.8 to 0.9": msgspec.structs.replace(part, models={"auditor": just})}
+    lowest = next(iter(examined().tiers["auditor"]))
+    tiers |= {lowest: msgspec.structs.replace(part, models={"auditor": few})}
+    found = msgspec.structs.replace(sound(), tiers={"auditor": tiers})
+    assert told(result({"base": GOOD}), found) == "", "what may be as right as it says is sound"
 
 
 def test_a_confidence_that_knows_nothing_is_named() -> None:
     curve = examined().selective[ALL_DECISIONS]["auditor"]
-    curve = msgspec.structs.replace(curve, gain=Interval(0.1, -0.01, 0.2))
-    selective = {**examined().selective, ALL_DECISIONS: {"auditor": curve}}
-    found = msgspec.structs.replace(sound(), selective=selective)
-    assert "not shown to tell right decisions from wrong" in told(result({"base": GOOD}), found)
+    for low, is_told in ((-0.01, True), (0.0, True), (0.001, False)):
+        known = msgspec.structs.replace(curve, gain=Interval(0.1, low, 0.2))
+        selective = {**examined().selective, ALL_DECISIONS: {"auditor": known}}
+        found = msgspec.structs.replace(sound(), selective=selective)
+        said = told(result({"base": GOOD}), found)
+        assert ("not shown to tell right decisions from wrong" in said) is is_told
+    unknown = {ALL_DECISIONS: {"auditor": msgspec.structs.replace(curve, gain=None)}}
+    found = msgspec.structs.replace(sound(), selective=unknown)
+    assert told(result({"base": GOOD}), found) == ""
 
 
 def test_a_model_that_never_moves_or_always_abstains_is_named() -> None:

@@ -16,6 +16,7 @@ from quantgod.evaluation.wording import interval_text
 from quantgod.report.findings import headlines, verdict, weaknesses
 from quantgod.report.page import page
 from quantgod.report.report import png
+from quantgod.report.tables import detail_tables, score_tables
 from tests.evaluation.evaluations import case
 from tests.evaluation.plots.overlaps import overlapping
 from tests.report.written import examined, figures, report
@@ -157,6 +158,25 @@ def test_provenance_names_what_was_scored_and_how() -> None:
     assert "p99 20.00 ms" in text
     assert "hold what comes in 90%: from 0.2 on" in text
     assert "tracking" not in text and "sqlite" not in text
+
+
+def test_every_row_of_a_table_has_a_cell_for_each_head() -> None:
+    result = case().evaluated.result
+    tables = [*score_tables(result), *detail_tables(result, examined())]
+    assert len({table.title for table in tables}) == len(tables) == 13
+    for table in tables:
+        assert {len(row) for row in table.body} == {len(table.head)}, table.title
+    absent = next(row for table in tables for row in table.body if "absent" in row)
+    assert set(absent[1:]) == {"absent"} and absent[0] != "absent"
+
+
+def test_the_page_shows_its_settings_and_no_empty_lines() -> None:
+    shown = case().settings.model_dump(
+        mode="json", include={"label", "window", "split", "evaluate", "gates"}
+    )
+    assert json.dumps(shown, indent=2) in Page(report().html).text
+    lines = report().html.splitlines()
+    assert not any(line.isspace() for line in lines)
 
 
 def test_tables_are_json_without_anything_that_json_has_not() -> None:
