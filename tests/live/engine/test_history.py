@@ -166,3 +166,18 @@ def test_candles_are_no_past_of_a_book(tmp_path: Path) -> None:
         StoreError, match=r"holds BTCUSDT \(linear, candles\), from which no book's"
     ):
         read_history("BTCUSDT", tmp_path / "live", tmp_path)
+
+
+def test_the_last_minute_before_another_is_the_last_that_is_earlier() -> None:
+    history = History(
+        np.array([3, 5, 9]), np.arange(27.0).reshape(3, 9), np.array([30.0, 50.0, 90.0])
+    )
+    found = {minute: history.last_before(minute) for minute in (0, 3, 4, 5, 6, 9, 10)}
+    assert found == {
+        0: None, 3: None, 4: (3, 30.0), 5: (3, 30.0), 6: (5, 50.0), 9: (5, 50.0), 10: (9, 90.0)
+    }  # fmt: skip
+    for minute, count in ((3, 0), (4, 1), (9, 2), (10, 3)):
+        before = history.before(minute)
+        assert before.minutes.tolist() == [3, 5, 9][:count]
+        assert before.close.tolist() == [30.0, 50.0, 90.0][:count]
+        assert np.array_equal(before.rows.features, history.features[:count])

@@ -97,3 +97,33 @@ def test_what_cannot_be_is_refused_by_name() -> None:
     window.close(1, None)
     with pytest.raises(ValueError, match="before the first live minute"):
         window.fill(rows([0]))
+
+
+@pytest.mark.parametrize("gap", [0, 1, BRIDGE, BRIDGE + 1])
+def test_rows_are_joined_over_as_many_minutes_as_are_bridged(gap: int) -> None:
+    """In history, from history to live, and live: with rows, and with minutes that have none."""
+    for known, live in (([0, 5, 6 + gap], 7 + gap), ([5], 6 + gap), ([], 6 + gap)):
+        window = Window(BRIDGE)
+        window.fill(rows(known))
+        if not known:
+            assert window.close(5, rows([5]).features[0])
+        assert window.close(live, rows([live]).features[0])
+        expected = [5, *known[2:], live] if gap <= BRIDGE else [*known[2:], live]
+        assert window.missing(9) == 9 - len(expected)
+        assert window.newest(len(expected)).minutes.tolist() == expected
+    window = Window(BRIDGE)
+    window.close(5, rows([5]).features[0])
+    if gap:
+        assert window.close(5 + gap, None)
+    assert window.missing(1) == (gap > BRIDGE)
+
+
+def test_rows_stay_in_place_over_many_turns_of_the_memory() -> None:
+    window = Window(BRIDGE, kept=3)
+    for minute in range(40):
+        window.close(minute, rows([minute]).features[0])
+        length = min(3, minute + 1)
+        newest = window.newest(length)
+        assert newest.minutes.tolist() == list(range(minute - length + 1, minute + 1))
+        assert np.array_equal(newest.features, rows(newest.minutes.tolist()).features)
+        assert window.missing(4) == 4 - length
