@@ -63,3 +63,41 @@ def test_after_the_block_nothing_is_written() -> None:
         say(logging.INFO, "start", "now")
     say(logging.INFO, "late", "nobody listens")
     assert out.getvalue().count("\n") == 1
+
+
+def test_a_logger_has_its_own_ways_back_after_the_block_whoever_else_listens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Levels, handlers and whether others hear of it, of this program and of other loggers."""
+    names = ("quantgod.live", "mlflow", "alembic", "py.warnings")
+    heard: list[str] = []
+    root = logging.Handler()
+    root.emit = lambda record: heard.append(record.name)  # type: ignore[method-assign]
+    monkeypatch.setattr(logging.getLogger(), "handlers", [root])
+
+    def ways() -> list[tuple[object, ...]]:
+        loggers = map(logging.getLogger, names)
+        return [(one.handlers[:], one.propagate, one.level) for one in loggers]
+
+    for level, propagate in ((logging.DEBUG, True), (logging.ERROR, False)):
+        for name in names:
+            monkeypatch.setattr(logging.getLogger(name), "propagate", propagate)
+            monkeypatch.setattr(logging.getLogger(name), "level", level)
+        before = ways()
+        with logging_to("text"):
+            for name in names:
+                logging.getLogger(name).warning("said")
+                logging.getLogger(name).debug("too much")
+            logging.getLogger("mlflow").info("too much")
+            say(logging.INFO, "start", "now")
+        assert ways() == before
+        told = capsys.readouterr().err.splitlines()
+        assert [line.split(" ", 1)[1] for line in told] == [
+            *["warning said"] * 4,
+            "info    start: now",
+        ]
+    assert heard == [], "nobody else hears of it meanwhile"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.warn("after the block", stacklevel=1)
+    assert len(caught) == 1
