@@ -84,7 +84,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
         (Applied(UPDATE), None),
         (Dropped("late", ""), None),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Event) else "",
+    ids=["gap", "disconnected", "synced", "widened", "need", "applied", "dropped"],
 )
 def test_events_are_told_by_what_they_are(event: Event, expected: object, heard: Heard) -> None:
     assert told(event) == expected
