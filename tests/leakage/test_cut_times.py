@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -49,6 +52,33 @@ def test_given_cuts_are_read_as_utc_and_put_in_order() -> None:
         "2024-01-01T10:00:00",
         "2024-01-02T03:04:00",
     ]
+
+
+def test_a_cut_lies_after_the_first_bar_and_not_after_the_last() -> None:
+    first, last, second = INDEX[0], INDEX[-1], pd.Timedelta("1s")
+    at = cuts_within(INDEX, [last, first + second, first + pd.Timedelta("59s"), last])
+    assert at == [int(time.timestamp()) * 1_000 for time in (first, last)]
+    for cut in (first, first - second, last + second):
+        with pytest.raises(CutError, match=f"a cut between {re.escape(str(first))} and "):
+            cuts_within(INDEX, [last, cut])
+    assert parse_cut("2024-01-01T12:00+02:00") == parse_cut("2024-01-01T10:00")
+    assert str(parse_cut("2024-01-01T12:00+02:00").tz) == str(parse_cut("2024-01-01").tz) == "UTC"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_drawn_cuts_are_those_of_the_words(seed: int) -> None:
+    """With the same draws: a close of each stage that no fit falls on, then of all the others."""
+    for count in (0, 9, 14, 40):
+        rng = np.random.default_rng(seed)
+        fits = sorted(set(BORDERS.fitted.values()))
+        cuts = {*fits, fits[0] - STRIDE * 60_000}
+        for closes in BORDERS.forecasts.values():
+            if not cuts & set(closes[:-1]):
+                cuts.add(int(rng.choice(closes[:-1])))
+        every = {close for closes in BORDERS.forecasts.values() for close in closes[:-1]}
+        more = rng.permutation(sorted(every - cuts))
+        missing = max(count - len(cuts), 0)
+        assert draw_cuts(INDEX, HOW, count, seed) == sorted([*cuts, *more[:missing].tolist()])
 
 
 @pytest.mark.parametrize("text", ["soon", "2024-13-01", ""])

@@ -128,6 +128,55 @@ def test_an_audit_says_what_it_made_again_and_what_not(honest):
     assert " ".join(figure.get_supxlabel().split()) == said
 
 
+def test_what_is_left_out_depends_on_bars_and_messages():
+    how = settings(epochs=3)
+    whole = leak_audit._scope(2_000, 2_000, how, with_messages=True)
+    assert "from messages to test" in whole
+    assert whole.endswith("epochs: 3; not made again: the lineage's own network, its search")
+    part = leak_audit._scope(2_000, 3_500, how, with_messages=False)
+    assert "on the newest 2,000 of 3,500 minutes" in part
+    assert "again: the 1,500 older minutes, the lineage's own network, its search, bars" in part
+
+
+def test_findings_are_added_up_and_the_nearest_is_kept():
+    findings = leak_audit._Findings(np.arange(1, 11) * MS_PER_MINUTE)
+    for cut, found in (
+        (8, Difference(5, 0, None, 2, newest=4 * MS_PER_MINUTE)),
+        (6, Difference(4, 1, 2 * MS_PER_MINUTE, 3, newest=5 * MS_PER_MINUTE)),
+        (9, Difference(1, 1, None, 1, newest=2 * MS_PER_MINUTE)),
+        (9, Difference(0, 0, None, 0)),
+    ):
+        findings.hear("x", cut * MS_PER_MINUTE, found)
+    assert (findings.compared["x"], findings.changed["x"], findings.nearest["x"]) == (10, 6, 2)
+    assert findings.leaks == [
+        "x: 1 of 4 values known by the cut at 1970-01-01T00:06+00:00 changed with what came after "
+        "it, the first one known at 1970-01-01T00:02+00:00",
+        "x: 1 of 1 values known by the cut at 1970-01-01T00:09+00:00 changed with what came after "
+        "it, the first one known at 1970-01-01T00:09+00:00",
+    ]
+
+
+@pytest.mark.parametrize(("stride", "purges"), [(59, True), (60, False), (61, False)])
+def test_what_shows_nothing_is_noted(stride, purges):
+    findings = leak_audit._Findings(np.arange(3))
+    findings.hear("a", 0, Difference(0, 0, None, 1))
+    findings.hear("b", 0, Difference(1, 0, None, 0))
+    findings.hear("c", 0, Difference(1, 0, None, 1))
+    findings.note_unshown(in_small(settings(stride=stride)))
+    said = [line for line in findings.unshown if not line.startswith("purging")]
+    assert said == [
+        "a: no value was known by any of the cuts",
+        "b: no value known after a cut has changed",
+    ]
+    assert (len(findings.unshown) == 2) == purges
+
+
+def test_the_last_cut_of_each_day_is_chosen():
+    day = 86_400_000
+    cuts = [day + 5, 3, day - 1, day, 2 * day, day + 9, 7]
+    assert leak_audit._last_of_days(cuts) == {day - 1, day + 9, 2 * day}
+
+
 # --- planted leaks ------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.contracts import BookUpdate
 from quantgod.leakage import messages, raw_days
 from quantgod.leakage.messages import RawDays, bars_of
-from quantgod.leakage.trace import compare
+from quantgod.leakage.trace import Difference, compare
 from quantgod.market.bybit import decode
 from quantgod.market.messages import MessageError
 from tests.archive.feeds import DAYS, MIDNIGHT_MS, etl_settings, feed, pack
@@ -123,6 +124,106 @@ def test_its_sizes_are_others_and_do_not_repeat_soon() -> None:
     assert len({size for _, size in market._levels(levels)} - set(sizes)) > 300
 
 
+def message(ts: int, update_id: int, bids: Any, asks: Any, kind: str = "delta") -> bytes:
+    data = {"s": "X", "b": bids, "a": asks, "u": update_id, "seq": 1}
+    told = {"topic": "orderbook.500.X", "type": kind, "ts": ts, "data": data, "cts": ts - 1}
+    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+
+
+class Other:
+    """Another market after update 10, and what its words and draws make of numbers."""
+
+    def __init__(self, has_book: bool = True, seed: int = 0) -> None:
+        book = np.array([[100.0, 1.0], [99.5, 2.0]]), np.array([[100.5, 3.0], [1e-5, 4.0]])
+        state: Any = SimpleNamespace(
+            has_book=has_book, last_update_id=10, bids=book[0], asks=book[1]
+        )
+        self.market = messages.OtherMarket(state, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        self.sizes = [f"{size:.3f}" for size in rng.uniform(0.001, 50.0, 1_024)]
+        self.away = rng.choice((-1, 1)) * rng.uniform(0.01, 0.03)
+        self.next = 0
+
+    def size(self) -> str:
+        self.next += 1
+        return self.sizes[self.next % 1_024]
+
+    def images(self, *given: bytes, cut: int = 0) -> list[Any]:
+        return [json.loads(line) for line in self.market.lines(iter(given), cut)]
+
+
+def test_from_the_cut_on_every_line_is_another_in_order_of_arrival() -> None:
+    given = [message(ts, 1, [["100.0", "1"]], []) for ts in (5, 9, 10, 7, 11)]
+    given.insert(2, b"no message\n")
+    given.insert(4, b"no message\n")
+    out = list(Other(has_book=False).market.lines(iter(given), 10))
+    changed = [old != new for old, new in zip(given, out, strict=True)]
+    assert changed == [False, False, False, True, False, True, True]
+    assert all(line.endswith(b"}\n") or line == b"no message\n" for line in out)
+
+
+def test_the_first_message_that_applies_brings_the_image_of_the_book() -> None:
+    for update_id in (9, 10):  # stale: it does not apply
+        other = Other()
+        stale, first = other.images(
+            message(1, update_id, [["7.0", "1"]], []),
+            message(2, 11, [["99.5", "0"], ["99.0", "5"]], [["100.5", "6"]]),
+        )
+        assert stale == json.loads(message(1, update_id, [["7.0", "1"]], []))
+        shift = round(100 * (1 - other.away), 0)
+        assert first["type"] == "snapshot"
+        assert first["data"]["u"] == 11
+        prices = [f"{200 - shift:.0f}", f"{198 - shift:.1f}", f"{201 - shift:.1f}", "0.00001"]
+        sizes = [other.size() for _ in prices]
+        bids, asks = first["data"]["b"], first["data"]["a"]
+        assert [size for _, size in bids + asks] == sizes
+        assert [price for price, _ in bids + asks] == prices
+
+
+@pytest.mark.parametrize(
+    ("first", "kind"), [((12, "delta"), "delta"), ((11, "snapshot"), "snapshot")]
+)
+def test_after_a_gap_or_a_snapshot_no_book_is_brought(first: tuple[int, str], kind: str) -> None:
+    other = Other()
+    levels = [["50.00", "1"], ["49.99", "0"], ["50.00", "2"]]
+    told = other.images(message(1, first[0], levels, [], first[1]), message(2, 11, [], levels))
+    assert [one["type"] for one in told] == [kind, "delta"]
+    shift = round(50 * (1 - other.away), 2)
+    images = [f"{2 * price - shift:.2f}" for price in (50.0, 49.99, 50.0)]
+    for one, side in zip(told, "ba", strict=True):
+        sizes = [other.size(), other.size(), other.size()]
+        assert one["data"][side] == [
+            [images[0], sizes[0]], [images[1], "0"], [images[2], sizes[2]],
+        ]  # fmt: skip
+
+
+def test_without_a_book_the_first_message_stays_what_it_is() -> None:
+    (told,) = Other(has_book=False).images(message(1, 11, [["100.0", "1"]], []))
+    assert told["type"] == "delta"
+    assert len(told["data"]["b"]) == 1
+
+
+def test_prices_stay_on_their_tick_and_above_nothing() -> None:
+    for seed in range(6):
+        other = Other(seed=seed)
+        shift = round(2 * (1 - other.away), 3)
+        told = [other.market._image_of(text) for text in ("2.000", "0.5", "1.25", "3.0001", "9")]
+        assert told[0] == f"{4 - shift:.3f}"
+        assert told[1] == "0.001", "one tick at least"
+        assert told[2] == f"{2.5 - shift:.3f}"
+        assert told[3] == f"{6.0002 - shift:.4f}"
+        assert told[4] == f"{18 - shift:.3f}"
+
+
+def test_lines_are_joined_in_chunks_that_lose_none() -> None:
+    for count in (0, 1, 4_095, 4_096, 4_097, 8_192):
+        given = [b"%d\n" % number for number in range(count)]
+        chunks = list(messages._in_chunks(iter(given)))
+        assert b"".join(chunks) == b"".join(given)
+        assert [chunk.count(b"\n") for chunk in chunks[:-1]] == [4_096] * ((count - 1) // 4_096)
+        assert all(chunks)
+
+
 def test_a_kernel_that_looks_one_message_ahead_is_caught(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +302,7 @@ def test_a_day_without_an_archive_is_told(archive: Path) -> None:
     days = days_of(archive)
     assert days.complete
     found = days.compare(MIDNIGHT_MS + 5 * 86_400_000, np.random.default_rng(0))
-    assert (found.compared, found.leaked) == (0, 0)
+    assert found == Difference(0, 0, None, 0)
     assert not days.complete
 
 

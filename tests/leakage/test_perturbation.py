@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,6 +39,68 @@ def test_it_is_finite_and_as_positive_as_the_market(row: int) -> None:
     assert (changed["close"] > 0).all()
     for name in ("volatility", "max_spread", "upper_wick", "lower_wick", "log_volume"):
         assert (changed[name] >= 0).all(), name
+
+
+def oracle(frame: pd.DataFrame, row: int, how: Any, rng: np.random.Generator) -> pd.DataFrame:
+    """The other market minute by minute, by the words of `perturb` and with the same draws."""
+    close, count = frame["close"].tolist(), len(frame) - row
+    horizon, apart = how.horizon_minutes, how.buy_above - how.sell_below
+    drift: list[float] = []
+    while len(drift) < count:
+        for phase in rng.permutation([1.0, 0.0, -1.0]):
+            drift += [1.5 * phase * apart / horizon] * horizon
+    noise = rng.normal(0.0, apart / math.sqrt(horizon) / 2, count)
+    lately = close[max(row - 1 - 2 * horizon, 0) : max(row, 1)]
+    far = 6 * apart + math.log(max(lately) / min(lately))
+    side, walk, path = 1, 0.0, [0.0]
+    for at in range(row, len(close)):
+        begins = (max(at - horizon, 0), max(row - 1 - horizon, 0))
+        moves = [math.log(close[at] / close[begin]) for begin in begins]
+        if any(move > how.buy_above for move in moves):
+            side = -1
+        elif any(move < how.sell_below for move in moves):
+            side = 1
+        walk += drift[at - row] + noise[at - row]
+        path.append(walk + side * far)
+    steps = np.diff(path)
+    found = frame.copy()
+    place = frame.columns.get_loc
+    found.iloc[row:, place("close")] = close[max(row - 1, 0)] * np.exp(path[1:])
+    for name in FEATURES:
+        values = frame[name].to_numpy()
+        spread = 3 * max(values.std(), 1e-9)
+        drawn = rng.normal(values.mean() + spread * rng.choice((-1.0, 1.0)), spread, count)
+        found.iloc[row:, place(name)] = drawn if values.min() < 0 else abs(drawn)
+    found.iloc[row:, place("log_ret_close")] = steps
+    found.iloc[row:, place("body")] = steps * rng.uniform(0.5, 1.0, count)
+    return found
+
+
+STILL = BARS[:40].assign(close=50.0, volatility=0.25, tilt=0.0)
+STEPS = STILL.assign(close=np.repeat([50.0, 51.0, 49.0, 52.0, 48.0], 8))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("frame", "row", "horizon", "buy_above", "sell_below"),
+    [
+        *((BARS, row, 60, 0.002, -0.003) for row in (0, 1, 2, 60, 61, 62, 700, 1441, MINUTES - 1)),
+        *((BARS, row, 7, 0.0005, -0.0004) for row in (7, 8, 14, 15, 1_000)),
+        (BARS, MINUTES - 21, 7, 0.0005, -0.0004),  # a whole cycle is left
+        (STILL, 12, 5, 0.0, -0.01),  # a move of nothing is not above, and not below
+        (STILL, 12, 5, 0.01, 0.0),
+        *((STEPS, row, 5, 0.01, -0.01) for row in (1, 9, 17, 26, 34)),
+        *((STEPS, row, 3, 0.5, -0.5) for row in (1, 9, 17)),  # nothing moves as far
+    ],
+)
+def test_it_is_the_market_that_its_words_say(
+    frame: pd.DataFrame, row: int, horizon: int, buy_above: float, sell_below: float, seed: int
+) -> None:
+    how: Any = SimpleNamespace(horizon_minutes=horizon, buy_above=buy_above, sell_below=sell_below)
+    cut = int(frame.index[0].timestamp() * 1000) + 60_000 * row
+    found = perturb(frame, cut, how, np.random.default_rng(seed))
+    expected = oracle(frame, row, how, np.random.default_rng(seed))
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_returns_lead_from_close_to_close() -> None:

@@ -71,7 +71,8 @@ def test_columns_of_any_type_count() -> None:
 
 def test_nothing_is_nothing() -> None:
     nothing = rows_of(KNOWN[:0], np.empty((0, 3)), np.empty(0))
-    assert compare(nothing, nothing, 10) == Difference(0, 0, None, 0)
+    assert compare(nothing, nothing, 10) == Difference(0, 0, None, 0, None)
+    assert rows_of(KNOWN, np.ones((4, 2)), np.ones(4, np.int32)).values.shape == (4, 20)
 
 
 def test_a_fitted_piece_is_known_by_each_of_its_parts() -> None:
