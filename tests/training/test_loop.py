@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from torch.nn import functional
 from quantgod.dataset.views import BARS, Views
 from quantgod.dataset.windows import Samples, Windows
 from quantgod.models.heads import HeadLayers, Heads, Output
+from quantgod.training import loop
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 from quantgod.training.loop import fit
 from quantgod.training.objectives import Judgement, WeightedCrossEntropy, objective_of
@@ -366,9 +370,83 @@ def test_another_kind_of_target_needs_another_objective_and_nothing_else(small: 
 
 
 def test_an_empty_part_is_refused(small: Problem) -> None:
-    nothing = small.train.take(small.train.row < 0)
-    with pytest.raises(ValueError, match="got 0 and"):
+    nothing, few = small.train.take(small.train.row < 0), small.train.take(np.arange(3))
+    with pytest.raises(ValueError, match=r"^training and validation samples .* got 0 and"):
         fit(network(), small.material.views, nothing, small.validation, train_settings())
+    with pytest.raises(ValueError, match="got 3 and 0"):
+        fit(network(), small.material.views, few, nothing, train_settings())
+    with pytest.raises(ValueError, match=r"^4 training samples \(train\.every\) and .* got 3 and"):
+        fit(network(), small.material.views, few, small.validation, train_settings(every=4))
+    with pytest.raises(ValueError, match=r"^2 training samples \(train\.every\)"):
+        fit(network(), small.material.views, nothing, small.validation, train_settings(every=2))
+    one_each = train_settings(every=3, epochs=3)
+    assert len(fit(network(), small.material.views, few, small.validation, one_each).history) == 3
+
+
+class Nought(WeightedCrossEntropy):
+    """Every epoch has this score."""
+
+    score = 0.0
+
+    def judge(self, output: Mapping[str, Tensor], target: Tensor) -> Judgement:
+        return Judgement(self.score, {})
+
+
+@pytest.mark.parametrize(("epochs", "patience", "early"), [(3, 2, False), (4, 2, True)])
+def test_a_score_of_nothing_is_a_score(
+    small: Problem, epochs: int, patience: int, early: bool
+) -> None:
+    done = fit(
+        network(), small.material.views, small.train, small.validation,
+        train_settings(epochs=epochs, patience=patience), objective=Nought((1.0, 1.0, 1.0)),
+    )  # fmt: skip
+    assert (done.best_epoch, done.best_score, done.resumed_at) == (0, 0.0, None)
+    assert (len(done.history), done.stopped_early) == (3, early)
+
+
+@pytest.mark.parametrize("every", [0, 1, 2, 3, 99])
+def test_a_state_is_saved_after_so_many_batches_and_after_each_epoch(
+    small: Problem, every: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    saved: list[tuple[int, int]] = []
+
+    def write(path: Path, snapshot: Any, identity: Any) -> None:
+        assert path == tmp_path / "run"
+        saved.append((snapshot.values["epoch"], snapshot.values["batch"]))
+
+    monkeypatch.setattr(loop, "write_checkpoint", write)
+    few = small.train.take(np.arange(45))
+    fit(
+        network(), small.material.views, few, small.validation,
+        train_settings(epochs=2, batch_size=8, checkpoint_batches=every),
+        checkpoint=tmp_path / "run",
+    )  # fmt: skip
+    within = [batch for batch in range(1, 6) if every and batch % every == 0]  # of six batches
+    expected = [*((0, batch) for batch in within), (1, 0)]
+    assert saved == [*expected, *((1, batch) for batch in within), (2, 0)]
+
+
+def test_progress_is_told_in_batches_and_time_in_seconds(
+    small: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock moves by a second with each look: one a batch, and one for the judgement."""
+    clock = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
+    told: list[tuple[int, int, str]] = []
+    few = small.train.take(np.arange(20))
+    steps: list[Step] = []
+    done = fit(
+        network(), small.material.views, few, small.validation,
+        train_settings(epochs=2, batch_size=8), progress=lambda *given: told.append(given),
+        on_step=steps.append,
+    )  # fmt: skip
+    assert [given[:2] for given in told] == [(batch, 6) for batch in range(1, 7)]
+    assert told[0][2] == f"epoch 1, loss {steps[0].loss:.4f}"
+    assert told[2][2] == f"epoch 1, loss {done.history[0].train_loss:.4f}"
+    assert told[5][2] == f"epoch 2, loss {done.history[1].train_loss:.4f}"
+    for epoch in done.history:
+        assert epoch.seconds == 3 + 1
+        assert epoch.windows_per_second == pytest.approx(20 / 3)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

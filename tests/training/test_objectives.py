@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -159,6 +161,43 @@ def test_a_network_is_trained_for_what_an_objective_asks(
         objective=objective,
     )  # fmt: skip
     assert done.best_score == max(epoch.score for epoch in done.history) > 0
+
+
+@pytest.mark.parametrize("objective", [Direction(), WeightedCrossEntropy(WEIGHTS)])
+def test_of_several_horizons_the_first_is_read(objective: Objective) -> None:
+    logits = torch.randn(30, 3, 3, generator=torch.manual_seed(5))
+    target = torch.arange(30) % 2 * 2
+    alone, several_of = {"logits": logits[:, :1]}, {"logits": logits}
+    assert objective.loss(several_of, target) == objective.loss(alone, target)
+    assert objective.judge(several_of, target) == objective.judge(alone, target)
+
+
+def test_a_return_of_nothing_is_no_rise() -> None:
+    found = several()
+    returns = np.array([[0.0, 1.0, 1.0], [1e-9, -1.0, -1.0], [-1e-9, 1.0, 1.0]])
+    zero = replace(found.take(np.arange(3)), returns=returns)
+    assert Direction().targets(zero).tolist() == [0, 2, 0]
+
+
+def test_a_head_that_is_sure_pays_a_finite_price() -> None:
+    objective = MultiTask(WEIGHTS, (4, 9))
+    target = torch.tensor([[[0.0, torch.nan], [2.0, 0.5]], [[1.0, torch.nan], [1.0, 3.0]]])
+    logits = torch.tensor([[[9.0, 0, 0], [9.0, 0, 0]], [[9.0, 0, 0], [0, 9.0, 0]]])
+    output = {
+        "logits": logits,
+        "confidence": torch.tensor([[1.0, 1.0], [0.0, 0.25]]),
+        "expected_return": torch.tensor([[5.0, 0.0], [5.0, 1.0]]),
+    }
+    figures = objective.judge(output, target).figures
+    sure = -np.log(1 - 1e-6)
+    confidence = [(sure + sure) / 2, (-np.log(1e-6) - np.log(0.25)) / 2]
+    assert figures["loss_confidence"] == pytest.approx(
+        confidence[0] / 2 + confidence[1] / 3, rel=0.02
+    )
+    assert figures["loss_returns"] == pytest.approx(((0.5**2) / 2 + (2 - 0.5)) / 2 / 3)
+    part = objective.loss({k: v[:1] for k, v in output.items()}, target[:1], target)
+    rest = objective.loss({k: v[1:] for k, v in output.items()}, target[1:], target)
+    assert float(part + rest) == pytest.approx(float(objective.loss(output, target)), rel=1e-5)
 
 
 def test_settings_name_the_objective() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
+from quantgod.models.heads import Output
 from quantgod.training.predict import predict
 from tests.training.problems import Problem, network
 
@@ -31,3 +34,19 @@ def test_progress_is_told_in_windows(small: Problem) -> None:
         progress=lambda done, total, _: heard.append((done, total)),
     )  # fmt: skip
     assert heard == [(10, 25), (20, 25), (25, 25)]
+
+
+def test_of_several_horizons_the_primary_is_told_and_of_no_rows_one_batch(small: Problem) -> None:
+    class Two(nn.Module):
+        def forward(self, bars: Tensor) -> Output:
+            first = bars[:, -1, :3].softmax(1)
+            return {"probs": torch.stack([first, 1 - first], dim=1)}
+
+    views, rows = small.material.views, small.validation.row[:5]
+    said = predict(Two(), views, rows, 2, device="cpu")
+    last = views(torch.from_numpy(rows))["bars"][:, -1, :3].softmax(1)
+    np.testing.assert_allclose(said, last.numpy())
+    heard: list[tuple[int, int, str]] = []
+    nothing = np.empty(0, np.int64)
+    predict(Two(), views, nothing, 1, device="cpu", progress=lambda *given: heard.append(given))
+    assert heard == [(0, 0, "predict")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,19 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from quantgod.contracts import FEATURES
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import samples
 from quantgod.settings import ModelSettings, Range, SettingsError
-from quantgod.training import fitting, tuning
+from quantgod.training import fitting, study, tuning, tuning_figures
 from quantgod.training.reports import Epoch, Fit
-from quantgod.training.space import joined_space
+from quantgod.training.space import current_values, joined_space, longest_window
 from quantgod.training.study import StudyError, opened_study
-from quantgod.training.trial import pruned_if_it_cannot_run
+from quantgod.training.trial import TrialObjective, pruned_if_it_cannot_run
 from quantgod.training.tuning import BestParameters, Search, study_key, tune
 from quantgod.training.tuning_figures import history_figure, importance_figure, importances
 from tests.evaluation.plots.overlaps import overlapping
@@ -370,9 +373,187 @@ def test_figures_are_drawn_of_a_study_of_any_size(
 ) -> None:
     scores = iter(np.linspace(0.3, 0.5, trials))
     monkeypatch.setattr(fitting, "fit", lambda *_, **told: _told(float(next(scores)), **told))
-    study = tune(table(), settings(trials=trials), tmp_path).study
-    for figure in (history_figure(study), importance_figure(study)):
+    made = tune(table(), settings(trials=trials), tmp_path).study
+    for figure in (history_figure(made), importance_figure(made)):
         assert overlapping(figure) == []
-    shares = importances(study)
+    shares = importances(made)
     assert sum(shares.values()) == pytest.approx(1 if shares else 0)
     assert bool(shares) == (trials > 1)
+
+
+@pytest.mark.parametrize("failures", [0, 1, 4, 5])
+def test_a_database_is_opened_again_up_to_five_times(failures: int) -> None:
+    made: list[int] = []
+
+    def make() -> str:
+        made.append(1)
+        if len(made) <= failures:
+            raise OperationalError("", {}, Exception("table exists"))
+        return "made"
+
+    if failures == 5:
+        with pytest.raises(OperationalError):
+            study._tried_again(make)
+        assert len(made) == 5
+    else:
+        assert study._tried_again(make) == "made"
+        assert len(made) == failures + 1
+
+
+@pytest.mark.parametrize("url", ["sqlite:///study.db", "postgresql://host/db"])
+def test_a_trial_in_a_database_is_lost_after_three_heartbeats(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    class Kept(study.RDBStorage):
+        def __init__(self, url: str, **more: Any) -> None:
+            given.update(more, url=url)
+
+    monkeypatch.setattr(study, "RDBStorage", Kept)
+    study._database(url, 7)
+    assert (given["url"], given["heartbeat_interval"], given["grace_period"]) == (url, 7, 21)
+    patient = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    assert given["engine_kwargs"] == {"pool_pre_ping": True, **patient}
+    assert given["heartbeat_stale_trial_callback"]._max_retry == 3
+
+
+def test_each_trial_and_parameter_draws_by_the_seed_and_its_own_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds: list[int] = []
+
+    class Kept(study.TPESampler):
+        def __init__(self, seed: int) -> None:
+            seeds.append(seed)
+
+    monkeypatch.setattr(study, "TPESampler", Kept)
+    sampler = study.SeededTPE(5, {})
+    mixed: list[list[int]] = [[], *(list(name.encode()) for name in ("dropout", "batch_size"))]
+    for number, more in itertools.product((0, 1, 7), mixed):
+        one = trial(number, TrialState.COMPLETE, [0.5])
+        one.number = number
+        sampler._of(one, *more)
+    assert seeds == [
+        int(np.random.SeedSequence([5, number, *more]).generate_state(1)[0])
+        for number, more in itertools.product((0, 1, 7), mixed)
+    ]
+    assert len(set(seeds)) == len(seeds)
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"), [(b"", b""), (b"a\nb\n", b"a\nb\n"), (b"a\nb", b"a\n"), (b"torn", b"")]
+)
+def test_only_an_incomplete_last_line_is_cut_off(
+    content: bytes, kept: bytes, tmp_path: Path
+) -> None:
+    journal = tmp_path / "study.journal"
+    study._tidy(journal)
+    assert not journal.exists()
+    journal.write_bytes(content)
+    study._tidy(journal)
+    assert journal.read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (UpdateFinishedTrialError(), True),
+        (ValueError("Cannot tell a COMPLETE trial."), True),
+        (ValueError("another"), False),
+        (KeyError("Cannot tell a"), False),
+    ],
+)
+def test_a_trial_that_another_machine_has_finished_is_passed_over(
+    error: Exception, passes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def optimize(objective: Any, n_trials: int, catch: Any) -> None:
+        assert n_trials == 1
+        raise error
+
+    made, objective = optuna.create_study(), object.__new__(TrialObjective)
+    monkeypatch.setattr(made, "optimize", optimize)
+    if passes:
+        tuning._try_one(made, objective)
+    else:
+        with pytest.raises(type(error)):
+            tuning._try_one(made, objective)
+
+
+def test_a_study_is_named_by_sixteen_letters() -> None:
+    assert re.fullmatch("[0-9a-f]{16}", study_key(table(), settings()))
+
+
+def test_a_range_holds_its_ends_and_a_list_its_values() -> None:
+    given, space = settings(), {"learning_rate": Range(low=0.01, high=0.02)}
+    for rate, is_held in ((0.01, True), (0.02, True), (0.0099, False), (0.0201, False)):
+        train = given.train.model_copy(update={"learning_rate": rate})
+        found = current_values(given.model_copy(update={"train": train}), space)
+        assert found == ({"learning_rate": rate} if is_held else {})
+    assert current_values(given, {"batch_size": [8, 64]}) == {}
+    assert current_values(given, {"batch_size": [8, 32]}) == {"batch_size": 32}
+    assert longest_window(given, {"window_length": [30, 25]}) == 30
+    assert longest_window(given, {}) == 20
+    with pytest.raises(SettingsError, match="window_length: a list of lengths was expected"):
+        longest_window(given, {"window_length": Range(low=10, high=20)})
+
+
+def trial(number: int, state: TrialState, scores: list[float], rate: float = 0.1) -> Any:
+    return optuna.trial.create_trial(
+        state=state,
+        value=scores[-1] if state == TrialState.COMPLETE else None,
+        params={"learning_rate": rate},
+        distributions={"learning_rate": optuna.distributions.FloatDistribution(0.0, 1.0)},
+        intermediate_values=dict(enumerate(scores)),
+    )
+
+
+def test_the_history_shows_each_score_and_the_best_so_far() -> None:
+    drawn = optuna.create_study(direction="maximize", study_name="s")
+    for number, (state, scores) in enumerate(
+        [
+            (TrialState.COMPLETE, [0.1, 0.4]),
+            (TrialState.PRUNED, [0.6, 0.2]),
+            (TrialState.PRUNED, []),
+            (TrialState.COMPLETE, [0.3]),
+            (TrialState.FAIL, [0.9]),
+            (TrialState.COMPLETE, [0.5]),
+        ]
+    ):
+        drawn.add_trial(trial(number, state, scores))
+    axes: Any = history_figure(drawn).axes[0]
+    points = [tuple(np.asarray(line.get_data()).tolist()) for line in axes.lines]
+    assert points == [
+        ([0, 3, 5], [0.4, 0.3, 0.5]),
+        ([1], [0.2]),
+        ([0, 3, 5], [0.4, 0.4, 0.5]),
+    ]
+    assert axes.get_title() == "Study s: 3 trials completed, 1 pruned"
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["completed", "pruned", "best so far"]
+    assert all(number == int(number) for number in axes.get_xticks())
+
+
+@pytest.mark.parametrize("differ", [True, False])
+def test_a_parameter_that_never_changed_explains_nothing(differ: bool) -> None:
+    drawn = optuna.create_study(direction="maximize")
+    for number in range(12):
+        rate = 0.05 * number if differ else 0.5
+        drawn.add_trial(trial(number, TrialState.COMPLETE, [0.05 * number], rate))
+    figure: Any = importance_figure(drawn)
+    if differ:
+        assert importances(drawn) == {"learning_rate": pytest.approx(1.0)}
+        assert [bar.get_width() for bar in figure.axes[0].patches] == [pytest.approx(1.0)]
+        assert figure.axes[0].axison
+    else:
+        assert importances(drawn) == {}
+        assert not figure.axes[0].axison
+        assert "too few or too alike" in figure.axes[0].texts[0].get_text()
+
+
+def test_the_most_important_parameter_stands_on_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = {"a": 0.5, "b": 0.1, "c": 0.4}
+    monkeypatch.setattr(tuning_figures, "importances", lambda study: shares)
+    axes: Any = importance_figure(optuna.create_study()).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [0.1, 0.4, 0.5]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "c", "a"]
