@@ -22,6 +22,7 @@ from steps.data import main
 from tests.archive.feeds import FULL, pack
 from tests.archive.test_own_bars import candles
 from tests.archive.test_store import MIDNIGHT, rows, store
+from tests.synthetic import synthetic_bars
 
 MINUTE_NS = 60_000_000_000
 NOT_READ = "ob500; none read by `etl` yet"
@@ -75,6 +76,17 @@ def test_series_are_listed_with_days_coverage_and_holes(data: DataSettings, tmp_
     ]  # fmt: skip
     assert [one.coverage for one in recordings] == [4 / 7, 3 / 7]
     assert recordings[0].holes == "1, the longest of 3 minutes from 1970-01-01 00:03 on"
+
+
+def test_a_table_that_cannot_be_read_or_is_empty_is_listed_with_the_reason(tmp_path: Path) -> None:
+    series = FULL.data.series_from("candles")
+    empty = label(synthetic_bars(99).iloc[:0], FULL.label, 5)
+    write_table(tmp_path / "linear" / "EMPTY.parquet", empty, series)
+    (tmp_path / "linear" / "BROKEN.parquet").write_bytes(b"half a file")
+    broken, nothing = held_labels(tmp_path)
+    assert broken.note
+    assert broken == Holding("linear", "BROKEN", "", "", 0, 0.0, "", broken.note)
+    assert nothing == Holding("linear", "EMPTY", "", "", 0, 0.0, "", "no rows")
 
 
 def test_a_recording_that_cannot_be_read_is_listed_with_the_reason(tmp_path: Path) -> None:

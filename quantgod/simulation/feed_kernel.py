@@ -106,7 +106,7 @@ def _spend(
     bids: Side, asks: Side, tilt: float, rules: Rules, message: int, credit: float, random: Random
 ) -> None:
     """Spend the changes that moves of the touch have left; the mean works out over time."""
-    for _ in range(int(2 * _uniform(random) * max(credit, 0.0) + 0.5)):
+    for _ in range(int(2 * _uniform(random) * credit + 0.5)):
         if _uniform(random) < 0.5:
             _churn(bids, tilt, rules, message, random)
         else:
@@ -241,10 +241,10 @@ def _set(side: Side, at: int, key: int, lots: int, message: int) -> None:
 
 @_compiled
 def _recentre(side: Side) -> None:
+    """Move the levels to the middle of the columns: these are so many that no place is in both."""
     count, old = side[NOTES, COUNT], side[NOTES, START]
     new = (side.shape[1] - count) // 2
-    columns = range(count) if new < old else range(count - 1, -1, -1)
-    for i in columns:
+    for i in range(count):
         _set(side, new + i, side[KEY, old + i], side[SIZE, old + i], side[STAMP, old + i])
     side[NOTES, START] = new
 

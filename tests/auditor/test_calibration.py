@@ -10,6 +10,7 @@ from sklearn.metrics import log_loss
 from quantgod.auditor.calibration import (
     Calibrator,
     CalibratorError,
+    _posterior,
     fit_calibrator,
     load_calibrator,
 )
@@ -168,3 +169,24 @@ def test_a_calibrator_that_is_not_json_is_refused(tmp_path):
     (tmp_path / "calibrator.json").write_text("{")
     with pytest.raises(CalibratorError, match="not JSON"):
         load_calibrator(tmp_path / "calibrator.json")
+
+
+def test_the_posterior_is_the_one_written_out_and_its_gradient_its_slope():
+    rng = np.random.default_rng(3)
+    logs, target, weight = rng.normal(size=(7, 3)), np.arange(7) % 3, rng.uniform(0.1, 2, 7)
+    prior = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+
+    def written_out(theta):
+        loss = 0.0
+        for row, truth, weighs in zip(logs, target, weight, strict=True):
+            scores = [theta[k] * row[k] + theta[3 + k] for k in range(3)]
+            loss -= weighs * (scores[truth] - np.log(np.exp(scores).sum()))
+        return loss + ((theta - prior) ** 2 / (2 * 0.5**2)).sum()
+
+    theta = prior + rng.normal(size=6)
+    loss, gradient = _posterior(theta, logs, target, weight, prior)
+    assert loss == pytest.approx(written_out(theta))
+    for place in range(6):
+        step = 1e-6 * np.eye(6)[place]
+        slope = (written_out(theta + step) - written_out(theta - step)) / 2e-6
+        assert gradient[place] == pytest.approx(slope, rel=1e-5)

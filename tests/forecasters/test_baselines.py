@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,3 +114,16 @@ def test_a_class_that_was_never_seen_gets_nothing() -> None:
     assert (given["logistic_regression"][:, 2] == 0).all()
     given = baselines(table, train.take(train.target == 1), other, LABEL)
     assert (given["gradient_boosting"] == [0, 1, 0]).all()
+
+
+@pytest.mark.parametrize(("moved", "trust"), [(0, 0.98), (1, 0.34)])
+def test_persistence_trusts_itself_neither_fully_nor_less_than_a_guess(
+    moved: int, trust: float
+) -> None:
+    table, found, split = prepared(signal=0.7)
+    train, other = found.take(split.train), found.take(split.other)
+    said = (last_class(table, train, LABEL) + moved) % 3
+    given = persistence(table, replace(train, target=said), other, LABEL)
+    assert given.max(axis=1) == pytest.approx(trust)
+    assert given.min(axis=1) == pytest.approx((1 - trust) / 2)
+    assert given.sum(axis=1) == pytest.approx(1.0)

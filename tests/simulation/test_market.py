@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantgod.settings import SimulateSettings
+from quantgod.simulation.feed_parts import NOTES, START
 from quantgod.simulation.market import SimulatedMarket
 from quantgod.simulation.price_path import PricePath, random_path
 
@@ -105,6 +106,14 @@ def test_the_messages_build_the_true_book_at_every_message(
     )
     updates = [message["data"]["u"] for message in _follow(market, 300, levels)]
     assert np.all(np.diff(updates) == 1)
+
+
+def test_prices_that_are_powers_of_ten_have_all_their_digits():
+    for price in (100.0, 1_000.0, 10_000.0):
+        path = PricePath(np.full((60, 13), price), np.zeros(60))
+        market = _market(path=path, tick=price / 10_000)
+        assert all(message["type"] for message in _follow(market, 40, 200))
+        assert min(abs(at - price) for at, _ in market.book()[0]) < price / 1_000
 
 
 @pytest.mark.parametrize(("cadence", "changes"), [(1_000, 12), (100, 42), (100, 20)])
@@ -236,12 +245,19 @@ def _swinging():
     return PricePath(knots, (minutes % 7 - 3) / 4)
 
 
-@pytest.mark.parametrize(("changes", "digest"), [(30, "6dc51de28a422018"), (8, "363130a837c99852")])
-def test_days_of_a_seed_are_the_same_in_every_version(changes, digest):
-    """Two days with their borders, and a third: when the path has ended, its last minute stays."""
+@pytest.mark.parametrize(
+    ("changes", "digest", "places"),
+    [(30, "6dc51de28a422018", (119, 928)), (8, "363130a837c99852", (128, 830))],
+)
+def test_days_of_a_seed_are_the_same_in_every_version(changes, digest, places):
+    """Two days with their borders, and a third: when the path has ended, its last minute stays.
+
+    Each side has gone through all its columns more than once, and lies where it was put last.
+    """
     market = _market(path=_swinging(), cadence_ms=60_000, changes=changes)
     text = b"".join([*market.day(0), *market.day(1), market.lines(2, 0, 50)])
     assert hashlib.sha256(text).hexdigest()[:16] == digest
+    assert tuple(side[NOTES, START] for side in (market._bids, market._asks)) == places
     kinds = [json.loads(line)["type"] for line in text.splitlines()]
     begin = market.messages_a_day
     assert [at for at, kind in enumerate(kinds) if kind == "snapshot"] == [0, begin, 2 * begin]

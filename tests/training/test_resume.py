@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from quantgod.dataset.views import BARS
-from quantgod.training.checkpoints import CheckpointError
+from quantgod.training.checkpoints import CheckpointError, read_checkpoint
 from quantgod.training.loop import fit
 from quantgod.training.reports import Epoch, Fit, Step
 from tests.training import killable
@@ -201,3 +201,15 @@ def test_a_file_that_is_no_checkpoint_is_refused(small: Problem, tmp_path: Path)
     (tmp_path / "run").write_bytes(b"torn")
     with pytest.raises(CheckpointError, match="run: not a checkpoint"):
         run(small, tmp_path / "run")
+
+
+def test_what_a_killed_write_left_is_removed_also_where_another_was_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, left = tmp_path / "run", tmp_path / ".run.17.part"
+    left.touch()
+    (tmp_path / ".other.17.part").touch()
+    assert read_checkpoint(path, {}) is None
+    assert [one.name for one in tmp_path.iterdir()] == [".other.17.part"]
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([left]))
+    assert read_checkpoint(path, {}) is None
