@@ -206,6 +206,7 @@ class Ledger:
     first_minute: int | None = None
     first_close_minute: int | None = None
     closed_through: int | None = None
+    closed_validly: bool = False
     minutes: list[int] = field(default_factory=list)
     rows: list[Floats] = field(default_factory=list)
     seconds: list[Floats] = field(default_factory=list)
@@ -228,7 +229,8 @@ class Ledger:
     def close(self, bar: MinuteBar, book: Floats | None) -> None:
         """Take a closed minute, with the 800 columns of its book if it has a row."""
         self.closed_through = bar.minute
-        if self.first_close_minute is None and bar.reason in ("", "no_previous_close"):
+        self.closed_validly = bar.reason in ("", "no_previous_close")
+        if self.first_close_minute is None and self.closed_validly:
             self.first_close_minute = bar.minute
         if bar.features is None or bar.seconds is None or book is None:
             self.dropped.append((bar.minute, bar.reason))
@@ -241,10 +243,9 @@ class Ledger:
 
     def stops_at(self, stop_minute: int | None) -> bool:
         """Return whether the last close was valid and at or after `stop_minute`."""
-        if stop_minute is None or self.closed_through is None or self.closed_through < stop_minute:
+        if stop_minute is None or self.closed_through is None:
             return False
-        last_drop = self.dropped[-1] if self.dropped else (-1, "")
-        return last_drop[0] != self.closed_through or last_drop[1] == "no_previous_close"
+        return self.closed_validly and self.closed_through >= stop_minute
 
     def give_up_early(self) -> None:
         """Quarantine a file as soon as most of its first lines are corrupt."""

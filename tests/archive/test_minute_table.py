@@ -62,6 +62,9 @@ FORMS = {
     "dates with a Z, no header": csv([date(row, "%Y-%m-%dT%H:%MZ") for row in range(3)], ""),
     "no newline at the end": csv(numbers()).rstrip(),
     "carriage returns and a byte order mark": "\ufeff" + csv(numbers()).replace("\n", "\r\n"),
+    "dates of zones that change": csv(
+        ["2024-01-01T01:00+01:00", "2024-01-01T00:01Z", "2023-12-31T22:02-02:00"]
+    ),
     "newest first": "\n".join([HEADER, *csv(numbers(), "").splitlines()[::-1]]),
 }
 
@@ -141,6 +144,12 @@ REFUSED = {
     "a time that stands still": (csv([numbers()[0], *numbers()[:2]]), "line 3: expected a later"),
     "a high below the close": (csv(numbers()).replace("103", "101.5", 1), "line 3: expected"),
     "hours": (csv([(MINUTE + 60 * row) * 60_000 for row in range(3)]), "of one minute .* 60 apart"),
+    "an empty line": (csv(numbers()).replace("\n", "\n\n", 2).replace("\n\n", "\n", 1), "line 3: "),
+    "a line too short, and one too long": (
+        f"{HEADER}\n{numbers()[0]},9,9,9,9,1\n{numbers()[1]},9,9\n{numbers()[2]},9,9,9,9,1,1\n",
+        "line 3: expected",
+    ),
+    "a negative volume": (csv(numbers()).replace(",2\n", ",-0.5\n", 1), "line 3: expected"),
     "nothing": ("", "holds no bars"),
     "a header alone": (HEADER + "\n", "holds no bars"),
 }  # fmt: skip
@@ -164,6 +173,28 @@ def test_a_row_of_a_table_is_refused_by_its_number(suffix: str, bad: int, tmp_pa
     getattr(frame, f"to_{suffix}")(tmp_path / f"a.{suffix}")
     with pytest.raises(ValueError, match=rf"a.{suffix} row {bad + 1}: .*; got time .*, high 1.0, "):
         read_minutes(tmp_path / f"a.{suffix}")
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_one_and_two_rows_are_read_newest_first_too(rows: int, tmp_path: Path) -> None:
+    lines = csv(numbers(), "").splitlines()[:rows]
+    for order in (lines, lines[::-1]):
+        (tmp_path / "a.csv").write_text("\n".join([HEADER, *order]))
+        assert read_minutes(tmp_path / "a.csv").index.tolist() == [MINUTE, MINUTE + 1][:rows]
+
+
+def test_times_of_1970_are_of_any_unit(tmp_path: Path) -> None:
+    for unit, a_minute in UNITS.items():
+        (tmp_path / "a.csv").write_text(csv([a_minute * row for row in range(3)]))
+        if a_minute * 2 < 1e8:  # beyond that they could be seconds of later years
+            assert read_minutes(tmp_path / "a.csv", unit).index.tolist() == [0, 1, 2]
+
+
+def test_a_name_ends_with_the_kind_of_its_file(tmp_path: Path) -> None:
+    for name in ("a.csv.gz.old", "a.csv.old.txt", "csv", "a.gz"):
+        (tmp_path / name).write_text(csv(numbers()))
+        with pytest.raises(ValueError, match=r"a file \.csv, \.csv\.gz, .* was expected"):
+            read_minutes(tmp_path / name)
 
 
 def test_a_file_of_another_kind_and_a_broken_one_are_refused(tmp_path: Path) -> None:

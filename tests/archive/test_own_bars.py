@@ -72,6 +72,9 @@ def test_of_prices_four_features_are_made_and_the_others_named_and_zero(tmp_path
     assert {(day.market, day.symbol, day.lacks) for day in metadata} == {
         ("linear", "BTCUSDT", BOOK_FEATURES)
     }
+    assert {(day.kernel_version, day.depth, day.first_close_minute) for day in metadata} == {
+        (0, 0, None)
+    }
 
 
 @pytest.mark.parametrize(("missing", "lost"), [(5, 0), (6, 1)])
@@ -142,6 +145,20 @@ def with_book(count: int = 10, **changes: float) -> pd.DataFrame:
 
 REFUSED = {
     "two files of the same minutes": ([candles(10), candles(9)], "minutes would count twice"),
+    "two files that share a minute": (
+        [candles(9)[:6], candles(9)[5:]],
+        "minutes would count twice",
+    ),
+    "a bid of nothing": ([with_book(bid_0_p=0.0)], "book of 2024-01-01 12:00 has no two sides"),
+    "a bid and an ask that meet": ([with_book(bid_0_p=101.0)], "book of 2024-01-01 12:00 has no"),
+    "books that cross later": (
+        [with_book().assign(bid_0_p=[99.0, 99, 99, 102, 99, 102, *4 * [99]])],
+        "book of .* 12:03 has",
+    ),
+    "levels without their sizes": (
+        [candles(5).assign(**{f"bid_{k}_p": 99.0 for k in range(8)})],
+        "were expected: ask_0_p, ask_0_s, ask_1_p, ask_1_s$",
+    ),
     "other columns": (
         [candles(5), candles(9)[5:].drop(columns="open")],
         "both have the columns op",
@@ -199,3 +216,29 @@ def test_months_of_real_klines_become_labels(tmp_path: Path) -> None:
     table = label(load_bars(series.market_bars, "FILUSDT"), FULL.label, 5)
     figures = summary(table)
     assert (figures["runs"], figures["labelled"]) == (1, 87_839 - 60)
+
+
+def test_files_that_follow_one_another_without_a_hole_are_joined(tmp_path: Path) -> None:
+    given = candles(10)
+    told: list[tuple[int, int, str]] = []
+    for place, part in enumerate((given[5:], given[:5])):
+        part.to_parquet(tmp_path / f"{place}.parquet")
+    sources = [tmp_path / "1.parquet", tmp_path / "0.parquet"]
+    import_bars(sources, data(tmp_path), FULL.etl, progress=lambda *step: told.append(step))
+    assert stored(tmp_path).index.equals(given.index[1:])
+    assert told == [
+        (0, 2, "1.parquet"), (1, 2, "0.parquet"), (1, 1, "BTCUSDT 2024-01-01")
+    ]  # fmt: skip
+
+
+def test_the_first_minute_of_a_day_that_is_stored_has_no_close_before_it_in_itself(
+    tmp_path: Path,
+) -> None:
+    given = candles(100)
+    imported(tmp_path, given)
+    with pytest.raises(StoreError, match=r"has 1 minutes .* from 2024-01-01 12:01 on"):
+        imported(tmp_path, given[1:])
+
+
+def test_a_cheap_book_is_a_book(tmp_path: Path) -> None:
+    assert imported(tmp_path, with_book(bid_0_p=0.25, ask_0_p=0.5)).levels == 1

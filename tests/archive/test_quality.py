@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from quantgod.archive.outcome import (
@@ -107,6 +108,7 @@ def test_a_price_that_stands_still_is_found() -> None:
     quiet = [FEATURES.index("volatility"), FEATURES.index("log_ret_close")]
     features[np.ix_(range(4, 20), quiet)] = 0
     features[5, quiet[0]] = 3e-16
+    features[22, quiet] = 1e-12, 0  # a tick moves more
     assert frozen_spans(minutes, features, 6) == [
         Span("2024-01-01T00:04Z", 6, "frozen"),
         Span("2024-01-01T00:11Z", 10, "frozen"),
@@ -206,6 +208,52 @@ def test_the_figure_shows_every_symbol_reason_and_quarantine() -> None:
     assert [axes.get_title() for axes in figure.axes[::2]] == ["BTCUSDT", "ETHUSDT"]
     shown = [axes.get_legend_handles_labels()[1] for axes in figure.axes[:2]]
     assert shown == [["rows", "quarantined", "no archive"], ["gap", "silence"]]
+
+
+def areas(axes: Axes) -> dict[str, tuple[list[float], list[float]]]:
+    """The heights that are drawn, by label, and what each stands upon."""
+    drawn = {patch.get_label(): patch.get_data() for patch in axes.patches}
+    days = np.datetime64("2024-01-01") + np.arange(5)
+    for stairs in drawn.values():
+        assert (np.array(stairs.edges, dtype="datetime64[D]") == days[: len(stairs.edges)]).all()
+    return {
+        label: (list(stairs.values), np.broadcast_to(stairs.baseline, len(stairs.values)).tolist())
+        for label, stairs in drawn.items()
+    }
+
+
+def test_the_figure_draws_what_the_report_says() -> None:
+    figure = quality_figure(REPORT)
+    btc, dropped, eth, of_eth = figure.axes
+    flat = [0.0] * 4
+    assert areas(btc) == {
+        "rows": ([100, 50, 0, 0], flat), "quarantined": ([0, 0, 0, 100], flat),
+        "no archive": ([0, 0, 100, 0], flat),
+    }  # fmt: skip
+    assert areas(dropped) == {
+        "gap": ([0, 20, 0, 0], flat),
+        "silence": ([0, 720, 0, 0], [0, 20, 0, 0]),
+    }
+    assert areas(eth) == {"rows": ([100 * 1439 / 1440], [0.0])}
+    assert areas(of_eth) == {"no_previous_close": ([1], [0.0])}
+    assert btc.get_ylim() == (0, 105)
+    assert all(patch.get_fill() for axes in figure.axes for patch in axes.patches)
+    assert [label.get_text() for label in btc.get_xticklabels()] == [
+        "2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"
+    ]  # fmt: skip
+    assert len(quality_figure(QualityReport(archives=[])).axes) == 2
+
+
+@pytest.mark.parametrize(("days", "are_named"), [(10, True), (11, False)])
+def test_few_days_are_each_named_in_the_figure(days: int, are_named: bool) -> None:
+    reports = [archive(day) for day in range(days)]
+    labels = quality_figure(QualityReport(archives=reports)).axes[0].get_xticklabels()
+    assert ([label.get_text() for label in labels] == [one.date for one in reports]) == are_named
+
+
+def test_an_archive_that_spans_nothing_keeps_all() -> None:
+    assert archive(0).kept_share == 1.0
+    assert archive(0, spanned=4, lost={"gap": 1}).kept_share == 0.75
 
 
 def test_the_headline_and_the_figures_tell_the_same() -> None:
