@@ -128,9 +128,7 @@ class _LineWriter:
     def __init__(self, symbol: str, bars: BookBars) -> None:
         self._symbol = symbol
         self._bars = bars
-        self._day = -1
-        self._id = -1
-        self._clock = -1  # the second of the last line
+        self._day = self._id = self._clock = -1  # of the last line; the clock is in seconds
 
     def lines(self, events: list[Event]) -> Iterator[Line]:
         """Yield the lines of one message's events."""
