@@ -11,7 +11,13 @@ from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES, Floats
 from quantgod.evaluation.intervals import Interval
-from quantgod.evaluation.plots.style import BLUE_TO_RED, MODEL_COLOURS, OTHER_COLOUR, blank
+from quantgod.evaluation.plots.style import (
+    BLUE_TO_RED,
+    MODEL_COLOURS,
+    OTHER_COLOUR,
+    blank,
+    in_a_row,
+)
 
 
 def importance(
@@ -60,8 +66,8 @@ def group_importance(panels: Mapping[str, Mapping[str, Mapping[str, Interval]]])
     """Draw the cost of permuting each group of features, one panel per score."""
     groups = list(next(iter(next(iter(panels.values())).values())))
     figure = blank(4.8 * len(panels), 1.6 + 0.45 * len(groups))
-    row: Any = figure.subplots(1, len(panels), squeeze=False, sharey=True)
-    for axes, (title, models) in zip(row[0], panels.items(), strict=True):
+    first, *others = in_a_row(figure, len(panels), sharey=True)
+    for axes, (title, models) in zip([first, *others], panels.items(), strict=True):
         height = 0.8 / len(models)
         for number, (model, found) in enumerate(models.items()):
             places = np.arange(len(groups)) + (number - (len(models) - 1) / 2) * height
@@ -77,9 +83,9 @@ def group_importance(panels: Mapping[str, Mapping[str, Mapping[str, Interval]]])
             axes.hlines(places, low, high, color="black", linewidth=1.2)
         axes.axvline(0, color="0.5", linewidth=0.8)
         axes.set_xlabel(title)
-    row[0, 0].set_yticks(range(len(groups)), groups)
-    row[0, 0].invert_yaxis()
-    handles, names = row[0, 0].get_legend_handles_labels()
+    first.set_yticks(range(len(groups)), groups)
+    first.invert_yaxis()
+    handles, names = first.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False)
     return figure
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES, Floats, Integers
 from quantgod.dataset.labels import NO_TARGET
-from quantgod.evaluation.plots.style import CLASS_COLOURS, blank
+from quantgod.evaluation.plots.style import CLASS_COLOURS, blank, in_a_row
 from quantgod.settings import LabelSettings
 
 
@@ -42,11 +42,11 @@ def label_distribution(table: pd.DataFrame, settings: LabelSettings) -> Figure:
 def class_balance(targets: Mapping[str, Integers]) -> Figure:
     """Draw the share of each class in each part (train, validation, test)."""
     figure = blank(1.5 + 2.6 * len(targets), 3.6)
-    row: Any = figure.subplots(1, len(targets), squeeze=False, sharey=True)
-    for axes, (name, target) in zip(row[0], targets.items(), strict=True):
+    first, *others = in_a_row(figure, len(targets), sharey=True)
+    for axes, (name, target) in zip([first, *others], targets.items(), strict=True):
         _class_bars(axes, target)
         axes.set_title(f"{name} ({len(target):,})")
-    row[0, 0].set_ylabel("share of samples, %")
+    first.set_ylabel("share of samples, %")
     return figure
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from quantgod.evaluation.plots.style import SERIES_COLOURS, blank
+from quantgod.evaluation.plots.style import SERIES_COLOURS, blank, in_a_row
 
 
 def curves(
@@ -16,8 +15,8 @@ def curves(
 ) -> Figure:
     """Draw named series over `x`, in one panel per y-label."""
     figure = blank(4.6 * len(panels), 3.6)
-    row: Any = figure.subplots(1, len(panels), squeeze=False)
-    for axes, (ylabel, series) in zip(row[0], panels.items(), strict=True):
+    row = in_a_row(figure, len(panels))
+    for axes, (ylabel, series) in zip(row, panels.items(), strict=True):
         for colour, (name, values) in zip(SERIES_COLOURS, series.items(), strict=False):
             axes.plot(x[: len(values)], values, color=colour, label=name, marker=".")
         axes.set(xlabel=xlabel, ylabel=ylabel)

@@ -22,6 +22,7 @@ from quantgod.evaluation.plots.style import (
     SCORE_NAMES,
     SERIES_COLOURS,
     blank,
+    in_a_row,
 )
 
 
@@ -33,12 +34,13 @@ def confusion_matrix(matrix: Integers, title: str = "Confusion matrix") -> Figur
 def confusion_matrices(matrices: Mapping[str, Integers]) -> Figure:
     """Draw several confusion matrices side by side, by title."""
     figure = blank(1.2 + 3.9 * len(matrices), 4.8)
-    row: Any = figure.subplots(1, len(matrices), squeeze=False, sharey=True)
-    for axes, (title, matrix) in zip(row[0], matrices.items(), strict=True):
+    row = in_a_row(figure, len(matrices), sharey=True)
+    first, *_ = row
+    for axes, (title, matrix) in zip(row, matrices.items(), strict=True):
         image = _cells(axes, matrix)
         axes.set(title=title, xlabel="decided class")
-    row[0, 0].set_ylabel("class that came")
-    figure.colorbar(image, ax=row[0].tolist(), label="share of the row")
+    first.set_ylabel("class that came")
+    figure.colorbar(image, ax=row, label="share of the row")
     return figure
 
 
@@ -87,8 +89,8 @@ def comparison(
 ) -> Figure:
     """Draw scores of all models with intervals: one panel per score, one bar per model."""
     figure = blank(1.6 + 2.2 * len(scores), 1.8 + 0.4 * len(models))
-    row: Any = figure.subplots(1, len(scores), squeeze=False, sharey=True)
-    for axes, score in zip(row[0], scores, strict=True):
+    first, *others = in_a_row(figure, len(scores), sharey=True)
+    for axes, score in zip([first, *others], scores, strict=True):
         for place, (name, found) in enumerate(models.items()):
             _bar_with_interval(axes, place, name, found[score])
         better = "lower is better" if score in LOWER_IS_BETTER else "higher is better"
@@ -96,8 +98,8 @@ def comparison(
         axes.text(0.5, 1.02, better, transform=axes.transAxes, ha="center", color="0.4")
         axes.margins(x=0.35)
         axes.axvline(0, color="0.5", linewidth=0.8)
-    row[0, 0].set_yticks(range(len(models)), [name.replace("_", " ") for name in models])
-    row[0, 0].invert_yaxis()
+    first.set_yticks(range(len(models)), [name.replace("_", " ") for name in models])
+    first.invert_yaxis()
     figure.supxlabel(
         "lines: 95 % intervals; none where rows are too few", fontsize="small", color="0.4"
     )
@@ -117,8 +119,8 @@ def advantages(
         scores: the panels.
     """
     figure = blank(1.8 + 4.2 * len(scores), 1.5 + 0.42 * len(differences))
-    row: Any = figure.subplots(1, len(scores), squeeze=False, sharey=True)
-    for axes, score in zip(row[0], scores, strict=True):
+    first, *others = in_a_row(figure, len(scores), sharey=True)
+    for axes, score in zip([first, *others], scores, strict=True):
         for place, found in enumerate(differences.values()):
             said = verdict(score, found[score])
             colour = _VERDICT_COLOURS.get(said, "0.45")
@@ -134,8 +136,8 @@ def advantages(
         name = SCORE_NAMES.get(score, score)
         axes.set_xlabel(f"{name}, the auditor's minus the other's (better: {side} of 0)")
         axes.margins(x=0.15, y=0.2)
-    row[0, 0].set_yticks(range(len(differences)), [name.replace("_", " ") for name in differences])
-    row[0, 0].invert_yaxis()
+    first.set_yticks(range(len(differences)), [name.replace("_", " ") for name in differences])
+    first.invert_yaxis()
     return figure
 
 

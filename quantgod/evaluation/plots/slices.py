@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES
 from quantgod.evaluation.intervals import Interval
-from quantgod.evaluation.plots.style import FEW_ROWS, MODEL_COLOURS, OTHER_COLOUR, blank
+from quantgod.evaluation.plots.style import FEW_ROWS, MODEL_COLOURS, OTHER_COLOUR, blank, in_a_row
 from quantgod.evaluation.selective import COVERAGES, Curve
 from quantgod.evaluation.slices import Slices
 
@@ -79,8 +79,8 @@ def tiers(models: Mapping[str, Slices], lower_ends: Sequence[float]) -> Figure:
 def risk_coverage(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
     """Draw accuracy of the most confident share of rows, with bands; one panel per kind of row."""
     figure = blank(1 + 5.2 * len(panels), 4.4)
-    row: Any = figure.subplots(1, len(panels), squeeze=False)
-    for axes, (title, models) in zip(row[0], panels.items(), strict=True):
+    row = in_a_row(figure, len(panels))
+    for axes, (title, models) in zip(row, panels.items(), strict=True):
         for model, curve in models.items():
             if curve.area is not None:
                 _curve(axes, model, curve, curve.area)

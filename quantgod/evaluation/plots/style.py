@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -39,3 +40,9 @@ Integers = npt.NDArray[np.integer[Any]]
 def blank(width: float, height: float) -> Figure:
     """Return an empty figure of this size in inches, without global state."""
     return Figure(figsize=(width, height), dpi=110, layout="constrained")
+
+
+def in_a_row(figure: Figure, count: int, *, sharey: bool = False) -> list[Axes]:
+    """Return this many panels side by side."""
+    panels: Any = figure.subplots(1, count, squeeze=False, sharey=sharey)
+    return [*panels.flat]

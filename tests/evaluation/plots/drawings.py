@@ -45,7 +45,12 @@ def drawn(figure: Figure) -> dict[str, list[Any]]:
 def _parts(axes: Axes) -> Iterator[Shown]:
     scales = [axes.get_xscale(), axes.get_yscale(), f"turned: {axes.yaxis_inverted()}"]
     titles = [axes.get_title(), axes.get_xlabel(), axes.get_ylabel(), *scales]
-    yield "axes", [*_limits(axes)], titles
+    yield "axes", [*_limits(axes), *axes.margins(), axes.get_box_aspect() or 0.0], titles
+    yield (
+        "frame",
+        [*_shared(axes), *_ticks(axes)],
+        [name for name, spine in axes.spines.items() if spine.get_visible()],
+    )
     for name, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
         if hasattr(axis.get_major_locator(), "locs"):  # ticks that were set, not found
             labels = [tick.get_text() for tick in axis.get_ticklabels()]
@@ -64,6 +69,18 @@ def _limits(axes: Axes) -> Iterator[float]:
         yield from axes.get_ylim()
 
 
+def _shared(axes: Axes) -> Iterator[float]:
+    """Return with how many panels its axes are shared."""
+    for shared in (axes.get_shared_x_axes(), axes.get_shared_y_axes()):
+        yield len(shared.get_siblings(axes))
+
+
+def _ticks(axes: Axes) -> Iterator[float]:
+    """Return how long its ticks are, where that was set."""
+    for axis in (axes.xaxis, axes.yaxis):
+        yield axis.get_tick_params().get("length", GAP)
+
+
 def _artist(one: Artist, axes: Axes) -> Iterator[Shown]:
     if isinstance(one, Line2D):
         data = [*_numbers(one.get_xdata()), *_numbers(one.get_ydata())]
@@ -75,7 +92,9 @@ def _artist(one: Artist, axes: Axes) -> Iterator[Shown]:
         yield "text", numbers, words
     elif isinstance(one, Collection):
         paths = [number for path in one.get_paths() for number in _numbers(path.vertices)]
-        values = [] if one.get_array() is None else _numbers(one.get_array())
+        values = []
+        if one.get_array() is not None:
+            values = [*_numbers(one.get_array()), *one.get_clim()]
         colours = [*one.get_facecolor(), *one.get_edgecolor()]
         yield "shape", [*_numbers(one.get_offsets()), *paths, *values], [*map(_colour, colours)]
     elif isinstance(one, AxesImage):

@@ -207,6 +207,31 @@ def test_the_largest_values_stand_on_top_and_the_rest_is_left_out() -> None:
     assert names == ["f25", "f26", "f27", "f28", "f29"]
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3, 40])
+def test_epochs_are_whole_numbers(epochs: int) -> None:
+    figure = plots.curves(range(1, epochs + 1), {"loss": {"train": [0.5] * epochs}})
+    figure.savefig(io.BytesIO(), format="png")
+    axes = figure.axes[0]
+    low, high = axes.get_xlim()
+    shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert shown and all(tick == round(tick) for tick in shown)
+
+
+@pytest.mark.parametrize(
+    ("values", "power"),
+    [
+        ([0.01, 0.09], ""),
+        ([0.001, 0.009], "1e\N{MINUS SIGN}3"),
+        ([10_000, 90_000], ""),
+        ([100_000, 900_000], "1e5"),
+    ],
+)
+def test_large_and_small_losses_are_told_in_powers(values: list[float], power: str) -> None:
+    figure = plots.curves([1, 2], {"loss": {"train": values}})
+    figure.savefig(io.BytesIO(), format="png")
+    assert figure.axes[0].yaxis.get_offset_text().get_text() == power
+
+
 def test_contributions_leave_out_the_bias_and_keep_every_dot() -> None:
     figure = contributions()
     dots = figure.axes[0].collections
