@@ -27,7 +27,6 @@ from quantgod.archive.levels import IS_SNAPSHOT, TS, UPDATE_ID
 from quantgod.archive.parser import Bytes, parse
 from quantgod.contracts import MS_PER_SECOND, Floats, Integers
 from quantgod.market import minute_kernel
-from quantgod.market.book import Quote
 from quantgod.market.bybit import RESTART_ID
 from quantgod.market.minute_kernel import (
     CLOCK,
@@ -36,6 +35,7 @@ from quantgod.market.minute_kernel import (
     MESSAGES,
     NEXT,
     NO_BOOK,
+    NO_QUOTE,
     ONE_SIDED,
     ROW,
     mark,
@@ -53,9 +53,6 @@ REJECTED: Final = {STALE: "stale", GAPS: "gap", BOOKLESS: "no_book"}
 MAX_SILENCE, MAX_BRIDGE, EARLIEST, LATEST, LINE_BYTES, PAUSE, SAMPLE = range(7)
 
 DONE, CLOSED, UNKNOWN, PAUSED, SAMPLED = range(5)
-
-NO_SAMPLE: Final[Quote] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-"""What stands for a sample where there is none."""
 
 
 class State(NamedTuple):
@@ -156,7 +153,7 @@ def _advance(state: State, second: int) -> bool:
     if second <= state.integers[CLOCK]:
         return False
     outcome = ROW
-    sample = NO_SAMPLE
+    sample = NO_QUOTE
     if not state.feed[HAS_BOOK]:
         outcome = NO_BOOK
     elif state.edges[BID_COUNT] == 0 or state.edges[ASK_COUNT] == 0:

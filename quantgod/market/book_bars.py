@@ -15,7 +15,15 @@ from quantgod.contracts import BOOK_LEVELS, MS_PER_DAY, MS_PER_MINUTE, MS_PER_SE
 from quantgod.market.book import OrderBook
 from quantgod.market.messages import MessageError
 from quantgod.market.minute_bars import MinuteBar, MinuteBars
-from quantgod.market.minute_kernel import CLOCK, CORRUPT, CROSSED, GAP, NO_BOOK, ONE_SIDED
+from quantgod.market.minute_kernel import (
+    CLOCK,
+    CORRUPT,
+    CROSSED,
+    GAP,
+    NO_BOOK,
+    NO_SECOND,
+    ONE_SIDED,
+)
 from quantgod.market.sync_events import (
     Applied,
     BookSync,
@@ -82,7 +90,7 @@ class BookBars:
         self.sync = sync
         self.bars = MinuteBars(max_silence_seconds, max_bridge_minutes)
         self._closed: list[ClosedMinute] = []
-        self._second_ends = -1  # ms; until then no message moves the clock
+        self._second_ends = NO_SECOND  # ms; until then no message moves the clock
         self._strays = 0  # messages in a row whose time is more than a day off
         self._last_before = last_before
         sync.before_change = self._advance
@@ -147,7 +155,7 @@ class BookBars:
         self._strays += 1
         if self._strays > STRAYS:
             self.bars.restart()
-            self._second_ends, self._strays = -1, 0
+            self._second_ends = NO_SECOND
             self._advance(ts)
 
     def _resume(self, ts: int) -> None:

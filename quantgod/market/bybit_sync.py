@@ -10,6 +10,7 @@ here a crossed or one-sided book is withdrawn, because it could be traded on.
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
 from quantgod.contracts import MS_PER_SECOND, BookUpdate
 from quantgod.market.book import OrderBook
@@ -28,6 +29,9 @@ from quantgod.market.sync_events import (
     nothing,
 )
 
+_NONE: Final = -1
+"""The id and the second of a message while there was none."""
+
 
 class BybitBookSync:
     """Synchronises one symbol's book."""
@@ -37,8 +41,8 @@ class BybitBookSync:
         self.book: OrderBook | None = None
         self.before_change: BeforeChange = nothing
         self.before_gap: BeforeGap = nothing
-        self._last_id = -1  # of the last message, applied or not
-        self._second = -1  # the latest second seen
+        self._last_id = _NONE  # of the last message, applied or not
+        self._second = _NONE  # the latest second seen
         self._is_awaited = True  # a snapshot is awaited; it comes first in a stream
 
     @property
@@ -49,7 +53,7 @@ class BybitBookSync:
     @property
     def last_update_id(self) -> int:
         """Return the id of the last change in the book; -1 without a book."""
-        return self._last_id if self.book is not None else -1
+        return self._last_id if self.book is not None else _NONE
 
     @property
     def needs_snapshot(self) -> bool:
@@ -66,7 +70,7 @@ class BybitBookSync:
         """Withdraw the book: the stream ended."""
         had_book = self.book is not None
         self._withdraw()
-        self._last_id, self._is_awaited = -1, False
+        self._last_id, self._is_awaited = _NONE, False
         return [OutOfSync("disconnected", "the stream ended")] if had_book else []
 
     def receive(self, update: BookUpdate) -> list[Event]:

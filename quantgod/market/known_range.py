@@ -94,7 +94,7 @@ class KnownBook:
     def widen(self, other: KnownBook, last: DepthEvent) -> BookUpdate:
         """Add the levels of `other` (its state after `last`) beyond the known range."""
         theirs = other.book
-        bids = _between(theirs.bids, other.lowest_bid, nextafter(self.lowest_bid, 0))
+        bids = _between(theirs.bids, other.lowest_bid, nextafter(self.lowest_bid, -inf))
         asks = _between(theirs.asks, nextafter(self.highest_ask, inf), other.highest_ask)
         update = BookUpdate(last.symbol, last.ts, False, last.final, bids, asks)
         self.book.apply(update)
@@ -105,7 +105,7 @@ class KnownBook:
 
     def _within(self, lowest: float, highest: float) -> tuple[set[Level], set[Level]]:
         bids, asks = self.book.bids, self.book.asks
-        return {*_between(bids, lowest, inf)}, {*_between(asks, 0, highest)}
+        return {*_between(bids, lowest, inf)}, {*_between(asks, -inf, highest)}
 
 
 def _between(side: dict[float, float], lowest: float, highest: float) -> list[Level]:

@@ -15,6 +15,7 @@ from quantgod.contracts import MS_PER_SECOND, Floats
 from quantgod.market.book import OrderBook
 
 BASIS_POINTS = 10_000.0
+NO_INTERVAL = -1
 
 
 class LevelSampler:
@@ -33,7 +34,8 @@ class LevelSampler:
         self._levels = levels
         self._interval_ms = interval_ms
         self._bridged = max_silence_seconds * MS_PER_SECOND // interval_ms
-        self._open = self._newest = -1
+        self._length = length
+        self._open = self._newest = NO_INTERVAL
         self._state: Floats | None = None
         self._sequence: deque[Floats] = deque(maxlen=length)
 
@@ -58,14 +60,15 @@ class LevelSampler:
 
         None until there are `length` consecutive intervals in which the book had all levels.
         """
-        if len(self._sequence) < (self._sequence.maxlen or 0):
+        if len(self._sequence) < self._length:
             return None
         return np.stack(self._sequence).reshape(len(self._sequence), self._levels, 4)
 
     def _closed(self, interval: int) -> Iterator[tuple[int, Floats]]:
         if self._state is None:
             self._open = interval
-        if self._state is None or interval <= self._open:
+            return
+        if interval <= self._open:
             return
         is_silence = interval - self._open - 1 > self._bridged
         for ended in range(self._open, self._open + 1 if is_silence else interval):

@@ -34,6 +34,8 @@ from quantgod.market.minute_kernel import (
     MINUTE,
     NEXT,
     NO_BOOK,
+    NO_QUOTE,
+    NO_SECOND,
     ONE_SIDED,
     OUTCOME,
     REASONS,
@@ -87,7 +89,7 @@ class MinuteBars:
 
     def restart(self) -> None:
         """Forget all that came: the next message is the first."""
-        self.integers[:] = -1
+        self.integers[:] = NO_SECOND
         self.integers[[MESSAGES, SAMPLES, MARK, OUTCOME]] = 0
         self.floats[:] = 0.0
 
@@ -165,7 +167,7 @@ class MinuteBars:
         return self._row
 
     def _step(self, second: int, has_book: bool, quote: Any) -> bool:
-        bid, bid_size, ask, ask_size, bid_depth, ask_depth = quote or (0.0,) * 6
+        bid, bid_size, ask, ask_size, bid_depth, ask_depth = quote or NO_QUOTE
         state = (NO_BOOK if not has_book else ONE_SIDED) if quote is None else ROW
         return bool(
             step(

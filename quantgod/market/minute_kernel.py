@@ -35,6 +35,8 @@ ROW, GAP, CORRUPT, CROSSED, ONE_SIDED, SILENCE, NO_BOOK, NO_PREVIOUS_CLOSE = ran
 CLOCK, NEXT, MESSAGES, SAMPLES, MARK, LAST_VALID, MINUTE, OUTCOME, FOLLOWING = range(9)
 INTEGERS: Final = 9
 NO_SECOND: Final = -1
+NO_QUOTE: Final[Quote] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+"""What stands for the quote of a book that has none."""
 
 # Places in the float state: the last valid close, the best quotes of the last sample (bid, size,
 # ask, size), then series of 60 samples. MOVE is the log return of mid and FLOW the order flow since

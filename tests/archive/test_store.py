@@ -23,6 +23,7 @@ from quantgod.archive.store import (
     read_rows,
     stored_days,
     stored_series,
+    without_books,
     write_day,
 )
 from quantgod.contracts import BAR_COLUMNS, BOOK_COLUMNS, FEATURES, Series
@@ -215,3 +216,47 @@ def test_stored_days_tell_whose_they_are_and_another_among_them_is_named(tmp_pat
             stored_series(tmp_path, "BTCUSDT")
     with pytest.raises(StoreError, match="no bars of ETHUSDT"):
         stored_series(tmp_path, "ETHUSDT")
+
+
+def test_columns_have_neither_dictionaries_nor_statistics(tmp_path: Path) -> None:
+    group = pq.ParquetFile(store(tmp_path, rows(50))).metadata.row_group(0)
+    columns = [group.column(place) for place in range(group.num_columns)]
+    assert len(columns) == 811
+    assert not any(column.has_dictionary_page or column.is_stats_set for column in columns)
+
+
+@pytest.mark.parametrize(
+    ("depths", "expected"),
+    [((), False), ((0,), True), ((200,), False), ((1,), False), ((0, 200), False),
+     ((200, 0), True), ((0, 0, 500), False)],
+)  # fmt: skip
+def test_the_last_day_tells_whether_there_are_books(
+    depths: tuple[int, ...], expected: bool, tmp_path: Path
+) -> None:
+    for shift, depth in enumerate(depths):
+        day = DAY + dt.timedelta(days=shift)
+        written = dataclasses.replace(metadata(day), depth=depth)
+        write_day(day_path(tmp_path, "BTCUSDT", day), rows(1), written, "snappy")
+    assert without_books(tmp_path, "BTCUSDT") == expected
+
+
+def test_bars_of_an_earlier_version_are_told_of_in_the_folder_of_a_market_only(
+    tmp_path: Path,
+) -> None:
+    store(tmp_path, rows(1))
+    for name, words in (
+        ("linear", "bars of no market, of an earlier"),
+        ("other", "no such folder"),
+    ):
+        with pytest.raises(StoreError, match=words):
+            load_bars(tmp_path / name, "BTCUSDT")
+    (tmp_path / "none" / "linear").mkdir(parents=True)
+    with pytest.raises(StoreError, match="no bars at all"):
+        load_bars(tmp_path / "none" / "linear", "BTCUSDT")
+
+
+def test_days_in_the_wrong_order_are_refused_where_the_first_goes_back(tmp_path: Path) -> None:
+    for shift, first in enumerate((1440, 0, 2880, 2000)):
+        store(tmp_path, rows(9, MIDNIGHT + first), DAY + dt.timedelta(days=shift))
+    with pytest.raises(StoreError, match=r"overlap at 2024-01-01 00:00:00\+00:00"):
+        load_bars(tmp_path, "BTCUSDT")

@@ -4,13 +4,13 @@ import math
 
 import pytest
 
-from quantgod.contracts import BookUpdate
+from quantgod.contracts import MS_PER_DAY, MS_PER_SECOND, BookUpdate
 from quantgod.market.binance import DepthEvent, DepthSnapshot
 from quantgod.market.book_bars import STRAYS, BookBars, Taken
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.bybit_sync import BybitBookSync
 from quantgod.market.messages import MessageError
-from quantgod.market.minute_kernel import CLOCK
+from quantgod.market.minute_kernel import CLOCK, CORRUPT, MARK
 
 MINUTE = 28_400_000
 START = MINUTE * 60_000
@@ -193,3 +193,17 @@ def test_a_sleep_of_days_begins_a_new_run_without_a_minute_for_each_that_was_mis
     stream.minutes(4)
     assert len(stream.closed) < 7
     assert stream.closed[-1].bar.features is not None
+
+
+@pytest.mark.parametrize(("off_ms", "is_stray"), [
+    (-MS_PER_DAY, True), (1 - MS_PER_DAY, False), (MS_PER_DAY, True), (MS_PER_DAY - 1, False)
+])  # fmt: skip
+def test_a_time_is_wild_from_a_whole_day_off_on(off_ms, is_stray):
+    """Counted from the end of the second that is open."""
+    stream = Stream().add(whole=True).minutes(2.5)
+    ends = (int(stream.bars.bars.integers[CLOCK]) + 1) * MS_PER_SECOND
+    before = stream.bars.bars.integers[CLOCK]
+    stream.bars._advance(ends + off_ms)
+    assert (stream.bars.bars.integers[MARK] == CORRUPT) == is_stray
+    if off_ms < 0 or is_stray:
+        assert stream.bars.bars.integers[CLOCK] == before

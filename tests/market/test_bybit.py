@@ -69,6 +69,10 @@ def test_a_line_that_cannot_be_used_is_refused_with_its_reason(line, reason):
 def test_the_topic_tells_the_depth_and_anything_else_tells_nothing():
     assert depth_of(LINE) == 500
     assert depth_of(changed(topic="orderbook.50.X")) == 50
+    assert depth_of(changed(topic="orderbook.50")) == 50
+    assert depth_of(changed(topic="orderbook.99999.X")) == 99_999
+    for depth in ("100000", "\u00b2", "\u0663", "-5", "", "5a"):
+        assert depth_of(changed(topic=f"orderbook.{depth}.X")) == 0
     for line in (changed(topic="orderbook"), changed(topic="a.b"), changed(topic=5), b"{", b"{}"):
         assert depth_of(line) == 0
 

@@ -104,6 +104,15 @@ def test_a_snapshot_at_any_place_replaces_the_book(u):
     assert names(sync.receive(delta(u + 1))) == [("Applied", "")]
 
 
+@pytest.mark.parametrize(("first", "u", "is_gap"), [
+    (0, 0, False), (0, 1, False), (0, 2, True), (0, 7, True), (1, 2, False), (1, 0, True)
+])  # fmt: skip
+def test_ids_may_begin_at_zero(first, u, is_gap):
+    sync = BybitBookSync("X")
+    assert names(sync.receive(snapshot(first))) == [("Synced", "")]
+    assert names(sync.receive(snapshot(u))) == [("OutOfSync", "gap")] * is_gap + [("Synced", "")]
+
+
 def test_a_snapshot_that_jumps_tells_of_a_gap_and_then_stands():
     for u in (7, 90):
         sync = synced()

@@ -120,6 +120,22 @@ def test_a_widened_book_is_the_wider_one_and_tells_only_what_was_not_known(mine,
     assert (told.ts, told.update_id, told.is_snapshot) == (1_001, 60, False)
 
 
+def test_cheap_books_agree_and_widen_as_others_do():
+    """All prices far below one."""
+
+    def cheap(levels: int) -> KnownBook:
+        sides = ([(0.5 + sign * (k + 1) / 100, 1.0) for k in range(levels)] for sign in (-1, 1))
+        return KnownBook("X", DepthSnapshot(50, 1_000, *sides), False)
+
+    one, other = cheap(10), cheap(20)
+    assert one.agrees_with(other)
+    told = one.widen(other, DepthEvent("X", 1_001, 51, 60, 50, [], []))
+    assert len(told.bids) == len(told.asks) == 10
+    assert one.book.top() == other.book.top()
+    tell(other, {}, {0.55: 9.0})
+    assert not one.agrees_with(other)
+
+
 def test_nothing_is_known_of_a_snapshot_without_levels():
     book = KnownBook("X", DepthSnapshot(50, 1_000, [], []), False)
     assert (book.lowest_bid, book.highest_ask) == (inf, -inf)

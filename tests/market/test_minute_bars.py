@@ -268,3 +268,14 @@ def test_a_second_that_has_begun_moves_nothing(earlier):
     assert (bars.integers == before[0]).all()
     assert (bars.floats == before[1]).all()
     assert bars.integers[CLOCK] == START // 1000 + 69
+
+
+def test_a_stream_that_has_not_begun_has_nothing_to_close_and_one_begun_anew_is_like_it():
+    bars, fresh = MinuteBars(5, 5), MinuteBars(5, 5)
+    assert bars.finish(OrderBook()) == []
+    assert not bars.ends_minute
+    feed(bars, OrderBook(), every(1, 0, 130))
+    bars.restart()
+    assert bars.integers.tolist() == fresh.integers.tolist()
+    assert not bars.floats.any()
+    assert not fresh.floats.any()
