@@ -20,19 +20,15 @@ from typing import Final
 
 import numpy as np
 
-from quantgod.archive.day_reading import MARGIN_MS, Carry, Quarantine, book_row, time_bounds
-from quantgod.archive.dense_book import Unfit
-from quantgod.archive.kernel import FastReader
+from quantgod.archive.day_reading import MARGIN_MS, Carry, Quarantine
 from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_days
-from quantgod.archive.reference import ReferenceReader, admit
+from quantgod.archive.settling import carried_levels, settle_moments
 from quantgod.archive.stops import Cuts
-from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.contracts import (
     BOOK_LEVELS,
     MS_PER_DAY,
     MS_PER_MINUTE,
     MS_PER_SECOND,
-    BookUpdate,
     Booleans,
     Floats,
     Integers,
@@ -40,8 +36,6 @@ from quantgod.contracts import (
     Progress,
     silent,
 )
-from quantgod.market.bybit import RESTART_ID
-from quantgod.market.messages import MessageError
 from quantgod.market.minute_kernel import CLOCK, NEXT
 from quantgod.settings import EtlSettings
 
@@ -177,7 +171,7 @@ class _Search:
         for candidate in self._candidates.get(date, ()):
             cuts = self._cuts(limit_ms)
             try:
-                carry = _read_archive(candidate, self._settings, self._carry, stop_minute, cuts)
+                carry = settle_moments(candidate, self._settings, self._carry, stop_minute, cuts)
             except Quarantine:  # then its decisions do not count
                 continue
             self._settled += cuts.settled
@@ -190,7 +184,7 @@ class _Search:
         if carry is None:
             cuts.settle_rest(limit_ms, -1, None)
         else:
-            cuts.settle_rest(limit_ms, int(carry.integers[CLOCK]), _levels(carry))
+            cuts.settle_rest(limit_ms, int(carry.integers[CLOCK]), carried_levels(carry))
         self._settled += cuts.settled
 
     def _pending(self, limit_ms: int) -> bool:
@@ -200,75 +194,6 @@ class _Search:
         part = slice(self._settled, int(np.searchsorted(self._moments, limit_ms)))
         silence = self._settings.max_silence_seconds
         return Cuts(self._moments[part], silence, self.levels[part], self.is_there[part])
-
-
-def _read_archive(
-    candidate: Candidate,
-    settings: EtlSettings,
-    carry: Carry | None,
-    stop_minute: int | None,
-    cuts: Cuts,
-) -> Carry:
-    file = candidate.file
-    try:
-        reader = FastReader(file.symbol, file.date, settings, carry, stop_minute, cuts)
-        with open_archive(file.path, settings.limits) as archive:
-            reader.read(archive.chunks())
-        return reader.carry()
-    except Unfit:  # earlier decisions stay: both readers give the same
-        return _read_slowly(candidate, settings, carry, stop_minute, cuts)
-
-
-def _read_slowly(
-    candidate: Candidate,
-    settings: EtlSettings,
-    carry: Carry | None,
-    stop_minute: int | None,
-    cuts: Cuts,
-) -> Carry:
-    """Read prices that do not fit into a dense book; each line is decoded twice."""
-    file = candidate.file
-    reader = ReferenceReader(file.symbol, file.date, settings, carry)
-    is_first = True
-    with open_archive(file.path, settings.limits) as archive:
-        for line in lines(archive.chunks(), settings.limits.line_bytes):
-            update = _admitted(line, candidate)
-            if update is not None and update.ts > cuts.next_ms:
-                _cut(reader.carry(), update, cuts, is_first=is_first)
-            is_first &= update is None
-            reader.take(line)
-            if reader.ledger.stops_at(stop_minute):
-                break
-        else:
-            reader.finish()
-    return reader.carry()
-
-
-def _admitted(line: bytes | None, candidate: Candidate) -> BookUpdate | None:
-    try:
-        return admit(line, candidate.file.symbol, time_bounds(candidate.file.date))
-    except MessageError:
-        return None
-
-
-def _cut(before: Carry, update: BookUpdate, cuts: Cuts, *, is_first: bool) -> None:
-    """Report the book before a message, unless the message is stale and its time does not count."""
-    last_id, new_id = before.last_update_id, update.update_id
-    # If an old id means a restart, there is no book from then on: the next message shows it.
-    if not update.is_snapshot and before.has_book and new_id <= last_id:
-        return
-    may_follow = (RESTART_ID, last_id, last_id + 1) if update.is_snapshot else (last_id + 1,)
-    is_free = update.is_snapshot and is_first
-    levels = _levels(before) if is_free or new_id in may_follow else None
-    cuts.settle(update.ts, int(before.integers[CLOCK]), levels)
-
-
-def _levels(carry: Carry) -> Floats | None:
-    """Return the book of a carry, [2, 200, 2]; None while it is invalid."""
-    if not carry.has_book:
-        return None
-    bids, asks = (side[:BOOK_LEVELS].tolist() for side in (carry.bids, carry.asks))
-    return book_row(bids, asks).reshape(2, BOOK_LEVELS, 2)
 
 
 def _midnight(date: dt.date) -> int:

@@ -41,8 +41,6 @@ from quantgod.archive.loop import (
     LAST_ID,
     LINES,
     OUT_OF_ORDER,
-    PAUSE,
-    PAUSED,
     REJECTED,
     SAMPLE,
     SAMPLED,
@@ -107,7 +105,6 @@ class FastReader:
                 settings.max_bridge_minutes,
                 *self._bounds,
                 settings.limits.line_bytes,
-                self._cuts.next_ms,
                 sample.next_line(0),
             ]
         )
@@ -177,7 +174,7 @@ class FastReader:
         self._bars.floats[:] = carry.floats
 
     def _shared_state(self) -> State:
-        bars, book = self._bars, self._book
+        bars, book, cuts = self._bars, self._book, self._cuts
         return State(
             self._rules,
             self._feed,
@@ -188,6 +185,10 @@ class FastReader:
             book.sizes,
             book.edges,
             book.scale,
+            cuts.moments,
+            cuts.place,
+            cuts.levels,
+            cuts.is_there,
         )
 
     def _take_head(self, head: bytes | None) -> bool:
@@ -203,9 +204,6 @@ class FastReader:
             at, event = self._run(data, at, end)
             if event == DONE:
                 return False
-            if event == PAUSED:
-                self._cut(*self._parsed.message[[TS, UPDATE_ID, IS_SNAPSHOT]].tolist())
-                continue
             newline = data.index(b"\n", at)
             if event == CLOSED:
                 stops = self._close_line(data, at, newline + 1)
@@ -261,17 +259,14 @@ class FastReader:
     def _take_update(self, update: BookUpdate) -> None:
         if update.is_snapshot:
             # Making room for it may throw away the levels that are to be sampled.
-            self._cut(update.ts, update.update_id, is_snapshot=True)
+            compiled_loop.settle(self._state, update.ts, update.update_id, 1)
             if jumps(self._feed, update.update_id):
                 self._bars.miss()
             while compiled_loop.advance(self._state, update.ts // MS_PER_SECOND):
                 self._close()
         parsed = self._parse(update)
-        while event := compiled_loop.take(self._state, parsed):
-            if event == PAUSED:
-                self._cut(update.ts, update.update_id, is_snapshot=update.is_snapshot)
-            else:
-                self._close()
+        while compiled_loop.take(self._state, parsed):
+            self._close()
 
     def _refuse(self, reason: str) -> None:
         self._feed[LINES] += 1
@@ -313,14 +308,6 @@ class FastReader:
         bar = self._bars.closed_bar()
         row = None if bar.features is None else self._top().reshape(-1)
         self._ledger.close(bar, row)
-
-    def _cut(self, ts: int, update_id: int, is_snapshot: int) -> None:
-        """Tell of the book before a message, not taken yet, that came after a moment asked for."""
-        has_book, last_id = self._feed[[HAS_BOOK, LAST_ID]]
-        is_gap = jumps(self._feed, update_id) if is_snapshot else update_id != last_id + 1
-        levels = self._top() if has_book and not is_gap else None
-        self._cuts.settle(ts, int(self._bars.integers[CLOCK]), levels)
-        self._rules[PAUSE] = self._cuts.next_ms
 
     def _top(self) -> Floats:
         levels = np.empty((2, BOOK_LEVELS, 2))

@@ -1,13 +1,15 @@
 """Run the compiled loop of the fast reader: parse a line, apply it, sample the minute.
 
-It runs until a minute closes, the parser does not know a line, the next message is later than the
-time in PAUSE, or line SAMPLE was taken. The rules are those of `archive.reference`, in the same
-order.
+It runs until a minute closes, the parser does not know a line, or line SAMPLE was taken. The rules
+are those of `archive.reference`, in the same order; books at given moments are settled on the way,
+as `archive.stops` says.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from quantgod.archive import compiled as compiling
 from quantgod.archive import dense_book, digits, levels, parser, tokens
@@ -25,7 +27,7 @@ from quantgod.archive.dense_book import (
 )
 from quantgod.archive.levels import IS_SNAPSHOT, TS, UPDATE_ID
 from quantgod.archive.parser import Bytes, parse
-from quantgod.contracts import MS_PER_SECOND, Floats, Integers
+from quantgod.contracts import MS_PER_SECOND, Booleans, Floats, Integers
 from quantgod.market import minute_kernel
 from quantgod.market.bybit import RESTART_ID
 from quantgod.market.minute_kernel import (
@@ -48,18 +50,17 @@ LAST_ID, HAS_BOOK, IS_FIRST, LINES, APPLIED, OUT_OF_ORDER, STALE, GAPS, BOOKLESS
 FEED_LENGTH: Final = 9
 REJECTED: Final = {STALE: "stale", GAPS: "gap", BOOKLESS: "no_book"}
 
-# Positions in the rules. All but PAUSE (epoch ms) and SAMPLE (number of a line) are constant while
-# a file is read.
-MAX_SILENCE, MAX_BRIDGE, EARLIEST, LATEST, LINE_BYTES, PAUSE, SAMPLE = range(7)
+# Positions in the rules. All but SAMPLE (number of a line) are constant while a file is read.
+MAX_SILENCE, MAX_BRIDGE, EARLIEST, LATEST, LINE_BYTES, SAMPLE = range(6)
 
-DONE, CLOSED, UNKNOWN, PAUSED, SAMPLED = range(5)
+DONE, CLOSED, UNKNOWN, SAMPLED = range(4)
 
 
 class State(NamedTuple):
     """Everything that a message may change, and the rules.
 
     `rejected_lines` is [20, 2] of line number and position in the feed. The next three arrays are
-    those of `MinuteBars`, the last three those of `DenseBook`.
+    those of `MinuteBars`, then three of `DenseBook`, and four of `Cuts`.
     """
 
     rules: Integers
@@ -71,6 +72,10 @@ class State(NamedTuple):
     sizes: Floats
     edges: Integers
     scale: Integers
+    moments: Integers
+    settled: Integers
+    books: Floats
+    is_there: Booleans
 
 
 class Parsed(NamedTuple):
@@ -115,8 +120,7 @@ def _take(state: State, parsed: Parsed) -> int:
         feed[IS_FIRST] = False
         _reject(state, STALE)
         return DONE
-    if message[TS] > state.rules[PAUSE]:
-        return PAUSED
+    _settle(state, message[TS], update_id, message[IS_SNAPSHOT])
     follows = update_id == feed[LAST_ID] + 1
     if (is_delta and has_book and not follows) or (not is_delta and jumps(feed, update_id)):
         miss(state.integers)
@@ -165,6 +169,33 @@ def _advance(state: State, second: int) -> bool:
 
 
 @inlined
+def _settle(state: State, ts: int, update_id: int, is_snapshot: int) -> None:
+    """Decide the moments before a message, if there are any left, as `Cuts.settle`."""
+    if state.settled[0] < state.moments.size and state.moments[state.settled[0]] < ts:
+        _settle_moments(state, ts, update_id, is_snapshot)
+
+
+@compiled
+def _settle_moments(state: State, ts: int, update_id: int, is_snapshot: int) -> None:
+    feed, edges, clock = state.feed, state.edges, state.integers[CLOCK]
+    is_gap = jumps(feed, update_id) if is_snapshot else update_id != feed[LAST_ID] + 1
+    is_whole = edges[BID_COUNT] > 0 and edges[ASK_COUNT] > 0 and edges[BEST_BID] < edges[BEST_ASK]
+    is_sound = feed[HAS_BOOK] != 0 and not is_gap and is_whole
+    is_silence = ts // MS_PER_SECOND - clock - 1 > state.rules[MAX_SILENCE]
+    place = state.settled[0]
+    while place < state.moments.size and state.moments[place] < ts:
+        is_silent = is_silence and state.moments[place] // MS_PER_SECOND > clock
+        state.is_there[place] = is_sound and not is_silent
+        if state.is_there[place]:
+            top(state.sizes, edges, state.scale, state.books[place])
+        else:
+            state.books[place, :, :, 0] = np.nan
+            state.books[place, :, :, 1] = 0.0
+        place += 1
+    state.settled[0] = place
+
+
+@inlined
 def jumps(feed: Integers, update_id: int) -> bool:
     """Return whether a snapshot's id shows that messages before it are missing."""
     last = feed[LAST_ID]
@@ -204,15 +235,17 @@ class EntryPoints(NamedTuple):
 
     Attributes:
         take_lines: (at, end, topic, symbol, state, parsed) -> position and event. The position is
-            the end (DONE), the line to take again (CLOSED, PAUSED), the unknown line (UNKNOWN), or
-            the line after a sample line (SAMPLED), which `parsed` still holds.
-        take: (state, parsed) -> event; after CLOSED and PAUSED call it again.
+            the end (DONE), the line to take again (CLOSED), the unknown line (UNKNOWN), or the line
+            after a sample line (SAMPLED), which `parsed` still holds.
+        take: (state, parsed) -> event; after CLOSED call it again.
+        settle: (state, ts, update_id, is_snapshot): decide the moments before a message.
         advance: (state, second) -> whether a minute closed; then call it again.
         top: (sizes, edges, scale, levels), `dense_book.top`.
     """
 
     take_lines: Any
     take: Any
+    settle: Any
     advance: Any
     top: Any
 
@@ -231,6 +264,11 @@ def _entry_points(sources: str) -> EntryPoints:
         return _take(state, parsed) if sources else DONE
 
     @kept
+    def settle(state: State, ts: int, update_id: int, is_snapshot: int) -> None:
+        if sources:
+            _settle(state, ts, update_id, is_snapshot)
+
+    @kept
     def advance(state: State, second: int) -> bool:
         return bool(sources) and _advance(state, second)
 
@@ -239,7 +277,7 @@ def _entry_points(sources: str) -> EntryPoints:
         if sources:
             top(sizes, edges, scale, levels)
 
-    return EntryPoints(take_lines, take, advance, best_levels)
+    return EntryPoints(take_lines, take, settle, advance, best_levels)
 
 
 compiled_loop: Final = _entry_points(

@@ -7,6 +7,8 @@ file. That message also shows whether the book is valid, by the rules of the min
 - A silence of more than `max_silence_seconds` has no book from its first whole second, as it has no
   samples, although this was not known at its beginning.
 - A crossed or one-sided book is not valid.
+
+The fast reader decides moments in its compiled loop, by the same rules.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from quantgod.contracts import MS_PER_SECOND, Booleans, Floats, Integers
+from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, Booleans, Floats, Integers
 
 NEVER: Final = int(np.iinfo(np.int64).max)
 
@@ -28,9 +30,10 @@ class Cuts:
     """Rising moments and the books found for them so far, which a reader reports.
 
     Attributes:
-        settled: number of decided moments, from the first. For the others the two arrays below are
-            undefined.
-        levels: float64 [moments, 2, 200, 2], bids and asks, price and size; without a book all
+        moments: int64 [moments], epoch ms.
+        place: int64 [1], the number of decided moments, from the first. For the others the two
+            arrays below are undefined.
+        levels: float64 [moments, 2, levels, 2], bids and asks, price and size; without a book all
             levels have NaN price and zero size.
         is_there: bool [moments].
     """
@@ -38,16 +41,21 @@ class Cuts:
     def __init__(
         self, moments_ms: Integers, max_silence_seconds: int, levels: Floats, is_there: Truths
     ) -> None:
-        self.settled = 0
+        self.moments = moments_ms
+        self.place: Integers = np.zeros(1, dtype=np.int64)
         self.levels = levels
         self.is_there = is_there
-        self._moments: list[int] = moments_ms.tolist()
         self._max_silence = max_silence_seconds
+
+    @property
+    def settled(self) -> int:
+        """Return the number of decided moments."""
+        return int(self.place[0])
 
     @property
     def next_ms(self) -> int:
         """Return the first undecided moment; NEVER if there is none."""
-        return self._moments[self.settled] if self.settled < len(self._moments) else NEVER
+        return int(self.moments[self.settled]) if self.settled < len(self.moments) else NEVER
 
     def settle(self, ts: int, clock: int, levels: Floats | None) -> None:
         """Decide the moments before a message.
@@ -55,17 +63,18 @@ class Cuts:
         Args:
             ts: the message's time, ms.
             clock: the second of the last message before it; -1 where there was none.
-            levels: the book between the two, [2, 200, 2]; None if there was none, or if messages
-                between the two are missing.
+            levels: the book between the two, [2, n, 2], no shallower than those kept; None if there
+                was none, or if messages between the two are missing.
         """
         is_sound = levels is not None and bool(levels[0, 0, 0] < levels[1, 0, 0])
         is_silence = ts // MS_PER_SECOND - clock - 1 > self._max_silence
+        best = None if levels is None else levels[:, : self.levels.shape[2]]
         while self.next_ms < ts:
             is_silent = is_silence and self.next_ms // MS_PER_SECOND > clock
             is_there = is_sound and not is_silent
-            self.levels[self.settled] = levels if is_there else _NO_LEVEL
+            self.levels[self.settled] = best if is_there else _NO_LEVEL
             self.is_there[self.settled] = is_there
-            self.settled += 1
+            self.place += 1
 
     def settle_rest(self, until_ms: int, clock: int, levels: Floats | None) -> None:
         """Decide the moments before `until_ms`, a whole second, without a later message.
@@ -78,5 +87,5 @@ class Cuts:
 
 def no_cuts() -> Cuts:
     """Return an empty set of moments."""
-    nothing = np.zeros(0)
-    return Cuts(nothing.astype(np.int64), 0, nothing, nothing.astype(np.bool_))
+    none = np.zeros(0, dtype=np.int64)
+    return Cuts(none, 0, np.zeros((0, 2, BOOK_LEVELS, 2)), none.astype(np.bool_))

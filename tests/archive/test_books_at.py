@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from quantgod.archive import books_at as module
+from quantgod.archive import settling
 from quantgod.archive.books_at import BooksAt, books_at
 from quantgod.archive.day_reading import Carry, Quarantine, time_bounds
 from quantgod.archive.etl import run_etl
@@ -210,13 +211,13 @@ def test_of_the_next_file_no_more_than_its_head_is_read(tmp_path, monkeypatch):
     long = [*zipped_lines(tmp_path / f"{DAY}_{SYMBOL}_ob500.data.zip"), *feed.minutes(30).lines]
     pack(tmp_path, DAY, long)
     taken: list[int] = []
-    carry = module.FastReader.carry
+    carry = settling.FastReader.carry
 
     def counted(reader):
         taken.append(reader.settled().lines)
         return carry(reader)
 
-    monkeypatch.setattr(module.FastReader, "carry", counted)
+    monkeypatch.setattr(settling.FastReader, "carry", counted)
     assert best_bid_sizes(look(tmp_path, [-2_500, -500])) == [1, 3]
     assert taken[0] == 1
     assert 1 < taken[1] < 150 < len(long)
@@ -241,12 +242,12 @@ def test_only_days_with_moments_are_read_and_each_of_them_once(tmp_path, monkeyp
         pack(tmp_path, date, feed.add(ts=begin + MS_A_DAY - 1).lines)
     read: list[dt.date] = []
 
-    class Reader(module.FastReader):
+    class Reader(settling.FastReader):
         def __init__(self, symbol, date, *rest):
             read.append(date)
             super().__init__(symbol, date, *rest)
 
-    monkeypatch.setattr(module, "FastReader", Reader)
+    monkeypatch.setattr(settling, "FastReader", Reader)
     moments = [0, 500, 70_001, MS_A_DAY + 300, 4 * MS_A_DAY, 4 * MS_A_DAY + 70_500]
     assert best_bid_sizes(look(tmp_path, moments)) == [1, 1, 2, 1, 1, 2]
     assert read == [days[0], days[1], days[4]]
@@ -425,7 +426,7 @@ def test_books_between_and_within_two_files_are_those_of_the_reference(
     pack(folder, BEFORE, lines[:cut])
     pack(folder, DAY, lines[cut:])
     books = look(folder, [-MS_A_DAY, *moments], etl)
-    with patch.object(module, "_read_archive", module._read_slowly):
+    with patch.object(module, "settle_moments", settling.settle_slowly):
         slow = look(folder, [-MS_A_DAY, *moments], etl)
     assert slow.levels.tobytes() == books.levels.tobytes()
     expected = [by_reference(steps, MIDNIGHT + moment, silence) for moment in moments]
@@ -441,13 +442,13 @@ def test_prices_that_no_dense_book_can_hold_are_looked_up_by_the_reference(tmp_p
     feed.add(u=feed.update_id, ts=MIDNIGHT + 3_000).add("snapshot", u=500)
     pack(tmp_path, DAY, feed.lines)
     slowly: list[int] = []
-    read_slowly = module._read_slowly
+    read_slowly = settling.settle_slowly
 
     def told(*arguments):
         slowly.append(arguments[-1].settled)
         return read_slowly(*arguments)
 
-    monkeypatch.setattr(module, "_read_slowly", told)
+    monkeypatch.setattr(settling, "settle_slowly", told)
     found = best_bid_sizes(look(tmp_path, [500, 1_500, 2_500, 3_500, 5_000]))
     assert found == [1, 2, 3, None, 6]
     assert slowly == [2]  # so many were settled before the first such price came
