@@ -86,7 +86,7 @@ def read_day(day: Day, bars: Path, settings: EtlSettings, *, afresh: bool = Fals
     carry = carry_before(day, bars)
     refused = list(day.refused)
     for place, candidate in enumerate(day.candidates):
-        if stored is not None and _made(stored, candidate, day):
+        if stored is not None and made_from(stored, candidate, day):
             return accepted(day, place, stored, refused)
         try:
             reading = read_candidate(candidate, settings, carry)
@@ -152,7 +152,7 @@ def accepted(
 
 def is_best(day: Day, metadata: DayMetadata) -> bool:
     """Return whether the stored rows come from the day's best archive."""
-    return bool(day.candidates) and _made(metadata, day.candidates[0], day)
+    return bool(day.candidates) and made_from(metadata, day.candidates[0], day)
 
 
 def whole_day(path: Path) -> DayMetadata | None:
@@ -233,8 +233,8 @@ def _extra(other: Candidate, used: Candidate) -> ArchiveReport:
     return msgspec.structs.replace(verdict, outcome="duplicate", reason=None)
 
 
-def _made(metadata: DayMetadata, candidate: Candidate, day: Day) -> bool:
-    """Return whether the stored rows come from this archive.
+def made_from(metadata: DayMetadata, candidate: Candidate, day: Day) -> bool:
+    """Return whether stored rows come from this archive.
 
     Of copies with the same key, some of which may be damaged, the stored name counts; but an
     archive may have been moved since.

@@ -25,7 +25,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quantgod.contracts import BAR_COLUMNS, FEATURES, MARKETS, Floats, Integers, Market, Series
+from quantgod.contracts import (
+    BAR_COLUMNS,
+    FEATURES,
+    MARKETS,
+    MS_PER_MINUTE,
+    Floats,
+    Integers,
+    Market,
+    Series,
+)
 from quantgod.files import atomic_path
 
 SCHEMA_VERSION: Final = "2"
@@ -336,7 +345,12 @@ def _columns(rows: Rows) -> Iterator[pa.Array]:
 
 def index_of(minutes: Integers) -> pa.Array:
     """Epoch minutes as the index of a file."""
-    return pa.array(minutes * _MICROSECONDS_A_MINUTE).cast(_INDEX_TYPE)
+    return index_of_ms(minutes * MS_PER_MINUTE)
+
+
+def index_of_ms(times: Integers) -> pa.Array:
+    """Epoch milliseconds as the index of a file."""
+    return pa.array(times * 1_000).cast(_INDEX_TYPE)
 
 
 def said_of(path: Path, file: pq.ParquetFile, kind: type[Kind]) -> Kind:

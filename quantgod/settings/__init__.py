@@ -45,6 +45,7 @@ from quantgod.settings.market import (
     DownloadSettings,
     EtlSettings,
     SimulateSettings,
+    SnapshotSettings,
 )
 from quantgod.settings.redaction import without_passwords
 from quantgod.settings.section import Choice, Positive, Section
@@ -82,6 +83,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SimulateSettings",
+    "SnapshotSettings",
     "SplitSettings",
     "TrackingSettings",
     "TrainSettings",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from quantgod.contracts import Market, Series, Source
+from quantgod.contracts import BOOK_LEVELS, MS_PER_MINUTE, Market, Series, Source
 from quantgod.settings.section import (
     Fraction,
     Natural,
@@ -33,6 +33,7 @@ class DataSettings(Section):
     bars: Path
     labels: Path
     features: Path = Path("data/features")
+    snapshots: Path = Path("data/snapshots")
     work: Path
 
     @property
@@ -68,6 +69,16 @@ class DataSettings(Section):
     def own_features(self) -> Path:
         """Return the path of this series' features."""
         return self.features / self.market / f"{self.symbol}.parquet"
+
+    @property
+    def market_snapshots(self) -> Path:
+        """Return the snapshot store of this market; it has one folder per symbol."""
+        return self.snapshots / self.market
+
+    @property
+    def own_snapshots(self) -> Path:
+        """Return the folder of this series' snapshots, one file per day."""
+        return self.market_snapshots / self.symbol
 
 
 class SimulateSettings(Section):
@@ -134,3 +145,31 @@ class EtlSettings(Section):
     allow_quarantine: bool
     allow_thin: bool
     limits: ArchiveLimits
+
+
+class SnapshotSettings(Section):
+    """Order books kept at the end of each interval, for the last intervals before a minute closes.
+
+    Attributes:
+        levels: best levels a side.
+        interval_ms: a divisor of a minute.
+        per_minute: intervals kept before each close.
+        block: how many of them, the last, a network sees.
+    """
+
+    levels: Annotated[int, Field(ge=1, le=BOOK_LEVELS)] = 20
+    interval_ms: Positive = 100
+    per_minute: Positive = 100
+    block: Positive = 100
+
+    @model_validator(mode="after")
+    def _fits_a_minute(self) -> Self:
+        if MS_PER_MINUTE % self.interval_ms:
+            raise ValueError(f"interval_ms: a divisor of 60000 expected, got {self.interval_ms}")
+        most = MS_PER_MINUTE // self.interval_ms
+        if not self.block <= self.per_minute <= most:
+            raise ValueError(
+                f"block <= per_minute <= {most} (a minute) expected, got block {self.block} and "
+                f"per_minute {self.per_minute}"
+            )
+        return self

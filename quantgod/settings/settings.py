@@ -27,7 +27,13 @@ from quantgod.settings.live import (
     ServeSettings,
     TrackingSettings,
 )
-from quantgod.settings.market import DataSettings, DownloadSettings, EtlSettings, SimulateSettings
+from quantgod.settings.market import (
+    DataSettings,
+    DownloadSettings,
+    EtlSettings,
+    SimulateSettings,
+    SnapshotSettings,
+)
 from quantgod.settings.section import (
     Section,
 )
@@ -40,6 +46,7 @@ class Settings(Section):
     simulate: SimulateSettings
     download: DownloadSettings
     etl: EtlSettings
+    snapshots: SnapshotSettings = SnapshotSettings()
     label: LabelSettings
     window: WindowSettings
     split: SplitSettings

@@ -77,14 +77,17 @@ _WORKERS = {"workers", "scheduler"}
 UNREAD: Mapping[str, dict[str, set[str]]] = {
     "simulate": {"data": _PLACES - {"archives"}},
     "download": {"data": _PLACES - {"archives"}},
-    "etl": {"data": {"archives", "labels", "features"} | _ELSEWHERE, "etl": _WORKERS},
-    "import_bars": {"data": {"archives", "labels", "features"} | _ELSEWHERE, "etl": _WORKERS},
+    "etl": {"data": {"archives", "labels", "features", "snapshots"} | _ELSEWHERE, "etl": _WORKERS},
+    "import_bars": {
+        "data": {"archives", "labels", "features", "snapshots"} | _ELSEWHERE,
+        "etl": _WORKERS,
+    },
     "label": {
-        "data": {"archives", "bars", "features"} | _ELSEWHERE,
+        "data": {"archives", "bars", "features", "snapshots"} | _ELSEWHERE,
         "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
     },
     "features": {
-        "data": {"archives", "bars", "labels"} | _ELSEWHERE,
+        "data": {"archives", "bars", "labels", "snapshots"} | _ELSEWHERE,
         "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
     },
     "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"}},
