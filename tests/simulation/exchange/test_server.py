@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import itertools
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from quantgod.market.book import OrderBook
 from quantgod.settings import SimulateSettings
 from quantgod.simulation.archives import price_path, start_ms
 from quantgod.simulation.exchange.archived import simulated_truth
+from quantgod.simulation.exchange.connection import Connection
+from quantgod.simulation.exchange.faults import FAULTS, Fault
 from quantgod.simulation.exchange.recorded import RecordedMarket
 from quantgod.simulation.exchange.rules import Rules
 from quantgod.simulation.exchange.server import Exchange
@@ -132,9 +135,59 @@ def test_when_the_market_is_over_the_exchange_says_so() -> None:
                     pass
             async with aiohttp.ClientSession() as session:
                 status, _, body = await request_depth(session, exchange, "BTCUSDT")
-            assert (status, json.loads(body)["msg"]) == (503, "the market of this exchange is over")
+            told = {"code": -1016, "msg": "the market of this exchange is over"}
+            assert (status, json.loads(body)) == (503, told)
+            assert (exchange.connections_made, exchange.snapshot_requests) == (1, 0)
 
     asyncio.run(end())
+
+
+def test_it_listens_where_it_is_told_to_and_lets_its_clients_go_when_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    finished: list[Connection] = []
+    finish = Connection.finish
+    monkeypatch.setattr(Connection, "finish", lambda one: finished.append(one) or finish(one))
+
+    async def listen() -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        async with Exchange(small(levels=20), speed=100, port=port) as exchange:
+            assert exchange.stream_url == f"ws://127.0.0.1:{port}/public/stream"
+            assert exchange.depth_url == f"http://127.0.0.1:{port}/fapi/v1/depth"
+            clients = [await connect(exchange) for _ in range(2)]
+            assert exchange.connections_made == 2
+            kept = exchange.connections
+            assert len(kept) == 2
+        assert {*finished} >= {*kept}
+        for client in clients:
+            with pytest.raises(ConnectionClosed):
+                await events(client, 10_000)
+            assert client.close_code == 1006
+
+    asyncio.run(listen())
+
+
+def test_a_fault_of_new_connections_waits_for_one_that_could_hear_its_symbol() -> None:
+    async def connect_to(url: str, faults: list[Fault]) -> tuple[int, list[str]]:
+        markets = [SyntheticMarket(name, levels=20) for name in ("BTCUSDT", "ETHUSDT")]
+        async with Exchange(Truth(markets), faults=faults, speed=100) as exchange:
+            place = exchange.stream_url.replace("/public/stream", url)
+            async with websockets.connect(place, close_timeout=0.05):
+                return len(exchange.pending), [one.symbol for one in exchange.injected]
+
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        silent = [FAULTS["silent"].at(0, symbol)]
+        for url, hears in (
+            ("/market/stream?streams=btcusdt@depth/ethusdt@depth", False),
+            ("/public/stream?streams=btcusdt@depth/ethusdt@depth", True),
+            ("/public/stream?streams=btcusdt@depth", symbol == "BTCUSDT"),
+            ("/public/stream?streams=ethusdt@trade", True),  # and who hears nothing yet
+            ("/public/stream", True),
+        ):
+            pending, struck = asyncio.run(connect_to(url, silent))
+            assert (pending, struck) == ((0, [symbol]) if hears else (1, []))
 
 
 class Breaking(SyntheticMarket):
