@@ -94,10 +94,11 @@ def check_body(body: bytes) -> None:
         keys = f"an object with {', '.join(posted)}" if isinstance(posted, dict) else "no object"
         asked = f"an object with one of {' and '.join(FORMS)}"
         raise InputError("bad_form", f"{asked} expected, got {keys}")
-    table = posted[forms[0]]
-    problem = _in_split(table) if forms[0] == "dataframe_split" else _in_records(table)
+    (form,) = forms
+    table = posted[form]
+    problem = _in_split(table) if form == "dataframe_split" else _in_records(table)
     if problem:
-        raise InputError("bad_form", f"{forms[0]}: {problem}")
+        raise InputError("bad_form", f"{form}: {problem}")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

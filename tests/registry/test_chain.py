@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -287,6 +289,150 @@ def test_returns_that_tell_prices_beyond_float32_are_refused(
     assert refused.value.code == "out_of_range"
     assert f"window that ends at row {WINDOW + 3} (" in refused.value.reason
     assert "(log_ret_close)" in refused.value.reason
+
+
+def test_what_overflows_is_counted_from_the_trained_mean_and_the_first_is_named(
+    served: Chain, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes, features = read_rows(rows, contract())[0], np.zeros((len(rows), 9))
+    monkeypatch.setattr(served, "mean", np.full(9, -chain.LARGEST))
+    monkeypatch.setattr(served, "std", np.full(9, 2.0))
+    features[5, 2], features[6, 1] = chain.LARGEST, -3 * chain.LARGEST
+    served.check_range(features, minutes)  # both lie exactly as far away as may be
+    for row, column in ((9, 3), (7, 4), (8, 0)):
+        features[row, column] = np.nextafter(chain.LARGEST, np.inf)
+    with pytest.raises(InputError) as refused:
+        served.check_range(features, minutes)
+    assert refused.value.reason.startswith(f"row 7 (2024-01-01T03:44:00Z): {FEATURES[4]} is ")
+    assert "(3 such values in all)" in refused.value.reason
+
+
+def test_of_several_values_that_are_wrong_the_first_is_named(rows: pd.DataFrame) -> None:
+    for name, at, value in (("mean_obi", 9, np.nan), ("body", 4, np.inf), ("body", 12, np.nan)):
+        rows = changed(rows, name, at, value)
+    with pytest.raises(InputError) as refused:
+        read_rows(rows, contract())
+    assert (
+        refused.value.reason == "row 4 (2024-01-01T03:41:00Z): body is inf (3 such values in all)"
+    )
+    times = rows["datetime"].astype(str).astype(object)
+    times[[7, 8, 11]] = "x"
+    with pytest.raises(InputError, match="row 7: no ISO 8601 time"):
+        read_rows(rows.assign(datetime=times), contract())
+    odd = rows["datetime"].copy()
+    odd[[6, 8, 12]] += pd.Timedelta(seconds=1)
+    with pytest.raises(InputError, match="row 6: 2024-01-01T03:43:01"):
+        read_rows(rows.assign(datetime=odd), contract())
+
+
+def test_exactly_a_window_of_rows_is_enough(rows: pd.DataFrame) -> None:
+    minutes, features = read_rows(rows.iloc[:3], contract())
+    assert len(minutes) == len(features) == 3
+
+
+GOLDEN_ROWS = pd.DataFrame(
+    {"datetime": ["a", "b"], "prob": [0.25, -0.5], "class": [1, 2], "signal": ["BUY", "SELL"]}
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, None),
+        ({"more": 1.0}, None),
+        ({"datetime": "never"}, None),
+        ({"prob": [0.25 + 9.9e-7, -0.5]}, None),
+        ({"prob": [0.25, -0.5 + 1.1e-6]}, "prob is off by 1.1e-06, 1e-6 is allowed"),
+        ({"prob": [0.25, 0.5]}, "prob is off by 1, 1e-6"),
+        ({"prob": [np.nan, -0.5]}, "prob is off by nan"),
+        ({"class": [1, 1]}, "class is 1, 2 was expected"),
+        ({"signal": ["BUY", "BUY"]}, "signal is BUY, SELL was expected"),
+    ],
+)
+def test_the_golden_output_is_compared_column_by_column(
+    change: dict[str, Any], told: str | None
+) -> None:
+    got = GOLDEN_ROWS.assign(**change)
+    if told is None:
+        chain.compare_golden(got, GOLDEN_ROWS)
+        return
+    with pytest.raises(chain.PackageError) as refused:
+        chain.compare_golden(got, GOLDEN_ROWS)
+    assert refused.value.code == "golden_output" and told in refused.value.message
+
+
+def test_a_golden_output_may_be_off_by_exactly_what_is_allowed() -> None:
+    zero = pd.DataFrame({"datetime": ["a"], "prob": [0.0]})
+    chain.compare_golden(zero.assign(prob=chain.GOLDEN_TOLERANCE), zero)
+    with pytest.raises(chain.PackageError):
+        chain.compare_golden(zero.assign(prob=np.nextafter(chain.GOLDEN_TOLERANCE, 1)), zero)
+
+
+def test_a_golden_output_of_other_rows_or_columns_is_another() -> None:
+    with pytest.raises(chain.PackageError, match="2 rows expected, got 1"):
+        chain.compare_golden(GOLDEN_ROWS[:1], GOLDEN_ROWS)
+    with pytest.raises(chain.PackageError, match="prob, signal expected beside what is said"):
+        chain.compare_golden(GOLDEN_ROWS[["datetime", "class"]], GOLDEN_ROWS)
+
+
+def test_every_file_of_a_package_is_compared_with_the_list_that_was_registered(
+    tmp_path: Path,
+) -> None:
+    folder, code = tmp_path / "package", tmp_path / "chain.py"
+    (folder / "served" / "deep").mkdir(parents=True)
+    for path in (folder / "a.json", folder / "served" / "deep" / "b.py", code):
+        path.write_text(path.name)
+    names = {"a.json": "a.json", "served/deep/b.py": "b.py", "chain.py": "chain.py"}
+    listed = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in names.items()}
+
+    def told(named: dict[str, str], digest: str | None = None) -> str:
+        manifest = folder / chain.MANIFEST
+        manifest.write_text(json.dumps(named))
+        try:
+            chain.verify(folder, code, digest or chain.sha256(manifest))
+        except chain.PackageError as error:
+            return str(error.message)
+        return ""
+
+    assert told(listed) == ""
+    assert (
+        told(listed, "0" * 64) == "changed_file: manifest.json is not the one that was registered"
+    )
+    for name in listed:
+        others = {other: digest for other, digest in listed.items() if other != name}
+        assert told(others).startswith(f"changed_file: {name} is not the one")
+        assert told(listed | {name: "0"}).startswith(f"changed_file: {name} is not the one")
+    assert told(listed | {"z": "0"}) == "missing_file: z is not in the package"
+    (folder / "a.json").unlink()
+    assert told(listed) == "missing_file: a.json is not in the package"
+    (folder / "a.json").symlink_to(tmp_path / "nowhere")
+    assert told(listed) == "missing_file: a.json is not in the package"
+    (folder / chain.MANIFEST).unlink()
+    with pytest.raises(chain.PackageError, match=r"missing_file: manifest\.json"):
+        chain.verify(folder, code, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    "said", [{"kind": "k", "format": 2}, {"kind": "k"}, {"kind": "l", "format": 1}]
+)
+def test_a_file_of_another_kind_or_format_is_refused(tmp_path: Path, said: dict[str, Any]) -> None:
+    path = tmp_path / "calibrator.json"
+    path.write_text(json.dumps(said))
+    with pytest.raises(chain.PackageError, match="calibrator: k of format 1 expected, got"):
+        chain._known(path, "k")
+    path.write_text(json.dumps(sound := {"kind": "k", "format": 1, "more": 2}))
+    assert chain._known(path, "k") == sound
+
+
+def test_what_a_feature_was_in_training_is_read_in_the_order_of_features(tmp_path: Path) -> None:
+    path = tmp_path / "reference.json"
+    mean, std = chain._trained_on(path, ["b", "a"])
+    assert (mean.tolist(), std.tolist()) == ([0, 0], [np.inf, np.inf]), "of a version without"
+    path.write_text(
+        json.dumps({"features": {n: {"mean": m, "std": 2 * m} for n, m in (("a", 1), ("b", 3))}})
+    )
+    mean, std = chain._trained_on(path, ["b", "a"])
+    assert (mean.tolist(), std.tolist()) == ([3, 1], [6, 2])
 
 
 @pytest.mark.parametrize("deviations", [-50.0, 50.0, 1e6])

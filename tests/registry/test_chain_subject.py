@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from quantgod.contracts import FEATURES
 from quantgod.evaluation.network_subject import NetworkSubject
+from quantgod.registry import chain_subject
 from quantgod.registry.chain import BATCH, Chain
 from quantgod.registry.chain_subject import WARM_UP, ChainSubject
 from tests.registry.conftest import CLASS_WEIGHTS, WINDOW, Parts
@@ -82,12 +85,15 @@ def test_single_windows_are_timed_after_a_warm_up(
     parts: Parts, served: ChainSubject, trained: NetworkSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = np.arange(WINDOW - 1, WINDOW + 9)
-    judged: list[int] = []
-    judge = served.chain.judge
-    monkeypatch.setattr(
-        served.chain, "judge", lambda given: judged.append(len(given)) or judge(given)
-    )
+    judged: list[pd.DataFrame] = []
+    clock = iter(np.cumsum(np.arange(2 * len(rows))).tolist())
+    monkeypatch.setattr(chain_subject, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(served.chain, "judge", judged.append)
     times = served.answer_times(parts.bars, rows)
-    assert len(times) == len(rows) and (times > 0).all()
-    assert judged == [WINDOW] * (len(rows) + WARM_UP)
+    assert times.tolist() == [1_000.0 * (2 * place + 1) for place in range(len(rows))]
+    asked = [*rows[:WARM_UP], *rows]
+    for given, row in zip(judged, asked, strict=True):
+        window = parts.bars.iloc[row - WINDOW + 1 : row + 1]
+        assert given["datetime"].tolist() == window.index.tolist()
+        assert np.array_equal(given[list(FEATURES)], window[list(FEATURES)])
     assert trained.answer_times(parts.bars, rows) is None

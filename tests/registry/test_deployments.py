@@ -3,18 +3,23 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
+import quantgod.registry.deployments as listing
 import steps.deployments
-from quantgod.registry.deployments import deployments
-from quantgod.registry.ledger import right_in_words
+from quantgod.registry.deployments import READS, as_json, deployments
+from quantgod.registry.ledger import Ledger, right_in_words
 from quantgod.registry.lineage import Lineage, lineage_of
 from quantgod.registry.registered import known_version
 from quantgod.registry.rollback import roll_back
 from tests.registry.shelves import ALIAS, NAME, Shelf
+from tests.registry.test_ledger import book_of, read
 from tests.registry.test_moving import Breaking, Interrupted, put
 
 
@@ -182,3 +187,105 @@ def test_a_promotion_between_two_looks_is_no_false_alarm(
     found = deployments(MlflowClient(), NAME, ALIAS)
     assert not found.trouble
     assert [span.entry.version for span in found.spans] == [1, 2]
+
+
+class Moments:
+    """What a store says one moment after another: of the ledger, and of whom the alias names."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, ledgers: list[Ledger], held: list[int | None]):
+        self.ledgers, self.held, self.said = iter(ledgers), iter(held), 0
+        patch.setattr(listing, "LedgerRun", lambda *_: self)
+        patch.setattr(listing, "holder", self.holder)
+        patch.setattr(listing, "now", lambda: "now")
+
+    def read(self) -> Ledger:
+        return next(self.ledgers)
+
+    def holder(self, *_: object) -> int | None:
+        self.said += 1
+        return next(self.held)
+
+
+STORE = cast("MlflowClient", SimpleNamespace(get_registered_model=lambda name: name))
+STOOD = [("promotion", 1), ("promotion", 2), ("promotion", 3)]
+FOUND = [*STOOD, ("found", 4)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "begun", "held", "versions", "ends", "trouble"),
+    [
+        (STOOD, None, 3, [1, 2, 3], "", ""),
+        (STOOD, None, 5, [1, 2, 3, 5], "now", "names version 5, its ledger says version 3"),
+        (STOOD, None, None, [1, 2, 3], "now", "names no version, its ledger says version 3"),
+        (STOOD, 2, 3, [1, 2, 3], "", ""),
+        (STOOD, 2, 2, [1, 2, 3, 2], "begun", ""),
+        (STOOD, 2, 5, [1, 2, 3, 5], "now", "names version 5, its ledger says version 3"),
+        (STOOD[:1], 2, 2, [1, 2], "begun", ""),
+        ([], 2, None, [], "", ""),
+        ([], 2, 2, [2], "", ""),
+        (FOUND, None, 4, [1, 2, 3, 4], "", "names version 4, which no promotion and no rollback"),
+        ([("found", 4)], None, 4, [4], "", "names version 4, which no promotion and no rollback"),
+        ([*FOUND, ("promotion", 1)], None, 1, [1, 2, 3, 4, 1], "", ""),
+        ([("found", 4), ("promotion", 1)], None, 1, [4, 1], "", ""),
+        ([*FOUND, ("found", None)], None, None, [1, 2, 3, 4], "", ""),
+        ([*FOUND, ("found", None)], None, 6, [1, 2, 3, 4, 6], "", "names version 6, its ledger"),
+        ([], None, None, [], "", ""),
+        ([], None, 1, [1], "", "names version 1, its ledger says no version"),
+    ],
+)
+def test_the_alias_is_compared_with_its_ledger(
+    monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, int | None]],
+    begun: int | None, held: int | None, versions: list[int], ends: str, trouble: str,
+) -> None:  # fmt: skip
+    """`ends`: when the last span of the ledger ended, if it is not told by the ledger itself."""
+    book = book_of(steps)
+    told = [(span.since, span.until) for span in listing.history(read(book))]
+    if begun is not None:
+        book.add("rollback", begun)
+    ledger = read(book)
+    Moments(monkeypatch, [ledger] * 2, [held])
+    found = deployments(STORE, NAME, ALIAS)
+    assert [span.entry.version for span in found.spans] == versions
+    if ends:
+        told[-1] = told[-1][0], ends if ends == "now" else ledger.entries[-1].at
+    assert [(span.since, span.until) for span in found.spans[: len(told)]] == told
+    if len(versions) > len(told):
+        since = "now" if trouble else ledger.entries[-1].at
+        assert (found.spans[-1].since, found.spans[-1].until) == (since, None)
+        assert found.spans[-1].is_known == (not trouble)
+        if trouble:
+            assert len(found.spans[-1].entry.nonce) == 16
+    assert trouble in found.trouble and bool(trouble) == bool(found.trouble)
+    assert found.under_way == (None if begun is None else ledger.entries[-1])
+    rows = json.loads(as_json(found))
+    assert [row["noticed"] for row in rows] == [not span.is_known for span in found.spans]
+    assert [(row["semantic_version"], row["forced_over"]) for row in rows] == [(None, None)] * len(
+        rows
+    )
+
+
+@pytest.mark.parametrize(("grows", "asked"), [(0, 1), (1, 2), (3, 4), (99, READS)])
+def test_ledger_and_alias_are_of_one_moment(
+    monkeypatch: pytest.MonkeyPatch, grows: int, asked: int
+) -> None:
+    """While the alias was asked for, entries were appended: it is asked again, and not for ever."""
+    states = [read(book_of([("found", number % 4 + 1)] * number)) for number in range(1, 100)]
+    ledgers = [*states[: grows + 1], *[states[min(grows, 98)]] * READS]
+    moments = Moments(monkeypatch, ledgers, [entries % 4 + 1 for entries in range(1, 100)])
+    found = deployments(STORE, NAME, ALIAS)
+    assert moments.said == asked
+    if grows < READS:
+        assert found.spans[-1].entry.version == (grows + 1) % 4 + 1
+
+
+def test_a_store_out_of_order_is_not_a_model_that_nobody_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        error = MlflowException("busy")
+        error.error_code = "TEMPORARILY_UNAVAILABLE"
+        raise error
+
+    Moments(monkeypatch, [read(book_of([]))] * 2, [None])
+    with pytest.raises(MlflowException, match="busy"):
+        deployments(cast("MlflowClient", SimpleNamespace(get_registered_model=refuse)), NAME, ALIAS)

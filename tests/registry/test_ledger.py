@@ -4,13 +4,16 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quantgod.registry.ledger import (
     ENTRY_CHARACTERS,
+    GATES_PASSED,
     Entry,
+    GatesSummary,
     Kind,
     Ledger,
     LedgerError,
@@ -19,6 +22,7 @@ from quantgod.registry.ledger import (
     history,
     key_of,
     ledger_of,
+    right_in_words,
     text_of,
     version_before,
 )
@@ -195,3 +199,65 @@ def test_an_entry_that_a_store_would_cut_is_refused() -> None:
     )  # fmt: skip
     with pytest.raises(ValueError, match="at most 6000 characters"):
         text_of(entry)
+
+
+def test_an_entry_of_exactly_what_a_store_keeps_is_taken() -> None:
+    entry = Entry(
+        kind="found", version=1, over=None, at="", by="", process="", nonce="", previous="", why="-"
+    )
+    room = ENTRY_CHARACTERS - len(text_of(entry))
+    longest = msgspec.structs.replace(entry, why="-" * (room + 1))
+    assert len(text_of(longest)) == ENTRY_CHARACTERS
+    with pytest.raises(ValueError, match="got 6001"):
+        text_of(msgspec.structs.replace(entry, why="-" * (room + 2)))
+
+
+def test_the_next_entry_must_hold_the_digest_of_the_last() -> None:
+    assert read(Book()).head == digest_of(TITLE)
+    book = book_of([("promotion", 1), ("found", 2)])
+    assert read(book).head == digest_of(book.kept[key_of(3)])
+
+
+def entry_of(kind: Kind, version: int | None, at: int, process: str = "a") -> Entry:
+    return Entry(
+        kind=kind, version=version, over=None, at=str(at), by="", process=process, nonce="",
+        previous="",
+    )  # fmt: skip
+
+
+def test_each_span_begins_and_ends_when_the_alias_was_moved() -> None:
+    """Of a move that another process found done, all that is known is when it began."""
+    entries = (
+        entry_of("promotion", 1, 1), entry_of("done", 1, 2), entry_of("promotion", 2, 3),
+        entry_of("abandoned", 2, 4), entry_of("rollback", 3, 5), entry_of("done", 3, 6, "b"),
+        entry_of("found", 4, 7), entry_of("found", None, 8), entry_of("promotion", 5, 9),
+        entry_of("done", 5, 10), entry_of("promotion", 6, 11),
+    )  # fmt: skip
+    spans = history(Ledger(TITLE, entries, ""))
+    assert [(span.entry.version, span.since, span.until) for span in spans] == [
+        (1, "2", "5"), (3, "5", "7"), (4, "7", "8"), (5, "10", None),
+    ]  # fmt: skip
+    assert [span.entry for span in spans] == [entries[place] for place in (0, 4, 6, 8)]
+    assert [span.is_known for span in spans] == [True, True, False, True]
+    (first,) = history(Ledger(TITLE, (entry_of("found", 7, 1),), ""))
+    assert (first.since, first.until, first.entry.version) == ("1", None, 7)
+
+
+def test_a_right_is_told_in_words() -> None:
+    plain = entry_of("promotion", 1, 1)
+
+    def told(**changes: object) -> str:
+        return right_in_words(msgspec.structs.replace(plain, **changes))
+
+    passed, failed = (
+        GatesSummary(passed=2, failed=failed, run_id="r") for failed in ((), ("ece", "mcc"))
+    )
+    assert told(why=GATES_PASSED, gates=passed) == "gates passed (run r)"
+    assert told(why="better", gates=passed) == "gates passed (run r); better"
+    assert told(why=GATES_PASSED) == "gates passed"
+    assert told(why="now", forced="not judged") == "by force: now; never judged"
+    forced = told(why="now", forced="gates", gates=failed)
+    assert forced == "by force: now; failed gates: ece, mcc (run r)"
+    assert told(why="now", forced="old bounds", gates=passed) == "by force: now; old bounds"
+    simulated = told(why=GATES_PASSED, lineage={"run.simulate": "s"})
+    assert simulated == "gates passed; simulated market"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import mlflow
@@ -154,3 +155,21 @@ def test_a_report_that_the_version_has_failed_since_speaks_for_it_no_more(tmp_pa
     assert report_of(version(), failed.run_id) == failed
     judged(tmp_path, 1, FAILED, bounds="c" * 64)
     assert report_of(version(), first.run_id) == first, "by other bounds it is another question"
+
+
+def moment(milliseconds: int) -> str:
+    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).isoformat()
+
+
+def test_a_report_of_the_very_moment_of_registration_is_not_older() -> None:
+    made = version().creation_timestamp
+    check_report(report(at=moment(made)), version(), None, BOUNDS)
+    with pytest.raises(GatesError, match="is older than the version"):
+        check_report(report(at=moment(made - 1)), version(), None, BOUNDS)
+
+
+def test_of_two_reports_of_one_moment_none_has_come_since(tmp_path: Path) -> None:
+    at = moment(version().creation_timestamp + 60_000)
+    first = judged(tmp_path, 1, PASSED, at=at)
+    judged(tmp_path, 1, FAILED, at=at)
+    assert report_of(version(), first.run_id) == first
