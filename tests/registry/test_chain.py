@@ -300,7 +300,7 @@ def test_what_overflows_is_counted_from_the_trained_mean_and_the_first_is_named(
     features[5, 2], features[6, 1] = chain.LARGEST, -3 * chain.LARGEST
     served.check_range(features, minutes)  # both lie exactly as far away as may be
     for row, column in ((9, 3), (7, 4), (8, 0)):
-        features[row, column] = np.nextafter(chain.LARGEST, np.inf)
+        features[row, column] = chain.LARGEST * 1.001
     with pytest.raises(InputError) as refused:
         served.check_range(features, minutes)
     assert refused.value.reason.startswith(f"row 7 (2024-01-01T03:44:00Z): {FEATURES[4]} is ")

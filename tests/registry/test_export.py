@@ -102,3 +102,42 @@ def test_proof_of_another_shape_is_refused(
 ) -> None:
     with pytest.raises(ExportError, match="windows of shape"):
         export_graph(module, np.zeros(shape), tmp_path / "graph.onnx")
+
+
+@pytest.mark.parametrize(
+    ("shape", "worst", "told"),
+    [
+        ((2, WINDOW, 9), 0.0, None),
+        ((2, 1, 9), export.TOLERANCE, None),
+        ((3, 9, 9), export.TOLERANCE, None),
+        ((3, 9, 9), np.nextafter(export.TOLERANCE, 1), "ONNX and torch differ by 1e-06"),
+        ((3, 9, 9), np.nan, "differ by nan"),
+        ((1, 2, 9), 0.0, "windows of shape"),
+        ((0, 2, 9), 0.0, "windows of shape"),
+        ((9, 9, 2), 0.0, "windows of shape"),
+        ((9, 9), 0.0, "windows of shape"),
+        ((9, 9, 9, 9), 0.0, "windows of shape"),
+    ],
+)
+def test_two_windows_and_exactly_what_is_allowed_are_enough(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shape: tuple[int, ...], worst: float,
+    told: str | None,
+) -> None:  # fmt: skip
+    """Both are compared: all at once, and the first alone."""
+    compared: list[int] = []
+
+    def difference(module: object, windows: np.ndarray, path: Path) -> float:
+        compared.append(len(windows))
+        return worst if len(windows) == 1 else 0.0
+
+    monkeypatch.setattr(export, "_write", lambda module, example, path: path.write_bytes(b"graph"))
+    monkeypatch.setattr(export, "_difference", difference)
+    monkeypatch.setattr(export.onnx.checker, "check_model", lambda path, full_check: None)
+    module = MetaFeatures(Fickle(), np.zeros(9), np.ones(9))
+    if told is None:
+        assert export_graph(module, np.zeros(shape), tmp_path / "graph.onnx") == worst
+        assert compared == [shape[0], 1]
+    else:
+        with pytest.raises(ExportError, match=told):
+            export_graph(module, np.zeros(shape), tmp_path / "graph.onnx")
+    assert (tmp_path / "graph.onnx").exists() == (told is None)

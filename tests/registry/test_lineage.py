@@ -22,8 +22,9 @@ from quantgod.settings import load_settings
 RUNS = {
     "r": {"commit": "c0ffee", "settings": "d1", "upstream.audit": "a", "input.labels": "l"},
     "a": {"upstream.train": "t", "upstream.label": "b", "input.labels": "older"},
-    "t": {"upstream.label": "farther", "input.labels": "l"},
+    "t": {"upstream.audit": "older", "upstream.label": "farther", "upstream.simulate": "s"},
     "b": {"input.bars": "x"},
+    "s": {"input.prices": "p"},
 }
 NAMED = st.dictionaries(st.text(), st.text(), max_size=4)
 
@@ -45,8 +46,9 @@ def version(tags: dict[str, str]) -> ModelVersion:
 def test_all_ancestors_are_named_with_the_data_they_read_and_no_score() -> None:
     """What a version scored on the test part is written on it by who reads that part."""
     run: Any = SimpleNamespace(name="register", run_id="r", upstream={"audit": "a"}, client=Store())
-    runs = {"register": "r", "audit": "a", "train": "t", "label": "b"}
-    assert lineage_of_run(run, "s") == Lineage(runs, {"labels": "l", "bars": "x"}, "c0ffee", "s")
+    runs = {"register": "r", "audit": "a", "train": "t", "label": "b", "simulate": "s"}
+    data = {"labels": "l", "bars": "x", "prices": "p"}
+    assert lineage_of_run(run, "s") == Lineage(runs, data, "c0ffee", "s")
 
 
 @given(NAMED, NAMED, st.text(), st.text(), st.none() | st.text())

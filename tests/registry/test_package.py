@@ -140,6 +140,16 @@ def test_golden_rows_are_the_newest_of_a_run_that_is_long_enough() -> None:
     assert len(golden_rows(GoldenRows(bars, 1, BRIDGE), window=30)) == 31
 
 
+def test_of_three_runs_that_are_long_enough_the_newest_is_taken_and_no_row_of_another() -> None:
+    bars = synthetic_bars(160)
+    runs = pd.concat([bars[:40], bars[60:100], bars[120:155], bars[158 + BRIDGE :]])
+    rows = golden_rows(GoldenRows(runs, 500, BRIDGE), window=30)
+    texts = [f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in bars.index[120:155]]
+    assert rows["datetime"].tolist() == texts
+    assert np.array_equal(rows[list(FEATURES)], bars[list(FEATURES)][120:155])
+    assert rows.columns.tolist() == ["datetime", *FEATURES] and rows.index.tolist() == [*range(35)]
+
+
 def test_a_run_of_a_window_and_a_minute_is_just_enough() -> None:
     assert len(golden_rows(GoldenRows(synthetic_bars(31), 40, BRIDGE), window=30)) == 31
 

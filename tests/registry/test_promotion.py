@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -15,6 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from quantgod.contracts import FEATURES
 from quantgod.files import file_digest, write_json
+from quantgod.registry import promotion
 from quantgod.registry.deployments import deployments
 from quantgod.registry.ledger import Entry, GatesSummary
 from quantgod.registry.ledger_run import LedgerRun
@@ -31,6 +33,7 @@ from quantgod.registry.versions import load_chain
 from tests.registry.conftest import NAME, Parts, Store, flip
 from tests.registry.judging import BOUNDS, FAILED, PASSED, judged
 from tests.registry.shelves import SERIES
+from tests.registry.test_ledger import book_of, read
 
 BOUND = Grounds(bounds=BOUNDS)
 FORCED = Grounds("a test of something else", force=True, bounds=BOUNDS)
@@ -248,3 +251,40 @@ def test_a_tryout_that_fails_leaves_ledger_and_alias_as_they_were(store: Store) 
     with pytest.raises(BrokenVersionError):
         promote(NAME, store.number, "Tried", FORCED, tryout=fails)
     assert entries("Tried") == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "moves"),
+    [
+        ([], True),
+        ([("promotion", 2)], False),
+        ([("promotion", 1)], True),
+        ([("found", 2)], True),
+        ([("promotion", 1), ("found", 2)], True),
+        ([("found", 1), ("promotion", 2)], False),
+        ([("promotion", 2), ("promotion", 1)], True),
+        ([("promotion", 2), ("found", 1), ("rollback", 2)], False),
+    ],
+)
+def test_only_what_a_command_has_put_in_place_is_left_there(
+    monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, int | None]], moves: bool
+) -> None:
+    asked: list[object] = []
+    store: Any = "of a test"
+
+    def known(client: object, name: str, number: int) -> int:
+        assert (client, name) == (store, "quantgod")
+        return number
+
+    ledger = read(book_of(steps))
+    for name in ("check_registered", "_tag"):
+        monkeypatch.setattr(promotion, name, lambda *_: None)
+    monkeypatch.setattr(promotion, "known_version", known)
+    monkeypatch.setattr(promotion, "check_successor", lambda *pair: asked.append(pair))
+    monkeypatch.setattr(promotion, "_judged", lambda found, champion, why: (found, champion))
+    monkeypatch.setattr(promotion, "move", lambda client, name, alias, decide, by: decide(ledger))
+    tried: list[tuple[str, int]] = []
+    done = promote("quantgod", 2, tryout=lambda *whom: tried.append(whom), client=store)
+    assert tried == [("quantgod", 2)]
+    assert done == ((2, ledger.in_place) if moves else None)
+    assert asked == ([(2, ledger.in_place)] if moves and steps else [])

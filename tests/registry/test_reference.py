@@ -13,7 +13,7 @@ from quantgod.dataset.scaling import Scaler
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import samples
 from quantgod.evaluation.drift import OUTPUTS, Reference
-from quantgod.registry.reference import reference_of
+from quantgod.registry.reference import _features, reference_of
 from quantgod.settings import load_settings
 from quantgod.training.material import material, train_and_validation
 from tests.registry.conftest import out_of_fold_rows, tiny_auditor
@@ -102,3 +102,10 @@ def saved(kept: Reference, folder: Path) -> bytes:
     folder.mkdir()
     kept.save(folder)
     return (folder / "reference.json").read_bytes()
+
+
+def test_a_feature_that_never_moved_in_training_has_the_deviation_one() -> None:
+    std = np.arange(len(FEATURES)) * 0.5
+    found = _features(np.random.default_rng(1).normal(size=(50, 9)), Scaler(std + 3, std))
+    assert [found[name].std for name in FEATURES] == [1.0, *std[1:]]
+    assert [found[name].mean for name in FEATURES] == [*(std + 3)]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import mlflow
 import pytest
@@ -12,11 +15,13 @@ from mlflow.types.schema import ColSpec, Schema
 from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.calibration import Calibrator
 from quantgod.files import file_digest
-from quantgod.registry import versions
-from quantgod.registry.lineage import lineage_of
+from quantgod.registry import registration, versions
+from quantgod.registry.lineage import Lineage, lineage_of
+from quantgod.registry.own_settings import SETTINGS_FILE
 from quantgod.registry.package import GoldenRows, Package, build_package
 from quantgod.registry.registered import FILES_TAG, files_digest
 from quantgod.registry.semantic_version import SEMANTIC_TAG, parsed
+from quantgod.settings import load_settings
 from tests.registry.conftest import (
     BRIDGE,
     CLASS_WEIGHTS,
@@ -106,3 +111,48 @@ def test_a_version_appears_with_all_that_is_known_of_it(
     left = last._replace(patch=last.patch - 1)
     assert last == max(given)
     assert left not in given, "that is the number of the one that was killed"
+
+
+def test_each_of_three_parts_is_told_when_it_is_done_and_an_example_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    told: list[tuple[int, int, str]] = []
+    places: list[Path] = []
+
+    def build(place: Path, *_: Any) -> Any:
+        assert told == [(1, 3, "fetched")]
+        places.append(place)
+        place.mkdir()
+        (place / "golden_input.json").write_text("the rows")
+        return SimpleNamespace(folder=place, series=SERIES, export_difference=1e-9)
+
+    def register(*_: Any) -> int:
+        assert told[1:] == [(2, 3, "packed")]
+        return 7
+
+    def output(*_: Any) -> Any:
+        return SimpleNamespace(network=SimpleNamespace(scaler=0), series=SERIES, folder=0, rows=0)
+
+    patched = {
+        **dict.fromkeys(("check_makers", "check_one_series", "check_name"), lambda *_: SERIES),
+        **dict.fromkeys(("table_series", "read_table", "load_auditor"), lambda _: None),
+        **dict.fromkeys(("train_output", "audit_output", "reference_of", "lineage_of_run"), output),
+        "keep_settings": lambda path, _: places.append(path),
+        "build_package": build,
+        "register": register,
+    }
+    for name, stand_in in patched.items():
+        monkeypatch.setattr(registration, name, stand_in)
+    monkeypatch.setattr(registration, "lineage_of_run", lambda *_: Lineage({}, {}, "", ""))
+    settings = load_settings(Path("conf/demo.yaml"), {"data.work": str(tmp_path)})
+    run: Any = SimpleNamespace(
+        settings=settings, client=None, upstream={}, inputs={"labels": tmp_path},
+        scratch=lambda: nullcontext(tmp_path / "scratch"),
+        outbox=SimpleNamespace(artifacts=tmp_path / "kept"),
+    )  # fmt: skip
+    made = registration.register_run(run, lambda *part: told.append(part))
+    assert told == [(1, 3, "fetched"), (2, 3, "packed"), (3, 3, "registered")]
+    assert made == registration.Registration(settings.registry.name, 7, SERIES, 1e-9)
+    assert settings.example.read_text() == "the rows"
+    assert places == [tmp_path / "scratch" / "package", tmp_path / "kept" / SETTINGS_FILE]

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
 import pytest
 from mlflow import MlflowClient
 
 from quantgod.registry import right
+from quantgod.registry.ledger import Ledger
 from quantgod.registry.registered import known_version
 from quantgod.registry.right import UnjudgedVersionError, right_of
 from quantgod.registry.rollback import roll_back
 from quantgod.registry.verdict import GatesError
 from tests.registry.shelves import ALIAS, NAME, Shelf
+from tests.registry.test_ledger import book_of, read
 
 
 def of(number: int, alias: str = ALIAS) -> str:
@@ -57,3 +63,23 @@ def test_passed_gates_are_the_right_and_no_promotion_is_asked_for(
     assert "by hand" in of(2)
     with pytest.raises(UnjudgedVersionError, match="its gates failed, and was never promoted"):
         of(1)
+
+
+def test_a_right_is_that_of_the_last_promotion_of_this_very_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    book = book_of([("promotion", 1), ("promotion", 2), ("promotion", 1), ("rollback", 2)])
+    entries = [
+        msgspec.structs.replace(entry, why=f"because of {place}")
+        for place, entry in enumerate(read(book).entries)
+    ]
+    kept = SimpleNamespace(read=lambda: Ledger("title", tuple(entries), ""))
+    monkeypatch.setattr(right, "LedgerRun", lambda *_: kept)
+    client: Any = None
+    for number, reason in ((1, "because of 4"), (2, "because of 2")):
+        version: Any = SimpleNamespace(name="quantgod", version=str(number))
+        found = right._promoted(client, version, "Production", "not judged")
+        assert found == f"gates passed; {reason}"
+    version = SimpleNamespace(name="quantgod", version="3")
+    with pytest.raises(UnjudgedVersionError, match="not judged, and was never promoted as"):
+        right._promoted(client, version, "Production", "not judged")

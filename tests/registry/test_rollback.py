@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 
 import steps.rollback
 from quantgod.registry.deployments import deployments
-from quantgod.registry.ledger import GatesSummary
+from quantgod.registry.ledger import GatesSummary, Ledger
 from quantgod.registry.moving import Move, move
 from quantgod.registry.registered import (
     BrokenVersionError,
@@ -21,8 +22,9 @@ from quantgod.registry.registered import (
     holder,
     known_version,
 )
-from quantgod.registry.rollback import NothingToRollBackError, roll_back
+from quantgod.registry.rollback import NothingToRollBackError, _gates, _target, roll_back
 from tests.registry.shelves import ALIAS, NAME, Shelf
+from tests.registry.test_ledger import book_of, read
 from tests.registry.test_moving import Breaking, Interrupted, of_a_dead_process, put
 
 HEAVY = ("torch", "onnxruntime", "xgboost", "matplotlib", "sklearn")
@@ -171,3 +173,26 @@ def test_it_waits_for_no_model_code() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_gates_told_of_a_version_are_those_of_its_last_promotion() -> None:
+    verdicts = [GatesSummary(passed=number, failed=(), run_id=str(number)) for number in range(4)]
+    book, entries = book_of([("promotion", 1), ("promotion", 2)] * 2), []
+    for entry in read(book).entries:
+        gates = verdicts.pop(0) if entry.kind == "promotion" else None
+        entries.append(msgspec.structs.replace(entry, gates=gates))
+    book.add("rollback", 1)
+    book.add("done", 1)
+    ledger = Ledger("title", (*entries, *read(book).entries[-2:]), "")
+    told = [_gates(ledger, number) for number in (1, 2, 3)]
+    assert [gates and gates.run_id for gates in told] == ["2", "3", None]
+
+
+def test_a_version_that_was_only_found_or_stands_is_not_gone_back_to() -> None:
+    ledger = read(book_of([("promotion", 1), ("found", 2), ("promotion", 3)]))
+    assert _target(ledger, 1) == _target(ledger, None) == 1
+    for number, told in ((3, "version 3 is in place"), (2, "was never promoted")):
+        with pytest.raises(NothingToRollBackError, match=told):
+            _target(ledger, number)
+    with pytest.raises(NothingToRollBackError, match="no version was ever in place"):
+        _target(read(book_of([])), None)
