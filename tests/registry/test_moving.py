@@ -12,6 +12,7 @@ from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunData, RunTag
@@ -246,6 +247,23 @@ def test_a_promotion_that_took_too_long_to_begin_does_not_move(
     with pytest.raises(ConcurrentPromotionError, match="more than 0 s to answer; not moved"):
         shelf.put(2)
     assert holder(MlflowClient(), NAME, ALIAS) == 1
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_promotion_may_take_exactly_as_long_as_it_may(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    limit = moving.MOVE_SECONDS
+    moments = iter([1_000.0, np.nextafter(1_000.0 + limit, np.inf) if late else 1_000.0 + limit])
+    clock = SimpleNamespace(sleep=time.sleep, monotonic=lambda: next(moments))
+    monkeypatch.setattr(moving, "time", clock)
+    if late:
+        with pytest.raises(ConcurrentPromotionError, match="to answer; not moved"):
+            shelf.put(1)
+    else:
+        shelf.put(1)
+    assert shelf.ledger().in_place == (None if late else 1)
+    assert {len(entry.nonce) for entry in shelf.ledger().entries} == {16}
 
 
 def test_who_appends_to_a_ledger_that_has_grown_is_told_who_was_first(shelf: Shelf) -> None:

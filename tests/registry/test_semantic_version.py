@@ -9,6 +9,7 @@ from quantgod.registry.semantic_version import (
     FIRST,
     SEMANTIC_TAG,
     SemanticVersion,
+    next_after,
     number_of,
     parsed,
     parts_named,
@@ -108,3 +109,20 @@ def test_a_number_that_was_given_stands_though_those_before_were_deleted(
     number = number_of([before | {SEMANTIC_TAG: "3.2.1"}, after])
     assert number is not None
     assert number > SemanticVersion(3, 2, 1)
+
+
+def test_one_place_rises_by_one_and_those_after_it_begin_anew() -> None:
+    base, parts = SemanticVersion(3, 5, 7), dict.fromkeys(("interface", *MINOR, "calibrator"), "a")
+    assert next_after(base, parts, parts) == (3, 5, 8)
+    assert next_after(base, parts, parts | {"calibrator": "b"}) == (3, 5, 8)
+    for name in MINOR:
+        assert next_after(base, parts, parts | {name: "b", "calibrator": "b"}) == (3, 6, 0)
+    assert next_after(base, parts, parts | dict.fromkeys(("interface", *MINOR), "b")) == (4, 0, 0)
+    less = {name: digest for name, digest in parts.items() if name != "graph"}
+    assert next_after(base, parts, less) == next_after(base, less, parts) == (3, 6, 0)
+
+
+def test_versions_of_others_between_count_for_nothing() -> None:
+    own, other = parts_tag(dict.fromkeys(("interface", *MINOR), "a")), {"made_by": "another"}
+    numbers = [str(number) for number in numbered([other, own, other, other, own, own, other])]
+    assert numbers == ["None", "1.0.0", "None", "None", "1.0.1", "1.0.2", "None"]

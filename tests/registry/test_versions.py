@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import mlflow
@@ -11,6 +12,7 @@ from mlflow.models import Model
 from packaging.requirements import Requirement
 
 from quantgod.contracts import FEATURES
+from quantgod.registry import versions
 from quantgod.registry.package import CHAIN_FILE, GoldenRows, build_package
 from quantgod.registry.registered import FILES_TAG, BrokenVersionError, newest_version
 from quantgod.registry.versions import check_files, load_chain, requirements
@@ -132,3 +134,21 @@ def test_two_versions_in_one_process_each_run_their_own_code(
     assert "written_by" not in first.predict(rows)
     assert set(second.predict(rows)["written_by"]) == {"the second"}
     assert "written_by" not in first.predict(rows)
+
+
+def test_the_booster_is_pinned_by_whichever_of_its_packages_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = {"xgboost": "9.8.7"}
+
+    def version(name: str) -> str:
+        if name not in there:
+            raise PackageNotFoundError(name)
+        return there[name]
+
+    monkeypatch.setattr(versions, "version", version)
+    assert versions._first_version("xgboost-cpu", "xgboost") == "9.8.7"
+    there["xgboost-cpu"] = "1.2.3"
+    assert versions._first_version("xgboost-cpu", "xgboost") == "1.2.3"
+    with pytest.raises(PackageNotFoundError, match="one or other"):
+        versions._first_version("one", "other")
