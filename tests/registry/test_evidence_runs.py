@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 from msgspec.structs import replace
 
 from quantgod.archive.own_bars import import_bars
+from quantgod.evaluation.evidence import BACKTEST_FILE, LEAK_AUDIT_FILE
 from quantgod.files import file_digest
+from quantgod.registry import evidence_runs as evidence
 from quantgod.registry.evidence_runs import (
     MissingEvidenceError,
     OtherEvidenceError,
@@ -291,3 +296,64 @@ def test_a_leak_audit_of_other_code_than_the_versions_is_refused(lineage: Lineag
             check(lineage)
         lineage.client.set_tag(lineage.runs[stage], CODE_TAG, "new")
     check(lineage)
+
+
+@pytest.mark.parametrize(
+    ("stage", "status", "otherwise", "files", "counts"),
+    [
+        ("leak_audit", "FINISHED", [], ["more.txt", LEAK_AUDIT_FILE], True),
+        ("leak_audit", "FAILED", [], [LEAK_AUDIT_FILE], True),
+        ("leak_audit", "FAILED", ["a seed"], [LEAK_AUDIT_FILE], True),
+        ("leak_audit", "FINISHED", ["a seed"], [LEAK_AUDIT_FILE], False),
+        ("leak_audit", "RUNNING", [], [LEAK_AUDIT_FILE], False),
+        ("leak_audit", "FINISHED", [], ["more.txt", BACKTEST_FILE], False),
+        ("leak_audit", "FAILED", [], [], False),
+        ("backtest", "FINISHED", [], [BACKTEST_FILE], True),
+        ("backtest", "FAILED", [], [BACKTEST_FILE], False),
+        ("backtest", "FINISHED", [], [LEAK_AUDIT_FILE], False),
+    ],
+)
+def test_the_newest_run_that_counts_is_found(
+    monkeypatch: pytest.MonkeyPatch, stage: str, status: str, otherwise: list[str],
+    files: list[str], counts: bool,
+) -> None:  # fmt: skip
+    """A leak that was found counts whatever the settings were."""
+    sound = BACKTEST_FILE if stage == "backtest" else LEAK_AUDIT_FILE
+    kept = {"newest": files, "older": [sound], "oldest": [sound]}
+    runs = [
+        SimpleNamespace(info=SimpleNamespace(run_id=name, status=of), otherwise=differ)
+        for name, of, differ in (
+            ("newest", status, otherwise), ("older", "FINISHED", []), ("oldest", "FINISHED", []),
+        )
+    ]  # fmt: skip
+
+    def search(experiments: list[str], wanted: str, order_by: list[str]) -> list[Any]:
+        assert experiments == ["3"] and order_by == ["attributes.start_time DESC"]
+        tags = f"tags.`quantgod.stage` = '{stage}' and tags.`quantgod.upstream.audit` = 'a'"
+        return runs if wanted == tags else []
+
+    client: Any = SimpleNamespace(
+        search_experiments=lambda: [SimpleNamespace(experiment_id="3")],
+        search_runs=search,
+        list_artifacts=lambda run: [SimpleNamespace(path=path) for path in kept[run]],
+    )
+    monkeypatch.setattr(evidence, "made_otherwise", lambda run, _: iter(run.otherwise))
+    settings: Any = None
+    found = evidence._newest(client, stage, ("audit", "a"), settings)
+    assert found == ("newest" if counts else "older")
+    assert evidence._newest(client, stage, ("audit", "b"), settings) is None
+
+
+def test_runs_of_one_key_are_equal_and_what_is_not_known_equals_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def key(client: object, stage: str, run: str | None) -> str:
+        if run == "deleted":
+            raise MlflowException("gone")
+        return str(run)[:1]
+
+    monkeypatch.setattr(evidence, "key_of_run", key)
+    client: Any = None
+    pairs = [("a1", "a2"), ("a1", "b1"), (None, None), (None, "N"), ("N", None), ("a1", "deleted")]
+    equal = [evidence._are_equal(client, "train", *pair) for pair in pairs]
+    assert equal == [True, False, False, False, False, False]
