@@ -118,9 +118,10 @@ def test_the_end_of_the_exchange_ends_the_session_unless_that_ends_it(
 def test_an_exchange_is_stopped_and_one_that_does_not_listen_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loopback, "STOP_SECONDS", 0.2)
     deaf = "import signal; signal.signal(15, signal.SIG_IGN); print(1, flush=True); signal.pause()"
-    for code, ended in (("print(1, flush=True); import signal; signal.pause()", -15), (deaf, -9)):
+    polite = "print(1, flush=True); import signal; signal.pause()"
+    for code, ended, patience in ((polite, -15, 10.0), (deaf, -9, 0.05)):
+        monkeypatch.setattr(loopback, "STOP_SECONDS", patience)
         server = process(code)
         assert server.stdout is not None
         server.stdout.readline()
@@ -168,7 +169,10 @@ def test_an_exchange_that_failed_is_told_after_the_block_and_one_that_ended_is_n
             play()
     else:
         play()
-    ((command, options),) = started
+    said = "no address"
+    with pytest.raises(ExchangeError, match="the simulated exchange did not start: no address"):
+        play()
+    command, options = started[0]
     assert command[1:4] == ["-m", "quantgod.simulation.exchange", "--config"]
     assert command[5:] == ["--since", "0", "--parent", str(os.getpid())]
     assert options["start_new_session"] is True

@@ -354,6 +354,7 @@ def test_what_is_called_beside_the_loop_ends_with_the_process_and_tells_how_it_e
 @pytest.mark.parametrize("fails", [True, False])
 def test_nobody_hears_how_a_call_ended_that_was_given_up(fails: bool) -> None:
     gate, done, troubles = threading.Event(), threading.Event(), list[dict[str, Any]]()
+    before = set(threading.enumerate())
 
     def call() -> int:
         gate.wait(10)
@@ -367,9 +368,8 @@ def test_nobody_hears_how_a_call_ended_that_was_given_up(fails: bool) -> None:
         task.cancel()
         await asyncio.wait({task})
         gate.set()
-        for thread in threading.enumerate():
-            if thread.name == "beside":
-                await asyncio.to_thread(thread.join, 10)
+        for thread in set(threading.enumerate()) - before:
+            await asyncio.to_thread(thread.join, 10)
         await asyncio.sleep(0.001)
         done.set()
 

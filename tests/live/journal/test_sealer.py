@@ -70,9 +70,11 @@ def test_what_was_left_is_sealed_first_in_order_and_told_and_what_comes_is_not(
 def test_what_fails_is_told_once_and_tried_until_it_succeeds(seals: Seals, tmp_path: Path) -> None:
     seals.failing = {ONE: SealError("forgets"), TWO: OSError("no room")}
     sealer = seals.sealer(tmp_path)
+    seals.gate.clear()
     for segment in (ONE, TWO, THREE):
         sealer.take(segment)
-    seals.wait(7)
+    seals.gate.set()
+    seals.wait(9)
     assert sealer.troubles == {
         "RAW.000001-000001": "RAW 000001-000001: forgets",
         "RAW.000001-000002": "RAW 000001-000002: no room",

@@ -75,12 +75,13 @@ def test_sealing_goes_on_from_a_kill_at_any_point(folder: Path) -> None:
     discard_parts(folder, print)
     assert not part.exists()
     seal(folder, SEGMENT, print)
-    sealed = SEGMENT.sealed(folder).read_bytes()
+    sealed, inode = SEGMENT.sealed(folder).read_bytes(), SEGMENT.sealed(folder).stat().st_ino
     SEGMENT.log(folder).write_bytes(log)  # as if killed between the rename and the removal
     assert minutes(folder) == list(range(20))
     assert seal(folder, SEGMENT, print).rows == 20
     assert not SEGMENT.log(folder).exists()
     assert SEGMENT.sealed(folder).read_bytes() == sealed
+    assert SEGMENT.sealed(folder).stat().st_ino == inode, "it stands, and is not made anew"
     assert minutes(folder) == list(range(20))
 
 
@@ -328,3 +329,12 @@ def test_a_log_without_a_batch_is_sealed_to_nothing_and_its_tail_set_aside(folde
         for name in quarantined(folder)
         if not name.endswith(".txt")
     )
+
+
+def test_lists_of_one_size_are_compared_bit_for_bit_as_well(folder: Path) -> None:
+    make_rooms(folder, ["LEVELS"])
+    segment = Segment("LEVELS", 1, 1)
+    one_row(folder, segment, levels_schema(1), [float("nan"), -0.0, float("inf"), 1.0])
+    assert seal(folder, segment, print).rows == 1
+    (levels,) = read_table(folder, "LEVELS")["levels"].to_pylist()
+    assert repr(levels) == "[nan, -0.0, inf, 1.0]"
