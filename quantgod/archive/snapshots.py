@@ -82,6 +82,11 @@ class SnapshotReport:
         sums = {name: float(sum(getattr(day, name) for day in self.days)) for name in names}
         return {"days": float(len(self.days)), **sums}
 
+    def to_json(self) -> dict[str, object]:
+        """Return the counts by day and the days without an archive, JSON-able."""
+        days = {str(day.date): {**day._asdict(), "date": str(day.date)} for day in self.days}
+        return {"days": days, "unread": [str(date) for date in self.unread]}
+
     def headline(self) -> str:
         """Return the sums in one line."""
         sums = {name: f"{value:,.0f}" for name, value in self.figures().items()}

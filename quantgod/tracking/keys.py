@@ -27,7 +27,9 @@ NO_CHAMPION = "none"
 UNREPEATABLE = frozenset({"optimize", "register"})
 """Stages whose repetition gives another result: a search has grown, a version is a new one."""
 
-DATA_STAGES = frozenset({"simulate", "download", "etl", "import_bars", "label", "features"})
+DATA_STAGES = frozenset(
+    {"simulate", "download", "etl", "import_bars", "label", "features", "snapshots"}
+)
 """Stages that make data; a digest of the data is taken wherever it is read."""
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -37,6 +39,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "import_bars": ("data", "etl"),
     "label": ("data", "label", "etl"),
     "features": ("data", "etl"),
+    "snapshots": ("data", "etl", "snapshots"),
     "optimize": ("window", "split", "model", "train", "optimize"),
     "train": ("window", "split", "model", "train"),
     "audit": ("label", "window", "split", "model", "train", "audit"),
@@ -89,6 +92,10 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
     "features": {
         "data": {"archives", "bars", "labels", "snapshots"} | _ELSEWHERE,
         "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
+    },
+    "snapshots": {
+        "data": {"archives", "bars", "labels", "features"} | _ELSEWHERE,
+        "etl": _WORKERS,
     },
     "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"}},
     "train": {"split": {"folds"}},

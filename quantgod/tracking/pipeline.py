@@ -32,6 +32,7 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "etl": ("simulate", "download"),
     "label": ("etl",),
     "features": ("etl",),
+    "snapshots": ("etl",),
     "optimize": ("label",),
     "train": ("label", "optimize"),
     "audit": ("label", "optimize", "train"),

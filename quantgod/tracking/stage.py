@@ -52,6 +52,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "etl": ("archives",),
     "label": ("bars",),
     "features": ("bars",),
+    "snapshots": ("bars", "archives"),
     "optimize": ("labels",),
     "train": ("labels",),
     "audit": ("labels",),
@@ -71,6 +72,7 @@ MADE_BY: Mapping[str, tuple[str, ...]] = {
     "bars": ("etl", "import_bars"),
     "labels": ("label",),
     "features": ("features",),
+    "snapshots": ("snapshots",),
 }
 """The data that a stage reads, what it can do without, and the stages that make it."""
 
@@ -283,12 +285,13 @@ def _archives_digest(folder: Path, data: DataSettings) -> str:
 
 
 def data_path(label: str, settings: Settings) -> Path:
-    """Return the settings' path of archives, bars, labels, features or the live journal."""
+    """Return the settings' path of archives, bars, labels, features, snapshots or the journal."""
     return {
         "archives": settings.data.archives,
         "bars": settings.data.own_bars,
         "labels": settings.data.own_labels,
         "features": settings.data.own_features,
+        "snapshots": settings.data.own_snapshots,
         "journal": settings.live.own_journal,
     }[label]
 

@@ -27,6 +27,7 @@ Supply = Callable[[Mapping[str, str]], dict[str, str]]
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "label": ("etl",),
     "features": ("etl",),
+    "snapshots": ("etl",),
     "optimize": ("label",),
     "train": ("label",),
     "audit": ("label", "train"),
