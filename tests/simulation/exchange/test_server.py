@@ -4,15 +4,15 @@ import asyncio
 import datetime as dt
 import itertools
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 import websockets
-from aiohttp import WSMsgType
+from aiohttp import WSMsgType, web
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from quantgod.market.book import OrderBook
@@ -149,13 +149,27 @@ def test_it_listens_where_it_is_told_to_and_lets_its_clients_go_when_it_ends(
     finish = Connection.finish
     monkeypatch.setattr(Connection, "finish", lambda one: finished.append(one) or finish(one))
 
+    asked: list[tuple[str, int]] = []
+
+    class AnyPort(web.TCPSite):
+        """Keeps what it is asked for, and takes a port that is free."""
+
+        def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
+            asked.append((host, port))
+            super().__init__(runner, host, 0)
+
+    monkeypatch.setattr(web, "TCPSite", AnyPort)
+
     async def listen() -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        async with Exchange(small(levels=20), speed=100, port=port) as exchange:
-            assert exchange.stream_url == f"ws://127.0.0.1:{port}/public/stream"
-            assert exchange.depth_url == f"http://127.0.0.1:{port}/fapi/v1/depth"
+        async with Exchange(small(levels=20)):
+            pass
+        async with Exchange(small(levels=20), speed=100, port=4321) as exchange:
+            assert asked == [("127.0.0.1", 0), ("127.0.0.1", 4321)]
+            stream, depth = urlsplit(exchange.stream_url), urlsplit(exchange.depth_url)
+            assert (stream.scheme, stream.hostname, stream.path) == (
+                "ws", "127.0.0.1", "/public/stream",
+            )  # fmt: skip
+            assert depth == ("http", stream.netloc, "/fapi/v1/depth", "", "")
             clients = [await connect(exchange) for _ in range(2)]
             assert exchange.connections_made == 2
             kept = exchange.connections
