@@ -33,7 +33,7 @@ class Spoiling:
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
         self.step_ms = self.hurry = 0
-        self._clock_until = ("", 0)
+        self._clock_until: tuple[str, int] | None = None
         self._lost_until: dict[str, int] = {}
         self._id_shift: dict[str, int] = {}
         self._held: dict[str, _DelayedMessages] = {}

@@ -24,7 +24,7 @@ class RequestWeight:
 
     def __init__(self, limit: int) -> None:
         self.limit, self.used, self.early, self.total = limit, 0, 0, 0
-        self._minute = 0
+        self._minute: int | None = None
         self._status, self._until = 429, 0.0
         self._ignored = 0
 
