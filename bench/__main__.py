@@ -13,7 +13,16 @@ from functools import partial
 from bench.goal import Figure, Log
 from bench.running import run
 
-BENCHES = ("archive", "windows", "tracking", "serving", "live_path", "latency", "backtest")
+BENCHES = (
+    "archive",
+    "snapshots",
+    "windows",
+    "tracking",
+    "serving",
+    "live_path",
+    "latency",
+    "backtest",
+)
 
 
 def main() -> int:
