@@ -172,3 +172,11 @@ def test_a_slope_of_a_running_sum_asks_for_the_steps_within_its_window():
     assert len(weights) == 19
     slope = np.polyfit(range(20), np.cumsum(steps), 1)[0]
     assert weights @ steps[1:] == pytest.approx(slope)
+
+
+def test_an_adaptive_average_begins_with_the_tenth_close_and_forgets_it_slowly():
+    close = 100 + np.resize([1.0, -1.0], MEMORY)
+    close[9] = 150
+    expected = talib.KAMA(close, 10)[-1]
+    assert indicator.kama(close)[-1] == pytest.approx(expected, rel=1e-12)
+    assert expected > 110
