@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from quantgod.training.reports import Epoch
 
 
-CHARTED = ("validation_loss", "macro_f1")
-"""Metrics charted over a fold's epochs; all metrics of five folds would be 65 charts."""
 COMPARED = ("unfitted_base", "unfitted_auditor")
 """The out-of-fold scores on the same rows, by which runs are compared."""
 ROWS_SHOWN = 1_000
@@ -66,8 +64,9 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
 
 def _log_epoch(run: StageRun, told: list[dict[str, Any]], fold: int, epoch: Epoch) -> None:
     told.append({"fold": fold, **epoch.to_json()})
-    charted = {f"fold_{fold}_{name}": epoch.metrics()[name] for name in CHARTED}
-    run.metrics.log(charted, epoch.epoch)
+    # No more than these: all metrics of five folds would be 65 charts.
+    charted = {"validation_loss": epoch.validation_loss, "score": epoch.score}
+    run.metrics.log({f"fold_{fold}_{name}": of for name, of in charted.items()}, epoch.epoch)
 
 
 def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:

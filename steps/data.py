@@ -38,7 +38,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         if held:
             show_table(f"{title} in {folder}", COLUMNS, [one.row() for one in held])
         else:
-            say(f"{title}: none in {folder}")
+            say(f"{title}: none in {str(folder).replace('{exchange}', '*')}")
     if archives:
         say(UNREAD)
     for name in others[:LEFT_OUT]:

@@ -50,7 +50,8 @@ def main(
                 run.inputs["archives"], data.market_bars, settings.etl, progress,
                 symbol=data.symbol, market=data.market,
             )  # fmt: skip
-        for line in [*report.left_out(), *report.losses(), *report.empty()]:
+        lines = [*report.left_out(), *report.refused(), *report.losses(), *report.empty()]
+        for line in lines:
             say(line)
         run.json("quality", report.as_dict())
         run.figure("quality", quality_figure(report))

@@ -191,7 +191,7 @@ def _value_of(override: str, text: str) -> Any:
 
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none
         problem = without_passwords(" ".join(f"{override}: {error}".split()))
         raise click.BadParameter(problem, param_hint="--set") from None
 

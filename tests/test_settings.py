@@ -159,6 +159,15 @@ WRONG = {
     "etl.limits.lines: unknown key (allowed: corrupt_fraction,": "etl: {limits: {lines: 3}}",
     "train.epochs: Input should be greater than 0, got 0": "train: {epochs: 0}",
     "train.epochs: Input should be a valid integer": "train: {epochs: 2.5}",
+    "registry.alias: Value error, MLflow keeps latest, and v with": "registry: {alias: V3}",
+    "with a number, for itself, got 'Latest'": "registry: {alias: Latest}",
+    "registry.alias: String should match": "registry: {alias: ''}",
+    "live.challenger: Value error, MLflow keeps": "live: {challenger: v12}",
+    "live.symbols: Tuple should have at least 1 item": "live: {symbols: []}",
+    "live.symbols: Value error, each symbol once": "live: {symbols: [BTCUSDT, BTCUSDT]}",
+    "gates.beats.0: Input should be 'majority', 'persis": "gates: {beats: [foo]}",
+    "tracking.uri: String should have at least 1": "tracking: {uri: ''}",
+    "is not YAML: month must be in 1..12": "simulate: {start: 2024-13-01}",
     "train.seed: Value error, true and false are no numbers, got True": "train: {seed: true}",
     "label.further: Value error, true and false are no numbers": "label: {further: [5, true]}",
     "simulate.levels: Value error, true and false are no numbers": "simulate: {levels: true}",
@@ -183,6 +192,13 @@ def test_a_wrong_key_or_value_is_refused_by_name(message: str, tmp_path: Path) -
     with pytest.raises(SettingsError) as refusal:
         load_settings(path)
     assert message in str(refusal.value) and str(path) in str(refusal.value)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"train: {epochs: 3} # \xff")
+    with pytest.raises(SettingsError, match=r"mine\.yaml: is not YAML: 'utf-8' codec can't decode"):
+        load_settings(path)
 
 
 def test_every_problem_is_named_at_once(tmp_path: Path) -> None:

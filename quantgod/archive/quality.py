@@ -113,6 +113,15 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
         ]
         return _first(lines, at_most, "archives have no rows")
 
+    def refused(self, at_most: int = 5) -> list[str]:
+        """Return a line for each of the first quarantined archives, with what is wrong with it."""
+        lines = [
+            f"{one.archive}: quarantined, {one.reason}" + (f": {one.detail}" if one.detail else "")
+            for one in self.archives
+            if one.outcome == "quarantined"
+        ]
+        return _first(lines, at_most, "archives were quarantined")
+
     def left_out(self, at_most: int = 5) -> list[str]:
         """Return a line for each of the first ignored files, and the number of others."""
         lines = [f"not read: {name}" for name in self.ignored]

@@ -67,4 +67,5 @@ class HeadLayers(nn.Module):
     def _logits(self, given: Float[Tensor, "batch horizons numbers"]) -> Tensor:
         if not self.heads.binary:
             return given
-        return torch.cat([-given / 2, torch.full_like(given, NEVER), given / 2], dim=-1)
+        never = 0 * given + NEVER  # an export would keep a constant in the shape of its example
+        return torch.cat([-given / 2, never, given / 2], dim=-1)

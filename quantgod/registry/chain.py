@@ -399,11 +399,15 @@ def _minutes(column: pd.Series) -> Integers:
     kind = pd.api.types.infer_dtype(column)
     if kind not in ("string", "datetime64", "datetime"):
         raise InputError("bad_dtype", f"datetime: ISO 8601 text expected, got {kind}")
-    times = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce").dt.as_unit("ns")
-    unread = np.flatnonzero(times.isna())
+    times = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
+    is_time = times.dt.year.between(1678, 2261)  # what nanoseconds hold
+    if kind == "string":
+        is_time &= column.str.match(r"\d", na=False)  # pandas takes "now" for a time as well
+    unread = np.flatnonzero(~is_time)
     if len(unread):
         at = int(unread[0])
         raise InputError("bad_datetime", f"row {at}: no ISO 8601 time: {column.iloc[at]!r}")
+    times = times.dt.as_unit("ns")
     nanoseconds = times.dt.tz_localize(None).to_numpy().astype(np.int64)
     odd = np.flatnonzero(nanoseconds % NS_PER_MINUTE)
     if len(odd):

@@ -106,7 +106,25 @@ def _purpose(settings: Settings) -> list[str]:
         f"{label.sell_below:+g} (SELL) or neither (NEUTRAL), with calibrated probabilities. A "
         f"network reads the minute bars of an order book; an auditor, fitted on what networks said "
         f"out of fold, corrects it.",
+        *_besides(settings),
     ]
+
+
+def _besides(settings: Settings) -> list[str]:
+    """Return what the network learned beside or instead of the classes."""
+    minutes = settings.label.horizon_minutes
+    further = ", ".join(str(one.horizon_minutes) for one in settings.label.further)
+    if settings.train.objective == "direction":
+        return ["", "The network learned the direction alone and never says NEUTRAL by itself."]
+    if settings.train.objective == "multi_task":
+        ahead = f", also of the next {further} minutes" if further else ""
+        return [
+            "",
+            f"The network also learned its confidence and the expected return{ahead}. None of "
+            f"these is served: judged, answered and traded are the classes of the next {minutes} "
+            "minutes.",
+        ]
+    return []
 
 
 def _data(evaluated: Evaluation, table: pd.DataFrame, settings: Settings) -> list[str]:

@@ -90,6 +90,9 @@ class LeakAuditSettings(Section):
     seed: Natural
 
 
+Baseline = Literal["majority", "persistence", "logistic_regression", "gradient_boosting"]
+
+
 class GateSettings(Section):
     """The bounds that a version must meet to reach production; a bound of null is not checked.
 
@@ -100,7 +103,9 @@ class GateSettings(Section):
     present champion must be beaten, on at least `champion_rows` effective rows.
     """
 
-    beats: tuple[str, ...]
+    beats: tuple[
+        Literal["majority", "persistence", "logistic_regression", "gradient_boosting"], ...
+    ]
     beats_on: tuple[Literal["macro_f1", "log_loss", "mcc", "accuracy", "brier"], ...]
     mcc_above: float | None = None
     ece_at_most: PositiveFloat | None = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from quantgod.settings.section import (
     Fraction,
@@ -18,14 +19,29 @@ from quantgod.settings.section import (
 )
 
 
+def _is_free(alias: str) -> str:
+    if alias.lower() == "latest" or re.fullmatch(r"[vV]\d+", alias):
+        raise ValueError("MLflow keeps latest, and v with a number, for itself")
+    return alias
+
+
+def _each_once(symbols: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(symbols)) < len(symbols):
+        raise ValueError("each symbol once expected")
+    return symbols
+
+
+Alias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$"), AfterValidator(_is_free)]
+
+
 class RegistrySettings(Section):
     """The name of the registered model, and the alias that deploys a version.
 
-    MLflow allows neither / nor : in a name.
+    MLflow allows neither / nor : in a name, and keeps `latest` and v with a number for itself.
     """
 
     name: Annotated[str, Field(pattern=r"^[^/:]+$")]
-    alias: str
+    alias: Alias
     golden_rows: Positive
 
 
@@ -117,13 +133,13 @@ class LiveSettings(Section):
     so that simulated and real histories stay apart.
     """
 
-    symbols: tuple[Symbol, ...]
+    symbols: Annotated[tuple[Symbol, ...], Field(min_length=1), AfterValidator(_each_once)]
     exchange: Literal["binance", "simulated"]
     journal: Path
     models: dict[Symbol, str] = Field(default_factory=dict)
     copies: Path
     history: Path | None = None
-    challenger: str
+    challenger: Alias
     unjudged: Literal["refuse", "warn"] = "refuse"
     poll_seconds: PositiveFloat
     log: Literal["text", "json"]
@@ -151,8 +167,8 @@ class LiveSettings(Section):
 class TrackingSettings(Section):
     """Where runs are kept if `MLFLOW_TRACKING_URI` is not set."""
 
-    experiment: str
-    uri: str
+    experiment: Annotated[str, Field(min_length=1)]
+    uri: Annotated[str, Field(min_length=1)]
     artifacts: Path
     outbox: Path
     flush_seconds: PositiveFloat

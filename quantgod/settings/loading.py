@@ -68,7 +68,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
             f"{path}: cannot be read ({error.strerror})"
             + (f"; {seen[-1]} inherits it, which is looked up beside that file" if seen else "")
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none, bytes that are no UTF-8
         raise SettingsError(f"{path}: is not YAML: {error}") from None
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: a mapping was expected, got {type(values).__name__}")

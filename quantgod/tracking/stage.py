@@ -30,6 +30,7 @@ from quantgod.simulation.price_file import prices_file
 from quantgod.tracking.keys import (
     KEY_TAG,
     OUTPUT_FILE,
+    NoOutputError,
     code_digest,
     listing_digest,
     output_of,
@@ -201,6 +202,7 @@ def stage(
     run = StageRun(name, run_id, settings, client, outbox, metrics, runs, active.info.artifact_uri)
     status = "KILLED"
     try:
+        _check_makers(runs, client)
         run.upstream = runs = supply(runs)
         run.inputs = input_paths(name, settings, runs)
         run.key = _describe(name, settings, runs, run.inputs, client)
@@ -247,6 +249,19 @@ def _finish(run: StageRun, status: str) -> None:
     run.outbox.close(run.client, status, run.tags)
     with suppress(MlflowException):
         mlflow.end_run(status)  # removes it from MLflow's stack, even without a server
+
+
+def _check_makers(runs: Mapping[str, str], client: MlflowClient) -> None:
+    """Check that each given run is of the stage that it was given as.
+
+    Raises:
+        NoOutputError: naming the run, its stage and the expected one.
+    """
+    for name, run_id in runs.items():
+        with suppress(MlflowException):  # an unknown run is told where its output is needed
+            made_by = client.get_run(run_id).data.tags.get(STAGE_TAG)
+            if made_by != name:
+                raise NoOutputError(f"run {run_id} is of {made_by}; one of {name} was expected")
 
 
 def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> dict[str, Path]:

@@ -151,6 +151,11 @@ def test_an_archive_is_thin_when_it_keeps_less_of_its_minutes_than_it_must() -> 
         " at least 80 % must be there (etl.least_coverage)"
     ]
     assert "1 lost too many minutes" in report.headline()
+    assert report.refused() == [f"{reports[3].archive}: quarantined, bad_crc"]
+    why = [archive(one, outcome="quarantined", reason="empty", detail="0 B") for one in range(7)]
+    told = QualityReport(archives=why).refused()
+    assert told[0] == f"{why[0].archive}: quarantined, empty: 0 B"
+    assert told[5:] == ["and 2 more archives were quarantined"]
     many = QualityReport(archives=reports[1:2] * 8, least_coverage=0.8)
     assert many.losses()[5:] == ["and 3 more archives lost too many"]
 

@@ -223,10 +223,15 @@ def test_the_confidence_head_does_not_move_the_trunk(name: str) -> None:
     assert all(part.startswith("heads.") for part in moved) == (name == "confidence")
 
 
-@every_architecture
+@pytest.mark.parametrize(
+    ("name", "asked_for"),
+    [*((name, "all") for name in zoo.names()), ("linear", "classes"), ("linear", "binary")],
+)
 @pytest.mark.filterwarnings("ignore")  # what the tracing exporter says of its own age
-def test_an_exported_network_says_the_same_in_any_batch(name: str, tmp_path: Path) -> None:
-    model, graph = network(name, heads=ASKED["all"]).eval(), tmp_path / "graph.onnx"
+def test_an_exported_network_says_the_same_in_any_batch(
+    name: str, asked_for: str, tmp_path: Path
+) -> None:
+    model, graph = network(name, heads=ASKED[asked_for]).eval(), tmp_path / "graph.onnx"
     example = moments(name, 2)
     asked = list(model(**example))
     axes = {one: {0: "batch"} for one in (*example, *asked)}

@@ -230,6 +230,21 @@ REFUSED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str, str]] = {
         "bad_datetime",
         "row 0: no ISO 8601 time: '2024-02-30",
     ),
+    **{
+        text: (
+            lambda rows, text=text: changed(
+                rows.assign(datetime=rows["datetime"].astype(str)), "datetime", 6, text
+            ),
+            "bad_datetime",
+            f"row 6: no ISO 8601 time: '{text}'",
+        )
+        for text in ("9999-12-31T23:59:00Z", "2262-01-01T00:00Z", "0001-01-01T00:00Z", "now")
+    },
+    "far away": (
+        lambda rows: rows.assign(datetime=pd.Timestamp("2300-01-01", tz="UTC").as_unit("us")),
+        "bad_datetime",
+        "row 0: no ISO 8601 time: Timestamp('2300-01-01",
+    ),
     "null": (lambda rows: changed(rows, "datetime", 6, pd.NaT), "bad_datetime", "row 6"),
     "seconds": (
         lambda rows: rows.assign(datetime=rows["datetime"] + pd.Timedelta(seconds=30)),

@@ -13,6 +13,7 @@ from quantgod.evaluation.drift import Shift
 from quantgod.evaluation.scored_rows import MODELS
 from quantgod.evaluation.wording import interval_text
 from quantgod.report.card import CHARACTERS, model_card
+from quantgod.settings import HorizonSettings
 from tests.evaluation.evaluations import case
 from tests.report.written import examined
 
@@ -45,6 +46,33 @@ def test_a_simulated_market_is_named_before_anything_else() -> None:
     assert text.splitlines()[0].endswith(" on the test part of a simulated market")
     assert "\n# quantgod/7\n\n**Of a simulated market: nothing here speaks of a real" in text
     assert "simulated market" not in card()
+
+
+@pytest.mark.parametrize(
+    ("objective", "further", "said"),
+    [
+        ("classes", (), None),
+        ("direction", (), "learned the direction alone and never says NEUTRAL by itself."),
+        ("multi_task", (), "confidence and the expected return. None of these is served: judged"),
+        ("multi_task", (5, 30), "return, also of the next 5, 30 minutes. None of these is served"),
+    ],
+)
+def test_what_its_network_learned_besides_is_said(
+    objective: str, further: tuple[int, ...], said: str | None
+) -> None:
+    given = case()
+    label, train = given.settings.label, given.settings.train
+    ahead = [
+        HorizonSettings(horizon_minutes=one, sell_below=-1e-3, buy_above=1e-3) for one in further
+    ]
+    changed = {
+        "train": train.model_copy(update={"objective": objective}),
+        "label": label.model_copy(update={"further": tuple(ahead)}),
+    }
+    settings = given.settings.model_copy(update=changed)
+    text = model_card(given.evaluated, examined(), given.table, settings)
+    assert said is None or said in text
+    assert (text == card()) == (said is None)
 
 
 def test_a_feature_that_never_moved_is_named() -> None:

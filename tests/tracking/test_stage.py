@@ -161,6 +161,12 @@ def test_a_run_that_cannot_give_what_is_asked_of_it_is_named(settings: Settings)
         input_paths("etl", settings, {"simulate": other.run_id})
     with pytest.raises(NoOutputError, match="run deadbeef has nothing to give"):
         input_paths("etl", settings, {"simulate": "deadbeef"})
+    told = f"run {other.run_id} is of promote; one of simulate was expected"
+    with (
+        pytest.raises(NoOutputError, match=told),
+        stage("etl", settings, {"simulate": other.run_id}),
+    ):
+        pytest.fail("it must not begin")
 
 
 @pytest.mark.parametrize(
