@@ -51,6 +51,13 @@ def test_the_smallest_drawdown_can_be_read_off_its_axis(backtested: Backtest) ->
     assert "\N{MINUS SIGN}" not in "".join(ticks)
 
 
+def test_axes_tell_money_in_thousands_and_drawdowns_in_percent(backtested: Backtest) -> None:
+    figure = figures.equity_figure(backtested.equity, backtested.result)
+    upper, lower = (axes.yaxis.get_major_formatter() for axes in figure.axes)
+    lower.axis.set_view_interval(0, 0.5)
+    assert (upper(12_345.6, 0), lower(0.25, 0)) == ("12,346", "25%")
+
+
 def test_the_waterfall_leads_from_gross_to_net(backtested: Backtest) -> None:
     result = backtested.result
     text = text_of(figures.costs_figure(result))

@@ -40,11 +40,13 @@ def test_ratios_and_their_intervals_are_those_of_weighed_minutes() -> None:
             "sortino": mean / math.sqrt(below) * YEAR,
         }
 
-    found, whole = ratios(series, HORIZON, 50), ratios_of(np.ones(800))
-    for name, value in whole.items():
-        reach = reach_of(lambda weight, name=name: ratios_of(weight)[name], 800, 50.0)
-        expected = value, value - reach, value + reach, True
-        assert getattr(found, name)[:4] == pytest.approx(expected, rel=1e-6)
+    whole = ratios_of(np.ones(800))
+    for trades, effective in ((50, 50.0), (200, 80.0)):  # as many as horizons, at most
+        found = ratios(series, HORIZON, trades)
+        for name, value in whole.items():
+            reach = reach_of(lambda weight, name=name: ratios_of(weight)[name], 800, effective)
+            expected = value, value - reach, value + reach, True
+            assert getattr(found, name)[:4] == pytest.approx(expected, rel=1e-6)
 
 
 def test_what_is_known_of_a_trader_is_no_more_than_the_trades() -> None:

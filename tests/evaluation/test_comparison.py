@@ -454,3 +454,14 @@ def test_a_class_is_settled_for_macro_f1_from_a_tenth_of_the_luck_on() -> None:
     for effective, is_enough in ((38.4, True), (float(np.nextafter(38.4, 0)), False)):
         found = compare(target, {"one": one}, effective).models["one"]
         assert found["mcc"].enough and found["macro_f1"].enough is is_enough
+
+
+def test_a_class_is_told_from_half_the_luck_on() -> None:
+    """BUY came in 6 rows of 64 and was decided in 8: luck hits it three times in four."""
+    for made, is_enough in ((8, True), (7, False)):
+        target, one = decided(
+            (BUY, BUY, 5), (BUY, NEUTRAL, 1), (NEUTRAL, BUY, made - 5), (SELL, SELL, 20),
+            (NEUTRAL, NEUTRAL, 43 - made),
+        )  # fmt: skip
+        found = compare(target, {"one": one}, 64.0).models["one"]
+        assert len(target) == 64 and found["f1_buy"].enough is is_enough

@@ -99,7 +99,7 @@ def slow_calibration_error(target: np.ndarray, probabilities: np.ndarray, bins: 
     return total / len(target)
 
 
-@pytest.mark.parametrize("bins", [1, 7, 10, 15])
+@pytest.mark.parametrize("bins", [1, 2, 7, 10, 15])
 def test_calibration_error_follows_its_definition(bins: int) -> None:
     target, probabilities = random_forecasts(400)
     probabilities[:60] = [0.2, 0.6, 0.2]  # on the edge of a bin of tenths and of fifteenths
