@@ -260,7 +260,7 @@ def _check_makers(runs: Mapping[str, str], client: MlflowClient) -> None:
     for name, run_id in runs.items():
         with suppress(MlflowException):  # an unknown run is told where its output is needed
             made_by = client.get_run(run_id).data.tags.get(STAGE_TAG)
-            if made_by != name:
+            if made_by not in (None, name):
                 raise NoOutputError(f"run {run_id} is of {made_by}; one of {name} was expected")
 
 
