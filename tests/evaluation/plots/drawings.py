@@ -126,5 +126,6 @@ def _colour(colour: Any) -> str:
 
 
 def _once(words: Iterable[str]) -> list[str]:
-    """Return words without those that follow their like."""
-    return [word for word, _ in groupby(words)]
+    """Return words, those that follow their like by their number."""
+    counts = [(word, len([*alike])) for word, alike in groupby(words)]
+    return [word if count == 1 else f"{count} times {word}" for word, count in counts]
