@@ -57,7 +57,7 @@ def byte(at: int) -> int:
 
 def _load_byte(context: Any, at: Any) -> Any:
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        place = builder.inttoptr(*arguments, ir.IntType(8).as_pointer())
         return builder.zext(builder.load(place), ir.IntType(64))
 
     return types.int64(types.int64), generate
@@ -65,7 +65,7 @@ def _load_byte(context: Any, at: Any) -> Any:
 
 def _load_word(context: Any, at: Any) -> Any:
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        place = builder.inttoptr(*arguments, ir.IntType(64).as_pointer())
         loaded = builder.load(place)
         loaded.align = 1
         return loaded
@@ -75,7 +75,7 @@ def _load_word(context: Any, at: Any) -> Any:
 
 def _count_trailing_zeros(context: Any, value: Any) -> Any:
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+        return builder.cttz(*arguments, ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), generate
 

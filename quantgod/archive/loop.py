@@ -55,6 +55,8 @@ MAX_SILENCE, MAX_BRIDGE, EARLIEST, LATEST, LINE_BYTES, SAMPLE = range(6)
 
 DONE, CLOSED, UNKNOWN, SAMPLED = range(4)
 
+PLACE: Final = 0  # in the one number of `settled`
+
 
 class State(NamedTuple):
     """Everything that a message may change, and the rules.
@@ -171,7 +173,7 @@ def _advance(state: State, second: int) -> bool:
 @inlined
 def _settle(state: State, ts: int, update_id: int, is_snapshot: int) -> None:
     """Decide the moments before a message, if there are any left, as `Cuts.settle`."""
-    if state.settled[0] < state.moments.size and state.moments[state.settled[0]] < ts:
+    if state.settled[PLACE] < state.moments.size and state.moments[state.settled[PLACE]] < ts:
         _settle_moments(state, ts, update_id, is_snapshot)
 
 
@@ -182,7 +184,7 @@ def _settle_moments(state: State, ts: int, update_id: int, is_snapshot: int) -> 
     is_whole = edges[BID_COUNT] > 0 and edges[ASK_COUNT] > 0 and edges[BEST_BID] < edges[BEST_ASK]
     is_sound = feed[HAS_BOOK] != 0 and not is_gap and is_whole
     is_silence = ts // MS_PER_SECOND - clock - 1 > state.rules[MAX_SILENCE]
-    place = state.settled[0]
+    place = state.settled[PLACE]
     while place < state.moments.size and state.moments[place] < ts:
         is_silent = is_silence and state.moments[place] // MS_PER_SECOND > clock
         state.is_there[place] = is_sound and not is_silent
@@ -192,7 +194,7 @@ def _settle_moments(state: State, ts: int, update_id: int, is_snapshot: int) -> 
             state.books[place, :, :, 0] = np.nan
             state.books[place, :, :, 1] = 0.0
         place += 1
-    state.settled[0] = place
+    state.settled[PLACE] = place
 
 
 @inlined

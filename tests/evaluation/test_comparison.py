@@ -217,6 +217,11 @@ def test_a_score_that_is_not_judged_says_what_it_lacks_and_rows_only_where_they_
     lacks = alone((SELL, SELL, 100), (NEUTRAL, NEUTRAL, 100), (NEUTRAL, BUY, 20))
     assert lacks["macro_f1"] == lacks["precision_buy"] == "BUY never came"
 
+    lacks = alone((SELL, SELL, 98), (SELL, NEUTRAL, 20), (BUY, SELL, 10))
+    assert lacks["macro_f1"] == "NEUTRAL never came", "ten of BUY settle it"
+    lacks = alone((SELL, SELL, 99), (SELL, NEUTRAL, 20), (BUY, SELL, 9))
+    assert lacks["macro_f1"] == "NEUTRAL never came; BUY never decided"
+
     lacks = alone((SELL, NEUTRAL, 8), (NEUTRAL, NEUTRAL, 8), (BUY, NEUTRAL, 8))
     assert lacks["macro_f1"] == lacks["log_loss"] == lacks["recall_buy"] == "too few rows"
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from quantgod.contracts import BookUpdate
-from quantgod.market.bybit import decode, depth_of
+from quantgod.market.bybit import decode, depth_of, is_echo
 from quantgod.market.messages import MessageError
 
 LINE = (
@@ -85,3 +85,16 @@ def test_a_byte_that_is_no_text_in_a_number_is_refused_and_not_raised() -> None:
     with pytest.raises(MessageError) as caught:
         decode(line)
     assert caught.value.reason == "corrupt_json"
+
+
+@pytest.mark.parametrize(
+    ("update_id", "last_id", "second", "last_second", "expected"),
+    [
+        (7, 7, 5, 5, True), (6, 7, 4, 5, True), (8, 7, 5, 5, False), (7, 7, 6, 5, False),
+        (1, 1, 5, 5, True), (1, 2, 5, 5, False), (2, 3, 5, 5, True),
+    ],
+)  # fmt: skip
+def test_an_old_id_is_an_echo_within_its_second_unless_ids_began_anew(
+    update_id: int, last_id: int, second: int, last_second: int, expected: bool
+) -> None:
+    assert is_echo(update_id, last_id, second, last_second) is expected
