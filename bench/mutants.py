@@ -53,7 +53,7 @@ OPERATORS = (
 """Small and plausible faults; a sum that becomes a power is noticed by anything."""
 
 LOOKS = {
-    "alpha", "borderpad", "dpi", "figsize", "fontsize", "frameon", "height_ratios", "linewidth",
+    "alpha", "bbox_to_anchor", "borderpad", "dpi", "figsize", "fontsize", "frameon", "height_ratios", "linewidth",
     "linewidths", "loc", "markersize", "ncols", "pad", "padding", "rotation", "s", "size",
     "width_ratios", "xytext", "y", "zorder",
 }  # fmt: skip

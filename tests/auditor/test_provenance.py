@@ -45,6 +45,7 @@ def test_the_report_names_the_row():
         (planted("label_end", 5, oof_frame().time[5]), "ends before it begins"),
         (planted("time", 5, oof_frame().time[4]), "do not come after"),
         (planted("fold", 5, 3), "older fold"),
+        (planted("fold", 5, 2), "older fold"),
         (planted("trained_until", 5, oof_frame().trained_until[5] - MINUTE), "more than one model"),
         (oof_frame().drop(columns="trained_until"), "lack trained_until"),
         (oof_frame().iloc[:0], "no out-of-fold rows"),
