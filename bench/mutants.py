@@ -53,9 +53,9 @@ OPERATORS = (
 """Small and plausible faults; a sum that becomes a power is noticed by anything."""
 
 LOOKS = {
-    "alpha", "bbox_to_anchor", "borderpad", "dpi", "figsize", "fontsize", "frameon", "height_ratios", "linewidth",
-    "linewidths", "loc", "markersize", "ncols", "pad", "padding", "rotation", "s", "size",
-    "width_ratios", "xytext", "y", "zorder",
+    "alpha", "bbox_to_anchor", "borderpad", "dpi", "figsize", "fontsize", "frameon",
+    "height_ratios", "linewidth", "linewidths", "loc", "markersize", "ncols", "pad", "padding",
+    "rotation", "s", "size", "width_ratios", "xytext", "y", "zorder",
 }  # fmt: skip
 """What only a picture's looks depend on, when a figure is drawn: they are looked at, not tested."""
 CLAIMS = {"strict"}

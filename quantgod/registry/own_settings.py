@@ -66,7 +66,7 @@ class Judging:
 
 def keep_settings(path: Path, settings: Settings) -> str:
     """Write settings to a file with masked passwords, and return its content's digest."""
-    values = _masked(settings.model_dump(mode="json"))
+    values = without_passwords(settings.model_dump(mode="json"))
     with atomic_path(path) as part:
         part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return value_digest(values)
@@ -89,7 +89,7 @@ def own_settings(version: ModelVersion) -> Settings:
         raise NoOwnSettingsError(_unknown(place, error.message)) from None
     except (SettingsError, yaml.YAMLError) as error:
         raise NoOwnSettingsError(_unknown(place, " ".join(str(error).split()))) from None
-    if value_digest(_masked(settings.model_dump(mode="json"))) != made.settings:
+    if value_digest(without_passwords(settings.model_dump(mode="json"))) != made.settings:
         raise NoOwnSettingsError(_unknown(place, f"{SETTINGS_FILE} of run {run} was changed since"))
     return settings
 
@@ -185,11 +185,3 @@ def _unknown(place: str, why: str) -> str:
         f"the settings that {place} was made by are not known ({why}): "
         f"`{command('main')}` makes a version that keeps them"
     )
-
-
-def _masked(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _masked(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_masked(inner) for inner in value]
-    return without_passwords(value)
