@@ -50,7 +50,7 @@ class Cuts:
     @property
     def settled(self) -> int:
         """Return the number of decided moments."""
-        return int(self.place[0])
+        return int(self.place.item())
 
     @property
     def next_ms(self) -> int:

@@ -15,6 +15,8 @@ from quantgod.files import atomic_path
 from quantgod.settings import XGBoostSettings
 
 METRIC = "mlogloss"
+QUIETLY = {"nthread": 1, "verbosity": 0}
+"""What every booster is told: one thread, and no words."""
 
 
 class BoosterError(ValueError):
@@ -124,7 +126,7 @@ def load_booster(path: Path) -> xgboost.Booster:
     Raises:
         BoosterError: if it cannot be read, or has other features or classes than expected.
     """
-    booster = xgboost.Booster({"nthread": 1, "verbosity": 0})
+    booster = xgboost.Booster(QUIETLY)
     try:
         booster.load_model(bytearray(path.read_bytes()))
     except xgboost.core.XGBoostError as error:
@@ -162,8 +164,7 @@ def _parameters(settings: XGBoostSettings) -> dict[str, Any]:
         "num_class": len(CLASSES),
         "eval_metric": METRIC,
         "tree_method": "hist",
-        "nthread": 1,
-        "verbosity": 0,
+        **QUIETLY,
         **settings.model_dump(exclude={"rounds", "early_stopping_rounds"}),
     }
 
@@ -174,7 +175,9 @@ def _matrix(rows: Rows, class_weights: Sequence[float]) -> xgboost.DMatrix:
 
 
 def _named(meta: Floats, **more: Any) -> xgboost.DMatrix:
-    return xgboost.DMatrix(meta, feature_names=list(META_FEATURES), nthread=1, **more)
+    return xgboost.DMatrix(
+        meta, feature_names=list(META_FEATURES), nthread=QUIETLY["nthread"], **more
+    )
 
 
 def _expect(path: Path, what: str, expected: Any, came: Any) -> None:

@@ -45,6 +45,9 @@ FIRST_SEQUENCE: Final = 130_000_000_000
 # Places in the market's notes: ticks between the best prices, and the sequence number.
 _SPREAD, _SEQUENCE = 0, 1
 
+_ONLY: Final = 0
+"""Place in the arrays of one number, credit and random."""
+
 _TEN: Final = np.uint64(10)
 _NOTHING: Any = np.int64(0)  # a bare 0 would be compiled as a kind of its own
 _QUOTE, _COMMA, _POINT, _ZERO, _OPEN, _CLOSE = 34, 44, 46, 48, 91, 93
@@ -76,11 +79,11 @@ def write_messages(
         _move_touch(bids, -bid, tilt, rules, message + 1, random)
         _move_touch(asks, ask, -tilt, rules, message + 1, random)
         if not is_snapshot:
-            _spend(bids, asks, tilt, rules, message + 1, credit[0], random)
+            _spend(bids, asks, tilt, rules, message + 1, credit[_ONLY], random)
         stamp = _stamp(clock, elapsed, message, is_snapshot, notes, random)
         at, changed = _write_message(out, at, bids, asks, stamp, wire)
         if not is_snapshot:
-            credit[0] = min(credit[0] + changes - changed, 4 * changes)
+            credit[_ONLY] = min(credit[_ONLY] + changes - changed, 4 * changes)
         written += 1
     return at, written
 
@@ -270,8 +273,8 @@ def _other_lots(old: int, mean: float, lean: float, random: Random) -> Any:
 @_compiled
 def _uniform(random: Random) -> Any:
     """The next number in [0, 1) of a splitmix64 stream (Steele, Lea and Flood, 2014)."""
-    random[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = random[0]
+    random[_ONLY] += np.uint64(0x9E3779B97F4A7C15)
+    z = random[_ONLY]
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z = z ^ (z >> np.uint64(31))
