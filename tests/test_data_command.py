@@ -153,4 +153,4 @@ def test_the_command_names_what_is_there_and_what_is_not(
         shutil.rmtree(tmp_path / name)
     done = CliRunner().invoke(main, given)
     assert done.exit_code == 0, done.output
-    assert done.output.count(": none in ") == 4
+    assert done.output.count(": none in ") == 4 and "{exchange}" not in done.output

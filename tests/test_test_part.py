@@ -108,11 +108,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[st
         yield {name: made_of(given, root / name, experiment) for name, given in tables.items()}
 
 
-def made_of(table: pd.DataFrame, folder: Path, experiment: str) -> dict[str, Kept]:
+def made_of(table: pd.DataFrame, folder: Path, experiment: str, *more: str) -> dict[str, Kept]:
     write_table(folder / "labels" / "linear" / "BTCUSDT.parquet", table, SERIES)
     places = {"data.labels": folder / "labels", "data.work": folder / "work"}
     places |= {"tracking.outbox": folder / "outbox"}
-    given = ";".join(f"{key}={value}" for key, value in places.items()) + ";tracking.experiment=x"
+    values = [*(f"{key}={value}" for key, value in places.items()), "tracking.experiment=x", *more]
+    given = ";".join(values)
 
     def run_of(command: click.Command, *arguments: str) -> Run:
         done = CliRunner().invoke(command, ["--config", CONFIG, "--set", given, *arguments])
@@ -125,6 +126,15 @@ def made_of(table: pd.DataFrame, folder: Path, experiment: str) -> dict[str, Kep
     return {
         name: kept(run, folder / name) for name, run in {"train": train, "audit": audit}.items()
     }
+
+
+def test_a_network_of_the_direction_alone_is_trained_and_audited(tmp_path: Path) -> None:
+    with tracked(fresh_store(tmp_path)):
+        experiment = MlflowClient().create_experiment("x", artifact_location=str(tmp_path / "kept"))
+        found = made_of(labelled(), tmp_path / "made", experiment, "train.objective=direction")
+    epochs = found["audit"].files["fold_epochs.json"]
+    assert {name for epoch in epochs for name in epoch["figures"]} == {"direction_f1", "accuracy"}
+    assert {"fold_1_score", "fold_1_validation_loss"} < found["audit"].metrics.keys()
 
 
 def assert_a_larger_test_part_is_refused(arguments: list[str]) -> None:

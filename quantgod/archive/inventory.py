@@ -10,11 +10,10 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from quantgod.archive.day_reading import Quarantine
 from quantgod.archive.plan import ArchiveFile, find_archives, market_of
-from quantgod.archive.store import INDEX, StoreError, read_column, read_metadata, stored_days
+from quantgod.archive.store import StoreError, read_index, read_metadata, stored_days
 from quantgod.archive.zip_stream import open_archive
 from quantgod.contracts import MARKETS, Integers, Market
 from quantgod.settings import ArchiveLimits
@@ -160,7 +159,7 @@ def _stored(market: Path, symbol: str, days: Iterable[ArchiveFile]) -> str:
     rows = 0
     for path in read:
         with suppress(StoreError):
-            rows += len(read_column(path, INDEX))
+            rows += len(read_index(path))
     if not read:
         return "none read by `etl` yet"
     share = rows / (MINUTES_A_DAY * len(read))
@@ -172,7 +171,7 @@ def _of_bars(market: Path, symbol: str) -> Holding:
     notes: dict[str, None] = {}
     for path in stored_days(market, symbol):
         try:
-            minutes.append(read_column(path, INDEX).cast(pa.int64()).to_numpy() // 60_000_000)
+            minutes.append(read_index(path))
             lacks = read_metadata(path).lacks
         except StoreError as error:
             notes[str(error)] = None

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from quantgod.archive.day import NO_CARRY, carry_key, made_from, usable_carry
 from quantgod.archive.day_reading import Carry
@@ -38,11 +37,10 @@ from quantgod.archive.snapshot_store import (
 )
 from quantgod.archive.stops import Cuts
 from quantgod.archive.store import (
-    INDEX,
     DayMetadata,
     StoreError,
     open_file,
-    read_column,
+    read_index,
     read_metadata,
     stored_days,
     stored_series,
@@ -53,7 +51,6 @@ from quantgod.market.minute_kernel import CLOCK, NEXT
 from quantgod.settings import EtlSettings, SnapshotSettings
 
 _ONE_DAY: Final = dt.timedelta(days=1)
-_US_PER_MINUTE: Final = 60_000_000
 
 
 class SnapshotError(RuntimeError):
@@ -216,7 +213,7 @@ def _make_all(
 def _make(job: _Job, etl: EtlSettings, rules: SnapshotSettings) -> None:
     """Read the snapshots of one day and store them, in a worker."""
     metadata = read_metadata(job.bars)
-    day = snapshots_of(job.candidate, _minutes(job.bars), _carry(job.bars, metadata), etl, rules)
+    day = snapshots_of(job.candidate, read_index(job.bars), _carry(job.bars, metadata), etl, rules)
     written = SnapshotMetadata(
         metadata.market,
         metadata.symbol,
@@ -269,11 +266,6 @@ def _counts(bars: Path, path: Path) -> SnapshotCounts:
     rows, minutes = (open_file(file).metadata.num_rows for file in (path, bars))
     blocks = len(open_blocks(path).index)
     return SnapshotCounts(dt.date.fromisoformat(path.stem), minutes, rows, blocks)
-
-
-def _minutes(bars: Path) -> Integers:
-    column = read_column(bars, INDEX).cast(pa.int64()).to_numpy()
-    return np.asarray(column // _US_PER_MINUTE, dtype=np.int64)
 
 
 def _after(second: int) -> int:

@@ -194,13 +194,17 @@ def read_rows(path: Path) -> StoredRows:
     table = open_file(path).read()
     first_book, close = len(FEATURES) + 1, table["close"].to_numpy()
     columns = [column.to_numpy() for column in table.columns[:-1]]
-    microseconds = table[INDEX].cast(pa.int64()).to_numpy()
     return StoredRows(
-        microseconds // _MICROSECONDS_A_MINUTE,
+        _epoch_minutes(table[INDEX]),
         np.column_stack(columns[: len(FEATURES)]),
         close,
         np.column_stack(columns[first_book:]),
     )
+
+
+def read_index(path: Path) -> Integers:
+    """Read the epoch minutes of a stored day's rows."""
+    return _epoch_minutes(read_column(path, INDEX))
 
 
 def read_column(path: Path, name: str) -> pa.ChunkedArray:
@@ -295,6 +299,11 @@ def _within(paths: list[Path], first: dt.date, last: dt.date) -> list[Path]:
         stored = f"{paths[0].stem} to {paths[-1].stem} are stored"
         raise StoreError(f"{paths[0].parent}: no bars from {first} to {last}; {stored}")
     return within
+
+
+def _epoch_minutes(index: pa.ChunkedArray) -> Integers:
+    minutes: Integers = index.cast(pa.int64()).to_numpy() // _MICROSECONDS_A_MINUTE
+    return minutes
 
 
 def _read_columns(path: Path, columns: list[str]) -> pa.Table:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,10 @@ import pandas as pd
 from quantgod.contracts import CLASSES, Floats
 from quantgod.evaluation.evidence import EvidenceError
 from quantgod.files import atomic_path
+from quantgod.settings import Baseline
 
 ROWS_FILE: Final = "rows.parquet"
-BASELINES: Final = ("majority", "persistence", "logistic_regression", "gradient_boosting")
+BASELINES: Final[tuple[str, ...]] = get_args(Baseline)
 MODELS: Final = ("auditor", "base", *BASELINES)
 
 

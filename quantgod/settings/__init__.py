@@ -4,6 +4,7 @@ from quantgod.settings.commands import bare_command, command, repeating
 from quantgod.settings.judging import (
     AccountSettings,
     BacktestSettings,
+    Baseline,
     EvaluateSettings,
     GateSettings,
     LeakAuditSettings,
@@ -56,6 +57,7 @@ __all__ = [
     "ArchiveLimits",
     "AuditSettings",
     "BacktestSettings",
+    "Baseline",
     "Choice",
     "CollectSettings",
     "DataSettings",
