@@ -3,11 +3,13 @@
 from quantgod.contracts.arrays import Booleans, Floats, Integers
 from quantgod.contracts.book import BookUpdate, Level
 from quantgod.contracts.columns import (
+    ALL_FEATURES,
     BAR_COLUMNS,
     BOOK_COLUMNS,
     BOOK_LEVELS,
     CLASSES,
     FEATURE_SET,
+    FEATURE_SETS,
     FEATURES,
     META_FEATURES,
     SECOND_FIGURES,
@@ -18,12 +20,14 @@ from quantgod.contracts.target import Horizon, Target
 from quantgod.contracts.time import MS_PER_DAY, MS_PER_MINUTE, MS_PER_SECOND, SECONDS_PER_MINUTE
 
 __all__ = [
+    "ALL_FEATURES",
     "BAR_COLUMNS",
     "BOOK_COLUMNS",
     "BOOK_LEVELS",
     "CLASSES",
     "FEATURES",
     "FEATURE_SET",
+    "FEATURE_SETS",
     "MARKETS",
     "META_FEATURES",
     "MS_PER_DAY",

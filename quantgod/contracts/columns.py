@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from quantgod.served.features import sets
+
 FEATURES: Final = (
     "body",
     "upper_wick",
@@ -35,6 +37,12 @@ SECOND_FIGURES: Final = (
 
 FEATURE_SET: Final = "minute_bars/1"
 """Their name and version, which rises whenever a formula of theirs changes."""
+
+ALL_FEATURES: Final = (*FEATURES, *sets.NAMES)
+"""The nine and the 112 after them, as a live session knows them of each minute."""
+
+FEATURE_SETS: Final = {FEATURE_SET: FEATURES, f"{FEATURE_SET}+{sets.VERSION}": ALL_FEATURES}
+"""What a version may ask for: the columns by the name of their set."""
 
 BOOK_LEVELS: Final = 200
 """Levels a side in a stored minute row."""

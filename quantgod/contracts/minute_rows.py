@@ -7,15 +7,15 @@ from typing import Final, NamedTuple
 import pandas as pd
 
 from quantgod.contracts.arrays import Floats, Integers
-from quantgod.contracts.columns import FEATURES
+from quantgod.contracts.columns import ALL_FEATURES
 
 KEPT_MINUTES: Final = 10_080
-"""Rows that a live window keeps: a week (0.8 MB). A new version with a longer window than the one
+"""Rows that a live window keeps: a week (10 MB). A new version with a longer window than the one
 before it can then answer at once."""
 
 
 class MinuteRows(NamedTuple):
-    """Epoch minutes (n,), increasing, and their features (n, 9) in the order of `FEATURES`."""
+    """Epoch minutes (n,), increasing, and their features (n, 9 or 121): those of `ALL_FEATURES`."""
 
     minutes: Integers
     features: Floats
@@ -23,6 +23,6 @@ class MinuteRows(NamedTuple):
 
 def as_frame(rows: MinuteRows) -> pd.DataFrame:
     """Return the table that a registered version takes: `datetime` in UTC and the features."""
-    frame = pd.DataFrame(rows.features, columns=[*FEATURES])
+    frame = pd.DataFrame(rows.features, columns=[*ALL_FEATURES[: rows.features.shape[1]]])
     frame.insert(0, "datetime", pd.to_datetime(rows.minutes * 60, unit="s", utc=True))
     return frame

@@ -22,7 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 
-from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
+from quantgod.contracts import CLASSES, FEATURE_SETS, Series
 from quantgod.contracts.minute_rows import MinuteRows, as_frame
 from quantgod.contracts.prediction import Prediction
 from quantgod.evaluation.drift import BadReferenceError, Reference, read_reference
@@ -53,6 +53,7 @@ class LoadedModel:
         name: of the registered model.
         version: its number.
         window: rows that one prediction needs.
+        features: columns of these rows, those of one of `FEATURE_SETS`.
         package_folder: folder of graph, booster, reference and the rest when it was loaded.
         reference: distributions of its features and output; None if it has none.
     """
@@ -60,6 +61,7 @@ class LoadedModel:
     name: str
     version: int
     window: int
+    features: tuple[str, ...]
     package_folder: Path
     reference: Reference | None
     _model: PyFuncModel
@@ -124,7 +126,8 @@ def _loaded(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
     reference = read_reference(package)
     with _LOADING:
         model = _load(folder)
-    return LoadedModel(name, version, window, package, reference, model)
+    features = tuple(contract["features"])
+    return LoadedModel(name, version, window, features, package, reference, model)
 
 
 def _check_signature(came: ModelSignature | None) -> None:
@@ -153,10 +156,12 @@ def _check_series(name: str, contract: Any, series: Series) -> None:
 
 def _window(contract: Any, fit: Fit) -> int:
     """Compare a version's contract with the requirements, and return its window's length."""
-    longest_window = fit.longest_window
+    longest_window, told = fit.longest_window, contract.get("feature_set")
+    if told not in FEATURE_SETS:
+        known = " or ".join(FEATURE_SETS)
+        raise UnfitVersionError(f"feature_set: {known} expected, it has {told}")
     expected = {
-        "feature_set": FEATURE_SET,
-        "features": [*FEATURES],
+        "features": [*FEATURE_SETS[told]],
         "classes": [*CLASSES],
         "max_bridge_minutes": fit.max_bridge_minutes,
     }
@@ -191,7 +196,7 @@ def _warm_up(loaded: LoadedModel) -> None:
     body = _read(loaded.package_folder / "golden_input.json")["dataframe_split"]
     golden = pd.DataFrame(**body).iloc[: loaded.window]
     minutes = pd.DatetimeIndex(golden["datetime"]).as_unit("s").asi8 // 60
-    rows = as_frame(MinuteRows(minutes, golden[[*FEATURES]].to_numpy(np.float64)))
+    rows = as_frame(MinuteRows(minutes, golden[[*loaded.features]].to_numpy(np.float64)))
     said = loaded.predict(rows)
     expected = pd.DataFrame(_read(loaded.package_folder / "golden_output.json")["predictions"])
     compare_golden(as_answer(said), expected.iloc[:1])

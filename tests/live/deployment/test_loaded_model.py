@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
+from quantgod.contracts import ALL_FEATURES, CLASSES, FEATURE_SET, FEATURE_SETS, FEATURES, Series
 from quantgod.contracts.minute_rows import MinuteRows, as_frame
 from quantgod.live.deployment.loaded_model import (
     Fit,
@@ -35,7 +35,8 @@ NUMBERS = [f"{kind}_{name}" for kind in ("base", "prob") for name in ("sell", "n
 def asked(answer: object) -> Any:
     """What a version that answers so is taken to say."""
     model: Any = SimpleNamespace(predict=lambda rows: answer)
-    return LoadedModel("quantgod", 1, 2, Path("nowhere"), None, model).predict(pd.DataFrame())
+    loaded = LoadedModel("quantgod", 1, 2, FEATURES, Path("nowhere"), None, model)
+    return loaded.predict(pd.DataFrame())
 
 
 def test_a_sound_answer_is_taken_as_it_is() -> None:
@@ -117,6 +118,16 @@ def test_a_window_that_is_none_or_longer_than_what_is_kept_is_refused(window: ob
         _window(CONTRACT | {"window": window}, FIT)
 
 
+def test_a_version_asks_for_the_columns_of_one_set_whole_and_in_its_order() -> None:
+    (_, nine), (name, all_of_them) = FEATURE_SETS.items()
+    assert (nine, all_of_them[:9], len(all_of_them)) == (FEATURES, FEATURES, 121)
+    wide = CONTRACT | {"feature_set": name, "window": 2, "features": [*ALL_FEATURES]}
+    assert _window(wide, FIT) == 2
+    for features in (FEATURES, ALL_FEATURES[:-1], ALL_FEATURES[::-1]):
+        with pytest.raises(UnfitVersionError, match=r"features: \['body', .* expected, it has"):
+            _window(wide | {"features": [*features]}, FIT)
+
+
 @pytest.mark.parametrize("key", CONTRACT)
 def test_a_contract_of_anything_else_is_refused(key: str) -> None:
     with pytest.raises(UnfitVersionError, match=f"{key}: .* expected, it has other"):
@@ -132,12 +143,14 @@ def test_a_version_without_a_signature_lacks_every_answer(came: Any) -> None:
 class Golden:
     """A version of two rows with two golden windows, and what it was asked at its warm-up."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, features: tuple[str, ...] = FEATURES) -> None:
         self.asked: list[pd.DataFrame] = []
+        self.features = features
         self.said = BUYS
         self.folder = folder
         minutes = [28_401_117, 28_401_120, 28_401_130, 28_401_131]
-        rows = MinuteRows(np.array(minutes), np.arange(36.0).reshape(4, 9))
+        values = np.arange(4.0 * len(features)).reshape(4, -1)
+        rows = MinuteRows(np.array(minutes), values)
         frame = as_frame(rows)
         frame["datetime"] = frame["datetime"].map(lambda time: time.isoformat())
         self.first = as_frame(MinuteRows(rows.minutes[:2], rows.features[:2]))
@@ -156,13 +169,17 @@ class Golden:
 
     def warm_up(self) -> None:
         model: Any = self
-        _warm_up(LoadedModel("quantgod", 1, 2, self.folder, None, model))
+        _warm_up(LoadedModel("quantgod", 1, 2, self.features, self.folder, None, model))
 
 
-def test_a_warm_up_asks_for_the_first_golden_window_as_it_would_come_live(tmp_path: Path) -> None:
-    golden = Golden(tmp_path)
+@pytest.mark.parametrize("features", FEATURE_SETS.values(), ids=len)
+def test_a_warm_up_asks_for_the_first_golden_window_as_it_would_come_live(
+    features: tuple[str, ...], tmp_path: Path
+) -> None:
+    golden = Golden(tmp_path, features)
     golden.warm_up()
     (rows,) = golden.asked
+    assert rows.columns.tolist() == ["datetime", *features]
     pd.testing.assert_frame_equal(rows, golden.first)
 
 
