@@ -21,7 +21,7 @@ from quantgod.archive.store import (
     stored_days,
 )
 from quantgod.contracts import MS_PER_MINUTE, Floats, Progress, Series, silent
-from quantgod.dataset.feature_table import DayRows, feature_days
+from quantgod.dataset.feature_table import SourceRows, feature_days
 from quantgod.dataset.series import PANDAS_ATTRS, series_attributes
 from quantgod.files import atomic_path
 from quantgod.served.features import sets
@@ -103,10 +103,10 @@ def spread_of(path: Path) -> FeatureSpread:
     return FeatureSpread(sets.NAMES, rows, np.array(missing), np.array(quantiles))
 
 
-def _day_rows(path: Path) -> DayRows:
+def _day_rows(path: Path) -> SourceRows:
     rows = read_rows(path)
     seconds = read_seconds(path, read_metadata(path))
-    return DayRows(rows.minutes, rows.features, rows.close, rows.book, seconds)
+    return SourceRows(rows.minutes, rows.features, rows.close, rows.book, seconds)
 
 
 def _told(frames: Iterable[pd.DataFrame], days: int, progress: Progress) -> Iterator[pd.DataFrame]:

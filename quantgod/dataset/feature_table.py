@@ -1,4 +1,4 @@
-"""The 112 features of every stored minute, day by day, in the memory of a few days."""
+"""The 112 features of minutes, day by day in the memory of a few days, or each as it closes live."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from quantgod.served.features import sets
 from quantgod.served.features.source import source_columns
 
 
-class DayRows(NamedTuple):
-    """The stored rows of a day.
+class SourceRows(NamedTuple):
+    """Rows that features are made of: those of a stored day, or of any minutes.
 
     Attributes:
         minutes: (rows,) epoch minutes.
@@ -42,7 +42,7 @@ class DayRows(NamedTuple):
 Columns = dict[str, Floats]
 
 
-def feature_days(days: Iterable[DayRows], max_bridge_minutes: int) -> Iterator[pd.DataFrame]:
+def feature_days(days: Iterable[SourceRows], max_bridge_minutes: int) -> Iterator[pd.DataFrame]:
     """Yield the features of each day, with as much of the days before as they look back.
 
     A value is missing where its stretch has less past than it needs. Rows with at most
@@ -55,22 +55,46 @@ def feature_days(days: Iterable[DayRows], max_bridge_minutes: int) -> Iterator[p
     Yields:
         A frame for each day: `sets.NAMES`, float64, UTC index `datetime`.
     """
-    past: Columns = {}
+    memory = FeatureMemory(max_bridge_minutes)
     for day in days:
-        columns = _columns(day)
+        yield _frame(day.minutes, memory.take(day))
+
+
+class FeatureMemory:
+    """The newest rows of one stretch, as many as features of the next ones look back at.
+
+    Args:
+        max_bridge_minutes: the longest gap inside a stretch.
+    """
+
+    def __init__(self, max_bridge_minutes: int) -> None:
+        self._max_bridge_minutes = max_bridge_minutes
+        self._past: Columns = {}
+
+    def __len__(self) -> int:
+        """Return how many rows there are, at most `sets.REACH - 1`."""
+        return len(self._past["minute"]) if self._past else 0
+
+    def take(self, rows: SourceRows) -> Floats:
+        """Return the features of the rows that come next, (rows, 112), NaN for too little past."""
+        columns = _columns(rows)
         known = (
-            {name: np.concatenate([past[name], own]) for name, own in columns.items()}
-            if past
+            {name: np.concatenate([self._past[name], own]) for name, own in columns.items()}
+            if self._past
             else columns
         )
-        begins = _stretches(known["minute"], max_bridge_minutes)
+        begins = _stretches(known["minute"], self._max_bridge_minutes)
         found = np.vstack([sets.compute(_cut(known, a, b)) for a, b in begins])
-        yield _frame(day.minutes, found[len(found) - len(day.minutes) :])
         begin, end = begins[-1]
-        past = _cut(known, max(begin, end - sets.REACH + 1), end)
+        self._past = _cut(known, max(begin, end - sets.REACH + 1), end)
+        return np.asarray(found[len(found) - len(rows.minutes) :])
+
+    def forget(self) -> None:
+        """Begin anew: the next row is the first of a stretch."""
+        self._past = {}
 
 
-def _columns(day: DayRows) -> Columns:
+def _columns(day: SourceRows) -> Columns:
     bars = dict(zip(FEATURES, day.features.T, strict=True)) | {"close": day.close}
     seconds = dict(zip(SECOND_FIGURES, day.seconds.T, strict=True))
     book = day.book.reshape(len(day.minutes), 2, BOOK_LEVELS, 2)

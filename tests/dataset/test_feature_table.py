@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantgod.contracts import FEATURES, SECOND_FIGURES
-from quantgod.dataset.feature_table import DayRows, feature_days
+from quantgod.dataset.feature_table import SourceRows, feature_days
 from quantgod.served.features import sets
 from quantgod.served.features.source import source_columns
 from tests.served.features.markets import columns
@@ -22,7 +22,7 @@ BRIDGE = 5
 
 
 @cache
-def stored() -> DayRows:
+def stored() -> SourceRows:
     """Rows as a store has them, of a drawn market: candles told by features, books by columns."""
     drawn = columns(MINUTES)
     opening, high, low, close = (drawn[name] for name in ("open", "high", "low", "close"))
@@ -38,7 +38,7 @@ def stored() -> DayRows:
         np.stack([drawn[f"{side}_prices"], drawn[f"{side}_sizes"]], axis=2)
         for side in ("bid", "ask")
     ]
-    return DayRows(
+    return SourceRows(
         FIRST + np.arange(MINUTES),
         np.column_stack([told.get(name, np.zeros(MINUTES)) for name in FEATURES]),
         close,
@@ -47,8 +47,8 @@ def stored() -> DayRows:
     )
 
 
-def taken(rows: np.ndarray) -> DayRows:
-    return DayRows(*(values[rows] for values in stored()))
+def taken(rows: np.ndarray) -> SourceRows:
+    return SourceRows(*(values[rows] for values in stored()))
 
 
 def made(*days: np.ndarray) -> pd.DataFrame:
