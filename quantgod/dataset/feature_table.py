@@ -1,4 +1,4 @@
-"""The 112 features of minutes, day by day in the memory of a few days, or each as it closes live."""
+"""The 112 features of minutes: of stored days in the memory of a few, or of each as it closes."""
 
 from __future__ import annotations
 
