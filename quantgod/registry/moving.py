@@ -16,11 +16,13 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any, Final, Literal
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.default_context import DefaultRunContext
 
 from quantgod.registry.ledger import LONGEST_TEXT, UNKNOWN, Entry, GatesSummary, Kind, Ledger
@@ -82,6 +84,7 @@ def move(
         ConcurrentPromotionError: if another process was faster or is active, or the alias was moved
             by other means meanwhile. Nothing was changed.
         LedgerError: if the ledger was changed or deleted.
+        MlflowException: if MLflow refuses, which is recorded, or cannot be reached.
     """
     kept = LedgerRun(client, name, alias)
     writer = _Writer(by or user(), process_tag())
@@ -104,7 +107,13 @@ def move(
         raise ConcurrentPromotionError(
             f"{kept.title}: the store took more than {MOVE_SECONDS:g} s to answer; not moved"
         )
-    client.set_registered_model_alias(name, alias, str(number))
+    try:
+        client.set_registered_model_alias(name, alias, str(number))
+    except MlflowException as error:
+        if error.get_http_status_code() < HTTPStatus.INTERNAL_SERVER_ERROR:
+            why = f"MLflow refused: {error.message}"[:LONGEST_TEXT]
+            kept.append(opened, writer.entry(opened, "abandoned", number, why=why))
+        raise  # after any other error the call may still be carried out
     _close(kept, opened, writer)
     return opened.open
 

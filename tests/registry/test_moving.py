@@ -327,6 +327,16 @@ def test_a_store_that_cannot_be_written_is_no_defeat_either(
         shelf.put(1)
 
 
+def test_a_move_that_mlflow_refuses_is_noted_as_ended(shelf: Shelf) -> None:
+    found = known_version(MlflowClient(), NAME, 1)
+    with pytest.raises(MlflowException, match="v12"):
+        move(MlflowClient(), NAME, "v12", lambda _: Move("promotion", found, "a test"))
+    ledger = LedgerRun(MlflowClient(), NAME, "v12").read()
+    assert [entry.kind for entry in ledger.entries] == ["promotion", "abandoned"]
+    assert ledger.entries[-1].why.startswith("MLflow refused: ")
+    assert ledger.open is None
+
+
 def run_of(shelf: Shelf) -> str:
     (run,) = MlflowClient().search_runs(
         [MlflowClient().get_experiment_by_name(LEDGERS).experiment_id]
