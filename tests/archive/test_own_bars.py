@@ -92,6 +92,14 @@ def test_a_hole_is_bridged_as_long_as_in_the_kernel(
         assert bars.loc[after, "log_ret_close"] == spanned
 
 
+def test_a_stored_day_of_a_single_minute_is_gone_on_from(tmp_path: Path) -> None:
+    given = candles(722).iloc[718:]  # 23:58 and 23:59, of which the first gets no row, and the next
+    imported(tmp_path, given.iloc[:2])
+    assert len(stored(tmp_path)) == 1
+    assert imported(tmp_path, given.iloc[2:]).without_close_before == 0
+    assert stored(tmp_path).index.equals(given.index[1:])
+
+
 def test_parts_one_after_another_make_the_rows_of_the_whole(tmp_path: Path) -> None:
     """A day's close goes on to the next, also when that is imported later."""
     given = candles(3_000)
