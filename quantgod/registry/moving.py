@@ -110,7 +110,8 @@ def move(
     try:
         client.set_registered_model_alias(name, alias, str(number))
     except MlflowException as error:
-        if error.get_http_status_code() < HTTPStatus.INTERNAL_SERVER_ERROR:
+        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             why = f"MLflow refused: {error.message}"[:LONGEST_TEXT]
             kept.append(opened, writer.entry(opened, "abandoned", number, why=why))
         raise  # after any other error the call may still be carried out

@@ -107,10 +107,13 @@ def test_moves_that_luck_would_hardly_hit_are_too_few_to_judge_decisions_by() ->
 
 
 def test_a_class_that_is_decided_once_leaves_macro_f1_open_and_not_mcc() -> None:
-    common = (SELL, SELL, 15), (SELL, NEUTRAL, 10), (NEUTRAL, NEUTRAL, 30), (BUY, NEUTRAL, 5)
-    target, one = decided(*common, (BUY, BUY, 1))
-    found = compare(target, {"one": one}, float(len(target))).models["one"]
-    assert found["mcc"].enough and not found["macro_f1"].enough
+    """Of 64 rows, so that a share of them times 64 is their number to the bit."""
+    common = (SELL, SELL, 16), (SELL, NEUTRAL, 10), (NEUTRAL, NEUTRAL, 32)
+    for times, is_enough in ((1, False), (2, True)):
+        target, one = decided(*common, (BUY, NEUTRAL, 6 - times), (BUY, BUY, times))
+        found = compare(target, {"one": one}, 64.0).models["one"]
+        assert len(target) == 64 and found["mcc"].enough
+        assert found["macro_f1"].enough is is_enough
 
 
 def test_a_rarer_class_that_luck_would_never_hit_leaves_macro_f1_open_and_not_mcc() -> None:
