@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int64
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from quantgod.contracts import MS_PER_MINUTE, Booleans, Floats, Integers
@@ -36,6 +37,9 @@ class Samples:
         target: (n,) class number at the primary horizon.
         classes: (n, horizons) class number at each horizon, the primary one first.
         returns: (n, horizons) log return to each horizon, in the same order.
+        efficiency: (n, horizons) strength of the trend to each horizon: its return over the sum of
+            the moves from close to close on the way, both without a sign; 0 where nothing moved,
+            NaN where the table lacks the last minute.
         volatility: (n,) deviation of the last `VOLATILITY_ROWS` one-minute log returns of the
             stretch; NaN where it has fewer.
         run: (n,) number of the stretch of minutes that holds the window and its label.
@@ -51,6 +55,7 @@ class Samples:
     target: Integers
     classes: Integers
     returns: Floats
+    efficiency: Floats
     volatility: Floats
     run: Integers
     calendar_ms: Integers
@@ -66,7 +71,7 @@ class Samples:
         rows, nothing = time_ms // MS_PER_MINUTE, np.zeros((len(time_ms), 0))
         return cls(
             rows, time_ms, label_end_ms, label_end_ms, unused, nothing.astype(np.int64), nothing,
-            unused.astype(np.float64), unused, calendar_ms, (),
+            nothing, unused.astype(np.float64), unused, calendar_ms, (),
         )  # fmt: skip
 
     def minute(self, position: int) -> pd.Timestamp:
@@ -103,6 +108,7 @@ def samples(table: pd.DataFrame, window: int, stride: int) -> Samples:
     classes, returns = (table[_columns(table, of)].to_numpy()[row] for of in ("target", "forward"))
     ends = table[_columns(table, "label_end")].iloc[row]
     end_ms = np.stack([_epoch_ms(pd.DatetimeIndex(end)) for _, end in ends.items()], axis=1)
+    last = np.searchsorted(time_ms, end_ms).clip(max=len(time_ms) - 1)
     ahead = (end_ms[:1] - time_ms[row][:1, None]).ravel() // MS_PER_MINUTE
     return Samples(
         row=row,
@@ -112,6 +118,11 @@ def samples(table: pd.DataFrame, window: int, stride: int) -> Samples:
         target=classes[:, 0].astype(np.int64),
         classes=classes.astype(np.int64),
         returns=returns.astype(np.float64),
+        efficiency=np.where(
+            time_ms[last] == end_ms,
+            _efficiency(table["close"].to_numpy(np.float64), row, last),
+            np.nan,
+        ),
         volatility=_volatility(table["log_ret_close"].to_numpy(np.float64), run)[row],
         run=run[row],
         calendar_ms=time_ms[labelled],
@@ -170,6 +181,19 @@ class Windows:
 def _columns(table: pd.DataFrame, begin: str) -> list[str]:
     """Return a label's column of every horizon, the primary one first."""
     return [name for name in table.columns if name.startswith(begin)]
+
+
+def _efficiency(close: Floats, row: Integers, last: Integers) -> Floats:
+    """Return |ln(close[last] / close[row])| over the sum of all moves between, as `last` has it."""
+    moves = np.abs(np.diff(np.log(close)))
+    way = np.zeros(last.shape)
+    steps = last - row[:, None]
+    for length in np.unique(steps):  # one for each horizon, and for each number of missing minutes
+        sums = sliding_window_view(moves, length).sum(axis=1)
+        at, _ = np.nonzero(steps == length)
+        way[steps == length] = sums[row[at]]
+    net = np.abs(np.log(close[last] / close[row][:, None]))
+    return np.divide(net, way, out=np.zeros_like(net), where=way > 0).clip(max=1.0)
 
 
 def _volatility(returns: Floats, run: Integers) -> Floats:

@@ -116,6 +116,8 @@ def _besides(settings: Settings) -> list[str]:
     further = ", ".join(str(one.horizon_minutes) for one in settings.label.further)
     if settings.train.objective == "direction":
         return ["", "The network learned the direction alone and never says NEUTRAL by itself."]
+    if settings.train.objective == "trend":
+        return ["", "The network also learned the strength of the trend to come; it is not served."]
     if settings.train.objective == "multi_task":
         ahead = f", also of the next {further} minutes" if further else ""
         return [

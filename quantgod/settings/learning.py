@@ -95,7 +95,7 @@ class TrainSettings(Section):
     gradient_norm: PositiveFloat
     accumulate: Positive = 1
     every: Positive = 1
-    objective: Literal["classes", "direction", "multi_task"] = "classes"
+    objective: Literal["classes", "direction", "multi_task", "trend"] = "classes"
     class_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     patience: Positive
     checkpoint_batches: Natural = 0

@@ -23,6 +23,7 @@ from quantgod.training.objectives import (
     Direction,
     MultiTask,
     Objective,
+    Trend,
     WeightedCrossEntropy,
     objective_of,
 )
@@ -150,7 +151,61 @@ def test_a_moment_without_volatility_moves_no_expected_return() -> None:
     assert np.array_equal(moved, ~unknown)
 
 
-@pytest.mark.parametrize("objective", [Direction(), MultiTask(WEIGHTS, (60,))])
+def test_the_strength_of_a_trend_is_the_share_of_the_way_that_leads_on() -> None:
+    bars, found = synthetic_bars(600, seed=2), several()
+    close = bars["close"].to_numpy()
+    for place in (0, 57, len(found) - 1):
+        for k, horizon in enumerate(HORIZONS):
+            path = np.log(close[found.row[place] : found.row[place] + horizon + 1])
+            strength = abs(path[-1] - path[0]) / np.abs(np.diff(path)).sum()
+            assert found.efficiency[place, k] == pytest.approx(strength, rel=1e-9)
+    still = bars.assign(close=7.0)
+    assert (samples(label(still, LABELS, 5), 20, 1).efficiency == 0).all()
+    one_way = bars.assign(close=np.exp(np.arange(len(bars)) * 1e-3))
+    assert (samples(label(one_way, LABELS, 5), 20, 1).efficiency > 1 - 1e-9).all()
+
+
+def test_a_bridged_gap_is_one_move_and_a_last_minute_that_is_not_there_leaves_it_open() -> None:
+    bars = synthetic_bars(600, seed=2)
+    gaps = label(bars.drop(bars.index[[100, 101, 102]]), LABELS, 5)
+    found = samples(gaps, 20, 1)
+    place = int(np.flatnonzero(found.row == 70)[0])  # 60 minutes on are 57 rows on
+    path = np.log(gaps["close"].to_numpy()[70:128])
+    strength = abs(path[-1] - path[0]) / np.abs(np.diff(path)).sum()
+    assert found.efficiency[place, 0] == pytest.approx(strength, rel=1e-9)
+    without = samples(gaps.drop(gaps.index[127]), 20, 1)
+    assert np.isnan(without.efficiency[without.row == 70, 0]).all()
+    assert np.isfinite(without.efficiency[without.row < 67, 0]).all()
+
+
+def test_trend_losses_are_those_written_out_whole_and_in_parts() -> None:
+    found, objective = several(), Trend(WEIGHTS)
+    target = objective.targets(found)
+    assert np.array_equal(target[:, 0], found.target)
+    target[3, 1] = torch.nan
+    seen = torch.randn(len(found), 4, generator=torch.manual_seed(3))
+    with torch.no_grad():
+        output = HeadLayers(4, objective.heads)(seen)
+    said = np.delete(output["trend"][:, 0].numpy().astype(float), 3)
+    came = np.delete(target[:, 1].numpy().astype(float), 3)
+    classes = WeightedCrossEntropy(WEIGHTS)
+    wanted = -(came * np.log(said) + (1 - came) * np.log(1 - said)).mean()
+    wanted += classes.loss(output, target[:, 0].long()).item()
+    assert objective.loss(output, target).item() == pytest.approx(wanted, rel=1e-5)
+    parts = [
+        objective.loss({k: v[cut] for k, v in output.items()}, target[cut], target).item()
+        for cut in (slice(0, 5), slice(5, None))
+    ]
+    assert sum(parts) == pytest.approx(wanted, rel=1e-5)
+    score, figures = objective.judge(output, target)
+    assert score == classes.judge(output, target[:, 0].long()).score
+    assert figures["trend_error"] == pytest.approx(((said - came) ** 2).mean() ** 0.5)
+    assert figures["trend_r2"] == pytest.approx(1 - ((said - came) ** 2).mean() / came.var())
+    flat = torch.stack([target[:, 0], torch.full((len(target),), 0.25)], dim=1)
+    assert objective.judge(output, flat).figures["trend_r2"] == 0
+
+
+@pytest.mark.parametrize("objective", [Direction(), MultiTask(WEIGHTS, (60,)), Trend(WEIGHTS)])
 def test_a_network_is_trained_for_what_an_objective_asks(
     small: Problem, objective: Objective
 ) -> None:
@@ -203,10 +258,11 @@ def test_a_head_that_is_sure_pays_a_finite_price() -> None:
 def test_settings_name_the_objective() -> None:
     named = {
         name: objective_of(train_settings(objective=name), HORIZONS)
-        for name in ("classes", "direction", "multi_task")
+        for name in ("classes", "direction", "multi_task", "trend")
     }
     assert named == {
         "classes": WeightedCrossEntropy(WEIGHTS),
         "direction": Direction(),
         "multi_task": MultiTask(WEIGHTS, HORIZONS),
+        "trend": Trend(WEIGHTS),
     }

@@ -7,12 +7,14 @@ from quantgod.training.objectives.base import Judgement, Objective
 from quantgod.training.objectives.cross_entropy import WeightedCrossEntropy
 from quantgod.training.objectives.direction import Direction
 from quantgod.training.objectives.multi_task import MultiTask
+from quantgod.training.objectives.trend import Trend
 
 __all__ = [
     "Direction",
     "Judgement",
     "MultiTask",
     "Objective",
+    "Trend",
     "WeightedCrossEntropy",
     "objective_of",
 ]
@@ -29,4 +31,6 @@ def objective_of(settings: TrainSettings, horizons: tuple[int, ...]) -> Objectiv
         return Direction()
     if settings.objective == "multi_task":
         return MultiTask(settings.class_weights, horizons)
+    if settings.objective == "trend":
+        return Trend(settings.class_weights)
     return WeightedCrossEntropy(settings.class_weights)
