@@ -22,6 +22,7 @@ from steps.options import config_options, setting, settings_from, step
 @setting("--cadence", "simulate.cadence_ms", "Milliseconds between messages.")
 @setting("--seed", "simulate.seed", "Same seed, same bytes.")
 @setting("--signal", "simulate.signal", "Strength of the planted signal, 0 (none) to 1.")
+@setting("--planted", "simulate.planted", "What shows it: lean, shape, flow, candles or memory.")
 @setting("--prices", "simulate.prices", "File of minute bars whose path the mid follows.")
 @setting("--unit", "simulate.prices_unit", "Of its times, where they are numbers: s, ms, us or ns.")
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from quantgod.models.base import DropoutRate, register
 from quantgod.models.heads import HeadLayers, Heads, Output
-from quantgod.settings import Positive, Range, Section
+from quantgod.settings import Natural, Positive, Range, Section
 
 KERNEL = 3
 DILATIONS = (1, 2, 4, 8)
@@ -32,6 +33,9 @@ class TCNLSTMSettings(Section):
         dropout: of the head, before the last linear layer.
         spatial_dropout: of whole channels after each convolution of the TCN. The document gives no
             rate for it; 0.2 is its rate for the LSTM.
+        memory_rows: how many rows the LSTM's states remember before training, each for its own part
+            of them. With 0 they begin as PyTorch's do and forget half with each row, so that
+            nothing can be learned of hours ago.
     """
 
     tcn_channels: Positive = 64
@@ -40,6 +44,7 @@ class TCNLSTMSettings(Section):
     lstm_dropout: DropoutRate = 0.2
     dropout: DropoutRate = 0.4
     spatial_dropout: DropoutRate = 0.2
+    memory_rows: Natural = 0
 
 
 @register(
@@ -82,12 +87,25 @@ class HybridTCNLSTM(nn.Module):
             nn.Dropout(settings.dropout),
         )
         self.heads = HeadLayers(HEAD_HIDDEN, heads)
+        if settings.memory_rows:
+            _remember(self.lstm, settings.memory_rows)
 
     def forward(self, bars: Float[Tensor, "batch time features"]) -> Output:
         """Return what the heads say of the last hidden state."""
         steps = self.tcn(bars.transpose(1, 2)).transpose(1, 2)
         _, (hidden, _) = self.lstm(steps)
         return self.heads(self.head(hidden[-1]))  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def _remember(lstm: nn.LSTM, rows: int) -> None:
+    """Draw biases with which states remember 1 to `rows` rows (arXiv 1804.11188, section 2)."""
+    size = lstm.hidden_size
+    for layer in range(lstm.num_layers):
+        kept = torch.empty(size).uniform_(1, max(rows - 1, 1)).log()
+        inner, outer = (getattr(lstm, f"bias_{of}_l{layer}") for of in ("ih", "hh"))
+        inner[:size], inner[size : 2 * size] = -kept, kept
+        outer[: 2 * size] = 0
 
 
 class TCNBlock(nn.Module):

@@ -45,11 +45,12 @@ from quantgod.settings.market import (
     DataSettings,
     DownloadSettings,
     EtlSettings,
+    Planted,
     SimulateSettings,
     SnapshotSettings,
 )
 from quantgod.settings.redaction import without_passwords
-from quantgod.settings.section import Choice, Positive, Section
+from quantgod.settings.section import Choice, Natural, Positive, Section
 from quantgod.settings.settings import Settings
 
 __all__ = [
@@ -74,7 +75,9 @@ __all__ = [
     "LeakAuditSettings",
     "LiveSettings",
     "ModelSettings",
+    "Natural",
     "OptimizeSettings",
+    "Planted",
     "Positive",
     "PowerSettings",
     "Range",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -81,12 +81,21 @@ class DataSettings(Section):
         return self.market_snapshots / self.symbol
 
 
+Planted = Literal["lean", "shape", "flow", "candles", "memory"]
+"""Where a simulated market shows what it knows of the returns to come (`simulation.planted`)."""
+
+LONGEST_REQUOTE_MS: Final = 2_000
+"""Between messages, if some of them are to show a shape or a flow in a minute's last seconds."""
+
+
 class SimulateSettings(Section):
     """The synthetic market. Volatility is the standard deviation of a one-minute log return.
 
     The lean of the book follows a latent state with `half_life_minutes`, plus noise of `lean_noise`
-    each minute (the state's own is 0.6), and leads returns by `lead_minutes`. `prices` is a file of
-    minutes whose path the mid price follows; numeric times in it are in `prices_unit`.
+    each minute (the state's own is 0.6), and leads returns by `lead_minutes`. `planted` says what
+    shows the state instead; with `memory` it is the return of the `span_minutes` after the lead.
+    `prices` is a file of minutes whose path the mid price follows; numeric times in it are in
+    `prices_unit`.
     """
 
     start: dt.date
@@ -98,12 +107,27 @@ class SimulateSettings(Section):
     half_life_minutes: PositiveFloat = 120.0
     lean_noise: Annotated[float, Field(ge=0)] = 0.2
     lead_minutes: Natural = 0
+    planted: Planted = "lean"
+    span_minutes: Positive = 120
     price: PositiveFloat
     tick: PositiveFloat
     volatility: PositiveFloat
     changes: Positive
     prices: Path | None = None
     prices_unit: Literal["s", "ms", "us", "ns"] = "ms"
+
+    @model_validator(mode="after")
+    def _can_plant(self) -> Self:
+        if self.prices is not None and self.planted != "lean":
+            raise ValueError(
+                f"planted: only lean can be planted on given prices, got {self.planted}"
+            )
+        if self.planted in ("shape", "flow") and self.cadence_ms > LONGEST_REQUOTE_MS:
+            raise ValueError(
+                f"cadence_ms: at most {LONGEST_REQUOTE_MS} expected with planted {self.planted}, "
+                f"got {self.cadence_ms}"
+            )
+        return self
 
 
 class DownloadSettings(Section):

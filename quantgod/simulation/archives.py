@@ -10,8 +10,9 @@ from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import Progress, silent
 from quantgod.settings import DataSettings, SimulateSettings
 from quantgod.simulation.market import SimulatedMarket
+from quantgod.simulation.planted import planted_path
 from quantgod.simulation.price_file import prices_file, read_price_bars
-from quantgod.simulation.price_path import Latent, PricePath, path_along, random_path
+from quantgod.simulation.price_path import Latent, PricePath, path_along
 
 MINUTES_PER_DAY = 1440
 MINUTES_AHEAD = 60
@@ -61,17 +62,9 @@ def strangers(data: DataSettings, settings: SimulateSettings) -> list[Path]:
 def price_path(settings: SimulateSettings) -> PricePath:
     """Return the price path of the settings: random, or along the bars of `settings.prices`."""
     minutes = settings.days * MINUTES_PER_DAY
-    seed, signal = settings.seed, settings.signal
-    latent = Latent(settings.half_life_minutes, settings.lean_noise, settings.lead_minutes)
     if settings.prices is None:
-        return random_path(
-            minutes,
-            seed=seed,
-            price=settings.price,
-            volatility=settings.volatility,
-            signal=signal,
-            latent=latent,
-        )
+        return planted_path(settings, minutes)
+    latent = Latent(settings.half_life_minutes, settings.lean_noise, settings.lead_minutes)
     bars = read_price_bars(
         prices_file(settings.prices),
         start_ms(settings),
@@ -79,7 +72,7 @@ def price_path(settings: SimulateSettings) -> PricePath:
         MINUTES_AHEAD,
         settings.prices_unit,
     )
-    return path_along(bars, minutes, seed=seed, signal=signal, latent=latent)
+    return path_along(bars, minutes, seed=settings.seed, signal=settings.signal, latent=latent)
 
 
 def start_ms(settings: SimulateSettings) -> int:

@@ -27,9 +27,11 @@ from quantgod.simulation.feed_parts import (
     TAKEN_FRONT,
     Bytes,
     Clock,
+    Moment,
     Random,
     Rules,
     Side,
+    Signs,
     Stamp,
     Wire,
 )
@@ -37,6 +39,16 @@ from quantgod.simulation.price_path import STEPS_PER_MINUTE
 
 NEAR: Final = 5
 """Levels from the touch whose sizes lean with the market."""
+
+LATE_MS: Final = 10_000
+"""Before each close, in which levels are requoted where a path has a shape or a flow."""
+FLOW_MS: Final = 4_000
+"""In which a flow shows itself, and then the same time its opposite; the rest is neutral."""
+
+NEAR_WAVE: Final = np.ones(NEAR)
+DEEP_WAVE: Final = np.repeat(np.array([1.0, -4.0, 6.0, -4.0, 1.0]) / 6, 3)
+"""By which share of the sign each level is larger: of levels 5 to 19 in bands of three, whose sum
+and centre stay, so that no imbalance, depth or centre of mass tells the sign."""
 
 KNOT_MS: Final = MS_PER_MINUTE // STEPS_PER_MINUTE
 FIRST_UPDATE: Final = 20_000_000
@@ -67,25 +79,48 @@ def write_messages(
     """
     first, count, snapshot, midnight = span
     bids, asks, rules = book
-    knots, lean, clock, changes = tape
+    knots, signs, clock, changes = tape
     notes, credit, random = state
     at = written = _NOTHING
     while written < count and at + room <= out.size:
         message = first + written
         is_snapshot = message == snapshot
         elapsed = midnight + (message - snapshot) * clock.cadence_ms
-        tilt = lean[min(elapsed // MS_PER_MINUTE, lean.size - 1)]
+        moment = _moment(signs, elapsed)
         bid, ask = _touch(knots, elapsed, notes, random)
-        _move_touch(bids, -bid, tilt, rules, message + 1, random)
-        _move_touch(asks, ask, -tilt, rules, message + 1, random)
+        _move_touch(bids, -bid, moment.tilt, rules, message + 1, random)
+        _move_touch(asks, ask, -moment.tilt, rules, message + 1, random)
+        requoted = _NOTHING
         if not is_snapshot:
-            _spend(bids, asks, tilt, rules, message + 1, credit[_ONLY], random)
+            _spend(bids, asks, moment.tilt, rules, message + 1, credit[_ONLY], random)
+            requoted = _requote(bids, asks, moment, rules, message + 1, random)
         stamp = _stamp(clock, elapsed, message, is_snapshot, notes, random)
         at, changed = _write_message(out, at, bids, asks, stamp, wire)
         if not is_snapshot:
-            credit[_ONLY] = min(credit[_ONLY] + changes - changed, 4 * changes)
+            spent = changed - requoted
+            credit[_ONLY] = min(credit[_ONLY] + changes - spent, 4 * changes)
         written += 1
     return at, written
+
+
+@_compiled
+def _moment(signs: Signs, elapsed: int) -> Any:
+    """What the path's signs ask for now: its flow takes the place of its lean before each close."""
+    minute = min(elapsed // MS_PER_MINUTE, signs.lean.size - 1)
+    late = elapsed % MS_PER_MINUTE - (MS_PER_MINUTE - LATE_MS)
+    tilt, is_flow, is_shape, shape = signs.lean[minute], False, False, 0.0
+    if late >= 0 and signs.flow.size > 0:
+        is_flow = True
+        tilt = signs.flow[minute] * _turn(late)
+    if late >= 0 and signs.shape.size > 0:
+        is_shape, shape = True, signs.shape[minute]
+    return Moment(tilt, is_flow, is_shape, shape)
+
+
+@_compiled
+def _turn(late: int) -> Any:
+    """Which way a flow goes, so many ms into the last ones: its own, the other, none."""
+    return 1.0 if late < FLOW_MS else -1.0 if late < 2 * FLOW_MS else 0.0
 
 
 @_compiled
@@ -173,6 +208,36 @@ def _churn(side: Side, lean: float, rules: Rules, message: int, random: Random) 
     else:
         side[SIZE, at] = _other_lots(side[SIZE, at], rules.deep_lots, 0.0, random)
         side[STAMP, at] = message
+
+
+@_compiled
+def _requote(
+    bids: Side, asks: Side, moment: Moment, rules: Rules, message: int, random: Random
+) -> Any:
+    """Requote the levels that show a flow or a shape, if there is one now; count them."""
+    count = _NOTHING
+    if moment.is_flow:
+        for side, tilt in ((bids, moment.tilt), (asks, -moment.tilt)):
+            count += _resize(side, 0, NEAR_WAVE, rules.near_lots, tilt, message, random)
+    if moment.is_shape:
+        for side in (bids, asks):
+            count += _resize(side, NEAR, DEEP_WAVE, rules.deep_lots, moment.shape, message, random)
+    return count
+
+
+@_compiled
+def _resize(
+    side: Side, begin: int, wave: Floats, mean: float, sign: float, message: int, random: Random
+) -> Any:
+    """Change the size of each level from `begin` on that the message has left alone; count them."""
+    count = _NOTHING
+    for place in range(wave.size):
+        at = side[NOTES, START] + begin + place
+        if side[STAMP, at] != message:
+            side[SIZE, at] = _other_lots(side[SIZE, at], mean, sign * wave[place], random)
+            side[STAMP, at] = message
+            count += 1
+    return count
 
 
 @_compiled

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quantgod.contracts import Integers
+from quantgod.contracts import Floats, Integers
 
 Bytes = NDArray[np.uint8]
 Side = Integers
@@ -44,6 +44,23 @@ class Clock(NamedTuple):
     start_ms: int
     cadence_ms: int
     jitter_ms: int
+
+
+class Signs(NamedTuple):
+    """What each minute of a path shows, as `PricePath` has it: `shape` and `flow` may be empty."""
+
+    lean: Floats
+    shape: Floats
+    flow: Floats
+
+
+class Moment(NamedTuple):
+    """What a message shows: the tilt of near levels, and which levels are requoted for it."""
+
+    tilt: float
+    is_flow: bool
+    is_shape: bool
+    shape: float
 
 
 class Wire(NamedTuple):

@@ -25,6 +25,7 @@ from quantgod.simulation.feed_parts import (
     Clock,
     Rules,
     Side,
+    Signs,
     Wire,
     empty_side,
     wire,
@@ -61,7 +62,7 @@ class SimulatedMarket:
         self._decimals = max(2, -int(self._tick.normalize().as_tuple().exponent))
         self._units = int(self._tick.scaleb(self._decimals))
         self._knots = path.knots / settings.tick
-        self._lean = path.lean
+        self._signs = Signs(path.lean, path.shape, path.flow)
         self.changes = float(settings.changes)
         jitter = min(max(settings.cadence_ms // 20, 1), LATEST_MS)
         self._clock = Clock(start_ms, settings.cadence_ms, jitter)
@@ -119,7 +120,7 @@ class SimulatedMarket:
             self._room,
             (first, count, day * self.messages_a_day, day * MS_PER_DAY),
             (self._bids, self._asks, self._rules),
-            (self._knots, self._lean, self._clock, self.changes),
+            (self._knots, self._signs, self._clock, self.changes),
             (self._notes, self._credit, self._random),
             parts,
         )

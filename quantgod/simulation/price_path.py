@@ -16,6 +16,7 @@ from quantgod.contracts import Floats
 STEPS_PER_MINUTE: Final = 12
 HOUR: Final = 60
 LEAN_OF_STATE: Final = 0.6
+NOTHING: Final[Floats] = np.empty(0)
 
 
 class Bars(NamedTuple):
@@ -30,12 +31,16 @@ class Bars(NamedTuple):
 class PricePath(NamedTuple):
     """`knots`, shape (minutes, 13): mids five seconds apart, from second 0 of a minute to 60.
 
-    `lean`, shape (minutes,), lies in (-1, 1); a positive one makes the bids near the touch heavier
-    than the asks.
+    The others have shape (minutes,) and lie in (-1, 1). A positive `lean` makes the bids near the
+    touch heavier than the asks. `shape` and `flow` say how the sizes of deeper levels, and the
+    sizes near the touch in turn, are requoted before each close (`feed_kernel`); they are empty
+    where nothing is.
     """
 
     knots: Floats
     lean: Floats
+    shape: Floats = NOTHING
+    flow: Floats = NOTHING
 
 
 class Latent(NamedTuple):
@@ -76,7 +81,7 @@ def random_path(
     that a strong signal would remove.
     """
     rng = np.random.default_rng([seed, 1])
-    state = _slow_state(rng, minutes, latent)
+    state = slow_state(rng, minutes, latent)
     drift = volatility * np.sqrt(signal * HOUR / _hourly_sum_variance(latent))
     walk = volatility * np.sqrt(1 - signal)
     transient = np.sqrt(max(volatility**2 - drift**2 - walk**2, 0.0) / 2)
@@ -85,8 +90,8 @@ def random_path(
     returns[delay:] += drift * state[:-delay]
     level = np.concatenate([[0.0], np.cumsum(returns)])
     ends = price * np.exp(level + transient * rng.normal(size=minutes + 1))
-    knots = _bridge(rng, ends[:-1], ends[1:], volatility, STEPS_PER_MINUTE)
-    return PricePath(knots, _lean(rng, state, latent))
+    knots = bridge(rng, ends[:-1], ends[1:], volatility, STEPS_PER_MINUTE)
+    return PricePath(knots, lean_of(rng, state, latent))
 
 
 def path_along(
@@ -98,25 +103,24 @@ def path_along(
     a minute is its close at any cadence up to that.
 
     A planted signal on given prices can only be foresight: the lean mixes the standardised return
-        of
-    the next hour (weight √signal) with an independent slow state (weight √(1 - signal)), without
+    of the next hour (weight √signal) with an independent slow state (weight √(1 - signal)), without
     another lead. The hour after the last bar is flat.
     """
     rng = np.random.default_rng([seed, 2])
-    state = _slow_state(rng, minutes, latent)
+    state = slow_state(rng, minutes, latent)
     closes = np.log(bars.close)
     ahead = closes[np.minimum(np.arange(minutes) + HOUR, len(closes) - 1)] - closes[:minutes]
     foresight = (ahead - ahead.mean()) / max(float(ahead.std()), 1e-12)
     mixed = np.sqrt(signal) * foresight + np.sqrt(1 - signal) * state
     cut = Bars(*(column[:minutes] for column in bars))
     volatility = float(np.std(np.diff(closes))) if len(closes) > 1 else 0.0
-    inside = _bridge(rng, cut.open, cut.close, volatility, STEPS_PER_MINUTE - 1)
+    inside = bridge(rng, cut.open, cut.close, volatility, STEPS_PER_MINUTE - 1)
     inside = np.clip(inside, cut.low[:, None], cut.high[:, None])
     _touch_extremes(rng, inside, cut)
-    return PricePath(np.column_stack([inside, cut.close]), _lean(rng, mixed, latent))
+    return PricePath(np.column_stack([inside, cut.close]), lean_of(rng, mixed, latent))
 
 
-def _bridge(
+def bridge(
     rng: np.random.Generator, start: Floats, end: Floats, volatility: float, steps: int
 ) -> Floats:
     """Return Brownian bridges in log price, five seconds per step, (minutes, steps + 1)."""
@@ -138,7 +142,8 @@ def _touch_extremes(rng: np.random.Generator, inside: Floats, bars: Bars) -> Non
     inside[rows, np.where(rises, second, first)] = bars.high
 
 
-def _lean(rng: np.random.Generator, state: Floats, latent: Latent) -> Floats:
+def lean_of(rng: np.random.Generator, state: Floats, latent: Latent) -> Floats:
+    """Return a lean for each minute that shows the state, with noise."""
     return np.tanh(LEAN_OF_STATE * state + latent.lean_noise * rng.normal(size=len(state)))
 
 
@@ -152,7 +157,7 @@ def _hourly_sum_variance(latent: Latent) -> float:
     return float(HOUR + 2 * np.sum((HOUR - lags) * _keep(latent) ** lags))
 
 
-def _slow_state(rng: np.random.Generator, minutes: int, latent: Latent) -> Floats:
+def slow_state(rng: np.random.Generator, minutes: int, latent: Latent) -> Floats:
     """Return an AR(1) series of unit variance."""
     keep = _keep(latent)
     shocks = rng.normal(size=minutes) * np.sqrt(1 - keep**2)

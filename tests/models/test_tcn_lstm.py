@@ -73,3 +73,26 @@ def test_one_set_of_weights_serves_every_window_length(window: int) -> None:
     small = {"tcn_channels": 8, "lstm_hidden": 8, "lstm_layers": 1}
     model = zoo.build("tcn_lstm", small, shapes=bars_shape(window)).eval()
     assert model(torch.randn(2, window, 9))["probs"].shape == (2, 1, 3)
+
+
+@pytest.mark.parametrize(("rows", "least", "most"), [(0, 0.0, 1e-6), (160, 1e-3, 10.0)])
+def test_rows_to_remember_let_a_network_learn_of_the_first_of_160_rows(
+    rows: int, least: float, most: float
+) -> None:
+    """The gradient at the first row over that at the last: gates of one half leave nothing."""
+    model = zoo.build("tcn_lstm", {"memory_rows": rows}, shapes=bars_shape(160)).eval()
+    bars = torch.randn(4, 160, 9, requires_grad=True)
+    model(bars)["logits"].square().sum().backward()
+    first, last = (bars.grad[:, at].norm() for at in (0, -1))
+    assert least <= float(first / last) <= most
+
+
+def test_weights_are_those_of_before_where_nothing_is_to_be_remembered() -> None:
+    plain, told = (
+        zoo.build("tcn_lstm", {"memory_rows": rows}, shapes=bars_shape(20)).state_dict()
+        for rows in (0, 100)
+    )
+    assert plain.keys() == told.keys()
+    assert {name for name in plain if not torch.equal(plain[name], told[name])} == {
+        f"lstm.bias_{of}_l{layer}" for of in ("ih", "hh") for layer in (0, 1)
+    }
