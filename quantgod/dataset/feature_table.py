@@ -38,6 +38,11 @@ class SourceRows(NamedTuple):
     book: Floats
     seconds: Floats
 
+    def at(self, places: Integers) -> SourceRows:
+        """Return the rows at these places."""
+        bars = self.minutes[places], self.features[places], self.close[places]
+        return SourceRows(*bars, self.book[places], self.seconds[places])
+
 
 Columns = dict[str, Floats]
 

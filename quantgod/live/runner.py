@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 
-from quantgod.contracts import Floats
+from quantgod.contracts import MS_PER_MINUTE, Floats
 from quantgod.contracts.minute_rows import KEPT_MINUTES
 from quantgod.contracts.model_notices import ModelNotice
 from quantgod.contracts.prediction import Prediction
@@ -20,6 +21,7 @@ from quantgod.live.drift.monitor import DriftMonitor
 from quantgod.live.drift.watch import DriftWatch, Metrics
 from quantgod.live.engine.engine import Engine, Model
 from quantgod.live.engine.history import History, read_history
+from quantgod.live.engine.sources import read_sources
 from quantgod.live.engine.window import Window
 from quantgod.live.feed.feed import Feed
 from quantgod.live.feed.state import BookState
@@ -38,6 +40,7 @@ from quantgod.live.view.overview import (
     minute_values,
     symbol_status,
     trouble_of,
+    warming_in_words,
 )
 from quantgod.live.view.status import Status
 from quantgod.live.view.terminal import show
@@ -45,7 +48,9 @@ from quantgod.market.binance import MARKET
 from quantgod.market.book_bars import BookBars, LastBefore
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import compile_kernel
+from quantgod.served.features import sets
 from quantgod.settings import FeedSettings, Settings
+from quantgod.simulation.archives import MINUTES_PER_DAY, start_ms
 
 TABLES = {"BARS": BARS, "SIGNALS": SIGNALS, "DRIFT": DRIFT, "EVENTS": EVENTS}
 
@@ -165,8 +170,7 @@ class LiveSession:
         store = live.history and live.history / MARKET
         for symbol in live.symbols:
             past = await asyncio.to_thread(read_history, symbol, journal, store, since)
-            windows[symbol] = Window(self._bridge)
-            windows[symbol].fill(past.rows)
+            windows[symbol] = await asyncio.to_thread(self._window, symbol, past, store)
             # Bars of another venue are not this one's past.
             own = await asyncio.to_thread(read_history, symbol, journal, None, since)
             monitor.remember(symbol, own.rows)
@@ -185,8 +189,22 @@ class LiveSession:
             on_row=self._on_row,
             max_candles=live.max_candles,
         )
+        self._tell_warming()
         self._listener = LiveListener(self._engine, self._journal)
         self._feed = Feed(self._feed_settings, books, self._listener)
+
+    def _window(self, symbol: str, past: History, store: Path | None) -> Window:
+        """Return a window with all that is known of its rows; called in a thread."""
+        window, span = Window(self._bridge), _span_of_sources(self._settings)
+        window.fill(past.rows, read_sources(symbol, self._journal.folder, store, *span))
+        return window
+
+    def _tell_warming(self) -> None:
+        for symbol, state in self._engine.symbols.items():
+            if state.warming:
+                version = self._deployments[symbol].champion().version
+                text = warming_in_words(state.missing, state.warming, version)
+                say(logging.WARNING, "features_awaited", f"{symbol}: {text}", symbol=symbol)
 
     def status(self) -> Status:
         """How everything is."""
@@ -214,12 +232,13 @@ class LiveSession:
 
     def _told(self, symbol: str, past: History) -> LastBefore:
         """Return the last minute of a past, and report if it ended too early to continue."""
-        window, bridge = self._deployments[symbol].champion().window, self._bridge
+        champion, bridge = self._deployments[symbol].champion(), self._bridge
+        needed = Window(bridge, kept=1).missing(champion.window, len(champion.features))
 
         def last_before(minute: int) -> tuple[int, float] | None:
             found = past.last_before(minute)
             if found is not None and minute - found[0] - 1 > bridge:
-                text = history_in_words(found[0], minute, bridge, window)
+                text = history_in_words(found[0], minute, bridge, needed)
                 say(logging.WARNING, "history_ended", f"{symbol}: {text}", symbol=symbol)
             return found
 
@@ -249,6 +268,19 @@ class LiveSession:
         kept["loop_lag_ms"] = self._lag.quantile(0.99) * 1e3
         self._track({f"{symbol}/{name}": value for name, value in kept.items()}, minute)
         self._watch.on_row(symbol, minute, features, said, model)
+
+
+def _span_of_sources(settings: Settings) -> tuple[int, int]:
+    """Return the epoch minutes from which and before which levels and seconds may be needed.
+
+    A window and what the features of its first row look back at lie before the first live minute:
+    now, or in the last simulated day, which the simulated exchange plays.
+    """
+    now = int(time.time()) // 60
+    if settings.live.exchange == "simulated":
+        last_day = (settings.simulate.days - 1) * MINUTES_PER_DAY
+        now = start_ms(settings.simulate) // MS_PER_MINUTE + last_day
+    return now - KEPT_MINUTES - sets.REACH, now + MINUTES_PER_DAY
 
 
 def _oldest_needed(settings: Settings) -> int | None:

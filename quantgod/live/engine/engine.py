@@ -26,6 +26,7 @@ from quantgod.contracts.model_notices import Level, ModelNotice, Report, SignalC
 from quantgod.contracts.prediction import Prediction
 from quantgod.contracts.row_sink import RowSink
 from quantgod.evaluation.drift import Reference
+from quantgod.live.engine.feature_rows import source_row
 from quantgod.live.engine.journal_rows import bar_row, signal_row
 from quantgod.live.engine.lane import Lane
 from quantgod.live.engine.window import Window
@@ -56,6 +57,10 @@ class Model(Protocol):
     @property
     def window(self) -> int:
         """Return the rows that one prediction needs."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return their columns: those of one of `FEATURE_SETS`."""
 
     @property
     def reference(self) -> Reference | None:
@@ -98,7 +103,9 @@ class AnswerState:
     """A symbol's state for the status view.
 
     Attributes:
-        missing: minutes until the window is full.
+        missing: minutes until the champion's window is full.
+        warming: those of them until a row has all features that it takes.
+        shadow_missing: minutes until the challenger's window is full; 0 without one.
         last: the last closed minute.
         said: the champion's last prediction.
         version: its version.
@@ -110,6 +117,8 @@ class AnswerState:
     said: Prediction | None = None
     version: int | None = None
     latency_ms: float | None = None
+    warming: int = 0
+    shadow_missing: int = 0
 
 
 class Engine:
@@ -136,11 +145,11 @@ class Engine:
     ) -> None:
         self.done = asyncio.Event()
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
-        self._length = {name: models[name].champion().window for name in windows}
-        self.symbols = {
-            name: AnswerState(one.missing(self._length[name])) for name, one in windows.items()
-        }
+        self.symbols = {name: AnswerState(0) for name in windows}
         self._windows = windows
+        self._champion = {name: models[name].champion() for name in windows}
+        for name in windows:
+            self._count_missing(name)
         self._models = models
         self._journal = journal
         self._report = report
@@ -162,13 +171,12 @@ class Engine:
             received: `time.monotonic()` at arrival of the closing message.
         """
         minute, features = closed.bar.minute, closed.bar.features
-        if not self._windows[symbol].close(minute, features):
+        if not self._windows[symbol].close(minute, features, source_row(closed)):
             self._tell("warning", "old_minute", symbol, f"minute {minute} has closed already")
             return
         self._journal.append("BARS", bar_row(symbol, closed))
-        state = self.symbols[symbol]
-        state.last = closed
-        state.missing = self._windows[symbol].missing(self._length[symbol])
+        self.symbols[symbol].last = closed
+        self._count_missing(symbol)
         if features is not None:
             self._candles[symbol] += 1
             self._ask(symbol, minute, features, received)
@@ -198,19 +206,27 @@ class Engine:
         """Queue the candle if the champion's window is full."""
         window, models = self._windows[symbol], self._models[symbol]
         champion, challenger = models.champion(), models.challenger()
-        self._length[symbol] = champion.window
-        self.symbols[symbol].missing = window.missing(champion.window)
-        if window.missing(champion.window):
+        self._champion[symbol] = champion
+        self._count_missing(symbol)
+        state = self.symbols[symbol]
+        state.shadow_missing = 0 if challenger is None else window.missing(*_needs(challenger))
+        if state.missing:
             self._tell_row(symbol, minute, features, None, champion)
             return
         candle = symbol, minute, features, received
         shadow = None
-        if challenger is not None and not window.missing(challenger.window):
-            rows = window.newest(challenger.window)
+        if challenger is not None and not state.shadow_missing:
+            rows = window.newest(*_needs(challenger))
             shadow = Question(*candle, "Challenger", challenger, rows, None)
-        rows = window.newest(champion.window)
+        rows = window.newest(*_needs(champion))
         self._unanswered += 1
         self._champions.put(Question(*candle, "Production", champion, rows, shadow))
+
+    def _count_missing(self, symbol: str) -> None:
+        length, columns = _needs(self._champion[symbol])
+        state, window = self.symbols[symbol], self._windows[symbol]
+        state.missing = window.missing(length, columns)
+        state.warming = window.warming(columns)
 
     async def _answer(self, asked: Question) -> None:
         said = await self._predict(self._champions, asked)
@@ -297,6 +313,11 @@ class Engine:
 
     def _tell(self, level: Level, code: SignalCode, symbol: str, text: str) -> None:
         self._report(ModelNotice(level, "signal", code, symbol, text))
+
+
+def _needs(model: Model) -> tuple[int, int]:
+    """Return the rows and columns that a version takes."""
+    return model.window, len(model.features)
 
 
 def _judge(asked: Question) -> Prediction:

@@ -11,7 +11,8 @@ from quantgod.contracts.prediction import Prediction
 from quantgod.live.engine.engine import AnswerState
 from quantgod.live.feed.state import BookState, FeedState
 from quantgod.live.journal import JournalState
-from quantgod.live.view.status import SymbolStatus, in_time
+from quantgod.live.view.status import SymbolStatus, in_time, missing_in_words
+from quantgod.served.features import sets
 
 
 def symbol_status(symbol: str, book: BookState, engine: AnswerState, drift: str) -> SymbolStatus:
@@ -25,6 +26,8 @@ def symbol_status(symbol: str, book: BookState, engine: AnswerState, drift: str)
         missing=engine.missing,
         signal=_signal(engine),
         drift=drift,
+        warming=engine.warming,
+        shadow_missing=engine.shadow_missing,
     )
 
 
@@ -47,20 +50,29 @@ def journal_in_words(state: JournalState) -> str:
     return f"{written} rows" + (f", {lost} lost" if lost else "")
 
 
-def history_in_words(last: int, first: int, bridge: int, window: int) -> str:
+def history_in_words(last: int, first: int, bridge: int, needed: int) -> str:
     """Explain that a past ends too early, so that a whole window has to be awaited.
 
     Args:
         last: the past's last epoch minute.
         first: the epoch minute of the first message.
         bridge: longest gap in a window, in minutes.
-        window: minutes that the model needs.
+        needed: minutes until the model's window is full.
     """
     early = in_time((first - last) * 60_000.0)
     return (
         f"history ends {_when(last)}, {early} before the first message; "
         f"more than {bridge} minutes are not bridged, so the window fills anew: no signal for "
-        f"{in_time(window * 60_000.0)}. A journal or --history that goes on until now spares that"
+        f"{in_time(needed * 60_000.0)}. A journal or --history that goes on until now spares that"
+    )
+
+
+def warming_in_words(missing: int, warming: int, version: int) -> str:
+    """Explain that a version waits until its 112 features are known."""
+    return (
+        f"version {version} takes the 112 features, which look back at {sets.REACH} minutes: "
+        f"{missing_in_words(missing, warming)}, so no signal for {in_time(missing * 60_000.0)}. "
+        "A journal or --history with levels and figures of seconds spares that"
     )
 
 
@@ -71,7 +83,8 @@ def minute_in_words(
     if said is not None:
         told = f"{_chosen(said)} (version {version})"
     else:
-        told = f"{engine.missing} minutes missing" if engine.missing else "no signal"
+        awaited = missing_in_words(engine.missing, engine.warming)
+        told = awaited if engine.missing else "no signal"
     bar = _bar(engine) if _is_newest(minute, engine) else _when(minute)
     return f"{symbol} {bar}: {told}"
 

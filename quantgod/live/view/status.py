@@ -19,6 +19,8 @@ class SymbolStatus:
         missing: minutes until the window is full; 0 when the model can answer.
         signal: action or abstention of the last signal, with version and latency.
         drift: the monitor's summary.
+        warming: those of the missing minutes until a row has all features that the model takes.
+        shadow_missing: minutes until the challenger can answer as well.
     """
 
     symbol: str
@@ -29,6 +31,8 @@ class SymbolStatus:
     missing: int = 0
     signal: str = "none yet"
     drift: str = ""
+    warming: int = 0
+    shadow_missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,25 @@ def _in_a_line(one: SymbolStatus) -> str:
     ]
     told += [f"bar {one.last_bar}"] if one.last_bar else []
     if one.missing:
-        told.append(f"{one.missing} minutes missing")
+        told.append(missing_in_words(one.missing, one.warming))
     elif one.signal:
-        told.append(f"signal {one.signal}")
+        told.append(f"signal {one.signal}{shadow_in_words(one.shadow_missing)}")
     return "; ".join([*told, one.drift] if one.drift else told)
+
+
+def missing_in_words(missing: int, warming: int) -> str:
+    """Return how many minutes a version waits for, and which of them fill no window yet.
+
+    >>> missing_in_words(45, 0), missing_in_words(524, 479)
+    ('45 minutes missing', '524 minutes missing, 479 of them for the past of its 112 features')
+    """
+    past = f", {warming} of them for the past of its 112 features" if warming else ""
+    return f"{missing} minutes missing{past}"
+
+
+def shadow_in_words(missing: int) -> str:
+    """Return how many minutes the challenger waits for while the champion answers."""
+    return f"; shadow: {missing} minutes missing" if missing else ""
 
 
 _UNITS: Final = (("days", 86_400_000.0), ("h", 3_600_000.0), ("min", 60_000.0), ("s", 1_000.0))

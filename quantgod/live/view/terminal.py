@@ -13,7 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from quantgod.live.view.logs import say
-from quantgod.live.view.status import Status, SymbolStatus, in_time
+from quantgod.live.view.status import (
+    Status,
+    SymbolStatus,
+    in_time,
+    missing_in_words,
+    shadow_in_words,
+)
 from quantgod.settings import without_passwords
 
 REFRESH_SECONDS: Final = 0.5
@@ -62,6 +68,8 @@ def view(status: Status) -> RenderableType:
 
 def _row(one: SymbolStatus) -> tuple[str | Text, ...]:
     lag = "" if one.lag_ms is None else in_time(one.lag_ms)
-    speaks = f"{one.missing} minutes missing" if one.missing else one.signal
+    speaks = one.signal and one.signal + shadow_in_words(one.shadow_missing)
+    if one.missing:
+        speaks = missing_in_words(one.missing, one.warming)
     book = Text(one.book, style="green" if one.is_synced else "bold red")
     return one.symbol, book, lag, one.last_bar, speaks, one.drift

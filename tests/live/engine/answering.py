@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quantgod.contracts import FEATURES
 from quantgod.contracts.model_notices import ModelNotice
 from quantgod.contracts.prediction import Prediction
 from quantgod.evaluation.drift import Reference
@@ -39,11 +40,13 @@ class Version:
     spoil: Callable[[int], None] = lambda minute: None
     reference: Reference | None = None
     off: int = 0
+    features: tuple[str, ...] = FEATURES
     asked: list[int] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
 
     def predict(self, rows: pd.DataFrame) -> Prediction:
         assert len(rows) == self.window
+        assert rows.columns.tolist() == ["datetime", *self.features]
         minute = int(rows["datetime"].iloc[-1].timestamp()) // 60
         self.asked.append(minute)
         self.threads.add(threading.get_ident())
