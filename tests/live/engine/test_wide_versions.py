@@ -1,0 +1,131 @@
+"""Versions that take the 112 features answer when they are known; those of the nine as ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from quantgod.contracts import ALL_FEATURES, FEATURES
+from quantgod.contracts.prediction import Prediction
+from quantgod.live.engine.engine import Engine
+from quantgod.live.engine.window import Window
+from quantgod.served.features import sets
+from tests.live.engine.answering import Deployed, Version, now, until
+from tests.live.engine.markets import BRIDGE, FIRST, closed_at, features_at, filled
+
+PAST = sets.REACH - 1
+
+
+class Sink:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        self.signals: list[tuple[int, int, str]] = []
+
+    def append(self, table: str, row: Mapping[str, Any]) -> bool:
+        return True
+
+    def append_now(self, table: str, row: Mapping[str, Any]) -> Future[None]:
+        self.signals.append((row["minute"] - FIRST, row["version"], row["role"]))
+        promise: Future[None] = Future()
+        promise.set_result(None)
+        return promise
+
+
+@dataclass
+class Asked(Version):
+    """A version that keeps what it was asked."""
+
+    frames: list[pd.DataFrame] = field(default_factory=list)
+
+    def predict(self, rows: pd.DataFrame) -> Prediction:
+        self.frames.append(rows)
+        return super().predict(rows)
+
+
+class Session:
+    """An engine over a window; `play` closes minutes and waits for their answers."""
+
+    def __init__(self, window: Window, models: Deployed) -> None:
+        self.journal, self.models, self.told = Sink(), models, []
+        self.engine = Engine({"X": window}, {"X": models}, self.journal, print, on_row=self._on_row)
+        self.state = self.engine.symbols["X"]
+
+    def play(self, *places: int) -> None:
+        asyncio.run(self._play(places))
+
+    async def _play(self, places: tuple[int, ...]) -> None:
+        running = asyncio.ensure_future(self.engine.run())
+        for place in places:
+            self.engine.closed("X", closed_at(place), now())
+            await until(lambda: not self.engine._unanswered)
+            await self.engine._idle()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    def _on_row(self, symbol: str, minute: int, features: Any, said: Any, model: Any) -> None:
+        assert features.shape == (9,)
+        self.told.append((minute - FIRST, said is not None))
+
+
+def test_a_version_waits_until_its_window_has_all_features_and_gets_those_of_the_stage() -> None:
+    wide = Asked(2, window=3, features=ALL_FEATURES)
+    session = Session(filled(PAST - 1), Deployed(wide))
+    assert (session.state.missing, session.state.warming) == (4, 1)
+    session.play(*range(PAST - 1, PAST + 5))
+    assert session.told == [(place, place >= PAST + 2) for place in range(PAST - 1, PAST + 5)]
+    assert session.journal.signals == [
+        (place, 2, "Production") for place in range(PAST + 2, PAST + 5)
+    ]
+    assert (session.state.missing, session.state.warming) == (0, 0)
+    for place, frame in zip(range(PAST + 2, PAST + 5), wide.frames, strict=True):
+        values = frame[[*ALL_FEATURES]].to_numpy()
+        assert values.tobytes() == features_at(place - 2, place - 1, place).tobytes()
+
+
+def test_a_version_of_the_nine_neither_sees_nor_awaits_the_others() -> None:
+    plain, beside = (Asked(1, window=4) for _ in range(2))
+    models = Deployed(beside, Asked(2, window=3, features=ALL_FEATURES))
+    alone, both = Session(Window(BRIDGE), Deployed(plain)), Session(Window(BRIDGE), models)
+    for session in (alone, both):
+        session.play(*range(8))
+    assert len(plain.frames) == 5
+    for one, other in zip(plain.frames, beside.frames, strict=True):
+        assert one.columns.tolist() == ["datetime", *FEATURES]
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+        places = one["datetime"].map(pd.Timestamp.timestamp).to_numpy() // 60 - FIRST
+        expected = features_at(*places.astype(int))[:, :9]
+        assert one[[*FEATURES]].to_numpy().tobytes() == expected.tobytes()
+    assert alone.journal.signals == both.journal.signals
+    assert (both.state.missing, both.state.warming) == (0, 0)
+    assert (alone.state.shadow_missing, both.state.shadow_missing) == (0, PAST - 8 + 3)
+
+
+def test_a_version_that_takes_over_answers_the_very_next_minute_and_in_shadow_before() -> None:
+    wide = Asked(2, window=4, features=ALL_FEATURES)
+    models = Deployed(Asked(1, window=2), wide)
+    session = Session(filled(PAST + 2), models)
+
+    def take_over(minute: int) -> None:
+        if minute == FIRST + PAST + 4:
+            models.now, models.shadow = wide, None
+
+    models.now.spoil = take_over
+    session.play(*range(PAST + 2, PAST + 7))
+    assert session.journal.signals == [
+        (PAST + 2, 1, "Production"),
+        (PAST + 3, 1, "Production"),
+        (PAST + 3, 2, "Challenger"),
+        (PAST + 4, 1, "Production"),
+        (PAST + 4, 2, "Challenger"),
+        (PAST + 5, 2, "Production"),
+        (PAST + 6, 2, "Production"),
+    ]
+    values = [frame[[*ALL_FEATURES]].to_numpy() for frame in wide.frames]
+    for place, found in zip(range(PAST + 3, PAST + 7), values, strict=True):
+        assert found.tobytes() == features_at(*range(place - 3, place + 1)).tobytes()
