@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import msgspec
@@ -16,16 +16,23 @@ from quantgod.archive.day_reading import book_row
 from quantgod.archive.etl import run_etl
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.outcome import dropped_minutes
+from quantgod.archive.quality import QualityReport
 from quantgod.archive.seconds import read_seconds
 from quantgod.archive.store import read_metadata, read_rows, stored_days
 from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.archive.zip_writer import write_zip
-from quantgod.contracts import BookUpdate, Level
+from quantgod.contracts import BookUpdate, Level, Series
+from quantgod.dataset.feature_file import read_features, write_features
 from quantgod.live.driving import drive
+from quantgod.live.engine.feature_rows import source_row
+from quantgod.live.engine.history import read_history
+from quantgod.live.engine.sources import read_sources
+from quantgod.live.engine.window import Window
 from quantgod.market.book_bars import BookBars, ClosedMinute
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.bybit import decode
 from quantgod.market.bybit_sync import BybitBookSync
+from quantgod.served.features import sets
 from quantgod.settings import SimulateSettings
 from quantgod.simulation.archives import price_path, start_ms
 from quantgod.simulation.market import SimulatedMarket
@@ -34,6 +41,7 @@ from tests.live.broken_market import BrokenMarket
 
 SYMBOL = "BTCUSDT"
 DAYS = 7
+BRIDGE = 5
 CADENCE_MS = 2_300  # the last message of a day comes in its last second
 # Days 2 and 5 end before midnight by some messages, and the next begins after it by some.
 BORDERS = {2: (90, 40), 5: (180, 90)}
@@ -83,8 +91,21 @@ def archives(tmp_path_factory) -> list[Path]:
     return paths
 
 
+@pytest.fixture(scope="module")
+def live(archives: list[Path]) -> list[ClosedMinute]:
+    return live_minutes(archives, seed=11)
+
+
+@pytest.fixture(scope="module")
+def store(
+    archives: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, QualityReport]:
+    folder = tmp_path_factory.mktemp("store")
+    return folder, run_etl(archives[0].parent, folder, etl_settings())
+
+
 def live_minutes(archives: list[Path], seed: int) -> list[ClosedMinute]:
-    bars = BookBars(BybitBookSync(SYMBOL), 5, 5)
+    bars = BookBars(BybitBookSync(SYMBOL), 5, BRIDGE)
     closed: list[ClosedMinute] = []
     for line in lines(in_random_pieces(stream_of(archives), seed), 60_000):
         closed += bars.receive(decode(line)).closed
@@ -100,12 +121,11 @@ def chunks_of(archive: Path) -> Iterator[bytes]:
         yield from opened.chunks()
 
 
-def test_ten_thousand_streamed_minutes_are_the_archived_ones_bit_for_bit(archives, tmp_path):
-    report = run_etl(archives[0].parent, tmp_path, etl_settings())
-    paths = stored_days(tmp_path, SYMBOL)
+def test_ten_thousand_streamed_minutes_are_the_archived_ones_bit_for_bit(store, live):
+    folder, report = store
+    paths = stored_days(folder, SYMBOL)
     stored = [read_rows(path) for path in paths]
     seconds = np.concatenate([read_seconds(path, read_metadata(path)) for path in paths])
-    live = live_minutes(archives, seed=11)
     rows = [minute for minute in live if minute.bar.features is not None]
     assert len(live) >= 10_000
     assert len(rows) > 9_000
@@ -124,6 +144,48 @@ def test_ten_thousand_streamed_minutes_are_the_archived_ones_bit_for_bit(archive
     }
     assert dropped == set(dropped_minutes(spans))
     assert {reason for _, reason in dropped} == {"gap", "no_book", "silence", "no_previous_close"}
+
+
+def test_streamed_minutes_have_the_112_features_of_the_stage_bit_for_bit(store, live, tmp_path):
+    """Over a gap that is bridged and one that is not, from a window that the store has filled."""
+    folder, _ = store
+    write_features(folder, Series(SYMBOL, "linear"), tmp_path / "features.parquet", BRIDGE)
+    stage = read_features(tmp_path / "features.parquet")
+    rows = [place for place, minute in enumerate(live) if minute.bar.features is not None]
+    minutes = np.array([live[place].bar.minute for place in rows])
+    assert np.array_equal(minutes, stage.index.as_unit("s").asi8 // 60)
+    away = np.diff(minutes) - 1
+    long = np.r_[-1, np.flatnonzero(away > BRIDGE), len(rows) - 1]
+    whole = [end for begin, end in pairwise(long) if end - begin > sets.REACH + 5]
+    bridged = [
+        at for at in np.flatnonzero((away > 0) & (away <= BRIDGE))
+        if at - long[long < at].max() > sets.REACH + 5 and long[long > at].min() - at > 5
+    ]  # fmt: skip
+    answered = 0
+    for at in (bridged[0], bridged[-1], whole[0], whole[-2]):
+        window = filled(folder, minutes[: at - 4])
+        for place in range(rows[at - 4], rows[at + 6]):
+            closed = live[place]
+            window.close(closed.bar.minute, closed.bar.features, source_row(closed))
+            expected = stage[minutes == closed.bar.minute].to_numpy()
+            if len(expected) and np.isfinite(expected).all():
+                newest = window.newest(1, 121)
+                assert newest.minutes.tolist() == [closed.bar.minute]
+                assert newest.features[:, 9:].tobytes() == expected.tobytes()
+                answered += 1
+            elif len(expected):
+                assert window.missing(1, 121) > 0
+    assert answered == 2 * 10 + 2 * 5
+
+
+def filled(folder: Path, known: np.ndarray) -> Window:
+    """A window over the stored rows of these minutes."""
+    past, window = read_history(SYMBOL, folder / "none", folder), Window(BRIDGE, kept=50)
+    first, last = int(known[-1]) - 2 * sets.REACH, int(known[-1]) + 1
+    sources = read_sources(SYMBOL, folder / "none", folder, first, last)
+    window.fill(past.before(last).rows, sources)
+    assert window.missing(3, 121) == 0
+    return window
 
 
 # The same market in Binance's form.

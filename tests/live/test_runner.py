@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from quantgod.contracts import ALL_FEATURES
 from quantgod.contracts.minute_rows import KEPT_MINUTES
 from quantgod.live import runner
 from quantgod.live.engine.engine import AnswerState
 from quantgod.live.engine.history import History
 from quantgod.live.feed.state import BookState, ConnectionState, FeedState
-from quantgod.live.runner import LiveSession, _oldest_needed
+from quantgod.live.runner import LiveSession, _oldest_needed, _span_of_sources
 from quantgod.live.session import STOPPING, stopped_by_signals
 from quantgod.live.view.logs import logging_to
 from quantgod.settings import load_settings
 from tests.live.engine.answering import Version, minute_of, said_of
+from tests.live.engine.test_sources import FIRST, stored, taken
 from tests.test_settings import FULL
 
 MINUTE = 28_401_120
@@ -31,8 +34,11 @@ SIMULATED = load_settings(FULL, {"live.exchange": "simulated"})
 class Deployed:
     name = "models"
 
+    def __init__(self, **changes: Any) -> None:
+        self.changes = changes
+
     def champion(self) -> Version:
-        return Version(3, window=60)
+        return Version(3, window=60, **self.changes)
 
     def describe(self) -> str:
         return "models 3"
@@ -87,6 +93,43 @@ def test_a_past_that_ends_more_than_the_bridge_before_the_first_minute_is_told(
         assert "history_ended: X: history ends 01-01 00:00, 7.0 min before" in said
         assert "more than 5 minutes are not bridged" in said
         assert "no signal for 60.0 min" in said
+
+
+def test_a_version_of_112_features_is_told_to_wait_for_their_past_as_well() -> None:
+    wide = {"X": Deployed(features=ALL_FEATURES)}
+    past = History(np.array([MINUTE]), np.zeros((1, 9)), np.array([1.0]))
+    out = io.StringIO()
+    with logging_to("text", out):
+        session(_deployments=wide)._told("X", past)(MINUTE + 9)
+        for state in (AnswerState(539, warming=479), AnswerState(20), AnswerState(0)):
+            engine = SimpleNamespace(symbols={"X": state})
+            session(_deployments=wide, _engine=engine)._tell_warming()
+    ended, awaited = out.getvalue().splitlines()
+    assert "so the window fills anew: no signal for 9.0 h" in ended
+    assert "features_awaited: X: version 3 takes the 112 features" in awaited
+    assert "539 minutes missing, 479 of them for the past" in awaited
+
+
+def test_levels_are_read_for_as_much_past_as_a_window_of_any_length_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "time", SimpleNamespace(time=lambda: 60.0 * MINUTE + 59.9))
+    assert _span_of_sources(SETTINGS) == (MINUTE - 10_080 - 480, MINUTE + 1_440)
+    days = {"simulate.start": "2024-01-01", "simulate.days": 3, "live.exchange": "simulated"}
+    played = FIRST + 2 * 1_440
+    assert _span_of_sources(load_settings(FULL, days)) == (played - 10_560, played + 1_440)
+
+
+def test_a_window_begins_with_all_that_a_store_knows(tmp_path: Path) -> None:
+    days = {"simulate.start": "2024-01-02", "simulate.days": 1, "live.exchange": "simulated"}
+    stored(tmp_path, range(490))
+    known = taken(np.arange(490))
+    past = History(known.minutes, known.features, known.close)
+    journal = SimpleNamespace(folder=tmp_path / "live")
+    made = session(load_settings(FULL, days), _journal=journal)
+    window = made._window("BTCUSDT", past, tmp_path)
+    assert (window.missing(490), window.missing(11, 121)) == (0, 0)
+    assert made._window("BTCUSDT", past, None).missing(1, 121) == 480
 
 
 def test_each_row_is_logged_tracked_and_watched() -> None:

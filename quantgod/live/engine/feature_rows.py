@@ -42,7 +42,7 @@ class FeatureRows:
     @property
     def to_come(self) -> int:
         """Return how many more rows pass before one has all features."""
-        return sets.REACH - 1 - len(self._memory)
+        return int(sets.REACH) - 1 - len(self._memory)
 
     def past(self, minutes: Integers, sources: SourceRows) -> Floats:
         """Begin anew with past rows of one stretch.

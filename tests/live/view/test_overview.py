@@ -21,6 +21,7 @@ from quantgod.live.view.overview import (
     minute_values,
     symbol_status,
     trouble_of,
+    warming_in_words,
 )
 from quantgod.live.view.status import SymbolStatus
 from tests.live.engine.answering import minute_of, minute_without, said_of
@@ -73,6 +74,17 @@ def test_a_symbols_status_is_that_of_its_parts() -> None:
         "01-01 00:01 no row: gap",
         "BUY 0.60 (version 4, 12 ms)",
     )
+
+
+def test_what_a_version_of_112_features_waits_for_is_told() -> None:
+    state = AnswerState(missing=524, warming=479, shadow_missing=7)
+    awaited = "524 minutes missing, 479 of them for the past of its 112 features"
+    assert minute_in_words("X", MINUTE, state, None, 1) == f"X 01-01 00:00: {awaited}"
+    told = symbol_status("X", BookState(), state, "")
+    assert (told.missing, told.warming, told.shadow_missing) == (524, 479, 7)
+    text = warming_in_words(524, 479, 3)
+    assert text.startswith("version 3 takes the 112 features, which look back at 480 minutes: 524")
+    assert f"{awaited}, so no signal for 8.7 h. A journal or --history with levels" in text
 
 
 def test_a_minute_is_tracked_by_what_is_known_of_it() -> None:

@@ -58,6 +58,24 @@ def test_a_history_that_ends_too_early_says_when_and_what_that_means() -> None:
     assert "no signal for 12.0 h" in text
 
 
+def shown(one: SymbolStatus) -> tuple[str, str]:
+    """A symbol in a line, and on a terminal."""
+    status, out = Status("quantgod live on binance", (one,), 4.0, "82 rows"), io.StringIO()
+    Console(file=out, width=250).print(view(status))
+    return status.as_line(), out.getvalue()
+
+
+def test_both_views_tell_what_champion_and_challenger_wait_for() -> None:
+    parts = "BTCUSDT", "synced for 4 s", True, 87.0, "12:00 close 1"
+    for text in shown(SymbolStatus(*parts, missing=524, warming=479, signal="BUY")):
+        assert "524 minutes missing, 479 of them for the past of its 112 features" in text
+        assert "BUY" not in text
+    for text in shown(SymbolStatus(*parts, signal="BUY 0.60", shadow_missing=482)):
+        assert "BUY 0.60; shadow: 482 minutes missing" in text
+    for text in shown(SymbolStatus(*parts, signal="BUY 0.60")):
+        assert "missing" not in text
+
+
 def test_a_recording_shows_neither_bars_nor_signals() -> None:
     one = SymbolStatus("BTCUSDT", "synced for 4 s", True, 87.0, "", 0, "")
     status = Status("quantgod collect on binance", (one,), 4.0, "82 rows")
