@@ -24,7 +24,7 @@ from steps.options import config_options, given, settings_from, step
     "--out",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the rows, bars.parquet.",
+    help="Folder for the rows, bars.parquet, and their 112 features, features.parquet.",
 )
 @given("--symbol", "Whose messages to take; by default the one that is there.")
 def main(

@@ -20,7 +20,7 @@ from quantgod.archive.store import (
     read_rows,
     stored_days,
 )
-from quantgod.contracts import MS_PER_MINUTE, Floats, Progress, Series, silent
+from quantgod.contracts import MS_PER_MINUTE, Floats, Integers, Progress, Series, silent
 from quantgod.dataset.feature_table import SourceRows, feature_days
 from quantgod.dataset.series import PANDAS_ATTRS, series_attributes
 from quantgod.files import atomic_path
@@ -122,8 +122,14 @@ def _write(path: Path, series: Series, frames: Iterator[pd.DataFrame]) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for frame in frames:
             minutes = pd.DatetimeIndex(frame.index).as_unit("ms").asi8 // MS_PER_MINUTE
-            columns = [*map(pa.array, np.ascontiguousarray(frame.to_numpy().T)), index_of(minutes)]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+            table = features_table(minutes, frame.to_numpy())
+            writer.write_table(table.replace_schema_metadata(schema.metadata))
+
+
+def features_table(minutes: Integers, features: Floats) -> pa.Table:
+    """Return features (rows, 112) of epoch minutes as a table with the index of bars."""
+    columns = [*map(pa.array, np.ascontiguousarray(features.T)), index_of(minutes)]
+    return pa.Table.from_arrays(columns, schema=minutes_schema(sets.NAMES))
 
 
 def _spread(column: Floats) -> tuple[float, Floats]:

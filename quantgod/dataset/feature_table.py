@@ -88,15 +88,29 @@ class FeatureMemory:
             if self._past
             else columns
         )
-        begins = _stretches(known["minute"], self._max_bridge_minutes)
-        found = np.vstack([sets.compute(_cut(known, a, b)) for a, b in begins])
-        begin, end = begins[-1]
+        stretches, past = _stretches(known["minute"], self._max_bridge_minutes), len(self)
+        found = [
+            _newest(_cut(known, begin, end), end - max(begin, past))
+            for begin, end in stretches
+            if end > past
+        ]
+        begin, end = stretches[-1]
         self._past = _cut(known, max(begin, end - sets.REACH + 1), end)
-        return np.asarray(found[len(found) - len(rows.minutes) :])
+        return np.vstack(found)
 
     def forget(self) -> None:
         """Begin anew: the next row is the first of a stretch."""
         self._past = {}
+
+
+def _newest(columns: Columns, rows: int) -> Floats:
+    """Return the features of the newest rows of a stretch; no set sees more past than it needs."""
+    end, found = len(columns["minute"]), []
+    for one in sets.SETS.values():
+        begin = max(0, end - rows - one.REACH + 1)
+        needed = {name: columns[name][begin:] for name in one.NEEDS}
+        found.append(one.compute(needed)[-rows:])
+    return np.hstack(found)
 
 
 def _columns(day: SourceRows) -> Columns:

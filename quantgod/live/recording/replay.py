@@ -1,4 +1,4 @@
-"""Replay a recording through the live path at full speed, make its bars and check its book.
+"""Replay a recording through the live path at full speed, make its rows and check its book.
 
 A recorded best quote describes the same book by another channel: at equal `u` it must equal the
 book's own, price and size of both sides.
@@ -9,27 +9,33 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quantgod.archive.day_reading import book_row
-from quantgod.archive.store import StoredRows, bars_schema, bars_table
+from quantgod.archive.store import StoredRows, bars_schema, bars_table, minutes_schema
 from quantgod.contracts import Progress, silent
+from quantgod.dataset.feature_file import features_table
+from quantgod.dataset.feature_table import FeatureMemory, SourceRows
 from quantgod.files import atomic_path
 from quantgod.live.driving import take
+from quantgod.live.engine.feature_rows import source_row
 from quantgod.live.recording.arrivals import Arrival, Recording, no_events
 from quantgod.market.binance import BestQuote, DepthEvent
 from quantgod.market.book_bars import BookBars, ClosedMinute, Taken
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.messages import MessageError
 from quantgod.market.sync_events import Applied, Dropped, OutOfSync, Synced
-from quantgod.settings import Settings
+from quantgod.served.features import sets
+from quantgod.settings import EtlSettings, Settings
 
 BARS_FILE: Final = "bars.parquet"
+FEATURES_FILE: Final = "features.parquet"
 
 QUOTES: Final = 100_000
 """Maximal number of best quotes waiting for the event with their `u`; the oldest are dropped."""
@@ -41,7 +47,9 @@ _TOLD_EVERY: Final = 5_000
 def replay(
     recording: Recording, folder: Path, settings: Settings, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Replay a recording through a new book and write its rows to `folder/bars.parquet`.
+    """Replay a recording through a new book and write its rows to a folder.
+
+    `bars.parquet` has the columns of a stored day, `features.parquet` the 112 features of its rows.
 
     If the recording lacks the snapshots that the book requests, the price is followed beyond the
     known range (`BinanceBookSync`), and the events there are counted.
@@ -61,7 +69,7 @@ def replay(
     run = Replay(recording, sync, BookBars(sync, etl.max_silence_seconds, etl.max_bridge_minutes))
     started = time.perf_counter()
     rows = run.rows(progress)
-    _write(folder / BARS_FILE, rows, etl.compression)
+    _write(folder, rows, etl)
     return run.figures(time.perf_counter() - started)
 
 
@@ -203,22 +211,27 @@ def _told(arrivals: Iterator[Arrival], progress: Progress) -> Iterator[Arrival]:
     progress(number, number, "messages")
 
 
-def _write(path: Path, minutes: Iterator[ClosedMinute], compression: str) -> None:
-    """Write rows, one day at a time, to a file that appears atomically."""
+def _write(folder: Path, minutes: Iterator[ClosedMinute], etl: EtlSettings) -> None:
+    """Write rows and their features, one day at a time, to files that appear atomically."""
+    memory = FeatureMemory(etl.max_bridge_minutes)
     with (
-        atomic_path(path) as part,
-        pq.ParquetWriter(
-            part, bars_schema(), compression=compression, use_dictionary=False
-        ) as writer,
+        _writer(folder / BARS_FILE, bars_schema(), etl.compression) as bars,
+        _writer(folder / FEATURES_FILE, minutes_schema(sets.NAMES), etl.compression) as features,
     ):
         for group in iter(lambda: list(islice(minutes, _GROUP)), []):
-            writer.write_table(bars_table(_stored(group)))
+            rows = _sources(group)
+            held = StoredRows(rows.minutes, rows.features, rows.close, rows.book)
+            bars.write_table(bars_table(held))
+            features.write_table(features_table(rows.minutes, memory.take(rows)))
 
 
-def _stored(minutes: list[ClosedMinute]) -> StoredRows:
-    return StoredRows(
-        np.array([minute.bar.minute for minute in minutes], dtype=np.int64),
-        np.array([minute.bar.features for minute in minutes]),
-        np.array([minute.bar.close for minute in minutes]),
-        np.array([book_row(minute.bids, minute.asks) for minute in minutes]),
-    )
+@contextmanager
+def _writer(path: Path, schema: pa.Schema, compression: str) -> Iterator[pq.ParquetWriter]:
+    kind = {"compression": compression, "use_dictionary": False}
+    with atomic_path(path) as part, pq.ParquetWriter(part, schema, **kind) as writer:
+        yield writer
+
+
+def _sources(minutes: list[ClosedMinute]) -> SourceRows:
+    rows = [row for row in map(source_row, minutes) if row is not None]
+    return SourceRows(*map(np.concatenate, zip(*rows, strict=True)))

@@ -16,16 +16,18 @@ from click.testing import CliRunner
 from quantgod.archive.etl import run_etl
 from quantgod.archive.store import load_bars
 from quantgod.contracts import BAR_COLUMNS
+from quantgod.dataset.feature_file import read_features
 from quantgod.live.driving import drive
 from quantgod.live.journal import RAW, Journal
 from quantgod.live.recording.archive import archive_recording
 from quantgod.live.recording.arrivals import Arrival, RecordingError, open_recording
-from quantgod.live.recording.replay import Replay, replay
+from quantgod.live.recording.replay import Replay, _write, replay
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.settings import load_settings
 from steps.archive_recording import main as archive_command
 from steps.replay import main
+from tests.live.engine.markets import closed_at, whole
 
 REAL = Path("../shared/data/binance_usdm_btcusdt_20240808.gz")
 needs_real = pytest.mark.skipif(
@@ -116,6 +118,18 @@ def test_rows_are_those_of_the_book_bars_that_were_driven(tmp_path):
     assert frame["close"].tolist() == [rows[0].close]
     assert frame["bid_19_p"].tolist() == [80.0]
     assert frame["bid_20_p"].isna().all()
+
+
+def test_the_features_of_the_rows_are_those_of_the_stage(tmp_path, monkeypatch):
+    """In groups that end within a stretch, and for a recording that closes nothing."""
+    monkeypatch.setattr("quantgod.live.recording.replay._GROUP", 200)
+    _write(tmp_path, map(closed_at, range(490)), SETTINGS.etl)
+    found = read_features(tmp_path / "features.parquet")
+    pd.testing.assert_frame_equal(found, whole().iloc[:490], check_exact=True, check_freq=False)
+    assert np.isfinite(found.iloc[-1]).all()
+    assert found.index.equals(pd.read_parquet(tmp_path / "bars.parquet").index)
+    _write(tmp_path / "nothing", iter([]), SETTINGS.etl)
+    assert read_features(tmp_path / "nothing" / "features.parquet").empty
 
 
 def test_progress_is_told_every_few_messages_and_rates_are_those_of_the_time_it_took(
