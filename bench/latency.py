@@ -28,7 +28,7 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from bench.goal import Figure, Log, said
-from quantgod.contracts import BOOK_LEVELS, FEATURES, Floats
+from quantgod.contracts import BOOK_LEVELS, FEATURES, SECOND_FIGURES, Floats
 from quantgod.contracts.minute_rows import MinuteRows, as_frame
 from quantgod.contracts.model_notices import ModelNotice
 from quantgod.live.deployment.deployment import Deployment
@@ -136,8 +136,12 @@ class _Session:
 
     def _minute(self, minute: int) -> ClosedMinute:
         row = self._features[minute % len(self._features)]
-        levels = [(100.0, 1.0)] * BOOK_LEVELS
-        return ClosedMinute(MinuteBar(minute, "", row, 100.0), levels, levels)
+        bids, asks = (
+            [(100.0 + side * 0.1 * (level + 1), 1.0) for level in range(BOOK_LEVELS)]
+            for side in (-1, 1)
+        )
+        bar = MinuteBar(minute, "", row, 100.0, np.full(len(SECOND_FIGURES), 0.1))
+        return ClosedMinute(bar, bids, asks)
 
     def _report(self, notice: ModelNotice) -> None:
         if notice.level != "info" and notice.code != "unjudged":
