@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steps.console import progress_bar, say, say_as_written, tell
-from steps.options import config_options, run_option, runs_given, setting, settings_from, step
+from steps.options import (
+    config_options,
+    member_option,
+    run_option,
+    runs_given,
+    setting,
+    settings_from,
+    step,
+)
 
 if TYPE_CHECKING:
     from quantgod.auditor.audit import AuditResult
@@ -24,6 +32,7 @@ ROWS_SHOWN = 1_000
 
 @step("finished folds and checkpoints are kept, and the same command goes on from there")
 @config_options
+@member_option
 @run_option("label")
 @run_option("optimize")
 @run_option("train")

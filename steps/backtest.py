@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from steps.console import progress_bar, say_as_written, tell
 from steps.options import (
     judging_options,
+    member_option,
     run_option,
     runs_given,
     setting,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 @step()
 @judging_options
+@member_option
 @run_option("etl")
 @run_option("optimize")
 @run_option("evaluate")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steps.console import say, show_table
-from steps.options import config_options, setting, settings_from, step
+from steps.options import config_options, member_option, setting, settings_from, step
 from steps.stopping import NOTHING_CHANGED
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @step(NOTHING_CHANGED)
 @config_options
+@member_option
 @setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
 @setting("--name", "registry.name", "Name of the registered model.")
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:

@@ -10,6 +10,7 @@ import click
 from steps.console import progress_bar, remark, say, show_table, tell
 from steps.options import (
     judging_options,
+    member_option,
     run_option,
     runs_given,
     setting,
@@ -30,6 +31,7 @@ class GatesFailed(click.ClickException):
 
 @step()
 @judging_options
+@member_option
 @run_option("label")
 @run_option("register")
 @run_option("evaluate")

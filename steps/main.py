@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from steps.check import show_estimate
 from steps.console import say, say_as_written, show_table
-from steps.options import config_options, setting, settings_from, step, switch
+from steps.options import config_options, member_option, setting, settings_from, step, switch
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @step("stages that finished are kept, and the same command goes on with the others")
 @config_options
+@member_option
 @switch("--fresh", "fresh", "Run every stage, also those with an equal finished run.")
 @setting("--source", "data.source", "simulate, download, local (archives) or imported (bars).")
 @setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")

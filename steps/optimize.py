@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steps.console import progress_bar, say, tell
-from steps.options import config_options, run_option, setting, settings_from, step
+from steps.options import config_options, member_option, run_option, setting, settings_from, step
 
 if TYPE_CHECKING:
     from quantgod.tracking.stage import StageRun
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @step("trials that finished are kept, and the same command goes on with the others")
 @config_options
+@member_option
 @run_option("label")
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
 @setting("--trials", "optimize.trials", "Trials in all, those of an earlier start included.")

@@ -27,6 +27,12 @@ RUN = "_run"
 GIVEN = "steps.options.given"
 """Key of the given settings file in a command's context."""
 
+MEMBER = "member"
+"""Name of the option of `member_option`."""
+
+GIVEN_MEMBER = "steps.options.given_member"
+"""Key of the given member in a command's context."""
+
 
 def step(stopped: str = NOTHING_KEPT) -> Callable[[Command], click.Command]:
     """Return a decorator for click commands that end known errors in one line.
@@ -79,6 +85,12 @@ def judging_options(command: Command) -> Command:
     return config_options(command, "")
 
 
+def member_option(command: Command) -> Command:
+    """Add `--member NAME`: one of the `members` of the settings file."""
+    text = "Of several `members` of the settings file: the one whose settings to take."
+    return click.option("--member", default=None, callback=_remembered, help=text)(command)
+
+
 def setting(flag: str, key: str, text: str, **attributes: Any) -> Callable[[Command], Command]:
     """Add an option that overrides the setting `key`; if empty, the settings file decides."""
     return click.option(
@@ -121,11 +133,35 @@ def switch(flag: str, name: str, text: str) -> Callable[[Command], Command]:
 def settings_from(
     config: Path | None, overrides: tuple[str, ...], options: dict[str, Any]
 ) -> Settings:
-    """Load the settings file with overrides from `--set` and named options."""
+    """Load the settings file with overrides from `--set` and named options.
+
+    A step with `member_option` takes the settings of one member, if there are any.
+    """
+    settings = _loaded(config, overrides, options)
+    if settings.members and MEMBER in options:
+        known = ", ".join(settings.members)
+        raise click.UsageError(f"{config or CONFIG} has members: give one of {known} as --member")
+    return settings
+
+
+def all_settings_from(
+    config: Path, overrides: tuple[str, ...], options: dict[str, Any]
+) -> tuple[Settings, dict[str, Settings]]:
+    """Load the settings, and those of each member by name: none if there are none or one is given.
+
+    What `--set` and named options say holds for every member.
+    """
+    settings = _loaded(config, overrides, options)
+    each = {name: options | {MEMBER: name} for name in settings.members}
+    return settings, {name: _loaded(config, overrides, own) for name, own in each.items()}
+
+
+def _loaded(config: Path | None, overrides: tuple[str, ...], options: dict[str, Any]) -> Settings:
     from quantgod.settings import SettingsError, load_settings, without_passwords
 
+    path, values = config or PROJECT / CONFIG, values_from(overrides, options)
     try:
-        return load_settings(config or PROJECT / CONFIG, values_from(overrides, options))
+        return load_settings(path, values, options.get(MEMBER))
     except SettingsError as error:
         raise click.UsageError(without_passwords(str(error))) from None
 
@@ -152,16 +188,21 @@ def values_from(overrides: tuple[str, ...], options: dict[str, Any]) -> dict[str
             came = without_passwords(override)
             raise click.BadParameter(f"KEY=VALUE expected, got {came!r}", param_hint="--set")
         values[key.strip()] = _value_of(override, text)
-    given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
+    given = {
+        key.replace("__", "."): value
+        for key, value in options.items()
+        if value is not None and key != MEMBER
+    }
     return values | given
 
 
 @contextmanager
 def _suggesting_this_file() -> Iterator[None]:
-    """Let suggested commands repeat `--config FILE`, if it was given."""
+    """Let suggested commands repeat `--config FILE` and `--member NAME`, if they were given."""
     from quantgod.settings import repeating
 
-    with repeating(click.get_current_context().meta.get(GIVEN)):
+    given = click.get_current_context().meta
+    with repeating(given.get(GIVEN), given.get(GIVEN_MEMBER)):
         yield
 
 
@@ -211,6 +252,13 @@ def _number_if_given(
     if not value.isdecimal():
         raise click.BadParameter(f"a number was expected, got {value!r}", context, option)
     return int(value)
+
+
+def _remembered(context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    """Return a member's name, and keep it for suggested commands; None if empty."""
+    if name:
+        context.meta[GIVEN_MEMBER] = name
+    return name or None
 
 
 def _none_if_empty(_context: click.Context, _option: click.Parameter, value: Any) -> Any:

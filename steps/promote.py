@@ -11,6 +11,7 @@ from steps.console import progress_bar, say_as_written
 from steps.options import (
     given,
     judging_options,
+    member_option,
     run_option,
     setting,
     settings_given,
@@ -24,6 +25,7 @@ REASON_TAG: Final = "quantgod.reason"
 
 @step("`deployments` tells what is in place, and the same command may be given again")
 @judging_options
+@member_option
 @run_option("register")
 @run_option("gates")
 @setting("--name", "registry.name", "Name of the registered model.")

@@ -6,11 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from steps.console import progress_bar, say, tell
-from steps.options import config_options, run_option, runs_given, setting, settings_from, step
+from steps.options import (
+    config_options,
+    member_option,
+    run_option,
+    runs_given,
+    setting,
+    settings_from,
+    step,
+)
 
 
 @step()
 @config_options
+@member_option
 @run_option("label")
 @run_option("train")
 @run_option("audit")

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steps.console import progress_bar, say, say_as_written, tell
-from steps.options import config_options, run_option, runs_given, setting, settings_from, step
+from steps.options import (
+    config_options,
+    member_option,
+    run_option,
+    runs_given,
+    setting,
+    settings_from,
+    step,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
 
 @step("checkpoints are kept, and the same command goes on from the last one")
 @config_options
+@member_option
 @run_option("label")
 @run_option("optimize")
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")

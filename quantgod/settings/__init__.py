@@ -1,6 +1,6 @@
 """Frozen, typed settings: the sections, and the reader of settings files."""
 
-from quantgod.settings.commands import bare_command, command, repeating
+from quantgod.settings.commands import OF_A_MEMBER, bare_command, command, repeating
 from quantgod.settings.judging import (
     AccountSettings,
     BacktestSettings,
@@ -54,6 +54,7 @@ from quantgod.settings.section import Choice, Natural, Positive, Section
 from quantgod.settings.settings import Settings
 
 __all__ = [
+    "OF_A_MEMBER",
     "AccountSettings",
     "ArchiveLimits",
     "AuditSettings",

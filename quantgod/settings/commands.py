@@ -5,32 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from shlex import join
+from typing import Final
 
-_given: list[str] = []
-"""The settings file in force, as it was given; at most one."""
+OF_A_MEMBER: Final = frozenset(
+    {"main", "check", "optimize", "train", "audit", "register", "evaluate", "backtest",
+     "leak_audit", "gates", "promote"}
+)  # fmt: skip
+"""The steps that can be told a member, whose settings they then take."""
+
+_given: dict[str, str] = {}
+"""The settings file and the member in force, as they were given, by option."""
 
 
 @contextmanager
-def repeating(config: str | None) -> Iterator[None]:
-    """Add `--config` to every command suggested in the block; None adds nothing."""
-    before = list(_given)
-    _given[:] = [] if config is None else [config]
+def repeating(config: str | None, member: str | None = None) -> Iterator[None]:
+    """Add `--config` and `--member` to commands suggested in the block; None adds nothing."""
+    before, told = dict(_given), {"--config": config, "--member": member}
+    _given.clear()
+    _given.update({option: value for option, value in told.items() if value is not None})
     try:
         yield
     finally:
-        _given[:] = before
+        _given.clear()
+        _given.update(before)
 
 
 def command(step: str, *options: str) -> str:
-    """Return the command line of a step with the settings file of this process.
+    """Return the command line of a step with the settings file and the member of this process.
 
-    >>> with repeating("my own.yaml"):
+    >>> with repeating("my own.yaml", "fast"):
     ...     command("gates", "--version 3")
-    "python -m steps.gates --config 'my own.yaml' --version 3"
+    ...     command("label")
+    "python -m steps.gates --config 'my own.yaml' --member fast --version 3"
+    "python -m steps.label --config 'my own.yaml'"
     >>> command("gates", "--version 3")
     'python -m steps.gates --version 3'
     """
-    return bare_command(step, *(join(["--config", config]) for config in _given), *options)
+    told = [
+        join([option, value])
+        for option, value in _given.items()
+        if option != "--member" or step in OF_A_MEMBER
+    ]
+    return bare_command(step, *told, *options)
 
 
 def bare_command(step: str, *options: str) -> str:

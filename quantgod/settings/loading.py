@@ -1,12 +1,14 @@
 """Read settings files.
 
 A settings file may say `inherits: other.yaml`; its own values then replace those of that file one
-by one. Unknown keys and values of a wrong type are errors that name the key.
+by one, and those of a member replace the file's in the same way. Unknown keys and values of a wrong
+type are errors that name the key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +22,30 @@ class SettingsError(ValueError):
     """Settings cannot be used; names the key, what came and what was expected."""
 
 
-def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
+def load_settings(
+    path: Path, overrides: Mapping[str, Any] | None = None, member: str | None = None
+) -> Settings:
     """Read a settings file and those it inherits from; `overrides` are values by dotted key.
 
     `None` overrides like any value: `live.history=null` removes what a file says.
 
+    Args:
+        path: the file.
+        overrides: come last, also over what a member says.
+        member: gives the settings of this member, as if they were written out in a file of its own.
+
     Raises:
         SettingsError: naming the key, what was given and what is allowed.
     """
-    values = _read(path, ())
-    for key, value in (overrides or {}).items():
-        _put(values, key, value)
-    return settings_of(values, f"{path} and what was given besides" if overrides else str(path))
+    given = overrides or {}
+    where = f"{path} and what was given besides" if given else str(path)
+    values = _overridden(_read(path, ()), given)
+    found = settings_of(values, where)
+    if member is None:
+        return found
+    _check_name(found, member, path)
+    own = {key: value for key, value in given.items() if key.partition(".")[0] != "members"}
+    return settings_of(_overridden(_of_member(values, member), own), f"{where}, member {member}")
 
 
 def with_values(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
@@ -40,10 +54,7 @@ def with_values(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
     Raises:
         SettingsError: naming the key, what was given and what is allowed.
     """
-    values = settings.model_dump(mode="json")
-    for key, value in overrides.items():
-        _put(values, key, value)
-    return settings_of(values, "given")
+    return settings_of(_overridden(settings.model_dump(mode="json"), overrides), "given")
 
 
 def settings_of(values: Any, where: str) -> Settings:
@@ -53,9 +64,25 @@ def settings_of(values: Any, where: str) -> Settings:
         SettingsError: naming the place and the key, what was given and what is allowed.
     """
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(where, error)) from None
+    for name in settings.members:
+        settings_of(_of_member(values, name), f"{where}, member {name}")
+    return settings
+
+
+def _of_member(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return values with a member's over them; its model is named after it if it says no name."""
+    common = {key: value for key, value in values.items() if key != "members"}
+    named = {"registry": {"name": f"{common['registry']['name']}-{name}"}}
+    return _merge(_merge(common, named), values["members"][name])
+
+
+def _check_name(settings: Settings, member: str, path: Path) -> None:
+    if member not in settings.members:
+        known = ", ".join(settings.members) or "none"
+        raise SettingsError(f"{path}: no member {member} (its members: {known})")
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -103,6 +130,14 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(inner, dict) and isinstance(value, dict) and key not in _WHOLE
         merged[key] = _merge(inner, value) if both else value  # type: ignore[arg-type]
     return merged
+
+
+def _overridden(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with others by dotted key; what was given is not changed."""
+    result = deepcopy(dict(values))
+    for key, value in overrides.items():
+        _put(result, key, value)
+    return result
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:

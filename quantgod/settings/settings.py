@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from quantgod.files import value_digest
 from quantgod.settings.judging import (
@@ -35,12 +38,25 @@ from quantgod.settings.market import (
     SnapshotSettings,
 )
 from quantgod.settings.section import (
+    Natural,
     Section,
 )
 
+MemberName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+
+MemberSection = Literal["window", "model", "train", "optimize", "audit", "registry", "leak_audit"]
+"""The sections in which members differ. Data, target, parts and judgement are common to them."""
+
+Member = dict[MemberSection, dict[str, Any]]
+"""What a member says otherwise than the file that names it, section by section."""
+
 
 class Settings(Section):
-    """All settings."""
+    """All settings.
+
+    Of several `members` of one target each is trained, audited and served by itself. As many train
+    side by side as `members_at_once` says (0: as many as their threads leave cores for).
+    """
 
     data: DataSettings
     simulate: SimulateSettings
@@ -52,6 +68,8 @@ class Settings(Section):
     split: SplitSettings
     model: ModelSettings
     train: TrainSettings
+    members: dict[MemberName, Member] = Field(default_factory=dict)
+    members_at_once: Natural = 0
     optimize: OptimizeSettings
     audit: AuditSettings
     registry: RegistrySettings
