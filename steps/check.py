@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steps.console import say, show_table
-from steps.options import config_options, member_option, setting, settings_from, step
+from steps.options import all_settings_from, config_options, member_option, setting, step
 from steps.stopping import NOTHING_CHANGED
 
 if TYPE_CHECKING:
     from quantgod.planning.estimate import Estimate
+    from quantgod.settings import Settings
 
 
 @step(NOTHING_CHANGED)
@@ -24,9 +25,18 @@ if TYPE_CHECKING:
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Look at all that a long run will need, time a few steps of it; end with 1 if it cannot work.
 
-    Nothing is made, downloaded or registered.
+    Nothing is made, downloaded or registered. Of settings with members each is looked at.
     """
-    settings = settings_from(config, overrides, options)
+    settings, members = all_settings_from(config, overrides, options)
+    wrong = [] if members else _wrong(str(config), settings)
+    for name, own in members.items():
+        wrong += [f"member {name}: {said}" for said in _wrong(f"{config}, member {name}", own)]
+    if wrong:
+        raise click.ClickException("; ".join(wrong))
+
+
+def _wrong(title: str, settings: Settings) -> list[str]:
+    """Show what there is and how long it takes, and return what would end a run."""
     from quantgod.planning.at_hand import at_hand
     from quantgod.planning.estimate import estimate
     from quantgod.planning.fitting import findings
@@ -34,12 +44,11 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
 
     have = at_hand(settings)
     found = findings(settings, have, connect(settings.tracking))
-    show_table(str(config), ("what", "", "found"), found)
+    show_table(title, ("what", "", "found"), found)
     wrong = [one for one in found if one.state == "wrong"]
     if not any(one.subject in ("rows", "device") for one in wrong):
         show_estimate(estimate(settings, have))
-    if wrong:
-        raise click.ClickException("; ".join(f"{one.subject}: {one.text}" for one in wrong))
+    return [f"{one.subject}: {one.text}" for one in wrong]
 
 
 def show_estimate(found: Estimate) -> None:

@@ -6,14 +6,16 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say, say_as_written, tell
+import click
+
+from steps.console import progress_bar, say, say_as_written, show_table, tell
 from steps.options import (
+    all_settings_from,
     config_options,
     member_option,
     run_option,
     runs_given,
     setting,
-    settings_from,
     step,
 )
 
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
+    from quantgod.evaluation.validation import ComparedMembers
     from quantgod.forecasters.base_model import TrainedBase
+    from quantgod.settings import Settings
     from quantgod.tracking.stage import StageRun
     from quantgod.training.reports import Epoch
 
@@ -39,10 +44,17 @@ if TYPE_CHECKING:
 @setting("--seed", "train.seed", "Of weights, order and dropout.")
 @setting("--device", "train.device", "auto, cpu or cuda.")
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
-    """Train on the older part of dev and stop by the newer; a killed training goes on."""
-    runs, settings = runs_given(options), settings_from(config, overrides, options)
+    """Train on the older part of dev and stop by the newer; a killed training goes on.
+
+    Of settings with members each is trained, side by side, unless --member names one.
+    """
+    runs, (settings, members) = runs_given(options), all_settings_from(config, overrides, options)
+    if members:
+        _train_members(config, runs, settings, members)
+        return
     from quantgod.dataset.series import table_series, write_series
     from quantgod.dataset.table import read_table
+    from quantgod.evaluation.validation import validation_rows
     from quantgod.forecasters.base_model import train_base
     from quantgod.forecasters.network import save_network
     from quantgod.tracking.chosen import searched_settings
@@ -53,9 +65,10 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     with stage("train", settings, runs, supply("train", settings, config, say)) as run:
         chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)
+        table = read_table(run.inputs["labels"])
         with progress_bar("train") as progress:
             trained = train_base(
-                read_table(run.inputs["labels"]),
+                table,
                 chosen,
                 checkpoint=run.workplace() / "checkpoint.safetensors",
                 on_epoch=lambda epoch: run.metrics.log(epoch.metrics(), epoch.epoch),
@@ -68,7 +81,50 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         write_series(run.folder("network"), table_series(run.inputs["labels"]))
         _warn_of_constants(trained.network.silent)
         _log(run, trained)
+        _log_validation(run, validation_rows(table, trained, settings.label))
     tell(run)
+
+
+def _train_members(
+    config: Path, runs: dict[str, str | None], settings: Settings, members: dict[str, Settings]
+) -> None:
+    if runs["optimize"] is not None:
+        raise click.UsageError("a search is of one member: give --member beside --optimize-run")
+    from quantgod.evaluation.validation import compare_members
+    from quantgod.tracking.members import HEADERS, read_validation, table_of, train_members
+    from quantgod.tracking.stage import stage
+    from quantgod.tracking.supply import supply
+
+    with stage("members", settings, runs, supply("members", settings, config, say)) as run:
+        trained = train_members(run, members, config, say_as_written)
+        with run.scratch() as folder:
+            compared = compare_members(read_validation(trained, folder))
+        run.json("members", {name: child.info.run_id for name, child in trained.items()})
+        table = table_of(members, trained, compared)
+        _log_members(run, table, compared)
+    minutes = f"{compared.rows:,} validation minutes worth {compared.effective_rows:,.0f} labels"
+    show_table(f"Members and baselines on {minutes}", HEADERS, table)
+    tell(run)
+
+
+def _log_members(
+    run: StageRun, table: Sequence[tuple[str, ...]], compared: ComparedMembers
+) -> None:
+    import mlflow
+    import pandas as pd
+
+    from quantgod.evaluation import plots
+    from quantgod.tracking.members import HEADERS
+
+    shown = pd.DataFrame(table, columns=list(HEADERS), dtype=object)
+    mlflow.log_table(shown, "members_table.json", run_id=run.run_id)
+    run.shows("figures/members.png")
+    run.figure("members", plots.comparison(compared.models))
+    scores = {name: compared.models[name]["macro_f1"].value for name, *_ in table}
+    run.metrics.log({f"{name}_macro_f1": score for name, score in scores.items()})
+    run.output()
+    told = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+    run.headline(f"validation macro-F1: {told}")
 
 
 def _warn_of_constants(silent: Sequence[str]) -> None:
@@ -94,6 +150,7 @@ def _log(run: StageRun, trained: TrainedBase) -> None:
     run.metrics.log(kept)
     # As metrics, each would be a chart with one point.
     run.param("trained.parameters")(parameters)
+    run.param("trained.window")(trained.network.window)
     run.param("trained.best_epoch")(trained.fit.best_epoch)
     run.json("validation", report)
     run.json("history", [epoch.to_json() for epoch in trained.fit.history])
@@ -105,6 +162,14 @@ def _log(run: StageRun, trained: TrainedBase) -> None:
     run.figure("class_balance", plots.class_balance(parts))
     run.output()
     run.headline(f"validation macro-F1 {report['macro_f1']:.3f}; {parameters:,} parameters")
+
+
+def _log_validation(run: StageRun, rows: DataFrame) -> None:
+    from quantgod.evaluation.validation import validation_scores
+    from quantgod.tracking.members import ROWS_FILE, VALIDATION
+
+    rows.to_parquet(run.folder(VALIDATION) / ROWS_FILE, compression="zstd")
+    run.json("validation_scores", validation_scores(rows))
 
 
 def curves(history: Sequence[Epoch]) -> Figure:

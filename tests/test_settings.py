@@ -14,7 +14,13 @@ from steps.options import settings_from
 
 ROOT = Path(__file__).parents[1]
 FULL = ROOT / "conf" / "full.yaml"
-SHIPPED = ("demo", "full", "power", "real_prices")  # a user's own files may lie beside them
+SHIPPED = (
+    "demo",
+    "full",
+    "members",
+    "power",
+    "real_prices",
+)  # a user's own files may lie beside them
 FILES = {f"conf/{name}.yaml": ROOT / "conf" / f"{name}.yaml" for name in SHIPPED} | {
     str(path.relative_to(ROOT)): path for path in sorted((ROOT / "tests").rglob("*.yaml"))
 }
@@ -103,7 +109,7 @@ def test_the_documents_values_are_in_force() -> None:
     assert settings.optimize.trials == 30 and settings.etl.max_bridge_minutes == 5
 
 
-@pytest.mark.parametrize("name", ["demo", "power", "real_prices"])
+@pytest.mark.parametrize("name", ["demo", "members", "power", "real_prices"])
 def test_every_file_is_judged_by_the_same_gates(name: str) -> None:
     other, full = load_settings(ROOT / "conf" / f"{name}.yaml"), load_settings(FULL)
     assert other.gates == full.gates and other.backtest.account == full.backtest.account
@@ -180,6 +186,15 @@ WRONG = {
     "train.class_weights.2: missing": "train: {class_weights: [1.0, 2.0]}",
     "low < high expected": "optimize: {space: {learning_rate: {low: 2, high: 1}}}",
     "window: Input should be": "window: 720",
+    "members.fast.trian.[key]: Input should be 'window', 'model', 'train', 'optim": (
+        "members: {fast: {trian: {epochs: 3}}}"
+    ),
+    "members.fast.label.[key]: Input should be": "members: {fast: {label: {horizon_minutes: 3}}}",
+    "member fast: train.epoch: unknown key (allowed: accum": "members: {fast: {train: {epoch: 3}}}",
+    "member b: window.length: Input should": "members: {a: {}, b: {window: {length: 0}}}",
+    "members.fast: Input should be a valid dictionary, got None": "members: {fast: }",
+    "members.so fast.[key]: String should match pattern": "members: {so fast: {}}",
+    "members.majority.[key]: Value error, a baseline is called so": "members: {majority: {}}",
     "train stands twice": "train: {epochs: 3}\ntrain: {seed: 4}",
     "seed stands twice": "train: {seed: 3, seed: 4}",
     "is not YAML": "train: {epochs: 3",
@@ -225,6 +240,54 @@ def test_a_missing_value_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, yaml.safe_dump(values))
     with pytest.raises(SettingsError, match=r"label\.horizon_minutes: missing; registry: missing"):
         load_settings(path)
+
+
+MEMBERS = """
+members:
+  fast: {window: {length: 30}, train: {epochs: 2, seed: 5}}
+  deep:
+    model: {params: {tcn_channels: 16}}
+    registry: {name: deepest}
+    optimize: {space: {window_length: [30]}}
+"""
+
+
+def test_a_member_is_the_same_as_a_file_that_says_what_it_says(tmp_path: Path) -> None:
+    path, full = child(tmp_path, MEMBERS), load_settings(FULL)
+    fast, deep = (load_settings(path, None, name) for name in ("fast", "deep"))
+    written = "window: {length: 30}\ntrain: {epochs: 2, seed: 5}\nregistry: {name: quantgod-fast}\n"
+    assert fast == load_settings(child(tmp_path, written))
+    assert fast.members == deep.members == {}
+    assert deep.model.params == {"tcn_channels": 16}, "replaced whole, as a file does"
+    assert deep.optimize.space == {"window_length": [30]}
+    assert (deep.registry.name, deep.train) == ("deepest", full.train)
+
+
+def test_what_a_command_says_comes_after_what_a_member_says(tmp_path: Path) -> None:
+    path = child(tmp_path, MEMBERS)
+    given = {"train.epochs": 7, "registry.name": "mine", "members.fast.train.seed": 6}
+    fast = load_settings(path, given, "fast")
+    assert (fast.train.epochs, fast.train.seed, fast.registry.name) == (7, 6, "mine")
+    common = load_settings(path, given)
+    assert (common.train.epochs, common.train.seed) == (7, load_settings(FULL).train.seed)
+    assert common.members["fast"]["train"] == {"epochs": 2, "seed": 6}
+
+
+def test_a_file_may_change_a_member_that_it_inherits(tmp_path: Path) -> None:
+    child(tmp_path, MEMBERS)
+    text = "inherits: mine.yaml\nmembers: {fast: {train: {epochs: 3}}, plain: {}}\n"
+    path = written(tmp_path, text, "other.yaml")
+    assert list(load_settings(path).members) == ["fast", "deep", "plain"]
+    fast, plain = (load_settings(path, None, name) for name in ("fast", "plain"))
+    assert (fast.train.epochs, fast.train.seed, fast.window.length) == (3, 5, 30)
+    assert plain.registry.name == "quantgod-plain"
+
+
+def test_a_member_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no member slow \(its members: fast, deep\)"):
+        load_settings(child(tmp_path, MEMBERS), None, "slow")
+    with pytest.raises(SettingsError, match=r"full\.yaml: no member slow \(its members: none\)"):
+        load_settings(FULL, None, "slow")
 
 
 CYCLES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 import steps.evaluate
 import steps.gates
 import steps.train
-from quantgod.settings import command, repeating
+from quantgod.settings import OF_A_MEMBER, command, repeating
 from tests.stores import fresh_store
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +57,31 @@ def test_a_file_is_quoted_and_none_is_repeated_where_none_was_given() -> None:
         with repeating(None):
             assert command("label", "--horizon 15") == "python -m steps.label --horizon 15"
         assert "mine" in command("label")
+
+
+def test_a_member_is_repeated_for_the_steps_that_can_be_told_one() -> None:
+    files = [path.stem for path in (ROOT / "steps").glob("*.py")]
+    steps_of = {name: getattr(import_module(f"steps.{name}"), "main", None) for name in files}
+    told = {
+        name
+        for name, main in steps_of.items()
+        if main is not None and any(option.name == "member" for option in main.params)
+    }
+    assert told == OF_A_MEMBER
+    with repeating("mine.yaml", "fast"):
+        assert command("gates") == "python -m steps.gates --config mine.yaml --member fast"
+        assert command("live") == "python -m steps.live --config mine.yaml"
+
+
+@pytest.mark.parametrize("main", [steps.evaluate.main, steps.gates.main])
+def test_a_suggested_command_repeats_the_member_that_was_given(
+    main: click.Command, own_file: Path
+) -> None:
+    own_file.write_text(own_file.read_text() + "members: {fast: {}}\n")
+    given = ["--config", str(own_file), "--member", "fast"]
+    done = CliRunner(env={"COLUMNS": "1000"}).invoke(main, given)
+    assert "quantgod-fast: no version is registered" in done.output
+    assert f"`python -m steps.main --config '{own_file}' --member fast`" in done.output
 
 
 @pytest.mark.parametrize("room", ["quantgod", "steps"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from quantgod.files import value_digest
 from quantgod.settings.judging import (
     BacktestSettings,
+    Baseline,
     EvaluateSettings,
     GateSettings,
     LeakAuditSettings,
@@ -42,7 +43,14 @@ from quantgod.settings.section import (
     Section,
 )
 
-MemberName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+
+def _no_baseline(name: str) -> str:
+    if name in get_args(Baseline):
+        raise ValueError("a baseline is called so, which members are compared with")
+    return name
+
+
+MemberName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$"), AfterValidator(_no_baseline)]
 
 MemberSection = Literal["window", "model", "train", "optimize", "audit", "registry", "leak_audit"]
 """The sections in which members differ. Data, target, parts and judgement are common to them."""

@@ -42,6 +42,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "snapshots": ("data", "etl", "snapshots"),
     "optimize": ("window", "split", "model", "train", "optimize"),
     "train": ("window", "split", "model", "train"),
+    "members": ("window", "split", "model", "train", "members"),
     "audit": ("label", "window", "split", "model", "train", "audit"),
     "register": (
         "data",

@@ -35,6 +35,7 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "snapshots": ("etl",),
     "optimize": ("label",),
     "train": ("label", "optimize"),
+    "members": ("label",),
     "audit": ("label", "optimize", "train"),
     "register": ("label", "train", "audit"),
     "evaluate": ("label", "audit", "register"),
@@ -97,13 +98,19 @@ def run_stage(
             str(PROJECT), entry_point=name, parameters=parameters, env_manager="local"
         )
     except ExecutionException:
-        raise StageFailed(f"{name}: {_message(client, name)}") from None
+        raise StageFailed(f"{name}: {_message(client)}") from None
     return client.get_run(submitted.run_id), False
 
 
 def failed_gates(gates: Run) -> str:
     """Return which gates stop the promotion; empty if all passed."""
     return output_of(gates.info.run_id, "failed")["failed"]
+
+
+def failure_of(run: Run | None) -> str:
+    """Return the error message of a stage's run that failed."""
+    said = "" if run is None else run.data.tags.get(ERROR_TAG, "")
+    return said or "failed before it could say why; see above"
 
 
 def resolved_config(settings: Settings, config: Path) -> Path:
@@ -131,7 +138,7 @@ def _from_project(config: Path) -> str:
     return str(config if Path.cwd() == PROJECT else config.resolve())
 
 
-def _message(client: MlflowClient, name: str) -> str:
+def _message(client: MlflowClient) -> str:
     """Return the error message of the newest child of the active run."""
     parent = mlflow.active_run()
     if parent is None:
@@ -142,8 +149,7 @@ def _message(client: MlflowClient, name: str) -> str:
         max_results=1,
         order_by=["attributes.start_time DESC"],
     )
-    said = [child.data.tags.get(ERROR_TAG, "") for child in children]
-    return said[0] if said and said[0] else "failed before it could say why; see above"
+    return failure_of(children[0] if children else None)
 
 
 def _put_this_python_first() -> None:

@@ -47,6 +47,7 @@ from quantgod.tracking.store import NOTE_TAG, PROJECT, SESSIONS, beside, connect
 ERROR_TAG = "quantgod.error"
 HEADLINE_TAG = "quantgod.headline"
 STAGE_TAG = "quantgod.stage"
+MEMBER_TAG = "quantgod.member"
 CODE_TAG = "quantgod.code"
 MACHINE_TAG = "quantgod.machine"
 READS: Mapping[str, tuple[str, ...]] = {
@@ -56,6 +57,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "snapshots": ("bars", "archives"),
     "optimize": ("labels",),
     "train": ("labels",),
+    "members": ("labels",),
     "audit": ("labels",),
     "register": ("labels",),
     "evaluate": ("labels",),
@@ -194,6 +196,7 @@ def stage(
     outbox_folder = PROJECT / settings.tracking.outbox
     deliver_left_over(client, outbox_folder)
     active = _open_run(client, name)
+    member = active.data.tags.get(MEMBER_TAG, "")
     close_orphans(client, active.info.experiment_id)
     run_id = active.info.run_id
     outbox = Outbox(outbox_folder, run_id)
@@ -205,7 +208,7 @@ def stage(
         _check_makers(runs, client)
         run.upstream = runs = supply(runs)
         run.inputs = input_paths(name, settings, runs)
-        run.key = _describe(name, settings, runs, run.inputs, client)
+        run.key = _describe(run, member)
         yield run
         status = "FINISHED"
         shutil.rmtree(run.workplace())
@@ -311,18 +314,13 @@ def data_path(label: str, settings: Settings) -> Path:
     }[label]
 
 
-def _describe(
-    name: str,
-    settings: Settings,
-    upstream: Mapping[str, str],
-    inputs: Mapping[str, Path],
-    client: MlflowClient,
-) -> str:
+def _describe(run: StageRun, member: str) -> str:
     """Log the stage's inputs, settings and upstream runs, and return its key."""
-    digests = input_digests(inputs, settings)
-    key = stage_key(name, settings, digests, upstream_keys(client, name, upstream))
+    name, settings, upstream = run.name, run.settings, run.upstream
+    digests = input_digests(run.inputs, settings)
+    key = stage_key(name, settings, digests, upstream_keys(run.client, name, upstream))
     tags = {
-        MLFLOW_RUN_NAME: run_name(name, settings),
+        MLFLOW_RUN_NAME: run_name(name, settings, member),
         STAGE_TAG: name,
         KEY_TAG: key,
         CODE_TAG: code_digest(),
@@ -335,7 +333,7 @@ def _describe(
     }
     mlflow.set_tags(tags)
     mlflow.log_params(logged_params(name, settings))
-    for label, path in inputs.items():
+    for label, path in run.inputs.items():
         source = LocalArtifactDatasetSource(str(path.resolve()))
         digest = digests[label][:DIGEST_CHARACTERS]
         # MLflow declares `profile` abstract but does not implement it in its own class.
@@ -344,10 +342,11 @@ def _describe(
     return key
 
 
-def run_name(name: str, settings: Settings) -> str:
-    """Return a readable name for a stage's run: stage, symbols, and the day of the run."""
+def run_name(name: str, settings: Settings, member: str = "") -> str:
+    """Return a readable name for a stage's run: stage, member, symbols, and the day of the run."""
     symbols = settings.live.symbols if name in ENDLESS else (settings.data.symbol,)
-    return f"{name} {' '.join(symbols)} {dt.datetime.now(dt.UTC):%Y-%m-%d}"
+    words = (name, *([member] if member else []), *symbols)
+    return f"{' '.join(words)} {dt.datetime.now(dt.UTC):%Y-%m-%d}"
 
 
 def logged_params(name: str, settings: Settings) -> dict[str, str]:

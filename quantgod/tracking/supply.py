@@ -30,6 +30,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "snapshots": ("etl",),
     "optimize": ("label",),
     "train": ("label",),
+    "members": ("label",),
     "audit": ("label", "train"),
     "register": ("label", "train", "audit"),
 }

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
@@ -253,3 +254,21 @@ def test_the_check_ends_with_every_stage_and_a_total(own: dict[str, object]) -> 
 def invoke(command: object, own: dict[str, object]) -> Result:
     given = ";".join(f"{key}={value}" for key, value in own.items())
     return CliRunner().invoke(command, ["--set", given])  # type: ignore[arg-type]
+
+
+def test_each_member_is_looked_at_and_named_with_what_is_wrong_of_it(
+    own: dict[str, object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(reckoned, "time_day", lambda *_: DAY)
+    for name in ("time_network", "time_searched", "time_small"):
+        monkeypatch.setattr(reckoned, name, lambda _: WINDOW)
+    path, values = tmp_path / "members.yaml", settings_with(own).model_dump(mode="json")
+    values["members"] = {"fits": {}, "long": {"window": {"length": 2000}}}
+    path.write_text(yaml.safe_dump(values))
+    done = CliRunner(env={"COLUMNS": "300"}).invoke(steps.check.main, ["--config", str(path)])
+    assert done.exit_code == 1
+    assert "members.yaml, member fits" in done.output and "members.yaml, member long" in done.output
+    assert "quantgod-demo-fits holds 0 versions" in done.output
+    assert "Error: member long: rows: " in done.output and "member fits: " not in done.output
+    one = ["--config", str(path), "--member", "fits"]
+    assert CliRunner().invoke(steps.check.main, one).exit_code == 0

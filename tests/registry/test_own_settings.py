@@ -42,6 +42,19 @@ def test_they_come_back_whole_but_for_passwords(version: ModelVersion, tmp_path:
     assert load_settings(tmp_path / "again.yaml") == own, "the file may be given as any other"
 
 
+def test_a_version_of_code_that_knew_fewer_settings_keeps_its_own(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Settings.model_dump
+    earlier = {"mode": "json", "exclude": {"members", "members_at_once"}}
+    monkeypatch.setattr(Settings, "model_dump", lambda self, **_: whole(self, **earlier))
+    lineage = Lineage(shelf, shelf.folder / "labels.parquet", "digest", settings=DEMO).whole()
+    made = lineage.judged()
+    monkeypatch.setattr(Settings, "model_dump", whole)
+    assert own_settings(made).members == {}
+    assert judging(made, "gates", DEMO, None).otherwise == ()
+
+
 def test_settings_that_were_changed_lost_or_never_kept_are_not_known(
     version: ModelVersion, tmp_path: Path
 ) -> None:

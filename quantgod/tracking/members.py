@@ -1,0 +1,105 @@
+"""Train the members of one target side by side, and make the table that compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import joblib
+import pandas as pd
+from mlflow.entities import Run
+
+from quantgod.evaluation.metrics import KEY_SCORES
+from quantgod.evaluation.validation import ComparedMembers
+from quantgod.evaluation.wording import interval_text
+from quantgod.settings import Settings
+from quantgod.tracking.keys import artifacts_of
+from quantgod.tracking.pipeline import resolved_config
+from quantgod.tracking.side_by_side import Announce, Job, run_side_by_side
+from quantgod.tracking.stage import StageRun
+from quantgod.tracking.supply import supply
+from quantgod.training.devices import choose_device
+
+VALIDATION: Final = "validation"
+ROWS_FILE: Final = "rows.parquet"
+"""Folder and file of a train run's validation rows."""
+
+HEADERS: Final = ("member", "network", "window", "stride", "parameters", "epoch", *KEY_SCORES)
+"""Columns of the table; `epoch` is the best one, counted from 0."""
+
+
+def train_members(
+    run: StageRun, members: Mapping[str, Settings], config: Path, announce: Announce
+) -> dict[str, Run]:
+    """Train each member as a child of `run`, which is active, or find its finished run.
+
+    A search of a member's own settings is taken where an equal one is there.
+
+    Args:
+        run: has the labels that all of them learn from.
+        members: settings by name.
+        config: the settings file that names them.
+        announce: called with what the trainings print.
+
+    Raises:
+        StageFailed: if one fails; the others are ended.
+    """
+    jobs = [
+        Job(
+            name,
+            settings,
+            resolved_config(settings, config),
+            supply("train", settings, config, announce)(run.upstream),
+        )
+        for name, settings in members.items()
+    ]
+    at_once = members_at_once(run.settings.members_at_once, members.values())
+    return run_side_by_side("train", jobs, at_once, announce)
+
+
+def members_at_once(asked: int, members: Iterable[Settings]) -> int:
+    """Return how many members train at a time: as many as asked, or as their threads leave cores.
+
+    Raises:
+        ValueError: if a member asks for a device that is absent.
+    """
+    cores = joblib.cpu_count()
+    return asked or max(1, cores // max(_cores(settings, cores) for settings in members))
+
+
+def read_validation(runs: Mapping[str, Run], folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the validation rows of train runs by member; files are downloaded into `folder`."""
+    return {
+        name: pd.read_parquet(artifacts_of(run.info.run_id, VALIDATION, folder / name) / ROWS_FILE)
+        for name, run in runs.items()
+    }
+
+
+def table_of(
+    members: Mapping[str, Settings], runs: Mapping[str, Run], compared: ComparedMembers
+) -> list[tuple[str, ...]]:
+    """Return a row of `HEADERS` for each member, and for each baseline below them."""
+    return [
+        (name, *_about(members.get(name), runs.get(name)), *_scores(compared, name))
+        for name in compared.models
+    ]
+
+
+def _cores(settings: Settings, cores: int) -> int:
+    """Return the cores that a training takes; one on a GPU shares it with no other."""
+    threads = settings.train.threads or cores
+    return cores if choose_device(settings.train.device).type == "cuda" else min(threads, cores)
+
+
+def _about(settings: Settings | None, run: Run | None) -> tuple[str, ...]:
+    if settings is None or run is None:
+        return ("-",) * (len(HEADERS) - len(KEY_SCORES) - 1)
+    params = run.data.params
+    trained = (f"{int(params['trained.parameters']):,}", params["trained.best_epoch"])
+    shape = (params["model.name"], params["trained.window"], params["window.stride"])
+    return (*shape, *trained)
+
+
+def _scores(compared: ComparedMembers, name: str) -> tuple[str, ...]:
+    return tuple(interval_text(compared.models[name][score]) for score in KEY_SCORES)

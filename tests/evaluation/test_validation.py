@@ -1,0 +1,94 @@
+"""The validation part: what a network and the baselines say of it, and members compared there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quantgod.contracts import CLASSES
+from quantgod.evaluation.metrics import classification_report
+from quantgod.evaluation.scored_rows import BASELINES, columns_of, probabilities_of
+from quantgod.evaluation.validation import (
+    BASE,
+    NoCommonRowError,
+    compare_members,
+    validation_rows,
+    validation_scores,
+)
+from quantgod.forecasters.base_model import TrainedBase, train_base
+from quantgod.forecasters.baselines import baselines
+from quantgod.served.calibration import untilt
+from tests.training.problems import LABELS
+from tests.training.searches import settings, table
+
+
+@pytest.fixture(scope="module")
+def trained() -> TrainedBase:
+    chosen = settings()
+    train = chosen.train.model_copy(update={"epochs": 1, "class_weights": (3.0, 1.0, 2.0)})
+    window = chosen.window.model_copy(update={"stride": 20})
+    return train_base(table(), chosen.model_copy(update={"train": train, "window": window}))
+
+
+def test_rows_are_the_networks_own_forecasts_beside_those_of_baselines_of_its_training_rows(
+    trained: TrainedBase,
+) -> None:
+    rows, part = validation_rows(table(), trained, LABELS), trained.validation
+    np.testing.assert_array_equal(rows["target"], part.target)
+    assert pd.DatetimeIndex(rows["time"]).as_unit("ms").asi8.tolist() == part.time_ms.tolist()
+    said = untilt(trained.probabilities, trained.network.class_weights)
+    np.testing.assert_array_equal(probabilities_of(rows, BASE), said)
+    np.testing.assert_array_equal(rows["base_class"], trained.probabilities.argmax(axis=1))
+    beside = baselines(table(), trained.train, part, LABELS)
+    for name in BASELINES:
+        np.testing.assert_array_equal(probabilities_of(rows, name), beside[name])
+    plain, weighed = beside["persistence"], beside["logistic_regression"] * [3.0, 1.0, 2.0]
+    np.testing.assert_array_equal(rows["persistence_class"], plain.argmax(axis=1))
+    np.testing.assert_array_equal(rows["logistic_regression_class"], weighed.argmax(axis=1))
+    scores = validation_scores(rows)
+    assert list(scores) == [BASE, *BASELINES]
+    wanted = classification_report(part.target, said, trained.network.class_weights)
+    assert scores[BASE] == pytest.approx(wanted)
+
+
+def rows_of(minutes: range, right: float, seed: int = 0) -> pd.DataFrame:
+    """Forecasts of these minutes, of which about this share is right."""
+    truth = np.random.default_rng(7).integers(0, len(CLASSES), 100_000)[list(minutes)]
+    rng = np.random.default_rng(seed)
+    time = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(list(minutes), unit="min")
+    rows = {"time": time, "label_end": time + pd.Timedelta(minutes=5), "target": truth}
+    for name in (BASE, *BASELINES):
+        hits = rng.random(len(truth)) < (right if name == BASE else 0.4)
+        decided = np.where(hits, truth, (truth + 1) % len(CLASSES))
+        said = np.eye(len(CLASSES))[decided] * 0.7 + 0.1
+        rows |= dict(zip(columns_of(name), said.T, strict=True))
+        rows[f"{name}_class"] = decided
+    return pd.DataFrame(rows)
+
+
+def test_members_are_compared_on_the_minutes_that_all_of_them_forecast() -> None:
+    good, bad = rows_of(range(100, 3_000, 2), 0.8), rows_of(range(0, 2_900, 3), 0.5, seed=1)
+    found = compare_members({"bad": bad, "good": good})
+    common = range(102, 2_900, 6)
+    assert found.rows == len(common)
+    assert list(found.models) == ["bad", "good", *BASELINES]
+    for name, rows in (("bad", bad), ("good", good)):
+        met = rows[rows["time"].isin(rows_of(common, 0.5)["time"])]
+        assert len(met) == len(common)
+        scores = validation_scores(met)
+        assert found.models[name]["accuracy"].value == pytest.approx(scores[BASE]["accuracy"])
+        assert found.models[name]["log_loss"].value == pytest.approx(scores[BASE]["log_loss"])
+    assert found.models["good"]["mcc"].low > found.models["bad"]["mcc"].high
+    assert found.taught == "good", "more rows taught its baselines"
+    beside = validation_scores(good[good["time"].isin(bad["time"])])["majority"]["accuracy"]
+    assert found.models["majority"]["accuracy"].value == pytest.approx(beside)
+    # A label of five minutes shares none with one six minutes later.
+    assert found.effective_rows == pytest.approx(len(common))
+
+
+def test_members_without_a_common_minute_are_named_with_what_to_change() -> None:
+    with pytest.raises(NoCommonRowError, match=r"one, two forecast no .* window\.stride"):
+        compare_members(
+            {"one": rows_of(range(0, 90, 2), 0.5), "two": rows_of(range(1, 90, 2), 0.5)}
+        )

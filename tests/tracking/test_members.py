@@ -1,0 +1,159 @@
+"""Members trained side by side, by the real command: resumed, compared, and found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import pytest
+import yaml
+from click.testing import CliRunner
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+import steps.audit
+import steps.train
+from quantgod.contracts import Series
+from quantgod.dataset.labels import label
+from quantgod.dataset.table import write_table
+from quantgod.evaluation.scored_rows import BASELINES
+from quantgod.forecasters import base_model
+from quantgod.settings import Settings, load_settings
+from quantgod.tracking import members as side
+from quantgod.tracking.keys import KEY_TAG
+from quantgod.tracking.members import HEADERS, members_at_once
+from quantgod.tracking.pipeline import key_of
+from quantgod.tracking.stage import MEMBER_TAG, STAGE_TAG, stage
+from quantgod.tracking.supply import supply
+from quantgod.training.reports import Epoch
+from tests.stores import fresh_store
+from tests.synthetic import synthetic_bars
+
+TINY = Path("tests/end_to_end/tiny.yaml").resolve()
+MEMBERS = {
+    "short": {"window": {"length": 60}},
+    "long": {"train": {"epochs": 2}, "model": {"params": {"tcn_channels": 2, "lstm_hidden": 2}}},
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A settings file with two members, and labels that lie where it says."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    before = mlflow.get_tracking_uri()
+    folders = {name: str(tmp_path / name) for name in ("archives", "bars", "labels", "work")}
+    store = {"uri": fresh_store(tmp_path), "artifacts": str(tmp_path / "artifacts")}
+    path = tmp_path / "members.yaml"
+    own = {"data": folders, "tracking": {**store, "outbox": str(tmp_path / "outbox")}}
+    path.write_text(yaml.safe_dump({"inherits": str(TINY), "members": MEMBERS, **own}))
+    settings = load_settings(path)
+    bars = synthetic_bars(1_800, seed=3, signal=0.7)
+    table = label(bars, settings.label, settings.etl.max_bridge_minutes)
+    write_table(settings.data.own_labels, table, Series("BTCUSDT", "linear"))
+    yield path
+    mlflow.set_tracking_uri(before)
+
+
+def train(config: Path, *arguments: str) -> str:
+    given = ["--config", str(config), *arguments]
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(steps.train.main, given)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@contextmanager
+def stopped_after_an_epoch() -> Iterator[list[Epoch]]:
+    """As Ctrl-C would: checkpoints are kept."""
+    heard: list[Epoch] = []
+    whole = base_model.fit_network
+
+    def until_the_first(*args: object, **kwargs: object) -> object:
+        def on_epoch(epoch: Epoch) -> None:
+            heard.append(epoch)
+            if len(heard) == 2:
+                raise KeyboardInterrupt
+
+        return whole(*args, **{**kwargs, "on_epoch": on_epoch})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base_model, "fit_network", until_the_first)
+        yield heard
+
+
+def newest(stage: str) -> list[Run]:
+    experiments = [one.experiment_id for one in MlflowClient().search_experiments()]
+    return MlflowClient().search_runs(experiments, f"tags.`{STAGE_TAG}` = '{stage}'")
+
+
+def test_members_are_resumed_trained_side_by_side_compared_and_taken_again(config: Path) -> None:
+    with stopped_after_an_epoch() as heard:
+        given = ["--config", str(config), "--member", "long"]
+        stopped = CliRunner().invoke(steps.train.main, given)
+    assert stopped.exit_code == 130 and "goes on from the last one" in stopped.output
+
+    told = train(config)
+    (parent,) = newest("members")
+    trained = [run for run in newest("train") if MEMBER_TAG in run.data.tags]
+    runs = {run.data.tags[MEMBER_TAG]: run for run in trained}
+    assert runs.keys() == MEMBERS.keys()
+    for name, run in runs.items():
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        own = load_settings(config, None, name)
+        assert run.data.tags[KEY_TAG] == key_of(MlflowClient(), "train", own, {}), "by hand"
+        scores = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/validation_scores.json")
+        assert list(scores) == ["base", *BASELINES]
+        assert run.data.metrics["validation_macro_f1"] == pytest.approx(scores["base"]["macro_f1"])
+    history = mlflow.artifacts.load_dict(f"runs:/{runs['long'].info.run_id}/history.json")
+    assert history[0]["seconds"] == heard[0].seconds, "it went on, and did not begin anew"
+
+    table = mlflow.load_table("members_table.json", run_ids=[parent.info.run_id])
+    assert list(table.columns) == list(HEADERS)
+    assert list(table["member"]) == [*MEMBERS, *BASELINES]
+    assert list(table["window"][:3]) == ["60", "120", "-"]
+    for name in MEMBERS:
+        assert f"{name}_macro_f1" in parent.data.metrics
+        assert f"{name}: train: validation macro-F1" in told, "each line says whose it is"
+    images = MlflowClient().list_artifacts(parent.info.run_id, "figures")
+    assert [one.path for one in images] == ["figures/members.png"]
+
+    again = train(config)
+    assert again.count("unchanged since run") == 2 and len(newest("train")) == 3
+    settings = load_settings(config, None, "short")
+    with stage("audit", settings, {}, supply("audit", settings, config)) as run:
+        assert run.upstream["train"] == runs["short"].info.run_id, "it is taken as any other"
+        run.output()
+
+
+def test_a_stage_of_one_network_asks_which_of_several(config: Path) -> None:
+    asked = CliRunner().invoke(steps.audit.main, ["--config", str(config)])
+    assert asked.exit_code == 2
+    assert "members.yaml has members: give one of short, long as --member" in asked.output
+    other = CliRunner().invoke(steps.audit.main, ["--config", str(config), "--member", "tall"])
+    assert other.exit_code == 2
+    assert "no member tall (its members: short, long)" in other.output
+    search = CliRunner().invoke(steps.train.main, ["--config", str(config), "--optimize-run", "x"])
+    assert search.exit_code == 2 and "a search is of one member" in search.output
+
+
+def with_threads(*threads: int) -> list[Settings]:
+    shipped = Path("conf/demo.yaml")
+    return [load_settings(shipped, {"train.threads": count}) for count in threads]
+
+
+@pytest.mark.parametrize(
+    ("asked", "cores", "threads", "at_once"),
+    [
+        (0, 8, (1, 1), 8),
+        (0, 8, (1, 3), 2),
+        (0, 8, (1, 0), 1),
+        (0, 2, (4,), 1),
+        (5, 2, (0, 0), 5),
+    ],
+)
+def test_as_many_train_at_a_time_as_their_threads_leave_cores_for(
+    asked: int, cores: int, threads: tuple[int, ...], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side.joblib, "cpu_count", lambda: cores)
+    assert members_at_once(asked, with_threads(*threads)) == at_once
