@@ -91,7 +91,7 @@ def _train_members(
     if runs["optimize"] is not None:
         raise click.UsageError("a search is of one member: give --member beside --optimize-run")
     from quantgod.evaluation.validation import compare_members
-    from quantgod.tracking.members import HEADERS, read_validation, table_of, train_members
+    from quantgod.tracking.members import SHOWN, read_validation, shown, table_of, train_members
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
 
@@ -103,7 +103,7 @@ def _train_members(
         table = table_of(members, trained, compared)
         _log_members(run, table, compared)
     minutes = f"{compared.rows:,} validation minutes worth {compared.effective_rows:,.0f} labels"
-    show_table(f"Members and baselines on {minutes}", HEADERS, table)
+    show_table(f"Members and baselines on {minutes}", SHOWN, [shown(line) for line in table])
     tell(run)
 
 
@@ -116,10 +116,11 @@ def _log_members(
     from quantgod.evaluation import plots
     from quantgod.tracking.members import HEADERS
 
-    shown = pd.DataFrame(table, columns=list(HEADERS), dtype=object)
-    mlflow.log_table(shown, "members_table.json", run_id=run.run_id)
+    kept = pd.DataFrame(table, columns=list(HEADERS), dtype=object)
+    mlflow.log_table(kept, "members_table.json", run_id=run.run_id)
     run.shows("figures/members.png")
-    run.figure("members", plots.comparison(compared.models))
+    colours = dict.fromkeys(compared.members, plots.MODEL_COLOURS["base"])
+    run.figure("members", plots.comparison(compared.models, colours=colours))
     scores = {name: compared.models[name]["macro_f1"].value for name, *_ in table}
     run.metrics.log({f"{name}_macro_f1": score for name, score in scores.items()})
     run.output()

@@ -43,12 +43,14 @@ class ComparedMembers(NamedTuple):
         rows: number of those minutes.
         effective_rows: number of independent labels that they are worth.
         models: scores with intervals; members in the given order, then baselines.
+        members: their names.
         taught: the member whose training rows the baselines learned from.
     """
 
     rows: int
     effective_rows: float
     models: dict[str, dict[str, Interval]]
+    members: tuple[str, ...]
     taught: str
 
 
@@ -111,7 +113,7 @@ def compare_members(members: Mapping[str, pd.DataFrame]) -> ComparedMembers:
     one = met[taught]
     effective = effective_rows(_epoch_ms(one["time"]), _epoch_ms(one["label_end"]))
     found = compare(one["target"].to_numpy(), said, effective)
-    return ComparedMembers(len(one), effective, found.models, taught)
+    return ComparedMembers(len(one), effective, found.models, tuple(members), taught)
 
 
 def _scores(rows: pd.DataFrame, model: str) -> dict[str, float]:

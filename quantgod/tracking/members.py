@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,8 @@ ROWS_FILE: Final = "rows.parquet"
 
 HEADERS: Final = ("member", "network", "window", "stride", "parameters", "epoch", *KEY_SCORES)
 """Columns of the table; `epoch` is the best one, counted from 0."""
+SHOWN: Final = ("member", "parameters", *KEY_SCORES)
+"""Those of them that a terminal has room for."""
 
 
 def train_members(
@@ -84,6 +86,11 @@ def table_of(
         (name, *_about(members.get(name), runs.get(name)), *_scores(compared, name))
         for name in compared.models
     ]
+
+
+def shown(row: Sequence[str]) -> tuple[str, ...]:
+    """Return those of a row's cells whose columns are `SHOWN`."""
+    return tuple(cell for name, cell in zip(HEADERS, row, strict=True) if name in SHOWN)
 
 
 def _cores(settings: Settings, cores: int) -> int:

@@ -1,4 +1,4 @@
-"""Members trained side by side, by the real command: resumed, compared, and found again."""
+"""Members by the real command: one is found, one goes on, and both are compared."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     store = {"uri": fresh_store(tmp_path), "artifacts": str(tmp_path / "artifacts")}
     path = tmp_path / "members.yaml"
     own = {"data": folders, "tracking": {**store, "outbox": str(tmp_path / "outbox")}}
-    path.write_text(yaml.safe_dump({"inherits": str(TINY), "members": MEMBERS, **own}))
+    text = {"inherits": str(TINY), "members": MEMBERS, **own}
+    path.write_text(yaml.safe_dump(text, sort_keys=False))
     settings = load_settings(path)
     bars = synthetic_bars(1_800, seed=3, signal=0.7)
     table = label(bars, settings.label, settings.etl.max_bridge_minutes)
@@ -87,7 +88,10 @@ def newest(stage: str) -> list[Run]:
     return MlflowClient().search_runs(experiments, f"tags.`{STAGE_TAG}` = '{stage}'")
 
 
-def test_members_are_resumed_trained_side_by_side_compared_and_taken_again(config: Path) -> None:
+def test_a_killed_member_goes_on_a_trained_one_is_taken_and_both_are_compared(
+    config: Path,
+) -> None:
+    train(config, "--member", "short")
     with stopped_after_an_epoch() as heard:
         given = ["--config", str(config), "--member", "long"]
         stopped = CliRunner().invoke(steps.train.main, given)
@@ -95,16 +99,20 @@ def test_members_are_resumed_trained_side_by_side_compared_and_taken_again(confi
 
     told = train(config)
     (parent,) = newest("members")
-    trained = [run for run in newest("train") if MEMBER_TAG in run.data.tags]
-    runs = {run.data.tags[MEMBER_TAG]: run for run in trained}
-    assert runs.keys() == MEMBERS.keys()
+    made = mlflow.artifacts.load_dict(f"runs:/{parent.info.run_id}/members.json")
+    runs = {name: MlflowClient().get_run(made[name]) for name in MEMBERS}
+    assert f"short: unchanged since run {made['short']}, skipped" in told
+    assert "long: train: validation macro-F1" in told, "each line says whose it is"
+    tags = runs["long"].data.tags
+    assert (tags[MEMBER_TAG], tags[STAGE_TAG]) == ("long", "train")
+    assert tags["mlflow.parentRunId"] == parent.info.run_id
     for name, run in runs.items():
-        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         own = load_settings(config, None, name)
-        assert run.data.tags[KEY_TAG] == key_of(MlflowClient(), "train", own, {}), "by hand"
+        assert run.data.tags[KEY_TAG] == key_of(MlflowClient(), "train", own, {})
         scores = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/validation_scores.json")
-        assert list(scores) == ["base", *BASELINES]
+        assert scores.keys() == {"base", *BASELINES}
         assert run.data.metrics["validation_macro_f1"] == pytest.approx(scores["base"]["macro_f1"])
+        assert f"{name}_macro_f1" in parent.data.metrics
     history = mlflow.artifacts.load_dict(f"runs:/{runs['long'].info.run_id}/history.json")
     assert history[0]["seconds"] == heard[0].seconds, "it went on, and did not begin anew"
 
@@ -112,17 +120,13 @@ def test_members_are_resumed_trained_side_by_side_compared_and_taken_again(confi
     assert list(table.columns) == list(HEADERS)
     assert list(table["member"]) == [*MEMBERS, *BASELINES]
     assert list(table["window"][:3]) == ["60", "120", "-"]
-    for name in MEMBERS:
-        assert f"{name}_macro_f1" in parent.data.metrics
-        assert f"{name}: train: validation macro-F1" in told, "each line says whose it is"
     images = MlflowClient().list_artifacts(parent.info.run_id, "figures")
     assert [one.path for one in images] == ["figures/members.png"]
 
-    again = train(config)
-    assert again.count("unchanged since run") == 2 and len(newest("train")) == 3
-    settings = load_settings(config, None, "short")
+    assert train(config).count("unchanged since run") == 2 and len(newest("train")) == 3
+    settings = load_settings(config, None, "long")
     with stage("audit", settings, {}, supply("audit", settings, config)) as run:
-        assert run.upstream["train"] == runs["short"].info.run_id, "it is taken as any other"
+        assert run.upstream["train"] == made["long"], "it is taken as any other"
         run.output()
 
 

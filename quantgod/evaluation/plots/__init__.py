@@ -14,9 +14,11 @@ from quantgod.evaluation.plots.scores import (
 from quantgod.evaluation.plots.sets import conformal
 from quantgod.evaluation.plots.shifts import forecast_shift, shifts
 from quantgod.evaluation.plots.slices import risk_coverage, slices, tiers
+from quantgod.evaluation.plots.style import MODEL_COLOURS
 from quantgod.evaluation.plots.timeline import timeline
 
 __all__ = [
+    "MODEL_COLOURS",
     "advantages",
     "class_balance",
     "comparison",

@@ -86,13 +86,17 @@ def reliability(
 def comparison(
     models: Mapping[str, Mapping[str, Interval]],
     scores: Sequence[str] = ("macro_f1", "mcc", "log_loss", "brier", "ece"),
+    colours: Mapping[str, str] = MODEL_COLOURS,
 ) -> Figure:
-    """Draw scores of all models with intervals: one panel per score, one bar per model."""
+    """Draw scores of all models with intervals: one panel per score, one bar per model.
+
+    Models without a colour of their own are grey, as what others are compared with.
+    """
     figure = blank(1.6 + 2.2 * len(scores), 1.8 + 0.4 * len(models))
     first, *others = in_a_row(figure, len(scores), sharey=True)
     for axes, score in zip([first, *others], scores, strict=True):
         for place, (name, found) in enumerate(models.items()):
-            _bar_with_interval(axes, place, name, found[score])
+            _bar_with_interval(axes, place, colours.get(name, OTHER_COLOUR), name, found[score])
         better = "lower is better" if score in LOWER_IS_BETTER else "higher is better"
         axes.set_title(SCORE_NAMES.get(score, score), fontweight="bold", pad=22)
         axes.text(0.5, 1.02, better, transform=axes.transAxes, ha="center", color="0.4")
@@ -181,8 +185,7 @@ def _ends(found: Interval) -> tuple[float, float]:
     return (found.low, found.high) if found.enough else (found.value, found.value)
 
 
-def _bar_with_interval(axes: Axes, place: int, name: str, found: Interval) -> None:
-    colour = MODEL_COLOURS.get(name, OTHER_COLOUR)
+def _bar_with_interval(axes: Axes, place: int, colour: str, name: str, found: Interval) -> None:
     axes.barh(place, found.value, color=colour, alpha=0.75, label=name)
     low, high = _ends(found)
     axes.hlines(place, low, high, color="black", linewidth=1.5)
