@@ -17,6 +17,7 @@ BENCHES = (
     "archive",
     "snapshots",
     "windows",
+    "members",
     "tracking",
     "serving",
     "live_path",

@@ -63,11 +63,11 @@ class World:
         path.write_text(yaml.safe_dump(parent | self.places | sections))
         return path
 
-    def main(self, config: Path, **changed: Any) -> set[str]:
+    def main(self, config: Path, member: str | None = None, **changed: Any) -> set[str]:
         """What `steps.main` does until a version is judged; gives the stages that ran anew."""
         overrides = {key.replace("__", "."): value for key, value in changed.items()}
-        settings = load_settings(config, overrides)
-        if changed:
+        settings = load_settings(config, overrides, member)
+        if changed or member:
             config = self.folder / f"{settings.digest()[:8]}.yaml"
             config.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
         done: dict[str, str] = {}
@@ -218,3 +218,17 @@ def test_a_second_training_reuses_what_is_unchanged_and_ends_in_a_verdict(
         assert world.main(moved, **where, registry__alias="Staging") == {"gates"}
         assert world.main(first, data__symbol="ETHUSDT", registry__name="eth") == EVERY
         assert world.main(first) == set(), "nothing stands in the way of what was made first"
+
+
+def test_a_member_goes_all_the_way_and_is_what_a_file_that_says_the_same_makes(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with finished(tmp_path, settings) as world:
+        members = {"fast": {"train": {"epochs": 3}}, "plain": {}}
+        config = world.config("members.yaml", members=members)
+        assert world.main(config, member="fast") == TRAINED
+        assert world.main(config, member="plain") == JUDGED, "its own name, and all else unchanged"
+        names = {model.name for model in MlflowClient().search_registered_models()}
+        assert names == {"quantgod-demo", "quantgod-demo-fast", "quantgod-demo-plain"}
+        written = {"train": {"epochs": 3}, "registry": {"name": "quantgod-demo-fast"}}
+        assert world.main(world.config("written.yaml", **written)) == set()
