@@ -5,6 +5,7 @@ Two cores run two test processes; and bits are the same only for the same number
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,19 @@ def no_experiment_is_left() -> Iterator[None]:
     forget_experiments()
     yield
     forget_experiments()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Spare Python's garbage collector what stays until the end.
+
+    It would walk through a million objects of modules and tests again and again.
+    """
+    gc.disable()
+    result = yield
+    gc.freeze()
+    gc.enable()
+    return result
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
