@@ -198,5 +198,18 @@ def test_a_session_says_at_once_that_it_is_starting(name: str, log: str) -> None
     assert "has no module mlflow" in told[-1]
 
 
+def test_a_command_spares_what_it_imports_full_collections_and_its_end_too() -> None:
+    program = """
+import atexit, gc
+full = []
+gc.callbacks.append(lambda _when, told: full.append(1) if told["generation"] == 2 else None)
+atexit.register(lambda: print(len(full), gc.get_freeze_count() > 100_000))
+import steps
+import mlflow
+"""
+    said = run([sys.executable, "-c", program])
+    assert said.stdout == "0 True\n", said.stderr
+
+
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
