@@ -5,7 +5,8 @@ answering version is chosen then, so that a swap falls between two candles, and 
 thread. Then the challenger predicts the same minute in another thread while the champion is idle;
 the champion never waits for it.
 
-Every candle gets one signal of the champion, or one notice with the reason.
+Every candle gets one signal of the champion, or one notice with the reason. The 112 features of a
+minute are made before it only if the champion takes them, else when its signal is journaled.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ prediction (None while its window is not full, or without an answer), and the ch
 
 
 class Question(NamedTuple):
-    """A closed minute to predict, with the model, and the challenger's question after it."""
+    """A closed minute to predict, with the model, and the challenger's question if there is one."""
 
     symbol: str
     minute: int
@@ -95,7 +96,7 @@ class Question(NamedTuple):
     role: Role
     model: Model
     rows: MinuteRows
-    shadow: Question | None
+    shadow: list[Question]
 
 
 @dataclass
@@ -155,6 +156,7 @@ class Engine:
         self._report = report
         self._on_row = on_row
         self._max_candles = max_candles
+        self._beside: dict[str, tuple[Question | None, Model | None]] = {}  # before `_settle`
         self._candles = dict.fromkeys(windows, 0)
         self._unanswered = 0
         self._given_up: deque[Question] = deque(maxlen=LATENCIES)
@@ -170,6 +172,7 @@ class Engine:
             closed: the minute, with its row or without.
             received: `time.monotonic()` at arrival of the closing message.
         """
+        self._settle(symbol)
         minute, features = closed.bar.minute, closed.bar.features
         if not self._windows[symbol].close(minute, features, source_row(closed)):
             self._tell("warning", "old_minute", symbol, f"minute {minute} has closed already")
@@ -208,19 +211,31 @@ class Engine:
         champion, challenger = models.champion(), models.challenger()
         self._champion[symbol] = champion
         self._count_missing(symbol)
-        state = self.symbols[symbol]
-        state.shadow_missing = 0 if challenger is None else window.missing(*_needs(challenger))
-        if state.missing:
+        if self.symbols[symbol].missing:
             self._tell_row(symbol, minute, features, None, champion)
+            self._beside[symbol] = None, challenger
+            self._settle(symbol)
+            window.catch_up()
             return
-        candle = symbol, minute, features, received
-        shadow = None
-        if challenger is not None and not state.shadow_missing:
-            rows = window.newest(*_needs(challenger))
-            shadow = Question(*candle, "Challenger", challenger, rows, None)
-        rows = window.newest(*_needs(champion))
+        rows, candle = window.newest(*_needs(champion)), (symbol, minute, features, received)
+        question = Question(*candle, "Production", champion, rows, [])
+        self._beside[symbol] = question, challenger
         self._unanswered += 1
-        self._champions.put(Question(*candle, "Production", champion, rows, shadow))
+        self._champions.put(question)
+
+    def _settle(self, symbol: str) -> None:
+        """Make the challenger's question of the newest minute: its rows may take a moment."""
+        if symbol not in self._beside:
+            return
+        question, challenger = self._beside.pop(symbol)
+        state, window = self.symbols[symbol], self._windows[symbol]
+        state.shadow_missing = 0 if challenger is None else window.missing(*_needs(challenger))
+        if question is None or challenger is None or state.shadow_missing:
+            return
+        rows = window.newest(*_needs(challenger))
+        question.shadow.append(
+            question._replace(role="Challenger", model=challenger, rows=rows, shadow=[])
+        )
 
     def _count_missing(self, symbol: str) -> None:
         length, columns = _needs(self._champion[symbol])
@@ -251,8 +266,9 @@ class Engine:
             answer = said if one is asked else None
             self._tell_row(one.symbol, one.minute, one.features, answer, one.model)
         self._given_up.clear()
-        if asked.shadow is not None:
-            self._shadows.put(asked.shadow)
+        self._settle(asked.symbol)
+        for shadow in asked.shadow:
+            self._shadows.put(shadow)
         self._end_if_all_are_answered()
 
     async def _predict(self, lane: Lane[Question], asked: Question) -> Prediction | None:
@@ -287,6 +303,7 @@ class Engine:
             latency_ms = (arrived - asked.received) * 1e3
             self.latencies_ms.append(latency_ms)
             self.symbols[asked.symbol].latency_ms = latency_ms
+            self._windows[asked.symbol].catch_up()
 
     def _tell_row(
         self,

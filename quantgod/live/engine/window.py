@@ -4,8 +4,9 @@ A stretch ends where more than `max_bridge_minutes` minutes have no row. Minutes
 live one may be filled from history; history of that minute or later ones is dropped, whatever the
 local clock says: a replay must not see its own future.
 
-A version that takes the nine is answered as if there were no others. One that takes all 121 waits
-until they are known in all rows of its window: the first rows of a stretch have too little past.
+A version that takes the nine is answered as if there were no others: the 112 of a minute are only
+made by `catch_up`, when somebody asks for them, or when the next minute closes. One that takes all
+121 waits until they are known in all rows of its window: the first of a stretch lack their past.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Window:
         self._begin = self._end = 0
         self._complete = 0  # newest rows whose 121 features are all known
         self._more = FeatureRows(max_bridge_minutes)
+        self._awaited: list[SourceRows | None] = []  # of the newest row, until its 112 are made
         self._history, self._sources = _NO_ROWS, NO_SOURCES
         self._last_live: int | None = None
 
@@ -73,6 +75,7 @@ class Window:
         Returns:
             True if it is new; a minute at or before the last live one changes nothing.
         """
+        self.catch_up()
         if self._last_live is None:
             self._forget_the_future(minute)
         elif minute <= self._last_live:
@@ -82,8 +85,17 @@ class Window:
             self._end_run_before(minute + 1)
         else:
             self._end_run_before(minute)
-            self._append(minute, np.concatenate([features, self._more.next(source)]))
+            self._append(minute, features)
+            self._awaited = [source]
         return True
+
+    def catch_up(self) -> None:
+        """Make the 112 features of the newest row, if they are not made yet: about 5 ms."""
+        if not self._awaited:
+            return
+        row = self._features[self._end - 1]
+        row[len(FEATURES) :] = self._more.next(self._awaited.pop())
+        self._complete = min(self._complete + 1, self.kept) if np.isfinite(row).all() else 0
 
     def missing(self, length: int, columns: int = len(FEATURES)) -> int:
         """Return how many more rows are needed for `length` of one stretch with so many columns.
@@ -92,13 +104,15 @@ class Window:
         """
         if columns <= len(FEATURES):
             return max(0, length - (self._end - self._begin))
-        return max(0, length - self._complete) + self.warming(columns)
+        warming = self.warming(columns)
+        return max(0, length - self._complete) + warming
 
     def warming(self, columns: int) -> int:
         """Return how many more rows pass before one has so many columns."""
-        if columns <= len(FEATURES) or self._complete:
+        if columns <= len(FEATURES):
             return 0
-        return self._more.to_come
+        self.catch_up()
+        return 0 if self._complete else self._more.to_come
 
     def newest(self, length: int, columns: int = len(FEATURES)) -> MinuteRows:
         """Return a copy of the first `columns` of the newest `length` rows.
@@ -140,10 +154,9 @@ class Window:
         if self._end == len(self._minutes):
             self._restart(MinuteRows(self._minutes[self._begin :], self._features[self._begin :]))
         self._minutes[self._end] = minute
-        self._features[self._end] = features
+        self._features[self._end, : len(FEATURES)] = features
         self._end += 1
         self._begin = max(self._begin, self._end - self.kept)
-        self._complete = min(self._complete + 1, self.kept) if np.isfinite(features).all() else 0
 
     def _restart(self, rows: MinuteRows) -> None:
         """Store the newest of `rows` at the front, with all their columns or the first nine."""

@@ -8,11 +8,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pytest
 
 from quantgod.contracts import ALL_FEATURES, FEATURES
 from quantgod.contracts.prediction import Prediction
+from quantgod.dataset.feature_table import SourceRows
 from quantgod.live.engine.engine import Engine
+from quantgod.live.engine.feature_rows import FeatureRows
 from quantgod.live.engine.window import Window
 from quantgod.served.features import sets
 from tests.live.engine.answering import Deployed, Version, now, until
@@ -104,6 +108,47 @@ def test_a_version_of_the_nine_neither_sees_nor_awaits_the_others() -> None:
     assert alone.journal.signals == both.journal.signals
     assert (both.state.missing, both.state.warming) == (0, 0)
     assert (alone.state.shadow_missing, both.state.shadow_missing) == (0, PAST - 8 + 3)
+
+
+def test_no_champion_of_the_nine_waits_for_features_that_a_challenger_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[tuple[str, int]] = []
+    plain, wide = Asked(1, window=2), Asked(2, window=2, features=ALL_FEATURES)
+    plain.spoil, wide.spoil = (
+        lambda minute, name=name: order.append((name, minute - FIRST))
+        for name in ("champion", "challenger")
+    )
+    session = Session(filled(PAST + 2), Deployed(plain, wide))
+    make = FeatureRows.next
+
+    def made(rows: FeatureRows, row: SourceRows | None) -> np.ndarray:
+        assert row is not None
+        order.append(("features", int(row.minutes[0]) - FIRST))
+        return make(rows, row)
+
+    monkeypatch.setattr(FeatureRows, "next", made)
+    session.play(PAST + 2, PAST + 3)
+    steps = ("champion", "features", "challenger")
+    assert order == [(step, place) for place in (PAST + 2, PAST + 3) for step in steps]
+
+
+def test_minutes_that_close_together_are_asked_about_each_with_its_own_rows() -> None:
+    plain, wide = Asked(1, window=2), Asked(2, window=3, features=ALL_FEATURES)
+    session = Session(filled(PAST + 3), Deployed(plain, wide))
+
+    async def play() -> None:
+        running = asyncio.ensure_future(session.engine.run())
+        for place in (PAST + 3, PAST + 4):
+            session.engine.closed("X", closed_at(place), now())
+        await until(lambda: len(wide.frames) == 2)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(play())
+    for place, frame in zip((PAST + 3, PAST + 4), wide.frames, strict=True):
+        expected = features_at(*range(place - 2, place + 1))
+        assert frame[[*ALL_FEATURES]].to_numpy().tobytes() == expected.tobytes()
 
 
 def test_a_version_that_takes_over_answers_the_very_next_minute_and_in_shadow_before() -> None:
