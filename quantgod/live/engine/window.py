@@ -90,7 +90,7 @@ class Window:
         return True
 
     def catch_up(self) -> None:
-        """Make the 112 features of the newest row, if they are not made yet: about 5 ms."""
+        """Make the 112 features of the newest row, if they are not made yet: some milliseconds."""
         if not self._awaited:
             return
         row = self._features[self._end - 1]
