@@ -29,6 +29,7 @@ from quantgod.evaluation.evidence import (
 from quantgod.evaluation.intervals import Interval
 from quantgod.gates.interval_proof import Proof
 from quantgod.gates.power import Power, gate_rows
+from quantgod.gates.zoo.power import ZooPower, head, rows
 from quantgod.settings import load_settings
 from quantgod.tracking.keys import artifacts_of, output_of
 from quantgod.tracking.stage import HEADLINE_TAG, MACHINE_TAG, STAGE_TAG
@@ -164,6 +165,19 @@ def power(client: MlflowClient) -> str:
     )
 
 
+def zoo(client: MlflowClient) -> str:
+    """In how many markets each network has found each kind of signal."""
+    run = next(iter(_newest(client, "zoo_power")), None)
+    if run is None:
+        raise NoRunError("`python -m steps.zoo_power` has not been run")
+    kept = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/zoo_power.json")
+    found = msgspec.convert(kept, ZooPower)
+    names = head(found)
+    lines = [names, ["---"] * len(names), *rows(found)]
+    table = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([*table, "", *(f"- {one}" for one in found.wrong), "", _measured(run)])
+
+
 def intervals(client: MlflowClient) -> str:
     """How often intervals hold the truth, and how wide they are."""
     run = next(iter(_newest(client, "intervals")), None)
@@ -179,6 +193,7 @@ TABLES: Final[dict[str, Callable[[MlflowClient], str]]] = {
     "real prices": real_prices,
     "power": power,
     "intervals": intervals,
+    "zoo": zoo,
 }
 
 

@@ -20,6 +20,7 @@ SHIPPED = (
     "members",
     "power",
     "real_prices",
+    "zoo",
 )  # a user's own files may lie beside them
 FILES = {f"conf/{name}.yaml": ROOT / "conf" / f"{name}.yaml" for name in SHIPPED} | {
     str(path.relative_to(ROOT)): path for path in sorted((ROOT / "tests").rglob("*.yaml"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import joblib
 
+from quantgod.contracts import Progress
 from quantgod.settings import EtlSettings
 
 Input = TypeVar("Input")
@@ -62,6 +64,16 @@ def run_all(
 def leave_ctrl_c_to_the_parent() -> None:
     """Ignore Ctrl-C in this worker; the process that started it handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def ending_with(parent: int) -> Progress:
+    """Return a progress function for a worker that raises once its parent process is gone."""
+
+    def progress(done: int, total: int, note: str) -> None:
+        if os.getppid() != parent:
+            raise RuntimeError("the experiment that asked for it is gone")
+
+    return progress
 
 
 @contextmanager

@@ -178,6 +178,35 @@ class Windows:
         return self._view.index_select(0, rows - (self.length - 1))
 
 
+class Newest:
+    """Cut the given rows alone from one matrix, on the matrix's device."""
+
+    def __init__(self, matrix: Float[Tensor, "rows features"]) -> None:
+        self.matrix = matrix.contiguous()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row: the features."""
+        return (self.matrix.shape[1],)
+
+    @property
+    def content(self) -> Tensor:
+        """The matrix."""
+        return self.matrix
+
+    def to(self, device: torch.device) -> Newest:
+        """Rows of the same matrix on a device; the same where it lies there already."""
+        return Newest(self.matrix.to(device))
+
+    def not_finite(self, rows: Int64[Tensor, " batch"]) -> Integers:
+        """Those of the rows that are not finite."""
+        return np.unique(rows[~torch.isfinite(self(rows)).all(1)].cpu().numpy())
+
+    def __call__(self, rows: Int64[Tensor, " batch"]) -> Float[Tensor, "batch features"]:
+        """Return the rows, as a new tensor."""
+        return self.matrix.index_select(0, rows)
+
+
 def _columns(table: pd.DataFrame, begin: str) -> list[str]:
     """Return a label's column of every horizon, the primary one first."""
     return [name for name in table.columns if name.startswith(begin)]

@@ -91,9 +91,9 @@ def _beats(evaluation: EvaluationResult, settings: GateSettings) -> Iterator[Gat
         yield Gate("beats_baselines", NONE, NOT_ASKED, None, "no baseline or no score is named")
 
 
-def beats(other: str, score: str, found: Interval) -> Gate:
-    """Return the gate of the auditor against one baseline on one score."""
-    detail = f"{score} of the auditor minus that of {other}, on the same rows"
+def beats(other: str, score: str, found: Interval, who: str = "the auditor") -> Gate:
+    """Return the gate of a model against another on one score."""
+    detail = f"{score} of {who} minus that of {other}, on the same rows"
     name = f"beats_{other}_{score}"
     if score in LOWER_IS_BETTER:
         return judged_by(name, found, "< 0", found.high < 0, detail)

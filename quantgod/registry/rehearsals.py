@@ -13,7 +13,7 @@ from pathlib import Path
 
 import joblib
 
-from quantgod.archive.parallel import leave_ctrl_c_to_the_parent
+from quantgod.archive.parallel import ending_with, leave_ctrl_c_to_the_parent
 from quantgod.contracts import Progress, silent
 from quantgod.evaluation.evidence import read_evidence, write_evidence
 from quantgod.gates.power import Market, Power, Rehearsal, markets
@@ -105,20 +105,10 @@ def _rehearsal(market: Market, settings: Settings, folder: Path) -> tuple[Market
     use_threads(settings.train.threads)
     place = Path(tempfile.mkdtemp(prefix=f"{market.name}-", dir=folder))
     try:
-        rehearsal = rehearse(market, settings, place, _ending_with(os.getppid()))
+        rehearsal = rehearse(market, settings, place, ending_with(os.getppid()))
     except (ValueError, RuntimeError, OSError) as error:
         raise RehearsalError(f"{market.name}: {type(error).__name__}: {error}") from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
     write_evidence(_kept(folder, market), rehearsal)
     return market, rehearsal
-
-
-def _ending_with(parent: int) -> Progress:
-    """Return a progress function that raises once the parent process is gone."""
-
-    def progress(done: int, total: int, note: str) -> None:
-        if os.getppid() != parent:
-            raise RuntimeError("the experiment that asked for it is gone")
-
-    return progress

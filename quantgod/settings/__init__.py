@@ -9,6 +9,7 @@ from quantgod.settings.judging import (
     GateSettings,
     LeakAuditSettings,
     PowerSettings,
+    ZooSettings,
 )
 from quantgod.settings.learning import (
     AuditSettings,
@@ -95,6 +96,7 @@ __all__ = [
     "TrainSettings",
     "WindowSettings",
     "XGBoostSettings",
+    "ZooSettings",
     "bare_command",
     "command",
     "load_settings",

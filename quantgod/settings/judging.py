@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from quantgod.settings.market import Planted
 from quantgod.settings.section import (
     Fraction,
     Natural,
@@ -146,3 +147,36 @@ class PowerSettings(Section):
                 f"{self.planted_markets}"
             )
         return self
+
+
+Listed = BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value)
+"""Reads several values from an option's text, parted by commas."""
+
+
+class ZooSettings(Section):
+    """The experiment that tests which network finds which planted signal.
+
+    Each of `kinds` has `planted_markets` with the signal of `simulate`; the `null_markets` have
+    none, and are of each kind in turn. Seeds count from `first_seed`.
+
+    Attributes:
+        kinds: of signals.
+        networks: that look for them, by name.
+        planted_markets: of each kind.
+        null_markets: of all kinds.
+        first_seed: of the planted markets of every kind; null markets come after them.
+        workers: markets at a time, a process each.
+        features_rows: minutes of the 112 features that a network sees.
+        of_kind: other settings for the markets of a kind, by dotted key.
+        of_network: other settings for a network, by dotted key.
+    """
+
+    kinds: Annotated[tuple[Planted, ...], Listed, Field(min_length=1)] = get_args(Planted)
+    networks: Annotated[tuple[str, ...], Listed, Field(min_length=1)] = ("tcn_lstm",)
+    planted_markets: Natural = 10
+    null_markets: Natural = 20
+    first_seed: Natural = 500
+    workers: Positive = 2
+    features_rows: Positive = 60
+    of_kind: dict[Planted, dict[str, Any]] = Field(default_factory=dict)
+    of_network: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -15,6 +15,7 @@ from quantgod.settings.judging import (
     GateSettings,
     LeakAuditSettings,
     PowerSettings,
+    ZooSettings,
 )
 from quantgod.settings.learning import (
     AuditSettings,
@@ -87,6 +88,7 @@ class Settings(Section):
     gates: GateSettings
     serve: ServeSettings
     power: PowerSettings
+    zoo: ZooSettings = ZooSettings()
     live: LiveSettings
     tracking: TrackingSettings
 

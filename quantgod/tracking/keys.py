@@ -67,6 +67,19 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "promote": ("registry", "gates"),
     "power": tuple(Settings.model_fields),
     "intervals": (),
+    "zoo_power": (
+        "data",
+        "simulate",
+        "etl",
+        "snapshots",
+        "label",
+        "window",
+        "split",
+        "model",
+        "train",
+        "gates",
+        "zoo",
+    ),
     "live": ("data", "etl", "registry", "live"),
     "collect": ("etl", "live"),
     "main": tuple(Settings.model_fields),
@@ -77,6 +90,7 @@ _PLACES = set(DataSettings.model_fields) - {"symbol", "market", "source"}
 
 _ELSEWHERE = {"source", "work"}
 _WORKERS = {"workers", "scheduler"}
+_CHOSEN = {"kinds", "networks", "planted_markets", "null_markets", "first_seed", "workers"}
 
 UNREAD: Mapping[str, dict[str, set[str]]] = {
     "simulate": {"data": _PLACES - {"archives"}},
@@ -119,6 +133,7 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
         "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
         "live": set(LiveSettings.model_fields) - {"exchange"},
     },
+    "zoo_power": {"data": _PLACES | {"source"}, "etl": _WORKERS, "zoo": _CHOSEN},
     "leak_audit": {
         "etl": _WORKERS,
         "window": {"stride"},

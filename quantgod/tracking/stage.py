@@ -153,6 +153,17 @@ class StageRun:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def lasting_place(self) -> Path:
+        """Return a folder like `workplace`, but one that stays, for results that grow run by run.
+
+        Its stages must not read what they ask for more of (`keys.UNREAD`).
+        """
+        folder = (
+            self.settings.data.work / "lasting" / f"{self.name}-{self.key[:WORKPLACE_CHARACTERS]}"
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Yield a folder that is removed after the block."""

@@ -8,13 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.figures import FILES, TABLES, NoRunError, demo, demo_times, intervals, power, put
+from bench.figures import FILES, TABLES, NoRunError, demo, demo_times, intervals, power, put, zoo
 from quantgod.evaluation.interval_power import DESIGNS, DesignOutcome, IntervalCoverage
 from quantgod.gates.interval_proof import Proof
 from quantgod.gates.power import Power, Rehearsal
+from quantgod.gates.zoo.power import ZooPower
 from quantgod.settings import load_settings
 from quantgod.tracking.stage import MACHINE_TAG, stage
 from quantgod.tracking.store import connect
+from tests.gates.zoo.test_power import sight
 from tests.stores import fresh_store
 
 MCC = DesignOutcome(
@@ -57,7 +59,7 @@ def test_tables_say_what_was_found_and_on_what_and_refuse_to_make_it_up(
     }
     settings = load_settings(Path("conf/power.yaml"), own)
     client = connect(settings.tracking)
-    for table in (demo, demo_times, intervals, power):
+    for table in (demo, demo_times, intervals, power, zoo):
         with pytest.raises(NoRunError):
             table(client)
     rehearsals = tuple(
@@ -74,4 +76,11 @@ def test_tables_say_what_was_found_and_on_what_and_refuse_to_make_it_up(
         run.json("intervals", msgspec.to_builtins(Proof(cases=10, found=(MCC,))))
     said = intervals(client)
     assert "| MCC | 1.00; 0.940; 0.200 (0.150); 0.85, 0.100 |" in said
+    assert client.get_run(run.run_id).data.tags[MACHINE_TAG] in said
+    sights = (sight(), sight("linear", beaten=()))
+    with stage("zoo_power", settings) as run:
+        run.json("zoo_power", msgspec.to_builtins(ZooPower(sights=sights)))
+    said = zoo(client)
+    assert "| network | shape | null |\n| --- | --- | --- |\n| tlob | 1 of 1 (1) | - |" in said
+    assert "| linear | 0 of 1 (0) | - |" in said
     assert client.get_run(run.run_id).data.tags[MACHINE_TAG] in said
