@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from tests.stores import fresh_store
+
 START_SECONDS = 90
 STOP_SECONDS = 20
 
@@ -46,7 +48,7 @@ def tracking_server(folder: Path) -> Iterator[Server]:
     arguments = (
         "mlflow",
         "server",
-        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+        *("--backend-store-uri", fresh_store(folder)),
         *("--artifacts-destination", str(folder / "artifacts")),
         *("--host", "127.0.0.1", "--workers", "1"),
     )
