@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 
 from bench.goal import Figure, Log, said
 from quantgod.contracts import FEATURES
-from quantgod.dataset.views import bars_shape
+from quantgod.dataset.inputs import Inputs
 from quantgod.models import zoo
 from quantgod.settings import load_settings
 from quantgod.tracking.outbox import MetricBuffer, Outbox
@@ -66,7 +66,7 @@ def _step_seconds() -> float:
     model = zoo.build(
         settings.model.name,
         settings.model.params,
-        shapes=bars_shape(settings.window.length),
+        shapes=Inputs(settings.window.length).shapes,
     )
     optimizer = torch.optim.AdamW(model.parameters())
     batch = torch.randn(settings.train.batch_size, settings.window.length, len(FEATURES))

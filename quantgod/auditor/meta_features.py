@@ -1,4 +1,4 @@
-"""Compute the auditor's fourteen meta-features of a window from its nine raw features.
+"""Compute the auditor's fourteen meta-features of a window from its raw columns.
 
 One torch module holds the scaler, the base network, the entropy of its probabilities and the
 indicators. The same module trains the auditor and is exported as the served graph.
@@ -12,6 +12,7 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Floats, Integers, Progress, silent
+from quantgod.dataset.inputs import BARS, Inputs, cut
 from quantgod.dataset.windows import Windows
 from quantgod.training.devices import choose_device
 
@@ -31,13 +32,14 @@ class MetaFeatures(nn.Module):
     level. A graph exported by tracing has a fixed window length and takes any number of windows.
 
     Args:
-        network: takes `bars`, `(batch, time, 9)` float32; returns a mapping with `probs`,
+        network: takes its views by name, float32; returns a mapping with `probs`,
             `(batch, horizons, 3)`, of which the primary horizon is read.
-        mean: the training scaler's mean of each feature, shape `(9,)`.
-        std: its standard deviation, shape `(9,)`.
+        mean: the training scaler's mean of each column, the nine features first.
+        std: its standard deviation.
+        views: of the network; they are cut from the scaled windows.
 
     Raises:
-        ValueError: if mean or std is not nine finite numbers, or a std is below zero.
+        ValueError: if mean or std is not a finite number for each column, or a std is below zero.
     """
 
     mean: Tensor
@@ -45,11 +47,15 @@ class MetaFeatures(nn.Module):
     moves: Tensor
     columns: Tensor
 
-    def __init__(self, network: nn.Module, mean: Floats, std: Floats) -> None:
+    def __init__(
+        self, network: nn.Module, mean: Floats, std: Floats, views: tuple[str, ...] = (BARS,)
+    ) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("mean", _scaler_row("mean", mean))
-        given = _scaler_row("std", std)
+        self.views = views
+        width = len(Inputs(1, views).columns)
+        self.register_buffer("mean", _scaler_row("mean", mean, width))
+        given = _scaler_row("std", std, width)
         if not bool((given >= 0).all()):
             raise ValueError(f"standard deviations of zero or more expected, got {std}")
         self.register_buffer("moves", given > 0)
@@ -58,7 +64,9 @@ class MetaFeatures(nn.Module):
         self.register_buffer("columns", columns)
         self.eval()
 
-    def forward(self, windows: Float64[Tensor, "batch time 9"]) -> Float64[Tensor, "batch 14"]:
+    def forward(
+        self, windows: Float64[Tensor, "batch time columns"]
+    ) -> Float64[Tensor, "batch 14"]:
         """Return the meta-features of raw `windows`, oldest minute first.
 
         Raises:
@@ -68,7 +76,7 @@ class MetaFeatures(nn.Module):
             _check_length(windows)
         returns = windows[:, :, RETURN_COLUMN]
         scaled = torch.where(self.moves, (windows - self.mean) / self.std, 0.0).to(torch.float32)
-        probs = self.network(bars=scaled)["probs"][:, 0].to(torch.float64)
+        probs = self.network(**cut(scaled, self.views))["probs"][:, 0].to(torch.float64)
         prices = relative_prices(returns)
         last_minute = windows[:, -1].index_select(1, self.columns)
         distances = [ema_distance(prices, period) for period in EMA_PERIODS]
@@ -93,7 +101,7 @@ def meta_features(
 
     Args:
         module: moved to the device.
-        matrix: (rows, 9) raw features.
+        matrix: (rows, columns) raw, in the order of the module's scaler.
         rows: (n,) positions of the windows' last rows.
         window: rows a window holds.
         batch_size: windows per batch.
@@ -182,8 +190,8 @@ def _check_length(windows: Tensor) -> None:
         )
 
 
-def _scaler_row(name: str, values: Floats) -> Tensor:
+def _scaler_row(name: str, values: Floats, width: int) -> Tensor:
     row = np.array(values, dtype=np.float64)
-    if row.shape != (len(FEATURES),) or not np.isfinite(row).all():
-        raise ValueError(f"scaler {name}: {len(FEATURES)} finite numbers expected, got {values}")
+    if row.shape != (width,) or not np.isfinite(row).all():
+        raise ValueError(f"scaler {name}: {width} finite numbers expected, got {values}")
     return torch.from_numpy(row)

@@ -22,10 +22,12 @@ import torch
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
-from quantgod.contracts import FEATURES, META_FEATURES, Floats, Integers
+from quantgod.contracts import META_FEATURES, Floats, Integers
+from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.splits import folds, split_validation, uniqueness
 from quantgod.dataset.windows import Samples
 from quantgod.files import atomic_path, tree_digest, value_digest
+from quantgod.models import zoo
 from quantgod.settings import AuditSettings, ModelSettings, SplitSettings, TrainSettings
 from quantgod.training.checkpoints import array_digest
 from quantgod.training.fitting import fit_network
@@ -47,6 +49,11 @@ class Recipe:
     split: SplitSettings
     window: int
 
+    @property
+    def inputs(self) -> Inputs:
+        """Return what the networks look at."""
+        return zoo.inputs(self.model.name, self.window)
+
     def fold_training(self, fold: int) -> TrainSettings:
         """Return the training settings of one fold: the audit's epochs, and the fold's own seed."""
         own = {"epochs": self.audit.epochs, "seed": self.train.seed + fold}
@@ -64,7 +71,7 @@ def out_of_fold(
     """Forecast dev, fold by fold, with models trained only on earlier rows.
 
     Args:
-        table: what `label` returns; only the nine features are read.
+        table: what `label` returns; only the columns of the recipe's inputs are read.
         samples: of that table, with the recipe's window.
         dev: positions in `samples` that may be used, in order of time.
         recipe: model, training, folds.
@@ -94,7 +101,7 @@ def _planned(
     table: pd.DataFrame, samples: Samples, dev: Integers, recipe: Recipe
 ) -> Iterator[_Fold]:
     """Cut dev into folds, and each fold's training side into fit and stopping parts."""
-    features = table.loc[:, list(FEATURES)]
+    features = table.loc[:, list(recipe.inputs.columns)]
     for number, split in enumerate(folds(samples, dev, recipe.split), start=1):
         inner = split_validation(samples, split.train, recipe.audit.stopping_fraction, recipe.split)
         forecast = samples.take(split.other)
@@ -162,7 +169,7 @@ class _Fold:
     def _trained(
         self, settings: TrainSettings, checkpoint: Path, hooks: Hooks
     ) -> tuple[MetaFeatures, int, float]:
-        views, scaler = material(self.features, self.fitted, self.recipe.window)
+        views, scaler = material(self.features, self.fitted, self.recipe.inputs)
         network, _, ended = fit_network(
             self.recipe.model,
             settings,
@@ -173,7 +180,7 @@ class _Fold:
             on_epoch=lambda epoch: hooks.on_epoch(self.number, epoch),
             progress=hooks.progress,
         )
-        module = MetaFeatures(network, scaler.mean, scaler.std)
+        module = MetaFeatures(network, scaler.mean, scaler.std, self.recipe.inputs.views)
         return module, ended.best_epoch, ended.best_score
 
     def _frame(self, meta: Floats) -> pd.DataFrame:

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from quantgod.contracts import FEATURES, Integers
-
-BARS: Final = "bars"
-"""The view of the nine features: (window, 9)."""
-
-Shapes = Mapping[str, tuple[int, ...]]
-"""The shape of each view of one moment, by name."""
+from quantgod.contracts import Integers
 
 
 @runtime_checkable
@@ -69,8 +63,3 @@ class Views:
     def to(self, device: torch.device) -> Views:
         """The same on a device."""
         return Views({name: view.to(device) for name, view in self.parts.items()})
-
-
-def bars_shape(window: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of a network that sees `window` rows of the nine features and nothing else."""
-    return {BARS: (window, len(FEATURES))}

@@ -36,7 +36,8 @@ class NetworkSubject:
         self.base_weights: Weights = network.class_weights
         self.decision_weights: Weights = auditor.calibrator.decision_weights
         self.promise = auditor.conformal.level, auditor.conformal.threshold
-        self._module = MetaFeatures(network.model, network.scaler.mean, network.scaler.std)
+        scaler, views = network.scaler, network.inputs.views
+        self._module = MetaFeatures(network.model, scaler.mean, scaler.std, views)
         self._auditor = auditor
         self._batch_size = batch_size
         self._device = device

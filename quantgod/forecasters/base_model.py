@@ -10,6 +10,7 @@ import pandas as pd
 from quantgod.contracts import Floats, Progress, silent
 from quantgod.dataset.windows import Samples
 from quantgod.forecasters.network import Network
+from quantgod.models import zoo
 from quantgod.settings import Settings
 from quantgod.training.fitting import fit_network
 from quantgod.training.material import material, train_and_validation
@@ -58,7 +59,7 @@ def train_base(
     """
     window = settings.window.length
     train, validation = train_and_validation(table, window, settings.window.stride, settings.split)
-    views, scaler = material(table, train, window)
+    views, scaler = material(table, train, zoo.inputs(settings.model.name, window))
     chosen = settings.train
     model, objective, done = fit_network(
         settings.model, chosen, views, train, validation,

@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from quantgod.contracts import CLASSES, FEATURES
+from quantgod.contracts import CLASSES
+from quantgod.dataset.inputs import BARS, Inputs
 from quantgod.dataset.scaling import Scaler
-from quantgod.dataset.views import bars_shape
 from quantgod.files import atomic_path, file_digest, write_json
 from quantgod.models import zoo
 from quantgod.models.heads import ONE_DIRECTION, Heads
@@ -38,7 +38,7 @@ class Network:
         name: of its architecture.
         params: of its architecture.
         window: rows a window holds.
-        scaler: for the nine features in the order of `FEATURES`.
+        scaler: for the columns of its inputs.
         class_weights: of its loss, in class order; they tilt its probabilities.
         trained_until: the last label end used to fit or stop it, ISO 8601.
         heads: what it answers.
@@ -54,9 +54,14 @@ class Network:
     heads: Heads = ONE_DIRECTION
 
     @property
+    def inputs(self) -> Inputs:
+        """Return what it looks at."""
+        return zoo.inputs(self.name, self.window)
+
+    @property
     def silent(self) -> tuple[str, ...]:
         """Return the features that were constant in training, which the network never sees."""
-        moves = zip(FEATURES, self.scaler.moves, strict=True)
+        moves = zip(self.inputs.columns, self.scaler.moves, strict=True)
         return tuple(name for name, moved in moves if not moved)
 
 
@@ -73,7 +78,8 @@ def save_network(folder: Path, network: Network) -> None:
         params=dict(network.params),
         heads=asdict(network.heads),
         window=network.window,
-        features=FEATURES,
+        views=network.inputs.views,
+        features=network.inputs.columns,
         classes=CLASSES,
         scaler=network.scaler.to_json(),
         class_weights=network.class_weights,
@@ -96,7 +102,8 @@ def load_network(folder: Path) -> Network:
         raise NetworkError(f"{weights}: missing or not the weights that {CARD} was written with")
     try:
         heads = Heads(**card.heads)
-        model = zoo.build(card.name, card.params, shapes=bars_shape(card.window), heads=heads)
+        shapes = zoo.inputs(card.name, card.window).shapes
+        model = zoo.build(card.name, card.params, shapes=shapes, heads=heads)
         model.load_state_dict(load_file(weights))
         scaler = Scaler.from_json(card.scaler)
     except (SettingsError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
@@ -114,12 +121,13 @@ def load_network(folder: Path) -> Network:
 
 
 class _Card(Section):
-    """The contents of `network.json`."""
+    """The contents of `network.json`; one without `views` is of a network of bars."""
 
     name: str
     params: dict[str, Any]
     heads: dict[str, Any] = Field(default_factory=dict)
     window: int
+    views: tuple[str, ...] = (BARS,)
     features: tuple[str, ...]
     classes: tuple[str, ...]
     scaler: dict[str, list[float]]
@@ -136,9 +144,19 @@ def _read_card(path: Path) -> _Card:
         raise NetworkError(f"{path}: cannot be read ({error.strerror})") from None
     except (json.JSONDecodeError, ValidationError) as error:
         raise NetworkError(f"{path}: does not describe a network: {error}") from None
-    if card.features != FEATURES or card.classes != CLASSES:
-        raise NetworkError(
-            f"{path}: a network for {', '.join(card.features)} and {', '.join(card.classes)}; "
-            f"this program knows {', '.join(FEATURES)} and {', '.join(CLASSES)}"
-        )
+    _check_card(path, card)
     return card
+
+
+def _check_card(path: Path, card: _Card) -> None:
+    """Refuse a network of other columns, views or classes than this program gives it."""
+    try:
+        known = zoo.inputs(card.name, card.window)
+    except SettingsError as error:
+        raise NetworkError(f"{path}: {error}") from None
+    if (card.views, card.features, card.classes) != (known.views, known.columns, CLASSES):
+        raise NetworkError(
+            f"{path}: a network for {', '.join(card.features)} and {', '.join(card.classes)}, cut "
+            f"to {', '.join(card.views)}; this program knows {', '.join(known.columns)} and "
+            f"{', '.join(CLASSES)}, cut to {', '.join(known.views)}"
+        )

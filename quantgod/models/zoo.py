@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from quantgod.dataset.inputs import OF_A_TABLE, Inputs
 from quantgod.models.base import ARCHITECTURES, Architecture
 from quantgod.models.heads import ONE_DIRECTION, Heads
 from quantgod.settings import SearchSpace, SettingsError
@@ -54,6 +55,21 @@ def build(
         return found.constructor(
             settings, shapes={view: shapes[view] for view in found.views}, heads=heads
         )
+
+
+def inputs(name: str, window: int) -> Inputs:
+    """Return the inputs of an architecture that learns from a table.
+
+    Raises:
+        SettingsError: for an unknown name, or one that looks at what no table holds.
+    """
+    views = architecture(name).views
+    if others := [view for view in views if view not in OF_A_TABLE]:
+        raise SettingsError(
+            f"model.name: {name} looks at {', '.join(others)}, which no table holds; networks of "
+            f"{', '.join(OF_A_TABLE)} can be trained"
+        )
+    return Inputs(window, views)
 
 
 def names() -> tuple[str, ...]:

@@ -20,8 +20,7 @@ import torch
 
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.zip_writer import write_zip
-from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE
-from quantgod.dataset.views import BARS, bars_shape
+from quantgod.contracts import CLASSES, MS_PER_MINUTE
 from quantgod.dataset.windows import Samples
 from quantgod.models import zoo
 from quantgod.planning.at_hand import MINUTES_A_DAY, Inventory
@@ -84,7 +83,7 @@ def time_network(settings: Settings) -> WindowSeconds:
 
 
 def _time_batch(settings: Settings, device: torch.device, count: int) -> WindowSeconds:
-    length = settings.window.length
+    shapes = zoo.inputs(settings.model.name, settings.window.length).shapes
     with seeded(0, device), fast_matrix_products(device):
         label = settings.label
         ahead = tuple(one.horizon_minutes for one in (label, *label.further))
@@ -92,12 +91,12 @@ def _time_batch(settings: Settings, device: torch.device, count: int) -> WindowS
         model = zoo.build(
             settings.model.name,
             settings.model.params,
-            shapes=bars_shape(length),
+            shapes=shapes,
             heads=objective.heads,
             seed=0,
         ).to(device)
         state = TrainingState.fresh(model, settings.train, device)
-        views = {BARS: torch.randn(count, length, len(FEATURES), device=device)}
+        views = {name: torch.randn(count, *of, device=device) for name, of in shapes.items()}
         targets = objective.targets(_noise(count, ahead)).to(device)
 
         def train() -> None:

@@ -11,7 +11,7 @@ import onnxruntime
 import torch
 
 from quantgod.auditor.meta_features import MetaFeatures
-from quantgod.contracts import FEATURES, META_FEATURES, Floats
+from quantgod.contracts import META_FEATURES, Floats
 from quantgod.files import atomic_path
 
 OPSET = 17
@@ -41,7 +41,7 @@ def export_graph(module: MetaFeatures, windows: Windows, target: Path) -> float:
 
     Args:
         module: in eval mode; not changed.
-        windows: raw feature windows, shape `(batch >= 2, time, 9)`, float64; use real ones, since
+        windows: raw windows, shape `(batch >= 2, time, columns)`, float64; use real ones, since
             they test the graph.
         target: file to write.
 
@@ -51,8 +51,10 @@ def export_graph(module: MetaFeatures, windows: Windows, target: Path) -> float:
     Raises:
         ExportError: if the input has a wrong shape or the outputs differ.
     """
-    if windows.ndim != 3 or windows.shape[0] < 2 or windows.shape[2] != len(FEATURES):
-        raise ExportError(f"windows of shape (2 or more, time, 9) expected, got {windows.shape}")
+    width = len(module.mean)
+    if windows.ndim != 3 or windows.shape[0] < 2 or windows.shape[2] != width:
+        expected = f"windows of shape (2 or more, time, {width}) expected"
+        raise ExportError(f"{expected}, got {windows.shape}")
     with atomic_path(target) as part:
         _write(module.cpu().eval(), windows[:2], part)
         onnx.checker.check_model(part, full_check=True)

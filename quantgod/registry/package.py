@@ -145,7 +145,8 @@ def _contract(network: Network, max_bridge_minutes: int, series: Series) -> Cont
 def _write_graph(folder: Path, network: Network, rows: pd.DataFrame, contract: Contract) -> float:
     _, features = chain.read_rows(rows, contract)
     windows = sliding_window_view(features, contract.window, axis=0).swapaxes(1, 2)
-    module = MetaFeatures(network.model, network.scaler.mean, network.scaler.std)
+    scaler, views = network.scaler, network.inputs.views
+    module = MetaFeatures(network.model, scaler.mean, scaler.std, views)
     return export_graph(module, windows[-chain.BATCH :], folder / "graph.onnx")
 
 

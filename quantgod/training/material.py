@@ -8,41 +8,43 @@ import numpy as np
 import pandas as pd
 import torch
 
-from quantgod.contracts import FEATURES, Floats
 from quantgod.dataset.enough import enough_rows
+from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.quality import check_quality
 from quantgod.dataset.scaling import Scaler, fit_scaler
 from quantgod.dataset.splits import split_test, split_validation
-from quantgod.dataset.views import BARS, Views
-from quantgod.dataset.windows import Samples, Windows, covered_rows, samples
+from quantgod.dataset.views import Views
+from quantgod.dataset.windows import Samples, covered_rows, samples
 from quantgod.settings import SplitSettings
 
 
 class Material(NamedTuple):
-    """Windows of scaled features, and the scaler, fitted on the training windows only."""
+    """Views of scaled features, and the scaler, fitted on the training windows only."""
 
     views: Views
     scaler: Scaler
 
 
-def material(table: pd.DataFrame, train: Samples, window: int) -> Material:
+def material(table: pd.DataFrame, train: Samples, inputs: Inputs) -> Material:
     """Fit the scaler on the rows of the training windows, and scale the whole table with it.
 
     The features are checked first: what is learned from must be whole, and must not know the label.
 
     Args:
-        table: what `label` returns.
+        table: with the columns of `inputs`.
         train: the training side of a split.
-        window: rows a window holds.
+        inputs: of the network.
 
     Raises:
         FeatureQualityError: naming the features that must not be learned from.
     """
-    rows, named = covered_rows(train.row, window), table.loc[:, list(FEATURES)]
+    rows, named = covered_rows(train.row, inputs.window), table.loc[:, list(inputs.columns)]
     check_quality(named, rows, train)
     features = named.to_numpy(np.float64)
     scaler = fit_scaler(features[rows])
-    return Material(Views({BARS: scaled_windows(features, scaler, window)}), scaler)
+    # Scaled in float64, seen in float32, as in `MetaFeatures`.
+    matrix = scaler.transform(features).astype(np.float32)
+    return Material(inputs.over(torch.from_numpy(matrix)), scaler)
 
 
 def train_and_validation(
@@ -58,9 +60,3 @@ def train_and_validation(
         dev = split_test(taken, settings).train
         split = split_validation(taken, dev, settings.validation_fraction, settings)
     return taken.take(split.train), taken.take(split.other)
-
-
-def scaled_windows(features: Floats, scaler: Scaler, window: int) -> Windows:
-    """Return windows of `features` (rows, features), scaled in float64 and stored in float32."""
-    matrix = scaler.transform(features).astype(np.float32)
-    return Windows(torch.from_numpy(matrix), window)

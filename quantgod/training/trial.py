@@ -14,6 +14,7 @@ from optuna import TrialPruned
 from optuna.trial import TrialState
 
 from quantgod.contracts import Progress
+from quantgod.models import zoo
 from quantgod.settings import Choice, SearchSpace, Settings
 from quantgod.training.fitting import fit_network
 from quantgod.training.material import Material, material, train_and_validation
@@ -89,7 +90,8 @@ class TrialObjective:
 
     def _material(self, window: int) -> Material:
         if window not in self._materials:
-            self._materials[window] = material(self._table, self._train, window)
+            inputs = zoo.inputs(self._settings.model.name, window)
+            self._materials[window] = material(self._table, self._train, inputs)
         return self._materials[window]
 
     def _refuse_surplus(self, trial: optuna.Trial) -> None:

@@ -18,8 +18,9 @@ import pandas as pd
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from quantgod.contracts import FEATURES, Progress, silent
+from quantgod.contracts import Progress, silent
 from quantgod.files import value_digest
+from quantgod.models import zoo
 from quantgod.settings import ModelSettings, Range, SearchSpace, Section, Settings
 from quantgod.training.checkpoints import Identity, array_digest, differences
 from quantgod.training.identity import NOT_OF_THE_RUN, code_digest
@@ -152,6 +153,7 @@ def _try_one(study: optuna.Study, objective: TrialObjective) -> None:
 def _identity(table: pd.DataFrame, settings: Settings, space: SearchSpace) -> Identity:
     """Return what must not change during a study. The number of wanted trials may change."""
     held = settings.model_dump(mode="json")
+    columns = zoo.inputs(settings.model.name, settings.window.length).columns
     return {
         "model": held["model"],
         "train": _without(held["train"], NOT_OF_THE_RUN | {"epochs"}),
@@ -160,7 +162,7 @@ def _identity(table: pd.DataFrame, settings: Settings, space: SearchSpace) -> Id
         "optimize": _without(held["optimize"], NOT_OF_THE_STUDY),
         "space": {k: v.model_dump() if isinstance(v, Range) else v for k, v in space.items()},
         "code": code_digest(),
-        "bars": array_digest(table[[*FEATURES, "target"]].to_numpy(np.float64)),
+        "bars": array_digest(table[[*columns, "target"]].to_numpy(np.float64)),
     }
 
 

@@ -60,7 +60,7 @@ def final_network(of: Market) -> Network:
     how = recipe()
     sides = split_validation(of.samples, of.split.train, 0.2, how.split)
     train = of.samples.take(sides.train)
-    made = material(of.table, train, how.window)
+    made = material(of.table, train, how.inputs)
     model = build(how.model.name, how.model.params, shapes=made.views.shapes, seed=1)
     fit(model, made.views, train, of.samples.take(sides.other), how.fold_training(0))
     name, params, weights = how.model.name, how.model.params, how.train.class_weights

@@ -183,6 +183,35 @@ def test_a_window_says_the_same_alone_and_in_a_batch():
     )
 
 
+class Looking(nn.Module):
+    """Keeps what it was shown."""
+
+    def forward(self, features: Tensor, aux: Tensor) -> dict[str, Tensor]:
+        self.seen = {"features": features, "aux": aux}
+        return {"probs": torch.softmax(aux[:, None, :3], dim=-1)}
+
+
+def test_a_network_of_the_112_sees_them_scaled_and_the_auditor_reads_the_nine():
+    rng, bars = np.random.default_rng(4), windows_of(62)
+    windows = np.concatenate([bars, rng.normal(3.0, 2.0, (*bars.shape[:2], 112))], axis=2)
+    mean, std = rng.normal(size=121), rng.uniform(0.5, 2.0, 121)
+    std[20] = 0.0
+    module = MetaFeatures(Looking(), mean, std, ("features", "aux"))
+    out = computed(module, windows)
+    scaled = ((windows - mean) / np.where(std > 0, std, 1.0)).astype(np.float32)[:, :, 9:]
+    scaled[:, :, 11] = 0.0
+    assert np.array_equal(module.network.seen["features"], scaled)
+    assert np.array_equal(module.network.seen["aux"], scaled[:, -1])
+    alone = computed(meta_features(FixedNetwork(0.2, 0.5, 0.3)), bars)
+    of_the_nine = list(META_FEATURES[4:])
+    pd.testing.assert_frame_equal(out[of_the_nine], alone[of_the_nine], check_exact=True)
+
+
+def test_a_network_of_the_112_needs_a_scaler_of_all_columns():
+    with pytest.raises(ValueError, match="121 finite numbers expected"):
+        MetaFeatures(Looking(), np.zeros(112), np.ones(112), ("features", "aux"))
+
+
 def test_the_network_stays_in_eval_mode():
     network = TinyNetwork().train()
     assert not meta_features(network).network.training

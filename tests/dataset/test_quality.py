@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from quantgod.contracts import FEATURES
+from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.labels import label
 from quantgod.dataset.quality import FeatureQualityError, check_quality
 from quantgod.dataset.windows import Samples, covered_rows, samples
@@ -31,7 +32,7 @@ def features(**changed: object) -> pd.DataFrame:
 
 def test_sound_features_pass() -> None:
     checked(features())
-    assert material(TABLE, TRAIN, WINDOW).views.shapes == {"bars": (WINDOW, 9)}
+    assert material(TABLE, TRAIN, Inputs(WINDOW)).views.shapes == {"bars": (WINDOW, 9)}
 
 
 @pytest.mark.parametrize("horizon", [60, 90, 10])
@@ -45,7 +46,7 @@ def test_a_feature_that_is_the_return_to_come_is_named(horizon: int, sign: float
         checked(features(volatility=knows))
     assert "body" not in str(refusal.value)
     with pytest.raises(FeatureQualityError, match=told):
-        material(TABLE.assign(volatility=knows), TRAIN, WINDOW)
+        material(TABLE.assign(volatility=knows), TRAIN, Inputs(WINDOW))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -14,9 +14,9 @@ from quantgod.auditor.conformal import fit_conformal
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import ProvenanceError
 from quantgod.contracts import FEATURES, META_FEATURES, silent
+from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.scaling import fit_scaler
 from quantgod.dataset.splits import split_test, uniqueness
-from quantgod.dataset.views import bars_shape
 from quantgod.dataset.windows import samples
 from quantgod.evaluation.drift import shift
 from quantgod.evaluation.evaluate import evaluate
@@ -86,7 +86,7 @@ def begins(of: Market, number: int = 0) -> pd.Timestamp:
 
 
 def small_network(of: Market) -> Network:
-    model = build("tcn_lstm", PARAMS, shapes=bars_shape(WINDOW), seed=1).eval()
+    model = build("tcn_lstm", PARAMS, shapes=Inputs(WINDOW).shapes, seed=1).eval()
     scaler = fit_scaler(of.table[list(FEATURES)].to_numpy())
     return Network(model, "tcn_lstm", PARAMS, WINDOW, scaler, BASE_WEIGHTS, "2024-01-01T00:00Z")
 

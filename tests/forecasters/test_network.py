@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from quantgod.contracts import FEATURES
-from quantgod.dataset.views import bars_shape
+from quantgod.dataset.inputs import Inputs
+from quantgod.dataset.scaling import Scaler
 from quantgod.forecasters.network import Network, NetworkError, load_network, save_network
 from quantgod.models import zoo
 from quantgod.models.heads import Heads
+from quantgod.served.features import sets
 from quantgod.training.predict import predict
 from tests.training.problems import SMALL, WINDOW, Problem, network
 
@@ -30,7 +32,7 @@ def saved(small: Problem, tmp_path: Path) -> Network:
 
 def test_a_network_of_several_heads_comes_back_with_them(saved: Network, tmp_path: Path) -> None:
     heads = Heads(horizons=3, confidence=True, expected_return=True)
-    model = zoo.build("tcn_lstm", SMALL, shapes=bars_shape(WINDOW), heads=heads, seed=2).eval()
+    model = zoo.build("tcn_lstm", SMALL, shapes=Inputs(WINDOW).shapes, heads=heads, seed=2).eval()
     save_network(tmp_path / "several", replace(saved, model=model, heads=heads))
     back = load_network(tmp_path / "several")
     windows = torch.randn(2, WINDOW, 9, generator=torch.manual_seed(0))
@@ -57,6 +59,46 @@ def test_the_card_states_what_the_network_is(saved: Network, tmp_path: Path) -> 
     card = json.loads((tmp_path / "network" / "network.json").read_text())
     assert card["features"] == list(FEATURES)
     assert card["parameters"] == sum(p.numel() for p in saved.model.parameters())
+
+
+def wide(until: str = "2024-01-03T05:00:00+00:00") -> Network:
+    """A network of the 112 features, one of which never moved."""
+    of = Inputs(WINDOW, ("features",))
+    scaler = Scaler(np.zeros(121), np.where(np.arange(121) == 30, 0.0, 1.0))
+    model = zoo.build("linear", {}, shapes=of.shapes, seed=3).eval()
+    return Network(model, "linear", {}, WINDOW, scaler, (2.0, 1.0, 2.0), until)
+
+
+def test_a_network_of_the_112_comes_back_with_its_columns_and_views(tmp_path: Path) -> None:
+    one = wide()
+    save_network(tmp_path / "network", one)
+    back = load_network(tmp_path / "network")
+    card = json.loads((tmp_path / "network" / "network.json").read_text())
+    assert card["views"] == ["features"]
+    assert card["features"] == [*FEATURES, *sets.NAMES]
+    assert back.inputs == one.inputs == Inputs(WINDOW, ("features",))
+    assert back.silent == (sets.NAMES[21],)
+    windows = torch.randn(2, WINDOW, 112, generator=torch.manual_seed(0))
+    assert torch.equal(back.model(features=windows)["probs"], one.model(features=windows)["probs"])
+
+
+def test_a_folder_from_before_views_is_of_a_network_of_bars(saved: Network, tmp_path: Path) -> None:
+    path = tmp_path / "network" / "network.json"
+    card = json.loads(path.read_text())
+    assert card.pop("views") == ["bars"]
+    path.write_text(json.dumps(card))
+    assert load_network(tmp_path / "network").inputs == Inputs(WINDOW)
+
+
+@pytest.mark.parametrize("other", [{"views": ["bars"]}, {"features": list(FEATURES)}])
+def test_a_card_whose_views_are_not_its_architectures_is_refused(
+    other: dict[str, list[str]], tmp_path: Path
+) -> None:
+    save_network(tmp_path, wide())
+    path = tmp_path / "network.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | other))
+    with pytest.raises(NetworkError, match="a network for body, .*; this program knows body"):
+        load_network(tmp_path)
 
 
 def test_a_flipped_byte_of_the_weights_is_refused(saved: Network, tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from quantgod.dataset.views import bars_shape
+from quantgod.dataset.inputs import Inputs
 from quantgod.models import zoo
 from quantgod.models.tcn_lstm import CausalConv1d, HybridTCNLSTM, TCNBlock, TCNLSTMSettings
 
 
 def document_network() -> HybridTCNLSTM:
-    model = zoo.build("tcn_lstm", {}, shapes=bars_shape(720))
+    model = zoo.build("tcn_lstm", {}, shapes=Inputs(720).shapes)
     assert isinstance(model, HybridTCNLSTM)
     return model
 
@@ -71,7 +71,7 @@ def test_spatial_dropout_silences_whole_channels() -> None:
 @pytest.mark.parametrize("window", [720, 1440])
 def test_one_set_of_weights_serves_every_window_length(window: int) -> None:
     small = {"tcn_channels": 8, "lstm_hidden": 8, "lstm_layers": 1}
-    model = zoo.build("tcn_lstm", small, shapes=bars_shape(window)).eval()
+    model = zoo.build("tcn_lstm", small, shapes=Inputs(window).shapes).eval()
     assert model(torch.randn(2, window, 9))["probs"].shape == (2, 1, 3)
 
 

@@ -18,8 +18,8 @@ from quantgod.auditor.boosting import Rows, fit_booster
 from quantgod.auditor.calibration import Calibrator
 from quantgod.auditor.conformal import Conformal
 from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.scaling import fit_scaler
-from quantgod.dataset.views import bars_shape
 from quantgod.evaluation.drift import Reference
 from quantgod.forecasters.network import Network
 from quantgod.models import zoo
@@ -127,7 +127,9 @@ def tiny_network(
 ) -> Network:
     """The demo's network, untrained: it says what it says, but always the same."""
     settings = load_settings(Path(config))
-    model = zoo.build(settings.model.name, settings.model.params, shapes=bars_shape(window), seed=5)
+    model = zoo.build(
+        settings.model.name, settings.model.params, shapes=Inputs(window).shapes, seed=5
+    )
     scaler = fit_scaler(bars[list(FEATURES)].to_numpy())
     name, params = settings.model.name, settings.model.params
     until = bars.index[-1].isoformat()

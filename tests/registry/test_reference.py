@@ -8,6 +8,7 @@ import pytest
 
 from quantgod.auditor.provenance import ProvenanceError
 from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.labels import label
 from quantgod.dataset.scaling import Scaler
 from quantgod.dataset.splits import split_test
@@ -36,7 +37,7 @@ def reference(table: pd.DataFrame, rows: pd.DataFrame | None = None) -> Referenc
 
 def scaler(table: pd.DataFrame) -> Scaler:
     train, _ = train_and_validation(table, WINDOW, 1, SETTINGS.split)
-    return material(table, train, WINDOW).scaler
+    return material(table, train, Inputs(WINDOW)).scaler
 
 
 def forecast(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.labels import label
 from quantgod.dataset.splits import split_test, split_validation
-from quantgod.dataset.views import bars_shape
 from quantgod.dataset.windows import Samples, samples
 from quantgod.models import zoo
 from quantgod.settings import LabelSettings, SplitSettings, TrainSettings
@@ -48,7 +48,7 @@ def problem(minutes: int, stride: int, *, seed: int = 0, signal: float = 0.0) ->
     train = everything.take(split.train)
     return Problem(
         table,
-        material(table, train, WINDOW),
+        material(table, train, Inputs(WINDOW)),
         train,
         everything.take(split.other),
         everything.take(dev.other),
@@ -56,7 +56,7 @@ def problem(minutes: int, stride: int, *, seed: int = 0, signal: float = 0.0) ->
 
 
 def network(seed: int = 0, **params: Any) -> nn.Module:
-    return zoo.build("tcn_lstm", {**SMALL, **params}, shapes=bars_shape(WINDOW), seed=seed)
+    return zoo.build("tcn_lstm", {**SMALL, **params}, shapes=Inputs(WINDOW).shapes, seed=seed)
 
 
 def train_settings(**changes: Any) -> TrainSettings:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from quantgod.contracts import FEATURES
+from quantgod.dataset.inputs import Inputs
 from quantgod.training.material import material
 from tests.training.problems import WINDOW, Problem
 
@@ -14,7 +15,7 @@ def test_what_comes_after_the_training_windows_does_not_move_the_scaler(small: P
     last = small.train.row.max()
     later = small.table.copy()
     later.iloc[last + 1 :, : len(FEATURES)] = 1e6
-    disturbed = material(later, small.train, WINDOW)
+    disturbed = material(later, small.train, Inputs(WINDOW))
     np.testing.assert_array_equal(disturbed.scaler.mean, small.material.scaler.mean)
     np.testing.assert_array_equal(disturbed.scaler.std, small.material.scaler.std)
 

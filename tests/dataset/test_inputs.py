@@ -1,0 +1,89 @@
+"""One description of what a network sees holds wherever it is cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from quantgod.contracts import FEATURE_SET, FEATURES
+from quantgod.dataset.inputs import AUX, BARS, WIDE, Inputs, cut
+from quantgod.dataset.windows import Windows
+from quantgod.models import zoo
+from quantgod.models.base import ARCHITECTURES
+from quantgod.served.features import sets
+from quantgod.settings import SettingsError
+
+WINDOW = 7
+EVERY = (BARS, WIDE, AUX)
+
+
+def matrix(rows: int, width: int) -> torch.Tensor:
+    return torch.randn(rows, width, generator=torch.manual_seed(1))
+
+
+def test_a_network_of_bars_needs_nothing_else() -> None:
+    of = Inputs(WINDOW)
+    assert (of.columns, of.feature_set, of.has_features) == (FEATURES, FEATURE_SET, False)
+    assert of.shapes == {BARS: (WINDOW, 9)}
+
+
+@pytest.mark.parametrize("views", [(WIDE,), (AUX,), (BARS, AUX), EVERY])
+def test_whatever_looks_at_the_112_gets_the_nine_first(views: tuple[str, ...]) -> None:
+    of = Inputs(WINDOW, views)
+    assert of.columns == (*FEATURES, *sets.NAMES)
+    assert of.feature_set == "minute_bars/1+book_candle_indicator/1"
+    shapes = {BARS: (WINDOW, 9), WIDE: (WINDOW, 112), AUX: (112,)}
+    assert of.shapes == {name: shapes[name] for name in views}
+
+
+@pytest.mark.parametrize("views", [(BARS,), (WIDE,), (AUX, BARS), EVERY])
+def test_a_view_is_the_same_cut_from_a_table_or_from_windows(views: tuple[str, ...]) -> None:
+    of = Inputs(WINDOW, views)
+    table, rows = matrix(40, len(of.columns)), torch.tensor([WINDOW - 1, 20, 39])
+    given, over = cut(Windows(table, WINDOW)(rows), views), of.over(table)
+    assert over.shapes == of.shapes
+    assert list(given) == list(views)
+    for name, view in over(rows).items():
+        assert torch.equal(view, given[name])
+        assert view.shape == (3, *of.shapes[name])
+
+
+def test_the_views_hold_what_their_columns_hold() -> None:
+    table = torch.arange(10.0)[:, None] * 1000 + torch.arange(121.0)
+    seen = Inputs(WINDOW, EVERY).over(table)(torch.tensor([8]))
+    assert seen[BARS][0, :, 0].tolist() == [2000 + 1000 * row for row in range(WINDOW)]
+    assert seen[WIDE][0, -1].tolist() == [8009 + place for place in range(112)]
+    assert torch.equal(seen[AUX][0], seen[WIDE][0, -1])
+
+
+def test_the_newest_row_alone_is_what_aux_finds_not_finite() -> None:
+    table = matrix(40, 121)
+    table[5, 100] = torch.nan
+    over = Inputs(WINDOW, (AUX,)).over(table)
+    assert over.not_finite(torch.tensor([4, 6, 11])).tolist() == []
+    assert over.not_finite(torch.tensor([4, 5, 5])).tolist() == [5]
+    assert Inputs(WINDOW, EVERY).over(table).not_finite(torch.tensor([11])).tolist() == [5]
+
+
+@pytest.mark.parametrize("views", [(), ("book",), (BARS, "book")])
+def test_views_that_no_table_holds_are_refused(views: tuple[str, ...]) -> None:
+    with pytest.raises(
+        ValueError, match=r"views of bars, features, aux expected, got (none|.*book)"
+    ):
+        Inputs(WINDOW, views)
+
+
+def test_every_architecture_can_learn_from_a_table_unless_it_looks_at_the_book() -> None:
+    for name in zoo.names():
+        views = ARCHITECTURES[name].views
+        if "book" in views:
+            with pytest.raises(SettingsError, match=f"{name} looks at book, which no table holds"):
+                zoo.inputs(name, WINDOW)
+        else:
+            assert zoo.inputs(name, WINDOW) == Inputs(WINDOW, views)
+
+
+def test_the_names_of_both_sets_are_apart() -> None:
+    assert not set(FEATURES) & set(sets.NAMES)
+    assert len(np.unique(Inputs(WINDOW, EVERY).columns)) == 121
