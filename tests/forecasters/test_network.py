@@ -97,7 +97,7 @@ def test_a_card_whose_views_are_not_its_architectures_is_refused(
     save_network(tmp_path, wide())
     path = tmp_path / "network.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | other))
-    with pytest.raises(NetworkError, match="a network for body, .*; this program knows body"):
+    with pytest.raises(NetworkError, match=r"a network for body, .*; this program knows body"):
         load_network(tmp_path)
 
 
