@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @judging_options
 @member_option
 @run_option("label")
+@run_option("features")
 @run_option("audit")
 @run_option("register")
 @version_option("Version to score; the newest where neither it nor a run is given.")

@@ -33,6 +33,7 @@ class GatesFailed(click.ClickException):
 @judging_options
 @member_option
 @run_option("label")
+@run_option("features")
 @run_option("register")
 @run_option("evaluate")
 @run_option("backtest")

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steps.console import progress_bar, say, tell
-from steps.options import config_options, member_option, run_option, setting, settings_from, step
+from steps.options import (
+    config_options,
+    member_option,
+    run_option,
+    runs_given,
+    setting,
+    settings_from,
+    step,
+)
 
 if TYPE_CHECKING:
     from quantgod.tracking.stage import StageRun
@@ -20,14 +28,15 @@ if TYPE_CHECKING:
 @config_options
 @member_option
 @run_option("label")
+@run_option("features")
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
 @setting("--trials", "optimize.trials", "Trials in all, those of an earlier start included.")
 @setting("--epochs", "optimize.epochs", "Epochs a trial at most.")
 @setting("--storage", "optimize.storage", "journal, or a database URL that machines share.")
-def main(config: Path, overrides: tuple[str, ...], label_run: str | None, **options: Any) -> None:
+def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Optuna over the model's space, judged on the purged validation part; trials as child runs."""
-    settings = settings_from(config, overrides, options)
-    from quantgod.dataset.table import read_table
+    runs, settings = runs_given(options), settings_from(config, overrides, options)
+    from quantgod.dataset.learning_table import learning_table
     from quantgod.tracking.chosen import BEST_FILE
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
@@ -38,9 +47,9 @@ def main(config: Path, overrides: tuple[str, ...], label_run: str | None, **opti
 
     check_storage(settings.optimize.storage)  # before data is made for it
     inputs = supply("optimize", settings, config, say)
-    with stage("optimize", settings, {"label": label_run}, inputs) as run:
+    with stage("optimize", settings, runs, inputs) as run:
         use_threads(settings.train.threads)
-        table = read_table(run.inputs["labels"])
+        table = learning_table(run.inputs["labels"], run.inputs.get("features"))
         folder = settings.data.work / "studies" / study_key(table, settings)
         with progress_bar("optimize") as progress:
             search = tune(table, settings, folder, on_trial=trial_runs(run), progress=progress)

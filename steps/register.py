@@ -21,6 +21,7 @@ from steps.options import (
 @config_options
 @member_option
 @run_option("label")
+@run_option("features")
 @run_option("train")
 @run_option("audit")
 @setting("--name", "registry.name", "Name of the registered model.")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @config_options
 @member_option
 @run_option("label")
+@run_option("features")
 @run_option("optimize")
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
 @setting("--epochs", "train.epochs", "Epochs at most.")
@@ -52,8 +53,8 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     if members:
         _train_members(config, runs, settings, members)
         return
+    from quantgod.dataset.learning_table import learning_table
     from quantgod.dataset.series import table_series, write_series
-    from quantgod.dataset.table import read_table
     from quantgod.evaluation.validation import validation_rows
     from quantgod.forecasters.base_model import train_base
     from quantgod.forecasters.network import save_network
@@ -65,7 +66,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     with stage("train", settings, runs, supply("train", settings, config, say)) as run:
         chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)
-        table = read_table(run.inputs["labels"])
+        table = learning_table(run.inputs["labels"], run.inputs.get("features"))
         with progress_bar("train") as progress:
             trained = train_base(
                 table,

@@ -146,6 +146,7 @@ class _Reckoner:
             "download": (f"{asked} days, as fast as the line is", None),
             "etl": (f"{to_read} days of archives", self._reading(to_read)),
             "label": (f"{self._have.minutes:,} minutes", 0.0),
+            "features": (f"{self._have.minutes:,} minutes", 0.0),
             "backtest": (f"{tested:.0f} days of books", tested * self._day.read),
             "leak_audit": self._leak_audit(),
         }

@@ -36,6 +36,9 @@ from quantgod.settings import Settings, command
 from quantgod.tracking.keys import artifacts_of, key_of_run, output_of, path_digest
 from quantgod.tracking.stage import STAGE_TAG
 
+OWN: Final = ("label", "features", "register", "evaluate")
+"""The version's own runs that the gates take where none are named."""
+
 MAKERS: Final = ("label", "train", "audit")
 DATA: Final = {"evaluate": "labels", "backtest": "bars", "leak_audit": "bars"}
 """The data that each run must share with the version's lineage."""
@@ -91,14 +94,14 @@ def evidence_runs(
         settings: judging settings; runs with others are skipped.
 
     Returns:
-        `evaluate`, `backtest`, and if they exist `leak_audit`, `label` and `register`.
+        `evaluate`, `backtest`, and if they exist `leak_audit`, `label`, `features` and `register`.
 
     Raises:
         MissingEvidenceError: with the command that makes the missing run.
     """
     runs = {stage: run for stage, run in given.items() if run}
     own = lineage_of(version).runs
-    runs = {stage: own[stage] for stage in ("label", "register", "evaluate") if stage in own} | runs
+    runs = {stage: own[stage] for stage in OWN if stage in own} | runs
     if "evaluate" not in runs:
         raise _missing(version, "evaluate", making(version, "evaluate"))
     if "backtest" not in runs:

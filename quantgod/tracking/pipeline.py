@@ -23,6 +23,7 @@ from quantgod.tracking.keys import (
     stage_key,
     upstream_keys,
 )
+from quantgod.tracking.reads import looks_at_features
 from quantgod.tracking.stage import ERROR_TAG, input_digests, input_paths
 from quantgod.tracking.store import PROJECT
 
@@ -33,15 +34,15 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "label": ("etl",),
     "features": ("etl",),
     "snapshots": ("etl",),
-    "optimize": ("label",),
-    "train": ("label", "optimize"),
-    "members": ("label",),
-    "audit": ("label", "optimize", "train"),
-    "register": ("label", "train", "audit"),
-    "evaluate": ("label", "audit", "register"),
+    "optimize": ("label", "features"),
+    "train": ("label", "features", "optimize"),
+    "members": ("label", "features"),
+    "audit": ("label", "features", "optimize", "train"),
+    "register": ("label", "features", "train", "audit"),
+    "evaluate": ("label", "features", "audit", "register"),
     "backtest": ("etl", "optimize", "evaluate"),
     "leak_audit": ("etl", "optimize", "train", "audit"),
-    "gates": ("label", "register", "evaluate", "backtest", "leak_audit"),
+    "gates": ("label", "features", "register", "evaluate", "backtest", "leak_audit"),
     "promote": ("register", "gates"),
 }
 """The stages whose results each stage takes by run id."""
@@ -50,7 +51,8 @@ CHAINED: Final = (
     "etl", "label", "optimize", "train", "audit", "register", "evaluate", "backtest", "leak_audit",
     "gates", "promote",
 )  # fmt: skip
-"""The stages of `main` in order, after the one that gets archives."""
+"""The stages of `main` in order, after the one that gets archives; `features` comes after
+`label` where the network looks at them."""
 
 
 class StageFailed(RuntimeError):
@@ -58,11 +60,18 @@ class StageFailed(RuntimeError):
 
 
 def stages(settings: Settings) -> list[str]:
-    """Return the stages of `main` in order; imported bars are used as they are."""
+    """Return the stages of `main` in order; imported bars are used as they are.
+
+    Raises:
+        SettingsError: for an unknown network, or one that learns from no table.
+    """
+    chained = list(CHAINED)
+    if looks_at_features(settings):
+        chained.insert(chained.index("label") + 1, "features")
     if settings.data.source == "imported":
-        return [name for name in CHAINED if name != "etl"]
+        return [name for name in chained if name != "etl"]
     source = [] if settings.data.source == "local" else [settings.data.source]
-    return [*source, *CHAINED]
+    return [*source, *chained]
 
 
 def run_stage(

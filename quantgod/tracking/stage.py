@@ -25,7 +25,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from quantgod.archive.plan import find_archives
 from quantgod.files import write_json
-from quantgod.settings import DataSettings, Settings, without_passwords
+from quantgod.settings import DataSettings, Settings, command, without_passwords
 from quantgod.simulation.price_file import prices_file
 from quantgod.tracking.keys import (
     KEY_TAG,
@@ -42,6 +42,7 @@ from quantgod.tracking.keys import (
 from quantgod.tracking.machine import machine
 from quantgod.tracking.orphans import PROCESS_TAG, close_orphans, process_tag
 from quantgod.tracking.outbox import MetricBuffer, Outbox, deliver_left_over
+from quantgod.tracking.reads import MADE_BY, READS_IF_THERE, reads
 from quantgod.tracking.store import NOTE_TAG, PROJECT, SESSIONS, beside, connect, in_project
 
 ERROR_TAG = "quantgod.error"
@@ -50,34 +51,6 @@ STAGE_TAG = "quantgod.stage"
 MEMBER_TAG = "quantgod.member"
 CODE_TAG = "quantgod.code"
 MACHINE_TAG = "quantgod.machine"
-READS: Mapping[str, tuple[str, ...]] = {
-    "etl": ("archives",),
-    "label": ("bars",),
-    "features": ("bars",),
-    "snapshots": ("bars", "archives"),
-    "optimize": ("labels",),
-    "train": ("labels",),
-    "members": ("labels",),
-    "audit": ("labels",),
-    "register": ("labels",),
-    "evaluate": ("labels",),
-    "backtest": ("bars",),
-    "leak_audit": ("bars",),
-    "gates": ("labels",),
-}
-READS_IF_THERE: Mapping[str, tuple[str, ...]] = {
-    "backtest": ("archives",),
-    "leak_audit": ("archives",),
-    "gates": ("journal",),
-}
-MADE_BY: Mapping[str, tuple[str, ...]] = {
-    "archives": ("simulate", "download"),
-    "bars": ("etl", "import_bars"),
-    "labels": ("label",),
-    "features": ("features",),
-    "snapshots": ("snapshots",),
-}
-"""The data that a stage reads, what it can do without, and the stages that make it."""
 
 ENDLESS = frozenset({"live", "collect"})
 """Stages that run until they are stopped, and whose runs are not compared."""
@@ -218,6 +191,7 @@ def stage(
     try:
         _check_makers(runs, client)
         run.upstream = runs = supply(runs)
+        _check_same_bars(runs, client)
         run.inputs = input_paths(name, settings, runs)
         run.key = _describe(run, member)
         yield run
@@ -278,6 +252,23 @@ def _check_makers(runs: Mapping[str, str], client: MlflowClient) -> None:
                 raise NoOutputError(f"run {run_id} is of {made_by}; one of {name} was expected")
 
 
+def _check_same_bars(runs: Mapping[str, str], client: MlflowClient) -> None:
+    """Check that features are of the bars that the labels are of, as far as both runs say.
+
+    Raises:
+        NoOutputError: naming both runs.
+    """
+    if "features" not in runs or "label" not in runs:
+        return
+    tags = {stage: client.get_run(runs[stage]).data.tags for stage in ("label", "features")}
+    bars = {stage: of.get("quantgod.input.bars") for stage, of in tags.items()}
+    if None not in bars.values() and bars["label"] != bars["features"]:
+        raise NoOutputError(
+            f"features of run {runs['features']} are of bars {bars['features']}, and labels of run "
+            f"{runs['label']} of bars {bars['label']}: `{command('features')}` makes them anew"
+        )
+
+
 def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> dict[str, Path]:
     """Return the paths of the data that a stage reads, from upstream runs or from the settings.
 
@@ -286,7 +277,7 @@ def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> d
         ValueError: if `simulate.prices` is not a file.
     """
     paths = {}
-    for label in READS.get(name, ()):
+    for label in reads(name, settings):
         makers = [upstream[maker] for maker in MADE_BY[label] if maker in upstream]
         path = Path(output_of(makers[0], "path")["path"]) if makers else data_path(label, settings)
         if not path.exists():

@@ -17,9 +17,10 @@ from mlflow.entities import Run
 from quantgod.archive.plan import find_archives
 from quantgod.files import files_below
 from quantgod.settings import Settings, command
-from quantgod.tracking.keys import finished_run, is_still_there
+from quantgod.tracking.keys import DATA_STAGES, finished_run, is_still_there
 from quantgod.tracking.pipeline import UPSTREAM, key_of, resolved_config, run_stage
-from quantgod.tracking.stage import MADE_BY, STAGE_TAG, MissingInput, data_path, logged_params
+from quantgod.tracking.reads import MADE_BY, looks_at_features
+from quantgod.tracking.stage import STAGE_TAG, MissingInput, data_path, logged_params
 
 Announce = Callable[[str], None]
 Supply = Callable[[Mapping[str, str]], dict[str, str]]
@@ -34,7 +35,8 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "audit": ("label", "train"),
     "register": ("label", "train", "audit"),
 }
-"""The stages whose results each stage needs; `etl` needs archives of any origin."""
+"""The stages whose results each stage needs; `etl` needs archives of any origin, and what needs
+labels also needs the features that a network looks at."""
 
 USES_A_SEARCH: Final = frozenset({"train", "audit", "register"})
 _TAKEN_AS_THEY_ARE: Final = {"download": "archives", "local": "archives", "imported": "bars"}
@@ -70,9 +72,11 @@ class _Supplier:
     def complete(self, name: str, given: Mapping[str, str]) -> dict[str, str]:
         self._found = {**self._behind(given), **given}
         own_search = "train" not in self._found and "optimize" not in self._found
-        for stage in self._needed(name):
+        needed = self._needed(name)
+        data = [stage for stage in needed if stage in DATA_STAGES]
+        for stage in needed:
             self._ensure(stage)
-            if stage == "label" and own_search and name in USES_A_SEARCH:
+            if stage == data[-1] and own_search and name in USES_A_SEARCH:
                 self._take_a_search()
         known = self._known()
         return {stage: known[stage] for stage in UPSTREAM[name] if stage in known}
@@ -81,7 +85,10 @@ class _Supplier:
         source = self._settings.data.source
         if source == "imported" and name in ("etl", "label"):
             return ("local" if name == "etl" else source,)
-        return (source,) if name == "etl" else NEEDS.get(name, ())
+        needs = (source,) if name == "etl" else NEEDS.get(name, ())
+        if "label" in needs and looks_at_features(self._settings):
+            return ("label", "features", *needs[1:])
+        return needs
 
     def _known(self) -> dict[str, str]:
         return {stage: run for stage, run in self._found.items() if run is not None}

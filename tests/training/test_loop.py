@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from quantgod.dataset.views import BARS, Views
+from quantgod.dataset.inputs import BARS
+from quantgod.dataset.views import Views
 from quantgod.dataset.windows import Samples, Windows
 from quantgod.models.heads import HeadLayers, Heads, Output
 from quantgod.training import loop

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from quantgod.dataset.views import BARS, Views
+from quantgod.dataset.inputs import BARS
+from quantgod.dataset.views import Views
 from quantgod.dataset.windows import Windows
 from quantgod.training import steps as module
 from quantgod.training.reports import Step

@@ -1,0 +1,59 @@
+"""The data that each stage reads, and the stages that make it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from quantgod.settings import Settings
+
+READS: Final[Mapping[str, tuple[str, ...]]] = {
+    "etl": ("archives",),
+    "label": ("bars",),
+    "features": ("bars",),
+    "snapshots": ("bars", "archives"),
+    "optimize": ("labels",),
+    "train": ("labels",),
+    "members": ("labels",),
+    "audit": ("labels",),
+    "register": ("labels",),
+    "evaluate": ("labels",),
+    "backtest": ("bars",),
+    "leak_audit": ("bars",),
+    "gates": ("labels",),
+}
+READS_IF_THERE: Final[Mapping[str, tuple[str, ...]]] = {
+    "backtest": ("archives",),
+    "leak_audit": ("archives",),
+    "gates": ("journal",),
+}
+MADE_BY: Final[Mapping[str, tuple[str, ...]]] = {
+    "archives": ("simulate", "download"),
+    "bars": ("etl", "import_bars"),
+    "labels": ("label",),
+    "features": ("features",),
+    "snapshots": ("snapshots",),
+}
+"""The data that a stage reads, what it can do without, and the stages that make it."""
+
+OF_BARS: Final = frozenset({"tcn_lstm"})
+"""Architectures known to look at bars alone, so that `main` need not load PyTorch to ask."""
+
+
+def reads(name: str, settings: Settings) -> tuple[str, ...]:
+    """Return the data that a stage reads; who reads labels also reads a network's features."""
+    known = READS.get(name, ())
+    return (*known, "features") if "labels" in known and looks_at_features(settings) else known
+
+
+def looks_at_features(settings: Settings) -> bool:
+    """Return whether the network looks at more than the nine features of the bars.
+
+    Raises:
+        SettingsError: for an unknown network, or one that learns from no table.
+    """
+    if settings.model.name in OF_BARS:
+        return False
+    from quantgod.models import zoo  # noqa: PLC0415
+
+    return zoo.inputs(settings.model.name, settings.window.length).has_features
