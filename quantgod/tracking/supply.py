@@ -76,7 +76,7 @@ class _Supplier:
         data = [stage for stage in needed if stage in DATA_STAGES]
         for stage in needed:
             self._ensure(stage)
-            if stage == data[-1] and own_search and name in USES_A_SEARCH:
+            if own_search and name in USES_A_SEARCH and stage == data[-1]:
                 self._take_a_search()
         known = self._known()
         return {stage: known[stage] for stage in UPSTREAM[name] if stage in known}

@@ -11,6 +11,8 @@ import pytest
 from quantgod.settings import Settings, load_settings
 from tests.stores import fresh_store
 
+PLACES = ("archives", "bars", "labels", "features", "snapshots", "work")
+
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
@@ -22,7 +24,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
         "tracking.artifacts": str(tmp_path / "artifacts"),
         "tracking.outbox": str(tmp_path / "outbox"),
         "tracking.flush_seconds": 0.05,
-        **{f"data.{name}": str(tmp_path / name) for name in ("archives", "bars", "labels", "work")},
+        **{f"data.{name}": str(tmp_path / name) for name in PLACES},
     }
     yield load_settings(Path("conf/demo.yaml"), folders)
     mlflow.set_tracking_uri(before)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from quantgod.models import zoo
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking.pipeline import CHAINED, resolved_config, stages
+from quantgod.tracking.reads import OF_BARS
 
 
 def test_changed_settings_reach_the_children_whole_and_are_no_ones_to_read(
@@ -29,3 +31,16 @@ def test_main_begins_where_its_data_does() -> None:
         data = full.data.model_copy(update={"source": source})
         told = stages(full.model_copy(update={"data": data}))
         assert told == [*first, *CHAINED[1:]]
+
+
+def test_main_makes_the_features_that_its_network_looks_at() -> None:
+    full = load_settings(Path("conf/full.yaml"))
+    model = full.model.model_copy(update={"name": "lstm_direction", "params": {}})
+    told = stages(full.model_copy(update={"model": model}))
+    assert told[: told.index("train")] == ["download", "etl", "label", "features", "optimize"]
+    assert [name for name in told if name != "features"] == ["download", *CHAINED]
+
+
+def test_what_is_known_to_look_at_bars_alone_does() -> None:
+    for name in OF_BARS:
+        assert not zoo.inputs(name, 60).has_features

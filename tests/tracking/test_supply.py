@@ -13,13 +13,13 @@ from mlflow.entities import Run
 
 from quantgod.settings import Settings
 from quantgod.tracking import supply as supplying
-from quantgod.tracking.keys import finished_run
+from quantgod.tracking.keys import NoOutputError, finished_run
 from quantgod.tracking.pipeline import key_of
-from quantgod.tracking.stage import ERROR_TAG, MissingInput, data_path, stage
+from quantgod.tracking.stage import ERROR_TAG, MissingInput, data_path, input_paths, stage
 from quantgod.tracking.supply import supply
 
 CONFIG = Path("conf/demo.yaml")
-GIVES = {"simulate": "archives", "etl": "bars", "label": "labels"}
+GIVES = {"simulate": "archives", "etl": "bars", "label": "labels", "features": "features"}
 
 
 def make(name: str, settings: Settings, runs: Mapping[str, str], *, ends: bool = True) -> str:
@@ -77,6 +77,56 @@ def test_with_nothing_made_yet_all_that_a_stage_needs_is_made_once(
     assert {"label", "train"} <= upstream("audit", settings).keys()
     assert made == ["simulate", "etl", "label"], "the training that was asked for is taken"
     assert {"label", "train", "audit"} <= upstream("register", settings).keys()
+
+
+@pytest.fixture
+def wide(settings: Settings) -> Settings:
+    """Settings whose network looks at the 112 features."""
+    model = settings.model.model_copy(update={"name": "cnn_lstm", "params": {}})
+    return settings.model_copy(update={"model": model})
+
+
+def test_a_network_of_the_112_has_its_features_made_and_read(
+    wide: Settings, made: list[str]
+) -> None:
+    assert list(upstream("train", wide)) == ["label", "features"]
+    assert made == ["simulate", "etl", "label", "features"]
+    assert {"label", "features", "train"} == upstream("audit", wide).keys()
+    assert input_paths("audit", wide, {}).keys() == {"labels", "features"}
+    for name in ("optimize", "register", "evaluate"):
+        assert "features" in input_paths(name, wide, {})
+    assert made == ["simulate", "etl", "label", "features"]
+
+
+def test_a_search_over_the_112_is_found_once_its_features_are(
+    wide: Settings, made: list[str]
+) -> None:
+    runs = upstream("optimize", wide)
+    search = make("optimize", wide, runs)
+    assert upstream("train", wide) == {**runs, "optimize": search}
+
+
+def test_a_network_of_bars_asks_for_no_features(settings: Settings, made: list[str]) -> None:
+    upstream("train", settings)
+    path = data_path("features", settings)
+    path.parent.mkdir(parents=True)
+    path.write_text("of somebody")
+    assert input_paths("train", settings, {}).keys() == {"labels"}
+    assert "features" not in made
+
+
+def test_features_of_other_bars_than_the_labels_are_refused(wide: Settings) -> None:
+    _archives(wide)
+    label = make("label", wide, {"etl": make("etl", wide, {})})
+    _write(data_path("bars", wide) / "2024-01-02.parquet", "a day more")
+    features = make("features", wide, {})
+    with (
+        pytest.raises(
+            NoOutputError, match=f"features of run {features} are of bars .*steps.features"
+        ),
+        stage("train", wide, {"label": label, "features": features}),
+    ):
+        pass
 
 
 def test_data_that_is_there_is_taken_as_it_is_and_asks_for_nothing_before_it(

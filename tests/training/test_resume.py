@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from quantgod.dataset.views import BARS
+from quantgod.dataset.inputs import BARS
 from quantgod.training.checkpoints import CheckpointError, read_checkpoint
 from quantgod.training.loop import fit
 from quantgod.training.reports import Epoch, Fit, Step
