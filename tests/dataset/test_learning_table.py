@@ -70,10 +70,7 @@ def test_no_window_spans_a_gap_or_a_row_without_features() -> None:
 @pytest.mark.parametrize("cut", [FIRST + 1, 700, 1_100])
 def test_nothing_up_to_a_minute_changes_with_what_comes_after_it(cut: int) -> None:
     rows = taken(np.arange(MINUTES))
-    changed = DayRows(*(values.copy() for values in rows))
-    rng = np.random.default_rng(cut)
-    for values in changed[1:]:
-        values[cut:] *= rng.uniform(0.5, 1.5, values[cut:].shape)
+    changed = disturbed(rows, cut)
     before = with_features(labelled(rows), features_of(rows))
     after = with_features(labelled(changed), features_of(changed))
     seen = [*FEATURES, "close", "run", *sets.NAMES]
@@ -82,6 +79,21 @@ def test_nothing_up_to_a_minute_changes_with_what_comes_after_it(cut: int) -> No
     assert known == after.loc[after.index <= before.index[until][-1], seen].to_numpy().tobytes()
     moved = before.loc[~until, seen].to_numpy() != after.loc[before.index[~until], seen].to_numpy()
     assert moved[0].any(), "the first row after it has changed"
+
+
+def disturbed(rows: DayRows, cut: int) -> DayRows:
+    """Another market from a row on: other prices, sizes, figures, and features of its bars."""
+    changed = DayRows(*(values.copy() for values in rows))
+    rng = np.random.default_rng(cut)
+    count = len(rows.close) - cut
+    scale = rng.uniform(0.9, 1.1, count)
+    changed.close[cut:] *= scale
+    levels = changed.book.reshape(len(rows.close), -1, 2)
+    levels[cut:, :, 0] *= scale[:, None]
+    levels[cut:, :, 1] *= rng.uniform(0.5, 1.5, levels[cut:, :, 1].shape)
+    for values in (changed.features, changed.seconds):
+        values[cut:] *= rng.uniform(0.5, 1.5, values[cut:].shape)
+    return changed
 
 
 def stored(folder: Path, series: Series = SERIES, rows: slice = slice(None)) -> tuple[Path, Path]:

@@ -121,9 +121,7 @@ def test_features_of_other_bars_than_the_labels_are_refused(wide: Settings) -> N
     _write(data_path("bars", wide) / "2024-01-02.parquet", "a day more")
     features = make("features", wide, {})
     with (
-        pytest.raises(
-            NoOutputError, match=f"features of run {features} are of bars .*steps.features"
-        ),
+        pytest.raises(NoOutputError, match=f"of run {features} are of bars .*steps.features"),
         stage("train", wide, {"label": label, "features": features}),
     ):
         pass
