@@ -22,6 +22,7 @@ from scipy.stats import ks_2samp
 
 from quantgod.contracts import CLASSES, FEATURES, Floats, Integers
 from quantgod.files import write_json
+from quantgod.served.features import sets
 
 REFERENCE_FILE: Final = "reference.json"
 OUTPUTS: Final = tuple(f"prob_{name.lower()}" for name in CLASSES)
@@ -59,7 +60,8 @@ class Reference:
     """The rows that a version was made on, described by distributions.
 
     Attributes:
-        features: by name; mean and standard deviation are those of the network's scaler.
+        features: by name, all columns that the network takes, the nine features of the bars first;
+            mean and standard deviation are those of the network's scaler.
         output: by name, the version's probabilities on rows that it was not fitted on.
         until: the newest minute used, ISO 8601.
     """
@@ -70,12 +72,12 @@ class Reference:
 
     @cached_property
     def mean(self) -> Floats:
-        """Return the means of the features, (9,)."""
+        """Return the means of the nine features, (9,)."""
         return np.asarray([self.features[name].mean for name in FEATURES])
 
     @cached_property
     def std(self) -> Floats:
-        """Return the standard deviations of the features, (9,)."""
+        """Return the standard deviations of the nine features, (9,)."""
         return np.asarray([self.features[name].std for name in FEATURES])
 
     def save(self, folder: Path) -> None:
@@ -100,7 +102,7 @@ def read_reference(folder: Path) -> Reference | None:
         raise BadReferenceError(f"{path}: is not JSON: {error}") from None
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise BadReferenceError(f"{path}: a reference of format {FORMAT} expected")
-    features = _distributions(said, "features", FEATURES)
+    features = _distributions(said, "features", FEATURES, (*FEATURES, *sets.NAMES))
     return Reference(features, _distributions(said, "output", OUTPUTS), str(said.get("until")))
 
 
@@ -214,12 +216,14 @@ def _to_json(kept: Distribution) -> dict[str, Any]:
 
 
 def _distributions(
-    said: Mapping[str, Any], part: str, names: tuple[str, ...]
+    said: Mapping[str, Any], part: str, *known: tuple[str, ...]
 ) -> dict[str, Distribution]:
+    """Return what is said of the columns of a part, which must be one of the `known` lists."""
     found = said.get(part)
-    if not isinstance(found, dict) or found.keys() != set(names):
-        raise BadReferenceError(f"{part}: {', '.join(names)} expected, got {found!r:.200}")
-    return {name: _distribution(f"{part}: {name}", found[name]) for name in names}
+    for names in known:
+        if isinstance(found, dict) and found.keys() == set(names):
+            return {name: _distribution(f"{part}: {name}", found[name]) for name in names}
+    raise BadReferenceError(f"{part}: {', '.join(known[0])} expected, got {found!r:.200}")
 
 
 def _distribution(name: str, said: Any) -> Distribution:

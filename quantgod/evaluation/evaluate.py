@@ -24,7 +24,7 @@ from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import EvaluationResult, Inference
 from quantgod.evaluation.scored_rows import COLUMNS, MODELS, columns_of
-from quantgod.evaluation.subject import Answers, Subject
+from quantgod.evaluation.subject import Answers, Subject, matrix_of
 from quantgod.forecasters.baselines import LEARNED, baselines
 from quantgod.served.calibration import decide
 from quantgod.settings import EvaluateSettings, Settings
@@ -61,7 +61,7 @@ def evaluate(
 
     Args:
         subject: the model, as trained or as served.
-        table: what `label` returns.
+        table: the labelled table, with the columns that the model takes.
         out_of_fold: the audit's rows, with column `part` for their use.
         settings: of label, split, audit (the stride) and evaluate.
         progress: called after batches.
@@ -114,7 +114,7 @@ def _parts(subject: Subject, table: pd.DataFrame, settings: Settings) -> _Inputs
     scored = samples(table, subject.window, settings.evaluate.stride)
     return _Inputs(
         table,
-        table.loc[:, list(FEATURES)].to_numpy(np.float64),
+        matrix_of(subject, table),
         learned.take(split_test(learned, settings.split).train),
         scored.take(split_test(scored, settings.split).other),
     )
@@ -128,7 +128,7 @@ def _assert_honest(out_of_fold: pd.DataFrame, test: Samples) -> None:
 
 
 def _drift(asked: _Inputs) -> dict[str, Shift]:
-    """Return the shift of each feature from the training rows to the test rows."""
+    """Return the shift of each of the nine features from the training rows to the test rows."""
     learned, met = asked.features[asked.dev.row], asked.features[asked.test.row]
     return {name: shift(learned[:, place], met[:, place]) for place, name in enumerate(FEATURES)}
 

@@ -15,11 +15,12 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from quantgod.contracts import FEATURES, Floats, Integers, Progress, silent
+from quantgod.contracts import Floats, Integers, Progress, silent
 from quantgod.evaluation.comparison import scores_shaken
 from quantgod.evaluation.intervals import Interval, Replicates, interval, replicates
 from quantgod.evaluation.metrics import TALLIED, tally
 from quantgod.evaluation.subject import Subject
+from quantgod.served.features import sets
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "body and wicks": ("body", "upper_wick", "lower_wick"),
@@ -29,6 +30,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "imbalance": ("mean_obi", "mean_deep_obi"),
     "volume": ("log_volume",),
 }
+"""The nine features of the bars, by group."""
+
 WINDOWS_AT_ONCE: Final = 64
 
 
@@ -66,6 +69,12 @@ class Plan(NamedTuple):
     seed: int
 
 
+def groups_of(columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the groups of a model's columns; each set of further features is one."""
+    further = {f"{name} features": one.NAMES for name, one in sets.SETS.items()}
+    return {**GROUPS, **{name: of for name, of in further.items() if set(of) <= set(columns)}}
+
+
 def evenly(count: int, most: int) -> Integers:
     """Return at most `most` evenly spaced positions out of `count`, with the first and the last."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
@@ -98,7 +107,7 @@ def permutation_importance(
 
     Args:
         subject: the model.
-        matrix: (m, 9) raw features.
+        matrix: (m, columns) raw rows, as the model takes them.
         rows: (n,) last rows of the test samples' windows, in order of time.
         target: (n,) true classes.
         plan: number of windows and permutations.
@@ -112,12 +121,13 @@ def permutation_importance(
     ends, came = rows[chosen], target[chosen]
     rng = np.random.default_rng(plan.seed)
     variants: list[tuple[str, Integers]] = [("", np.arange(len(ends)))]
+    groups = groups_of(subject.columns)
     variants += [
-        (group, permutation(len(ends), rng)) for group in GROUPS for _ in range(plan.repeats)
+        (group, permutation(len(ends), rng)) for group in groups for _ in range(plan.repeats)
     ]
     tallies: dict[str, list[Floats]] = {"auditor": [], "base": []}
     for number, (group, order) in enumerate(variants):
-        meta = _meta_features(subject, matrix, ends, order, GROUPS.get(group, ()))
+        meta = _meta_features(subject, matrix, ends, order, groups.get(group, ()))
         audited, base = subject.audited(meta), subject.base(meta)
         tallies["auditor"].append(tally(came, audited, subject.decision_weights))
         tallies["base"].append(tally(came, base, subject.base_weights))
@@ -125,7 +135,10 @@ def permutation_importance(
     return Importance(
         rows=len(ends),
         repeats=plan.repeats,
-        models={name: _losses(parts, plan.repeats, effective) for name, parts in tallies.items()},
+        models={
+            name: _losses(parts, tuple(groups), plan.repeats, effective)
+            for name, parts in tallies.items()
+        },
     )
 
 
@@ -133,18 +146,18 @@ def _meta_features(
     subject: Subject, matrix: Floats, ends: Integers, order: Integers, features: tuple[str, ...]
 ) -> Floats:
     """Return meta-features (n, 14) of windows whose `features` come from the windows `order`."""
+    places = [subject.columns.index(name) for name in features]
     parts = [
         subject.meta_features(stacked, lasts)
-        for stacked, lasts in _stacks(matrix, ends, order, features, subject.window)
+        for stacked, lasts in _stacks(matrix, ends, order, places, subject.window)
     ]
     return np.concatenate(parts)
 
 
 def _stacks(
-    matrix: Floats, ends: Integers, order: Integers, features: tuple[str, ...], window: int
+    matrix: Floats, ends: Integers, order: Integers, columns: list[int], window: int
 ) -> Iterator[tuple[Floats, Integers]]:
     """Yield matrices of concatenated windows, and the last row of each window in them."""
-    columns = [FEATURES.index(name) for name in features]
     within = np.arange(1 - window, 1)
     for begin in range(0, len(ends), WINDOWS_AT_ONCE):
         own = (ends[begin : begin + WINDOWS_AT_ONCE, None] + within).ravel()
@@ -154,13 +167,15 @@ def _stacks(
         yield stacked, np.arange(window - 1, len(stacked), window)
 
 
-def _losses(tallies: list[Floats], repeats: int, effective: float) -> dict[str, Loss]:
+def _losses(
+    tallies: list[Floats], groups: tuple[str, ...], repeats: int, effective: float
+) -> dict[str, Loss]:
     sums = replicates(np.concatenate(tallies, axis=1), effective).map(
         lambda means: means.reshape(*means.shape[:-1], -1, TALLIED)
     )
     scores = scores_shaken(sums)
     losses = {}
-    for number, group in enumerate(GROUPS):
+    for number, group in enumerate(groups):
         own = slice(1 + number * repeats, 1 + (number + 1) * repeats)
         rise = scores["log_loss"].at(own).join(scores["log_loss"].at(slice(0, 1)), np.subtract)
         fall = scores["macro_f1"].at(slice(0, 1)).join(scores["macro_f1"].at(own), np.subtract)

@@ -33,6 +33,7 @@ class NetworkSubject:
     ) -> None:
         self.name = name
         self.window = network.window
+        self.columns = network.inputs.columns
         self.base_weights: Weights = network.class_weights
         self.decision_weights: Weights = auditor.calibrator.decision_weights
         self.promise = auditor.conformal.level, auditor.conformal.threshold
@@ -43,7 +44,7 @@ class NetworkSubject:
         self._device = device
 
     def meta_features(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> Floats:
-        """Return meta-features (n, 14) of the windows of `matrix` (rows, 9) that end at `rows`."""
+        """Return meta-features (n, 14) of the windows of `matrix` (m, columns) ending at `rows`."""
         return meta_features(
             self._module, matrix, rows, self.window, self._batch_size,
             device=self._device, progress=progress,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import pandas as pd
 
 from quantgod.contracts import Booleans, Floats, Integers, Progress, silent
@@ -25,6 +26,10 @@ class Answers(NamedTuple):
     action: Integers
 
 
+class MissingColumnsError(ValueError):
+    """A table lacks columns that a model takes."""
+
+
 class Subject(Protocol):
     """A base model with its auditor, as trained or as served."""
 
@@ -39,6 +44,11 @@ class Subject(Protocol):
         ...
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns of a row that it takes, the nine features first."""
+        ...
+
+    @property
     def base_weights(self) -> Weights:
         """Return the class weights of the base's loss, also used for its decisions."""
         ...
@@ -49,7 +59,7 @@ class Subject(Protocol):
         ...
 
     def meta_features(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> Floats:
-        """Return meta-features (n, 14) of the windows of `matrix` (rows, 9) that end at `rows`."""
+        """Return meta-features (n, 14) of the windows of `matrix` (m, columns) ending at `rows`."""
         ...
 
     def base(self, meta: Floats) -> Floats:
@@ -75,3 +85,19 @@ class Subject(Protocol):
         None if nothing is served.
         """
         ...
+
+
+def matrix_of(subject: Subject, table: pd.DataFrame) -> Floats:
+    """Return the rows of a table as a model takes them, (rows, columns).
+
+    Raises:
+        MissingColumnsError: naming the first columns that are not there.
+    """
+    absent = [name for name in subject.columns if name not in table]
+    if absent:
+        raise MissingColumnsError(
+            f"{subject.name} takes {len(subject.columns)} columns, of which the table lacks "
+            f"{len(absent)}: {', '.join(absent[:3])} ...; settings whose network looks at them "
+            "have them joined"
+        )
+    return table.loc[:, list(subject.columns)].to_numpy(np.float64)

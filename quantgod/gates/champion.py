@@ -17,7 +17,7 @@ from quantgod.dataset.windows import samples
 from quantgod.evaluation.comparison import ModelOutput
 from quantgod.evaluation.evidence import EvidenceError
 from quantgod.evaluation.scored_rows import probabilities_of
-from quantgod.evaluation.subject import Subject
+from quantgod.evaluation.subject import Subject, matrix_of
 from quantgod.gates.duel import Truth, duel
 from quantgod.gates.report import Duel
 from quantgod.served.calibration import decide
@@ -72,7 +72,7 @@ def on_test_rows(
 
     Args:
         rows: scored rows of the challenger.
-        table: the labelled table of these rows.
+        table: the labelled table of these rows, with the columns that the champion takes.
         champion: the present champion.
         until: newest row of the champion's dev part.
         least_rows: minimal number of effective rows for a verdict.
@@ -89,7 +89,7 @@ def on_test_rows(
         reach = f"{int((~is_new).sum())} are no news to the champion"
         return Duel(problem=f"of {len(rows)} rows none is left: {reach}")
     taken = rows.loc[kept]
-    matrix = table.loc[:, list(FEATURES)].to_numpy(np.float64)
+    matrix = matrix_of(champion, table)
     theirs = champion.audited(champion.meta_features(matrix, place[kept], progress))
     return _compared(
         Truth(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Floats, Integers, Progress, silent
+from quantgod.contracts import CLASSES, META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.evaluation.subject import Answers
 from quantgod.registry.chain import BATCH, Chain
 from quantgod.served.calibration import untilt
@@ -31,11 +31,12 @@ class ChainSubject:
         self.name = name
         self.chain = chain
         self.window = chain.contract.window
+        self.columns = tuple(chain.contract.features)
         self.base_weights: Weights = tuple(chain.contract.base_class_weights)
         self.decision_weights: Weights = tuple(chain.calibrator["decision_weights"])
 
     def meta_features(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> Floats:
-        """Return meta-features (n, 14) of the windows of `matrix` (rows, 9) that end at `rows`."""
+        """Return meta-features (n, 14) of the windows of `matrix` (m, columns) ending at `rows`."""
         meta = np.empty((len(rows), len(META_FEATURES)))
         done = 0
         for stretch in _stretches(rows):
@@ -64,7 +65,7 @@ class ChainSubject:
 
     def answer_times(self, table: pd.DataFrame, rows: Integers) -> Floats:
         """Return the chain's time for each window of `table` ending at `rows`, in ms, (n,)."""
-        frame = table[list(FEATURES)].rename_axis("datetime").reset_index()
+        frame = table[list(self.columns)].rename_axis("datetime").reset_index()
         windows = [frame.iloc[row - self.window + 1 : row + 1] for row in rows]
         for window in windows[:WARM_UP]:
             self.chain.judge(window)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from quantgod.contracts import FEATURE_SET, Progress, silent
+from quantgod.contracts import Progress, silent
+from quantgod.dataset.inputs import BARS, WIDE, Inputs
 from quantgod.evaluation.drift import BadReferenceError, read_reference
 from quantgod.gates import ChampionResult, Duel
 from quantgod.gates.champion import JournalTables, Labelling, on_live_rows, on_test_rows
@@ -61,7 +62,7 @@ def compare_with_champion(
     """
     champion = f"{challenge.name}/{challenge.champion}"
     try:
-        subject, until = _loaded(challenge.name, challenge.champion)
+        subject, until = _loaded(challenge.name, challenge.champion, challenge.table)
     except (VersionError, BadReferenceError) as error:
         return ChampionResult(champion=champion, test=Duel(problem=str(error)))
     least = settings.gates.champion_rows
@@ -77,15 +78,22 @@ def compare_with_champion(
     )
 
 
-def _loaded(name: str, number: int) -> tuple[ChainSubject, pd.Timestamp]:
+def _loaded(name: str, number: int, table: pd.DataFrame) -> tuple[ChainSubject, pd.Timestamp]:
     """Return the version's chain, and the newest row of its dev part."""
     served = load_chain(name, number).unwrap_python_model()  # type: ignore[no-untyped-call]
     features = getattr(served.chain.contract, "feature_set", "that it does not name")
-    if features != FEATURE_SET:
+    held = _feature_sets(table)
+    if features not in held:
         text = f"{name} {number} takes features {features}"
-        raise OtherFeaturesError(f"{text}, and the rows hold {FEATURE_SET}")
+        raise OtherFeaturesError(f"{text}, and the rows hold {held[-1]}")
     reference = read_reference(served.chain.folder)
     until = None if reference is None else pd.to_datetime(reference.until, errors="coerce")
     if not isinstance(until, pd.Timestamp) or until.tz is None:
         raise UnknownReachError(f"{name} {number} does not say how far its data reaches")
     return ChainSubject(f"{name}/{number}", served.chain), until
+
+
+def _feature_sets(table: pd.DataFrame) -> list[str]:
+    """Return the feature sets whose columns a table holds, the widest last."""
+    known = (Inputs(1, views) for views in ((BARS,), (WIDE,)))
+    return [of.feature_set for of in known if set(of.columns) <= set(table.columns)]

@@ -40,8 +40,8 @@ OWN: Final = ("label", "features", "register", "evaluate")
 """The version's own runs that the gates take where none are named."""
 
 MAKERS: Final = ("label", "train", "audit")
-DATA: Final = {"evaluate": "labels", "backtest": "bars", "leak_audit": "bars"}
-"""The data that each run must share with the version's lineage."""
+DATA: Final = {"evaluate": ("labels", "features"), "backtest": ("bars",), "leak_audit": ("bars",)}
+"""The data that each run must share with the version's lineage; not every network has features."""
 
 ENDED: Final = {"backtest": ("FINISHED",), "leak_audit": ("FINISHED", "FAILED")}
 """Accepted run states; a leak audit that found a leak has FAILED, but has its record."""
@@ -169,18 +169,24 @@ def check_makers(client: MlflowClient, runs: Mapping[str, str], settings: Settin
         raise OtherEvidenceError(f"{in_short(wrong)}: give `register` what they were given")
 
 
-def check_labels(version: ModelVersion, labels: Path) -> None:
-    """Check that these labels are those of the version's lineage.
+def check_data(version: ModelVersion, inputs: Mapping[str, Path]) -> None:
+    """Check that labels, and features if they are read, are those of the version's lineage.
+
+    Args:
+        version: the version to judge.
+        inputs: paths of the data that is read, by name.
 
     Raises:
         OtherEvidenceError: if they differ, or the lineage names none.
     """
-    theirs, ours = lineage_of(version).data.get("labels"), path_digest(labels)
-    if theirs != ours:
-        raise OtherEvidenceError(
-            f"{version.name} {version.version} was made of labels {theirs}, and those at {labels} "
-            f"are {ours}: name its --label-run, or train anew"
-        )
+    known = lineage_of(version).data
+    for data, maker in (("labels", "label"), ("features", "features")):
+        theirs, ours = known.get(data), path_digest(inputs[data]) if data in inputs else None
+        if ours is not None and theirs != ours:
+            raise OtherEvidenceError(
+                f"{version.name} {version.version} was made of {data} {theirs}, and those at "
+                f"{inputs[data]} are {ours}: name its --{maker}-run, or train anew"
+            )
 
 
 def read_records(version: ModelVersion, runs: Mapping[str, str], folder: Path) -> Evidence:
@@ -223,10 +229,10 @@ def _of_another(
         came = tags.get(_UPSTREAM + name)
         if came != wanted and not _are_equal(client, name, came, wanted):
             yield f"the {stage} is of {name} run {came}, {wanted} was expected"
-    data = DATA[stage]
-    read, known = tags.get(_INPUT + data), lineage.data.get(data)
-    if read is None or read != known:
-        yield f"the {stage} read {data} {read}, the version is made of {known}"
+    for data in DATA[stage]:
+        read, known = tags.get(_INPUT + data), lineage.data.get(data)
+        if read != known or (read is None and data != "features"):
+            yield f"the {stage} read {data} {read}, the version is made of {known}"
 
 
 def _are_equal(client: MlflowClient, stage: str, one: str | None, other: str | None) -> bool:

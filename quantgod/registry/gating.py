@@ -11,14 +11,14 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.contracts import Progress, silent
-from quantgod.dataset.table import read_table
+from quantgod.dataset.learning_table import learning_table
 from quantgod.evaluation.scored_rows import read_scored
 from quantgod.gates import ChampionResult, GateReport, judge_gates
 from quantgod.gates.champion import JournalTables
 from quantgod.registry.challenge import Challenge, compare_with_champion
 from quantgod.registry.evidence_runs import (
+    check_data,
     check_evidence,
-    check_labels,
     evidence_runs,
     read_records,
 )
@@ -84,7 +84,7 @@ def judge(run: StageRun, what: Gating, shadow: Shadow, progress: Progress = sile
     """
     version, settings = what.version, run.settings
     check_evidence(run.client, version, what.runs, settings)
-    check_labels(version, run.inputs["labels"])
+    check_data(version, run.inputs)
     champion = holder(run.client, version.name, settings.registry.alias)
     if champion is not None:
         check_successor(version, known_version(run.client, version.name, champion))
@@ -109,6 +109,6 @@ def _compared(
         return None
     rows = read_scored(artifacts_of(what.runs["evaluate"], "test", folder))
     said = shadow(settings.live.own_journal, name, (number, champion))
-    table = read_table(run.inputs["labels"])
+    table = learning_table(run.inputs["labels"], run.inputs.get("features"))
     challenge = Challenge(name, number, champion, rows, table, said)
     return compare_with_champion(challenge, settings, progress)

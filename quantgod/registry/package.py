@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from quantgod import served
 from quantgod.auditor.auditor import FILES
 from quantgod.auditor.meta_features import MetaFeatures
-from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
+from quantgod.contracts import CLASSES, FEATURES, Series
 from quantgod.evaluation.drift import Reference
 from quantgod.files import file_digest, write_json
 from quantgod.forecasters.network import Network
@@ -50,7 +51,8 @@ class GoldenRows:
     """The rows that test a version: the newest `count` of `bars`.
 
     Attributes:
-        bars: the nine features (and maybe more) with a sorted UTC index of whole minutes.
+        bars: the columns that the network takes (and maybe more) with a sorted UTC index of whole
+            minutes.
         count: number of rows; at least a window plus one is used.
         max_bridge_minutes: the longest gap inside a stretch, in training and in serving.
     """
@@ -91,7 +93,7 @@ def build_package(
         raise ValueError(f"{folder}: an empty folder was expected")
     folder.mkdir(parents=True, exist_ok=True)
     contract = _contract(network, golden.max_bridge_minutes, series)
-    rows = golden_rows(golden, contract.window)
+    rows = golden_rows(golden, contract.window, contract.features)
     difference = _write_graph(folder, network, rows, contract)
     for name in FILES:
         shutil.copyfile(auditor / name, folder / name)
@@ -104,7 +106,7 @@ def build_package(
     return Package(folder, code, file_digest(folder / MANIFEST), difference, series)
 
 
-def golden_rows(golden: GoldenRows, window: int) -> pd.DataFrame:
+def golden_rows(golden: GoldenRows, window: int, columns: Sequence[str] = FEATURES) -> pd.DataFrame:
     """Return the newest rows of the newest stretch that is long enough, as a request has them.
 
     Raises:
@@ -120,7 +122,7 @@ def golden_rows(golden: GoldenRows, window: int) -> pd.DataFrame:
         raise ValueError(
             f"a run of {least} minutes expected, the longest has {max(lengths, default=0)}"
         )
-    chosen = golden.bars.loc[run == enough[-1], list(FEATURES)].iloc[-max(golden.count, least) :]
+    chosen = golden.bars.loc[run == enough[-1], list(columns)].iloc[-max(golden.count, least) :]
     texts = pd.DatetimeIndex(chosen.index).strftime("%Y-%m-%dT%H:%M:%SZ")
     rows: pd.DataFrame = chosen.reset_index(drop=True)
     rows.insert(0, "datetime", texts)
@@ -132,8 +134,8 @@ def _contract(network: Network, max_bridge_minutes: int, series: Series) -> Cont
         symbol=series.symbol,
         market=series.market,
         source=series.source,
-        feature_set=FEATURE_SET,
-        features=list(FEATURES),
+        feature_set=network.inputs.feature_set,
+        features=list(network.inputs.columns),
         silent=list(network.silent),
         classes=list(CLASSES),
         window=network.window,

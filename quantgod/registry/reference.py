@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from quantgod.auditor.audit import FIT
 from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.provenance import assert_provenance
-from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.contracts import FEATURES, META_FEATURES, Floats
 from quantgod.dataset.scaling import Scaler
 from quantgod.evaluation.drift import OUTPUTS, Distribution, Reference, distribution
 
 
 def reference_of(
-    table: pd.DataFrame, scaler: Scaler, auditor: Auditor, out_of_fold: pd.DataFrame
+    table: pd.DataFrame,
+    scaler: Scaler,
+    auditor: Auditor,
+    out_of_fold: pd.DataFrame,
+    columns: Sequence[str] = FEATURES,
 ) -> Reference:
     """Return the distributions of the dev part, all of it before the test part.
 
@@ -29,10 +35,11 @@ def reference_of(
     not the served one, which has learned from them.
 
     Args:
-        table: what `label` returns.
+        table: what the network learned from.
         scaler: of the served network.
         auditor: as it is served.
         out_of_fold: the audit's rows, with column `part`.
+        columns: of the table, as the scaler has them.
 
     Raises:
         ProvenanceError: if a row's model was trained on data at or after the row.
@@ -40,20 +47,20 @@ def reference_of(
     """
     assert_provenance(out_of_fold)
     until = out_of_fold["time"].max()
-    dev = table.loc[table.index <= until, list(FEATURES)].to_numpy(np.float64)
+    dev = table.loc[table.index <= until, list(columns)].to_numpy(np.float64)
     unseen = out_of_fold.loc[out_of_fold["part"] != FIT, list(META_FEATURES)]
     said = auditor.predict(unseen.to_numpy(np.float64))
     return Reference(
-        features=_features(dev, scaler),
+        features=_features(dev, scaler, columns),
         output={name: distribution(said[:, place]) for place, name in enumerate(OUTPUTS)},
         until=until.isoformat(),
     )
 
 
-def _features(dev: np.ndarray, scaler: Scaler) -> dict[str, Distribution]:
+def _features(dev: Floats, scaler: Scaler, columns: Sequence[str]) -> dict[str, Distribution]:
     std = np.where(scaler.moves, scaler.std, 1.0)
     scale = zip(scaler.mean.tolist(), std.tolist(), strict=True)
     return {
         name: distribution(dev[:, place], mean, std)
-        for place, (name, (mean, std)) in enumerate(zip(FEATURES, scale, strict=True))
+        for place, (name, (mean, std)) in enumerate(zip(columns, scale, strict=True))
     }

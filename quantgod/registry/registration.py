@@ -8,8 +8,8 @@ from pathlib import Path
 
 from quantgod.auditor.auditor import load_auditor
 from quantgod.contracts import Progress, Series, silent
+from quantgod.dataset.learning_table import learning_table
 from quantgod.dataset.series import check_one_series, table_series
-from quantgod.dataset.table import read_table
 from quantgod.files import atomic_path
 from quantgod.registry.evidence_runs import check_makers
 from quantgod.registry.lineage import lineage_of_run
@@ -74,10 +74,10 @@ def _packed(run: StageRun, folder: Path, progress: Progress) -> Package:
     series = check_one_series({"labels": table_series(labels), **parts})
     check_name(run.client, run.settings.registry.name, series)
     progress(1, 3, "fetched")
-    table = read_table(labels)
+    table = learning_table(labels, run.inputs.get("features"))
     bridge = run.settings.etl.max_bridge_minutes
     golden = GoldenRows(table, run.settings.registry.golden_rows, bridge)
-    scaler, fitted = network.network.scaler, load_auditor(auditor.folder)
-    reference = reference_of(table, scaler, fitted, auditor.rows)
+    own, fitted = network.network, load_auditor(auditor.folder)
+    reference = reference_of(table, own.scaler, fitted, auditor.rows, own.inputs.columns)
     place = folder / "package"
-    return build_package(place, network.network, auditor.folder, golden, reference, series)
+    return build_package(place, own, auditor.folder, golden, reference, series)

@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.contracts import Progress, Series, silent
+from quantgod.dataset.learning_table import learning_table
 from quantgod.dataset.series import table_series
-from quantgod.dataset.table import read_table
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.registry.lineage import lineage_of, market_in_words
@@ -94,7 +94,8 @@ def score(run: StageRun, what: Scoring, progress: Progress = silent) -> ScoringR
         series = table_series(labels)
         if what.found is not None:
             check_rows(what.found, series)
-        table, rows = read_table(labels), out_of_fold_rows(run, folder)
+        table = learning_table(labels, run.inputs.get("features"))
+        rows = out_of_fold_rows(run, folder)
         evaluated = evaluate(subject, table, rows, settings, progress)
         market = market_in_words(made, settings)
         report = complete(evaluated, subject, table, settings, progress, rows, market)

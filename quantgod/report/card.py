@@ -16,6 +16,7 @@ from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.wording import interval_text, milliseconds_text, number_text
 from quantgod.report.examination import MOVES, Examination
 from quantgod.report.findings import headlines, spoken, weaknesses
+from quantgod.served.features import sets
 from quantgod.settings import Settings
 
 SCORES: Final = {
@@ -145,7 +146,8 @@ def _data(evaluated: Evaluation, table: pd.DataFrame, settings: Settings) -> lis
 
 
 def _constants(dev: pd.DataFrame) -> Iterator[str]:
-    constant = [name for name in FEATURES if dev[name].min() == dev[name].max()]
+    features = [name for name in (*FEATURES, *sets.NAMES) if name in dev]
+    constant = [name for name in features if dev[name].min() == dev[name].max()]
     if constant:
         yield f"Never moved, so that nothing is learned of it: {', '.join(constant)}."
 

@@ -12,7 +12,6 @@ import pandas as pd
 from quantgod.auditor.audit import FIT
 from quantgod.contracts import (
     CLASSES,
-    FEATURES,
     META_FEATURES,
     Floats,
     Integers,
@@ -31,7 +30,7 @@ from quantgod.evaluation.intervals import Interval, share_among
 from quantgod.evaluation.scored_rows import columns_of, probabilities_of
 from quantgod.evaluation.selective import Curve, Ranking, curves
 from quantgod.evaluation.slices import Rows, Slices, slice_scores
-from quantgod.evaluation.subject import Subject
+from quantgod.evaluation.subject import Subject, matrix_of
 from quantgod.settings import Settings
 
 ALL_DECISIONS: Final = "all decisions"
@@ -169,7 +168,7 @@ def _importance(
     read[evenly(len(read), chosen.importance_rows)] = True
     return permutation_importance(
         subject,
-        table.loc[:, list(FEATURES)].to_numpy(np.float64),
+        matrix_of(subject, table),
         evaluated.samples_row,
         evaluated.rows["target"].to_numpy(np.int64),
         Plan(chosen.importance_rows, chosen.importance_repeats, chosen.seed),

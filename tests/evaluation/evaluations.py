@@ -34,6 +34,7 @@ class ImbalanceSubject:
 
     name = "quantgod/7"
     window = WINDOW
+    columns = FEATURES
     base_weights = (2.0, 1.0, 2.0)
     decision_weights = (2.0, 1.0, 2.0)
     promise = (0.9, 0.2)

@@ -42,6 +42,7 @@ class Oracle:
     """
 
     name = "quantgod/1"
+    columns = FEATURES
     base_weights = decision_weights = (2.0, 1.0, 2.0)
 
     def __init__(self, skill: float, window: int = 100) -> None:

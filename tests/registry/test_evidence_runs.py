@@ -17,8 +17,8 @@ from quantgod.registry import evidence_runs as evidence
 from quantgod.registry.evidence_runs import (
     MissingEvidenceError,
     OtherEvidenceError,
+    check_data,
     check_evidence,
-    check_labels,
     evidence_runs,
     read_records,
 )
@@ -190,10 +190,10 @@ def test_a_run_that_is_gone_is_named(lineage: Lineage) -> None:
 
 
 def test_labels_that_changed_since_are_refused(lineage: Lineage) -> None:
-    check_labels(lineage.judged(), lineage.labels)
+    check_data(lineage.judged(), {"labels": lineage.labels})
     lineage.labels.write_text("other labels")
     with pytest.raises(OtherEvidenceError, match="was made of labels"):
-        check_labels(lineage.judged(), lineage.labels)
+        check_data(lineage.judged(), {"labels": lineage.labels})
 
 
 def test_records_are_read_as_they_were_kept(lineage: Lineage, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from quantgod.files import value_digest
 from quantgod.gates import judge_gates
 from quantgod.registry.evidence_runs import (
     RECORDS,
+    check_data,
     check_evidence,
-    check_labels,
     check_makers,
     evidence_runs,
     read_records,
@@ -171,7 +171,7 @@ def gates(run: StageRun) -> None:
     version = known_version(run.client, made["name"], int(made["version"]))
     runs = evidence_runs(run.client, version, run.upstream, run.settings)
     check_evidence(run.client, version, runs, run.settings)
-    check_labels(version, run.inputs["labels"])
+    check_data(version, run.inputs)
     with run.scratch() as folder:
         judged = judge_gates(*read_records(version, runs, folder), run.settings.gates)
     report = report_on(version, judged, None, run.run_id, Judging(run.settings))
