@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from quantgod.contracts import (
+    BOOK_COLUMNS,
     BOOK_LEVELS,
     FEATURES,
     MS_PER_MINUTE,
@@ -45,6 +46,22 @@ class SourceRows(NamedTuple):
 
 
 Columns = dict[str, Floats]
+
+SOURCES = (*BOOK_COLUMNS, *SECOND_FIGURES)
+"""Columns that features are made of, beside the nine features and `close` of a bar."""
+
+
+def features_of(bars: pd.DataFrame, max_bridge_minutes: int) -> pd.DataFrame:
+    """Return the features of minutes at hand: `sets.NAMES`, with the index of `bars`.
+
+    Args:
+        bars: the nine features, `close` and `SOURCES`; a UTC index of whole minutes.
+        max_bridge_minutes: the longest gap inside a stretch.
+    """
+    minutes = pd.DatetimeIndex(bars.index).as_unit("ms").asi8 // MS_PER_MINUTE
+    parts = ([*FEATURES], "close", [*BOOK_COLUMNS], [*SECOND_FIGURES])
+    rows = DayRows(minutes, *(bars[names].to_numpy(np.float64) for names in parts))
+    return pd.concat(feature_days([rows], max_bridge_minutes)).set_axis(bars.index)
 
 
 def feature_days(days: Iterable[SourceRows], max_bridge_minutes: int) -> Iterator[pd.DataFrame]:

@@ -14,6 +14,8 @@ from typing import Final
 import pandas as pd
 
 from quantgod.contracts import MS_PER_MINUTE
+from quantgod.models import zoo
+from quantgod.served.features import sets
 from quantgod.settings import Settings
 
 STOPPING_ROWS: Final = "stopping forecasts"
@@ -134,7 +136,7 @@ class _Sides:
 
 
 def _minutes_of(index: pd.DatetimeIndex, settings: Settings) -> tuple[Minutes, Minutes]:
-    """Return all labelled minutes, and the samples among them."""
+    """Return all labelled minutes with all features, and the samples among them."""
     minutes = [int(stamp) // MS_PER_MINUTE for stamp in index.as_unit("ms").asi8]
     run = _rows_of_run(minutes, settings.etl.max_bridge_minutes)
     place = {minute: row for row, minute in enumerate(minutes)}
@@ -143,15 +145,23 @@ def _minutes_of(index: pd.DatetimeIndex, settings: Settings) -> tuple[Minutes, M
     def is_known(row: int, end: int | None) -> bool:
         return end is not None and run[end] - run[row] == end - row
 
+    memory = memory_of(settings)
     labelled = [
         minute
         for row, minute in enumerate(minutes)
-        if all(is_known(row, place.get(minute + horizon)) for horizon in ahead)
+        if run[row] >= memory
+        and all(is_known(row, place.get(minute + horizon)) for horizon in ahead)
     ]
     stride = settings.window.stride
-    window = settings.window.length
+    window = settings.window.length + memory - 1
     taken = [minute for minute in labelled if minute % stride == 0 and run[place[minute]] >= window]
     return labelled, taken
+
+
+def memory_of(settings: Settings) -> int:
+    """Return how many rows of a stretch the columns of a row are made of."""
+    inputs = zoo.inputs(settings.model.name, settings.window.length)
+    return sets.REACH if inputs.has_features else 1
 
 
 def _newest(minutes: Minutes, fraction: float) -> Minutes:

@@ -23,6 +23,7 @@ import pandas as pd
 from quantgod.auditor.provenance import ProvenanceError
 from quantgod.contracts import MS_PER_DAY, MS_PER_MINUTE, Integers, Progress, silent
 from quantgod.evaluation.evidence import LeakAuditResult
+from quantgod.leakage.borders import memory_of
 from quantgod.leakage.cut_times import cuts_within, draw_cuts
 from quantgod.leakage.messages import MESSAGE_STAGE, RawDays
 from quantgod.leakage.perturbation import known_at, perturb
@@ -41,6 +42,7 @@ def audit_leaks(
     settings: Settings,
     cuts: Sequence[pd.Timestamp] = (),
     *,
+    sources: pd.DataFrame | None = None,
     raw: RawDays | None = None,
     rows: Path | None = None,
     progress: Progress = silent,
@@ -51,16 +53,19 @@ def audit_leaks(
         bars: the nine features and `close`; the newest `leak_audit.minutes` are taken.
         settings: of the lineage, with the choices of its search.
         cuts: UTC times; by default they are drawn, `leak_audit.cuts` or as many as needed.
+        sources: `dataset.feature_table.SOURCES` of at least the audited bars, which features are
+            made of anew; only a network that looks at them needs any.
         raw: archives of the bars' messages; without them only bars are perturbed.
         rows: the audit's rows as a Parquet file; default is those made here.
         progress: called after each run of the pipeline.
 
     Raises:
         CutError: if a cut lies outside the bars.
+        LeakError: if a network of features is audited without their sources.
         ValueError: if there are too few bars.
     """
     small = in_small(settings)
-    taken = newest(bars, settings)
+    taken = _with_sources(newest(bars, settings), sources, small)
     index = pd.DatetimeIndex(taken.index)
     own = settings.leak_audit
     at = cuts_within(index, list(cuts)) if cuts else draw_cuts(index, small, own.cuts, own.seed)
@@ -92,6 +97,20 @@ def audit_leaks(
         unshown=tuple(findings.unshown),
         scope=_scope(len(taken), len(bars), settings, with_messages=raw is not None),
     )
+
+
+def _with_sources(
+    bars: pd.DataFrame, sources: pd.DataFrame | None, settings: Settings
+) -> pd.DataFrame:
+    """Join what the network's features are made of to the bars; nothing for a network of bars."""
+    if memory_of(settings) == 1:
+        return bars
+    if sources is None or len(bars.index.difference(sources.index)):
+        raise LeakError(
+            f"{settings.model.name} looks at features of books and seconds, and not all audited "
+            "minutes have them: `etl` makes them of archives"
+        )
+    return bars.join(sources)
 
 
 def raise_leaks(result: LeakAuditResult, *, of_every_stage: bool = True) -> None:

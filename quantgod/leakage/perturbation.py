@@ -11,7 +11,15 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from quantgod.contracts import FEATURES, MS_PER_MINUTE, Floats, Integers
+from quantgod.contracts import (
+    BOOK_COLUMNS,
+    BOOK_LEVELS,
+    FEATURES,
+    MS_PER_MINUTE,
+    SECOND_FIGURES,
+    Floats,
+    Integers,
+)
 from quantgod.settings import LabelSettings
 
 WIDER: Final = 3.0
@@ -39,10 +47,11 @@ def perturb(
     class read just one row too far then differs. Around this level it rises, rests and falls for a
     horizon each, so that labels of all classes occur soon. Features that are returns follow the new
     price; the others are drawn at random with other means and spreads. Values that cannot be
-    negative stay at least zero.
+    negative stay at least zero. Books, if there are any, move to the new price with twice the
+    distances and other sizes, and figures of seconds are drawn as features are.
 
     Args:
-        bars: nine features and `close`.
+        bars: nine features and `close`, and maybe `dataset.feature_table.SOURCES`.
         cut_ms: bars known by this time stay.
         settings: thresholds and horizon that scale the walk.
         rng: draws the new market.
@@ -60,7 +69,23 @@ def perturb(
         changed.loc[later, name] = _drawn(bars[name].to_numpy(), len(steps), rng)
     changed.loc[later, "log_ret_close"] = steps
     changed.loc[later, "body"] = steps * rng.uniform(0.5, 1.0, len(steps))
+    if BOOK_COLUMNS[0] in bars:
+        changed.loc[later, list(BOOK_COLUMNS)] = _other_books(bars, changed, first, rng)
+        for name in SECOND_FIGURES:
+            changed.loc[later, name] = _drawn(bars[name].to_numpy(), len(steps), rng)
     return changed
+
+
+def _other_books(
+    bars: pd.DataFrame, changed: pd.DataFrame, first: int, rng: np.random.Generator
+) -> Floats:
+    """Return the books of the rows from `first` on: a price p becomes `new (p / old)^2`."""
+    old, new = (of["close"].to_numpy()[first:, None, None] for of in (bars, changed))
+    books = bars[list(BOOK_COLUMNS)].to_numpy()[first:].reshape(len(old), 2 * BOOK_LEVELS, 2)
+    moved = np.empty_like(books)
+    moved[..., :1] = new * (books[..., :1] / old) ** 2
+    moved[..., 1] = books[..., 1] * rng.uniform(0.2, 5.0, books.shape[:2])
+    return moved.reshape(len(old), -1)
 
 
 def _steps(count: int, settings: LabelSettings, rng: np.random.Generator) -> Floats:

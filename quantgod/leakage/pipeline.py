@@ -22,20 +22,27 @@ from quantgod.auditor.audit import CALIBRATION, FIT, STOPPING, AuditResult
 from quantgod.auditor.learning import learn
 from quantgod.auditor.reports import FoldReport, Hooks
 from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.dataset.feature_table import features_of
 from quantgod.dataset.labels import LABEL_COLUMNS, further_horizons, label, label_columns
+from quantgod.dataset.learning_table import with_features
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.scored_rows import COLUMNS, columns_of
 from quantgod.forecasters.base_model import TrainedBase
-from quantgod.leakage.borders import TEST_ROWS, Borders, borders_of
+from quantgod.leakage.borders import TEST_ROWS, Borders, borders_of, memory_of
 from quantgod.leakage.perturbation import known_at
 from quantgod.leakage.trace import StageValues, Trace, fitted_piece, rows_of
+from quantgod.served.features import sets
 from quantgod.settings import Settings
 from quantgod.training.reports import Epoch
 
 OF_THE_LABEL: Final = ("time", "label_end", "target", "forward_return")
 """Columns of scored rows that are not forecasts."""
+
+
+class UnevenFeaturesError(ValueError):
+    """Features are missing where their stretch has enough past."""
 
 
 class PipelineResult(NamedTuple):
@@ -69,30 +76,63 @@ def make(bars: pd.DataFrame, settings: Settings) -> PipelineResult:
     """Run labels → base model → folds → out of fold → auditor → calibrator → sets → test.
 
     Args:
-        bars: the nine features and `close`, UTC index.
+        bars: the nine features and `close`, UTC index; for a network that looks at more than the
+            nine also `dataset.feature_table.SOURCES`.
         settings: what `in_small` returns.
 
     Raises:
         ValueError: if there are too few bars for a part.
         ProvenanceError: if the pipeline itself finds a row that used its future.
+        UnevenFeaturesError: if features are missing elsewhere than at the begin of a stretch.
     """
     borders = borders_of(pd.DatetimeIndex(bars.index), settings)
     table = label(bars, settings.label, settings.etl.max_bridge_minutes)
+    learned_from = _with_features(table, bars, settings)
     epochs: list[tuple[int, Epoch]] = []
     hooks = Hooks(on_epoch=lambda fold, epoch: epochs.append((fold, epoch)))
     with tempfile.TemporaryDirectory(prefix="quantgod-") as work:
-        learned = learn(table, settings, Path(work), hooks)
+        learned = learn(learned_from, settings, Path(work), hooks)
     base, audited, train = learned.base, learned.audit, settings.train
     subject = NetworkSubject("", base.network, audited.auditor, train.batch_size, train.device)
-    evaluated = evaluate(subject, table, audited.rows, settings)
+    evaluated = evaluate(subject, learned_from, audited.rows, settings)
     trace = {
         **_of_table(table),
+        **_of_features(learned_from),
         **_of_base(base, borders),
         **_of_folds(audited.folds, epochs, borders),
         **_of_auditor(audited, borders),
         **_of_evaluation(evaluated, borders),
     }
     return PipelineResult(trace, audited.rows)
+
+
+def _with_features(table: pd.DataFrame, bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Return the table that is learned from: the labelled one, or features joined to it.
+
+    Raises:
+        UnevenFeaturesError: if features are missing elsewhere than at the begin of a stretch.
+    """
+    memory = memory_of(settings)
+    if memory == 1:
+        return table
+    features = features_of(bars, settings.etl.max_bridge_minutes)
+    is_whole = table.groupby("run").cumcount().to_numpy() >= memory - 1
+    lacking = features.columns[~np.isfinite(features.to_numpy()[is_whole]).all(axis=0)]
+    if len(lacking):
+        raise UnevenFeaturesError(
+            f"{', '.join(lacking)}: missing in minutes that have {memory} minutes of past; the "
+            "leak audit draws its borders by counting minutes and cannot look at this network"
+        )
+    return with_features(table, features)
+
+
+def _of_features(table: pd.DataFrame) -> Trace:
+    """Trace the features that a network looks at beside those of its bars, known at the close."""
+    names = [name for name in sets.NAMES if name in table]
+    if not names:
+        return {}
+    seen = table[[*names, "run"]].to_numpy(np.float64)
+    return {"network features": rows_of(known_at(pd.DatetimeIndex(table.index)), seen)}
 
 
 def _of_table(table: pd.DataFrame) -> Trace:

@@ -18,6 +18,7 @@ from quantgod.dataset.labels import LABEL_COLUMNS, further_horizons
 from quantgod.dataset.splits import folds, split_test, split_validation
 from quantgod.dataset.table import read_table
 from quantgod.dataset.windows import samples
+from quantgod.leakage.borders import memory_of
 from quantgod.planning.at_hand import Inventory, days_asked_for, missing_days
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.registered import all_versions
@@ -153,7 +154,7 @@ def _enough(settings: Settings, have: Inventory) -> Finding:
     except SettingsError as error:
         return Finding("settings", "wrong", str(error))
     try:
-        table = whole_table(settings, have.minutes)
+        table = whole_table(settings, have.minutes - memory_of(settings) + 1)
         for length, stride in (
             (window, settings.window.stride),
             (longest_window(settings, space), settings.optimize.stride),

@@ -10,7 +10,7 @@ from quantgod.archive.store import load_bars
 from quantgod.auditor.out_of_fold import ROWS_FILE
 from quantgod.contracts import Progress, silent
 from quantgod.evaluation.evidence import LeakAuditResult
-from quantgod.leakage import audit_leaks, raw_days
+from quantgod.leakage import audit_leaks, newest_sources, raw_days
 from quantgod.leakage.cut_times import parse_cut
 from quantgod.settings import Settings
 from quantgod.tracking.chosen import chosen_settings
@@ -33,6 +33,9 @@ def audit_lineage(run: StageRun, progress: Progress = silent) -> LineageAudit:
     Args:
         run: of the stage, with its given runs of etl, optimize and audit.
         progress: called after perturbations.
+
+    Raises:
+        StoreError: naming a day without figures of seconds, which a network of features needs.
     """
     settings, data = run.settings, run.settings.data
     chosen = chosen_settings(settings, run.upstream.get("optimize"))
@@ -45,6 +48,7 @@ def audit_lineage(run: StageRun, progress: Progress = silent) -> LineageAudit:
             bars,
             chosen,
             [parse_cut(text) for text in settings.leak_audit.at],
+            sources=newest_sources(run.inputs["bars"].parent, data.symbol, bars, chosen),
             raw=raw_days(data.archives, data.market, data.symbol, settings.etl),
             rows=kept and kept / ROWS_FILE,
             progress=progress,

@@ -18,19 +18,22 @@ from quantgod.auditor.learning import LearnResult, learn
 from quantgod.auditor.reports import Hooks
 from quantgod.backtest import Backtest, Books, backtest, books_of
 from quantgod.contracts import Progress, silent
+from quantgod.dataset.feature_file import read_features, write_features
 from quantgod.dataset.labels import label
+from quantgod.dataset.learning_table import with_features
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.gates import judge_gates
 from quantgod.gates.power import Market, Rehearsal
-from quantgod.leakage import RawDays, audit_leaks
+from quantgod.leakage import RawDays, audit_leaks, newest_sources
 from quantgod.registry.chain import Chain
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.package import GoldenRows, build_package
 from quantgod.registry.reference import reference_of
 from quantgod.settings import Settings
 from quantgod.simulation.archives import write_archives
+from quantgod.tracking.reads import looks_at_features
 
 BOOK_LEVELS: Final = 20
 """Book levels per side in the backtest, to limit memory with several markets in parallel."""
@@ -58,7 +61,7 @@ def rehearse(
     own = market.settings(settings)
     stages = _Stages(own, folder, progress)
     bars = stages.bars()
-    table = label(bars, own.label, own.etl.max_bridge_minutes)
+    table = stages.table(bars)
     learned = stages.learned(table)
     evaluated = stages.evaluated(market.name, stages.chain(table, learned), learned, table)
     backtested = stages.backtested(evaluated)
@@ -89,6 +92,15 @@ class _Stages:
         run_etl(self._archives, self._bars, settings.etl, self._progress, symbol, self._market)
         return load_bars(self._bars, symbol)
 
+    def table(self, bars: pd.DataFrame) -> pd.DataFrame:
+        settings, path = self._settings, self._folder / "features.parquet"
+        bridge = settings.etl.max_bridge_minutes
+        table = label(bars, settings.label, bridge)
+        if not looks_at_features(settings):
+            return table
+        write_features(self._bars, settings.data.series, path, bridge, self._progress)
+        return with_features(table, read_features(path))
+
     def learned(self, table: pd.DataFrame) -> LearnResult:
         work, hooks = self._folder / "folds", Hooks(progress=self._progress)
         learned = learn(table, self._settings, work, hooks)
@@ -102,7 +114,9 @@ class _Stages:
         audited.auditor.save(auditor)
         bridge = settings.etl.max_bridge_minutes
         golden = GoldenRows(table, settings.registry.golden_rows, bridge)
-        reference = reference_of(table, network.scaler, audited.auditor, audited.rows)
+        reference = reference_of(
+            table, network.scaler, audited.auditor, audited.rows, network.inputs.columns
+        )
         package = self._folder / "package"
         series = settings.data.series
         build_package(package, network, auditor, golden, reference, series)
@@ -129,7 +143,10 @@ class _Stages:
         settings = self._settings
         raw = RawDays(self._archives, self._market, self._symbol, settings.etl)
         rows = self._folder / ROWS_FILE
-        return audit_leaks(bars, settings, raw=raw, rows=rows, progress=self._progress)
+        sources = newest_sources(self._bars, self._symbol, bars, settings)
+        return audit_leaks(
+            bars, settings, sources=sources, raw=raw, rows=rows, progress=self._progress
+        )
 
     def _books(self, first: pd.Timestamp) -> Books:
         columns = [

@@ -1,0 +1,194 @@
+"""A network of the 112 features goes the whole way: archives, features, audit, version, verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from mlflow import MlflowClient
+
+import steps.audit
+import steps.backtest
+import steps.etl
+import steps.evaluate
+import steps.features
+import steps.gates
+import steps.label
+import steps.optimize
+import steps.register
+import steps.simulate
+import steps.train
+from quantgod.auditor.auditor import load_auditor
+from quantgod.contracts import FEATURES
+from quantgod.dataset.learning_table import learning_table
+from quantgod.evaluation.drift import read_reference
+from quantgod.evaluation.network_subject import NetworkSubject
+from quantgod.forecasters.network import load_network
+from quantgod.library import load_version
+from quantgod.registry.lineage import lineage_of
+from quantgod.served.features import sets
+from quantgod.tracking.keys import artifacts_of
+from tests.conftest import forget_experiments
+from tests.stores import fresh_store
+
+NAME = "of-features"
+WINDOW = 16
+PARAMS = "{lstm_hidden: 4, lstm_layers: 1, attention_heads: 2, dropout: 0.0, lstm_dropout: 0.0}"
+SETTINGS = {
+    "simulate.days": 1,
+    "model.name": "cnn_lstm",
+    "model.params": PARAMS,
+    "window.length": WINDOW,
+    "window.stride": 4,
+    "audit.stride": 4,
+    "optimize.trials": 1,
+    "optimize.stride": 8,
+    "optimize.space": f"{{lstm_hidden: [4], window_length: [{WINDOW}], batch_size: [32]}}",
+    "registry.name": NAME,
+    "registry.golden_rows": 40,
+}
+COLUMNS = [*FEATURES, *sets.NAMES]
+# A day's simulated messages are as many every minute.
+pytestmark = pytest.mark.filterwarnings("ignore::quantgod.dataset.scaling.ConstantFeatureWarning")
+
+
+@dataclass
+class Project:
+    """A project's folder, and the runs of its stages."""
+
+    folder: Path
+    runs: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = ("archives", "bars", "labels", "features", "snapshots", "work")
+        places = {f"data.{name}": str(self.folder / name) for name in names}
+        store = {
+            "tracking.uri": fresh_store(self.folder),
+            "tracking.artifacts": str(self.folder / "mlruns"),
+            "tracking.outbox": str(self.folder / "outbox"),
+            "live.journal": str(self.folder / "live"),
+        }
+        self.settings = {**SETTINGS, **places, **store}
+
+    def call(self, step: ModuleType, *options: str) -> Result:
+        forget_experiments()
+        given = [f"--set={key}={value}" for key, value in self.settings.items()]
+        return CliRunner().invoke(
+            step.main, ["--config", "tests/end_to_end/tiny.yaml", *given, *options]
+        )
+
+    def run(self, step: ModuleType, *upstream: str) -> None:
+        stage = step.__name__.rpartition(".")[2]
+        runs = [f"--{name.replace('_', '-')}-run={self.runs[name]}" for name in upstream]
+        done = self.call(step, *runs)
+        assert done.exit_code == 0, done.output
+        self.runs[stage] = mlflow.last_active_run().info.run_id
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Everything up to the verdict, each stage in this process."""
+    before = mlflow.get_tracking_uri()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("MLFLOW_TRACKING_URI", raising=False)
+        made = Project(tmp_path_factory.mktemp("project"))
+        made.run(steps.simulate)
+        made.run(steps.etl, "simulate")
+        made.run(steps.label, "etl")
+        made.run(steps.features, "etl")
+        made.run(steps.optimize, "label", "features")
+        made.run(steps.train, "label", "features", "optimize")
+        made.run(steps.audit, "label", "features", "optimize", "train")
+        made.run(steps.register, "label", "features", "train", "audit")
+        made.run(steps.evaluate, "register")
+        made.run(steps.backtest, "etl", "optimize", "evaluate")
+        made.run(steps.gates, "register", "evaluate", "backtest")
+        yield made
+    mlflow.set_tracking_uri(before)
+    forget_experiments()
+
+
+@pytest.fixture
+def table(project: Project) -> pd.DataFrame:
+    files = (
+        project.folder / name / "linear" / "BTCUSDT.parquet" for name in ("labels", "features")
+    )
+    return learning_table(*files)
+
+
+def trained(project: Project, folder: Path) -> NetworkSubject:
+    """The network and the auditor as `train` and `audit` have left them."""
+    return NetworkSubject(
+        "audit",
+        load_network(artifacts_of(project.runs["train"], "network", folder)),
+        load_auditor(artifacts_of(project.runs["audit"], "auditor", folder)),
+        64,
+        "cpu",
+    )
+
+
+def test_the_version_answers_as_the_audit_does_on_the_same_rows(
+    project: Project, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    rows = table.iloc[-50:]
+    said = load_version(NAME, 1).predict(rows)
+    own = trained(project, tmp_path)
+    meta = own.meta_features(rows[COLUMNS].to_numpy(), np.arange(WINDOW - 1, 50))
+    assert len(said) == 50 - WINDOW + 1
+    for kind, expected in (("base", own.base(meta)), ("prob", own.audited(meta))):
+        columns = [f"{kind}_{name}" for name in ("sell", "neutral", "buy")]
+        np.testing.assert_allclose(said[columns], expected, atol=1e-6)
+    spread = rows.assign(**{sets.NAMES[0]: rows[sets.NAMES[0]] + 0.3})
+    moved = load_version(NAME, 1).predict(spread)
+    assert np.abs(moved["base_sell"] - said["base_sell"]).max() > 0, "it looks at the 112"
+
+
+def test_the_version_says_what_it_takes_and_refuses_less(
+    project: Project, table: pd.DataFrame
+) -> None:
+    version = load_version(NAME, 1)
+    assert version.contract.features == COLUMNS
+    assert version.contract.feature_set == "minute_bars/1+book_candle_indicator/1"
+    with pytest.raises(mlflow.MlflowException, match=r"missing_column: imb_1, .* not given"):
+        version.predict(table[list(FEATURES)].iloc[-50:])
+    body = json.loads((project.folder / "work" / f"{NAME}.example.json").read_text())
+    assert body["dataframe_split"]["columns"] == ["datetime", *COLUMNS]
+    package = mlflow.artifacts.download_artifacts(f"models:/{NAME}/1")
+    reference = read_reference(next(Path(package).rglob("reference.json")).parent)
+    assert reference is not None and list(reference.features) == COLUMNS
+
+
+def test_its_lineage_names_the_features_and_the_gates_have_looked_at_it(project: Project) -> None:
+    client = MlflowClient()
+    made = lineage_of(client.get_model_version(NAME, "1"))
+    assert made.runs["features"] == project.runs["features"]
+    assert made.data.keys() >= {"labels", "features", "bars"}
+    for stage in ("optimize", "train", "audit", "register", "evaluate", "gates"):
+        tags = client.get_run(project.runs[stage]).data.tags
+        assert tags["quantgod.input.features"] == made.data["features"], stage
+    assert "quantgod.input.features" not in client.get_run(project.runs["backtest"]).data.tags
+    tables = mlflow.artifacts.load_dict(f"runs:/{project.runs['evaluate']}/tables.json")
+    assert "indicator features" in json.dumps(tables)
+
+
+def test_features_that_changed_since_are_told_of(project: Project) -> None:
+    path = project.folder / "features" / "linear" / "BTCUSDT.parquet"
+    kept = path.read_bytes()
+    try:
+        changed = pd.read_parquet(path)
+        changed.iloc[-1, 0] += 1.0
+        changed.to_parquet(path)
+        told = project.call(steps.gates, "--version", "1")
+    finally:
+        path.write_bytes(kept)
+    assert told.exit_code == 1
+    said = " ".join(told.output.split())
+    assert "OtherEvidenceError" in said and "was made of features" in said
