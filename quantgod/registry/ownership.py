@@ -23,9 +23,9 @@ class OtherSeriesError(VersionError):
     """A version is of another symbol, market or source than required."""
 
 
-def series_tags(series: Series) -> dict[str, str]:
+def series_tags(series: Series, feature_set: str = FEATURE_SET) -> dict[str, str]:
     """Return the tags of a new version."""
-    return {name: str(getattr(series, name)) for name in _FIELDS} | {FEATURE_SET_TAG: FEATURE_SET}
+    return {name: str(getattr(series, name)) for name in _FIELDS} | {FEATURE_SET_TAG: feature_set}
 
 
 def series_of(found: ModelVersion) -> Series | None:

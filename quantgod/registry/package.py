@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from quantgod import served
 from quantgod.auditor.auditor import FILES
 from quantgod.auditor.meta_features import MetaFeatures
-from quantgod.contracts import CLASSES, FEATURES, Series
+from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
 from quantgod.evaluation.drift import Reference
 from quantgod.files import file_digest, write_json
 from quantgod.forecasters.network import Network
@@ -37,6 +37,7 @@ class Package:
         manifest_sha256: digest of `manifest.json`, which holds the digests of all other files.
         export_difference: largest difference between the graph and the torch module.
         series: of its rows.
+        feature_set: of the columns that it takes.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class Package:
     manifest_sha256: str
     export_difference: float
     series: Series
+    feature_set: str = FEATURE_SET
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def build_package(
     _write_golden(folder, rows)
     digests = {name: file_digest(path) for name, path in files_of(folder).items()}
     write_json(folder / MANIFEST, digests | {"chain.py": file_digest(code)})
-    return Package(folder, code, file_digest(folder / MANIFEST), difference, series)
+    manifest, features = file_digest(folder / MANIFEST), contract.feature_set
+    return Package(folder, code, manifest, difference, series, features)
 
 
 def golden_rows(golden: GoldenRows, window: int, columns: Sequence[str] = FEATURES) -> pd.DataFrame:

@@ -77,7 +77,7 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         logged = mlflow.artifacts.download_artifacts(info.model_uri, dst_path=scratch)
         files = files_digest(Path(logged))
-    known = {FILES_TAG: files, **series_tags(package.series)}
+    known = {FILES_TAG: files, **series_tags(package.series, package.feature_set)}
     known |= parts_tag(parts_of(package.folder, package.code, asked.to_dict()))
     made = mlflow.register_model(info.model_uri, name, tags={**tags, **known})
     number = int(made.version)
