@@ -47,8 +47,9 @@ class Version:
         """Predict each minute that ends a full window.
 
         Args:
-            bars: the nine features, oldest minute first, with a column `datetime` or an index of
-                times in UTC, as `read_bars` returns it; other columns are ignored.
+            bars: the columns of the contract (the nine features, as `read_bars` returns them, and
+                maybe the 112), oldest minute first, with a column `datetime` or an index of times
+                in UTC; other columns are ignored.
 
         Returns:
             A row for each answered minute, with the columns that `docs/serving.md` lists.

@@ -62,7 +62,7 @@ def features_of(bars: pd.DataFrame, max_bridge_minutes: int) -> pd.DataFrame:
     parts = ([*FEATURES], "close", [*BOOK_COLUMNS], [*SECOND_FIGURES])
     # In rows, as stored ones lie: numpy sums along a row by how it lies, and its bits count.
     columns = (np.ascontiguousarray(bars[names].to_numpy(np.float64)) for names in parts)
-    rows = DayRows(minutes, *columns)
+    rows = SourceRows(minutes, *columns)
     return pd.concat(feature_days([rows], max_bridge_minutes)).set_axis(bars.index)
 
 

@@ -11,10 +11,9 @@ from typing import Final
 from jaxtyping import Float
 from torch import Tensor
 
-from quantgod.contracts import FEATURE_SET, FEATURES
+from quantgod.contracts import ALL_FEATURES, FEATURE_SETS, FEATURES
 from quantgod.dataset.views import View, Views
 from quantgod.dataset.windows import Newest, Windows
-from quantgod.served.features import sets
 
 BARS: Final = "bars"
 """The view of the nine features of the bars: (window, 9)."""
@@ -55,20 +54,21 @@ class Inputs:
     @property
     def columns(self) -> tuple[str, ...]:
         """Return the columns of a row; the nine come first, since the auditor reads them."""
-        return (*FEATURES, *sets.NAMES) if self.has_features else FEATURES
+        return ALL_FEATURES if self.has_features else FEATURES
 
     @property
     def feature_set(self) -> str:
         """Return the names and versions of the columns' feature sets."""
-        return f"{FEATURE_SET}+{sets.VERSION}" if self.has_features else FEATURE_SET
+        return next(name for name, columns in FEATURE_SETS.items() if columns == self.columns)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each view of one moment, by name."""
+        wide = len(ALL_FEATURES) - len(FEATURES)
         shapes: dict[str, tuple[int, ...]] = {
             BARS: (self.window, len(FEATURES)),
-            WIDE: (self.window, len(sets.NAMES)),
-            AUX: (len(sets.NAMES),),
+            WIDE: (self.window, wide),
+            AUX: (wide,),
         }
         return {name: shapes[name] for name in self.views}
 

@@ -20,9 +20,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from scipy.stats import ks_2samp
 
-from quantgod.contracts import CLASSES, FEATURES, Floats, Integers
+from quantgod.contracts import CLASSES, FEATURE_SETS, FEATURES, Floats, Integers
 from quantgod.files import write_json
-from quantgod.served.features import sets
 
 REFERENCE_FILE: Final = "reference.json"
 OUTPUTS: Final = tuple(f"prob_{name.lower()}" for name in CLASSES)
@@ -102,7 +101,7 @@ def read_reference(folder: Path) -> Reference | None:
         raise BadReferenceError(f"{path}: is not JSON: {error}") from None
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise BadReferenceError(f"{path}: a reference of format {FORMAT} expected")
-    features = _distributions(said, "features", FEATURES, (*FEATURES, *sets.NAMES))
+    features = _distributions(said, "features", *FEATURE_SETS.values())
     return Reference(features, _distributions(said, "output", OUTPUTS), str(said.get("until")))
 
 

@@ -5,8 +5,9 @@ pickle; what it shares with training, `served`, lies in its package as a copy. S
 one process each run their own code.
 
 What to post: the column `datetime` (UTC; ISO 8601 text, with `Z`, an offset, or neither) and the
-nine features, at least `window` (720) rows, oldest minute first. Columns may come in any order;
-others are ignored. `golden_input.json` of every version is such a body.
+nine features, or all columns that the contract (`labels.json`) lists, at least `window` (720) rows,
+oldest minute first. Columns may come in any order; others are ignored. `golden_input.json` of every
+version is such a body.
 
     curl http://127.0.0.1:5000/invocations -H 'Content-Type: application/json' -d '{
       "dataframe_split": {
@@ -222,7 +223,7 @@ class Chain:
             )
 
     def meta_features(self, features: Floats) -> Floats:
-        """Run the graph over every full window of `features` (minutes, 9); gives (windows, 14)."""
+        """Run the graph over every full window of `features` (minutes, n); gives (windows, 14)."""
         windows = sliding_window_view(features, self.contract.window, axis=0).swapaxes(1, 2)
         parts = [
             self.graph.run(None, {"windows": np.ascontiguousarray(windows[at : at + BATCH])})[0]

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from quantgod.contracts import Progress, silent
-from quantgod.dataset.inputs import BARS, WIDE, Inputs
+from quantgod.contracts import FEATURE_SETS, Progress, silent
 from quantgod.evaluation.drift import BadReferenceError, read_reference
 from quantgod.gates import ChampionResult, Duel
 from quantgod.gates.champion import JournalTables, Labelling, on_live_rows, on_test_rows
@@ -95,5 +94,4 @@ def _loaded(name: str, number: int, table: pd.DataFrame) -> tuple[ChainSubject, 
 
 def _feature_sets(table: pd.DataFrame) -> list[str]:
     """Return the feature sets whose columns a table holds, the widest last."""
-    known = (Inputs(1, views) for views in ((BARS,), (WIDE,)))
-    return [of.feature_set for of in known if set(of.columns) <= set(table.columns)]
+    return [name for name, columns in FEATURE_SETS.items() if set(columns) <= set(table.columns)]

@@ -10,13 +10,12 @@ from typing import Final
 
 import pandas as pd
 
-from quantgod.contracts import CLASSES, FEATURES
+from quantgod.contracts import ALL_FEATURES, CLASSES
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.wording import interval_text, milliseconds_text, number_text
 from quantgod.report.examination import MOVES, Examination
 from quantgod.report.findings import headlines, spoken, weaknesses
-from quantgod.served.features import sets
 from quantgod.settings import Settings
 
 SCORES: Final = {
@@ -146,7 +145,7 @@ def _data(evaluated: Evaluation, table: pd.DataFrame, settings: Settings) -> lis
 
 
 def _constants(dev: pd.DataFrame) -> Iterator[str]:
-    features = [name for name in (*FEATURES, *sets.NAMES) if name in dev]
+    features = [name for name in ALL_FEATURES if name in dev]
     constant = [name for name in features if dev[name].min() == dev[name].max()]
     if constant:
         yield f"Never moved, so that nothing is learned of it: {', '.join(constant)}."

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from quantgod.contracts import FEATURES, Series
-from quantgod.dataset.feature_table import DayRows, feature_days
+from quantgod.dataset.feature_table import SourceRows, feature_days
 from quantgod.dataset.labels import LABEL_COLUMNS, label
 from quantgod.dataset.learning_table import OtherFeaturesError, learning_table, with_features
 from quantgod.dataset.series import series_attributes
@@ -25,12 +25,12 @@ SERIES = Series("BTCUSDT", "linear")
 FIRST = sets.REACH - 1
 
 
-def labelled(rows: DayRows) -> pd.DataFrame:
+def labelled(rows: SourceRows) -> pd.DataFrame:
     bars = pd.DataFrame(rows.features, features_of(rows).index, list(FEATURES))
     return label(bars.assign(close=rows.close), LABELS, BRIDGE)
 
 
-def features_of(rows: DayRows) -> pd.DataFrame:
+def features_of(rows: SourceRows) -> pd.DataFrame:
     return pd.concat(feature_days([rows], BRIDGE))
 
 
@@ -81,9 +81,9 @@ def test_nothing_up_to_a_minute_changes_with_what_comes_after_it(cut: int) -> No
     assert moved[0].any(), "the first row after it has changed"
 
 
-def disturbed(rows: DayRows, cut: int) -> DayRows:
+def disturbed(rows: SourceRows, cut: int) -> SourceRows:
     """Another market from a row on: other prices, sizes, figures, and features of its bars."""
-    changed = DayRows(*(values.copy() for values in rows))
+    changed = SourceRows(*(values.copy() for values in rows))
     rng = np.random.default_rng(cut)
     count = len(rows.close) - cut
     scale = rng.uniform(0.9, 1.1, count)

@@ -80,7 +80,7 @@ def test_rows_to_remember_let_a_network_learn_of_the_first_of_160_rows(
     rows: int, least: float, most: float
 ) -> None:
     """The gradient at the first row over that at the last: gates of one half leave nothing."""
-    model = zoo.build("tcn_lstm", {"memory_rows": rows}, shapes=bars_shape(160)).eval()
+    model = zoo.build("tcn_lstm", {"memory_rows": rows}, shapes=Inputs(160).shapes).eval()
     bars = torch.randn(4, 160, 9, requires_grad=True)
     model(bars)["logits"].square().sum().backward()
     first, last = (bars.grad[:, at].norm() for at in (0, -1))
@@ -89,7 +89,7 @@ def test_rows_to_remember_let_a_network_learn_of_the_first_of_160_rows(
 
 def test_weights_are_those_of_before_where_nothing_is_to_be_remembered() -> None:
     plain, told = (
-        zoo.build("tcn_lstm", {"memory_rows": rows}, shapes=bars_shape(20)).state_dict()
+        zoo.build("tcn_lstm", {"memory_rows": rows}, shapes=Inputs(20).shapes).state_dict()
         for rows in (0, 100)
     )
     assert plain.keys() == told.keys()
