@@ -22,6 +22,7 @@ import steps.evaluate
 import steps.features
 import steps.gates
 import steps.label
+import steps.leak_audit
 import steps.optimize
 import steps.register
 import steps.simulate
@@ -46,6 +47,7 @@ SETTINGS = {
     "simulate.days": 1,
     "model.name": "cnn_lstm",
     "model.params": PARAMS,
+    "leak_audit.params": PARAMS,
     "window.length": WINDOW,
     "window.stride": 4,
     "audit.stride": 4,
@@ -110,7 +112,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         made.run(steps.register, "label", "features", "train", "audit")
         made.run(steps.evaluate, "register")
         made.run(steps.backtest, "etl", "optimize", "evaluate")
-        made.run(steps.gates, "register", "evaluate", "backtest")
+        made.run(steps.leak_audit, "etl", "optimize", "train", "audit")
+        made.run(steps.gates, "register", "evaluate", "backtest", "leak_audit")
         yield made
     mlflow.set_tracking_uri(before)
     forget_experiments()
@@ -177,6 +180,9 @@ def test_its_lineage_names_the_features_and_the_gates_have_looked_at_it(project:
     assert "quantgod.input.features" not in client.get_run(project.runs["backtest"]).data.tags
     tables = mlflow.artifacts.load_dict(f"runs:/{project.runs['evaluate']}/tables.json")
     assert "indicator features" in json.dumps(tables)
+    leaks = mlflow.artifacts.load_dict(f"runs:/{project.runs['leak_audit']}/leak_audit.json")
+    assert leaks["leaks"] == [] and leaks["messages"]
+    assert leaks["compared"]["network features"] > 0 and leaks["nearest"]["network features"] == 1
 
 
 def test_features_that_changed_since_are_told_of(project: Project) -> None:

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantgod.contracts import FEATURES, Progress, silent
+from quantgod.contracts import ALL_FEATURES, FEATURES, Progress, silent
 from quantgod.evaluation.importance import (
     GROUPS,
     Plan,
     evenly,
+    groups_of,
     permutation,
     permutation_importance,
 )
@@ -45,6 +46,13 @@ class Watched(ImbalanceSubject):
 
 def test_every_feature_is_in_one_group() -> None:
     assert sorted(name for group in GROUPS.values() for name in group) == sorted(FEATURES)
+
+
+def test_each_set_of_further_features_is_a_group_of_who_takes_them() -> None:
+    assert groups_of(FEATURES) == GROUPS
+    wide = groups_of(ALL_FEATURES)
+    assert list(wide) == [*GROUPS, "book features", "candle features", "indicator features"]
+    assert sorted(name for group in wide.values() for name in group) == sorted(ALL_FEATURES)
 
 
 @given(st.integers(2, 300), st.integers(0, 2**32))

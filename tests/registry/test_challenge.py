@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,16 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURE_SETS, FEATURES
 from quantgod.dataset.labels import label
 from quantgod.evaluation.scored_rows import columns_of
 from quantgod.files import file_digest, write_json
 from quantgod.gates.champion import BAR_COLUMNS, SIGNAL_COLUMNS, JournalTables
+from quantgod.registry import challenge as challenging
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.challenge import Challenge, compare_with_champion
 from quantgod.registry.package import CHAIN_FILE, Package
 from quantgod.registry.versions import load_chain
 from quantgod.served.calibration import decide
+from quantgod.served.features import sets
 from quantgod.settings import Settings, load_settings
 from tests.registry.conftest import NAME, WINDOW, Parts, Store
 from tests.registry.shelves import SERIES
@@ -129,6 +133,26 @@ def test_a_champion_that_cannot_be_asked_is_told_of_and_not_beaten(
     silent = store.add(without_reference(parts, tmp_path))
     found = compare_with_champion(challenge(table, rows, silent), SETTINGS)
     assert not found.test.won and "does not say how far its data reaches" in found.test.problem
+
+
+def test_a_champion_is_asked_of_rows_that_hold_its_columns_and_of_no_others(
+    store: Store, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = scored(table, store.number)
+    wide = table.join(pd.DataFrame(0.0, table.index, list(sets.NAMES)))
+    same, beside = (
+        compare_with_champion(challenge(of, rows, store.number), SETTINGS).test
+        for of in (table, wide)
+    )
+    assert beside == same, "the nine stand in both"
+    known = load_chain(NAME, store.number)
+    chain = known.unwrap_python_model().chain
+    asked = dataclasses.replace(chain.contract, feature_set=list(FEATURE_SETS)[1])
+    monkeypatch.setattr(chain, "contract", asked)
+    monkeypatch.setattr(challenging, "load_chain", lambda *_: known)
+    test = compare_with_champion(challenge(table, rows, store.number), SETTINGS).test
+    told = r"takes features minute_bars/1\+book.*, and the rows hold minute_bars/1$"
+    assert not test.won and re.search(told, test.problem)
 
 
 def without_reference(parts: Parts, folder: Path) -> Package:

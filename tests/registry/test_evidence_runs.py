@@ -22,9 +22,11 @@ from quantgod.registry.evidence_runs import (
     evidence_runs,
     read_records,
 )
+from quantgod.registry.lineage import Lineage as Made
+from quantgod.registry.lineage import set_tags
 from quantgod.registry.registered import known_version
 from quantgod.settings import Settings, load_settings
-from quantgod.tracking.keys import KEY_TAG
+from quantgod.tracking.keys import KEY_TAG, path_digest
 from quantgod.tracking.stage import CODE_TAG
 from tests.archive.test_own_bars import candles
 from tests.gates.records import Evidence, leak_audit
@@ -194,6 +196,20 @@ def test_labels_that_changed_since_are_refused(lineage: Lineage) -> None:
     lineage.labels.write_text("other labels")
     with pytest.raises(OtherEvidenceError, match="was made of labels"):
         check_data(lineage.judged(), {"labels": lineage.labels})
+
+
+def test_features_that_changed_since_are_refused_like_labels(lineage: Lineage) -> None:
+    features = lineage.labels.with_name("features.parquet")
+    features.write_text("features")
+    read = {"labels": lineage.labels, "features": features}
+    with pytest.raises(OtherEvidenceError, match="was made of features None"):
+        check_data(lineage.judged(), read)
+    data = {**lineage.made_of().data, "features": path_digest(features)}
+    made = Made(lineage.runs, data, settings=lineage.kept_digest)
+    set_tags(lineage.client, lineage.judged(), made.tags(), instead="no tag")
+    check_data(lineage.judged(), read)
+    with pytest.raises(OtherEvidenceError, match="the evaluate read features None, the version is"):
+        check(lineage)
 
 
 def test_records_are_read_as_they_were_kept(lineage: Lineage, tmp_path: Path) -> None:
