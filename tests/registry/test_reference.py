@@ -107,6 +107,6 @@ def saved(kept: Reference, folder: Path) -> bytes:
 
 def test_a_feature_that_never_moved_in_training_has_the_deviation_one() -> None:
     std = np.arange(len(FEATURES)) * 0.5
-    found = _features(np.random.default_rng(1).normal(size=(50, 9)), Scaler(std + 3, std))
+    found = _features(np.random.default_rng(1).normal(size=(50, 9)), Scaler(std + 3, std), FEATURES)
     assert [found[name].std for name in FEATURES] == [1.0, *std[1:]]
     assert [found[name].mean for name in FEATURES] == [*(std + 3)]
