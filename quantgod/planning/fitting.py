@@ -186,7 +186,7 @@ def whole_table(settings: Settings, minutes: int) -> pd.DataFrame:
     known = np.arange(minutes) < minutes - horizon
     ends = pd.Series(index + pd.Timedelta(minutes=horizon), index=index)
     zeros = np.zeros(minutes)
-    values = dict.fromkeys((*FEATURES, "close", "forward_return"), zeros)
+    values = dict.fromkeys((*FEATURES, "forward_return"), zeros) | {"close": zeros + 1.0}
     values |= {"run": zeros.astype(np.int32), "target": np.where(known, 1, -1)}
     return pd.DataFrame({**values, "label_end": ends.where(known)}, index)[list(LABEL_COLUMNS)]
 
