@@ -14,6 +14,7 @@ from torch import Tensor
 from quantgod.contracts import ALL_FEATURES, FEATURE_SETS, FEATURES
 from quantgod.dataset.views import View, Views
 from quantgod.dataset.windows import Newest, Windows
+from quantgod.served.features import sets
 
 BARS: Final = "bars"
 """The view of the nine features of the bars: (window, 9)."""
@@ -60,6 +61,11 @@ class Inputs:
     def feature_set(self) -> str:
         """Return the names and versions of the columns' feature sets."""
         return next(name for name, columns in FEATURE_SETS.items() if columns == self.columns)
+
+    @property
+    def memory(self) -> int:
+        """Return how many rows of a stretch it takes until a row has all columns."""
+        return sets.REACH if self.has_features else 1
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -15,7 +15,6 @@ import pandas as pd
 
 from quantgod.contracts import MS_PER_MINUTE
 from quantgod.models import zoo
-from quantgod.served.features import sets
 from quantgod.settings import Settings
 
 STOPPING_ROWS: Final = "stopping forecasts"
@@ -159,9 +158,8 @@ def _minutes_of(index: pd.DatetimeIndex, settings: Settings) -> tuple[Minutes, M
 
 
 def memory_of(settings: Settings) -> int:
-    """Return how many rows of a stretch the columns of a row are made of."""
-    inputs = zoo.inputs(settings.model.name, settings.window.length)
-    return sets.REACH if inputs.has_features else 1
+    """Return how many rows of a stretch it takes until a row has all that the network looks at."""
+    return zoo.inputs(settings.model.name, settings.window.length).memory
 
 
 def _newest(minutes: Minutes, fraction: float) -> Minutes:

@@ -18,7 +18,7 @@ from quantgod.dataset.labels import LABEL_COLUMNS, further_horizons
 from quantgod.dataset.splits import folds, split_test, split_validation
 from quantgod.dataset.table import read_table
 from quantgod.dataset.windows import samples
-from quantgod.leakage.borders import memory_of
+from quantgod.models import zoo
 from quantgod.planning.at_hand import Inventory, days_asked_for, missing_days
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.registered import all_versions
@@ -151,10 +151,11 @@ def _enough(settings: Settings, have: Inventory) -> Finding:
     asked = f"windows of {window}, labels {horizon} ahead, {settings.split.folds} folds"
     try:
         space = joined_space(settings.model, settings.optimize.space)
+        lost = zoo.inputs(settings.model.name, window).memory - 1
     except SettingsError as error:
         return Finding("settings", "wrong", str(error))
     try:
-        table = whole_table(settings, have.minutes - memory_of(settings) + 1)
+        table = whole_table(settings, have.minutes - lost)
         for length, stride in (
             (window, settings.window.stride),
             (longest_window(settings, space), settings.optimize.stride),

@@ -25,6 +25,7 @@ def matrix(rows: int, width: int) -> torch.Tensor:
 def test_a_network_of_bars_needs_nothing_else() -> None:
     of = Inputs(WINDOW)
     assert (of.columns, of.feature_set, of.has_features) == (FEATURES, FEATURE_SET, False)
+    assert of.memory == 1
     assert of.shapes == {BARS: (WINDOW, 9)}
 
 
@@ -33,6 +34,7 @@ def test_whatever_looks_at_the_112_gets_the_nine_first(views: tuple[str, ...]) -
     of = Inputs(WINDOW, views)
     assert of.columns == (*FEATURES, *sets.NAMES)
     assert of.feature_set == "minute_bars/1+book_candle_indicator/1"
+    assert of.memory == sets.REACH
     shapes = {BARS: (WINDOW, 9), WIDE: (WINDOW, 112), AUX: (112,)}
     assert of.shapes == {name: shapes[name] for name in views}
 

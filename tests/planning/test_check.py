@@ -181,6 +181,11 @@ def test_a_day_is_reckoned_from_as_many_minutes_as_it_takes_to_tell(
         ({"train__device": "cuda"}, "device", "cuda was asked for and this machine has none"),
         ({"data__source": "local"}, "archives", "none at "),
         ({"label__horizon_minutes": 1500}, "rows", "labels 1500 ahead"),
+        (
+            {"model__name": "book_mlp", "model__params": {}, "optimize__space": {}},
+            "settings",
+            "book_mlp looks at book, which no table holds",
+        ),
     ],
 )
 def test_what_would_end_a_run_is_named_before_it_starts(
