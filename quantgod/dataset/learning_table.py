@@ -15,7 +15,7 @@ from quantgod.served.features import sets
 from quantgod.settings import command
 
 
-class OtherFeaturesError(ValueError):
+class UnmatchedFeaturesError(ValueError):
     """Features that do not belong to a labelled table."""
 
 
@@ -30,14 +30,14 @@ def learning_table(labels: Path, features: Path | None) -> pd.DataFrame:
         FileNotFoundError: if there is no file.
         ValueError: if a file has other columns.
         SeriesError: if a file does not name its series.
-        OtherFeaturesError: if the features are of another series, or lack minutes of the table.
+        UnmatchedFeaturesError: if the features are of another series, or lack minutes of the table.
     """
     table = read_table(labels)
     if features is None:
         return table
     ours, theirs = table_series(labels), table_series(features)
     if ours != theirs:
-        raise OtherFeaturesError(
+        raise UnmatchedFeaturesError(
             f"{features} is of {theirs}, and the labels at {labels} are of {ours}: {_again()}"
         )
     return with_features(table, read_features(features))
@@ -57,19 +57,19 @@ def with_features(table: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
         The columns of the table, then `sets.NAMES`.
 
     Raises:
-        OtherFeaturesError: if minutes of the table are not among those of the features, or none of
+        UnmatchedFeaturesError: if minutes of the table are not among those of the features, or none of
             them has all features.
     """
     place = pd.Index(_epoch_ms(features)).get_indexer(pd.Index(_epoch_ms(table)))
     if len(absent := np.flatnonzero(place < 0)):
-        raise OtherFeaturesError(
+        raise UnmatchedFeaturesError(
             f"{len(absent)} of {len(table)} labelled minutes have no features, the first is "
             f"{table.index[absent[0]]}: {_again()}"
         )
     values = features.loc[:, list(sets.NAMES)].to_numpy(np.float64)[place]
     kept = np.flatnonzero(np.isfinite(values).all(axis=1))
     if not len(kept):
-        raise OtherFeaturesError(
+        raise UnmatchedFeaturesError(
             f"none of {len(table)} minutes has all {len(sets.NAMES)} features, which a stretch "
             f"has from its minute {sets.REACH} on: more minutes without a gap are needed"
         )

@@ -12,7 +12,7 @@ import pytest
 from quantgod.contracts import FEATURES, Series
 from quantgod.dataset.feature_table import SourceRows, feature_days
 from quantgod.dataset.labels import LABEL_COLUMNS, label
-from quantgod.dataset.learning_table import OtherFeaturesError, learning_table, with_features
+from quantgod.dataset.learning_table import UnmatchedFeaturesError, learning_table, with_features
 from quantgod.dataset.series import series_attributes
 from quantgod.dataset.table import read_table, write_table
 from quantgod.dataset.windows import samples
@@ -118,7 +118,7 @@ def test_for_a_network_of_bars_the_labelled_table_stays_as_it_is(tmp_path: Path)
 
 def test_features_of_another_series_are_refused(tmp_path: Path) -> None:
     files = stored(tmp_path, Series("BTCUSDT", "spot"))
-    with pytest.raises(OtherFeaturesError, match=r"of BTCUSDT.*spot.* steps\.features"):
+    with pytest.raises(UnmatchedFeaturesError, match=r"of BTCUSDT.*spot.* steps\.features"):
         learning_table(*files)
 
 
@@ -129,11 +129,11 @@ def test_features_that_lack_minutes_are_refused(rows: slice, tmp_path: Path) -> 
     told = rf"3 of {MINUTES} labelled minutes have no features, the first is {absent}".replace(
         "+", r"\+"
     )
-    with pytest.raises(OtherFeaturesError, match=told + r": `python -m steps\.features"):
+    with pytest.raises(UnmatchedFeaturesError, match=told + r": `python -m steps\.features"):
         learning_table(*files)
 
 
 def test_a_table_without_one_whole_row_is_refused() -> None:
     rows = taken(np.arange(FIRST))
-    with pytest.raises(OtherFeaturesError, match="none of 479 minutes has all 112 features"):
+    with pytest.raises(UnmatchedFeaturesError, match="none of 479 minutes has all 112 features"):
         with_features(labelled(rows), features_of(rows))
