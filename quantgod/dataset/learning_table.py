@@ -57,8 +57,8 @@ def with_features(table: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
         The columns of the table, then `sets.NAMES`.
 
     Raises:
-        UnmatchedFeaturesError: if minutes of the table are not among those of the features, or none of
-            them has all features.
+        UnmatchedFeaturesError: if minutes of the table are not among those of the features, or
+            none of them has all features.
     """
     place = pd.Index(_epoch_ms(features)).get_indexer(pd.Index(_epoch_ms(table)))
     if len(absent := np.flatnonzero(place < 0)):
