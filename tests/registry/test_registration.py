@@ -136,7 +136,7 @@ def test_each_of_three_parts_is_told_when_it_is_done_and_an_example_is_left(
 
     patched = {
         **dict.fromkeys(("check_makers", "check_one_series", "check_name"), lambda *_: SERIES),
-        **dict.fromkeys(("table_series", "learning_table", "load_auditor"), lambda _: None),
+        **dict.fromkeys(("table_series", "learning_table", "load_auditor"), lambda *_: None),
         **dict.fromkeys(("train_output", "audit_output", "reference_of", "lineage_of_run"), output),
         "keep_settings": lambda path, _: places.append(path),
         "build_package": build,
