@@ -132,7 +132,8 @@ def test_each_of_three_parts_is_told_when_it_is_done_and_an_example_is_left(
         return 7
 
     def output(*_: Any) -> Any:
-        return SimpleNamespace(network=SimpleNamespace(scaler=0), series=SERIES, folder=0, rows=0)
+        network = SimpleNamespace(scaler=0, inputs=SimpleNamespace(columns=()))
+        return SimpleNamespace(network=network, series=SERIES, folder=0, rows=0)
 
     patched = {
         **dict.fromkeys(("check_makers", "check_one_series", "check_name"), lambda *_: SERIES),
