@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -17,12 +19,14 @@ import steps.audit
 import steps.train
 from quantgod.contracts import Series
 from quantgod.dataset.labels import label
-from quantgod.dataset.table import write_table
+from quantgod.dataset.series import series_attributes
+from quantgod.dataset.table import read_table, write_table
 from quantgod.evaluation.scored_rows import BASELINES
 from quantgod.forecasters import base_model
+from quantgod.served.features import sets
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking import members as side
-from quantgod.tracking.keys import KEY_TAG
+from quantgod.tracking.keys import KEY_TAG, path_digest
 from quantgod.tracking.members import HEADERS, members_at_once
 from quantgod.tracking.pipeline import key_of
 from quantgod.tracking.stage import MEMBER_TAG, STAGE_TAG, stage
@@ -43,7 +47,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A settings file with two members, and labels that lie where it says."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     before = mlflow.get_tracking_uri()
-    folders = {name: str(tmp_path / name) for name in ("archives", "bars", "labels", "work")}
+    names = ("archives", "bars", "labels", "features", "work")
+    folders = {name: str(tmp_path / name) for name in names}
     store = {"uri": fresh_store(tmp_path), "artifacts": str(tmp_path / "artifacts")}
     path = tmp_path / "members.yaml"
     own = {"data": folders, "tracking": {**store, "outbox": str(tmp_path / "outbox")}}
@@ -86,6 +91,26 @@ def stopped_after_an_epoch() -> Iterator[list[Epoch]]:
 def newest(stage: str) -> list[Run]:
     experiments = [one.experiment_id for one in MlflowClient().search_experiments()]
     return MlflowClient().search_runs(experiments, f"tags.`{STAGE_TAG}` = '{stage}'")
+
+
+def test_a_member_of_features_learns_from_them_and_one_of_bars_does_not(config: Path) -> None:
+    own = yaml.safe_load(config.read_text())
+    wide = {"model": {"name": "linear", "params": {}}, "window": {"length": 60}}
+    config.write_text(yaml.safe_dump({**own, "members": {**MEMBERS, "wide": wide}}))
+    settings = load_settings(config)
+    index = read_table(settings.data.own_labels).index
+    drawn = np.random.default_rng(1).normal(size=(len(index), len(sets.NAMES)))
+    drawn[:479] = np.nan
+    features = pd.DataFrame(drawn, index, list(sets.NAMES))
+    features.attrs = series_attributes(Series("BTCUSDT", "linear"))
+    settings.data.own_features.parent.mkdir(parents=True)
+    features.to_parquet(settings.data.own_features)
+    for member in ("short", "wide"):
+        train(config, "--member", member)
+    (of_features, of_bars) = newest("train")
+    read = [run.data.tags.get("quantgod.input.features") for run in (of_features, of_bars)]
+    assert read == [path_digest(settings.data.own_features), None]
+    assert of_features.data.params["model.name"] == "linear"
 
 
 def test_a_killed_member_goes_on_a_trained_one_is_taken_and_both_are_compared(
