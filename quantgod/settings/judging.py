@@ -175,7 +175,7 @@ class ZooSettings(Section):
     networks: Annotated[tuple[str, ...], Listed, Field(min_length=1)] = ("tcn_lstm",)
     planted_markets: Natural = 10
     null_markets: Natural = 20
-    first_seed: Natural = 500
+    first_seed: Natural = 600
     workers: Positive = 2
     features_rows: Positive = 60
     of_kind: dict[Planted, dict[str, Any]] = Field(default_factory=dict)

@@ -127,9 +127,9 @@ class StageRun:
         return folder
 
     def lasting_place(self) -> Path:
-        """Return a folder like `workplace`, but one that stays, for results that grow run by run.
+        """Return a folder like `workplace`, but one that stays: its results grow run by run.
 
-        Its stages must not read what they ask for more of (`keys.UNREAD`).
+        The stage's key must not depend on how much is asked for (`keys.UNREAD`).
         """
         folder = (
             self.settings.data.work / "lasting" / f"{self.name}-{self.key[:WORKPLACE_CHARACTERS]}"

@@ -160,8 +160,8 @@ class Seen:
 
 
 @cache
-def seen(kind: Planted, signal: float = 0.9) -> Seen:
-    asked = settings(kind, signal=signal)
+def seen(kind: Planted) -> Seen:
+    asked = settings(kind)
     symbol = asked.data.symbol
     with TemporaryDirectory() as folder:
         archives, bars, books = (Path(folder) / name for name in ("archives", "bars", "books"))
@@ -224,12 +224,6 @@ def test_the_last_book_of_a_minute_has_no_imbalance_that_tells(kind: Planted) ->
     for depth in (1, 5, 10, 20):
         bids, asks = last[:, :depth].sum(1).T
         assert abs(correlation((bids - asks) / (bids + asks), found.ahead)) < 0.15
-
-
-@pytest.mark.parametrize("kind", ORACLES)
-def test_without_a_signal_the_right_look_tells_nothing(kind: Planted) -> None:
-    found = seen(kind, 0.0)
-    assert abs(correlation(ORACLES[kind](found), found.ahead)) < 0.15
 
 
 def market_of(kind: Planted) -> SimulatedMarket:

@@ -32,6 +32,7 @@ TINY = {
     "zoo.networks": ["linear", "book_mlp"],
     "zoo.planted_markets": 1,
     "zoo.null_markets": 1,
+    "zoo.first_seed": 500,
     "zoo.workers": 1,
 }
 NAMES = ["linear-shape-null-501", "linear-shape-planted-500"]
