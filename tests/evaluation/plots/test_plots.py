@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 
@@ -74,6 +75,13 @@ FIGURES = {
 }  # fmt: skip
 
 
+@functools.cache
+def looked_at(name: str) -> tuple[Figure, list[tuple[str, str]]]:
+    """A figure drawn once, for tests that only look at it, and its texts that lie over another."""
+    figure = FIGURES[name]()
+    return figure, overlapping(figure)
+
+
 def drawn(figure: Figure) -> np.ndarray:
     """Where there is ink in the picture that a run keeps."""
     memory = io.BytesIO()
@@ -89,8 +97,7 @@ def text_of(figure: Figure) -> str:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_drawn_with_labelled_axes(name: str) -> None:
-    figure = FIGURES[name]()
-    figure.savefig(io.BytesIO(), format="png")
+    figure, _ = looked_at(name)
     lowest = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
     assert any(axes.get_xlabel() for axes in lowest) or name in ("balance", "comparison", "slices")
     assert any(axes.get_ylabel() or axes.get_yticklabels() for axes in lowest)
@@ -98,8 +105,7 @@ def test_a_figure_is_drawn_with_labelled_axes(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_all_that_is_drawn_lies_within_its_axes(name: str) -> None:
-    figure = FIGURES[name]()
-    figure.savefig(io.BytesIO(), format="png")
+    figure, _ = looked_at(name)
     for axes in figure.axes:
         if axes.get_yscale() == "log":  # where bars have no lower end
             continue
@@ -114,7 +120,7 @@ def test_all_that_is_drawn_lies_within_its_axes(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_legend_stands_where_the_first_of_its_names_do(name: str) -> None:
-    figure = FIGURES[name]()
+    figure, _ = looked_at(name)
     names = [len(axes.get_legend_handles_labels()[1]) for axes in figure.axes]
     with_legend = [axes for axes in figure.axes if axes.get_legend() is not None]
     if with_legend:
@@ -123,7 +129,8 @@ def test_a_legend_stands_where_the_first_of_its_names_do(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_lies_over_another(name: str) -> None:
-    assert overlapping(FIGURES[name]()) == []
+    _, texts = looked_at(name)
+    assert texts == []
 
 
 def test_texts_that_lie_over_each_other_are_found() -> None:
