@@ -5,13 +5,16 @@ Only results are kept: a market's archives and bars are deleted afterwards.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from quantgod.archive.parallel import Crash, ending_with, run_all
 from quantgod.contracts import Floats, Progress, silent
@@ -39,6 +42,10 @@ from quantgod.training.predict import predict
 
 OnSight = Callable[[Sight], None]
 
+WORKSHOP: Final = "making-"
+LOCK: Final = "lock"
+"""The file in a run's own folder that it holds locked while it lives."""
+
 
 class ZooError(RuntimeError):
     """A market could not be judged; names the market and the reason."""
@@ -55,7 +62,8 @@ def run_zoo(
     Args:
         settings: of the experiment.
         folder: for results and intermediate files. Results found there are reused, and all of them
-            are returned, so the folder must belong to these settings and this code.
+            are returned, so the folder must belong to these settings and this code. Several runs
+            may use it at a time.
         on_sight: called with each new result.
         progress: called with the number of finished markets.
 
@@ -64,7 +72,6 @@ def run_zoo(
         ZooError: naming the markets where a stage failed; all others are finished first.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_left_over(folder)
     asked = markets(settings.zoo)
     for network in settings.zoo.networks:
         zoo.architecture(network)
@@ -72,16 +79,17 @@ def run_zoo(
     left = [one for one in asked if _missing(one, settings, folder)]
     done, crashes = len(asked) - len(left), []
     progress(done, len(asked), "")
-    work = partial(judge_market, settings=settings, folder=folder)
     workers = settings.etl.model_copy(update={"workers": settings.zoo.workers})
-    for made in run_all(work, left, workers):
-        done += 1
-        if isinstance(made.result, Crash):
-            crashes.append(f"{made.given.name}: {made.result.error}")
-        else:
-            for sight in made.result:
-                on_sight(sight)
-        progress(done, len(asked), made.given.name)
+    with _workshop(folder) as place:
+        work = partial(judge_market, settings=settings, folder=folder, place=place)
+        for made in run_all(work, left, workers):
+            done += 1
+            if isinstance(made.result, Crash):
+                crashes.append(f"{made.given.name}: {made.result.error}")
+            else:
+                for sight in made.result:
+                    on_sight(sight)
+            progress(done, len(asked), made.given.name)
     if crashes:
         raise ZooError("; ".join(crashes))
     return kept_results(folder)
@@ -93,25 +101,16 @@ def kept_results(folder: Path) -> ZooPower:
     return ZooPower(sights=tuple(sights))
 
 
-def judge_market(market: Market, settings: Settings, folder: Path) -> list[Sight]:
-    """Make a market and judge the networks that have no result of it yet; write each result.
-
-    The work folder has a new name each time: a worker that outlived a kill may still use the old
-    one.
-    """
+def judge_market(market: Market, settings: Settings, folder: Path, place: Path) -> list[Sight]:
+    """Make a market below `place`, judge the networks without a result of it, and write each."""
     use_threads(settings.train.threads)
-    own = market.settings(settings)
-    place = Path(tempfile.mkdtemp(prefix=f"{market.name}-", dir=folder))
-    try:
-        progress = ending_with(os.getppid())
-        made = make_market(own, place, progress)
-        judge = _Judge(market, made, own, progress)
+    own, progress = market.settings(settings), ending_with(os.getppid())
+    with tempfile.TemporaryDirectory(prefix=f"{market.name}-", dir=place) as rooms:
+        judge = _Judge(market, make_market(own, Path(rooms), progress), own, progress)
         found = []
         for network in _missing(market, settings, folder):
             found.append(judge.sight(network))
             write_evidence(_kept(folder, network, market), found[-1])
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
     return found
 
 
@@ -182,8 +181,18 @@ def _kept(folder: Path, network: str, market: Market) -> Path:
     return folder / f"{network}-{market.name}.json"
 
 
-def _remove_left_over(folder: Path) -> None:
-    """Remove what a killed process has left."""
-    for place in folder.iterdir():
-        if place.is_dir():
-            shutil.rmtree(place, ignore_errors=True)
+@contextmanager
+def _workshop(folder: Path) -> Iterator[Path]:
+    """Yield a folder of this run's own, and remove those of runs that were killed."""
+    for other in folder.glob(f"{WORKSHOP}*"):
+        with suppress(OSError), (other / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(other)
+    place = Path(tempfile.mkdtemp(prefix="new-", dir=folder))
+    with (place / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        place = place.rename(folder / f"{WORKSHOP}{place.name}")
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """No market is made: its name is noted, and each missing network finds a planted signal."""
     names: list[str] = []
 
-    def judge(market: Market, settings: Settings, folder: Path) -> list[Sight]:
+    def judge(market: Market, settings: Settings, folder: Path, place: Path) -> list[Sight]:
         names.append(market.name)
         found = []
         for network in runs._missing(market, settings, folder):
@@ -122,10 +123,15 @@ def test_a_part_that_is_asked_for_joins_what_is_there(tmp_path: Path, judged: li
     }
 
 
-def test_what_a_kill_has_left_of_a_market_is_removed(tmp_path: Path, judged: list[str]) -> None:
-    (tmp_path / "shape-planted-500-left" / "archives").mkdir(parents=True)
-    run_zoo(tiny(networks=["linear"]), tmp_path)
-    assert left_in(tmp_path) == [f"{name}.json" for name in NAMES]
+def test_what_a_kill_has_left_is_removed_and_what_another_run_makes_is_not(
+    tmp_path: Path, judged: list[str]
+) -> None:
+    for name in ("killed", "living"):
+        (tmp_path / f"making-{name}" / "archives").mkdir(parents=True)
+    with (tmp_path / "making-living" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run_zoo(tiny(networks=["linear"]), tmp_path)
+    assert left_in(tmp_path) == [*(f"{name}.json" for name in NAMES), "making-living"]
 
 
 def test_a_market_that_fails_is_named_and_the_others_are_judged(
@@ -133,10 +139,10 @@ def test_a_market_that_fails_is_named_and_the_others_are_judged(
 ) -> None:
     judge = runs.judge_market
 
-    def fails(market: Market, settings: Settings, folder: Path) -> list[Sight]:
+    def fails(market: Market, settings: Settings, folder: Path, place: Path) -> list[Sight]:
         if not market.is_null:
             raise ValueError("too few days")
-        return judge(market, settings, folder)
+        return judge(market, settings, folder, place)
 
     monkeypatch.setattr(runs, "judge_market", fails)
     with pytest.raises(ZooError, match=r"^shape-planted-500: ValueError: too few days$"):
@@ -201,7 +207,7 @@ def test_the_command_shows_its_table_keeps_it_and_goes_on_where_it_was(
 def test_the_command_ends_with_one_where_a_signal_is_found_that_is_not_there(
     tmp_path: Path, store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def judge(market: Market, settings: Settings, folder: Path) -> list[Sight]:
+    def judge(market: Market, settings: Settings, folder: Path, place: Path) -> list[Sight]:
         found = sight("linear", market.kind, market.seed, is_null=True)
         write_evidence(runs._kept(folder, "linear", market), found)
         return [found]
