@@ -26,8 +26,10 @@ UNSET = {
     "etl.scheduler": "tcp://127.0.0.1:8786",
     "simulate.prices": "prices.csv",
     "leak_audit.at": "2024-01-05T12:30Z",
+    "zoo.kinds": "lean",
+    "zoo.networks": "linear",
 }
-"""Values of settings that the shipped files leave open."""
+"""Values of settings that the shipped files leave open, and of lists."""
 
 
 def command_of(name: str) -> click.Command:
