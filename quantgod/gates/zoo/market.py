@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,33 +12,27 @@ import torch
 from quantgod.archive.etl import run_etl
 from quantgod.archive.snapshots import run_snapshots
 from quantgod.archive.store import load_bars
-from quantgod.contracts import FEATURES, Booleans, Floats, Progress, silent
-from quantgod.dataset.book_view import BookView, book_view, open_all_blocks
+from quantgod.contracts import Progress, silent
+from quantgod.dataset.book_view import BOOK, BookView, book_view, open_all_blocks
 from quantgod.dataset.feature_file import read_features, write_features
+from quantgod.dataset.inputs import BARS, OF_A_TABLE, Inputs
 from quantgod.dataset.labels import label
-from quantgod.dataset.scaling import fit_scaler
+from quantgod.dataset.learning_table import with_features
 from quantgod.dataset.splits import split_test, split_validation
 from quantgod.dataset.views import View, Views
-from quantgod.dataset.windows import (
-    VOLATILITY_ROWS,
-    Newest,
-    Samples,
-    Windows,
-    covered_rows,
-    samples,
-)
+from quantgod.dataset.windows import VOLATILITY_ROWS, Samples, samples
 from quantgod.models import zoo
 from quantgod.served.rolling import deviation
 from quantgod.settings import Settings
 from quantgod.simulation.archives import write_archives
+from quantgod.training.material import material
 
 
 class ZooMarket(NamedTuple):
     """What networks learn from a market, and the rows that they are judged on.
 
     Attributes:
-        table: labelled minutes.
-        features: (rows, 112) of the same minutes; NaN where there is too little past.
+        table: labelled minutes with the nine features and the 112.
         book: the blocks of the same minutes, scaled.
         train: samples to learn from.
         validation: samples for early stopping.
@@ -47,7 +40,6 @@ class ZooMarket(NamedTuple):
     """
 
     table: pd.DataFrame
-    features: Floats
     book: BookView
     train: Samples
     validation: Samples
@@ -67,26 +59,30 @@ def make_market(settings: Settings, folder: Path, progress: Progress = silent) -
     Raises:
         ValueError: if a stage fails, for example for too few days.
     """
-    data, bridge = settings.data, settings.etl.max_bridge_minutes
+    data, etl, file = settings.data, settings.etl, folder / "features.parquet"
     archives, bars, books = (folder / name for name in ("archives", "bars", "books"))
+    series = data.symbol, data.market
     write_archives(archives, data.symbol, settings.simulate, progress)
-    run_etl(archives, bars, settings.etl, progress, data.symbol, data.market)
-    run_snapshots(
-        archives, bars, books, data.symbol, data.market, settings.etl, settings.snapshots, progress
-    )
-    write_features(bars, data.series, folder / "features.parquet", bridge, progress)
-    table = label(load_bars(bars, data.symbol), settings.label, bridge)
-    features = read_features(folder / "features.parquet").to_numpy(np.float64)
-    returns = table["log_ret_close"].to_numpy(np.float64)
-    blocks, index = open_all_blocks(books, data.symbol), pd.DatetimeIndex(table.index)
-    book = book_view(blocks, index, deviation(returns, VOLATILITY_ROWS))
-    taken = samples(table, settings.window.length, settings.window.stride)
-    seen = _whole(features, settings.zoo.features_rows) & torch.isfinite(book.scales).all(1).numpy()
-    taken = taken.take(seen[taken.row])
-    dev = split_test(taken, settings.split)
-    inner = split_validation(taken, dev.train, settings.split.validation_fraction, settings.split)
-    parts = (taken.take(part) for part in (inner.train, inner.other, dev.other))
-    return ZooMarket(table, features, book, *parts)
+    run_etl(archives, bars, etl, progress, *series)
+    run_snapshots(archives, bars, books, *series, etl, settings.snapshots, progress)
+    write_features(bars, data.series, file, etl.max_bridge_minutes, progress)
+    labelled = label(load_bars(bars, data.symbol), settings.label, etl.max_bridge_minutes)
+    table = with_features(labelled, read_features(file))
+    volatility = deviation(table["log_ret_close"].to_numpy(np.float64), VOLATILITY_ROWS)
+    blocks = open_all_blocks(books, data.symbol)
+    book = book_view(blocks, pd.DatetimeIndex(table.index), volatility)
+    return ZooMarket(table, book, *_parts(table, book, settings))
+
+
+def _parts(
+    table: pd.DataFrame, book: BookView, settings: Settings
+) -> tuple[Samples, Samples, Samples]:
+    split, window = settings.split, settings.window
+    taken = samples(table, max(window.length, settings.zoo.features_rows), window.stride)
+    taken = taken.take(torch.isfinite(book.scales).all(1).numpy()[taken.row])
+    dev = split_test(taken, split)
+    inner = split_validation(taken, dev.train, split.validation_fraction, split)
+    return taken.take(inner.train), taken.take(inner.other), taken.take(dev.other)
 
 
 def views_of(network: str, market: ZooMarket, settings: Settings) -> Views:
@@ -94,45 +90,11 @@ def views_of(network: str, market: ZooMarket, settings: Settings) -> Views:
 
     Raises:
         SettingsError: for an unknown network.
+        FeatureQualityError: for features that must not be learned from.
     """
-    views = zoo.architecture(network).views
-    return Views({view: _MAKERS[view](market, settings) for view in views})
-
-
-def _bars(market: ZooMarket, settings: Settings) -> View:
-    values, rows = market.table[list(FEATURES)].to_numpy(np.float64), settings.window.length
-    return Windows(_scaled(values, market.train, rows), rows)
-
-
-def _features(market: ZooMarket, settings: Settings) -> View:
-    rows = settings.zoo.features_rows
-    return Windows(_scaled(market.features, market.train, rows), rows)
-
-
-def _aux(market: ZooMarket, _settings: Settings) -> View:
-    return Newest(_scaled(market.features, market.train, 1))
-
-
-def _book(market: ZooMarket, _settings: Settings) -> View:
-    return market.book
-
-
-_MAKERS: Final[Mapping[str, Callable[[ZooMarket, Settings], View]]] = {
-    "bars": _bars,
-    "features": _features,
-    "aux": _aux,
-    "book": _book,
-}
-
-
-def _scaled(values: Floats, train: Samples, rows: int) -> torch.Tensor:
-    scaler = fit_scaler(values[covered_rows(train.row, rows)])
-    return torch.from_numpy(scaler.transform(values).astype(np.float32))
-
-
-def _whole(values: Floats, rows: int) -> Booleans:
-    """Return which rows end a window of so many rows that are all finite."""
-    bad = np.concatenate([[0], np.cumsum(~np.isfinite(values).all(axis=1))])
-    at = np.arange(1, len(bad))
-    found: Booleans = (bad[at] == bad[np.maximum(at - rows, 0)]) & (at >= rows)
-    return found
+    names = zoo.architecture(network).views
+    parts: dict[str, View] = {BOOK: market.book} if BOOK in names else {}
+    if of_table := tuple(name for name in names if name in OF_A_TABLE):
+        rows = settings.window.length if BARS in names else settings.zoo.features_rows
+        parts |= material(market.table, market.train, Inputs(rows, of_table)).views.parts
+    return Views(parts)

@@ -19,6 +19,7 @@ from quantgod.gates.zoo.market import make_market, views_of
 from quantgod.gates.zoo.power import RIVALS, Market, Sight
 from quantgod.gates.zoo.runs import ZooError, run_zoo
 from quantgod.models import zoo
+from quantgod.served.features import sets
 from quantgod.settings import Settings, SettingsError, load_settings
 from quantgod.tracking.keys import stage_key
 from tests.gates.zoo.test_power import sight
@@ -74,7 +75,7 @@ def test_a_market_goes_from_archives_to_what_networks_have_found(tmp_path: Path)
     assert set(book.scores) == {"book_mlp", *RIVALS}
     assert set(line.scores) == set(RIVALS)
     assert len(book.gates) == 6 and len(line.gates) == 4
-    assert book.effective_rows == pytest.approx(1_440 * 0.3 / 4, rel=0.1)
+    assert book.effective_rows == pytest.approx((1_440 - sets.REACH) * 0.3 / 4, rel=0.1)
     assert book.best_epoch in (0, 1) and book.seconds > 0
     assert "of book_mlp minus that of majority" in book.gates[0].detail
     again = run_zoo(tiny(null_markets=0), tmp_path)
