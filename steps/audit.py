@@ -35,6 +35,7 @@ ROWS_SHOWN = 1_000
 @member_option
 @run_option("label")
 @run_option("features")
+@run_option("snapshots")
 @run_option("optimize")
 @run_option("train")
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
@@ -45,7 +46,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     runs, settings = runs_given(options), settings_from(config, overrides, options)
     from quantgod.auditor.learning import audit_network
     from quantgod.auditor.reports import Hooks
-    from quantgod.dataset.learning_table import learning_table
+    from quantgod.dataset.learning_table import learned_from
     from quantgod.dataset.series import check_one_series, table_series, write_series
     from quantgod.evaluation.out_of_fold import score_out_of_fold
     from quantgod.tracking.chosen import searched_settings
@@ -64,8 +65,8 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         use_threads(chosen.train.threads)
         told: list[dict[str, Any]] = []
         hooks = Hooks(on_epoch=partial(_log_epoch, run, told), progress=progress)
-        table = learning_table(labels, run.inputs.get("features"))
-        result = audit_network(network, table, chosen, run.workplace(), hooks)
+        table, blocks = learned_from(run.inputs)
+        result = audit_network(network, table, chosen, run.workplace(), hooks, blocks)
         result.auditor.save(run.folder("auditor"))
         write_series(run.folder("auditor"), series)
         run.json("fold_epochs", told)

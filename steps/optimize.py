@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @member_option
 @run_option("label")
 @run_option("features")
+@run_option("snapshots")
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
 @setting("--trials", "optimize.trials", "Trials in all, those of an earlier start included.")
 @setting("--epochs", "optimize.epochs", "Epochs a trial at most.")
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Optuna over the model's space, judged on the purged validation part; trials as child runs."""
     runs, settings = runs_given(options), settings_from(config, overrides, options)
-    from quantgod.dataset.learning_table import learning_table
+    from quantgod.dataset.learning_table import learned_from
     from quantgod.tracking.chosen import BEST_FILE
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
@@ -49,10 +50,13 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     inputs = supply("optimize", settings, config, say)
     with stage("optimize", settings, runs, inputs) as run:
         use_threads(settings.train.threads)
-        table = learning_table(run.inputs["labels"], run.inputs.get("features"))
-        folder = settings.data.work / "studies" / study_key(table, settings)
+        table, blocks = learned_from(run.inputs)
+        folder = settings.data.work / "studies" / study_key(table, settings, blocks)
         with progress_bar("optimize") as progress:
-            search = tune(table, settings, folder, on_trial=trial_runs(run), progress=progress)
+            search = tune(
+                table, settings, folder,
+                blocks=blocks, on_trial=trial_runs(run), progress=progress,
+            )  # fmt: skip
         best = search.best
         run.json(Path(BEST_FILE).stem, best.model_dump(mode="json"))
         run.shows("figures/history.png")

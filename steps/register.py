@@ -28,10 +28,12 @@ from steps.options import (
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Chain the trained network and the auditor into one version, with its lineage."""
     runs, settings = runs_given(options), settings_from(config, overrides, options)
+    from quantgod.models.zoo import check_without_book
     from quantgod.registry.registration import register_run
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
 
+    check_without_book(settings.model.name, "register")  # before it is trained for it
     inputs = supply("register", settings, config, say)
     with stage("register", settings, runs, inputs) as run, progress_bar("register") as progress:
         made = register_run(run, progress)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @member_option
 @run_option("label")
 @run_option("features")
+@run_option("snapshots")
 @run_option("optimize")
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
 @setting("--epochs", "train.epochs", "Epochs at most.")
@@ -53,7 +54,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     if members:
         _train_members(config, runs, settings, members)
         return
-    from quantgod.dataset.learning_table import learning_table
+    from quantgod.dataset.learning_table import learned_from
     from quantgod.dataset.series import table_series, write_series
     from quantgod.evaluation.validation import validation_rows
     from quantgod.forecasters.base_model import train_base
@@ -66,11 +67,12 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     with stage("train", settings, runs, supply("train", settings, config, say)) as run:
         chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)
-        table = learning_table(run.inputs["labels"], run.inputs.get("features"))
+        table, blocks = learned_from(run.inputs)
         with progress_bar("train") as progress:
             trained = train_base(
                 table,
                 chosen,
+                blocks=blocks,
                 checkpoint=run.workplace() / "checkpoint.safetensors",
                 on_epoch=lambda epoch: run.metrics.log(epoch.metrics(), epoch.epoch),
                 progress=progress,

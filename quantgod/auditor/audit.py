@@ -23,6 +23,7 @@ from quantgod.auditor.out_of_fold import Recipe, out_of_fold
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
 from quantgod.contracts import META_FEATURES, Floats, Integers, Progress, silent
+from quantgod.dataset.book_view import BookBlocks
 from quantgod.dataset.enough import enough_rows
 from quantgod.dataset.splits import EmptyPartError
 from quantgod.dataset.windows import Samples
@@ -87,6 +88,7 @@ def audit(
     recipe: Recipe,
     work: Path,
     hooks: Hooks = UNHEARD,
+    blocks: BookBlocks | None = None,
 ) -> AuditResult:
     """Train base models out of fold, then the auditor on their forecasts.
 
@@ -97,6 +99,7 @@ def audit(
         recipe: model, training, audit and folds.
         work: folder for checkpoints and finished folds; a killed audit resumes from it.
         hooks: called with epochs, folds and progress.
+        blocks: of the book, for networks that look at it; each row has a whole one.
 
     Raises:
         TooFewRowsError: if there are too few rows for the folds or the parts.
@@ -109,7 +112,8 @@ def audit(
         hooks.on_fold(report)
 
     with enough_rows(table, recipe.window, recipe.audit.stride, recipe.split, recipe.audit):
-        rows = out_of_fold(table, samples, dev, recipe, work, replace(hooks, on_fold=on_fold))
+        heard = replace(hooks, on_fold=on_fold)
+        rows = out_of_fold(table, samples, dev, recipe, work, heard, blocks)
         fitted = fit_auditor(rows, recipe.audit, recipe.split.embargo_minutes, hooks.progress)
     return AuditResult(
         fitted.auditor, fitted.boosting, fitted.rows, fitted.held_out, fitted.given, tuple(reports)

@@ -11,6 +11,7 @@ from quantgod.auditor.audit import AuditResult, audit
 from quantgod.auditor.out_of_fold import Recipe
 from quantgod.auditor.provenance import assert_untrained
 from quantgod.auditor.reports import UNHEARD, Hooks
+from quantgod.dataset.book_view import BookBlocks
 from quantgod.dataset.splits import split_test
 from quantgod.dataset.windows import samples
 from quantgod.forecasters.base_model import TrainedBase, train_base
@@ -46,9 +47,22 @@ def learn(
 
 
 def audit_network(
-    network: Network, table: pd.DataFrame, settings: Settings, work: Path, hooks: Hooks = UNHEARD
+    network: Network,
+    table: pd.DataFrame,
+    settings: Settings,
+    work: Path,
+    hooks: Hooks = UNHEARD,
+    blocks: BookBlocks | None = None,
 ) -> AuditResult:
     """Audit a network on dev, with folds of its window length; the test part is not used.
+
+    Args:
+        network: what `train_base` has made.
+        table: what it learned from.
+        settings: split, model, train and audit are read.
+        work: folder for checkpoints and finished folds.
+        hooks: called with epochs, folds and progress.
+        blocks: of the book, for a network that looks at it; each row has a whole one.
 
     Raises:
         ValueError: if there are too few rows for a part.
@@ -58,5 +72,7 @@ def audit_network(
     taken = samples(table, network.window, settings.audit.stride)
     split = split_test(taken, settings.split)
     assert_untrained(network.trained_until, taken.minute(int(split.other[0])))
-    recipe = Recipe(settings.model, settings.train, settings.audit, settings.split, network.window)
-    return audit(table, taken, split.train, recipe, work, hooks)
+    recipe = Recipe(
+        settings.model, settings.train, settings.audit, settings.split, network.window, network.book
+    )
+    return audit(table, taken, split.train, recipe, work, hooks, blocks)

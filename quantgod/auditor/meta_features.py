@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 from torch import Tensor, nn
 
 from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Floats, Integers, Progress, silent
-from quantgod.dataset.inputs import BARS, Inputs, cut
-from quantgod.dataset.windows import Windows
+from quantgod.dataset.book_view import BookView
+from quantgod.dataset.inputs import BARS, BOOK, Inputs, cut
+from quantgod.dataset.windows import VOLATILITY_ROWS, Windows
 from quantgod.training.devices import choose_device
 
 RSI_PERIOD = 14
@@ -30,6 +31,9 @@ class MetaFeatures(nn.Module):
     are raw. RSI (0 to 100) and EMA distances (fractions) are computed on the price path given by
     the raw log returns, relative to the window's last price, so they do not depend on the price
     level. A graph exported by tracing has a fixed window length and takes any number of windows.
+
+    A network of the book also gets raw prices and sizes of each window's last snapshots. They are
+    scaled here as `BookView` does, by the window's own returns, so that nothing else is needed.
 
     Args:
         network: takes its views by name, float32; returns a mapping with `probs`,
@@ -65,18 +69,30 @@ class MetaFeatures(nn.Module):
         self.eval()
 
     def forward(
-        self, windows: Float64[Tensor, "batch time columns"]
+        self,
+        windows: Float64[Tensor, "batch time columns"],
+        book: Float64[Tensor, "batch snapshots levels 4"] | None = None,
     ) -> Float64[Tensor, "batch 14"]:
         """Return the meta-features of raw `windows`, oldest minute first.
 
+        Args:
+            windows: raw columns.
+            book: for a network of the book: bid price, bid size, ask price, ask size.
+
         Raises:
-            ValueError: if the windows are shorter than the RSI needs (not checked in an export).
+            ValueError: if the windows are shorter than the RSI needs (not checked in an export), or
+                there is no book for a network of the book.
         """
         if not torch.onnx.is_in_onnx_export():
             _check_length(windows)
         returns = windows[:, :, RETURN_COLUMN]
         scaled = torch.where(self.moves, (windows - self.mean) / self.std, 0.0).to(torch.float32)
-        probs = self.network(**cut(scaled, self.views))["probs"][:, 0].to(torch.float64)
+        seen = cut(scaled, self.views)
+        if BOOK in self.views:
+            if book is None:
+                raise ValueError("a network of the book expects its snapshots beside the windows")
+            seen[BOOK] = scaled_book(book, returns)
+        probs = self.network(**seen)["probs"][:, 0].to(torch.float64)
         prices = relative_prices(returns)
         last_minute = windows[:, -1].index_select(1, self.columns)
         distances = [ema_distance(prices, period) for period in EMA_PERIODS]
@@ -92,6 +108,7 @@ def meta_features(
     window: int,
     batch_size: int,
     *,
+    book: BookView | None = None,
     device: str = "auto",
     progress: Progress = silent,
 ) -> Floats:
@@ -105,6 +122,7 @@ def meta_features(
         rows: (n,) positions of the windows' last rows.
         window: rows a window holds.
         batch_size: windows per batch.
+        book: of the matrix's rows, for a network of the book; batches are read from its blocks.
         device: auto, cpu or cuda.
         progress: called after batches.
 
@@ -113,15 +131,36 @@ def meta_features(
     """
     where = choose_device(device)
     windows = Windows(torch.tensor(matrix).to(where), window)
+    books = None if book is None else book.to(where)
     ends = torch.from_numpy(rows).to(where)
     module.to(where).eval()
     parts = np.empty((len(rows), len(META_FEATURES)))
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for begin in range(0, len(rows), batch_size):
-            batch = module(windows(ends[begin : begin + batch_size]))
+            at = ends[begin : begin + batch_size]
+            beside = () if books is None else (books.raw(at),)
+            batch = module(windows(at), *beside)
             parts[begin : begin + len(batch)] = batch.cpu().numpy()
             progress(begin + len(batch), len(rows), "meta-features")
     return parts
+
+
+def scaled_book(
+    book: Float64[Tensor, "batch snapshots levels 4"], returns: Float64[Tensor, "batch time"]
+) -> Float32[Tensor, "batch snapshots levels 4"]:
+    """Scale raw books as `BookView` does, within a rounding of float32.
+
+    Prices become (price - mid) / (mid * volatility) with the mid of the last snapshot and the
+    deviation of the last `VOLATILITY_ROWS` returns; sizes ln(size / mean size of a level).
+    """
+    prices, sizes = book[..., 0::2], book[..., 1::2]
+    mid = prices[:, -1, 0].mean(dim=1)[:, None, None, None]
+    depth = sizes.mean(dim=(1, 2, 3), keepdim=True)
+    last = returns[:, -VOLATILITY_ROWS:]
+    apart = last - last.mean(dim=1, keepdim=True)
+    volatility = torch.sqrt((apart * apart).sum(dim=1) / (VOLATILITY_ROWS - 1))
+    scaled = (prices - mid) / (mid * volatility[:, None, None, None])
+    return torch.stack([scaled, torch.log(sizes / depth)], dim=-1).flatten(3).to(torch.float32)
 
 
 def relative_prices(returns: Float64[Tensor, "batch time"]) -> Float64[Tensor, "batch time"]:

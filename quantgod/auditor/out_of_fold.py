@@ -23,6 +23,7 @@ from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
 from quantgod.contracts import META_FEATURES, Floats, Integers
+from quantgod.dataset.book_view import BookBlocks
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.splits import folds, split_validation, uniqueness
 from quantgod.dataset.windows import Samples
@@ -31,8 +32,8 @@ from quantgod.models import zoo
 from quantgod.settings import AuditSettings, ModelSettings, SplitSettings, TrainSettings
 from quantgod.training.checkpoints import array_digest
 from quantgod.training.fitting import fit_network
-from quantgod.training.identity import NOT_OF_THE_RUN
-from quantgod.training.material import material
+from quantgod.training.identity import NOT_OF_THE_RUN, books_digest
+from quantgod.training.material import Material, material
 
 ROWS_FILE: Final = "rows.parquet"
 CODE: Final = ("dataset/*.py", "models/*.py", "training/**/*.py", "auditor/meta_features.py")
@@ -41,18 +42,23 @@ CODE: Final = ("dataset/*.py", "models/*.py", "training/**/*.py", "auditor/meta_
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of the base models of all folds, and of how the folds are cut."""
+    """The settings of the base models of all folds, and of how the folds are cut.
+
+    Attributes:
+        book: snapshots of a block and levels a side, for networks that look at the book.
+    """
 
     model: ModelSettings
     train: TrainSettings
     audit: AuditSettings
     split: SplitSettings
     window: int
+    book: tuple[int, int] | None = None
 
     @property
     def inputs(self) -> Inputs:
         """Return what the networks look at."""
-        return zoo.inputs(self.model.name, self.window)
+        return zoo.inputs(self.model.name, self.window, self.book)
 
     def fold_training(self, fold: int) -> TrainSettings:
         """Return the training settings of one fold: the audit's epochs, and the fold's own seed."""
@@ -67,6 +73,7 @@ def out_of_fold(
     recipe: Recipe,
     work: Path,
     hooks: Hooks = UNHEARD,
+    blocks: BookBlocks | None = None,
 ) -> pd.DataFrame:
     """Forecast dev, fold by fold, with models trained only on earlier rows.
 
@@ -77,6 +84,7 @@ def out_of_fold(
         recipe: model, training, folds.
         work: folder for checkpoints and finished folds.
         hooks: called with epochs, folds and progress.
+        blocks: of the book, for networks that look at it; each row has a whole one.
 
     Returns:
         The columns `OOF_COLUMNS`: a row for each sample from the second part of dev on, in order of
@@ -88,7 +96,7 @@ def out_of_fold(
             defect of this code.
     """
     parts = []
-    for fold in _planned(table, samples, dev, recipe):
+    for fold in _planned(table, samples, dev, recipe, blocks):
         frame, report = fold.result(work, hooks.of_fold(fold.number, recipe.split.folds))
         hooks.on_fold(report)
         parts.append(frame)
@@ -98,7 +106,11 @@ def out_of_fold(
 
 
 def _planned(
-    table: pd.DataFrame, samples: Samples, dev: Integers, recipe: Recipe
+    table: pd.DataFrame,
+    samples: Samples,
+    dev: Integers,
+    recipe: Recipe,
+    blocks: BookBlocks | None,
 ) -> Iterator[_Fold]:
     """Cut dev into folds, and each fold's training side into fit and stopping parts."""
     features = table.loc[:, list(recipe.inputs.columns)]
@@ -112,6 +124,7 @@ def _planned(
             forecast,
             features.iloc[: forecast.row.max() + 1],
             recipe,
+            blocks,
         )
 
 
@@ -125,6 +138,7 @@ class _Fold:
     forecast: Samples
     features: pd.DataFrame
     recipe: Recipe
+    blocks: BookBlocks | None
 
     @property
     def trained_until(self) -> pd.Timestamp:
@@ -144,13 +158,15 @@ class _Fold:
 
     def _made(self, checkpoint: Path, hooks: Hooks) -> tuple[pd.DataFrame, dict[str, Any]]:
         settings = self.recipe.fold_training(self.number)
-        module, best_epoch, best_score = self._trained(settings, checkpoint, hooks)
+        made = material(self.features, self.fitted, self.recipe.inputs, self.blocks)
+        module, best_epoch, best_score = self._trained(made, settings, checkpoint, hooks)
         meta = meta_features(
             module,
             self.features.to_numpy(np.float64),
             self.forecast.row,
             self.recipe.window,
             settings.batch_size,
+            book=made.book,
             device=settings.device,
             progress=hooks.progress,
         )
@@ -167,20 +183,20 @@ class _Fold:
         return self._frame(meta), report
 
     def _trained(
-        self, settings: TrainSettings, checkpoint: Path, hooks: Hooks
+        self, made: Material, settings: TrainSettings, checkpoint: Path, hooks: Hooks
     ) -> tuple[MetaFeatures, int, float]:
-        views, scaler = material(self.features, self.fitted, self.recipe.inputs)
         network, _, ended = fit_network(
             self.recipe.model,
             settings,
-            views,
+            made.views,
             self.fitted,
             self.stopping,
             checkpoint=checkpoint,
             on_epoch=lambda epoch: hooks.on_epoch(self.number, epoch),
             progress=hooks.progress,
         )
-        module = MetaFeatures(network, scaler.mean, scaler.std, self.recipe.inputs.views)
+        scaler, views = made.scaler, self.recipe.inputs.views
+        module = MetaFeatures(network, scaler.mean, scaler.std, views)
         return module, ended.best_epoch, ended.best_score
 
     def _frame(self, meta: Floats) -> pd.DataFrame:
@@ -209,7 +225,8 @@ class _Fold:
             for field in ("row", "time_ms", "label_end_ms", "reach_ms", "target")
         ]
         bars = array_digest(self.features.to_numpy(np.float64))
-        return value_digest([settings, data, bars, _code_digest()])
+        books = None if self.blocks is None else books_digest(self.blocks, self.features)
+        return value_digest([settings, data, bars, books, _code_digest()])
 
 
 @cache

@@ -21,12 +21,12 @@ from torch import Tensor
 
 from quantgod.archive.snapshot_store import Blocks, open_blocks
 from quantgod.archive.store import StoreError, stored_days
-from quantgod.contracts import MS_PER_MINUTE, Floats, Integers
-
-BOOK: Final = "book"
-"""The view of the book: (block, levels, 4)."""
+from quantgod.contracts import MS_PER_MINUTE, Booleans, Floats, Integers
+from quantgod.dataset.windows import VOLATILITY_ROWS
+from quantgod.served.rolling import deviation
 
 _NAMED: Final = 5
+_AT_ONCE: Final = 256
 
 
 class MissingBlockError(ValueError):
@@ -56,6 +56,11 @@ class BookBlocks:
         """Of one block: snapshots, levels, and 4."""
         return self.days[0].content.shape[1:]
 
+    @property
+    def book(self) -> tuple[int, int]:
+        """Snapshots of a block and levels a side."""
+        return self.shape[0], self.shape[1]
+
     def take(self, places: Integers) -> npt.NDArray[np.float32]:
         """Return the blocks at these positions among all, as a new array."""
         found = np.empty((len(places), *self.shape), dtype=np.float32)
@@ -65,6 +70,25 @@ class BookBlocks:
             content = self.days[day].content
             found[mine] = content[places[mine] - self.begins[day]]
             _give_back(content)
+        return found
+
+    def places_of(self, index: pd.DatetimeIndex) -> Integers:
+        """Return the position of each minute's block among all; -1 where there is none."""
+        minutes = index.as_unit("ms").asi8 // MS_PER_MINUTE
+        order = np.argsort(self.minutes, kind="stable")
+        near = np.searchsorted(self.minutes, minutes, sorter=order).clip(max=len(order) - 1)
+        found = order[near]
+        places: Integers = np.where(self.minutes[found] == minutes, found, -1).astype(np.int64)
+        return places
+
+    def whole(self, places: Integers) -> Booleans:
+        """Return which blocks have every level in every snapshot; some are read at a time."""
+        found = np.zeros(len(places), dtype=np.bool_)
+        for begin in range(0, len(places), _AT_ONCE):
+            part = slice(begin, begin + _AT_ONCE)
+            books = self.take(places[part])
+            known = np.isfinite(books).all(axis=(1, 2, 3))
+            found[part] = known & (books[..., 1::2] > 0).all(axis=(1, 2, 3))
         return found
 
 
@@ -129,13 +153,21 @@ class BookView:
         Raises:
             MissingBlockError: if a row has no block.
         """
-        places = self.places[rows.cpu().numpy()]
-        if (places < 0).any():
-            raise MissingBlockError(self._missing(rows.cpu().numpy()[places < 0]))
-        books = torch.from_numpy(self.blocks.take(places)).to(self.scales.device)
+        books = self._taken(rows)
         volatility, depth, _ = self.scales[rows].float()[:, :, None, None, None].unbind(1)
         books[..., 0::2] /= volatility
         books[..., 1::2] = torch.log(books[..., 1::2] / depth)
+        return books
+
+    def raw(self, rows: Int64[Tensor, " batch"]) -> Float64[Tensor, "batch snapshots levels 4"]:
+        """Return the books of these rows as the venue gave them: prices and sizes.
+
+        Raises:
+            MissingBlockError: if a row has no block.
+        """
+        books = self._taken(rows).double()
+        mid = self.scales[rows][:, 2, None, None, None]
+        books[..., 0::2] = mid + mid * books[..., 0::2]
         return books
 
     def not_finite(self, rows: Int64[Tensor, " batch"]) -> Integers:
@@ -148,6 +180,12 @@ class BookView:
     def to(self, device: torch.device) -> BookView:
         """The same view with batches on a device."""
         return replace(self, scales=self.scales.to(device))
+
+    def _taken(self, rows: Int64[Tensor, " batch"]) -> Float[Tensor, "batch snapshots levels 4"]:
+        places = self.places[rows.cpu().numpy()]
+        if (places < 0).any():
+            raise MissingBlockError(self._missing(rows.cpu().numpy()[places < 0]))
+        return torch.from_numpy(self.blocks.take(places)).to(self.scales.device)
 
     def _missing(self, rows: Integers) -> str:
         named = ", ".join(map(str, rows[:_NAMED].tolist()))
@@ -163,13 +201,20 @@ def book_view(blocks: BookBlocks, index: pd.DatetimeIndex, volatility: Floats) -
         index: the table's, minutes' starts.
         volatility: (rows,) of past one-minute log returns.
     """
-    minutes = index.as_unit("ms").asi8 // MS_PER_MINUTE
-    order = np.argsort(blocks.minutes, kind="stable")
-    found = order[np.searchsorted(blocks.minutes, minutes, sorter=order).clip(max=len(order) - 1)]
-    places = np.where(blocks.minutes[found] == minutes, found, -1).astype(np.int64)
-    scales = np.stack([volatility, blocks.depth[found], blocks.mid[found]], axis=1)
+    places = blocks.places_of(index)
+    scales = np.stack([volatility, blocks.depth[places], blocks.mid[places]], axis=1)
     scales[places < 0] = np.nan
     return BookView(blocks, places, torch.from_numpy(scales))
+
+
+def view_of_table(blocks: BookBlocks, table: pd.DataFrame) -> BookView:
+    """Return the view of a table's rows, by the volatility of the rows up to each.
+
+    The first `VOLATILITY_ROWS` - 1 rows of a stretch take rows of the one before; none of them ends
+    a window that is long enough for a network of the book.
+    """
+    returns = table["log_ret_close"].to_numpy(np.float64)
+    return book_view(blocks, pd.DatetimeIndex(table.index), deviation(returns, VOLATILITY_ROWS))
 
 
 def _give_back(content: npt.NDArray[np.float32]) -> None:

@@ -25,8 +25,11 @@ WIDE: Final = "features"
 AUX: Final = "aux"
 """The newest row of the same features: (112,)."""
 
-OF_A_TABLE: Final = (BARS, WIDE, AUX)
-"""The views that are cut from rows of a table."""
+BOOK: Final = "book"
+"""The view of the book's last snapshots before the newest row's close: (block, levels, 4)."""
+
+VIEWS: Final = (BARS, WIDE, AUX, BOOK)
+"""All views; `BOOK` is cut from stored blocks, the others from rows of a table."""
 
 
 @dataclass(frozen=True)
@@ -35,22 +38,29 @@ class Inputs:
 
     Attributes:
         window: rows of a window, which `bars` and `features` see whole.
-        views: names of the views, of `OF_A_TABLE`.
+        views: names of the views, of `VIEWS`.
+        book: snapshots of a block and levels a side, for a network of the book.
     """
 
     window: int
     views: tuple[str, ...] = (BARS,)
+    book: tuple[int, int] = (100, 20)
 
     def __post_init__(self) -> None:
-        if not self.views or set(self.views) - set(OF_A_TABLE):
+        if not self.views or set(self.views) - set(VIEWS):
             raise ValueError(
-                f"views of {', '.join(OF_A_TABLE)} expected, got {', '.join(self.views) or 'none'}"
+                f"views of {', '.join(VIEWS)} expected, got {', '.join(self.views) or 'none'}"
             )
 
     @property
     def has_features(self) -> bool:
-        """Return whether a view shows more than the nine features of the bars."""
-        return self.views != (BARS,)
+        """Return whether a view shows features of the 112."""
+        return bool({WIDE, AUX}.intersection(self.views))
+
+    @property
+    def has_book(self) -> bool:
+        """Return whether a view shows snapshots of the book."""
+        return BOOK in self.views
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -75,23 +85,37 @@ class Inputs:
             BARS: (self.window, len(FEATURES)),
             WIDE: (self.window, wide),
             AUX: (wide,),
+            BOOK: (*self.book, 4),
         }
         return {name: shapes[name] for name in self.views}
 
-    def over(self, matrix: Float[Tensor, "rows columns"]) -> Views:
-        """Return the views of a table's rows, each over its columns of `matrix`."""
+    def over(self, matrix: Float[Tensor, "rows columns"], book: View | None = None) -> Views:
+        """Return the views of a table's rows, each over its columns of `matrix`.
+
+        Raises:
+            ValueError: if the view of the book is not given, or is of another shape.
+        """
         bars, wide = matrix[:, : len(FEATURES)], matrix[:, len(FEATURES) :]
         parts: dict[str, View] = {}
         for name in self.views:
+            if name == BOOK:
+                parts[name] = self._checked(book)
+                continue
             seen = bars if name == BARS else wide
             parts[name] = Newest(seen) if name == AUX else Windows(seen, self.window)
         return Views(parts)
 
+    def _checked(self, book: View | None) -> View:
+        if book is None or book.shape != self.shapes[BOOK]:
+            came = "none" if book is None else f"those of shape {book.shape}"
+            raise ValueError(f"blocks of the book of {self.shapes[BOOK]} expected, got {came}")
+        return book
+
 
 def cut(windows: Float[Tensor, "batch time columns"], views: tuple[str, ...]) -> dict[str, Tensor]:
-    """Return each view of some windows, as `Inputs.over` cuts them from a matrix."""
+    """Return each view of some windows but the book's, as `Inputs.over` cuts them."""
     if views == (BARS,):
         return {BARS: windows}
     bars, wide = windows[:, :, : len(FEATURES)], windows[:, :, len(FEATURES) :]
     parts = {BARS: bars, WIDE: wide, AUX: wide[:, -1]}
-    return {name: parts[name] for name in views}
+    return {name: parts[name] for name in views if name in parts}

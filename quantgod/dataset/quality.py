@@ -7,16 +7,21 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+import torch
 from pandas.api.types import is_float_dtype
 
 from quantgod.contracts import Floats, Integers
-from quantgod.dataset.windows import Samples
+from quantgod.dataset.views import View
+from quantgod.dataset.windows import Samples, as_rows
 
 LEAK_SIGNAL: Final = 0.95
 """No feature of the past follows the return to come so closely; one that does has seen it."""
 
 FEWEST: Final = 30
 """Samples that a correlation needs to be told from chance."""
+
+_BOOKS: Final = 256
+"""Blocks of the book in memory at a time."""
 
 
 class FeatureQualityError(ValueError):
@@ -47,6 +52,21 @@ def check_quality(features: pd.DataFrame, rows: Integers, train: Samples) -> Non
     found = _incomplete(names, values[rows]) or _knowing(names, values[train.row], train)
     if found:
         raise FeatureQualityError(f"features that must not be learned from: {'; '.join(found)}")
+
+
+def check_books(book: View, train: Samples) -> None:
+    """Check that the books of the training samples are whole and scaled, some at a time.
+
+    Raises:
+        FeatureQualityError: naming a sample's minute.
+    """
+    bad = [book.not_finite(rows) for rows in torch.split(as_rows(train), _BOOKS)]
+    if len(found := np.concatenate(bad)):
+        first = train.minute(int(np.searchsorted(train.row, found[0])))
+        raise FeatureQualityError(
+            f"the book of {len(found)} of {len(train)} training samples is not finite: no block, a "
+            f"level missing or no volatility, first at {first}; leave these minutes out"
+        )
 
 
 def _incomplete(names: Sequence[str], values: Floats) -> list[str]:

@@ -9,6 +9,7 @@ from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.contracts import CLASSES, Floats, Integers, Progress, silent
 from quantgod.evaluation.subject import Answers
 from quantgod.forecasters.network import Network
+from quantgod.models.zoo import check_without_book
 from quantgod.served.calibration import untilt
 from quantgod.served.conformal import actions
 
@@ -26,11 +27,15 @@ class NetworkSubject:
         auditor: fitted on out-of-fold forecasts of such networks.
         batch_size: windows per batch.
         device: auto, cpu or cuda.
+
+    Raises:
+        BookNetworkError: for a network of the book, whose snapshots no subject is asked with yet.
     """
 
     def __init__(
         self, name: str, network: Network, auditor: Auditor, batch_size: int, device: str = "auto"
     ) -> None:
+        check_without_book(network.name, "evaluate")
         self.name = name
         self.window = network.window
         self.columns = network.inputs.columns

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from quantgod.contracts import Floats, Progress, silent
+from quantgod.dataset.book_view import BookBlocks
 from quantgod.dataset.windows import Samples
 from quantgod.forecasters.network import Network
 from quantgod.models import zoo
@@ -41,6 +42,7 @@ def train_base(
     table: pd.DataFrame,
     settings: Settings,
     *,
+    blocks: BookBlocks | None = None,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch = unheard,
     progress: Progress = silent,
@@ -50,6 +52,7 @@ def train_base(
     Args:
         table: what `label` returns.
         settings: window, split, model and train are read.
+        blocks: of the book, for a network that looks at it; each row has a whole one.
         checkpoint: as in `fit`.
         on_epoch: called after each epoch.
         progress: called after batches.
@@ -59,7 +62,9 @@ def train_base(
     """
     window = settings.window.length
     train, validation = train_and_validation(table, window, settings.window.stride, settings.split)
-    views, scaler = material(table, train, zoo.inputs(settings.model.name, window))
+    shape = None if blocks is None else blocks.book
+    inputs = zoo.inputs(settings.model.name, window, shape)
+    views, scaler, _ = material(table, train, inputs, blocks)
     chosen = settings.train
     model, objective, done = fit_network(
         settings.model, chosen, views, train, validation,
@@ -70,6 +75,6 @@ def train_base(
     until = pd.Timestamp(int(seen), unit="ms", tz="UTC").isoformat()
     network = Network(
         model.cpu(), settings.model.name, settings.model.params, window, scaler,
-        objective.class_weights, until, objective.heads,
+        objective.class_weights, until, objective.heads, inputs.book if inputs.has_book else None,
     )  # fmt: skip
     return TrainedBase(network, done, train, validation, said)

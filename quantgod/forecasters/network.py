@@ -42,6 +42,7 @@ class Network:
         class_weights: of its loss, in class order; they tilt its probabilities.
         trained_until: the last label end used to fit or stop it, ISO 8601.
         heads: what it answers.
+        book: snapshots of a block and levels a side, where it looks at the book.
     """
 
     model: nn.Module
@@ -52,11 +53,12 @@ class Network:
     class_weights: tuple[float, ...]
     trained_until: str
     heads: Heads = ONE_DIRECTION
+    book: tuple[int, int] | None = None
 
     @property
     def inputs(self) -> Inputs:
         """Return what it looks at."""
-        return zoo.inputs(self.name, self.window)
+        return zoo.inputs(self.name, self.window, self.book)
 
     @property
     def silent(self) -> tuple[str, ...]:
@@ -79,6 +81,7 @@ def save_network(folder: Path, network: Network) -> None:
         heads=asdict(network.heads),
         window=network.window,
         views=network.inputs.views,
+        book=network.book,
         features=network.inputs.columns,
         classes=CLASSES,
         scaler=network.scaler.to_json(),
@@ -102,7 +105,7 @@ def load_network(folder: Path) -> Network:
         raise NetworkError(f"{weights}: missing or not the weights that {CARD} was written with")
     try:
         heads = Heads(**card.heads)
-        shapes = zoo.inputs(card.name, card.window).shapes
+        shapes = zoo.inputs(card.name, card.window, card.book).shapes
         model = zoo.build(card.name, card.params, shapes=shapes, heads=heads)
         model.load_state_dict(load_file(weights))
         scaler = Scaler.from_json(card.scaler)
@@ -117,6 +120,7 @@ def load_network(folder: Path) -> Network:
         card.class_weights,
         card.trained_until,
         heads,
+        card.book,
     )
 
 
@@ -128,6 +132,7 @@ class _Card(Section):
     heads: dict[str, Any] = Field(default_factory=dict)
     window: int
     views: tuple[str, ...] = (BARS,)
+    book: tuple[int, int] | None = None
     features: tuple[str, ...]
     classes: tuple[str, ...]
     scaler: dict[str, list[float]]
@@ -151,7 +156,7 @@ def _read_card(path: Path) -> _Card:
 def _check_card(path: Path, card: _Card) -> None:
     """Refuse a network of other columns, views or classes than this program gives it."""
     try:
-        known = zoo.inputs(card.name, card.window)
+        known = zoo.inputs(card.name, card.window, card.book)
     except SettingsError as error:
         raise NetworkError(f"{path}: {error}") from None
     if (card.views, card.features, card.classes) != (known.views, known.columns, CLASSES):

@@ -30,6 +30,7 @@ from quantgod.leakage.perturbation import known_at, perturb
 from quantgod.leakage.pipeline import PipelineResult, in_small, make, newest
 from quantgod.leakage.rows import provenance_of
 from quantgod.leakage.trace import Difference, Trace, compare
+from quantgod.models.zoo import check_without_book
 from quantgod.settings import Settings
 
 
@@ -61,9 +62,11 @@ def audit_leaks(
 
     Raises:
         CutError: if a cut lies outside the bars.
+        BookNetworkError: for a network of the book, whose snapshots are not made anew yet.
         LeakError: if a network of features is audited without their sources.
         ValueError: if there are too few bars.
     """
+    check_without_book(settings.model.name, "leak_audit")
     small = in_small(settings)
     taken = _with_sources(newest(bars, settings), sources, small)
     index = pd.DatetimeIndex(taken.index)

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from quantgod.dataset.inputs import OF_A_TABLE, Inputs
+from quantgod.dataset.inputs import BOOK, Inputs
+from quantgod.dataset.windows import VOLATILITY_ROWS
 from quantgod.models.base import ARCHITECTURES, Architecture
 from quantgod.models.heads import ONE_DIRECTION, Heads
 from quantgod.settings import SearchSpace, SettingsError
@@ -57,19 +58,44 @@ def build(
         )
 
 
-def inputs(name: str, window: int) -> Inputs:
-    """Return the inputs of an architecture that learns from a table.
+class BookNetworkError(ValueError):
+    """A network of the book where such networks are not taken yet."""
+
+
+def inputs(name: str, window: int, book: tuple[int, int] | None = None) -> Inputs:
+    """Return the inputs of an architecture.
+
+    Args:
+        name: a registered architecture.
+        window: rows of a window.
+        book: snapshots of a block and levels a side; None for the document's.
 
     Raises:
-        SettingsError: for an unknown name, or one that looks at what no table holds.
+        SettingsError: for an unknown name, or a network of the book whose window has no volatility.
     """
     views = architecture(name).views
-    if others := [view for view in views if view not in OF_A_TABLE]:
+    if BOOK not in views:
+        return Inputs(window, views)
+    if window < VOLATILITY_ROWS:
         raise SettingsError(
-            f"model.name: {name} looks at {', '.join(others)}, which no table holds; networks of "
-            f"{', '.join(OF_A_TABLE)} can be trained"
+            f"window.length: {name} looks at prices by the volatility of {VOLATILITY_ROWS} "
+            f"minutes, so a window of that many or more is expected, got {window}"
         )
-    return Inputs(window, views)
+    return Inputs(window, views) if book is None else Inputs(window, views, book)
+
+
+def check_without_book(name: str, work: str) -> None:
+    """Refuse a network of the book where only others can be taken so far.
+
+    Raises:
+        SettingsError: for an unknown name.
+        BookNetworkError: naming the network and the work.
+    """
+    if BOOK in architecture(name).views:
+        raise BookNetworkError(
+            f"{work}: {name} looks at snapshots of the book; such a network is trained and audited "
+            "only, so far: a network of bars or features (docs/models.md) is expected here"
+        )
 
 
 def names() -> tuple[str, ...]:

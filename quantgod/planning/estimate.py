@@ -128,8 +128,9 @@ class _Reckoner:
         self._windows: dict[str, WindowSeconds] = {
             NETWORK: time_network(settings),
             SEARCHED: time_searched(settings),
-            SMALL: time_small(settings),
         }
+        if "leak_audit" in stages(settings):
+            self._windows[SMALL] = time_small(settings)
         self._work = network_work(settings, have.minutes)
 
     def stage(self, name: str) -> StageTime:
@@ -140,15 +141,18 @@ class _Reckoner:
 
     def _of_rows(self, name: str) -> tuple[str, float | None]:
         """Return a stage's work on rows, in words and seconds."""
+        if name == "leak_audit":
+            return self._leak_audit()
         asked, to_read, tested = self._asked, self._to_read, self._tested
+        to_reread = len(self._have.archives) or asked
         known: dict[str, tuple[str, float | None]] = {
             "simulate": (f"{asked} days", asked * self._day.simulated),
             "download": (f"{asked} days, as fast as the line is", None),
             "etl": (f"{to_read} days of archives", self._reading(to_read)),
             "label": (f"{self._have.minutes:,} minutes", 0.0),
             "features": (f"{self._have.minutes:,} minutes", 0.0),
+            "snapshots": (f"{to_reread} days of archives", self._reading(to_reread)),
             "backtest": (f"{tested:.0f} days of books", tested * self._day.read),
-            "leak_audit": self._leak_audit(),
         }
         return known[name] if name in known else self._network(name)
 

@@ -83,7 +83,8 @@ def time_network(settings: Settings) -> WindowSeconds:
 
 
 def _time_batch(settings: Settings, device: torch.device, count: int) -> WindowSeconds:
-    shapes = zoo.inputs(settings.model.name, settings.window.length).shapes
+    book = settings.snapshots.block, settings.snapshots.levels
+    shapes = zoo.inputs(settings.model.name, settings.window.length, book).shapes
     with seeded(0, device), fast_matrix_products(device):
         label = settings.label
         ahead = tuple(one.horizon_minutes for one in (label, *label.further))

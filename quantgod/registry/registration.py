@@ -11,6 +11,7 @@ from quantgod.contracts import Progress, Series, silent
 from quantgod.dataset.learning_table import learning_table
 from quantgod.dataset.series import check_one_series, table_series
 from quantgod.files import atomic_path
+from quantgod.models.zoo import check_without_book
 from quantgod.registry.evidence_runs import check_makers
 from quantgod.registry.lineage import lineage_of_run
 from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
@@ -49,11 +50,13 @@ def register_run(run: StageRun, progress: Progress = silent) -> Registration:
         progress: called for the three parts of the work.
 
     Raises:
+        BookNetworkError: for a network of the book.
         OtherEvidenceError: if those runs used other settings.
         SeriesError: if they are not of one series.
         OtherSeriesError: if the name has versions of another series.
     """
     settings = run.settings
+    check_without_book(settings.model.name, "register")
     check_makers(run.client, run.upstream, settings)
     with run.scratch() as folder:
         package = _packed(run, folder, progress)

@@ -27,13 +27,14 @@ from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.gates import judge_gates
 from quantgod.gates.power import Market, Rehearsal
 from quantgod.leakage import RawDays, audit_leaks, newest_sources
+from quantgod.models.zoo import check_without_book
 from quantgod.registry.chain import Chain
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.package import GoldenRows, build_package
 from quantgod.registry.reference import reference_of
 from quantgod.settings import Settings
 from quantgod.simulation.archives import write_archives
-from quantgod.tracking.reads import looks_at_features
+from quantgod.tracking.reads import beside_labels
 
 BOOK_LEVELS: Final = 20
 """Book levels per side in the backtest, to limit memory with several markets in parallel."""
@@ -55,8 +56,10 @@ def rehearse(
         progress: called for each stage.
 
     Raises:
+        BookNetworkError: for a network of the book.
         ValueError: if a stage fails, for example for too few days.
     """
+    check_without_book(settings.model.name, "power")
     began = time.perf_counter()
     own = market.settings(settings)
     stages = _Stages(own, folder, progress)
@@ -96,7 +99,7 @@ class _Stages:
         settings, path = self._settings, self._folder / "features.parquet"
         bridge = settings.etl.max_bridge_minutes
         table = label(bars, settings.label, bridge)
-        if not looks_at_features(settings):
+        if "features" not in beside_labels(settings):
             return table
         write_features(self._bars, settings.data.series, path, bridge, self._progress)
         return with_features(table, read_features(path))

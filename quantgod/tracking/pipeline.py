@@ -23,7 +23,7 @@ from quantgod.tracking.keys import (
     stage_key,
     upstream_keys,
 )
-from quantgod.tracking.reads import looks_at_features
+from quantgod.tracking.reads import beside_labels
 from quantgod.tracking.stage import ERROR_TAG, input_digests, input_paths
 from quantgod.tracking.store import PROJECT
 
@@ -34,10 +34,10 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "label": ("etl",),
     "features": ("etl",),
     "snapshots": ("etl",),
-    "optimize": ("label", "features"),
-    "train": ("label", "features", "optimize"),
-    "members": ("label", "features"),
-    "audit": ("label", "features", "optimize", "train"),
+    "optimize": ("label", "features", "snapshots"),
+    "train": ("label", "features", "snapshots", "optimize"),
+    "members": ("label", "features", "snapshots"),
+    "audit": ("label", "features", "snapshots", "optimize", "train"),
     "register": ("label", "features", "train", "audit"),
     "evaluate": ("label", "features", "audit", "register"),
     "backtest": ("etl", "optimize", "evaluate"),
@@ -51,8 +51,12 @@ CHAINED: Final = (
     "etl", "label", "optimize", "train", "audit", "register", "evaluate", "backtest", "leak_audit",
     "gates", "promote",
 )  # fmt: skip
-"""The stages of `main` in order, after the one that gets archives; `features` comes after
-`label` where the network looks at them."""
+"""The stages of `main` in order, after the one that gets archives; `features` and `snapshots` come
+after `label` where the network looks at them."""
+
+LAST_WITH_BOOK: Final = "audit"
+WITH_BOOK: Final = "not registered: networks of the book are trained and audited only, so far"
+"""The last stage that takes a network of the book, and what `main` says there."""
 
 
 class StageFailed(RuntimeError):
@@ -63,11 +67,13 @@ def stages(settings: Settings) -> list[str]:
     """Return the stages of `main` in order; imported bars are used as they are.
 
     Raises:
-        SettingsError: for an unknown network, or one that learns from no table.
+        SettingsError: for an unknown network, or one of the book with too short a window.
     """
-    chained = list(CHAINED)
-    if looks_at_features(settings):
-        chained.insert(chained.index("label") + 1, "features")
+    chained, more = list(CHAINED), beside_labels(settings)
+    if "snapshots" in more:
+        chained = chained[: chained.index(LAST_WITH_BOOK) + 1]
+    after = chained.index("label") + 1
+    chained[after:after] = more
     if settings.data.source == "imported":
         return [name for name in chained if name != "etl"]
     source = [] if settings.data.source == "local" else [settings.data.source]

@@ -41,19 +41,23 @@ OF_BARS: Final = frozenset({"tcn_lstm"})
 
 
 def reads(name: str, settings: Settings) -> tuple[str, ...]:
-    """Return the data that a stage reads; who reads labels also reads a network's features."""
+    """Return the data that a stage reads; who reads labels also reads what a network looks at."""
     known = READS.get(name, ())
-    return (*known, "features") if "labels" in known and looks_at_features(settings) else known
+    return (*known, *beside_labels(settings)) if "labels" in known else known
 
 
-def looks_at_features(settings: Settings) -> bool:
-    """Return whether the network looks at more than the nine features of the bars.
+def beside_labels(settings: Settings) -> tuple[str, ...]:
+    """Return what a network looks at beside labelled bars: `features`, `snapshots`.
+
+    Each is also the name of the stage that makes it.
 
     Raises:
-        SettingsError: for an unknown network, or one that learns from no table.
+        SettingsError: for an unknown network, or one of the book with too short a window.
     """
     if settings.model.name in OF_BARS:
-        return False
+        return ()
     from quantgod.models import zoo  # noqa: PLC0415
 
-    return zoo.inputs(settings.model.name, settings.window.length).has_features
+    inputs = zoo.inputs(settings.model.name, settings.window.length)
+    looks = {"features": inputs.has_features, "snapshots": inputs.has_book}
+    return tuple(name for name, is_seen in looks.items() if is_seen)

@@ -253,20 +253,21 @@ def _check_makers(runs: Mapping[str, str], client: MlflowClient) -> None:
 
 
 def _check_same_bars(runs: Mapping[str, str], client: MlflowClient) -> None:
-    """Check that features are of the bars that the labels are of, as far as both runs say.
+    """Check that features and snapshots are of the labels' bars, as far as their runs say.
 
     Raises:
         NoOutputError: naming both runs.
     """
-    if "features" not in runs or "label" not in runs:
-        return
-    tags = {stage: client.get_run(runs[stage]).data.tags for stage in ("label", "features")}
+    given = [stage for stage in ("label", "features", "snapshots") if stage in runs]
+    tags = {stage: client.get_run(runs[stage]).data.tags for stage in given}
     bars = {stage: of.get("quantgod.input.bars") for stage, of in tags.items()}
-    if None not in bars.values() and bars["label"] != bars["features"]:
-        raise NoOutputError(
-            f"features of run {runs['features']} are of bars {bars['features']}, and labels of run "
-            f"{runs['label']} of bars {bars['label']}: `{command('features')}` makes them anew"
-        )
+    known = bars.pop("label", None)
+    for stage, of in bars.items():
+        if None not in (known, of) and known != of:
+            raise NoOutputError(
+                f"{stage} of run {runs[stage]} are of bars {of}, and labels of run "
+                f"{runs['label']} of bars {known}: `{command(stage)}` makes them anew"
+            )
 
 
 def input_paths(name: str, settings: Settings, upstream: Mapping[str, str]) -> dict[str, Path]:

@@ -19,7 +19,7 @@ from quantgod.files import files_below
 from quantgod.settings import Settings, command
 from quantgod.tracking.keys import DATA_STAGES, finished_run, is_still_there
 from quantgod.tracking.pipeline import UPSTREAM, key_of, resolved_config, run_stage
-from quantgod.tracking.reads import MADE_BY, looks_at_features
+from quantgod.tracking.reads import MADE_BY, beside_labels
 from quantgod.tracking.stage import STAGE_TAG, MissingInput, data_path, logged_params
 
 Announce = Callable[[str], None]
@@ -36,7 +36,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "register": ("label", "train", "audit"),
 }
 """The stages whose results each stage needs; `etl` needs archives of any origin, and what needs
-labels also needs the features that a network looks at."""
+labels also needs the features and snapshots that a network looks at."""
 
 USES_A_SEARCH: Final = frozenset({"train", "audit", "register"})
 _TAKEN_AS_THEY_ARE: Final = {"download": "archives", "local": "archives", "imported": "bars"}
@@ -86,8 +86,8 @@ class _Supplier:
         if source == "imported" and name in ("etl", "label"):
             return ("local" if name == "etl" else source,)
         needs = (source,) if name == "etl" else NEEDS.get(name, ())
-        if "label" in needs and looks_at_features(self._settings):
-            return ("label", "features", *needs[1:])
+        if "label" in needs:
+            return ("label", *beside_labels(self._settings), *needs[1:])
         return needs
 
     def _known(self) -> dict[str, str]:

@@ -6,9 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import pandas as pd
 import torch
 from torch import nn
 
+from quantgod.dataset.book_view import BookBlocks, view_of_table
 from quantgod.dataset.views import Views
 from quantgod.dataset.windows import Samples
 from quantgod.files import tree_digest, value_digest
@@ -29,6 +31,12 @@ def code_digest() -> str:
     package = Path(__file__).parents[1]
     sources = [path for pattern in CODE for path in package.glob(pattern)]
     return value_digest([tree_digest(package, sources), torch.__version__])
+
+
+def books_digest(blocks: BookBlocks, table: pd.DataFrame) -> str:
+    """Return what tells the books of a table's rows, and their scales, from others."""
+    scales = view_of_table(blocks, table).scales.numpy()
+    return value_digest([list(blocks.book), array_digest(scales)])
 
 
 def fit_identity(

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from quantgod.dataset.book_view import BookBlocks, BookView, view_of_table
 from quantgod.dataset.enough import enough_rows
 from quantgod.dataset.inputs import Inputs
-from quantgod.dataset.quality import check_quality
+from quantgod.dataset.quality import check_books, check_quality
 from quantgod.dataset.scaling import Scaler, fit_scaler
 from quantgod.dataset.splits import split_test, split_validation
 from quantgod.dataset.views import Views
@@ -19,13 +20,22 @@ from quantgod.settings import SplitSettings
 
 
 class Material(NamedTuple):
-    """Views of scaled features, and the scaler, fitted on the training windows only."""
+    """Views of what a network sees, scaled, and the scaler, fitted on the training windows only.
+
+    Attributes:
+        views: by name.
+        scaler: of the table's columns.
+        book: the view of the book, if it is one of them.
+    """
 
     views: Views
     scaler: Scaler
+    book: BookView | None = None
 
 
-def material(table: pd.DataFrame, train: Samples, inputs: Inputs) -> Material:
+def material(
+    table: pd.DataFrame, train: Samples, inputs: Inputs, blocks: BookBlocks | None = None
+) -> Material:
     """Fit the scaler on the rows of the training windows, and scale the whole table with it.
 
     The features are checked first: what is learned from must be whole, and must not know the label.
@@ -34,9 +44,11 @@ def material(table: pd.DataFrame, train: Samples, inputs: Inputs) -> Material:
         table: with the columns of `inputs`.
         train: the training side of a split.
         inputs: of the network.
+        blocks: of the book, for a network that looks at it.
 
     Raises:
-        FeatureQualityError: naming the features that must not be learned from.
+        FeatureQualityError: naming the features, or minutes, that must not be learned from.
+        ValueError: if the network looks at the book and there are no blocks, or of another shape.
     """
     rows, named = covered_rows(train.row, inputs.window), table.loc[:, list(inputs.columns)]
     check_quality(named, rows, train)
@@ -44,7 +56,11 @@ def material(table: pd.DataFrame, train: Samples, inputs: Inputs) -> Material:
     scaler = fit_scaler(features[rows])
     # Scaled in float64, seen in float32, as in `MetaFeatures`.
     matrix = scaler.transform(features).astype(np.float32)
-    return Material(inputs.over(torch.from_numpy(matrix)), scaler)
+    book = view_of_table(blocks, table) if inputs.has_book and blocks is not None else None
+    views = inputs.over(torch.from_numpy(matrix), book)
+    if book is not None:
+        check_books(book, train)
+    return Material(views, scaler, book)
 
 
 def train_and_validation(

@@ -54,10 +54,19 @@ def current_values(settings: Settings, space: SearchSpace) -> dict[str, Choice]:
 
 def longest_window(settings: Settings, space: SearchSpace) -> int:
     """Return the largest window length of any trial, in rows."""
+    return max(_window_lengths(settings, space))
+
+
+def shortest_window(settings: Settings, space: SearchSpace) -> int:
+    """Return the smallest window length of any trial, in rows."""
+    return min(_window_lengths(settings, space))
+
+
+def _window_lengths(settings: Settings, space: SearchSpace) -> list[int]:
     lengths = space.get("window_length", [settings.window.length])
     if isinstance(lengths, Range):
         raise SettingsError("optimize.space.window_length: a list of lengths was expected")
-    return max(int(length) for length in lengths)
+    return [int(length) for length in lengths]
 
 
 def _suggested(trial: optuna.Trial, name: str, values: list[Choice] | Range) -> Choice:

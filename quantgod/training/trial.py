@@ -14,12 +14,13 @@ from optuna import TrialPruned
 from optuna.trial import TrialState
 
 from quantgod.contracts import Progress
+from quantgod.dataset.book_view import BookBlocks
 from quantgod.models import zoo
 from quantgod.settings import Choice, SearchSpace, Settings
 from quantgod.training.fitting import fit_network
 from quantgod.training.material import Material, material, train_and_validation
 from quantgod.training.reports import Epoch, OnEpoch, unheard
-from quantgod.training.space import RUN_PARAMETERS, longest_window, suggest
+from quantgod.training.space import RUN_PARAMETERS, longest_window, shortest_window, suggest
 from quantgod.training.steps import NonFiniteLossError
 from quantgod.training.study import FINISHED, finished_trials
 
@@ -50,9 +51,12 @@ class TrialObjective:
         space: SearchSpace,
         on_trial: OnTrial,
         progress: Progress,
+        blocks: BookBlocks | None = None,
     ) -> None:
         self._table, self._settings, self._space = table, settings, space
+        self._blocks = blocks
         self._on_trial, self._progress = on_trial, progress
+        zoo.inputs(settings.model.name, shortest_window(settings, space))  # refused before a trial
         # Samples that have a window of every searched length, so that all trials are judged alike.
         self._train, self._validation = train_and_validation(
             table, longest_window(settings, space), settings.optimize.stride, settings.split
@@ -90,8 +94,9 @@ class TrialObjective:
 
     def _material(self, window: int) -> Material:
         if window not in self._materials:
-            inputs = zoo.inputs(self._settings.model.name, window)
-            self._materials[window] = material(self._table, self._train, inputs)
+            shape = None if self._blocks is None else self._blocks.book
+            inputs = zoo.inputs(self._settings.model.name, window, shape)
+            self._materials[window] = material(self._table, self._train, inputs, self._blocks)
         return self._materials[window]
 
     def _refuse_surplus(self, trial: optuna.Trial) -> None:

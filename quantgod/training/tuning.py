@@ -19,11 +19,12 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from quantgod.contracts import Progress, silent
+from quantgod.dataset.book_view import BookBlocks
 from quantgod.files import value_digest
 from quantgod.models import zoo
 from quantgod.settings import ModelSettings, Range, SearchSpace, Section, Settings
 from quantgod.training.checkpoints import Identity, array_digest, differences
-from quantgod.training.identity import NOT_OF_THE_RUN, code_digest
+from quantgod.training.identity import NOT_OF_THE_RUN, books_digest, code_digest
 from quantgod.training.space import current_values, joined_space
 from quantgod.training.study import (
     HEARTBEAT_SECONDS,
@@ -95,6 +96,7 @@ def tune(
     settings: Settings,
     folder: Path,
     *,
+    blocks: BookBlocks | None = None,
     on_trial: OnTrial = unattended,
     progress: Progress = silent,
     heartbeat_seconds: int = HEARTBEAT_SECONDS,
@@ -107,6 +109,7 @@ def tune(
         table: what `label` returns. Its test part is not used.
         settings: all of it; optimize, model, train, window and split are read.
         folder: of the journal, if the storage is one.
+        blocks: of the book, for networks that look at it; each row has a whole one.
         on_trial: context entered for each trial.
         progress: called after epochs of trials.
         heartbeat_seconds: interval of a running trial's heartbeat in a database.
@@ -117,12 +120,12 @@ def tune(
             completed trial.
     """
     space = joined_space(settings.model, settings.optimize.space)
-    objective = TrialObjective(table, settings, space, on_trial, progress)
+    objective = TrialObjective(table, settings, space, on_trial, progress, blocks)
     wanted, first = settings.optimize.trials, current_values(settings, space)
     known: set[int] = set()  # trials that were seen to run
     begun, limit = monotonic(), (settings.optimize.hours or math.inf) * 3600
     with opened_study(settings.optimize, folder, first, heartbeat_seconds) as study:
-        _claim(study, _identity(table, settings, space))
+        _claim(study, _identity(table, settings, space, blocks))
         while finished_trials(study) < wanted:
             if monotonic() - begun >= limit and _is_any_complete(study):
                 break
@@ -133,10 +136,10 @@ def tune(
         return Search(_best(study, settings), study)
 
 
-def study_key(table: pd.DataFrame, settings: Settings) -> str:
+def study_key(table: pd.DataFrame, settings: Settings, blocks: BookBlocks | None = None) -> str:
     """Return a short digest of all that must not change during a study, used as its folder name."""
     space = joined_space(settings.model, settings.optimize.space)
-    return value_digest(_identity(table, settings, space))[:16]
+    return value_digest(_identity(table, settings, space, blocks))[:16]
 
 
 def _try_one(study: optuna.Study, objective: TrialObjective) -> None:
@@ -150,9 +153,12 @@ def _try_one(study: optuna.Study, objective: TrialObjective) -> None:
             raise
 
 
-def _identity(table: pd.DataFrame, settings: Settings, space: SearchSpace) -> Identity:
+def _identity(
+    table: pd.DataFrame, settings: Settings, space: SearchSpace, blocks: BookBlocks | None
+) -> Identity:
     """Return what must not change during a study. The number of wanted trials may change."""
     held = settings.model_dump(mode="json")
+    books = {} if blocks is None else {"books": books_digest(blocks, table)}
     columns = zoo.inputs(settings.model.name, settings.window.length).columns
     return {
         "model": held["model"],
@@ -163,6 +169,7 @@ def _identity(table: pd.DataFrame, settings: Settings, space: SearchSpace) -> Id
         "space": {k: v.model_dump() if isinstance(v, Range) else v for k, v in space.items()},
         "code": code_digest(),
         "bars": array_digest(table[[*columns, "target"]].to_numpy(np.float64)),
+        **books,
     }
 
 

@@ -15,7 +15,10 @@ from jaxtyping import jaxtyped
 from torch import Tensor, nn
 
 from quantgod.auditor.meta_features import MetaFeatures
+from quantgod.auditor.meta_features import meta_features as many_meta_features
 from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.dataset.book_view import open_all_blocks, view_of_table
+from tests.dataset.books import books_of, store_books
 from tests.synthetic import synthetic_bars
 
 WINDOW = 60
@@ -210,6 +213,40 @@ def test_a_network_of_the_112_sees_them_scaled_and_the_auditor_reads_the_nine():
 def test_a_network_of_the_112_needs_a_scaler_of_all_columns():
     with pytest.raises(ValueError, match="121 finite numbers expected"):
         MetaFeatures(Looking(), np.zeros(112), np.ones(112), ("features", "aux"))
+
+
+class Reading(nn.Module):
+    """Keeps the book that it was shown."""
+
+    def forward(self, book: Tensor) -> dict[str, Tensor]:
+        self.seen = book
+        return {"probs": torch.softmax(book[:, None, 0, 0, :3], dim=-1)}
+
+
+def test_a_network_of_the_book_sees_raw_blocks_scaled_as_in_training(tmp_path):
+    bars = synthetic_bars(WINDOW + 40)
+    books = books_of(bars["close"].to_numpy())
+    store_books(tmp_path, bars.index, books)
+    view = view_of_table(open_all_blocks(tmp_path, "BTCUSDT"), bars)
+    rows = torch.arange(WINDOW - 1, len(bars))
+    module = MetaFeatures(Reading(), np.zeros(9), np.ones(9), ("book",))
+    given = books.transpose(0, 1, 3, 2, 4).reshape(len(bars), *view.shape)
+    out = module(torch.from_numpy(windows_of(len(bars))), torch.from_numpy(given)[rows])
+    assert module.network.seen.dtype == torch.float32
+    trained = view(rows)
+    np.testing.assert_allclose(module.network.seen, trained, rtol=3e-6, atol=3e-6)
+    assert trained.abs().amax() > 0.1, "what is compared is not nothing"
+    restored = module(torch.from_numpy(windows_of(len(bars))), view.raw(rows))
+    np.testing.assert_allclose(out, restored, rtol=1e-5, atol=1e-6)
+    alone = meta_features_of(module, bars, rows.numpy(), view)
+    np.testing.assert_allclose(alone, restored, rtol=1e-6)
+    with pytest.raises(ValueError, match="expects its snapshots beside the windows"):
+        module(torch.from_numpy(windows_of(len(bars))))
+
+
+def meta_features_of(module, bars, rows, view):
+    matrix = bars[list(FEATURES)].to_numpy()
+    return many_meta_features(module, matrix, rows, WINDOW, 16, book=view, device="cpu")
 
 
 def test_the_network_stays_in_eval_mode():

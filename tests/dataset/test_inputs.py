@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from quantgod.contracts import FEATURE_SET, FEATURES
-from quantgod.dataset.inputs import AUX, BARS, WIDE, Inputs, cut
+from quantgod.dataset.inputs import AUX, BARS, BOOK, VIEWS, WIDE, Inputs, cut
 from quantgod.dataset.windows import Windows
 from quantgod.models import zoo
 from quantgod.models.base import ARCHITECTURES
@@ -68,22 +68,39 @@ def test_the_newest_row_alone_is_what_aux_finds_not_finite() -> None:
     assert Inputs(WINDOW, EVERY).over(table).not_finite(torch.tensor([11])).tolist() == [5]
 
 
-@pytest.mark.parametrize("views", [(), ("book",), (BARS, "book")])
-def test_views_that_no_table_holds_are_refused(views: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("views", [(), ("books",), (BARS, "trades")])
+def test_unknown_views_are_refused(views: tuple[str, ...]) -> None:
     with pytest.raises(
-        ValueError, match=r"views of bars, features, aux expected, got (none|.*book)"
+        ValueError, match=r"views of bars, features, aux, book expected, got (none|.*s)"
     ):
         Inputs(WINDOW, views)
 
 
-def test_every_architecture_can_learn_from_a_table_unless_it_looks_at_the_book() -> None:
+def test_a_network_of_the_book_gets_the_nine_and_blocks_of_the_stored_shape() -> None:
+    of = Inputs(WINDOW, (BOOK,), (10, 5))
+    assert (of.columns, of.has_features, of.has_book, of.memory) == (FEATURES, False, True, 1)
+    assert of.shapes == {BOOK: (10, 5, 4)}
+    both = Inputs(WINDOW, (BOOK, AUX))
+    assert both.shapes == {BOOK: (100, 20, 4), AUX: (112,)}
+    assert (both.has_features, len(both.columns)) == (True, 121)
+    assert not Inputs(WINDOW, EVERY).has_book
+
+
+def test_every_architecture_can_learn_and_one_of_the_book_asks_for_an_hour_of_minutes() -> None:
     for name in zoo.names():
         views = ARCHITECTURES[name].views
-        if "book" in views:
-            with pytest.raises(SettingsError, match=f"{name} looks at book, which no table holds"):
-                zoo.inputs(name, WINDOW)
+        assert set(views) <= set(VIEWS)
+        if BOOK in views:
+            with pytest.raises(SettingsError, match=rf"{name} looks at .* 60 minutes.* got 59"):
+                zoo.inputs(name, 59)
+            assert zoo.inputs(name, 60) == Inputs(60, views)
+            assert zoo.inputs(name, 60, (10, 5)) == Inputs(60, views, (10, 5))
+            with pytest.raises(zoo.BookNetworkError, match=f"register: {name} looks at snapshots"):
+                zoo.check_without_book(name, "register")
         else:
+            assert zoo.inputs(name, WINDOW) == zoo.inputs(name, WINDOW, (10, 5))
             assert zoo.inputs(name, WINDOW) == Inputs(WINDOW, views)
+            zoo.check_without_book(name, "register")
 
 
 def test_the_names_of_both_sets_are_apart() -> None:

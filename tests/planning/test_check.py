@@ -182,9 +182,14 @@ def test_a_day_is_reckoned_from_as_many_minutes_as_it_takes_to_tell(
         ({"data__source": "local"}, "archives", "none at "),
         ({"label__horizon_minutes": 1500}, "rows", "labels 1500 ahead"),
         (
-            {"model__name": "book_mlp", "model__params": {}, "optimize__space": {}},
+            {
+                "model__name": "book_mlp",
+                "model__params": {},
+                "optimize__space": {},
+                "window__length": 30,
+            },
             "settings",
-            "book_mlp looks at book, which no table holds",
+            "book_mlp looks at prices by the volatility of 60 minutes",
         ),
     ],
 )

@@ -41,6 +41,14 @@ def test_main_makes_the_features_that_its_network_looks_at() -> None:
     assert [name for name in told if name != "features"] == ["download", *CHAINED]
 
 
+def test_main_keeps_the_snapshots_of_a_network_of_the_book_and_ends_with_its_audit() -> None:
+    full = load_settings(Path("conf/full.yaml"))
+    for name, more in (("book_mlp", ["snapshots"]), ("tlob", ["features", "snapshots"])):
+        model = full.model.model_copy(update={"name": name, "params": {}})
+        told = stages(full.model_copy(update={"model": model}))
+        assert told == ["download", "etl", "label", *more, "optimize", "train", "audit"]
+
+
 def test_what_is_known_to_look_at_bars_alone_does() -> None:
     for name in OF_BARS:
-        assert not zoo.inputs(name, 60).has_features
+        assert zoo.inputs(name, 60).views == ("bars",)

@@ -19,7 +19,13 @@ from quantgod.tracking.stage import ERROR_TAG, MissingInput, data_path, input_pa
 from quantgod.tracking.supply import supply
 
 CONFIG = Path("conf/demo.yaml")
-GIVES = {"simulate": "archives", "etl": "bars", "label": "labels", "features": "features"}
+GIVES = {
+    "simulate": "archives",
+    "etl": "bars",
+    "label": "labels",
+    "features": "features",
+    "snapshots": "snapshots",
+}
 
 
 def make(name: str, settings: Settings, runs: Mapping[str, str], *, ends: bool = True) -> str:
@@ -96,6 +102,22 @@ def test_a_network_of_the_112_has_its_features_made_and_read(
     for name in ("optimize", "register", "evaluate"):
         assert "features" in input_paths(name, wide, {})
     assert made == ["simulate", "etl", "label", "features"]
+
+
+def test_a_network_of_the_book_has_its_snapshots_made_and_read(
+    settings: Settings, made: list[str]
+) -> None:
+    model = settings.model.model_copy(update={"name": "tlob", "params": {}})
+    window = settings.window.model_copy(update={"length": 60})
+    of_books = settings.model_copy(update={"model": model, "window": window})
+    assert list(upstream("train", of_books)) == ["label", "features", "snapshots"]
+    assert made == ["simulate", "etl", "label", "features", "snapshots"]
+    assert {"label", "features", "snapshots", "train"} == upstream("audit", of_books).keys()
+    assert input_paths("audit", of_books, {}).keys() == {"labels", "features", "snapshots"}
+    deeper = of_books.snapshots.model_copy(update={"levels": 5})
+    other = of_books.model_copy(update={"snapshots": deeper})
+    assert "snapshots" in upstream("train", other)
+    assert made.count("snapshots") == 2, "made anew by other settings"
 
 
 def test_a_search_over_the_112_is_found_once_its_features_are(

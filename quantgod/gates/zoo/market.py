@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -13,16 +12,15 @@ from quantgod.archive.etl import run_etl
 from quantgod.archive.snapshots import run_snapshots
 from quantgod.archive.store import load_bars
 from quantgod.contracts import Progress, silent
-from quantgod.dataset.book_view import BOOK, BookView, book_view, open_all_blocks
+from quantgod.dataset.book_view import BookView, open_all_blocks, view_of_table
 from quantgod.dataset.feature_file import read_features, write_features
-from quantgod.dataset.inputs import BARS, OF_A_TABLE, Inputs
+from quantgod.dataset.inputs import BARS, BOOK, Inputs
 from quantgod.dataset.labels import label
 from quantgod.dataset.learning_table import with_features
 from quantgod.dataset.splits import split_test, split_validation
 from quantgod.dataset.views import View, Views
-from quantgod.dataset.windows import VOLATILITY_ROWS, Samples, samples
+from quantgod.dataset.windows import Samples, samples
 from quantgod.models import zoo
-from quantgod.served.rolling import deviation
 from quantgod.settings import Settings
 from quantgod.simulation.archives import write_archives
 from quantgod.training.material import material
@@ -68,9 +66,7 @@ def make_market(settings: Settings, folder: Path, progress: Progress = silent) -
     write_features(bars, data.series, file, etl.max_bridge_minutes, progress)
     labelled = label(load_bars(bars, data.symbol), settings.label, etl.max_bridge_minutes)
     table = with_features(labelled, read_features(file))
-    volatility = deviation(table["log_ret_close"].to_numpy(np.float64), VOLATILITY_ROWS)
-    blocks = open_all_blocks(books, data.symbol)
-    book = book_view(blocks, pd.DatetimeIndex(table.index), volatility)
+    book = view_of_table(open_all_blocks(books, data.symbol), table)
     return ZooMarket(table, book, *_parts(table, book, settings))
 
 
@@ -94,7 +90,7 @@ def views_of(network: str, market: ZooMarket, settings: Settings) -> Views:
     """
     names = zoo.architecture(network).views
     parts: dict[str, View] = {BOOK: market.book} if BOOK in names else {}
-    if of_table := tuple(name for name in names if name in OF_A_TABLE):
+    if of_table := tuple(name for name in names if name != BOOK):
         rows = settings.window.length if BARS in names else settings.zoo.features_rows
         parts |= material(market.table, market.train, Inputs(rows, of_table)).views.parts
     return Views(parts)
