@@ -17,7 +17,7 @@ from quantgod.settings import ModelSettings
 from tests.auditor.markets import Market, market, recipe
 from tests.dataset.books import BLOCK, LEVELS, books_of, store_books
 
-MODEL = ModelSettings(name="book_mlp", params={"width": 16, "pairs": 1})
+MODEL = ModelSettings(name="book_mlp", params={"width": 8, "pairs": 1})
 
 
 @pytest.fixture(scope="module")

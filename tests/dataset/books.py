@@ -16,7 +16,7 @@ from quantgod.archive.snapshot_store import (
 )
 from quantgod.contracts import MS_PER_MINUTE, Market
 
-LEVELS, BLOCK = 3, 4
+LEVELS, BLOCK = 3, 8
 
 
 def books_of(close: np.ndarray, seed: int = 0) -> np.ndarray:

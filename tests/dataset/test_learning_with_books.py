@@ -132,9 +132,9 @@ def test_a_network_learns_from_the_blocks_of_its_own_shape_alone(tmp_path: Path)
     made = material(table(), train, SEEN, blocks)
     assert made.views.shapes == {"book": (BLOCK, LEVELS, 4)}
     assert made.book is made.views.parts["book"]
-    with pytest.raises(ValueError, match=r"blocks of the book of \(100, 20, 4\) expected, .*4, 3"):
+    with pytest.raises(ValueError, match=r"blocks of the book of \(100, 20, 4\) expected, .*8, 3"):
         material(table(), train, Inputs(WINDOW, ("book",)), blocks)
-    with pytest.raises(ValueError, match=r"of the book of \(4, 3, 4\) expected, got none"):
+    with pytest.raises(ValueError, match=r"of the book of \(8, 3, 4\) expected, got none"):
         material(table(), train, SEEN)
 
 

@@ -1,4 +1,7 @@
-"""A network of the 112 features goes the whole way: archives, features, audit, version, verdict."""
+"""A network of the 112 features goes the whole way: archives, features, audit, version, verdict.
+
+One that also looks at snapshots of the book goes the same way up to its audit.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,11 @@ import steps.leak_audit
 import steps.optimize
 import steps.register
 import steps.simulate
+import steps.snapshots
 import steps.train
 from quantgod.auditor.auditor import load_auditor
 from quantgod.contracts import FEATURES
-from quantgod.dataset.learning_table import learning_table
+from quantgod.dataset.learning_table import learned_from, learning_table
 from quantgod.evaluation.drift import read_reference
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.forecasters.network import load_network
@@ -56,6 +60,16 @@ SETTINGS = {
     "optimize.space": f"{{lstm_hidden: [4], window_length: [{WINDOW}], batch_size: [32]}}",
     "registry.name": NAME,
     "registry.golden_rows": 40,
+}
+OF_BOOKS = {
+    "model.name": "tlob",
+    "model.params": "{width: 4, layers: 1, attention_heads: 1, dropout: 0.0}",
+    "window.length": 60,
+    "snapshots.levels": 3,
+    "snapshots.interval_ms": 2000,
+    "snapshots.per_minute": 4,
+    "snapshots.block": 4,
+    "optimize.space": "{width: [4], layers: [1], window_length: [60], batch_size: [32]}",
 }
 COLUMNS = [*FEATURES, *sets.NAMES]
 # A day's simulated messages are as many every minute.
@@ -198,3 +212,50 @@ def test_features_that_changed_since_are_told_of(project: Project) -> None:
     assert told.exit_code == 1
     said = " ".join(told.output.split())
     assert "OtherEvidenceError" in said and "was made of features" in said
+
+
+@pytest.fixture(scope="module")
+def of_books(project: Project) -> Project:
+    """A network of the book and the 112, trained and audited on the same archives."""
+    made = Project(project.folder, {**project.runs})
+    made.settings |= OF_BOOKS
+    made.run(steps.snapshots, "etl")
+    data = ("label", "features", "snapshots")
+    made.run(steps.optimize, *data)
+    made.run(steps.train, *data, "optimize")
+    made.run(steps.audit, *data, "optimize", "train")
+    return made
+
+
+def test_a_network_of_the_book_is_trained_and_audited_on_blocks_that_its_runs_name(
+    of_books: Project, tmp_path: Path
+) -> None:
+    network = load_network(artifacts_of(of_books.runs["train"], "network", tmp_path))
+    assert network.inputs.shapes == {"book": (4, 3, 4), "aux": (112,)}
+    for stage in ("optimize", "train", "audit"):
+        tags = MlflowClient().get_run(of_books.runs[stage]).data.tags
+        assert tags["quantgod.upstream.snapshots"] == of_books.runs["snapshots"]
+        assert {"quantgod.input.features", "quantgod.input.snapshots"} <= tags.keys(), stage
+    held = ("labels", "features", "snapshots")
+    places = [of_books.folder / name / "linear" / "BTCUSDT" for name in held]
+    files = [*(path.with_suffix(".parquet") for path in places[:2]), places[2]]
+    table, blocks = learned_from(dict(zip(held, files, strict=True)))
+    assert blocks is not None and blocks.book == (4, 3)
+    assert (blocks.places_of(pd.DatetimeIndex(table.index)) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("step", "runs"),
+    [
+        (steps.register, ("label", "train", "audit")),
+        (steps.leak_audit, ("etl", "train", "audit")),
+        (steps.evaluate, ("label", "audit")),
+    ],
+)
+def test_what_follows_the_audit_refuses_a_network_of_the_book_by_name(
+    of_books: Project, step: ModuleType, runs: tuple[str, ...]
+) -> None:
+    told = of_books.call(step, *(f"--{name}-run={of_books.runs[name]}" for name in runs))
+    assert told.exit_code == 1
+    said = " ".join(told.output.split())
+    assert "tlob looks at snapshots of the book" in said and "trained and audited only" in said
