@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -217,8 +218,8 @@ def test_features_that_changed_since_are_told_of(project: Project) -> None:
 @pytest.fixture(scope="module")
 def of_books(project: Project) -> Project:
     """A network of the book and the 112, trained and audited on the same archives."""
-    made = Project(project.folder, {**project.runs})
-    made.settings |= OF_BOOKS
+    made = copy(project)
+    made.settings, made.runs = {**project.settings, **OF_BOOKS}, {**project.runs}
     made.run(steps.snapshots, "etl")
     data = ("label", "features", "snapshots")
     made.run(steps.optimize, *data)
