@@ -28,15 +28,9 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     settings = settings_from(config, overrides, options)
     from quantgod.archive.store import WITHOUT_BOOKS, stored_series, without_books
     from quantgod.registry.ownership import check_name
-    from quantgod.tracking.pipeline import (
-        WITH_BOOK,
-        failed_gates,
-        resolved_config,
-        run_stage,
-        stages,
-    )
-    from quantgod.tracking.stage import HEADLINE_TAG, stage
-    from quantgod.tracking.summary import description, key_figures
+    from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
+    from quantgod.tracking.stage import stage
+    from quantgod.tracking.summary import description, ending, key_figures
     from quantgod.training.study import check_storage
 
     check_storage(settings.optimize.storage)
@@ -63,8 +57,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
             if found:
                 skipped.add(name)
                 say(f"{name}: unchanged since run {done[name].info.run_id}, skipped")
-        last = done["promote"].data.tags.get(HEADLINE_TAG, "") if "promote" in done else WITH_BOOK
-        ended = ended or last
+        ended = ended or ending(done)
         parent.json("stages", {name: run.info.run_id for name, run in done.items()})
         parent.metrics.log(key_figures(done))
         headline = f"{ended}; {len(done)} stages, {len(skipped)} of them unchanged"

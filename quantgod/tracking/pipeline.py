@@ -55,8 +55,7 @@ CHAINED: Final = (
 after `label` where the network looks at them."""
 
 LAST_WITH_BOOK: Final = "audit"
-WITH_BOOK: Final = "not registered: networks of the book are trained and audited only, so far"
-"""The last stage that takes a network of the book, and what `main` says there."""
+"""The last stage that takes a network of the book, so far."""
 
 
 class StageFailed(RuntimeError):
