@@ -175,7 +175,8 @@ def zoo(client: MlflowClient) -> str:
     names = head(found)
     lines = [names, ["---"] * len(names), *rows(found)]
     table = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([*table, "", *(f"- {one}" for one in found.wrong), "", _measured(run)])
+    wrong = [f"- {one}" for one in found.wrong]
+    return "\n".join([*table, *(["", *wrong] if wrong else []), "", _measured(run)])
 
 
 def intervals(client: MlflowClient) -> str:
