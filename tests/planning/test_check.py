@@ -114,6 +114,21 @@ def test_the_demo_is_estimated_to_a_factor_of_two_stage_by_stage(
     assert 0.7 < found.seconds / sum(took.values()) < 1.4
 
 
+def test_a_network_of_the_book_is_estimated_up_to_its_audit(
+    own: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reckoned, "time_day", lambda *_: DAY)
+    monkeypatch.setattr(reckoned, "time_start", lambda _: 0.0)
+    book = {"model__name": "book_mlp", "model__params": {"width": 8, "pairs": 1}}
+    asked = {"window__length": 60, "snapshots__block": 8, "snapshots__levels": 3}
+    space = {"width": [8], "window_length": [60]}
+    settings = settings_with(own, **book, **asked, optimize__space=space)
+    found = {one.stage: one.seconds for one in estimate(settings, at_hand(settings)).stages}
+    assert list(found) == ["simulate", "etl", "label", "snapshots", "optimize", "train", "audit"]
+    assert found["snapshots"] == found["etl"], "both read every archive"
+    assert found["train"]
+
+
 def test_what_nobody_can_tell_is_not_made_up(
     own: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
