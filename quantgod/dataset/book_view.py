@@ -75,6 +75,8 @@ class BookBlocks:
     def places_of(self, index: pd.DatetimeIndex) -> Integers:
         """Return the position of each minute's block among all; -1 where there is none."""
         minutes = index.as_unit("ms").asi8 // MS_PER_MINUTE
+        if not len(self.minutes):
+            return np.full(len(minutes), -1, dtype=np.int64)
         order = np.argsort(self.minutes, kind="stable")
         near = np.searchsorted(self.minutes, minutes, sorter=order).clip(max=len(order) - 1)
         found = order[near]
