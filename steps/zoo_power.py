@@ -17,8 +17,8 @@ from steps.options import config_options, setting, settings_from, step
 @setting("--kinds", "zoo.kinds", "Kinds of signals, parted by commas: lean,shape.")
 @setting("--networks", "zoo.networks", "Networks, parted by commas: tlob,linear.")
 @setting("--planted", "zoo.planted_markets", "Markets with a signal, of each kind.")
-@setting("--null", "zoo.null_markets", "Markets with nothing to find, kinds in turn.")
-@setting("--first-seed", "zoo.first_seed", "Of the planted markets; null markets come after.")
+@setting("--null", "zoo.null_markets", "Markets with nothing to find, of all kinds in turn.")
+@setting("--first-seed", "zoo.first_seed", "Of the planted markets of every kind.")
 @setting("--workers", "zoo.workers", "Markets at a time, a process each.")
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Train every network on every market and compare it with majority and linear models.

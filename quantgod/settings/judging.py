@@ -157,14 +157,14 @@ class ZooSettings(Section):
     """The experiment that tests which network finds which planted signal.
 
     Each of `kinds` has `planted_markets` with the signal of `simulate`; the `null_markets` have
-    none, and are of each kind in turn. Seeds count from `first_seed`.
+    none, and are of each kind in turn.
 
     Attributes:
         kinds: of signals.
         networks: that look for them, by name.
         planted_markets: of each kind.
-        null_markets: of all kinds.
-        first_seed: of the planted markets of every kind; null markets come after them.
+        null_markets: of all kinds; those of kinds that are not asked for are left out.
+        first_seed: of the planted markets of every kind; null markets have seeds of their own.
         workers: markets at a time, a process each.
         features_rows: minutes of the 112 features that a network sees.
         of_kind: other settings for the markets of a kind, by dotted key.

@@ -28,6 +28,9 @@ MADE_FOR: Final[Mapping[Planted, str]] = {
 }
 """The network that has to find each kind."""
 
+NULL_SEEDS: Final = 1_000
+"""How far the seeds of null markets lie behind those of planted ones."""
+
 LEAST_FOUND: Final = 0.9
 """In this share of the markets of its kind."""
 
@@ -55,16 +58,21 @@ class Market(NamedTuple):
 
 
 def markets(settings: ZooSettings) -> list[Market]:
-    """Return all markets: of each seed one of every kind, then the null ones, kinds in turn."""
-    border, kinds = settings.first_seed + settings.planted_markets, settings.kinds
+    """Return all markets: of each seed one of every kind, then the null ones, kinds in turn.
+
+    Who asks for fewer kinds or markets gets a part of the same markets.
+    """
+    first, kinds = settings.first_seed, tuple(MADE_FOR)
     planted = [
-        Market(kind, False, seed) for seed in range(settings.first_seed, border) for kind in kinds
+        Market(kind, False, seed)
+        for seed in range(first, first + settings.planted_markets)
+        for kind in kinds
     ]
     null = [
-        Market(kinds[place % len(kinds)], True, border + place)
+        Market(kinds[place % len(kinds)], True, first + NULL_SEEDS + place)
         for place in range(settings.null_markets)
     ]
-    return [*planted, *null]
+    return [market for market in (*planted, *null) if market.kind in settings.kinds]
 
 
 def network_settings(network: str, settings: Settings) -> Settings:

@@ -68,8 +68,15 @@ def test_each_kind_has_its_markets_and_null_markets_take_kinds_in_turn() -> None
         (kind, seed) for seed in (40, 41) for kind in MADE_FOR
     ]
     null = [(one.kind, one.seed) for one in found if one.is_null]
-    assert null == list(zip([*MADE_FOR, "lean"], range(42, 48), strict=True))
+    assert null == list(zip([*MADE_FOR, "lean"], range(1_040, 1_046), strict=True))
     assert len({one.name for one in found}) == 16
+
+
+def test_a_part_that_is_asked_for_is_one_of_the_same_markets() -> None:
+    whole = markets(asked(planted_markets=2, null_markets=10).zoo)
+    part = markets(asked(planted_markets=1, null_markets=10, kinds="flow").zoo)
+    assert part == [one for one in whole if one.kind == "flow" and (one.is_null or one.seed == 600)]
+    assert len(part) == 3
 
 
 def test_the_experiment_asks_for_ten_seeds_of_each_kind_and_twenty_null_markets() -> None:

@@ -33,11 +33,11 @@ TINY = {
     "zoo.kinds": ["shape"],
     "zoo.networks": ["linear", "book_mlp"],
     "zoo.planted_markets": 1,
-    "zoo.null_markets": 1,
+    "zoo.null_markets": 2,
     "zoo.first_seed": 500,
     "zoo.workers": 1,
 }
-NAMES = ["linear-shape-null-501", "linear-shape-planted-500"]
+NAMES = ["linear-shape-null-1501", "linear-shape-planted-500"]
 
 
 def tiny(**changes: object) -> Settings:
@@ -104,12 +104,12 @@ def test_each_market_is_made_once_and_what_is_kept_is_not_made_again(
 ) -> None:
     told: list[tuple[int, int]] = []
     run_zoo(tiny(), tmp_path, progress=lambda done, total, _: told.append((done, total)))
-    assert judged == ["shape-planted-500", "shape-null-501"]
+    assert judged == ["shape-planted-500", "shape-null-1501"]
     assert told == [(0, 2), (1, 2), (2, 2)]
-    (tmp_path / "book_mlp-shape-null-501.json").unlink()
+    (tmp_path / "book_mlp-shape-null-1501.json").unlink()
     seen: list[Sight] = []
     run_zoo(tiny(), tmp_path, seen.append)
-    assert judged[2:] == ["shape-null-501"]
+    assert judged[2:] == ["shape-null-1501"]
     assert [one.network for one in seen] == ["book_mlp"]
 
 
@@ -148,7 +148,7 @@ def test_a_market_that_fails_is_named_and_the_others_are_judged(
     monkeypatch.setattr(runs, "judge_market", fails)
     with pytest.raises(ZooError, match=r"^shape-planted-500: ValueError: too few days$"):
         run_zoo(tiny(networks=["linear"]), tmp_path)
-    assert left_in(tmp_path) == ["linear-shape-null-501.json"]
+    assert left_in(tmp_path) == ["linear-shape-null-1501.json"]
 
 
 @pytest.mark.parametrize("unknown", [["tlobb"], ["linear", "gpt"]])
@@ -193,7 +193,7 @@ def test_the_command_shows_its_table_keeps_it_and_goes_on_where_it_was(
     assert first.exit_code == 0, first.output
     said = zoo_power(tmp_path, "--networks", "linear,tlob")
     assert said.exit_code == 0, said.output
-    assert judged == ["shape-planted-500", "shape-planted-500", "shape-null-501"]
+    assert judged == ["shape-planted-500", "shape-planted-500", "shape-null-1501"]
     assert "shape 500: found, macro-F1 tlob" in said.output
     assert "1 of 1 (1)" in said.output and "0 of 1 (0)" in said.output
     (experiment,) = store.search_experiments(filter_string="name = 'zoo'")
@@ -216,4 +216,4 @@ def test_the_command_ends_with_one_where_a_signal_is_found_that_is_not_there(
     monkeypatch.setattr(runs, "judge_market", judge)
     said = zoo_power(tmp_path, "--networks", "linear", "--planted", "0")
     assert said.exit_code == 1
-    assert "linear found a signal in a shape market without one, seed 500" in said.output
+    assert "linear found a signal in a shape market without one, seed 1501" in said.output
