@@ -46,7 +46,7 @@ def _wrong(title: str, settings: Settings) -> list[str]:
     found = findings(settings, have, connect(settings.tracking))
     show_table(title, ("what", "", "found"), found)
     wrong = [one for one in found if one.state == "wrong"]
-    if not any(one.subject in ("rows", "device") for one in wrong):
+    if not any(one.subject in ("rows", "device", "settings") for one in wrong):
         show_estimate(estimate(settings, have))
     return [f"{one.subject}: {one.text}" for one in wrong]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -31,9 +32,9 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
     from quantgod.tracking.stage import stage
     from quantgod.tracking.summary import description, ending, key_figures
-    from quantgod.training.study import check_storage
+    from quantgod.training.space import check_search
 
-    check_storage(settings.optimize.storage)
+    check_search(settings)
     tell_how_long(settings)
     with stage("main", settings) as parent:
         # `register` would refuse too, but only after hours of training.
@@ -62,8 +63,16 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
         parent.metrics.log(key_figures(done))
         headline = f"{ended}; {len(done)} stages, {len(skipped)} of them unchanged"
         parent.headline(headline, description(done))
-    _summary(settings, config, done, skipped)
+    with _suggesting(children, config):
+        _summary(settings, children, done, skipped)
     say_as_written(ended)
+
+
+def _suggesting(children: Path, config: Path) -> AbstractContextManager[None]:
+    """Let suggested commands name the children's file if it alone holds all that was given."""
+    from quantgod.settings import repeating
+
+    return nullcontext() if children == config else repeating(str(children))
 
 
 def tell_how_long(settings: Settings) -> None:

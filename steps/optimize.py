@@ -42,11 +42,11 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
     from quantgod.training.devices import use_threads
-    from quantgod.training.study import check_storage
+    from quantgod.training.space import check_search
     from quantgod.training.tuning import study_key, tune
     from quantgod.training.tuning_figures import history_figure, importance_figure
 
-    check_storage(settings.optimize.storage)  # before data is made for it
+    check_search(settings)  # before data is made for it
     inputs = supply("optimize", settings, config, say)
     with stage("optimize", settings, runs, inputs) as run:
         use_threads(settings.train.threads)

@@ -63,20 +63,19 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
     from quantgod.training.devices import use_threads
+    from quantgod.training.space import check_network
 
+    check_network(settings)
     with stage("train", settings, runs, supply("train", settings, config, say)) as run:
         chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)
         table, blocks = learned_from(run.inputs)
         with progress_bar("train") as progress:
             trained = train_base(
-                table,
-                chosen,
-                blocks=blocks,
+                table, chosen, blocks=blocks, progress=progress,
                 checkpoint=run.workplace() / "checkpoint.safetensors",
                 on_epoch=lambda epoch: run.metrics.log(epoch.metrics(), epoch.epoch),
-                progress=progress,
-            )
+            )  # fmt: skip
         for epoch in trained.fit.told_before:  # only the killed run has logged them
             run.metrics.log(epoch.metrics(), epoch.epoch)
         save_network(run.folder("network"), trained.network)
@@ -97,7 +96,9 @@ def _train_members(
     from quantgod.tracking.members import SHOWN, read_validation, shown, table_of, train_members
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
+    from quantgod.training.space import check_members
 
+    check_members(members)
     with stage("members", settings, runs, supply("members", settings, config, say)) as run:
         trained = train_members(run, members, config, say_as_written)
         with run.scratch() as folder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -39,6 +40,25 @@ def test_no_refusal_shows_a_password(override: str) -> None:
     assert result.exit_code in (1, 2)
     assert "postgresql" in result.output
     assert "pa55" not in result.output
+
+
+@pytest.mark.parametrize("name", ["main", "optimize", "train", "train of members"])
+def test_a_network_with_another_s_parameters_is_refused_before_data_are_made(
+    name: str, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.yaml"
+    parent = f"inherits: {ROOT / 'conf' / 'demo.yaml'}\n"
+    other = "{model: {name: linear}}"
+    own.write_text(parent + (f"members: {{a: {other}}}" if "members" in name else other[1:-1]))
+    step = importlib.import_module(f"steps.{name.partition(' ')[0]}")
+    places = ";".join(f"data.{key}={tmp_path}/{key}" for key in ("archives", "bars", "work"))
+    given = ["--config", str(own), "--set", f"{places};tracking.outbox={tmp_path}/outbox"]
+    done = CliRunner().invoke(step.main, given)
+    assert done.exit_code == 1
+    for place in ("model.params", "leak_audit.params", "optimize.space"):
+        assert f"{place}: " in done.output
+    assert ("member a: " in done.output) is ("members" in name)
+    assert [path.name for path in tmp_path.iterdir()] == ["own.yaml"]
 
 
 def test_a_version_is_a_number() -> None:

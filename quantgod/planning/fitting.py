@@ -26,7 +26,7 @@ from quantgod.settings import Settings, SettingsError, command, without_password
 from quantgod.tracking.stage import data_path
 from quantgod.training.devices import choose_device
 from quantgod.training.material import train_and_validation
-from quantgod.training.space import joined_space, longest_window
+from quantgod.training.space import check_network, current_values, joined_space, longest_window
 from quantgod.training.study import check_storage
 
 State = Literal["ok", "note", "wrong"]
@@ -150,6 +150,7 @@ def _enough(settings: Settings, have: Inventory) -> Finding:
     window, horizon = settings.window.length, settings.label.horizon_minutes
     asked = f"windows of {window}, labels {horizon} ahead, {settings.split.folds} folds"
     try:
+        check_network(settings)
         space = joined_space(settings.model, settings.optimize.space)
         lost = zoo.inputs(settings.model.name, window).memory - 1
     except SettingsError as error:
@@ -198,7 +199,17 @@ def _search(settings: Settings) -> Finding:
         check_storage(storage)
     except SettingsError as error:
         return Finding("search", "wrong", str(error))
-    return Finding("search", "ok", f"kept in {without_passwords(storage)}")
+    return Finding("search", "ok", f"kept in {without_passwords(storage)}{_not_tried(settings)}")
+
+
+def _not_tried(settings: Settings) -> str:
+    """Say which of the settings' own values no trial will have."""
+    try:
+        space = joined_space(settings.model, settings.optimize.space)
+        apart = sorted(space.keys() - current_values(settings, space).keys())
+    except SettingsError:
+        return ""  # told above
+    return f"; no trial has the settings' own {', '.join(apart)}" if apart else ""
 
 
 def _registry(settings: Settings, client: MlflowClient) -> Finding:

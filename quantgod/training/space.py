@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 import optuna
 
 from quantgod.models import zoo
 from quantgod.settings import Choice, ModelSettings, Range, SearchSpace, Settings, SettingsError
+from quantgod.training.study import check_storage
 
 RUN_PARAMETERS: Final = ("learning_rate", "batch_size", "window_length")
 """Parameters that a search may choose besides those of the architecture."""
@@ -33,6 +34,55 @@ def joined_space(model: ModelSettings, own: SearchSpace) -> SearchSpace:
             if name not in RUN_PARAMETERS:
                 architecture.settings_from({name: value})
     return {name: space[name] for name in sorted(space)}
+
+
+def check_search(settings: Settings) -> None:
+    """Check before data are made that there can be a search: its storage and the network.
+
+    Raises:
+        SettingsError: naming what does not fit.
+    """
+    check_storage(settings.optimize.storage)
+    check_network(settings)
+
+
+def check_network(settings: Settings) -> None:
+    """Check that the settings' network has every parameter that they give it, or let it try.
+
+    Raises:
+        SettingsError: naming each setting that does not fit.
+    """
+    architecture, wrong = zoo.architecture(settings.model.name), []
+    for place, values in (("model", settings.model), ("leak_audit", settings.leak_audit)):
+        try:
+            architecture.settings_from(values.params)
+        except SettingsError as error:
+            wrong.append(f"{place}.params: {error}")
+    try:
+        joined_space(settings.model, settings.optimize.space)
+    except SettingsError as error:
+        wrong.append(f"optimize.space: {str(error).removeprefix('optimize.space.')}")
+    if wrong:
+        raise SettingsError(
+            f"{'; '.join(wrong)}. A file that inherits has all three of its parent's network, "
+            "unless it gives its own"
+        )
+
+
+def check_members(members: Mapping[str, Settings]) -> None:
+    """Check the network of each member, by name.
+
+    Raises:
+        SettingsError: naming each member and setting that does not fit.
+    """
+    wrong = []
+    for name, settings in members.items():
+        try:
+            check_network(settings)
+        except SettingsError as error:
+            wrong.append(f"member {name}: {error}")
+    if wrong:
+        raise SettingsError("; ".join(wrong))
 
 
 def suggest(trial: optuna.Trial, space: SearchSpace) -> dict[str, Choice]:

@@ -201,6 +201,7 @@ def test_a_day_is_reckoned_from_as_many_minutes_as_it_takes_to_tell(
                 "model__name": "book_mlp",
                 "model__params": {},
                 "optimize__space": {},
+                "leak_audit__params": {},
                 "window__length": 30,
             },
             "settings",

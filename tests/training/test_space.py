@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 
 from quantgod.models import zoo
-from quantgod.settings import load_settings
-from quantgod.training.space import current_values, joined_space, longest_window
+from quantgod.settings import SettingsError, load_settings
+from quantgod.training.space import (
+    check_members,
+    check_network,
+    current_values,
+    joined_space,
+    longest_window,
+)
 
 CONF = [
     path
@@ -24,6 +30,24 @@ def test_the_settings_own_network_lies_in_the_space_that_is_searched(path: Path)
     space = joined_space(chosen.model, chosen.optimize.space)
     assert current_values(chosen, space).keys() == space.keys()
     assert longest_window(chosen, space) >= chosen.window.length
+
+
+def test_all_that_was_inherited_from_another_network_is_named_at_once() -> None:
+    demo = CONF[[path.name for path in CONF].index("demo.yaml")]
+    check_network(load_settings(demo))
+    other = load_settings(demo, {"model.name": "linear"})
+    with pytest.raises(SettingsError) as refused:
+        check_network(other)
+    said = str(refused.value)
+    assert "model.params: linear.tcn_channels: unknown parameter" in said
+    assert "leak_audit.params: linear." in said
+    assert "; optimize.space: " in said and "optimize.space: optimize" not in said
+    own = {"model.params": {}, "leak_audit.params": {}, "optimize.space": {"batch_size": [64]}}
+    whole = load_settings(demo, {"model.name": "linear"} | own)
+    check_network(whole)
+    check_members({"whole": whole})
+    with pytest.raises(SettingsError, match=r"member one: model\.params.*; member two: model"):
+        check_members({"one": other, "whole": whole, "two": other})
 
 
 def test_the_full_settings_search_the_document_s_space() -> None:

@@ -38,7 +38,7 @@ def read_table(
         The rows in the order of appending; a column that older rows lack is null there, and lists
         with different fixed sizes become variable-size lists. The table's own columns are followed
         by `datetime` (its time in UTC) and `session` (number of the writing session, from 1). A
-        table without rows has no columns.
+        table without rows has the columns that are asked for, of no type, and else none.
 
     Raises:
         JournalError: for a missing folder or table, an unreadable sealed file, unknown columns, or
@@ -47,7 +47,7 @@ def read_table(
     _check_there(Path(folder), table)
     batches = list(read_batches(folder, table, columns, since))
     if not batches:
-        return pa.table({})
+        return pa.table({name: pa.nulls(0) for name in columns or ()})
     try:
         tables = [pa.Table.from_batches([batch]) for batch in batches]
         return pa.concat_tables(tables, promote_options="default")
