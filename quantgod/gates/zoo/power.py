@@ -90,7 +90,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
         seed: of the market.
         network: by name.
         gates: that the network beats each rival on each score.
-        scores: by model and score.
+        scores: by model, the network first, and score.
         effective_rows: independent rows among those judged.
         best_epoch: of the training.
         seconds: of the training.
@@ -195,11 +195,8 @@ def rows(power: ZooPower) -> list[list[str]]:
 
 
 def sight_line(sight: Sight) -> str:
-    """Return `tlob, shape 500: found, macro-F1 0.71 (majority 0.22, ...), 31 s`."""
-    own, *others = (
-        f"{name} {sight.scores[name]['macro_f1']:.3f}" for name in (sight.network, *sight.scores)
-    )
+    """Return `shape 600: found, macro-F1 tlob 0.661 (majority 0.172, ...), 31 s`."""
+    own, *rivals = (f"{name} {one['macro_f1']:.3f}" for name, one in sight.scores.items())
     kind = f"{sight.kind}{' without signal' if sight.is_null else ''} {sight.seed}"
     verdict = "found" if sight.found else "not found"
-    rivals = ", ".join(other for other in others if other != own)
-    return f"{kind}: {verdict}, macro-F1 {own} ({rivals}), {sight.seconds:.0f} s"
+    return f"{kind}: {verdict}, macro-F1 {own} ({', '.join(rivals)}), {sight.seconds:.0f} s"
