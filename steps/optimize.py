@@ -46,7 +46,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.training.tuning import study_key, tune
     from quantgod.training.tuning_figures import history_figure, importance_figure
 
-    check_search(settings)  # before data is made for it
+    check_search(settings, ("model.params", "optimize.space"))  # before data is made for it
     inputs = supply("optimize", settings, config, say)
     with stage("optimize", settings, runs, inputs) as run:
         use_threads(settings.train.threads)

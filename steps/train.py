@@ -65,7 +65,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.training.devices import use_threads
     from quantgod.training.space import check_network
 
-    check_network(settings)
+    check_network(settings, ("model.params",))
     with stage("train", settings, runs, supply("train", settings, config, say)) as run:
         chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import optuna
 
+from quantgod.dataset.inputs import BOOK
 from quantgod.models import zoo
 from quantgod.settings import Choice, ModelSettings, Range, SearchSpace, Settings, SettingsError
 from quantgod.training.study import check_storage
 
 RUN_PARAMETERS: Final = ("learning_rate", "batch_size", "window_length")
 """Parameters that a search may choose besides those of the architecture."""
+
+PARAMETERS: Final = ("model.params", "optimize.space", "leak_audit.params")
+"""Settings that hold parameters of the architecture."""
 
 
 def joined_space(model: ModelSettings, own: SearchSpace) -> SearchSpace:
@@ -36,41 +40,53 @@ def joined_space(model: ModelSettings, own: SearchSpace) -> SearchSpace:
     return {name: space[name] for name in sorted(space)}
 
 
-def check_search(settings: Settings) -> None:
+def check_search(settings: Settings, places: Sequence[str] = PARAMETERS) -> None:
     """Check before data are made that there can be a search: its storage and the network.
 
     Raises:
         SettingsError: naming what does not fit.
     """
     check_storage(settings.optimize.storage)
-    check_network(settings)
+    check_network(settings, places)
 
 
-def check_network(settings: Settings) -> None:
+def check_network(settings: Settings, places: Sequence[str] = PARAMETERS) -> None:
     """Check that the settings' network has every parameter that they give it, or let it try.
+
+    A network of the book is not judged, so that its leak audit's parameters may be another's.
+
+    Args:
+        settings: of the network.
+        places: the settings to look at, of `PARAMETERS`.
 
     Raises:
         SettingsError: naming each setting that does not fit.
     """
-    architecture, wrong = zoo.architecture(settings.model.name), []
-    for place, values in (("model", settings.model), ("leak_audit", settings.leak_audit)):
+    wrong = []
+    for place in places:
         try:
-            architecture.settings_from(values.params)
+            _check_place(settings, place)
         except SettingsError as error:
-            wrong.append(f"{place}.params: {error}")
-    try:
-        joined_space(settings.model, settings.optimize.space)
-    except SettingsError as error:
-        wrong.append(f"optimize.space: {str(error).removeprefix('optimize.space.')}")
+            wrong.append(f"{place}: {str(error).removeprefix(f'{place}.')}")
     if wrong:
         raise SettingsError(
-            f"{'; '.join(wrong)}. A file that inherits has all three of its parent's network, "
-            "unless it gives its own"
+            f"{'; '.join(wrong)}. A file that inherits has those of its parent's network, unless "
+            "it gives its own"
         )
 
 
+def _check_place(settings: Settings, place: str) -> None:
+    architecture = zoo.architecture(settings.model.name)
+    if place == "optimize.space":
+        joined_space(settings.model, settings.optimize.space)
+    elif place == "model.params":
+        architecture.settings_from(settings.model.params)
+    elif BOOK not in architecture.views:
+        architecture.settings_from(settings.leak_audit.params)
+
+
 def check_members(members: Mapping[str, Settings]) -> None:
-    """Check the network of each member, by name.
+    """Check the parameters of each member's network, by name.
 
     Raises:
         SettingsError: naming each member and setting that does not fit.
@@ -78,7 +94,7 @@ def check_members(members: Mapping[str, Settings]) -> None:
     wrong = []
     for name, settings in members.items():
         try:
-            check_network(settings)
+            check_network(settings, ("model.params",))
         except SettingsError as error:
             wrong.append(f"member {name}: {error}")
     if wrong:

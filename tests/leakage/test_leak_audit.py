@@ -225,8 +225,8 @@ def test_a_scaler_fitted_on_all_rows_is_caught(monkeypatch, borders):
 def test_a_scaler_of_the_validation_part_too_is_caught(monkeypatch, borders):
     real = base_model.material
 
-    def wider(table: Any, train: Any, window: int) -> Any:
-        return real(table, replace(train, row=train.row + 20 * STRIDE), window)
+    def wider(table: Any, train: Any, *more: Any) -> Any:
+        return real(table, replace(train, row=train.row + 20 * STRIDE), *more)
 
     monkeypatch.setattr(base_model, "material", wider)
     assert caught(borders, "scaler") == {"scaler"}

@@ -46,6 +46,8 @@ def test_all_that_was_inherited_from_another_network_is_named_at_once() -> None:
     whole = load_settings(demo, {"model.name": "linear"} | own)
     check_network(whole)
     check_members({"whole": whole})
+    book = load_settings(demo, {"model.name": "tlob"} | own | {"leak_audit.params": {"depth": 1}})
+    check_network(book)  # which is audited for no leaks so far
     with pytest.raises(SettingsError, match=r"member one: model\.params.*; member two: model"):
         check_members({"one": other, "whole": whole, "two": other})
 
