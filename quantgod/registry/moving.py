@@ -14,7 +14,8 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final, Literal
@@ -107,14 +108,8 @@ def move(
         raise ConcurrentPromotionError(
             f"{kept.title}: the store took more than {MOVE_SECONDS:g} s to answer; not moved"
         )
-    try:
+    with _recording_a_refusal(kept, opened, writer):
         client.set_registered_model_alias(name, alias, str(number))
-    except MlflowException as error:
-        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
-        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            why = f"MLflow refused: {error.message}"[:LONGEST_TEXT]
-            kept.append(opened, writer.entry(opened, "abandoned", number, why=why))
-        raise  # after any other error the call may still be carried out
     _close(kept, opened, writer)
     return opened.open
 
@@ -184,6 +179,20 @@ def _look_again(
     raise ConcurrentPromotionError(
         f"{kept.title}: {why} from {_said(opened.in_place)}; nothing was changed here"
     )
+
+
+@contextmanager
+def _recording_a_refusal(kept: LedgerRun, opened: Ledger, writer: _Writer) -> Iterator[None]:
+    """Record the open entry as abandoned if MLflow refuses the call in the block."""
+    try:
+        yield
+    except MlflowException as error:
+        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            why, version = f"MLflow refused: {error.message}", opened.entries[-1].version
+            entry = writer.entry(opened, "abandoned", version, why=why[:LONGEST_TEXT])
+            kept.append(opened, entry)
+        raise  # after any other error the call may still be carried out
 
 
 def _said(number: int | None) -> str:

@@ -5,12 +5,13 @@ One that also looks at snapshots of the book goes the same way up to its audit.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -33,20 +34,33 @@ import steps.simulate
 import steps.snapshots
 import steps.train
 from quantgod.auditor.auditor import load_auditor
-from quantgod.contracts import FEATURES
+from quantgod.contracts import CLASSES, FEATURES, Series
+from quantgod.contracts.minute_rows import MinuteRows
 from quantgod.dataset.learning_table import learned_from, learning_table
 from quantgod.evaluation.drift import read_reference
 from quantgod.evaluation.network_subject import NetworkSubject
+from quantgod.evaluation.scored_rows import columns_of, read_scored
 from quantgod.forecasters.network import load_network
 from quantgod.library import load_version
+from quantgod.live.deployment.loaded_model import Fit, load_model
+from quantgod.live.engine.engine import Engine
+from quantgod.live.engine.sources import read_sources
+from quantgod.live.engine.window import Window
+from quantgod.live.journal import BARS, SIGNALS, Journal, read_table
 from quantgod.registry.lineage import lineage_of
+from quantgod.registry.registered import fetch
 from quantgod.served.features import sets
+from quantgod.settings import load_settings
 from quantgod.tracking.keys import artifacts_of
 from tests.conftest import forget_experiments
+from tests.live.engine.answering import now, until
+from tests.live.engine.markets import closed_of
 from tests.stores import fresh_store
 
 NAME = "of-features"
 WINDOW = 16
+BRIDGE = 5
+LIVED = 40
 PARAMS = "{lstm_hidden: 4, lstm_layers: 1, attention_heads: 2, dropout: 0.0, lstm_dropout: 0.0}"
 SETTINGS = {
     "simulate.days": 1,
@@ -167,6 +181,45 @@ def test_the_version_answers_as_the_audit_does_on_the_same_rows(
     spread = rows.assign(**{sets.NAMES[0]: rows[sets.NAMES[0]] + 0.3})
     moved = load_version(NAME, 1).predict(spread)
     assert np.abs(moved["base_sell"] - said["base_sell"]).max() > 0, "it looks at the 112"
+
+
+def test_what_was_judged_is_what_is_answered_and_what_a_live_session_journals(
+    project: Project, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    """To the bit, though `live` makes the 112 of levels and seconds by itself."""
+    judged = read_scored(artifacts_of(project.runs["evaluate"], "test", tmp_path / "test"))
+    said = load_version(NAME, 1).predict(table).set_index("datetime").loc[judged["time"]]
+    of = {kind: [f"{kind}_{name.lower()}" for name in CLASSES] for kind in ("base", "prob")}
+    for ours, kind in (("base", "base"), ("auditor", "prob")):
+        assert np.array_equal(judged[columns_of(ours)].to_numpy(), said[of[kind]].to_numpy()), ours
+    assert [CLASSES[action] for action in judged["action"]] == said["action"].tolist()
+
+    rows = read_sources("BTCUSDT", tmp_path / "none", project.folder / "bars/linear", 0, 10**9)
+    first = int(np.searchsorted(rows.minutes, judged["time"].iloc[0].timestamp() // 60))
+    model = load_model(NAME, 1, fetch(NAME, 1), Fit(Series("BTCUSDT", "linear"), BRIDGE, 2_000))
+    models = SimpleNamespace(champion=lambda: model, challenger=lambda: None)
+
+    async def play(journal: Journal) -> None:
+        window = Window(BRIDGE)
+        window.fill(MinuteRows(rows.minutes[:first], rows.features[:first]), rows)
+        engine = Engine({"X": window}, {"X": models}, journal, lambda notice: None)
+        running = asyncio.create_task(engine.run())
+        for place in range(first, first + LIVED):
+            engine.closed("X", closed_of(rows, place), now())
+            await until(lambda: not engine._unanswered)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    writing = load_settings(Path("conf/full.yaml")).live.journaling
+    with Journal(tmp_path / "live", {"BARS": BARS, "SIGNALS": SIGNALS}, writing) as journal:
+        asyncio.run(play(journal))
+    kept = read_table(tmp_path / "live", "SIGNALS").to_pandas().set_index("datetime")
+    assert len(kept) == LIVED
+    both = said.index.intersection(kept.index)
+    assert said.loc[both, "base_buy"].nunique() == len(both) >= LIVED // 8
+    names = [*of["base"], *of["prob"]]
+    assert np.array_equal(kept.loc[both, names].to_numpy(), said.loc[both, names].to_numpy())
+    assert kept.loc[both, "action"].tolist() == said.loc[both, "action"].tolist()
 
 
 def test_the_version_says_what_it_takes_and_refuses_less(

@@ -8,19 +8,34 @@ import numpy as np
 
 from quantgod.contracts import Level
 from quantgod.contracts.minute_rows import MinuteRows
+from quantgod.dataset.feature_table import SourceRows
 from quantgod.live.engine.feature_rows import source_row
 from quantgod.live.engine.window import Window
 from quantgod.market.book_bars import ClosedMinute
 from quantgod.market.minute_bars import MinuteBar
 from tests.dataset.test_feature_table import BRIDGE, FIRST, stored, taken, whole
 
-__all__ = ["BRIDGE", "FIRST", "closed_at", "features_at", "filled", "stream", "taken", "whole"]
+__all__ = [
+    "BRIDGE",
+    "FIRST",
+    "closed_at",
+    "closed_of",
+    "features_at",
+    "filled",
+    "stream",
+    "taken",
+    "whole",
+]
 
 
 @cache
 def closed_at(place: int) -> ClosedMinute:
-    """The minute at a place of the drawn market, as a book's kernel closes it."""
-    rows = stored()
+    """The minute at a place of the drawn market."""
+    return closed_of(stored(), place)
+
+
+def closed_of(rows: SourceRows, place: int) -> ClosedMinute:
+    """One of stored rows, as a book's kernel closes it."""
     book = rows.book[place].reshape(2, -1, 2)
     bids, asks = (_levels(side) for side in book)
     bar = MinuteBar(
