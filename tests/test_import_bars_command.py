@@ -21,7 +21,7 @@ from quantgod.dataset.series import table_series
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking import pipeline
 from quantgod.tracking.stage import stage
-from quantgod.training.tuning import BestParameters
+from quantgod.training.best import BestParameters
 from tests.archive.test_own_bars import BOOK_FEATURES, candles
 from tests.conftest import forget_experiments
 from tests.stores import fresh_store

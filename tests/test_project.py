@@ -63,6 +63,37 @@ def test_a_step_imports_nothing_heavy_before_it_must(name: str) -> None:
     assert done.returncode == 0, f"steps.{name} imports {done.stderr}"
 
 
+HEAVY = frozenset({"torch", "xgboost", "sklearn", "scipy.stats", "optuna", "numba", "matplotlib"})
+LOADED = (
+    (("deployments", "download", "import_bars", "relocate", "rollback", "ui"), frozenset()),
+    (("features", "label"), {"matplotlib"}),
+    (("backtest", "collect", "etl", "simulate", "snapshots"), {"matplotlib", "numba"}),
+    (("gates", "live", "promote", "serve"), HEAVY - {"torch", "optuna"}),
+)
+"""Steps by what their work may load of what takes long, the least first."""
+
+WORK = """
+import ast, importlib, sys
+heavy, groups = eval(sys.argv[1])
+for steps in groups:
+    for name in steps:
+        for node in ast.walk(ast.parse(open(f"steps/{name}.py").read())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("quantgod."):
+                exec(ast.unparse(node))
+    print(*sorted(heavy & set(sys.modules)))
+"""
+"""Imports what functions of steps import when they work, and tells what is loaded by then."""
+
+
+def test_the_work_of_a_step_loads_only_what_it_needs_of_what_takes_long() -> None:
+    asked = repr((set(HEAVY), [steps for steps, _ in LOADED]))
+    command = [sys.executable, "-c", WORK, asked]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    for (steps, may), loaded in zip(LOADED, done.stdout.splitlines(), strict=True):
+        assert set(loaded.split()) <= may, f"{steps} load {loaded}"
+
+
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_the_readme_tells_of_every_entry_point_with_its_parameters(name: str) -> None:
     row = next((line for line in README.splitlines() if line.startswith(f"| `{name}` |")), None)

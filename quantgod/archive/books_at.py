@@ -20,9 +20,10 @@ from typing import Final
 
 import numpy as np
 
-from quantgod.archive.day_reading import MARGIN_MS, Carry, Quarantine
+from quantgod.archive.day_reading import MARGIN_MS, Carry
 from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_days
 from quantgod.archive.settling import carried_levels, settle_moments
+from quantgod.archive.source import Quarantine
 from quantgod.archive.stops import Cuts
 from quantgod.contracts import (
     BOOK_LEVELS,

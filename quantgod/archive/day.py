@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from quantgod.archive.day_reading import KERNEL_VERSION, Carry, DayReading, Quarantine
+from quantgod.archive.day_reading import Carry, DayReading
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.outcome import (
     ArchiveReport,
@@ -25,6 +25,7 @@ from quantgod.archive.outcome import (
 )
 from quantgod.archive.plan import Candidate, Day, quarantined
 from quantgod.archive.seconds import has_seconds, seconds_path, write_seconds
+from quantgod.archive.source import KERNEL_VERSION, Quarantine
 from quantgod.archive.store import (
     SCHEMA_VERSION,
     DayMetadata,

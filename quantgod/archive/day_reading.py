@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from quantgod.archive.source import KERNEL_VERSION, Quarantine, SourceKey
 from quantgod.contracts import (
     BOOK_LEVELS,
     FEATURES,
@@ -24,13 +25,9 @@ from quantgod.contracts import (
     Integers,
     Level,
 )
-from quantgod.files import value_digest
 from quantgod.market.minute_bars import MinuteBar
 from quantgod.market.minute_kernel import FLOATS, INTEGERS
 from quantgod.settings import ArchiveLimits
-
-KERNEL_VERSION: Final = 5
-"""Raise it with every change that can affect a row, a count or a carry."""
 
 CORRUPT_REASONS: Final = ("corrupt_json", "bad_number", "wrong_symbol", "bad_time", "bad_type")
 """Rejections that lose content: the book is invalid after them until the next snapshot."""
@@ -46,33 +43,6 @@ MARGIN_MS: Final = 3_600_000
 
 # If most of its first lines are corrupt, the rest of a file is not better.
 _EARLY_LINES: Final = 1_000
-
-
-class Quarantine(Exception):
-    """An archive must not be used; `reason` is the code for counts and reports."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}"
-
-
-@dataclass(frozen=True)
-class SourceKey:
-    """Identifies an archive's content without inflating it; reading verifies the CRC."""
-
-    member: str
-    size: int
-    crc: int
-    compressed_size: int
-
-    @property
-    def digest(self) -> str:
-        """Return the SHA-256 of the four values, in hex."""
-        return value_digest([self.member, self.size, self.crc, self.compressed_size])
 
 
 @dataclass(frozen=True, eq=False)

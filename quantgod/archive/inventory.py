@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quantgod.archive.day_reading import Quarantine
 from quantgod.archive.plan import ArchiveFile, find_archives, market_of
+from quantgod.archive.source import Quarantine
 from quantgod.archive.store import StoreError, read_index, read_metadata, stored_days
 from quantgod.archive.zip_stream import open_archive
 from quantgod.contracts import MARKETS, Integers, Market

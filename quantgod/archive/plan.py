@@ -17,8 +17,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from quantgod.archive.day_reading import KERNEL_VERSION, Quarantine, SourceKey
 from quantgod.archive.outcome import ArchiveReport
+from quantgod.archive.source import KERNEL_VERSION, Quarantine, SourceKey
 from quantgod.archive.store import SCHEMA_VERSION
 from quantgod.archive.zip_stream import open_archive
 from quantgod.contracts import MARKETS, SYMBOL, Market

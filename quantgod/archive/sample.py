@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from quantgod.archive.day_reading import Quarantine
 from quantgod.archive.levels import ASKS, BIDS, DECIMALS, IS_SNAPSHOT, STEP, TS, UPDATE_ID
 from quantgod.archive.loop import Parsed
 from quantgod.archive.reference import admit
+from quantgod.archive.source import Quarantine
 from quantgod.contracts import BookUpdate, Floats, Integers, Level
 from quantgod.market.messages import MessageError
 

@@ -26,10 +26,11 @@ from quantgod.archive.day import (
     store_reading,
     whole_day,
 )
-from quantgod.archive.day_reading import KEPT_LINES, Carry, DayReading, Quarantine
+from quantgod.archive.day_reading import KEPT_LINES, Carry, DayReading
 from quantgod.archive.outcome import ArchiveReport, dropped_minutes
 from quantgod.archive.plan import Candidate, Day
 from quantgod.archive.seconds import read_seconds
+from quantgod.archive.source import Quarantine
 from quantgod.archive.store import DayMetadata, day_path, read_rows
 from quantgod.settings import EtlSettings
 

@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 
 from isal import igzip_lib, isal_zlib
 
-from quantgod.archive.day_reading import Quarantine, SourceKey
+from quantgod.archive.source import Quarantine, SourceKey
 from quantgod.settings import ArchiveLimits
 
 # Small enough that what is inflated stays in the cache while it is parsed.

@@ -23,10 +23,10 @@ from quantgod.auditor.out_of_fold import Recipe, out_of_fold
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
 from quantgod.contracts import META_FEATURES, Floats, Integers, Progress, silent
-from quantgod.dataset.book_view import BookBlocks
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.enough import enough_rows
+from quantgod.dataset.samples import Samples
 from quantgod.dataset.splits import EmptyPartError
-from quantgod.dataset.windows import Samples
 from quantgod.served.calibration import untilt
 from quantgod.settings import AuditSettings
 

@@ -11,9 +11,9 @@ from quantgod.auditor.audit import AuditResult, audit
 from quantgod.auditor.out_of_fold import Recipe
 from quantgod.auditor.provenance import assert_untrained
 from quantgod.auditor.reports import UNHEARD, Hooks
-from quantgod.dataset.book_view import BookBlocks
+from quantgod.dataset.book_blocks import BookBlocks
+from quantgod.dataset.samples import samples
 from quantgod.dataset.splits import split_test
-from quantgod.dataset.windows import samples
 from quantgod.forecasters.base_model import TrainedBase, train_base
 from quantgod.forecasters.network import Network
 from quantgod.settings import Settings

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.dataset.book_view import BookView
 from quantgod.dataset.inputs import BARS, BOOK, Inputs, cut
-from quantgod.dataset.windows import VOLATILITY_ROWS, Windows
+from quantgod.dataset.samples import VOLATILITY_ROWS
+from quantgod.dataset.windows import Windows
 from quantgod.training.devices import choose_device
 
 RSI_PERIOD = 14

@@ -23,10 +23,10 @@ from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
 from quantgod.contracts import META_FEATURES, Floats, Integers
-from quantgod.dataset.book_view import BookBlocks
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.inputs import Inputs
+from quantgod.dataset.samples import Samples
 from quantgod.dataset.splits import folds, split_validation, uniqueness
-from quantgod.dataset.windows import Samples
 from quantgod.files import atomic_path, tree_digest, value_digest
 from quantgod.models import zoo
 from quantgod.settings import AuditSettings, ModelSettings, SplitSettings, TrainSettings

@@ -11,7 +11,7 @@ import math
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from quantgod.contracts import Floats
 from quantgod.evaluation.effective_size import effective_size
@@ -119,7 +119,7 @@ def probabilistic_sharpe(
     normal = 1 + sharpe**2 / 2
     spread = max(1 - skewness * sharpe + (kurtosis - 1) / 4 * sharpe**2, normal)
     score = (sharpe - above) * math.sqrt(max(observations - 1, 0.0) / spread)
-    return float(norm.cdf(score))
+    return float(ndtr(score))
 
 
 def expected_best(trials: int) -> float:
@@ -129,7 +129,7 @@ def expected_best(trials: int) -> float:
     """
     if trials <= 1:
         return 0.0
-    last, beyond = norm.ppf(1 - 1 / trials), norm.ppf(1 - 1 / (trials * math.e))
+    last, beyond = ndtri(1 - 1 / trials), ndtri(1 - 1 / (trials * math.e))
     return float((1 - np.euler_gamma) * last + np.euler_gamma * beyond)
 
 

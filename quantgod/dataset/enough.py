@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from quantgod.contracts import MS_PER_MINUTE
+from quantgod.dataset.samples import Samples, has_labels, samples
 from quantgod.dataset.splits import EmptyPartError, folds, split_test, split_validation
-from quantgod.dataset.windows import Samples, has_labels, samples
 from quantgod.settings import AuditSettings, SplitSettings
 
 MOST: Final = 20_000_000

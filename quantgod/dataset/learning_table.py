@@ -12,11 +12,11 @@ import pandas as pd
 from quantgod.archive.snapshot_store import read_snapshot_metadata
 from quantgod.archive.store import stored_days
 from quantgod.contracts import Integers, Series
-from quantgod.dataset.book_view import BookBlocks, open_all_blocks
+from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks
 from quantgod.dataset.feature_file import read_features
+from quantgod.dataset.samples import VOLATILITY_ROWS
 from quantgod.dataset.series import table_series
 from quantgod.dataset.table import read_table
-from quantgod.dataset.windows import VOLATILITY_ROWS
 from quantgod.served.features import sets
 from quantgod.served.rolling import deviation
 from quantgod.settings import command

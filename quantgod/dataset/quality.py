@@ -11,8 +11,9 @@ import torch
 from pandas.api.types import is_float_dtype
 
 from quantgod.contracts import Floats, Integers
+from quantgod.dataset.samples import Samples
 from quantgod.dataset.views import View
-from quantgod.dataset.windows import Samples, as_rows
+from quantgod.dataset.windows import as_rows
 
 LEAK_SIGNAL: Final = 0.95
 """No feature of the past follows the return to come so closely; one that does has seen it."""

@@ -15,10 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import TimeSeriesSplit
 
 from quantgod.contracts import MS_PER_MINUTE, Floats, Integers
-from quantgod.dataset.windows import Samples
+from quantgod.dataset.samples import Samples
 from quantgod.settings import SplitSettings
 
 
@@ -68,7 +67,7 @@ def split_validation(
 
 
 def folds(samples: Samples, dev_index: Integers, settings: SplitSettings) -> list[Split]:
-    """Return walk-forward folds over dev: scikit-learn's `TimeSeriesSplit` with purged borders.
+    """Return walk-forward folds over dev, as scikit-learn's `TimeSeriesSplit`, with purged borders.
 
     Raises:
         EmptyPartError: if dev is too short for the number of folds.
@@ -77,10 +76,12 @@ def folds(samples: Samples, dev_index: Integers, settings: SplitSettings) -> lis
     if len(dev_index) <= settings.folds:
         few = f"{len(dev_index)} samples of dev"
         raise EmptyPartError(f"{few} are too few for {settings.folds} folds")
-    for older, newer in TimeSeriesSplit(n_splits=settings.folds).split(dev_index):
-        border = int(samples.time_ms[dev_index[newer[0]]])
+    length = len(dev_index) // (settings.folds + 1)
+    for begin in range(len(dev_index) - settings.folds * length, len(dev_index), length):
+        border = int(samples.time_ms[dev_index[begin]])
         name = f"fold {len(splits) + 1}"
-        splits.append(_purged(samples, dev_index[older], dev_index[newer], border, settings, name))
+        older, newer = dev_index[:begin], dev_index[begin : begin + length]
+        splits.append(_purged(samples, older, newer, border, settings, name))
     return splits
 
 

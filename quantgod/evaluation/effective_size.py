@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from quantgod.contracts import Floats, Integers
+from quantgod.dataset.samples import Samples
 from quantgod.dataset.splits import uniqueness
-from quantgod.dataset.windows import Samples
 
 
 def effective_rows(time_ms: Integers, label_end_ms: Integers) -> float:

@@ -15,8 +15,8 @@ import pandas as pd
 from quantgod.auditor.audit import FIT
 from quantgod.auditor.provenance import ProvenanceError, assert_provenance, assert_unseen
 from quantgod.contracts import FEATURES, META_FEATURES, Floats, Integers, Progress, silent
+from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import split_test
-from quantgod.dataset.windows import Samples, samples
 from quantgod.evaluation.comparison import ModelOutput, compare
 from quantgod.evaluation.conformal import coverage
 from quantgod.evaluation.drift import Shift, shift

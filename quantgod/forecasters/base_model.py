@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from quantgod.contracts import Floats, Progress, silent
-from quantgod.dataset.book_view import BookBlocks
-from quantgod.dataset.windows import Samples
+from quantgod.dataset.book_blocks import BookBlocks
+from quantgod.dataset.samples import Samples
 from quantgod.forecasters.network import Network
 from quantgod.models import zoo
 from quantgod.settings import Settings

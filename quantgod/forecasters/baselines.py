@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE, Floats, Integers
 from quantgod.dataset.labels import NO_TARGET, classes_of
-from quantgod.dataset.windows import Samples
+from quantgod.dataset.samples import Samples
 from quantgod.settings import LabelSettings
 
 LEARNED: Final = ("logistic_regression", "gradient_boosting")

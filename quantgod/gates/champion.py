@@ -13,7 +13,7 @@ import pandas as pd
 
 from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE, Integers, Progress, silent
 from quantgod.dataset.labels import NO_TARGET, label
-from quantgod.dataset.windows import samples
+from quantgod.dataset.samples import samples
 from quantgod.evaluation.comparison import ModelOutput
 from quantgod.evaluation.evidence import EvidenceError
 from quantgod.evaluation.scored_rows import probabilities_of

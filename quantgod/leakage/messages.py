@@ -19,9 +19,10 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from quantgod.archive.day_reading import Carry, DayReading, Quarantine
+from quantgod.archive.day_reading import Carry, DayReading
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_days
+from quantgod.archive.source import Quarantine
 from quantgod.archive.zip_stream import Archive, lines, open_archive
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import MS_PER_MINUTE, Floats, Market

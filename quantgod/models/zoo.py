@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from quantgod.dataset.inputs import BOOK, Inputs
-from quantgod.dataset.windows import VOLATILITY_ROWS
+from quantgod.dataset.samples import VOLATILITY_ROWS
 from quantgod.models.base import ARCHITECTURES, Architecture
 from quantgod.models.heads import ONE_DIRECTION, Heads
 from quantgod.settings import SearchSpace, SettingsError

@@ -15,9 +15,9 @@ from mlflow.exceptions import MlflowException
 from quantgod.archive.store import WITHOUT_BOOKS
 from quantgod.contracts import FEATURES
 from quantgod.dataset.labels import LABEL_COLUMNS, further_horizons
+from quantgod.dataset.samples import samples
 from quantgod.dataset.splits import folds, split_test, split_validation
 from quantgod.dataset.table import read_table
-from quantgod.dataset.windows import samples
 from quantgod.models import zoo
 from quantgod.planning.at_hand import Inventory, days_asked_for, missing_days
 from quantgod.registry.lineage import lineage_of

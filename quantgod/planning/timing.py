@@ -21,7 +21,7 @@ import torch
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import CLASSES, MS_PER_MINUTE
-from quantgod.dataset.windows import Samples
+from quantgod.dataset.samples import Samples
 from quantgod.models import zoo
 from quantgod.planning.at_hand import MINUTES_A_DAY, Inventory
 from quantgod.settings import Choice, Range, Settings

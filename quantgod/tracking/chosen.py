@@ -7,7 +7,7 @@ import mlflow
 from quantgod.settings import Settings
 from quantgod.tracking.stage import StageRun, logged_params
 from quantgod.tracking.supply import Announce
-from quantgod.training.tuning import BestParameters
+from quantgod.training.best import BestParameters
 
 BEST_FILE = "best.json"
 

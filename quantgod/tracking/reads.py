@@ -37,7 +37,7 @@ MADE_BY: Final[Mapping[str, tuple[str, ...]]] = {
 """The data that a stage reads, what it can do without, and the stages that make it."""
 
 OF_BARS: Final = frozenset({"tcn_lstm"})
-"""Architectures known to look at bars alone, so that `main` need not load PyTorch to ask."""
+"""Architectures known to look at bars alone, so that `gates` need not load PyTorch to ask."""
 
 
 def reads(name: str, settings: Settings) -> tuple[str, ...]:

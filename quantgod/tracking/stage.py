@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
@@ -44,6 +43,9 @@ from quantgod.tracking.orphans import PROCESS_TAG, close_orphans, process_tag
 from quantgod.tracking.outbox import MetricBuffer, Outbox, deliver_left_over
 from quantgod.tracking.reads import MADE_BY, READS_IF_THERE, reads
 from quantgod.tracking.store import NOTE_TAG, PROJECT, SESSIONS, beside, connect, in_project
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ERROR_TAG = "quantgod.error"
 HEADLINE_TAG = "quantgod.headline"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from torch import nn
 
 from quantgod.contracts import Progress, silent
+from quantgod.dataset.samples import Samples
 from quantgod.dataset.views import Views
-from quantgod.dataset.windows import Samples
 from quantgod.models import zoo
 from quantgod.settings import ModelSettings, TrainSettings
 from quantgod.training.loop import fit

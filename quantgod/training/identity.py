@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from quantgod.dataset.book_view import BookBlocks, view_of_table
+from quantgod.dataset.book_blocks import BookBlocks
+from quantgod.dataset.book_view import view_of_table
+from quantgod.dataset.samples import Samples
 from quantgod.dataset.views import Views
-from quantgod.dataset.windows import Samples
 from quantgod.files import tree_digest, value_digest
 from quantgod.settings import TrainSettings
 from quantgod.training.checkpoints import Identity, array_digest, tensor_digest, weights_digest

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from quantgod.contracts import Progress, silent
+from quantgod.dataset.samples import Samples
 from quantgod.dataset.views import Views
-from quantgod.dataset.windows import Samples, as_rows
+from quantgod.dataset.windows import as_rows
 from quantgod.settings import TrainSettings
 from quantgod.training.checkpoints import Identity, read_checkpoint, write_checkpoint
 from quantgod.training.devices import autocast, choose_device, fast_matrix_products, seeded

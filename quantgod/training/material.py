@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from quantgod.dataset.book_view import BookBlocks, BookView, view_of_table
+from quantgod.dataset.book_blocks import BookBlocks
+from quantgod.dataset.book_view import BookView, view_of_table
 from quantgod.dataset.enough import enough_rows
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.quality import check_books, check_quality
+from quantgod.dataset.samples import Samples, covered_rows, samples
 from quantgod.dataset.scaling import Scaler, fit_scaler
 from quantgod.dataset.splits import split_test, split_validation
 from quantgod.dataset.views import Views
-from quantgod.dataset.windows import Samples, covered_rows, samples
 from quantgod.settings import SplitSettings
 
 

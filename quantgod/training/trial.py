@@ -14,7 +14,7 @@ from optuna import TrialPruned
 from optuna.trial import TrialState
 
 from quantgod.contracts import Progress
-from quantgod.dataset.book_view import BookBlocks
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.models import zoo
 from quantgod.settings import Choice, SearchSpace, Settings
 from quantgod.training.fitting import fit_network

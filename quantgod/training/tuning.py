@@ -19,10 +19,11 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from quantgod.contracts import Progress, silent
-from quantgod.dataset.book_view import BookBlocks
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.files import value_digest
 from quantgod.models import zoo
-from quantgod.settings import ModelSettings, Range, SearchSpace, Section, Settings
+from quantgod.settings import Range, SearchSpace, Settings
+from quantgod.training.best import BestParameters
 from quantgod.training.checkpoints import Identity, array_digest, differences
 from quantgod.training.identity import NOT_OF_THE_RUN, books_digest, code_digest
 from quantgod.training.space import current_values, joined_space
@@ -41,47 +42,12 @@ from quantgod.training.trial import (
     unattended,
 )
 
-__all__ = ["BestParameters", "OnTrial", "Search", "study_key", "tune"]
+__all__ = ["OnTrial", "Search", "study_key", "tune"]
 
 WAIT_SECONDS: Final = 1.0
 
 NOT_OF_THE_STUDY: Final = {"trials", "hours", "storage", "study", "space"}
 """Settings of the search that may change during a study, or are compared elsewhere."""
-
-
-class BestParameters(Section):
-    """The result of a search; JSON-able, and refused when read back with unknown keys.
-
-    Attributes:
-        study: the search's name.
-        trial: the best trial's number.
-        trials: number of completed and pruned trials.
-        score: macro-F1 of the best trial's best epoch.
-        model: architecture with all its parameters.
-        learning_rate: of the best trial.
-        batch_size: of the best trial.
-        window_length: of the best trial.
-    """
-
-    study: str
-    trial: int
-    trials: int
-    score: float
-    model: ModelSettings
-    learning_rate: float
-    batch_size: int
-    window_length: int
-
-    def applied_to(self, settings: Settings) -> Settings:
-        """Return the settings with these values put in."""
-        train = {"learning_rate": self.learning_rate, "batch_size": self.batch_size}
-        return settings.model_copy(
-            update={
-                "model": self.model,
-                "train": settings.train.model_copy(update=train),
-                "window": settings.window.model_copy(update={"length": self.window_length}),
-            }
-        )
 
 
 class Search(NamedTuple):

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from quantgod.archive import books_at as module
 from quantgod.archive import settling
 from quantgod.archive.books_at import BooksAt, books_at
-from quantgod.archive.day_reading import Carry, Quarantine, time_bounds
+from quantgod.archive.day_reading import Carry, time_bounds
 from quantgod.archive.etl import run_etl
 from quantgod.archive.reference import ReferenceReader, admit
+from quantgod.archive.source import Quarantine
 from quantgod.archive.store import read_rows, stored_days
 from quantgod.contracts import BookUpdate
 from quantgod.market.messages import MessageError

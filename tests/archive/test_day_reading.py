@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from quantgod.archive.day_reading import (
-    KERNEL_VERSION,
-    Carry,
-    Ledger,
-    Quarantine,
-    SourceKey,
-    book_row,
-    time_bounds,
-)
+from quantgod.archive.day_reading import Carry, Ledger, book_row, time_bounds
+from quantgod.archive.source import KERNEL_VERSION, Quarantine, SourceKey
 from quantgod.contracts import BOOK_COLUMNS
 from quantgod.market.minute_bars import MinuteBar
 from quantgod.market.minute_kernel import FLOATS, INTEGERS

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from joblib import Parallel, delayed
 
 from quantgod.archive import loop
-from quantgod.archive.day_reading import Carry, DayReading, Quarantine, SourceKey, time_bounds
+from quantgod.archive.day_reading import Carry, DayReading, time_bounds
 from quantgod.archive.dense_book import BASE, Unfit
 from quantgod.archive.kernel import FastReader, read_archive
 from quantgod.archive.levels import LEVELS
 from quantgod.archive.reference import ReferenceReader, admit, read_archive_reference
+from quantgod.archive.source import Quarantine, SourceKey
 from quantgod.archive.zip_stream import lines
 from quantgod.market.messages import MessageError
 from quantgod.market.minute_kernel import CLOCK, NEXT

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from quantgod.archive import reference, sample
-from quantgod.archive.day_reading import Quarantine
 from quantgod.archive.etl import run_etl
+from quantgod.archive.source import Quarantine
 from quantgod.contracts import BookUpdate
 from quantgod.market.messages import MessageError
 from tests.archive import feeds

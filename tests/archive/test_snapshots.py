@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from quantgod.archive import settling, snapshots
-from quantgod.archive.day_reading import Quarantine
 from quantgod.archive.etl import run_etl
 from quantgod.archive.plan import Candidate, find_archives, plan_days
 from quantgod.archive.snapshot_store import (
@@ -24,6 +23,7 @@ from quantgod.archive.snapshot_store import (
     snapshot_columns,
 )
 from quantgod.archive.snapshots import SnapshotError, SnapshotReport, run_snapshots, snapshots_of
+from quantgod.archive.source import Quarantine
 from quantgod.archive.store import StoreError, load_bars
 from quantgod.contracts import BOOK_COLUMNS, Integers
 from quantgod.market.minute_kernel import CLOCK

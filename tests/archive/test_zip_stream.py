@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quantgod.archive import zip_stream
-from quantgod.archive.day_reading import Quarantine
+from quantgod.archive.source import Quarantine
 from quantgod.archive.zip_stream import lines, open_archive
 from tests.archive.streams import etl_settings
 

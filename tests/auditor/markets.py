@@ -16,8 +16,8 @@ from quantgod.auditor.out_of_fold import Recipe, out_of_fold
 from quantgod.auditor.reports import Hooks
 from quantgod.contracts import META_FEATURES
 from quantgod.dataset.labels import label
+from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import Split, split_test
-from quantgod.dataset.windows import Samples, samples
 from quantgod.settings import ModelSettings, Settings, load_settings
 from tests.synthetic import synthetic_bars
 

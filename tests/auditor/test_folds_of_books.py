@@ -12,7 +12,7 @@ import pytest
 from quantgod.auditor.out_of_fold import out_of_fold
 from quantgod.auditor.reports import FoldReport, Hooks
 from quantgod.contracts import META_FEATURES
-from quantgod.dataset.book_view import BookBlocks, open_all_blocks
+from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks
 from quantgod.settings import ModelSettings
 from tests.auditor.markets import Market, market, recipe
 from tests.dataset.books import BLOCK, LEVELS, books_of, store_books

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from quantgod.auditor.meta_features import MetaFeatures
 from quantgod.auditor.meta_features import meta_features as many_meta_features
 from quantgod.contracts import FEATURES, META_FEATURES
-from quantgod.dataset.book_view import open_all_blocks, view_of_table
+from quantgod.dataset.book_blocks import open_all_blocks
+from quantgod.dataset.book_view import view_of_table
 from tests.dataset.books import books_of, store_books
 from tests.synthetic import synthetic_bars
 

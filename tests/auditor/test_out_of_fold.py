@@ -13,8 +13,8 @@ from quantgod.auditor.out_of_fold import Recipe, out_of_fold
 from quantgod.auditor.provenance import OOF_COLUMNS, assert_provenance
 from quantgod.auditor.reports import FoldReport, Hooks
 from quantgod.contracts import FEATURES
+from quantgod.dataset.samples import covered_rows
 from quantgod.dataset.splits import uniqueness
-from quantgod.dataset.windows import covered_rows
 from quantgod.training import material
 from tests.auditor import markets
 from tests.auditor.markets import WINDOW, Market, market, recipe

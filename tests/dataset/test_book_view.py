@@ -19,12 +19,8 @@ from quantgod.archive.snapshot_store import (
     write_snapshots,
 )
 from quantgod.archive.store import StoreError
-from quantgod.dataset.book_view import (
-    BookView,
-    MissingBlockError,
-    book_view,
-    open_all_blocks,
-)
+from quantgod.dataset.book_blocks import open_all_blocks
+from quantgod.dataset.book_view import BookView, MissingBlockError, book_view
 from quantgod.dataset.views import View, Views
 
 DAY = dt.date(2024, 1, 1)
@@ -137,7 +133,7 @@ READ_ALL = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from quantgod.dataset.book_view import open_all_blocks
+from quantgod.dataset.book_blocks import open_all_blocks
 def resident():
     said = Path("/proc/self/status").read_text()
     return int(said.split("VmRSS:")[1].split()[0]) // 1024

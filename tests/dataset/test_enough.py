@@ -16,8 +16,8 @@ from quantgod.auditor.out_of_fold import Recipe
 from quantgod.dataset import enough
 from quantgod.dataset.enough import TooFewRowsError, rows_needed
 from quantgod.dataset.labels import label
+from quantgod.dataset.samples import samples
 from quantgod.dataset.splits import EmptyPartError, folds, split_test, split_validation
-from quantgod.dataset.windows import samples
 from quantgod.forecasters.base_model import train_base
 from quantgod.settings import Settings, load_settings
 from tests.synthetic import synthetic_bars

@@ -13,9 +13,9 @@ from quantgod.contracts import FEATURES, Series
 from quantgod.dataset.feature_table import SourceRows, feature_days
 from quantgod.dataset.labels import LABEL_COLUMNS, label
 from quantgod.dataset.learning_table import UnmatchedFeaturesError, learning_table, with_features
+from quantgod.dataset.samples import samples
 from quantgod.dataset.series import series_attributes
 from quantgod.dataset.table import read_table, write_table
-from quantgod.dataset.windows import samples
 from quantgod.served.features import sets
 from quantgod.settings import LabelSettings
 from tests.dataset.test_feature_table import BRIDGE, MINUTES, taken

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from quantgod.contracts import Series
-from quantgod.dataset.book_view import BookBlocks, open_all_blocks, view_of_table
+from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks
+from quantgod.dataset.book_view import view_of_table
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.labels import label
 from quantgod.dataset.learning_table import UnmatchedSnapshotsError, learned_from, with_blocks
 from quantgod.dataset.quality import FeatureQualityError
+from quantgod.dataset.samples import samples
 from quantgod.dataset.table import read_table, write_table
-from quantgod.dataset.windows import samples
 from quantgod.settings import LabelSettings
 from quantgod.training.material import material
 from tests.dataset.books import BLOCK, LEVELS, books_of, store_books

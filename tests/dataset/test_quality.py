@@ -12,7 +12,7 @@ from quantgod.contracts import FEATURES
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.labels import label
 from quantgod.dataset.quality import FeatureQualityError, check_quality
-from quantgod.dataset.windows import Samples, covered_rows, samples
+from quantgod.dataset.samples import Samples, covered_rows, samples
 from quantgod.training.material import material
 from tests.dataset.broken_bars import BRIDGE, SEVERAL, whole_bars
 

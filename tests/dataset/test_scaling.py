@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from quantgod.contracts import FEATURES
 from quantgod.dataset.labels import label
+from quantgod.dataset.samples import covered_rows, samples
 from quantgod.dataset.scaling import Scaler, fit_scaler
 from quantgod.dataset.splits import split_test
-from quantgod.dataset.windows import covered_rows, samples
 from quantgod.settings import SplitSettings
 from tests.dataset.broken_bars import BRIDGE, LABEL, broken_bars
 

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from sklearn.model_selection import TimeSeriesSplit
 
 from quantgod.contracts import MS_PER_MINUTE
 from quantgod.dataset.labels import label
+from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import Split, folds, split_test, split_validation, uniqueness
-from quantgod.dataset.windows import Samples, samples
 from quantgod.settings import LabelSettings, SplitSettings
 from tests.dataset.broken_bars import BRIDGE, LABEL, SEVERAL, broken_bars, whole_bars
 
@@ -105,6 +106,16 @@ def test_no_fold_trains_on_a_label_that_reaches_what_it_judges(
             assert fold.other.max() < later.other.min()
     judged = np.concatenate([fold.other for fold in walk])
     assert judged.tolist() == dev[-len(judged) :].tolist()
+
+
+@given(count=st.integers(10, 90), number=st.integers(2, 9))
+def test_the_folds_are_those_of_scikit_learn(count: int, number: int) -> None:
+    time = np.arange(count, dtype=np.int64) * MS_PER_MINUTE
+    at_once = Samples.of_times(time, time, time)  # labels that reach nowhere: nothing is purged
+    walk = folds(at_once, np.arange(count), settings().model_copy(update={"folds": number}))
+    theirs = TimeSeriesSplit(number).split(np.arange(count))
+    for own, (older, newer) in zip(walk, theirs, strict=True):
+        assert own.train.tolist() == older.tolist() and own.other.tolist() == newer.tolist()
 
 
 @given(bars=broken_bars(), stride=st.integers(1, 4))

@@ -10,8 +10,8 @@ import pandas as pd
 
 from quantgod.contracts import FEATURES, META_FEATURES, Progress, silent
 from quantgod.dataset.labels import label
+from quantgod.dataset.samples import samples
 from quantgod.dataset.splits import split_test
-from quantgod.dataset.windows import samples
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.subject import Answers

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import ks_2samp
 
 from quantgod.contracts import FEATURES
 from quantgod.evaluation.drift import (
@@ -144,6 +145,12 @@ def test_deciles_end_where_a_tenth_of_the_rows_is_reached_whatever_their_number(
         expected, actual = max(before, 0.5) / n, max(now, 0.5) / len(drawn)
         total += (actual - expected) * math.log(actual / expected)
     assert psi(rows, sample) == pytest.approx(total)
+
+
+@given(*[st.lists(st.integers(0, 9), min_size=2, max_size=30)] * 2)
+def test_the_distance_is_that_of_scipy(one: list[int], other: list[int]) -> None:
+    sides = [np.asarray(side, float) for side in (one, other)]
+    assert ks(*sides) == pytest.approx(ks_2samp(*sides, method="asymp").statistic, abs=1e-12)
 
 
 def test_the_quantile_grid_stands_in_for_its_rows() -> None:

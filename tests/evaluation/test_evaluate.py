@@ -15,9 +15,9 @@ from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import ProvenanceError
 from quantgod.contracts import FEATURES, META_FEATURES, silent
 from quantgod.dataset.inputs import Inputs
+from quantgod.dataset.samples import samples
 from quantgod.dataset.scaling import fit_scaler
 from quantgod.dataset.splits import split_test, uniqueness
-from quantgod.dataset.windows import samples
 from quantgod.evaluation.drift import shift
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation

@@ -12,8 +12,8 @@ from scipy.signal import lfilter
 from scipy.stats import beta, kurtosis, norm, t
 
 from quantgod.dataset.labels import label
+from quantgod.dataset.samples import samples
 from quantgod.dataset.splits import uniqueness
-from quantgod.dataset.windows import samples
 from quantgod.evaluation.effective_size import effective_rows, effective_size
 from quantgod.evaluation.intervals import (
     FEWEST_COUNTED,

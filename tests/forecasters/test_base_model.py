@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from quantgod.contracts import FEATURES
+from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import split_test
-from quantgod.dataset.windows import Samples, samples
 from quantgod.forecasters.base_model import TrainedBase, train_base
 from quantgod.settings import Settings
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1

@@ -10,8 +10,8 @@ import pytest
 
 from quantgod.contracts import FEATURES
 from quantgod.dataset.labels import label
+from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import Split, split_test
-from quantgod.dataset.windows import Samples, samples
 from quantgod.evaluation.metrics import classification_report, log_loss
 from quantgod.forecasters.baselines import LEARNED, baselines, last_class, majority, persistence
 from quantgod.served.calibration import decide

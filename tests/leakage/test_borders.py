@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from quantgod.auditor.audit import CALIBRATION, STOPPING, parts_of
 from quantgod.contracts import META_FEATURES, MS_PER_MINUTE, Integers
 from quantgod.dataset.labels import label
+from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import folds, split_test, split_validation
-from quantgod.dataset.windows import Samples, samples
 from quantgod.leakage.borders import (
     CALIBRATION_ROWS,
     STOPPING_ROWS,

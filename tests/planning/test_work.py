@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from quantgod.dataset.samples import samples
 from quantgod.dataset.splits import folds, split_test, split_validation
-from quantgod.dataset.windows import samples
 from quantgod.planning.fitting import whole_table
 from quantgod.planning.work import is_surely_short, network_work
 from quantgod.settings import load_settings

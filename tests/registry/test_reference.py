@@ -10,9 +10,9 @@ from quantgod.auditor.provenance import ProvenanceError
 from quantgod.contracts import FEATURES, META_FEATURES
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.labels import label
+from quantgod.dataset.samples import samples
 from quantgod.dataset.scaling import Scaler
 from quantgod.dataset.splits import split_test
-from quantgod.dataset.windows import samples
 from quantgod.evaluation.drift import OUTPUTS, Reference
 from quantgod.registry.reference import _features, reference_of
 from quantgod.settings import load_settings

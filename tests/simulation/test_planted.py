@@ -19,7 +19,7 @@ from quantgod.archive.etl import run_etl
 from quantgod.archive.snapshots import run_snapshots
 from quantgod.archive.store import load_bars
 from quantgod.contracts import FEATURES, Floats
-from quantgod.dataset.book_view import open_all_blocks
+from quantgod.dataset.book_blocks import open_all_blocks
 from quantgod.settings import Planted, Settings, load_settings
 from quantgod.simulation.archives import price_path, start_ms, write_archives
 from quantgod.simulation.feed_kernel import DEEP_WAVE, NEAR

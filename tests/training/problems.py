@@ -11,8 +11,8 @@ from torch import nn
 
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.labels import label
+from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import split_test, split_validation
-from quantgod.dataset.windows import Samples, samples
 from quantgod.models import zoo
 from quantgod.settings import LabelSettings, SplitSettings, TrainSettings
 from quantgod.training.material import Material, material

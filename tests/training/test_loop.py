@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from quantgod.dataset.inputs import BARS
+from quantgod.dataset.samples import Samples
 from quantgod.dataset.views import Views
-from quantgod.dataset.windows import Samples, Windows
+from quantgod.dataset.windows import Windows
 from quantgod.models.heads import HeadLayers, Heads, Output
 from quantgod.training import loop
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1

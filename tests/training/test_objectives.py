@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from quantgod.contracts import CLASSES
 from quantgod.dataset.labels import label
-from quantgod.dataset.windows import Samples, samples
+from quantgod.dataset.samples import Samples, samples
 from quantgod.models import zoo
 from quantgod.models.heads import HeadLayers
 from quantgod.settings import LabelSettings

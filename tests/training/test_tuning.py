@@ -17,15 +17,16 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
 from quantgod.contracts import FEATURES
+from quantgod.dataset.samples import samples
 from quantgod.dataset.splits import split_test
-from quantgod.dataset.windows import samples
 from quantgod.settings import ModelSettings, Range, SettingsError
 from quantgod.training import fitting, study, tuning, tuning_figures
+from quantgod.training.best import BestParameters
 from quantgod.training.reports import Epoch, Fit
 from quantgod.training.space import current_values, joined_space, longest_window
 from quantgod.training.study import StudyError, opened_study
 from quantgod.training.trial import TrialObjective, pruned_if_it_cannot_run
-from quantgod.training.tuning import BestParameters, Search, study_key, tune
+from quantgod.training.tuning import Search, study_key, tune
 from quantgod.training.tuning_figures import history_figure, importance_figure, importances
 from tests.evaluation.plots.overlaps import overlapping
 from tests.training.processes import started_with_pipe

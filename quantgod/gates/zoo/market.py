@@ -12,14 +12,15 @@ from quantgod.archive.etl import run_etl
 from quantgod.archive.snapshots import run_snapshots
 from quantgod.archive.store import load_bars
 from quantgod.contracts import Progress, silent
-from quantgod.dataset.book_view import BookView, open_all_blocks, view_of_table
+from quantgod.dataset.book_blocks import open_all_blocks
+from quantgod.dataset.book_view import BookView, view_of_table
 from quantgod.dataset.feature_file import read_features, write_features
 from quantgod.dataset.inputs import BARS, BOOK, Inputs
 from quantgod.dataset.labels import label
 from quantgod.dataset.learning_table import with_features
+from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import split_test, split_validation
 from quantgod.dataset.views import View, Views
-from quantgod.dataset.windows import Samples, samples
 from quantgod.models import zoo
 from quantgod.settings import Settings
 from quantgod.simulation.archives import write_archives

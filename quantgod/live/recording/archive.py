@@ -17,8 +17,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from quantgod.archive.day_reading import MARGIN_MS, Quarantine
+from quantgod.archive.day_reading import MARGIN_MS
 from quantgod.archive.plan import archive_name
+from quantgod.archive.source import Quarantine
 from quantgod.archive.zip_stream import open_archive
 from quantgod.archive.zip_writer import write_zip
 from quantgod.contracts import MS_PER_DAY, MS_PER_SECOND, BookUpdate, Level, Progress, silent

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from quantgod.dataset.windows import Samples
+from quantgod.dataset.samples import Samples
 from quantgod.models.heads import Heads, Output
 
 

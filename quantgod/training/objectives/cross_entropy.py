@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from quantgod.contracts import CLASSES
-from quantgod.dataset.windows import Samples
+from quantgod.dataset.samples import Samples
 from quantgod.models.heads import ONE_DIRECTION, Heads, Output
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 from quantgod.training.objectives.base import Judgement

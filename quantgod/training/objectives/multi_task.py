@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from quantgod.dataset.windows import Samples
+from quantgod.dataset.samples import Samples
 from quantgod.models.heads import Heads, Output
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 from quantgod.training.objectives.base import Judgement

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from quantgod.dataset.windows import Samples
+from quantgod.dataset.samples import Samples
 from quantgod.models.heads import Heads, Output
 from quantgod.training.objectives.base import Judgement
 from quantgod.training.objectives.cross_entropy import WeightedCrossEntropy
