@@ -9,7 +9,8 @@ half is spent within the hash tables: a float's hash is computed anew at each us
 Deltas are taken from the simulated market in Bybit's form and, where it is beside the project,
 from the real recording in Binance's, up to where its price nears the end of what its one snapshot
 shows. A delta costs more the more changes it holds, but it does so both ways: one goal holds for
-both streams. The replay has none. Seconds are of processor time, the best of rounds in turns.
+both streams. The same again with the snapshots that a network of the book looks at, over without
+them. The replay has no goal. Seconds are of processor time, the best of rounds in turns.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 from bench.goal import Figure, Log, said
 from bench.turns import best
+from quantgod.contracts import BookShape
 from quantgod.live.driving import drive
 from quantgod.live.recording.arrivals import Arrival, Recording, open_recording
 from quantgod.live.recording.replay import Replay
@@ -36,6 +38,7 @@ from quantgod.simulation.archives import price_path, start_ms
 from quantgod.simulation.market import SimulatedMarket
 
 MOST_OF_FLOOR = 1.25
+MOST_WITH_SNAPSHOTS = 1.25
 DELTAS_A_SECOND = 10.0
 """What a symbol sends: its stream has a message each 100 ms."""
 
@@ -54,7 +57,7 @@ class Stream:
     name: str
     lines: Sequence[bytes]
     decode: Callable[[bytes], Any]
-    book: Callable[[], BookBars]
+    book: Callable[[BookShape | None], BookBars]
 
 
 def measure(log: Log) -> list[Figure]:
@@ -82,8 +85,9 @@ def _replayed(log: Log) -> list[Figure]:
 def _of(stream: Stream, log: Log) -> list[Figure]:
     log(f"{stream.name}: {len(stream.lines)} deltas")
     _whole(stream)  # compiles
-    works = [partial(work, stream) for work in (_decoding, _floor, _whole)]
-    decoding, floor, whole = (taken / len(stream.lines) * 1e6 for taken in best(works, ROUNDS))
+    works = [partial(work, stream) for work in (_decoding, _floor, _whole, _sampled)]
+    taken = (seconds / len(stream.lines) * 1e6 for seconds in best(works, ROUNDS))
+    decoding, floor, whole, sampled = taken
     updates = map(stream.decode, stream.lines)
     changes = sum(len(update.bids) + len(update.asks) for update in updates)
     name = stream.name
@@ -99,6 +103,13 @@ def _of(stream: Stream, log: Log) -> list[Figure]:
             here=said(whole, "us a delta"),
         ),
         Figure(
+            f"{name}: with snapshots of the book, over without",
+            sampled / whole,
+            "x",
+            at_most=MOST_WITH_SNAPSHOTS,
+            here=said(sampled, "us a delta"),
+        ),
+        Figure(
             f"{name}: bytes to book and bars, a change", whole / changes * len(stream.lines), "us"
         ),
         Figure(f"{name}: symbols a core", 1e6 / (whole * DELTAS_A_SECOND)),
@@ -111,8 +122,8 @@ def _streams(log: Log) -> Iterator[Stream]:
     market = SimulatedMarket("BTCUSDT", chosen, price_path(chosen), start_ms(chosen))
     first, *lines = market.lines(0, 0, DELTAS + 1).splitlines()
 
-    def simulated() -> BookBars:
-        bars = BookBars(BybitBookSync("BTCUSDT"), *LIMITS)
+    def simulated(shape: BookShape | None) -> BookBars:
+        bars = BookBars(BybitBookSync("BTCUSDT"), *LIMITS, shape=shape)
         bars.receive(bybit.decode(first))
         return bars
 
@@ -138,12 +149,12 @@ def _recorded() -> Stream:
         if any(isinstance(event, NeedSnapshot) for event in events):
             break
     lines = [arrival.data for arrival in islice(arrivals, start, start + known - 1)]
-    return Stream("recorded", lines, binance.decode, lambda: _driven(arrivals[:start]))
+    return Stream("recorded", lines, binance.decode, partial(_driven, arrivals[:start]))
 
 
-def _driven(arrivals: Sequence[Arrival]) -> BookBars:
+def _driven(arrivals: Sequence[Arrival], shape: BookShape | None = None) -> BookBars:
     sync = BinanceBookSync("BTCUSDT", SETTINGS.live.feed.buffer_events)
-    bars = BookBars(sync, *LIMITS)
+    bars = BookBars(sync, *LIMITS, shape=shape)
     for arrival in arrivals:
         drive(bars, arrival.kind, arrival.data)
     return bars
@@ -156,7 +167,7 @@ def _decoding(stream: Stream) -> None:
 
 def _floor(stream: Stream) -> tuple[dict[float, float], dict[float, float]]:
     """No best price, no order, no check: only sizes by price; gives bids and asks."""
-    book = stream.book().book
+    book = stream.book(None).book
     sides = (dict(book.bids), dict(book.asks)) if book is not None else ({}, {})
     for line in stream.lines:
         update = stream.decode(line)
@@ -169,11 +180,15 @@ def _floor(stream: Stream) -> tuple[dict[float, float], dict[float, float]]:
     return sides
 
 
-def _whole(stream: Stream) -> BookBars:
-    bars = stream.book()
+def _whole(stream: Stream, shape: BookShape | None = None) -> BookBars:
+    bars = stream.book(shape)
     for line in stream.lines:
         bars.receive(stream.decode(line))
     return bars
+
+
+def _sampled(stream: Stream) -> BookBars:
+    return _whole(stream, SETTINGS.snapshots.shape)
 
 
 def _replay(recording: Recording, messages: Sequence[Arrival]) -> None:

@@ -1,7 +1,7 @@
 """Look up the order book at any moments in the raw archives, between the minute rows.
 
 An order that arrives at a moment meets the book of that moment: the state after the last message
-before it (`archive.stops` says which books are valid). If there is none, the order has to wait, and
+before it (`market.stops` says which books are valid). If there is none, the order has to wait, and
 the caller decides what it meets.
 
 Archives are accepted and refused as in the etl: the deepest readable one makes its day, completely
@@ -24,7 +24,6 @@ from quantgod.archive.day_reading import MARGIN_MS, Carry
 from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_days
 from quantgod.archive.settling import carried_levels, settle_moments
 from quantgod.archive.source import Quarantine
-from quantgod.archive.stops import Cuts
 from quantgod.contracts import (
     BOOK_LEVELS,
     MS_PER_DAY,
@@ -38,6 +37,7 @@ from quantgod.contracts import (
     silent,
 )
 from quantgod.market.minute_kernel import CLOCK, NEXT
+from quantgod.market.stops import Cuts
 from quantgod.settings import EtlSettings
 
 _ONE_DAY: Final = dt.timedelta(days=1)

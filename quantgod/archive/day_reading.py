@@ -27,6 +27,7 @@ from quantgod.contracts import (
 )
 from quantgod.market.minute_bars import MinuteBar
 from quantgod.market.minute_kernel import FLOATS, INTEGERS
+from quantgod.market.stops import levels_of
 from quantgod.settings import ArchiveLimits
 
 CORRUPT_REASONS: Final = ("corrupt_json", "bad_number", "wrong_symbol", "bad_time", "bad_type")
@@ -265,12 +266,7 @@ class Ledger:
 
 def book_row(bids: list[Level], asks: list[Level]) -> Floats:
     """Return the 800 book columns of levels, best first; missing ones have NaN price, zero size."""
-    row = np.zeros((2, BOOK_LEVELS, 2))
-    row[:, :, 0] = np.nan
-    for side, levels in zip(row, (bids, asks), strict=True):
-        if levels:
-            side[: len(levels)] = levels[:BOOK_LEVELS]
-    return row.reshape(-1)
+    return levels_of(bids, asks, BOOK_LEVELS).reshape(-1)
 
 
 def time_bounds(date: dt.date) -> tuple[int, int]:

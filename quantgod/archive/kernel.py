@@ -51,13 +51,13 @@ from quantgod.archive.loop import (
 )
 from quantgod.archive.parser import Bytes
 from quantgod.archive.reference import admit, read_archive_reference
-from quantgod.archive.stops import Cuts, no_cuts
 from quantgod.archive.zip_stream import is_blank, open_archive
 from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, BookUpdate, Floats, Integers
 from quantgod.market.bybit import depth_of
 from quantgod.market.messages import MessageError
 from quantgod.market.minute_bars import MinuteBars
 from quantgod.market.minute_kernel import CLOCK, CORRUPT
+from quantgod.market.stops import Cuts, no_cuts
 from quantgod.settings import EtlSettings
 
 

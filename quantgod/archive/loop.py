@@ -2,7 +2,7 @@
 
 It runs until a minute closes, the parser does not know a line, or line SAMPLE was taken. The rules
 are those of `archive.reference`, in the same order; books at given moments are settled on the way,
-as `archive.stops` says.
+as `market.stops` says.
 """
 
 from __future__ import annotations

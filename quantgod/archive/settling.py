@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from quantgod.archive.day_reading import Carry, book_row, time_bounds
+from quantgod.archive.day_reading import Carry, time_bounds
 from quantgod.archive.dense_book import Unfit
 from quantgod.archive.kernel import FastReader
 from quantgod.archive.plan import Candidate
 from quantgod.archive.reference import ReferenceReader, admit
-from quantgod.archive.stops import Cuts
 from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.contracts import BOOK_LEVELS, BookUpdate, Floats
 from quantgod.market.bybit import RESTART_ID
 from quantgod.market.messages import MessageError
 from quantgod.market.minute_kernel import CLOCK
+from quantgod.market.stops import Cuts, levels_of
 from quantgod.settings import EtlSettings
 
 
@@ -100,4 +100,4 @@ def carried_levels(carry: Carry) -> Floats | None:
     if not carry.has_book:
         return None
     bids, asks = (side[:BOOK_LEVELS].tolist() for side in (carry.bids, carry.asks))
-    return book_row(bids, asks).reshape(2, BOOK_LEVELS, 2)
+    return levels_of(bids, asks, BOOK_LEVELS)

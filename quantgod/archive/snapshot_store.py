@@ -31,7 +31,6 @@ from quantgod.archive.store import (
 )
 from quantgod.contracts import MS_PER_MINUTE, Booleans, Floats, Integers, Market
 from quantgod.files import atomic_path
-from quantgod.settings import SnapshotSettings
 
 SNAPSHOT_VERSION: Final = 1
 """Raised whenever the files, their columns or the meaning of a value change."""
@@ -148,13 +147,6 @@ def remove_snapshots(path: Path) -> None:
     path.unlink(missing_ok=True)
     for file in path.parent.glob(f"blocks/{path.stem}.*.npy"):
         file.unlink(missing_ok=True)
-
-
-def interval_ends(minutes: Integers, rules: SnapshotSettings) -> Integers:
-    """Return the last millisecond of each interval before the minutes' closes, [m * per_minute]."""
-    before = np.arange(rules.per_minute - 1, -1, -1) * rules.interval_ms
-    closes = (minutes + 1) * MS_PER_MINUTE
-    return np.asarray(closes[:, None] - before - 1, dtype=np.int64).reshape(-1)
 
 
 def _block_paths(path: Path, key: str) -> tuple[Path, Path]:

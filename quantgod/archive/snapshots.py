@@ -4,7 +4,7 @@ Snapshots are made of the archives that the stored bars were made from, with the
 day before: so days are independent of each other, and the last snapshot of a minute has the levels
 of its bar. A day whose snapshots are stored is not read again.
 
-What is not provably known is missing: a book that `archive.stops` calls invalid, and a moment up to
+What is not provably known is missing: a book that `market.stops` calls invalid, and a moment up to
 the second of the message with which the file before ended, in a minute that closed in this file.
 """
 
@@ -28,14 +28,12 @@ from quantgod.archive.snapshot_store import (
     SNAPSHOT_VERSION,
     DaySnapshots,
     SnapshotMetadata,
-    interval_ends,
     open_blocks,
     remove_snapshots,
     snapshot_path,
     stored_snapshots,
     write_snapshots,
 )
-from quantgod.archive.stops import Cuts
 from quantgod.archive.store import (
     DayMetadata,
     StoreError,
@@ -47,7 +45,9 @@ from quantgod.archive.store import (
 )
 from quantgod.contracts import MS_PER_SECOND, Integers, Market, Progress, silent
 from quantgod.files import value_digest
+from quantgod.market.book_blocks import interval_ends
 from quantgod.market.minute_kernel import CLOCK, NEXT
+from quantgod.market.stops import Cuts
 from quantgod.settings import EtlSettings, SnapshotSettings
 
 _ONE_DAY: Final = dt.timedelta(days=1)
@@ -172,7 +172,7 @@ def snapshots_of(
     Raises:
         Quarantine: when the archive must not be used.
     """
-    ends = interval_ends(minutes, rules)
+    ends = interval_ends(minutes, rules.per_minute, rules.interval_ms)
     levels = np.empty((len(ends), 2, rules.levels, 2))
     is_there = np.zeros(len(ends), dtype=np.bool_)
     # At which millisecond the file before ended is not known.

@@ -1,7 +1,7 @@
 """Define what rooms exchange: names, units and frozen records that two rooms must agree on."""
 
 from quantgod.contracts.arrays import Booleans, Floats, Integers
-from quantgod.contracts.book import BookUpdate, Level
+from quantgod.contracts.book import BookShape, BookUpdate, Level
 from quantgod.contracts.columns import (
     ALL_FEATURES,
     BAR_COLUMNS,
@@ -36,6 +36,7 @@ __all__ = [
     "SECONDS_PER_MINUTE",
     "SECOND_FIGURES",
     "SYMBOL",
+    "BookShape",
     "BookUpdate",
     "Booleans",
     "Floats",

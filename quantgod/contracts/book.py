@@ -1,6 +1,8 @@
-"""Decoded messages of an order book."""
+"""Decoded messages of an order book, and what a network sees of it."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,3 +23,17 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False):
     update_id: int
     bids: list[Level]
     asks: list[Level]
+
+
+class BookShape(NamedTuple):
+    """What a network sees of the book at a minute's close: the last snapshots before it.
+
+    Attributes:
+        snapshots: how many; the last one is the book at the close.
+        levels: best levels a side.
+        interval_ms: time between two snapshots.
+    """
+
+    snapshots: int
+    levels: int
+    interval_ms: int

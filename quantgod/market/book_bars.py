@@ -1,7 +1,8 @@
 """From a symbol's messages to its minute bars: its book's synchronisation and the bar kernel.
 
 The clock moves before a message changes the book, and the message counts after it. So a stream
-gives what `etl` gives of the same messages in an archive, bit for bit. Pure: no clock, no socket.
+gives what `etl` and `snapshots` give of the same messages in an archive, bit for bit. Pure: no
+clock, no socket.
 """
 
 from __future__ import annotations
@@ -11,8 +12,17 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
-from quantgod.contracts import BOOK_LEVELS, MS_PER_DAY, MS_PER_MINUTE, MS_PER_SECOND, Level
+from quantgod.contracts import (
+    BOOK_LEVELS,
+    MS_PER_DAY,
+    MS_PER_MINUTE,
+    MS_PER_SECOND,
+    BookShape,
+    Floats,
+    Level,
+)
 from quantgod.market.book import OrderBook
+from quantgod.market.book_blocks import BlockSampler
 from quantgod.market.messages import MessageError
 from quantgod.market.minute_bars import MinuteBar, MinuteBars
 from quantgod.market.minute_kernel import (
@@ -38,11 +48,16 @@ from quantgod.market.sync_events import (
 
 
 class ClosedMinute(NamedTuple):
-    """A minute that closed, and the best 200 levels a side then, best first; none without a row."""
+    """A minute that closed, and the best 200 levels a side then, best first; none without a row.
+
+    `snapshots` are those of the book before its close, of a row whose stream is sampled, as
+    `BlockSampler.closed` gives them.
+    """
 
     bar: MinuteBar
     bids: list[Level]
     asks: list[Level]
+    snapshots: Floats | None = None
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):
@@ -76,9 +91,20 @@ class BookBars:
         max_bridge_minutes: As in `MinuteBars`.
         last_before: Asked once, about the minute of the first message: what an earlier run left,
             for a run of minutes that goes on.
+        shape: Of the snapshots that a minute brings; None for none.
     """
 
-    __slots__ = ("_closed", "_last_before", "_second_ends", "_strays", "bars", "sync")
+    __slots__ = (
+        "_acts_at",
+        "_closed",
+        "_is_missing",
+        "_last_before",
+        "_sampler",
+        "_second_ends",
+        "_strays",
+        "bars",
+        "sync",
+    )
 
     def __init__(
         self,
@@ -86,15 +112,19 @@ class BookBars:
         max_silence_seconds: int,
         max_bridge_minutes: int,
         last_before: LastBefore | None = None,
+        shape: BookShape | None = None,
     ) -> None:
         self.sync = sync
         self.bars = MinuteBars(max_silence_seconds, max_bridge_minutes)
         self._closed: list[ClosedMinute] = []
+        self._sampler = None if shape is None else BlockSampler(shape, max_silence_seconds)
         self._second_ends = NO_SECOND  # ms; until then no message moves the clock
+        self._acts_at = NO_SECOND  # ms; until then none does that or decides a snapshot
+        self._is_missing = False  # the next message tells that others before it are missing
         self._strays = 0  # messages in a row whose time is more than a day off
         self._last_before = last_before
         sync.before_change = self._advance
-        sync.before_gap = self.bars.miss
+        sync.before_gap = self._miss
 
     @property
     def book(self) -> OrderBook | None:
@@ -130,20 +160,43 @@ class BookBars:
 
     def finish(self) -> Taken:
         """End the recording: close the open minute if its last second holds a message."""
+        if self.bars.ends_minute:
+            self._sample(self._second_ends)
         self._close(self.bars.finish(self.sync.book))
         return self._taken([])
 
+    def _miss(self) -> None:
+        """Note that the next message tells of missing ones before it."""
+        self.bars.miss()
+        self._is_missing, self._acts_at = True, NO_SECOND
+
     def _advance(self, ts: int) -> None:
         """Move the clock to a message that has changed nothing yet."""
-        if self._second_ends - MS_PER_DAY < ts < self._second_ends:
+        if self._second_ends - MS_PER_DAY < ts < self._acts_at:
             return
         if self._second_ends >= 0 and abs(ts - self._second_ends) >= MS_PER_DAY:
             self._stray(ts)
-            return
-        self._strays = 0
-        self._resume(ts)
-        self._close(self.bars.advance(ts, self.sync.book))
-        self._second_ends = (int(self.bars.integers[CLOCK]) + 1) * MS_PER_SECOND
+        else:
+            self._strays = 0
+            self._resume(ts)
+            self._sample(ts)
+            self._close(self.bars.advance(ts, self.sync.book))
+        self._plan()
+
+    def _plan(self) -> None:
+        """Find the time from which a message has more to do than to change the book."""
+        clock = int(self.bars.integers[CLOCK])
+        self._second_ends = NO_SECOND if clock < 0 else (clock + 1) * MS_PER_SECOND
+        self._acts_at = self._second_ends
+        if self._sampler is not None:
+            self._acts_at = min(self._acts_at, self._sampler.next_ms + 1)
+        self._is_missing = False
+
+    def _sample(self, ts: int) -> None:
+        """Decide the snapshots before a message that has changed nothing yet."""
+        if self._sampler is not None and ts > self._sampler.next_ms:
+            book = None if self._is_missing else self.sync.book
+            self._sampler.settle(ts, int(self.bars.integers[CLOCK]), book)
 
     def _stray(self, ts: int) -> None:
         """A time more than a day off moves no clock, or one wrong message would end all bars.
@@ -155,6 +208,8 @@ class BookBars:
         self._strays += 1
         if self._strays > STRAYS:
             self.bars.restart()
+            if self._sampler is not None:
+                self._sampler.restart()
             self._second_ends = NO_SECOND
             self._advance(ts)
 
@@ -170,7 +225,9 @@ class BookBars:
         for bar in bars:
             book = self.sync.book if bar.features is not None else None
             bids, asks = book.top(BOOK_LEVELS) if book is not None else ([], [])
-            self._closed.append(ClosedMinute(bar, bids, asks))
+            sampler = self._sampler if book is not None else None
+            snapshots = None if sampler is None else sampler.closed(bar.minute)
+            self._closed.append(ClosedMinute(bar, bids, asks, snapshots))
 
     def _taken(self, events: list[Event]) -> Taken:
         for event in events:

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from quantgod.contracts import BOOK_LEVELS, MS_PER_MINUTE, Market, Series, Source
+from quantgod.contracts import BOOK_LEVELS, MS_PER_MINUTE, BookShape, Market, Series, Source
 from quantgod.settings.section import (
     Fraction,
     Natural,
@@ -185,6 +185,11 @@ class SnapshotSettings(Section):
     interval_ms: Positive = 100
     per_minute: Positive = 100
     block: Positive = 100
+
+    @property
+    def shape(self) -> BookShape:
+        """Return what a network sees."""
+        return BookShape(self.block, self.levels, self.interval_ms)
 
     @model_validator(mode="after")
     def _fits_a_minute(self) -> Self:

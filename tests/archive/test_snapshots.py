@@ -17,7 +17,6 @@ from quantgod.archive import settling, snapshots
 from quantgod.archive.etl import run_etl
 from quantgod.archive.plan import Candidate, find_archives, plan_days
 from quantgod.archive.snapshot_store import (
-    interval_ends,
     open_blocks,
     read_snapshot_metadata,
     snapshot_columns,
@@ -26,6 +25,7 @@ from quantgod.archive.snapshots import SnapshotError, SnapshotReport, run_snapsh
 from quantgod.archive.source import Quarantine
 from quantgod.archive.store import StoreError, load_bars
 from quantgod.contracts import BOOK_COLUMNS, Integers
+from quantgod.market.book_blocks import interval_ends
 from quantgod.market.minute_kernel import CLOCK
 from quantgod.settings import EtlSettings, SnapshotSettings
 from tests.archive import feeds
@@ -82,7 +82,7 @@ def test_snapshots_are_those_of_the_reference_and_none_is_invented(
     assert found.levels[found.is_there].tobytes() == slow.levels[found.is_there].tobytes()
     known = -1 if carry is None else int(carry.integers[CLOCK]) * 1_000 + 999
     last = [step.ts for step in steps if step.ts >= 0]
-    ends = interval_ends(minutes, rules).reshape(found.is_there.shape)
+    ends = interval_ends(minutes, rules.per_minute, rules.interval_ms).reshape(found.is_there.shape)
     for end, is_there, book in zip(
         ends.flat, found.is_there.flat, found.levels.reshape(-1, 2, rules.levels, 2), strict=True
     ):
@@ -94,8 +94,7 @@ def test_snapshots_are_those_of_the_reference_and_none_is_invented(
 
 
 def test_an_interval_ends_a_millisecond_before_the_next_and_the_last_one_at_the_close() -> None:
-    rules = SnapshotSettings(interval_ms=100, per_minute=3, block=1)
-    assert interval_ends(np.array([7, 9]), rules).tolist() == [
+    assert interval_ends(np.array([7, 9]), 3, 100).tolist() == [
         *(479_799, 479_899, 479_999),
         *(599_799, 599_899, 599_999),
     ]

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from quantgod.contracts import BookShape
 from quantgod.live.driving import RawKind, drive
 from quantgod.live.journal import Journal
 from quantgod.live.recording.recorder import Recorder, recording_tables
@@ -23,6 +24,7 @@ JOURNALING = JournalSettings(
 )
 COLLECT = CollectSettings(folder=Path("unused"), levels=20, interval_ms=100, sequence=100)
 SNAPSHOT_LEVELS = 260
+SHAPE = BookShape(snapshots=20, levels=4, interval_ms=500)
 
 Say = Callable[[RawKind, bytes], None]
 
@@ -32,7 +34,7 @@ class Client:
 
     def __init__(self, symbol: str, journal: Journal) -> None:
         self.symbol = symbol
-        self.bars = BookBars(BinanceBookSync(symbol, 1_000), 5, 5)
+        self.bars = BookBars(BinanceBookSync(symbol, 1_000), 5, 5, shape=SHAPE)
         self.recorder = Recorder(journal, {symbol: self.bars}, COLLECT)
         self.closed: list[ClosedMinute] = []
         self.reasons: list[str] = []

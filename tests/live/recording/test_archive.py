@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from quantgod.archive.day_reading import book_row
 from quantgod.archive.etl import run_etl
 from quantgod.archive.seconds import read_seconds
+from quantgod.archive.snapshot_store import block_of, open_blocks
+from quantgod.archive.snapshots import run_snapshots
 from quantgod.archive.store import read_metadata, read_rows, stored_days
 from quantgod.contracts import MS_PER_DAY
 from quantgod.live.driving import drive
@@ -23,10 +25,11 @@ from quantgod.live.recording.archive import (
 from quantgod.live.recording.arrivals import Arrival, Recording, open_recording
 from quantgod.market.book_bars import BookBars, ClosedMinute
 from quantgod.market.book_sync import BinanceBookSync
+from quantgod.settings import SnapshotSettings
 from steps.archive_recording import main
 from tests.archive.feeds import FULL, ROOT
 from tests.archive.streams import etl_settings
-from tests.live.recording.recorded import Client, market, record
+from tests.live.recording.recorded import SHAPE, Client, market, record
 from tests.live.recording.test_replay import START, event, snapshot
 
 MIDNIGHT_MS = 19_800 * MS_PER_DAY
@@ -96,6 +99,25 @@ def test_live_bars_are_the_bars_that_etl_makes_of_the_recording(recording, tmp_p
     assert len(live) > 60
     assert stored_bits(tmp_path / "bars") == bits(live)
     assert not report.has_quarantine
+    assert_blocks_are_those_of(live, tmp_path)
+
+
+def assert_blocks_are_those_of(live: list[ClosedMinute], folder: Path) -> None:
+    """The stage `snapshots` makes of the archives what the session saw at each close."""
+    places = (folder / name for name in ("archives", "bars", "snapshots"))
+    levels, each = SHAPE.levels, SHAPE.snapshots
+    rules = SnapshotSettings(
+        levels=levels, interval_ms=SHAPE.interval_ms, per_minute=each, block=each
+    )
+    run_snapshots(*places, "BTCUSDT", "linear", etl_settings(), rules)
+    days = [open_blocks(path) for path in stored_days(folder / "snapshots", "BTCUSDT")]
+    seen = [block_of(row.snapshots[None]) for row in live]
+    assert [row.bar.minute for row in live] == [m for day in days for m in day.index["minute"]]
+    stored = b"".join(day.content.tobytes() for day in days)
+    assert stored == b"".join(content.tobytes() for content, _, _ in seen)
+    assert [mid for day in days for mid in day.index["mid"]] == [
+        float(mid[0]) for _, mid, _ in seen
+    ]
 
 
 def test_a_recording_driven_again_gives_the_live_bars(recording):

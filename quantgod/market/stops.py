@@ -1,4 +1,4 @@
-"""Collect the books at given moments while an archive is read, for orders arriving then.
+"""Collect the books at given moments while messages are read: for orders, and for snapshots.
 
 The book of a moment is the state before the first later message (`ts` > moment) in the order of the
 file. That message also shows whether the book is valid, by the rules of the minutes:
@@ -13,11 +13,12 @@ The fast reader decides moments in its compiled loop, by the same rules.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Final
 
 import numpy as np
 
-from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, Booleans, Floats, Integers
+from quantgod.contracts import BOOK_LEVELS, MS_PER_SECOND, Booleans, Floats, Integers, Level
 
 NEVER: Final = int(np.iinfo(np.int64).max)
 
@@ -69,12 +70,14 @@ class Cuts:
         is_sound = levels is not None and bool(levels[0, 0, 0] < levels[1, 0, 0])
         is_silence = ts // MS_PER_SECOND - clock - 1 > self._max_silence
         best = None if levels is None else levels[:, : self.levels.shape[2]]
-        while self.next_ms < ts:
-            is_silent = is_silence and self.next_ms // MS_PER_SECOND > clock
+        place = self.settled
+        while place < len(self.moments) and (moment := int(self.moments[place])) < ts:
+            is_silent = is_silence and moment // MS_PER_SECOND > clock
             is_there = is_sound and not is_silent
-            self.levels[self.settled] = best if is_there else _NO_LEVEL
-            self.is_there[self.settled] = is_there
-            self.place += 1
+            self.levels[place] = best if is_there else _NO_LEVEL
+            self.is_there[place] = is_there
+            place += 1
+        self.place[0] = place
 
     def settle_rest(self, until_ms: int, clock: int, levels: Floats | None) -> None:
         """Decide the moments before `until_ms`, a whole second, without a later message.
@@ -89,3 +92,15 @@ def no_cuts() -> Cuts:
     """Return an empty set of moments."""
     none = np.zeros(0, dtype=np.int64)
     return Cuts(none, 0, np.zeros((0, 2, BOOK_LEVELS, 2)), none.astype(np.bool_))
+
+
+def levels_of(bids: list[Level], asks: list[Level], count: int) -> Floats:
+    """Return the best `count` levels, best first, [2, count, 2]; missing ones have NaN, zero."""
+    if len(bids) >= count <= len(asks):
+        numbers = chain.from_iterable(chain(bids[:count], asks[:count]))
+        return np.fromiter(numbers, np.float64, 4 * count).reshape(2, count, 2)
+    found = np.full((2, count, 2), _NO_LEVEL)
+    for side, levels in zip(found, (bids, asks), strict=True):
+        if levels:
+            side[: len(levels)] = levels[:count]
+    return found

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantgod.archive.stops import NEVER, Cuts, no_cuts
+from quantgod.market.stops import NEVER, Cuts, no_cuts
 
 SILENCE = 5
 
