@@ -58,7 +58,6 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.dataset.series import table_series, write_series
     from quantgod.evaluation.validation import validation_rows
     from quantgod.forecasters.base_model import train_base
-    from quantgod.forecasters.network import save_network
     from quantgod.tracking.chosen import searched_settings
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
@@ -78,7 +77,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
             )  # fmt: skip
         for epoch in trained.fit.told_before:  # only the killed run has logged them
             run.metrics.log(epoch.metrics(), epoch.epoch)
-        save_network(run.folder("network"), trained.network)
+        trained.network.save(run.folder("network"))
         run.shows("network")
         write_series(run.folder("network"), table_series(run.inputs["labels"]))
         _warn_of_constants(trained.network.silent)
@@ -142,11 +141,12 @@ def _warn_of_constants(silent: Sequence[str]) -> None:
 
 
 def _log(run: StageRun, trained: TrainedBase) -> None:
+    from quantgod.contracts import PRIMARY
     from quantgod.evaluation import metrics, plots
     from quantgod.models.zoo import parameter_count
     from quantgod.training.confusion import confusion_matrix
 
-    target, said = trained.validation.target, trained.probabilities
+    target, said = trained.validation.target, trained.forecast.tilted[:, PRIMARY]
     parameters = parameter_count(trained.network.model)
     report = metrics.classification_report(target, said)
     # Separate names: `macro_f1` and others are series over the epochs, of which the last is not

@@ -6,22 +6,43 @@ indicators. The same module trains the auditor and is exported as the served gra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor, nn
 
-from quantgod.contracts import CLASSES, FEATURES, META_FEATURES, Floats, Integers, Progress, silent
+from quantgod.auditor.auditor_input import AuditorInput
+from quantgod.contracts import (
+    CLASSES,
+    FEATURES,
+    META_FEATURES,
+    PRIMARY,
+    Floats,
+    Forecast,
+    Integers,
+    Progress,
+    silent,
+)
 from quantgod.dataset.book_view import BookView
 from quantgod.dataset.inputs import BARS, BOOK, Inputs, cut
 from quantgod.dataset.samples import VOLATILITY_ROWS
 from quantgod.dataset.windows import Windows
+from quantgod.models.heads import Output
 from quantgod.training.devices import choose_device
+from quantgod.training.predict import as_forecast
 
 RSI_PERIOD = 14
 EMA_PERIODS = (9, 50)
 RETURN_COLUMN = FEATURES.index("log_ret_close")
 LAST_MINUTE = META_FEATURES[len(CLASSES) + 1 : META_FEATURES.index("rsi_14")]
+
+
+def auditor_input(forecast: Forecast, context: Floats) -> AuditorInput:
+    """Return the input for a forecast and the context (n, 10) of its moments."""
+    tilted = torch.from_numpy(np.ascontiguousarray(forecast.tilted[:, PRIMARY]))
+    return AuditorInput(forecast, beside_entropy(tilted, torch.from_numpy(context)).numpy())
 
 
 class MetaFeatures(nn.Module):
@@ -42,6 +63,7 @@ class MetaFeatures(nn.Module):
         mean: the training scaler's mean of each column, the nine features first.
         std: its standard deviation.
         views: of the network; they are cut from the scaled windows.
+        class_weights: of the network's loss, for its forecasts; None where it had none.
 
     Raises:
         ValueError: if mean or std is not a finite number for each column, or a std is below zero.
@@ -53,11 +75,17 @@ class MetaFeatures(nn.Module):
     columns: Tensor
 
     def __init__(
-        self, network: nn.Module, mean: Floats, std: Floats, views: tuple[str, ...] = (BARS,)
+        self,
+        network: nn.Module,
+        mean: Floats,
+        std: Floats,
+        views: tuple[str, ...] = (BARS,),
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.views = views
+        self.class_weights = class_weights
         width = len(Inputs(1, views).columns)
         self.register_buffer("mean", _scaler_row("mean", mean, width))
         given = _scaler_row("std", std, width)
@@ -84,22 +112,35 @@ class MetaFeatures(nn.Module):
             ValueError: if the windows are shorter than the RSI needs (not checked in an export), or
                 there is no book for a network of the book.
         """
-        if not torch.onnx.is_in_onnx_export():
-            _check_length(windows)
-        returns = windows[:, :, RETURN_COLUMN]
+        tilted = self.output(windows, book)["probs"][:, PRIMARY].to(torch.float64)
+        return beside_entropy(tilted, self.context(windows))
+
+    def output(
+        self,
+        windows: Float64[Tensor, "batch time columns"],
+        book: Float64[Tensor, "batch snapshots levels 4"] | None = None,
+    ) -> Output:
+        """Return what the network says of raw windows, all heads and horizons, in its own type."""
         scaled = torch.where(self.moves, (windows - self.mean) / self.std, 0.0).to(torch.float32)
         seen = cut(scaled, self.views)
         if BOOK in self.views:
             if book is None:
                 raise ValueError("a network of the book expects its snapshots beside the windows")
-            seen[BOOK] = scaled_book(book, returns)
-        probs = self.network(**seen)["probs"][:, 0].to(torch.float64)
+            seen[BOOK] = scaled_book(book, windows[:, :, RETURN_COLUMN])
+        said: Output = self.network(**seen)
+        return said
+
+    def context(
+        self, windows: Float64[Tensor, "batch time columns"]
+    ) -> Float64[Tensor, "batch 10"]:
+        """Return the last minute's features, the RSI and the distances: what no network says."""
+        if not torch.onnx.is_in_onnx_export():
+            _check_length(windows)
+        returns = windows[:, :, RETURN_COLUMN]
         prices = relative_prices(returns)
         last_minute = windows[:, -1].index_select(1, self.columns)
         distances = [ema_distance(prices, period) for period in EMA_PERIODS]
-        return torch.cat(
-            [probs, entropy(probs), last_minute, rsi(returns, prices), *distances], dim=1
-        )
+        return torch.cat([last_minute, rsi(returns, prices), *distances], dim=1)
 
 
 def meta_features(
@@ -112,8 +153,8 @@ def meta_features(
     book: BookView | None = None,
     device: str = "auto",
     progress: Progress = silent,
-) -> Floats:
-    """Return the meta-features of the windows of raw `matrix` that end at `rows`, batch by batch.
+) -> AuditorInput:
+    """Return what an auditor is asked about the windows of raw `matrix` that end at `rows`.
 
     On CUDA the network runs in full float32, as it does when served.
 
@@ -126,24 +167,29 @@ def meta_features(
         book: of the matrix's rows, for a network of the book; batches are read from its blocks.
         device: auto, cpu or cuda.
         progress: called after batches.
-
-    Returns:
-        (n, 14) in the order of `META_FEATURES`.
     """
     where = choose_device(device)
     windows = Windows(torch.tensor(matrix).to(where), window)
     books = None if book is None else book.to(where)
     ends = torch.from_numpy(rows).to(where)
     module.to(where).eval()
-    parts = np.empty((len(rows), len(META_FEATURES)))
+    parts: list[Output] = []
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        for begin in range(0, len(rows), batch_size):
+        for begin in range(0, max(len(rows), 1), batch_size):  # of no rows one batch, with columns
             at = ends[begin : begin + batch_size]
             beside = () if books is None else (books.raw(at),)
-            batch = module(windows(at), *beside)
-            parts[begin : begin + len(batch)] = batch.cpu().numpy()
-            progress(begin + len(batch), len(rows), "meta-features")
-    return parts
+            seen = windows(at)
+            parts.append({**module.output(seen, *beside), "context": module.context(seen)})
+            progress(begin + len(at), len(rows), "meta-features")
+    joined = {name: torch.cat([part[name] for part in parts]).cpu() for name in parts[0]}
+    return auditor_input(as_forecast(joined, module.class_weights), joined["context"].numpy())
+
+
+def beside_entropy(
+    tilted: Float64[Tensor, "batch 3"], context: Float64[Tensor, "batch 10"]
+) -> Float64[Tensor, "batch 14"]:
+    """Return the meta-features: a forecast's probabilities, their entropy, and the context."""
+    return torch.cat([tilted, entropy(tilted), context], dim=1)
 
 
 def scaled_book(

@@ -19,10 +19,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from quantgod.auditor.auditor_input import AuditorInput
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
-from quantgod.contracts import META_FEATURES, Floats, Integers
+from quantgod.contracts import META_FEATURES, Integers
 from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.samples import Samples
@@ -36,7 +37,10 @@ from quantgod.training.identity import NOT_OF_THE_RUN, books_digest
 from quantgod.training.material import Material, material
 
 ROWS_FILE: Final = "rows.parquet"
-CODE: Final = ("dataset/*.py", "models/*.py", "training/**/*.py", "auditor/meta_features.py")
+CODE: Final = (
+    "dataset/*.py", "models/*.py", "training/**/*.py", "auditor/meta_features.py", "auditor/auditor_input.py",
+    "contracts/forecast.py", "served/calibration.py",
+)  # fmt: skip
 """The source files that determine a fold's rows, beside this file."""
 
 
@@ -160,7 +164,7 @@ class _Fold:
         settings = self.recipe.fold_training(self.number)
         made = material(self.features, self.fitted, self.recipe.inputs, self.blocks)
         module, best_epoch, best_score = self._trained(made, settings, checkpoint, hooks)
-        meta = meta_features(
+        seen = meta_features(
             module,
             self.features.to_numpy(np.float64),
             self.forecast.row,
@@ -180,12 +184,12 @@ class _Fold:
             "best_score": best_score,
             "scaler": {"mean": module.mean.tolist(), "std": module.std.tolist()},
         }
-        return self._frame(meta), report
+        return self._frame(seen), report
 
     def _trained(
         self, made: Material, settings: TrainSettings, checkpoint: Path, hooks: Hooks
     ) -> tuple[MetaFeatures, int, float]:
-        network, _, ended = fit_network(
+        network, objective, ended = fit_network(
             self.recipe.model,
             settings,
             made.views,
@@ -196,11 +200,12 @@ class _Fold:
             progress=hooks.progress,
         )
         scaler, views = made.scaler, self.recipe.inputs.views
-        module = MetaFeatures(network, scaler.mean, scaler.std, views)
+        weights = objective.class_weights
+        module = MetaFeatures(network, scaler.mean, scaler.std, views, weights)
         return module, ended.best_epoch, ended.best_score
 
-    def _frame(self, meta: Floats) -> pd.DataFrame:
-        frame = pd.DataFrame(meta, columns=list(META_FEATURES))
+    def _frame(self, seen: AuditorInput) -> pd.DataFrame:
+        frame = pd.DataFrame(seen.meta, columns=list(META_FEATURES))
         return frame.assign(
             target=self.forecast.target,
             time=_utc(self.forecast.time_ms),

@@ -14,6 +14,7 @@ from quantgod.contracts.columns import (
     META_FEATURES,
     SECOND_FIGURES,
 )
+from quantgod.contracts.forecast import PRIMARY, Forecast, forecast_of
 from quantgod.contracts.progress import Progress, silent
 from quantgod.contracts.series import MARKETS, SYMBOL, Market, Series, Source
 from quantgod.contracts.target import Horizon, Target
@@ -33,6 +34,7 @@ __all__ = [
     "MS_PER_DAY",
     "MS_PER_MINUTE",
     "MS_PER_SECOND",
+    "PRIMARY",
     "SECONDS_PER_MINUTE",
     "SECOND_FIGURES",
     "SYMBOL",
@@ -40,6 +42,7 @@ __all__ = [
     "BookUpdate",
     "Booleans",
     "Floats",
+    "Forecast",
     "Horizon",
     "Integers",
     "Level",
@@ -48,5 +51,6 @@ __all__ = [
     "Series",
     "Source",
     "Target",
+    "forecast_of",
     "silent",
 ]

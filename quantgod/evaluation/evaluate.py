@@ -13,8 +13,17 @@ import numpy as np
 import pandas as pd
 
 from quantgod.auditor.audit import FIT
+from quantgod.auditor.auditor_input import forecast_in
 from quantgod.auditor.provenance import ProvenanceError, assert_provenance, assert_unseen
-from quantgod.contracts import FEATURES, META_FEATURES, Floats, Integers, Progress, silent
+from quantgod.contracts import (
+    FEATURES,
+    META_FEATURES,
+    PRIMARY,
+    Floats,
+    Integers,
+    Progress,
+    silent,
+)
 from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import split_test
 from quantgod.evaluation.comparison import ModelOutput, compare
@@ -73,12 +82,10 @@ def evaluate(
     """
     chosen, asked = settings.evaluate, _parts(subject, table, settings)
     _assert_honest(out_of_fold, asked.test)
-    meta = subject.meta_features(asked.features, asked.test.row, progress)
-    said = {
-        AUDITOR: subject.audited(meta),
-        BASE: subject.base(meta),
-        **baselines(table, asked.dev, asked.test, settings.label),
-    }
+    seen = subject.ask(asked.features, asked.test.row, progress)
+    forecasts = {BASE: seen.forecast, **baselines(table, asked.dev, asked.test, settings.label)}
+    said = {AUDITOR: subject.audited(seen.meta)}
+    said |= {name: one.probabilities[:, PRIMARY] for name, one in forecasts.items()}
     weights = {
         AUDITOR: subject.decision_weights,
         BASE: subject.base_weights,
@@ -105,7 +112,15 @@ def evaluate(
         inference=_inference(subject, asked, chosen),
     )
     rows = _scored_rows(asked, said, decided[BASE], answers)
-    return Evaluation(rows, result, asked.test.row, asked.dev.row, meta, found, weights)
+    return Evaluation(rows, result, asked.test.row, asked.dev.row, seen.meta, found, weights)
+
+
+def said_out_of_fold(subject: Subject, out_of_fold: pd.DataFrame) -> dict[str, Floats]:
+    """Return probabilities (m, 3) by model of rows that the booster was not fitted on."""
+    rows = out_of_fold[out_of_fold["part"] != FIT]
+    meta = rows[list(META_FEATURES)].to_numpy(np.float64)
+    base = forecast_in(meta, subject.base_weights)
+    return {AUDITOR: subject.audited(meta), BASE: base.probabilities[:, PRIMARY]}
 
 
 def _parts(subject: Subject, table: pd.DataFrame, settings: Settings) -> _Inputs:
@@ -137,11 +152,10 @@ def _forecast_shift(
     subject: Subject, out_of_fold: pd.DataFrame, said: dict[str, Floats]
 ) -> dict[str, Shift]:
     """Return the shift of each probability from unfitted out-of-fold rows to the test rows."""
-    before = _meta(out_of_fold[out_of_fold["part"] != FIT])
-    both = {AUDITOR: subject.audited(before), BASE: subject.base(before)}
+    before = said_out_of_fold(subject, out_of_fold)
     return {
         column: shift(probabilities[:, place], said[name][:, place])
-        for name, probabilities in both.items()
+        for name, probabilities in before.items()
         for place, column in enumerate(columns_of(name))
     }
 
@@ -175,10 +189,6 @@ def _scored_rows(
     }.items():
         columns |= dict(zip(columns_of(name), values.T, strict=True))
     return pd.DataFrame(columns)[list(COLUMNS)]
-
-
-def _meta(rows: pd.DataFrame) -> Floats:
-    return rows[list(META_FEATURES)].to_numpy(np.float64)
 
 
 def _utc(milliseconds: Integers) -> pd.DatetimeIndex:

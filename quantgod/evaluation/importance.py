@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from quantgod.contracts import Floats, Integers, Progress, silent
+from quantgod.auditor.auditor_input import forecast_in
+from quantgod.contracts import PRIMARY, Floats, Integers, Progress, silent
 from quantgod.evaluation.comparison import scores_shaken
 from quantgod.evaluation.intervals import Interval, Replicates, interval, replicates
 from quantgod.evaluation.metrics import TALLIED, tally
@@ -128,7 +129,8 @@ def permutation_importance(
     tallies: dict[str, list[Floats]] = {"auditor": [], "base": []}
     for number, (group, order) in enumerate(variants):
         meta = _meta_features(subject, matrix, ends, order, groups.get(group, ()))
-        audited, base = subject.audited(meta), subject.base(meta)
+        audited = subject.audited(meta)
+        base = forecast_in(meta, subject.base_weights).probabilities[:, PRIMARY]
         tallies["auditor"].append(tally(came, audited, subject.decision_weights))
         tallies["base"].append(tally(came, base, subject.base_weights))
         progress(number + 1, len(variants), "importance")
@@ -148,7 +150,7 @@ def _meta_features(
     """Return meta-features (n, 14) of windows whose `features` come from the windows `order`."""
     places = [subject.columns.index(name) for name in features]
     parts = [
-        subject.meta_features(stacked, lasts)
+        subject.ask(stacked, lasts).meta
         for stacked, lasts in _stacks(matrix, ends, order, places, subject.window)
     ]
     return np.concatenate(parts)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 from quantgod.auditor.auditor import Auditor
+from quantgod.auditor.auditor_input import AuditorInput
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.contracts import CLASSES, Floats, Integers, Progress, silent
 from quantgod.evaluation.subject import Answers
 from quantgod.forecasters.network import Network
 from quantgod.models.zoo import check_without_book
-from quantgod.served.calibration import untilt
 from quantgod.served.conformal import actions
 
 NEUTRAL = CLASSES.index("NEUTRAL")
@@ -43,21 +43,19 @@ class NetworkSubject:
         self.decision_weights: Weights = auditor.calibrator.decision_weights
         self.promise = auditor.conformal.level, auditor.conformal.threshold
         scaler, views = network.scaler, network.inputs.views
-        self._module = MetaFeatures(network.model, scaler.mean, scaler.std, views)
+        self._module = MetaFeatures(
+            network.model, scaler.mean, scaler.std, views, network.class_weights
+        )
         self._auditor = auditor
         self._batch_size = batch_size
         self._device = device
 
-    def meta_features(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> Floats:
-        """Return meta-features (n, 14) of the windows of `matrix` (m, columns) ending at `rows`."""
+    def ask(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> AuditorInput:
+        """Return forecasts and meta-features of the windows of `matrix` that end at `rows`."""
         return meta_features(
             self._module, matrix, rows, self.window, self._batch_size,
             device=self._device, progress=progress,
         )  # fmt: skip
-
-    def base(self, meta: Floats) -> Floats:
-        """Return the network's probabilities (n, 3) with class weights undone."""
-        return untilt(meta[:, : len(CLASSES)], self.base_weights)
 
     def audited(self, meta: Floats) -> Floats:
         """Return the auditor's calibrated probabilities (n, 3)."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantgod.auditor.audit import FIT, AuditorFit
-from quantgod.contracts import CLASSES, META_FEATURES, Floats, Integers
+from quantgod.auditor.auditor_input import forecast_in
+from quantgod.contracts import META_FEATURES, PRIMARY, Floats, Integers
 from quantgod.evaluation.metrics import classification_report
-from quantgod.served.calibration import untilt
 
 Weights = tuple[float, ...]
 
@@ -49,7 +49,8 @@ def score_out_of_fold(fitted: AuditorFit, base_weights: Weights) -> OutOfFold:
     """
     rows = fitted.rows
     meta, target = rows[list(META_FEATURES)].to_numpy(np.float64), rows["target"].to_numpy()
-    base, unfitted = untilt(meta[:, : len(CLASSES)], base_weights), (rows["part"] != FIT).to_numpy()
+    base = forecast_in(meta, base_weights).probabilities[:, PRIMARY]
+    unfitted = (rows["part"] != FIT).to_numpy()
     audited, weights = fitted.auditor.predict(meta[unfitted]), _decision_weights(fitted)
     scores = {
         "base": classification_report(target, base, base_weights),

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
+from quantgod.auditor.auditor_input import AuditorInput
 from quantgod.contracts import Booleans, Floats, Integers, Progress, silent
 
 Weights = tuple[float, ...]
@@ -58,12 +59,8 @@ class Subject(Protocol):
         """Return the weights that turn audited probabilities into a class."""
         ...
 
-    def meta_features(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> Floats:
-        """Return meta-features (n, 14) of the windows of `matrix` (m, columns) ending at `rows`."""
-        ...
-
-    def base(self, meta: Floats) -> Floats:
-        """Return the base's probabilities (n, 3) with class weights undone."""
+    def ask(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> AuditorInput:
+        """Return forecasts and meta-features of the windows of `matrix` that end at `rows`."""
         ...
 
     def audited(self, meta: Floats) -> Floats:

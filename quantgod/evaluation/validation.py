@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
+from quantgod.contracts import PRIMARY
 from quantgod.evaluation.comparison import ModelOutput, compare
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.intervals import Interval
@@ -26,7 +27,7 @@ from quantgod.evaluation.metrics import scores_of, tally_decided
 from quantgod.evaluation.scored_rows import BASELINES, columns_of, probabilities_of
 from quantgod.forecasters.base_model import TrainedBase
 from quantgod.forecasters.baselines import LEARNED, baselines
-from quantgod.served.calibration import decide, untilt
+from quantgod.served.calibration import decide
 from quantgod.settings import LabelSettings
 
 BASE: Final = "base"
@@ -68,16 +69,14 @@ def validation_rows(
         settings: those that made the labels.
     """
     part, weights = trained.validation, trained.network.class_weights
-    said = {
-        BASE: untilt(trained.probabilities, weights),
-        **baselines(table, trained.train, part, settings),
-    }
+    said = {BASE: trained.forecast, **baselines(table, trained.train, part, settings)}
     columns: dict[str, Any] = {
         "time": pd.to_datetime(part.time_ms, unit="ms", utc=True),
         "label_end": pd.to_datetime(part.label_end_ms, unit="ms", utc=True),
         "target": part.target,
     }
-    for name, given in said.items():
+    for name, forecast in said.items():
+        given = forecast.probabilities[:, PRIMARY]
         columns |= dict(zip(columns_of(name), given.T, strict=True))
         weighs = name == BASE or name in LEARNED
         columns[f"{name}_class"] = decide(given, weights if weighs else None)

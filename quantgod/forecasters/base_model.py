@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from quantgod.contracts import Floats, Progress, silent
+from quantgod.contracts import Forecast, Progress, silent
 from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.samples import Samples
 from quantgod.forecasters.network import Network
@@ -15,7 +15,6 @@ from quantgod.models import zoo
 from quantgod.settings import Settings
 from quantgod.training.fitting import fit_network
 from quantgod.training.material import material, train_and_validation
-from quantgod.training.predict import predict
 from quantgod.training.reports import Fit, OnEpoch, unheard
 
 
@@ -28,14 +27,14 @@ class TrainedBase:
         fit: how the training went.
         train: the samples it learned from.
         validation: the samples that early stopping used.
-        probabilities: (n, 3) for the validation part, still tilted by the class weights.
+        forecast: of the validation part.
     """
 
     network: Network
     fit: Fit
     train: Samples
     validation: Samples
-    probabilities: Floats
+    forecast: Forecast
 
 
 def train_base(
@@ -70,11 +69,15 @@ def train_base(
         settings.model, chosen, views, train, validation,
         checkpoint=checkpoint, on_epoch=on_epoch, progress=progress,
     )  # fmt: skip
-    said = predict(model, views, validation.row, chosen.batch_size, device=chosen.device)
     seen = max(train.reach_ms.max(), validation.reach_ms.max())
     until = pd.Timestamp(int(seen), unit="ms", tz="UTC").isoformat()
     network = Network(
-        model.cpu(), settings.model.name, settings.model.params, window, scaler,
+        model, settings.model.name, settings.model.params, window, scaler,
         objective.class_weights, until, objective.heads, inputs.book if inputs.has_book else None,
+        settings.label.target,
     )  # fmt: skip
+    said = network.forecast(
+        table, validation.row, blocks, batch_size=chosen.batch_size, device=chosen.device
+    )
+    model.cpu()
     return TrainedBase(network, done, train, validation, said)

@@ -14,7 +14,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE, Floats, Integers
+from quantgod.contracts import (
+    CLASSES,
+    FEATURES,
+    MS_PER_MINUTE,
+    Floats,
+    Forecast,
+    Integers,
+    forecast_of,
+)
 from quantgod.dataset.labels import NO_TARGET, classes_of
 from quantgod.dataset.samples import Samples
 from quantgod.settings import LabelSettings
@@ -38,8 +46,8 @@ the class shares, and a model that only beats such a baseline has shown nothing.
 
 def baselines(
     table: pd.DataFrame, train: Samples, other: Samples, settings: LabelSettings
-) -> dict[str, Floats]:
-    """Return the probabilities of each baseline by name, (len(other), 3).
+) -> dict[str, Forecast]:
+    """Return what each baseline forecasts, by name, at the primary horizon alone.
 
     Args:
         table: the labelled table that the samples were taken from.
@@ -51,12 +59,13 @@ def baselines(
     seen, asked = features[train.row], features[other.row]
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     boosted = HistGradientBoostingClassifier(**_BOOSTING)
-    return {
+    said = {
         "majority": majority(train.target, len(other)),
         "persistence": persistence(table, train, other, settings),
         "logistic_regression": fitted(linear, seen, train.target, asked),
         "gradient_boosting": fitted(boosted, seen, train.target, asked),
     }
+    return {name: forecast_of(probabilities[:, None]) for name, probabilities in said.items()}
 
 
 def majority(target: Integers, rows: int) -> Floats:

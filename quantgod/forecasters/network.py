@@ -1,28 +1,40 @@
-"""Save and load a trained network: `network.json` describes it, `weights.safetensors` holds it."""
+"""A trained network as a forecaster: asked, saved and loaded.
+
+`network.json` describes it, `weights.safetensors` holds it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+import pandas as pd
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_file, save, save_file
+from torch import Tensor, nn
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, Forecast, Integers, Source, Target
+from quantgod.dataset.book_view import BookBlocks
 from quantgod.dataset.inputs import BARS, Inputs
 from quantgod.dataset.scaling import Scaler
 from quantgod.files import atomic_path, file_digest, write_json
+from quantgod.forecasters.forecaster import Card
 from quantgod.models import zoo
 from quantgod.models.heads import ONE_DIRECTION, Heads
 from quantgod.settings import Section, SettingsError
+from quantgod.training.material import views_of
+from quantgod.training.predict import predict
 
 CARD: Final = "network.json"
 WEIGHTS: Final = "weights.safetensors"
+BATCH: Final = 512
+"""Moments in memory at a time, where nobody says how many."""
 
 
 class NetworkError(ValueError):
@@ -31,7 +43,7 @@ class NetworkError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A trained network, and all that is needed to forecast with it.
+    """A trained network, and all that is needed to forecast with it: a `Forecaster`.
 
     Attributes:
         model: in eval mode, on the CPU.
@@ -43,6 +55,7 @@ class Network:
         trained_until: the last label end used to fit or stop it, ISO 8601.
         heads: what it answers.
         book: snapshots of a block and levels a side, where it looks at the book.
+        target: what it forecasts; None where its card does not say.
     """
 
     model: nn.Module
@@ -54,6 +67,7 @@ class Network:
     trained_until: str
     heads: Heads = ONE_DIRECTION
     book: tuple[int, int] | None = None
+    target: Target | None = None
 
     @property
     def inputs(self) -> Inputs:
@@ -66,35 +80,61 @@ class Network:
         moves = zip(self.inputs.columns, self.scaler.moves, strict=True)
         return tuple(name for name, moved in moves if not moved)
 
+    @property
+    def card(self) -> Card:
+        """Return what it is; its only digest is that of its weights."""
+        digest = hashlib.sha256(save(self._tensors())).hexdigest()
+        views, until = self.inputs.views, self.trained_until
+        return Card(self.source, views, self.target, until, {"weights": digest})
 
-def save_network(folder: Path, network: Network) -> None:
-    """Write both files; `network.json` comes last and holds the digest of the weights."""
-    tensors = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in network.model.state_dict().items()
-    }
-    with atomic_path(folder / WEIGHTS) as part:
-        save_file(tensors, part)
-    card = _Card(
-        name=network.name,
-        params=dict(network.params),
-        heads=asdict(network.heads),
-        window=network.window,
-        views=network.inputs.views,
-        book=network.book,
-        features=network.inputs.columns,
-        classes=CLASSES,
-        scaler=network.scaler.to_json(),
-        class_weights=network.class_weights,
-        trained_until=network.trained_until,
-        parameters=zoo.parameter_count(network.model),
-        weights_sha256=file_digest(folder / WEIGHTS),
-    )
-    write_json(folder / CARD, card.model_dump(mode="json"))
+    @property
+    def source(self) -> Source:
+        """Return the source of its rows: all networks are of minutes of an order book."""
+        return "book"
+
+    def forecast(
+        self,
+        table: pd.DataFrame,
+        rows: Integers,
+        blocks: BookBlocks | None = None,
+        *,
+        batch_size: int = BATCH,
+        device: str = "auto",
+    ) -> Forecast:
+        """Return what it says of the windows of `table` that end at `rows`, batch by batch."""
+        views = views_of(table, self.scaler, self.inputs, blocks)
+        weights = self.class_weights
+        return predict(self.model, views, rows, batch_size, weights, device=device)
+
+    def save(self, folder: Path) -> None:
+        """Write both files; `network.json` comes last and holds the digest of the weights."""
+        with atomic_path(folder / WEIGHTS) as part:
+            save_file(self._tensors(), part)
+        card = _Card(
+            name=self.name,
+            params=dict(self.params),
+            heads=asdict(self.heads),
+            window=self.window,
+            views=self.inputs.views,
+            book=self.book,
+            features=self.inputs.columns,
+            classes=CLASSES,
+            target=msgspec.to_builtins(self.target),
+            scaler=self.scaler.to_json(),
+            class_weights=self.class_weights,
+            trained_until=self.trained_until,
+            parameters=zoo.parameter_count(self.model),
+            weights_sha256=file_digest(folder / WEIGHTS),
+        )
+        write_json(folder / CARD, card.model_dump(mode="json"))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        state = self.model.state_dict()
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
 def load_network(folder: Path) -> Network:
-    """Read what `save_network` wrote.
+    """Read what `Network.save` wrote.
 
     Raises:
         NetworkError: naming the file that is missing, damaged or made for other features.
@@ -109,6 +149,7 @@ def load_network(folder: Path) -> Network:
         model = zoo.build(card.name, card.params, shapes=shapes, heads=heads)
         model.load_state_dict(load_file(weights))
         scaler = Scaler.from_json(card.scaler)
+        target = msgspec.convert(card.target, Target | None)
     except (SettingsError, SafetensorError, RuntimeError, TypeError, ValueError) as error:
         raise NetworkError(f"{folder}: {error}") from error
     return Network(
@@ -121,11 +162,12 @@ def load_network(folder: Path) -> Network:
         card.trained_until,
         heads,
         card.book,
+        target,
     )
 
 
 class _Card(Section):
-    """The contents of `network.json`; one without `views` is of a network of bars."""
+    """The contents of `network.json`; one without `views` is of bars, one without `target` old."""
 
     name: str
     params: dict[str, Any]
@@ -135,6 +177,7 @@ class _Card(Section):
     book: tuple[int, int] | None = None
     features: tuple[str, ...]
     classes: tuple[str, ...]
+    target: dict[str, Any] | None = None
     scaler: dict[str, list[float]]
     class_weights: tuple[float, ...]
     trained_until: str

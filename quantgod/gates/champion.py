@@ -90,7 +90,7 @@ def on_test_rows(
         return Duel(problem=f"of {len(rows)} rows none is left: {reach}")
     taken = rows.loc[kept]
     matrix = matrix_of(champion, table)
-    theirs = champion.audited(champion.meta_features(matrix, place[kept], progress))
+    theirs = champion.audited(champion.ask(matrix, place[kept], progress).meta)
     return _compared(
         Truth(
             taken["target"].to_numpy(np.int64),

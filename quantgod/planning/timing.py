@@ -20,7 +20,7 @@ import torch
 
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.zip_writer import write_zip
-from quantgod.contracts import CLASSES, MS_PER_MINUTE
+from quantgod.contracts import CLASSES, MS_PER_MINUTE, PRIMARY
 from quantgod.dataset.samples import Samples
 from quantgod.models import zoo
 from quantgod.planning.at_hand import MINUTES_A_DAY, Inventory
@@ -119,7 +119,7 @@ def _noise(count: int, horizons: tuple[int, ...]) -> Samples:
     taken = Samples.of_times(minutes, minutes, minutes)
     return replace(
         taken,
-        target=classes[:, 0],
+        target=classes[:, PRIMARY],
         classes=classes,
         returns=(classes - 1).astype(np.float64),
         volatility=np.ones(count),

@@ -62,6 +62,9 @@ LARGEST = float(np.sqrt(np.finfo(np.float32).max))
 GOLDEN_TOLERANCE = 1e-6
 MANIFEST = "manifest.json"
 NS_PER_MINUTE = 60_000_000_000
+TILTED = slice(0, 3)
+"""What the base says, tilted by its loss's class weights: the first of the graph's outputs."""
+
 SERVED = "served"
 """Folder of a package that holds its copy of the code it shares with training."""
 
@@ -169,7 +172,7 @@ class Chain:
         self.check_range(features, minutes)
         meta = self.meta_features(features)
         self.check_finite(meta, minutes)
-        base = self.calibration.untilt(meta[:, :3], self.contract.base_class_weights)
+        base = self.calibration.untilt(meta[:, TILTED], self.contract.base_class_weights)
         audited = self.audit(meta)
         chosen, holds, action = self.answers(audited)
         names = [name.lower() for name in self.contract.classes]

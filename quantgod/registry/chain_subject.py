@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from quantgod.contracts import CLASSES, META_FEATURES, Floats, Integers, Progress, silent
+from quantgod.auditor.auditor_input import AuditorInput, forecast_in
+from quantgod.contracts import META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.evaluation.subject import Answers
 from quantgod.registry.chain import BATCH, Chain
-from quantgod.served.calibration import untilt
 
 WARM_UP = 5
 """Untimed first calls, in which a session allocates its memory."""
@@ -35,8 +35,8 @@ class ChainSubject:
         self.base_weights: Weights = tuple(chain.contract.base_class_weights)
         self.decision_weights: Weights = tuple(chain.calibrator["decision_weights"])
 
-    def meta_features(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> Floats:
-        """Return meta-features (n, 14) of the windows of `matrix` (m, columns) ending at `rows`."""
+    def ask(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> AuditorInput:
+        """Return forecasts and meta-features of the windows of `matrix` that end at `rows`."""
         meta = np.empty((len(rows), len(META_FEATURES)))
         done = 0
         for stretch in _stretches(rows):
@@ -44,11 +44,7 @@ class ChainSubject:
             meta[done : done + len(stretch)] = self.chain.meta_features(matrix[first:last])
             done += len(stretch)
             progress(done, len(rows), "meta-features")
-        return meta
-
-    def base(self, meta: Floats) -> Floats:
-        """Return the base's probabilities (n, 3) with class weights undone."""
-        return untilt(meta[:, : len(CLASSES)], self.base_weights)
+        return AuditorInput(forecast_in(meta, self.base_weights), meta)
 
     def audited(self, meta: Floats) -> Floats:
         """Return the auditor's calibrated probabilities (n, 3)."""

@@ -9,10 +9,8 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from quantgod.auditor.audit import FIT
 from quantgod.contracts import (
     CLASSES,
-    META_FEATURES,
     Floats,
     Integers,
     Progress,
@@ -104,13 +102,6 @@ def examine(
         set_sizes=set_sizes,
         right_alone=right_alone,
     )  # fmt: skip
-
-
-def said_out_of_fold(subject: Subject, out_of_fold: pd.DataFrame) -> dict[str, Floats]:
-    """Return probabilities (m, 3) by model of rows that the booster was not fitted on."""
-    rows = out_of_fold[out_of_fold["part"] != FIT]
-    meta = rows[list(META_FEATURES)].to_numpy(np.float64)
-    return {"auditor": subject.audited(meta), "base": subject.base(meta)}
 
 
 def _known(rows: pd.DataFrame) -> Rows:

@@ -11,10 +11,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from quantgod.contracts import Progress, silent
+from quantgod.evaluation.evaluate import said_out_of_fold
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.subject import Subject
 from quantgod.report.card import model_card
-from quantgod.report.examination import examine, said_out_of_fold
+from quantgod.report.examination import examine
 from quantgod.report.figures import report_figures
 from quantgod.report.page import page
 from quantgod.settings import Settings

@@ -11,7 +11,7 @@ import torch
 from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.book_view import BookView, view_of_table
 from quantgod.dataset.enough import enough_rows
-from quantgod.dataset.inputs import Inputs
+from quantgod.dataset.inputs import BOOK, Inputs
 from quantgod.dataset.quality import check_books, check_quality
 from quantgod.dataset.samples import Samples, covered_rows, samples
 from quantgod.dataset.scaling import Scaler, fit_scaler
@@ -55,13 +55,27 @@ def material(
     check_quality(named, rows, train)
     features = named.to_numpy(np.float64)
     scaler = fit_scaler(features[rows])
+    views = views_of(table, scaler, inputs, blocks)
+    book = views.parts.get(BOOK)
+    if isinstance(book, BookView):
+        check_books(book, train)
+        return Material(views, scaler, book)
+    return Material(views, scaler)
+
+
+def views_of(
+    table: pd.DataFrame, scaler: Scaler, inputs: Inputs, blocks: BookBlocks | None = None
+) -> Views:
+    """Return what a network sees of a table's rows, scaled.
+
+    Raises:
+        ValueError: if the network looks at the book and there are no blocks, or of another shape.
+    """
+    features = table.loc[:, list(inputs.columns)].to_numpy(np.float64)
     # Scaled in float64, seen in float32, as in `MetaFeatures`.
     matrix = scaler.transform(features).astype(np.float32)
     book = view_of_table(blocks, table) if inputs.has_book and blocks is not None else None
-    views = inputs.over(torch.from_numpy(matrix), book)
-    if book is not None:
-        check_books(book, train)
-    return Material(views, scaler, book)
+    return inputs.over(torch.from_numpy(matrix), book)
 
 
 def train_and_validation(

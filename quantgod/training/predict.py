@@ -1,14 +1,14 @@
-"""Run a network on windows, batch by batch, in eval mode."""
+"""Ask a network what it forecasts, batch by batch, in eval mode."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from quantgod.contracts import Floats, Integers, Progress, silent
+from quantgod.contracts import Forecast, Integers, Progress, forecast_of, silent
 from quantgod.dataset.views import Views
 from quantgod.models.heads import Output
 from quantgod.training.devices import choose_device
@@ -19,28 +19,41 @@ def predict(
     views: Views,
     rows: Integers,
     batch_size: int,
+    class_weights: Sequence[float] | None,
     *,
     device: str = "auto",
     progress: Progress = silent,
-) -> Floats:
-    """Return the class probabilities of the moments that end at `rows`, at the primary horizon.
+) -> Forecast:
+    """Return what a network forecasts of the moments that end at `rows`.
 
     Args:
         model: returns `probs`; it is moved to the device and left in eval mode.
         views: scaled.
         rows: (n,) positions of the moments' last rows.
         batch_size: moments per batch.
+        class_weights: of its loss, which are undone; None where it had none.
         device: auto, cpu or cuda.
         progress: called after batches.
 
     Returns:
-        (n, classes) float64, computed in float32.
+        Numbers in float64, computed in float32.
     """
     where = choose_device(device)
     output = outputs(
         model.to(where), views.to(where), torch.from_numpy(rows).to(where), batch_size, progress
     )
-    return output["probs"][:, 0].cpu().numpy().astype(np.float64)
+    return as_forecast(output, class_weights)
+
+
+def as_forecast(output: Output, class_weights: Sequence[float] | None) -> Forecast:
+    """Return the forecast that a network's output is."""
+    numbers = {name: tensor.cpu().numpy().astype(np.float64) for name, tensor in output.items()}
+    return forecast_of(
+        numbers["probs"],
+        class_weights,
+        confidence=numbers.get("confidence"),
+        expected_return=numbers.get("expected_return"),
+    )
 
 
 def outputs(

@@ -18,7 +18,7 @@ from quantgod.auditor.audit import (
 from quantgod.auditor.auditor import load_auditor
 from quantgod.auditor.provenance import ProvenanceError, assert_provenance
 from quantgod.auditor.reports import Hooks
-from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.contracts import FEATURES, META_FEATURES, PRIMARY
 from quantgod.dataset.splits import split_test, split_validation
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.forecasters.network import Network
@@ -49,11 +49,12 @@ def audited(of: Market, work: Path, **changes: float) -> tuple[AuditResult, Judg
     result = audit(of.table, of.samples, of.split.train, how, work)
     subject = NetworkSubject("test", final_network(of), result.auditor, how.train.batch_size)
     test = of.samples.take(of.split.other)
-    meta = subject.meta_features(of.table[list(FEATURES)].to_numpy(), test.row)
+    forecast, meta = subject.ask(of.table[list(FEATURES)].to_numpy(), test.row)
     said = subject.audited(meta)
     return result, Judged(
-        test.target, meta, meta[:, :3], subject.base(meta), said, result.auditor.decide(said)
-    )
+        test.target, meta, forecast.tilted[:, PRIMARY], forecast.probabilities[:, PRIMARY], said,
+        result.auditor.decide(said),
+    )  # fmt: skip
 
 
 def final_network(of: Market) -> Network:

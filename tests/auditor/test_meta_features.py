@@ -239,7 +239,7 @@ def test_a_network_of_the_book_sees_raw_blocks_scaled_as_in_training(tmp_path):
     assert trained.abs().amax() > 0.1, "what is compared is not nothing"
     restored = module(torch.from_numpy(windows_of(len(bars))), view.raw(rows))
     np.testing.assert_allclose(out, restored, rtol=1e-5, atol=1e-6)
-    alone = meta_features_of(module, bars, rows.numpy(), view)
+    alone = meta_features_of(module, bars, rows.numpy(), view).meta
     np.testing.assert_allclose(alone, restored, rtol=1e-6)
     with pytest.raises(ValueError, match="expects its snapshots beside the windows"):
         module(torch.from_numpy(windows_of(len(bars))))

@@ -34,7 +34,7 @@ import steps.simulate
 import steps.snapshots
 import steps.train
 from quantgod.auditor.auditor import load_auditor
-from quantgod.contracts import CLASSES, FEATURES, Series
+from quantgod.contracts import CLASSES, FEATURES, PRIMARY, Series
 from quantgod.contracts.minute_rows import MinuteRows
 from quantgod.dataset.learning_table import learned_from, learning_table
 from quantgod.evaluation.drift import read_reference
@@ -173,9 +173,10 @@ def test_the_version_answers_as_the_audit_does_on_the_same_rows(
     rows = table.iloc[-50:]
     said = load_version(NAME, 1).predict(rows)
     own = trained(project, tmp_path)
-    meta = own.meta_features(rows[COLUMNS].to_numpy(), np.arange(WINDOW - 1, 50))
+    seen = own.ask(rows[COLUMNS].to_numpy(), np.arange(WINDOW - 1, 50))
     assert len(said) == 50 - WINDOW + 1
-    for kind, expected in (("base", own.base(meta)), ("prob", own.audited(meta))):
+    base = seen.forecast.probabilities[:, PRIMARY]
+    for kind, expected in (("base", base), ("prob", own.audited(seen.meta))):
         columns = [f"{kind}_{name}" for name in ("sell", "neutral", "buy")]
         np.testing.assert_allclose(said[columns], expected, atol=1e-6)
     spread = rows.assign(**{sets.NAMES[0]: rows[sets.NAMES[0]] + 0.3})

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from quantgod.contracts import FEATURES, META_FEATURES, Progress, silent
+from quantgod.auditor.auditor_input import TILTED, AuditorInput, forecast_in
+from quantgod.contracts import FEATURES, META_FEATURES, PRIMARY, Progress, silent
 from quantgod.dataset.labels import label
 from quantgod.dataset.samples import samples
 from quantgod.dataset.splits import split_test
@@ -43,22 +44,21 @@ class ImbalanceSubject:
         self.trust = trust
         self.asked = 0
 
-    def meta_features(
+    def ask(
         self, matrix: np.ndarray, rows: np.ndarray, progress: Progress = silent
-    ) -> np.ndarray:
+    ) -> AuditorInput:
         self.asked += len(rows)
         meta = np.zeros((len(rows), len(META_FEATURES)))
         running = np.concatenate([[0.0], np.cumsum(matrix[:, IMBALANCE])])
         imbalance = (running[rows + 1] - running[rows + 1 - WINDOW]) / WINDOW
-        meta[:, :3] = probabilities(3 * imbalance)
+        tilted = probabilities(3 * imbalance) * self.base_weights
+        meta[:, TILTED] = tilted / tilted.sum(axis=1, keepdims=True)
         meta[:, LAST_MINUTE] = matrix[np.ix_(rows, [0, 4, IMBALANCE])]
-        return meta
-
-    def base(self, meta: np.ndarray) -> np.ndarray:
-        return meta[:, :3] / meta[:, :3].sum(axis=1, keepdims=True)
+        return AuditorInput(forecast_in(meta, self.base_weights), meta)
 
     def audited(self, meta: np.ndarray) -> np.ndarray:
-        sharper = np.maximum(self.base(meta), 1e-9) ** self.trust
+        base = forecast_in(meta, self.base_weights).probabilities[:, PRIMARY]
+        sharper = np.maximum(base, 1e-9) ** self.trust
         return sharper / sharper.sum(axis=1, keepdims=True)
 
     def answers(self, audited: np.ndarray) -> Answers:
@@ -108,7 +108,7 @@ def out_of_fold_rows(
     dev = taken.take(split_test(taken, settings.split).train)
     time = pd.to_datetime(dev.time_ms, unit="ms", utc=True)
     place = np.arange(len(dev)) / len(dev)
-    meta = subject.meta_features(table[list(FEATURES)].to_numpy(), dev.row)
+    meta = subject.ask(table[list(FEATURES)].to_numpy(), dev.row).meta
     frame = pd.DataFrame(meta, columns=list(META_FEATURES)).assign(
         target=dev.target,
         time=time,

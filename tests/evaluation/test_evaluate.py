@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from quantgod.auditor.audit import AuditorFit, fit_auditor
+from quantgod.auditor.auditor_input import forecast_in
 from quantgod.auditor.conformal import fit_conformal
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import ProvenanceError
-from quantgod.contracts import FEATURES, META_FEATURES, silent
+from quantgod.contracts import FEATURES, META_FEATURES, PRIMARY, silent
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.samples import samples
 from quantgod.dataset.scaling import fit_scaler
@@ -67,8 +68,9 @@ def rows_before(of: Market, network: Network, moment: pd.Timestamp) -> pd.DataFr
     taken = of.samples.take(np.flatnonzero(reach)[-900:])
     module = MetaFeatures(network.model, network.scaler.mean, network.scaler.std)
     meta = meta_features(
-        module, of.table[list(FEATURES)].to_numpy(), taken.row, WINDOW, 64, device="cpu"
-    )
+        module, of.table[list(FEATURES)].to_numpy(), taken.row, WINDOW, 64,
+        device="cpu",
+    ).meta  # fmt: skip
     frame = pd.DataFrame(meta, columns=list(META_FEATURES)).assign(
         target=taken.target,
         time=of.table.index[taken.row],
@@ -131,15 +133,16 @@ def test_each_model_says_in_the_rows_what_it_says_when_asked(
 ) -> None:
     rows, meta = evaluated.rows, evaluated.meta
     assert np.array_equal(probabilities_of(rows, "auditor"), case.subject.audited(meta))
-    assert np.array_equal(probabilities_of(rows, "base"), case.subject.base(meta))
-    tilted = case.subject.base(meta) * BASE_WEIGHTS
+    base = forecast_in(meta, BASE_WEIGHTS).probabilities[:, PRIMARY]
+    assert np.array_equal(probabilities_of(rows, "base"), base)
+    tilted = base * BASE_WEIGHTS
     assert np.allclose(tilted / tilted.sum(axis=1, keepdims=True), meta[:, :3])
     dev = samples(case.of.table, WINDOW, DEV_STRIDE)
     dev = dev.take(split_test(dev, chosen().split).train)
     assert np.array_equal(evaluated.dev_row, dev.row)
     test = case.of.samples.take(case.of.split.other)
     for name, said in baselines(case.of.table, dev, test, chosen().label).items():
-        assert np.array_equal(probabilities_of(rows, name), said), name
+        assert np.array_equal(probabilities_of(rows, name), said.probabilities[:, PRIMARY]), name
 
 
 def test_scores_are_those_of_the_rows_each_under_its_own_weights(evaluated: Evaluation) -> None:
@@ -233,7 +236,7 @@ def test_a_test_part_that_the_auditor_knows_is_refused_before_anything_is_asked(
     def asked(*_: object) -> None:
         pytest.fail("the test part was read")
 
-    monkeypatch.setattr(case.subject, "meta_features", asked)
+    monkeypatch.setattr(case.subject, "ask", asked)
     inside = case.fitted.rows.copy()
     for column in ("time", "label_end", "trained_until"):
         inside[column] += pd.Timedelta(minutes=TEST_STRIDE)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantgod.contracts import ALL_FEATURES, FEATURES, Progress, silent
+from quantgod.auditor.auditor_input import AuditorInput, forecast_in
+from quantgod.contracts import ALL_FEATURES, FEATURES, PRIMARY, Progress, silent
 from quantgod.evaluation.importance import (
     GROUPS,
     Plan,
@@ -37,11 +38,11 @@ class Watched(ImbalanceSubject):
     asked: int = 0
     windows: list[np.ndarray] = field(default_factory=list)
 
-    def meta_features(
+    def ask(
         self, matrix: np.ndarray, rows: np.ndarray, progress: Progress = silent
-    ) -> np.ndarray:
+    ) -> AuditorInput:
         self.windows += [matrix[row - WINDOW + 1 : row + 1].copy() for row in rows]
-        return super().meta_features(matrix, rows, progress)
+        return super().ask(matrix, rows, progress)
 
 
 def test_every_feature_is_in_one_group() -> None:
@@ -107,10 +108,14 @@ def test_importance_is_how_much_worse_the_scores_become() -> None:
     assert (found.rows, found.repeats, subject.asked) == (50, 3, 50 * 19)
     chosen = evenly(len(ROWS), 50)
     ends, came = ROWS[chosen], TARGET[chosen]
-    own = subject.meta_features(MATRIX, ends)
+    own = subject.ask(MATRIX, ends).meta
+
+    def base(meta: np.ndarray) -> np.ndarray:
+        return forecast_in(meta, subject.base_weights).probabilities[:, PRIMARY]
+
     rng = np.random.default_rng(5)
     orders = {group: [permutation(50, rng) for _ in range(3)] for group in GROUPS}
-    for model, ask in (("auditor", subject.audited), ("base", subject.base)):
+    for model, ask in (("auditor", subject.audited), ("base", base)):
         rises = [
             log_loss(came, ask(own[order])) - log_loss(came, ask(own))
             for order in orders["imbalance"]
@@ -132,7 +137,7 @@ def test_importance_is_how_much_worse_the_scores_become() -> None:
 def test_what_the_model_does_not_read_costs_nothing_and_what_it_reads_does() -> None:
     # What it says is true: targets are drawn from its own probabilities.
     subject = ImbalanceSubject()
-    said = subject.audited(subject.meta_features(MATRIX, ROWS))
+    said = subject.audited(subject.ask(MATRIX, ROWS).meta)
     ladder = np.cumsum(said, axis=1)[:, :2]
     target = (np.random.default_rng(4).random(len(ROWS))[:, None] > ladder).sum(axis=1)
     plan = Plan(rows=1_000, repeats=3, seed=5)

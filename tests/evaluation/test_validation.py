@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, PRIMARY
 from quantgod.evaluation.metrics import classification_report
 from quantgod.evaluation.scored_rows import BASELINES, columns_of, probabilities_of
 from quantgod.evaluation.validation import (
@@ -18,7 +18,6 @@ from quantgod.evaluation.validation import (
 )
 from quantgod.forecasters.base_model import TrainedBase, train_base
 from quantgod.forecasters.baselines import baselines
-from quantgod.served.calibration import untilt
 from tests.training.problems import LABELS
 from tests.training.searches import settings, table
 
@@ -37,10 +36,11 @@ def test_rows_are_the_networks_own_forecasts_beside_those_of_baselines_of_its_tr
     rows, part = validation_rows(table(), trained, LABELS), trained.validation
     np.testing.assert_array_equal(rows["target"], part.target)
     assert pd.DatetimeIndex(rows["time"]).as_unit("ms").asi8.tolist() == part.time_ms.tolist()
-    said = untilt(trained.probabilities, trained.network.class_weights)
+    said = trained.forecast.probabilities[:, PRIMARY]
     np.testing.assert_array_equal(probabilities_of(rows, BASE), said)
-    np.testing.assert_array_equal(rows["base_class"], trained.probabilities.argmax(axis=1))
-    beside = baselines(table(), trained.train, part, LABELS)
+    np.testing.assert_array_equal(rows["base_class"], trained.forecast.decided[:, PRIMARY])
+    given = baselines(table(), trained.train, part, LABELS)
+    beside = {name: one.probabilities[:, PRIMARY] for name, one in given.items()}
     for name in BASELINES:
         np.testing.assert_array_equal(probabilities_of(rows, name), beside[name])
     plain, weighed = beside["persistence"], beside["logistic_regression"] * [3.0, 1.0, 2.0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, PRIMARY
 from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import split_test
 from quantgod.forecasters.base_model import TrainedBase, train_base
@@ -41,13 +41,13 @@ def assert_same(one: TrainedBase, other: TrainedBase) -> None:
     weights, others = one.network.model.state_dict(), other.network.model.state_dict()
     assert all(torch.equal(weights[name], others[name]) for name in weights)
     np.testing.assert_array_equal(one.network.scaler.mean, other.network.scaler.mean)
-    np.testing.assert_array_equal(one.probabilities, other.probabilities)
+    np.testing.assert_array_equal(one.forecast.tilted, other.forecast.tilted)
 
 
 def test_the_parts_are_purged_and_the_probabilities_are_the_network_s() -> None:
     trained = train_base(table(), short())
     parts: tuple[Samples, Samples] = (trained.train, trained.validation)
     assert parts[0].label_end_ms.max() < parts[1].time_ms.min()
-    said = trained.probabilities.argmax(1)
+    said = trained.forecast.decided[:, PRIMARY]
     score = precision_recall_f1(confusion_matrix(parts[1].target, said))[2].mean()
     assert score == trained.fit.best_score

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, PRIMARY
 from quantgod.dataset.labels import label
 from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import Split, split_test
@@ -29,10 +29,15 @@ def prepared(signal: float, missing: slice = slice(0)) -> tuple[pd.DataFrame, Sa
     return table, found, split_test(found, SPLIT)
 
 
+def said_by_all(table: pd.DataFrame, train: Samples, other: Samples) -> dict[str, np.ndarray]:
+    given = baselines(table, train, other, LABEL)
+    return {name: one.probabilities[:, PRIMARY] for name, one in given.items()}
+
+
 def macro_f1_of(table: pd.DataFrame, found: Samples, split: Split) -> dict[str, float]:
     target = found.target[split.other]
     return {
-        name: classification_report(target, given)["macro_f1"]
+        name: classification_report(target, given.probabilities[:, PRIMARY])["macro_f1"]
         for name, given in baselines(
             table, found.take(split.train), found.take(split.other), LABEL
         ).items()
@@ -50,7 +55,7 @@ def test_learners_give_probabilities_that_few_independent_rows_do_not_mislead() 
     """A rival that knows less than the class shares would be no rival."""
     table, found, split = prepared(signal=0.3)
     train, other = found.take(split.train[:800]), found.take(split.other)
-    given = baselines(table, train, other, LABEL)
+    given = said_by_all(table, train, other)
     shares = log_loss(other.target, given["majority"])
     for name in LEARNED:
         assert log_loss(other.target, given[name]) < shares + 0.02, name
@@ -59,7 +64,7 @@ def test_learners_give_probabilities_that_few_independent_rows_do_not_mislead() 
 def test_nothing_is_found_where_nothing_is() -> None:
     table, found, split = prepared(signal=0.0)
     target = found.target[split.other]
-    given = baselines(table, found.take(split.train), found.take(split.other), LABEL)
+    given = said_by_all(table, found.take(split.train), found.take(split.other))
     for name in ("persistence", "logistic_regression", "gradient_boosting"):
         assert abs(classification_report(target, given[name])["mcc"]) < 0.12
 
@@ -100,8 +105,8 @@ def test_the_test_side_moves_no_baseline() -> None:
     changed = table.copy()
     after = half.row[-1] + 1
     changed.iloc[after:, : len(FEATURES) + 1] = 7.0
-    first = baselines(table, train, half, LABEL)
-    again = baselines(changed, train, half, LABEL)
+    first = said_by_all(table, train, half)
+    again = said_by_all(changed, train, half)
     for name, given in first.items():
         assert given.tobytes() == again[name].tobytes()
         assert given.shape == (100, 3) and np.allclose(given.sum(axis=1), 1)
@@ -110,9 +115,9 @@ def test_the_test_side_moves_no_baseline() -> None:
 def test_a_class_that_was_never_seen_gets_nothing() -> None:
     table, found, split = prepared(signal=0.7)
     train, other = found.take(split.train), found.take(split.other)
-    given = baselines(table, train.take(train.target != 2), other, LABEL)
+    given = said_by_all(table, train.take(train.target != 2), other)
     assert (given["logistic_regression"][:, 2] == 0).all()
-    given = baselines(table, train.take(train.target == 1), other, LABEL)
+    given = said_by_all(table, train.take(train.target == 1), other)
     assert (given["gradient_boosting"] == [0, 1, 0]).all()
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, Horizon, Target
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.scaling import Scaler
-from quantgod.forecasters.network import Network, NetworkError, load_network, save_network
+from quantgod.forecasters.forecaster import Card, Forecaster
+from quantgod.forecasters.network import Network, NetworkError, load_network
 from quantgod.models import zoo
 from quantgod.models.heads import Heads
 from quantgod.served.features import sets
@@ -26,14 +27,14 @@ def saved(small: Problem, tmp_path: Path) -> Network:
     scaler = small.material.scaler
     weights, until = (2.0, 1.0, 2.0), "2024-01-03T05:00:00+00:00"
     one = Network(network(seed=8), "tcn_lstm", SMALL, WINDOW, scaler, weights, until)
-    save_network(tmp_path / "network", one)
+    one.save(tmp_path / "network")
     return one
 
 
 def test_a_network_of_several_heads_comes_back_with_them(saved: Network, tmp_path: Path) -> None:
     heads = Heads(horizons=3, confidence=True, expected_return=True)
     model = zoo.build("tcn_lstm", SMALL, shapes=Inputs(WINDOW).shapes, heads=heads, seed=2).eval()
-    save_network(tmp_path / "several", replace(saved, model=model, heads=heads))
+    replace(saved, model=model, heads=heads).save(tmp_path / "several")
     back = load_network(tmp_path / "several")
     windows = torch.randn(2, WINDOW, 9, generator=torch.manual_seed(0))
     said, again = model(bars=windows), back.model(bars=windows)
@@ -48,7 +49,8 @@ def test_a_saved_network_says_the_same_to_the_bit(
     back = load_network(tmp_path / "network")
     rows, views = small.validation.row, small.material.views
     np.testing.assert_array_equal(
-        predict(back.model, views, rows, 32), predict(saved.model, views, rows, 32)
+        predict(back.model, views, rows, 32, None).tilted,
+        predict(saved.model, views, rows, 32, None).tilted,
     )
     assert (back.name, back.params, back.window) == ("tcn_lstm", SMALL, WINDOW)
     assert (back.class_weights, back.trained_until) == (saved.class_weights, saved.trained_until)
@@ -61,6 +63,24 @@ def test_the_card_states_what_the_network_is(saved: Network, tmp_path: Path) -> 
     assert card["parameters"] == sum(p.numel() for p in saved.model.parameters())
 
 
+def test_a_network_is_a_forecaster_that_scales_what_it_is_asked_of(
+    small: Problem, saved: Network, tmp_path: Path
+) -> None:
+    target = Target("minute", (Horizon(60, 0.008, -0.004),), 0)
+    one: Forecaster = replace(saved, target=target)
+    one.save(tmp_path / "again")
+    back = load_network(tmp_path / "again")
+    rows, card = small.validation.row, back.card
+    said = back.forecast(small.table, rows, batch_size=32, device="cpu")
+    expected = predict(saved.model, small.material.views, rows, 32, (2.0, 1.0, 2.0), device="cpu")
+    for name in ("probabilities", "tilted", "confidence"):
+        assert getattr(said, name).tobytes() == getattr(expected, name).tobytes()
+    written = json.loads((tmp_path / "again" / "network.json").read_text())
+    digests = {"weights": written["weights_sha256"]}
+    assert card == Card("book", ("bars",), target, back.trained_until, digests) == one.card
+    assert load_network(tmp_path / "network").card.target is None, "an old card says none"
+
+
 def wide(until: str = "2024-01-03T05:00:00+00:00") -> Network:
     """A network of the 112 features, one of which never moved."""
     of = Inputs(WINDOW, ("features",))
@@ -71,7 +91,7 @@ def wide(until: str = "2024-01-03T05:00:00+00:00") -> Network:
 
 def test_a_network_of_the_112_comes_back_with_its_columns_and_views(tmp_path: Path) -> None:
     one = wide()
-    save_network(tmp_path / "network", one)
+    one.save(tmp_path / "network")
     back = load_network(tmp_path / "network")
     card = json.loads((tmp_path / "network" / "network.json").read_text())
     assert card["views"] == ["features"]
@@ -94,7 +114,7 @@ def test_a_folder_from_before_views_is_of_a_network_of_bars(saved: Network, tmp_
 def test_a_card_whose_views_are_not_its_architectures_is_refused(
     other: dict[str, list[str]], tmp_path: Path
 ) -> None:
-    save_network(tmp_path, wide())
+    wide().save(tmp_path)
     path = tmp_path / "network.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | other))
     with pytest.raises(NetworkError, match=r"a network for body, .*; this program knows body"):

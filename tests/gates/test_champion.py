@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.contracts import CLASSES, FEATURES, Progress, silent
+from quantgod.auditor.auditor_input import AuditorInput
+from quantgod.contracts import CLASSES, FEATURES, Forecast, Progress, silent
 from quantgod.dataset.labels import label
 from quantgod.evaluation.evidence import EvidenceError
 from quantgod.evaluation.scored_rows import columns_of
@@ -49,14 +52,12 @@ class Oracle:
         self.skill, self.window = skill, window
         self.asked: np.ndarray = np.empty(0, np.int64)
 
-    def meta_features(
+    def ask(
         self, matrix: np.ndarray, rows: np.ndarray, progress: Progress = silent
-    ) -> np.ndarray:
+    ) -> AuditorInput:
+        """What it forecasts nobody asks: auditors are compared."""
         self.asked = rows
-        return matrix[rows]
-
-    def base(self, meta: np.ndarray) -> np.ndarray:
-        raise AssertionError("auditors are compared")
+        return AuditorInput(cast(Forecast, None), matrix[rows])
 
     def audited(self, meta: np.ndarray) -> np.ndarray:
         seen = meta[:, FEATURES.index("mean_deep_obi")]

@@ -79,10 +79,10 @@ def context(patch: pytest.MonkeyPatch, rows: int) -> None:
     real = out_of_fold.meta_features
 
     def early(module: Any, matrix: Any, ends: Any, *given: Any, **more: Any) -> Any:
-        meta = real(module, matrix, ends, *given, **more)
+        seen = real(module, matrix, ends, *given, **more)
         late = np.minimum(ends + rows, len(matrix) - 1)
-        meta[:, CONTEXT] = real(module, matrix, late, *given, **more)[:, CONTEXT]
-        return meta
+        seen.meta[:, CONTEXT] = real(module, matrix, late, *given, **more).meta[:, CONTEXT]
+        return seen
 
     for place in (out_of_fold, network_subject):
         patch.setattr(place, "meta_features", early)

@@ -12,7 +12,7 @@ import pytest
 
 from quantgod.auditor import audit as auditing
 from quantgod.auditor import learning, out_of_fold
-from quantgod.contracts import MS_PER_MINUTE
+from quantgod.contracts import MS_PER_MINUTE, forecast_of
 from quantgod.dataset import splits
 from quantgod.dataset.splits import Split
 from quantgod.evaluation import evaluate as evaluating
@@ -334,7 +334,7 @@ def test_a_baseline_that_knows_what_comes_is_caught(monkeypatch, borders):
     def clairvoyant(table: Any, dev: Any, test: Any, how: Any) -> Any:
         rises = 1 / (1 + np.exp(-100 * table["forward_return"].to_numpy()[test.row]))
         knowing = np.column_stack([(1 - rises) / 2, (1 - rises) / 2, rises])
-        return real(table, dev, test, how) | {"persistence": knowing}
+        return real(table, dev, test, how) | {"persistence": forecast_of(knowing[:, None])}
 
     monkeypatch.setattr(evaluating, "baselines", clairvoyant)
     result = audited(settings(), minutes_after(borders.forecasts["test forecasts"][3], 0))

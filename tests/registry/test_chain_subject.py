@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, PRIMARY
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.registry import chain_subject
 from quantgod.registry.chain import BATCH, Chain
@@ -40,19 +40,21 @@ def test_both_say_the_same_of_the_same_rows(
     parts: Parts, served: ChainSubject, trained: NetworkSubject, rows: np.ndarray
 ) -> None:
     matrix = parts.bars[list(FEATURES)].to_numpy()
-    one, other = (subject.meta_features(matrix, rows) for subject in (served, trained))
-    assert np.allclose(one, other, rtol=1e-7, atol=1e-6)
-    assert np.abs(served.base(one) - trained.base(other)).max() < 1e-6
-    assert np.abs(served.audited(one) - trained.audited(other)).max() < 1e-6
+    one, other = (subject.ask(matrix, rows) for subject in (served, trained))
+    assert np.allclose(one.meta, other.meta, rtol=1e-7, atol=1e-6)
+    apart = one.forecast.probabilities - other.forecast.probabilities
+    assert np.abs(apart).max() < 1e-6
+    assert np.abs(served.audited(one.meta) - trained.audited(other.meta)).max() < 1e-6
 
 
 def test_they_are_the_chains_own_answers(parts: Parts, served: ChainSubject) -> None:
     rows = parts.bars[list(FEATURES)]
     said = served.chain.judge(rows.reset_index())
-    meta = served.meta_features(rows.to_numpy(), np.arange(WINDOW - 1, len(rows)))
+    seen = served.ask(rows.to_numpy(), np.arange(WINDOW - 1, len(rows)))
+    base = seen.forecast.probabilities[:, PRIMARY]
     names = ("sell", "neutral", "buy")
-    assert np.array_equal(served.base(meta), said[[f"base_{name}" for name in names]])
-    assert np.array_equal(served.audited(meta), said[[f"prob_{name}" for name in names]])
+    assert np.array_equal(base, said[[f"base_{name}" for name in names]])
+    assert np.array_equal(served.audited(seen.meta), said[[f"prob_{name}" for name in names]])
 
 
 def test_both_weigh_classes_alike(served: ChainSubject, trained: NetworkSubject) -> None:
@@ -74,7 +76,7 @@ def test_the_chain_is_asked_of_no_minute_that_nobody_wants(
     monkeypatch.setattr(served.chain, "meta_features", meta_features)
     rows = np.concatenate([np.arange(WINDOW, WINDOW + BATCH + 3), [900, 910, 911]])
     heard: list[int] = []
-    served.meta_features(
+    served.ask(
         parts.bars[list(FEATURES)].to_numpy(), rows, lambda done, _total, _note: heard.append(done)
     )
     assert asked == [BATCH, 3, 1, 2]

@@ -53,7 +53,7 @@ def scored(table: pd.DataFrame, number: int, truth: float = 0.0) -> pd.DataFrame
     place = np.arange(WINDOW + 1, MINUTES - HORIZON, STRIDE)
     subject, matrix = served(number), table[list(FEATURES)].to_numpy()
     target = table["target"].to_numpy(np.int64)[place]
-    said = subject.audited(subject.meta_features(matrix, place))
+    said = subject.audited(subject.ask(matrix, place).meta)
     said = (1 - truth) * said + truth * np.eye(3)[target]
     rows = pd.DataFrame(said, columns=columns_of("auditor"))
     return rows.assign(

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, PRIMARY
 from quantgod.live.deployment.loaded_model import Fit, load_model
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.ownership import series_tags
@@ -66,10 +66,10 @@ def test_it_can_be_asked_as_a_champion(shelf_with_it: Shelf) -> None:
     rows = pd.DataFrame(**golden("input")["dataframe_split"])
     subject, matrix = ChainSubject(f"{NAME}/{NUMBER}", chain), rows[list(FEATURES)].to_numpy()
     ends = pd.RangeIndex(subject.window - 1, len(rows)).to_numpy()
-    meta = subject.meta_features(matrix, ends)
+    seen = subject.ask(matrix, ends)
     said = chain.judge(rows)
     names = ["sell", "neutral", "buy"]
-    base, audited = subject.base(meta), subject.audited(meta)
+    base, audited = seen.forecast.probabilities[:, PRIMARY], subject.audited(seen.meta)
     assert (base == said[[f"base_{name}" for name in names]].to_numpy()).all()
     assert (audited == said[[f"prob_{name}" for name in names]].to_numpy()).all()
 

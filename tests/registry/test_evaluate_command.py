@@ -24,7 +24,6 @@ from quantgod.evaluation.evidence import EVALUATION_FILE, EvaluationResult, read
 from quantgod.evaluation.metrics import KEY_SCORES
 from quantgod.evaluation.scored_rows import probabilities_of, read_scored
 from quantgod.files import write_json
-from quantgod.forecasters.network import save_network
 from quantgod.registry.lineage import Lineage as Made
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
@@ -96,7 +95,7 @@ def runs_of(parts: Parts, folder: Path, experiment: str) -> dict[str, str]:
         "digest": path_digest(folder / "labels.parquet"),
     }
     write_json(folder / "label" / OUTPUT_FILE, data)
-    save_network(folder / "train" / "network", parts.network)
+    parts.network.save(folder / "train" / "network")
     parts.auditor.save(folder / "audit" / "auditor")
     rows = out_of_fold_rows(pd.DatetimeIndex(bars.index[100:1_200]))
     (folder / "audit" / "out_of_fold").mkdir()

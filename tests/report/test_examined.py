@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quantgod.contracts import CLASSES, META_FEATURES
+from quantgod.auditor.auditor_input import forecast_in
+from quantgod.contracts import CLASSES, META_FEATURES, PRIMARY
+from quantgod.evaluation.evaluate import said_out_of_fold
 from quantgod.evaluation.scored_rows import columns_of
-from quantgod.report.examination import ALL_DECISIONS, MOVES, said_out_of_fold
+from quantgod.report.examination import ALL_DECISIONS, MOVES
 from tests.evaluation.evaluations import case
 from tests.report.written import examined
 
@@ -94,6 +96,7 @@ def test_what_was_said_out_of_fold_leaves_out_what_trees_were_fitted_on() -> Non
     found = said_out_of_fold(given.subject, given.out_of_fold)
     kept = given.out_of_fold[given.out_of_fold["part"] != "fit"]
     assert 0 < len(kept) < len(given.out_of_fold)
-    expected = given.subject.base(kept[list(META_FEATURES)].to_numpy())
+    meta = kept[list(META_FEATURES)].to_numpy()
+    expected = forecast_in(meta, given.subject.base_weights).probabilities[:, PRIMARY]
     assert np.array_equal(found["base"], expected)
     assert len(found["auditor"]) == len(kept)

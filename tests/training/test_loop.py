@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quantgod.contracts import PRIMARY
 from quantgod.dataset.inputs import BARS
 from quantgod.dataset.samples import Samples
 from quantgod.dataset.views import Views
@@ -65,7 +66,8 @@ def verdict(signal: float) -> Verdict:
             train_settings(epochs=4),
         )
         rows = market.test.row
-        said.append(predict(model, market.material.views, rows, 256, device="cpu").argmax(1))
+        asked = predict(model, market.material.views, rows, 256, None, device="cpu")
+        said.append(asked.decided[:, PRIMARY])
         truth.append(market.test.target)
         before.append(persistence(market.table, rows))
     true, forecast = np.concatenate(truth), np.concatenate(said)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from quantgod.archive.parallel import Crash, ending_with, run_all
-from quantgod.contracts import Floats, Progress, silent
+from quantgod.contracts import PRIMARY, Forecast, Progress, silent
 from quantgod.evaluation.comparison import Comparison, ModelOutput, compare
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.evidence import read_evidence, write_evidence
@@ -155,7 +155,7 @@ class _Judge:
             for score in self._scores:
                 yield beats(rival, score, scores[score], network)
 
-    def _trained(self, network: str) -> tuple[int, Floats]:
+    def _trained(self, network: str) -> tuple[int, Forecast]:
         """Return the best epoch of a network and its forecasts of the test part."""
         own, made = network_settings(network, self._settings), self._made
         views = views_of(network, made, own)
@@ -163,12 +163,13 @@ class _Judge:
             own.model, own.train, views, made.train, made.validation, progress=self._progress
         )
         rows, size = made.test.row, own.train.batch_size
-        said = predict(fitted.model, views, rows, size, device=own.train.device)
+        weights = fitted.objective.class_weights
+        said = predict(fitted.model, views, rows, size, weights, device=own.train.device)
         return fitted.fit.best_epoch, said
 
 
-def _said(probabilities: Floats) -> ModelOutput:
-    return ModelOutput(probabilities, probabilities.argmax(axis=1))
+def _said(forecast: Forecast) -> ModelOutput:
+    return ModelOutput(forecast.tilted[:, PRIMARY], forecast.decided[:, PRIMARY])
 
 
 def _missing(market: Market, settings: Settings, folder: Path) -> list[str]:

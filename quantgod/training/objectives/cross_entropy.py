@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, PRIMARY
 from quantgod.dataset.samples import Samples
 from quantgod.models.heads import ONE_DIRECTION, Heads, Output
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
@@ -38,7 +38,7 @@ class WeightedCrossEntropy:
         whole: Int64[Tensor, " whole"] | None = None,
     ) -> Float[Tensor, ""]:
         """Return the sum of weighted negative log-likelihoods over the sum of the weights."""
-        logits = output["logits"][:, 0].float()
+        logits = output["logits"][:, PRIMARY].float()
         weights = torch.tensor(self.class_weights, device=logits.device)
         loss = functional.cross_entropy(logits, target, weight=weights)
         return loss if whole is None else loss * weight_share(weights, target, whole)
@@ -46,7 +46,7 @@ class WeightedCrossEntropy:
     def judge(self, output: Output, target: Int64[Tensor, " batch"]) -> Judgement:
         """Return macro-F1, and precision and recall of each class, for the likeliest class."""
         truth = target.cpu().numpy()
-        matrix = confusion_matrix(truth, output["logits"][:, 0].argmax(1).cpu().numpy())
+        matrix = confusion_matrix(truth, output["logits"][:, PRIMARY].argmax(1).cpu().numpy())
         precision, recall, f1 = precision_recall_f1(matrix)
         figures = {"macro_f1": float(f1.mean())}
         for number, name in enumerate(CLASSES):

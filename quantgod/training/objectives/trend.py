@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from quantgod.contracts import PRIMARY
 from quantgod.dataset.samples import Samples
 from quantgod.models.heads import Heads, Output
 from quantgod.training.objectives.base import Judgement
@@ -33,7 +34,7 @@ class Trend:
 
     def targets(self, samples: Samples) -> Float[Tensor, "samples 2"]:
         """Return class number and strength."""
-        both = np.stack([samples.target.astype(np.float64), samples.efficiency[:, 0]], axis=1)
+        both = np.stack([samples.target.astype(np.float64), samples.efficiency[:, PRIMARY]], axis=1)
         return torch.from_numpy(both.astype(np.float32))
 
     def loss(
@@ -46,13 +47,13 @@ class Trend:
         of_whole = None if whole is None else whole[:, 0].long()
         paid = self._classes.loss(output, target[:, 0].long(), of_whole)
         known = torch.isfinite(target if whole is None else whole)[:, 1].sum().clamp(min=1)
-        return paid + _surprise(output["trend"][:, 0].float(), target[:, 1]) / known
+        return paid + _surprise(output["trend"][:, PRIMARY].float(), target[:, 1]) / known
 
     def judge(self, output: Output, target: Float[Tensor, "batch 2"]) -> Judgement:
         """Return the figures of the classes, and of the strength error and explained share."""
         score, figures = self._classes.judge(output, target[:, 0].long())
         known = torch.isfinite(target[:, 1])
-        said, came = output["trend"][known, 0].float(), target[known, 1]
+        said, came = output["trend"][known, PRIMARY].float(), target[known, 1]
         error, spread = (float((came - of).square().mean()) for of in (said, came.mean()))
         explained = 1 - error / spread if spread > 0 else 0.0
         return Judgement(score, {**figures, "trend_error": error**0.5, "trend_r2": explained})
