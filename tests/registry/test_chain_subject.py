@@ -71,7 +71,7 @@ def test_the_chain_is_asked_of_no_minute_that_nobody_wants(
 
     def meta_features(features: Sequence[object]) -> np.ndarray:
         asked.append(len(features) - WINDOW + 1)
-        return np.zeros((asked[-1], 14))
+        return np.ones((asked[-1], 14))
 
     monkeypatch.setattr(served.chain, "meta_features", meta_features)
     rows = np.concatenate([np.arange(WINDOW, WINDOW + BATCH + 3), [900, 910, 911]])
