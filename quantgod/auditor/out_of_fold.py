@@ -38,9 +38,14 @@ from quantgod.training.material import Material, material
 
 ROWS_FILE: Final = "rows.parquet"
 CODE: Final = (
-    "dataset/*.py", "models/*.py", "training/**/*.py", "auditor/meta_features.py", "auditor/auditor_input.py",
-    "contracts/forecast.py", "served/calibration.py",
-)  # fmt: skip
+    "dataset/*.py",
+    "models/*.py",
+    "training/**/*.py",
+    "auditor/auditor_input.py",
+    "auditor/meta_features.py",
+    "contracts/forecast.py",
+    "served/calibration.py",
+)
 """The source files that determine a fold's rows, beside this file."""
 
 

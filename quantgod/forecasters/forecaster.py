@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import pandas as pd
 
 from quantgod.contracts import Forecast, Integers, Source, Target
-from quantgod.dataset.book_view import BookBlocks
+from quantgod.dataset.book_blocks import BookBlocks
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
 from quantgod.contracts import CLASSES, Forecast, Integers, Source, Target
-from quantgod.dataset.book_view import BookBlocks
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.inputs import BARS, Inputs
 from quantgod.dataset.scaling import Scaler
 from quantgod.files import atomic_path, file_digest, write_json
