@@ -21,6 +21,7 @@ BENCHES = (
     "tracking",
     "serving",
     "live_path",
+    "live_minute",
     "latency",
     "backtest",
 )

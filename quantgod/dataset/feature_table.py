@@ -87,39 +87,52 @@ def feature_days(days: Iterable[SourceRows], max_bridge_minutes: int) -> Iterato
 class FeatureMemory:
     """The newest rows of one stretch, as many as features of the next ones look back at.
 
+    They lie in arrays with room for more, so that a row that comes alone moves no other.
+
     Args:
         max_bridge_minutes: the longest gap inside a stretch.
     """
 
     def __init__(self, max_bridge_minutes: int) -> None:
         self._max_bridge_minutes = max_bridge_minutes
-        self._past: Columns = {}
+        self._room: Columns = {}
+        self._begin = self._end = 0
 
     def __len__(self) -> int:
         """Return how many rows there are, at most `sets.REACH - 1`."""
-        return len(self._past["minute"]) if self._past else 0
+        return self._end - self._begin
 
     def take(self, rows: SourceRows) -> Floats:
         """Return the features of the rows that come next, (rows, 112), NaN for too little past."""
-        columns = _columns(rows)
-        known = (
-            {name: np.concatenate([self._past[name], own]) for name, own in columns.items()}
-            if self._past
-            else columns
-        )
-        stretches, past = _stretches(known["minute"], self._max_bridge_minutes), len(self)
+        past = len(self)
+        known = self._joined(_columns(rows), len(rows.minutes))
+        stretches = _stretches(known["minute"], self._max_bridge_minutes)
         found = [
             _newest(_cut(known, begin, end), end - max(begin, past))
             for begin, end in stretches
             if end > past
         ]
         begin, end = stretches[-1]
-        self._past = _cut(known, max(begin, end - sets.REACH + 1), end)
+        self._begin += max(begin, end - sets.REACH + 1)
         return np.vstack(found)
+
+    def _joined(self, own: Columns, count: int) -> Columns:
+        """Return the rows that are known and those that come next, which join them."""
+        room = self._room
+        if not room or self._end + count > len(room["minute"]):
+            length = len(self) + count + sets.REACH
+            self._room = {name: np.empty((length, *new.shape[1:])) for name, new in own.items()}
+            for name in room:
+                self._room[name][: len(self)] = room[name][self._begin : self._end]
+            self._begin, self._end = 0, len(self)
+        for name, new in own.items():
+            self._room[name][self._end : self._end + count] = new
+        self._end += count
+        return _cut(self._room, self._begin, self._end)
 
     def forget(self) -> None:
         """Begin anew: the next row is the first of a stretch."""
-        self._past = {}
+        self._begin = self._end
 
 
 def _newest(columns: Columns, rows: int) -> Floats:

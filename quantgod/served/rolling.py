@@ -12,7 +12,6 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
 MEMORY = 240
 """Rows in which a recursive average starts anew."""
@@ -37,7 +36,7 @@ def rolling(values: Floats, length: int, figure: Callable[[Floats], Floats]) -> 
     found = np.full(len(values), np.nan)
     if len(values) < length:
         return found
-    windows, step = sliding_window_view(values, length), max(1, _AT_ONCE // length)
+    windows, step = _windows(values, length), max(1, _AT_ONCE // length)
     for first in range(0, len(windows), step):
         # Contiguous, so that sums add in the same order for one window and for many.
         part = np.ascontiguousarray(windows[first : first + step])
@@ -88,7 +87,19 @@ def sliding(values: Floats, length: int) -> Floats:
     """Return a copy of all full windows, (rows - length + 1, length); none for too few rows."""
     if len(values) < length:
         return np.empty((0, length))
-    return np.ascontiguousarray(sliding_window_view(values, length))
+    return np.ascontiguousarray(_windows(values, length))
+
+
+def _windows(values: Floats, length: int) -> Floats:
+    """Return a view of all full windows.
+
+    Numpy's own function takes many times as long to make it, and a live minute needs a hundred.
+    """
+    values = np.ascontiguousarray(values)
+    shape, strides = (len(values) - length + 1, length), values.strides * 2
+    windows: Floats = np.ndarray(shape, values.dtype, values, 0, strides)
+    windows.flags.writeable = False
+    return windows
 
 
 def padded(found: Floats, rows: int) -> Floats:

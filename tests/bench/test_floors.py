@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import archive, backtest, live_path
+from bench import archive, backtest, live_minute, live_path
 from quantgod.archive import sample
 from quantgod.backtest import Books
+from quantgod.live.engine.feature_rows import FeatureRows
+from quantgod.served.features import sets
 from tests.archive import feeds
 from tests.archive.test_kernel import bits
 
@@ -53,6 +55,15 @@ def test_dictionaries_hold_the_book_that_the_live_path_holds(
     assert book is not None
     assert (bids, asks) == (dict(book.bids), dict(book.asks))
     assert len(stream.lines) == 300
+
+
+def test_each_minute_that_is_measured_has_all_112_features() -> None:
+    rows, features = live_minute.drawn(sets.REACH + 2), FeatureRows(5)
+    first = np.arange(sets.REACH)
+    features.past(rows.minutes[first], rows.at(first))
+    coming = iter([rows.at(np.array([sets.REACH + place])) for place in range(2)])
+    made = live_minute._own(features, coming)
+    assert np.isfinite(made).all() and np.shape(made) == (2, 112)
 
 
 def test_whole_columns_gain_what_the_mid_does_and_pay_for_changes() -> None:

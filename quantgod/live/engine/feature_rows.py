@@ -30,7 +30,7 @@ _AT_ONCE: Final = 1_440
 
 
 class FeatureRows:
-    """Makes the features of one symbol's rows, of one stretch; holds 3 MB of levels.
+    """Makes the features of one symbol's rows, of one stretch; holds 6 MB of levels.
 
     Args:
         max_bridge_minutes: the longest gap inside a stretch.

@@ -39,7 +39,7 @@ NEEDS = (
 )  # fmt: skip
 REACH = 240
 NEEDED = 61
-"""Rows of all but `imb20_gap`."""
+"""Rows of all that look at the past hour: all but `imb20_gap` and what one book tells."""
 
 Booleans = npt.NDArray[np.bool_]
 
@@ -47,11 +47,16 @@ Booleans = npt.NDArray[np.bool_]
 class Side:
     """One side of the books: prices and sizes (rows, 200), and what they come to."""
 
-    def __init__(self, prices: Floats, sizes: Floats, mid: Floats) -> None:
+    def __init__(self, prices: Floats, sizes: Floats, away: Floats, depth: Floats) -> None:
         self.prices = prices
         self.sizes = sizes
-        self.away = np.abs(prices - mid[:, None])
-        self.depth = np.cumsum(sizes, axis=1)
+        self.away = away
+        self.depth = depth
+
+    def newest(self, rows: int) -> Side:
+        """Return the same of the newest rows: what one book tells needs no past."""
+        parts = (self.prices, self.sizes, self.away, self.depth)
+        return Side(*(part[-rows:] for part in parts))
 
     def sweep(self, quantity: Floats) -> Floats:
         """Return how far from mid the mean price of taking so much lies, at most the whole side."""
@@ -64,21 +69,27 @@ def compute(columns: Mapping[str, Floats]) -> Floats:
     """Return the features, (rows, 50). Logarithms and ratios are bounded."""
     recent = newest(columns, REACH, NEEDED)
     mid = (recent["bid_prices"][:, 0] + recent["ask_prices"][:, 0]) / 2
-    bids, asks = (Side(recent[f"{name}_prices"], recent[f"{name}_sizes"], mid) for name in SIDES)
-    unit = mid * sigma_of(recent["close"], 60)
+    bids, asks = (_side(recent[f"{name}_prices"], recent[f"{name}_sizes"], mid) for name in SIDES)
+    usual = mean(bids.depth[:, 19] + asks.depth[:, 19], 60)
+    own = max(len(columns["close"]) - REACH + 1, 1)  # rows that get features
+    sides, unit = (bids.newest(own), asks.newest(own)), mid * sigma_of(recent["close"], 60)
     found = {
         **_imbalances(bids, asks),
         **_spreads(recent, unit),
-        **_shape(bids, asks, unit),
-        **_costs(bids, asks, unit),
+        **_shape(*sides, unit[-own:]),
+        **_costs(*sides, unit[-own:], usual[-own:]),
         **_seconds(recent),
         **_flows(recent, bids, asks),
         "imb20_gap": _imbalance_gap(columns["bid_sizes"], columns["ask_sizes"]),
         "impact_corr": correlation(minute_returns(recent["close"]), recent["ofi_1"], 60),
     }
     for depth in (5, 20):
-        found[f"wmid_dev_{depth}"] = _weighted_mid(bids, asks, mid, depth)
+        found[f"wmid_dev_{depth}"] = _weighted_mid(*sides, mid[-own:], depth)
     return table(found, NAMES, REACH, len(columns["close"]))
+
+
+def _side(prices: Floats, sizes: Floats, mid: Floats) -> Side:
+    return Side(prices, sizes, np.abs(prices - mid[:, None]), np.cumsum(sizes, axis=1))
 
 
 def _imbalance_gap(bid_sizes: Floats, ask_sizes: Floats) -> Floats:
@@ -149,8 +160,8 @@ def _slope(away: Floats, depth: Floats) -> Floats:
     return ratio((x * (y - y.mean(axis=1, keepdims=True))).sum(axis=1), np.square(x).sum(axis=1))
 
 
-def _costs(bids: Side, asks: Side, unit: Floats) -> dict[str, Floats]:
-    usual, found = mean(bids.depth[:, 19] + asks.depth[:, 19], 60), {}
+def _costs(bids: Side, asks: Side, unit: Floats, usual: Floats) -> dict[str, Floats]:
+    found = {}
     for share in (0.1, 0.5):
         buy, sell = asks.sweep(share * usual), bids.sweep(share * usual)
         found[f"cost_{share}"] = (buy + sell) / 2 / unit

@@ -46,19 +46,25 @@ NEEDS = ("high", "low", "close", "messages")
 REACH = 2 * MEMORY
 """Of the ADX: an average over `MEMORY` rows of what itself averages over as many."""
 NEEDED = MEMORY + 14
-"""Rows of all others: the stochastic of an RSI looks at 14 of them."""
+"""Rows of oscillators: the stochastic of an RSI looks at 14 of them."""
+LEAST = MEMORY + 1
+"""Rows of all others: of changes there is one less."""
+FEW = 32
+"""Rows up to which numbers one by one are faster than arrays of them."""
 
 
 def compute(columns: Mapping[str, Floats]) -> Floats:
     """Return the indicators, (rows, 37). Ratios are bounded or 0 where nothing moved."""
+    high, low, close, messages = (
+        newest(columns, REACH, LEAST)[name] for name in ("high", "low", "close", "messages")
+    )
     recent = newest(columns, REACH, NEEDED)
-    prices = recent["high"], recent["low"], recent["close"]
     found = {
         **_trend_strength(columns["high"], columns["low"], columns["close"]),
-        **_averages(*prices),
-        **_oscillators(*prices),
-        **_bands(*prices),
-        **_with_activity(*prices, recent["messages"]),
+        **_averages(high, low, close),
+        **_oscillators(recent["high"], recent["low"], recent["close"]),
+        **_bands(high, low, close),
+        **_with_activity(high, low, close, messages),
     }
     return table(found, NAMES, REACH, len(columns["close"]))
 
@@ -100,10 +106,21 @@ def kama(close: Floats, period: int = 10) -> Floats:
     pace = np.square(efficiency * (2 / 3 - 2 / 31) + 2 / 31)
     paces = sliding(pace, MEMORY)[:, period:]
     closes = sliding(close, MEMORY)[:, period - 1 :]
+    if len(paces) <= FEW:
+        walked = [_walked(*each) for each in zip(paces.tolist(), closes.tolist(), strict=True)]
+        return padded(np.array(walked, dtype=np.float64), len(close))
     average = closes[:, 0].copy()
     for row in range(paces.shape[1]):
         average += paces[:, row] * (closes[:, row + 1] - average)
     return padded(average, len(close))
+
+
+def _walked(paces: list[float], closes: list[float]) -> float:
+    """Return one adaptive average, by the same sums as many at a time."""
+    average, *rest = closes
+    for pace, close in zip(paces, rest, strict=True):
+        average += pace * (close - average)
+    return average
 
 
 def directional(high: Floats, low: Floats, close: Floats, period: int) -> tuple[Floats, Floats]:
