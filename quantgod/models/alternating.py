@@ -2,7 +2,8 @@
 
 A snapshot of the book is one row of numbers. After bilinear normalisation and an embedding, layers
 come in pairs: one over the embedded numbers, one over the snapshots. The last pair keeps a quarter
-of each, and dense layers reduce what is left to at most 128 numbers.
+of each, and dense layers reduce what is left to at most 128 numbers. Where a quarter is one number,
+the last pair keeps all four: it normalises what it returns, which makes a constant of one number.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class Alternating(nn.Module):
         self.embedding = nn.Sequential(nn.Linear(levels * sides, width), embedded)
         self.layers = nn.ModuleList()
         for last in [*[False] * (pairs - 1), True]:
-            self.layers += [layer(size, size // KEPT if last else size) for size in (width, time)]
-        self.reduce, self.numbers = _reduction((width // KEPT) * (time // KEPT))
+            self.layers += [layer(size, _kept(size) if last else size) for size in (width, time)]
+        self.reduce, self.numbers = _reduction(_kept(width) * _kept(time))
 
     def forward(
         self, book: Float[Tensor, "batch time levels sides"]
@@ -67,6 +68,10 @@ class Alternating(nn.Module):
         for layer in self.layers:
             steps = layer(steps).transpose(1, 2)
         return self.reduce(steps.flatten(1))  # type: ignore[no-any-return]
+
+
+def _kept(size: int) -> int:
+    return size // KEPT if size > KEPT else size
 
 
 def _reduction(numbers: int) -> tuple[nn.Sequential, int]:

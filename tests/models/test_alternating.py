@@ -72,3 +72,10 @@ def test_layers_act_on_the_numbers_of_the_book_and_on_time_in_turn(name: str) ->
 def test_a_window_without_a_quarter_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="must be multiples of 4, got 50 and 40"):
         zoo.build(name, {}, shapes={"book": (50, 20, 4)})
+
+
+@pytest.mark.parametrize("name", ["book_mlp", "dual_attention_tlob"])
+@pytest.mark.parametrize(("snapshots", "width"), [(4, 40), (12, 4)])
+def test_the_shortest_axis_still_tells_books_apart(name: str, snapshots: int, width: int) -> None:
+    model = zoo.build(name, {"width": width}, shapes={"book": (snapshots, 20, 4)}).eval()
+    assert model(torch.randn(16, snapshots, 20, 4))["probs"][:, 0, 0].std() > 1e-2
