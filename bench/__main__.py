@@ -16,6 +16,7 @@ from bench.running import run
 BENCHES = (
     "archive",
     "snapshots",
+    "features",
     "windows",
     "members",
     "tracking",

@@ -72,7 +72,7 @@ def write_features(
     """
     days = stored_days(bars, series.symbol)
     with atomic_path(path) as part:
-        frames = feature_days(map(_day_rows, days), max_bridge_minutes)
+        frames = feature_days(map(day_rows, days), max_bridge_minutes)
         _write(part, series, _told(frames, len(days), progress))
     return spread_of(path)
 
@@ -103,7 +103,12 @@ def spread_of(path: Path) -> FeatureSpread:
     return FeatureSpread(sets.NAMES, rows, np.array(missing), np.array(quantiles))
 
 
-def _day_rows(path: Path) -> SourceRows:
+def day_rows(path: Path) -> SourceRows:
+    """Read of a stored day what its features are made of.
+
+    Raises:
+        StoreError: if its figures of seconds are not there.
+    """
     rows = read_rows(path)
     seconds = read_seconds(path, read_metadata(path))
     return SourceRows(rows.minutes, rows.features, rows.close, rows.book, seconds)

@@ -161,8 +161,10 @@ class _Reckoner:
             return "", 0.0
         work = self._work[name]
         seconds = _seconds(work, self._windows[work.network])
-        if name == "optimize" and (hours := self._settings.optimize.hours) is not None:
-            seconds = min(seconds, hours * 3600)
+        search = self._settings.optimize
+        if name == "optimize" and search.hours is not None:
+            last = seconds / search.trials  # which begins before the hours are over
+            seconds = min(seconds, search.hours * 3600 + last)
         return _in_words(work), seconds
 
     def _leak_audit(self) -> tuple[str, float]:

@@ -74,8 +74,21 @@ class DaySeconds(NamedTuple):
 
 def time_network(settings: Settings) -> WindowSeconds:
     """Time the settings' network on random windows."""
-    device, batch = choose_device(settings.train.device), settings.train.batch_size
+    device = choose_device(settings.train.device)
     use_threads(settings.train.threads)
+    found, threads = _time_few(settings, device), torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        return found
+    # Beside other work threads wait for each other, at a full core's cost each; one alone does not.
+    torch.set_num_threads(1)
+    alone = _time_few(settings, device)
+    torch.set_num_threads(threads)
+    return WindowSeconds(*map(min, found, alone))
+
+
+def _time_few(settings: Settings, device: torch.device) -> WindowSeconds:
+    """Time a small batch, or a whole one if that is quick."""
+    batch = settings.train.batch_size
     few = min(batch, CPU_WINDOWS) if device.type == "cpu" else batch
     found = _time_batch(settings, device, few)
     is_quick = few < batch and found.trained * few < QUICK_SECONDS

@@ -9,7 +9,7 @@ import math
 from typing import Final, NamedTuple
 
 from quantgod.planning.at_hand import MINUTES_A_DAY
-from quantgod.settings import Settings
+from quantgod.settings import Settings, with_values
 
 NETWORK: Final = "network"
 SEARCHED: Final = "searched"
@@ -73,29 +73,23 @@ def is_surely_short(settings: Settings, minutes: int) -> bool:
 
 
 def _fit(settings: Settings, network: str, samples: float, epochs: int) -> Work:
-    held = settings.split.validation_fraction
-    return Work(
-        network, samples * (1 - held) * epochs / settings.train.every, samples * held * epochs
-    )
+    held, passes = settings.split.validation_fraction, epochs / settings.train.every
+    return Work(network, samples * (1 - held) * passes, samples * held * passes)
 
 
 def _walk(settings: Settings, network: str, samples: float, epochs: int) -> Work:
     """Return the work of all folds: fold i of k trains on i of k + 1 parts, forecasts the next."""
     folds, held = settings.split.folds, settings.audit.stopping_fraction
-    trained_on = samples * folds / 2
+    trained_on, passes = samples * folds / 2, epochs / settings.train.every
     forecast = samples * folds / (folds + 1)
-    return Work(
-        network,
-        trained_on * (1 - held) * epochs / settings.train.every,
-        trained_on * held * epochs + forecast,
-    )
+    return Work(network, trained_on * (1 - held) * passes, trained_on * held * passes + forecast)
 
 
 def _leak_audit(settings: Settings, minutes: int) -> Work:
     """Return the work of the small pipeline: once unperturbed, and once per cut."""
-    small = settings.leak_audit
+    small, whole = settings.leak_audit, with_values(settings, {"train.every": 1})
     dev = min(minutes, small.minutes) / small.stride * (1 - settings.split.test_fraction)
-    once = [_fit(settings, SMALL, dev, small.epochs), _walk(settings, SMALL, dev, small.epochs)]
+    once = [_fit(whole, SMALL, dev, small.epochs), _walk(whole, SMALL, dev, small.epochs)]
     times = cuts_of(settings, minutes)[0] + 1
     return Work(
         SMALL,

@@ -83,7 +83,8 @@ class TrainSettings(Section):
     """The training of one network. Class weights are in class order: SELL, NEUTRAL, BUY.
 
     A batch is computed in `accumulate` parts, whose gradients add up to that of the whole. An epoch
-    sees every `every`-th sample, the first of which moves on by one with each epoch.
+    sees every `every`-th sample, and the next epoch others; of the validation part every
+    `every`-th, always the same, is judged after each.
     A checkpoint is written after every epoch and every `checkpoint_batches` batches (0: none).
     `threads` is the number of CPU threads (0: PyTorch's default); results depend on it to the bit.
     """

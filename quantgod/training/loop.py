@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ from quantgod.training.identity import fit_identity
 from quantgod.training.objectives import Objective, objective_of
 from quantgod.training.predict import outputs
 from quantgod.training.reports import Epoch, Fit, OnEpoch, OnStep, unheard
-from quantgod.training.sampler import batch_count, shuffled
+from quantgod.training.sampler import batch_count, phase, shuffled
 from quantgod.training.schedule import cosine
 from quantgod.training.state import TrainingState
 from quantgod.training.steps import StepOutcome, Steps, Stopwatch, take_step
@@ -48,7 +49,8 @@ def fit(  # noqa: PLR0913  (one call names all that a run is made of)
         model: newly built; takes the views by name, returns what the objective reads.
         views: scaled; moved to the device if needed.
         train: samples to learn from.
-        validation: samples for early stopping, already purged against `train`.
+        validation: samples for early stopping, already purged against `train`; every
+            `settings.every`-th is judged after an epoch, always the same.
         settings: epochs, rates, patience, seed, device, and how often to save.
         objective: default is the one that the settings name.
         checkpoint: file for the state of the training. If it holds a state of the same training,
@@ -99,8 +101,9 @@ class _Fitting:
         device = views.device
         self.views, self.settings, self.objective = views, settings, objective
         self.rows, self.targets = as_rows(train, device), objective.targets(train).to(device)
-        self.validation_rows = as_rows(validation, device)
-        self.validation_targets = objective.targets(validation).to(device)
+        judged = validation.take(np.arange(0, len(validation), settings.every))
+        self.validation_rows = as_rows(judged, device)
+        self.validation_targets = objective.targets(judged).to(device)
         self.state = TrainingState.fresh(model, settings, device)
         self.checkpoint: Path | None = None
         self.identity: Identity = {}
@@ -109,7 +112,8 @@ class _Fitting:
     @property
     def batches(self) -> int:
         """The number of batches of the present epoch."""
-        seen = range(self.state.epoch % self.settings.every, len(self.rows), self.settings.every)
+        every = self.settings.every
+        seen = range(phase(every, self.state.epoch), len(self.rows), every)
         return batch_count(len(seen), self.settings.batch_size)
 
     @property

@@ -5,9 +5,25 @@ No generator carries state between epochs, so the batch number is enough to resu
 
 from __future__ import annotations
 
+from math import gcd
+from typing import Final
+
 import numpy as np
 
 from quantgod.contracts import Integers
+
+GOLDEN: Final = 0.618
+"""Steps of about this part of a circle leave even gaps, however many are taken."""
+
+
+def phase(every: int, epoch: int) -> int:
+    """Return the first sample of an epoch that sees every so manieth.
+
+    Phases that follow each other lie far apart, since neighbouring samples tell the same; after
+    `every` epochs each has come once.
+    """
+    step = next(step for step in range(round(GOLDEN * every), every + 1) if gcd(step, every) == 1)
+    return epoch * step % every
 
 
 def shuffled(count: int, every: int, seed: int, epoch: int) -> Integers:
@@ -17,11 +33,11 @@ def shuffled(count: int, every: int, seed: int, epoch: int) -> Integers:
 
     Args:
         count: samples, in order of time.
-        every: an epoch sees every so manieth; the first of them moves on by one with each epoch.
+        every: an epoch sees every so manieth, from its `phase` on.
         seed: of the training.
         epoch: counted from 0.
     """
-    seen = np.arange(epoch % every, count, every)
+    seen = np.arange(phase(every, epoch), count, every)
     return seen[np.random.default_rng([seed, epoch]).permutation(len(seen))]
 
 

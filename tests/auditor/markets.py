@@ -48,7 +48,7 @@ def market(minutes: int, stride: int, *, seed: int = 0, signal: float = 0.0) -> 
 def recipe(**audit: Any) -> Recipe:
     given = settings()
     params = {"tcn_channels": 4, "lstm_hidden": 8, "lstm_layers": 1, "dropout": 0.0}
-    training = {"learning_rate": 0.01, "batch_size": 64, "device": "cpu"}
+    training = {"learning_rate": 0.01, "batch_size": 64, "every": 1, "device": "cpu"}
     audited = {"epochs": 3, "stopping_fraction": 0.2, **audit}
     return Recipe(
         model=ModelSettings(name="tcn_lstm", params={**params, "spatial_dropout": 0.0}),

@@ -114,6 +114,48 @@ def test_the_demo_is_estimated_to_a_factor_of_two_stage_by_stage(
     assert 0.7 < found.seconds / sum(took.values()) < 1.4
 
 
+FULL_SIZE = WindowSeconds(1 / 18, 1 / 75), WindowSeconds(0.081, 0.025), WindowSeconds(7e-4, 2e-4)
+"""The full network, those that its search draws, and the leak audit's, on one core of two."""
+
+
+def test_half_a_year_takes_two_cores_at_most_ten_hours_from_labels_to_a_verdict(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(reckoned, "time_day", lambda *_: DAY)
+    for name, window in zip(
+        ("time_network", "time_searched", "time_small"), FULL_SIZE, strict=True
+    ):
+        monkeypatch.setattr(reckoned, name, lambda _, window=window: window)
+    empty = {f"data.{name}": str(tmp_path / name) for name in ("archives", "bars", "labels")}
+    settings = load_settings(Path("conf/full.yaml"), empty)
+    have = at_hand(settings)
+    assert have.minutes == 181 * 1440
+    found = {one.stage: one.seconds or 0.0 for one in estimate(settings, have).stages}
+    assert sum(found.values()) - found["etl"] < 10 * 3600
+    assert found["optimize"] > settings.optimize.hours * 3600, "the last trial begins before"
+
+
+def test_threads_that_wait_for_others_work_do_not_make_windows_dear(
+    own: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = 2
+
+    def use(count: int) -> None:
+        nonlocal threads
+        threads = count
+
+    monkeypatch.setattr(timing.torch, "set_num_threads", use)
+    monkeypatch.setattr(timing.torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(
+        timing,
+        "_time_batch",
+        lambda *_: WindowSeconds(*((3.0, 1.0) if threads > 1 else (2.0, 2.0))),
+    )
+    settings = settings_with(own, train__threads=2)
+    assert (timing.time_network(settings), threads) == (WindowSeconds(2.0, 1.0), 2)
+    assert timing.time_network(settings_with(own, train__threads=1)) == (2.0, 2.0)
+
+
 def test_a_network_of_the_book_is_estimated_up_to_its_audit(
     own: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

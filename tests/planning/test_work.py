@@ -18,14 +18,15 @@ MINUTES = 30_000
 
 
 @pytest.mark.parametrize("config", [FULL, DEMO])
-def test_windows_are_counted_as_the_stages_cut_them(config: Path) -> None:
-    settings = load_settings(config)
+@pytest.mark.parametrize("every", [1, 10])
+def test_windows_are_counted_as_the_stages_cut_them(config: Path, every: int) -> None:
+    settings = load_settings(config, {"train.every": every})
     table = whole_table(settings, MINUTES)
     work, split = network_work(settings, MINUTES), settings.split
     train, validation = train_and_validation(
         table, settings.window.length, settings.window.stride, split
     )
-    epochs = settings.train.epochs
+    epochs = settings.train.epochs / every
     found = (work["train"].trained, work["train"].forecast)
     assert found == pytest.approx((epochs * len(train), epochs * len(validation)), rel=0.06)
 
@@ -33,8 +34,8 @@ def test_windows_are_counted_as_the_stages_cut_them(config: Path) -> None:
     trained = forecast = 0
     for fold in folds(taken, split_test(taken, split).train, split):
         inner = split_validation(taken, fold.train, settings.audit.stopping_fraction, split)
-        trained += settings.audit.epochs * len(inner.train)
-        forecast += settings.audit.epochs * len(inner.other) + len(fold.other)
+        trained += settings.audit.epochs / every * len(inner.train)
+        forecast += settings.audit.epochs / every * len(inner.other) + len(fold.other)
     found = (work["audit"].trained, work["audit"].forecast)
     assert found == pytest.approx((trained, forecast), rel=0.06)
 
@@ -46,6 +47,10 @@ def test_windows_are_counted_as_the_stages_cut_them(config: Path) -> None:
         ("optimize", "optimize.stride", 2, 1 / 2),
         ("train", "train.epochs", 1 / 2, 1 / 2),
         ("train", "window.stride", 3, 1 / 3),
+        ("train", "train.every", 2, 1 / 2),
+        ("audit", "train.every", 2, 1 / 2),
+        ("optimize", "train.every", 2, 1 / 2),
+        ("leak_audit", "train.every", 2, 1),  # which sees every sample of its own stride
         ("audit", "audit.stride", 2, 1 / 2),
         ("audit", "audit.epochs", 1 / 2, 1 / 2),
     ],

@@ -27,7 +27,7 @@ from quantgod.training.loop import fit
 from quantgod.training.objectives import Judgement, WeightedCrossEntropy, objective_of
 from quantgod.training.predict import outputs, predict
 from quantgod.training.reports import Epoch, Step
-from quantgod.training.sampler import shuffled
+from quantgod.training.sampler import phase
 from quantgod.training.schedule import cosine
 from quantgod.training.steps import STEPS_IN_FLIGHT, NonFiniteLossError
 from tests.training.problems import Problem, network, persistence, problem, train_settings
@@ -116,52 +116,62 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_the_caller_s_random_state(
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
-def test_every_epoch_goes_once_through_all_samples_in_an_order_of_its_own(small: Problem) -> None:
-    seen: list[list[int]] = []
+class Watched(Views):
+    """Views that note which rows are trained on, and which are judged, of each epoch."""
 
-    class Watched(Views):
-        def __call__(self, rows: Tensor) -> dict[str, Tensor]:
-            if torch.is_grad_enabled():
-                seen[-1].extend(rows.tolist())
-            return super().__call__(rows)
+    def __init__(self, views: Views) -> None:
+        super().__init__(views.parts)
+        self.trained: list[list[int]] = [[]]
+        self.judged: list[list[int]] = [[]]
 
-        def to(self, device: torch.device) -> Views:
-            return self
+    def __call__(self, rows: Tensor) -> dict[str, Tensor]:
+        (self.trained if torch.is_grad_enabled() else self.judged)[-1].extend(rows.tolist())
+        return super().__call__(rows)
 
-    class Fresh(WeightedCrossEntropy):
-        def judge(self, output: Mapping[str, Tensor], target: Tensor) -> Judgement:
-            seen.append([])
-            return super().judge(output, target)
+    def to(self, device: torch.device) -> Views:
+        return self
 
-    watched = Watched(small.material.views.parts)
-    seen.append([])
+    def next_epoch(self, _: Epoch) -> None:
+        self.trained.append([])
+        self.judged.append([])
+
+
+def watched(small: Problem, **changes: object) -> Watched:
+    views = Watched(small.material.views)
     fit(
-        network(), watched, small.train, small.validation, train_settings(),
-        objective=Fresh((1.0, 1.0, 1.0)),
+        network(), views, small.train, small.validation, train_settings(**changes),
+        on_epoch=views.next_epoch,
     )  # fmt: skip
+    return views
+
+
+def test_every_epoch_goes_once_through_all_samples_in_an_order_of_its_own(small: Problem) -> None:
+    seen = watched(small).trained
     assert [sorted(epoch) for epoch in seen[:3]] == [sorted(small.train.row)] * 3
     assert len({tuple(epoch) for epoch in seen[:3]}) == 3
 
 
 def test_epochs_over_every_third_sample_have_seen_all_after_three(small: Problem) -> None:
-    orders = [shuffled(100, 3, 5, epoch) for epoch in range(4)]
-    assert [sorted(order) for order in orders] == [
-        list(range(phase, 100, 3)) for phase in (0, 1, 2, 0)
-    ]
-    assert not np.array_equal(orders[0], orders[3]), "in an order of their own"
-    steps: list[Step] = []
-    epochs: list[Epoch] = []
-    fit(
-        network(), small.material.views, small.train, small.validation,
-        train_settings(every=3, batch_size=16), on_step=steps.append, on_epoch=epochs.append,
-    )  # fmt: skip
-    seen = [-(-len(range(phase, len(small.train), 3)) // 16) for phase in range(3)]
-    assert [sum(step.epoch == epoch for step in steps) for epoch in range(3)] == seen
+    views = watched(small, every=3, batch_size=16, epochs=4)
+    wanted = [small.train.row[phase::3].tolist() for phase in (0, 2, 1, 0)]
+    assert [sorted(epoch) for epoch in views.trained[:4]] == wanted
+    assert views.trained[0] != views.trained[3], "in an order of their own"
+    assert views.judged[:4] == [small.validation.row[::3].tolist()] * 4, "always the same"
     with pytest.raises(ValueError, match=r"999 training samples \(train.every\)"):
         fit(
             network(), small.material.views, small.train, small.validation,
             train_settings(every=999),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("every", [1, 2, 6, 10, 60])
+def test_few_epochs_over_every_nth_sample_leave_no_long_gap(every: int) -> None:
+    phases = [phase(every, epoch) for epoch in range(every)]
+    assert sorted(phases) == list(range(every))
+    for epochs in range(1, every + 1):
+        first = sorted(phases[:epochs])
+        gaps = np.diff([*first, first[0] + every])
+        assert gaps.max() <= 2.5 * every / epochs
 
 
 @pytest.mark.parametrize("objective", ["classes", "direction", "multi_task"])
