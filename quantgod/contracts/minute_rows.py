@@ -21,8 +21,15 @@ class MinuteRows(NamedTuple):
     features: Floats
 
 
-def as_frame(rows: MinuteRows) -> pd.DataFrame:
-    """Return the table that a registered version takes: `datetime` in UTC and the features."""
+def as_frame(rows: MinuteRows, books: Floats | None = None) -> pd.DataFrame:
+    """Return the table that a registered version takes: `datetime` in UTC and the features.
+
+    Args:
+        rows: of a window.
+        books: (snapshots, levels, 4) before the close of the last row, for a version of the book.
+    """
     frame = pd.DataFrame(rows.features, columns=[*ALL_FEATURES[: rows.features.shape[1]]])
     frame.insert(0, "datetime", pd.to_datetime(rows.minutes * 60, unit="s", utc=True))
+    if books is not None:
+        frame["book"] = pd.Series([*[None] * (len(frame) - 1), books], dtype=object)
     return frame

@@ -23,8 +23,13 @@ SwapCode = Literal[
 ]
 """`loaded_copy`: loaded at the start without the registry; `withdrawn`: the alias has moved."""
 
-SignalCode = Literal["prediction_failed", "late", "not_journaled", "row_hook_failed", "old_minute"]
-"""`late`: newer candles filled the queue while this one waited, so it gets no signal."""
+SignalCode = Literal[
+    "prediction_failed", "late", "no_block", "not_journaled", "row_hook_failed", "old_minute"
+]
+"""`late`: newer candles filled the queue while this one waited, so it gets no signal.
+
+`no_block`: nor does one whose snapshots of the book are not whole, from a version that takes them.
+"""
 
 
 class ModelNotice(NamedTuple):

@@ -179,6 +179,7 @@ class LiveSession:
                 settings.etl.max_silence_seconds,
                 self._bridge,
                 self._told(symbol, past),
+                settings.snapshots.shape,
             )
         self._watch = watch
         self._engine = Engine(

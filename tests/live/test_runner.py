@@ -142,7 +142,7 @@ def test_each_row_is_logged_tracked_and_watched() -> None:
         for said in (None, said_of(MINUTE)):
             made._on_row("X", MINUTE, features, said, Version(4))
     known = {"resyncs": 0, "gaps": 0, "missing_minutes": 0, "lag_ms": 7.0, "close": 100.5}
-    known |= {"loop_lag_ms": 990.0}
+    known |= {"loop_lag_ms": 990.0, "blockless_minutes": 0}
     chances = {"prob_sell": 0.1, "prob_neutral": 0.3, "prob_buy": 0.6}
     answered = known | chances | {"uncertainty": 0.5, "side": 1.0}
     assert tracked == [

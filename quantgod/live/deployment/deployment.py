@@ -78,7 +78,8 @@ class Deployment:
     """The versions that answer one symbol: the champion, and the challenger if its alias is set.
 
     Args:
-        settings: names of model and aliases, polling interval, and the bridge of a stretch.
+        settings: names of model and aliases, polling interval, the bridge of a stretch, and which
+            snapshots of the book are taken.
         symbol: of the answered minutes; versions of another series are refused.
         folder: of the verified copies.
         report: called with every notice, in the event loop.
@@ -102,6 +103,7 @@ class Deployment:
         self._refuses_unjudged = settings.live.unjudged == "refuse"
         self._bridge = settings.etl.max_bridge_minutes
         self._longest_window = longest_window
+        self._book = settings.snapshots.shape
         self._store = ModelStore(folder, self.name)
         self._report = report
         self._on_disk: tuple[Copy, ...] = ()
@@ -296,7 +298,7 @@ class Deployment:
 
     async def _loaded(self, copy: Copy) -> LoadedModel:
         """Load in the loop's own threads: ending the process during native code would abort it."""
-        fit = Fit(self._series, self._bridge, self._longest_window)
+        fit = Fit(self._series, self._bridge, self._longest_window, self._book)
         return await asyncio.to_thread(load_model, self.name, copy.version, copy.folder, fit)
 
     async def _first(self, asking: asyncio.Future[ActiveVersion], patience: float) -> ActiveVersion:

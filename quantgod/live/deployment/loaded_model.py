@@ -22,7 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 
-from quantgod.contracts import CLASSES, FEATURE_SETS, Series
+from quantgod.contracts import CLASSES, FEATURE_SETS, BookShape, Series
 from quantgod.contracts.minute_rows import MinuteRows, as_frame
 from quantgod.contracts.prediction import Prediction
 from quantgod.evaluation.drift import BadReferenceError, Reference, read_reference
@@ -56,6 +56,7 @@ class LoadedModel:
         features: columns of these rows, those of one of `FEATURE_SETS`.
         package_folder: folder of graph, booster, reference and the rest when it was loaded.
         reference: distributions of its features and output; None if it has none.
+        book: what it takes of the book; None if it does not look at it.
     """
 
     name: str
@@ -65,6 +66,7 @@ class LoadedModel:
     package_folder: Path
     reference: Reference | None
     _model: PyFuncModel
+    book: BookShape | None = None
 
     def predict(self, rows: pd.DataFrame) -> Prediction:
         """Predict the newest minute of `rows`: `window` minutes as `as_frame` returns them.
@@ -87,11 +89,13 @@ class Fit(NamedTuple):
         series: of the minutes to answer.
         max_bridge_minutes: the longest gap inside a stretch of minutes.
         longest_window: rows that are available.
+        book: the snapshots that are taken of the stream; None for none.
     """
 
     series: Series
     max_bridge_minutes: int
     longest_window: int
+    book: BookShape | None = None
 
 
 def load_model(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
@@ -99,8 +103,8 @@ def load_model(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
 
     Raises:
         OtherSeriesError: if it is of another symbol, market or source.
-        UnfitVersionError: for another signature, other features, classes or bridge, or a window
-            longer than `longest_window`.
+        UnfitVersionError: for another signature, other features, classes or bridge, a window
+            longer than `longest_window`, or other snapshots of the book.
         BrokenVersionError: if it cannot be loaded or does not give its golden output.
     """
     try:
@@ -122,12 +126,12 @@ def _loaded(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
     package = folder / described.flavors["python_function"]["artifacts"]["package"]["path"]
     contract = _read(package / CONTRACT_FILE)
     _check_series(f"{name} {version}", contract, fit.series)
-    window = _window(contract, fit)
+    window, book = _window(contract, fit), _book(contract, fit)
     reference = read_reference(package)
     with _LOADING:
         model = _load(folder)
     features = tuple(contract["features"])
-    return LoadedModel(name, version, window, features, package, reference, model)
+    return LoadedModel(name, version, window, features, package, reference, model, book)
 
 
 def _check_signature(came: ModelSignature | None) -> None:
@@ -174,6 +178,19 @@ def _window(contract: Any, fit: Fit) -> int:
     return window
 
 
+def _book(contract: Any, fit: Fit) -> BookShape | None:
+    """Return what a version takes of the book, if that is what is taken of the stream."""
+    asked = contract.get("book")
+    if asked is None:
+        return None
+    taken = None if fit.book is None else fit.book._asdict()
+    if asked != taken:
+        raise UnfitVersionError(
+            f"book: {taken} is taken of the stream, by the settings `snapshots`, it takes {asked}"
+        )
+    return fit.book
+
+
 def _load(folder: Path) -> PyFuncModel:
     """Load a version, and remove its module afterwards: a process may load hundreds."""
     known = set(sys.modules)
@@ -196,8 +213,9 @@ def _warm_up(loaded: LoadedModel) -> None:
     body = _read(loaded.package_folder / "golden_input.json")["dataframe_split"]
     golden = pd.DataFrame(**body).iloc[: loaded.window]
     minutes = pd.DatetimeIndex(golden["datetime"]).as_unit("s").asi8 // 60
-    rows = as_frame(MinuteRows(minutes, golden[[*loaded.features]].to_numpy(np.float64)))
-    said = loaded.predict(rows)
+    books = None if loaded.book is None else np.array(golden["book"].iloc[-1], dtype=np.float64)
+    features = golden[[*loaded.features]].to_numpy(np.float64)
+    said = loaded.predict(as_frame(MinuteRows(minutes, features), books))
     expected = pd.DataFrame(_read(loaded.package_folder / "golden_output.json")["predictions"])
     compare_golden(as_answer(said), expected.iloc[:1])
     if said.minute != minutes[-1]:

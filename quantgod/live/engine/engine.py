@@ -5,7 +5,8 @@ answering version is chosen then, so that a swap falls between two candles, and 
 thread. Then the challenger predicts the same minute in another thread while the champion is idle;
 the champion never waits for it.
 
-Every candle gets one signal of the champion, or one notice with the reason. The 112 features of a
+Every candle gets one signal of the champion, or one notice with the reason. A version of the book
+gets none of a minute whose snapshots are not all known: that is no opinion. The 112 features of a
 minute are made before it only if the champion takes them, else when its signal is journaled.
 """
 
@@ -21,12 +22,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
-from quantgod.contracts import Floats
+from quantgod.contracts import BookShape, Floats
 from quantgod.contracts.minute_rows import MinuteRows, as_frame
 from quantgod.contracts.model_notices import Level, ModelNotice, Report, SignalCode
 from quantgod.contracts.prediction import Prediction
 from quantgod.contracts.row_sink import RowSink
 from quantgod.evaluation.drift import Reference
+from quantgod.live.engine.block import NO_BLOCK, Block, block_of
 from quantgod.live.engine.feature_rows import source_row
 from quantgod.live.engine.journal_rows import bar_row, signal_row
 from quantgod.live.engine.lane import Lane
@@ -64,6 +66,10 @@ class Model(Protocol):
         """Return their columns: those of one of `FEATURE_SETS`."""
 
     @property
+    def book(self) -> BookShape | None:
+        """Return what it takes of the book, if it does."""
+
+    @property
     def reference(self) -> Reference | None:
         """Return its reference, if it has one."""
 
@@ -96,6 +102,7 @@ class Question(NamedTuple):
     role: Role
     model: Model
     rows: MinuteRows
+    books: Floats | None
     shadow: list[Question]
 
 
@@ -107,6 +114,8 @@ class AnswerState:
         missing: minutes until the champion's window is full.
         warming: those of them until a row has all features that it takes.
         shadow_missing: minutes until the challenger's window is full; 0 without one.
+        lacks: what the book of the last minute with a row lacks for a champion that looks at it.
+        blockless: minutes whose book lacked something.
         last: the last closed minute.
         said: the champion's last prediction.
         version: its version.
@@ -120,6 +129,8 @@ class AnswerState:
     latency_ms: float | None = None
     warming: int = 0
     shadow_missing: int = 0
+    lacks: str = ""
+    blockless: int = 0
 
 
 class Engine:
@@ -211,14 +222,14 @@ class Engine:
         champion, challenger = models.champion(), models.challenger()
         self._champion[symbol] = champion
         self._count_missing(symbol)
-        if self.symbols[symbol].missing:
+        seen = self._seen(symbol, minute, champion, "Production")
+        if seen is None:
             self._tell_row(symbol, minute, features, None, champion)
             self._beside[symbol] = None, challenger
             self._settle(symbol)
             window.catch_up()
             return
-        rows, candle = window.newest(*_needs(champion)), (symbol, minute, features, received)
-        question = Question(*candle, "Production", champion, rows, [])
+        question = Question(symbol, minute, features, received, "Production", champion, *seen, [])
         self._beside[symbol] = question, challenger
         self._unanswered += 1
         self._champions.put(question)
@@ -230,12 +241,29 @@ class Engine:
         question, challenger = self._beside.pop(symbol)
         state, window = self.symbols[symbol], self._windows[symbol]
         state.shadow_missing = 0 if challenger is None else window.missing(*_needs(challenger))
-        if question is None or challenger is None or state.shadow_missing:
+        if question is None or challenger is None:
             return
-        rows = window.newest(*_needs(challenger))
-        question.shadow.append(
-            question._replace(role="Challenger", model=challenger, rows=rows, shadow=[])
-        )
+        seen = self._seen(symbol, question.minute, challenger, "Challenger")
+        if seen is not None:
+            candle = symbol, question.minute, question.features, question.received
+            question.shadow.append(Question(*candle, "Challenger", challenger, *seen, []))
+
+    def _seen(
+        self, symbol: str, minute: int, model: Model, role: Role
+    ) -> tuple[MinuteRows, Floats | None] | None:
+        """Return what a version takes of the newest minute; None if it is not all there."""
+        window, state = self._windows[symbol], self.symbols[symbol]
+        missing = window.missing(*_needs(model))
+        block = _block(state.last) if model.book is not None else NO_BLOCK
+        if role == "Production":
+            state.lacks = block.lacks
+            state.blockless += bool(block.lacks)
+        if block.lacks and not missing:
+            text = f"minute {minute}: {block.lacks}, so version {model.version} as {role} gives no"
+            self._tell("warning", "no_block", symbol, f"{text} signal")
+        if missing or block.lacks:
+            return None
+        return window.newest(*_needs(model)), block.books
 
     def _count_missing(self, symbol: str) -> None:
         length, columns = _needs(self._champion[symbol])
@@ -337,8 +365,12 @@ def _needs(model: Model) -> tuple[int, int]:
     return model.window, len(model.features)
 
 
+def _block(closed: ClosedMinute | None) -> Block:
+    return block_of(None if closed is None else closed.snapshots)
+
+
 def _judge(asked: Question) -> Prediction:
-    said = asked.model.predict(as_frame(asked.rows))
+    said = asked.model.predict(as_frame(asked.rows, asked.books))
     if said.minute != asked.minute:
         raise ValueError(f"minute {asked.minute} was asked about, it judged {said.minute}")
     return said

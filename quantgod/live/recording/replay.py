@@ -24,6 +24,7 @@ from quantgod.dataset.feature_file import features_table
 from quantgod.dataset.feature_table import FeatureMemory, SourceRows
 from quantgod.files import atomic_path
 from quantgod.live.driving import take
+from quantgod.live.engine.block import block_of
 from quantgod.live.engine.feature_rows import source_row
 from quantgod.live.recording.arrivals import Arrival, Recording, no_events
 from quantgod.market.binance import BestQuote, DepthEvent
@@ -66,7 +67,8 @@ def replay(
         beyond_range=not recording.has_answers,
     )
     etl = settings.etl
-    run = Replay(recording, sync, BookBars(sync, etl.max_silence_seconds, etl.max_bridge_minutes))
+    limits, shape = (etl.max_silence_seconds, etl.max_bridge_minutes), settings.snapshots.shape
+    run = Replay(recording, sync, BookBars(sync, *limits, shape=shape))
     started = time.perf_counter()
     rows = run.rows(progress)
     _write(folder, rows, etl)
@@ -84,6 +86,7 @@ class Replay:
         self._lost: Counter[str] = Counter()
         self._synced = 0
         self._minutes: Counter[str] = Counter()
+        self._blockless = 0
         self._check = QuoteCheck()
 
     def rows(self, progress: Progress = silent) -> Iterator[ClosedMinute]:
@@ -120,6 +123,7 @@ class Replay:
             "best_quote": {"matched": self._check.matched, "compared": self._check.compared},
             "minutes_closed": self._minutes.total(),
             "rows_written": self._minutes[""],
+            "rows_without_whole_snapshots": self._blockless,
             "without_row": {why: n for why, n in sorted(self._minutes.items()) if why},
             "seconds": round(seconds, 3),
             "events_per_second": round(self._events / seconds),
@@ -168,6 +172,7 @@ class Replay:
         for minute in taken.closed:
             self._minutes[minute.bar.reason] += 1
             if minute.bar.features is not None:
+                self._blockless += block_of(minute.snapshots).books is None
                 yield minute
 
 

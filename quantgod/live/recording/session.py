@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from typing import NamedTuple
 
 from rich.console import Console
 
+from quantgod.live.engine.block import block_of
 from quantgod.live.feed.feed import Feed
 from quantgod.live.feed.notices import Notice
+from quantgod.live.feed.state import BookState
 from quantgod.live.journal import Journal
 from quantgod.live.listener import LEVELS, log_journal, told
 from quantgod.live.recording.recorder import Recorder, recording_tables
@@ -72,6 +75,7 @@ class CollectSession:
                 BinanceBookSync(symbol, feed_settings.buffer_events),
                 etl.max_silence_seconds,
                 etl.max_bridge_minutes,
+                shape=settings.snapshots.shape,
             )
             for symbol in live.symbols
         }
@@ -91,26 +95,32 @@ class CollectSession:
         feed = self._feed.state
         return Status(
             title=f"quantgod collect on {self._live.exchange}",
-            symbols=tuple(
-                SymbolStatus(name, book_in_words(book), book.is_synced, book.lag_ms, "", 0, "")
-                for name, book in feed.symbols.items()
-            ),
+            symbols=tuple(self._symbol_status(name, book) for name, book in feed.symbols.items()),
             loop_lag_ms=self._lag.quantile(0.99) * 1e3,
             journal=journal_in_words(self._journal.state()),
             note=trouble_of(feed, self._listener.last_trouble),
         )
 
+    def _symbol_status(self, symbol: str, book: BookState) -> SymbolStatus:
+        blockless = self._listener.blockless[symbol]
+        words, known = book_in_words(book, blockless), (book.is_synced, book.lag_ms)
+        return SymbolStatus(symbol, words, *known, "", 0, "", blockless=blockless)
+
 
 class _LoggedRecorder:
-    """A recorder that also logs events of books and connections."""
+    """A recorder that also logs events of books and connections, and counts minutes' blocks."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.last_trouble = ""
+        self.blockless: Counter[str] = Counter()
         self.raw = recorder.raw
         self._recorder = recorder
 
     def taken(self, symbol: str, taken: Taken, received: float) -> None:
         self._recorder.taken(symbol, taken, received)
+        for closed in taken.closed:
+            if closed.bar.features is not None and block_of(closed.snapshots).lacks:
+                self.blockless[symbol] += 1
         for event in taken.events:
             line = told(event)
             if line is not None:

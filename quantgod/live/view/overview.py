@@ -19,7 +19,7 @@ def symbol_status(symbol: str, book: BookState, engine: AnswerState, drift: str)
     """Return one symbol's status."""
     return SymbolStatus(
         symbol=symbol,
-        book=book_in_words(book),
+        book=book_in_words(book, engine.blockless),
         is_synced=book.is_synced,
         lag_ms=book.lag_ms,
         last_bar=_bar(engine),
@@ -28,13 +28,15 @@ def symbol_status(symbol: str, book: BookState, engine: AnswerState, drift: str)
         drift=drift,
         warming=engine.warming,
         shadow_missing=engine.shadow_missing,
+        blockless=engine.blockless,
     )
 
 
-def book_in_words(book: BookState) -> str:
-    """Describe a book: valid since when, or why not, and its resyncs."""
+def book_in_words(book: BookState, blockless: int = 0) -> str:
+    """Describe a book: valid since when, or why not, its resyncs, and minutes it was not whole."""
     since = f"{max(0.0, time.time() - book.since):.0f} s"
     again = f", {book.resyncs} resyncs" if book.resyncs else ""
+    again += f", {blockless} minutes without whole snapshots" if blockless else ""
     if book.is_synced:
         return f"synced for {since}{again}"
     why = book.problem.partition(":")[0] or "waiting for the first"
@@ -85,6 +87,8 @@ def minute_in_words(
     else:
         awaited = missing_in_words(engine.missing, engine.warming)
         told = awaited if engine.missing else "no signal"
+        if engine.lacks and not engine.missing and _is_newest(minute, engine):
+            told = f"no signal: {engine.lacks}"
     bar = _bar(engine) if _is_newest(minute, engine) else _when(minute)
     return f"{symbol} {bar}: {told}"
 
@@ -150,6 +154,7 @@ def minute_metrics(minute: int, book: BookState, engine: AnswerState) -> dict[st
         "resyncs": book.resyncs,
         "gaps": book.gaps,
         "missing_minutes": engine.missing,
+        "blockless_minutes": engine.blockless,
     }
     if book.lag_ms is not None:
         kept["lag_ms"] = book.lag_ms

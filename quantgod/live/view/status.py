@@ -21,6 +21,7 @@ class SymbolStatus:
         drift: the monitor's summary.
         warming: those of the missing minutes until a row has all features that the model takes.
         shadow_missing: minutes until the challenger can answer as well.
+        blockless: minutes whose snapshots of the book were not whole.
     """
 
     symbol: str
@@ -33,6 +34,7 @@ class SymbolStatus:
     drift: str = ""
     warming: int = 0
     shadow_missing: int = 0
+    blockless: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.contracts import ALL_FEATURES, CLASSES, FEATURE_SET, FEATURE_SETS, FEATURES, Series
+from quantgod.contracts import (
+    ALL_FEATURES,
+    CLASSES,
+    FEATURE_SET,
+    FEATURE_SETS,
+    FEATURES,
+    BookShape,
+    Series,
+)
 from quantgod.contracts.minute_rows import MinuteRows, as_frame
 from quantgod.live.deployment.loaded_model import (
     Fit,
     LoadedModel,
     PredictionError,
     UnfitVersionError,
+    _book,
     _check_signature,
     _warm_up,
     _window,
@@ -99,6 +108,7 @@ def test_an_answer_is_read_as_plain_values_whatever_numbers_it_came_in() -> None
 
 
 FIT = Fit(Series("BTCUSDT", "linear"), 5, 720)
+SHAPE = BookShape(snapshots=3, levels=2, interval_ms=500)
 CONTRACT = {
     "feature_set": FEATURE_SET,
     "features": [*FEATURES],
@@ -128,6 +138,16 @@ def test_a_version_asks_for_the_columns_of_one_set_whole_and_in_its_order() -> N
             _window(wide | {"features": [*features]}, FIT)
 
 
+def test_a_version_of_the_book_is_taken_if_the_stream_is_sampled_as_it_was_trained() -> None:
+    asked = {"book": {"snapshots": 3, "levels": 2, "interval_ms": 500}}
+    assert _book(CONTRACT | asked, FIT._replace(book=SHAPE)) == SHAPE
+    for contract in (CONTRACT, CONTRACT | {"book": None}):
+        assert _book(contract, FIT._replace(book=SHAPE)) is None
+    for taken in (None, *(SHAPE._replace(**{name: 1}) for name in SHAPE._fields)):
+        with pytest.raises(UnfitVersionError, match=r"book: .* by the settings `snapshots`, it ta"):
+            _book(CONTRACT | asked, FIT._replace(book=taken))
+
+
 @pytest.mark.parametrize("key", CONTRACT)
 def test_a_contract_of_anything_else_is_refused(key: str) -> None:
     with pytest.raises(UnfitVersionError, match=f"{key}: .* expected, it has other"):
@@ -143,9 +163,11 @@ def test_a_version_without_a_signature_lacks_every_answer(came: Any) -> None:
 class Golden:
     """A version of two rows with two golden windows, and what it was asked at its warm-up."""
 
-    def __init__(self, folder: Path, features: tuple[str, ...] = FEATURES) -> None:
+    def __init__(
+        self, folder: Path, features: tuple[str, ...] = FEATURES, book: BookShape | None = None
+    ) -> None:
         self.asked: list[pd.DataFrame] = []
-        self.features = features
+        self.features, self.book = features, book
         self.said = BUYS
         self.folder = folder
         minutes = [28_401_117, 28_401_120, 28_401_130, 28_401_131]
@@ -153,7 +175,10 @@ class Golden:
         rows = MinuteRows(np.array(minutes), values)
         frame = as_frame(rows)
         frame["datetime"] = frame["datetime"].map(lambda time: time.isoformat())
-        self.first = as_frame(MinuteRows(rows.minutes[:2], rows.features[:2]))
+        books = None if book is None else np.random.default_rng(1).uniform(1, 2, (*book[:2], 4))
+        self.first = as_frame(MinuteRows(rows.minutes[:2], rows.features[:2]), books)
+        if books is not None:
+            frame["book"] = pd.Series([None, *[books.tolist()] * 3], dtype=object)
         split = {"dataframe_split": {k: frame.to_dict("split")[k] for k in ("columns", "data")}}
         (folder / "golden_input.json").write_text(json.dumps(split))
         second = BUYS.assign(prob_buy=0.0)
@@ -169,17 +194,19 @@ class Golden:
 
     def warm_up(self) -> None:
         model: Any = self
-        _warm_up(LoadedModel("quantgod", 1, 2, self.features, self.folder, None, model))
+        parts = self.features, self.folder, None, model, self.book
+        _warm_up(LoadedModel("quantgod", 1, 2, *parts))
 
 
+@pytest.mark.parametrize("book", [None, SHAPE])
 @pytest.mark.parametrize("features", FEATURE_SETS.values(), ids=len)
 def test_a_warm_up_asks_for_the_first_golden_window_as_it_would_come_live(
-    features: tuple[str, ...], tmp_path: Path
+    features: tuple[str, ...], book: BookShape | None, tmp_path: Path
 ) -> None:
-    golden = Golden(tmp_path, features)
+    golden = Golden(tmp_path, features, book)
     golden.warm_up()
     (rows,) = golden.asked
-    assert rows.columns.tolist() == ["datetime", *features]
+    assert rows.columns.tolist() == ["datetime", *features, *(["book"] if book else [])]
     pd.testing.assert_frame_equal(rows, golden.first)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, BookShape
 from quantgod.contracts.model_notices import ModelNotice
 from quantgod.contracts.prediction import Prediction
 from quantgod.evaluation.drift import Reference
@@ -41,12 +41,14 @@ class Version:
     reference: Reference | None = None
     off: int = 0
     features: tuple[str, ...] = FEATURES
+    book: BookShape | None = None
     asked: list[int] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
 
     def predict(self, rows: pd.DataFrame) -> Prediction:
         assert len(rows) == self.window
-        assert rows.columns.tolist() == ["datetime", *self.features]
+        book = [] if self.book is None else ["book"]
+        assert rows.columns.tolist() == ["datetime", *self.features, *book]
         minute = int(rows["datetime"].iloc[-1].timestamp()) // 60
         self.asked.append(minute)
         self.threads.add(threading.get_ident())

@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 
 from quantgod.contracts import ALL_FEATURES, FEATURES
+from quantgod.contracts.model_notices import ModelNotice
 from quantgod.contracts.prediction import Prediction
 from quantgod.dataset.feature_table import SourceRows
 from quantgod.live.engine.engine import Engine
 from quantgod.live.engine.feature_rows import FeatureRows
 from quantgod.live.engine.window import Window
+from quantgod.market.book_bars import ClosedMinute
 from quantgod.served.features import sets
 from tests.live.engine.answering import Deployed, Version, now, until
 from tests.live.engine.markets import BRIDGE, FIRST, closed_at, features_at, filled
@@ -57,16 +59,22 @@ class Session:
 
     def __init__(self, window: Window, models: Deployed) -> None:
         self.journal, self.models, self.told = Sink(), models, []
-        self.engine = Engine({"X": window}, {"X": models}, self.journal, print, on_row=self._on_row)
+        self.notices: list[ModelNotice] = []
+        self.engine = Engine(
+            {"X": window}, {"X": models}, self.journal, self.notices.append, on_row=self._on_row
+        )
         self.state = self.engine.symbols["X"]
 
     def play(self, *places: int) -> None:
-        asyncio.run(self._play(places))
+        self.take(*map(closed_at, places))
 
-    async def _play(self, places: tuple[int, ...]) -> None:
+    def take(self, *minutes: ClosedMinute) -> None:
+        asyncio.run(self._take(minutes))
+
+    async def _take(self, minutes: tuple[ClosedMinute, ...]) -> None:
         running = asyncio.ensure_future(self.engine.run())
-        for place in places:
-            self.engine.closed("X", closed_at(place), now())
+        for closed in minutes:
+            self.engine.closed("X", closed, now())
             await until(lambda: not self.engine._unanswered)
             await self.engine._idle()
         running.cancel()

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -30,6 +31,7 @@ from quantgod.market.binance import BestQuote, DepthEvent
 from quantgod.market.book_bars import BookBars, Taken
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.sync_events import NeedSnapshot, OutOfSync, Synced
+from tests.live.engine.answering import minute_of, minute_without
 from tests.live.recording.recorded import COLLECT, JOURNALING
 from tests.live.recording.test_replay import SETTINGS, event, quote, snapshot, sound, text
 
@@ -297,11 +299,21 @@ def test_a_recordings_status_is_that_of_its_books(monkeypatch: pytest.MonkeyPatc
     room.state = lambda: SimpleNamespace(tables={}, troubles={})
     session = CollectSession(SETTINGS, SETTINGS.live.feed, room)
     session._lag = SimpleNamespace(quantile=lambda share: share)  # type: ignore[assignment]
+    session._listener.blockless[BTC] += 2
     status = session.status()
     assert status.loop_lag_ms == 990.0
     one = status.symbols[0]
-    assert (one.last_bar, one.missing, one.signal) == ("", 0, "")
+    assert (one.last_bar, one.missing, one.signal, one.blockless) == ("", 0, "", 2)
+    assert one.book.endswith(", 2 minutes without whole snapshots")
     assert (status.note, status.journal) == ("", "0 rows")
+
+
+def test_a_recorder_that_logs_counts_rows_whose_snapshots_are_not_whole() -> None:
+    recorder: Any = SimpleNamespace(raw=None, taken=lambda *_: None)
+    logged, books = _LoggedRecorder(recorder), np.ones((3, 2, 2, 2))
+    whole, lacking = (minute_of(1)._replace(snapshots=one) for one in (books, np.nan * books))
+    logged.taken(BTC, Taken([], [whole, lacking, minute_of(2), minute_without(3)]), 0.0)
+    assert logged.blockless == {BTC: 2}
 
 
 def test_a_recorder_that_logs_keeps_the_last_trouble() -> None:

@@ -120,6 +120,15 @@ def test_rows_are_those_of_the_book_bars_that_were_driven(tmp_path):
     assert frame["bid_20_p"].isna().all()
 
 
+@pytest.mark.parametrize(("change", "lacking"), [([["98.0", "3"]], 0), ([["80.0", "0"]], 1)])
+def test_rows_whose_snapshots_are_not_whole_are_counted(tmp_path, change, lacking):
+    """Twenty levels are looked at, and as many are known; in the last second one is gone."""
+    messages = [*sound(179), event(179, change), event(180)]
+    figures = replayed(tmp_path, messages)
+    assert figures["rows_written"] == 1
+    assert figures["rows_without_whole_snapshots"] == lacking
+
+
 def test_the_features_of_the_rows_are_those_of_the_stage(tmp_path, monkeypatch):
     """In groups that end within a stretch, and for a recording that closes nothing."""
     monkeypatch.setattr("quantgod.live.recording.replay._GROUP", 200)

@@ -89,7 +89,7 @@ def test_what_a_version_of_112_features_waits_for_is_told() -> None:
 
 def test_a_minute_is_tracked_by_what_is_known_of_it() -> None:
     state, book = AnswerState(missing=3), BookState(syncs=3, gaps=1)
-    known = {"resyncs": 2.0, "gaps": 1.0, "missing_minutes": 3.0}
+    known = {"resyncs": 2.0, "gaps": 1.0, "missing_minutes": 3.0, "blockless_minutes": 0}
     assert minute_metrics(MINUTE, book, state) == known
     book.lag_ms, state.last = -7.0, minute_of(MINUTE)
     assert minute_metrics(MINUTE, book, state) == known | {"lag_ms": -7.0, "close": 100.5}
