@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from quantgod.auditor.audit import AuditResult
     from quantgod.evaluation.out_of_fold import OutOfFold
     from quantgod.tracking.stage import StageRun
-    from quantgod.training.reports import Epoch
 
 
 COMPARED = ("unfitted_base", "unfitted_auditor")
@@ -41,15 +39,17 @@ ROWS_SHOWN = 1_000
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
 @setting("--folds", "split.folds", "Walk-forward folds.")
 @setting("--epochs", "audit.epochs", "Epochs at most in a fold.")
+@setting("--workers", "train.workers", "Processes that train folds here; 0 = one a core.")
+@setting("--scheduler", "train.scheduler", "Dask scheduler, such as tcp://127.0.0.1:8786.")
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Walk forward over dev, fit booster and calibrator, score base beside auditor out of fold."""
     runs, settings = runs_given(options), settings_from(config, overrides, options)
     from quantgod.auditor.learning import audit_network
-    from quantgod.auditor.reports import Hooks
     from quantgod.dataset.learning_table import learned_from
     from quantgod.dataset.series import check_one_series, table_series, write_series
     from quantgod.evaluation.out_of_fold import score_out_of_fold
     from quantgod.tracking.chosen import searched_settings
+    from quantgod.tracking.folds import FoldLog, fold_place, log_folds
     from quantgod.tracking.stage import stage
     from quantgod.tracking.stage_outputs import train_output
     from quantgod.tracking.supply import supply
@@ -63,22 +63,14 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         series = check_one_series({"network": own, "labels": table_series(labels)})
         chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)
-        told: list[dict[str, Any]] = []
-        hooks = Hooks(on_epoch=partial(_log_epoch, run, told), progress=progress)
         table, blocks = learned_from(run.inputs)
-        result = audit_network(network, table, chosen, run.workplace(), hooks, blocks)
+        hooks, place = FoldLog(run).hooks(progress), fold_place(run)
+        result = audit_network(network, table, chosen, place, hooks, blocks, run.inputs)
         result.auditor.save(run.folder("auditor"))
         write_series(run.folder("auditor"), series)
-        run.json("fold_epochs", told)
+        log_folds(run, result.folds)
         _log(run, result, score_out_of_fold(result, network.class_weights))
     tell(run)
-
-
-def _log_epoch(run: StageRun, told: list[dict[str, Any]], fold: int, epoch: Epoch) -> None:
-    told.append({"fold": fold, **epoch.to_json()})
-    # No more than these: all metrics of five folds would be 65 charts.
-    charted = {"validation_loss": epoch.validation_loss, "score": epoch.score}
-    run.metrics.log({f"fold_{fold}_{name}": of for name, of in charted.items()}, epoch.epoch)
 
 
 def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
@@ -87,7 +79,6 @@ def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
     from quantgod.training.confusion import confusion_matrix
 
     result.rows.to_parquet(run.folder("out_of_fold") / "rows.parquet")
-    run.json("folds", [vars(report) for report in result.folds])
     rows = {"rows": len(result.rows), "unfitted_rows": len(unfitted.target)}
     threshold = {"conformal_threshold": result.auditor.conformal.threshold}
     run.json("out_of_fold", {"scores": unfitted.scores, **rows, **threshold})

@@ -20,11 +20,12 @@ from steps.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+    from quantgod.dataset.learning_table import LearnedFrom
     from quantgod.evaluation.validation import ComparedMembers
     from quantgod.forecasters.base_model import TrainedBase
     from quantgod.settings import Settings
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 @setting("--learning-rate", "train.learning_rate", "Learning rate at the start.")
 @setting("--seed", "train.seed", "Of weights, order and dropout.")
 @setting("--device", "train.device", "auto, cpu or cuda.")
+@setting("--workers", "train.workers", "Processes that train folds here; 0 = one a core.")
+@setting("--scheduler", "train.scheduler", "Dask scheduler, such as tcp://127.0.0.1:8786.")
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Train on the older part of dev and stop by the newer; a killed training goes on.
 
@@ -57,7 +60,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.dataset.learning_table import learned_from
     from quantgod.dataset.series import table_series, write_series
     from quantgod.evaluation.validation import validation_rows
-    from quantgod.forecasters.base_model import train_base
+    from quantgod.forecasters.base_places import train_base_where_asked
     from quantgod.tracking.chosen import searched_settings
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
@@ -68,12 +71,11 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     with stage("train", settings, runs, supply("train", settings, config, say)) as run:
         chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)
-        table, blocks = learned_from(run.inputs)
+        learned = learned_from(run.inputs)
         with progress_bar("train") as progress:
-            trained = train_base(
-                table, chosen, blocks=blocks, progress=progress,
-                checkpoint=run.workplace() / "checkpoint.safetensors",
-                on_epoch=lambda epoch: run.metrics.log(epoch.metrics(), epoch.epoch),
+            trained = train_base_where_asked(
+                learned, run.inputs, chosen, run.workplace(),
+                lambda epoch: run.metrics.log(epoch.metrics(), epoch.epoch), progress,
             )  # fmt: skip
         for epoch in trained.fit.told_before:  # only the killed run has logged them
             run.metrics.log(epoch.metrics(), epoch.epoch)
@@ -82,8 +84,32 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         write_series(run.folder("network"), table_series(run.inputs["labels"]))
         _warn_of_constants(trained.network.silent)
         _log(run, trained)
-        _log_validation(run, validation_rows(table, trained, settings.label))
+        _log_validation(run, validation_rows(learned.table, trained, settings.label))
+        if chosen.train.out_of_fold:
+            _walk(run, trained, learned, chosen)
     tell(run)
+
+
+def _walk(run: StageRun, trained: TrainedBase, learned: LearnedFrom, chosen: Settings) -> None:
+    """Make and log out-of-fold rows, which an audit of the same settings takes."""
+    from quantgod.auditor.learning import network_folds, walk_network
+    from quantgod.evaluation.metrics import KEY_SCORES
+    from quantgod.evaluation.validation import BASE, out_of_fold_rows, row_scores
+    from quantgod.tracking.folds import FoldLog, fold_place, keep_folds, log_folds
+    from quantgod.tracking.members import OUT_OF_FOLD, ROWS_FILE
+
+    network, (table, blocks), place = trained.network, learned, fold_place(run)
+    with progress_bar("folds") as progress:
+        hooks = FoldLog(run).hooks(progress)
+        walked = walk_network(network, table, chosen, place, hooks, blocks, run.inputs)
+    keep_folds(run, place)
+    log_folds(run, walked.folds)
+    parts = network_folds(network, table, chosen)
+    rows = out_of_fold_rows(table, walked.rows, parts, network.class_weights, run.settings.label)
+    rows.to_parquet(run.folder(OUT_OF_FOLD) / ROWS_FILE, compression="zstd")
+    scores = row_scores(rows)
+    run.json("out_of_fold_scores", scores)
+    run.metrics.log({f"out_of_fold_{name}": scores[BASE][name] for name in KEY_SCORES})
 
 
 def _train_members(
@@ -92,7 +118,16 @@ def _train_members(
     if runs["optimize"] is not None:
         raise click.UsageError("a search is of one member: give --member beside --optimize-run")
     from quantgod.evaluation.validation import compare_members
-    from quantgod.tracking.members import SHOWN, read_validation, shown, table_of, train_members
+    from quantgod.tracking.members import (
+        OUT_OF_FOLD,
+        SHOWN,
+        VALIDATION,
+        WORDS,
+        read_rows,
+        shown,
+        table_of,
+        train_members,
+    )
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
     from quantgod.training.space import check_members
@@ -100,35 +135,44 @@ def _train_members(
     check_members(members)
     with stage("members", settings, runs, supply("members", settings, config, say)) as run:
         trained = train_members(run, members, config, say_as_written)
-        with run.scratch() as folder:
-            compared = compare_members(read_validation(trained, folder))
         run.json("members", {name: child.info.run_id for name, child in trained.items()})
-        table = table_of(members, trained, compared)
-        _log_members(run, table, compared)
-    minutes = f"{compared.rows:,} validation minutes worth {compared.effective_rows:,.0f} labels"
-    show_table(f"Members and baselines on {minutes}", SHOWN, [shown(line) for line in table])
+        with run.scratch() as folder:
+            each = {part: read_rows(trained, part, folder) for part in (OUT_OF_FOLD, VALIDATION)}
+        compared = {part: compare_members(rows) for part, rows in each.items() if rows}
+        tables = {part: table_of(part, members, trained, of) for part, of in compared.items()}
+        _log_members(run, tables, compared)
+    for part, of in compared.items():
+        minutes = f"{of.rows:,} minutes {WORDS[part]}, worth {of.effective_rows:,.0f} labels"
+        lines = [shown(line) for line in tables[part]]
+        show_table(f"Members and baselines on {minutes}", SHOWN, lines)
     tell(run)
 
 
 def _log_members(
-    run: StageRun, table: Sequence[tuple[str, ...]], compared: ComparedMembers
+    run: StageRun,
+    tables: Mapping[str, Sequence[tuple[str, ...]]],
+    compared: Mapping[str, ComparedMembers],
 ) -> None:
     import mlflow
     import pandas as pd
 
     from quantgod.evaluation import plots
-    from quantgod.tracking.members import HEADERS
+    from quantgod.tracking.members import FIGURES, HEADERS, WORDS
 
-    kept = pd.DataFrame(table, columns=list(HEADERS), dtype=object)
+    lines = [line for table in tables.values() for line in table]
+    kept = pd.DataFrame(lines, columns=list(HEADERS), dtype=object)
     mlflow.log_table(kept, "members_table.json", run_id=run.run_id)
-    run.shows("figures/members.png")
-    colours = dict.fromkeys(compared.members, plots.MODEL_COLOURS["base"])
-    run.figure("members", plots.comparison(compared.models, colours=colours))
-    scores = {name: compared.models[name]["macro_f1"].value for name, *_ in table}
-    run.metrics.log({f"{name}_macro_f1": score for name, score in scores.items()})
+    told = []
+    for part, of in compared.items():
+        run.shows(f"figures/{FIGURES[part]}.png")
+        colours = dict.fromkeys(of.members, plots.MODEL_COLOURS["base"])
+        run.figure(FIGURES[part], plots.comparison(of.models, colours=colours))
+        scores = {name: found["macro_f1"].value for name, found in of.models.items()}
+        run.metrics.log({f"{part}_{name}_macro_f1": score for name, score in scores.items()})
+        each = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+        told.append(f"macro-F1 {WORDS[part]}: {each}")
     run.output()
-    told = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
-    run.headline(f"validation macro-F1: {told}")
+    run.headline("; ".join(told))
 
 
 def _warn_of_constants(silent: Sequence[str]) -> None:
@@ -170,11 +214,11 @@ def _log(run: StageRun, trained: TrainedBase) -> None:
 
 
 def _log_validation(run: StageRun, rows: DataFrame) -> None:
-    from quantgod.evaluation.validation import validation_scores
+    from quantgod.evaluation.validation import row_scores
     from quantgod.tracking.members import ROWS_FILE, VALIDATION
 
     rows.to_parquet(run.folder(VALIDATION) / ROWS_FILE, compression="zstd")
-    run.json("validation_scores", validation_scores(rows))
+    run.json("validation_scores", row_scores(rows))
 
 
 def curves(history: Sequence[Epoch]) -> Figure:

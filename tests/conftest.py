@@ -53,6 +53,23 @@ def no_experiment_is_left() -> Iterator[None]:
     forget_experiments()
 
 
+@pytest.fixture(scope="session")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Dask scheduler on loopback with two worker processes."""
+    from distributed import LocalCluster  # noqa: PLC0415  (takes a second, and few tests need it)
+
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard": False},
+        local_directory=str(tmp_path_factory.mktemp("dask")),
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Spare Python's garbage collector what stays until the end.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from quantgod.archive.parallel import run_all
+from quantgod.parallel.work import run_all
 from quantgod.settings import load_settings
 
 ROOT = Path(__file__).parents[1]

@@ -28,13 +28,13 @@ from quantgod.archive.day import (
     stored_metadata,
     usable_carry,
 )
-from quantgod.archive.parallel import Crash, run_all, worker_count
 from quantgod.archive.plan import Day, find_archives, plan_days
 from quantgod.archive.quality import QualityReport
 from quantgod.archive.stitch import stitch_day
 from quantgod.archive.store import StoreError, day_path, stored_days
 from quantgod.contracts import Market, Progress, silent
 from quantgod.files import write_json
+from quantgod.parallel.work import ClusterError, Crash, run_all, worker_count
 from quantgod.settings import EtlSettings
 
 _ONE_DAY: Final = dt.timedelta(days=1)
@@ -148,6 +148,8 @@ class _Etl:
                     self._crash(done.given, done.result)
                 else:
                     self._finish(done.given, done.result, what)
+        except ClusterError:
+            raise
         except RuntimeError as error:  # executors raise it when a process is killed
             names = "; ".join(self._names(self._days[key]) for key in sorted(left))
             raise EtlError(f"a worker died ({error}); not finished: {names}") from error

@@ -21,7 +21,6 @@ import numpy as np
 
 from quantgod.archive.day import NO_CARRY, carry_key, made_from, usable_carry
 from quantgod.archive.day_reading import Carry
-from quantgod.archive.parallel import Crash, run_all
 from quantgod.archive.plan import Candidate, Day, find_archives, plan_days
 from quantgod.archive.settling import carried_levels, settle_moments
 from quantgod.archive.snapshot_store import (
@@ -48,6 +47,7 @@ from quantgod.files import value_digest
 from quantgod.market.book_blocks import interval_ends
 from quantgod.market.minute_kernel import CLOCK, NEXT
 from quantgod.market.stops import Cuts
+from quantgod.parallel.work import Crash, run_all
 from quantgod.settings import EtlSettings, SnapshotSettings
 
 _ONE_DAY: Final = dt.timedelta(days=1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.boosting import Boosting, Rows, fit_booster, tilted_probabilities
 from quantgod.auditor.calibration import fit_calibrator
 from quantgod.auditor.conformal import fit_conformal
-from quantgod.auditor.out_of_fold import Recipe, out_of_fold
+from quantgod.auditor.out_of_fold import Recipe, TrainFolds, out_of_fold
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
 from quantgod.contracts import META_FEATURES, Floats, Integers, Progress, silent
@@ -81,6 +81,41 @@ class AuditResult(AuditorFit):
     folds: tuple[FoldReport, ...] = ()
 
 
+class Walk(NamedTuple):
+    """The out-of-fold rows of dev, and a report of each fold."""
+
+    rows: pd.DataFrame
+    folds: tuple[FoldReport, ...]
+
+
+def walk(
+    table: pd.DataFrame,
+    samples: Samples,
+    dev: Integers,
+    recipe: Recipe,
+    work: Path,
+    hooks: Hooks = UNHEARD,
+    blocks: BookBlocks | None = None,
+    elsewhere: TrainFolds | None = None,
+) -> Walk:
+    """Train base models out of fold, as `out_of_fold` does, and keep the reports.
+
+    Raises:
+        TooFewRowsError: if there are too few rows for the folds or the auditor's parts.
+        ProvenanceError: if a row's model was trained on data at or after the row.
+    """
+    reports: list[FoldReport] = []
+
+    def on_fold(report: FoldReport) -> None:
+        reports.append(report)
+        hooks.on_fold(report)
+
+    with enough_rows(table, recipe.window, recipe.audit.stride, recipe.split, recipe.audit):
+        heard = replace(hooks, on_fold=on_fold)
+        rows = out_of_fold(table, samples, dev, recipe, work, heard, blocks, elsewhere)
+    return Walk(rows, tuple(reports))
+
+
 def audit(
     table: pd.DataFrame,
     samples: Samples,
@@ -89,6 +124,7 @@ def audit(
     work: Path,
     hooks: Hooks = UNHEARD,
     blocks: BookBlocks | None = None,
+    elsewhere: TrainFolds | None = None,
 ) -> AuditResult:
     """Train base models out of fold, then the auditor on their forecasts.
 
@@ -100,23 +136,18 @@ def audit(
         work: folder for checkpoints and finished folds; a killed audit resumes from it.
         hooks: called with epochs, folds and progress.
         blocks: of the book, for networks that look at it; each row has a whole one.
+        elsewhere: trains folds side by side; None for one after the other in this process.
 
     Raises:
         TooFewRowsError: if there are too few rows for the folds or the parts.
         ProvenanceError: if a row's model was trained on data at or after the row.
     """
-    reports: list[FoldReport] = []
-
-    def on_fold(report: FoldReport) -> None:
-        reports.append(report)
-        hooks.on_fold(report)
-
+    walked = walk(table, samples, dev, recipe, work, hooks, blocks, elsewhere)
     with enough_rows(table, recipe.window, recipe.audit.stride, recipe.split, recipe.audit):
-        heard = replace(hooks, on_fold=on_fold)
-        rows = out_of_fold(table, samples, dev, recipe, work, heard, blocks)
-        fitted = fit_auditor(rows, recipe.audit, recipe.split.embargo_minutes, hooks.progress)
+        embargo = recipe.split.embargo_minutes
+        fitted = fit_auditor(walked.rows, recipe.audit, embargo, hooks.progress)
     return AuditResult(
-        fitted.auditor, fitted.boosting, fitted.rows, fitted.held_out, fitted.given, tuple(reports)
+        fitted.auditor, fitted.boosting, fitted.rows, fitted.held_out, fitted.given, walked.folds
     )
 
 

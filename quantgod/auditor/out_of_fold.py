@@ -9,11 +9,11 @@ deleted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,9 +32,11 @@ from quantgod.files import atomic_path, tree_digest, value_digest
 from quantgod.models import zoo
 from quantgod.settings import AuditSettings, ModelSettings, SplitSettings, TrainSettings
 from quantgod.training.checkpoints import array_digest
+from quantgod.training.devices import with_threads
 from quantgod.training.fitting import fit_network
 from quantgod.training.identity import NOT_OF_THE_RUN, books_digest
 from quantgod.training.material import Material, material
+from quantgod.training.reports import Fit
 
 ROWS_FILE: Final = "rows.parquet"
 CODE: Final = (
@@ -70,9 +72,21 @@ class Recipe:
         return zoo.inputs(self.model.name, self.window, self.book)
 
     def fold_training(self, fold: int) -> TrainSettings:
-        """Return the training settings of one fold: the audit's epochs, and the fold's own seed."""
-        own = {"epochs": self.audit.epochs, "seed": self.train.seed + fold}
+        """Return the training settings of one fold: the audit's epochs, and the fold's own seed.
+
+        Folds have one thread each unless the settings say otherwise, whether or not they are
+        trained side by side.
+        """
+        own = {
+            "epochs": self.audit.epochs,
+            "seed": self.train.seed + fold,
+            "threads": self.train.threads or 1,
+        }
         return self.train.model_copy(update=own)
+
+
+TrainFolds = Callable[[Sequence[int]], None]
+"""Trains the folds of these numbers somewhere else, by `train_fold`."""
 
 
 def out_of_fold(
@@ -83,6 +97,7 @@ def out_of_fold(
     work: Path,
     hooks: Hooks = UNHEARD,
     blocks: BookBlocks | None = None,
+    elsewhere: TrainFolds | None = None,
 ) -> pd.DataFrame:
     """Forecast dev, fold by fold, with models trained only on earlier rows.
 
@@ -94,6 +109,7 @@ def out_of_fold(
         work: folder for checkpoints and finished folds.
         hooks: called with epochs, folds and progress.
         blocks: of the book, for networks that look at it; each row has a whole one.
+        elsewhere: trains folds side by side; None for one after the other in this process.
 
     Returns:
         The columns `OOF_COLUMNS`: a row for each sample from the second part of dev on, in order of
@@ -104,14 +120,67 @@ def out_of_fold(
         ProvenanceError: if a row's model was trained on data at or after the row, which would be a
             defect of this code.
     """
-    parts = []
-    for fold in _planned(table, samples, dev, recipe, blocks):
+    parts, planned = [], list(_planned(table, samples, dev, recipe, blocks))
+    missing = [fold.number for fold in planned if not fold.finished(work).exists()]
+    if elsewhere is not None and len(missing) > 1:
+        elsewhere(missing)
+    for fold in planned:
         frame, report = fold.result(work, hooks.of_fold(fold.number, recipe.split.folds))
-        hooks.on_fold(report)
+        hooks.on_fold(replace(report, reused=fold.number not in missing))
         parts.append(frame)
     joined = pd.concat(parts, ignore_index=True)
     assert_provenance(joined)
     return joined
+
+
+def train_fold(
+    number: int,
+    table: pd.DataFrame,
+    samples: Samples,
+    dev: Integers,
+    recipe: Recipe,
+    work: Path,
+    hooks: Hooks = UNHEARD,
+    blocks: BookBlocks | None = None,
+) -> None:
+    """Train one fold and keep its rows in the work folder, where `out_of_fold` finds them.
+
+    Args:
+        number: of the fold, from 1.
+        table: as in `out_of_fold`, and so are the others.
+        samples: of that table.
+        dev: positions in `samples` that may be used.
+        recipe: model, training, folds.
+        work: folder for the checkpoint and the rows.
+        hooks: called with epochs and progress.
+        blocks: of the book, for networks that look at it.
+
+    Raises:
+        ValueError: as `out_of_fold`.
+    """
+    for fold in _planned(table, samples, dev, recipe, blocks):
+        if fold.number == number:
+            fold.result(work, hooks)
+
+
+class FoldParts(NamedTuple):
+    """The samples that a fold's network is fitted on, stopped by, and forecasts."""
+
+    fitted: Samples
+    stopping: Samples
+    forecast: Samples
+
+
+def fold_parts(samples: Samples, dev: Integers, recipe: Recipe) -> Iterator[FoldParts]:
+    """Cut dev into folds, and each fold's training side into fit and stopping parts.
+
+    Raises:
+        EmptyPartError: if dev is too short for the folds.
+    """
+    for split in folds(samples, dev, recipe.split):
+        inner = split_validation(samples, split.train, recipe.audit.stopping_fraction, recipe.split)
+        parts = (inner.train, inner.other, split.other)
+        yield FoldParts(*(samples.take(index) for index in parts))
 
 
 def _planned(
@@ -121,20 +190,11 @@ def _planned(
     recipe: Recipe,
     blocks: BookBlocks | None,
 ) -> Iterator[_Fold]:
-    """Cut dev into folds, and each fold's training side into fit and stopping parts."""
+    """Return the folds with all that they are made of."""
     features = table.loc[:, list(recipe.inputs.columns)]
-    for number, split in enumerate(folds(samples, dev, recipe.split), start=1):
-        inner = split_validation(samples, split.train, recipe.audit.stopping_fraction, recipe.split)
-        forecast = samples.take(split.other)
-        yield _Fold(
-            number,
-            samples.take(inner.train),
-            samples.take(inner.other),
-            forecast,
-            features.iloc[: forecast.row.max() + 1],
-            recipe,
-            blocks,
-        )
+    for number, part in enumerate(fold_parts(samples, dev, recipe), start=1):
+        rows = features.iloc[: part.forecast.row.max() + 1]
+        yield _Fold(number, *part, rows, recipe, blocks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,21 +214,29 @@ class _Fold:
         seen = (self.fitted.reach_ms.max(), self.stopping.reach_ms.max())
         return pd.Timestamp(int(max(seen)), unit="ms", tz="UTC")
 
+    def finished(self, work: Path) -> Path:
+        """Return the file that the fold's rows are in once it is trained."""
+        return work / f"fold-{self.number}-{self._key[:16]}" / ROWS_FILE
+
     def result(self, work: Path, hooks: Hooks) -> tuple[pd.DataFrame, FoldReport]:
         """Return the fold's rows, from the work folder if they are there, else newly made."""
-        folder = work / f"fold-{self.number}-{self._key()[:16]}"
-        finished, checkpoint = folder / ROWS_FILE, folder / "checkpoint.safetensors"
-        reused = finished.exists()
-        if not reused:
-            _write(finished, *self._made(checkpoint, hooks))
+        finished = self.finished(work)
+        if not finished.exists():
+            checkpoint, settings = self._checkpoint(work), self.recipe.fold_training(self.number)
+            with with_threads(settings.threads):
+                _write(finished, *self._made(checkpoint, settings, hooks))
             checkpoint.unlink(missing_ok=True)
         frame, report = _read(finished)
-        return frame, FoldReport(**report, reused=reused)
+        return frame, FoldReport(**report)
 
-    def _made(self, checkpoint: Path, hooks: Hooks) -> tuple[pd.DataFrame, dict[str, Any]]:
-        settings = self.recipe.fold_training(self.number)
+    def _checkpoint(self, work: Path) -> Path:
+        return self.finished(work).with_name("checkpoint.safetensors")
+
+    def _made(
+        self, checkpoint: Path, settings: TrainSettings, hooks: Hooks
+    ) -> tuple[pd.DataFrame, dict[str, Any]]:
         made = material(self.features, self.fitted, self.recipe.inputs, self.blocks)
-        module, best_epoch, best_score = self._trained(made, settings, checkpoint, hooks)
+        module, ended = self._trained(made, settings, checkpoint, hooks)
         seen = meta_features(
             module,
             self.features.to_numpy(np.float64),
@@ -185,15 +253,16 @@ class _Fold:
             "stopping": len(self.stopping),
             "forecast": len(self.forecast),
             "trained_until": self.trained_until.isoformat(),
-            "best_epoch": best_epoch,
-            "best_score": best_score,
+            "best_epoch": ended.best_epoch,
+            "best_score": ended.best_score,
             "scaler": {"mean": module.mean.tolist(), "std": module.std.tolist()},
+            "history": [epoch.to_json() for epoch in ended.history],
         }
         return self._frame(seen), report
 
     def _trained(
         self, made: Material, settings: TrainSettings, checkpoint: Path, hooks: Hooks
-    ) -> tuple[MetaFeatures, int, float]:
+    ) -> tuple[MetaFeatures, Fit]:
         network, objective, ended = fit_network(
             self.recipe.model,
             settings,
@@ -207,7 +276,7 @@ class _Fold:
         scaler, views = made.scaler, self.recipe.inputs.views
         weights = objective.class_weights
         module = MetaFeatures(network, scaler.mean, scaler.std, views, weights)
-        return module, ended.best_epoch, ended.best_score
+        return module, ended
 
     def _frame(self, seen: AuditorInput) -> pd.DataFrame:
         frame = pd.DataFrame(seen.meta, columns=list(META_FEATURES))
@@ -220,6 +289,7 @@ class _Fold:
             weight=uniqueness(self.forecast),
         )
 
+    @cached_property
     def _key(self) -> str:
         """Return the digest of all that the fold's rows depend on, except the machine."""
         training = self.recipe.fold_training(self.number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from quantgod.contracts import Progress, silent
 from quantgod.training.reports import Epoch
@@ -23,6 +23,7 @@ class FoldReport:
         best_epoch: the epoch whose weights were kept, counted from 0.
         best_score: score of that epoch on the stopping samples.
         scaler: the model's scaler as JSON.
+        history: every epoch, in order, as JSON; also those before a kill.
         reused: True if the fold was found finished and not trained by this call.
     """
 
@@ -34,6 +35,7 @@ class FoldReport:
     best_epoch: int
     best_score: float
     scaler: dict[str, list[float]]
+    history: list[dict[str, Any]]
     reused: bool = False
 
 

@@ -1,9 +1,9 @@
-"""Score networks on the validation part, beside the baselines, and compare members there.
+"""Score networks beside the baselines, and members beside each other, on rows of dev.
 
-Early stopping and searches choose by this part, so its scores are a little better than they are on
-the test part, which nothing here reads.
+Early stopping and searches choose by the validation part, so its scores are a little better than
+they are on the test part, which nothing here reads. Rows out of fold chose nothing.
 
-One row per validation sample, in order of time. Columns:
+One row per sample, in order of time. Columns:
 
 - `time`: the window's last minute (its start, UTC).
 - `label_end`, `target`: of the label.
@@ -13,13 +13,16 @@ One row per validation sample, in order of time. Columns:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from quantgod.contracts import PRIMARY
+from quantgod.auditor.auditor_input import forecast_in
+from quantgod.auditor.out_of_fold import FoldParts
+from quantgod.contracts import META_FEATURES, PRIMARY, Floats, Forecast
 from quantgod.evaluation.comparison import ModelOutput, compare
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.intervals import Interval
@@ -34,7 +37,7 @@ BASE: Final = "base"
 
 
 class NoCommonRowError(ValueError):
-    """Members have no validation minute in common."""
+    """Members have no forecast minute in common."""
 
 
 class ComparedMembers(NamedTuple):
@@ -69,21 +72,62 @@ def validation_rows(
         settings: those that made the labels.
     """
     part, weights = trained.validation, trained.network.class_weights
-    said = {BASE: trained.forecast, **baselines(table, trained.train, part, settings)}
-    columns: dict[str, Any] = {
-        "time": pd.to_datetime(part.time_ms, unit="ms", utc=True),
-        "label_end": pd.to_datetime(part.label_end_ms, unit="ms", utc=True),
-        "target": part.target,
-    }
-    for name, forecast in said.items():
-        given = forecast.probabilities[:, PRIMARY]
+    rows = pd.DataFrame(
+        {
+            "time": pd.to_datetime(part.time_ms, unit="ms", utc=True),
+            "label_end": pd.to_datetime(part.label_end_ms, unit="ms", utc=True),
+            "target": part.target,
+        }
+    )
+    others = baselines(table, trained.train, part, settings)
+    return _beside(rows, _each({BASE: trained.forecast, **others}), weights)
+
+
+def out_of_fold_rows(
+    table: pd.DataFrame,
+    walked: pd.DataFrame,
+    parts: Sequence[FoldParts],
+    weights: Sequence[float],
+    settings: LabelSettings,
+) -> pd.DataFrame:
+    """Return out-of-fold rows with the forecasts of the base and the baselines beside them.
+
+    The baselines learn, fold by fold, from the rows that the fold's network was fitted on.
+
+    Args:
+        table: the labelled table.
+        walked: rows of `walk_network`.
+        parts: of the same folds.
+        weights: class weights of the network, by which those with learned probabilities decide.
+        settings: those that made the labels.
+
+    Returns:
+        The columns of `walked`, then those of `MODEL` as in `validation_rows`.
+    """
+    base = forecast_in(walked[list(META_FEATURES)].to_numpy(np.float64), weights)
+    each = [_each(baselines(table, part.fitted, part.forecast, settings)) for part in parts]
+    others = {name: np.concatenate([fold[name] for fold in each]) for name in each[0]}
+    return _beside(walked, {**_each({BASE: base}), **others}, weights)
+
+
+def _each(forecasts: Mapping[str, Forecast]) -> dict[str, Floats]:
+    """Return the probabilities of forecasts at the primary horizon."""
+    return {name: of.probabilities[:, PRIMARY] for name, of in forecasts.items()}
+
+
+def _beside(
+    rows: pd.DataFrame, said: Mapping[str, Floats], weights: Sequence[float]
+) -> pd.DataFrame:
+    """Put probabilities and decided classes beside the rows."""
+    columns: dict[str, Any] = {}
+    for name, given in said.items():
         columns |= dict(zip(columns_of(name), given.T, strict=True))
         weighs = name == BASE or name in LEARNED
         columns[f"{name}_class"] = decide(given, weights if weighs else None)
-    return pd.DataFrame(columns)
+    return rows.assign(**columns)
 
 
-def validation_scores(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
+def row_scores(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Return the scores of `base` and of each baseline, as `classification_report` names them."""
     return {name: _scores(rows, name) for name in (BASE, *BASELINES)}
 
@@ -94,7 +138,7 @@ def compare_members(members: Mapping[str, pd.DataFrame]) -> ComparedMembers:
     The baselines are those of the member with most rows.
 
     Args:
-        members: result of `validation_rows` by member.
+        members: result of `validation_rows` or of `out_of_fold_rows`, by member.
 
     Raises:
         NoCommonRowError: if there is no such minute.
@@ -102,7 +146,7 @@ def compare_members(members: Mapping[str, pd.DataFrame]) -> ComparedMembers:
     common = reduce(pd.Index.intersection, (_times(rows) for rows in members.values()))
     if not len(common):
         raise NoCommonRowError(
-            f"{', '.join(members)} forecast no validation minute in common: a sample is taken "
+            f"{', '.join(members)} forecast no minute in common: a sample is taken "
             "every `window.stride` minutes, so give them strides that divide each other"
         )
     met = {name: rows[_times(rows).isin(common)] for name, rows in members.items()}

@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-import joblib
-
-from quantgod.archive.parallel import ending_with, leave_ctrl_c_to_the_parent
 from quantgod.contracts import Progress, silent
 from quantgod.evaluation.evidence import read_evidence, write_evidence
 from quantgod.gates.power import Market, Power, Rehearsal, markets
+from quantgod.parallel.work import Crash, Workers, ending_with, run_all
 from quantgod.registry.rehearsal import rehearse
 from quantgod.settings import Settings
 from quantgod.training.devices import use_threads
@@ -56,10 +55,13 @@ def run_rehearsals(
         on_rehearsal(rehearsal)
     progress(len(found), len(asked), "")
     left = [market for market in asked if market not in found]
-    for market, rehearsal in _side_by_side(left, settings, folder):
-        found[market] = rehearsal
-        on_rehearsal(rehearsal)
-        progress(len(found), len(asked), market.name)
+    work = partial(_rehearsal, settings=settings, folder=folder)
+    for made in run_all(work, left, Workers(settings.power.workers)):
+        if isinstance(made.result, Crash):
+            raise RehearsalError(f"{made.given.name}: {made.result.error}")
+        found[made.given] = made.result
+        on_rehearsal(made.result)
+        progress(len(found), len(asked), made.given.name)
     return Power(
         rehearsals=tuple(found[market] for market in asked),
         planted_passes=settings.power.planted_passes,
@@ -81,34 +83,16 @@ def _kept(folder: Path, market: Market) -> Path:
     return folder / f"{market.name}.json"
 
 
-def _side_by_side(
-    asked: Sequence[Market], settings: Settings, folder: Path
-) -> Iterator[tuple[Market, Rehearsal]]:
-    if not asked:
-        return
-    run = joblib.Parallel(
-        n_jobs=min(settings.power.workers, len(asked)),
-        batch_size=1,
-        pre_dispatch="n_jobs",
-        return_as="generator_unordered",
-        initializer=leave_ctrl_c_to_the_parent,
-    )
-    yield from run(joblib.delayed(_rehearsal)(market, settings, folder) for market in asked)
-
-
-def _rehearsal(market: Market, settings: Settings, folder: Path) -> tuple[Market, Rehearsal]:
+def _rehearsal(market: Market, settings: Settings, folder: Path) -> Rehearsal:
     """Rehearse one market in its own process and write the rehearsal to a file.
 
     The work folder has a new name each time: a worker that outlived a kill may still use the old
         one.
     """
     use_threads(settings.train.threads)
-    place = Path(tempfile.mkdtemp(prefix=f"{market.name}-", dir=folder))
-    try:
-        rehearsal = rehearse(market, settings, place, ending_with(os.getppid()))
-    except (ValueError, RuntimeError, OSError) as error:
-        raise RehearsalError(f"{market.name}: {type(error).__name__}: {error}") from error
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f"{market.name}-", dir=folder, ignore_cleanup_errors=True
+    ) as place:
+        rehearsal = rehearse(market, settings, Path(place), ending_with(os.getppid()))
     write_evidence(_kept(folder, market), rehearsal)
-    return market, rehearsal
+    return rehearsal

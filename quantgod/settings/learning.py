@@ -86,7 +86,12 @@ class TrainSettings(Section):
     sees every `every`-th sample, and the next epoch others; of the validation part every
     `every`-th, always the same, is judged after each.
     A checkpoint is written after every epoch and every `checkpoint_batches` batches (0: none).
-    `threads` is the number of CPU threads (0: PyTorch's default); results depend on it to the bit.
+    `threads` is the number of CPU threads (0: PyTorch's default, and one for each fold); results
+    depend on it to the bit.
+
+    With `out_of_fold` a training also forecasts dev by models of its walk-forward folds, as the
+    audit does; it is set for members. Folds are trained in `workers` processes (0: as many as their
+    threads leave cores for; on a GPU one after the other), or on the cluster of a Dask `scheduler`.
     """
 
     epochs: Positive
@@ -101,6 +106,9 @@ class TrainSettings(Section):
     patience: Positive
     checkpoint_batches: Natural = 0
     threads: Natural = 0
+    out_of_fold: bool = False
+    workers: Natural = 0
+    scheduler: str | None = None
     seed: Natural
     device: Literal["auto", "cpu", "cuda"]
 

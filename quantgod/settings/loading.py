@@ -73,10 +73,14 @@ def settings_of(values: Any, where: str) -> Settings:
 
 
 def _of_member(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return values with a member's over them; its model is named after it if it says no name."""
+    """Return values with a member's over them.
+
+    Unless it says otherwise, its model is named after it, and `train` makes its out-of-fold rows.
+    """
     common = {key: value for key, value in values.items() if key != "members"}
-    named = {"registry": {"name": f"{common['registry']['name']}-{name}"}}
-    return _merge(_merge(common, named), values["members"][name])
+    named = {"name": f"{common['registry']['name']}-{name}"}
+    own = {"registry": named, "train": {"out_of_fold": True}}
+    return _merge(_merge(common, own), values["members"][name])
 
 
 def _check_name(settings: Settings, member: str, path: Path) -> None:

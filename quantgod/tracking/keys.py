@@ -42,7 +42,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "snapshots": ("data", "etl", "snapshots"),
     "optimize": ("window", "split", "model", "train", "optimize"),
     "train": ("window", "split", "model", "train"),
-    "members": ("window", "split", "model", "train", "members"),
+    "members": ("window", "split", "model", "train", "audit", "members"),
     "audit": ("label", "window", "split", "model", "train", "audit"),
     "register": (
         "data",
@@ -90,6 +90,8 @@ _PLACES = set(DataSettings.model_fields) - {"symbol", "market", "source"}
 
 _ELSEWHERE = {"source", "work"}
 _WORKERS = {"workers", "scheduler"}
+_OF_FOLDS = {"out_of_fold", *_WORKERS}
+"""Settings of `train` that say where and when folds are trained, and not what comes of them."""
 _CHOSEN = {"kinds", "networks", "planted_markets", "null_markets", "first_seed", "workers"}
 
 UNREAD: Mapping[str, dict[str, set[str]]] = {
@@ -112,13 +114,14 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
         "data": {"archives", "bars", "labels", "features"} | _ELSEWHERE,
         "etl": _WORKERS,
     },
-    "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"}},
-    "train": {"split": {"folds"}},
-    "audit": {"window": {"stride"}, "train": {"epochs"}},
+    "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"} | _OF_FOLDS},
+    "train": {"split": {"folds"}, "train": _WORKERS},
+    "members": {"train": _WORKERS},
+    "audit": {"window": {"stride"}, "train": {"epochs"} | _OF_FOLDS},
     "register": {
         "data": _PLACES | {"source"},
         "etl": _WORKERS,
-        "train": {"device", "threads"},
+        "train": {"device", "threads"} | _OF_FOLDS,
         "optimize": {"storage"},
         "registry": {"alias"},
     },
@@ -133,15 +136,26 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
         "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
         "live": set(LiveSettings.model_fields) - {"exchange"},
     },
-    "zoo_power": {"data": _PLACES | {"source"}, "etl": _WORKERS, "zoo": _CHOSEN},
+    "zoo_power": {
+        "data": _PLACES | {"source"},
+        "etl": _WORKERS,
+        "train": _OF_FOLDS,
+        "zoo": _CHOSEN,
+    },
     "leak_audit": {
         "etl": _WORKERS,
         "window": {"stride"},
-        "train": {"epochs"},
+        "train": {"epochs"} | _OF_FOLDS,
         "audit": {"epochs", "stride"},
     },
 }
 """Settings of those sections that do not affect a stage's result."""
+
+OUT_OF_FOLD: Mapping[str, set[str]] = {
+    "split": {"folds"},
+    "audit": {"stride", "epochs", "stopping_fraction"},
+}
+"""What `train` reads besides, where it makes out-of-fold rows."""
 
 
 def code_digest() -> str:
@@ -153,7 +167,11 @@ def code_digest() -> str:
 def stage_settings(name: str, settings: Settings) -> dict[str, object]:
     """Return the settings that a stage reads, as plain values."""
     sections = set(SECTIONS[name])
-    return settings.model_dump(mode="json", include=sections, exclude=UNREAD.get(name))
+    read = settings.model_dump(mode="json", include=sections, exclude=UNREAD.get(name))
+    if name == "train" and settings.train.out_of_fold:
+        more = settings.model_dump(mode="json", include=dict(OUT_OF_FOLD))
+        read |= {section: read.get(section, {}) | values for section, values in more.items()}
+    return read
 
 
 def stage_key(

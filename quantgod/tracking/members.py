@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import joblib
 import pandas as pd
+from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from quantgod.evaluation.metrics import KEY_SCORES
@@ -22,10 +23,14 @@ from quantgod.tracking.supply import supply
 from quantgod.training.devices import choose_device
 
 VALIDATION: Final = "validation"
+OUT_OF_FOLD: Final = "out_of_fold"
 ROWS_FILE: Final = "rows.parquet"
-"""Folder and file of a train run's validation rows."""
+"""Folders of a train run's rows beside the baselines', and the file in each."""
 
-HEADERS: Final = ("member", "network", "window", "stride", "parameters", "epoch", *KEY_SCORES)
+WORDS: Final = {OUT_OF_FOLD: "out of fold", VALIDATION: "of the validation part"}
+FIGURES: Final = {OUT_OF_FOLD: "members", VALIDATION: "members_validation"}
+
+HEADERS: Final = ("member", "on", "network", "window", "stride", "parameters", "epoch", *KEY_SCORES)
 """Columns of the table; `epoch` is the best one, counted from 0."""
 SHOWN: Final = ("member", "parameters", *KEY_SCORES)
 """Those of them that a terminal has room for."""
@@ -47,43 +52,52 @@ def train_members(
     Raises:
         StageFailed: if one fails; the others are ended.
     """
-    jobs = [
-        Job(
-            name,
-            settings,
-            resolved_config(settings, config),
-            supply("train", settings, config, announce)(run.upstream),
-        )
-        for name, settings in members.items()
-    ]
-    at_once = members_at_once(run.settings.members_at_once, members.values())
+    at_once = members_at_once(run.settings.members_at_once, members)
+    jobs = []
+    for name, settings in members.items():
+        own = _beside_others(settings, at_once)
+        upstream = supply("train", settings, config, announce)(run.upstream)
+        jobs.append(Job(name, own, resolved_config(own, config), upstream))
     return run_side_by_side("train", jobs, at_once, announce)
 
 
-def members_at_once(asked: int, members: Iterable[Settings]) -> int:
-    """Return how many members train at a time: as many as asked, or as their threads leave cores.
+def members_at_once(asked: int, members: Mapping[str, Settings]) -> int:
+    """Return how many members train at a time.
+
+    It is as many as asked, or as their threads leave cores for; all of them where a cluster trains.
 
     Raises:
         ValueError: if a member asks for a device that is absent.
     """
-    cores = joblib.cpu_count()
-    return asked or max(1, cores // max(_cores(settings, cores) for settings in members))
+    if asked or all(own.train.scheduler is not None for own in members.values()):
+        return asked or len(members)
+    cores: int = joblib.cpu_count()
+    return max(1, cores // max(_cores(settings, cores) for settings in members.values()))
 
 
-def read_validation(runs: Mapping[str, Run], folder: Path) -> dict[str, pd.DataFrame]:
-    """Return the validation rows of train runs by member; files are downloaded into `folder`."""
-    return {
-        name: pd.read_parquet(artifacts_of(run.info.run_id, VALIDATION, folder / name) / ROWS_FILE)
-        for name, run in runs.items()
-    }
+def read_rows(runs: Mapping[str, Run], part: str, folder: Path) -> dict[str, pd.DataFrame]:
+    """Return rows of train runs by member, of those that have any; they pass through `folder`.
+
+    Args:
+        runs: by member.
+        part: `VALIDATION` or `OUT_OF_FOLD`.
+        folder: for the files.
+    """
+    client, found = MlflowClient(), {}
+    for name, run in runs.items():
+        if client.list_artifacts(run.info.run_id, part):
+            target = folder / name
+            target.mkdir(exist_ok=True)
+            found[name] = pd.read_parquet(artifacts_of(run.info.run_id, part, target) / ROWS_FILE)
+    return found
 
 
 def table_of(
-    members: Mapping[str, Settings], runs: Mapping[str, Run], compared: ComparedMembers
+    part: str, members: Mapping[str, Settings], runs: Mapping[str, Run], compared: ComparedMembers
 ) -> list[tuple[str, ...]]:
     """Return a row of `HEADERS` for each member, and for each baseline below them."""
     return [
-        (name, *_about(members.get(name), runs.get(name)), *_scores(compared, name))
+        (name, WORDS[part], *_about(members.get(name), runs.get(name)), *_scores(compared, name))
         for name in compared.models
     ]
 
@@ -91,6 +105,14 @@ def table_of(
 def shown(row: Sequence[str]) -> tuple[str, ...]:
     """Return those of a row's cells whose columns are `SHOWN`."""
     return tuple(cell for name, cell in zip(HEADERS, row, strict=True) if name in SHOWN)
+
+
+def _beside_others(settings: Settings, at_once: int) -> Settings:
+    """Let a member's folds take the cores that the other members leave, unless it says how many."""
+    cores = joblib.cpu_count() // (at_once * (settings.train.threads or 1))
+    workers = settings.train.workers or max(1, cores)
+    train = settings.train.model_copy(update={"workers": workers})
+    return settings.model_copy(update={"train": train})
 
 
 def _cores(settings: Settings, cores: int) -> int:
@@ -101,7 +123,7 @@ def _cores(settings: Settings, cores: int) -> int:
 
 def _about(settings: Settings | None, run: Run | None) -> tuple[str, ...]:
     if settings is None or run is None:
-        return ("-",) * (len(HEADERS) - len(KEY_SCORES) - 1)
+        return ("-",) * (len(HEADERS) - len(KEY_SCORES) - 2)
     params = run.data.params
     trained = (f"{int(params['trained.parameters']):,}", params["trained.best_epoch"])
     shape = (params["model.name"], params["trained.window"], params["window.stride"])

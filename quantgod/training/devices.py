@@ -30,6 +30,17 @@ def use_threads(count: int) -> None:
         torch.set_num_threads(count)
 
 
+@contextmanager
+def with_threads(count: int) -> Iterator[None]:
+    """Let this process compute with so many threads inside; 0 changes nothing."""
+    before = torch.get_num_threads()
+    use_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def autocast(device: torch.device) -> AbstractContextManager[object]:
     """Return a context of mixed precision on CUDA; it does nothing elsewhere."""
     if device.type != "cuda":

@@ -19,7 +19,7 @@ from quantgod.settings import TrainSettings
 from quantgod.training.checkpoints import Identity, array_digest, tensor_digest, weights_digest
 from quantgod.training.objectives import Objective
 
-NOT_OF_THE_RUN = {"device", "checkpoint_batches"}
+NOT_OF_THE_RUN = {"device", "checkpoint_batches", "out_of_fold", "workers", "scheduler"}
 """Settings that may change between a kill and a resume."""
 
 CODE: Final = ("dataset/*.py", "models/*.py", "training/**/*.py")

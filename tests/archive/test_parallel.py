@@ -1,4 +1,4 @@
-"""Work in processes and on a cluster: the same files, and no failure passes unseen."""
+"""The etl on a cluster: the same files, and no failure passes unseen."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import datetime as dt
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from distributed import LocalCluster
-
 from quantgod.archive.etl import run_etl
-from quantgod.archive.parallel import Crash, run_all
 from tests.archive.feeds import (
     MIDNIGHT_MS,
     ROOT,
@@ -24,21 +19,6 @@ from tests.archive.feeds import (
     write,
 )
 from tests.stores import fresh_store
-
-
-@pytest.fixture(scope="module")
-def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real scheduler on loopback with two worker processes."""
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address=None,
-        scheduler_kwargs={"dashboard": False},
-        local_directory=str(tmp_path_factory.mktemp("dask")),
-    ) as cluster:
-        yield cluster.scheduler_address
 
 
 def test_a_dask_cluster_gives_the_same_files(scheduler: str, tmp_path: Path) -> None:
@@ -81,36 +61,3 @@ def _command(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
-
-
-def test_a_cluster_outlives_work_that_kills_its_workers(scheduler: str) -> None:
-    """Dask tries it elsewhere a few times; what else ran there then may be given up too."""
-    work = run_all(_one_over_or_die, [-1, 1, 0, 2], etl_settings(scheduler=scheduler))
-    results = {done.given: done.result for done in work}
-    assert set(results) == {-1, 0, 1, 2}
-    assert "its worker died" in str(results[-1])
-    again = {
-        done.given: done.result
-        for done in run_all(_one_over, [0, 2], etl_settings(scheduler=scheduler))
-    }
-    assert again[2] == 0.5
-    assert "ZeroDivisionError" in str(again[0])
-
-
-def test_an_exception_travels_as_text_and_a_dead_process_is_noticed() -> None:
-    results = {done.given: done.result for done in run_all(_one_over, [1, 0], etl_settings())}
-    assert results[1] == 1.0
-    assert isinstance(results[0], Crash)
-    assert results[0].error == "ZeroDivisionError: float division by zero"
-    with pytest.raises(RuntimeError, match="terminated"):
-        list(run_all(os._exit, [3, 3], etl_settings(workers=2)))
-
-
-def _one_over(value: int) -> float:
-    return 1.0 / value
-
-
-def _one_over_or_die(value: int) -> float:
-    if value < 0:
-        os._exit(1)
-    return _one_over(value)

@@ -13,8 +13,8 @@ from quantgod.evaluation.validation import (
     BASE,
     NoCommonRowError,
     compare_members,
+    row_scores,
     validation_rows,
-    validation_scores,
 )
 from quantgod.forecasters.base_model import TrainedBase, train_base
 from quantgod.forecasters.baselines import baselines
@@ -46,7 +46,7 @@ def test_rows_are_the_networks_own_forecasts_beside_those_of_baselines_of_its_tr
     plain, weighed = beside["persistence"], beside["logistic_regression"] * [3.0, 1.0, 2.0]
     np.testing.assert_array_equal(rows["persistence_class"], plain.argmax(axis=1))
     np.testing.assert_array_equal(rows["logistic_regression_class"], weighed.argmax(axis=1))
-    scores = validation_scores(rows)
+    scores = row_scores(rows)
     assert list(scores) == [BASE, *BASELINES]
     wanted = classification_report(part.target, said, trained.network.class_weights)
     assert scores[BASE] == pytest.approx(wanted)
@@ -76,12 +76,12 @@ def test_members_are_compared_on_the_minutes_that_all_of_them_forecast() -> None
     for name, rows in (("bad", bad), ("good", good)):
         met = rows[rows["time"].isin(rows_of(common, 0.5)["time"])]
         assert len(met) == len(common)
-        scores = validation_scores(met)
+        scores = row_scores(met)
         assert found.models[name]["accuracy"].value == pytest.approx(scores[BASE]["accuracy"])
         assert found.models[name]["log_loss"].value == pytest.approx(scores[BASE]["log_loss"])
     assert found.models["good"]["mcc"].low > found.models["bad"]["mcc"].high
     assert found.taught == "good", "more rows taught its baselines"
-    beside = validation_scores(good[good["time"].isin(bad["time"])])["majority"]["accuracy"]
+    beside = row_scores(good[good["time"].isin(bad["time"])])["majority"]["accuracy"]
     assert found.models["majority"]["accuracy"].value == pytest.approx(beside)
     # A label of five minutes shares none with one six minutes later.
     assert found.effective_rows == pytest.approx(len(common))

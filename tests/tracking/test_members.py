@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -17,6 +18,8 @@ from mlflow.entities import Run
 
 import steps.audit
 import steps.train
+from quantgod import auditor
+from quantgod.auditor.provenance import OOF_COLUMNS, assert_provenance
 from quantgod.contracts import Series
 from quantgod.dataset.labels import label
 from quantgod.dataset.series import series_attributes
@@ -24,13 +27,12 @@ from quantgod.dataset.table import read_table, write_table
 from quantgod.evaluation.scored_rows import BASELINES
 from quantgod.forecasters import base_model
 from quantgod.served.features import sets
-from quantgod.settings import Settings, load_settings
+from quantgod.settings import Settings, load_settings, with_values
 from quantgod.tracking import members as side
 from quantgod.tracking.keys import KEY_TAG, path_digest
 from quantgod.tracking.members import HEADERS, members_at_once
 from quantgod.tracking.pipeline import key_of
-from quantgod.tracking.stage import MEMBER_TAG, STAGE_TAG, stage
-from quantgod.tracking.supply import supply
+from quantgod.tracking.stage import MEMBER_TAG, STAGE_TAG
 from quantgod.training.reports import Epoch
 from tests.stores import fresh_store
 from tests.synthetic import synthetic_bars
@@ -137,22 +139,69 @@ def test_a_killed_member_goes_on_a_trained_one_is_taken_and_both_are_compared(
         scores = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/validation_scores.json")
         assert scores.keys() == {"base", *BASELINES}
         assert run.data.metrics["validation_macro_f1"] == pytest.approx(scores["base"]["macro_f1"])
-        assert f"{name}_macro_f1" in parent.data.metrics
+        assert f"validation_{name}_macro_f1" in parent.data.metrics
     history = mlflow.artifacts.load_dict(f"runs:/{runs['long'].info.run_id}/history.json")
     assert history[0]["seconds"] == heard[0].seconds, "it went on, and did not begin anew"
 
     table = mlflow.load_table("members_table.json", run_ids=[parent.info.run_id])
     assert list(table.columns) == list(HEADERS)
-    assert list(table["member"]) == [*MEMBERS, *BASELINES]
+    assert list(table["member"]) == 2 * [*MEMBERS, *BASELINES]
+    assert list(table["on"].unique()) == ["out of fold", "of the validation part"]
     assert list(table["window"][:3]) == ["60", "120", "-"]
     images = MlflowClient().list_artifacts(parent.info.run_id, "figures")
-    assert [one.path for one in images] == ["figures/members.png"]
+    names = ["figures/members.png", "figures/members_validation.png"]
+    assert [one.path for one in images] == names
 
     assert train(config).count("unchanged since run") == 2 and len(newest("train")) == 3
-    settings = load_settings(config, None, "long")
-    with stage("audit", settings, {}, supply("audit", settings, config)) as run:
-        assert run.upstream["train"] == made["long"], "it is taken as any other"
-        run.output()
+    its_rows_are_beside_the_baselines(runs["long"], parent, table)
+    its_audit_takes_every_fold(config, runs["long"])
+
+
+def its_rows_are_beside_the_baselines(run: Run, parent: Run, table: pd.DataFrame) -> None:
+    rows, scores = out_of_fold(run), of_run(run, "out_of_fold_scores.json")
+    assert_provenance(rows[list(OOF_COLUMNS)])
+    assert scores.keys() == {"base", *BASELINES}
+    for name, score in scores.items():
+        right = (rows[f"{name}_class"] == rows["target"]).mean()
+        assert score["accuracy"] == pytest.approx(right)
+    assert run.data.metrics["out_of_fold_macro_f1"] == pytest.approx(scores["base"]["macro_f1"])
+    assert parent.data.metrics["out_of_fold_long_macro_f1"] == pytest.approx(
+        scores["base"]["macro_f1"]
+    ), "both members forecast the same minutes"
+    shares = rows.groupby("fold")[["majority_sell", "majority_neutral", "majority_buy"]]
+    assert (shares.nunique() == 1).all(axis=None), "each fold's baseline has learned once"
+    assert len(shares.first().drop_duplicates()) > 1, "and from rows of its own"
+    assert table["macro_f1"][1].startswith(f"{scores['base']['macro_f1']:.3f}")
+
+
+def its_audit_takes_every_fold(config: Path, run: Run) -> None:
+    """With the same bits, and its curves."""
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise AssertionError("a fold is trained twice")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auditor.out_of_fold, "fit_network", refuse)
+        given = ["--config", str(config), "--member", "long"]
+        audited = CliRunner().invoke(steps.audit.main, given)
+    assert audited.exit_code == 0, audited.output
+    (audit,) = newest("audit")
+    assert audit.data.tags["quantgod.upstream.train"] == run.info.run_id
+    assert [fold["reused"] for fold in of_run(audit, "folds.json")] == [True] * 5
+    mine, its = out_of_fold(run)[list(OOF_COLUMNS)], out_of_fold(audit)[list(OOF_COLUMNS)]
+    pd.testing.assert_frame_equal(its, mine, check_exact=True)
+    for name in ("fold_1_score", "fold_5_validation_loss"):
+        assert audit.data.metrics[name] == run.data.metrics[name]
+    assert of_run(audit, "fold_epochs.json") == of_run(run, "fold_epochs.json")
+
+
+def of_run(run: Run, path: str) -> Any:
+    return mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/{path}")
+
+
+def out_of_fold(run: Run) -> pd.DataFrame:
+    path = f"runs:/{run.info.run_id}/out_of_fold/rows.parquet"
+    return pd.read_parquet(mlflow.artifacts.download_artifacts(path))
 
 
 def test_a_stage_of_one_network_asks_which_of_several(config: Path) -> None:
@@ -185,4 +234,9 @@ def test_as_many_train_at_a_time_as_their_threads_leave_cores_for(
     asked: int, cores: int, threads: tuple[int, ...], at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(side.joblib, "cpu_count", lambda: cores)
-    assert members_at_once(asked, with_threads(*threads)) == at_once
+    members = {str(place): own for place, own in enumerate(with_threads(*threads))}
+    assert members_at_once(asked, members) == at_once
+    away = {"train.scheduler": "tcp://127.0.0.1:8786"}
+    assert members_at_once(
+        asked, {name: with_values(own, away) for name, own in members.items()}
+    ) == (asked or len(members))

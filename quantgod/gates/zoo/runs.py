@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from quantgod.archive.parallel import Crash, ending_with, run_all
 from quantgod.contracts import PRIMARY, Forecast, Progress, silent
 from quantgod.evaluation.comparison import Comparison, ModelOutput, compare
 from quantgod.evaluation.effective_size import effective_rows
@@ -35,6 +34,7 @@ from quantgod.gates.zoo.power import (
     network_settings,
 )
 from quantgod.models import zoo
+from quantgod.parallel.work import Crash, Workers, ending_with, run_all
 from quantgod.settings import Settings
 from quantgod.training.devices import use_threads
 from quantgod.training.fitting import fit_network
@@ -79,7 +79,7 @@ def run_zoo(
     left = [one for one in asked if _missing(one, settings, folder)]
     done, crashes = len(asked) - len(left), []
     progress(done, len(asked), "")
-    workers = settings.etl.model_copy(update={"workers": settings.zoo.workers})
+    workers = Workers(settings.zoo.workers, settings.etl.scheduler)
     with _workshop(folder) as place:
         work = partial(judge_market, settings=settings, folder=folder, place=place)
         for made in run_all(work, left, workers):

@@ -14,7 +14,10 @@ import joblib
 from distributed import Client
 from joblib.parallel import ParallelBackendBase, SequentialBackend
 
-_PATIENCE_SECONDS: Final = 60
+from quantgod.parallel.work import ClusterError
+
+_CONNECT_SECONDS: Final = 30.0
+_PATIENCE_SECONDS: Final = 60.0
 
 Lost = Callable[[Any, str], Any]
 """Returns a substitute for results of lost calls (function, arguments, keywords), with why."""
@@ -25,22 +28,45 @@ def cluster(scheduler: str, lost: Lost) -> Iterator[None]:
     """Let joblib use the cluster of a scheduler, such as `tcp://127.0.0.1:8786`.
 
     Raises:
-        OSError: if no scheduler answers.
-        TimeoutError: if it has no worker for a minute.
+        ClusterError: if no scheduler answers, it has no worker for a minute, or it is lost.
     """
-    with Client(scheduler, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-        client.wait_for_workers(1, timeout=_PATIENCE_SECONDS)
-        with joblib.parallel_config(backend=_Cluster(client, lost)):
-            yield
+    with (
+        _client(scheduler) as client,
+        joblib.parallel_config(backend=_Cluster(client, lost, scheduler)),
+    ):
+        yield
+
+
+@contextmanager
+def _client(scheduler: str) -> Iterator[Client]:
+    try:
+        client = Client(  # type: ignore[no-untyped-call]
+            scheduler, set_as_default=False, timeout=_CONNECT_SECONDS
+        )
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler`, "
+            "or leave the scheduler out to work on this machine"
+        ) from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE_SECONDS)
+        except TimeoutError:
+            raise ClusterError(
+                f"the Dask scheduler at {scheduler} had no worker for {_PATIENCE_SECONDS:g} s: "
+                f"start some with `dask worker {scheduler} --nthreads 1`"
+            ) from None
+        yield client
 
 
 class _Cluster(ParallelBackendBase):  # type: ignore[misc]
     supports_retrieve_callback = True
 
-    def __init__(self, client: Client, lost: Lost) -> None:
+    def __init__(self, client: Client, lost: Lost, scheduler: str) -> None:
         super().__init__()
         self._client = client
         self._lost = lost
+        self._scheduler = scheduler
         self._calls: dict[Any, Any] = {}
 
     def effective_n_jobs(self, n_jobs: int) -> int:
@@ -56,8 +82,17 @@ class _Cluster(ParallelBackendBase):  # type: ignore[misc]
         return future
 
     def retrieve_result_callback(self, out: Any) -> Any:
-        """Return the results of a batch, or substitutes if its workers died repeatedly."""
+        """Return the results of a batch, or substitutes if its workers died repeatedly.
+
+        Raises:
+            ClusterError: if the scheduler was lost, with which Dask gives up all that it was given.
+        """
         calls = self._calls.pop(out.key)
+        if out.cancelled():
+            raise ClusterError(
+                f"the Dask scheduler at {self._scheduler} was lost: start it and its workers "
+                "again, and repeat the command"
+            )
         error = out.exception()
         return out.result() if error is None else self._lost(calls, str(error))
 

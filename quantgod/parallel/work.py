@@ -5,18 +5,41 @@ from __future__ import annotations
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import joblib
 
 from quantgod.contracts import Progress
-from quantgod.settings import EtlSettings
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
+
+
+class Places(Protocol):
+    """Where work is done: on a Dask cluster if there is a scheduler, else in processes."""
+
+    @property
+    def workers(self) -> int:
+        """Processes of this machine; 0 is one a core."""
+
+    @property
+    def scheduler(self) -> str | None:
+        """Address of a Dask scheduler, or None."""
+
+
+class ClusterError(RuntimeError):
+    """A Dask cluster cannot be used; names its scheduler and what to do."""
+
+
+class Workers(NamedTuple):
+    """Processes of this machine, or the scheduler of a cluster in their place."""
+
+    workers: int
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,30 +58,41 @@ class TaskResult(Generic[Input, Output]):
     result: Output | Crash
 
 
-def worker_count(settings: EtlSettings, jobs: int) -> int:
+def worker_count(places: Places, jobs: int) -> int:
     """Return the number of processes for `jobs` on this machine; a cluster has its own."""
-    return max(1, min(settings.workers or joblib.cpu_count(), jobs))
+    return max(1, min(places.workers or joblib.cpu_count(), jobs))
 
 
 def run_all(
-    work: Callable[[Input], Output], inputs: Sequence[Input], settings: EtlSettings
-) -> Iterator[TaskResult[Input, Output]]:
+    work: Callable[[Input], Output], inputs: Sequence[Input], places: Places
+) -> Generator[TaskResult[Input, Output]]:
     """Do `work` on every input and yield results as they finish; an exception becomes a `Crash`.
 
-    Inputs start in the given order. `work` is an importable function, or a `partial` of one.
+    Inputs start in the given order. `work` is an importable function, or a `partial` of one. Who
+    closes the results ends what is not done: processes are ended, and a cluster starts no more.
+
+    Raises:
+        ClusterError: if the scheduler does not answer, has no worker, or is lost.
+        RuntimeError: if a process of this machine is killed.
     """
     if not inputs:
         return
-    with _backend(settings):
+    with _backend(places.scheduler):
         run = joblib.Parallel(
-            n_jobs=worker_count(settings, len(inputs)),
+            n_jobs=worker_count(places, len(inputs)),
             # An input is seconds of work: batching or queueing would only tie it to a worker.
             batch_size=1,
             pre_dispatch="n_jobs",
             return_as="generator_unordered",
             initializer=leave_ctrl_c_to_the_parent,
         )
-        yield from run(joblib.delayed(_guarded)(work, given) for given in inputs)
+        results = run(joblib.delayed(_guarded)(work, given) for given in inputs)
+        try:
+            for result in results:  # noqa: UP028  (that would close them before the warning is off)
+                yield result
+        finally:
+            with warnings.catch_warnings(action="ignore"):  # of results that nobody wants any more
+                results.close()
 
 
 def leave_ctrl_c_to_the_parent() -> None:
@@ -77,14 +111,14 @@ def ending_with(parent: int) -> Progress:
 
 
 @contextmanager
-def _backend(settings: EtlSettings) -> Iterator[None]:
-    if settings.scheduler is None:
+def _backend(scheduler: str | None) -> Iterator[None]:
+    if scheduler is None:
         yield
         return
     # Importing Dask takes a second, which only users of a cluster should pay.
-    from quantgod.archive.cluster import cluster  # noqa: PLC0415
+    from quantgod.parallel.cluster import cluster  # noqa: PLC0415
 
-    with cluster(settings.scheduler, _lost):
+    with cluster(scheduler, _lost):
         yield
 
 
