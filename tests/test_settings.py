@@ -256,12 +256,16 @@ members:
 def test_a_member_is_the_same_as_a_file_that_says_what_it_says(tmp_path: Path) -> None:
     path, full = child(tmp_path, MEMBERS), load_settings(FULL)
     fast, deep = (load_settings(path, None, name) for name in ("fast", "deep"))
-    written = "window: {length: 30}\ntrain: {epochs: 2, seed: 5}\nregistry: {name: quantgod-fast}\n"
+    said = "train: {epochs: 2, seed: 5, out_of_fold: true}"
+    written = f"window: {{length: 30}}\n{said}\nregistry: {{name: quantgod-fast}}\n"
     assert fast == load_settings(child(tmp_path, written))
     assert fast.members == deep.members == {}
     assert deep.model.params == {"tcn_channels": 16}, "replaced whole, as a file does"
     assert deep.optimize.space == {"window_length": [30]}
-    assert (deep.registry.name, deep.train) == ("deepest", full.train)
+    assert deep.registry.name == "deepest"
+    assert deep.train == full.train.model_copy(update={"out_of_fold": True})
+    without = load_settings(child(tmp_path, MEMBERS), {"train.out_of_fold": False}, "deep")
+    assert not without.train.out_of_fold, "the command comes last"
 
 
 def test_what_a_command_says_comes_after_what_a_member_says(tmp_path: Path) -> None:

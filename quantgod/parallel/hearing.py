@@ -21,6 +21,7 @@ Message = dict[str, Any]
 OnMessage = Callable[[Message], None]
 
 LOOK_SECONDS: Final = 0.5
+TELL_SECONDS: Final = 1.0
 PULSE_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 60.0
 """A worker ends once there was no pulse for so long: its command was killed."""
@@ -59,7 +60,8 @@ class Teller:
 
     def __init__(self, place: Path, name: str) -> None:
         self._place, self._lines = place, place / f"{name}.jsonl"
-        self._looked = self._beat = time.monotonic()
+        self._beat = time.monotonic()
+        self._looked = self._beat - TELL_SECONDS
         self._pulse = ""
 
     def tell(self, message: Message) -> None:
@@ -81,7 +83,7 @@ class Teller:
             UnheardError: if the command has ended, or was killed a minute ago.
         """
         now = time.monotonic()
-        if now - self._looked < 1.0:
+        if now - self._looked < TELL_SECONDS:
             return
         self._looked = now
         self.tell(message)

@@ -140,7 +140,7 @@ def test_a_killed_process_is_told_and_the_same_call_goes_on_to_the_bits_of_one_b
     rows, heard = folds.walk(tmp_path / "work", workers=2)
     pd.testing.assert_frame_equal(rows, folds.rows, check_exact=True)
     assert (2, 0) not in heard.epochs and (2, 2) in heard.epochs, "it did not begin anew"
-    assert any("/3000 fold " in note for note in heard.notes)
+    assert any(" fold 2/3: epoch " in note for note in heard.notes)
     for report, one in zip(heard.folds, folds.heard.folds, strict=True):
         scores = [[epoch["score"] for epoch in each.history] for each in (report, one)]
         assert scores[0] == scores[1] and len(scores[0]) == 3, "of a killed fold too"

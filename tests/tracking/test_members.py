@@ -187,10 +187,10 @@ def its_audit_takes_every_fold(config: Path, run: Run) -> None:
     assert audited.exit_code == 0, audited.output
     (audit,) = newest("audit")
     assert audit.data.tags["quantgod.upstream.train"] == run.info.run_id
-    assert [fold["reused"] for fold in of_run(audit, "folds.json")] == [True] * 5
+    assert [fold["reused"] for fold in of_run(audit, "folds.json")] == [True] * 2
     mine, its = out_of_fold(run)[list(OOF_COLUMNS)], out_of_fold(audit)[list(OOF_COLUMNS)]
     pd.testing.assert_frame_equal(its, mine, check_exact=True)
-    for name in ("fold_1_score", "fold_5_validation_loss"):
+    for name in ("fold_1_score", "fold_2_validation_loss"):
         assert audit.data.metrics[name] == run.data.metrics[name]
     assert of_run(audit, "fold_epochs.json") == of_run(run, "fold_epochs.json")
 

@@ -224,11 +224,12 @@ def test_a_member_goes_all_the_way_and_is_what_a_file_that_says_the_same_makes(
     settings: Settings, tmp_path: Path
 ) -> None:
     with finished(tmp_path, settings) as world:
-        members = {"fast": {"train": {"epochs": 3}}, "plain": {}}
+        members = {"fast": {"train": {"epochs": 3}}, "plain": {"train": {"out_of_fold": False}}}
         config = world.config("members.yaml", members=members)
         assert world.main(config, member="fast") == TRAINED
         assert world.main(config, member="plain") == JUDGED, "its own name, and all else unchanged"
         names = {model.name for model in MlflowClient().search_registered_models()}
         assert names == {"quantgod-demo", "quantgod-demo-fast", "quantgod-demo-plain"}
-        written = {"train": {"epochs": 3}, "registry": {"name": "quantgod-demo-fast"}}
+        train = {"epochs": 3, "out_of_fold": True}
+        written = {"train": train, "registry": {"name": "quantgod-demo-fast"}}
         assert world.main(world.config("written.yaml", **written)) == set()
