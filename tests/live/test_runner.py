@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantgod.contracts import ALL_FEATURES
+from quantgod.contracts import ALL_FEATURES, BookShape
 from quantgod.contracts.minute_rows import KEPT_MINUTES
 from quantgod.live import runner
 from quantgod.live.engine.engine import AnswerState
@@ -21,6 +21,7 @@ from quantgod.live.feed.state import BookState, ConnectionState, FeedState
 from quantgod.live.runner import LiveSession, _oldest_needed, _span_of_sources
 from quantgod.live.session import STOPPING, stopped_by_signals
 from quantgod.live.view.logs import logging_to
+from quantgod.market.book_bars import BookBars
 from quantgod.settings import load_settings
 from tests.live.engine.answering import Version, minute_of, said_of
 from tests.live.engine.test_sources import FIRST, stored, taken
@@ -130,6 +131,28 @@ def test_a_window_begins_with_all_that_a_store_knows(tmp_path: Path) -> None:
     window = made._window("BTCUSDT", past, tmp_path)
     assert (window.missing(490), window.missing(11, 121)) == (0, 0)
     assert made._window("BTCUSDT", past, None).missing(1, 121) == 480
+
+
+def test_each_book_is_sampled_as_the_settings_of_snapshots_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: dict[str, BookBars] = {}
+    monkeypatch.setattr(runner, "Feed", lambda settings, books, listener: kept.update(books))
+    asked: dict[str, Any] = {"live.exchange": "binance", "snapshots.levels": 7}
+    asked |= {"live.symbols": ["BTCUSDT"], "live.history": None}
+    deployed: Any = Deployed()
+    deployed.challenger = lambda: None
+    made = session(
+        load_settings(FULL, asked),
+        _journal=SimpleNamespace(folder=tmp_path),
+        _deployments={"BTCUSDT": deployed},
+        _track=None,
+        _report=None,
+        _feed_settings=None,
+    )
+    asyncio.run(made._build())
+    sampler: Any = kept["BTCUSDT"]._sampler
+    assert sampler._shape == BookShape(snapshots=100, levels=7, interval_ms=100)
 
 
 def test_each_row_is_logged_tracked_and_watched() -> None:

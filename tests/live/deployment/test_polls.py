@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from quantgod.contracts import BookShape
 from quantgod.contracts.model_notices import ModelNotice
 from quantgod.live.deployment import deployment as deploying
 from quantgod.live.deployment.beside import beside
@@ -62,7 +63,7 @@ class Registry:
         return self.rights.get(version, "gates passed")
 
     def load(self, name: str, version: int, folder: Path, fit: Any) -> Any:
-        assert fit.max_bridge_minutes == 5
+        assert (fit.max_bridge_minutes, fit.book) == (5, BookShape(100, 20, 100))
         return Version(version)
 
     def fetch(self, wanted: Holder) -> Copy:
