@@ -48,8 +48,8 @@ class Version:
 
         Args:
             bars: the columns of the contract (the nine features, as `read_bars` returns them, and
-                maybe the 112), oldest minute first, with a column `datetime` or an index of times
-                in UTC; other columns are ignored.
+                maybe the 112, and `book` where it asks for books), oldest minute first, with a
+                column `datetime` or an index of times in UTC; other columns are ignored.
 
         Returns:
             A row for each answered minute, with the columns that `docs/serving.md` lists.
@@ -64,7 +64,8 @@ class Version:
                 f"gives it; got {type(bars).__name__}"
             )
         rows = bars if "datetime" in bars else bars.rename_axis("datetime").reset_index()
-        wanted = [name for name in ("datetime", *self.contract.features) if name in rows]
+        book = () if getattr(self.contract, "book", None) is None else ("book",)
+        wanted = [name for name in ("datetime", *self.contract.features, *book) if name in rows]
         return pd.DataFrame(self._model.predict(rows[wanted]))
 
 

@@ -63,7 +63,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         series = check_one_series({"network": own, "labels": table_series(labels)})
         chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)
-        table, blocks = learned_from(run.inputs)
+        table, blocks = learned_from(run.inputs, say)
         hooks, place = FoldLog(run).hooks(progress), fold_place(run)
         result = audit_network(network, table, chosen, place, hooks, blocks, run.inputs)
         result.auditor.save(run.folder("auditor"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say_as_written, tell
+from steps.console import progress_bar, say, say_as_written, tell
 from steps.options import (
     judging_options,
     member_option,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @member_option
 @run_option("label")
 @run_option("features")
+@run_option("snapshots")
 @run_option("audit")
 @run_option("register")
 @version_option("Version to score; the newest where neither it nor a run is given.")
@@ -45,7 +46,7 @@ def main(
     what = scoring(connect(at_hand.tracking), at_hand, changes, version, named)
     asked, by = what.asked, what.by
     with stage("evaluate", by.settings, asked.runs) as run, progress_bar("evaluate") as progress:
-        scored = score(run, what, progress)
+        scored = score(run, what, progress, say)
         _log(run, scored)
         if asked.version is None:
             run.output()

@@ -34,6 +34,7 @@ class GatesFailed(click.ClickException):
 @member_option
 @run_option("label")
 @run_option("features")
+@run_option("snapshots")
 @run_option("register")
 @run_option("evaluate")
 @run_option("backtest")

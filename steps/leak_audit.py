@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @judging_options
 @member_option
 @run_option("etl")
+@run_option("snapshots")
 @run_option("optimize")
 @run_option("train")
 @run_option("audit")
@@ -73,7 +74,7 @@ def _log(run: StageRun, audited: LineageAudit) -> None:
 
     result = audited.result
     write_evidence(run.outbox.artifacts / LEAK_AUDIT_FILE, result)
-    run.figure("leak_audit", leak_figure(result, audited.bars, audited.settings))
+    run.figure("leak_audit", leak_figure(result, audited.bars, audited.settings, audited.blocks))
     run.metrics.log(
         {
             "cuts": len(result.cuts),

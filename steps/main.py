@@ -30,8 +30,8 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     from quantgod.archive.store import WITHOUT_BOOKS, stored_series, without_books
     from quantgod.registry.ownership import check_name
     from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
-    from quantgod.tracking.stage import stage
-    from quantgod.tracking.summary import description, ending, key_figures
+    from quantgod.tracking.stage import HEADLINE_TAG, stage
+    from quantgod.tracking.summary import description, key_figures
     from quantgod.training.space import check_search
 
     check_search(settings)
@@ -58,7 +58,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
             if found:
                 skipped.add(name)
                 say(f"{name}: unchanged since run {done[name].info.run_id}, skipped")
-        ended = ended or ending(done)
+        ended = ended or done["promote"].data.tags.get(HEADLINE_TAG, "")
         parent.json("stages", {name: run.info.run_id for name, run in done.items()})
         parent.metrics.log(key_figures(done))
         headline = f"{ended}; {len(done)} stages, {len(skipped)} of them unchanged"
@@ -99,8 +99,6 @@ def _summary(settings: Settings, config: Path, done: dict[str, Run], skipped: se
         took = "skipped" if name in skipped else f"{seconds:.1f}"
         rows.append((name, took, run.data.tags.get(HEADLINE_TAG, "")))
     show_table("quantgod", ("stage", "seconds", "key figures"), rows)
-    if "evaluate" not in done:
-        return
     kept = done["evaluate"].info.artifact_uri.removeprefix("file://")
     say("Try next:")
     say(f"  {kept}/report/report.html     the report, in a browser")

@@ -50,7 +50,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     inputs = supply("optimize", settings, config, say)
     with stage("optimize", settings, runs, inputs) as run:
         use_threads(settings.train.threads)
-        table, blocks = learned_from(run.inputs)
+        table, blocks = learned_from(run.inputs, say)
         folder = settings.data.work / "studies" / study_key(table, settings, blocks)
         with progress_bar("optimize") as progress:
             search = tune(

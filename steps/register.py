@@ -22,18 +22,17 @@ from steps.options import (
 @member_option
 @run_option("label")
 @run_option("features")
+@run_option("snapshots")
 @run_option("train")
 @run_option("audit")
 @setting("--name", "registry.name", "Name of the registered model.")
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Chain the trained network and the auditor into one version, with its lineage."""
     runs, settings = runs_given(options), settings_from(config, overrides, options)
-    from quantgod.models.zoo import check_without_book
     from quantgod.registry.registration import register_run
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
 
-    check_without_book(settings.model.name, "register")  # before it is trained for it
     inputs = supply("register", settings, config, say)
     with stage("register", settings, runs, inputs) as run, progress_bar("register") as progress:
         made = register_run(run, progress)

@@ -71,7 +71,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     with stage("train", settings, runs, supply("train", settings, config, say)) as run:
         chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)
-        learned = learned_from(run.inputs)
+        learned = learned_from(run.inputs, say)
         with progress_bar("train") as progress:
             trained = train_base_where_asked(
                 learned, run.inputs, chosen, run.workplace(),

@@ -19,9 +19,12 @@ from typing import Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from quantgod.archive.store import (
+    INDEX,
     StoreError,
     index_of_ms,
     minutes_schema,
@@ -31,6 +34,7 @@ from quantgod.archive.store import (
 )
 from quantgod.contracts import MS_PER_MINUTE, Booleans, Floats, Integers, Market
 from quantgod.files import atomic_path
+from quantgod.served.blocks import last_mid, relative
 
 SNAPSHOT_VERSION: Final = 1
 """Raised whenever the files, their columns or the meaning of a value change."""
@@ -71,10 +75,11 @@ class DaySnapshots(msgspec.Struct, frozen=True):
 
 
 class Blocks(msgspec.Struct, frozen=True):
-    """A day's blocks, memory-mapped [minutes, block, levels, 4], and their index."""
+    """A day's blocks, memory-mapped [minutes, block, levels, 4], their index and interval."""
 
     index: npt.NDArray[np.void]
     content: npt.NDArray[np.float32]
+    interval_ms: int
 
 
 def snapshot_path(store: Path, symbol: str, date: dt.date) -> Path:
@@ -139,7 +144,7 @@ def open_blocks(path: Path) -> Blocks:
     shape = (len(index), metadata.block, metadata.levels, 4)
     if content.shape != shape or content.dtype != np.float32 or index.dtype != BLOCK_INDEX:
         raise StoreError(f"{content_path}: float32 {shape} was expected: run snapshots again")
-    return Blocks(index, content)
+    return Blocks(index, content, metadata.interval_ms)
 
 
 def remove_snapshots(path: Path) -> None:
@@ -192,20 +197,46 @@ def _write_blocks(path: Path, day: DaySnapshots, metadata: SnapshotMetadata) -> 
 def block_of(books: Floats) -> tuple[npt.NDArray[np.float32], Floats, Floats]:
     """Return what a network sees of books, and the mid and depth that belong to it.
 
-    Float32 cannot hold a price of six digits to the tick, so prices become (price - mid) / mid,
-    with the mid of the block's last book.
-
     Args:
         books: [blocks, block, 2, levels, 2].
 
     Returns:
-        Blocks [blocks, block, levels, 4] of bid price, bid size, ask price, ask size; mids
-        [blocks]; mean sizes of a level [blocks].
+        Blocks [blocks, block, levels, 4], as `served.blocks.relative` has them; mids [blocks]; mean
+        sizes of a level [blocks].
     """
-    mid = books[:, -1, :, 0, 0].mean(axis=1)
     depth = books[..., 1].mean(axis=(1, 2, 3))
-    seen = books.astype(np.float64)
-    seen[..., 0] = (seen[..., 0] - mid[:, None, None, None]) / mid[:, None, None, None]
     count, length, _, levels, _ = books.shape
-    content = seen.transpose(0, 1, 3, 2, 4).reshape(count, length, levels, 4)
-    return content.astype(np.float32), mid, depth
+    seen = books.transpose(0, 1, 3, 2, 4).reshape(count, length, levels, 4)
+    return relative(seen), last_mid(seen), depth
+
+
+def read_books(path: Path, minutes: Integers) -> Floats:
+    """Return the books of a day's blocks, as the venue gave them.
+
+    Args:
+        path: of the day's snapshots.
+        minutes: epoch minutes of that day that have a block.
+
+    Returns:
+        [minutes, block, levels, 4] of bid price, bid size, ask price, ask size.
+
+    Raises:
+        StoreError: naming the first minute without a whole block.
+    """
+    of = read_snapshot_metadata(path)
+    asked = (minutes[:, None] + 1) * MS_PER_MINUTE - np.arange(of.block, 0, -1) * of.interval_ms
+    first, last = (
+        pd.Timestamp(int(end), unit="ms", tz="UTC") for end in (asked.min(), asked.max())
+    )
+    rows = pq.read_table(path, filters=[(INDEX, ">=", first), (INDEX, "<=", last)]).to_pandas()
+    stored = pd.DatetimeIndex(rows.index).as_unit("ms")
+    places = stored.get_indexer(pd.to_datetime(asked.ravel(), unit="ms", utc=True).as_unit("ms"))
+    books = rows.to_numpy(np.float64)[places].reshape(*asked.shape, 2, of.levels, 2)
+    lacks = (places.reshape(asked.shape) < 0).any(axis=1) | ~np.isfinite(books).all(
+        axis=(1, 2, 3, 4)
+    )
+    if lacks.any():
+        first = pd.Timestamp(int(minutes[lacks][0]) * MS_PER_MINUTE, unit="ms", tz="UTC")
+        raise StoreError(f"{path}: no whole block of the minute {first.isoformat()}")
+    whole: Floats = books.transpose(0, 1, 3, 2, 4).reshape(*asked.shape, of.levels, 4)
+    return whole

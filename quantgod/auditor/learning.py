@@ -33,7 +33,11 @@ class LearnResult:
 
 
 def learn(
-    table: pd.DataFrame, settings: Settings, work: Path, hooks: Hooks = UNHEARD
+    table: pd.DataFrame,
+    settings: Settings,
+    work: Path,
+    hooks: Hooks = UNHEARD,
+    blocks: BookBlocks | None = None,
 ) -> LearnResult:
     """Train the base network and audit it, as the stages `train` and `audit` do in turn.
 
@@ -42,13 +46,14 @@ def learn(
         settings: window, split, model, train and audit are read.
         work: folder for checkpoints and finished folds.
         hooks: called with epochs and folds of the audit, and with the progress of both.
+        blocks: of the book, for a network that looks at it; each row has a whole one.
 
     Raises:
         ValueError: if there are too few rows for a part.
         ProvenanceError: if a row's model was trained on data at or after the row.
     """
-    base = train_base(table, settings, progress=hooks.progress)
-    return LearnResult(base, audit_network(base.network, table, settings, work, hooks))
+    base = train_base(table, settings, blocks=blocks, progress=hooks.progress)
+    return LearnResult(base, audit_network(base.network, table, settings, work, hooks, blocks))
 
 
 def audit_network(

@@ -25,11 +25,11 @@ from quantgod.contracts import (
     Progress,
     silent,
 )
-from quantgod.dataset.book_view import BookView
+from quantgod.dataset.book_blocks import RowBlocks
 from quantgod.dataset.inputs import BARS, BOOK, Inputs, cut
-from quantgod.dataset.samples import VOLATILITY_ROWS
 from quantgod.dataset.windows import Windows
 from quantgod.models.heads import Output
+from quantgod.served.blocks import VOLATILITY_ROWS
 from quantgod.training.devices import choose_device
 from quantgod.training.predict import as_forecast
 
@@ -54,8 +54,8 @@ class MetaFeatures(nn.Module):
     the raw log returns, relative to the window's last price, so they do not depend on the price
     level. A graph exported by tracing has a fixed window length and takes any number of windows.
 
-    A network of the book also gets raw prices and sizes of each window's last snapshots. They are
-    scaled here as `BookView` does, by the window's own returns, so that nothing else is needed.
+    A network of the book also gets each window's block of snapshots, as it is stored. It is scaled
+    here as `BookView` does, by the window's own returns, so that nothing else is needed.
 
     Args:
         network: takes its views by name, float32; returns a mapping with `probs`,
@@ -100,13 +100,14 @@ class MetaFeatures(nn.Module):
     def forward(
         self,
         windows: Float64[Tensor, "batch time columns"],
-        book: Float64[Tensor, "batch snapshots levels 4"] | None = None,
+        book: Float32[Tensor, "batch snapshots levels 4"] | None = None,
     ) -> Float64[Tensor, "batch 14"]:
         """Return the meta-features of raw `windows`, oldest minute first.
 
         Args:
             windows: raw columns.
-            book: for a network of the book: bid price, bid size, ask price, ask size.
+            book: for a network of the book: bid price, bid size, ask price, ask size of each level,
+                prices relative to the mid as `served.blocks.relative` has them.
 
         Raises:
             ValueError: if the windows are shorter than the RSI needs (not checked in an export), or
@@ -118,7 +119,7 @@ class MetaFeatures(nn.Module):
     def output(
         self,
         windows: Float64[Tensor, "batch time columns"],
-        book: Float64[Tensor, "batch snapshots levels 4"] | None = None,
+        book: Float32[Tensor, "batch snapshots levels 4"] | None = None,
     ) -> Output:
         """Return what the network says of raw windows, all heads and horizons, in its own type."""
         scaled = torch.where(self.moves, (windows - self.mean) / self.std, 0.0).to(torch.float32)
@@ -150,7 +151,7 @@ def meta_features(
     window: int,
     batch_size: int,
     *,
-    book: BookView | None = None,
+    book: RowBlocks | None = None,
     device: str = "auto",
     progress: Progress = silent,
 ) -> AuditorInput:
@@ -164,22 +165,22 @@ def meta_features(
         rows: (n,) positions of the windows' last rows.
         window: rows a window holds.
         batch_size: windows per batch.
-        book: of the matrix's rows, for a network of the book; batches are read from its blocks.
+        book: the blocks of the matrix's rows, for a network of the book.
         device: auto, cpu or cuda.
         progress: called after batches.
     """
     where = choose_device(device)
     windows = Windows(torch.tensor(matrix).to(where), window)
-    books = None if book is None else book.to(where)
     ends = torch.from_numpy(rows).to(where)
     module.to(where).eval()
     parts: list[Output] = []
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for begin in range(0, max(len(rows), 1), batch_size):  # of no rows one batch, with columns
             at = ends[begin : begin + batch_size]
-            beside = () if books is None else (books.raw(at),)
+            beside = () if book is None else (book(rows[begin : begin + batch_size]),)
             seen = windows(at)
-            parts.append({**module.output(seen, *beside), "context": module.context(seen)})
+            said = module.output(seen, *(torch.from_numpy(one).to(where) for one in beside))
+            parts.append({**said, "context": module.context(seen)})
             progress(begin + len(at), len(rows), "meta-features")
     joined = {name: torch.cat([part[name] for part in parts]).cpu() for name in parts[0]}
     return auditor_input(as_forecast(joined, module.class_weights), joined["context"].numpy())
@@ -193,20 +194,19 @@ def beside_entropy(
 
 
 def scaled_book(
-    book: Float64[Tensor, "batch snapshots levels 4"], returns: Float64[Tensor, "batch time"]
+    book: Float32[Tensor, "batch snapshots levels 4"], returns: Float64[Tensor, "batch time"]
 ) -> Float32[Tensor, "batch snapshots levels 4"]:
-    """Scale raw books as `BookView` does, within a rounding of float32.
+    """Scale stored blocks as `BookView` does, within a rounding of float32.
 
-    Prices become (price - mid) / (mid * volatility) with the mid of the last snapshot and the
-    deviation of the last `VOLATILITY_ROWS` returns; sizes ln(size / mean size of a level).
+    Relative prices are divided by the deviation of the last `VOLATILITY_ROWS` returns; sizes become
+    ln(size / mean size of a level).
     """
-    prices, sizes = book[..., 0::2], book[..., 1::2]
-    mid = prices[:, -1, 0].mean(dim=1)[:, None, None, None]
+    prices, sizes = book[..., 0::2].to(torch.float64), book[..., 1::2].to(torch.float64)
     depth = sizes.mean(dim=(1, 2, 3), keepdim=True)
     last = returns[:, -VOLATILITY_ROWS:]
     apart = last - last.mean(dim=1, keepdim=True)
     volatility = torch.sqrt((apart * apart).sum(dim=1) / (VOLATILITY_ROWS - 1))
-    scaled = (prices - mid) / (mid * volatility[:, None, None, None])
+    scaled = prices / volatility[:, None, None, None]
     return torch.stack([scaled, torch.log(sizes / depth)], dim=-1).flatten(3).to(torch.float32)
 
 

@@ -243,7 +243,7 @@ class _Fold:
             self.forecast.row,
             self.recipe.window,
             settings.batch_size,
-            book=made.book,
+            book=None if made.book is None else made.book.stored,
             device=settings.device,
             progress=hooks.progress,
         )

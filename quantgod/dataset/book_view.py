@@ -6,7 +6,6 @@ A batch copies its own blocks, so that training holds one batch of them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -15,15 +14,9 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from quantgod.contracts import Floats, Integers
-from quantgod.dataset.book_blocks import BookBlocks
-from quantgod.dataset.samples import VOLATILITY_ROWS
+from quantgod.dataset.book_blocks import BookBlocks, RowBlocks, row_blocks
+from quantgod.served.blocks import VOLATILITY_ROWS
 from quantgod.served.rolling import deviation
-
-_NAMED: Final = 5
-
-
-class MissingBlockError(ValueError):
-    """Rows whose minutes have no whole block; names the minutes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,19 +27,17 @@ class BookView:
     ln(size / depth) with the mean size of a level in the block.
 
     Attributes:
-        blocks: of all stored minutes.
-        places: (rows,) position of each row's block among them; -1 where there is none.
+        stored: the blocks as they are stored.
         scales: (rows, 3) volatility, depth and mid of each row; NaN where there is no block.
     """
 
-    blocks: BookBlocks
-    places: Integers
+    stored: RowBlocks
     scales: Float64[Tensor, "rows 3"]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one moment: snapshots, levels, and bid price, bid size, ask price, ask size."""
-        return self.blocks.shape
+        return self.stored.blocks.shape
 
     @property
     def content(self) -> Tensor:
@@ -59,26 +50,15 @@ class BookView:
         Raises:
             MissingBlockError: if a row has no block.
         """
-        books = self._taken(rows)
+        books = torch.from_numpy(self.stored(rows.cpu().numpy())).to(self.scales.device)
         volatility, depth, _ = self.scales[rows].float()[:, :, None, None, None].unbind(1)
         books[..., 0::2] /= volatility
         books[..., 1::2] = torch.log(books[..., 1::2] / depth)
         return books
 
-    def raw(self, rows: Int64[Tensor, " batch"]) -> Float64[Tensor, "batch snapshots levels 4"]:
-        """Return the books of these rows as the venue gave them: prices and sizes.
-
-        Raises:
-            MissingBlockError: if a row has no block.
-        """
-        books = self._taken(rows).double()
-        mid = self.scales[rows][:, 2, None, None, None]
-        books[..., 0::2] = mid + mid * books[..., 0::2]
-        return books
-
     def not_finite(self, rows: Int64[Tensor, " batch"]) -> Integers:
         """The rows without a block, and those with a level missing or without volatility."""
-        is_there = torch.from_numpy(self.places[rows.cpu().numpy()] >= 0).to(rows.device)
+        is_there = torch.from_numpy(self.stored.places[rows.cpu().numpy()] >= 0).to(rows.device)
         known = rows[is_there]
         bad = known[~torch.isfinite(self(known)).flatten(1).all(1)]
         return np.unique(torch.cat([rows[~is_there], bad]).cpu().numpy())
@@ -86,17 +66,6 @@ class BookView:
     def to(self, device: torch.device) -> BookView:
         """The same view with batches on a device."""
         return replace(self, scales=self.scales.to(device))
-
-    def _taken(self, rows: Int64[Tensor, " batch"]) -> Float[Tensor, "batch snapshots levels 4"]:
-        places = self.places[rows.cpu().numpy()]
-        if (places < 0).any():
-            raise MissingBlockError(self._missing(rows.cpu().numpy()[places < 0]))
-        return torch.from_numpy(self.blocks.take(places)).to(self.scales.device)
-
-    def _missing(self, rows: Integers) -> str:
-        named = ", ".join(map(str, rows[:_NAMED].tolist()))
-        more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
-        return f"no whole block of the book for the table's rows {named}{more}: leave them out"
 
 
 def book_view(blocks: BookBlocks, index: pd.DatetimeIndex, volatility: Floats) -> BookView:
@@ -107,10 +76,11 @@ def book_view(blocks: BookBlocks, index: pd.DatetimeIndex, volatility: Floats) -
         index: the table's, minutes' starts.
         volatility: (rows,) of past one-minute log returns.
     """
-    places = blocks.places_of(index)
+    stored = row_blocks(blocks, index)
+    places = stored.places
     scales = np.stack([volatility, blocks.depth[places], blocks.mid[places]], axis=1)
     scales[places < 0] = np.nan
-    return BookView(blocks, places, torch.from_numpy(scales))
+    return BookView(stored, torch.from_numpy(scales))
 
 
 def view_of_table(blocks: BookBlocks, table: pd.DataFrame) -> BookView:

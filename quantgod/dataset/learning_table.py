@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +14,9 @@ from quantgod.archive.store import stored_days
 from quantgod.contracts import Integers, Series
 from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks
 from quantgod.dataset.feature_file import read_features
-from quantgod.dataset.samples import VOLATILITY_ROWS
 from quantgod.dataset.series import table_series
 from quantgod.dataset.table import read_table
+from quantgod.served.blocks import VOLATILITY_ROWS
 from quantgod.served.features import sets
 from quantgod.served.rolling import deviation
 from quantgod.settings import command
@@ -42,11 +42,14 @@ class LearnedFrom(NamedTuple):
     blocks: BookBlocks | None
 
 
-def learned_from(inputs: Mapping[str, Path]) -> LearnedFrom:
+def learned_from(
+    inputs: Mapping[str, Path], announce: Callable[[str], None] = lambda text: None
+) -> LearnedFrom:
     """Read what a stage learns from.
 
     Args:
         inputs: its paths of `labels`, and of `features` and `snapshots` where the network looks.
+        announce: called with how many minutes are left out, if any are.
 
     Raises:
         FileNotFoundError, ValueError, SeriesError, UnmatchedFeaturesError: as `learning_table`.
@@ -58,7 +61,13 @@ def learned_from(inputs: Mapping[str, Path]) -> LearnedFrom:
         return LearnedFrom(table, None)
     _check_snapshots(folder, table, table_series(inputs["labels"]))
     blocks = open_all_blocks(folder.parent, folder.name)
-    return LearnedFrom(with_blocks(table, blocks), blocks)
+    left = with_blocks(table, blocks)
+    if lacking := len(table) - len(left):
+        announce(
+            f"{lacking:,} of {len(table):,} labelled minutes are left out: they have no whole "
+            "block of snapshots, or no price that moved"
+        )
+    return LearnedFrom(left, blocks)
 
 
 def learning_table(labels: Path, features: Path | None) -> pd.DataFrame:

@@ -14,9 +14,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from quantgod.contracts import MS_PER_MINUTE, Booleans, Floats, Integers
 from quantgod.dataset.labels import NO_TARGET
+from quantgod.served.blocks import VOLATILITY_ROWS
 from quantgod.served.rolling import deviation
 
-VOLATILITY_ROWS: Final = 60
 OF_THE_TABLE: Final = ("calendar_ms", "horizons")
 """What samples have in common with all others of their table."""
 

@@ -24,6 +24,7 @@ from quantgod.contracts import (
     Progress,
     silent,
 )
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import split_test
 from quantgod.evaluation.comparison import ModelOutput, compare
@@ -33,7 +34,7 @@ from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import EvaluationResult, Inference
 from quantgod.evaluation.scored_rows import COLUMNS, MODELS, columns_of
-from quantgod.evaluation.subject import Answers, Subject, matrix_of
+from quantgod.evaluation.subject import Answers, RawMaterial, Subject, material_of
 from quantgod.forecasters.baselines import LEARNED, baselines
 from quantgod.served.calibration import decide
 from quantgod.settings import EvaluateSettings, Settings
@@ -49,7 +50,7 @@ class _Inputs:
     """The dev samples that baselines learn from, and the test samples."""
 
     table: pd.DataFrame
-    features: Floats
+    material: RawMaterial
     dev: Samples
     test: Samples
 
@@ -60,6 +61,7 @@ def evaluate(
     out_of_fold: pd.DataFrame,
     settings: Settings,
     progress: Progress = silent,
+    blocks: BookBlocks | None = None,
 ) -> Evaluation:
     """Score a model and the baselines on every `evaluate.stride`-th minute of the test part.
 
@@ -74,15 +76,16 @@ def evaluate(
         out_of_fold: the audit's rows, with column `part` for their use.
         settings: of label, split, audit (the stride) and evaluate.
         progress: called after batches.
+        blocks: of the book, for a model that looks at it; each row has a whole one.
 
     Raises:
         ProvenanceError: if an out-of-fold row's model was trained on later data, or a label that
             the auditor learned from reaches into the test part.
         ValueError: if there is no test part.
     """
-    chosen, asked = settings.evaluate, _parts(subject, table, settings)
+    chosen, asked = settings.evaluate, _parts(subject, table, settings, blocks)
     _assert_honest(out_of_fold, asked.test)
-    seen = subject.ask(asked.features, asked.test.row, progress)
+    seen = subject.ask(asked.material, asked.test.row, progress)
     forecasts = {BASE: seen.forecast, **baselines(table, asked.dev, asked.test, settings.label)}
     said = {AUDITOR: subject.audited(seen.meta)}
     said |= {name: one.probabilities[:, PRIMARY] for name, one in forecasts.items()}
@@ -123,13 +126,15 @@ def said_out_of_fold(subject: Subject, out_of_fold: pd.DataFrame) -> dict[str, F
     return {AUDITOR: subject.audited(meta), BASE: base.probabilities[:, PRIMARY]}
 
 
-def _parts(subject: Subject, table: pd.DataFrame, settings: Settings) -> _Inputs:
+def _parts(
+    subject: Subject, table: pd.DataFrame, settings: Settings, blocks: BookBlocks | None
+) -> _Inputs:
     """Return dev and test samples; the border is the same minute for both strides."""
     learned = samples(table, subject.window, settings.audit.stride)
     scored = samples(table, subject.window, settings.evaluate.stride)
     return _Inputs(
         table,
-        matrix_of(subject, table),
+        material_of(subject, table, blocks),
         learned.take(split_test(learned, settings.split).train),
         scored.take(split_test(scored, settings.split).other),
     )
@@ -144,7 +149,8 @@ def _assert_honest(out_of_fold: pd.DataFrame, test: Samples) -> None:
 
 def _drift(asked: _Inputs) -> dict[str, Shift]:
     """Return the shift of each of the nine features from the training rows to the test rows."""
-    learned, met = asked.features[asked.dev.row], asked.features[asked.test.row]
+    matrix = asked.material.matrix
+    learned, met = matrix[asked.dev.row], matrix[asked.test.row]
     return {name: shift(learned[:, place], met[:, place]) for place, name in enumerate(FEATURES)}
 
 
@@ -163,7 +169,7 @@ def _forecast_shift(
 def _inference(subject: Subject, asked: _Inputs, settings: EvaluateSettings) -> Inference | None:
     """Time windows spread over the test rows; some are used twice if there are too few."""
     places = np.linspace(0, len(asked.test) - 1, settings.inference_windows).round().astype(int)
-    times = subject.answer_times(asked.table, asked.test.row[places])
+    times = subject.answer_times(asked.table, asked.test.row[places], asked.material.book)
     if times is None:
         return None
     p50, p99 = np.quantile(times, [0.5, 0.99])

@@ -20,7 +20,7 @@ from quantgod.contracts import PRIMARY, Floats, Integers, Progress, silent
 from quantgod.evaluation.comparison import scores_shaken
 from quantgod.evaluation.intervals import Interval, Replicates, interval, replicates
 from quantgod.evaluation.metrics import TALLIED, tally
-from quantgod.evaluation.subject import Subject
+from quantgod.evaluation.subject import RawMaterial, Subject
 from quantgod.served.features import sets
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -33,6 +33,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The nine features of the bars, by group."""
 
+BOOK: Final = "snapshots of the book"
 WINDOWS_AT_ONCE: Final = 64
 
 
@@ -70,10 +71,14 @@ class Plan(NamedTuple):
     seed: int
 
 
-def groups_of(columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Return the groups of a model's columns; each set of further features is one."""
+def groups_of(columns: tuple[str, ...], *, has_book: bool = False) -> dict[str, tuple[str, ...]]:
+    """Return the groups of a model's columns; each set of further features is one.
+
+    So is the book, which has no columns.
+    """
     further = {f"{name} features": one.NAMES for name, one in sets.SETS.items()}
-    return {**GROUPS, **{name: of for name, of in further.items() if set(of) <= set(columns)}}
+    there = {name: of for name, of in further.items() if set(of) <= set(columns)}
+    return {**GROUPS, **there, **({BOOK: ()} if has_book else {})}
 
 
 def evenly(count: int, most: int) -> Integers:
@@ -97,7 +102,7 @@ def permutation(count: int, rng: np.random.Generator) -> Integers:
 
 def permutation_importance(
     subject: Subject,
-    matrix: Floats,
+    material: RawMaterial,
     rows: Integers,
     target: Integers,
     plan: Plan,
@@ -108,7 +113,7 @@ def permutation_importance(
 
     Args:
         subject: the model.
-        matrix: (m, columns) raw rows, as the model takes them.
+        material: raw rows, as the model takes them.
         rows: (n,) last rows of the test samples' windows, in order of time.
         target: (n,) true classes.
         plan: number of windows and permutations.
@@ -122,13 +127,15 @@ def permutation_importance(
     ends, came = rows[chosen], target[chosen]
     rng = np.random.default_rng(plan.seed)
     variants: list[tuple[str, Integers]] = [("", np.arange(len(ends)))]
-    groups = groups_of(subject.columns)
+    groups = groups_of(subject.columns, has_book=subject.block is not None)
     variants += [
         (group, permutation(len(ends), rng)) for group in groups for _ in range(plan.repeats)
     ]
     tallies: dict[str, list[Floats]] = {"auditor": [], "base": []}
     for number, (group, order) in enumerate(variants):
-        meta = _meta_features(subject, matrix, ends, order, groups.get(group, ()))
+        columns = [subject.columns.index(name) for name in groups.get(group, ())]
+        moved = _Exchange(order, columns, with_book=group == BOOK)
+        meta = _meta_features(subject, material, ends, moved)
         audited = subject.audited(meta)
         base = forecast_in(meta, subject.base_weights).probabilities[:, PRIMARY]
         tallies["auditor"].append(tally(came, audited, subject.decision_weights))
@@ -144,29 +151,38 @@ def permutation_importance(
     )
 
 
+class _Exchange(NamedTuple):
+    """Columns, or the book, that windows take from the windows `order`."""
+
+    order: Integers
+    columns: list[int]
+    with_book: bool
+
+
 def _meta_features(
-    subject: Subject, matrix: Floats, ends: Integers, order: Integers, features: tuple[str, ...]
+    subject: Subject, material: RawMaterial, ends: Integers, moved: _Exchange
 ) -> Floats:
-    """Return meta-features (n, 14) of windows whose `features` come from the windows `order`."""
-    places = [subject.columns.index(name) for name in features]
+    """Return meta-features (n, 14) of windows that have exchanged something."""
     parts = [
         subject.ask(stacked, lasts).meta
-        for stacked, lasts in _stacks(matrix, ends, order, places, subject.window)
+        for stacked, lasts in _stacks(material, ends, moved, subject.window)
     ]
     return np.concatenate(parts)
 
 
 def _stacks(
-    matrix: Floats, ends: Integers, order: Integers, columns: list[int], window: int
-) -> Iterator[tuple[Floats, Integers]]:
-    """Yield matrices of concatenated windows, and the last row of each window in them."""
+    material: RawMaterial, ends: Integers, moved: _Exchange, window: int
+) -> Iterator[tuple[RawMaterial, Integers]]:
+    """Yield concatenated windows, and the last row of each window in them."""
+    matrix, book = material
     within = np.arange(1 - window, 1)
     for begin in range(0, len(ends), WINDOWS_AT_ONCE):
         own = (ends[begin : begin + WINDOWS_AT_ONCE, None] + within).ravel()
-        other = (ends[order[begin : begin + WINDOWS_AT_ONCE], None] + within).ravel()
+        other = (ends[moved.order[begin : begin + WINDOWS_AT_ONCE], None] + within).ravel()
         stacked = matrix[own]
-        stacked[:, columns] = matrix[other][:, columns]
-        yield stacked, np.arange(window - 1, len(stacked), window)
+        stacked[:, moved.columns] = matrix[other][:, moved.columns]
+        seen = None if book is None else book.take(other if moved.with_book else own)
+        yield RawMaterial(stacked, seen), np.arange(window - 1, len(stacked), window)
 
 
 def _losses(

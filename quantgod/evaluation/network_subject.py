@@ -8,9 +8,9 @@ from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.auditor_input import AuditorInput
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.contracts import CLASSES, Floats, Integers, Progress, silent
-from quantgod.evaluation.subject import Answers
+from quantgod.dataset.book_blocks import RowBlocks
+from quantgod.evaluation.subject import Answers, RawMaterial
 from quantgod.forecasters.network import Network
-from quantgod.models.zoo import check_without_book
 from quantgod.served.conformal import actions
 
 NEUTRAL = CLASSES.index("NEUTRAL")
@@ -27,18 +27,15 @@ class NetworkSubject:
         auditor: fitted on out-of-fold forecasts of such networks.
         batch_size: windows per batch.
         device: auto, cpu or cuda.
-
-    Raises:
-        BookNetworkError: for a network of the book, whose snapshots no subject is asked with yet.
     """
 
     def __init__(
         self, name: str, network: Network, auditor: Auditor, batch_size: int, device: str = "auto"
     ) -> None:
-        check_without_book(network.name, "evaluate")
         self.name = name
         self.window = network.window
         self.columns = network.inputs.columns
+        self.block = network.book
         self.base_weights: Weights = network.class_weights
         self.decision_weights: Weights = auditor.calibrator.decision_weights
         self.promise = auditor.conformal.level, auditor.conformal.threshold
@@ -50,11 +47,13 @@ class NetworkSubject:
         self._batch_size = batch_size
         self._device = device
 
-    def ask(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> AuditorInput:
-        """Return forecasts and meta-features of the windows of `matrix` that end at `rows`."""
+    def ask(
+        self, material: RawMaterial, rows: Integers, progress: Progress = silent
+    ) -> AuditorInput:
+        """Return forecasts and meta-features of the windows of `material` that end at `rows`."""
         return meta_features(
-            self._module, matrix, rows, self.window, self._batch_size,
-            device=self._device, progress=progress,
+            self._module, material.matrix, rows, self.window, self._batch_size,
+            book=material.book, device=self._device, progress=progress,
         )  # fmt: skip
 
     def audited(self, meta: Floats) -> Floats:
@@ -66,5 +65,7 @@ class NetworkSubject:
         decided, holds = self._auditor.decide(audited), self._auditor.conformal.holds(audited)
         return Answers(decided, holds, actions(decided, holds, NEUTRAL))
 
-    def answer_times(self, table: pd.DataFrame, rows: Integers) -> None:
+    def answer_times(
+        self, table: pd.DataFrame, rows: Integers, book: RowBlocks | None = None
+    ) -> None:
         """Return None: nothing is served yet."""

@@ -9,6 +9,7 @@ import pandas as pd
 
 from quantgod.auditor.auditor_input import AuditorInput
 from quantgod.contracts import Booleans, Floats, Integers, Progress, silent
+from quantgod.dataset.book_blocks import BookBlocks, RowBlocks, row_blocks
 
 Weights = tuple[float, ...]
 
@@ -27,8 +28,24 @@ class Answers(NamedTuple):
     action: Integers
 
 
+class RawMaterial(NamedTuple):
+    """The rows of a table as a model takes them.
+
+    Attributes:
+        matrix: (rows, columns).
+        book: the blocks of the rows, for a model that looks at the book.
+    """
+
+    matrix: Floats
+    book: RowBlocks | None = None
+
+
 class MissingColumnsError(ValueError):
     """A table lacks columns that a model takes."""
+
+
+class MissingBooksError(ValueError):
+    """A table lacks the blocks of the book that a model takes, or has others."""
 
 
 class Subject(Protocol):
@@ -50,6 +67,11 @@ class Subject(Protocol):
         ...
 
     @property
+    def block(self) -> tuple[int, int] | None:
+        """Return the snapshots of a block and levels a side, if it looks at the book."""
+        ...
+
+    @property
     def base_weights(self) -> Weights:
         """Return the class weights of the base's loss, also used for its decisions."""
         ...
@@ -59,8 +81,10 @@ class Subject(Protocol):
         """Return the weights that turn audited probabilities into a class."""
         ...
 
-    def ask(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> AuditorInput:
-        """Return forecasts and meta-features of the windows of `matrix` that end at `rows`."""
+    def ask(
+        self, material: RawMaterial, rows: Integers, progress: Progress = silent
+    ) -> AuditorInput:
+        """Return forecasts and meta-features of the windows of `material` that end at `rows`."""
         ...
 
     def audited(self, meta: Floats) -> Floats:
@@ -76,7 +100,9 @@ class Subject(Protocol):
         """Return classes, sets and actions for audited probabilities (n, 3)."""
         ...
 
-    def answer_times(self, table: pd.DataFrame, rows: Integers) -> Floats | None:
+    def answer_times(
+        self, table: pd.DataFrame, rows: Integers, book: RowBlocks | None = None
+    ) -> Floats | None:
         """Return the time of each window of `table` ending at `rows` alone, as served, in ms, (n,).
 
         None if nothing is served.
@@ -84,11 +110,19 @@ class Subject(Protocol):
         ...
 
 
-def matrix_of(subject: Subject, table: pd.DataFrame) -> Floats:
-    """Return the rows of a table as a model takes them, (rows, columns).
+def material_of(
+    subject: Subject, table: pd.DataFrame, blocks: BookBlocks | None = None
+) -> RawMaterial:
+    """Return the rows of a table as a model takes them.
+
+    Args:
+        subject: the model.
+        table: with the columns that it takes.
+        blocks: of the book, for a model that looks at it; each row has a whole one.
 
     Raises:
         MissingColumnsError: naming the first columns that are not there.
+        MissingBooksError: if the blocks are not there, or of another shape.
     """
     absent = [name for name in subject.columns if name not in table]
     if absent:
@@ -97,4 +131,13 @@ def matrix_of(subject: Subject, table: pd.DataFrame) -> Floats:
             f"{len(absent)}: {', '.join(absent[:3])} ...; settings whose network looks at them "
             "have them joined"
         )
-    return table.loc[:, list(subject.columns)].to_numpy(np.float64)
+    matrix = table.loc[:, list(subject.columns)].to_numpy(np.float64)
+    if subject.block is None:
+        return RawMaterial(matrix)
+    if blocks is None or blocks.book != subject.block:
+        came = "none" if blocks is None else f"blocks of {blocks.book}"
+        raise MissingBooksError(
+            f"{subject.name} takes blocks of {subject.block} snapshots and levels of the book, and "
+            f"got {came}; settings whose network looks at the book have them read"
+        )
+    return RawMaterial(matrix, row_blocks(blocks, pd.DatetimeIndex(table.index)))

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE, Integers, Progress, silent
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.labels import NO_TARGET, label
 from quantgod.dataset.samples import samples
 from quantgod.evaluation.comparison import ModelOutput
 from quantgod.evaluation.evidence import EvidenceError
 from quantgod.evaluation.scored_rows import probabilities_of
-from quantgod.evaluation.subject import Subject, matrix_of
+from quantgod.evaluation.subject import Subject, material_of
 from quantgod.gates.duel import Truth, duel
 from quantgod.gates.report import Duel
 from quantgod.served.calibration import decide
@@ -64,6 +65,7 @@ def on_test_rows(
     until: pd.Timestamp,
     least_rows: float,
     progress: Progress = silent,
+    blocks: BookBlocks | None = None,
 ) -> Duel:
     """Let the champion forecast the challenger's scored rows, and compare both.
 
@@ -77,6 +79,7 @@ def on_test_rows(
         until: newest row of the champion's dev part.
         least_rows: minimal number of effective rows for a verdict.
         progress: called after batches.
+        blocks: of the book, for a champion that looks at it; each row of the table has a whole one.
 
     Raises:
         EvidenceError: if the rows are from another table.
@@ -89,8 +92,8 @@ def on_test_rows(
         reach = f"{int((~is_new).sum())} are no news to the champion"
         return Duel(problem=f"of {len(rows)} rows none is left: {reach}")
     taken = rows.loc[kept]
-    matrix = matrix_of(champion, table)
-    theirs = champion.audited(champion.ask(matrix, place[kept], progress).meta)
+    material = material_of(champion, table, blocks)
+    theirs = champion.audited(champion.ask(material, place[kept], progress).meta)
     return _compared(
         Truth(
             taken["target"].to_numpy(np.int64),

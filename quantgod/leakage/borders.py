@@ -13,7 +13,7 @@ from typing import Final
 
 import pandas as pd
 
-from quantgod.contracts import MS_PER_MINUTE
+from quantgod.contracts import MS_PER_MINUTE, Booleans
 from quantgod.models import zoo
 from quantgod.settings import Settings
 
@@ -47,13 +47,21 @@ class Borders:
     forecasts: Mapping[str, tuple[int, ...]]
 
 
-def borders_of(index: pd.DatetimeIndex, settings: Settings) -> Borders:
+def borders_of(
+    index: pd.DatetimeIndex, settings: Settings, seen: Booleans | None = None
+) -> Borders:
     """Return the borders of the pipeline that `settings` describe, for bars with this index.
+
+    Args:
+        index: of the bars.
+        settings: of the pipeline.
+        seen: which bars have a book that the network can look at; the others are left out. None
+            for a network that does not look at the book.
 
     Raises:
         ValueError: if the bars are too few for the folds.
     """
-    labelled, taken = _minutes_of(index, settings)
+    labelled, taken = _minutes_of(index, settings, seen)
     try:
         return _Sides(settings).borders(labelled, taken)
     except IndexError:
@@ -134,8 +142,10 @@ class _Sides:
         return _close_of(learned[-1] + horizon)
 
 
-def _minutes_of(index: pd.DatetimeIndex, settings: Settings) -> tuple[Minutes, Minutes]:
-    """Return all labelled minutes with all features, and the samples among them."""
+def _minutes_of(
+    index: pd.DatetimeIndex, settings: Settings, seen: Booleans | None
+) -> tuple[Minutes, Minutes]:
+    """Return all labelled minutes with all that is looked at, and the samples among them."""
     minutes = [int(stamp) // MS_PER_MINUTE for stamp in index.as_unit("ms").asi8]
     run = _rows_of_run(minutes, settings.etl.max_bridge_minutes)
     place = {minute: row for row, minute in enumerate(minutes)}
@@ -144,16 +154,16 @@ def _minutes_of(index: pd.DatetimeIndex, settings: Settings) -> tuple[Minutes, M
     def is_known(row: int, end: int | None) -> bool:
         return end is not None and run[end] - run[row] == end - row
 
-    memory = memory_of(settings)
+    kept = _kept_rows(run, memory_of(settings), seen)
     labelled = [
         minute
         for row, minute in enumerate(minutes)
-        if run[row] >= memory
-        and all(is_known(row, place.get(minute + horizon)) for horizon in ahead)
+        if kept[row] and all(is_known(row, place.get(minute + horizon)) for horizon in ahead)
     ]
-    stride = settings.window.stride
-    window = settings.window.length + memory - 1
-    taken = [minute for minute in labelled if minute % stride == 0 and run[place[minute]] >= window]
+    stride, window = settings.window.stride, settings.window.length
+    taken = [
+        minute for minute in labelled if minute % stride == 0 and kept[place[minute]] >= window
+    ]
     return labelled, taken
 
 
@@ -169,6 +179,15 @@ def _newest(minutes: Minutes, fraction: float) -> Minutes:
 def _close_of(minute: int) -> int:
     """Return when a minute's bar is known, epoch ms."""
     return (minute + 1) * MS_PER_MINUTE
+
+
+def _kept_rows(run: list[int], memory: int, seen: Booleans | None) -> list[int]:
+    """Count the rows up to each since one of its stretch was left out; 0 for one left out."""
+    counts: list[int] = []
+    for row, rows in enumerate(run):
+        is_kept = rows >= memory and (seen is None or bool(seen[row]))
+        counts.append((counts[-1] + 1 if rows > 1 else 1) if is_kept else 0)
+    return counts
 
 
 def _rows_of_run(minutes: Minutes, max_bridge: int) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from quantgod.contracts import MS_PER_MINUTE, MS_PER_SECOND
+from quantgod.contracts import MS_PER_MINUTE, MS_PER_SECOND, Booleans
 from quantgod.leakage.borders import borders_of
 from quantgod.settings import Settings
 
@@ -18,15 +18,22 @@ class CutError(ValueError):
     """A cut lies outside the audited bars."""
 
 
-def draw_cuts(index: pd.DatetimeIndex, settings: Settings, count: int, seed: int) -> list[int]:
+def draw_cuts(
+    index: pd.DatetimeIndex,
+    settings: Settings,
+    count: int,
+    seed: int,
+    seen: Booleans | None = None,
+) -> list[int]:
     """Draw cuts (epoch ms, rising) for bars with this index: `count`, or more if needed.
 
     Each fit is cut at the moment from which it may be known (often the same for several), and the
     first one also a stride earlier, so that it is seen to change. Each forecast stage without such
     a cut is cut at the close of one of its minutes; more such cuts follow until there are `count`.
-    The last minute of a stage is not used: the stage has no bars after it.
+    The last minute of a stage is not used: the stage has no bars after it. `seen` as in
+    `borders_of`.
     """
-    borders, rng = borders_of(index, settings), np.random.default_rng(seed)
+    borders, rng = borders_of(index, settings, seen), np.random.default_rng(seed)
     moments = set(borders.fitted.values())
     cuts = moments | {min(moments) - settings.window.stride * MS_PER_MINUTE}
     for closes in borders.forecasts.values():

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.evaluation.plots.style import blank
-from quantgod.leakage.borders import borders_of
-from quantgod.leakage.pipeline import in_small, newest
+from quantgod.leakage.borders import Borders, borders_of
+from quantgod.leakage.pipeline import books_seen, in_small, newest
 from quantgod.settings import Settings
 
 SOUND, LEAKING, BORDER = "#0072b2", "#d55e00", "0.7"
@@ -21,19 +22,28 @@ STEP_POINTS = 12
 SCOPE_CHARACTERS = 150
 
 
-def leak_figure(result: LeakAuditResult, bars: pd.DataFrame, settings: Settings) -> Figure:
+def leak_figure(
+    result: LeakAuditResult,
+    bars: pd.DataFrame,
+    settings: Settings,
+    blocks: BookBlocks | None = None,
+) -> Figure:
     """Draw the compared values by stage, and the cuts in time among the pipeline's borders.
 
     Args:
         result: of an audit of these bars under these settings.
         bars: as `audit_leaks` got them.
         settings: as `audit_leaks` got them.
+        blocks: as `audit_leaks` got them.
     """
     figure = blank(12, 2.6 + 0.3 * len(result.compared))
     axes: Any = figure.subplots(1, 2, width_ratios=[3, 2])
     figure.supxlabel(fill(result.scope, SCOPE_CHARACTERS), fontsize="small", color="0.4")
     _stages(axes[0], result)
-    _cuts(axes[1], result, newest(bars, settings), settings)
+    taken = newest(bars, settings)
+    seen = None if blocks is None else books_seen(taken, blocks)
+    borders = borders_of(pd.DatetimeIndex(taken.index), in_small(settings), seen)
+    _cuts(axes[1], result, taken, borders)
     return figure
 
 
@@ -65,8 +75,7 @@ def _stages(axes: Axes, result: LeakAuditResult) -> None:
     axes.legend(frameon=False, loc="upper right", bbox_to_anchor=beside_short_bars)
 
 
-def _cuts(axes: Axes, result: LeakAuditResult, bars: pd.DataFrame, settings: Settings) -> None:
-    borders = borders_of(pd.DatetimeIndex(bars.index), in_small(settings))
+def _cuts(axes: Axes, result: LeakAuditResult, bars: pd.DataFrame, borders: Borders) -> None:
     named = {"calibration": borders.calibration, "validation": borders.validation}
     named |= {f"fold {fold}": time for fold, time in enumerate(borders.folds, 1)}
     named |= {"test": borders.test}

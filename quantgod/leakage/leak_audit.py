@@ -21,16 +21,17 @@ import numpy as np
 import pandas as pd
 
 from quantgod.auditor.provenance import ProvenanceError
-from quantgod.contracts import MS_PER_DAY, MS_PER_MINUTE, Integers, Progress, silent
+from quantgod.contracts import MS_PER_DAY, MS_PER_MINUTE, Booleans, Integers, Progress, silent
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.leakage.borders import memory_of
 from quantgod.leakage.cut_times import cuts_within, draw_cuts
-from quantgod.leakage.messages import MESSAGE_STAGE, RawDays
-from quantgod.leakage.perturbation import known_at, perturb
-from quantgod.leakage.pipeline import PipelineResult, in_small, make, newest
+from quantgod.leakage.messages import RawDays
+from quantgod.leakage.perturbation import known_at, other_blocks, perturb
+from quantgod.leakage.pipeline import PipelineResult, books_seen, in_small, make, newest
 from quantgod.leakage.rows import provenance_of
 from quantgod.leakage.trace import Difference, Trace, compare
-from quantgod.models.zoo import check_without_book
+from quantgod.models import zoo
 from quantgod.settings import Settings
 
 
@@ -44,6 +45,7 @@ def audit_leaks(
     cuts: Sequence[pd.Timestamp] = (),
     *,
     sources: pd.DataFrame | None = None,
+    blocks: BookBlocks | None = None,
     raw: RawDays | None = None,
     rows: Path | None = None,
     progress: Progress = silent,
@@ -56,32 +58,37 @@ def audit_leaks(
         cuts: UTC times; by default they are drawn, `leak_audit.cuts` or as many as needed.
         sources: `dataset.feature_table.SOURCES` of at least the audited bars, which features are
             made of anew; only a network that looks at them needs any.
-        raw: archives of the bars' messages; without them only bars are perturbed.
+        blocks: of the book, for a network that looks at it.
+        raw: archives of the bars' messages, which bars and snapshots are made of anew; without
+            them only bars and blocks are perturbed.
         rows: the audit's rows as a Parquet file; default is those made here.
         progress: called after each run of the pipeline.
 
     Raises:
         CutError: if a cut lies outside the bars.
-        BookNetworkError: for a network of the book, whose snapshots are not made anew yet.
-        LeakError: if a network of features is audited without their sources.
+        LeakError: if a network of features is audited without their sources, or one of the book
+            without its blocks.
         ValueError: if there are too few bars.
     """
-    check_without_book(settings.model.name, "leak_audit")
     small = in_small(settings)
     taken = _with_sources(newest(bars, settings), sources, small)
-    index = pd.DatetimeIndex(taken.index)
-    own = settings.leak_audit
-    at = cuts_within(index, list(cuts)) if cuts else draw_cuts(index, small, own.cuts, own.seed)
+    index, own = pd.DatetimeIndex(taken.index), settings.leak_audit
+    seen = _seen(taken, blocks, small)
+    drawn = (small, own.cuts, own.seed, seen)
+    at = cuts_within(index, list(cuts)) if cuts else draw_cuts(index, *drawn)
     findings = _Findings(known_at(index))
     progress(0, len(at) + 1, "as it is")
     try:
-        made = make(taken, small)
+        made = make(taken, small, blocks, seen)
         for number, cut in enumerate(at, start=1):
             progress(number, len(at) + 1, f"perturbed from {iso(cut)} on")
             rng = np.random.default_rng([own.seed, cut // MS_PER_MINUTE])
             if raw is not None and cut in _last_of_days(at):
-                findings.hear(MESSAGE_STAGE, cut, raw.compare(cut, rng))
-            changed = make(perturb(taken, cut, small.label, rng), small)
+                for stage, found in raw.compare(cut, rng).items():
+                    findings.hear(stage, cut, found)
+            other = perturb(taken, cut, small.label, rng)
+            books = None if blocks is None else other_blocks(blocks, cut, rng)
+            changed = make(other, small, books, seen)
             findings.compare(made.trace, changed.trace, cut)
         findings.note_unshown(small)
         provenance = _provenance(made, rows)
@@ -98,7 +105,13 @@ def audit_leaks(
         changed=dict(findings.changed),
         nearest=findings.nearest,
         unshown=tuple(findings.unshown),
-        scope=_scope(len(taken), len(bars), settings, with_messages=raw is not None),
+        scope=_scope(
+            len(taken),
+            len(bars),
+            settings,
+            with_messages=raw is not None,
+            without_books=0 if seen is None else int((~seen).sum()),
+        ),
     )
 
 
@@ -114,6 +127,18 @@ def _with_sources(
             "minutes have them: `etl` makes them of archives"
         )
     return bars.join(sources)
+
+
+def _seen(bars: pd.DataFrame, blocks: BookBlocks | None, settings: Settings) -> Booleans | None:
+    """Return which bars have a book that can be looked at; None for a network without."""
+    if not zoo.inputs(settings.model.name, settings.window.length).has_book:
+        return None
+    if blocks is None:
+        raise LeakError(
+            f"{settings.model.name} looks at the book, and there are no blocks of it: `snapshots` "
+            "makes them of archives"
+        )
+    return books_seen(bars, blocks)
 
 
 def raise_leaks(result: LeakAuditResult, *, of_every_stage: bool = True) -> None:
@@ -138,11 +163,15 @@ def iso(time_ms: int) -> str:
     return pd.Timestamp(time_ms, unit="ms", tz="UTC").isoformat(timespec="minutes")
 
 
-def _scope(minutes: int, of: int, settings: Settings, *, with_messages: bool) -> str:
+def _scope(
+    minutes: int, of: int, settings: Settings, *, with_messages: bool, without_books: int = 0
+) -> str:
     """Describe what an audit of so many minutes makes again, and what it leaves out."""
     small = settings.leak_audit
     begin = "messages" if with_messages else "minute bars"
     left = [f"the {of - minutes:,} older minutes"] if of > minutes else []
+    if without_books:
+        left += [f"{without_books:,} minutes without a whole block of snapshots"]
     left += ["the lineage's own network", "its search"]
     left += [] if with_messages else ["bars from messages"]
     return (

@@ -3,6 +3,7 @@
 From the first message at or after the cut, price moves and spreads are doubled and sizes are drawn
 at random; times, ids, and the coming and going of levels stay. So the book stays valid, and the
 minutes after the cut differ. Minutes up to the cut must have the same bytes: features, close, book.
+So must their snapshots, for a network that looks at them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import datetime as dt
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Final
@@ -22,16 +23,18 @@ import numpy as np
 from quantgod.archive.day_reading import Carry, DayReading
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.plan import ArchiveFile, Candidate, find_archives, plan_days
+from quantgod.archive.snapshots import snapshots_of
 from quantgod.archive.source import Quarantine
 from quantgod.archive.zip_stream import Archive, lines, open_archive
 from quantgod.archive.zip_writer import write_zip
-from quantgod.contracts import MS_PER_MINUTE, Floats, Market
-from quantgod.leakage.trace import Difference, StageValues, compare, rows_of
+from quantgod.contracts import MS_PER_MINUTE, Floats, Integers, Market
+from quantgod.leakage.trace import Difference, StageValues, compare, digests_of, rows_of
 from quantgod.market.bybit import decode
 from quantgod.market.messages import MessageError
-from quantgod.settings import EtlSettings
+from quantgod.settings import EtlSettings, SnapshotSettings
 
 MESSAGE_STAGE: Final = "minute bars"
+SNAPSHOT_STAGE: Final = "snapshots of the book"
 SIZES: Final = 1024
 CHUNK_LINES: Final = 4096
 CORRUPT_LINE: Final = b"{"
@@ -49,6 +52,7 @@ class RawDays:
         market: the venue's market.
         symbol: of the archives.
         settings: how they are read.
+        rules: which snapshots are kept, for a network that looks at them.
         complete: whether each cut so far had an archive of its day.
     """
 
@@ -56,6 +60,7 @@ class RawDays:
     market: Market
     symbol: str
     settings: EtlSettings
+    rules: SnapshotSettings | None = None
     complete: bool = True
     _days: Mapping[dt.date, tuple[Candidate, ...]] = field(init=False)
 
@@ -63,32 +68,53 @@ class RawDays:
         files, _ = find_archives(self.archives, self.market, self.symbol)
         self._days = {day.date: day.candidates for day in plan_days(files, self.settings)}
 
-    def compare(self, cut_ms: int, rng: np.random.Generator) -> Difference:
-        """Read the day of the cut twice, original and perturbed, and compare.
+    def compare(self, cut_ms: int, rng: np.random.Generator) -> dict[str, Difference]:
+        """Read the day of the cut twice, original and perturbed, and compare; by stage.
 
         If the day has several archives, the first readable one is used, as in the etl.
         """
         date = dt.datetime.fromtimestamp(cut_ms / 1000, dt.UTC).date()
         for candidate in self._days.get(date, ()):
             with suppress(Quarantine):
-                return self._compare(candidate.file, cut_ms, rng)
+                return self._compare(candidate, cut_ms, rng)
         self.complete = False
-        return Difference(0, 0, None, 0)
+        return {MESSAGE_STAGE: Difference(0, 0, None, 0)}
 
-    def _compare(self, file: ArchiveFile, cut_ms: int, rng: np.random.Generator) -> Difference:
+    def _compare(
+        self, candidate: Candidate, cut_ms: int, rng: np.random.Generator
+    ) -> dict[str, Difference]:
+        file = candidate.file
         before = read_archive(file.path, file.symbol, file.date, self.settings)
         with tempfile.TemporaryDirectory(prefix="quantgod-") as folder:
             path = Path(folder) / file.path.name
             write_perturbed(file, path, cut_ms, self.settings, rng)
             after = read_archive(path, file.symbol, file.date, self.settings)
-        return compare(bars_of(before), bars_of(after), cut_ms)
+            found = {MESSAGE_STAGE: compare(bars_of(before), bars_of(after), cut_ms)}
+            if self.rules is not None:
+                other = replace(candidate, file=replace(file, path=path))
+                ours, theirs = (self._snapshots(of, before.minutes) for of in (candidate, other))
+                found[SNAPSHOT_STAGE] = compare(ours, theirs, cut_ms)
+        return found
+
+    def _snapshots(self, candidate: Candidate, minutes: Integers) -> StageValues:
+        assert self.rules is not None
+        day = snapshots_of(candidate, minutes, None, self.settings, self.rules)
+        levels = np.where(day.is_there[:, :, None, None, None], day.levels, 0.0)
+        known = (day.minutes + 1) * MS_PER_MINUTE
+        return rows_of(known, digests_of(day.is_there), digests_of(levels))
 
 
-def raw_days(archives: Path, market: Market, symbol: str, settings: EtlSettings) -> RawDays | None:
+def raw_days(
+    archives: Path,
+    market: Market,
+    symbol: str,
+    settings: EtlSettings,
+    rules: SnapshotSettings | None = None,
+) -> RawDays | None:
     """Return the archives below a folder; None if it has none of this market and symbol."""
     if not archives.is_dir() or not find_archives(archives, market, symbol)[0]:
         return None
-    return RawDays(archives, market, symbol, settings)
+    return RawDays(archives, market, symbol, settings, rules)
 
 
 def bars_of(reading: DayReading) -> StageValues:

@@ -6,9 +6,11 @@ whether values look ahead, not whether the calendar does.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from quantgod.contracts import (
@@ -17,9 +19,11 @@ from quantgod.contracts import (
     FEATURES,
     MS_PER_MINUTE,
     SECOND_FIGURES,
+    Booleans,
     Floats,
     Integers,
 )
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.settings import LabelSettings
 
 WIDER: Final = 3.0
@@ -28,6 +32,9 @@ WIDER: Final = 3.0
 PHASES: Final = (1.0, 0.0, -1.0)
 STEEP: Final = 1.5
 """A move, in units of the distance between the two thresholds."""
+
+SIZES: Final = 1024
+"""Different factors of sizes in changed blocks."""
 
 FAR: Final = 6.0
 """Distance of the new price from the old one, in the same units."""
@@ -74,6 +81,37 @@ def perturb(
         for name in SECOND_FIGURES:
             changed.loc[later, name] = _drawn(bars[name].to_numpy(), len(steps), rng)
     return changed
+
+
+@dataclass(frozen=True, eq=False)
+class OtherBlocks(BookBlocks):
+    """The blocks of another market from a time on: double distances, and other sizes.
+
+    Attributes:
+        later: (blocks,) which ones are changed.
+        factors: (some, levels, 2) what sizes are multiplied by, in turn.
+    """
+
+    later: Booleans
+    factors: npt.NDArray[np.float32]
+
+    def take(self, places: Integers) -> npt.NDArray[np.float32]:
+        """Return the blocks at these positions among all, as a new array."""
+        found, later = super().take(places), self.later[places]
+        changed = found[later]
+        changed[..., 0::2] *= 2
+        changed[..., 1::2] *= self.factors[places[later] % len(self.factors), None]
+        found[later] = changed
+        return found
+
+
+def other_blocks(blocks: BookBlocks, cut_ms: int, rng: np.random.Generator) -> OtherBlocks:
+    """Replace every block of a minute that closes after `cut_ms`, as `perturb` does its bar."""
+    later = (blocks.minutes + 1) * MS_PER_MINUTE > cut_ms
+    factors = rng.uniform(0.2, 5.0, (SIZES, blocks.book[1], 2)).astype(np.float32)
+    own = {field.name: getattr(blocks, field.name) for field in fields(BookBlocks)}
+    own["depth"] = np.where(later, 2 * blocks.depth, blocks.depth)
+    return OtherBlocks(**own, later=later, factors=factors)
 
 
 def _other_books(

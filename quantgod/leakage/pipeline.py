@@ -21,10 +21,11 @@ import pandas as pd
 from quantgod.auditor.audit import CALIBRATION, FIT, STOPPING, AuditResult
 from quantgod.auditor.learning import learn
 from quantgod.auditor.reports import FoldReport, Hooks
-from quantgod.contracts import FEATURES, META_FEATURES
+from quantgod.contracts import FEATURES, META_FEATURES, Booleans
+from quantgod.dataset.book_blocks import BookBlocks, row_blocks
 from quantgod.dataset.feature_table import features_of
 from quantgod.dataset.labels import LABEL_COLUMNS, further_horizons, label, label_columns
-from quantgod.dataset.learning_table import with_features
+from quantgod.dataset.learning_table import with_blocks, with_features
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.network_subject import NetworkSubject
@@ -32,10 +33,15 @@ from quantgod.evaluation.scored_rows import COLUMNS, columns_of
 from quantgod.forecasters.base_model import TrainedBase
 from quantgod.leakage.borders import TEST_ROWS, Borders, borders_of, memory_of
 from quantgod.leakage.perturbation import known_at
-from quantgod.leakage.trace import StageValues, Trace, fitted_piece, rows_of
+from quantgod.leakage.trace import StageValues, Trace, digests_of, fitted_piece, rows_of
+from quantgod.served.blocks import VOLATILITY_ROWS
 from quantgod.served.features import sets
+from quantgod.served.rolling import deviation
 from quantgod.settings import Settings
 from quantgod.training.reports import Epoch
+
+AT_ONCE: Final = 256
+"""Blocks in memory at a time."""
 
 OF_THE_LABEL: Final = ("time", "label_end", "target", "forward_return")
 """Columns of scored rows that are not forecasts."""
@@ -72,32 +78,43 @@ def newest(bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     return bars.iloc[-settings.leak_audit.minutes :]
 
 
-def make(bars: pd.DataFrame, settings: Settings) -> PipelineResult:
+def make(
+    bars: pd.DataFrame,
+    settings: Settings,
+    blocks: BookBlocks | None = None,
+    seen: Booleans | None = None,
+) -> PipelineResult:
     """Run labels → base model → folds → out of fold → auditor → calibrator → sets → test.
 
     Args:
         bars: the nine features and `close`, UTC index; for a network that looks at more than the
             nine also `dataset.feature_table.SOURCES`.
         settings: what `in_small` returns.
+        blocks: of the book, for a network that looks at it.
+        seen: which bars have a book that it can look at, by `books_seen` of the original market.
 
     Raises:
         ValueError: if there are too few bars for a part.
         ProvenanceError: if the pipeline itself finds a row that used its future.
-        UnevenFeaturesError: if features are missing elsewhere than at the begin of a stretch.
+        UnevenFeaturesError: if features are missing elsewhere than at the begin of a stretch, or
+            books elsewhere than `seen` has it.
     """
-    borders = borders_of(pd.DatetimeIndex(bars.index), settings)
+    borders = borders_of(pd.DatetimeIndex(bars.index), settings, seen)
     table = label(bars, settings.label, settings.etl.max_bridge_minutes)
     learned_from = _with_features(table, bars, settings)
+    if blocks is not None and seen is not None:
+        learned_from = _with_books(learned_from, blocks, bars.index[seen])
     epochs: list[tuple[int, Epoch]] = []
     hooks = Hooks(on_epoch=lambda fold, epoch: epochs.append((fold, epoch)))
     with tempfile.TemporaryDirectory(prefix="quantgod-") as work:
-        learned = learn(learned_from, settings, Path(work), hooks)
+        learned = learn(learned_from, settings, Path(work), hooks, blocks)
     base, audited, train = learned.base, learned.audit, settings.train
     subject = NetworkSubject("", base.network, audited.auditor, train.batch_size, train.device)
-    evaluated = evaluate(subject, learned_from, audited.rows, settings)
+    evaluated = evaluate(subject, learned_from, audited.rows, settings, blocks=blocks)
     trace = {
         **_of_table(table),
         **_of_features(learned_from),
+        **_of_books(learned_from, blocks),
         **_of_base(base, borders),
         **_of_folds(audited.folds, epochs, borders),
         **_of_auditor(audited, borders),
@@ -124,6 +141,43 @@ def _with_features(table: pd.DataFrame, bars: pd.DataFrame, settings: Settings) 
             "leak audit draws its borders by counting minutes and cannot look at this network"
         )
     return with_features(table, features)
+
+
+def books_seen(bars: pd.DataFrame, blocks: BookBlocks) -> Booleans:
+    """Return which bars have a whole block, and prices in the last hour that can scale it."""
+    places = blocks.places_of(pd.DatetimeIndex(bars.index))
+    seen = places >= 0
+    seen[seen] = blocks.whole(places[seen])
+    moves = deviation(bars["log_ret_close"].to_numpy(np.float64), VOLATILITY_ROWS) != 0
+    return np.asarray(seen & moves)
+
+
+def _with_books(table: pd.DataFrame, blocks: BookBlocks, seen: pd.Index) -> pd.DataFrame:
+    """Return the rows whose book can be looked at.
+
+    Raises:
+        UnevenFeaturesError: if they are others than `seen`.
+    """
+    left = with_blocks(table, blocks)
+    others = left.index.symmetric_difference(table.index.intersection(seen))
+    if len(others):
+        raise UnevenFeaturesError(
+            f"the book of {others[0]} and {len(others) - 1} more minutes can be looked at in one "
+            "of two markets alone: prices have stood still for an hour, and the leak audit draws "
+            "its borders by counting minutes"
+        )
+    return left
+
+
+def _of_books(table: pd.DataFrame, blocks: BookBlocks | None) -> Trace:
+    """Trace the blocks that a network looks at, known at the close."""
+    if blocks is None:
+        return {}
+    index = pd.DatetimeIndex(table.index)
+    rows, count = row_blocks(blocks, index), len(index)
+    parts = [np.arange(at, min(at + AT_ONCE, count)) for at in range(0, count, AT_ONCE)]
+    seen = np.concatenate([digests_of(rows(part)) for part in parts])
+    return {"network books": rows_of(known_at(index), seen)}
 
 
 def _of_features(table: pd.DataFrame) -> Trace:

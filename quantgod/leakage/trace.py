@@ -70,6 +70,13 @@ def rows_of(known_at: Integers, *columns: npt.NDArray[Any]) -> StageValues:
     )
 
 
+def digests_of(rows: npt.NDArray[Any]) -> Bytes:
+    """Return the SHA-256 of each row's bytes, (n, 32), for rows that are too long to keep."""
+    content = _bytes_of(rows)
+    found = [np.frombuffer(hashlib.sha256(row.tobytes()).digest(), np.uint8) for row in content]
+    return np.stack(found) if found else np.empty((0, 32), np.uint8)
+
+
 def fitted_piece(known_at: int, *parts: bytes) -> StageValues:
     """Return one fitted value, by the SHA-256 of its parts."""
     digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from quantgod.dataset.inputs import BOOK, Inputs
-from quantgod.dataset.samples import VOLATILITY_ROWS
 from quantgod.models.base import ARCHITECTURES, Architecture
 from quantgod.models.heads import ONE_DIRECTION, Heads
+from quantgod.served.blocks import VOLATILITY_ROWS
 from quantgod.settings import SearchSpace, SettingsError
 
 
@@ -58,10 +58,6 @@ def build(
         )
 
 
-class BookNetworkError(ValueError):
-    """A network of the book where such networks are not taken yet."""
-
-
 def inputs(name: str, window: int, book: tuple[int, int] | None = None) -> Inputs:
     """Return the inputs of an architecture.
 
@@ -82,20 +78,6 @@ def inputs(name: str, window: int, book: tuple[int, int] | None = None) -> Input
             f"minutes, so a window of that many or more is expected, got {window}"
         )
     return Inputs(window, views) if book is None else Inputs(window, views, book)
-
-
-def check_without_book(name: str, work: str) -> None:
-    """Refuse a network of the book where only others can be taken so far.
-
-    Raises:
-        SettingsError: for an unknown name.
-        BookNetworkError: naming the network and the work.
-    """
-    if BOOK in architecture(name).views:
-        raise BookNetworkError(
-            f"{work}: {name} looks at snapshots of the book; such a network is trained and audited "
-            "only, so far: a network of bars or features (docs/models.md) is expected here"
-        )
 
 
 def names() -> tuple[str, ...]:

@@ -26,6 +26,11 @@ it. `class` and `signal` are the class with the largest probability times decisi
 classes that cannot be ruled out. **`action` is what to act on**: the decided class where the set
 holds it and no other, else NEUTRAL, and `abstention` says why (see `abstentions`). Rows that cannot
 be judged come back as status 400 with a `code` and a `reason` that names the row.
+
+A version of the book (`book` in the contract) takes one more column, `book`: in each row that ends
+a full window its last snapshots before the minute's close, `interval_ms` apart and oldest first,
+each a list of levels, best first, each `[bid price, bid size, ask price, ask size]`, as the venue
+gave them. Other rows hold null there; what they hold is not read.
 """
 
 from __future__ import annotations
@@ -36,7 +41,7 @@ import importlib.abc
 import importlib.util
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -60,6 +65,7 @@ LARGEST = float(np.sqrt(np.finfo(np.float32).max))
 """Standard deviations (1.8e19) beyond which the product of two scaled values leaves float32."""
 
 GOLDEN_TOLERANCE = 1e-6
+BOOK, RETURN = "book", "log_ret_close"
 MANIFEST = "manifest.json"
 NS_PER_MINUTE = 60_000_000_000
 TILTED = slice(0, 3)
@@ -71,6 +77,7 @@ SERVED = "served"
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
+Blocks = npt.NDArray[np.float32]
 
 
 class InputError(MlflowException):
@@ -106,7 +113,8 @@ class Contract:
 
     It may answer no other symbol, market (linear, spot, inverse) or source (book, candles).
     `silent` features never moved in training: they are asked for, and the network is not shown
-    them. Weights are in class order.
+    them. Weights are in class order. A version of the book takes `snapshots` of so many `levels` a
+    side, `interval_ms` apart; `book` of all others is None.
 
     The auditor's own class weights and the decision weights stand in `calibrator.json`.
     """
@@ -121,6 +129,13 @@ class Contract:
     window: int
     max_bridge_minutes: int
     base_class_weights: list[float]
+    book: dict[str, int] | None = None
+
+    @property
+    def block(self) -> tuple[int, ...]:
+        """Shape of a minute's book: snapshots, levels, 4."""
+        asked = self.book or {}
+        return asked.get("snapshots", 0), asked.get("levels", 0), 4
 
 
 class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
@@ -161,6 +176,9 @@ class Chain:
         self.calibrator = _known(folder / "calibrator.json", "vector_scaling")
         self.conformal = _known(folder / "conformal.json", "least_ambiguous_set")
         self.mean, self.std = _trained_on(folder / "reference.json", self.contract.features)
+        if self.contract.book is not None:
+            self.blocks = own_module(folder / SERVED, "blocks")
+            self.rolling = own_module(folder / SERVED, "rolling")
 
     def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Judge each minute of `rows` that ends a full window.
@@ -170,7 +188,7 @@ class Chain:
         """
         minutes, features = read_rows(rows, self.contract)
         self.check_range(features, minutes)
-        meta = self.meta_features(features)
+        meta = self.meta_features(features, self.read_blocks(rows, features, minutes))
         self.check_finite(meta, minutes)
         base = self.calibration.untilt(meta[:, TILTED], self.contract.base_class_weights)
         audited = self.audit(meta)
@@ -225,17 +243,58 @@ class Chain:
                 f"float32 cannot hold ({len(wrong)} such windows in all)",
             )
 
-    def meta_features(self, features: Floats) -> Floats:
-        """Run the graph over every full window of `features` (minutes, n); gives (windows, 14)."""
+    def read_blocks(self, rows: pd.DataFrame, features: Floats, minutes: Integers) -> Blocks | None:
+        """Return what the graph takes of the book of each window; None for a version without.
+
+        Raises:
+            InputError: as `read_books`, or `out_of_range` where float32 cannot hold the book.
+        """
+        if self.contract.book is None:
+            return None
+        returns = features[:, self.contract.features.index(RETURN)]
+        length, first = self.blocks.VOLATILITY_ROWS, self.contract.window - 1
+        volatility = self.rolling.deviation(returns, length)[first:]
+        books = read_books(rows, minutes, self.contract)
+        if len(still := np.flatnonzero(~(volatility > 0))):
+            reason = f"the last {length} closes are equal, and prices are scaled by their moves"
+            raise InputError("still_prices", f"{_row(minutes, int(still[0]) + first)}: {reason}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            blocks: Blocks = self.blocks.relative(books)
+            reach = np.abs(blocks[..., 0::2]).max(axis=(1, 2, 3)) / volatility
+        if len(wrong := np.flatnonzero(~(self.blocks.positive(blocks) & (reach <= LARGEST)))):
+            reason = "sizes and prices of its book are beyond what float32 can hold"
+            raise InputError("out_of_range", f"{_row(minutes, int(wrong[0]) + first)}: {reason}")
+        return blocks
+
+    def meta_features(self, features: Floats, blocks: Blocks | None = None) -> Floats:
+        """Run the graph over every full window of `features` (minutes, n); gives (windows, 14).
+
+        Args:
+            features: raw columns.
+            blocks: of the windows' books, for a version of the book.
+        """
         windows = sliding_window_view(features, self.contract.window, axis=0).swapaxes(1, 2)
+        given = {"windows": windows} | ({} if blocks is None else {"book": blocks})
         parts = [
-            self.graph.run(None, {"windows": np.ascontiguousarray(windows[at : at + BATCH])})[0]
+            self._ask({name: of[at : at + BATCH] for name, of in given.items()})
             for at in range(0, len(windows), BATCH)
         ]
         # The booster reads float32. Rounded to it here, a window says the same to the bit whatever
         # others it was asked with: the graph's last logarithms depend on the place in the batch.
         with np.errstate(over="ignore"):
             return np.concatenate(parts).astype(np.float32).astype(np.float64)
+
+    def _ask(self, batch: dict[str, npt.NDArray[Any]]) -> Floats:
+        """Run the graph over a batch; a window with a book that is alone is asked twice.
+
+        A product with a matrix of one row adds in another order than one with several rows.
+        """
+        count = len(batch["windows"])
+        if count == 1 and BOOK in batch:
+            batch = {name: np.repeat(of, 2, axis=0) for name, of in batch.items()}
+        whole = {name: np.ascontiguousarray(of) for name, of in batch.items()}
+        said: Floats = self.graph.run(None, whole)[0][:count]
+        return said
 
     def audit(self, meta: Floats) -> Floats:
         """Ask the booster what it thinks of meta-features (n, 14), and calibrate that."""
@@ -329,7 +388,8 @@ def files_of(folder: Path) -> dict[str, Path]:
 class _Copy(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds the modules of one copy of `served`, by names that no other copy has.
 
-    It leaves no compiled files behind, which nobody would have verified.
+    It leaves no compiled files behind, which nobody would have verified, and needs the folder no
+    more: an equal copy elsewhere may ask for a module that the first one never did.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -338,6 +398,7 @@ class _Copy(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             for path in folder.rglob("*.py")
         }
         self._files = {key.removesuffix(".__init__"): path for key, path in self._files.items()}
+        self._sources = {key: path.read_bytes() for key, path in self._files.items()}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -351,7 +412,7 @@ class _Copy(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         file = self._files[module.__name__]
-        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+        exec(compile(self._sources[module.__name__], str(file), "exec"), module.__dict__)
 
 
 def own_module(folder: Path, name: str) -> ModuleType:
@@ -383,7 +444,8 @@ def read_rows(rows: object, contract: Contract) -> tuple[Integers, Floats]:
     if not isinstance(rows, pd.DataFrame):
         forms = "dataframe_split or dataframe_records over HTTP, a DataFrame in process"
         raise InputError("bad_form", f"{forms} expected, got {type(rows).__name__}")
-    needed, given = ("datetime", *contract.features), rows.columns.tolist()
+    books = () if contract.book is None else (BOOK,)
+    needed, given = ("datetime", *contract.features, *books), rows.columns.tolist()
     for code, wrong, what in (
         ("missing_column", [name for name in needed if name not in given], "not given"),
         ("duplicate_column", [name for name in needed if given.count(name) > 1], "given twice"),
@@ -397,6 +459,73 @@ def read_rows(rows: object, contract: Contract) -> tuple[Integers, Floats]:
     features = _matrix(rows, contract.features, minutes)
     _check_order(minutes, contract.max_bridge_minutes)
     return minutes, features
+
+
+def read_books(rows: pd.DataFrame, minutes: Integers, contract: Contract) -> Floats:
+    """Take the book of each row that ends a full window, as the venue gave it.
+
+    Args:
+        rows: whose columns `read_rows` has found whole.
+        minutes: of the rows.
+        contract: of a version of the book.
+
+    Returns:
+        (windows, snapshots, levels, 4) of bid price, bid size, ask price, ask size.
+
+    Raises:
+        InputError: `no_book`, `book_shape`, `bad_dtype`, `not_finite`, `not_positive` or
+            `levels_out_of_order`, with the first such row.
+    """
+    first = contract.window - 1
+    cells = rows[BOOK].tolist()[first:]
+    books = np.empty((len(cells), *contract.block))
+    for at, cell in enumerate(cells):
+        books[at] = _book(cell, contract.block, _row(minutes, first + at))
+    for code, wrong, asked in _book_faults(books):
+        if wrong.any():
+            place = np.argwhere(wrong)[0].tolist()
+            where = f"{_row(minutes, first + place[0])}: snapshot {place[1]}, level {place[2]}"
+            level = books[tuple(place[:3])].tolist()
+            raise InputError(code, f"{where} of its book is {level}, {asked}")
+    return books
+
+
+def _book(cell: object, shape: tuple[int, ...], row: str) -> Floats:
+    """Return one posted book; lists are read number by number, since numpy takes true for 1."""
+    if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
+        asked = "{} snapshots of {} levels [bid price, bid size, ask price, ask size]".format(
+            *shape
+        )
+        raise InputError(
+            "no_book", f"{row}: {BOOK} is null, {asked} are expected where a window ends"
+        )
+    try:
+        book = np.asarray(cell, dtype=None if isinstance(cell, np.ndarray) else object)
+    except ValueError:  # lists of several lengths
+        book = np.empty(0)
+    if book.shape != shape:
+        came = f"of shape {book.shape}" if book.size else "of no one shape"
+        raise InputError("book_shape", f"{row}: {BOOK} is {came}, {shape} is expected")
+    if book.dtype.kind == "O":
+        odd = [value for value in book.flat if not _is_number(value)]
+        if odd:
+            code = "not_finite" if odd[0] is None else "bad_dtype"
+            raise InputError(code, f"{row}: {BOOK} holds {odd[0]!r:.50}, numbers are expected")
+    elif book.dtype.kind not in "fiu":
+        raise InputError("bad_dtype", f"{row}: {BOOK} holds {book.dtype}, numbers are expected")
+    return book.astype(np.float64)
+
+
+def _book_faults(books: Floats) -> Iterator[tuple[str, Any, str]]:
+    """Yield what may be wrong with levels, and where it is: (windows, snapshots, levels)."""
+    yield "not_finite", ~np.isfinite(books).all(axis=-1), "finite numbers are expected"
+    yield "not_positive", (books <= 0).any(axis=-1), "prices and sizes above zero are expected"
+    bids, asks = books[..., 0], books[..., 2]
+    wrong = np.zeros(bids.shape, dtype=np.bool_)
+    wrong[..., 1:] = (np.diff(bids) >= 0) | (np.diff(asks) <= 0)
+    wrong[..., 0] |= bids[..., 0] >= asks[..., 0]
+    asked = "bids that fall and asks that rise from the best on, and bid below ask, are expected"
+    yield "levels_out_of_order", wrong, asked
 
 
 def _minutes(column: pd.Series) -> Integers:

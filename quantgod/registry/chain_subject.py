@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from quantgod.auditor.auditor_input import AuditorInput, forecast_in
 from quantgod.contracts import META_FEATURES, Floats, Integers, Progress, silent
-from quantgod.evaluation.subject import Answers
+from quantgod.dataset.book_blocks import RowBlocks
+from quantgod.evaluation.subject import Answers, RawMaterial
 from quantgod.registry.chain import BATCH, Chain
 
 WARM_UP = 5
@@ -32,16 +34,21 @@ class ChainSubject:
         self.chain = chain
         self.window = chain.contract.window
         self.columns = tuple(chain.contract.features)
+        self.block = _block(chain)
         self.base_weights: Weights = tuple(chain.contract.base_class_weights)
         self.decision_weights: Weights = tuple(chain.calibrator["decision_weights"])
 
-    def ask(self, matrix: Floats, rows: Integers, progress: Progress = silent) -> AuditorInput:
-        """Return forecasts and meta-features of the windows of `matrix` that end at `rows`."""
+    def ask(
+        self, material: RawMaterial, rows: Integers, progress: Progress = silent
+    ) -> AuditorInput:
+        """Return forecasts and meta-features of the windows of `material` that end at `rows`."""
         meta = np.empty((len(rows), len(META_FEATURES)))
         done = 0
         for stretch in _stretches(rows):
             first, last = stretch[0] - self.window + 1, stretch[-1] + 1
-            meta[done : done + len(stretch)] = self.chain.meta_features(matrix[first:last])
+            books = () if material.book is None else (material.book(stretch),)
+            said = self.chain.meta_features(material.matrix[first:last], *books)
+            meta[done : done + len(stretch)] = said
             done += len(stretch)
             progress(done, len(rows), "meta-features")
         return AuditorInput(forecast_in(meta, self.base_weights), meta)
@@ -59,10 +66,15 @@ class ChainSubject:
         """Return the chain's classes, sets and actions for audited probabilities (n, 3)."""
         return Answers(*self.chain.answers(audited))
 
-    def answer_times(self, table: pd.DataFrame, rows: Integers) -> Floats:
+    def answer_times(
+        self, table: pd.DataFrame, rows: Integers, book: RowBlocks | None = None
+    ) -> Floats:
         """Return the chain's time for each window of `table` ending at `rows`, in ms, (n,)."""
         frame = table[list(self.columns)].rename_axis("datetime").reset_index()
         windows = [frame.iloc[row - self.window + 1 : row + 1] for row in rows]
+        if book is not None:
+            given = zip(windows, book.raw(rows), strict=True)
+            windows = [window.assign(book=_at_the_end(one, len(window))) for window, one in given]
         for window in windows[:WARM_UP]:
             self.chain.judge(window)
         return np.array([self._answer_time(window) for window in windows])
@@ -71,6 +83,18 @@ class ChainSubject:
         began = time.perf_counter()
         self.chain.judge(window)
         return (time.perf_counter() - began) * 1000
+
+
+def _block(chain: Chain) -> tuple[int, int] | None:
+    """Return what a version takes of the book; earlier code has made contracts without it."""
+    book = getattr(chain.contract, "book", None)
+    return None if book is None else (book["snapshots"], book["levels"])
+
+
+def _at_the_end(book: Floats, rows: int) -> npt.NDArray[np.object_]:
+    cells = np.full(rows, None, dtype=object)
+    cells[-1] = book
+    return cells
 
 
 def _stretches(rows: Integers) -> Iterator[Integers]:

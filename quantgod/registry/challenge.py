@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from quantgod.contracts import FEATURE_SETS, Progress, silent
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.evaluation.drift import BadReferenceError, read_reference
 from quantgod.gates import ChampionResult, Duel
 from quantgod.gates.champion import JournalTables, Labelling, on_live_rows, on_test_rows
@@ -34,6 +35,7 @@ class Challenge:
         champion: number of the present champion.
         rows: the challenger's scored test rows.
         table: the labelled table of these rows.
+        blocks: of their books, if the challenger looks at the book.
         journaled: journal tables of live sessions.
     """
 
@@ -42,6 +44,7 @@ class Challenge:
     champion: int
     rows: pd.DataFrame
     table: pd.DataFrame
+    blocks: BookBlocks | None
     journaled: JournalTables
 
 
@@ -61,7 +64,7 @@ def compare_with_champion(
     """
     champion = f"{challenge.name}/{challenge.champion}"
     try:
-        subject, until = _loaded(challenge.name, challenge.champion, challenge.table)
+        subject, until = _loaded(challenge)
     except (VersionError, BadReferenceError) as error:
         return ChampionResult(champion=champion, test=Duel(problem=str(error)))
     least = settings.gates.champion_rows
@@ -72,16 +75,19 @@ def compare_with_champion(
     versions = (challenge.challenger, challenge.champion)
     return ChampionResult(
         champion=champion,
-        test=on_test_rows(challenge.rows, challenge.table, subject, until, least, progress),
+        test=on_test_rows(
+            challenge.rows, challenge.table, subject, until, least, progress, challenge.blocks
+        ),
         live=on_live_rows(challenge.journaled, versions, both, labelling, least),
     )
 
 
-def _loaded(name: str, number: int, table: pd.DataFrame) -> tuple[ChainSubject, pd.Timestamp]:
-    """Return the version's chain, and the newest row of its dev part."""
+def _loaded(challenge: Challenge) -> tuple[ChainSubject, pd.Timestamp]:
+    """Return the champion's chain, and the newest row of its dev part."""
+    name, number = challenge.name, challenge.champion
     served = load_chain(name, number).unwrap_python_model()  # type: ignore[no-untyped-call]
     features = getattr(served.chain.contract, "feature_set", "that it does not name")
-    held = _feature_sets(table)
+    held = _feature_sets(challenge.table)
     if features not in held:
         text = f"{name} {number} takes features {features}"
         raise OtherFeaturesError(f"{text}, and the rows hold {held[-1]}")
@@ -89,7 +95,12 @@ def _loaded(name: str, number: int, table: pd.DataFrame) -> tuple[ChainSubject, 
     until = None if reference is None else pd.to_datetime(reference.until, errors="coerce")
     if not isinstance(until, pd.Timestamp) or until.tz is None:
         raise UnknownReachError(f"{name} {number} does not say how far its data reaches")
-    return ChainSubject(f"{name}/{number}", served.chain), until
+    subject = ChainSubject(f"{name}/{number}", served.chain)
+    held_books = None if challenge.blocks is None else challenge.blocks.book
+    if subject.block not in (None, held_books):
+        text = f"{name} {number} takes blocks of {subject.block} snapshots and levels of the book"
+        raise OtherFeaturesError(f"{text}, and the rows hold {held_books or 'none'}")
+    return subject, until
 
 
 def _feature_sets(table: pd.DataFrame) -> list[str]:

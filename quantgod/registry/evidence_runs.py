@@ -36,12 +36,19 @@ from quantgod.settings import Settings, command
 from quantgod.tracking.keys import artifacts_of, key_of_run, output_of, path_digest
 from quantgod.tracking.stage import STAGE_TAG
 
-OWN: Final = ("label", "features", "register", "evaluate")
+OWN: Final = ("label", "features", "snapshots", "register", "evaluate")
 """The version's own runs that the gates take where none are named."""
 
 MAKERS: Final = ("label", "train", "audit")
-DATA: Final = {"evaluate": ("labels", "features"), "backtest": ("bars",), "leak_audit": ("bars",)}
-"""The data that each run must share with the version's lineage; not every network has features."""
+BESIDE_BARS: Final = ("features", "snapshots")
+"""Data that not every network looks at."""
+
+DATA: Final = {
+    "evaluate": ("labels", *BESIDE_BARS),
+    "backtest": ("bars",),
+    "leak_audit": ("bars", "snapshots"),
+}
+"""The data that each run must share with the version's lineage."""
 
 ENDED: Final = {"backtest": ("FINISHED",), "leak_audit": ("FINISHED", "FAILED")}
 """Accepted run states; a leak audit that found a leak has FAILED, but has its record."""
@@ -94,7 +101,7 @@ def evidence_runs(
         settings: judging settings; runs with others are skipped.
 
     Returns:
-        `evaluate`, `backtest`, and if they exist `leak_audit`, `label`, `features` and `register`.
+        `evaluate`, `backtest`, and if they exist `leak_audit` and those of `OWN`.
 
     Raises:
         MissingEvidenceError: with the command that makes the missing run.
@@ -170,7 +177,7 @@ def check_makers(client: MlflowClient, runs: Mapping[str, str], settings: Settin
 
 
 def check_data(version: ModelVersion, inputs: Mapping[str, Path]) -> None:
-    """Check that labels, and features if they are read, are those of the version's lineage.
+    """Check that labels, and what else is read, are those of the version's lineage.
 
     Args:
         version: the version to judge.
@@ -180,7 +187,7 @@ def check_data(version: ModelVersion, inputs: Mapping[str, Path]) -> None:
         OtherEvidenceError: if they differ, or the lineage names none.
     """
     known = lineage_of(version).data
-    for data, maker in (("labels", "label"), ("features", "features")):
+    for data, maker in (("labels", "label"), *((name, name) for name in BESIDE_BARS)):
         theirs, ours = known.get(data), path_digest(inputs[data]) if data in inputs else None
         if ours is not None and theirs != ours:
             raise OtherEvidenceError(
@@ -231,7 +238,7 @@ def _of_another(
             yield f"the {stage} is of {name} run {came}, {wanted} was expected"
     for data in DATA[stage]:
         read, known = tags.get(_INPUT + data), lineage.data.get(data)
-        if read != known or (read is None and data != "features"):
+        if read != known or (read is None and data not in BESIDE_BARS):
             yield f"the {stage} read {data} {read}, the version is made of {known}"
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 import torch
 
 from quantgod.auditor.meta_features import MetaFeatures
-from quantgod.contracts import META_FEATURES, Floats
+from quantgod.contracts import META_FEATURES
 from quantgod.files import atomic_path
 
 OPSET = 17
@@ -26,23 +28,23 @@ _EXPECTED = (
     "Constant folding - Only steps=1 can be constant folded",
 )
 
-Windows = Floats
+Inputs = Mapping[str, npt.NDArray[np.floating]]
 
 
 class ExportError(ValueError):
     """The graph and the module give different results."""
 
 
-def export_graph(module: MetaFeatures, windows: Windows, target: Path) -> float:
-    """Write `module` as an ONNX graph `windows` -> `meta_features` with a free batch size.
+def export_graph(module: MetaFeatures, inputs: Inputs, target: Path) -> float:
+    """Write `module` as an ONNX graph of these inputs -> `meta_features` with a free batch size.
 
-    The graph is accepted only if ONNX Runtime agrees with torch on `windows`, in one batch and for
+    The graph is accepted only if ONNX Runtime agrees with torch on the inputs, in one batch and for
     the first window alone, within 1e-6.
 
     Args:
         module: in eval mode; not changed.
-        windows: raw windows, shape `(batch >= 2, time, columns)`, float64; use real ones, since
-            they test the graph.
+        inputs: `windows`, raw, shape `(batch >= 2, time, columns)`, float64, and for a network of
+            the book `book`, their blocks; use real ones, since they test the graph.
         target: file to write.
 
     Returns:
@@ -51,21 +53,25 @@ def export_graph(module: MetaFeatures, windows: Windows, target: Path) -> float:
     Raises:
         ExportError: if the input has a wrong shape or the outputs differ.
     """
-    width = len(module.mean)
+    width, windows = len(module.mean), inputs["windows"]
     if windows.ndim != 3 or windows.shape[0] < 2 or windows.shape[2] != width:
         expected = f"windows of shape (2 or more, time, {width}) expected"
         raise ExportError(f"{expected}, got {windows.shape}")
     with atomic_path(target) as part:
-        _write(module.cpu().eval(), windows[:2], part)
+        _write(module.cpu().eval(), _first(inputs, 2), part)
         onnx.checker.check_model(part, full_check=True)
-        both = [_difference(module, batch, part) for batch in (windows, windows[:1])]
+        both = [_difference(module, batch, part) for batch in (inputs, _first(inputs, 1))]
         worst = float(np.max(both))  # unlike that of Python, it is NaN where either is
         if not worst <= TOLERANCE:
             raise ExportError(f"ONNX and torch differ by {worst:.3g}, {TOLERANCE} is allowed")
     return worst
 
 
-def _write(module: MetaFeatures, example: Windows, path: Path) -> None:
+def _first(inputs: Inputs, count: int) -> Inputs:
+    return {name: np.ascontiguousarray(given[:count]) for name, given in inputs.items()}
+
+
+def _write(module: MetaFeatures, example: Inputs, path: Path) -> None:
     with warnings.catch_warnings():
         for message in _EXPECTED:
             warnings.filterwarnings("ignore", message)
@@ -75,21 +81,22 @@ def _write(module: MetaFeatures, example: Windows, path: Path) -> None:
         warnings.filterwarnings("ignore", "Converting a tensor to a Python", module=lookers)
         torch.onnx.export(
             module,
-            (torch.from_numpy(np.array(example, order="C")),),
+            tuple(torch.from_numpy(np.array(given)) for given in example.values()),
             str(path),
-            input_names=["windows"],
+            input_names=list(example),
             output_names=["meta_features"],
-            dynamic_axes={"windows": {0: "batch"}, "meta_features": {0: "batch"}},
+            dynamic_axes={name: {0: "batch"} for name in (*example, "meta_features")},
             opset_version=OPSET,
             dynamo=False,
         )
 
 
-def _difference(module: MetaFeatures, windows: Windows, path: Path) -> float:
+def _difference(module: MetaFeatures, inputs: Inputs, path: Path) -> float:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (served,) = session.run(None, {"windows": np.ascontiguousarray(windows)})
+    whole = {name: np.ascontiguousarray(given) for name, given in inputs.items()}
+    (served,) = session.run(None, whole)
     with torch.inference_mode():
-        trained = module(torch.from_numpy(np.array(windows))).numpy()
-    if served.shape != (len(windows), len(META_FEATURES)):
+        trained = module(*(torch.from_numpy(np.array(given)) for given in whole.values())).numpy()
+    if served.shape != (len(whole["windows"]), len(META_FEATURES)):
         raise ExportError(f"{len(META_FEATURES)} meta-features expected, got {served.shape}")
     return float(np.abs(served - trained).max())

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.contracts import Progress, silent
-from quantgod.dataset.learning_table import learning_table
+from quantgod.dataset.learning_table import learned_from
 from quantgod.evaluation.scored_rows import read_scored
 from quantgod.gates import ChampionResult, GateReport, judge_gates
 from quantgod.gates.champion import JournalTables
@@ -109,6 +109,5 @@ def _compared(
         return None
     rows = read_scored(artifacts_of(what.runs["evaluate"], "test", folder))
     said = shadow(settings.live.own_journal, name, (number, champion))
-    table = learning_table(run.inputs["labels"], run.inputs.get("features"))
-    challenge = Challenge(name, number, champion, rows, table, said)
+    challenge = Challenge(name, number, champion, rows, *learned_from(run.inputs), said)
     return compare_with_champion(challenge, settings, progress)

@@ -9,6 +9,7 @@ import pandas as pd
 from quantgod.archive.store import load_bars
 from quantgod.auditor.out_of_fold import ROWS_FILE
 from quantgod.contracts import Progress, silent
+from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.leakage import audit_leaks, newest_sources, raw_days
 from quantgod.leakage.cut_times import parse_cut
@@ -20,11 +21,12 @@ from quantgod.training.devices import use_threads
 
 
 class LineageAudit(NamedTuple):
-    """The result of a lineage's leak audit, its bars, and its settings after the search."""
+    """The result of a lineage's leak audit, its settings after the search, its bars and books."""
 
     result: LeakAuditResult
     bars: pd.DataFrame
     settings: Settings
+    blocks: BookBlocks | None
 
 
 def audit_lineage(run: StageRun, progress: Progress = silent) -> LineageAudit:
@@ -41,6 +43,7 @@ def audit_lineage(run: StageRun, progress: Progress = silent) -> LineageAudit:
     chosen = chosen_settings(settings, run.upstream.get("optimize"))
     use_threads(chosen.train.threads)
     bars = load_bars(run.inputs["bars"].parent, data.symbol)
+    blocks = _blocks(run)
     audited = run.upstream.get("audit")
     with run.scratch() as folder:
         kept = artifacts_of(audited, "out_of_fold", folder) if audited else None
@@ -49,8 +52,20 @@ def audit_lineage(run: StageRun, progress: Progress = silent) -> LineageAudit:
             chosen,
             [parse_cut(text) for text in settings.leak_audit.at],
             sources=newest_sources(run.inputs["bars"].parent, data.symbol, bars, chosen),
-            raw=raw_days(data.archives, data.market, data.symbol, settings.etl),
+            blocks=blocks,
+            raw=raw_days(
+                data.archives,
+                data.market,
+                data.symbol,
+                settings.etl,
+                None if blocks is None else blocks.rules,
+            ),
             rows=kept and kept / ROWS_FILE,
             progress=progress,
         )
-    return LineageAudit(result, bars, chosen)
+    return LineageAudit(result, bars, chosen, blocks)
+
+
+def _blocks(run: StageRun) -> BookBlocks | None:
+    folder = run.inputs.get("snapshots")
+    return None if folder is None else open_all_blocks(folder.parent, folder.name)

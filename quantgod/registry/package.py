@@ -7,12 +7,15 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from quantgod import served
+from quantgod.archive.snapshot_store import read_books, read_snapshot_metadata
+from quantgod.archive.store import stored_days
 from quantgod.auditor.auditor import FILES
 from quantgod.auditor.meta_features import MetaFeatures
 from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
@@ -22,9 +25,12 @@ from quantgod.forecasters.network import Network
 from quantgod.registry import chain
 from quantgod.registry.chain import MANIFEST, SERVED, Chain, Contract, files_of
 from quantgod.registry.export import export_graph
+from quantgod.served.blocks import relative
 
 CHAIN_FILE = Path(chain.__file__)
 SERVED_FOLDER = Path(served.__file__).parent
+GOLDEN_BOOKS = 4
+"""Windows in the golden rows of a network of the book: at full size each holds 8,000 numbers."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +63,14 @@ class GoldenRows:
             minutes.
         count: number of rows; at least a window plus one is used.
         max_bridge_minutes: the longest gap inside a stretch, in training and in serving.
+        snapshots: folder of the series' snapshots, for a network of the book; each row of `bars`
+            has a whole block there.
     """
 
     bars: pd.DataFrame
     count: int
     max_bridge_minutes: int
+    snapshots: Path | None = None
 
 
 def build_package(
@@ -94,15 +103,16 @@ def build_package(
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: an empty folder was expected")
     folder.mkdir(parents=True, exist_ok=True)
-    contract = _contract(network, golden.max_bridge_minutes, series)
+    contract = _contract(network, golden, series)
     rows = golden_rows(golden, contract.window, contract.features)
-    difference = _write_graph(folder, network, rows, contract)
+    difference = _write_graph(folder, network, _asked(rows, golden, contract), contract)
     for name in FILES:
         shutil.copyfile(auditor / name, folder / name)
     write_json(folder / "labels.json", dataclasses.asdict(contract))
     reference.save(folder)
     shutil.copytree(SERVED_FOLDER, folder / SERVED, ignore=shutil.ignore_patterns("__pycache__"))
-    _write_golden(folder, rows)
+    few = rows if contract.book is None else rows[1 - contract.window - GOLDEN_BOOKS :]
+    _write_golden(folder, _asked(few, golden, contract))
     digests = {name: file_digest(path) for name, path in files_of(folder).items()}
     write_json(folder / MANIFEST, digests | {"chain.py": file_digest(code)})
     manifest, features = file_digest(folder / MANIFEST), contract.feature_set
@@ -132,7 +142,35 @@ def golden_rows(golden: GoldenRows, window: int, columns: Sequence[str] = FEATUR
     return rows
 
 
-def _contract(network: Network, max_bridge_minutes: int, series: Series) -> Contract:
+def _asked(rows: pd.DataFrame, golden: GoldenRows, contract: Contract) -> pd.DataFrame:
+    """Add the books of the rows that end a window, as nested lists of what the venue gave."""
+    if contract.book is None or golden.snapshots is None:
+        return rows
+    ends = pd.DatetimeIndex(rows["datetime"].iloc[contract.window - 1 :])
+    minutes = np.asarray(ends.as_unit("s").asi8 // 60)
+    books: list[object] = [None] * (contract.window - 1)
+    for date in sorted(set(ends.date)):
+        path = golden.snapshots / f"{date.isoformat()}.parquet"
+        books += read_books(path, minutes[ends.date == date]).tolist()
+    return rows.assign(**{chain.BOOK: pd.Series(books, index=rows.index, dtype=object)})
+
+
+def _book(network: Network, snapshots: Path | None) -> dict[str, int] | None:
+    """Return what a version takes of the book.
+
+    Raises:
+        ValueError: for a network of the book without snapshots.
+    """
+    if network.book is None:
+        return None
+    if snapshots is None or not (paths := stored_days(snapshots.parent, snapshots.name)):
+        raise ValueError(f"{network.name} looks at the book: snapshots expected, got {snapshots}")
+    taken, levels = network.book
+    interval = read_snapshot_metadata(paths[-1]).interval_ms
+    return {"snapshots": taken, "levels": levels, "interval_ms": interval}
+
+
+def _contract(network: Network, golden: GoldenRows, series: Series) -> Contract:
     return Contract(
         symbol=series.symbol,
         market=series.market,
@@ -142,17 +180,22 @@ def _contract(network: Network, max_bridge_minutes: int, series: Series) -> Cont
         silent=list(network.silent),
         classes=list(CLASSES),
         window=network.window,
-        max_bridge_minutes=max_bridge_minutes,
+        max_bridge_minutes=golden.max_bridge_minutes,
         base_class_weights=list(network.class_weights),
+        book=_book(network, golden.snapshots),
     )
 
 
 def _write_graph(folder: Path, network: Network, rows: pd.DataFrame, contract: Contract) -> float:
-    _, features = chain.read_rows(rows, contract)
+    minutes, features = chain.read_rows(rows, contract)
     windows = sliding_window_view(features, contract.window, axis=0).swapaxes(1, 2)
+    inputs: dict[str, Any] = {"windows": windows[-chain.BATCH :]}
+    if contract.book is not None:
+        books = chain.read_books(rows, minutes, contract)
+        inputs[chain.BOOK] = relative(books[-chain.BATCH :])
     scaler, views = network.scaler, network.inputs.views
     module = MetaFeatures(network.model, scaler.mean, scaler.std, views)
-    return export_graph(module, windows[-chain.BATCH :], folder / "graph.onnx")
+    return export_graph(module, inputs, folder / "graph.onnx")
 
 
 def _write_golden(folder: Path, rows: pd.DataFrame) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from quantgod.auditor.auditor import load_auditor
 from quantgod.contracts import Progress, Series, silent
-from quantgod.dataset.learning_table import learning_table
+from quantgod.dataset.learning_table import learned_from
 from quantgod.dataset.series import check_one_series, table_series
 from quantgod.files import atomic_path
-from quantgod.models.zoo import check_without_book
 from quantgod.registry.evidence_runs import check_makers
 from quantgod.registry.lineage import lineage_of_run
 from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
@@ -50,13 +49,11 @@ def register_run(run: StageRun, progress: Progress = silent) -> Registration:
         progress: called for the three parts of the work.
 
     Raises:
-        BookNetworkError: for a network of the book.
         OtherEvidenceError: if those runs used other settings.
         SeriesError: if they are not of one series.
         OtherSeriesError: if the name has versions of another series.
     """
     settings = run.settings
-    check_without_book(settings.model.name, "register")
     check_makers(run.client, run.upstream, settings)
     with run.scratch() as folder:
         package = _packed(run, folder, progress)
@@ -77,9 +74,9 @@ def _packed(run: StageRun, folder: Path, progress: Progress) -> Package:
     series = check_one_series({"labels": table_series(labels), **parts})
     check_name(run.client, run.settings.registry.name, series)
     progress(1, 3, "fetched")
-    table = learning_table(labels, run.inputs.get("features"))
+    table, snapshots = learned_from(run.inputs).table, run.inputs.get("snapshots")
     bridge = run.settings.etl.max_bridge_minutes
-    golden = GoldenRows(table, run.settings.registry.golden_rows, bridge)
+    golden = GoldenRows(table, run.settings.registry.golden_rows, bridge, snapshots)
     own, fitted = network.network, load_auditor(auditor.folder)
     reference = reference_of(table, own.scaler, fitted, auditor.rows, own.inputs.columns)
     place = folder / "package"

@@ -13,21 +13,22 @@ from typing import Final
 import pandas as pd
 
 from quantgod.archive.etl import run_etl
+from quantgod.archive.snapshots import run_snapshots
 from quantgod.archive.store import load_bars
 from quantgod.auditor.learning import LearnResult, learn
 from quantgod.auditor.reports import Hooks
 from quantgod.backtest import Backtest, Books, backtest, books_of
 from quantgod.contracts import Progress, silent
+from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks
 from quantgod.dataset.feature_file import read_features, write_features
 from quantgod.dataset.labels import label
-from quantgod.dataset.learning_table import with_features
+from quantgod.dataset.learning_table import LearnedFrom, with_blocks, with_features
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.gates import judge_gates
 from quantgod.gates.power import Market, Rehearsal
 from quantgod.leakage import RawDays, audit_leaks, newest_sources
-from quantgod.models.zoo import check_without_book
 from quantgod.registry.chain import Chain
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.package import GoldenRows, build_package
@@ -56,19 +57,17 @@ def rehearse(
         progress: called for each stage.
 
     Raises:
-        BookNetworkError: for a network of the book.
         ValueError: if a stage fails, for example for too few days.
     """
-    check_without_book(settings.model.name, "power")
     began = time.perf_counter()
     own = market.settings(settings)
     stages = _Stages(own, folder, progress)
     bars = stages.bars()
-    table = stages.table(bars)
-    learned = stages.learned(table)
-    evaluated = stages.evaluated(market.name, stages.chain(table, learned), learned, table)
+    made_of = stages.made_of(bars)
+    learned = stages.learned(made_of)
+    evaluated = stages.evaluated(market.name, stages.chain(made_of, learned), learned, made_of)
     backtested = stages.backtested(evaluated)
-    leaks = stages.leak_audit(bars)
+    leaks = stages.leak_audit(bars, made_of.blocks)
     gates = judge_gates(evaluated.result, backtested.result, leaks, own.gates)
     return Rehearsal(
         kind=market.kind,
@@ -86,6 +85,7 @@ class _Stages:
         self._settings = settings
         self._symbol, self._market = settings.data.symbol, settings.data.market
         self._archives, self._bars = folder / "archives", folder / "bars"
+        self._snapshots = folder / "snapshots" / self._symbol
         self._folder = folder
         self._progress = progress
 
@@ -95,30 +95,38 @@ class _Stages:
         run_etl(self._archives, self._bars, settings.etl, self._progress, symbol, self._market)
         return load_bars(self._bars, symbol)
 
-    def table(self, bars: pd.DataFrame) -> pd.DataFrame:
+    def made_of(self, bars: pd.DataFrame) -> LearnedFrom:
         settings, path = self._settings, self._folder / "features.parquet"
-        bridge = settings.etl.max_bridge_minutes
+        bridge, beside = settings.etl.max_bridge_minutes, beside_labels(settings)
         table = label(bars, settings.label, bridge)
-        if "features" not in beside_labels(settings):
-            return table
-        write_features(self._bars, settings.data.series, path, bridge, self._progress)
-        return with_features(table, read_features(path))
+        if "features" in beside:
+            write_features(self._bars, settings.data.series, path, bridge, self._progress)
+            table = with_features(table, read_features(path))
+        if "snapshots" not in beside:
+            return LearnedFrom(table, None)
+        run_snapshots(
+            self._archives, self._bars, self._snapshots.parent, self._symbol, self._market,
+            settings.etl, settings.snapshots, self._progress,
+        )  # fmt: skip
+        blocks = open_all_blocks(self._snapshots.parent, self._symbol)
+        return LearnedFrom(with_blocks(table, blocks), blocks)
 
-    def learned(self, table: pd.DataFrame) -> LearnResult:
+    def learned(self, made_of: LearnedFrom) -> LearnResult:
         work, hooks = self._folder / "folds", Hooks(progress=self._progress)
-        learned = learn(table, self._settings, work, hooks)
+        learned = learn(made_of.table, self._settings, work, hooks, made_of.blocks)
         learned.audit.rows.to_parquet(self._folder / ROWS_FILE)
         return learned
 
-    def chain(self, table: pd.DataFrame, learned: LearnResult) -> Chain:
+    def chain(self, made_of: LearnedFrom, learned: LearnResult) -> Chain:
         settings, auditor = self._settings, self._folder / "auditor"
         network, audited = learned.base.network, learned.audit
         auditor.mkdir()
         audited.auditor.save(auditor)
         bridge = settings.etl.max_bridge_minutes
-        golden = GoldenRows(table, settings.registry.golden_rows, bridge)
+        snapshots = None if made_of.blocks is None else self._snapshots
+        golden = GoldenRows(made_of.table, settings.registry.golden_rows, bridge, snapshots)
         reference = reference_of(
-            table, network.scaler, audited.auditor, audited.rows, network.inputs.columns
+            made_of.table, network.scaler, audited.auditor, audited.rows, network.inputs.columns
         )
         package = self._folder / "package"
         series = settings.data.series
@@ -126,10 +134,12 @@ class _Stages:
         return Chain(package)
 
     def evaluated(
-        self, name: str, chain: Chain, learned: LearnResult, table: pd.DataFrame
+        self, name: str, chain: Chain, learned: LearnResult, made_of: LearnedFrom
     ) -> Evaluation:
-        subject = ChainSubject(name, chain)
-        return evaluate(subject, table, learned.audit.rows, self._settings, self._progress)
+        return evaluate(
+            ChainSubject(name, chain), made_of.table, learned.audit.rows, self._settings,
+            self._progress, made_of.blocks,
+        )  # fmt: skip
 
     def backtested(self, evaluated: Evaluation) -> Backtest:
         settings = self._settings
@@ -142,13 +152,16 @@ class _Stages:
             self._progress,
         )
 
-    def leak_audit(self, bars: pd.DataFrame) -> LeakAuditResult:
-        settings = self._settings
-        raw = RawDays(self._archives, self._market, self._symbol, settings.etl)
-        rows = self._folder / ROWS_FILE
-        sources = newest_sources(self._bars, self._symbol, bars, settings)
+    def leak_audit(self, bars: pd.DataFrame, blocks: BookBlocks | None) -> LeakAuditResult:
+        settings, rules = self._settings, None if blocks is None else blocks.rules
         return audit_leaks(
-            bars, settings, sources=sources, raw=raw, rows=rows, progress=self._progress
+            bars,
+            settings,
+            sources=newest_sources(self._bars, self._symbol, bars, settings),
+            blocks=blocks,
+            raw=RawDays(self._archives, self._market, self._symbol, settings.etl, rules),
+            rows=self._folder / ROWS_FILE,
+            progress=self._progress,
         )
 
     def _books(self, first: pd.Timestamp) -> Books:

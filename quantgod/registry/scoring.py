@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from quantgod.contracts import Progress, Series, silent
-from quantgod.dataset.learning_table import learning_table
+from quantgod.dataset.learning_table import learned_from
 from quantgod.dataset.series import table_series
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
@@ -81,8 +81,19 @@ def scoring(
     return Scoring(asked, found, judging(found, "evaluate", at_hand, changes))
 
 
-def score(run: StageRun, what: Scoring, progress: Progress = silent) -> ScoringResult:
+def score(
+    run: StageRun,
+    what: Scoring,
+    progress: Progress = silent,
+    announce: Callable[[str], None] = lambda text: None,
+) -> ScoringResult:
     """Score a model and simple baselines on the test part, and make the report.
+
+    Args:
+        run: of the stage.
+        what: the model.
+        progress: called after batches.
+        announce: called with how many minutes are left out, for a model that looks at the book.
 
     Raises:
         OtherSeriesError: if the rows are not of the version's own series.
@@ -94,11 +105,11 @@ def score(run: StageRun, what: Scoring, progress: Progress = silent) -> ScoringR
         series = table_series(labels)
         if what.found is not None:
             check_rows(what.found, series)
-        table = learning_table(labels, run.inputs.get("features"))
+        table, blocks = learned_from(run.inputs, announce)
         rows = out_of_fold_rows(run, folder)
-        evaluated = evaluate(subject, table, rows, settings, progress)
+        evaluated = evaluate(subject, table, rows, settings, progress, blocks)
         market = market_in_words(made, settings)
-        report = complete(evaluated, subject, table, settings, progress, rows, market)
+        report = complete(evaluated, subject, table, settings, progress, rows, market, blocks)
     return ScoringResult(evaluated, report, series)
 
 

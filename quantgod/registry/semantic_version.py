@@ -30,7 +30,7 @@ _FILES: Final = {
     "conformal": "conformal.json",
     "contract": "labels.json",
 }
-_FACE: Final = ("features", "classes", "window")
+_FACE: Final = ("features", "classes", "window", "book")
 _MINOR: Final = ("graph", "booster", "contract", "code")
 _FORM: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 

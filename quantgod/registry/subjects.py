@@ -25,7 +25,7 @@ from quantgod.settings import TrainSettings
 from quantgod.tracking.keys import NoOutputError, artifacts_of, output_of
 
 OLD_TAGS: Final = "test_"
-STAGES: Final = ("label", "features", "audit", "register")
+STAGES: Final = ("label", "features", "snapshots", "audit", "register")
 
 
 class ContradictionError(ValueError):
@@ -43,7 +43,7 @@ class EvaluationRequest:
     Attributes:
         name: of the registered model.
         version: None for a run's model.
-        runs: of label, features, audit and register, where known.
+        runs: of label, features, snapshots, audit and register, where known.
     """
 
     name: str

@@ -16,6 +16,7 @@ from quantgod.contracts import (
     Progress,
     silent,
 )
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.evaluation import groupings as cuts
 from quantgod.evaluation.evaluation import JUDGED, Evaluation
 from quantgod.evaluation.importance import (
@@ -28,7 +29,7 @@ from quantgod.evaluation.intervals import Interval, share_among
 from quantgod.evaluation.scored_rows import columns_of, probabilities_of
 from quantgod.evaluation.selective import Curve, Ranking, curves
 from quantgod.evaluation.slices import Rows, Slices, slice_scores
-from quantgod.evaluation.subject import Subject, matrix_of
+from quantgod.evaluation.subject import RawMaterial, Subject, material_of
 from quantgod.settings import Settings
 
 ALL_DECISIONS: Final = "all decisions"
@@ -65,6 +66,7 @@ def examine(
     table: pd.DataFrame,
     settings: Settings,
     progress: Progress = silent,
+    blocks: BookBlocks | None = None,
 ) -> Examination:
     """Examine an evaluation.
 
@@ -74,6 +76,7 @@ def examine(
         table: the labelled table.
         settings: evaluate is read.
         progress: called after permutations, the longest part.
+        blocks: of the book, for a model that looks at it.
     """
     rows, chosen = evaluated.rows, settings.evaluate
     known = _known(rows)
@@ -97,7 +100,9 @@ def examine(
             for model in JUDGED
         },
         selective=_selective(known, decided, confidence),
-        importance=_importance(evaluated, known, subject, table, settings, progress),
+        importance=_importance(
+            evaluated, known, subject, material_of(subject, table, blocks), settings, progress
+        ),
         coverage_by_class=coverage_by_class,
         set_sizes=set_sizes,
         right_alone=right_alone,
@@ -150,7 +155,7 @@ def _importance(
     evaluated: Evaluation,
     known: Rows,
     subject: Subject,
-    table: pd.DataFrame,
+    material: RawMaterial,
     settings: Settings,
     progress: Progress,
 ) -> Importance:
@@ -159,7 +164,7 @@ def _importance(
     read[evenly(len(read), chosen.importance_rows)] = True
     return permutation_importance(
         subject,
-        matrix_of(subject, table),
+        material,
         evaluated.samples_row,
         evaluated.rows["target"].to_numpy(np.int64),
         Plan(chosen.importance_rows, chosen.importance_repeats, chosen.seed),

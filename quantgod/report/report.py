@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from quantgod.contracts import Progress, silent
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.evaluation.evaluate import said_out_of_fold
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.subject import Subject
@@ -48,6 +49,7 @@ def complete(
     progress: Progress = silent,
     out_of_fold: pd.DataFrame | None = None,
     market: str = "",
+    blocks: BookBlocks | None = None,
 ) -> Report:
     """Examine an evaluation, draw its figures and write its report.
 
@@ -60,8 +62,9 @@ def complete(
         out_of_fold: the audit's rows, for the figure of the probabilities' shift; without them only
             its numbers are shown.
         market: says that the market is simulated, if it is.
+        blocks: of the book, for a model that looks at it.
     """
-    examined = examine(evaluated, subject, table, settings, progress)
+    examined = examine(evaluated, subject, table, settings, progress, blocks)
     before = None if out_of_fold is None else said_out_of_fold(subject, out_of_fold)
     figures = report_figures(evaluated, examined, table, settings, before)
     images = {item.name: png(item.figure) for item in figures}

@@ -38,11 +38,11 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "train": ("label", "features", "snapshots", "optimize"),
     "members": ("label", "features", "snapshots"),
     "audit": ("label", "features", "snapshots", "optimize", "train"),
-    "register": ("label", "features", "train", "audit"),
-    "evaluate": ("label", "features", "audit", "register"),
+    "register": ("label", "features", "snapshots", "train", "audit"),
+    "evaluate": ("label", "features", "snapshots", "audit", "register"),
     "backtest": ("etl", "optimize", "evaluate"),
-    "leak_audit": ("etl", "optimize", "train", "audit"),
-    "gates": ("label", "features", "register", "evaluate", "backtest", "leak_audit"),
+    "leak_audit": ("etl", "snapshots", "optimize", "train", "audit"),
+    "gates": ("label", "features", "snapshots", "register", "evaluate", "backtest", "leak_audit"),
     "promote": ("register", "gates"),
 }
 """The stages whose results each stage takes by run id."""
@@ -53,9 +53,6 @@ CHAINED: Final = (
 )  # fmt: skip
 """The stages of `main` in order, after the one that gets archives; `features` and `snapshots` come
 after `label` where the network looks at them."""
-
-LAST_WITH_BOOK: Final = "audit"
-"""The last stage that takes a network of the book, so far."""
 
 
 class StageFailed(RuntimeError):
@@ -69,8 +66,6 @@ def stages(settings: Settings) -> list[str]:
         SettingsError: for an unknown network, or one of the book with too short a window.
     """
     chained, more = list(CHAINED), beside_labels(settings)
-    if "snapshots" in more:
-        chained = chained[: chained.index(LAST_WITH_BOOK) + 1]
     after = chained.index("label") + 1
     chained[after:after] = more
     if settings.data.source == "imported":

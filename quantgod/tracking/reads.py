@@ -41,9 +41,16 @@ OF_BARS: Final = frozenset({"tcn_lstm"})
 
 
 def reads(name: str, settings: Settings) -> tuple[str, ...]:
-    """Return the data that a stage reads; who reads labels also reads what a network looks at."""
+    """Return the data that a stage reads; who reads labels also reads what a network looks at.
+
+    The leak audit makes features anew, of bars, and reads the snapshots alone.
+    """
     known = READS.get(name, ())
-    return (*known, *beside_labels(settings)) if "labels" in known else known
+    if "labels" in known:
+        return (*known, *beside_labels(settings))
+    if name == "leak_audit" and "snapshots" in beside_labels(settings):
+        return (*known, "snapshots")
+    return known
 
 
 def beside_labels(settings: Settings) -> tuple[str, ...]:

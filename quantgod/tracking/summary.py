@@ -23,8 +23,6 @@ KEY_FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Figures that compare whole runs, by stage."""
 
-WITH_BOOK: Final = "not registered: networks of the book are trained and audited only, so far"
-
 
 def key_figures(done: Mapping[str, Run]) -> dict[str, float]:
     """Return the key figures of finished stages, as metrics of the parent run."""
@@ -35,11 +33,6 @@ def key_figures(done: Mapping[str, Run]) -> dict[str, float]:
         for name in names
         if name in done[stage].data.metrics
     }
-
-
-def ending(done: Mapping[str, Run]) -> str:
-    """Return what the last stage came to: a promotion, or an audit that nothing can follow yet."""
-    return done["promote"].data.tags.get(HEADLINE_TAG, "") if "promote" in done else WITH_BOOK
 
 
 def description(done: Mapping[str, Run]) -> str:

@@ -21,6 +21,7 @@ from quantgod.auditor.reports import Hooks
 from quantgod.contracts import FEATURES, META_FEATURES, PRIMARY
 from quantgod.dataset.splits import split_test, split_validation
 from quantgod.evaluation.network_subject import NetworkSubject
+from quantgod.evaluation.subject import RawMaterial
 from quantgod.forecasters.network import Network
 from quantgod.models.zoo import build
 from quantgod.training.loop import fit
@@ -49,7 +50,7 @@ def audited(of: Market, work: Path, **changes: float) -> tuple[AuditResult, Judg
     result = audit(of.table, of.samples, of.split.train, how, work)
     subject = NetworkSubject("test", final_network(of), result.auditor, how.train.batch_size)
     test = of.samples.take(of.split.other)
-    forecast, meta = subject.ask(of.table[list(FEATURES)].to_numpy(), test.row)
+    forecast, meta = subject.ask(RawMaterial(of.table[list(FEATURES)].to_numpy()), test.row)
     said = subject.audited(meta)
     return result, Judged(
         test.target, meta, forecast.tilted[:, PRIMARY], forecast.probabilities[:, PRIMARY], said,

@@ -19,8 +19,8 @@ from quantgod.archive.snapshot_store import (
     write_snapshots,
 )
 from quantgod.archive.store import StoreError
-from quantgod.dataset.book_blocks import open_all_blocks
-from quantgod.dataset.book_view import BookView, MissingBlockError, book_view
+from quantgod.dataset.book_blocks import MissingBlockError, open_all_blocks
+from quantgod.dataset.book_view import BookView, book_view
 from quantgod.dataset.views import View, Views
 
 DAY = dt.date(2024, 1, 1)
@@ -125,7 +125,9 @@ def test_days_of_other_blocks_and_a_store_without_any_are_refused(store: Path) -
     with pytest.raises(StoreError, match=r"no snapshots of ETHUSDT in .*: run snapshots"):
         open_all_blocks(store, "ETHUSDT")
     store_day(store, 2, [2_880], books(2, 1, levels=5))
-    with pytest.raises(StoreError, match=r"2024-01-03.*shape \(4, 5, 4\), those of 2024-01-01"):
+    with pytest.raises(
+        StoreError, match=r"2024-01-03.*\(4, 5, 4\) every 100 ms, those of 2024-01-01"
+    ):
         open_all_blocks(store, "BTCUSDT")
 
 

@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
+from quantgod.archive.snapshot_store import read_books
+from quantgod.archive.store import StoreError
 from quantgod.contracts import Series
-from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks
+from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks, row_blocks
 from quantgod.dataset.book_view import view_of_table
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.labels import label
@@ -19,6 +21,7 @@ from quantgod.dataset.learning_table import UnmatchedSnapshotsError, learned_fro
 from quantgod.dataset.quality import FeatureQualityError
 from quantgod.dataset.samples import samples
 from quantgod.dataset.table import read_table, write_table
+from quantgod.served.blocks import relative
 from quantgod.settings import LabelSettings
 from quantgod.training.material import material
 from tests.dataset.books import BLOCK, LEVELS, books_of, store_books
@@ -88,7 +91,10 @@ def test_a_stage_reads_labels_and_blocks_of_the_series_and_lets_none_of_another_
     tmp_path: Path,
 ) -> None:
     given = files(tmp_path)
-    found = learned_from(given)
+    told: list[str] = []
+    found = learned_from(given, told.append)
+    assert told == [f"1 of {MINUTES:,} labelled minutes are left out: they have no whole block of "
+                    "snapshots, or no price that moved"]  # fmt: skip
     assert found.blocks is not None and found.blocks.book == (BLOCK, LEVELS)
     assert len(found.table) == MINUTES - 1
     alone = learned_from({"labels": given["labels"]})
@@ -117,16 +123,33 @@ def test_nothing_seen_up_to_a_minute_changes_with_what_comes_after_it(
     rows = torch.arange(59, MINUTES)
     is_same = (before(rows) == after(rows)).flatten(1).all(1)
     assert is_same[: cut - 59].all() and not is_same[cut - 59 :].any()
-    raw = (before.raw(rows) == after.raw(rows)).flatten(1).all(1)
-    assert raw[: cut - 59].all() and not raw[cut - 59 :].any()
+    raw = [view.stored.raw(rows.numpy()) for view in (before, after)]
+    is_same = (raw[0] == raw[1]).all(axis=(1, 2, 3))
+    assert is_same[: cut - 59].all() and not is_same[cut - 59 :].any()
 
 
 def test_raw_books_are_what_the_venue_gave(tmp_path: Path) -> None:
-    found = view_of_table(blocks_in(tmp_path, books()), table()).raw(torch.tensor([3, 1_500]))
-    given = books()[[3, 1_500]].transpose(0, 1, 3, 2, 4).reshape(2, BLOCK, LEVELS, 4)
-    np.testing.assert_allclose(found, given, rtol=1e-7)
-    ticks = 10 * found[..., 0::2].numpy()
+    rows = np.array([3, 1_500])
+    stored = row_blocks(blocks_in(tmp_path, books()), index())
+    given = books()[rows].transpose(0, 1, 3, 2, 4).reshape(2, BLOCK, LEVELS, 4)
+    np.testing.assert_allclose(stored.raw(rows), given, rtol=1e-7)
+    ticks = 10 * stored.raw(rows)[..., 0::2]
     np.testing.assert_allclose(ticks, np.round(ticks), atol=1e-3)
+    for row, path in zip(rows, sorted((tmp_path / "BTCUSDT").glob("*.parquet")), strict=True):
+        exact = read_books(path, index().as_unit("s").asi8[row : row + 1] // 60)
+        assert np.array_equal(exact, given[rows == row]), "as the venue gave them"
+        assert np.array_equal(relative(exact), stored(np.array([row]))), "to the bit"
+
+
+def test_a_minute_without_a_whole_block_is_named(tmp_path: Path) -> None:
+    thin = books()
+    thin[800, 1, 0, 2] = np.nan, 0.0
+    blocks_in(tmp_path, thin, lost=(700,))
+    path = tmp_path / "BTCUSDT" / "2024-01-01.parquet"
+    for row in (700, 800):
+        minutes = index().as_unit("s").asi8[[10, row]] // 60
+        with pytest.raises(StoreError, match=f"no whole block of the minute {index()[row]:%FT%T}"):
+            read_books(path, minutes)
 
 
 def test_a_network_learns_from_the_blocks_of_its_own_shape_alone(tmp_path: Path) -> None:

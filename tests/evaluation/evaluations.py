@@ -10,12 +10,13 @@ import pandas as pd
 
 from quantgod.auditor.auditor_input import TILTED, AuditorInput, forecast_in
 from quantgod.contracts import FEATURES, META_FEATURES, PRIMARY, Progress, silent
+from quantgod.dataset.book_blocks import RowBlocks
 from quantgod.dataset.labels import label
 from quantgod.dataset.samples import samples
 from quantgod.dataset.splits import split_test
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
-from quantgod.evaluation.subject import Answers
+from quantgod.evaluation.subject import Answers, RawMaterial
 from quantgod.served.calibration import decide
 from quantgod.served.conformal import actions
 from quantgod.settings import Settings
@@ -36,6 +37,7 @@ class ImbalanceSubject:
     name = "quantgod/7"
     window = WINDOW
     columns = FEATURES
+    block = None
     base_weights = (2.0, 1.0, 2.0)
     decision_weights = (2.0, 1.0, 2.0)
     promise = (0.9, 0.2)
@@ -45,8 +47,9 @@ class ImbalanceSubject:
         self.asked = 0
 
     def ask(
-        self, matrix: np.ndarray, rows: np.ndarray, progress: Progress = silent
+        self, material: RawMaterial, rows: np.ndarray, progress: Progress = silent
     ) -> AuditorInput:
+        matrix = material.matrix
         self.asked += len(rows)
         meta = np.zeros((len(rows), len(META_FEATURES)))
         running = np.concatenate([[0.0], np.cumsum(matrix[:, IMBALANCE])])
@@ -65,7 +68,9 @@ class ImbalanceSubject:
         decided, holds = decide(audited, self.decision_weights), audited >= self.promise[1]
         return Answers(decided, holds, actions(decided, holds, 1))
 
-    def answer_times(self, table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    def answer_times(
+        self, table: pd.DataFrame, rows: np.ndarray, book: RowBlocks | None = None
+    ) -> np.ndarray:
         return np.full(len(rows), 20.0)
 
 
@@ -108,7 +113,7 @@ def out_of_fold_rows(
     dev = taken.take(split_test(taken, settings.split).train)
     time = pd.to_datetime(dev.time_ms, unit="ms", utc=True)
     place = np.arange(len(dev)) / len(dev)
-    meta = subject.ask(table[list(FEATURES)].to_numpy(), dev.row).meta
+    meta = subject.ask(RawMaterial(table[list(FEATURES)].to_numpy()), dev.row).meta
     frame = pd.DataFrame(meta, columns=list(META_FEATURES)).assign(
         target=dev.target,
         time=time,

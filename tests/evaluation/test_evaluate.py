@@ -15,6 +15,7 @@ from quantgod.auditor.conformal import fit_conformal
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import ProvenanceError
 from quantgod.contracts import FEATURES, META_FEATURES, PRIMARY, silent
+from quantgod.dataset.book_blocks import RowBlocks
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.samples import samples
 from quantgod.dataset.scaling import fit_scaler
@@ -212,7 +213,9 @@ def test_drift_is_between_what_was_learned_from_and_what_was_met(
 class Timed(NetworkSubject):
     """A subject whose windows take as many ms as they have been asked for."""
 
-    def answer_times(self, table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    def answer_times(
+        self, table: pd.DataFrame, rows: np.ndarray, book: RowBlocks | None = None
+    ) -> np.ndarray:
         self.asked = rows.tolist()
         return np.arange(1.0, len(rows) + 1)
 

@@ -20,6 +20,7 @@ from quantgod.evaluation.importance import (
     permutation_importance,
 )
 from quantgod.evaluation.metrics import log_loss, macro_f1
+from quantgod.evaluation.subject import RawMaterial
 from quantgod.served.calibration import decide
 from tests.evaluation.evaluations import WINDOW, ImbalanceSubject
 from tests.synthetic import synthetic_bars
@@ -39,10 +40,10 @@ class Watched(ImbalanceSubject):
     windows: list[np.ndarray] = field(default_factory=list)
 
     def ask(
-        self, matrix: np.ndarray, rows: np.ndarray, progress: Progress = silent
+        self, material: RawMaterial, rows: np.ndarray, progress: Progress = silent
     ) -> AuditorInput:
-        self.windows += [matrix[row - WINDOW + 1 : row + 1].copy() for row in rows]
-        return super().ask(matrix, rows, progress)
+        self.windows += [material.matrix[row - WINDOW + 1 : row + 1].copy() for row in rows]
+        return super().ask(material, rows, progress)
 
 
 def test_every_feature_is_in_one_group() -> None:
@@ -81,7 +82,7 @@ def test_chosen_rows_are_spread_over_all(count: int, most: int) -> None:
 def test_a_group_is_exchanged_whole_and_all_else_stays() -> None:
     subject = Watched()
     plan = Plan(rows=len(ROWS), repeats=2, seed=5)
-    permutation_importance(subject, MATRIX, ROWS, TARGET, plan, EFFECTIVE)
+    permutation_importance(subject, RawMaterial(MATRIX), ROWS, TARGET, plan, EFFECTIVE)
     count = len(ROWS)
     assert len(subject.windows) == count * (1 + 2 * len(GROUPS))
     own = np.array(subject.windows[:count])
@@ -102,13 +103,13 @@ def test_importance_is_how_much_worse_the_scores_become() -> None:
     subject, plan = ImbalanceSubject(), Plan(rows=50, repeats=3, seed=5)
     told: list[tuple[int, int, str]] = []
     found = permutation_importance(
-        subject, MATRIX, ROWS, TARGET, plan, EFFECTIVE, lambda *one: told.append(one)
+        subject, RawMaterial(MATRIX), ROWS, TARGET, plan, EFFECTIVE, lambda *one: told.append(one)
     )
     assert told == [(done, 19, "importance") for done in range(1, 20)]
     assert (found.rows, found.repeats, subject.asked) == (50, 3, 50 * 19)
     chosen = evenly(len(ROWS), 50)
     ends, came = ROWS[chosen], TARGET[chosen]
-    own = subject.ask(MATRIX, ends).meta
+    own = subject.ask(RawMaterial(MATRIX), ends).meta
 
     def base(meta: np.ndarray) -> np.ndarray:
         return forecast_in(meta, subject.base_weights).probabilities[:, PRIMARY]
@@ -137,11 +138,11 @@ def test_importance_is_how_much_worse_the_scores_become() -> None:
 def test_what_the_model_does_not_read_costs_nothing_and_what_it_reads_does() -> None:
     # What it says is true: targets are drawn from its own probabilities.
     subject = ImbalanceSubject()
-    said = subject.audited(subject.ask(MATRIX, ROWS).meta)
+    said = subject.audited(subject.ask(RawMaterial(MATRIX), ROWS).meta)
     ladder = np.cumsum(said, axis=1)[:, :2]
     target = (np.random.default_rng(4).random(len(ROWS))[:, None] > ladder).sum(axis=1)
     plan = Plan(rows=1_000, repeats=3, seed=5)
-    found = permutation_importance(subject, MATRIX, ROWS, target, plan, EFFECTIVE)
+    found = permutation_importance(subject, RawMaterial(MATRIX), ROWS, target, plan, EFFECTIVE)
     for groups in found.models.values():
         assert groups["imbalance"].log_loss_rise.low > 0
         assert groups["imbalance"].macro_f1_fall.value > 0
@@ -153,7 +154,9 @@ def test_what_the_model_does_not_read_costs_nothing_and_what_it_reads_does() -> 
 def test_the_seed_decides() -> None:
     def importance(seed: int) -> object:
         plan = Plan(rows=40, repeats=1, seed=seed)
-        return permutation_importance(ImbalanceSubject(), MATRIX, ROWS, TARGET, plan, EFFECTIVE)
+        return permutation_importance(
+            ImbalanceSubject(), RawMaterial(MATRIX), ROWS, TARGET, plan, EFFECTIVE
+        )
 
     assert importance(1) == importance(1)
     assert importance(1) != importance(2)

@@ -10,9 +10,11 @@ import pytest
 
 from quantgod.auditor.auditor_input import AuditorInput
 from quantgod.contracts import CLASSES, FEATURES, Forecast, Progress, silent
+from quantgod.dataset.book_blocks import RowBlocks
 from quantgod.dataset.labels import label
 from quantgod.evaluation.evidence import EvidenceError
 from quantgod.evaluation.scored_rows import columns_of
+from quantgod.evaluation.subject import RawMaterial
 from quantgod.gates import Duel
 from quantgod.gates.champion import (
     BAR_COLUMNS,
@@ -46,6 +48,7 @@ class Oracle:
 
     name = "quantgod/1"
     columns = FEATURES
+    block = None
     base_weights = decision_weights = (2.0, 1.0, 2.0)
 
     def __init__(self, skill: float, window: int = 100) -> None:
@@ -53,11 +56,11 @@ class Oracle:
         self.asked: np.ndarray = np.empty(0, np.int64)
 
     def ask(
-        self, matrix: np.ndarray, rows: np.ndarray, progress: Progress = silent
+        self, material: RawMaterial, rows: np.ndarray, progress: Progress = silent
     ) -> AuditorInput:
         """What it forecasts nobody asks: auditors are compared."""
         self.asked = rows
-        return AuditorInput(cast(Forecast, None), matrix[rows])
+        return AuditorInput(cast(Forecast, None), material.matrix[rows])
 
     def audited(self, meta: np.ndarray) -> np.ndarray:
         seen = meta[:, FEATURES.index("mean_deep_obi")]
@@ -65,7 +68,9 @@ class Oracle:
         powers = np.exp(scores)
         return powers / powers.sum(axis=1, keepdims=True)
 
-    def answer_times(self, table: pd.DataFrame, rows: np.ndarray) -> None:
+    def answer_times(
+        self, table: pd.DataFrame, rows: np.ndarray, book: RowBlocks | None = None
+    ) -> None:
         raise AssertionError("nobody is timed")
 
 

@@ -33,6 +33,7 @@ from quantgod.leakage import (
 )
 from quantgod.leakage.borders import Borders, borders_of
 from quantgod.leakage.cut_times import CutError
+from quantgod.leakage.messages import MESSAGE_STAGE
 from quantgod.leakage.pipeline import in_small
 from quantgod.leakage.trace import Difference
 from quantgod.training import material
@@ -422,9 +423,10 @@ def test_messages_are_changed_at_the_last_cut_of_each_day():
         complete = True
         heard: ClassVar[list[int]] = []
 
-        def compare(self, cut: int, rng: np.random.Generator) -> Difference:
+        def compare(self, cut: int, rng: np.random.Generator) -> dict[str, Difference]:
             self.heard.append(cut)
-            return Difference(compared=1, leaked=0, first=None, changed=1, newest=cut)
+            found = Difference(compared=1, leaked=0, first=None, changed=1, newest=cut)
+            return {MESSAGE_STAGE: found}
 
     cuts = [pd.Timestamp(time) for time in ("2024-01-01T20:00Z", "2024-01-01T21:00Z")]
     result = audited(settings(), *cuts, raw=Days())

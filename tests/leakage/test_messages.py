@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantgod.archive import reference
+from quantgod.archive import reference, snapshots
 from quantgod.archive.day_reading import DayReading
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.reference import ReferenceReader, read_archive_reference
 from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.contracts import BookUpdate
 from quantgod.leakage import messages, raw_days
-from quantgod.leakage.messages import RawDays, bars_of
+from quantgod.leakage.messages import MESSAGE_STAGE, SNAPSHOT_STAGE, RawDays, bars_of
 from quantgod.leakage.trace import Difference, compare
 from quantgod.market.bybit import decode
 from quantgod.market.messages import MessageError
+from quantgod.settings import SnapshotSettings
 from tests.archive.feeds import DAYS, MIDNIGHT_MS, etl_settings, feed, pack
 from tests.archive.streams import FAULTS, stream
 from tests.archive.streams import MIDNIGHT as STREAM_MIDNIGHT
@@ -62,7 +63,7 @@ def lines_of(path: Path) -> list[bytes]:
 
 @pytest.mark.parametrize("cut", CUTS)
 def test_no_bar_knows_of_a_message_after_it(archive: Path, cut: int) -> None:
-    found = days_of(archive).compare(cut, np.random.default_rng(cut))
+    found = days_of(archive).compare(cut, np.random.default_rng(cut))[MESSAGE_STAGE]
     assert found.leaked == 0
     # The first minute of the day has no previous close and no row.
     assert found.compared == (cut - MIDNIGHT_MS) // 60_000 - 1
@@ -237,10 +238,10 @@ def test_a_kernel_that_looks_one_message_ahead_is_caught(
 
     monkeypatch.setattr(messages, "read_archive", read_archive_reference)
     for cut in CUTS[:3]:
-        assert days_of(archive).compare(cut, np.random.default_rng(cut)).leaked == 0
+        assert days_of(archive).compare(cut, np.random.default_rng(cut))[MESSAGE_STAGE].leaked == 0
     monkeypatch.setattr(reference.ReferenceReader, "_take_update", hasty)
     for cut in CUTS[:3]:
-        found = days_of(archive).compare(cut, np.random.default_rng(cut))
+        found = days_of(archive).compare(cut, np.random.default_rng(cut))[MESSAGE_STAGE]
         assert found.leaked == 1, "the minute that ends at the cut"
         assert found.first == cut
 
@@ -254,7 +255,7 @@ def test_a_bar_that_knows_the_whole_day_is_caught(
         return reading
 
     monkeypatch.setattr(messages, "read_archive", centred)
-    found = days_of(archive).compare(CUTS[4], np.random.default_rng(0))
+    found = days_of(archive).compare(CUTS[4], np.random.default_rng(0))[MESSAGE_STAGE]
     assert found.leaked == found.compared > 0
 
 
@@ -271,7 +272,7 @@ def test_a_faulty_stream_is_cut_anywhere_and_nothing_before_it_moves(
     days = RawDays(path.parent, "linear", STREAM_SYMBOL, settings)
     for _ in range(3):
         cut = STREAM_MIDNIGHT + rng.randrange(60_000, 200_000)
-        found = days.compare(cut, np.random.default_rng(seed))
+        found = days.compare(cut, np.random.default_rng(seed))[MESSAGE_STAGE]
         assert found.leaked == 0
     market = messages.OtherMarket(None, np.random.default_rng(0))
     whole = [line + b"\n" for line in lines_of(path)]
@@ -298,10 +299,40 @@ def pack_as(folder: Path, date: dt.date, made: list[bytes]) -> Path:
     return path.rename(target)
 
 
+def with_snapshots(archive: Path) -> RawDays:
+    rules = SnapshotSettings(levels=2, interval_ms=1_000, per_minute=3, block=3)
+    return RawDays(archive.parent, "linear", "BTCUSDT", SETTINGS, rules)
+
+
+@pytest.mark.parametrize("cut", CUTS[::3])
+def test_no_snapshot_knows_of_a_message_after_its_minute(archive: Path, cut: int) -> None:
+    found = with_snapshots(archive).compare(cut, np.random.default_rng(cut))
+    assert (
+        found[MESSAGE_STAGE]
+        == days_of(archive).compare(cut, np.random.default_rng(cut))[MESSAGE_STAGE]
+    )
+    snapshots = found[SNAPSHOT_STAGE]
+    assert (snapshots.leaked, snapshots.newest) == (0, cut)
+    assert (snapshots.compared, snapshots.changed) == (
+        (cut - MIDNIGHT_MS) // 60_000 - 1, MINUTES - (cut - MIDNIGHT_MS) // 60_000,
+    )  # fmt: skip
+
+
+def test_a_snapshot_that_is_taken_after_the_close_is_caught(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = snapshots.interval_ends
+    late = lambda minutes, count, apart: real(minutes, count, apart) + apart  # noqa: E731
+    monkeypatch.setattr(snapshots, "interval_ends", late)
+    found = with_snapshots(archive).compare(CUTS[4], np.random.default_rng(0))
+    assert found[MESSAGE_STAGE].leaked == 0
+    assert (found[SNAPSHOT_STAGE].leaked, found[SNAPSHOT_STAGE].first) == (1, CUTS[4])
+
+
 def test_a_day_without_an_archive_is_told(archive: Path) -> None:
     days = days_of(archive)
     assert days.complete
-    found = days.compare(MIDNIGHT_MS + 5 * 86_400_000, np.random.default_rng(0))
+    found = days.compare(MIDNIGHT_MS + 5 * 86_400_000, np.random.default_rng(0))[MESSAGE_STAGE]
     assert found == Difference(0, 0, None, 0)
     assert not days.complete
 
@@ -309,11 +340,12 @@ def test_a_day_without_an_archive_is_told(archive: Path) -> None:
 def test_an_archive_that_must_not_be_read_is_none(archive: Path) -> None:
     pack(archive.parent, DAY, [b"{\n"] * 900)
     days = days_of(archive)
-    assert days.compare(CUTS[3], np.random.default_rng(0)).compared == 0
+    assert days.compare(CUTS[3], np.random.default_rng(0))[MESSAGE_STAGE].compared == 0
     assert not days.complete
     pack(archive.parent, DAY, feed(MIDNIGHT_MS, 60 * MINUTES), depth=200)
     days = days_of(archive)
-    assert days.compare(CUTS[3], np.random.default_rng(0)).compared > 0, "another of that day can"
+    found = days.compare(CUTS[3], np.random.default_rng(0))[MESSAGE_STAGE]
+    assert found.compared > 0, "another of that day can"
     assert days.complete
 
 
@@ -329,9 +361,8 @@ def test_an_overlong_line_stays_corrupt(archive: Path, tmp_path: Path) -> None:
     path = pack(tmp_path / "other", DAY, made)
     limits = SETTINGS.limits.model_copy(update={"corrupt_fraction": 0.5})
     lenient = etl_settings(limits=limits)
-    found = RawDays(path.parent, "linear", "BTCUSDT", lenient).compare(
-        CUTS[5], np.random.default_rng(0)
-    )
+    days = RawDays(path.parent, "linear", "BTCUSDT", lenient)
+    found = days.compare(CUTS[5], np.random.default_rng(0))[MESSAGE_STAGE]
     assert found.leaked == 0
     reading = read_archive(path, "BTCUSDT", DAY, lenient)
     assert reading.rejected.get("corrupt_json") == 1

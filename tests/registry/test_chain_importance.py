@@ -10,7 +10,7 @@ import pytest
 from quantgod.contracts import FEATURES
 from quantgod.evaluation.importance import GROUPS, Importance, Plan, permutation_importance
 from quantgod.evaluation.network_subject import NetworkSubject
-from quantgod.evaluation.subject import Subject
+from quantgod.evaluation.subject import RawMaterial, Subject
 from quantgod.registry.chain import Chain
 from quantgod.registry.chain_subject import ChainSubject
 from tests.registry.conftest import WINDOW, Parts
@@ -33,7 +33,7 @@ def importance(subject: Subject, parts: Parts) -> Importance:
     matrix = parts.bars[list(FEATURES)].to_numpy()
     target = np.arange(len(ROWS)) % 3
     plan = Plan(rows=100, repeats=1, seed=1)
-    return permutation_importance(subject, matrix, ROWS, target, plan, 40.0)
+    return permutation_importance(subject, RawMaterial(matrix), ROWS, target, plan, 40.0)
 
 
 def test_a_chain_is_asked_of_the_exchanged_windows_alone(parts: Parts) -> None:

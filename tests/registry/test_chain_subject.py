@@ -11,6 +11,7 @@ import pytest
 
 from quantgod.contracts import FEATURES, PRIMARY
 from quantgod.evaluation.network_subject import NetworkSubject
+from quantgod.evaluation.subject import RawMaterial
 from quantgod.registry import chain_subject
 from quantgod.registry.chain import BATCH, Chain
 from quantgod.registry.chain_subject import WARM_UP, ChainSubject
@@ -40,7 +41,7 @@ def test_both_say_the_same_of_the_same_rows(
     parts: Parts, served: ChainSubject, trained: NetworkSubject, rows: np.ndarray
 ) -> None:
     matrix = parts.bars[list(FEATURES)].to_numpy()
-    one, other = (subject.ask(matrix, rows) for subject in (served, trained))
+    one, other = (subject.ask(RawMaterial(matrix), rows) for subject in (served, trained))
     assert np.allclose(one.meta, other.meta, rtol=1e-7, atol=1e-6)
     apart = one.forecast.probabilities - other.forecast.probabilities
     assert np.abs(apart).max() < 1e-6
@@ -50,7 +51,7 @@ def test_both_say_the_same_of_the_same_rows(
 def test_they_are_the_chains_own_answers(parts: Parts, served: ChainSubject) -> None:
     rows = parts.bars[list(FEATURES)]
     said = served.chain.judge(rows.reset_index())
-    seen = served.ask(rows.to_numpy(), np.arange(WINDOW - 1, len(rows)))
+    seen = served.ask(RawMaterial(rows.to_numpy()), np.arange(WINDOW - 1, len(rows)))
     base = seen.forecast.probabilities[:, PRIMARY]
     names = ("sell", "neutral", "buy")
     assert np.array_equal(base, said[[f"base_{name}" for name in names]])
@@ -77,7 +78,9 @@ def test_the_chain_is_asked_of_no_minute_that_nobody_wants(
     rows = np.concatenate([np.arange(WINDOW, WINDOW + BATCH + 3), [900, 910, 911]])
     heard: list[int] = []
     served.ask(
-        parts.bars[list(FEATURES)].to_numpy(), rows, lambda done, _total, _note: heard.append(done)
+        RawMaterial(parts.bars[list(FEATURES)].to_numpy()),
+        rows,
+        lambda done, _total, _note: heard.append(done),
     )
     assert asked == [BATCH, 3, 1, 2]
     assert heard == [BATCH, BATCH + 3, BATCH + 4, BATCH + 6]

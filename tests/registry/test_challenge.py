@@ -15,6 +15,7 @@ import pytest
 from quantgod.contracts import FEATURE_SETS, FEATURES
 from quantgod.dataset.labels import label
 from quantgod.evaluation.scored_rows import columns_of
+from quantgod.evaluation.subject import RawMaterial
 from quantgod.files import file_digest, write_json
 from quantgod.gates.champion import BAR_COLUMNS, SIGNAL_COLUMNS, JournalTables
 from quantgod.registry import challenge as challenging
@@ -53,7 +54,7 @@ def scored(table: pd.DataFrame, number: int, truth: float = 0.0) -> pd.DataFrame
     place = np.arange(WINDOW + 1, MINUTES - HORIZON, STRIDE)
     subject, matrix = served(number), table[list(FEATURES)].to_numpy()
     target = table["target"].to_numpy(np.int64)[place]
-    said = subject.audited(subject.ask(matrix, place).meta)
+    said = subject.audited(subject.ask(RawMaterial(matrix), place).meta)
     said = (1 - truth) * said + truth * np.eye(3)[target]
     rows = pd.DataFrame(said, columns=columns_of("auditor"))
     return rows.assign(
@@ -65,7 +66,7 @@ def scored(table: pd.DataFrame, number: int, truth: float = 0.0) -> pd.DataFrame
 
 
 def challenge(table: pd.DataFrame, rows: pd.DataFrame, champion: int) -> Challenge:
-    return Challenge(NAME, 99, champion, rows, table, NOTHING)
+    return Challenge(NAME, 99, champion, rows, table, None, NOTHING)
 
 
 def test_a_challenger_that_says_the_same_does_not_win_and_one_that_knows_more_does(
@@ -110,14 +111,14 @@ def test_live_minutes_count_from_where_both_parts_are_new(
     both = [said.assign(version=version)[list(SIGNAL_COLUMNS)] for version in (99, store.number)]
     bars = table.assign(minute=minutes, symbol="BTCUSDT")[list(BAR_COLUMNS)]
     found = compare_with_champion(
-        Challenge(NAME, 99, store.number, rows, table, JournalTables(pd.concat(both), bars)),
+        Challenge(NAME, 99, store.number, rows, table, None, JournalTables(pd.concat(both), bars)),
         SETTINGS,
     )
     assert found.live is not None
     assert found.live.rows == MINUTES - HORIZON - (UNTIL + HORIZON)
     late = rows[rows["time"] >= table.index[1_500]].reset_index(drop=True)
     found = compare_with_champion(
-        Challenge(NAME, 99, store.number, late, table, JournalTables(pd.concat(both), bars)),
+        Challenge(NAME, 99, store.number, late, table, None, JournalTables(pd.concat(both), bars)),
         SETTINGS,
     )
     begins = int(table.index.get_loc(late["time"].iloc[0]))

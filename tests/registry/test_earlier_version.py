@@ -14,6 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 from quantgod.contracts import FEATURES, PRIMARY
+from quantgod.evaluation.subject import RawMaterial
 from quantgod.live.deployment.loaded_model import Fit, load_model
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.ownership import series_tags
@@ -66,7 +67,7 @@ def test_it_can_be_asked_as_a_champion(shelf_with_it: Shelf) -> None:
     rows = pd.DataFrame(**golden("input")["dataframe_split"])
     subject, matrix = ChainSubject(f"{NAME}/{NUMBER}", chain), rows[list(FEATURES)].to_numpy()
     ends = pd.RangeIndex(subject.window - 1, len(rows)).to_numpy()
-    seen = subject.ask(matrix, ends)
+    seen = subject.ask(RawMaterial(matrix), ends)
     said = chain.judge(rows)
     names = ["sell", "neutral", "buy"]
     base, audited = seen.forecast.probabilities[:, PRIMARY], subject.audited(seen.meta)

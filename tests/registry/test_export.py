@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def windows(parts: Parts) -> np.ndarray:
 def test_a_graph_of_two_windows_takes_any_number(
     module: MetaFeatures, windows: np.ndarray, tmp_path: Path
 ) -> None:
-    difference = export_graph(module, windows, tmp_path / "graph.onnx")
+    difference = export_graph(module, {"windows": windows}, tmp_path / "graph.onnx")
     assert 0 <= difference <= 1e-6
     session = onnxruntime.InferenceSession(tmp_path / "graph.onnx")
     for batch in (windows[:1], windows, np.concatenate([windows] * 7)):
@@ -44,7 +45,7 @@ def test_a_graph_of_two_windows_takes_any_number(
 def test_a_graph_says_of_what_there_may_be_many(
     module: MetaFeatures, windows: np.ndarray, tmp_path: Path
 ) -> None:
-    export_graph(module, windows, tmp_path / "graph.onnx")
+    export_graph(module, {"windows": windows}, tmp_path / "graph.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "graph.onnx")
     (given,), (said,) = session.get_inputs(), session.get_outputs()
     assert (given.name, given.shape) == ("windows", ["batch", WINDOW, len(FEATURES)])
@@ -58,7 +59,7 @@ def test_a_feature_that_never_moved_in_training_moves_no_answer_of_the_graph(
     std = parts.network.scaler.std.copy()
     std[column] = 0.0
     module = MetaFeatures(parts.network.model, parts.network.scaler.mean, std)
-    export_graph(module, windows, tmp_path / "graph.onnx")
+    export_graph(module, {"windows": windows}, tmp_path / "graph.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "graph.onnx")
     (before,) = session.run(None, {"windows": windows})
     windows[:, :, column] -= 1.3  # the level of another venue
@@ -77,7 +78,7 @@ def test_a_graph_that_says_something_else_is_refused_and_not_kept(
 ) -> None:
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
     with pytest.raises(ExportError, match="ONNX and torch differ by"):
-        export_graph(module, windows, tmp_path / "graph.onnx")
+        export_graph(module, {"windows": windows}, tmp_path / "graph.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -93,7 +94,7 @@ class Fickle(torch.nn.Module):
 def test_a_module_that_tracing_cannot_hold_is_refused(windows: np.ndarray, tmp_path: Path) -> None:
     fickle = MetaFeatures(Fickle(), np.zeros(9), np.ones(9))
     with pytest.raises(ExportError, match="differ"):
-        export_graph(fickle, windows, tmp_path / "graph.onnx")
+        export_graph(fickle, {"windows": windows}, tmp_path / "graph.onnx")
 
 
 @pytest.mark.parametrize("shape", [(1, WINDOW, 9), (2, WINDOW, 8), (WINDOW, 9)])
@@ -101,7 +102,7 @@ def test_proof_of_another_shape_is_refused(
     module: MetaFeatures, tmp_path: Path, shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(ExportError, match="windows of shape"):
-        export_graph(module, np.zeros(shape), tmp_path / "graph.onnx")
+        export_graph(module, {"windows": np.zeros(shape)}, tmp_path / "graph.onnx")
 
 
 @pytest.mark.parametrize(
@@ -126,18 +127,18 @@ def test_two_windows_and_exactly_what_is_allowed_are_enough(
     """Both are compared: all at once, and the first alone."""
     compared: list[int] = []
 
-    def difference(module: object, windows: np.ndarray, path: Path) -> float:
-        compared.append(len(windows))
-        return worst if len(windows) == 1 else 0.0
+    def difference(module: object, inputs: Mapping[str, np.ndarray], path: Path) -> float:
+        compared.append(len(inputs["windows"]))
+        return worst if compared[-1] == 1 else 0.0
 
     monkeypatch.setattr(export, "_write", lambda module, example, path: path.write_bytes(b"graph"))
     monkeypatch.setattr(export, "_difference", difference)
     monkeypatch.setattr(export.onnx.checker, "check_model", lambda path, full_check: None)
     module = MetaFeatures(Fickle(), np.zeros(9), np.ones(9))
     if told is None:
-        assert export_graph(module, np.zeros(shape), tmp_path / "graph.onnx") == worst
+        assert export_graph(module, {"windows": np.zeros(shape)}, tmp_path / "graph.onnx") == worst
         assert compared == [shape[0], 1]
     else:
         with pytest.raises(ExportError, match=told):
-            export_graph(module, np.zeros(shape), tmp_path / "graph.onnx")
+            export_graph(module, {"windows": np.zeros(shape)}, tmp_path / "graph.onnx")
     assert (tmp_path / "graph.onnx").exists() == (told is None)

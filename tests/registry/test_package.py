@@ -17,6 +17,7 @@ from quantgod.registry.chain import (
     PackageError,
     compare_golden,
     files_of,
+    own_module,
     verify,
 )
 from quantgod.registry.package import (
@@ -95,6 +96,19 @@ def test_a_package_runs_its_own_code_beside_others_and_leaves_nothing_behind(
     pd.testing.assert_frame_equal(first.judge(rows), own, check_exact=True)
     assert files_of(folder).keys() == before
     assert again.calibration is first.calibration is not other.calibration
+
+
+def test_an_equal_copy_gives_modules_that_the_first_one_was_never_asked_for(
+    tmp_path: Path,
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+        (tmp_path / name / "one.py").write_text("VALUE = 1\n")
+        (tmp_path / name / "two.py").write_text("from .one import VALUE\n")
+    assert own_module(tmp_path / "first", "one").VALUE == 1
+    shutil.rmtree(tmp_path / "first")
+    assert own_module(tmp_path / "second", "two").VALUE == 1
 
 
 def test_a_version_made_before_there_were_references_still_loads(

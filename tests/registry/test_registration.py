@@ -8,12 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import mlflow
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.types.schema import ColSpec, Schema
 
 from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.calibration import Calibrator
+from quantgod.dataset.learning_table import LearnedFrom
 from quantgod.files import file_digest
 from quantgod.registry import registration, versions
 from quantgod.registry.lineage import Lineage, lineage_of
@@ -137,7 +139,8 @@ def test_each_of_three_parts_is_told_when_it_is_done_and_an_example_is_left(
 
     patched = {
         **dict.fromkeys(("check_makers", "check_one_series", "check_name"), lambda *_: SERIES),
-        **dict.fromkeys(("table_series", "learning_table", "load_auditor"), lambda *_: None),
+        **dict.fromkeys(("table_series", "load_auditor"), lambda *_: None),
+        "learned_from": lambda *_: LearnedFrom(pd.DataFrame(), None),
         **dict.fromkeys(("train_output", "audit_output", "reference_of", "lineage_of_run"), output),
         "keep_settings": lambda path, _: places.append(path),
         "build_package": build,

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlflow import MlflowClient
-
 from quantgod.models import zoo
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking.pipeline import CHAINED, resolved_config, stages
 from quantgod.tracking.reads import OF_BARS
-from quantgod.tracking.stage import stage
-from quantgod.tracking.summary import ending
 
 
 def test_changed_settings_reach_the_children_whole_and_are_no_ones_to_read(
@@ -45,22 +41,13 @@ def test_main_makes_the_features_that_its_network_looks_at() -> None:
     assert [name for name in told if name != "features"] == ["download", *CHAINED]
 
 
-def test_main_keeps_the_snapshots_of_a_network_of_the_book_and_ends_with_its_audit() -> None:
+def test_main_keeps_the_snapshots_of_a_network_of_the_book() -> None:
     full = load_settings(Path("conf/full.yaml"))
     for name, more in (("book_mlp", ["snapshots"]), ("tlob", ["features", "snapshots"])):
         model = full.model.model_copy(update={"name": name, "params": {}})
         told = stages(full.model_copy(update={"model": model}))
-        assert told == ["download", "etl", "label", *more, "optimize", "train", "audit"]
-
-
-def test_a_whole_run_ends_with_its_promotion_or_says_why_an_audit_was_the_last(
-    settings: Settings,
-) -> None:
-    with stage("promote", settings) as run:
-        run.headline("promoted: version 3")
-    promoted = MlflowClient().get_run(run.run_id)
-    assert ending({"promote": promoted, "audit": promoted}) == "promoted: version 3"
-    assert ending({"audit": promoted}).startswith("not registered: networks of the book")
+        assert told[:5] == ["download", "etl", "label", *more, "optimize"][:5]
+        assert [stage for stage in told if stage not in more] == ["download", *CHAINED]
 
 
 def test_what_is_known_to_look_at_bars_alone_does() -> None:
