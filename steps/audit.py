@@ -87,6 +87,7 @@ def _log(run: StageRun, result: AuditResult, unfitted: OutOfFold) -> None:
         {
             **{f"oof_{name}_{score}": unfitted.scores[name][score] for name, score in compared},
             "oof_unfitted_rows_effective": unfitted.effective_rows,
+            **({} if (trust := result.auditor.confidence) is None else trust.metrics()),
         }
     )
     shown = unfitted.meta[:: max(1, len(unfitted.meta) // ROWS_SHOWN)]

@@ -3,7 +3,8 @@
 Out-of-fold rows are used in order of time. All folds but the last fit the booster; the older part
 of the last fold stops it early; the newest part fits the calibrator. At both borders, rows whose
 label crosses the border are purged. The conformal threshold is computed on the remaining rows of
-the last fold (stopping and calibration).
+the last fold (stopping and calibration). The confidence is fitted on the rows that fit the booster,
+and judged on those remaining rows.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pandas as pd
 from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.boosting import Boosting, Rows, fit_booster, tilted_probabilities
 from quantgod.auditor.calibration import fit_calibrator
+from quantgod.auditor.confidence import ConfidenceFit, fit_confidence
 from quantgod.auditor.conformal import fit_conformal
 from quantgod.auditor.out_of_fold import Recipe, TrainFolds, out_of_fold
 from quantgod.auditor.provenance import assert_provenance
@@ -65,6 +67,8 @@ class AuditorFit:
         held_out: a test of the calibration on later rows; None if there were too few rows.
         given: (n,) the calibrated probabilities of the true classes on the rows kept back; the
             conformal threshold is one of them.
+        confidence: both functions that were fitted, and the one that ships; None of rows that do
+            not keep what the network said.
     """
 
     auditor: Auditor
@@ -72,6 +76,7 @@ class AuditorFit:
     rows: pd.DataFrame
     held_out: HeldOut | None
     given: Floats
+    confidence: ConfidenceFit | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +151,7 @@ def audit(
     with enough_rows(table, recipe.window, recipe.audit.stride, recipe.split, recipe.audit):
         embargo = recipe.split.embargo_minutes
         fitted = fit_auditor(walked.rows, recipe.audit, embargo, hooks.progress)
-    return AuditResult(
-        fitted.auditor, fitted.boosting, fitted.rows, fitted.held_out, fitted.given, walked.folds
-    )
+    return AuditResult(**vars(fitted), folds=walked.folds)
 
 
 def fit_auditor(
@@ -157,7 +160,7 @@ def fit_auditor(
     embargo_minutes: int = 0,
     progress: Progress = silent,
 ) -> AuditorFit:
-    """Fit booster, calibrator and conformal threshold on out-of-fold rows.
+    """Fit booster, calibrator, conformal threshold and confidence on out-of-fold rows.
 
     Raises:
         ProvenanceError: if a row's model was trained on data at or after the row.
@@ -187,12 +190,14 @@ def fit_auditor(
     )
     came = kept["target"].to_numpy()
     conformal = fit_conformal(came, calibrated, settings.conformal_level)
+    trust = fit_confidence(frame[parts == FIT], kept)
     return AuditorFit(
-        Auditor(boosting.booster, calibrator, conformal),
+        Auditor(boosting.booster, calibrator, conformal, None if trust is None else trust.chosen),
         boosting,
         frame.assign(part=parts),
         _held_out(newest, tilted, settings, embargo_minutes),
         calibrated[np.arange(len(came)), came],
+        trust,
     )
 
 

@@ -1,4 +1,4 @@
-"""Combine a booster, its calibrator and a conformal threshold into the auditor."""
+"""Combine a booster, its calibrator, a conformal threshold and a confidence into the auditor."""
 
 from __future__ import annotations
 
@@ -16,22 +16,29 @@ from quantgod.auditor.boosting import (
     tilted_probabilities,
 )
 from quantgod.auditor.calibration import Calibrator, load_calibrator
+from quantgod.auditor.confidence import Confidence, load_confidence
 from quantgod.auditor.conformal import Conformal, load_conformal
 from quantgod.contracts import Floats, Integers
 
 BOOSTER_FILE: Final = "booster.ubj"
 CALIBRATOR_FILE: Final = "calibrator.json"
 CONFORMAL_FILE: Final = "conformal.json"
+CONFIDENCE_FILE: Final = "confidence.json"
 FILES: Final = (BOOSTER_FILE, CALIBRATOR_FILE, CONFORMAL_FILE)
+"""What every auditor has; earlier code has made auditors without `confidence.json`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Auditor:
-    """Turns meta-features into calibrated probabilities, classes and conformal sets."""
+    """Turns meta-features into calibrated probabilities, classes and conformal sets.
+
+    Its confidence is that the forecast it audits is right; None of an auditor without.
+    """
 
     booster: xgboost.Booster
     calibrator: Calibrator
     conformal: Conformal
+    confidence: Confidence | None = None
 
     def predict(self, meta: Floats) -> Floats:
         """Return the calibrated probabilities (n, 3) of meta-features (n, 14)."""
@@ -50,10 +57,12 @@ class Auditor:
         return contributions(self.booster, meta)
 
     def save(self, folder: Path) -> None:
-        """Write `booster.ubj`, `calibrator.json` and `conformal.json` into `folder`."""
+        """Write `booster.ubj`, `calibrator.json`, `conformal.json` and `confidence.json`."""
         save_booster(self.booster, folder / BOOSTER_FILE)
         self.calibrator.save(folder / CALIBRATOR_FILE)
         self.conformal.save(folder / CONFORMAL_FILE)
+        if self.confidence is not None:
+            self.confidence.save(folder / CONFIDENCE_FILE)
 
 
 def load_auditor(folder: Path) -> Auditor:
@@ -63,8 +72,10 @@ def load_auditor(folder: Path) -> Auditor:
         FileNotFoundError: if a file is missing.
         ValueError: if a file is damaged, or made for other features or classes.
     """
+    trust = folder / CONFIDENCE_FILE
     return Auditor(
         load_booster(folder / BOOSTER_FILE),
         load_calibrator(folder / CALIBRATOR_FILE),
         load_conformal(folder / CONFORMAL_FILE),
+        load_confidence(trust) if trust.is_file() else None,
     )

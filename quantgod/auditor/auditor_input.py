@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from quantgod.contracts import CLASSES, Floats, Forecast, forecast_of
+import numpy as np
+import pandas as pd
+
+from quantgod.contracts import CLASSES, META_FEATURES, PRIMARY, Floats, Forecast, forecast_of
+from quantgod.served.confidence import Said
 
 TILTED: Final = slice(0, len(CLASSES))
 """A forecast's tilted probabilities among the meta-features."""
+
+VOLATILITY: Final = META_FEATURES.index("volatility")
+BASE: Final = tuple(f"base_{name.lower()}" for name in CLASSES)
+HEADS: Final = ("confidence", "expected_return")
+"""Heads whose answers a served graph gives behind the meta-features, where a network has them."""
+
+SPOKEN: Final = (*BASE, *HEADS)
+"""Columns of an out-of-fold frame with the forecast at the primary horizon, as it was made."""
 
 
 class AuditorInput(NamedTuple):
@@ -17,7 +29,45 @@ class AuditorInput(NamedTuple):
     forecast: Forecast
     meta: Floats
 
+    @property
+    def said(self) -> Said:
+        """Return what the confidence is a function of."""
+        one = self.forecast
+        return Said(
+            tilted=one.tilted[:, PRIMARY],
+            probabilities=one.probabilities[:, PRIMARY],
+            confidence=one.confidence[:, PRIMARY],
+            expected_return=one.expected_return[:, PRIMARY],
+            volatility=self.meta[:, VOLATILITY],
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """Return the meta-features and the forecast as columns of an out-of-fold frame."""
+        frame = pd.DataFrame(self.meta, columns=list(META_FEATURES))
+        said = self.said
+        frame[list(BASE)] = said.probabilities
+        return frame.assign(confidence=said.confidence, expected_return=said.expected_return)
+
 
 def forecast_in(meta: Floats, class_weights: Sequence[float]) -> Forecast:
     """Return the forecast that meta-features (n, 14) were made of, at the primary horizon alone."""
     return forecast_of(meta[:, None, TILTED], class_weights)
+
+
+def served_input(row: Floats, class_weights: Sequence[float]) -> AuditorInput:
+    """Return what a served graph gives (n, 14), or with heads (n, 16), by its parts."""
+    meta, heads = row[:, : len(META_FEATURES)], row[:, len(META_FEATURES) :, None]
+    told = {name: heads[:, place] for place, name in enumerate(HEADS)} if heads.size else {}
+    forecast = forecast_of(meta[:, None, TILTED], class_weights, **told)
+    return AuditorInput(forecast, np.ascontiguousarray(meta))
+
+
+def said_in_rows(rows: pd.DataFrame) -> Said:
+    """Return what out-of-fold rows keep of what was said."""
+    return Said(
+        tilted=rows[list(META_FEATURES[TILTED])].to_numpy(np.float64),
+        probabilities=rows[list(BASE)].to_numpy(np.float64),
+        confidence=rows["confidence"].to_numpy(np.float64),
+        expected_return=rows["expected_return"].to_numpy(np.float64),
+        volatility=rows["volatility"].to_numpy(np.float64),
+    )

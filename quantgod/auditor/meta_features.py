@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor, nn
 
-from quantgod.auditor.auditor_input import AuditorInput
+from quantgod.auditor.auditor_input import HEADS, AuditorInput
 from quantgod.contracts import (
     CLASSES,
     FEATURES,
@@ -101,8 +101,8 @@ class MetaFeatures(nn.Module):
         self,
         windows: Float64[Tensor, "batch time columns"],
         book: Float32[Tensor, "batch snapshots levels 4"] | None = None,
-    ) -> Float64[Tensor, "batch 14"]:
-        """Return the meta-features of raw `windows`, oldest minute first.
+    ) -> Float64[Tensor, "batch outputs"]:
+        """Return the meta-features of raw `windows`, oldest minute first, and what `HEADS` say.
 
         Args:
             windows: raw columns.
@@ -113,8 +113,10 @@ class MetaFeatures(nn.Module):
             ValueError: if the windows are shorter than the RSI needs (not checked in an export), or
                 there is no book for a network of the book.
         """
-        tilted = self.output(windows, book)["probs"][:, PRIMARY].to(torch.float64)
-        return beside_entropy(tilted, self.context(windows))
+        said = {name: of[:, PRIMARY] for name, of in self.output(windows, book).items()}
+        meta = beside_entropy(said["probs"].to(torch.float64), self.context(windows))
+        heads = [said[name][:, None] for name in HEADS if set(HEADS) <= set(said)]
+        return torch.cat([meta, *(head.to(torch.float64) for head in heads)], dim=1)
 
     def output(
         self,

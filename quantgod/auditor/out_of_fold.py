@@ -23,7 +23,7 @@ from quantgod.auditor.auditor_input import AuditorInput
 from quantgod.auditor.meta_features import MetaFeatures, meta_features
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
-from quantgod.contracts import META_FEATURES, Integers
+from quantgod.contracts import Integers
 from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.samples import Samples
@@ -112,8 +112,8 @@ def out_of_fold(
         elsewhere: trains folds side by side; None for one after the other in this process.
 
     Returns:
-        The columns `OOF_COLUMNS`: a row for each sample from the second part of dev on, in order of
-        time, checked by `assert_provenance`.
+        The columns `OOF_COLUMNS` and `SPOKEN`: a row for each sample from the second part of dev
+        on, in order of time, checked by `assert_provenance`.
 
     Raises:
         ValueError: if dev is too short for the folds.
@@ -279,8 +279,7 @@ class _Fold:
         return module, ended
 
     def _frame(self, seen: AuditorInput) -> pd.DataFrame:
-        frame = pd.DataFrame(seen.meta, columns=list(META_FEATURES))
-        return frame.assign(
+        return seen.frame().assign(
             target=self.forecast.target,
             time=_utc(self.forecast.time_ms),
             label_end=_utc(self.forecast.label_end_ms),

@@ -19,6 +19,8 @@ class Prediction(NamedTuple):
         in_set: which classes are in the conformal set.
         action: the class to act on: `signal` if it is alone in the set, else NEUTRAL.
         abstention: why `signal` is not acted on; empty if it is.
+        confidence: how likely the class that the base network decides on is right; None from a
+            version that does not tell.
     """
 
     minute: int
@@ -31,3 +33,4 @@ class Prediction(NamedTuple):
     in_set: tuple[bool, ...]
     action: str
     abstention: str
+    confidence: float | None = None

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from quantgod.auditor.audit import FIT
-from quantgod.auditor.auditor_input import forecast_in
+from quantgod.auditor.auditor_input import AuditorInput, forecast_in
 from quantgod.auditor.provenance import ProvenanceError, assert_provenance, assert_unseen
 from quantgod.contracts import (
     FEATURES,
@@ -28,11 +28,13 @@ from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import split_test
 from quantgod.evaluation.comparison import ModelOutput, compare
+from quantgod.evaluation.confidence import confidence_scores
 from quantgod.evaluation.conformal import coverage
 from quantgod.evaluation.drift import Shift, shift
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import EvaluationResult, Inference
+from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.scored_rows import COLUMNS, MODELS, columns_of
 from quantgod.evaluation.subject import Answers, RawMaterial, Subject, material_of
 from quantgod.forecasters.baselines import LEARNED, baselines
@@ -113,6 +115,7 @@ def evaluate(
         drift=_drift(asked),
         forecast_shift=_forecast_shift(subject, out_of_fold, said),
         inference=_inference(subject, asked, chosen),
+        confidence=_confidence(subject, seen, target, effective),
     )
     rows = _scored_rows(asked, said, decided[BASE], answers)
     return Evaluation(rows, result, asked.test.row, asked.dev.row, seen.meta, found, weights)
@@ -164,6 +167,17 @@ def _forecast_shift(
         for name, probabilities in before.items()
         for place, column in enumerate(columns_of(name))
     }
+
+
+def _confidence(
+    subject: Subject, seen: AuditorInput, target: Integers, effective: float
+) -> dict[str, dict[str, Interval]]:
+    if (served := subject.confidence(seen)) is None:
+        return {}
+    decided = seen.said.tilted.argmax(axis=1)
+    own = seen.said.probabilities[np.arange(len(decided)), decided]
+    models = {"confidence": served, "probability": own}
+    return confidence_scores(models, decided == target, effective)
 
 
 def _inference(subject: Subject, asked: _Inputs, settings: EvaluateSettings) -> Inference | None:

@@ -71,6 +71,8 @@ class Evaluation:
             "test_drift_psi": max(found.psi for found in result.drift.values()),
             "test_drift_ks": max(found.ks for found in result.drift.values()),
         }
+        for name, score in result.confidence.get("confidence", {}).items():
+            figures[f"test_confidence_{name}"] = score.value
         if result.inference is not None:
             figures["test_inference_p99_ms"] = result.inference.p99
         return figures

@@ -69,6 +69,8 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
         coverage: of conformal sets.
         drift: shift of each feature from the training rows to the test rows.
         forecast_shift: shift of each probability from out-of-fold rows to the test rows.
+        confidence: `aurc` and `brier` of the base's decisions, by the `confidence` that is served
+            and by the `probability` of the decided class; empty of a model without confidence.
         inference: None if a run's model, not a version, was scored.
     """
 
@@ -83,6 +85,7 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
     drift: dict[str, Shift]
     forecast_shift: dict[str, Shift]
     inference: Inference | None = None
+    confidence: dict[str, dict[str, Interval]] = msgspec.field(default_factory=dict)
 
 
 class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,6 +60,11 @@ class NetworkSubject:
         """Return the auditor's calibrated probabilities (n, 3)."""
         return self._auditor.predict(meta)
 
+    def confidence(self, seen: AuditorInput) -> Floats | None:
+        """Return how likely the network's decided class is right, (n,); None if it does not say."""
+        trust = self._auditor.confidence
+        return None if trust is None else trust.fitted(seen.said)
+
     def answers(self, audited: Floats) -> Answers:
         """Return classes, sets and actions for audited probabilities (n, 3)."""
         decided, holds = self._auditor.decide(audited), self._auditor.conformal.holds(audited)

@@ -91,6 +91,10 @@ class Subject(Protocol):
         """Return the auditor's calibrated probabilities (n, 3)."""
         ...
 
+    def confidence(self, seen: AuditorInput) -> Floats | None:
+        """Return how likely the base's decided class is right, (n,); None if it does not say."""
+        ...
+
     @property
     def promise(self) -> tuple[float, float]:
         """Return the promised coverage of conformal sets, and the threshold."""

@@ -99,7 +99,9 @@ class _Sides:
         asked[STOPPING_ROWS] = last[: len(last) - len(calibration)]
         asked[CALIBRATION_ROWS] = calibration
         asked[TEST_ROWS] = [minute for minute in taken if minute >= test]
+        older = [minute for rows in folds[:-1] for minute in rows]
         fitted = {
+            "confidence": self._labels(self._learned(last[0], older, self._primary), self._primary),
             "scaler": self._inputs(self._learned(validation[0], dev)),
             **self._of_folds([self._learned(rows[0], dev) for rows in folds]),
             "booster": self._labels(
@@ -107,7 +109,7 @@ class _Sides:
             ),
             "base model": self._labels(dev, self._longest),
             **dict.fromkeys(
-                ("calibrator", "conformal threshold", "baselines"),
+                ("calibrator", "conformal threshold", "chosen confidence", "baselines"),
                 self._labels(dev, self._primary),
             ),
         }

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from quantgod.auditor.audit import CALIBRATION, FIT, STOPPING, AuditResult
+from quantgod.auditor.auditor_input import SPOKEN
 from quantgod.auditor.learning import learn
 from quantgod.auditor.reports import FoldReport, Hooks
 from quantgod.contracts import FEATURES, META_FEATURES, Booleans
@@ -246,10 +247,19 @@ def _of_auditor(audited: AuditResult, borders: Borders) -> Trace:
     trees = bytes(booster.booster.save_raw("ubj"))
     map_ = _text([calibrator.slope, calibrator.intercept, calibrator.reason])
     threshold = _text(asdict(audited.auditor.conformal))
+    trust = audited.confidence
+    fits = _text([asdict(fit) for fit in (trust.probability, trust.said)] if trust else [])
     kept = audited.given.tobytes(), _used(rows, STOPPING, CALIBRATION)
     return {
         **_out_of_fold(rows, borders),
         "booster": _fitted("booster", borders, trees, losses, _used(rows, FIT, STOPPING)),
+        "confidence": _fitted("confidence", borders, fits, _used(rows, FIT, names=SPOKEN)),
+        "chosen confidence": _fitted(
+            "chosen confidence",
+            borders,
+            _text(asdict(trust.chosen) if trust else []),
+            _used(rows, STOPPING, CALIBRATION, names=SPOKEN),
+        ),
         "calibrator": _fitted("calibrator", borders, map_, _used(rows, CALIBRATION)),
         "conformal threshold": _fitted("conformal threshold", borders, threshold, *kept),
     }
@@ -258,7 +268,7 @@ def _of_auditor(audited: AuditResult, borders: Borders) -> Trace:
 def _out_of_fold(rows: pd.DataFrame, borders: Borders) -> Trace:
     """Trace forecasts by the part of time that they belong to, according to the borders."""
     known = known_at(pd.DatetimeIndex(rows["time"]))
-    said = rows[[*META_FEATURES, "weight", "fold"]].to_numpy(np.float64)
+    said = rows[[*META_FEATURES, *SPOKEN, "weight", "fold"]].to_numpy(np.float64)
     until = rows["trained_until"].dt.as_unit("ms").astype("int64").to_numpy()
     stages = [stage for stage in borders.forecasts if stage != TEST_ROWS]
     begins = [borders.forecasts[stage][0] for stage in stages[1:]]
@@ -266,13 +276,13 @@ def _out_of_fold(rows: pd.DataFrame, borders: Borders) -> Trace:
     return {stage: evidence.where(part == place) for place, stage in enumerate(stages)}
 
 
-def _used(rows: pd.DataFrame, *parts: str) -> bytes:
+def _used(rows: pd.DataFrame, *parts: str, names: tuple[str, ...] = META_FEATURES) -> bytes:
     """Return the rows of a fit as bytes, because a fit may stay the same although its rows change.
 
     A calibrator that lacks a class is the identity, a tree may not split on what differs, and a
     quantile depends on few rows.
     """
-    used = rows.loc[rows["part"].isin(parts), [*META_FEATURES, "target", "weight"]]
+    used = rows.loc[rows["part"].isin(parts), [*names, "target", "weight"]]
     return used.to_numpy(np.float64).tobytes()
 
 

@@ -20,12 +20,14 @@ Back comes one row for each minute that ends a full window: `{"predictions": [{"
 "base_sell": ..., "base_neutral": ..., "base_buy": ..., "prob_sell": ..., "prob_neutral": ...,
 "prob_buy": ..., "class": 2, "signal": "BUY", "decided_by": "weights 2:1:2", "in_set_sell": false,
 "in_set_neutral": true, "in_set_buy": true, "action": "NEUTRAL", "abstention": "several_classes",
-"uncertainty": ...}, ...]}`. `base_` is what the base model says, `prob_` what the auditor makes of
-it. `class` and `signal` are the class with the largest probability times decision weight;
-`decided_by` tells the weights where another class is likelier. `in_set_` is the conformal set: the
-classes that cannot be ruled out. **`action` is what to act on**: the decided class where the set
-holds it and no other, else NEUTRAL, and `abstention` says why (see `abstentions`). Rows that cannot
-be judged come back as status 400 with a `code` and a `reason` that names the row.
+"uncertainty": ..., "base_confidence": ...}, ...]}`. `base_` is what the base model says, `prob_`
+what the auditor makes of it. `class` and `signal` are the class with the largest probability times
+decision weight; `decided_by` tells the weights where another class is likelier. `in_set_` is the
+conformal set: the classes that cannot be ruled out. **`action` is what to act on**: the decided
+class where the set holds it and no other, else NEUTRAL, and `abstention` says why (see
+`abstentions`). `base_confidence` is how likely the class that the base itself decides on is right:
+the largest of `base_` times `base_class_weights` (in `labels.json`). Rows that cannot be judged
+come back as status 400 with a `code` and a `reason` that names the row.
 
 A version of the book (`book` in the contract) takes one more column, `book`: in each row that ends
 a full window its last snapshots before the minute's close, `interval_ms` apart and oldest first,
@@ -68,8 +70,14 @@ GOLDEN_TOLERANCE = 1e-6
 BOOK, RETURN = "book", "log_ret_close"
 MANIFEST = "manifest.json"
 NS_PER_MINUTE = 60_000_000_000
-TILTED = slice(0, 3)
-"""What the base says, tilted by its loss's class weights: the first of the graph's outputs."""
+READ = slice(0, 14)
+"""The meta-features, which the booster reads, among the columns that the graph gives."""
+
+TILTED, VOLATILITY = slice(0, 3), 8
+"""Among them: what the base says, tilted by its loss's class weights, and the last minute's."""
+
+HEADS = slice(14, 16)
+"""Behind them, of a network that has both heads: its own confidence, and the expected return."""
 
 SERVED = "served"
 """Folder of a package that holds its copy of the code it shares with training."""
@@ -175,6 +183,9 @@ class Chain:
         self.booster.set_param({"nthread": 1})
         self.calibrator = _known(folder / "calibrator.json", "vector_scaling")
         self.conformal = _known(folder / "conformal.json", "least_ambiguous_set")
+        self.trust = own_module(folder / SERVED, "confidence")
+        trusted = folder / "confidence.json"
+        self.trusted = _known(trusted, "logistic") if trusted.is_file() else None
         self.mean, self.std = _trained_on(folder / "reference.json", self.contract.features)
         if self.contract.book is not None:
             self.blocks = own_module(folder / SERVED, "blocks")
@@ -190,7 +201,8 @@ class Chain:
         self.check_range(features, minutes)
         meta = self.meta_features(features, self.read_blocks(rows, features, minutes))
         self.check_finite(meta, minutes)
-        base = self.calibration.untilt(meta[:, TILTED], self.contract.base_class_weights)
+        said = self.said(meta)
+        base, trust = said.probabilities, self.confidence(said)
         audited = self.audit(meta)
         chosen, holds, action = self.answers(audited)
         names = [name.lower() for name in self.contract.classes]
@@ -206,6 +218,8 @@ class Chain:
         columns["action"] = classes[action]
         columns["abstention"] = self.abstentions(chosen, holds, action)
         columns["uncertainty"] = self.calibration.uncertainty(audited)
+        if trust is not None:
+            columns["base_confidence"] = trust
         return pd.DataFrame(columns)
 
     def check_range(self, features: Floats, minutes: Integers) -> None:
@@ -296,10 +310,25 @@ class Chain:
         said: Floats = self.graph.run(None, whole)[0][:count]
         return said
 
+    def said(self, meta: Floats) -> Any:
+        """Name what the base says of windows, as `served/confidence.py` takes it."""
+        tilted = np.ascontiguousarray(meta[:, TILTED])
+        base = self.calibration.untilt(tilted, self.contract.base_class_weights)
+        heads = meta[:, HEADS].T if meta.shape[1] > READ.stop else np.full((2, len(meta)), np.nan)
+        return self.trust.Said(tilted, base, *heads, meta[:, VOLATILITY])
+
+    def confidence(self, said: Any) -> Floats | None:
+        """How likely the class that the base decides on is right, (n,), where a version tells."""
+        if self.trusted is None:
+            return None
+        found: Floats = self.trust.confidence(said, self.trusted)
+        return found
+
     def audit(self, meta: Floats) -> Floats:
-        """Ask the booster what it thinks of meta-features (n, 14), and calibrate that."""
+        """Ask the booster what it thinks of meta-features, and calibrate that."""
+        read = np.ascontiguousarray(meta[:, READ])
         said: Floats = self.calibration.calibrate(
-            self.booster.inplace_predict(meta), self.calibrator
+            self.booster.inplace_predict(read), self.calibrator
         )
         return said
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from quantgod.auditor.auditor_input import AuditorInput, forecast_in
+from quantgod.auditor.auditor_input import AuditorInput, served_input
 from quantgod.contracts import META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.dataset.book_blocks import RowBlocks
 from quantgod.evaluation.subject import Answers, RawMaterial
@@ -42,20 +42,24 @@ class ChainSubject:
         self, material: RawMaterial, rows: Integers, progress: Progress = silent
     ) -> AuditorInput:
         """Return forecasts and meta-features of the windows of `material` that end at `rows`."""
-        meta = np.empty((len(rows), len(META_FEATURES)))
-        done = 0
+        parts, done = [np.empty((0, len(META_FEATURES)))], 0
         for stretch in _stretches(rows):
             first, last = stretch[0] - self.window + 1, stretch[-1] + 1
             books = () if material.book is None else (material.book(stretch),)
-            said = self.chain.meta_features(material.matrix[first:last], *books)
-            meta[done : done + len(stretch)] = said
+            parts.append(self.chain.meta_features(material.matrix[first:last], *books))
             done += len(stretch)
             progress(done, len(rows), "meta-features")
-        return AuditorInput(forecast_in(meta, self.base_weights), meta)
+        return served_input(np.concatenate(parts[1:] or parts), self.base_weights)
 
     def audited(self, meta: Floats) -> Floats:
         """Return the auditor's calibrated probabilities (n, 3)."""
         return self.chain.audit(meta)
+
+    def confidence(self, seen: AuditorInput) -> Floats | None:
+        """Return how likely the base's decided class is right, (n,); None if it does not say."""
+        if not hasattr(self.chain, "confidence"):  # a version that earlier code has registered
+            return None
+        return self.chain.confidence(seen.said)
 
     @property
     def promise(self) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from quantgod import served
 from quantgod.archive.snapshot_store import read_books, read_snapshot_metadata
 from quantgod.archive.store import stored_days
-from quantgod.auditor.auditor import FILES
+from quantgod.auditor.auditor import CONFIDENCE_FILE, FILES
 from quantgod.auditor.meta_features import MetaFeatures
 from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
 from quantgod.evaluation.drift import Reference
@@ -106,8 +106,9 @@ def build_package(
     contract = _contract(network, golden, series)
     rows = golden_rows(golden, contract.window, contract.features)
     difference = _write_graph(folder, network, _asked(rows, golden, contract), contract)
-    for name in FILES:
-        shutil.copyfile(auditor / name, folder / name)
+    for name in (*FILES, CONFIDENCE_FILE):
+        if name in FILES or (auditor / name).is_file():
+            shutil.copyfile(auditor / name, folder / name)
     write_json(folder / "labels.json", dataclasses.asdict(contract))
     reference.save(folder)
     shutil.copytree(SERVED_FOLDER, folder / SERVED, ignore=shutil.ignore_patterns("__pycache__"))

@@ -2,8 +2,8 @@
 
 The major number rises if requests or responses change (signature, features, classes, window); the
 minor one if other values come back (new data, parameters or code: graph, booster, contract or chain
-file differ); the patch number for only a new calibrator or threshold, or no change at all, so that
-no two versions share a number.
+file differ); the patch number for only a new calibrator, threshold or confidence, or no change at
+all, so that no two versions share a number.
 
 Each version is registered with the digests of its parts. So its number follows from the versions
 before it, also if two are registered at the same time.
@@ -64,6 +64,8 @@ def parts_of(package: Path, code: Path, signature: Mapping[str, Any]) -> dict[st
     # An invalid contract is refused when it is tested; until then its whole content counts.
     face = {key: contract.get(key) for key in _FACE} if isinstance(contract, dict) else contract
     digests = {part: file_digest(package / name) for part, name in _FILES.items()}
+    if (trust := package / "confidence.json").is_file():  # earlier code has made versions without
+        digests["confidence"] = file_digest(trust)
     copied = [file_digest(path) for path in sorted((package / "served").rglob("*.py"))]
     own = value_digest([file_digest(code), *copied])
     return digests | {"code": own, "interface": value_digest([dict(signature), face])}

@@ -16,6 +16,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types.schema import ColSpec, Schema
 
+from quantgod.auditor.auditor import CONFIDENCE_FILE
 from quantgod.contracts import CLASSES, Series
 from quantgod.registry.chain import PackageError, verify
 from quantgod.registry.ownership import check_contract, check_name, series_tags
@@ -62,7 +63,7 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
         OtherSeriesError: if the name has a version of another series.
     """
     check_name(MlflowClient(), name, package.series)
-    asked = signature()
+    asked = signature(with_confidence=(package.folder / CONFIDENCE_FILE).is_file())
     with warnings.catch_warnings():
         # The golden input is the example; MLflow would store a second one and predict it twice.
         warnings.filterwarnings("ignore", ".*An input example was not provided")
@@ -149,7 +150,7 @@ def check_files(folder: Path, files_sha256: str | None = None) -> None:
         raise BrokenVersionError("a file beside the package is not the one that was registered")
 
 
-def signature() -> ModelSignature:
+def signature(*, with_confidence: bool = False) -> ModelSignature:
     """Return the signature of the outputs. The chain itself parses inputs, strictly and by name.
 
     MLflow would convert inputs named in a signature before the chain sees them: true becomes 1,
@@ -167,6 +168,7 @@ def signature() -> ModelSignature:
         ColSpec("string", "action"),
         ColSpec("string", "abstention"),
         ColSpec("double", "uncertainty"),
+        *([ColSpec("double", "base_confidence")] if with_confidence else []),
     ]
     return ModelSignature(outputs=Schema([*given]))
 

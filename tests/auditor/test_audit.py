@@ -142,12 +142,14 @@ def test_a_saved_auditor_says_the_same(planted, tmp_path):
     assert sorted(p.name for p in (tmp_path / "auditor").iterdir()) == [
         "booster.ubj",
         "calibrator.json",
+        "confidence.json",
         "conformal.json",
     ]
     loaded = load_auditor(tmp_path / "auditor")
     probs = loaded.predict(judged.meta)
     assert np.array_equal(probs, judged.audited)
     assert np.array_equal(loaded.decide(probs), judged.audited_class)
+    assert loaded.confidence == result.auditor.confidence
 
 
 def audit_settings(**changes: object):

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quantgod.auditor.auditor_input import BASE, SPOKEN, forecast_in
 from quantgod.auditor.out_of_fold import Recipe, out_of_fold
-from quantgod.auditor.provenance import OOF_COLUMNS, assert_provenance
+from quantgod.auditor.provenance import OOF_COLUMNS, PROVENANCE, assert_provenance
 from quantgod.auditor.reports import FoldReport, Hooks
-from quantgod.contracts import FEATURES
+from quantgod.contracts import FEATURES, META_FEATURES, PRIMARY
 from quantgod.dataset.samples import covered_rows
 from quantgod.dataset.splits import uniqueness
 from quantgod.training import material
@@ -56,7 +57,13 @@ def whole(small: Market, tmp_path_factory: pytest.TempPathFactory):
 
 def test_every_sample_after_the_first_part_is_forecast_once_with_its_provenance(small, whole):
     frame, heard, _ = whole
-    assert tuple(frame.columns) == OOF_COLUMNS
+    assert tuple(frame.columns) == (*META_FEATURES, *SPOKEN, "target", *PROVENANCE)
+    assert set(OOF_COLUMNS) < set(frame.columns)
+    weights = recipe().train.class_weights
+    said = forecast_in(frame[list(META_FEATURES)].to_numpy(), weights)
+    assert np.array_equal(frame[list(BASE)], said.probabilities[:, PRIMARY])
+    assert np.array_equal(frame["confidence"], said.confidence[:, PRIMARY]), "it has no head"
+    assert frame["expected_return"].isna().all()
     assert_provenance(frame)
     dev = small.samples.take(small.split.train)
     newest = dev.take(np.arange(len(dev) - len(frame), len(dev)))

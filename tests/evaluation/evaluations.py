@@ -64,6 +64,9 @@ class ImbalanceSubject:
         sharper = np.maximum(base, 1e-9) ** self.trust
         return sharper / sharper.sum(axis=1, keepdims=True)
 
+    def confidence(self, seen: AuditorInput) -> np.ndarray:
+        return seen.said.probabilities.max(axis=1)
+
     def answers(self, audited: np.ndarray) -> Answers:
         decided, holds = decide(audited, self.decision_weights), audited >= self.promise[1]
         return Answers(decided, holds, actions(decided, holds, 1))

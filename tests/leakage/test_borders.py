@@ -62,6 +62,11 @@ def test_they_are_those_of_the_pipeline(drawn: dict[str, Any], seed: int, runs: 
         parts = parts_of(
             last_rows(taken, walks[-1].other), how.audit.calibration_fraction, drawn["embargo"]
         )
+        older = np.concatenate([walk.other for walk in walks[:-1]])
+        reach_of = taken.label_end_ms[older] + drawn["embargo"] * MS_PER_MINUTE
+        fitted = older[reach_of < taken.time_ms[walks[-1].other[0]]]
+        if not len(fitted):
+            raise ValueError("as `parts_of` says of the whole frame")
     except ValueError:
         return  # too few rows for these parts: the pipeline refuses it first
     found = borders_of(pd.DatetimeIndex(frame.index), how)
@@ -80,8 +85,9 @@ def test_they_are_those_of_the_pipeline(drawn: dict[str, Any], seed: int, runs: 
     assert found.validation == taken.time_ms[validation.other[0]]
     assert found.folds == tuple(taken.time_ms[walk.other[0]] for walk in walks)
     assert found.calibration == taken.time_ms[last[begin]]
-    of_dev = ("calibrator", "conformal threshold", "baselines")
+    of_dev = ("calibrator", "conformal threshold", "chosen confidence", "baselines")
     assert found.fitted == {
+        "confidence": labels(fitted),
         "scaler": inputs(validation.train),
         "booster": labels(last[part == STOPPING]),
         **{f"fold {fold} scaler": inputs(split.train) for fold, split in enumerate(inner, 1)},

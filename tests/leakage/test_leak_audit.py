@@ -44,8 +44,8 @@ from tests.leakage.small import MINUTES, STRIDE, audited, bars, leaking, setting
 STAGES = {
     "features", "labels", "scaler", "base model", "fold 1 scaler", "fold 1 model",
     "fold 2 scaler", "fold 2 model", "fold 1 forecasts", "stopping forecasts",
-    "calibration forecasts", "booster", "calibrator", "conformal threshold", "baselines",
-    "test forecasts",
+    "calibration forecasts", "booster", "calibrator", "conformal threshold", "confidence",
+    "chosen confidence", "baselines", "test forecasts",
 }  # fmt: skip
 CUTS = 10
 

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.boosting import Rows, fit_booster
 from quantgod.auditor.calibration import Calibrator
+from quantgod.auditor.confidence import Confidence, Logistic
 from quantgod.auditor.conformal import Conformal
 from quantgod.contracts import FEATURES, META_FEATURES
 from quantgod.dataset.inputs import Inputs
@@ -23,9 +24,11 @@ from quantgod.dataset.scaling import fit_scaler
 from quantgod.evaluation.drift import Reference
 from quantgod.forecasters.network import Network
 from quantgod.models import zoo
+from quantgod.models.heads import ONE_DIRECTION, Heads
 from quantgod.registry.package import GoldenRows, Package, build_package
 from quantgod.registry.reference import reference_of
 from quantgod.registry.versions import register
+from quantgod.served.confidence import SAID
 from quantgod.settings import load_settings
 from tests.registry.shelves import NAME, SERIES, Shelf, copied, make_shelf, tracked
 from tests.stores import fresh_store
@@ -123,17 +126,21 @@ def make_store(parts: Parts, folder: Path) -> Store:
 
 
 def tiny_network(
-    bars: pd.DataFrame, config: str = "conf/demo.yaml", window: int = WINDOW
+    bars: pd.DataFrame,
+    config: str = "conf/demo.yaml",
+    window: int = WINDOW,
+    heads: Heads = ONE_DIRECTION,
 ) -> Network:
     """The demo's network, untrained: it says what it says, but always the same."""
     settings = load_settings(Path(config))
     model = zoo.build(
-        settings.model.name, settings.model.params, shapes=Inputs(window).shapes, seed=5
-    )
+        settings.model.name, settings.model.params,
+        shapes=Inputs(window).shapes, heads=heads, seed=5,
+    )  # fmt: skip
     scaler = fit_scaler(bars[list(FEATURES)].to_numpy())
     name, params = settings.model.name, settings.model.params
     until = bars.index[-1].isoformat()
-    return Network(model.eval(), name, params, window, scaler, CLASS_WEIGHTS, until)
+    return Network(model.eval(), name, params, window, scaler, CLASS_WEIGHTS, until, heads)
 
 
 def tiny_auditor() -> Auditor:
@@ -150,7 +157,15 @@ def tiny_auditor() -> Auditor:
     settings = settings.model_copy(update={"rounds": 30, "min_child_weight": 1.0})
     booster = fit_booster(rows, rows, CLASS_WEIGHTS, settings).booster
     calibrator = Calibrator(CLASS_WEIGHTS, CLASS_WEIGHTS, (1.2, 0.9, 0.8), (0.3, 0.0, -0.1))
-    return Auditor(booster, calibrator, Conformal(0.7, 0.42, 200))
+    return Auditor(booster, calibrator, Conformal(0.7, 0.42, 200), tiny_confidence(SAID))
+
+
+def tiny_confidence(inputs: tuple[str, ...]) -> Confidence:
+    """A crooked function of all that a network says."""
+    some = tuple(np.linspace(0.8, -0.1, len(inputs)).tolist())
+    return Confidence(
+        Logistic(inputs, (0.0,) * len(inputs), (1.5,) * len(inputs), some, 0.2), "said"
+    )
 
 
 def tiny_reference(bars: pd.DataFrame) -> Reference:

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from quantgod.auditor.auditor import Auditor
+from quantgod.auditor.auditor_input import HEADS as HEADS_SAID
 from quantgod.contracts import FEATURES, PRIMARY
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.subject import RawMaterial
+from quantgod.forecasters.network import Network
+from quantgod.models.heads import Heads
 from quantgod.registry import chain_subject
 from quantgod.registry.chain import BATCH, Chain
 from quantgod.registry.chain_subject import WARM_UP, ChainSubject
-from tests.registry.conftest import CLASS_WEIGHTS, WINDOW, Parts
+from quantgod.registry.package import GoldenRows, build_package
+from quantgod.served.confidence import HEADS, SAID
+from tests.registry.conftest import (
+    BRIDGE,
+    CLASS_WEIGHTS,
+    WINDOW,
+    Parts,
+    tiny_confidence,
+    tiny_network,
+)
+from tests.registry.shelves import SERIES
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +72,47 @@ def test_they_are_the_chains_own_answers(parts: Parts, served: ChainSubject) -> 
     names = ("sell", "neutral", "buy")
     assert np.array_equal(base, said[[f"base_{name}" for name in names]])
     assert np.array_equal(served.audited(seen.meta), said[[f"prob_{name}" for name in names]])
+    assert np.array_equal(served.confidence(seen), said["base_confidence"])
+
+
+@pytest.fixture(scope="module")
+def with_heads(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> tuple[Network, Path]:
+    """A network that says of two horizons how sure it is and what it expects, and its package."""
+    heads = Heads(horizons=2, confidence=True, expected_return=True)
+    network = tiny_network(parts.bars, heads=heads)
+    folder = tmp_path_factory.mktemp("heads")
+    auditor_with_heads(parts).save(folder)
+    golden = GoldenRows(parts.bars, WINDOW + 1, BRIDGE)
+    build_package(folder / "package", network, folder, golden, parts.reference, SERIES)
+    return network, folder / "package"
+
+
+def auditor_with_heads(parts: Parts) -> Auditor:
+    return replace(parts.auditor, confidence=tiny_confidence((*SAID, *HEADS)))
+
+
+def test_what_the_heads_say_is_served_and_judged_alike_to_the_bit(
+    parts: Parts, with_heads: tuple[Network, Path]
+) -> None:
+    network, package = with_heads
+    bars = parts.bars[list(FEATURES)]
+    served = ChainSubject("quantgod/2", Chain(package))
+    trained = NetworkSubject("run 2", network, auditor_with_heads(parts), 16, "cpu")
+    ends = np.arange(WINDOW - 1, WINDOW + 20)
+    one, other = (subject.ask(RawMaterial(bars.to_numpy()), ends) for subject in (served, trained))
+    assert one.meta.shape == (21, 14)
+    for name in HEADS_SAID:
+        told, expected = getattr(one.said, name), getattr(other.said, name)
+        assert np.ptp(told) > 0
+        np.testing.assert_allclose(told, expected, atol=1e-6)
+    judged = served.confidence(one)
+    np.testing.assert_allclose(judged, trained.confidence(other), atol=1e-6)
+    answered = served.chain.judge(bars.iloc[: WINDOW + 20].reset_index())
+    assert answered["base_confidence"].to_numpy().tobytes() == judged.tobytes()
+    alone = served.chain.judge(bars.iloc[7 : WINDOW + 7].reset_index())
+    assert alone["base_confidence"][0] == judged[7]
+    fewer = replace(parts.auditor, confidence=None)
+    assert NetworkSubject("run 3", network, fewer, 16, "cpu").confidence(other) is None
 
 
 def test_both_weigh_classes_alike(served: ChainSubject, trained: NetworkSubject) -> None:

@@ -69,6 +69,7 @@ def test_it_can_be_asked_as_a_champion(shelf_with_it: Shelf) -> None:
     ends = pd.RangeIndex(subject.window - 1, len(rows)).to_numpy()
     seen = subject.ask(RawMaterial(matrix), ends)
     said = chain.judge(rows)
+    assert subject.confidence(seen) is None and "base_confidence" not in said
     names = ["sell", "neutral", "buy"]
     base, audited = seen.forecast.probabilities[:, PRIMARY], subject.audited(seen.meta)
     assert (base == said[[f"base_{name}" for name in names]].to_numpy()).all()

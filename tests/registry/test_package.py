@@ -37,6 +37,7 @@ SERVED = {
 FILES = SERVED | {
     "booster.ubj",
     "calibrator.json",
+    "confidence.json",
     "conformal.json",
     "golden_input.json",
     "golden_output.json",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,6 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.types.schema import ColSpec, Schema
 
-from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.calibration import Calibrator
 from quantgod.dataset.learning_table import LearnedFrom
 from quantgod.files import file_digest
@@ -43,7 +43,7 @@ def recalibrated(parts: Parts, folder: Path) -> Package:
     """The same network and booster, calibrated anew."""
     calibrator = Calibrator(CLASS_WEIGHTS, CLASS_WEIGHTS, (1.1, 0.9, 0.8), (0.3, 0.0, -0.1))
     tiny = tiny_auditor()
-    Auditor(tiny.booster, calibrator, tiny.conformal).save(folder / "auditor")
+    replace(tiny, calibrator=calibrator).save(folder / "auditor")
     return packed(parts, folder, folder / "auditor")
 
 
@@ -79,7 +79,7 @@ def test_the_number_tells_what_has_changed(
     assert registered(store, other) == "1.1.0", "a new network"
     asked = versions.signature()
     asked.outputs = Schema([*asked.outputs.inputs, ColSpec("double", "funding_rate")])
-    monkeypatch.setattr(versions, "signature", lambda: asked)
+    monkeypatch.setattr(versions, "signature", lambda **_: asked)
     assert registered(store, other) == "2.0.0", "a column more"
     assert registered(store, other) == "2.0.1", "nothing at all"
     assert client.get_registered_model(FRESH).description == "as somebody has written"

@@ -136,7 +136,7 @@ def _loaded(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
 
 def _check_signature(came: ModelSignature | None) -> None:
     asked = signature()
-    if came == asked:
+    if came in (asked, signature(with_confidence=True)):
         return
     given = set(came.outputs.input_names()) if came is not None and came.outputs else set()
     if absent := [name for name in asked.outputs.input_names() if name not in given]:
@@ -236,6 +236,7 @@ def as_answer(said: Prediction) -> pd.DataFrame:
         "action": said.action,
         "abstention": said.abstention,
         "uncertainty": said.uncertainty,
+        **({} if said.confidence is None else {"base_confidence": said.confidence}),
     }
     return pd.DataFrame([columns])
 
@@ -248,7 +249,8 @@ def _prediction(said: pd.DataFrame) -> Prediction:
     """
     row = said.iloc[0]
     read, named = _read_row(row)
-    finite = np.isfinite([*read.base, *read.audited, read.uncertainty]).all()
+    numbers = [*read.base, *read.audited, read.uncertainty]
+    finite = np.isfinite([*numbers, *([] if read.confidence is None else [read.confidence])]).all()
     if not (read.label >= 0 and named == read.signal and finite):
         wanted = f"finite numbers and class {read.label}"
         raise PredictionError(f"{wanted} expected: {row.to_dict()!r:.500}")
@@ -267,6 +269,7 @@ def _read_row(row: pd.Series) -> tuple[Prediction, str]:
             [float(row[f"{kind}_{name.lower()}"]) for name in CLASSES] for kind in ("base", "prob")
         ]
         uncertainty, label = float(row["uncertainty"]), int(row["class"])
+        trust = float(row["base_confidence"]) if "base_confidence" in row else None
         minute = int(pd.Timestamp(row["datetime"]).timestamp()) // 60
         signal = CLASSES[label]
         in_set = tuple(_of_type(row[f"in_set_{name.lower()}"], bool, np.bool_) for name in CLASSES)
@@ -276,7 +279,7 @@ def _read_row(row: pd.Series) -> tuple[Prediction, str]:
         raise PredictionError(f"{error!r} in {row.to_dict()!r:.300}") from error
     base, audited = (tuple(values) for values in numbers)
     known = minute, base, audited, label, signal, uncertainty, decided_by, in_set
-    return Prediction(*known, action, abstention), named
+    return Prediction(*known, action, abstention, trust), named
 
 
 def _of_type(value: Any, *kinds: type) -> Any:

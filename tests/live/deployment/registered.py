@@ -105,7 +105,7 @@ def other_signature(store: Store, parts: Parts) -> int:
     asked = versions.signature()
     asked.outputs = Schema([*asked.outputs.inputs, ColSpec("double", "funding_rate")])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(versions, "signature", lambda: asked)
+        patch.setattr(versions, "signature", lambda **_: asked)
         return store.add(parts.package)
 
 
@@ -114,7 +114,7 @@ def before_abstention(store: Store, parts: Parts) -> int:
     asked = versions.signature()
     asked.outputs = Schema([one for one in asked.outputs.inputs if one.name not in NEWER])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(versions, "signature", lambda: asked)
+        patch.setattr(versions, "signature", lambda **_: asked)
         return store.add(parts.package)
 
 
