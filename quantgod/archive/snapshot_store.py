@@ -225,18 +225,13 @@ def read_books(path: Path, minutes: Integers) -> Floats:
     """
     of = read_snapshot_metadata(path)
     asked = (minutes[:, None] + 1) * MS_PER_MINUTE - np.arange(of.block, 0, -1) * of.interval_ms
-    first, last = (
-        pd.Timestamp(int(end), unit="ms", tz="UTC") for end in (asked.min(), asked.max())
-    )
-    rows = pq.read_table(path, filters=[(INDEX, ">=", first), (INDEX, "<=", last)]).to_pandas()
-    stored = pd.DatetimeIndex(rows.index).as_unit("ms")
-    places = stored.get_indexer(pd.to_datetime(asked.ravel(), unit="ms", utc=True).as_unit("ms"))
-    books = rows.to_numpy(np.float64)[places].reshape(*asked.shape, 2, of.levels, 2)
-    lacks = (places.reshape(asked.shape) < 0).any(axis=1) | ~np.isfinite(books).all(
-        axis=(1, 2, 3, 4)
-    )
-    if lacks.any():
-        first = pd.Timestamp(int(minutes[lacks][0]) * MS_PER_MINUTE, unit="ms", tz="UTC")
-        raise StoreError(f"{path}: no whole block of the minute {first.isoformat()}")
-    whole: Floats = books.transpose(0, 1, 3, 2, 4).reshape(*asked.shape, of.levels, 4)
-    return whole
+    times = pd.to_datetime(asked.ravel(), unit="ms", utc=True).as_unit("us")
+    span = [(INDEX, ">=", times.min()), (INDEX, "<=", times.max())]
+    rows = pq.read_table(path, filters=span).to_pandas().reindex(times).to_numpy(np.float64)
+    books = rows.reshape(*asked.shape, 2, of.levels, 2)
+    whole = np.isfinite(books).all(axis=(1, 2, 3, 4))
+    if not whole.all():
+        lacking = pd.Timestamp(int(minutes[~whole][0]) * MS_PER_MINUTE, unit="ms", tz="UTC")
+        raise StoreError(f"{path}: no whole block of the minute {lacking.isoformat()}")
+    found: Floats = books.transpose(0, 1, 3, 2, 4).reshape(*asked.shape, of.levels, 4)
+    return found

@@ -536,13 +536,19 @@ def _book(cell: object, shape: tuple[int, ...], row: str) -> Floats:
         came = f"of shape {book.shape}" if book.size else "of no one shape"
         raise InputError("book_shape", f"{row}: {BOOK} is {came}, {shape} is expected")
     if book.dtype.kind == "O":
-        odd = [value for value in book.flat if not _is_number(value)]
-        if odd:
-            code = "not_finite" if odd[0] is None else "bad_dtype"
-            raise InputError(code, f"{row}: {BOOK} holds {odd[0]!r:.50}, numbers are expected")
+        _check_cells(book, row)
     elif book.dtype.kind not in "fiu":
         raise InputError("bad_dtype", f"{row}: {BOOK} holds {book.dtype}, numbers are expected")
-    return book.astype(np.float64)
+    return np.asarray(book, np.float64)
+
+
+def _check_cells(book: npt.NDArray[np.object_], row: str) -> None:
+    if set(map(type, book.flat)) == {float}:
+        return
+    for value in book.flat:
+        if not _is_number(value):
+            code = "not_finite" if value is None else "bad_dtype"
+            raise InputError(code, f"{row}: {BOOK} holds {value!r:.50}, numbers are expected")
 
 
 def _book_faults(books: Floats) -> Iterator[tuple[str, Any, str]]:

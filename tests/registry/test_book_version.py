@@ -299,6 +299,17 @@ def test_what_a_row_holds_that_ends_no_window_is_not_read(made: Made, chain: Cha
     pd.testing.assert_frame_equal(chain.judge(rows), chain.judge(made.rows[:WINDOW]))
 
 
+def test_whole_numbers_are_numbers(made: Made, chain: Chain) -> None:
+    """As JSON has them of a size of two contracts."""
+    rows = made.rows[:WINDOW]
+    book = made.books[WINDOW - 1].tolist()
+    book[2][1][3] = 2.0
+    rows.at[WINDOW - 1, "book"] = book
+    expected = chain.judge(rows)
+    book[2][1][3] = 2
+    pd.testing.assert_frame_equal(chain.judge(rows), expected, check_exact=True)
+
+
 def test_a_window_whose_price_never_moved_is_refused(made: Made, chain: Chain) -> None:
     rows = made.rows[: WINDOW + 1].assign(log_ret_close=0.0)
     rows.loc[0, "log_ret_close"] = 1e-4
