@@ -22,12 +22,15 @@ from quantgod.evaluation.importance import BOOK, Plan, permutation_importance
 from quantgod.evaluation.subject import MissingBooksError, RawMaterial, material_of
 from quantgod.files import file_digest
 from quantgod.forecasters.network import Network
+from quantgod.gates.champion import JournalTables
 from quantgod.models import zoo
 from quantgod.registry.chain import BATCH, Chain, InputError
 from quantgod.registry.chain_subject import ChainSubject
+from quantgod.registry.challenge import Challenge, compare_with_champion
 from quantgod.registry.package import CHAIN_FILE, GOLDEN_BOOKS, GoldenRows, Package, build_package
 from quantgod.registry.server import scoring_app
 from quantgod.registry.versions import load_chain
+from quantgod.settings import load_settings
 from tests.dataset.books import BLOCK, LEVELS, books_of, store_books
 from tests.registry.conftest import (
     BRIDGE,
@@ -206,6 +209,17 @@ def test_a_server_answers_a_book_that_cannot_be_judged_with_400(
         status, answer = post(app, body)
         assert (status, answer["code"]) == (400, "bad_dtype")
         assert answer["message"].endswith("book holds True, numbers are expected")
+
+
+def test_a_champion_of_the_book_is_not_compared_on_rows_without_books(
+    made: Made, served: PyFuncModel
+) -> None:
+    nothing = JournalTables(pd.DataFrame(), pd.DataFrame())
+    challenge = Challenge(NAME, 99, 1, pd.DataFrame(), made.bars, None, nothing)
+    found = compare_with_champion(challenge, load_settings(Path("conf/demo.yaml")))
+    assert found.test.problem == (
+        f"{NAME} 1 takes blocks of (8, 3) snapshots and levels of the book, and the rows hold none"
+    )
 
 
 def post(app: Any, posted: Any) -> tuple[int, Any]:
