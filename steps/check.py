@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from steps.options import all_settings_from, config_options, member_option, sett
 from steps.stopping import NOTHING_CHANGED
 
 if TYPE_CHECKING:
+    from quantgod.planning.at_hand import Inventory
     from quantgod.planning.estimate import Estimate
+    from quantgod.planning.fitting import Finding
     from quantgod.settings import Settings
 
 
@@ -28,27 +31,36 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     Nothing is made, downloaded or registered. Of settings with members each is looked at.
     """
     settings, members = all_settings_from(config, overrides, options)
-    wrong = [] if members else _wrong(str(config), settings)
-    for name, own in members.items():
-        wrong += [f"member {name}: {said}" for said in _wrong(f"{config}, member {name}", own)]
-    if wrong:
-        raise click.ClickException("; ".join(wrong))
-
-
-def _wrong(title: str, settings: Settings) -> list[str]:
-    """Show what there is and how long it takes, and return what would end a run."""
     from quantgod.planning.at_hand import at_hand
-    from quantgod.planning.estimate import estimate
     from quantgod.planning.fitting import findings
     from quantgod.tracking.store import connect
 
-    have = at_hand(settings)
-    found = findings(settings, have, connect(settings.tracking))
-    show_table(title, ("what", "", "found"), found)
+    wrong = 0
+    for name, own in (members or {"": settings}).items():
+        have = at_hand(own)
+        found = findings(own, have, connect(own.tracking))
+        wrong += _refuse(f"member {name}: " if name else "", found)
+        _show(f"{config}, member {name}" if name else str(config), own, have, found)
+    if wrong:
+        raise SystemExit(1)
+
+
+def _refuse(whose: str, found: Sequence[Finding]) -> int:
+    """Print what would end a run, and return how many there are."""
     wrong = [one for one in found if one.state == "wrong"]
-    if not any(one.subject in ("rows", "device", "settings") for one in wrong):
+    for one in wrong:
+        click.echo(f"Error: {whose}{one.subject}: {one.text}", err=True)
+    return len(wrong)
+
+
+def _show(title: str, settings: Settings, have: Inventory, found: Sequence[Finding]) -> None:
+    """Show what there is, and how long it takes where that can be timed."""
+    from quantgod.planning.estimate import estimate
+
+    show_table(title, ("what", "", "found"), found)
+    untimed = ("rows", "device", "settings")
+    if not any(one.state == "wrong" and one.subject in untimed for one in found):
         show_estimate(estimate(settings, have))
-    return [f"{one.subject}: {one.text}" for one in wrong]
 
 
 def show_estimate(found: Estimate) -> None:

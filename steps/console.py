@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -62,6 +63,29 @@ class _Lines:
             return
         self._last = now
         self._console.print(f"{self._title}: {done}/{total or '?'} {note}", highlight=False)
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Let this project's own warnings be printed as sentences, without the lines they come from."""
+    usual = warnings.formatwarning
+
+    def in_words(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        line: str | None = None,
+    ) -> str:
+        if category.__module__.partition(".")[0] == "quantgod":
+            return f"Warning: {message}\n"
+        return usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = in_words
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def show_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from steps.console import plain_warnings
 from steps.stopping import NOTHING_KEPT, told
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def step(stopped: str = NOTHING_KEPT) -> Callable[[Command], click.Command]:
         @functools.wraps(function)
         def run(**values: Any) -> None:
             try:
-                with told(stopped), _suggesting_this_file():
+                with told(stopped), plain_warnings(), _suggesting_this_file():
                     function(**values)
             except _named_errors() as error:
                 from quantgod.settings import without_passwords

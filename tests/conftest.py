@@ -5,6 +5,7 @@ Two cores run two test processes; and bits are the same only for the same number
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
@@ -81,6 +82,12 @@ def pytest_collection() -> Iterator[None]:
     gc.freeze()
     gc.enable()
     return result
+
+
+def pytest_unconfigure() -> None:
+    """Let Python end as it does: what is frozen outlives modules that its destructors need."""
+    gc.unfreeze()
+    atexit.unregister(gc.freeze)  # of `steps`
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

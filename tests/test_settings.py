@@ -210,6 +210,18 @@ def test_a_wrong_key_or_value_is_refused_by_name(message: str, tmp_path: Path) -
     assert message in str(refusal.value) and str(path) in str(refusal.value)
 
 
+def test_a_fault_of_yaml_is_shown_in_its_line(tmp_path: Path) -> None:
+    for text, line, sign in (
+        ("train: {epochs: 3}\nsplit: {folds: [3}\n", 3, "split: {folds: [3}"),
+        ("train:\n  seed: 1\n  seed: 2\n", 4, "seed: 2"),
+    ):
+        with pytest.raises(SettingsError) as refusal:
+            load_settings(child(tmp_path, text))
+        *_, place, shown, arrow = str(refusal.value).splitlines()
+        assert f'in "mine.yaml", line {line}, column ' in place and shown.strip().startswith(sign)
+        assert arrow.strip() == "^"
+
+
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"train: {epochs: 3} # \xff")

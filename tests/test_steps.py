@@ -7,8 +7,10 @@ import importlib
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -18,8 +20,10 @@ import steps.leak_audit
 import steps.promote
 from quantgod.gates import judge_gates
 from quantgod.settings import load_settings
+from quantgod.tracking.outbox import UntrackedWarning
 from quantgod.training.space import PARAMETERS
 from steps.console import remark, say, show_table
+from steps.options import step
 from tests.gates.records import Evidence, leak_audit
 
 ROOT = Path(__file__).parents[1]
@@ -104,6 +108,20 @@ def test_a_settings_file_is_found_from_anywhere_or_named_with_where_it_was_looke
 def test_a_command_to_copy_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     say("curl " + "long " * 40)
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_a_warning_of_ours_is_a_sentence_and_another_s_says_where_it_comes_from() -> None:
+    @step()
+    def warned() -> None:
+        for kind in (UntrackedWarning, UserWarning):
+            click.echo(
+                warnings.formatwarning(kind("it is kept"), kind, "/a/file.py", 3, ""), nl=False
+            )
+
+    usual = warnings.formatwarning
+    said = CliRunner().invoke(warned, []).output
+    assert said == "Warning: it is kept\n/a/file.py:3: UserWarning: it is kept\n"
+    assert warnings.formatwarning is usual
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

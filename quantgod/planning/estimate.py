@@ -12,6 +12,7 @@ from quantgod.planning.timing import (
     DaySeconds,
     WindowSeconds,
     time_day,
+    time_features,
     time_network,
     time_searched,
     time_small,
@@ -105,9 +106,11 @@ def estimate(settings: Settings, have: Inventory) -> Estimate:
 def in_time(seconds: float) -> str:
     """Return a duration like `3 s`, `12 min`, `5.5 h`, `9.1 days`.
 
-    >>> [in_time(seconds) for seconds in (3, 700, 20_000, 800_000)]
-    ['3 s', '12 min', '5.6 h', '9.3 days']
+    >>> [in_time(seconds) for seconds in (0.2, 3, 700, 20_000, 800_000)]
+    ['<1 s', '3 s', '12 min', '5.6 h', '9.3 days']
     """
+    if seconds < 1:
+        return "<1 s"
     for limit, unit, size, digits in (
         (100, "s", 1, 0),
         (6000, "min", 60, 0),
@@ -129,8 +132,10 @@ class _Reckoner:
             NETWORK: time_network(settings),
             SEARCHED: time_searched(settings),
         }
-        if "leak_audit" in stages(settings):
+        asked = stages(settings)
+        if "leak_audit" in asked:
             self._windows[SMALL] = time_small(settings)
+        self._row = time_features() if "features" in asked else 0.0
         self._work = network_work(settings, have.minutes)
 
     def stage(self, name: str) -> StageTime:
@@ -150,7 +155,7 @@ class _Reckoner:
             "download": (f"{asked} days, as fast as the line is", None),
             "etl": (f"{to_read} days of archives", self._reading(to_read)),
             "label": (f"{self._have.minutes:,} minutes", 0.0),
-            "features": (f"{self._have.minutes:,} minutes", 0.0),
+            "features": (f"{self._have.minutes:,} minutes", self._have.minutes * self._row),
             "snapshots": (f"{to_reread} days of archives", self._reading(to_reread)),
             "backtest": (f"{tested:.0f} days of books", tested * self._day.read),
         }

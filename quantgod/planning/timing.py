@@ -20,7 +20,15 @@ import torch
 
 from quantgod.archive.kernel import read_archive
 from quantgod.archive.zip_writer import write_zip
-from quantgod.contracts import CLASSES, MS_PER_MINUTE, PRIMARY
+from quantgod.contracts import (
+    BOOK_COLUMNS,
+    CLASSES,
+    FEATURES,
+    MS_PER_MINUTE,
+    PRIMARY,
+    SECOND_FIGURES,
+)
+from quantgod.dataset.feature_table import SourceRows, feature_days
 from quantgod.dataset.samples import Samples
 from quantgod.models import zoo
 from quantgod.planning.at_hand import MINUTES_A_DAY, Inventory
@@ -180,6 +188,19 @@ def time_day(settings: Settings, have: Inventory) -> DaySeconds:
 
         read(1)
         return DaySeconds(simulated, _a_day(read, written)[0])
+
+
+def time_features() -> float:
+    """Time the 112 features of a day's minutes; return the seconds of one minute."""
+    drawn = np.random.default_rng(0)
+    minutes = np.arange(MINUTES_A_DAY)
+    widths = len(FEATURES), len(BOOK_COLUMNS), len(SECOND_FIGURES)
+    nine, book, seconds = (drawn.uniform(1, 2, (MINUTES_A_DAY, width)) for width in widths)
+    rows = SourceRows(minutes, nine / 1_000, drawn.uniform(1, 2, MINUTES_A_DAY), book, seconds)
+    began = time.process_time()
+    for _ in feature_days([rows], 0):
+        pass
+    return (time.process_time() - began) / MINUTES_A_DAY
 
 
 def _simulate(settings: Settings, path: Path, minutes: int) -> None:

@@ -93,7 +93,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in seen:
         raise SettingsError(f"{path}: inherits itself")
     try:
-        values = _Loader(path.read_text(encoding="utf-8")).get_single_data()
+        values = _values_of(path.read_text(encoding="utf-8"), path.name)
     except OSError as error:
         raise SettingsError(
             f"{path}: cannot be read ({error.strerror})"
@@ -111,20 +111,39 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     return _merge(_read(path.parent / parent, (*seen, path.resolve())), values)
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML's safe loader, but a repeated key is an error; YAML would drop the first one.
+def _values_of(text: str, name: str) -> Any:
+    """Return what a file's YAML says; an error names the file and shows the line.
 
-    The compiled one is seven times as fast; PyYAML may have been built without it.
+    The compiled loader is seven times as fast, but shows no line.
     """
+    try:
+        return _Loader(text).get_single_data()
+    except yaml.YAMLError:
+        loader = _ShowingLoader(text)
+        loader.name = name
+        return loader.get_single_data()
+
+
+class _NoKeyTwice:
+    """A loader to which a repeated key is an error; YAML would drop the first one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                problem = f"{key} stands twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        seen: list[Any] = []  # a key may be a list itself
+        for key, _ in node.value:
+            if key.value in seen:
+                problem = f"{key.value} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.append(key.value)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)  # type: ignore[misc]
         return mapping
+
+
+class _Loader(_NoKeyTwice, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The compiled loader, unless PyYAML was built without it."""
+
+
+class _ShowingLoader(_NoKeyTwice, yaml.SafeLoader):
+    """The loader in Python."""
 
 
 # Each of these mappings is one value: a file that has it replaces the whole mapping.

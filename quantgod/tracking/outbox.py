@@ -28,6 +28,10 @@ BATCH = 1_000
 """Metrics per request (MLflow's limit)."""
 
 
+class UntrackedWarning(UserWarning):
+    """What a run has to tell did not reach the store."""
+
+
 class Outbox:
     """One run's folder: `metrics.jsonl`, `artifacts/`, and `end.json` after its end."""
 
@@ -54,6 +58,7 @@ class Outbox:
             warnings.warn(
                 f"The tracking server cannot be reached; what run {self.run_id} has to tell is "
                 f"kept in {self.folder} and goes out with the next command ({error})",
+                UntrackedWarning,
                 stacklevel=2,
             )
 

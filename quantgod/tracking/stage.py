@@ -40,7 +40,7 @@ from quantgod.tracking.keys import (
 )
 from quantgod.tracking.machine import machine
 from quantgod.tracking.orphans import PROCESS_TAG, close_orphans, process_tag
-from quantgod.tracking.outbox import MetricBuffer, Outbox, deliver_left_over
+from quantgod.tracking.outbox import MetricBuffer, Outbox, UntrackedWarning, deliver_left_over
 from quantgod.tracking.reads import MADE_BY, READS_IF_THERE, reads
 from quantgod.tracking.store import NOTE_TAG, PROJECT, SESSIONS, beside, connect, in_project
 
@@ -230,7 +230,7 @@ def stage_if_reachable(name: str, settings: Settings) -> Iterator[StageRun | Non
             run = stack.enter_context(stage(name, settings))
         except MlflowException as error:
             text = without_passwords(f"no store can be reached, this is not tracked: {error}")
-            warnings.warn(text, stacklevel=3)
+            warnings.warn(text, UntrackedWarning, stacklevel=3)
         yield run
 
 

@@ -15,6 +15,7 @@ from io import BufferedReader
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final, NamedTuple
+from zipfile import is_zipfile
 
 from quantgod.live.driving import RawKind, StreamMessage, drive, read, take
 from quantgod.live.journal import JournalError
@@ -23,6 +24,7 @@ from quantgod.live.recording.foreign import EXPECTED, what_came
 from quantgod.market.binance import BestQuote, DepthEvent, decode_snapshot
 from quantgod.market.book_bars import BookBars, Taken
 from quantgod.market.messages import MessageError
+from quantgod.settings import command
 
 LINE_BYTES: Final = 16_000_000
 """Maximal length of a message's line."""
@@ -111,6 +113,11 @@ def open_recording(path: Path, symbol: str | None = None) -> Recording:
         return _collected(path, symbol)
     if not path.is_file():
         raise RecordingError(f"{path}: a recorded file or a folder of `collect` was expected")
+    if is_zipfile(path):
+        raise RecordingError(
+            f"{path}: a zip, as archives of days are; a recorded file or a folder of `collect` was "
+            f"expected. Bars of archives are made by `{command('etl')}`"
+        )
     arrivals = _lines(path)
     found, read = _first_symbol(path, symbol, arrivals)
     return Recording(

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from quantgod.contracts import CLASSES
+from quantgod.contracts import CLASSES, MS_PER_MINUTE
 from quantgod.contracts.prediction import Prediction
 from quantgod.live.engine.engine import AnswerState
 from quantgod.live.feed.state import BookState, FeedState
@@ -61,11 +61,12 @@ def history_in_words(last: int, first: int, bridge: int, needed: int) -> str:
         bridge: longest gap in a window, in minutes.
         needed: minutes until the model's window is full.
     """
-    early = in_time((first - last) * 60_000.0)
+    early = in_time((first - last) * MS_PER_MINUTE)
     return (
         f"history ends {_when(last)}, {early} before the first message; "
         f"more than {bridge} minutes are not bridged, so the window fills anew: no signal for "
-        f"{in_time(needed * 60_000.0)}. A journal or --history that goes on until now spares that"
+        f"{in_time(needed * MS_PER_MINUTE)}. A journal or --history that goes on until now spares "
+        "that"
     )
 
 
@@ -73,8 +74,9 @@ def warming_in_words(missing: int, warming: int, version: int) -> str:
     """Explain that a version waits until its 112 features are known."""
     return (
         f"version {version} takes the 112 features, which look back at {sets.REACH} minutes: "
-        f"{missing_in_words(missing, warming)}, so no signal for {in_time(missing * 60_000.0)}. "
-        "A journal or --history with levels and figures of seconds spares that"
+        f"{missing_in_words(missing, warming)}, so no signal for "
+        f"{in_time(missing * MS_PER_MINUTE)}. A journal or --history with levels and figures "
+        "of seconds spares that"
     )
 
 

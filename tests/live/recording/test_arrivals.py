@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,6 +51,14 @@ def test_blank_lines_count_and_say_nothing(tmp_path: Path) -> None:
     assert read == ["opened", "stream", "stream", "snapshot", "stream"]
     path.write_bytes(path.read_bytes() + b"\nx\n")
     with pytest.raises(RecordingError, match="line 8: receive time"):
+        open_recording(path)
+
+
+def test_an_archive_is_called_one_and_the_step_that_reads_it_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "2024-01-01_BTCUSDT_ob200.data.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("day", text(sound(4)))
+    with pytest.raises(RecordingError, match=r"zip, as archives.*by `python -m steps\.etl`"):
         open_recording(path)
 
 

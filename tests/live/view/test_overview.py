@@ -14,7 +14,6 @@ from quantgod.live.view import overview
 from quantgod.live.view.overview import (
     answer_metrics,
     book_in_words,
-    history_in_words,
     journal_in_words,
     minute_in_words,
     minute_metrics,
@@ -106,6 +105,3 @@ def test_an_action_is_tracked_as_a_side(action: str, side: float) -> None:
 def test_times_are_those_of_the_minute() -> None:
     values = minute_values("X", MINUTE + 61, AnswerState(missing=0), None, 3)
     assert values == {"symbol": "X", "minute": "2024-01-01T01:01:00+00:00", "missing": 0}
-    text = history_in_words(MINUTE, MINUTE + 600, 5, 30)
-    assert text.startswith("history ends 01-01 00:00, 10.0 h before the first message")
-    assert "no signal for 30.0 min" in text
