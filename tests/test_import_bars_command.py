@@ -18,6 +18,7 @@ import steps.train
 from quantgod.contracts import Series
 from quantgod.dataset.scaling import ConstantFeatureWarning
 from quantgod.dataset.series import table_series
+from quantgod.planning import estimate
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking import pipeline
 from quantgod.tracking.stage import stage
@@ -89,14 +90,20 @@ def test_candles_become_labels_and_a_network_that_is_told_what_they_lack(
         assert "replaced by the search: window.length: 120 -> 30\n" in said
 
         monkeypatch.setattr(pipeline, "run_stage", stop)
-        for command in (steps.check.main, steps.main.main):
-            done = CliRunner().invoke(command, [*given, "--set=data.source=imported"])
+        monkeypatch.setattr(estimate, "estimate", lambda *_: None)
+        monkeypatch.setattr(steps.check, "show_estimate", lambda _: None)
+        imported, without = "--set=data.source=imported", "not backtested"
+        unusable = "--set=optimize.storage=nonsense://me:secret@host/db"
+        refused = "optimize.storage: a database URL that SQLAlchemy"
+        for command, options, expected in (
+            (steps.check.main, [imported, unusable], [without, refused]),
+            (steps.main.main, [imported], [without]),
+            (steps.main.main, [unusable], [refused]),
+            (steps.optimize.main, [unusable], [refused]),
+        ):
+            done = CliRunner().invoke(command, [*given, *options])
             said = " ".join(done.output.replace("│", " ").split())
-            assert "not backtested" in said, said
-        for command in (steps.check.main, steps.main.main, steps.optimize.main):
-            unusable = "--set=optimize.storage=nonsense://me:secret@host/db"
-            said = CliRunner().invoke(command, [*given, unusable]).output
-            assert "optimize.storage: a database URL that SQLAlchemy" in said, said
+            assert all(text in said for text in expected), said
             assert "secret" not in said
     finally:
         mlflow.set_tracking_uri(before)

@@ -51,6 +51,15 @@ def started(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is timed: all takes what it took there."""
+    monkeypatch.setattr(reckoned, "time_day", lambda *_: DAY)
+    monkeypatch.setattr(reckoned, "time_features", lambda: 1e-4)
+    for name in ("time_network", "time_searched", "time_small"):
+        monkeypatch.setattr(reckoned, name, lambda _: WINDOW)
+
+
+@pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """Settings of a small market whose data and store are this test's."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -95,13 +104,10 @@ def demo_seconds() -> dict[str, float]:
 
 
 def test_the_demo_is_estimated_to_a_factor_of_two_stage_by_stage(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    timed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As it was timed by `check` on the machine whose times are given."""
-    monkeypatch.setattr(reckoned, "time_day", lambda *_: DAY)
     monkeypatch.setattr(reckoned.os, "cpu_count", lambda: 2)
-    for name in ("time_network", "time_searched", "time_small"):
-        monkeypatch.setattr(reckoned, name, lambda _: WINDOW)
     empty = {f"data.{name}": str(tmp_path / name) for name in ("archives", "bars", "labels")}
     settings, took = load_settings(Path("conf/demo.yaml"), empty), demo_seconds()
     found = estimate(settings, at_hand(settings))
@@ -172,23 +178,17 @@ def test_a_network_of_the_book_is_estimated_up_to_its_audit(
 
 
 def test_features_are_reckoned_from_timed_ones(
-    own: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    own: dict[str, object], timed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert 0 < reckoned.time_features() < 0.05
-    monkeypatch.setattr(reckoned, "time_day", lambda *_: DAY)
+    assert 0 < timing.time_features() < 0.05
     monkeypatch.setattr(reckoned, "time_start", lambda _: 0.0)
-    monkeypatch.setattr(reckoned, "time_features", lambda: 0.01)
-    for name in ("time_network", "time_searched", "time_small"):
-        monkeypatch.setattr(reckoned, name, lambda _: WINDOW)
     params = {"model__params": {}, "leak_audit__params": {}, "optimize__space": {}}
     settings = settings_with(own, model__name="linear", **params)
     found = {one.stage: one.seconds for one in estimate(settings, at_hand(settings)).stages}
-    assert found["features"] == 2_880 * 0.01
+    assert found["features"] == 2_880 * 1e-4
 
 
-def test_what_nobody_can_tell_is_not_made_up(
-    own: dict[str, object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_nobody_can_tell_is_not_made_up(own: dict[str, object], timed: None) -> None:
     settings = settings_with(own, data__source="download")
     found = estimate(settings, at_hand(settings))
     first = found.stages[0]
@@ -282,7 +282,9 @@ def test_a_disk_too_small_for_the_archives_to_come_would_end_a_run(
     assert found(settings_with(own))["disk"][0] == state
 
 
-def test_a_name_that_holds_another_symbols_versions_is_refused(own: dict[str, object]) -> None:
+def test_a_name_that_holds_another_symbols_versions_is_refused(
+    own: dict[str, object], timed: None
+) -> None:
     settings = settings_with(own)
     data = settings.data.model_copy(update={"symbol": "ETHUSDT"})
     data.own_bars.mkdir(parents=True)
@@ -302,6 +304,7 @@ def test_a_name_that_holds_another_symbols_versions_is_refused(own: dict[str, ob
 
 def test_main_says_how_long_it_takes_only_where_that_is_long(
     own: dict[str, object],
+    timed: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -339,11 +342,8 @@ def invoke(command: object, own: dict[str, object]) -> Result:
 
 
 def test_each_member_is_looked_at_and_named_with_what_is_wrong_of_it(
-    own: dict[str, object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    own: dict[str, object], timed: None, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(reckoned, "time_day", lambda *_: DAY)
-    for name in ("time_network", "time_searched", "time_small"):
-        monkeypatch.setattr(reckoned, name, lambda _: WINDOW)
     path, values = tmp_path / "members.yaml", settings_with(own).model_dump(mode="json")
     values["members"] = {"fits": {}, "long": {"window": {"length": 2000}}}
     path.write_text(yaml.safe_dump(values))
