@@ -162,17 +162,18 @@ def test_threads_that_wait_for_others_work_do_not_make_windows_dear(
     assert timing.time_network(settings_with(own, train__threads=1)) == (2.0, 2.0)
 
 
-def test_a_network_of_the_book_is_estimated_up_to_its_audit(
+def test_a_network_of_the_book_is_estimated_with_its_snapshots(
     own: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reckoned, "time_day", lambda *_: DAY)
     monkeypatch.setattr(reckoned, "time_start", lambda _: 0.0)
-    book = {"model__name": "book_mlp", "model__params": {"width": 8, "pairs": 1}}
+    params = {"width": 8, "pairs": 1}
+    book = {"model__name": "book_mlp", "model__params": params, "leak_audit__params": params}
     asked = {"window__length": 60, "snapshots__block": 8, "snapshots__levels": 3}
     space = {"width": [8], "window_length": [60]}
     settings = settings_with(own, **book, **asked, optimize__space=space)
     found = {one.stage: one.seconds for one in estimate(settings, at_hand(settings)).stages}
-    assert list(found) == ["simulate", "etl", "label", "snapshots", "optimize", "train", "audit"]
+    assert list(found) == ["simulate", "etl", "label", "snapshots", *CHAINED[2:]]
     assert found["snapshots"] == found["etl"], "both read every archive"
     assert found["train"]
 
