@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -92,9 +91,8 @@ def persistence(patch: pytest.MonkeyPatch, rows: int) -> None:
     """The last hour ends so many rows late."""
     real = baselines.last_class
 
-    def late(table: pd.DataFrame, samples: Any, how: Any) -> Any:
-        ends = np.minimum(samples.row + rows, len(table) - 1)
-        return real(table, replace(samples, row=ends), how)
+    def late(table: pd.DataFrame, ends: Any, horizon: Any) -> Any:
+        return real(table, np.minimum(ends + rows, len(table) - 1), horizon)
 
     patch.setattr(baselines, "last_class", late)
 
