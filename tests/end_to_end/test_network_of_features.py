@@ -34,9 +34,11 @@ import steps.simulate
 import steps.snapshots
 import steps.train
 from quantgod.archive.snapshot_store import read_books
+from quantgod.archive.zip_stream import lines, open_archive
 from quantgod.auditor.auditor import load_auditor
-from quantgod.contracts import CLASSES, FEATURES, PRIMARY, Series
+from quantgod.contracts import CLASSES, FEATURES, PRIMARY, BookShape, Series
 from quantgod.contracts.minute_rows import MinuteRows
+from quantgod.dataset.feature_table import SourceRows
 from quantgod.dataset.learning_table import learned_from, learning_table
 from quantgod.evaluation.drift import read_reference
 from quantgod.evaluation.network_subject import NetworkSubject
@@ -44,16 +46,20 @@ from quantgod.evaluation.scored_rows import columns_of, read_scored
 from quantgod.evaluation.subject import RawMaterial
 from quantgod.forecasters.network import load_network
 from quantgod.library import load_version
-from quantgod.live.deployment.loaded_model import Fit, load_model
+from quantgod.live.deployment.loaded_model import Fit, LoadedModel, load_model
 from quantgod.live.engine.engine import Engine
 from quantgod.live.engine.sources import read_sources
 from quantgod.live.engine.window import Window
 from quantgod.live.journal import BARS, SIGNALS, Journal, read_table
+from quantgod.market.book_bars import BookBars, ClosedMinute
+from quantgod.market.bybit import decode
+from quantgod.market.bybit_sync import BybitBookSync
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.registered import fetch
 from quantgod.served.features import sets
 from quantgod.settings import load_settings
 from quantgod.tracking.keys import artifacts_of
+from tests.archive.streams import etl_settings
 from tests.conftest import forget_experiments
 from tests.live.engine.answering import now, until
 from tests.live.engine.markets import closed_of
@@ -62,6 +68,7 @@ from tests.stores import fresh_store
 NAME = "of-features"
 WINDOW = 16
 BRIDGE = 5
+FIT = Fit(Series("BTCUSDT", "linear"), BRIDGE, 2_000)
 LIVED = 40
 PARAMS = "{lstm_hidden: 4, lstm_layers: 1, attention_heads: 2, dropout: 0.0, lstm_dropout: 0.0}"
 SETTINGS = {
@@ -203,30 +210,38 @@ def test_what_was_judged_is_what_is_answered_and_what_a_live_session_journals(
 
     rows = read_sources("BTCUSDT", tmp_path / "none", project.folder / "bars/linear", 0, 10**9)
     first = int(np.searchsorted(rows.minutes, judged["time"].iloc[0].timestamp() // 60))
-    model = load_model(NAME, 1, fetch(NAME, 1), Fit(Series("BTCUSDT", "linear"), BRIDGE, 2_000))
-    models = SimpleNamespace(champion=lambda: model, challenger=lambda: None)
-
-    async def play(journal: Journal) -> None:
-        window = Window(BRIDGE)
-        window.fill(MinuteRows(rows.minutes[:first], rows.features[:first]), rows)
-        engine = Engine({"X": window}, {"X": models}, journal, lambda notice: None)
-        running = asyncio.create_task(engine.run())
-        for place in range(first, first + LIVED):
-            engine.closed("X", closed_of(rows, place), now())
-            await until(lambda: not engine._unanswered)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-    writing = load_settings(Path("conf/full.yaml")).live.journaling
-    with Journal(tmp_path / "live", {"BARS": BARS, "SIGNALS": SIGNALS}, writing) as journal:
-        asyncio.run(play(journal))
-    kept = read_table(tmp_path / "live", "SIGNALS").to_pandas().set_index("datetime")
+    minutes = [closed_of(rows, place) for place in range(first, first + LIVED)]
+    kept = lived(tmp_path, load_model(NAME, 1, fetch(NAME, 1), FIT), rows, minutes)
     assert len(kept) == LIVED
     both = said.index.intersection(kept.index)
     assert said.loc[both, "base_buy"].nunique() == len(both) >= LIVED // 8
     names = [*of["base"], *of["prob"]]
     assert np.array_equal(kept.loc[both, names].to_numpy(), said.loc[both, names].to_numpy())
     assert kept.loc[both, "action"].tolist() == said.loc[both, "action"].tolist()
+
+
+def lived(
+    folder: Path, model: LoadedModel, rows: SourceRows, minutes: list[ClosedMinute]
+) -> pd.DataFrame:
+    """What a session journals of these minutes, after what was stored before them."""
+    models = SimpleNamespace(champion=lambda: model, challenger=lambda: None)
+    first = int(np.searchsorted(rows.minutes, minutes[0].bar.minute))
+
+    async def play(journal: Journal) -> None:
+        window = Window(BRIDGE)
+        window.fill(MinuteRows(rows.minutes[:first], rows.features[:first]), rows)
+        engine = Engine({"X": window}, {"X": models}, journal, lambda notice: None)
+        running = asyncio.create_task(engine.run())
+        for closed in minutes:
+            engine.closed("X", closed, now())
+            await until(lambda: not engine._unanswered)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    writing = load_settings(Path("conf/full.yaml")).live.journaling
+    with Journal(folder / "live", {"BARS": BARS, "SIGNALS": SIGNALS}, writing) as journal:
+        asyncio.run(play(journal))
+    return read_table(folder / "live", "SIGNALS").to_pandas().set_index("datetime")
 
 
 def test_the_version_says_what_it_takes_and_refuses_less(
@@ -313,7 +328,7 @@ def test_a_network_of_the_book_is_trained_and_audited_on_blocks_that_its_runs_na
 def test_what_is_judged_of_stored_blocks_is_what_the_venues_books_are_answered_with(
     of_books: Project, tmp_path: Path
 ) -> None:
-    """To the bit, for the minutes of the test part."""
+    """To the bit, for the minutes of the test part; so is what a session makes of the messages."""
     judged = read_scored(artifacts_of(of_books.runs["evaluate"], "test", tmp_path))
     places = (of_books.folder / name / "linear/BTCUSDT.parquet" for name in ("labels", "features"))
     table = learning_table(*places)
@@ -329,6 +344,30 @@ def test_what_is_judged_of_stored_blocks_is_what_the_venues_books_are_answered_w
         answered = said.loc[both.index, [f"{kind}_{name.lower()}" for name in CLASSES]]
         assert np.array_equal(both[columns_of(ours)].to_numpy(), answered.to_numpy()), ours
     assert both[columns_of("base")].nunique().min() == len(both)
+
+    minutes = streamed(of_books.folder, BookShape(4, 3, 2_000))
+    sources = read_sources("BTCUSDT", tmp_path / "none", of_books.folder / "bars/linear", 0, 10**9)
+    assert [one.bar.minute for one in minutes] == sources.minutes.tolist()
+    at = int(np.searchsorted(sources.minutes, judged["time"].iloc[0].timestamp() // 60))
+    model = load_model(
+        BOOKS_NAME, 1, fetch(BOOKS_NAME, 1), FIT._replace(book=BookShape(4, 3, 2_000))
+    )
+    kept = lived(tmp_path, model, sources, minutes[at : at + 30])
+    assert len(kept) == 30
+    names = [f"{kind}_{name.lower()}" for kind in ("base", "prob") for name in CLASSES]
+    assert np.array_equal(kept.loc[said.index, names].to_numpy(), said[names].to_numpy())
+    assert kept.loc[said.index, "action"].tolist() == said["action"].tolist()
+
+
+def streamed(folder: Path, shape: BookShape) -> list[ClosedMinute]:
+    """The rows of the archived messages, as a session that samples the book closes them."""
+    (archive,) = (folder / "archives").rglob("*.zip")
+    bars = BookBars(BybitBookSync("BTCUSDT"), 5, BRIDGE, shape=shape)
+    with open_archive(archive, etl_settings().limits) as opened:
+        taken = [bars.receive(decode(line)) for line in lines(opened.chunks(), 10**6)]
+    taken.append(bars.finish())
+    closed = [minute for one in taken for minute in one.closed]
+    return [minute for minute in closed if minute.bar.features is not None]
 
 
 def test_the_gates_have_looked_at_a_network_of_the_book(of_books: Project) -> None:

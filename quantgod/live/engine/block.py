@@ -6,7 +6,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from quantgod.contracts import Floats
+from quantgod.contracts import FEATURES, Floats
+from quantgod.served.blocks import VOLATILITY_ROWS
+from quantgod.served.rolling import deviation
+
+RETURN: Final = FEATURES.index("log_ret_close")
 
 
 class Block(NamedTuple):
@@ -37,3 +41,13 @@ def block_of(snapshots: Floats | None) -> Block:
         text = f"{thin} of {count} snapshots of the book have fewer than {levels} levels a side"
         return Block(None, text)
     return Block(books, "")
+
+
+def stillness(features: Floats) -> str:
+    """Return what a window lacks whose last closes are equal: a book is scaled by their moves.
+
+    Args:
+        features: (rows, 9 or more), oldest first.
+    """
+    moves = deviation(features[-VOLATILITY_ROWS:, RETURN], VOLATILITY_ROWS)[-1]
+    return f"its last {VOLATILITY_ROWS} closes are equal" if moves == 0 else ""

@@ -28,7 +28,7 @@ from quantgod.contracts.model_notices import Level, ModelNotice, Report, SignalC
 from quantgod.contracts.prediction import Prediction
 from quantgod.contracts.row_sink import RowSink
 from quantgod.evaluation.drift import Reference
-from quantgod.live.engine.block import NO_BLOCK, Block, block_of
+from quantgod.live.engine.block import NO_BLOCK, Block, block_of, stillness
 from quantgod.live.engine.feature_rows import source_row
 from quantgod.live.engine.journal_rows import bar_row, signal_row
 from quantgod.live.engine.lane import Lane
@@ -115,7 +115,7 @@ class AnswerState:
         warming: those of them until a row has all features that it takes.
         shadow_missing: minutes until the challenger's window is full; 0 without one.
         lacks: what the book of the last minute with a row lacks for a champion that looks at it.
-        blockless: minutes whose book lacked something.
+        blockless: minutes without a signal for that.
         last: the last closed minute.
         said: the champion's last prediction.
         version: its version.
@@ -253,17 +253,18 @@ class Engine:
     ) -> tuple[MinuteRows, Floats | None] | None:
         """Return what a version takes of the newest minute; None if it is not all there."""
         window, state = self._windows[symbol], self.symbols[symbol]
-        missing = window.missing(*_needs(model))
-        block = _block(state.last) if model.book is not None else NO_BLOCK
+        if window.missing(*_needs(model)):
+            return None
+        rows = window.newest(*_needs(model))
+        block = NO_BLOCK if model.book is None else _block(state.last, rows)
         if role == "Production":
             state.lacks = block.lacks
             state.blockless += bool(block.lacks)
-        if block.lacks and not missing:
+        if block.lacks:
             text = f"minute {minute}: {block.lacks}, so version {model.version} as {role} gives no"
             self._tell("warning", "no_block", symbol, f"{text} signal")
-        if missing or block.lacks:
             return None
-        return window.newest(*_needs(model)), block.books
+        return rows, block.books
 
     def _count_missing(self, symbol: str) -> None:
         length, columns = _needs(self._champion[symbol])
@@ -365,8 +366,9 @@ def _needs(model: Model) -> tuple[int, int]:
     return model.window, len(model.features)
 
 
-def _block(closed: ClosedMinute | None) -> Block:
-    return block_of(None if closed is None else closed.snapshots)
+def _block(closed: ClosedMinute | None, rows: MinuteRows) -> Block:
+    block = block_of(None if closed is None else closed.snapshots)
+    return block if block.lacks else block._replace(lacks=stillness(rows.features))
 
 
 def _judge(asked: Question) -> Prediction:

@@ -114,3 +114,15 @@ def test_a_version_whose_window_is_not_full_waits_for_that_and_no_block_is_told_
     session.take(closed(20, None), closed(21, taken(1)))
     assert session.told == [(20, False), (21, True)]
     assert not session.notices
+
+
+def test_a_window_whose_last_sixty_closes_are_equal_gets_no_signal_but_the_reason() -> None:
+    """The version scales prices by how they moved, and would refuse it as an error."""
+    session = Session(filled(440, kept=100), Deployed(of_the_book()))
+    minutes = [closed(place, taken(1)) for place in range(440, 501)]
+    still = [one._replace(bar=one.bar._replace(features=np.zeros(9))) for one in minutes[:-1]]
+    session.models.now.window = 60
+    session.take(*still, minutes[-1])
+    assert [place for place, answered in session.told if not answered] == [499]
+    [told] = session.notices
+    assert "its last 60 closes are equal, so version 3 as Production gives no signal" in told.text
