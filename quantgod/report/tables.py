@@ -71,6 +71,7 @@ def detail_tables(result: EvaluationResult, examined: Examination) -> list[Table
         *(_slices(f"By {name}", parts) for name, parts in examined.by_cut.items()),
         *(_tiers(model, parts) for model, parts in examined.tiers.items()),
         _selective(examined),
+        *_confidence(result),
         _importance(examined),
         _sets(result, examined),
         _shifts("Features: learned from against test part", result.drift),
@@ -157,6 +158,23 @@ def _selective(examined: Examination) -> Table:
         body,
         "The mean over coverages of 1 % to 100 %, the most confident first.",
     )  # fmt: skip
+
+
+def _confidence(result: EvaluationResult) -> Iterator[Table]:
+    """Yield the scores of the confidence, of a model that tells any."""
+    names = {"confidence": "as it is served", "probability": "probability of the class alone"}
+    body = tuple(
+        (names[name], interval_text(found["aurc"]), interval_text(found["brier"]))
+        for name, found in result.confidence.items()
+    )
+    if body:
+        yield Table(
+            "Confidence of the base's decided class",
+            ("confidence", "AURC", "Brier score"),
+            body,
+            "AURC: the mean share of wrong decisions over coverages of 1 % to 100 %, the most "
+            "confident first. Of both, less is better.",
+        )
 
 
 def _importance(examined: Examination) -> Table:

@@ -163,7 +163,7 @@ def test_provenance_names_what_was_scored_and_how() -> None:
 def test_every_row_of_a_table_has_a_cell_for_each_head() -> None:
     result = case().evaluated.result
     tables = [*score_tables(result), *detail_tables(result, examined())]
-    assert len({table.title for table in tables}) == len(tables) == 13
+    assert len({table.title for table in tables}) == len(tables) == 14
     for table in tables:
         assert {len(row) for row in table.body} == {len(table.head)}, table.title
     absent = next(row for table in tables for row in table.body if "absent" in row)

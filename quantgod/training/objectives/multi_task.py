@@ -27,7 +27,8 @@ class MultiTask:
     """Sum over heads and horizons of weighted losses; the score is macro-F1 at the primary horizon.
 
     A horizon of h minutes weighs 1/√h. Direction has class-weighted cross-entropy. Confidence is
-    the probability that the likeliest class is right (binary cross-entropy; the trunk is detached).
+    the probability that the likeliest class is right (binary cross-entropy; the trunk is detached);
+    of training rows it learns too much of that, so `auditor/confidence.py` judges it out of fold.
     The expected return is that of the horizon over v√h, v the past volatility of a minute (Huber,
     with a threshold of 1); a moment without v has none.
 
