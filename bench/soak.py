@@ -7,6 +7,7 @@
                random, while a reader looks; and rollbacks, from the command to its end
     updates    a day of one symbol, 864,000 updates at full speed, through the whole live runner
     ending     from Ctrl-C to the end of the process
+    blocks     a network of the book trained on a year of blocks, and the memory that it takes
 
 Ends with 1 if a goal is missed; a wrong book, a lost row or an unreadable file ends it at once.
 """
@@ -32,6 +33,7 @@ import psutil
 from mlflow import MlflowClient
 from rich.console import Console
 
+from bench.blocks import blocks
 from bench.goal import Figure, Log
 from bench.running import run
 from bench.serving import NAME, register_demo_chain
@@ -184,7 +186,9 @@ def ending(log: Log) -> list[Figure]:
     return [Figure("from signal to end, slowest of 3", max(taken), "s", at_most=END_SECONDS)]
 
 
-PARTS = {part.__name__: part for part in (schedules, mixes, kills, promotions, updates, ending)}
+PARTS = {
+    part.__name__: part for part in (schedules, mixes, kills, promotions, updates, ending, blocks)
+}
 
 
 def main() -> int:
