@@ -25,6 +25,7 @@ from quantgod.settings import load_settings
 from tests.synthetic import synthetic_bars
 
 DAYS, MINUTES, SHAPE = 365, 1440, (100, 20, 4)
+INTERVAL_MS = 100
 MOST_GIGABYTES = 4.0
 ASKED: Final = {
     "model.name": "book_mlp",
@@ -72,7 +73,7 @@ def learn(path: str) -> None:
 def mapped(path: Path, index: pd.DatetimeIndex) -> BookBlocks:
     """The day's blocks as those of every day, each in a map of its own."""
     day = np.zeros(MINUTES, dtype=BLOCK_INDEX)
-    days = [Blocks(day, np.load(path, mmap_mode="r")) for _ in range(DAYS)]
+    days = [Blocks(day, np.load(path, mmap_mode="r"), INTERVAL_MS) for _ in range(DAYS)]
     minutes = index.as_unit("ms").asi8 // MS_PER_MINUTE
     ones = np.ones(len(minutes))
-    return BookBlocks(days, np.arange(DAYS) * MINUTES, minutes, 60_000 * ones, ones)
+    return BookBlocks(days, np.arange(DAYS) * MINUTES, minutes, 60_000 * ones, ones, INTERVAL_MS)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from quantgod.auditor.fold_workers import fold_places
 from quantgod.planning.at_hand import MINUTES_A_DAY, Inventory, days_asked_for
 from quantgod.planning.start import time_start
 from quantgod.planning.timing import (
@@ -13,16 +14,19 @@ from quantgod.planning.timing import (
     WindowSeconds,
     time_day,
     time_features,
+    time_folds,
     time_network,
     time_searched,
     time_small,
 )
 from quantgod.planning.work import (
+    FOLDS,
     NETWORK,
     SEARCHED,
     SMALL,
     Work,
     cuts_of,
+    longest_share,
     network_work,
 )
 from quantgod.settings import Settings
@@ -131,6 +135,7 @@ class _Reckoner:
         self._windows: dict[str, WindowSeconds] = {
             NETWORK: time_network(settings),
             SEARCHED: time_searched(settings),
+            FOLDS: time_folds(settings),
         }
         asked = stages(settings)
         if "leak_audit" in asked:
@@ -166,7 +171,9 @@ class _Reckoner:
             return "", 0.0
         work = self._work[name]
         seconds = _seconds(work, self._windows[work.network])
-        search = self._settings.optimize
+        search, places = self._settings.optimize, fold_places(self._settings.train)
+        if name == "audit" and places is not None:
+            seconds *= longest_share(self._settings, places.workers or 1)
         if name == "optimize" and search.hours is not None:
             last = seconds / search.trials  # which begins before the hours are over
             seconds = min(seconds, search.hours * 3600 + last)

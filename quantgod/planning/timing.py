@@ -32,7 +32,7 @@ from quantgod.dataset.feature_table import SourceRows, feature_days
 from quantgod.dataset.samples import Samples
 from quantgod.models import zoo
 from quantgod.planning.at_hand import MINUTES_A_DAY, Inventory
-from quantgod.settings import Choice, Range, Settings
+from quantgod.settings import Choice, Range, Settings, with_values
 from quantgod.simulation.archives import price_path, start_ms
 from quantgod.simulation.market import SimulatedMarket
 from quantgod.training.devices import (
@@ -40,7 +40,7 @@ from quantgod.training.devices import (
     choose_device,
     fast_matrix_products,
     seeded,
-    use_threads,
+    with_threads,
 )
 from quantgod.training.objectives import objective_of
 from quantgod.training.space import joined_space
@@ -83,15 +83,18 @@ class DaySeconds(NamedTuple):
 def time_network(settings: Settings) -> WindowSeconds:
     """Time the settings' network on random windows."""
     device = choose_device(settings.train.device)
-    use_threads(settings.train.threads)
-    found, threads = _time_few(settings, device), torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
-        return found
+    with with_threads(settings.train.threads):
+        found = _time_few(settings, device)
+        if device.type != "cpu" or torch.get_num_threads() == 1:
+            return found
     # Beside other work threads wait for each other, at a full core's cost each; one alone does not.
-    torch.set_num_threads(1)
-    alone = _time_few(settings, device)
-    torch.set_num_threads(threads)
-    return WindowSeconds(*map(min, found, alone))
+    with with_threads(1):
+        return WindowSeconds(*map(min, found, _time_few(settings, device)))
+
+
+def time_folds(settings: Settings) -> WindowSeconds:
+    """Time the same network as folds are trained: with one thread, unless settings say more."""
+    return time_network(with_values(settings, {"train.threads": settings.train.threads or 1}))
 
 
 def _time_few(settings: Settings, device: torch.device) -> WindowSeconds:

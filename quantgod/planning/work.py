@@ -13,8 +13,10 @@ from quantgod.settings import Settings, with_values
 
 NETWORK: Final = "network"
 SEARCHED: Final = "searched"
+FOLDS: Final = "folds"
 SMALL: Final = "small"
-"""The network of the windows: the settings', one of the search's, or the leak audit's."""
+"""The network of the windows: the settings', one of the search's, the settings' as folds are
+trained, or the leak audit's."""
 
 SHORT_ROWS: Final = 2e7
 """Rows that take well under an hour even with the largest networks."""
@@ -43,7 +45,7 @@ def network_work(settings: Settings, minutes: int) -> dict[str, Work]:
     return {
         "optimize": _fit(settings, SEARCHED, dev / search.stride, search.trials * search.epochs),
         "train": _fit(settings, NETWORK, dev / settings.window.stride, settings.train.epochs),
-        "audit": _walk(settings, NETWORK, dev / settings.audit.stride, settings.audit.epochs),
+        "audit": _walk(settings, FOLDS, dev / settings.audit.stride, settings.audit.epochs),
         "evaluate": Work(
             NETWORK,
             0.0,
@@ -64,6 +66,17 @@ def cuts_of(settings: Settings, minutes: int) -> tuple[int, int]:
     cuts = len(own.at) or max(own.cuts, 3 * folds + 6)
     days = math.ceil(min(minutes, own.minutes) / MINUTES_A_DAY)
     return cuts, min(cuts, days)
+
+
+def longest_share(settings: Settings, workers: int) -> float:
+    """Return the share of all folds' work that the busiest of these workers does.
+
+    Fold i takes i parts of the time; the longest begin first, each with who has least to do.
+    """
+    busy = [0] * workers
+    for fold in range(settings.split.folds, 0, -1):
+        busy[busy.index(min(busy))] += fold
+    return max(busy) / sum(busy)
 
 
 def is_surely_short(settings: Settings, minutes: int) -> bool:

@@ -55,7 +55,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed: all takes what it took there."""
     monkeypatch.setattr(reckoned, "time_day", lambda *_: DAY)
     monkeypatch.setattr(reckoned, "time_features", lambda: 1e-4)
-    for name in ("time_network", "time_searched", "time_small"):
+    for name in ("time_network", "time_searched", "time_folds", "time_small"):
         monkeypatch.setattr(reckoned, name, lambda _: WINDOW)
 
 
@@ -128,9 +128,9 @@ def test_half_a_year_takes_two_cores_at_most_ten_hours_from_labels_to_a_verdict(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(reckoned, "time_day", lambda *_: DAY)
-    for name, window in zip(
-        ("time_network", "time_searched", "time_small"), FULL_SIZE, strict=True
-    ):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
+    names = ("time_network", "time_folds", "time_searched", "time_small")
+    for name, window in zip(names, (FULL_SIZE[0], *FULL_SIZE), strict=True):
         monkeypatch.setattr(reckoned, name, lambda _, window=window: window)
     empty = {f"data.{name}": str(tmp_path / name) for name in ("archives", "bars", "labels")}
     settings = load_settings(Path("conf/full.yaml"), empty)
@@ -138,6 +138,9 @@ def test_half_a_year_takes_two_cores_at_most_ten_hours_from_labels_to_a_verdict(
     assert have.minutes == 181 * 1440
     found = {one.stage: one.seconds or 0.0 for one in estimate(settings, have).stages}
     assert sum(found.values()) - found["etl"] < 10 * 3600
+    alone = load_settings(Path("conf/full.yaml"), {**empty, "train.workers": 1})
+    [walk] = [one.seconds for one in estimate(alone, have).stages if one.stage == "audit"]
+    assert found["audit"] == pytest.approx(walk * 8 / 15, rel=0.01), "folds 5, 2, 1 beside 4, 3"
     assert found["optimize"] > settings.optimize.hours * 3600, "the last trial begins before"
 
 
