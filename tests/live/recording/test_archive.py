@@ -99,16 +99,17 @@ def test_live_bars_are_the_bars_that_etl_makes_of_the_recording(recording, tmp_p
     assert len(live) > 60
     assert stored_bits(tmp_path / "bars") == bits(live)
     assert not report.has_quarantine
-    assert_blocks_are_those_of(live, tmp_path)
+    each = SHAPE.snapshots
+    rules = SnapshotSettings(levels=SHAPE.levels, interval_ms=500, per_minute=each, block=each)
+    assert rules.shape == SHAPE
+    assert_blocks_are_those_of(live, tmp_path, rules)
 
 
-def assert_blocks_are_those_of(live: list[ClosedMinute], folder: Path) -> None:
+def assert_blocks_are_those_of(
+    live: list[ClosedMinute], folder: Path, rules: SnapshotSettings
+) -> None:
     """The stage `snapshots` makes of the archives what the session saw at each close."""
     places = (folder / name for name in ("archives", "bars", "snapshots"))
-    levels, each = SHAPE.levels, SHAPE.snapshots
-    rules = SnapshotSettings(
-        levels=levels, interval_ms=SHAPE.interval_ms, per_minute=each, block=each
-    )
     run_snapshots(*places, "BTCUSDT", "linear", etl_settings(), rules)
     days = [open_blocks(path) for path in stored_days(folder / "snapshots", "BTCUSDT")]
     seen = [block_of(row.snapshots[None]) for row in live]
@@ -143,10 +144,12 @@ def test_archives_of_a_real_recording_across_midnight_give_its_bars(tmp_path):
     run_etl(tmp_path / "archives", tmp_path / "bars", etl_settings())
     assert len(live) >= 3
     assert stored_bits(tmp_path / "bars") == bits(live)
+    assert_blocks_are_those_of(live, tmp_path, FULL.snapshots)
 
 
 def driven(path: Path, *, beyond_range: bool) -> list[ClosedMinute]:
-    bars = BookBars(BinanceBookSync("BTCUSDT", 1_000, beyond_range=beyond_range), 5, 5)
+    sync = BinanceBookSync("BTCUSDT", 1_000, beyond_range=beyond_range)
+    bars = BookBars(sync, 5, 5, shape=FULL.snapshots.shape)
     arrivals = open_recording(path).arrivals
     closed = [row for kind, _, data in arrivals for row in drive(bars, kind, data).closed]
     return closed + bars.finish().closed

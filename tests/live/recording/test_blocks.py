@@ -179,7 +179,7 @@ def live_rows(said: list[Said], shape: BookShape, silence: int) -> list[ClosedMi
     return [minute for minute in closed if minute.bar.features is not None]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),
     faults=st.lists(st.sampled_from(FAULTS), max_size=5),
