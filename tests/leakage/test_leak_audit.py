@@ -301,6 +301,16 @@ def test_a_threshold_tuned_on_the_test_part_is_caught(monkeypatch, borders):
     assert caught(borders, "conformal threshold") == {"conformal threshold"}
 
 
+def test_a_confidence_fitted_on_the_rows_that_judge_it_is_caught(monkeypatch, borders):
+    real = auditing.fit_confidence
+
+    def greedy(older: pd.DataFrame, newer: pd.DataFrame) -> Any:
+        return real(pd.concat([older, newer]), newer)
+
+    monkeypatch.setattr(auditing, "fit_confidence", greedy)
+    assert caught(borders, "confidence") == {"confidence"}
+
+
 def test_a_calibrator_fitted_with_test_rows_is_caught(monkeypatch, borders):
     """Dev is made to hold the test part, and the check that would refuse it is silenced."""
     real = learning.split_test
