@@ -44,6 +44,7 @@ from quantgod.evaluation.drift import read_reference
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.scored_rows import columns_of, read_scored
 from quantgod.evaluation.subject import RawMaterial
+from quantgod.forecasters import baselines
 from quantgod.forecasters.network import load_network
 from quantgod.library import load_version
 from quantgod.live.deployment.loaded_model import Fit, LoadedModel, load_model
@@ -135,6 +136,19 @@ class Project:
         done = self.call(step, *runs)
         assert done.exit_code == 0, done.output
         self.runs[stage] = mlflow.last_active_run().info.run_id
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_trees() -> Iterator[None]:
+    """The slowest part of every cut of a leak audit is a baseline of 300 trees."""
+    real = baselines.HistGradientBoostingClassifier
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            baselines,
+            "HistGradientBoostingClassifier",
+            lambda **given: real(**given | {"max_iter": 20}),
+        )
+        yield
 
 
 @pytest.fixture(scope="module")
