@@ -9,7 +9,14 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-PRELOADED = ["quantgod.training.tuning", "torch", "pandas", "sklearn.model_selection", "optuna"]
+PRELOADED = [
+    "quantgod.training.tuning",
+    "torch",
+    "torch._dynamo",  # a second of it, which the first optimizer imports
+    "pandas",
+    "sklearn.model_selection",
+    "optuna",
+]
 
 
 def started(target: Callable[..., Any], *args: Any, **kwargs: Any) -> BaseProcess:
