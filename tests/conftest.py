@@ -19,6 +19,8 @@ from mlflow.tracking import fluent
 from tests.stores import never_wait_for_the_disk
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of them would compile the project anew
+sys.dont_write_bytecode = False
 torch.set_num_threads(1)
 never_wait_for_the_disk()
 
@@ -86,8 +88,8 @@ def pytest_collection() -> Iterator[None]:
 
 def pytest_unconfigure() -> None:
     """Let Python end as it does: what is frozen outlives modules that its destructors need."""
-    gc.unfreeze()
     atexit.unregister(gc.freeze)  # of `steps`
+    atexit.register(gc.unfreeze)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

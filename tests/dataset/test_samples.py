@@ -47,6 +47,7 @@ def test_no_window_and_no_label_crosses_the_end_of_a_run(bars: pd.DataFrame, win
         assert np.diff(inside).max() <= BRIDGE + 1 and np.diff(ahead).max() <= BRIDGE + 1
 
 
+@settings(max_examples=50)
 @given(
     bars=broken_bars(), first=st.integers(0, 300), last=st.integers(1000, 1600),
     stride=st.integers(1, 60),

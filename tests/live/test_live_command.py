@@ -121,17 +121,14 @@ def test_it_signals_each_minute_and_ends_after_the_candles_that_were_asked_for(d
     assert len(_session(desk.rows("SIGNALS"), 2)) >= 2, "so does the window"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_within_seconds_with_all_sealed(
-    desk: Desk, number: signal.Signals
-) -> None:
+def test_a_signal_ends_it_within_seconds_with_all_sealed(desk: Desk) -> None:
     with subprocess.Popen(
         desk.command("--log", "json"), env=desk.environment(), stderr=subprocess.PIPE, text=True
     ) as live:
         assert live.stderr is not None
         _wait_for(live.stderr, "minute")
         children = psutil.Process(live.pid).children(recursive=True)
-        live.send_signal(number)
+        live.send_signal(signal.SIGTERM)
         began = time.monotonic()
         rest = live.stderr.read()
         assert live.wait(timeout=60) == 0, rest[-3000:]
@@ -142,7 +139,7 @@ def test_a_signal_ends_it_within_seconds_with_all_sealed(
     assert not list((desk.folder / "journal").rglob("wal/*.arrows"))
     run = MlflowClient().search_runs([desk.store.experiment], max_results=1)[0]
     assert run.info.status == "FINISHED"
-    assert run.data.tags["quantgod.ended_by"] == number.name
+    assert run.data.tags["quantgod.ended_by"] == "SIGTERM"
     assert run.data.params["version"] == f"{NAME} {desk.store.number}"
     assert "BTCUSDT/prob_buy" in run.data.metrics
 
@@ -191,11 +188,12 @@ def test_a_restart_within_the_bridge_keeps_the_window(desk: Desk) -> None:
             feed = settings.live.feed.model_copy(update=urls)
             quiet = Console(quiet=True)
             before = await run_live(settings, feed, quiet, lambda *_: None)
-            return before, await run_live(settings, feed, quiet, lambda *_: None)
+            few = desk.settings(**{"live.max_candles": 2})
+            return before, await run_live(few, feed, quiet, lambda *_: None)
 
     before, after = asyncio.run(both())
     assert before.signals >= 7
-    assert after.signals >= 7
+    assert after.signals >= 2
     bars = desk.rows("BARS")
     minutes = bars.filter(pc.is_valid(bars["close"]))["minute"].to_numpy()
     breaks = np.diff(minutes) - 1

@@ -9,7 +9,7 @@ from tests.registry.interrupting import POINTS, interrupt
 from tests.registry.promoter_process import FORCED, Mortal
 from tests.registry.shelves import NAME
 
-ROUNDS = 12
+ROUNDS = 8
 
 
 def test_whenever_a_promotion_is_killed_the_old_or_the_new_version_is_in_place_and_whole(

@@ -20,7 +20,7 @@ AFTER = 15
 TOGETHER = 4
 """Runs at once: more would need more of the machine than a test may count on."""
 
-MIXES = 20
+MIXES = 12
 
 
 class Trace(NamedTuple):
