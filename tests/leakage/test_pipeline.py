@@ -26,7 +26,7 @@ def test_all_but_size_is_the_lineages_own() -> None:
     assert HOW.model.name == whole.model.name
     assert HOW.model.params == PARAMS
     assert HOW.window.length == whole.window.length
-    changed = {"epochs": 1, "device": "cpu"}
+    changed = {"epochs": 1, "device": "cpu", "every": 1}
     assert HOW.train == whole.train.model_copy(update=changed)
     assert HOW.audit == whole.audit.model_copy(update={"epochs": 1, "stride": STRIDE})
     assert HOW.window.stride == HOW.evaluate.stride == STRIDE
