@@ -13,16 +13,14 @@ from mlflow import MlflowClient
 
 import steps.power
 from quantgod.backtest.trading_power import Trader
-from quantgod.contracts import ALL_FEATURES, Progress
+from quantgod.contracts import Progress
 from quantgod.evaluation.interval_power import DESIGNS, Design, DesignOutcome, IntervalCoverage
 from quantgod.gates import Gate, interval_proof
 from quantgod.gates.interval_proof import JOBS
 from quantgod.gates.power import Market, Rehearsal
 from quantgod.registry import rehearsals
-from quantgod.registry.chain import Chain
-from quantgod.registry.rehearsal import rehearse
 from quantgod.registry.rehearsals import RehearsalError, run_rehearsals
-from quantgod.settings import ModelSettings, Settings, load_settings
+from quantgod.settings import Settings, load_settings
 from tests.registry.shelves import Shelf
 
 CONFIG = Path("conf/power.yaml")
@@ -104,18 +102,6 @@ def test_real_markets_are_judged_and_a_stopped_experiment_goes_on(tmp_path: Path
         assert verdicts["inference_p99"].passed, "the packed chain was timed"
         assert verdicts["beats_champion"].passed is None
     assert null.figures["log_loss"] != planted.figures["log_loss"]
-
-
-def test_a_market_is_judged_with_a_network_of_features(tmp_path: Path) -> None:
-    model = ModelSettings(name="linear", params={})
-    how = tiny()
-    small = how.leak_audit.model_copy(update={"params": {}, "cuts": 0})
-    how = how.model_copy(update={"model": model, "leak_audit": small})
-    made = rehearse(Market("planted", 101), how, tmp_path)
-    verdicts = {gate.name: gate for gate in made.gates}
-    assert verdicts["leak_audit"].passed, verdicts["leak_audit"].detail
-    contract = Chain(tmp_path / "package").contract
-    assert contract.features == list(ALL_FEATURES)
 
 
 def test_every_market_is_gone_through_once_and_told(tmp_path: Path, rehearsed: list[str]) -> None:
