@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from quantgod.contracts import CLASSES, META_FEATURES, PRIMARY, Floats, Forecast, forecast_of
-from quantgod.served.confidence import Said
+from quantgod.served.confidence import Statement
 
 TILTED: Final = slice(0, len(CLASSES))
 """A forecast's tilted probabilities among the meta-features."""
@@ -30,10 +30,10 @@ class AuditorInput(NamedTuple):
     meta: Floats
 
     @property
-    def said(self) -> Said:
+    def said(self) -> Statement:
         """Return what the confidence is a function of."""
         one = self.forecast
-        return Said(
+        return Statement(
             tilted=one.tilted[:, PRIMARY],
             probabilities=one.probabilities[:, PRIMARY],
             confidence=one.confidence[:, PRIMARY],
@@ -62,9 +62,9 @@ def served_input(row: Floats, class_weights: Sequence[float]) -> AuditorInput:
     return AuditorInput(forecast, np.ascontiguousarray(meta))
 
 
-def said_in_rows(rows: pd.DataFrame) -> Said:
+def said_in_rows(rows: pd.DataFrame) -> Statement:
     """Return what out-of-fold rows keep of what was said."""
-    return Said(
+    return Statement(
         tilted=rows[list(META_FEATURES[TILTED])].to_numpy(np.float64),
         probabilities=rows[list(BASE)].to_numpy(np.float64),
         confidence=rows["confidence"].to_numpy(np.float64),

@@ -27,7 +27,7 @@ from scipy.special import expit, stdtrit
 from quantgod.auditor.auditor_input import BASE, said_in_rows
 from quantgod.contracts import Booleans, Floats
 from quantgod.files import write_json
-from quantgod.served.confidence import HEADS, PROBABILITY, SAID, Said, confidence, inputs_of
+from quantgod.served.confidence import HEADS, PROBABILITY, SAID, Statement, confidence, inputs_of
 
 FORMAT: Final = 1
 KIND: Final = "logistic"
@@ -55,7 +55,7 @@ class Logistic:
     slope: tuple[float, ...]
     intercept: float
 
-    def __call__(self, said: Said) -> Floats:
+    def __call__(self, said: Statement) -> Floats:
         """Return how likely the decided class of each row is right, (n,)."""
         return confidence(said, asdict(self))
 
@@ -159,21 +159,21 @@ def brier(confidence: Floats, right: Booleans, weight: Floats) -> float:
 SCORES: Final = {"aurc": aurc, "brier": brier}
 
 
-def _told(rows: pd.DataFrame) -> tuple[Said, Booleans, Floats]:
+def _told(rows: pd.DataFrame) -> tuple[Statement, Booleans, Floats]:
     """Return what was said of rows, whether the decided class came, and the rows' weights."""
     said = said_in_rows(rows)
     right: Booleans = said.tilted.argmax(axis=1) == rows["target"].to_numpy()
     return said, right, rows["weight"].to_numpy(np.float64)
 
 
-def _has_heads(said: Said) -> bool:
+def _has_heads(said: Statement) -> bool:
     """Return whether a network with both heads has said this."""
     decided = said.tilted.argmax(axis=1)
     own = said.confidence != said.probabilities[np.arange(len(decided)), decided]
     return bool(np.isfinite(said.expected_return).all() and own.any())
 
 
-def _fitted(said: Said, right: Booleans, weight: Floats, names: Sequence[str]) -> Logistic:
+def _fitted(said: Statement, right: Booleans, weight: Floats, names: Sequence[str]) -> Logistic:
     """Return the maximum a posteriori around the probability as it is; the problem is convex.
 
     Uniqueness as weight makes overlapping rows count by their information: from few independent

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from quantgod.market.binance import BestQuote, DepthEvent, DepthSnapshot, decode, decode_snapshot
-from quantgod.market.book_bars import BookBars, Taken
+from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.messages import MessageError
 
 RawKind = Literal["opened", "closed", "stream", "snapshot"]
@@ -20,7 +20,7 @@ StreamMessage = DepthEvent | BestQuote | MessageError | None
 _NO_LEVELS = DepthSnapshot(0, 0, [], [])
 
 
-def drive(bars: BookBars, kind: RawKind, data: bytes) -> Taken:
+def drive(bars: BookBars, kind: RawKind, data: bytes) -> Effect:
     """Let `bars` take an arrival of its symbol; `data` is empty for `opened` and `closed`.
 
     An undecodable message is refused, and one that is not a depth event changes nothing. An
@@ -41,11 +41,11 @@ def read(data: bytes) -> StreamMessage:
         return error
 
 
-def take(bars: BookBars, message: StreamMessage) -> Taken:
+def take(bars: BookBars, message: StreamMessage) -> Effect:
     """Let `bars` take a decoded message of the stream."""
     if isinstance(message, DepthEvent):
         return bars.receive(message)
-    return bars.refuse(message) if isinstance(message, MessageError) else Taken([], [])
+    return bars.refuse(message) if isinstance(message, MessageError) else Effect([], [])
 
 
 def _snapshot(data: bytes) -> DepthSnapshot:

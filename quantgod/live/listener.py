@@ -13,7 +13,7 @@ from quantgod.live.driving import RawKind
 from quantgod.live.feed.notices import Notice
 from quantgod.live.journal import JournalNotice
 from quantgod.live.view.logs import say
-from quantgod.market.book_bars import ClosedMinute, Taken
+from quantgod.market.book_bars import ClosedMinute, Effect
 from quantgod.market.minute_bars import MinuteBar
 from quantgod.market.sync_events import Event, NeedSnapshot, OutOfSync, Synced, Widened
 
@@ -38,7 +38,7 @@ class LiveListener:
     def raw(self, symbol: str, kind: RawKind, received_ns: int, data: bytes) -> None:
         """Ignore raw messages, which only `collect` records."""
 
-    def taken(self, symbol: str, taken: Taken, received: float) -> None:
+    def taken(self, symbol: str, taken: Effect, received: float) -> None:
         """Report events of the book, and pass closed minutes to the engine."""
         for event in taken.events:
             line = told(event)

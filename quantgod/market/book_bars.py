@@ -60,8 +60,8 @@ class ClosedMinute(NamedTuple):
     snapshots: Floats | None = None
 
 
-class Taken(msgspec.Struct, frozen=True, gc=False):
-    """What came of a message: what it did to the book, and the minutes that it closed."""
+class Effect(msgspec.Struct, frozen=True, gc=False):
+    """The effect of a message: what it did to the book, and the minutes that it closed."""
 
     events: list[Event]
     closed: list[ClosedMinute]
@@ -131,11 +131,11 @@ class BookBars:
         """The book, or `None` while it is out of sync."""
         return self.sync.book
 
-    def receive(self, message: Any) -> Taken:
+    def receive(self, message: Any) -> Effect:
         """Take a decoded message of the venue's stream."""
         return self._taken(self.sync.receive(message))
 
-    def receive_snapshot(self, snapshot: Any) -> Taken:
+    def receive_snapshot(self, snapshot: Any) -> Effect:
         """Take the answer to a request for a snapshot.
 
         Raises:
@@ -146,19 +146,19 @@ class BookBars:
             raise TypeError(f"a snapshot of its own was given to {kind}, which asks for none")
         return self._taken(self.sync.receive_snapshot(snapshot))
 
-    def refuse(self, error: MessageError) -> Taken:
+    def refuse(self, error: MessageError) -> Effect:
         """Take note of a message that could not be read: its minute has no row."""
         return self._taken(self.sync.refuse(error))
 
-    def connected(self) -> Taken:
+    def connected(self) -> Effect:
         """A stream was opened."""
         return self._taken(self.sync.connected())
 
-    def disconnected(self) -> Taken:
+    def disconnected(self) -> Effect:
         """The stream ended; its minute has no row."""
         return self._taken(self.sync.disconnected())
 
-    def finish(self) -> Taken:
+    def finish(self) -> Effect:
         """End the recording: close the open minute if its last second holds a message."""
         if self.bars.ends_minute:
             self._sample(self._second_ends)
@@ -229,7 +229,7 @@ class BookBars:
             snapshots = None if sampler is None else sampler.closed(bar.minute)
             self._closed.append(ClosedMinute(bar, bids, asks, snapshots))
 
-    def _taken(self, events: list[Event]) -> Taken:
+    def _taken(self, events: list[Event]) -> Effect:
         for event in events:
             if isinstance(event, _CHANGES):
                 book = self.sync.book
@@ -238,7 +238,7 @@ class BookBars:
             elif isinstance(event, _LOSSES):
                 self._mark(event.reason)
         closed, self._closed = self._closed, []
-        return Taken(events, closed)
+        return Effect(events, closed)
 
     def _mark(self, reason: LossReason | DropReason) -> None:
         code = _MARKS.get(reason)

@@ -315,7 +315,7 @@ class Chain:
         tilted = np.ascontiguousarray(meta[:, TILTED])
         base = self.calibration.untilt(tilted, self.contract.base_class_weights)
         heads = meta[:, HEADS].T if meta.shape[1] > READ.stop else np.full((2, len(meta)), np.nan)
-        return self.trust.Said(tilted, base, *heads, meta[:, VOLATILITY])
+        return self.trust.Statement(tilted, base, *heads, meta[:, VOLATILITY])
 
     def confidence(self, said: Any) -> Floats | None:
         """How likely the class that the base decides on is right, (n,), where a version tells."""

@@ -39,7 +39,7 @@ LARGEST = 50.0
 SELL, NEUTRAL, BUY = 0, 1, 2
 
 
-class Said(NamedTuple):
+class Statement(NamedTuple):
     """What a forecaster says of n moments at the primary horizon, and what it was said in.
 
     Attributes:
@@ -57,7 +57,7 @@ class Said(NamedTuple):
     volatility: Floats
 
 
-def confidence(said: Said, fitted: Mapping[str, Any]) -> Floats:
+def confidence(said: Statement, fitted: Mapping[str, Any]) -> Floats:
     """Return how likely the decided class of each row is right, (n,)."""
     inputs = inputs_of(said, fitted["inputs"])
     center, scale, slope = (np.asarray(fitted[name]) for name in ("center", "scale", "slope"))
@@ -66,7 +66,7 @@ def confidence(said: Said, fitted: Mapping[str, Any]) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(score, -LARGEST, LARGEST))))
 
 
-def inputs_of(said: Said, names: tuple[str, ...] | list[str]) -> Floats:
+def inputs_of(said: Statement, names: tuple[str, ...] | list[str]) -> Floats:
     """Return the inputs of these names, (n, names)."""
     decided, rows = said.tilted.argmax(axis=1), np.arange(len(said.tilted))
     logs = np.log(np.maximum(said.probabilities, FLOOR))

@@ -23,7 +23,7 @@ from quantgod.auditor.confidence import (
     load_confidence,
 )
 from quantgod.contracts import META_FEATURES
-from quantgod.served.confidence import PROBABILITY, Said, inputs_of
+from quantgod.served.confidence import PROBABILITY, Statement, inputs_of
 from tests.auditor.markets import oof_frame, settings
 
 OVERLAP = 6
@@ -156,7 +156,7 @@ def test_aurc_is_the_mean_risk_of_the_most_confident_whatever_the_order_of_equal
 
 
 def test_inputs_are_of_the_class_that_is_decided_by_the_tilted_probabilities() -> None:
-    said = Said(
+    said = Statement(
         np.array([[0.5, 0.3, 0.2]]), np.array([[0.25, 0.6, 0.15]]), np.array([0.7]),
         np.array([-2.0]), np.array([np.e**-7]),
     )  # fmt: skip

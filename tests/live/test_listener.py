@@ -16,7 +16,7 @@ from quantgod.live.feed.notices import Notice
 from quantgod.live.journal import JournalNotice
 from quantgod.live.listener import LiveListener, log_journal, told
 from quantgod.live.view.logs import logging_to
-from quantgod.market.book_bars import Taken
+from quantgod.market.book_bars import Effect
 from quantgod.market.sync_events import (
     Applied,
     Dropped,
@@ -50,7 +50,7 @@ class Heard:
     def log(self, *events: Event, minutes: Any = (), notice: Notice | None = None) -> list[str]:
         out = io.StringIO()
         with logging_to("text", out):
-            self.listener.taken("X", Taken([*events], [*minutes]), 9.0)
+            self.listener.taken("X", Effect([*events], [*minutes]), 9.0)
             if notice is not None:
                 self.listener.notice(notice)
         return [line.split(" ", 1)[1] for line in out.getvalue().splitlines()]

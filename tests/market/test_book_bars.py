@@ -6,7 +6,7 @@ import pytest
 
 from quantgod.contracts import MS_PER_DAY, MS_PER_SECOND, BookUpdate
 from quantgod.market.binance import DepthEvent, DepthSnapshot
-from quantgod.market.book_bars import STRAYS, BookBars, Taken
+from quantgod.market.book_bars import STRAYS, BookBars, Effect
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.bybit_sync import BybitBookSync
 from quantgod.market.messages import MessageError
@@ -37,7 +37,7 @@ class Stream:
             self.add()
         return self
 
-    def note(self, taken: Taken):
+    def note(self, taken: Effect):
         self.closed += taken.closed
         return self
 

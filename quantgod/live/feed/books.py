@@ -12,7 +12,7 @@ from quantgod.live.feed.notices import Code, Notice
 from quantgod.live.feed.routing import Router
 from quantgod.live.feed.state import BookState, wants_snapshot, was_readable
 from quantgod.market.binance import DepthEvent, decode
-from quantgod.market.book_bars import BookBars, Taken
+from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.messages import MessageError
 from quantgod.market.sync_events import Synced, Widened
 
@@ -26,7 +26,7 @@ class FeedListener(Protocol):
     def raw(self, symbol: str, kind: RawKind, received_ns: int, data: bytes) -> None:
         """Take a message before the book gets it; `received_ns` is Unix time at arrival."""
 
-    def taken(self, symbol: str, taken: Taken, received: float) -> None:
+    def taken(self, symbol: str, taken: Effect, received: float) -> None:
         """Take the result of a message; `received` is `time.monotonic()` at arrival."""
 
     def notice(self, notice: Notice) -> None:
@@ -138,7 +138,7 @@ class Books:
         self._heard.discard(symbol)
         self._feed(symbol, "closed", b"", time.monotonic())
 
-    def _feed(self, symbol: str, kind: RawKind, data: bytes, received: float) -> Taken:
+    def _feed(self, symbol: str, kind: RawKind, data: bytes, received: float) -> Effect:
         arrived_ns = time.time_ns() - int((time.monotonic() - received) * 1e9)
         self._listener.raw(symbol, kind, arrived_ns, data)
         taken = drive(self._books[symbol], kind, data)

@@ -22,7 +22,7 @@ from quantgod.live.journal import JournalError
 from quantgod.live.journal.reader import read_batches
 from quantgod.live.recording.foreign import EXPECTED, what_came
 from quantgod.market.binance import BestQuote, DepthEvent, decode_snapshot
-from quantgod.market.book_bars import BookBars, Taken
+from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.messages import MessageError
 from quantgod.settings import command
 
@@ -75,12 +75,12 @@ class Recording:
             self.prices |= _price(message)
         return message if message.symbol == self.symbol else None
 
-    def drive(self, bars: BookBars, arrival: Arrival) -> Taken:
+    def drive(self, bars: BookBars, arrival: Arrival) -> Effect:
         """Let `bars` take an arrival of the symbol."""
         if arrival.kind == "stream":
             return take(bars, self.read(arrival))
         if arrival.kind == "snapshot" and self._is_of_another(arrival.data):
-            return Taken([], [])
+            return Effect([], [])
         return drive(bars, arrival.kind, arrival.data)
 
     def _is_of_another(self, snapshot: bytes) -> bool:

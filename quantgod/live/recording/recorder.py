@@ -17,7 +17,7 @@ from quantgod.contracts import Floats
 from quantgod.live.driving import RawKind
 from quantgod.live.feed.notices import Notice
 from quantgod.live.journal import EVENTS, RAW, Journal, levels_schema
-from quantgod.market.book_bars import BookBars, Taken
+from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.level_sequence import LevelSampler, normalised
 from quantgod.market.sync_events import (
     Applied,
@@ -73,7 +73,7 @@ class Recorder:
         if not self._write_raw(symbol, kind, received_ns, data):
             state.has_hole = True
 
-    def taken(self, symbol: str, taken: Taken, received: float) -> None:
+    def taken(self, symbol: str, taken: Effect, received: float) -> None:
         """Record the result of a message: levels of ended intervals, gaps and resyncs."""
         state = self._symbols[symbol]
         for ts, levels in state.sample(taken.events):

@@ -28,7 +28,7 @@ from quantgod.live.engine.block import block_of
 from quantgod.live.engine.feature_rows import source_row
 from quantgod.live.recording.arrivals import Arrival, Recording, no_events
 from quantgod.market.binance import BestQuote, DepthEvent
-from quantgod.market.book_bars import BookBars, ClosedMinute, Taken
+from quantgod.market.book_bars import BookBars, ClosedMinute, Effect
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.messages import MessageError
 from quantgod.market.sync_events import Applied, Dropped, OutOfSync, Synced
@@ -130,7 +130,7 @@ class Replay:
             "messages_per_second": round(self._messages / seconds),
         }
 
-    def _take(self, arrival: Arrival) -> Taken:
+    def _take(self, arrival: Arrival) -> Effect:
         self._messages += 1
         if arrival.kind != "stream":
             return self._noted(self._recording.drive(self._bars, arrival))
@@ -139,9 +139,9 @@ class Replay:
             return self._take_event(message)
         if isinstance(message, BestQuote):
             self._check.quote(message, self._bars)
-        return Taken([], [])
+        return Effect([], [])
 
-    def _take_event(self, event: DepthEvent | MessageError) -> Taken:
+    def _take_event(self, event: DepthEvent | MessageError) -> Effect:
         self._is_theirs |= isinstance(event, DepthEvent)
         self._events += 1
         taken = self._noted(take(self._bars, event))
@@ -150,7 +150,7 @@ class Replay:
             self._beyond += self._is_beyond()
         return taken
 
-    def _noted(self, taken: Taken) -> Taken:
+    def _noted(self, taken: Effect) -> Effect:
         """Count the events, and compare the book with waiting quotes."""
         for event in taken.events:
             if isinstance(event, Dropped):
@@ -168,7 +168,7 @@ class Replay:
             return False
         return book.best_bid < known[0] or book.best_ask > known[1]
 
-    def _closed(self, taken: Taken) -> Iterator[ClosedMinute]:
+    def _closed(self, taken: Effect) -> Iterator[ClosedMinute]:
         for minute in taken.closed:
             self._minutes[minute.bar.reason] += 1
             if minute.bar.features is not None:

@@ -22,7 +22,7 @@ from quantgod.live.view.logs import say
 from quantgod.live.view.overview import book_in_words, journal_in_words, trouble_of
 from quantgod.live.view.status import Status, SymbolStatus
 from quantgod.live.view.terminal import show
-from quantgod.market.book_bars import BookBars, Taken
+from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import compile_kernel
 from quantgod.settings import FeedSettings, Settings
@@ -116,7 +116,7 @@ class _LoggedRecorder:
         self.raw = recorder.raw
         self._recorder = recorder
 
-    def taken(self, symbol: str, taken: Taken, received: float) -> None:
+    def taken(self, symbol: str, taken: Effect, received: float) -> None:
         self._recorder.taken(symbol, taken, received)
         for closed in taken.closed:
             if closed.bar.features is not None and block_of(closed.snapshots).lacks:

@@ -21,7 +21,7 @@ from quantgod.live.feed.feed import Feed
 from quantgod.live.feed.notices import Notice
 from quantgod.market.binance import DepthEvent
 from quantgod.market.book import OrderBook
-from quantgod.market.book_bars import BookBars, Taken
+from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import compile_kernel
 from quantgod.market.sync_events import Applied, OutOfSync, Synced
@@ -175,7 +175,7 @@ class Witness:
             symbol: BookBars(BinanceBookSync(symbol, 10_000), 5, 5) for symbol in truth.symbols
         }
         self.recorded: dict[str, list[tuple[RawKind, bytes]]] = {one: [] for one in truth.symbols}
-        self.outcomes: dict[str, list[Taken]] = {one: [] for one in truth.symbols}
+        self.outcomes: dict[str, list[Effect]] = {one: [] for one in truth.symbols}
         self.notices: list[Notice] = []
         self.wrong: list[str] = []
         self.resyncs: list[float] = []
@@ -188,7 +188,7 @@ class Witness:
     def raw(self, symbol: str, kind: RawKind, received_ns: int, data: bytes) -> None:
         self.recorded[symbol].append((kind, data))
 
-    def taken(self, symbol: str, taken: Taken, received: float) -> None:
+    def taken(self, symbol: str, taken: Effect, received: float) -> None:
         self.outcomes[symbol].append(taken)
         for event in taken.events:
             if isinstance(event, OutOfSync):

@@ -12,7 +12,7 @@ from quantgod.live.feed.books import Books
 from quantgod.live.feed.handover import Link
 from quantgod.live.feed.notices import Notice
 from quantgod.live.feed.routing import Router
-from quantgod.market.book_bars import BookBars, Taken
+from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.simulation.exchange.wire import depth_event, depth_snapshot, in_stream
 from tests.live.feed.mixes import RecordedTruth, market
@@ -52,7 +52,7 @@ class Listener:
         self.told.append((symbol, kind))
         self.times.append(received_ns)
 
-    def taken(self, symbol: str, taken: Taken, received: float) -> None:
+    def taken(self, symbol: str, taken: Effect, received: float) -> None:
         pass
 
     def notice(self, notice: Notice) -> None:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from quantgod.live.driving import drive
 from quantgod.live.feed.feed import Feed
-from quantgod.market.book_bars import BookBars, Taken
+from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.simulation.exchange.faults import FAULTS, Fault
 from quantgod.simulation.exchange.server import Exchange
@@ -95,7 +95,7 @@ def test_what_was_told_raw_gives_the_same_bars_when_it_is_driven_again() -> None
     assert {bar.reason for bar in bars} >= {"", "gap"}
 
 
-def _comparable(outcomes: list[Taken]) -> str:
+def _comparable(outcomes: list[Effect]) -> str:
     return repr(outcomes)  # bit for bit, and NaN equal to itself
 
 
@@ -420,7 +420,7 @@ def test_a_cancelled_feed_closes_its_sockets_within_two_seconds_and_leaves_no_ta
 
 def test_what_a_listener_raises_ends_the_feed() -> None:
     class Failing(Witness):
-        def taken(self, symbol: str, taken: Taken, received: float) -> None:
+        def taken(self, symbol: str, taken: Effect, received: float) -> None:
             if taken.events and taken.closed is not None and len(self.recorded[symbol]) == 20:
                 raise RuntimeError("a listener's own fault")
 

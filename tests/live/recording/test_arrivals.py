@@ -29,7 +29,7 @@ from quantgod.live.recording.recorder import Recorder
 from quantgod.live.recording.replay import QuoteCheck, Replay, _told, replay
 from quantgod.live.recording.session import CollectSession, _LoggedRecorder
 from quantgod.market.binance import BestQuote, DepthEvent
-from quantgod.market.book_bars import BookBars, Taken
+from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.sync_events import NeedSnapshot, OutOfSync, Synced
 from tests.live.engine.answering import minute_of, minute_without
@@ -226,7 +226,7 @@ def test_a_hole_stays_one_until_a_book_stands_again_and_events_are_told_as_they_
     kinds = [(row["kind"], row["received_ns"]) for table, row in room.rows if table == "RAW"]
     assert kinds[1:] == [("stream", 6), ("stream", 7)], "there is no book to begin with"
     lost = OutOfSync("gap", "7 expected")
-    recorder.taken(BTC, Taken([lost, NeedSnapshot("lost")], []), 0.0)
+    recorder.taken(BTC, Effect([lost, NeedSnapshot("lost")], []), 0.0)
     recorder.notice(Notice("warning", "silence", (BTC,), "quiet"))
     events = [row for table, row in room.rows if table == "EVENTS"]
     told = [
@@ -321,7 +321,7 @@ def test_a_recorder_that_logs_counts_rows_whose_snapshots_are_not_whole() -> Non
     recorder: Any = SimpleNamespace(raw=None, taken=lambda *_: None)
     logged, books = _LoggedRecorder(recorder), np.ones((3, 2, 2, 2))
     whole, lacking = (minute_of(1)._replace(snapshots=one) for one in (books, np.nan * books))
-    logged.taken(BTC, Taken([], [whole, lacking, minute_of(2), minute_without(3)]), 0.0)
+    logged.taken(BTC, Effect([], [whole, lacking, minute_of(2), minute_without(3)]), 0.0)
     assert logged.blockless == {BTC: 2}
 
 
@@ -332,11 +332,11 @@ def test_a_recorder_that_logs_keeps_the_last_trouble() -> None:
     )
     logged = _LoggedRecorder(recorder)
     update: Any = SimpleNamespace(bids=[], asks=[], ts=1)
-    logged.taken(BTC, Taken([Synced(update), OutOfSync("disconnected", "end")], []), 0.0)
+    logged.taken(BTC, Effect([Synced(update), OutOfSync("disconnected", "end")], []), 0.0)
     assert logged.last_trouble == ""
     logged.notice(Notice("info", "connected", (BTC,), "open"))
     assert logged.last_trouble == ""
-    logged.taken(BTC, Taken([OutOfSync("gap", "7 expected")], []), 0.0)
+    logged.taken(BTC, Effect([OutOfSync("gap", "7 expected")], []), 0.0)
     assert logged.last_trouble == "gap: BTCUSDT: the book is withdrawn: 7 expected"
     logged.notice(Notice("warning", "silence", (BTC,), "quiet"))
     assert logged.last_trouble == "silence: quiet"

@@ -20,7 +20,7 @@ from quantgod.live.view.overview import (
 )
 from quantgod.live.view.status import Status, SymbolStatus
 from quantgod.live.view.terminal import view
-from quantgod.market.book_bars import ClosedMinute, Taken
+from quantgod.market.book_bars import ClosedMinute, Effect
 from quantgod.market.minute_bars import MinuteBar
 from quantgod.market.sync_events import OutOfSync
 from tests.live.engine.answering import said_of
@@ -128,9 +128,9 @@ def test_minutes_without_a_row_get_a_line_that_says_why() -> None:
     out = io.StringIO()
     listener = LiveListener(Deaf(), Deaf())  # type: ignore[arg-type]
     with logging_to("text", out):
-        listener.taken("X", Taken([], [closed(1), closed(2, "gap")]), 0.0)
+        listener.taken("X", Effect([], [closed(1), closed(2, "gap")]), 0.0)
         gap = [closed(minute, "silence") for minute in range(3, 63)]
-        listener.taken("X", Taken([], gap), 0.0)
+        listener.taken("X", Effect([], gap), 0.0)
     first, second = out.getvalue().splitlines()
     assert first.endswith("no_row: X: 01-01 00:02 has no row: gap")
     assert second.endswith("X: 60 minutes from 01-01 00:03 to 01-01 01:02 have no row: silence")
@@ -139,7 +139,7 @@ def test_minutes_without_a_row_get_a_line_that_says_why() -> None:
 def test_the_last_trouble_says_when_it_was() -> None:
     listener = LiveListener(Deaf(), Deaf())  # type: ignore[arg-type]
     with logging_to("text", io.StringIO()):
-        listener.taken("X", Taken([OutOfSync("gap", "pu 7 expected, got 9")], []), 0.0)
+        listener.taken("X", Effect([OutOfSync("gap", "pu 7 expected, got 9")], []), 0.0)
     at, _, what = listener.last_trouble.partition(" ")
     assert len(at) == len("07:46:35")
     assert what.startswith("gap: X: the book is withdrawn")
