@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from steps.stopping import NOTHING_CHANGED
 
 if TYPE_CHECKING:
     from quantgod.planning.at_hand import Inventory
-    from quantgod.planning.estimate import Estimate
+    from quantgod.planning.estimate import Estimate, Machine
     from quantgod.planning.fitting import Finding
     from quantgod.settings import Settings
 
@@ -35,14 +36,33 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.planning.fitting import findings
     from quantgod.tracking.store import connect
 
-    wrong = 0
+    wrong, timed = 0, cache(partial(_timed, settings))  # once for all members
     for name, own in (members or {"": settings}).items():
         have = at_hand(own)
         found = findings(own, have, connect(own.tracking))
         wrong += _refuse(f"member {name}: " if name else "", found)
-        _show(f"{config}, member {name}" if name else str(config), own, have, found)
+        _show(f"{config}, member {name}" if name else str(config), own, have, found, timed)
+    if members and not wrong:
+        wrong += _wrong_together(members, at_hand(settings))
     if wrong:
         raise SystemExit(1)
+
+
+def _timed(settings: Settings) -> Machine:
+    from quantgod.planning.at_hand import at_hand
+    from quantgod.planning.estimate import time_machine
+
+    return time_machine(settings, at_hand(settings))
+
+
+def _wrong_together(members: dict[str, Settings], have: Inventory) -> int:
+    """Show which minutes members forecast in common, and return whether that ends their training."""
+    from quantgod.planning.together import common_findings
+
+    found = common_findings(members, have)
+    wrong = _refuse("", found)
+    show_table("All members", ("what", "", "found"), found)
+    return wrong
 
 
 def _refuse(whose: str, found: Sequence[Finding]) -> int:
@@ -53,14 +73,20 @@ def _refuse(whose: str, found: Sequence[Finding]) -> int:
     return len(wrong)
 
 
-def _show(title: str, settings: Settings, have: Inventory, found: Sequence[Finding]) -> None:
+def _show(
+    title: str,
+    settings: Settings,
+    have: Inventory,
+    found: Sequence[Finding],
+    timed: Callable[[], Machine],
+) -> None:
     """Show what there is, and how long it takes where that can be timed."""
     from quantgod.planning.estimate import estimate
 
     show_table(title, ("what", "", "found"), found)
     untimed = ("rows", "device", "settings")
     if not any(one.state == "wrong" and one.subject in untimed for one in found):
-        show_estimate(estimate(settings, have))
+        show_estimate(estimate(settings, have, timed()))
 
 
 def show_estimate(found: Estimate) -> None:

@@ -7,18 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say, tell
+from steps.console import progress_bar, say, say_as_written, show_table, tell
 from steps.options import (
+    all_settings_from,
     config_options,
     member_option,
     run_option,
     runs_given,
     setting,
-    settings_from,
     step,
 )
 
 if TYPE_CHECKING:
+    from quantgod.settings import Settings
     from quantgod.tracking.stage import StageRun
     from quantgod.training.reports import OnEpoch
     from quantgod.training.tuning import OnTrial
@@ -35,8 +36,14 @@ if TYPE_CHECKING:
 @setting("--epochs", "optimize.epochs", "Epochs a trial at most.")
 @setting("--storage", "optimize.storage", "journal, or a database URL that machines share.")
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
-    """Optuna over the model's space, judged on the purged validation part; trials as child runs."""
-    runs, settings = runs_given(options), settings_from(config, overrides, options)
+    """Optuna over the model's space, judged on the purged validation part; trials as child runs.
+
+    Of settings with members each is searched, side by side, unless --member names one.
+    """
+    runs, (settings, members) = runs_given(options), all_settings_from(config, overrides, options)
+    if members:
+        _search_members(config, runs, settings, members)
+        return
     from quantgod.dataset.learning_table import learned_from
     from quantgod.tracking.chosen import BEST_FILE
     from quantgod.tracking.stage import stage
@@ -67,6 +74,33 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         cut = best.trials < settings.optimize.trials
         limit = f" (at its limit of {settings.optimize.hours:g} h)" if cut else ""
         run.headline(f"macro-F1 {best.score:.3f} in trial {best.trial} of {best.trials}{limit}")
+    tell(run)
+
+
+def _search_members(
+    config: Path, runs: dict[str, str | None], settings: Settings, members: dict[str, Settings]
+) -> None:
+    import mlflow
+    import pandas as pd
+
+    from quantgod.tracking.members import SEARCH_HEADERS, search_members, search_table
+    from quantgod.tracking.stage import stage
+    from quantgod.tracking.supply import supply
+    from quantgod.training.space import check_studies
+
+    check_studies(members)  # before data are made for them
+    with stage("searches", settings, runs, supply("searches", settings, config, say)) as run:
+        found = search_members(run, members, config, say_as_written)
+        run.json("searches", {name: child.info.run_id for name, child in found.items()})
+        table = search_table(members, found)
+        kept = pd.DataFrame(table, columns=list(SEARCH_HEADERS), dtype=object)
+        mlflow.log_table(kept, "searches_table.json", run_id=run.run_id)
+        scores = {name: child.data.metrics["best_macro_f1"] for name, child in found.items()}
+        run.metrics.log({f"{name}_best_macro_f1": score for name, score in scores.items()})
+        run.output()
+        told = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+        run.headline(f"best macro-F1 of the validation part: {told}")
+    show_table("Searches; `train` takes what they have found", SEARCH_HEADERS, table)
     tell(run)
 
 

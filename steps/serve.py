@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
+
 from steps.console import say
-from steps.options import config_options, given, setting, settings_from, step
+from steps.options import all_settings_from, config_options, given, setting, step
 from steps.stopping import NOTHING_CHANGED
 
 HOST = "127.0.0.1"
@@ -19,7 +21,14 @@ HOST = "127.0.0.1"
 @setting("--body-bytes", "serve.body_bytes", "The longest body that is taken.")
 def main(config: Path, overrides: tuple[str, ...], model: str | None, **options: Any) -> None:
     """Load a version, its files checked, and answer `POST /invocations`."""
-    settings = settings_from(config, overrides, options)
+    settings, members = all_settings_from(config, overrides, options)
+    if members and model is None:
+        each = [own.registry for own in members.values()]
+        known = ", ".join(f"{registry.name}@{registry.alias}" for registry in each)
+        raise click.UsageError(
+            f"{config} has members, each a registered model of its own: give one of them as "
+            f"--model ({known})"
+        )
     registry, own = settings.registry, settings.serve
     name, at = named(model or f"{registry.name}@{registry.alias}")
     import uvicorn

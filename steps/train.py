@@ -93,10 +93,11 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
 def _walk(run: StageRun, trained: TrainedBase, learned: LearnedFrom, chosen: Settings) -> None:
     """Make and log out-of-fold rows, which an audit of the same settings takes."""
     from quantgod.auditor.learning import network_folds, walk_network
+    from quantgod.evaluation.common_minutes import OUT_OF_FOLD
     from quantgod.evaluation.metrics import KEY_SCORES
     from quantgod.evaluation.validation import BASE, out_of_fold_rows, row_scores
     from quantgod.tracking.folds import FoldLog, fold_place, keep_folds, log_folds
-    from quantgod.tracking.members import OUT_OF_FOLD, ROWS_FILE
+    from quantgod.tracking.members import ROWS_FILE
 
     network, (table, blocks), place = trained.network, learned, fold_place(run)
     with progress_bar("folds") as progress:
@@ -117,17 +118,9 @@ def _train_members(
 ) -> None:
     if runs["optimize"] is not None:
         raise click.UsageError("a search is of one member: give --member beside --optimize-run")
+    from quantgod.evaluation.common_minutes import OUT_OF_FOLD, VALIDATION, WORDS
     from quantgod.evaluation.validation import compare_members
-    from quantgod.tracking.members import (
-        OUT_OF_FOLD,
-        SHOWN,
-        VALIDATION,
-        WORDS,
-        read_rows,
-        shown,
-        table_of,
-        train_members,
-    )
+    from quantgod.tracking.members import SHOWN, read_rows, shown, table_of, train_members
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
     from quantgod.training.space import check_members
@@ -138,7 +131,7 @@ def _train_members(
         run.json("members", {name: child.info.run_id for name, child in trained.items()})
         with run.scratch() as folder:
             each = {part: read_rows(trained, part, folder) for part in (OUT_OF_FOLD, VALIDATION)}
-        compared = {part: compare_members(rows) for part, rows in each.items() if rows}
+        compared = {part: compare_members(rows, part) for part, rows in each.items() if rows}
         tables = {part: table_of(part, members, trained, of) for part, of in compared.items()}
         _log_members(run, tables, compared)
     for part, of in compared.items():
@@ -157,7 +150,8 @@ def _log_members(
     import pandas as pd
 
     from quantgod.evaluation import plots
-    from quantgod.tracking.members import FIGURES, HEADERS, WORDS
+    from quantgod.evaluation.common_minutes import WORDS
+    from quantgod.tracking.members import FIGURES, HEADERS
 
     lines = [line for table in tables.values() for line in table]
     kept = pd.DataFrame(lines, columns=list(HEADERS), dtype=object)
@@ -214,8 +208,9 @@ def _log(run: StageRun, trained: TrainedBase) -> None:
 
 
 def _log_validation(run: StageRun, rows: DataFrame) -> None:
+    from quantgod.evaluation.common_minutes import VALIDATION
     from quantgod.evaluation.validation import row_scores
-    from quantgod.tracking.members import ROWS_FILE, VALIDATION
+    from quantgod.tracking.members import ROWS_FILE
 
     rows.to_parquet(run.folder(VALIDATION) / ROWS_FILE, compression="zstd")
     run.json("validation_scores", row_scores(rows))

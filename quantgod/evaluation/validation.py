@@ -14,7 +14,6 @@ One row per sample, in order of time. Columns:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -23,6 +22,7 @@ import pandas as pd
 from quantgod.auditor.auditor_input import forecast_in
 from quantgod.auditor.out_of_fold import FoldParts
 from quantgod.contracts import META_FEATURES, PRIMARY, Floats, Forecast
+from quantgod.evaluation.common_minutes import VALIDATION, common
 from quantgod.evaluation.comparison import ModelOutput, compare
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.intervals import Interval
@@ -34,10 +34,6 @@ from quantgod.served.calibration import decide
 from quantgod.settings import LabelSettings
 
 BASE: Final = "base"
-
-
-class NoCommonRowError(ValueError):
-    """Members have no forecast minute in common."""
 
 
 class ComparedMembers(NamedTuple):
@@ -132,24 +128,20 @@ def row_scores(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     return {name: _scores(rows, name) for name in (BASE, *BASELINES)}
 
 
-def compare_members(members: Mapping[str, pd.DataFrame]) -> ComparedMembers:
+def compare_members(members: Mapping[str, pd.DataFrame], part: str = VALIDATION) -> ComparedMembers:
     """Score members on the minutes that all of them forecast, beside the baselines.
 
     The baselines are those of the member with most rows.
 
     Args:
         members: result of `validation_rows` or of `out_of_fold_rows`, by member.
+        part: which of them.
 
     Raises:
         NoCommonRowError: if there is no such minute.
     """
-    common = reduce(pd.Index.intersection, (_times(rows) for rows in members.values()))
-    if not len(common):
-        raise NoCommonRowError(
-            f"{', '.join(members)} forecast no minute in common: a sample is taken "
-            "every `window.stride` minutes, so give them strides that divide each other"
-        )
-    met = {name: rows[_times(rows).isin(common)] for name, rows in members.items()}
+    shared = common({name: _times(rows) for name, rows in members.items()}, part)
+    met = {name: rows[_times(rows).isin(shared)] for name, rows in members.items()}
     taught = max(members, key=lambda name: len(members[name]))
     said = {name: _output(rows, BASE) for name, rows in met.items()}
     said |= {name: _output(met[taught], name) for name in BASELINES}

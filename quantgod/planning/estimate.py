@@ -65,6 +65,13 @@ PERTURBED: Final = 5.0
 """Cost of a day of archives in the leak audit, which reads and rewrites it, in readings."""
 
 
+class Machine(NamedTuple):
+    """What this machine takes whatever the network is: to start a stage, and for a day of books."""
+
+    start: float
+    day: DaySeconds
+
+
 class StageTime(NamedTuple):
     """A stage, its work, and its seconds on this machine, if known."""
 
@@ -96,14 +103,28 @@ def long_estimate(settings: Settings, have: Inventory) -> Estimate | None:
     return found if found.seconds > LONG_SECONDS else None
 
 
-def estimate(settings: Settings, have: Inventory) -> Estimate:
+def time_machine(settings: Settings, have: Inventory) -> Machine:
+    """Time what is common to all networks of some settings.
+
+    Raises:
+        RuntimeError: if not even an empty stage runs.
+    """
+    return Machine(time_start(settings), time_day(settings, have))
+
+
+def estimate(settings: Settings, have: Inventory, machine: Machine | None = None) -> Estimate:
     """Time a few steps and estimate the stages of `main`, assuming that all have to run.
+
+    Args:
+        settings: of one network.
+        have: what there is.
+        machine: what `time_machine` returned for settings that differ in the network alone.
 
     Raises:
         ValueError: for an invalid network or device.
         RuntimeError: if not even an empty stage runs.
     """
-    reckoner = _Reckoner(settings, have)
+    reckoner = _Reckoner(settings, have, machine or time_machine(settings, have))
     return Estimate(tuple(reckoner.stage(name) for name in stages(settings)))
 
 
@@ -128,10 +149,9 @@ def in_time(seconds: float) -> str:
 class _Reckoner:
     """Computes each stage's time from the timed steps."""
 
-    def __init__(self, settings: Settings, have: Inventory) -> None:
+    def __init__(self, settings: Settings, have: Inventory, machine: Machine) -> None:
         self._settings, self._have = settings, have
-        self._start = time_start(settings)
-        self._day: DaySeconds = time_day(settings, have)
+        self._start, self._day = machine
         self._windows: dict[str, WindowSeconds] = {
             NETWORK: time_network(settings),
             SEARCHED: time_searched(settings),

@@ -43,6 +43,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "optimize": ("window", "split", "model", "train", "optimize"),
     "train": ("window", "split", "model", "train"),
     "members": ("window", "split", "model", "train", "audit", "members"),
+    "searches": ("window", "split", "model", "train", "optimize", "members"),
     "audit": ("label", "window", "split", "model", "train", "audit"),
     "register": (
         "data",
@@ -117,6 +118,7 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
     "optimize": {"window": {"stride"}, "split": {"folds"}, "train": {"epochs"} | _OF_FOLDS},
     "train": {"split": {"folds"}, "train": _WORKERS},
     "members": {"train": _WORKERS},
+    "searches": {"train": _WORKERS},
     "audit": {"window": {"stride"}, "train": {"epochs"} | _OF_FOLDS},
     "register": {
         "data": _PLACES | {"source"},

@@ -1,4 +1,4 @@
-"""Train the members of one target side by side, and make the table that compares them."""
+"""Search and train the members of one target side by side, and make the tables of them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,36 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from quantgod.contracts import Integers
+from quantgod.dataset.enough import TooFewRowsError
+from quantgod.dataset.learning_table import learned_from
+from quantgod.evaluation.common_minutes import (
+    OUT_OF_FOLD,
+    VALIDATION,
+    WORDS,
+    check_common,
+    forecast_minutes,
+)
 from quantgod.evaluation.metrics import KEY_SCORES
 from quantgod.evaluation.validation import ComparedMembers
 from quantgod.evaluation.wording import interval_text
-from quantgod.settings import Settings
+from quantgod.settings import Settings, with_values
+from quantgod.tracking.chosen import chosen_settings, replaced, trials_of
 from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.pipeline import resolved_config
 from quantgod.tracking.side_by_side import Announce, Job, run_side_by_side
-from quantgod.tracking.stage import StageRun
+from quantgod.tracking.stage import StageRun, input_paths
 from quantgod.tracking.supply import supply
 from quantgod.training.devices import choose_device
 
-VALIDATION: Final = "validation"
-OUT_OF_FOLD: Final = "out_of_fold"
 ROWS_FILE: Final = "rows.parquet"
-"""Folders of a train run's rows beside the baselines', and the file in each."""
+"""The file of rows beside the baselines', in a train run's folder that is named after the part."""
 
-WORDS: Final = {OUT_OF_FOLD: "out of fold", VALIDATION: "of the validation part"}
 FIGURES: Final = {OUT_OF_FOLD: "members", VALIDATION: "members_validation"}
 
 HEADERS: Final = ("member", "on", "network", "window", "stride", "parameters", "epoch", *KEY_SCORES)
 """Columns of the table; `epoch` is the best one, counted from 0."""
+SEARCH_HEADERS: Final = ("member", "network", "trials", "macro_f1", "replaced by the search")
 SHOWN: Final = ("member", "parameters", *KEY_SCORES)
 """Those of them that a terminal has room for."""
 
@@ -51,14 +60,64 @@ def train_members(
 
     Raises:
         StageFailed: if one fails; the others are ended.
+        TooFewRowsError: naming a member, before any is trained.
+        NoCommonRowError: if they would forecast no minute in common, before any is trained.
     """
     at_once = members_at_once(run.settings.members_at_once, members)
-    jobs = []
-    for name, settings in members.items():
-        own = _beside_others(settings, at_once)
-        upstream = supply("train", settings, config, announce)(run.upstream)
-        jobs.append(Job(name, own, resolved_config(own, config), upstream))
+    each = {name: _beside_others(settings, at_once) for name, settings in members.items()}
+    jobs = _jobs("train", run, each, config, announce)
+    check_common({job.member: _minutes(job) for job in jobs})
     return run_side_by_side("train", jobs, at_once, announce)
+
+
+def search_members(
+    run: StageRun, members: Mapping[str, Settings], config: Path, announce: Announce
+) -> dict[str, Run]:
+    """Search the parameters of each member as a child of `run`, or find its finished search.
+
+    Raises:
+        StageFailed: if one fails; the others are ended.
+    """
+    here = {name: with_values(own, {"train.scheduler": None}) for name, own in members.items()}
+    at_once = members_at_once(run.settings.members_at_once, here)
+    jobs = _jobs("optimize", run, members, config, announce)
+    return run_side_by_side("optimize", jobs, at_once, announce)
+
+
+def search_table(members: Mapping[str, Settings], runs: Mapping[str, Run]) -> list[tuple[str, ...]]:
+    """Return a row of `SEARCH_HEADERS` for each member: its best trial and what it has chosen."""
+    table: list[tuple[str, ...]] = []
+    for name, run in runs.items():
+        found = chosen_settings(members[name], run.info.run_id)
+        trials, score = trials_of(run.info.run_id), run.data.metrics["best_macro_f1"]
+        changed = replaced(members[name], found) or "nothing"
+        table.append((name, found.model.name, str(trials), f"{score:.3f}", changed))
+    return table
+
+
+def _jobs(
+    stage: str, run: StageRun, members: Mapping[str, Settings], config: Path, announce: Announce
+) -> list[Job]:
+    """Return a stage's job of each member, with the runs before it."""
+    return [
+        Job(
+            name,
+            settings,
+            resolved_config(settings, config),
+            supply(stage, settings, config, announce)(run.upstream),
+        )
+        for name, settings in members.items()
+    ]
+
+
+def _minutes(job: Job) -> dict[str, Integers]:
+    """Return the minutes that a member will forecast, of the rows that it will learn from."""
+    chosen = chosen_settings(job.settings, job.upstream.get("optimize"))
+    table, _ = learned_from(input_paths("train", job.settings, job.upstream))
+    try:
+        return forecast_minutes(table, chosen)
+    except TooFewRowsError as error:
+        raise TooFewRowsError(f"member {job.member}: {error}") from error
 
 
 def members_at_once(asked: int, members: Mapping[str, Settings]) -> int:

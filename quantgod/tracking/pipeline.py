@@ -37,6 +37,7 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "optimize": ("label", "features", "snapshots"),
     "train": ("label", "features", "snapshots", "optimize"),
     "members": ("label", "features", "snapshots"),
+    "searches": ("label", "features", "snapshots"),
     "audit": ("label", "features", "snapshots", "optimize", "train"),
     "register": ("label", "features", "snapshots", "train", "audit"),
     "evaluate": ("label", "features", "snapshots", "audit", "register"),

@@ -15,6 +15,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
     "optimize": ("labels",),
     "train": ("labels",),
     "members": ("labels",),
+    "searches": ("labels",),
     "audit": ("labels",),
     "register": ("labels",),
     "evaluate": ("labels",),

@@ -32,6 +32,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "optimize": ("label",),
     "train": ("label",),
     "members": ("label",),
+    "searches": ("label",),
     "audit": ("label", "train"),
     "register": ("label", "train", "audit"),
 }

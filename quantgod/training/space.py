@@ -11,7 +11,7 @@ import optuna
 from quantgod.dataset.inputs import BOOK
 from quantgod.models import zoo
 from quantgod.settings import Choice, ModelSettings, Range, SearchSpace, Settings, SettingsError
-from quantgod.training.study import check_storage
+from quantgod.training.study import JOURNAL, check_storage
 
 RUN_PARAMETERS: Final = ("learning_rate", "batch_size", "window_length")
 """Parameters that a search may choose besides those of the architecture."""
@@ -85,7 +85,9 @@ def _check_place(settings: Settings, place: str) -> None:
         architecture.settings_from(settings.leak_audit.params)
 
 
-def check_members(members: Mapping[str, Settings]) -> None:
+def check_members(
+    members: Mapping[str, Settings], places: Sequence[str] = ("model.params",)
+) -> None:
     """Check the parameters of each member's network, by name.
 
     Raises:
@@ -94,11 +96,30 @@ def check_members(members: Mapping[str, Settings]) -> None:
     wrong = []
     for name, settings in members.items():
         try:
-            check_network(settings, ("model.params",))
+            check_network(settings, places)
         except SettingsError as error:
             wrong.append(f"member {name}: {error}")
     if wrong:
         raise SettingsError("; ".join(wrong))
+
+
+def check_studies(members: Mapping[str, Settings]) -> None:
+    """Check that members can be searched beside each other: no two share a study in a database.
+
+    Raises:
+        SettingsError: naming those that do, or a storage that cannot be used.
+    """
+    check_members(members, ("model.params", "optimize.space"))
+    taken: dict[tuple[str, str], str] = {}
+    for name, settings in members.items():
+        search = settings.optimize
+        check_storage(search.storage)
+        other = taken.setdefault((search.storage, search.study), name)
+        if search.storage != JOURNAL and other != name:
+            raise SettingsError(
+                f"members {other} and {name} share the study {search.study!r} in one database: "
+                f"give each its own `optimize.study`"
+            )
 
 
 def suggest(trial: optuna.Trial, space: SearchSpace) -> dict[str, Choice]:

@@ -100,6 +100,7 @@ OF_BOOKS = {
     "snapshots.block": 4,
     "optimize.space": "{width: [4], layers: [1], window_length: [60], batch_size: [32]}",
 }
+TCN = "{tcn_channels: 4, lstm_hidden: 4, lstm_layers: 1, lstm_dropout: 0.0, dropout: 0.1}"
 COLUMNS = [*FEATURES, *sets.NAMES]
 # A day's simulated messages are as many every minute.
 pytestmark = pytest.mark.filterwarnings("ignore::quantgod.dataset.scaling.ConstantFeatureWarning")
@@ -337,6 +338,29 @@ def test_a_network_of_the_book_is_trained_and_audited_on_blocks_that_its_runs_na
     table, blocks = learned_from(dict(zip(held, files, strict=True)))
     assert blocks is not None and blocks.book == (4, 3)
     assert (blocks.places_of(pd.DatetimeIndex(table.index)) >= 0).all()
+
+
+def test_a_member_of_the_book_is_trained_beside_one_of_bars_and_its_folds_are_audited(
+    of_books: Project, tmp_path: Path
+) -> None:
+    given = f"--set=members={{book: {{}}, bars: {{model: {{name: tcn_lstm, params: {TCN}}}}}}}"
+    told = of_books.call(steps.train, given)
+    assert told.exit_code == 0, told.output
+    made = mlflow.artifacts.load_dict(f"runs:/{mlflow.last_active_run().info.run_id}/members.json")
+    looked = {}
+    for name, run in made.items():
+        tags = MlflowClient().get_run(run).data.tags
+        looked[name] = [of for of in ("features", "snapshots") if f"quantgod.input.{of}" in tags]
+        rows = pd.read_parquet(artifacts_of(run, "out_of_fold", tmp_path / name) / "rows.parquet")
+        assert len(rows) and np.isfinite(rows[["base_buy", "majority_buy"]]).all(axis=None)
+    assert looked == {"book": ["features", "snapshots"], "bars": []}
+
+    audited = of_books.call(steps.audit, given, "--member=book")
+    assert audited.exit_code == 0, audited.output
+    run = mlflow.last_active_run().info.run_id
+    assert MlflowClient().get_run(run).data.tags["quantgod.upstream.train"] == made["book"]
+    folds = mlflow.artifacts.load_dict(f"runs:/{run}/folds.json")
+    assert [fold["reused"] for fold in folds] == [True, True]
 
 
 def test_what_is_judged_of_stored_blocks_is_what_the_venues_books_are_answered_with(

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from quantgod.contracts import CLASSES, PRIMARY
+from quantgod.evaluation.common_minutes import NoCommonRowError
 from quantgod.evaluation.metrics import classification_report
 from quantgod.evaluation.scored_rows import BASELINES, columns_of, probabilities_of
 from quantgod.evaluation.validation import (
     BASE,
-    NoCommonRowError,
     compare_members,
     row_scores,
     validation_rows,
@@ -88,7 +88,9 @@ def test_members_are_compared_on_the_minutes_that_all_of_them_forecast() -> None
 
 
 def test_members_without_a_common_minute_are_named_with_what_to_change() -> None:
-    with pytest.raises(NoCommonRowError, match="forecast no minute in common"):
+    with pytest.raises(
+        NoCommonRowError, match="forecast no minute of the validation part in common"
+    ):
         compare_members(
             {"one": rows_of(range(0, 90, 2), 0.5), "two": rows_of(range(1, 90, 2), 0.5)}
         )

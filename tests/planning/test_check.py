@@ -359,3 +359,28 @@ def test_each_member_is_looked_at_and_named_with_what_is_wrong_of_it(
     assert "Error: member long: rows: " in done.output.partition("members.yaml, member long")[0]
     one = ["--config", str(path), "--member", "fits"]
     assert CliRunner().invoke(steps.check.main, one).exit_code == 0
+
+
+def test_members_are_timed_once_and_strides_that_share_no_minute_end_a_run(
+    own: dict[str, object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[float] = []
+    monkeypatch.setattr(reckoned, "time_start", lambda _: started.append(STARTED) or STARTED)
+    monkeypatch.setattr(reckoned, "time_day", lambda *_: DAY)
+    for name in ("time_network", "time_searched", "time_small"):
+        monkeypatch.setattr(reckoned, name, lambda _: WINDOW)
+    path, values = tmp_path / "members.yaml", settings_with(own).model_dump(mode="json")
+
+    def check(first: int, second: int) -> Result:
+        strides = {"first": first, "second": second}
+        members = {name: {"window": {"stride": stride}} for name, stride in strides.items()}
+        path.write_text(yaml.safe_dump({**values, "members": members}))
+        return CliRunner(env={"COLUMNS": "300"}).invoke(steps.check.main, ["--config", str(path)])
+
+    fits = check(2, 3)
+    assert fits.exit_code == 0 and "minutes that all of them forecast: " in fits.output
+    assert len(started) == 1, "once for all of them"
+    apart = check(41, 43)
+    assert apart.exit_code == 1
+    assert "first, second forecast no minute of the validation part in common" in apart.output
+    assert "`window.stride` minutes, so give them strides that divide each other" in apart.output

@@ -17,6 +17,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 import steps.audit
+import steps.optimize
+import steps.serve
 import steps.train
 from quantgod import auditor
 from quantgod.auditor.provenance import OOF_COLUMNS, assert_provenance
@@ -27,13 +29,16 @@ from quantgod.dataset.table import read_table, write_table
 from quantgod.evaluation.scored_rows import BASELINES
 from quantgod.forecasters import base_model
 from quantgod.served.features import sets
-from quantgod.settings import Settings, load_settings, with_values
+from quantgod.settings import Settings, SettingsError, load_settings, with_values
 from quantgod.tracking import members as side
 from quantgod.tracking.keys import KEY_TAG, path_digest
-from quantgod.tracking.members import HEADERS, members_at_once
+from quantgod.tracking.members import HEADERS, SEARCH_HEADERS, members_at_once
 from quantgod.tracking.pipeline import key_of
-from quantgod.tracking.stage import MEMBER_TAG, STAGE_TAG
+from quantgod.tracking.stage import MEMBER_TAG, STAGE_TAG, stage
+from quantgod.tracking.supply import supply
 from quantgod.training.reports import Epoch
+from quantgod.training.space import check_studies
+from steps.options import values_from
 from tests.stores import fresh_store
 from tests.synthetic import synthetic_bars
 
@@ -42,6 +47,7 @@ MEMBERS = {
     "short": {"window": {"length": 60}},
     "long": {"train": {"epochs": 2}, "model": {"params": {"tcn_channels": 2, "lstm_hidden": 2}}},
 }
+SPACE = "optimize.space={tcn_channels: [2], lstm_hidden: [2], window_length: [60]}"
 
 
 @pytest.fixture
@@ -213,6 +219,65 @@ def test_a_stage_of_one_network_asks_which_of_several(config: Path) -> None:
     assert "no member tall (its members: short, long)" in other.output
     search = CliRunner().invoke(steps.train.main, ["--config", str(config), "--optimize-run", "x"])
     assert search.exit_code == 2 and "a search is of one member" in search.output
+
+
+def test_members_that_share_no_minute_are_refused_before_any_is_trained(config: Path) -> None:
+    own = yaml.safe_load(config.read_text())
+    strides = {"short": 19, "long": 29}
+    members = {
+        name: {**MEMBERS[name], "window": {"length": 60, "stride": of}}
+        for name, of in strides.items()
+    }
+    config.write_text(yaml.safe_dump({**own, "members": members}))
+    done = CliRunner().invoke(steps.train.main, ["--config", str(config)])
+    assert done.exit_code == 1
+    assert "short, long forecast no minute of the validation part in common" in done.output
+    assert newest("train") == []
+    members["long"]["window"] = {"length": 1_700}
+    config.write_text(yaml.safe_dump({**own, "members": members}))
+    few = CliRunner().invoke(steps.train.main, ["--config", str(config)])
+    assert few.exit_code == 1 and "TooFewRowsError: member long: " in few.output
+    assert newest("train") == []
+
+
+def test_a_search_of_all_members_is_one_of_each_that_train_takes(config: Path) -> None:
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(
+        steps.optimize.main, ["--config", str(config), "--trials", "1", "--set", SPACE]
+    )
+    assert done.exit_code == 0, done.output
+    (parent,) = newest("searches")
+    made = of_run(parent, "searches.json")
+    assert made.keys() == MEMBERS.keys() and len(newest("optimize")) == 2
+    table = mlflow.load_table("searches_table.json", run_ids=[parent.info.run_id])
+    assert list(table.columns) == list(SEARCH_HEADERS)
+    assert list(table["member"]) == list(MEMBERS)
+    given = {"optimize.trials": 1} | values_from((SPACE,), {})
+    for place, name in enumerate(MEMBERS):
+        run = MlflowClient().get_run(made[name])
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        best = run.data.metrics["best_macro_f1"]
+        assert float(table["macro_f1"][place]) == pytest.approx(best, abs=1e-3)
+        assert f"{name}_best_macro_f1" in parent.data.metrics
+        own = load_settings(config, given, name)
+        with stage("train", own, {}, supply("train", own, config)) as trained:
+            assert trained.upstream["optimize"] == made[name]
+            trained.output()
+
+
+def test_members_do_not_share_a_study_in_a_database() -> None:
+    one = load_settings(TINY)
+    check_studies({"first": one, "second": one})  # each has a journal of its own
+    shared = with_values(one, {"optimize.storage": "sqlite:///studies.db"})
+    with pytest.raises(SettingsError, match=r"first and second share the study .*optimize\.study"):
+        check_studies({"first": shared, "second": shared})
+    check_studies({"first": shared, "second": with_values(shared, {"optimize.study": "own"})})
+
+
+def test_serve_names_the_models_of_members(config: Path) -> None:
+    done = CliRunner().invoke(steps.serve.main, ["--config", str(config)])
+    assert done.exit_code == 2
+    said = " ".join(done.output.split())
+    assert "quantgod-demo-short@Production, quantgod-demo-long@Production" in said
 
 
 def with_threads(*threads: int) -> list[Settings]:
