@@ -56,7 +56,7 @@ def _timed(settings: Settings) -> Machine:
 
 
 def _wrong_together(members: dict[str, Settings], have: Inventory) -> int:
-    """Show which minutes members forecast in common, and return whether that ends their training."""
+    """Show how many minutes members forecast in common; return 1 if none would end a run."""
     from quantgod.planning.together import common_findings
 
     found = common_findings(members, have)

@@ -74,6 +74,7 @@ def common(times: Mapping[str, pd.Index], part: str) -> pd.Index:
         stride = {OUT_OF_FOLD: "audit.stride", VALIDATION: "window.stride"}[part]
         raise NoCommonRowError(
             f"{', '.join(times)} forecast no minute {WORDS[part]} in common: a sample is taken "
-            f"every `{stride}` minutes, so give them strides that divide each other"
+            f"every `{stride}` minutes, so give them strides that divide each other, or more "
+            "minutes"
         )
     return shared

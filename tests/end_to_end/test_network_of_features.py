@@ -17,6 +17,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
@@ -60,6 +61,7 @@ from quantgod.registry.registered import fetch
 from quantgod.served.features import sets
 from quantgod.settings import load_settings
 from quantgod.tracking.keys import artifacts_of
+from steps.options import values_from
 from tests.archive.streams import etl_settings
 from tests.conftest import forget_experiments
 from tests.live.engine.answering import now, until
@@ -100,7 +102,7 @@ OF_BOOKS = {
     "snapshots.block": 4,
     "optimize.space": "{width: [4], layers: [1], window_length: [60], batch_size: [32]}",
 }
-TCN = "{tcn_channels: 4, lstm_hidden: 4, lstm_layers: 1, lstm_dropout: 0.0, dropout: 0.1}"
+TCN = {"tcn_channels": 4, "lstm_hidden": 4, "lstm_layers": 1, "lstm_dropout": 0.0}
 COLUMNS = [*FEATURES, *sets.NAMES]
 # A day's simulated messages are as many every minute.
 pytestmark = pytest.mark.filterwarnings("ignore::quantgod.dataset.scaling.ConstantFeatureWarning")
@@ -343,8 +345,15 @@ def test_a_network_of_the_book_is_trained_and_audited_on_blocks_that_its_runs_na
 def test_a_member_of_the_book_is_trained_beside_one_of_bars_and_its_folds_are_audited(
     of_books: Project, tmp_path: Path
 ) -> None:
-    given = f"--set=members={{book: {{}}, bars: {{model: {{name: tcn_lstm, params: {TCN}}}}}}}"
-    told = of_books.call(steps.train, given)
+    said = tuple(f"{key}={value}" for key, value in of_books.settings.items())
+    values = load_settings(Path("tests/end_to_end/tiny.yaml"), values_from(said, {}))
+    members = {"book": {}, "bars": {"model": {"name": "tcn_lstm", "params": TCN}}}
+    config, whole = tmp_path / "members.yaml", values.model_dump(mode="json")
+    # One of bars learns from the first minutes too, so that its parts lie elsewhere.
+    whole["split"]["validation_fraction"] = 0.6
+    config.write_text(yaml.safe_dump({**whole, "members": members}))
+    forget_experiments()
+    told = CliRunner().invoke(steps.train.main, ["--config", str(config)])
     assert told.exit_code == 0, told.output
     made = mlflow.artifacts.load_dict(f"runs:/{mlflow.last_active_run().info.run_id}/members.json")
     looked = {}
@@ -355,7 +364,9 @@ def test_a_member_of_the_book_is_trained_beside_one_of_bars_and_its_folds_are_au
         assert len(rows) and np.isfinite(rows[["base_buy", "majority_buy"]]).all(axis=None)
     assert looked == {"book": ["features", "snapshots"], "bars": []}
 
-    audited = of_books.call(steps.audit, given, "--member=book")
+    forget_experiments()
+    given = ["--config", str(config), "--member", "book"]
+    audited = CliRunner().invoke(steps.audit.main, given)
     assert audited.exit_code == 0, audited.output
     run = mlflow.last_active_run().info.run_id
     assert MlflowClient().get_run(run).data.tags["quantgod.upstream.train"] == made["book"]

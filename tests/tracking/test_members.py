@@ -228,13 +228,13 @@ def test_members_that_share_no_minute_are_refused_before_any_is_trained(config: 
         name: {**MEMBERS[name], "window": {"length": 60, "stride": of}}
         for name, of in strides.items()
     }
-    config.write_text(yaml.safe_dump({**own, "members": members}))
+    config.write_text(yaml.safe_dump({**own, "members": members}, sort_keys=False))
     done = CliRunner().invoke(steps.train.main, ["--config", str(config)])
     assert done.exit_code == 1
     assert "short, long forecast no minute of the validation part in common" in done.output
     assert newest("train") == []
     members["long"]["window"] = {"length": 1_700}
-    config.write_text(yaml.safe_dump({**own, "members": members}))
+    config.write_text(yaml.safe_dump({**own, "members": members}, sort_keys=False))
     few = CliRunner().invoke(steps.train.main, ["--config", str(config)])
     assert few.exit_code == 1 and "TooFewRowsError: member long: " in few.output
     assert newest("train") == []
