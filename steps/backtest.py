@@ -56,7 +56,7 @@ def main(
         _log(run, trade(run, progress))
     tell(run)
     if by.otherwise:
-        say_as_written(f"a trial, which gates pass over: judged by {by.in_words()}")
+        say_as_written(f"gates pass over this run: judged by {by.in_words()}")
 
 
 def _log(run: StageRun, backtested: Backtest) -> None:

@@ -65,7 +65,7 @@ def main(
         raise_leaks(audited.result, of_every_stage=not by.settings.leak_audit.at)
     tell(run)
     if by.otherwise:
-        say_as_written(f"a trial, which gates pass over: judged by {by.in_words()}")
+        say_as_written(f"gates pass over this run: judged by {by.in_words()}")
 
 
 def _log(run: StageRun, audited: LineageAudit) -> None:

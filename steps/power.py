@@ -43,7 +43,7 @@ def main(config: Path, overrides: tuple[str, ...], intervals: str | None, **opti
 
     with stage("power", settings) as run, progress_bar("power") as progress:
         found = run_rehearsals(
-            settings, run.workplace(), lambda trial: remark(rehearsal_line(trial)), progress
+            settings, run.workplace(), lambda one: remark(rehearsal_line(one)), progress
         )
         run.json("power", msgspec.to_builtins(found))
         run.figure("verdicts", verdicts(found))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ import yaml
 from click.testing import CliRunner
 
 from quantgod.settings import load_settings
+from steps.options import CONFIG, values_from
 
 ROOT = Path(__file__).parents[1]
 MLPROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
@@ -106,13 +110,21 @@ def test_the_readme_tells_of_every_entry_point_with_its_parameters(name: str) ->
 def test_what_a_page_tells_to_run_is_there(page: Path) -> None:
     text = page.read_text()
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"\bmake ([a-z]+)$", text, re.M)) <= targets
-    assert set(re.findall(r"`make ([a-z]+)`", text)) <= targets
-    assert set(re.findall(r"mlflow run \. -e ([a-z_]+)", text)) <= set(ENTRY_POINTS)
-    for name, rest in re.findall(r"python -m steps\.([a-z_]+)([^\n`]*)", text):
-        flags = re.findall(r"--[a-z-]+", rest)
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)(?:`|$| )", text, re.M)) <= targets
+    for name in re.findall(r"\b(?:conf/[a-z_]+\.yaml|bench/[a-z_]+\.py)", text):
+        assert (ROOT / name).is_file(), name
+    for name in re.findall(r"python -m (bench(?:\.[a-z_]+)?)", text):
+        assert find_spec(name) is not None, name
+    for name, rest in re.findall(r"mlflow run \. -e ([a-z_]+)([^\n`]*)", text):
         said = help_of(name)
-        assert [flag for flag in flags if flag not in said] == []
+        keys = re.findall(r"-P ([a-z_]+)=", rest)
+        assert [key for key in keys if f"--{key.replace('_', '-')} " not in said] == []
+    for name, rest in re.findall(r"python -m steps\.([a-z_]+)([^\n`]*)", text.replace("\\\n", " ")):
+        said, words = help_of(name), shlex.split(rest, comments=True)
+        assert [word for word in words if word.startswith("--") and word not in said] == []
+        told = dict(pairwise(words))
+        values = values_from((told.get("--set", ""),), {})
+        load_settings(ROOT / told.get("--config", CONFIG), values, told.get("--member"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -212,7 +212,7 @@ def test_other_settings_leave_a_version_as_it_is(
     of_version: tuple[Run, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of how it is judged, they make a trial; of how it was made, they are refused in a line."""
+    """Those that it is judged by change nothing of it; those it was made by are refused."""
     monkeypatch.setattr(quantgod.registry.scoring, "complete", no_report)
     before = MlflowClient().get_model_version(NAME, str(lineage.number))
     asked = ("--version", str(lineage.number))
