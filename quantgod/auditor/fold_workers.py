@@ -69,6 +69,8 @@ def train_folds(
 ) -> None:
     """Train folds side by side; a failure ends all of them.
 
+    A single one is left to this process, unless there is a cluster.
+
     Args:
         numbers: of the folds, from 1; the newest, which are the longest, begin first.
         inputs: paths of `labels`, and of `features` and `snapshots` where the network looks.
@@ -81,6 +83,8 @@ def train_folds(
         FoldError: naming a fold that failed, or a process that was killed.
         ClusterError: if the scheduler does not answer, has no worker, or is lost.
     """
+    if len(numbers) == 1 and places.scheduler is None:
+        return
     resolved = tuple((name, path.resolve()) for name, path in sorted(inputs.items()))
     with heard(work.resolve(), _Told(len(numbers), hooks).hear) as place:
         train = partial(_train, job=_Job(resolved, recipe, work.resolve(), place))

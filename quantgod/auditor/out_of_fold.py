@@ -86,7 +86,7 @@ class Recipe:
 
 
 TrainFolds = Callable[[Sequence[int]], None]
-"""Trains the folds of these numbers somewhere else, by `train_fold`."""
+"""Trains folds of these numbers somewhere else, by `train_fold`; what it leaves is trained here."""
 
 
 def out_of_fold(
@@ -122,7 +122,7 @@ def out_of_fold(
     """
     parts, planned = [], list(_planned(table, samples, dev, recipe, blocks))
     missing = [fold.number for fold in planned if not fold.finished(work).exists()]
-    if elsewhere is not None and len(missing) > 1:
+    if elsewhere is not None and missing:
         elsewhere(missing)
     for fold in planned:
         frame, report = fold.result(work, hooks.of_fold(fold.number, recipe.split.folds))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from quantgod.auditor import fold_workers
-from quantgod.auditor.fold_workers import FoldError, fold_places
+from quantgod.auditor.fold_workers import FoldError, fold_places, train_folds
 from quantgod.auditor.learning import walk_network
 from quantgod.auditor.reports import FoldReport, Hooks
 from quantgod.contracts import Series
@@ -150,6 +150,21 @@ def test_a_killed_process_is_told_and_the_same_call_goes_on_to_the_bits_of_one_b
     again, reused = folds.walk(tmp_path / "work", workers=2)
     pd.testing.assert_frame_equal(again, rows, check_exact=True)
     assert reused.epochs == [] and all(report.reused for report in reused.folds)
+
+
+def test_a_single_fold_is_left_to_this_process_unless_there_is_a_cluster(
+    folds: Folds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Workers] = []
+
+    def nothing(_work: object, _numbers: object, places: Workers) -> Iterator[object]:
+        asked.append(places)
+        yield from ()
+
+    monkeypatch.setattr(fold_workers, "run_all", nothing)
+    for places in (Workers(2), Workers(0, "tcp://there:1")):
+        train_folds([3], folds.inputs, recipe(), tmp_path, places, Hooks())
+    assert asked == [Workers(0, "tcp://there:1")]
 
 
 def test_a_fold_that_fails_is_named(

@@ -101,7 +101,9 @@ def newest(stage: str) -> list[Run]:
     return MlflowClient().search_runs(experiments, f"tags.`{STAGE_TAG}` = '{stage}'")
 
 
-def test_a_member_of_features_learns_from_them_and_one_of_bars_does_not(config: Path) -> None:
+def test_a_member_of_features_learns_from_them_and_one_of_bars_on_a_cluster_does_not(
+    config: Path, scheduler: str
+) -> None:
     own = yaml.safe_load(config.read_text())
     wide = {"model": {"name": "linear", "params": {}}, "window": {"length": 60}}
     config.write_text(yaml.safe_dump({**own, "members": {**MEMBERS, "wide": wide}}))
@@ -113,12 +115,16 @@ def test_a_member_of_features_learns_from_them_and_one_of_bars_does_not(config: 
     features.attrs = series_attributes(Series("BTCUSDT", "linear"))
     settings.data.own_features.parent.mkdir(parents=True)
     features.to_parquet(settings.data.own_features)
-    for member in ("short", "wide"):
-        train(config, "--member", member)
+    train(config, "--member", "short", "--scheduler", scheduler)
+    train(config, "--member", "wide")
     (of_features, of_bars) = newest("train")
     read = [run.data.tags.get("quantgod.input.features") for run in (of_features, of_bars)]
     assert read == [path_digest(settings.data.own_features), None]
     assert of_features.data.params["model.name"] == "linear"
+    short = load_settings(config, None, "short")
+    key = key_of(MlflowClient(), "train", short, {})
+    assert of_bars.data.tags[KEY_TAG] == key, "where it was trained makes no other result"
+    assert {"validation_loss", "fold_1_score", "fold_2_score"} <= of_bars.data.metrics.keys()
 
 
 def test_a_killed_member_goes_on_a_trained_one_is_taken_and_both_are_compared(
