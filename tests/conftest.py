@@ -66,8 +66,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address=None,
-        scheduler_kwargs={"dashboard": False},
+        dashboard_address="127.0.0.1:0",  # any port: another test process or user may have 8787
         local_directory=str(tmp_path_factory.mktemp("dask")),
     ) as cluster:
         yield cluster.scheduler_address

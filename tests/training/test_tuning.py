@@ -114,7 +114,7 @@ def test_after_its_hours_a_search_ends_with_what_it_has_and_goes_on_when_given_m
     )
     fresh = tune(table(), settings(trials=4, hours=0.001), tmp_path / "fresh")
     assert fresh.best.trials == 1, "one has to be there to be chosen"
-    assert tune(table(), settings(trials=4), tmp_path).best.trials == 4
+    assert tune(table(), settings(trials=4, hours=None), tmp_path).best.trials == 4
 
 
 def test_a_killed_search_tries_the_lost_trial_again_and_ends_at_the_total(
