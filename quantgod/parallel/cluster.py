@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, Final
 
 import joblib
@@ -28,7 +29,8 @@ def cluster(scheduler: str, lost: Lost) -> Iterator[None]:
     """Let joblib use the cluster of a scheduler, such as `tcp://127.0.0.1:8786`.
 
     Raises:
-        ClusterError: if no scheduler answers, it has no worker for a minute, or it is lost.
+        ClusterError: if no scheduler answers, it has no worker for a minute, lacks this code, or is
+            lost.
     """
     with (
         _client(scheduler) as client,
@@ -45,8 +47,9 @@ def _client(scheduler: str) -> Iterator[Client]:
         )
     except (OSError, ValueError) as error:
         raise ClusterError(
-            f"no Dask scheduler answers at {scheduler} ({error}): start one with `dask scheduler`, "
-            "or leave the scheduler out to work on this machine"
+            f"no Dask scheduler answers at {scheduler} ({error}): start one in the "
+            "project's folder with `python -m dask scheduler`, or leave the scheduler out to work "
+            "on this machine"
         ) from None
     with client:
         try:
@@ -54,9 +57,25 @@ def _client(scheduler: str) -> Iterator[Client]:
         except TimeoutError:
             raise ClusterError(
                 f"the Dask scheduler at {scheduler} had no worker for {_PATIENCE_SECONDS:g} s: "
-                f"start some with `dask worker {scheduler} --nthreads 1`"
+                f"start some with `python -m dask worker {scheduler} --nthreads 1`"
             ) from None
+        _check_code(client, scheduler)
         yield client
+
+
+def _check_code(client: Client, scheduler: str) -> None:
+    """Refuse a cluster that does not find this code: `dask` alone does not look where it is run."""
+
+    def has_code() -> bool:
+        return find_spec("quantgod") is not None
+
+    there = client.run(has_code) | {scheduler: client.run_on_scheduler(has_code)}  # type: ignore[no-untyped-call]
+    if without := sorted(place for place, has in there.items() if not has):
+        raise ClusterError(
+            f"quantgod is not found by {', '.join(without)}, of the Dask cluster at {scheduler}: "
+            f"start scheduler and workers in the project's folder, by `python -m dask scheduler` "
+            f"and `python -m dask worker {scheduler} --nthreads 1`"
+        )
 
 
 class _Cluster(ParallelBackendBase):  # type: ignore[misc]

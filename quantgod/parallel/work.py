@@ -15,6 +15,9 @@ import joblib
 
 from quantgod.contracts import Progress
 
+# A process that has grown since its first work is replaced between two works: nothing is lost.
+warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
+
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 

@@ -59,6 +59,7 @@ def findings(settings: Settings, have: Inventory, client: MlflowClient) -> list[
         *_labels(settings, have),
         _enough(settings, have),
         _search(settings),
+        *_leak_audit(settings),
         _registry(settings, client),
         _device(settings),
         _disk(settings, have),
@@ -200,6 +201,17 @@ def _search(settings: Settings) -> Finding:
     except SettingsError as error:
         return Finding("search", "wrong", str(error))
     return Finding("search", "ok", f"kept in {without_passwords(storage)}{_not_tried(settings)}")
+
+
+def _leak_audit(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding if no label could cross a border of the leak audit, which it refuses."""
+    stride, horizon = settings.leak_audit.stride, settings.label.longest_minutes
+    if stride >= horizon:
+        yield Finding(
+            "leak audit", "wrong",
+            f"leak_audit.stride is {stride} minutes and labels reach {horizon} ahead: no label "
+            "crosses a border, so that purging cannot be audited; give a shorter stride",
+        )  # fmt: skip
 
 
 def _not_tried(settings: Settings) -> str:

@@ -129,5 +129,4 @@ def test_a_failing_stage_fails_the_parent_with_its_own_words(server: str, data: 
     assert stage is not None, words
     assert newest(stage[1]).data.tags["quantgod.error"] == stage[2]
     assert stage[2] in failed.stdout + failed.stderr
-    reused = [name for name in STAGES if f"{name}: unchanged since run" in failed.stdout]
-    assert reused == ["simulate", "etl", "label"] and stage[1] == "optimize"
+    assert stage[1] == "optimize"

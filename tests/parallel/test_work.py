@@ -21,8 +21,10 @@ from quantgod.parallel.work import ClusterError, Crash, Workers, run_all
 
 
 @contextmanager
-def scheduler_process(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A scheduler in a process of its own, without workers."""
+def scheduler_process(
+    folder: Path, cwd: Path | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A scheduler in a process of its own, without workers, run in a folder (here)."""
     told = folder / "scheduler.json"
     command = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"]
     with subprocess.Popen(
@@ -35,6 +37,7 @@ def scheduler_process(folder: Path) -> Iterator[tuple[str, subprocess.Popen[byte
             told,
         ],
         stderr=subprocess.DEVNULL,
+        cwd=cwd,
     ) as process:
         while not told.exists() or not told.read_text():
             assert process.poll() is None
@@ -136,12 +139,25 @@ def test_a_scheduler_that_is_away_or_has_no_worker_is_told_with_what_to_do(
 ) -> None:
     monkeypatch.setattr(cluster, "_PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0.3)
-    with pytest.raises(ClusterError, match=r"127.0.0.1:9 .*start one with `dask scheduler`"):
+    with pytest.raises(ClusterError, match=r"127.0.0.1:9 .*`python -m dask scheduler`"):
         list(run_all(_one_over, [1, 2], Workers(0, "tcp://127.0.0.1:9")))
     with pytest.raises(ClusterError, match="tcp:/nowhere"):
         list(run_all(_one_over, [1, 2], Workers(0, "tcp:/nowhere")))
     with (
         scheduler_process(tmp_path) as (address, _process),
-        pytest.raises(ClusterError, match=f"no worker .* `dask worker {address}"),
+        pytest.raises(ClusterError, match=f"no worker .* `python -m dask worker {address}"),
     ):
         list(run_all(_one_over, [1, 2], Workers(0, address)))
+
+
+def test_a_cluster_that_does_not_find_this_code_is_refused_with_how_to_start_it(
+    tmp_path: Path,
+) -> None:
+    from distributed import Client  # noqa: PLC0415  (takes a second)
+
+    with (
+        scheduler_process(tmp_path, tmp_path) as (address, _process),
+        Client(address, set_as_default=False) as client,  # type: ignore[no-untyped-call]
+        pytest.raises(ClusterError, match=f"not found by {address}.*`python -m dask scheduler`"),
+    ):
+        cluster._check_code(client, address)

@@ -257,6 +257,7 @@ def test_a_day_is_reckoned_from_as_many_minutes_as_it_takes_to_tell(
         ({"train__device": "cuda"}, "device", "cuda was asked for and this machine has none"),
         ({"data__source": "local"}, "archives", "none at "),
         ({"label__horizon_minutes": 1500}, "rows", "labels 1500 ahead"),
+        ({"leak_audit__stride": 15}, "leak audit", "stride is 15 minutes and labels reach 15"),
         (
             {
                 "model__name": "book_mlp",
