@@ -16,6 +16,7 @@ from distributed import Client
 from joblib.parallel import ParallelBackendBase, SequentialBackend
 
 from quantgod.parallel.work import ClusterError
+from quantgod.settings.commands import DASK
 
 _CONNECT_SECONDS: Final = 30.0
 _PATIENCE_SECONDS: Final = 60.0
@@ -48,7 +49,7 @@ def _client(scheduler: str) -> Iterator[Client]:
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"no Dask scheduler answers at {scheduler} ({error}): start one in the "
-            "project's folder with `python -m dask scheduler`, or leave the scheduler out to work "
+            f"project's folder with `{DASK} scheduler`, or leave the scheduler out to work "
             "on this machine"
         ) from None
     with client:
@@ -57,7 +58,7 @@ def _client(scheduler: str) -> Iterator[Client]:
         except TimeoutError:
             raise ClusterError(
                 f"the Dask scheduler at {scheduler} had no worker for {_PATIENCE_SECONDS:g} s: "
-                f"start some with `python -m dask worker {scheduler} --nthreads 1`"
+                f"start some with `{DASK} worker {scheduler} --nthreads 1`"
             ) from None
         _check_code(client, scheduler)
         yield client
@@ -73,8 +74,8 @@ def _check_code(client: Client, scheduler: str) -> None:
     if without := sorted(place for place, has in there.items() if not has):
         raise ClusterError(
             f"quantgod is not found by {', '.join(without)}, of the Dask cluster at {scheduler}: "
-            f"start scheduler and workers in the project's folder, by `python -m dask scheduler` "
-            f"and `python -m dask worker {scheduler} --nthreads 1`"
+            f"start scheduler and workers in the project's folder, by `{DASK} scheduler` "
+            f"and `{DASK} worker {scheduler} --nthreads 1`"
         )
 
 

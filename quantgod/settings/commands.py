@@ -13,6 +13,9 @@ OF_A_MEMBER: Final = frozenset(
 )  # fmt: skip
 """The steps that can be told a member, whose settings they then take."""
 
+DASK: Final = "python -m dask"
+"""Before `scheduler` or `worker`: it finds the code of the folder that it is run in, unlike `dask`."""
+
 _given: dict[str, str] = {}
 """The settings file and the member in force, as they were given, by option."""
 
