@@ -14,7 +14,7 @@ OF_A_MEMBER: Final = frozenset(
 """The steps that can be told a member, whose settings they then take."""
 
 DASK: Final = "python -m dask"
-"""Before `scheduler` or `worker`: it finds the code of the folder that it is run in, unlike `dask`."""
+"""Before `scheduler` or `worker`; unlike `dask` it finds the code of the folder it is run in."""
 
 _given: dict[str, str] = {}
 """The settings file and the member in force, as they were given, by option."""
