@@ -60,7 +60,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.dataset.learning_table import learned_from
     from quantgod.dataset.series import table_series, write_series
     from quantgod.evaluation.validation import validation_rows
-    from quantgod.forecasters.base_places import train_base_where_asked
+    from quantgod.forecasters.base_training import train_base_where_asked
     from quantgod.tracking.chosen import searched_settings
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply

@@ -20,7 +20,7 @@ from quantgod.auditor.reports import Hooks
 from quantgod.dataset.learning_table import LearnedFrom, learned_from
 from quantgod.dataset.samples import samples
 from quantgod.dataset.splits import split_test
-from quantgod.parallel.hearing import Message, Teller, heard
+from quantgod.parallel.heartbeat import Message, Reporter, listening
 from quantgod.parallel.work import ClusterError, Crash, Workers, run_all
 from quantgod.settings import TrainSettings
 from quantgod.training.devices import choose_device
@@ -86,7 +86,7 @@ def train_folds(
     if len(numbers) == 1 and places.scheduler is None:
         return
     resolved = tuple((name, path.resolve()) for name, path in sorted(inputs.items()))
-    with heard(work.resolve(), _Told(len(numbers), hooks).hear) as place:
+    with listening(work.resolve(), _FoldProgress(len(numbers), hooks).hear) as place:
         train = partial(_train, job=_Job(resolved, recipe, work.resolve(), place))
         try:
             with closing(run_all(train, sorted(numbers, reverse=True), places)) as made:
@@ -103,8 +103,8 @@ def train_folds(
             ) from error
 
 
-class _Told:
-    """Passes on what the workers tell."""
+class _FoldProgress:
+    """Adds up the progress of all folds, and passes their epochs on."""
 
     def __init__(self, folds: int, hooks: Hooks) -> None:
         self._hooks, self._total = hooks, folds * _STEPS
@@ -121,14 +121,14 @@ class _Told:
 
 def _train(number: int, job: _Job) -> None:
     """Train one fold in a worker."""
-    teller, recipe = Teller(job.place, f"fold-{number}"), job.recipe
+    reporter, recipe = Reporter(job.place, f"fold-{number}"), job.recipe
 
     def on_epoch(fold: int, epoch: Epoch) -> None:
-        teller.tell({"fold": fold, "epoch": epoch.to_json()})
+        reporter.report({"fold": fold, "epoch": epoch.to_json()})
 
     def progress(done: int, total: int, note: str) -> None:
         part = _STEPS * done // max(1, total)
-        teller.tell_now_and_then({"fold": number, "done": part, "note": note})
+        reporter.report_now_and_then({"fold": number, "done": part, "note": note})
 
     table, blocks = _read(job.inputs, job.place)
     taken = samples(table, recipe.window, recipe.audit.stride)

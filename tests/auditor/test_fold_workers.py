@@ -19,8 +19,8 @@ from quantgod.contracts import Series
 from quantgod.dataset.learning_table import learned_from
 from quantgod.dataset.table import write_table
 from quantgod.forecasters.base_model import TrainedBase, train_base
-from quantgod.forecasters.base_places import BaseTrainingError, train_base_where_asked
-from quantgod.parallel.hearing import Message, Teller
+from quantgod.forecasters.base_training import BaseTrainingError, train_base_where_asked
+from quantgod.parallel.heartbeat import Message, Reporter
 from quantgod.parallel.work import ClusterError, Crash, TaskResult, Workers
 from quantgod.settings import with_values
 from quantgod.training.reports import Epoch
@@ -115,14 +115,14 @@ def test_a_scheduler_that_is_away_is_told(
 def dies_once(number: int, job: fold_workers._Job) -> None:
     """Train a fold, but be killed in its second epoch the first time."""
 
-    def told(self: Teller, message: Message) -> None:
+    def told(self: Reporter, message: Message) -> None:
         if message.get("epoch", {}).get("epoch") == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.MonkeyPatch.context() as patch:
         if number == 2 and not (marker := job.work.with_name("died")).exists():
             marker.touch()
-            patch.setattr(Teller, "tell", told)
+            patch.setattr(Reporter, "report", told)
         train_one(number, job)
 
 

@@ -1,4 +1,4 @@
-"""Workers are heard while they work, in order, and end once nobody hears them."""
+"""Messages of workers come in order while they work, and abandoned workers end."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from quantgod.parallel import hearing
-from quantgod.parallel.hearing import Message, Teller, UnheardError, heard
+from quantgod.parallel import heartbeat
+from quantgod.parallel.heartbeat import AbandonedError, Message, Reporter, listening
 
 
 def test_messages_of_each_worker_come_in_order_and_none_is_left_out(tmp_path: Path) -> None:
     told: list[Message] = []
-    with heard(tmp_path, told.append) as place:
-        one, other = Teller(place, "one"), Teller(place, "other")
+    with listening(tmp_path, told.append) as place:
+        one, other = Reporter(place, "one"), Reporter(place, "other")
         for number in range(50):
-            one.tell({"of": "one", "number": number})
-            other.tell({"of": "other", "number": number, "text": "a\nb é"})
+            one.report({"of": "one", "number": number})
+            other.report({"of": "other", "number": number, "text": "a\nb é"})
         with (place / "one.jsonl").open("a") as half:
             half.write('{"half a line')
     for name in ("one", "other"):
@@ -29,10 +29,10 @@ def test_messages_of_each_worker_come_in_order_and_none_is_left_out(tmp_path: Pa
 def test_messages_come_while_the_work_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hearing, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(heartbeat, "LOOK_SECONDS", 0.01)
     told: list[Message] = []
-    with heard(tmp_path, told.append) as place:
-        Teller(place, "one").tell({"number": 1})
+    with listening(tmp_path, told.append) as place:
+        Reporter(place, "one").report({"number": 1})
         until = time.monotonic() + 30
         while not told and time.monotonic() < until:
             time.sleep(0.01)
@@ -43,33 +43,33 @@ def test_what_the_hearer_raises_is_raised_at_the_end(tmp_path: Path) -> None:
     def refuse(message: Message) -> None:
         raise ValueError(json.dumps(message))
 
-    with pytest.raises(ValueError, match='"number": 1'), heard(tmp_path, refuse) as place:
-        Teller(place, "one").tell({"number": 1})
+    with pytest.raises(ValueError, match='"number": 1'), listening(tmp_path, refuse) as place:
+        Reporter(place, "one").report({"number": 1})
 
 
 def test_a_worker_ends_when_the_command_has_ended_or_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with heard(tmp_path, lambda _message: None) as place:
-        teller = Teller(place, "one")
-    with pytest.raises(UnheardError, match="has ended"):
-        teller.tell({})
+    with listening(tmp_path, lambda _message: None) as place:
+        reporter = Reporter(place, "one")
+    with pytest.raises(AbandonedError, match="has ended"):
+        reporter.report({})
 
     clock = [100.0]
-    monkeypatch.setattr(hearing.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(heartbeat.time, "monotonic", lambda: clock[0])
     killed = tmp_path / "killed"
     killed.mkdir()
-    teller = Teller(killed, "one")
+    reporter = Reporter(killed, "one")
     (killed / "pulse").write_text("1")
     for pulse in ("1", "2"):  # it beats, so the minute begins anew
         (killed / "pulse").write_text(pulse)
         clock[0] += 40.0
-        teller.tell_now_and_then({})
+        reporter.report_now_and_then({})
     clock[0] += 40.0
-    teller.tell_now_and_then({})
+    reporter.report_now_and_then({})
     clock[0] += 0.5
-    teller.tell_now_and_then({})  # within a second of the last: nothing is told
+    reporter.report_now_and_then({})  # within a second of the last: nothing is told
     assert len((killed / "one.jsonl").read_text().splitlines()) == 3
     clock[0] += 21.0
-    with pytest.raises(UnheardError, match="was killed"):
-        teller.tell_now_and_then({})
+    with pytest.raises(AbandonedError, match="was killed"):
+        reporter.report_now_and_then({})

@@ -1,8 +1,8 @@
-"""Hear what workers tell while they work, and let them end once nobody hears them.
+"""Send messages from workers to their command while they work, and end workers it has abandoned.
 
-Workers and the command that asked share a folder: each worker writes lines of JSON to a file of its
-own there, and the command a pulse. So it works alike for processes and for a cluster, whose workers
-cannot be ended from outside.
+Workers and the command share a folder: each worker appends lines of JSON to a file of its own
+there, and the command keeps writing a heartbeat. So it works alike for processes and for a cluster,
+whose workers cannot be ended from outside.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ Message = dict[str, Any]
 OnMessage = Callable[[Message], None]
 
 LOOK_SECONDS: Final = 0.5
-TELL_SECONDS: Final = 1.0
+REPORT_SECONDS: Final = 1.0
 PULSE_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 60.0
-"""A worker ends once there was no pulse for so long: its command was killed."""
+"""A worker ends after so long without a heartbeat: its command was killed."""
 
 _PULSE: Final = "pulse"
 
 
-class UnheardError(RuntimeError):
-    """The command that asked for a worker's work is gone."""
+class AbandonedError(RuntimeError):
+    """The command that a worker works for has ended or was killed."""
 
 
 @contextmanager
-def heard(folder: Path, on_message: OnMessage) -> Iterator[Path]:
-    """Yield a new folder below `folder` in which `Teller`s write; it is removed after the block.
+def listening(folder: Path, on_message: OnMessage) -> Iterator[Path]:
+    """Yield a new folder below `folder` in which `Reporter`s write; it is removed after the block.
 
     Args:
         folder: seen by all workers under the same path.
         on_message: called with each message, by a thread; those of one worker come in order. An
             exception that it raises is raised after the block.
     """
-    place = folder / f"telling-{secrets.token_hex(8)}"
+    place = folder / f"messages-{secrets.token_hex(8)}"
     place.mkdir(parents=True)
     listener = _Listener(place, on_message)
     listener.start()
@@ -55,47 +55,52 @@ def heard(folder: Path, on_message: OnMessage) -> Iterator[Path]:
         raise listener.error
 
 
-class Teller:
-    """A worker's voice."""
+class Reporter:
+    """Sends a worker's messages to its command.
+
+    Args:
+        place: the folder that `listening` yields.
+        name: of the worker's file there.
+    """
 
     def __init__(self, place: Path, name: str) -> None:
         self._place, self._lines = place, place / f"{name}.jsonl"
         self._beat = time.monotonic()
-        self._looked = self._beat - TELL_SECONDS
+        self._looked = self._beat - REPORT_SECONDS
         self._pulse = ""
 
-    def tell(self, message: Message) -> None:
-        """Tell a message that JSON can write.
+    def report(self, message: Message) -> None:
+        """Send a message that JSON can write.
 
         Raises:
-            UnheardError: if nobody hears it.
+            AbandonedError: if the command has ended.
         """
         try:
             with self._lines.open("a", encoding="utf-8") as lines:
                 lines.write(f"{json.dumps(message)}\n")
         except FileNotFoundError:
-            raise UnheardError("the command that asked for this work has ended") from None
+            raise AbandonedError("the command that asked for this work has ended") from None
 
-    def tell_now_and_then(self, message: Message) -> None:
-        """Tell a message unless one was told in the last second, and look whether somebody hears.
+    def report_now_and_then(self, message: Message) -> None:
+        """Send a message, at most one a second, and check the command's heartbeat.
 
         Raises:
-            UnheardError: if the command has ended, or was killed a minute ago.
+            AbandonedError: if the command has ended, or was killed a minute ago.
         """
         now = time.monotonic()
-        if now - self._looked < TELL_SECONDS:
+        if now - self._looked < REPORT_SECONDS:
             return
         self._looked = now
-        self.tell(message)
+        self.report(message)
         pulse = (self._place / _PULSE).read_text() if (self._place / _PULSE).exists() else ""
         if pulse != self._pulse:
             self._pulse, self._beat = pulse, now
         elif now - self._beat > PATIENCE_SECONDS:
-            raise UnheardError("the command that asked for this work was killed")
+            raise AbandonedError("the command that asked for this work was killed")
 
 
 class _Listener(Thread):
-    """Writes the pulse and reads what was told."""
+    """Writes the heartbeat and reads the workers' messages."""
 
     def __init__(self, place: Path, on_message: OnMessage) -> None:
         super().__init__(daemon=True)

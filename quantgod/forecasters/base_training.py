@@ -12,7 +12,7 @@ from typing import Final
 from quantgod.contracts import Progress
 from quantgod.dataset.learning_table import LearnedFrom, learned_from
 from quantgod.forecasters.base_model import TrainedBase, train_base
-from quantgod.parallel.hearing import Message, Teller, heard
+from quantgod.parallel.heartbeat import Message, Reporter, listening
 from quantgod.parallel.work import Crash, Workers, run_all
 from quantgod.settings import Settings
 from quantgod.training.devices import with_threads
@@ -81,7 +81,7 @@ def _on_cluster(
             progress(message["done"], message["total"], message["note"])
 
     places = Workers(0, settings.train.scheduler)
-    with heard(work, hear) as place:
+    with listening(work, hear) as place:
         job = _Job(inputs, settings, work, place)
         with closing(run_all(partial(_train, job=job), ["base"], places)) as made:
             (done,) = made
@@ -93,15 +93,15 @@ def _on_cluster(
 
 
 def _train(name: str, job: _Job) -> TrainedBase:
-    teller = Teller(job.place, name)
+    reporter = Reporter(job.place, name)
 
     def progress(done: int, total: int, note: str) -> None:
-        teller.tell_now_and_then({"done": done, "total": total, "note": note})
+        reporter.report_now_and_then({"done": done, "total": total, "note": note})
 
     table, blocks = learned_from(dict(job.inputs))
     with with_threads(job.settings.train.threads):
         return train_base(
             table, job.settings,
             blocks=blocks, checkpoint=job.work / CHECKPOINT, progress=progress,
-            on_epoch=lambda epoch: teller.tell({"epoch": epoch.to_json()}),
+            on_epoch=lambda epoch: reporter.report({"epoch": epoch.to_json()}),
         )  # fmt: skip
