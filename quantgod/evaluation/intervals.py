@@ -85,6 +85,11 @@ class Interval(NamedTuple):
         low, high = float(expit(odds - reach / room)), float(expit(odds + reach / room))
         return self._replace(low=low, high=high)
 
+    def widened(self, times: float) -> Interval:
+        """Return the interval with ends that many times as far from the value."""
+        low, high = (self.value + times * (end - self.value) for end in (self.low, self.high))
+        return self._replace(low=low, high=high)
+
     def limited(self, low: float, high: float, why: str = "") -> Interval:
         """Return the interval widened to these limits, and not to be judged by."""
         return Interval(self.value, low, high, False, why)

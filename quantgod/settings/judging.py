@@ -165,6 +165,8 @@ class ZooSettings(Section):
         planted_markets: of each kind.
         null_markets: of all kinds; those of kinds that are not asked for are left out.
         first_seed: of the planted markets of every kind; null markets have seeds of their own.
+        looks: at null markets in the whole experiment, one by each network at each; intervals are
+            widened for so many, whatever part is asked for.
         workers: markets at a time, a process each.
         features_rows: minutes of the 112 features that a network sees.
         of_kind: other settings for the markets of a kind, by dotted key.
@@ -176,6 +178,7 @@ class ZooSettings(Section):
     planted_markets: Natural = 10
     null_markets: Natural = 20
     first_seed: Natural = 600
+    looks: Positive = 180
     workers: Positive = 2
     features_rows: Positive = 60
     of_kind: dict[Planted, dict[str, Any]] = Field(default_factory=dict)

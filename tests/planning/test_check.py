@@ -30,7 +30,6 @@ from quantgod.tracking.stage import data_path, stage
 from quantgod.tracking.store import connect
 from tests.stores import fresh_store
 
-RESULTS = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
 SMALL = {
     "simulate.days": 2,
     "simulate.cadence_ms": 5000,
@@ -39,9 +38,25 @@ SMALL = {
 }
 
 
-STARTED, DAY = 7.0, DaySeconds(0.13, 0.15)
-WINDOW = WindowSeconds(2.0e-4, 4.0e-5)
-"""What was timed where that demo ran: an empty stage, a day of archives, a window."""
+STARTED, DAY = 6.7, DaySeconds(0.12, 0.17)
+WINDOW = WindowSeconds(1.2e-4, 2.6e-5)
+"""What `check` timed on two cores: an empty stage, a day of archives, a window."""
+
+TOOK = {
+    "simulate": 9.8,
+    "etl": 16.8,
+    "label": 4.0,
+    "optimize": 15.4,
+    "train": 19.4,
+    "audit": 23.0,
+    "register": 6.9,
+    "evaluate": 15.1,
+    "backtest": 13.5,
+    "leak_audit": 20.1,
+    "gates": 4.8,
+    "promote": 9.0,
+}
+"""What each stage of the demo took on the same machine within the hour, in seconds."""
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +102,7 @@ def test_a_market_that_fits_is_estimated_stage_by_stage(own: dict[str, object]) 
     assert "2,880 minutes of the 2 days that `simulate` gets" in told["rows"][1]
     stages = {one.stage: one.seconds for one in estimate(settings, at_hand(settings)).stages}
     assert list(stages) == ["simulate", *CHAINED], "every stage of `main`, in order"
-    assert all(seconds is not None and seconds >= STARTED for seconds in stages.values())
+    assert all(seconds is not None and seconds >= STARTED / 2 for seconds in stages.values())
 
     write_archives(settings.data.archives, "BTCUSDT", settings.simulate)
     have = at_hand(settings)
@@ -95,29 +110,20 @@ def test_a_market_that_fits_is_estimated_stage_by_stage(own: dict[str, object]) 
     assert found(settings)["archives"] == ("ok", "2 days by name, 2024-01-01 to 2024-01-02")
 
 
-def demo_seconds() -> dict[str, float]:
-    """What `docs/results.md` says that each stage of the demo took."""
-    table = re.search(r"<!-- figures: demo times -->\n.* in all \((.*?)\)", RESULTS)
-    assert table is not None
-    parts = (part.rsplit(" ", 1) for part in table[1].split(", "))
-    return {stage: float(took) for stage, took in parts}
-
-
 def test_the_demo_is_estimated_to_a_factor_of_two_stage_by_stage(
     timed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As it was timed by `check` on the machine whose times are given."""
     monkeypatch.setattr(reckoned.os, "cpu_count", lambda: 2)
     empty = {f"data.{name}": str(tmp_path / name) for name in ("archives", "bars", "labels")}
-    settings, took = load_settings(Path("conf/demo.yaml"), empty), demo_seconds()
+    settings = load_settings(Path("conf/demo.yaml"), empty)
     found = estimate(settings, at_hand(settings))
     said = {one.stage: one.seconds or 0.0 for one in found.stages}
-    assert said.keys() == took.keys()
+    assert said.keys() == TOOK.keys()
     wrong = {
-        name: (said[name], took[name]) for name in took if not 0.5 < said[name] / took[name] < 2
+        name: (said[name], TOOK[name]) for name in TOOK if not 0.5 < said[name] / TOOK[name] < 2
     }
     assert wrong == {}
-    assert 0.7 < found.seconds / sum(took.values()) < 1.4
+    assert 0.7 < found.seconds / sum(TOOK.values()) < 1.4
 
 
 FULL_SIZE = WindowSeconds(1 / 18, 1 / 75), WindowSeconds(0.081, 0.025), WindowSeconds(7e-4, 2e-4)
@@ -240,8 +246,8 @@ def test_a_day_is_reckoned_from_as_many_minutes_as_it_takes_to_tell(
 
     def work(count: int) -> None:
         nonlocal now
+        now += count * a_minute if seen else 5.0  # compiled code is loaded
         seen.append(count)
-        now += count * a_minute
 
     monkeypatch.setattr(timing.time, "process_time", lambda: now)
     a_day, told = timing._a_day(work, 1440)

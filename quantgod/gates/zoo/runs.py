@@ -32,6 +32,7 @@ from quantgod.gates.zoo.power import (
     ZooPower,
     markets,
     network_settings,
+    widening,
 )
 from quantgod.models import zoo
 from quantgod.parallel.work import Crash, Workers, ending_with, run_all
@@ -123,6 +124,7 @@ class _Judge:
         self._market, self._made, self._settings = market, made, settings
         self._progress = progress
         self._test, self._scores = made.test, settings.gates.beats_on
+        self._widening = widening(settings.zoo.looks)
         given = baselines(made.table, made.train, made.test, settings.label)
         self._rivals = {name: given[name] for name in RIVALS if name in given}
         self._rivals[LINEAR] = self._trained(LINEAR)[1]
@@ -153,7 +155,7 @@ class _Judge:
     def _gates(self, network: str, found: Comparison) -> Iterator[Gate]:
         for rival, scores in found.differences.items():
             for score in self._scores:
-                yield beats(rival, score, scores[score], network)
+                yield beats(rival, score, scores[score].widened(self._widening), network)
 
     def _trained(self, network: str) -> tuple[int, Forecast]:
         """Return the best epoch of a network and its forecasts of the test part."""

@@ -86,6 +86,7 @@ def test_the_experiment_asks_for_ten_seeds_of_each_kind_and_twenty_null_markets(
         20,
     ]
     assert set(SETTINGS.zoo.networks) == set(zoo.names())
+    assert SETTINGS.zoo.looks == 20 * len(zoo.names())
     assert SETTINGS.gates == load_settings(Path("conf/full.yaml")).gates
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
@@ -16,7 +17,7 @@ from quantgod.dataset.windows import as_rows
 from quantgod.evaluation.evidence import write_evidence
 from quantgod.gates.zoo import runs
 from quantgod.gates.zoo.market import make_market, views_of
-from quantgod.gates.zoo.power import RIVALS, Market, Sight
+from quantgod.gates.zoo.power import RIVALS, Market, Sight, widening
 from quantgod.gates.zoo.runs import ZooError, run_zoo
 from quantgod.models import zoo
 from quantgod.served.features import sets
@@ -42,6 +43,11 @@ NAMES = ["linear-shape-null-1501", "linear-shape-planted-500"]
 
 def tiny(**changes: object) -> Settings:
     return load_settings(CONFIG, TINY | {f"zoo.{key}": value for key, value in changes.items()})
+
+
+def ends_of(figure: str) -> tuple[float, ...]:
+    """Return the ends of `0.1 [0.05, 0.15]`."""
+    return tuple(map(float, figure.partition("[")[2].rstrip("]").split(", ")))
 
 
 def left_in(folder: Path) -> list[str]:
@@ -76,6 +82,12 @@ def test_a_market_goes_from_archives_to_what_networks_have_found(tmp_path: Path)
     assert set(line.scores) == set(RIVALS)
     assert len(book.gates) == 6 and len(line.gates) == 4
     assert book.effective_rows == pytest.approx((1_440 - sets.REACH) * 0.3 / 4, rel=0.1)
+    (once,) = run_zoo(
+        tiny(null_markets=0, looks=1, networks=["linear"]), tmp_path.parent / "once"
+    ).sights
+    wide, narrow = (ends_of(one.gates[0].figure) for one in (line, once))
+    assert once.scores == line.scores
+    assert np.ptp(wide) == pytest.approx(widening(180) * np.ptp(narrow), abs=0.002)
     assert book.best_epoch in (0, 1) and book.seconds > 0
     assert "of book_mlp minus that of majority" in book.gates[0].detail
     again = run_zoo(tiny(null_markets=0), tmp_path)
