@@ -37,3 +37,12 @@ class BookShape(NamedTuple):
     snapshots: int
     levels: int
     interval_ms: int
+
+    def in_words(self) -> str:
+        """Return it in words.
+
+        >>> BookShape(100, 20, 100).in_words()
+        '100 snapshots of 20 levels a side, 100 ms apart'
+        """
+        each = f"{self.levels} levels a side"
+        return f"{self.snapshots} snapshots of {each}, {self.interval_ms} ms apart"

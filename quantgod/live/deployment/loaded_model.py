@@ -180,13 +180,22 @@ def _window(contract: Any, fit: Fit) -> int:
 
 def _book(contract: Any, fit: Fit) -> BookShape | None:
     """Return what a version takes of the book, if that is what is taken of the stream."""
-    asked = contract.get("book")
-    if asked is None:
+    said = contract.get("book")
+    if said is None:
         return None
-    taken = None if fit.book is None else fit.book._asdict()
-    if asked != taken:
+    try:
+        asked = BookShape(**said)
+    except TypeError:
+        known = ", ".join(BookShape._fields)
+        raise UnfitVersionError(f"book: {known} expected, it has {said!r:.200}") from None
+    if asked != fit.book:
+        taken = "none" if fit.book is None else fit.book.in_words()
+        sizes = asked.snapshots, asked.snapshots, asked.levels, asked.interval_ms
+        names = ("per_minute", "block", "levels", "interval_ms")
+        own = ";".join(f"snapshots.{name}={size}" for name, size in zip(names, sizes, strict=True))
         raise UnfitVersionError(
-            f"book: {taken} is taken of the stream, by the settings `snapshots`, it takes {asked}"
+            f"it takes the book as {asked.in_words()}, and this session takes {taken} of the "
+            f'stream: start it with --set "{own}", or name a version of the same snapshots'
         )
     return fit.book
 

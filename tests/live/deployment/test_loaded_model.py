@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +34,10 @@ from quantgod.live.deployment.loaded_model import (
     as_answer,
 )
 from quantgod.registry.chain import PackageError
+from quantgod.settings import load_settings
+from steps.options import values_from
 from tests.live.engine.answering import said_of
+from tests.test_settings import FULL
 
 BUYS = as_answer(said_of(28_401_120)).assign(
     datetime=pd.Timestamp(28_401_120 * 60, unit="s", tz="UTC")
@@ -144,8 +148,23 @@ def test_a_version_of_the_book_is_taken_if_the_stream_is_sampled_as_it_was_train
     for contract in (CONTRACT, CONTRACT | {"book": None}):
         assert _book(contract, FIT._replace(book=SHAPE)) is None
     for taken in (None, *(SHAPE._replace(**{name: 1}) for name in SHAPE._fields)):
-        with pytest.raises(UnfitVersionError, match=r"book: .* by the settings `snapshots`, it ta"):
+        came = "none" if taken is None else taken.in_words()
+        with pytest.raises(UnfitVersionError) as told:
             _book(CONTRACT | asked, FIT._replace(book=taken))
+        assert str(told.value) == (
+            "it takes the book as 3 snapshots of 2 levels a side, 500 ms apart, and this session "
+            f'takes {came} of the stream: start it with --set "snapshots.per_minute=3;'
+            'snapshots.block=3;snapshots.levels=2;snapshots.interval_ms=500", or name a version of '
+            "the same snapshots"
+        )
+    (given,) = re.findall('--set "(.*)"', str(told.value))
+    assert load_settings(FULL, values_from((given,), {})).snapshots.shape == SHAPE
+
+
+@pytest.mark.parametrize("book", ["deep", {"snapshots": 3, "levels": 2}, {"depth": 3}])
+def test_a_version_that_takes_the_book_in_a_way_unknown_here_is_refused(book: object) -> None:
+    with pytest.raises(UnfitVersionError, match="book: snapshots, levels, interval_ms expected, "):
+        _book(CONTRACT | {"book": book}, FIT._replace(book=SHAPE))
 
 
 @pytest.mark.parametrize("key", CONTRACT)
