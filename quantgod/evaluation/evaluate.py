@@ -35,7 +35,7 @@ from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import EvaluationResult, Inference
 from quantgod.evaluation.intervals import Interval
-from quantgod.evaluation.scored_rows import COLUMNS, MODELS, columns_of
+from quantgod.evaluation.scored_rows import COLUMNS, CONFIDENCE, MODELS, columns_of
 from quantgod.evaluation.subject import Answers, RawMaterial, Subject, material_of
 from quantgod.forecasters.baselines import LEARNED, baselines
 from quantgod.served.calibration import decide
@@ -96,7 +96,7 @@ def evaluate(
         BASE: subject.base_weights,
         **dict.fromkeys(LEARNED, subject.decision_weights),
     }
-    answers = subject.answers(said[AUDITOR])
+    answers, trust = subject.answers(said[AUDITOR]), subject.confidence(seen)
     target = asked.test.target
     effective = effective_rows(asked.test.time_ms, asked.test.label_end_ms)
     decided = {name: decide(given, weights.get(name)) for name, given in said.items()}
@@ -115,9 +115,9 @@ def evaluate(
         drift=_drift(asked),
         forecast_shift=_forecast_shift(subject, out_of_fold, said),
         inference=_inference(subject, asked, chosen),
-        confidence=_confidence(subject, seen, target, effective),
+        confidence=_confidence(trust, seen, target, effective),
     )
-    rows = _scored_rows(asked, said, decided[BASE], answers)
+    rows = _scored_rows(asked, said, decided[BASE], answers, trust)
     return Evaluation(rows, result, asked.test.row, asked.dev.row, seen.meta, found, weights)
 
 
@@ -170,9 +170,9 @@ def _forecast_shift(
 
 
 def _confidence(
-    subject: Subject, seen: AuditorInput, target: Integers, effective: float
+    served: Floats | None, seen: AuditorInput, target: Integers, effective: float
 ) -> dict[str, dict[str, Interval]]:
-    if (served := subject.confidence(seen)) is None:
+    if served is None:
         return {}
     decided = seen.said.tilted.argmax(axis=1)
     own = seen.said.probabilities[np.arange(len(decided)), decided]
@@ -191,7 +191,11 @@ def _inference(subject: Subject, asked: _Inputs, settings: EvaluateSettings) -> 
 
 
 def _scored_rows(
-    asked: _Inputs, said: dict[str, Floats], base_class: Integers, answers: Answers
+    asked: _Inputs,
+    said: dict[str, Floats],
+    base_class: Integers,
+    answers: Answers,
+    trust: Floats | None,
 ) -> pd.DataFrame:
     test = asked.test
     columns: dict[str, Any] = {
@@ -202,6 +206,7 @@ def _scored_rows(
         "auditor_class": answers.decided,
         "base_class": base_class,
         "action": answers.action,
+        CONFIDENCE: np.nan if trust is None else trust,
     }
     for name, values in {
         **{model: said[model] for model in MODELS},

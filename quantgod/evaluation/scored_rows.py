@@ -8,6 +8,7 @@ One row per scored minute, in order of time. Columns:
 - `auditor_class`, `base_class`: decided classes.
 - `in_set_sell`, `in_set_neutral`, `in_set_buy`: the auditor's conformal set.
 - `action`: the auditor's class if it is alone in the set, else NEUTRAL (the model abstains).
+- `base_confidence`: how likely `base_class` is right; NaN of a model that does not tell.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from quantgod.files import atomic_path
 from quantgod.settings import Baseline
 
 ROWS_FILE: Final = "rows.parquet"
+CONFIDENCE: Final = "base_confidence"
 BASELINES: Final[tuple[str, ...]] = get_args(Baseline)
 MODELS: Final = ("auditor", "base", *BASELINES)
 
@@ -44,6 +46,7 @@ COLUMNS: Final = (
     "base_class",
     *columns_of("in_set"),
     "action",
+    CONFIDENCE,
 )
 
 
@@ -65,7 +68,7 @@ def write_scored(folder: Path, rows: pd.DataFrame) -> None:
 
 
 def read_scored(folder: Path) -> pd.DataFrame:
-    """Read what `write_scored` wrote.
+    """Read what `write_scored` wrote; rows of earlier code have no confidence.
 
     Raises:
         EvidenceError: if there is no file, or its rows are not scored rows in order of time.
@@ -74,6 +77,8 @@ def read_scored(folder: Path) -> pd.DataFrame:
         rows = pd.read_parquet(folder / ROWS_FILE)
     except (OSError, ValueError) as error:
         raise EvidenceError(f"{folder / ROWS_FILE}: cannot be read: {error}") from None
+    if tuple(rows.columns) == COLUMNS[: COLUMNS.index(CONFIDENCE)]:
+        rows[CONFIDENCE] = np.nan
     _check(folder, rows)
     return rows
 

@@ -11,6 +11,7 @@ import pytest
 from quantgod.evaluation.evidence import EvidenceError
 from quantgod.evaluation.scored_rows import (
     COLUMNS,
+    CONFIDENCE,
     ROWS_FILE,
     probabilities_of,
     read_scored,
@@ -30,6 +31,11 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     write_scored(tmp_path, rows(1))
     assert len(read_scored(tmp_path)) == 1
     assert probabilities_of(rows(1), "base").tolist() == [[7, 8, 9]]
+
+
+def test_rows_of_earlier_code_have_an_unknown_confidence(tmp_path: Path) -> None:
+    rows().drop(columns=CONFIDENCE).to_parquet(tmp_path / ROWS_FILE)
+    assert read_scored(tmp_path).equals(rows().assign(**{CONFIDENCE: np.nan}))
 
 
 WRONG = {

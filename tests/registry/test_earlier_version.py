@@ -13,7 +13,10 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from quantgod.contracts import FEATURES, PRIMARY
+from quantgod.contracts import CLASSES, FEATURES, PRIMARY
+from quantgod.dataset.labels import label
+from quantgod.evaluation.evaluate import evaluate
+from quantgod.evaluation.scored_rows import columns_of
 from quantgod.evaluation.subject import RawMaterial
 from quantgod.live.deployment.loaded_model import Fit, load_model
 from quantgod.registry.chain_subject import ChainSubject
@@ -21,8 +24,10 @@ from quantgod.registry.ownership import series_tags
 from quantgod.registry.registered import FILES_TAG, files_digest
 from quantgod.registry.rollback import roll_back
 from quantgod.registry.versions import check_files, load_chain
-from tests.registry.conftest import BRIDGE
+from tests.registry.conftest import BRIDGE, out_of_fold_rows
 from tests.registry.shelves import ALIAS, NAME, SERIES, Shelf
+from tests.registry.test_judged_is_served import lived, settings
+from tests.synthetic import synthetic_bars
 
 MODEL = Path(__file__).parent / "version_before_served" / "model"
 PACKAGE = MODEL / "artifacts" / "package"
@@ -74,6 +79,22 @@ def test_it_can_be_asked_as_a_champion(shelf_with_it: Shelf) -> None:
     base, audited = seen.forecast.probabilities[:, PRIMARY], subject.audited(seen.meta)
     assert (base == said[[f"base_{name}" for name in names]].to_numpy()).all()
     assert (audited == said[[f"prob_{name}" for name in names]].to_numpy()).all()
+
+
+def test_where_it_is_judged_and_where_it_lives_its_confidence_is_unknown(tmp_path: Path) -> None:
+    model = load_model(NAME, NUMBER, MODEL, Fit(SERIES, BRIDGE, 720))
+    chain, given = model._model.unwrap_python_model().chain, settings()
+    table = label(synthetic_bars(700, seed=9, signal=0.6), given.label, BRIDGE)
+    rows = out_of_fold_rows(table.index[40:450])
+    evaluated = evaluate(ChainSubject(f"{NAME}/{NUMBER}", chain), table, rows, given)
+    kept = lived(tmp_path, model, table, evaluated.samples_row[:5])
+    judged = evaluated.rows[:5]
+    assert kept[[f"base_{name.lower()}" for name in CLASSES]].to_numpy().tolist() == (
+        judged[columns_of("base")].to_numpy().tolist()
+    )
+    for known in (kept, judged):
+        assert known["base_confidence"].isna().all() and len(known) == 5
+    assert evaluated.result.confidence == {}
 
 
 def test_it_is_rolled_back_to(shelf_with_it: Shelf) -> None:

@@ -102,6 +102,7 @@ def test_what_the_backtest_trades_is_what_the_version_answers_bit_for_bit(
         names = [f"{theirs}_{name.lower()}" for name in CLASSES]
         assert np.array_equal(judged[columns_of(ours)].to_numpy(), said[names].to_numpy()), ours
     assert judged["auditor_class"].tolist() == said["class"].tolist()
+    assert judged["base_confidence"].tolist() == said["base_confidence"].tolist()
     assert SIDES[judged["action"]].tolist() == said["action"].tolist()
     assert set(said["action"]) == set(CLASSES) and (said["action"] != said["signal"]).any()
     assert set(said["abstention"]) >= {"", "several_classes"}
@@ -118,35 +119,40 @@ def test_what_a_live_session_journals_is_what_was_judged(
     store: Store, table: pd.DataFrame, evaluated: Evaluation, tmp_path: Path
 ) -> None:
     model = load_model(NAME, store.number, fetch(NAME, store.number), Fit(SERIES, BRIDGE, 2_000))
-    first, end = int(evaluated.samples_row[0]), int(evaluated.samples_row[0]) + 40
-    epoch = table.index.as_unit("s").asi8 // 60
-    features = table[list(FEATURES)].to_numpy()
+    places = evaluated.samples_row[:40]
+    kept, judged = lived(tmp_path, model, table, places), evaluated.rows[:40]
+    assert kept["minute"].tolist() == (table.index.as_unit("s").asi8 // 60)[places].tolist()
+    assert kept["action"].tolist() == SIDES[judged["action"]].tolist()
+    assert kept["class"].tolist() == judged["auditor_class"].tolist()
+    for ours, theirs in (("auditor", "prob"), ("in_set", "in_set")):
+        names = [f"{theirs}_{name.lower()}" for name in CLASSES]
+        assert np.array_equal(judged[columns_of(ours)].to_numpy(), kept[names].to_numpy()), ours
+    assert kept["base_confidence"].tolist() == judged["base_confidence"].tolist()
+    assert kept["base_confidence"].nunique() == len(kept)
+    assert ((kept["abstention"] != "") == (kept["action"] != kept["signal"])).all()
+    assert len(set(kept["action"])) > 1 and (kept["abstention"] != "").any()
+
+
+def lived(folder: Path, model: Any, table: pd.DataFrame, places: np.ndarray) -> pd.DataFrame:
+    """What a session journals of these minutes in a row, after those before them."""
+    epoch, features = table.index.as_unit("s").asi8 // 60, table[list(FEATURES)].to_numpy()
     models = SimpleNamespace(champion=lambda: model, challenger=lambda: None)
 
     async def play(journal: Journal) -> None:
         window = Window(BRIDGE)
-        window.fill(MinuteRows(epoch[:first], features[:first]))
+        window.fill(MinuteRows(epoch[: places[0]], features[: places[0]]))
         engine = Engine({"X": window}, {"X": models}, journal, lambda notice: None)
         running = asyncio.create_task(engine.run())
-        for place in range(first, end):
+        for place in places:
             engine.closed("X", minute_of(int(epoch[place]), features[place]), now())
             await until(lambda: not engine._unanswered)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
     tables = {"BARS": BARS, "SIGNALS": SIGNALS}
-    with Journal(tmp_path / "live", tables, settings().live.journaling) as journal:
+    with Journal(folder / "live", tables, settings().live.journaling) as journal:
         asyncio.run(play(journal))
-    kept = read_table(tmp_path / "live", "SIGNALS").to_pandas()
-    judged = evaluated.rows[: end - first]
-    assert kept["minute"].tolist() == epoch[first:end].tolist()
-    assert kept["action"].tolist() == SIDES[judged["action"]].tolist()
-    assert kept["class"].tolist() == judged["auditor_class"].tolist()
-    for ours, theirs in (("auditor", "prob"), ("in_set", "in_set")):
-        names = [f"{theirs}_{name.lower()}" for name in CLASSES]
-        assert np.array_equal(judged[columns_of(ours)].to_numpy(), kept[names].to_numpy()), ours
-    assert ((kept["abstention"] != "") == (kept["action"] != kept["signal"])).all()
-    assert len(set(kept["action"])) > 1 and (kept["abstention"] != "").any()
+    return read_table(folder / "live", "SIGNALS").to_pandas()
 
 
 @pytest.fixture

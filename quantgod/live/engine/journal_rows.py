@@ -59,6 +59,7 @@ def signal_row(
         "action": said.action,
         "abstention": said.abstention,
         "uncertainty": said.uncertainty,
+        "base_confidence": said.confidence,
         "latency_ms": latency_ms,
     }
 

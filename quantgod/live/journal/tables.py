@@ -49,6 +49,7 @@ SIGNALS: Final = pa.schema(
         ("action", pa.string()),
         ("abstention", pa.string()),
         ("uncertainty", pa.float64()),
+        ("base_confidence", pa.float64()),
         ("latency_ms", pa.float64()),
     ]
 )
@@ -57,6 +58,8 @@ SIGNALS: Final = pa.schema(
 `model` is the registered model of `version`. It is null in older rows.
 
 `action` is what a session acts on. It is null in rows from before versions abstained.
+
+`base_confidence` is null of versions that do not tell it, and in older rows.
 
 `latency_ms` is from the arrival of the message that closed the minute to this row.
 """

@@ -85,7 +85,7 @@ def minute_in_words(
 ) -> str:
     """Describe a minute with a row and its prediction, for the log."""
     if said is not None:
-        told = f"{_chosen(said)} (version {version})"
+        told = f"{_chosen(said)}{_trust(said)} (version {version})"
     else:
         awaited = missing_in_words(engine.missing, engine.warming)
         told = awaited if engine.missing else "no signal"
@@ -135,7 +135,8 @@ def _signal(engine: AnswerState) -> str:
     if engine.said is None:
         return "none yet"
     latency = "" if engine.latency_ms is None else f", {engine.latency_ms:.0f} ms"
-    return f"{_chosen(engine.said)} (version {engine.version}{latency})"
+    told = f"{_chosen(engine.said)}{_trust(engine.said)}"
+    return f"{told} (version {engine.version}{latency})"
 
 
 def _chosen(said: Prediction) -> str:
@@ -148,6 +149,11 @@ def _chosen(said: Prediction) -> str:
     if said.abstention:
         return f"{said.action}: abstains from {told}, {said.abstention.replace('_', ' ')}"
     return told
+
+
+def _trust(said: Prediction) -> str:
+    """Describe how likely the base's own class is right, if the version tells."""
+    return "" if said.confidence is None else f", base confidence {said.confidence:.2f}"
 
 
 def minute_metrics(minute: int, book: BookState, engine: AnswerState) -> dict[str, float]:
@@ -170,4 +176,5 @@ def answer_metrics(said: Prediction) -> dict[str, float]:
     names = (f"prob_{name.lower()}" for name in CLASSES)
     side = float(CLASSES.index(said.action) - CLASSES.index("NEUTRAL"))
     chances = dict(zip(names, said.audited, strict=True))
-    return {**chances, "uncertainty": said.uncertainty, "side": side}
+    trust = {} if said.confidence is None else {"base_confidence": said.confidence}
+    return {**chances, "uncertainty": said.uncertainty, **trust, "side": side}

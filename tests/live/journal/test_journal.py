@@ -20,6 +20,7 @@ import pytest
 
 from quantgod.live.journal import (
     RAW,
+    SIGNALS,
     Journal,
     JournalError,
     JournalLocked,
@@ -255,6 +256,20 @@ def test_sealing_holds_up_neither_flushing_nor_an_end_in_haste(
     Journal(tmp_path, TABLES, SETTINGS).close()
     assert not list((tmp_path / "wal").iterdir())
     assert numbers(tmp_path) == [0, 1]
+
+
+def test_signals_of_sessions_before_a_column_was_told_are_read_with_those_of_now(
+    tmp_path: Path,
+) -> None:
+    before = SIGNALS.remove(SIGNALS.get_field_index("base_confidence"))
+    old = {name: value for name, value in row("SIGNALS", 1).items() if name in before.names}
+    with Journal(tmp_path, {"SIGNALS": before}, SETTINGS) as journal:
+        journal.append("SIGNALS", old)
+    with Journal(tmp_path, TABLES, SETTINGS) as journal:
+        journal.append_now("SIGNALS", row("SIGNALS", 2) | {"base_confidence": 0.7}).result(10)
+        read = read_table(tmp_path, "SIGNALS")
+    assert read["base_confidence"].to_pylist() == [None, 0.7]
+    assert read["minute"].to_pylist() == [1, 2]
 
 
 def test_a_log_that_cannot_be_sealed_is_tried_again_and_holds_up_no_other(

@@ -67,11 +67,15 @@ def test_a_symbols_status_is_that_of_its_parts() -> None:
     told = symbol_status("X", book, state, "drift: body")
     assert (told.last_bar, told.signal) == ("01-01 00:00 close 100.5", "BUY 0.60 (version 4)")
     assert told.drift == "drift: body"
+    state.said = said_of(MINUTE, confidence=0.478)
+    trusted = "BUY 0.60, base confidence 0.48 (version 4)"
+    assert symbol_status("X", book, state, "").signal == trusted
+    assert minute_in_words("X", MINUTE, state, state.said, 4).endswith(f": {trusted}")
     state.latency_ms, state.last = 12.4, minute_without(MINUTE + 1, "gap")
     told = symbol_status("X", book, state, "")
     assert (told.last_bar, told.signal) == (
         "01-01 00:01 no row: gap",
-        "BUY 0.60 (version 4, 12 ms)",
+        "BUY 0.60, base confidence 0.48 (version 4, 12 ms)",
     )
 
 
@@ -100,6 +104,8 @@ def test_an_action_is_tracked_as_a_side(action: str, side: float) -> None:
     chances = {"prob_sell": 0.1, "prob_neutral": 0.3, "prob_buy": 0.6}
     found = answer_metrics(said_of(MINUTE, action=action))
     assert found == {**chances, "uncertainty": 0.5, "side": side}
+    trusted = answer_metrics(said_of(MINUTE, action=action, confidence=0.478))
+    assert trusted == found | {"base_confidence": 0.478}
 
 
 def test_times_are_those_of_the_minute() -> None:
