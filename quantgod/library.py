@@ -21,9 +21,9 @@ from quantgod.archive.price_features import features_of
 from quantgod.archive.store import load_bars
 from quantgod.contracts import FEATURES, MS_PER_MINUTE
 from quantgod.live.journal import read_table
-from quantgod.registry.chain import Contract
 from quantgod.registry.registered import VersionError
 from quantgod.registry.versions import load_chain
+from quantgod.served.contract import Contract
 from quantgod.tracking.relocation import database
 
 MAX_BRIDGE_MINUTES = 5

@@ -1,8 +1,8 @@
 """The chain as it is served: minute bars in, audited signals out. A copy goes with each version.
 
 MLflow runs it as it stands ("models from code"). It imports nothing of quantgod, no torch and no
-pickle; what it shares with training, `served`, lies in its package as a copy. So two versions in
-one process each run their own code.
+pickle; what it shares with training and what reads the posted rows, `served`, lies in its package
+as a copy. So two versions in one process each run their own code.
 
 What to post: the column `datetime` (UTC; ISO 8601 text, with `Z`, an offset, or neither) and the
 nine features, or all columns that the contract (`labels.json`) lists, at least `window` (720) rows,
@@ -43,8 +43,8 @@ import importlib.abc
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -63,13 +63,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 BATCH = 64
 """Windows in one call of the graph."""
 
-LARGEST = float(np.sqrt(np.finfo(np.float32).max))
-"""Standard deviations (1.8e19) beyond which the product of two scaled values leaves float32."""
-
 GOLDEN_TOLERANCE = 1e-6
-BOOK, RETURN = "book", "log_ret_close"
+BOOK = "book"
 MANIFEST = "manifest.json"
-NS_PER_MINUTE = 60_000_000_000
 READ = slice(0, 14)
 """The meta-features, which the booster reads, among the columns that the graph gives."""
 
@@ -115,37 +111,6 @@ class PackageError(MlflowException):
         self.code = code
 
 
-@dataclass(frozen=True)
-class Contract:
-    """Whose a version is, and what it was trained to take and to say (`labels.json`).
-
-    It may answer no other symbol, market (linear, spot, inverse) or source (book, candles).
-    `silent` features never moved in training: they are asked for, and the network is not shown
-    them. Weights are in class order. A version of the book takes `snapshots` of so many `levels` a
-    side, `interval_ms` apart; `book` of all others is None.
-
-    The auditor's own class weights and the decision weights stand in `calibrator.json`.
-    """
-
-    symbol: str
-    market: str
-    source: str
-    feature_set: str
-    features: list[str]
-    silent: list[str]
-    classes: list[str]
-    window: int
-    max_bridge_minutes: int
-    base_class_weights: list[float]
-    book: dict[str, int] | None = None
-
-    @property
-    def block(self) -> tuple[int, ...]:
-        """Shape of a minute's book: snapshots, levels, 4."""
-        asked = self.book or {}
-        return asked.get("snapshots", 0), asked.get("levels", 0), 4
-
-
 class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """What MLflow holds: checks its own files, then judges."""
 
@@ -174,22 +139,21 @@ class Chain:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.calibration = own_module(folder / SERVED, "calibration")
-        self.sets = own_module(folder / SERVED, "conformal")
-        self.contract = Contract(**_json(folder / "labels.json"))
+        own = partial(own_module, folder / SERVED)
+        self.calibration, self.sets, self.trust = map(
+            own, ("calibration", "conformal", "confidence")
+        )
+        self.rows, self.books = own("request.rows"), own("request.books")
+        self.contract = own("contract").Contract(**_json(folder / "labels.json"))
         self.graph = _session(folder / "graph.onnx")
         self.booster = xgboost.Booster()
         self.booster.load_model(folder / "booster.ubj")
         self.booster.set_param({"nthread": 1})
         self.calibrator = _known(folder / "calibrator.json", "vector_scaling")
         self.conformal = _known(folder / "conformal.json", "least_ambiguous_set")
-        self.trust = own_module(folder / SERVED, "confidence")
         trusted = folder / "confidence.json"
         self.trusted = _known(trusted, "logistic") if trusted.is_file() else None
         self.mean, self.std = _trained_on(folder / "reference.json", self.contract.features)
-        if self.contract.book is not None:
-            self.blocks = own_module(folder / SERVED, "blocks")
-            self.rolling = own_module(folder / SERVED, "rolling")
 
     def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Judge each minute of `rows` that ends a full window.
@@ -197,10 +161,10 @@ class Chain:
         Raises:
             InputError: with the code and the row.
         """
-        minutes, features = read_rows(rows, self.contract)
-        self.check_range(features, minutes)
-        meta = self.meta_features(features, self.read_blocks(rows, features, minutes))
-        self.check_finite(meta, minutes)
+        try:
+            minutes, meta = self.read(rows)
+        except self.rows.RequestError as error:
+            raise InputError(error.code, error.reason) from None
         said = self.said(meta)
         base, trust = said.probabilities, self.confidence(said)
         audited = self.audit(meta)
@@ -222,63 +186,18 @@ class Chain:
             columns["base_confidence"] = trust
         return pd.DataFrame(columns)
 
-    def check_range(self, features: Floats, minutes: Integers) -> None:
-        """Refuse finite values that float32 arithmetic cannot stand; outliers are answered.
-
-        The graph would make numbers of their overflows that look like any others.
+    def read(self, rows: pd.DataFrame) -> tuple[Integers, Floats]:
+        """Read posted rows; gives their epoch minutes, and what the graph says of each window.
 
         Raises:
-            InputError: `out_of_range`, with the row.
+            RequestError: `served/request/rows.py`'s, with the code and the row.
         """
-        with np.errstate(over="ignore"):
-            wrong = np.argwhere(~(np.abs((features - self.mean) / self.std) <= LARGEST))
-        if len(wrong):
-            at, column = (int(place) for place in wrong[0])
-            name, value = self.contract.features[column], features[at, column]
-            raise InputError(
-                "out_of_range",
-                f"{_row(minutes, at)}: {name} is {value:g}, trained was {self.mean[column]:.3g} "
-                f"with a deviation of {self.std[column]:.3g}: float32 overflows "
-                f"({len(wrong)} such values in all)",
-            )
-
-    def check_finite(self, meta: Floats, minutes: Integers) -> None:
-        """Refuse windows whose meta-features overflow: returns that tell prices beyond float32.
-
-        Raises:
-            InputError: `out_of_range`, with the row that ends the first such window.
-        """
-        wrong = np.flatnonzero(~np.isfinite(meta).all(axis=1))
-        if len(wrong):
-            ends = _row(minutes, int(wrong[0]) + self.contract.window - 1)
-            raise InputError(
-                "out_of_range",
-                f"the window that ends at {ends}: its returns (log_ret_close) make prices that "
-                f"float32 cannot hold ({len(wrong)} such windows in all)",
-            )
-
-    def read_blocks(self, rows: pd.DataFrame, features: Floats, minutes: Integers) -> Blocks | None:
-        """Return what the graph takes of the book of each window; None for a version without.
-
-        Raises:
-            InputError: as `read_books`, or `out_of_range` where float32 cannot hold the book.
-        """
-        if self.contract.book is None:
-            return None
-        returns = features[:, self.contract.features.index(RETURN)]
-        length, first = self.blocks.VOLATILITY_ROWS, self.contract.window - 1
-        volatility = self.rolling.deviation(returns, length)[first:]
-        books = read_books(rows, minutes, self.contract)
-        if len(still := np.flatnonzero(~(volatility > 0))):
-            reason = f"the last {length} closes are equal, and prices are scaled by their moves"
-            raise InputError("still_prices", f"{_row(minutes, int(still[0]) + first)}: {reason}")
-        with np.errstate(over="ignore", invalid="ignore"):
-            blocks: Blocks = self.blocks.relative(books)
-            reach = np.abs(blocks[..., 0::2]).max(axis=(1, 2, 3)) / volatility
-        if len(wrong := np.flatnonzero(~(self.blocks.positive(blocks) & (reach <= LARGEST)))):
-            reason = "sizes and prices of its book are beyond what float32 can hold"
-            raise InputError("out_of_range", f"{_row(minutes, int(wrong[0]) + first)}: {reason}")
-        return blocks
+        minutes, features = self.rows.read_rows(rows, self.contract)
+        self.rows.check_range(features, minutes, self.contract.features, self.mean, self.std)
+        blocks = self.books.read_blocks(rows, features, minutes, self.contract)
+        meta = self.meta_features(features, blocks)
+        self.rows.check_windows(meta, minutes)
+        return minutes, meta
 
     def meta_features(self, features: Floats, blocks: Blocks | None = None) -> Floats:
         """Run the graph over every full window of `features` (minutes, n); gives (windows, 14).
@@ -457,184 +376,6 @@ def own_module(folder: Path, name: str) -> ModuleType:
 def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def read_rows(rows: object, contract: Contract) -> tuple[Integers, Floats]:
-    """Take epoch minutes and the feature matrix from posted rows.
-
-    The signature names no inputs, so that MLflow hands over what came and converts nothing: true is
-    no 1 here, and a text no number.
-
-    Raises:
-        InputError: `bad_form`, `missing_column`, `duplicate_column`, `too_few_rows`, `bad_dtype`,
-            `bad_datetime`, `not_a_whole_minute`, `not_finite`, `duplicate_minute`, `unsorted` or
-            `hole`.
-    """
-    if not isinstance(rows, pd.DataFrame):
-        forms = "dataframe_split or dataframe_records over HTTP, a DataFrame in process"
-        raise InputError("bad_form", f"{forms} expected, got {type(rows).__name__}")
-    books = () if contract.book is None else (BOOK,)
-    needed, given = ("datetime", *contract.features, *books), rows.columns.tolist()
-    for code, wrong, what in (
-        ("missing_column", [name for name in needed if name not in given], "not given"),
-        ("duplicate_column", [name for name in needed if given.count(name) > 1], "given twice"),
-    ):
-        if wrong:
-            raise InputError(code, f"{', '.join(wrong)} {what}")
-    if len(rows) < contract.window:
-        wanted = f"at least {contract.window} are needed"
-        raise InputError("too_few_rows", f"{len(rows)} rows given, {wanted}")
-    minutes = _minutes(rows["datetime"])
-    features = _matrix(rows, contract.features, minutes)
-    _check_order(minutes, contract.max_bridge_minutes)
-    return minutes, features
-
-
-def read_books(rows: pd.DataFrame, minutes: Integers, contract: Contract) -> Floats:
-    """Take the book of each row that ends a full window, as the venue gave it.
-
-    Args:
-        rows: whose columns `read_rows` has found whole.
-        minutes: of the rows.
-        contract: of a version of the book.
-
-    Returns:
-        (windows, snapshots, levels, 4) of bid price, bid size, ask price, ask size.
-
-    Raises:
-        InputError: `no_book`, `book_shape`, `bad_dtype`, `not_finite`, `not_positive` or
-            `levels_out_of_order`, with the first such row.
-    """
-    first = contract.window - 1
-    cells = rows[BOOK].tolist()[first:]
-    books = np.empty((len(cells), *contract.block))
-    for at, cell in enumerate(cells):
-        books[at] = _book(cell, contract.block, _row(minutes, first + at))
-    for code, wrong, asked in _book_faults(books):
-        if wrong.any():
-            place = np.argwhere(wrong)[0].tolist()
-            where = f"{_row(minutes, first + place[0])}: snapshot {place[1]}, level {place[2]}"
-            level = books[tuple(place[:3])].tolist()
-            raise InputError(code, f"{where} of its book is {level}, {asked}")
-    return books
-
-
-def _book(cell: object, shape: tuple[int, ...], row: str) -> Floats:
-    """Return one posted book; lists are read number by number, since numpy takes true for 1."""
-    if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
-        asked = "{} snapshots of {} levels [bid price, bid size, ask price, ask size]".format(
-            *shape
-        )
-        raise InputError(
-            "no_book", f"{row}: {BOOK} is null, {asked} are expected where a window ends"
-        )
-    try:
-        book = np.asarray(cell, dtype=None if isinstance(cell, np.ndarray) else object)
-    except ValueError:  # lists of several lengths
-        book = np.empty(0)
-    if book.shape != shape:
-        came = f"of shape {book.shape}" if book.size else "of no one shape"
-        raise InputError("book_shape", f"{row}: {BOOK} is {came}, {shape} is expected")
-    if book.dtype.kind == "O":
-        _check_cells(book, row)
-    elif book.dtype.kind not in "fiu":
-        raise InputError("bad_dtype", f"{row}: {BOOK} holds {book.dtype}, numbers are expected")
-    return np.asarray(book, np.float64)
-
-
-def _check_cells(book: npt.NDArray[np.object_], row: str) -> None:
-    if set(map(type, book.flat)) == {float}:
-        return
-    for value in book.flat:
-        if not _is_number(value):
-            code = "not_finite" if value is None else "bad_dtype"
-            raise InputError(code, f"{row}: {BOOK} holds {value!r:.50}, numbers are expected")
-
-
-def _book_faults(books: Floats) -> Iterator[tuple[str, Any, str]]:
-    """Yield what may be wrong with levels, and where it is: (windows, snapshots, levels)."""
-    yield "not_finite", ~np.isfinite(books).all(axis=-1), "finite numbers are expected"
-    yield "not_positive", (books <= 0).any(axis=-1), "prices and sizes above zero are expected"
-    bids, asks = books[..., 0], books[..., 2]
-    wrong = np.zeros(bids.shape, dtype=np.bool_)
-    wrong[..., 1:] = (np.diff(bids) >= 0) | (np.diff(asks) <= 0)
-    wrong[..., 0] |= bids[..., 0] >= asks[..., 0]
-    asked = "bids that fall and asks that rise from the best on, and bid below ask, are expected"
-    yield "levels_out_of_order", wrong, asked
-
-
-def _minutes(column: pd.Series) -> Integers:
-    kind = pd.api.types.infer_dtype(column)
-    if kind not in ("string", "datetime64", "datetime"):
-        raise InputError("bad_dtype", f"datetime: ISO 8601 text expected, got {kind}")
-    times = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
-    is_time = times.dt.year.between(1678, 2261)  # what nanoseconds hold
-    if kind == "string":
-        is_time &= column.str.match(r"\d", na=False)  # pandas takes "now" for a time as well
-    unread = np.flatnonzero(~is_time)
-    if len(unread):
-        at = int(unread[0])
-        raise InputError("bad_datetime", f"row {at}: no ISO 8601 time: {column.iloc[at]!r}")
-    times = times.dt.as_unit("ns")
-    nanoseconds = times.dt.tz_localize(None).to_numpy().astype(np.int64)
-    odd = np.flatnonzero(nanoseconds % NS_PER_MINUTE)
-    if len(odd):
-        at = int(odd[0])
-        raise InputError("not_a_whole_minute", f"row {at}: {times.iloc[at].isoformat()}")
-    return nanoseconds // NS_PER_MINUTE
-
-
-def _matrix(rows: pd.DataFrame, features: list[str], minutes: Integers) -> Floats:
-    for name in features:
-        _check_numbers(rows[name], minutes)
-    matrix = rows[features].to_numpy(np.float64, na_value=np.nan)
-    bad = np.argwhere(~np.isfinite(matrix))
-    if len(bad):
-        at, column = (int(place) for place in bad[0])
-        place = f"{_row(minutes, at)}: {features[column]} is {matrix[at, column]}"
-        raise InputError("not_finite", f"{place} ({len(bad)} such values in all)")
-    return matrix
-
-
-def _check_numbers(column: pd.Series, minutes: Integers) -> None:
-    """A column of another type is told by its first value that is no number."""
-    if column.dtype.kind in "fiu":
-        return
-    for at, value in enumerate(column):
-        if _is_number(value):
-            continue
-        is_null = value is None or value is pd.NA
-        code, what = ("not_finite", "is null") if is_null else ("bad_dtype", f"is {value!r:.50}")
-        asked = "a number of 64 bits is expected"
-        raise InputError(code, f"{_row(minutes, at)}: {column.name} {what}, {asked}")
-    raise InputError("bad_dtype", f"{column.name}: numbers expected, got {column.dtype}")
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return abs(value) < 2**63
-    return isinstance(value, float | np.integer | np.floating)
-
-
-def _check_order(minutes: Integers, max_bridge_minutes: int) -> None:
-    steps = np.diff(minutes)
-    for code, wrong in (("duplicate_minute", steps == 0), ("unsorted", steps < 0)):
-        if wrong.any():
-            at = int(wrong.argmax()) + 1
-            raise InputError(code, f"{_row(minutes, at)} follows {_row(minutes, at - 1)}")
-    holes = np.flatnonzero(steps - 1 > max_bridge_minutes)
-    if len(holes):
-        spans = [
-            f"{_row(minutes, at)} to {_row(minutes, at + 1)} ({steps[at] - 1} minutes absent)"
-            for at in holes[:5]
-        ]
-        more = f" and {len(holes) - 5} more" if len(holes) > 5 else ""
-        allowed = f"at most {max_bridge_minutes} absent minutes are bridged"
-        raise InputError("hole", f"{'; '.join(spans)}{more}; {allowed}")
-
-
-def _row(minutes: Integers, at: int) -> str:
-    return f"row {at} ({pd.Timestamp(int(minutes[at]) * 60, unit='s').isoformat()}Z)"
 
 
 def _trained_on(reference: Path, features: list[str]) -> tuple[Floats, Floats]:

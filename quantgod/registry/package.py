@@ -23,9 +23,11 @@ from quantgod.evaluation.drift import Reference
 from quantgod.files import file_digest, write_json
 from quantgod.forecasters.network import Network
 from quantgod.registry import chain
-from quantgod.registry.chain import MANIFEST, SERVED, Chain, Contract, files_of
+from quantgod.registry.chain import MANIFEST, SERVED, Chain, files_of
 from quantgod.registry.export import export_graph
-from quantgod.served.blocks import relative
+from quantgod.served.contract import Contract
+from quantgod.served.request.books import read_blocks
+from quantgod.served.request.rows import BOOK, read_rows
 
 CHAIN_FILE = Path(chain.__file__)
 SERVED_FOLDER = Path(served.__file__).parent
@@ -98,7 +100,7 @@ def build_package(
     Raises:
         ValueError: if the folder is not empty, there are too few golden rows, or the exported
             graph differs from the torch module.
-        InputError: if the golden rows break the contract, for example by a non-finite number.
+        RequestError: if the golden rows break the contract, for example by a non-finite number.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: an empty folder was expected")
@@ -153,7 +155,7 @@ def _asked(rows: pd.DataFrame, golden: GoldenRows, contract: Contract) -> pd.Dat
     for date in sorted(set(ends.date)):
         path = golden.snapshots / f"{date.isoformat()}.parquet"
         books += read_books(path, minutes[ends.date == date]).tolist()
-    return rows.assign(**{chain.BOOK: pd.Series(books, index=rows.index, dtype=object)})
+    return rows.assign(**{BOOK: pd.Series(books, index=rows.index, dtype=object)})
 
 
 def _book(network: Network, snapshots: Path | None) -> dict[str, int] | None:
@@ -188,12 +190,11 @@ def _contract(network: Network, golden: GoldenRows, series: Series) -> Contract:
 
 
 def _write_graph(folder: Path, network: Network, rows: pd.DataFrame, contract: Contract) -> float:
-    minutes, features = chain.read_rows(rows, contract)
+    minutes, features = read_rows(rows, contract)
     windows = sliding_window_view(features, contract.window, axis=0).swapaxes(1, 2)
     inputs: dict[str, Any] = {"windows": windows[-chain.BATCH :]}
-    if contract.book is not None:
-        books = chain.read_books(rows, minutes, contract)
-        inputs[chain.BOOK] = relative(books[-chain.BATCH :])
+    if (blocks := read_blocks(rows, features, minutes, contract)) is not None:
+        inputs[BOOK] = blocks[-chain.BATCH :]
     scaler, views = network.scaler, network.inputs.views
     module = MetaFeatures(network.model, scaler.mean, scaler.std, views)
     return export_graph(module, inputs, folder / "graph.onnx")

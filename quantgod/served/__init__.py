@@ -1,1 +1,4 @@
-"""What training and serving share to the bit: numpy only, and a copy goes with every version."""
+"""What training and serving share to the bit; a copy goes with every version.
+
+Numpy only, but for `request`, which reads what is posted and takes pandas to it.
+"""

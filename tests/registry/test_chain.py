@@ -4,7 +4,6 @@ import ast
 import hashlib
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quantgod.auditor.meta_features import MetaFeatures
-from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES
+from quantgod.contracts import CLASSES, FEATURES
 from quantgod.registry import chain
-from quantgod.registry.chain import Chain, Contract, InputError, read_rows
+from quantgod.registry.chain import Chain, InputError
+from quantgod.registry.package import CHAIN_FILE, SERVED_FOLDER
 from quantgod.served.calibration import uncertainty, untilt
+from quantgod.served.request.rows import LARGEST
 from tests.registry.conftest import BRIDGE, CLASS_WEIGHTS, GOLDEN, WINDOW, Parts
+from tests.served.request.test_rows import changed, without
 
-ALLOWED = {"mlflow", "numpy", "onnxruntime", "pandas", "xgboost", "__future__"}
 BASE = ["base_sell", "base_neutral", "base_buy"]
 AUDITED = ["prob_sell", "prob_neutral", "prob_buy"]
 
@@ -37,25 +38,25 @@ def rows(parts: Parts) -> pd.DataFrame:
     return parts.bars[list(FEATURES)].iloc[-GOLDEN:].reset_index()
 
 
-def contract(window: int = 3) -> Contract:
-    whose = "BTCUSDT", "linear", "book", FEATURE_SET
-    return Contract(*whose, list(FEATURES), [], list(CLASSES), window, BRIDGE, [2.0, 1.0, 2.0])
-
-
-def test_the_chain_file_imports_nothing_but_what_a_server_has() -> None:
-    tree = ast.parse(Path(chain.__file__).read_text(encoding="utf-8"))
-    names = {
-        name.split(".")[0]
-        for node in ast.walk(tree)
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
-    assert names - ALLOWED <= sys.stdlib_module_names
+@pytest.mark.parametrize(
+    "path",
+    [CHAIN_FILE, *sorted(SERVED_FOLDER.rglob("*.py"))],
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
+def test_a_version_imports_nothing_but_what_a_server_has_and_its_own_copies(path: Path) -> None:
+    allowed, depth = {"numpy", "__future__"}, 0
+    if path == CHAIN_FILE:
+        allowed |= {"mlflow", "onnxruntime", "pandas", "xgboost"}
+    else:
+        allowed |= {"pandas"} if path.parent.name == "request" else set()
+        depth = len(path.relative_to(SERVED_FOLDER).parts)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    whole = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    names = {alias.name.split(".")[0] for node in whole for alias in node.names}
+    names |= {str(node.module).split(".")[0] for node in froms if not node.level}
+    assert names - allowed <= sys.stdlib_module_names
+    assert all(node.level <= depth for node in froms), "it leaves its own folder"
 
 
 def test_the_chain_says_what_base_model_and_auditor_say_in_torch(
@@ -114,64 +115,6 @@ def test_the_order_of_columns_and_columns_of_others_do_not_matter(
     pd.testing.assert_frame_equal(served.judge(shuffled), served.judge(rows), check_exact=True)
 
 
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda times: times.dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        lambda times: times.dt.strftime("%Y-%m-%dT%H:%M"),
-        lambda times: times.dt.strftime("%Y-%m-%d %H:%M:%S+00:00"),
-        lambda times: times.dt.tz_localize(None),
-        lambda times: times.dt.tz_convert("Asia/Tokyo"),
-        lambda times: times.dt.tz_convert("Asia/Tokyo").map(pd.Timestamp.isoformat),
-        lambda times: pd.Series(list(times.dt.to_pydatetime()), dtype=object),
-    ],
-    ids=["zulu", "naive text", "offset", "naive", "zone", "zone as text", "objects"],
-)
-def test_a_time_may_be_written_in_any_way_of_iso_8601(
-    rows: pd.DataFrame, write: Callable[[pd.Series], pd.Series]
-) -> None:
-    expected, _ = read_rows(rows, contract())
-    minutes, _ = read_rows(rows.assign(datetime=write(rows["datetime"])), contract())
-    assert (minutes == expected).all()
-
-
-def test_whole_numbers_are_numbers(rows: pd.DataFrame) -> None:
-    _, features = read_rows(rows.assign(upper_wick=0), contract())
-    assert features.dtype == np.float64
-    assert (features[:, 1] == 0).all()
-
-
-def changed(rows: pd.DataFrame, name: str, at: int, value: object) -> pd.DataFrame:
-    column = rows[name].astype(object) if not isinstance(value, float) else rows[name].copy()
-    column.iloc[at] = value
-    return rows.assign(**{name: column})
-
-
-def objects(rows: pd.DataFrame, values: list[object]) -> pd.DataFrame:
-    """The column `body` as JSON may bring it, beginning with these values."""
-    column = rows["body"].astype(object)
-    column.iloc[: len(values)] = values
-    return rows.assign(body=column)
-
-
-@pytest.mark.parametrize("number", [0, -3, 2**63 - 1, 1 - 2**63, 0.5, np.int64(2), np.float32(2)])
-@pytest.mark.parametrize("other", ["7", True, False, 2**63, -(2**63), None, [1.0]])
-def test_among_objects_the_first_that_is_no_number_of_64_bits_is_named(
-    rows: pd.DataFrame, number: object, other: object
-) -> None:
-    """True is no 1, a text no number, and what 64 bits cannot hold none either."""
-    with pytest.raises(InputError) as refused:
-        read_rows(objects(rows, [number, number, other, "later"]), contract())
-    assert refused.value.code == ("not_finite" if other is None else "bad_dtype")
-    told = "is null" if other is None else f"is {other!r}"
-    assert refused.value.reason.startswith(f"row 2 (2024-01-01T03:39:00Z): body {told}")
-
-
-def test_numbers_in_a_column_of_objects_are_refused_as_the_column(rows: pd.DataFrame) -> None:
-    with pytest.raises(InputError, match="body: numbers expected, got object"):
-        read_rows(objects(rows, [1, 2.0]), contract())
-
-
 @given(st.lists(st.floats(1e-12, 1.0), min_size=3, max_size=3))
 @example([1.0, 1.0, 1.0])
 @example([1.0, 1e-300, 1e-300])
@@ -191,105 +134,13 @@ def test_a_version_computes_by_one_thread_whatever_the_machine_has(served: Chain
     assert config["learner"]["generic_param"]["nthread"] == "1"
 
 
-def without(rows: pd.DataFrame, first: int, count: int) -> pd.DataFrame:
-    return rows.drop(index=range(first, first + count)).reset_index(drop=True)
-
-
-REFUSED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str, str]] = {
-    "no rows": (lambda rows: rows.iloc[:0], "too_few_rows", "0 rows given, at least 3"),
-    "too few": (lambda rows: rows.iloc[:2], "too_few_rows", "2 rows given, at least 3"),
-    "no column": (lambda rows: rows.drop(columns="volatility"), "missing_column", "volatility"),
-    "column twice": (
-        lambda rows: pd.concat([rows, rows[["body", "datetime"]]], axis=1),
-        "duplicate_column",
-        "datetime, body given twice",
-    ),
-    "no time": (lambda rows: rows.drop(columns="datetime"), "missing_column", "datetime"),
-    "nan": (lambda rows: changed(rows, "body", 4, np.nan), "not_finite", "row 4 (2024-01-01T03:41"),
-    "infinity": (
-        lambda rows: changed(rows, "mean_obi", 0, np.inf),
-        "not_finite",
-        "mean_obi is inf",
-    ),
-    "text": (
-        lambda rows: changed(rows, "body", 4, "a"),
-        "bad_dtype",
-        "row 4 (2024-01-01T03:41:00Z): body is 'a', a number of 64 bits is expected",
-    ),
-    "complex": (lambda rows: rows.assign(body=1j), "bad_dtype", "body is 1j"),
-    "epoch": (lambda rows: rows.assign(datetime=range(len(rows))), "bad_dtype", "got integer"),
-    "nonsense": (
-        lambda rows: changed(
-            rows.assign(datetime=rows["datetime"].astype(str)), "datetime", 6, "x"
-        ),
-        "bad_datetime",
-        "row 6: no ISO 8601 time: 'x'",
-    ),
-    "no such day": (
-        lambda rows: rows.assign(datetime="2024-02-30T00:00:00Z"),
-        "bad_datetime",
-        "row 0: no ISO 8601 time: '2024-02-30",
-    ),
-    **{
-        text: (
-            lambda rows, text=text: changed(
-                rows.assign(datetime=rows["datetime"].astype(str)), "datetime", 6, text
-            ),
-            "bad_datetime",
-            f"row 6: no ISO 8601 time: '{text}'",
-        )
-        for text in ("9999-12-31T23:59:00Z", "2262-01-01T00:00Z", "0001-01-01T00:00Z", "now")
-    },
-    "far away": (
-        lambda rows: rows.assign(datetime=pd.Timestamp("2300-01-01", tz="UTC").as_unit("us")),
-        "bad_datetime",
-        "row 0: no ISO 8601 time: Timestamp('2300-01-01",
-    ),
-    "null": (lambda rows: changed(rows, "datetime", 6, pd.NaT), "bad_datetime", "row 6"),
-    "seconds": (
-        lambda rows: rows.assign(datetime=rows["datetime"] + pd.Timedelta(seconds=30)),
-        "not_a_whole_minute",
-        "row 0: 2024-01-01T03:37:30",
-    ),
-    "twice": (
-        lambda rows: pd.concat([rows[:5], rows[4:]]),
-        "duplicate_minute",
-        "row 5 (2024-01-01T03:41:00Z) follows row 4 (2024-01-01T03:41:00Z)",
-    ),
-    "backwards": (
-        lambda rows: rows[::-1],
-        "unsorted",
-        "row 1 (2024-01-01T16:38:00Z) follows row 0",
-    ),
-    "hole": (
-        lambda rows: without(rows, 100, BRIDGE + 1),
-        "hole",
-        "row 99 (2024-01-01T05:16:00Z) to row 100 (2024-01-01T05:23:00Z) (6 minutes absent)",
-    ),
-}
-
-
-@pytest.mark.parametrize(("spoil", "code", "reason"), REFUSED.values(), ids=REFUSED.keys())
-def test_rows_that_cannot_be_judged_are_refused_by_name(
-    rows: pd.DataFrame,
-    spoil: Callable[[pd.DataFrame], pd.DataFrame],
-    code: str,
-    reason: str,
-) -> None:
-    with pytest.raises(InputError) as refused:
-        read_rows(spoil(rows), contract())
-    assert refused.value.code == code
-    assert reason in refused.value.reason
-    assert refused.value.get_http_status_code() == 400
-
-
 @pytest.mark.parametrize("feature", FEATURES)
 @pytest.mark.parametrize("deviations", [-1.01, 1.01, 1e20, 1e280])
 def test_a_finite_value_that_float32_cannot_stand_is_refused_by_name(
     served: Chain, rows: pd.DataFrame, feature: str, deviations: float
 ) -> None:
     place = FEATURES.index(feature)
-    value = served.mean[place] + served.std[place] * chain.LARGEST * deviations
+    value = served.mean[place] + served.std[place] * LARGEST * deviations
     with pytest.raises(InputError) as refused:
         served.judge(changed(rows, feature, 4, float(value)))
     assert (refused.value.code, refused.value.get_http_status_code()) == ("out_of_range", 400)
@@ -304,45 +155,6 @@ def test_returns_that_tell_prices_beyond_float32_are_refused(
     assert refused.value.code == "out_of_range"
     assert f"window that ends at row {WINDOW + 3} (" in refused.value.reason
     assert "(log_ret_close)" in refused.value.reason
-
-
-def test_what_overflows_is_counted_from_the_trained_mean_and_the_first_is_named(
-    served: Chain, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    minutes, features = read_rows(rows, contract())[0], np.zeros((len(rows), 9))
-    monkeypatch.setattr(served, "mean", np.full(9, -chain.LARGEST))
-    monkeypatch.setattr(served, "std", np.full(9, 2.0))
-    features[5, 2], features[6, 1] = chain.LARGEST, -3 * chain.LARGEST
-    served.check_range(features, minutes)  # both lie exactly as far away as may be
-    for row, column in ((9, 3), (7, 4), (8, 0)):
-        features[row, column] = chain.LARGEST * 1.001
-    with pytest.raises(InputError) as refused:
-        served.check_range(features, minutes)
-    assert refused.value.reason.startswith(f"row 7 (2024-01-01T03:44:00Z): {FEATURES[4]} is ")
-    assert "(3 such values in all)" in refused.value.reason
-
-
-def test_of_several_values_that_are_wrong_the_first_is_named(rows: pd.DataFrame) -> None:
-    for name, at, value in (("mean_obi", 9, np.nan), ("body", 4, np.inf), ("body", 12, np.nan)):
-        rows = changed(rows, name, at, value)
-    with pytest.raises(InputError) as refused:
-        read_rows(rows, contract())
-    assert (
-        refused.value.reason == "row 4 (2024-01-01T03:41:00Z): body is inf (3 such values in all)"
-    )
-    times = rows["datetime"].astype(str).astype(object)
-    times[[7, 8, 11]] = "x"
-    with pytest.raises(InputError, match="row 7: no ISO 8601 time"):
-        read_rows(rows.assign(datetime=times), contract())
-    odd = rows["datetime"].copy()
-    odd[[6, 8, 12]] += pd.Timedelta(seconds=1)
-    with pytest.raises(InputError, match="row 6: 2024-01-01T03:43:01"):
-        read_rows(rows.assign(datetime=odd), contract())
-
-
-def test_exactly_a_window_of_rows_is_enough(rows: pd.DataFrame) -> None:
-    minutes, features = read_rows(rows.iloc[:3], contract())
-    assert len(minutes) == len(features) == 3
 
 
 GOLDEN_ROWS = pd.DataFrame(
@@ -463,24 +275,6 @@ def test_a_hole_no_longer_than_the_bridge_is_bridged(served: Chain, rows: pd.Dat
     said = served.judge(without(rows, 100, BRIDGE))
     assert len(said) == GOLDEN - BRIDGE - WINDOW + 1
     assert said["datetime"].iloc[0] == rows["datetime"].iloc[WINDOW - 1 + BRIDGE]
-
-
-def test_every_long_hole_is_named(rows: pd.DataFrame) -> None:
-    with pytest.raises(InputError, match=r"row 99 .* row 199 .*at most 5 absent minutes"):
-        read_rows(without(without(rows, 200 + 7, 7), 100, 7), contract())
-
-
-@pytest.mark.parametrize("count", [5, 6, 8])
-def test_of_many_holes_five_are_named_and_the_others_counted(
-    rows: pd.DataFrame, count: int
-) -> None:
-    for number in reversed(range(count)):
-        rows = without(rows, 20 + 20 * number, BRIDGE + 1)
-    with pytest.raises(InputError) as refused:
-        read_rows(rows, contract())
-    assert refused.value.reason.count("minutes absent") == 5
-    assert ("more" in refused.value.reason) == (count > 5)
-    assert (f" and {count - 5} more" in refused.value.reason) == (count > 5)
 
 
 AUDITED_ROWS = np.array(

@@ -13,7 +13,6 @@ from quantgod.evaluation.drift import read_reference
 from quantgod.files import file_digest
 from quantgod.registry.chain import (
     Chain,
-    InputError,
     PackageError,
     compare_golden,
     files_of,
@@ -27,6 +26,7 @@ from quantgod.registry.package import (
     build_package,
     golden_rows,
 )
+from quantgod.served.request.rows import RequestError
 from tests.registry.conftest import BRIDGE, CLASS_WEIGHTS, GOLDEN, WINDOW, Parts
 from tests.registry.shelves import SERIES
 from tests.synthetic import synthetic_bars
@@ -186,7 +186,7 @@ def test_golden_rows_that_break_the_contract_are_refused(parts: Parts, tmp_path:
     bars = parts.bars.copy()
     bars.iloc[-3, 4] = np.nan
     golden = GoldenRows(bars, GOLDEN, BRIDGE)
-    with pytest.raises(InputError, match=r"row 780 .* volatility is nan"):
+    with pytest.raises(RequestError, match=r"row 780 .* volatility is nan"):
         made_of = parts.network, parts.auditor_folder, golden, parts.reference, SERIES
         build_package(tmp_path, *made_of)
 

@@ -1,0 +1,1 @@
+"""What is posted to a version: read strictly, checked, and refused with a code and the row."""

@@ -1,0 +1,125 @@
+"""Read posted books: the snapshots before each window's end, as the venue gave them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from .. import rolling
+from ..blocks import VOLATILITY_ROWS, positive, relative
+from ..contract import Contract
+from .rows import BOOK, LARGEST, Floats, Integers, RequestError, is_number, row_name
+
+RETURN = "log_ret_close"
+
+Blocks = npt.NDArray[np.float32]
+
+
+def read_blocks(
+    rows: pd.DataFrame, features: Floats, minutes: Integers, contract: Contract
+) -> Blocks | None:
+    """Return what the graph takes of the book of each window; None for a version without.
+
+    Args:
+        rows: as posted.
+        features: of the rows, as `read_rows` has read them.
+        minutes: of the rows.
+        contract: of the version.
+
+    Raises:
+        RequestError: as `read_books`, or `still_prices`, or `out_of_range` where float32 cannot
+            hold the book.
+    """
+    if contract.book is None:
+        return None
+    returns, first = features[:, contract.features.index(RETURN)], contract.window - 1
+    volatility = rolling.deviation(returns, VOLATILITY_ROWS)[first:]
+    books = read_books(rows, minutes, contract)
+    if len(still := np.flatnonzero(~(volatility > 0))):
+        last = f"the last {VOLATILITY_ROWS} closes are equal"
+        reason = f"{last}, and prices are scaled by their moves"
+        raise RequestError("still_prices", f"{row_name(minutes, int(still[0]) + first)}: {reason}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        blocks: Blocks = relative(books)
+        reach = np.abs(blocks[..., 0::2]).max(axis=(1, 2, 3)) / volatility
+    if len(wrong := np.flatnonzero(~(positive(blocks) & (reach <= LARGEST)))):
+        reason = "sizes and prices of its book are beyond what float32 can hold"
+        raise RequestError("out_of_range", f"{row_name(minutes, int(wrong[0]) + first)}: {reason}")
+    return blocks
+
+
+def read_books(rows: pd.DataFrame, minutes: Integers, contract: Contract) -> Floats:
+    """Return the book of each row that ends a full window, as the venue gave it.
+
+    Args:
+        rows: whose columns `read_rows` has found whole.
+        minutes: of the rows.
+        contract: of a version of the book.
+
+    Returns:
+        (windows, snapshots, levels, 4) of bid price, bid size, ask price, ask size.
+
+    Raises:
+        RequestError: `no_book`, `book_shape`, `bad_dtype`, `not_finite`, `not_positive` or
+            `levels_out_of_order`, with the first such row.
+    """
+    first = contract.window - 1
+    cells = rows[BOOK].tolist()[first:]
+    books = np.empty((len(cells), *contract.block))
+    for at, cell in enumerate(cells):
+        books[at] = _book(cell, contract.block, row_name(minutes, first + at))
+    for code, wrong, asked in _book_faults(books):
+        if wrong.any():
+            place = np.argwhere(wrong)[0].tolist()
+            where = f"{row_name(minutes, first + place[0])}: snapshot {place[1]}, level {place[2]}"
+            level = books[tuple(place[:3])].tolist()
+            raise RequestError(code, f"{where} of its book is {level}, {asked}")
+    return books
+
+
+def _book(cell: object, shape: tuple[int, ...], row: str) -> Floats:
+    """Return one posted book; lists are read number by number, since numpy takes true for 1."""
+    if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
+        asked = "{} snapshots of {} levels [bid price, bid size, ask price, ask size]".format(
+            *shape
+        )
+        raise RequestError(
+            "no_book", f"{row}: {BOOK} is null, {asked} are expected where a window ends"
+        )
+    try:
+        book = np.asarray(cell, dtype=None if isinstance(cell, np.ndarray) else object)
+    except ValueError:  # lists of several lengths
+        book = np.empty(0)
+    if book.shape != shape:
+        came = f"of shape {book.shape}" if book.size else "of no one shape"
+        raise RequestError("book_shape", f"{row}: {BOOK} is {came}, {shape} is expected")
+    if book.dtype.kind == "O":
+        _check_cells(book, row)
+    elif book.dtype.kind not in "fiu":
+        raise RequestError("bad_dtype", f"{row}: {BOOK} holds {book.dtype}, numbers are expected")
+    return np.asarray(book, np.float64)
+
+
+def _check_cells(book: npt.NDArray[np.object_], row: str) -> None:
+    if set(map(type, book.flat)) == {float}:
+        return
+    for value in book.flat:
+        if not is_number(value):
+            code = "not_finite" if value is None else "bad_dtype"
+            raise RequestError(code, f"{row}: {BOOK} holds {value!r:.50}, numbers are expected")
+
+
+def _book_faults(books: Floats) -> Iterator[tuple[str, Any, str]]:
+    """Yield what may be wrong with levels, and where it is: (windows, snapshots, levels)."""
+    yield "not_finite", ~np.isfinite(books).all(axis=-1), "finite numbers are expected"
+    yield "not_positive", (books <= 0).any(axis=-1), "prices and sizes above zero are expected"
+    bids, asks = books[..., 0], books[..., 2]
+    wrong = np.zeros(bids.shape, dtype=np.bool_)
+    wrong[..., 1:] = (np.diff(bids) >= 0) | (np.diff(asks) <= 0)
+    wrong[..., 0] |= bids[..., 0] >= asks[..., 0]
+    asked = "bids that fall and asks that rise from the best on, and bid below ask, are expected"
+    yield "levels_out_of_order", wrong, asked

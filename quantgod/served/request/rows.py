@@ -1,0 +1,191 @@
+"""Read posted rows: minutes and features, as they came or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..contract import Contract
+
+BOOK = "book"
+LARGEST = float(np.sqrt(np.finfo(np.float32).max))
+"""Standard deviations (1.8e19) beyond which the product of two scaled values leaves float32."""
+
+NS_PER_MINUTE = 60_000_000_000
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+class RequestError(ValueError):
+    """Rows that cannot be judged.
+
+    Attributes:
+        code: what is wrong, in one word.
+        reason: what came and where, and what was expected.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(f"{code}: {reason}")
+
+
+def read_rows(rows: object, contract: Contract) -> tuple[Integers, Floats]:
+    """Return the epoch minutes and the feature matrix of posted rows.
+
+    The signature names no inputs, so that MLflow hands over what came and converts nothing: true is
+    no 1 here, and a text no number.
+
+    Raises:
+        RequestError: `bad_form`, `missing_column`, `duplicate_column`, `too_few_rows`, `bad_dtype`,
+            `bad_datetime`, `not_a_whole_minute`, `not_finite`, `duplicate_minute`, `unsorted` or
+            `hole`.
+    """
+    if not isinstance(rows, pd.DataFrame):
+        forms = "dataframe_split or dataframe_records over HTTP, a DataFrame in process"
+        raise RequestError("bad_form", f"{forms} expected, got {type(rows).__name__}")
+    books = () if contract.book is None else (BOOK,)
+    needed, given = ("datetime", *contract.features, *books), rows.columns.tolist()
+    for code, wrong, what in (
+        ("missing_column", [name for name in needed if name not in given], "not given"),
+        ("duplicate_column", [name for name in needed if given.count(name) > 1], "given twice"),
+    ):
+        if wrong:
+            raise RequestError(code, f"{', '.join(wrong)} {what}")
+    if len(rows) < contract.window:
+        wanted = f"at least {contract.window} are needed"
+        raise RequestError("too_few_rows", f"{len(rows)} rows given, {wanted}")
+    minutes = _minutes(rows["datetime"])
+    features = _matrix(rows, contract.features, minutes)
+    _check_order(minutes, contract.max_bridge_minutes)
+    return minutes, features
+
+
+def check_range(
+    features: Floats, minutes: Integers, names: Sequence[str], mean: Floats, std: Floats
+) -> None:
+    """Refuse finite values that float32 arithmetic cannot stand; outliers are answered.
+
+    The graph would make numbers of their overflows that look like any others.
+
+    Args:
+        features: (minutes, names).
+        minutes: of the rows.
+        names: of the features.
+        mean: of each in training.
+        std: its deviation there.
+
+    Raises:
+        RequestError: `out_of_range`, with the row.
+    """
+    with np.errstate(over="ignore"):
+        wrong = np.argwhere(~(np.abs((features - mean) / std) <= LARGEST))
+    if len(wrong):
+        at, column = (int(place) for place in wrong[0])
+        raise RequestError(
+            "out_of_range",
+            f"{row_name(minutes, at)}: {names[column]} is {features[at, column]:g}, trained was "
+            f"{mean[column]:.3g} with a deviation of {std[column]:.3g}: float32 overflows "
+            f"({len(wrong)} such values in all)",
+        )
+
+
+def check_windows(said: Floats, minutes: Integers) -> None:
+    """Refuse windows of which a network says no numbers: returns tell prices beyond float32.
+
+    Args:
+        said: (windows, columns) of the windows that end at the last minutes.
+        minutes: of the rows.
+
+    Raises:
+        RequestError: `out_of_range`, with the row that ends the first such window.
+    """
+    wrong = np.flatnonzero(~np.isfinite(said).all(axis=1))
+    if len(wrong):
+        ends = row_name(minutes, int(wrong[0]) + len(minutes) - len(said))
+        raise RequestError(
+            "out_of_range",
+            f"the window that ends at {ends}: its returns (log_ret_close) make prices that "
+            f"float32 cannot hold ({len(wrong)} such windows in all)",
+        )
+
+
+def row_name(minutes: Integers, at: int) -> str:
+    """Return what a row is called in a reason."""
+    return f"row {at} ({pd.Timestamp(int(minutes[at]) * 60, unit='s').isoformat()}Z)"
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a number of 64 bits; true and false are none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) < 2**63
+    return isinstance(value, float | np.integer | np.floating)
+
+
+def _minutes(column: pd.Series) -> Integers:
+    kind = pd.api.types.infer_dtype(column)
+    if kind not in ("string", "datetime64", "datetime"):
+        raise RequestError("bad_dtype", f"datetime: ISO 8601 text expected, got {kind}")
+    times = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
+    is_time = times.dt.year.between(1678, 2261)  # what nanoseconds hold
+    if kind == "string":
+        is_time &= column.str.match(r"\d", na=False)  # pandas takes "now" for a time as well
+    unread = np.flatnonzero(~is_time)
+    if len(unread):
+        at = int(unread[0])
+        raise RequestError("bad_datetime", f"row {at}: no ISO 8601 time: {column.iloc[at]!r}")
+    times = times.dt.as_unit("ns")
+    nanoseconds = times.dt.tz_localize(None).to_numpy().astype(np.int64)
+    odd = np.flatnonzero(nanoseconds % NS_PER_MINUTE)
+    if len(odd):
+        at = int(odd[0])
+        raise RequestError("not_a_whole_minute", f"row {at}: {times.iloc[at].isoformat()}")
+    return nanoseconds // NS_PER_MINUTE
+
+
+def _matrix(rows: pd.DataFrame, features: list[str], minutes: Integers) -> Floats:
+    for name in features:
+        _check_numbers(rows[name], minutes)
+    matrix = rows[features].to_numpy(np.float64, na_value=np.nan)
+    bad = np.argwhere(~np.isfinite(matrix))
+    if len(bad):
+        at, column = (int(place) for place in bad[0])
+        place = f"{row_name(minutes, at)}: {features[column]} is {matrix[at, column]}"
+        raise RequestError("not_finite", f"{place} ({len(bad)} such values in all)")
+    return matrix
+
+
+def _check_numbers(column: pd.Series, minutes: Integers) -> None:
+    """A column of another type is told by its first value that is no number."""
+    if column.dtype.kind in "fiu":
+        return
+    for at, value in enumerate(column):
+        if is_number(value):
+            continue
+        is_null = value is None or value is pd.NA
+        code, what = ("not_finite", "is null") if is_null else ("bad_dtype", f"is {value!r:.50}")
+        asked = "a number of 64 bits is expected"
+        raise RequestError(code, f"{row_name(minutes, at)}: {column.name} {what}, {asked}")
+    raise RequestError("bad_dtype", f"{column.name}: numbers expected, got {column.dtype}")
+
+
+def _check_order(minutes: Integers, max_bridge_minutes: int) -> None:
+    steps = np.diff(minutes)
+    for code, wrong in (("duplicate_minute", steps == 0), ("unsorted", steps < 0)):
+        if wrong.any():
+            at = int(wrong.argmax()) + 1
+            raise RequestError(code, f"{row_name(minutes, at)} follows {row_name(minutes, at - 1)}")
+    holes = np.flatnonzero(steps - 1 > max_bridge_minutes)
+    if len(holes):
+        spans = [
+            f"{row_name(minutes, at)} to {row_name(minutes, at + 1)} "
+            f"({steps[at] - 1} minutes absent)"
+            for at in holes[:5]
+        ]
+        more = f" and {len(holes) - 5} more" if len(holes) > 5 else ""
+        allowed = f"at most {max_bridge_minutes} absent minutes are bridged"
+        raise RequestError("hole", f"{'; '.join(spans)}{more}; {allowed}")
