@@ -48,6 +48,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.dataset.learning_table import learned_from
     from quantgod.dataset.series import check_one_series, table_series, write_series
     from quantgod.evaluation.out_of_fold import score_out_of_fold
+    from quantgod.parallel.work import check_schedulers
     from quantgod.tracking.chosen import searched_settings
     from quantgod.tracking.folds import FoldLog, fold_place, log_folds
     from quantgod.tracking.stage import stage
@@ -55,6 +56,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.tracking.supply import supply
     from quantgod.training.devices import use_threads
 
+    check_schedulers(settings.train.scheduler)
     inputs = supply("audit", settings, config, say)
     with stage("audit", settings, runs, inputs) as run, progress_bar("audit") as progress:
         with run.scratch() as folder:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from steps.console import progress_bar, say, tell
 from steps.options import config_options, run_option, setting, settings_from, step, switch
+
+if TYPE_CHECKING:
+    from quantgod.archive.quality import QualityReport
+    from quantgod.settings import EtlSettings
 
 
 @step("days that were stored are kept, and the same command goes on with the others")
@@ -39,9 +43,11 @@ def main(
     settings = settings_from(config, overrides, options)
     from quantgod.archive.etl import run_etl
     from quantgod.archive.quality import quality_figure
+    from quantgod.parallel.work import check_schedulers
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
 
+    check_schedulers(settings.etl.scheduler)
     data = settings.data
     runs = {"simulate": simulate_run, "download": download_run}
     with stage("etl", settings, runs, supply("etl", settings, config, say)) as run:
@@ -58,13 +64,17 @@ def main(
         run.metrics.log(report.figures())
         run.output(data.own_bars)
         run.headline(report.headline())
-        faults = {
-            "--allow-quarantine": report.has_quarantine and not settings.etl.allow_quarantine,
-            "--allow-thin": report.thin and not settings.etl.allow_thin,
-        }
-        if switches := " and ".join(switch for switch, is_found in faults.items() if is_found):
-            raise click.ClickException(f"{report.headline()} ({switches} accepts that)")
+        _refuse_faults(report, settings.etl)
     tell(run)
+
+
+def _refuse_faults(report: QualityReport, settings: EtlSettings) -> None:
+    faults = {
+        "--allow-quarantine": report.has_quarantine and not settings.allow_quarantine,
+        "--allow-thin": report.thin and not settings.allow_thin,
+    }
+    if switches := " and ".join(switch for switch, is_found in faults.items() if is_found):
+        raise click.ClickException(f"{report.headline()} ({switches} accepts that)")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from steps.console import progress_bar, say, tell
-from steps.options import config_options, setting, settings_from, step
+from steps.options import config_options, setting, settings_from, step, values_from
 
 
 @step("days that were stored stand, and the same command writes them again")
@@ -42,10 +42,14 @@ def main(
     from quantgod.archive.own_bars import import_bars, other_symbols
     from quantgod.tracking.stage import stage
 
-    symbol = settings.data.symbol
-    if others := other_symbols(sources, symbol):
-        said = f"files are named after {', '.join(others)}, and stored as bars of {symbol}"
-        say(f"{said}: say --symbol if they are not")
+    symbol, others = settings.data.symbol, other_symbols(sources, settings.data.symbol)
+    if others and "data.symbol" not in values_from(overrides, options):
+        raise click.UsageError(
+            f"files are named after {', '.join(others)}, and the settings' symbol is {symbol}: "
+            f"give --symbol {others[0]}, or --symbol {symbol} if they hold bars of that"
+        )
+    if others:
+        say(f"files are named after {', '.join(others)}, and stored as bars of {symbol}, as asked")
     with stage("import_bars", settings) as run:
         with progress_bar("import") as progress:
             report = import_bars(sources, settings.data, settings.etl, unit, progress)

@@ -32,9 +32,8 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
     from quantgod.tracking.stage import HEADLINE_TAG, stage
     from quantgod.tracking.summary import description, key_figures
-    from quantgod.training.space import check_search
 
-    check_search(settings)
+    _check(settings)
     tell_how_long(settings)
     with stage("main", settings) as parent:
         # `register` would refuse too, but only after hours of training.
@@ -66,6 +65,15 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     with _suggesting(children, config):
         _summary(settings, children, done, skipped)
     say_as_written(ended)
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what a later stage would refuse, after hours."""
+    from quantgod.parallel.work import check_schedulers
+    from quantgod.training.space import check_search
+
+    check_search(settings)
+    check_schedulers(settings.etl.scheduler, settings.train.scheduler)
 
 
 def _suggesting(children: Path, config: Path) -> AbstractContextManager[None]:

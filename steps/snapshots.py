@@ -26,9 +26,11 @@ def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **option
     """Keep snapshots of the book, and blocks of the last ones before each stored minute's close."""
     settings = settings_from(config, overrides, options)
     from quantgod.archive.snapshots import run_snapshots
+    from quantgod.parallel.work import check_schedulers
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
 
+    check_schedulers(settings.etl.scheduler)
     data = settings.data
     inputs = supply("snapshots", settings, config, say)
     with (

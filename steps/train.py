@@ -61,12 +61,14 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.dataset.series import table_series, write_series
     from quantgod.evaluation.validation import validation_rows
     from quantgod.forecasters.base_training import train_base_where_asked
+    from quantgod.parallel.work import check_schedulers
     from quantgod.tracking.chosen import searched_settings
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
     from quantgod.training.devices import use_threads
     from quantgod.training.space import check_network
 
+    check_schedulers(settings.train.scheduler)
     check_network(settings, ("model.params",))
     with stage("train", settings, runs, supply("train", settings, config, say)) as run:
         chosen = searched_settings(run, say_as_written)
@@ -120,11 +122,13 @@ def _train_members(
         raise click.UsageError("a search is of one member: give --member beside --optimize-run")
     from quantgod.evaluation.common_minutes import OUT_OF_FOLD, VALIDATION, WORDS
     from quantgod.evaluation.validation import compare_members
+    from quantgod.parallel.work import check_schedulers
     from quantgod.tracking.members import SHOWN, read_rows, shown, table_of, train_members
     from quantgod.tracking.stage import stage
     from quantgod.tracking.supply import supply
     from quantgod.training.space import check_members
 
+    check_schedulers(*(own.train.scheduler for own in members.values()))
     check_members(members)
     with stage("members", settings, runs, supply("members", settings, config, say)) as run:
         trained = train_members(run, members, config, say_as_written)

@@ -78,6 +78,12 @@ def test_candles_become_labels_and_a_network_that_is_told_what_they_lack(
     bars = candles(3_000)
     bars.assign(open_time=bars.index.as_unit("us").asi8).to_csv(csv, index=False)
     try:
+        of_another = [*config, f"--set=data.bars={tmp_path / 'bars'}", "--source", str(csv)]
+        done = CliRunner().invoke(steps.import_bars.main, of_another)
+        said = " ".join(done.output.replace("│", " ").split())
+        assert done.exit_code == 2, said
+        assert "after FILUSDT, and the settings' symbol is BTCUSDT: give --symbol FILUSDT" in said
+        assert not (tmp_path / "bars").exists()
         said = run(steps.import_bars.main, "--source", str(csv), "--unit", "us")
         assert "named after FILUSDT, and stored as bars of BTCUSD_PERP" in said
         assert f"zero in every row: {', '.join(BOOK_FEATURES)}" in said

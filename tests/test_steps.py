@@ -66,6 +66,22 @@ def test_a_network_with_another_s_parameters_is_refused_before_data_are_made(
     assert [path.name for path in tmp_path.iterdir()] == ["own.yaml"]
 
 
+@pytest.mark.parametrize("name", ["main", "etl", "snapshots", "train", "train of members", "audit"])
+def test_a_scheduler_that_is_away_is_told_before_anything_is_read(
+    name: str, tmp_path: Path
+) -> None:
+    own, away = tmp_path / "own.yaml", "127.0.0.1:9"
+    members = "members: {a: {train: {seed: 1}}}\n" if "members" in name else ""
+    own.write_text(f"inherits: {ROOT / 'conf' / 'demo.yaml'}\n{members}")
+    step = importlib.import_module(f"steps.{name.partition(' ')[0]}")
+    section = "train" if "train" in name or name == "audit" else "etl"
+    given = f"{section}.scheduler={away};tracking.uri=nonsense://"
+    result = CliRunner().invoke(step.main, ["--config", str(own), "--set", given])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), "no traceback"
+    assert f"no Dask scheduler answers at {away}" in " ".join(result.output.split())
+
+
 def test_a_version_is_a_number() -> None:
     result = CliRunner().invoke(steps.promote.main, ["--version", "newest"])
     assert result.exit_code == 2

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from pandas.api.types import is_datetime64_any_dtype
 
-from quantgod.contracts import BAR_COLUMNS, Booleans, Integers
+from quantgod.contracts import BAR_COLUMNS, Booleans, Floats, Integers
 
 Unit = Literal["s", "ms", "us", "ns"]
 
@@ -52,7 +52,16 @@ _UNITS: Final[Mapping[Unit, tuple[str, int, float]]] = {
 }
 """A unit's name, how many make a minute, and its least time: from 1973 on sizes tell them apart."""
 
+JUMP: Final = 10.0
+"""No price moves by such a factor from a minute to the next: one of the two is of another series,
+or in another unit. Crashes of whole venues stayed below it."""
+
+_DAY: Final = 1440
 _HALF: Final = 0.5  # where most times are numbers, one that is none is a bad line
+
+
+class PriceJumpError(ValueError):
+    """Prices of neighbouring minutes are too far apart to be of one series."""
 
 
 class _Raw(NamedTuple):
@@ -85,6 +94,7 @@ def read_minutes(
 
     Raises:
         ValueError: naming the file and the line, column or unit, what was found and what expected.
+        PriceJumpError: naming the minute and both prices of a jump that no market makes.
     """
     raw = _read(path)
     if raw.table.empty:
@@ -102,6 +112,7 @@ def read_minutes(
     if not (is_sound := _is_sound(frame) & is_later).all():
         raise _refusal(raw, int(frame.index[~is_sound][0]))
     _check_spacing(path, minutes)
+    check_jumps(str(path), minutes, frame["close"].to_numpy())
     return frame.set_axis(pd.Index(minutes, name="minute"))
 
 
@@ -235,14 +246,14 @@ def _check_one_symbol(raw: _Raw, column: str | None, symbol: str | None) -> None
         raise ValueError(
             f"{raw.path}: one symbol was expected, column {column!r} holds {found[:9]}"
         )
-    if symbol and found and _letters(str(found[0])) != _letters(symbol):
+    if symbol and found and letters_of(str(found[0])) != letters_of(symbol):
         raise ValueError(
             f"{raw.path}: bars of {symbol} were expected, column {column!r} holds {found[0]}; "
             f"--symbol says whose bars they are"
         )
 
 
-def _letters(symbol: str) -> str:
+def letters_of(symbol: str) -> str:
     """A symbol as all venues would write it."""
     return "".join(filter(str.isalnum, symbol)).upper()
 
@@ -251,6 +262,26 @@ def _check_spacing(path: Path, minutes: Integers) -> None:
     steps, counts = np.unique(minutes[1:] - minutes[:-1], return_counts=True)
     if len(steps) and (usual := int(steps[counts.argmax()])) != 1:
         raise ValueError(f"{path}: bars of one minute were expected, these are {usual} apart")
+
+
+def check_jumps(where: str, minutes: Integers, closes: Floats) -> None:
+    """Check that no close is `JUMP` times the one of the minute before, or a part of it as small.
+
+    After a hole of more than a day prices may be others.
+
+    Raises:
+        PriceJumpError: naming the first minute and both prices.
+    """
+    factor = closes[1:] / closes[:-1]
+    jumps = ((factor >= JUMP) | (factor <= 1 / JUMP)) & (np.diff(minutes) <= _DAY)
+    if jumps.any():
+        row = int(np.argmax(jumps))
+        before, after = (str(np.datetime64(int(minutes[at]), "m")) for at in (row, row + 1))
+        raise PriceJumpError(
+            f"{where}: the close is {closes[row]:g} at {before} and {closes[row + 1]:g} at "
+            f"{after} (UTC), and less than {JUMP:g} times as much or as little was expected: "
+            "leave out the bars of another symbol or unit"
+        )
 
 
 def _floats(column: pd.Series) -> pd.Series:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from quantgod.archive.minute_table import Unit, read_minutes
+from quantgod.archive.minute_table import Unit, check_jumps, letters_of, read_minutes
 from quantgod.archive.price_features import features_of
 from quantgod.archive.store import (
     SCHEMA_VERSION,
@@ -42,7 +42,11 @@ SUFFIXES: Final = (".csv", ".csv.gz", ".parquet", ".feather")
 
 MINUTES_A_DAY: Final = 1440
 
-_IN_DOLLARS: Final = re.compile("[A-Z0-9]{2,}USD[TC]?")
+FOLDERS_ABOVE: Final = 2
+"""How many folders above a file may say whose it is, as in `FILUSDT/1m/2024-01.csv`."""
+
+_A_SYMBOL: Final = re.compile("[A-Z0-9]{2,}(USD[TC]?|PERP)")
+_QUOTES: Final = ("USDT", "USDC", "USD", "PERP")
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def import_bars(
     Raises:
         ValueError: for files that are unreadable, overlap, are of another symbol, or have
             different columns (except the volume).
+        PriceJumpError: if prices of neighbouring minutes are of no one series.
         StoreError: if `etl` made bars of the series, or a stored day has minutes missing from
             these.
     """
@@ -100,7 +105,9 @@ def import_bars(
     _refuse_etl(data)
     table = _joined(paths, data.symbol, unit, progress)
     depth = _depth(table)
-    found = features_of(table, _close_before(data, table), settings.max_bridge_minutes)
+    before = _close_before(data, table)
+    _check_jumps(paths, table, before)
+    found = features_of(table, before, settings.max_bridge_minutes)
     table, features = table[found.has_row], found.values[found.has_row]
     minutes = table.index.to_numpy(np.int64)
     days = {
@@ -121,13 +128,29 @@ def import_bars(
 
 
 def other_symbols(sources: Sequence[Path], symbol: str) -> list[str]:
-    """Return the symbols, other than this one, that names of files begin with.
+    """Return the symbols, other than this one, that files are named after.
+
+    A file's own name counts before that of its folder, and that before the folder above.
 
     Raises:
         ValueError: if there is no file.
     """
-    begins = {re.split("[^A-Z0-9]", path.name)[0] for path in _files(sources)}
-    return sorted(one for one in begins if one != symbol and _IN_DOLLARS.fullmatch(one))
+    found: set[str] = set()
+    for path in _files(sources):
+        whole = path.absolute()
+        names = (path.name, *(above.name for above in [*whole.parents][:FOLDERS_ABOVE]))
+        found |= next((named for name in names if (named := _symbols_in(name, symbol))), set())
+    return sorted(found - {symbol})
+
+
+def _symbols_in(name: str, symbol: str) -> set[str]:
+    """Return the symbols in a name: only `symbol` if it is among them, written in any way."""
+    words = [word for word in re.split("[^A-Z0-9]+", name.upper()) if word]
+    pairs = [first + quote for first, quote in pairwise(words) if quote in _QUOTES]
+    if letters_of(symbol) in {*words, *map("".join, pairwise(words))}:
+        return {symbol}
+    begins = re.split("[^A-Z0-9]", name)[0]  # of `BTCUSDTs.csv`
+    return {one for one in (begins, *words, *pairs) if _A_SYMBOL.fullmatch(one)}
 
 
 def _files(sources: Sequence[Path]) -> list[Path]:
@@ -158,6 +181,16 @@ def _joined(paths: Sequence[Path], symbol: str, unit: Unit, progress: Progress) 
         if table.index[0] <= early.index[-1]:
             raise ValueError(f"{path} begins before {before} ends: minutes would count twice")
     return pd.concat([table for _, table in tables])
+
+
+def _check_jumps(
+    paths: Sequence[Path], table: pd.DataFrame, before: tuple[int, float] | None
+) -> None:
+    """Check the closes of all files, and the stored one before them."""
+    minutes, closes = table.index.to_numpy(np.int64), table["close"].to_numpy()
+    if before is not None:
+        minutes, closes = np.append(before[0], minutes), np.append(before[1], closes)
+    check_jumps(", ".join(map(str, paths)), minutes, closes)
 
 
 def _depth(table: pd.DataFrame) -> int:

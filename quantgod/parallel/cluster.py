@@ -6,6 +6,7 @@ deprecated interface of joblib. This one always calls back.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -15,11 +16,14 @@ import joblib
 from distributed import Client
 from joblib.parallel import ParallelBackendBase, SequentialBackend
 
-from quantgod.parallel.work import ClusterError
+from quantgod.parallel.work import ClusterError, check_schedulers, no_scheduler
 from quantgod.settings.commands import DASK
 
-_CONNECT_SECONDS: Final = 30.0
+_CONNECT_SECONDS: Final = 10.0
 _PATIENCE_SECONDS: Final = 60.0
+
+# A client whose scheduler is lost logs the traces of its attempts; `ClusterError` says it instead.
+logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
 
 Lost = Callable[[Any, str], Any]
 """Returns a substitute for results of lost calls (function, arguments, keywords), with why."""
@@ -42,16 +46,13 @@ def cluster(scheduler: str, lost: Lost) -> Iterator[None]:
 
 @contextmanager
 def _client(scheduler: str) -> Iterator[Client]:
+    check_schedulers(scheduler)
     try:
         client = Client(  # type: ignore[no-untyped-call]
             scheduler, set_as_default=False, timeout=_CONNECT_SECONDS
         )
     except (OSError, ValueError) as error:
-        raise ClusterError(
-            f"no Dask scheduler answers at {scheduler} ({error}): start one in the "
-            f"project's folder with `{DASK} scheduler`, or leave the scheduler out to work "
-            "on this machine"
-        ) from None
+        raise no_scheduler(scheduler, error) from None
     with client:
         try:
             client.wait_for_workers(1, timeout=_PATIENCE_SECONDS)

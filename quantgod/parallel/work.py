@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import joblib
 
 from quantgod.contracts import Progress
+from quantgod.settings.commands import DASK
 
 # A process that has grown since its first work is replaced between two works: nothing is lost.
 warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
+
+_KNOCK_SECONDS: Final = 3.0
+_BY_TCP: Final = ("tcp", "tls")
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -59,6 +65,37 @@ class TaskResult(Generic[Input, Output]):
 
     given: Input
     result: Output | Crash
+
+
+def check_schedulers(*schedulers: str | None) -> None:
+    """Check within seconds that something answers at each scheduler's address that is given.
+
+    Raises:
+        ClusterError: if nothing answers, or it is no address, with what to do.
+    """
+    for scheduler in schedulers:
+        try:
+            if scheduler is not None:
+                _knock(scheduler)
+        except (OSError, ValueError) as error:
+            raise no_scheduler(scheduler, error) from None
+
+
+def _knock(scheduler: str) -> None:
+    place = urlsplit(scheduler if "://" in scheduler else f"tcp://{scheduler}")
+    if place.scheme not in _BY_TCP:
+        return  # Dask's own client tells
+    if place.hostname is None or place.port is None:
+        raise ValueError("an address such as tcp://HOST:8786 was expected")
+    socket.create_connection((place.hostname, place.port), _KNOCK_SECONDS).close()
+
+
+def no_scheduler(scheduler: str, error: Exception) -> ClusterError:
+    """Return the error that no scheduler answers, with what to do."""
+    return ClusterError(
+        f"no Dask scheduler answers at {scheduler} ({error}): start one in the project's folder "
+        f"with `{DASK} scheduler`, or leave the scheduler out to work on this machine"
+    )
 
 
 def worker_count(places: Places, jobs: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from quantgod.archive.etl import run_etl
+from quantgod.archive.minute_table import PriceJumpError
 from quantgod.archive.own_bars import ImportReport, import_bars, other_symbols
 from quantgod.archive.store import StoreError, load_bars, read_metadata, stored_days
 from quantgod.contracts import BAR_COLUMNS, BOOK_COLUMNS, FEATURES
@@ -194,10 +196,18 @@ def test_nothing_is_stored_of(what: str, tmp_path: Path) -> None:
     ("name", "others"),
     [
         ("FILUSDT_1m.csv", ["FILUSDT"]),
+        ("klines-filusdt.csv", ["FILUSDT"]),
+        ("FIL-USDT.csv", ["FILUSDT"]),
+        ("FILUSDT/1m/2024.csv", ["FILUSDT"]),
+        ("FILUSDT/BTCUSDT.csv", []),
+        ("BTC/usdt/1m.csv", []),
         ("BTCUSDT-1m-2024-03.csv", []),
+        ("BTC-USDT_1m.csv", []),
         ("BTCUSD_PERP.parquet", []),
         ("1000PEPEUSDC.csv.gz", ["1000PEPEUSDC"]),
+        ("1000BTCUSDT.csv.gz", ["1000BTCUSDT"]),
         ("bars.csv", []),
+        ("prices_in_dollars.csv", []),
         ("USD.csv", []),
         ("BTCUSDTs.csv", ["BTCUSDT"]),
     ],
@@ -205,9 +215,36 @@ def test_nothing_is_stored_of(what: str, tmp_path: Path) -> None:
 def test_a_file_named_after_another_symbol_is_told(
     name: str, others: list[str], tmp_path: Path
 ) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).touch()
-    symbol = "BTCUSD" if "PERP" in name else "ETHUSDT" if name == "BTCUSDTs.csv" else "BTCUSDT"
-    assert other_symbols([tmp_path], symbol) == others
+    symbols = {"BTCUSD_PERP.parquet": "BTCUSD", "BTCUSDTs.csv": "ETHUSDT"}
+    assert other_symbols([tmp_path], symbols.get(name, "BTCUSDT")) == others
+    assert other_symbols([tmp_path / name], symbols.get(name, "BTCUSDT")) == others
+
+
+@pytest.mark.parametrize("factor", [1e-4, 0.1, 10.0, 1.7e4])
+def test_a_jump_to_the_prices_of_another_symbol_is_refused_with_the_minute(
+    factor: float, tmp_path: Path
+) -> None:
+    """Within a file, between files, and from what is stored; a factor of nine is a bad day."""
+    given = candles(10).assign(close=4.0, open=4.0, high=4.0, low=4.0)
+    prices = ["open", "high", "low", "close"]
+    other, nine = given.copy(), given.copy()
+    other.loc[other.index[6:], prices] *= factor
+    nine.loc[nine.index[6:], prices] *= 9
+    (tmp_path / "in").mkdir()
+    words = f"close is 4 at 2024-01-01T12:05 and {4 * factor:g} at 2024-01-01T12:06"
+    with pytest.raises(PriceJumpError, match=re.escape(words)):
+        imported(tmp_path / "in", other)
+    with pytest.raises(PriceJumpError, match=re.escape(words)):
+        imported(tmp_path / "in", other[:6], other[6:])
+    assert not (tmp_path / "in" / "bars").exists()
+    imported(tmp_path, nine)
+    later = nine.set_axis(nine.index + pd.Timedelta("1D")) / 1e3
+    with pytest.raises(PriceJumpError, match=r"close is 36 at 2024-01-01T12:09 and 0\.004 at"):
+        imported(tmp_path, later)
+    a_day_later = later.set_axis(later.index + pd.Timedelta("1D"))  # another time, another price
+    assert imported(tmp_path, a_day_later).days == 1
 
 
 def test_a_day_is_not_replaced_by_a_part_of_it(tmp_path: Path) -> None:
