@@ -84,6 +84,7 @@ def _log(run: StageRun, report: GateReport) -> None:
     from quantgod.evaluation.evidence import write_evidence
     from quantgod.gates import GATES_FILE
     from quantgod.gates.figure import gate_figure
+    from quantgod.gates.judge import SAME
     from quantgod.tracking.keys import NO_CHAMPION
 
     title, said = f"{report.name} {report.version}", report.in_words()
@@ -112,7 +113,9 @@ def _log(run: StageRun, report: GateReport) -> None:
     run.headline(said)
     show_table(f"gates of {title}", headers[:4], [line[:4] for line in lines])
     for gate in report.gates:
-        if gate.passed is False or gate.unjudged:
+        if gate.figure == SAME:
+            remark(f"{gate.name}: {gate.detail}")
+        elif gate.passed is False or gate.unjudged:
             # A detail may quote an error, whose brackets are not markup.
             remark(f"{gate.name}: {gate.figure}, asked for {gate.bound} ({gate.detail})")
 

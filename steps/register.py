@@ -38,7 +38,8 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         made = register_run(run, progress)
         run.metrics.log({"export_difference": made.export_difference})
         run.output(name=made.name, version=str(made.version))
-        run.headline(f"{made.name} version {made.version}, of {made.series}")
+        same = "" if made.same_as is None else f"; the same model as version {made.same_as}"
+        run.headline(f"{made.name} version {made.version}, of {made.series}{same}")
     tell(run)
 
 

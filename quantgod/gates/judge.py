@@ -46,6 +46,7 @@ AUDITOR: Final = "auditor"
 BASE: Final = "base"
 BESIDE_BASE: Final = ("macro_f1", "log_loss")
 NONE: Final = "none"
+SAME: Final = "the same model"
 WON: Final = "log-loss < 0, macro-F1 >= 0"
 _ROUNDING: Final = 1e-9
 
@@ -218,6 +219,10 @@ def _champion(found: ChampionResult | None, settings: GateSettings) -> Iterator[
         yield _no_rival(test, settings, "no other version is in place")
         yield _no_rival(live, settings, "no other version is in place")
         return
+    if found.is_same:
+        why = f"this is {SAME} as the champion {found.champion}: their answers are equal"
+        yield from (_no_rival(name, settings, why, SAME) for name in (test, live))
+        return
     yield _against(test, found.test, f"{found.champion} on the test rows", settings)
     if found.live is None:
         yield _no_rival(live, settings, f"no journaled shadow predictions beside {found.champion}")
@@ -225,10 +230,10 @@ def _champion(found: ChampionResult | None, settings: GateSettings) -> Iterator[
         yield _against(live, found.live, f"{found.champion} in live sessions", settings)
 
 
-def _no_rival(name: str, settings: GateSettings, why: str) -> Gate:
+def _no_rival(name: str, settings: GateSettings, why: str, figure: str = NONE) -> Gate:
     bound = WON if settings.champion else NOT_ASKED
     detail = why if settings.champion else "the version in place need not be beaten"
-    return Gate(name, NONE, bound, None, detail)
+    return Gate(name, figure, bound, None, detail)
 
 
 def _against(name: str, found: Duel, whom: str, settings: GateSettings) -> Gate:

@@ -89,11 +89,13 @@ class ChampionResult(msgspec.Struct, frozen=True, kw_only=True):
         champion: `NAME/VERSION`.
         test: on the challenger's test rows.
         live: on signals of the same live minutes; None if there are none.
+        is_same: True if both are the same model, so that there is nothing to compare.
     """
 
     champion: str
-    test: Duel
+    test: Duel = Duel()
     live: Duel | None = None
+    is_same: bool = False
 
 
 class GateReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -73,10 +73,9 @@ def check_schedulers(*schedulers: str | None) -> None:
     Raises:
         ClusterError: if nothing answers, or it is no address, with what to do.
     """
-    for scheduler in schedulers:
+    for scheduler in filter(None, schedulers):
         try:
-            if scheduler is not None:
-                _knock(scheduler)
+            _knock(scheduler)
         except (OSError, ValueError) as error:
             raise no_scheduler(scheduler, error) from None
 

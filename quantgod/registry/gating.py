@@ -26,6 +26,7 @@ from quantgod.registry.gate_tags import report_on
 from quantgod.registry.own_settings import Judging, judging
 from quantgod.registry.ownership import check_successor
 from quantgod.registry.registered import asked_version, holder, known_version
+from quantgod.registry.semantic_version import is_same_model
 from quantgod.settings import Settings
 from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.stage import StageRun
@@ -85,29 +86,33 @@ def judge(run: StageRun, what: Gating, shadow: Shadow, progress: Progress = sile
     version, settings = what.version, run.settings
     check_evidence(run.client, version, what.runs, settings)
     check_data(version, run.inputs)
-    champion = holder(run.client, version.name, settings.registry.alias)
+    number = holder(run.client, version.name, settings.registry.alias)
+    champion = None if number is None else known_version(run.client, version.name, number)
     if champion is not None:
-        check_successor(version, known_version(run.client, version.name, champion))
+        check_successor(version, champion)
     with run.scratch() as folder:
         found = read_records(version, what.runs, folder)
         compared = _compared(run, what, champion, folder, shadow, progress)
     gates = judge_gates(*found, settings.gates, compared)
-    return report_on(version, gates, champion, run.run_id, what.by)
+    return report_on(version, gates, number, run.run_id, what.by)
 
 
 def _compared(
     run: StageRun,
     what: Gating,
-    champion: int | None,
+    champion: ModelVersion | None,
     folder: Path,
     shadow: Shadow,
     progress: Progress,
 ) -> ChampionResult | None:
     """Return the comparison with the champion; None if there is none, or it is not required."""
     settings, name, number = run.settings, what.version.name, int(what.version.version)
-    if not settings.gates.champion or champion in (None, number):
+    if not settings.gates.champion or champion is None or int(champion.version) == number:
         return None
+    if is_same_model(what.version.tags, champion.tags):
+        return ChampionResult(champion=f"{name}/{champion.version}", is_same=True)
     rows = read_scored(artifacts_of(what.runs["evaluate"], "test", folder))
-    said = shadow(settings.live.own_journal, name, (number, champion))
-    challenge = Challenge(name, number, champion, rows, *learned_from(run.inputs), said)
+    versions = number, int(champion.version)
+    said = shadow(settings.live.own_journal, name, versions)
+    challenge = Challenge(name, *versions, rows, *learned_from(run.inputs), said)
     return compare_with_champion(challenge, settings, progress)

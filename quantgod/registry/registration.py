@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow import MlflowClient
+
 from quantgod.auditor.auditor import load_auditor
 from quantgod.contracts import Progress, Series, silent
 from quantgod.dataset.learning_table import learned_from
@@ -17,6 +19,8 @@ from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
 from quantgod.registry.ownership import check_name
 from quantgod.registry.package import GoldenRows, Package, build_package
 from quantgod.registry.reference import reference_of
+from quantgod.registry.registered import all_versions, known_version
+from quantgod.registry.semantic_version import is_same_model
 from quantgod.registry.versions import register
 from quantgod.tracking.stage import StageRun
 from quantgod.tracking.stage_outputs import audit_output, train_output
@@ -30,12 +34,14 @@ class Registration:
         name: of the registered model.
         version: its number.
         series: of its rows.
+        same_as: number of the newest earlier version that is the same model, or None.
         export_difference: largest difference between the graph and the torch module.
     """
 
     name: str
     version: int
     series: Series
+    same_as: int | None
     export_difference: float
 
 
@@ -64,7 +70,16 @@ def register_run(run: StageRun, progress: Progress = silent) -> Registration:
         with atomic_path(settings.example) as part:
             shutil.copyfile(package.folder / "golden_input.json", part)
     progress(3, 3, "registered")
-    return Registration(name, version, package.series, package.export_difference)
+    same = same_before(run.client, name, version)
+    return Registration(name, version, package.series, same, package.export_difference)
+
+
+def same_before(client: MlflowClient, name: str, number: int) -> int | None:
+    """Return the newest version before `number` that is the same model, or None."""
+    own = known_version(client, name, number).tags
+    before = [one for one in all_versions(client, name) if int(one.version) < number]
+    same = [int(one.version) for one in before if is_same_model(own, one.tags)]
+    return max(same, default=None)
 
 
 def _packed(run: StageRun, folder: Path, progress: Progress) -> Package:

@@ -86,6 +86,12 @@ def parts_named(tags: Tags) -> dict[str, str]:
         return {}
 
 
+def is_same_model(tags: Tags, others: Tags) -> bool:
+    """Return whether two versions have the same parts, so that they give the same answers."""
+    parts = parts_named(tags)
+    return "interface" in parts and parts == parts_named(others)
+
+
 def number_of(versions: Iterable[Tags]) -> SemanticVersion | None:
     """Return the semantic version of the last of these versions.
 

@@ -22,7 +22,7 @@ from quantgod.evaluation.evidence import (
     write_evidence,
 )
 from quantgod.evaluation.intervals import Interval
-from quantgod.gates import GATES_FILE, Gate, GateReport, judge_gates
+from quantgod.gates import GATES_FILE, ChampionResult, Gate, GateReport, judge_gates
 from quantgod.settings import GateSettings, load_settings
 from tests.gates.records import (
     HIGHER,
@@ -335,6 +335,17 @@ def test_without_another_version_in_place_there_is_no_champion_to_beat() -> None
     assert found["beats_champion_live"].detail == (
         "no journaled shadow predictions beside quantgod/1"
     )
+
+
+def test_a_champion_that_is_the_same_model_need_not_be_beaten_and_it_says_so() -> None:
+    same = GOOD._replace(champion=ChampionResult(champion="quantgod/1", is_same=True))
+    test, live = judge(same)[-2:]
+    for gate in (test, live):
+        assert (gate.figure, gate.passed, gate.unjudged) == ("the same model", None, False)
+        assert gate.detail.startswith("this is the same model as the champion quantgod/1: ")
+    assert report(judge(same)).passed
+    unasked = judge(same, asked(champion=False))[-1]
+    assert (unasked.bound, unasked.passed) == ("not asked for", None)
 
 
 def test_where_no_champion_is_asked_for_nobody_says_that_there_is_none() -> None:

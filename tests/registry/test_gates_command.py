@@ -19,6 +19,7 @@ from quantgod.evaluation.scored_rows import COLUMNS
 from quantgod.files import file_digest
 from quantgod.gates import GATES_FILE, GateReport, bounds_digest
 from quantgod.registry.registered import known_version
+from quantgod.registry.semantic_version import PARTS_TAG
 from quantgod.registry.verdict import GatesError, check_report, report_of
 from quantgod.settings import load_settings
 from quantgod.tracking.keys import output_of
@@ -165,6 +166,14 @@ def test_the_version_in_place_has_to_be_beaten_but_not_by_itself(lineage: Lineag
         known_version(lineage.client, NAME, 5).tags["gates"]
         == "failed: beats_champion; simulated market"
     )
+    for parts in ('{"interface": "a", "graph": "b"}', '{"interface": "a", "graph": "c"}'):
+        lineage.client.set_model_version_tag(NAME, "2", PARTS_TAG, parts)
+        lineage.client.set_model_version_tag(NAME, "5", PARTS_TAG, '{"interface":"a","graph":"b"}')
+        said, is_same = gates(lineage, "--version", "5"), '"b"' in parts
+        told = "beats_champion: this is the same model as the champion quantgod/2: "
+        assert (told in said.output) is is_same, said.output
+        output = output_of(newest_run(lineage).info.run_id)
+        assert output["failed"] == ("" if is_same else "beats_champion")
     lineage.shelf.point(5)
     assert gates(lineage).exit_code == 0
     output = output_of(newest_run(lineage).info.run_id)

@@ -83,6 +83,8 @@ def test_the_number_tells_what_has_changed(
     assert registered(store, other) == "2.0.0", "a column more"
     assert registered(store, other) == "2.0.1", "nothing at all"
     assert client.get_registered_model(FRESH).description == "as somebody has written"
+    same = [registration.same_before(client, FRESH, number) for number in range(1, 6)]
+    assert same == [None, None, None, None, 4]
 
 
 def test_a_version_appears_with_all_that_is_known_of_it(
@@ -145,6 +147,7 @@ def test_each_of_three_parts_is_told_when_it_is_done_and_an_example_is_left(
         "keep_settings": lambda path, _: places.append(path),
         "build_package": build,
         "register": register,
+        "same_before": lambda *_: 3,
     }
     for name, stand_in in patched.items():
         monkeypatch.setattr(registration, name, stand_in)
@@ -157,6 +160,6 @@ def test_each_of_three_parts_is_told_when_it_is_done_and_an_example_is_left(
     )  # fmt: skip
     made = registration.register_run(run, lambda *part: told.append(part))
     assert told == [(1, 3, "fetched"), (2, 3, "packed"), (3, 3, "registered")]
-    assert made == registration.Registration(settings.registry.name, 7, SERIES, 1e-9)
+    assert made == registration.Registration(settings.registry.name, 7, SERIES, 3, 1e-9)
     assert settings.example.read_text() == "the rows"
     assert places == [tmp_path / "scratch" / "package", tmp_path / "kept" / SETTINGS_FILE]
