@@ -19,10 +19,10 @@ from quantgod.contracts import MS_PER_MINUTE, Market
 LEVELS, BLOCK = 3, 8
 
 
-def books_of(close: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Books [minutes, BLOCK, 2, LEVELS, 2] around each close, with a tick of 0.1."""
+def books_of(close: np.ndarray, seed: int = 0, levels: int = LEVELS) -> np.ndarray:
+    """Books [minutes, BLOCK, 2, levels, 2] around each close, with a tick of 0.1."""
     rng = np.random.default_rng(seed)
-    away = np.cumsum(rng.integers(1, 4, (len(close), BLOCK, 2, LEVELS)), axis=-1)
+    away = np.cumsum(rng.integers(1, 4, (len(close), BLOCK, 2, levels)), axis=-1)
     around = np.round(10 * close)[:, None, None, None]
     prices = (around + away * np.array([-1, 1])[:, None]) / 10
     return np.stack([prices, rng.integers(1, 5_000, prices.shape) / 1_000], axis=-1)
@@ -44,12 +44,12 @@ def store_books(
         write_snapshots(
             snapshot_path(store, "BTCUSDT", date),
             DaySnapshots(minutes[of], books[of], is_there[of]),
-            _metadata(date, market),
+            _metadata(date, market, books.shape[3]),
             "snappy",
         )
     return store / "BTCUSDT"
 
 
-def _metadata(date: dt.date, market: Market) -> SnapshotMetadata:
+def _metadata(date: dt.date, market: Market, levels: int) -> SnapshotMetadata:
     key = f"{date.day % 10}" * 64
-    return SnapshotMetadata(market, "BTCUSDT", date.isoformat(), key, LEVELS, 100, BLOCK)
+    return SnapshotMetadata(market, "BTCUSDT", date.isoformat(), key, levels, 100, BLOCK)

@@ -72,31 +72,35 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    folder = tmp_path_factory.mktemp("book")
+    return make_version(tmp_path_factory.mktemp("book"), LEVELS)
+
+
+def make_version(folder: Path, levels: int) -> Made:
+    """Build the package of a network of so many levels."""
     bars = synthetic_bars(MINUTES, seed=3)
-    given = books_of(bars["close"].to_numpy())
+    given = books_of(bars["close"].to_numpy(), levels=levels)
     snapshots = store_books(folder, pd.DatetimeIndex(bars.index), given)
-    network = of_the_book(bars)
+    network = of_the_book(bars, levels)
     tiny_auditor().save(folder / "auditor")
     package = build_package(
         folder / "package", network, folder / "auditor",
         GoldenRows(bars, MINUTES, BRIDGE, snapshots), tiny_reference(bars), SERIES,
     )  # fmt: skip
     stored = row_blocks(open_all_blocks(folder, "BTCUSDT"), pd.DatetimeIndex(bars.index))
-    books = given.transpose(0, 1, 3, 2, 4).reshape(MINUTES, BLOCK, LEVELS, 4)
+    books = given.transpose(0, 1, 3, 2, 4).reshape(MINUTES, BLOCK, levels, 4)
     return Made(bars, books, stored, network, package)
 
 
-def of_the_book(bars: pd.DataFrame) -> Network:
+def of_the_book(bars: pd.DataFrame, levels: int) -> Network:
     """A small untrained network whose heads are wide enough to add in another order when alone."""
     params = {"width": 64, "pairs": 1}
-    shapes = Inputs(WINDOW, ("book",), (BLOCK, LEVELS)).shapes
+    shapes = Inputs(WINDOW, ("book",), (BLOCK, levels)).shapes
     model = zoo.build("book_mlp", params, shapes=shapes, seed=5)
     scaler = fit_scaler(bars[list(FEATURES)].to_numpy())
     until = bars.index[-1].isoformat()
     return Network(
         model.eval(), "book_mlp", params, WINDOW, scaler, CLASS_WEIGHTS, until,
-        book=(BLOCK, LEVELS),
+        book=(BLOCK, levels),
     )  # fmt: skip
 
 
