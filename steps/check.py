@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steps.console import say, show_table
+from steps.console import progress_bar, say, show_table
 from steps.options import all_settings_from, config_options, member_option, setting, step
 from steps.stopping import NOTHING_CHANGED
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from quantgod.planning.estimate import Estimate, Machine
     from quantgod.planning.fitting import Finding
     from quantgod.settings import Settings
+
+
+HOW_LONG = "some seconds, and minutes beside other work"
 
 
 @step(NOTHING_CHANGED)
@@ -52,7 +55,9 @@ def _timed(settings: Settings) -> Machine:
     from quantgod.planning.at_hand import at_hand
     from quantgod.planning.estimate import time_machine
 
-    return time_machine(settings, at_hand(settings))
+    click.echo(f"timing a few steps of every stage: {HOW_LONG}", err=True)
+    with progress_bar("machine") as progress:
+        return time_machine(settings, at_hand(settings), progress)
 
 
 def _wrong_together(members: dict[str, Settings], have: Inventory) -> int:
@@ -86,7 +91,10 @@ def _show(
     show_table(title, ("what", "", "found"), found)
     untimed = ("rows", "device", "settings")
     if not any(one.state == "wrong" and one.subject in untimed for one in found):
-        show_estimate(estimate(settings, have, timed()))
+        machine = timed()
+        with progress_bar("networks") as progress:
+            reckoned = estimate(settings, have, machine, progress)
+        show_estimate(reckoned)
 
 
 def show_estimate(found: Estimate) -> None:

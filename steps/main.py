@@ -8,7 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from steps.check import show_estimate
-from steps.console import say, say_as_written, show_table
+from steps.console import progress_bar, say, say_as_written, show_table
 from steps.options import config_options, member_option, setting, settings_from, step, switch
 
 if TYPE_CHECKING:
@@ -70,10 +70,14 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
 def _check(settings: Settings) -> None:
     """Refuse what a later stage would refuse, after hours."""
     from quantgod.parallel.work import check_schedulers
+    from quantgod.tracking.reads import beside_labels, unmakeable
+    from quantgod.tracking.stage import MissingInput
     from quantgod.training.space import check_search
 
     check_search(settings)
     check_schedulers(settings.etl.scheduler, settings.train.scheduler)
+    if why := unmakeable(settings, beside_labels(settings)):
+        raise MissingInput(f"main: {why}")
 
 
 def _suggesting(children: Path, config: Path) -> AbstractContextManager[None]:
@@ -93,7 +97,9 @@ def tell_how_long(settings: Settings) -> None:
         return
     from quantgod.planning.estimate import long_estimate
 
-    if (found := long_estimate(settings, have)) is not None:
+    with progress_bar("estimate") as progress:
+        found = long_estimate(settings, have, progress)
+    if found is not None:
         show_estimate(found)
 
 

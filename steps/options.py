@@ -51,7 +51,7 @@ def step(stopped: str = NOTHING_KEPT) -> Callable[[Command], click.Command]:
                 from quantgod.settings import without_passwords
 
                 said = without_passwords(f"{type(error).__name__}: {error}")
-                raise click.ClickException(said) from error
+                raise click.ClickException(said + _by_default(error)) from error
 
         # MLflow passes parameters by their names in MLproject: `etl_run`, not `etl-run`.
         dashes = {"token_normalize_func": lambda token: token.replace("_", "-")}
@@ -243,6 +243,17 @@ def _named_errors() -> tuple[type[Exception], ...]:
     named: tuple[type[Exception], ...] = (ValueError, RuntimeError, OSError)
     imported = sys.modules.get("mlflow.exceptions")
     return named if imported is None else (*named, imported.MlflowException)
+
+
+def _by_default(error: Exception) -> str:
+    """Name the default settings file where what was not found might be found by another."""
+    missing = {"quantgod.registry.registered": "NoSuchVersionError"}
+    missing |= {"quantgod.tracking.stage": "MissingInput"}
+    loaded = {sys.modules[room]: name for room, name in missing.items() if room in sys.modules}
+    kinds = tuple(getattr(module, name) for module, name in loaded.items())
+    if GIVEN in click.get_current_context().meta or not isinstance(error, kinds):
+        return ""
+    return f" (by the settings of {CONFIG}; --config FILE takes others)"
 
 
 def _number_if_given(

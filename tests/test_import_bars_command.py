@@ -14,6 +14,7 @@ import steps.import_bars
 import steps.label
 import steps.main
 import steps.optimize
+import steps.snapshots
 import steps.train
 from quantgod.contracts import Series
 from quantgod.dataset.scaling import ConstantFeatureWarning
@@ -98,6 +99,15 @@ def test_candles_become_labels_and_a_network_that_is_told_what_they_lack(
         monkeypatch.setattr(pipeline, "run_stage", stop)
         monkeypatch.setattr(estimate, "estimate", lambda *_: None)
         monkeypatch.setattr(steps.check, "show_estimate", lambda _: None)
+        for_bars = "alone learns from them (`model.name: tcn_lstm`)"
+        for command, own, looks in (
+            (steps.main.main, "tlob", "main: features and snapshots cannot be made of the bars at"),
+            (steps.train.main, "cnn_lstm", "train: features cannot be made of the bars at"),
+            (steps.snapshots.main, "tlob", "snapshots: snapshots cannot be made of the bars at"),
+        ):
+            plain = "model.params={};optimize.space={};leak_audit.params={};data.source=imported"
+            done = CliRunner().invoke(command, [*given, f"--set=model.name={own};{plain}"])
+            assert looks in done.output and for_bars in done.output, done.output
         imported, without = "--set=data.source=imported", "not backtested"
         unusable = "--set=optimize.storage=nonsense://me:secret@host/db"
         refused = "optimize.storage: a database URL that SQLAlchemy"

@@ -246,6 +246,16 @@ def without_books(bars: Path, symbol: str) -> bool:
     return any(read_metadata(path).depth == 0 for path in stored_days(bars, symbol)[-1:])
 
 
+def are_imported(bars: Path, symbol: str) -> bool:
+    """Whether the first stored day of a symbol was imported, and not made of an archive.
+
+    Raises:
+        StoreError: for a file that is not a whole Parquet of ours.
+    """
+    first = stored_days(bars, symbol)[:1]
+    return any(read_metadata(path).lacks is not None for path in first)
+
+
 def load_bars(
     bars: Path,
     symbol: str,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from quantgod.auditor.fold_workers import fold_places
+from quantgod.contracts import Progress, silent
 from quantgod.planning.at_hand import MINUTES_A_DAY, Inventory, days_asked_for
 from quantgod.planning.start import time_start
 from quantgod.planning.timing import (
@@ -61,6 +62,14 @@ STARTS: Final[Mapping[str, float]] = {
 figures, baselines, a booster, worker processes, the new process that loads a version. Measured on
 the demo's stages; the default is 1."""
 
+STEPS: Final[Mapping[str, str]] = {
+    NETWORK: "the network",
+    SEARCHED: "networks of the search",
+    FOLDS: "the network of folds",
+    SMALL: "the network of the leak audit",
+}
+"""What is timed of each kind of network."""
+
 REMADE: Final = 0.15
 """The same for each run of the leak audit's small pipeline, for booster and baselines."""
 
@@ -100,34 +109,48 @@ class Estimate(NamedTuple):
         return [f"{one.stage}: {KNOBS[one.stage]}" for one in worth if one.stage in KNOBS]
 
 
-def long_estimate(settings: Settings, have: Inventory) -> Estimate | None:
+def long_estimate(
+    settings: Settings, have: Inventory, progress: Progress = silent
+) -> Estimate | None:
     """Return the estimate if it is unexpectedly long, else None."""
-    found = estimate(settings, have)
+    found = estimate(settings, have, progress=progress)
     return found if found.seconds > LONG_SECONDS else None
 
 
-def time_machine(settings: Settings, have: Inventory) -> Machine:
+def time_machine(settings: Settings, have: Inventory, progress: Progress = silent) -> Machine:
     """Time what is common to all networks of some settings.
 
     Raises:
         RuntimeError: if not even an empty stage runs.
     """
-    return Machine(time_start(settings), time_day(settings, have))
+    progress(0, 2, "an empty stage")
+    start = time_start(settings)
+    progress(1, 2, "a day of archives")
+    day = time_day(settings, have)
+    progress(2, 2, "")
+    return Machine(start, day)
 
 
-def estimate(settings: Settings, have: Inventory, machine: Machine | None = None) -> Estimate:
+def estimate(
+    settings: Settings,
+    have: Inventory,
+    machine: Machine | None = None,
+    progress: Progress = silent,
+) -> Estimate:
     """Time a few steps and estimate the stages of `main`, assuming that all have to run.
 
     Args:
         settings: of one network.
         have: what there is.
         machine: what `time_machine` returned for settings that differ in the network alone.
+        progress: called before each timed step, which it names, and at the end.
 
     Raises:
         ValueError: for an invalid network or device.
         RuntimeError: if not even an empty stage runs.
     """
-    reckoner = _Reckoner(settings, have, machine or time_machine(settings, have))
+    machine = machine or time_machine(settings, have, progress)
+    reckoner = _Reckoner(settings, have, machine, progress)
     return Estimate(tuple(reckoner.stage(name) for name in stages(settings)))
 
 
@@ -152,18 +175,23 @@ def in_time(seconds: float) -> str:
 class _Reckoner:
     """Computes each stage's time from the timed steps."""
 
-    def __init__(self, settings: Settings, have: Inventory, machine: Machine) -> None:
+    def __init__(
+        self, settings: Settings, have: Inventory, machine: Machine, progress: Progress
+    ) -> None:
         self._settings, self._have = settings, have
         self._start, self._day = machine
-        self._windows: dict[str, WindowSeconds] = {
-            NETWORK: time_network(settings),
-            SEARCHED: time_searched(settings),
-            FOLDS: time_folds(settings),
-        }
         asked = stages(settings)
-        if "leak_audit" in asked:
-            self._windows[SMALL] = time_small(settings)
-        self._row = time_features() if "features" in asked else 0.0
+        timed = {NETWORK: time_network, SEARCHED: time_searched, FOLDS: time_folds}
+        timed |= {SMALL: time_small} if "leak_audit" in asked else {}
+        count = len(timed) + ("features" in asked)
+        self._windows: dict[str, WindowSeconds] = {}
+        for kind, time_it in timed.items():
+            progress(len(self._windows), count, STEPS[kind])
+            self._windows[kind] = time_it(settings)
+        if count > len(timed):
+            progress(len(timed), count, "features")
+        self._row = time_features() if count > len(timed) else 0.0
+        progress(count, count, "")
         self._work = network_work(settings, have.minutes)
 
     def stage(self, name: str) -> StageTime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -23,6 +24,7 @@ from quantgod.planning.at_hand import Inventory, days_asked_for, missing_days
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.registered import all_versions
 from quantgod.settings import Settings, SettingsError, command, without_passwords
+from quantgod.tracking.reads import beside_labels, unmakeable
 from quantgod.tracking.stage import data_path
 from quantgod.training.devices import choose_device
 from quantgod.training.material import train_and_validation
@@ -58,6 +60,7 @@ def findings(settings: Settings, have: Inventory, client: MlflowClient) -> list[
         *_bars(settings, have),
         *_labels(settings, have),
         _enough(settings, have),
+        *_network(settings),
         _search(settings),
         *_leak_audit(settings),
         _registry(settings, client),
@@ -222,6 +225,13 @@ def _not_tried(settings: Settings) -> str:
     except SettingsError:
         return ""  # told above
     return f"; no trial has the settings' own {', '.join(apart)}" if apart else ""
+
+
+def _network(settings: Settings) -> Iterator[Finding]:
+    """Name what the network looks at and the bars cannot give."""
+    with suppress(SettingsError):  # of an unknown network, which the search's finding tells
+        if why := unmakeable(settings, beside_labels(settings)):
+            yield Finding("network", "wrong", why)
 
 
 def _registry(settings: Settings, client: MlflowClient) -> Finding:

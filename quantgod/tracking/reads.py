@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
+from quantgod.archive.store import are_imported
 from quantgod.settings import Settings
 
 READS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -69,3 +71,21 @@ def beside_labels(settings: Settings) -> tuple[str, ...]:
     inputs = zoo.inputs(settings.model.name, settings.window.length)
     looks = {"features": inputs.has_features, "snapshots": inputs.has_book}
     return tuple(name for name, is_seen in looks.items() if is_seen)
+
+
+def unmakeable(settings: Settings, wanted: Sequence[str]) -> str:
+    """Return why `wanted`, of features and snapshots, cannot be made of imported bars; else empty.
+
+    Both are made of archives alone: features read what `etl` keeps of the seconds.
+    """
+    data, imported = settings.data, settings.data.source == "imported"
+    with suppress(OSError, ValueError):
+        imported = imported or are_imported(data.market_bars, data.symbol)
+    if not (wanted and imported):
+        return ""
+    return (
+        f"{' and '.join(wanted)} cannot be made of the bars at {data.own_bars}, which were "
+        "imported and have no archives. A network that looks at bars alone learns from them "
+        f"(`model.name: {', '.join(sorted(OF_BARS))}`); others need bars that `etl` makes of "
+        "archives (`data.source: download` or `local`), in another folder"
+    )

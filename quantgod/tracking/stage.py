@@ -9,7 +9,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from quantgod.archive.plan import find_archives
 from quantgod.files import write_json
 from quantgod.settings import DataSettings, Settings, command, without_passwords
 from quantgod.simulation.price_file import prices_file
+from quantgod.tracking.equal_runs import KEEPS_WORK, alone
 from quantgod.tracking.keys import (
     KEY_TAG,
     OUTPUT_FILE,
@@ -177,6 +178,9 @@ def stage(
         upstream: ids of the runs whose results it takes, by stage; if one is None or empty, the
             data is where the settings say.
         supply: adds missing runs to the given ones, by finding or making them.
+
+    Raises:
+        EqualRunError: if an equal run of a stage that keeps checkpoints is in progress.
     """
     client = connect(settings.tracking)
     outbox_folder = PROJECT / settings.tracking.outbox
@@ -196,9 +200,10 @@ def stage(
         _check_same_bars(runs, client)
         run.inputs = input_paths(name, settings, runs)
         run.key = _describe(run, member)
-        yield run
-        status = "FINISHED"
-        shutil.rmtree(run.workplace())
+        with alone(run.workplace(), run_id) if name in KEEPS_WORK else nullcontext():
+            yield run
+            status = "FINISHED"
+            shutil.rmtree(run.workplace())
     except Exception as error:
         status = "FAILED"
         said = without_passwords(f"{type(error).__name__}: {error}")

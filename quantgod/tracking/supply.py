@@ -19,7 +19,7 @@ from quantgod.files import files_below
 from quantgod.settings import Settings, command
 from quantgod.tracking.keys import DATA_STAGES, finished_run, is_still_there
 from quantgod.tracking.pipeline import UPSTREAM, key_of, resolved_config, run_stage
-from quantgod.tracking.reads import MADE_BY, beside_labels
+from quantgod.tracking.reads import MADE_BY, beside_labels, unmakeable
 from quantgod.tracking.stage import STAGE_TAG, MissingInput, data_path, logged_params
 
 Announce = Callable[[str], None]
@@ -74,6 +74,9 @@ class _Supplier:
         self._found = {**self._behind(given), **given}
         own_search = "train" not in self._found and "optimize" not in self._found
         needed = self._needed(name)
+        wanted = [one for one in (name, *needed) if one in ("features", "snapshots")]
+        if why := unmakeable(self._settings, [one for one in wanted if one not in given]):
+            raise MissingInput(f"{name}: {why}")
         data = [stage for stage in needed if stage in DATA_STAGES]
         for stage in needed:
             self._ensure(stage)

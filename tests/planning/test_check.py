@@ -38,6 +38,15 @@ SMALL = {
 }
 
 
+OF_BOOKS = {
+    "model__name": "tlob",
+    "window__length": 120,
+    "model__params": {},
+    "optimize__space": {},
+    "leak_audit__params": {},
+}
+"""A network that looks at features and snapshots, with its own sizes."""
+
 STARTED, DAY = 6.7, DaySeconds(0.12, 0.17)
 WINDOW = WindowSeconds(1.2e-4, 2.6e-5)
 """What `check` timed on two cores: an empty stage, a day of archives, a window."""
@@ -196,6 +205,13 @@ def test_features_are_reckoned_from_timed_ones(
     settings = settings_with(own, model__name="linear", **params)
     found = {one.stage: one.seconds for one in estimate(settings, at_hand(settings)).stages}
     assert found["features"] == 2_880 * 1e-4
+    told: list[tuple[int, int, str]] = []
+    estimate(settings, at_hand(settings), progress=lambda *step: told.append(step))
+    assert told == [
+        (0, 2, "an empty stage"), (1, 2, "a day of archives"), (2, 2, ""),
+        (0, 5, "the network"), (1, 5, "networks of the search"), (2, 5, "the network of folds"),
+        (3, 5, "the network of the leak audit"), (4, 5, "features"), (5, 5, ""),
+    ]  # fmt: skip
 
 
 def test_what_nobody_can_tell_is_not_made_up(own: dict[str, object], timed: None) -> None:
@@ -275,6 +291,11 @@ def test_a_day_is_reckoned_from_as_many_minutes_as_it_takes_to_tell(
             "settings",
             "book_mlp looks at prices by the volatility of 60 minutes",
         ),
+        (
+            {**OF_BOOKS, "data__source": "imported"},
+            "network",
+            "features and snapshots cannot be made of",
+        ),
     ],
 )
 def test_what_would_end_a_run_is_named_before_it_starts(
@@ -345,6 +366,8 @@ def test_the_check_ends_with_every_stage_and_a_total(own: dict[str, object]) -> 
     for name in ("simulate", *CHAINED):
         assert re.search(rf"│ {name} +│", result.output)
     assert re.search(r"\nAbout \d+ (s|min) in all; `main` skips what an equal run", result.output)
+    assert "timing a few steps of every stage: some seconds, and minutes beside" in result.stderr
+    assert "machine: 2/2" in result.stderr and "networks: 4/4" in result.stderr
 
 
 def invoke(command: object, own: dict[str, object]) -> Result:

@@ -200,6 +200,10 @@ def test_a_version_is_a_number_that_is_there_and_was_evaluated(lineage: Lineage)
     assert gates(lineage, "--version", "newest").exit_code == 2
     said = gates(lineage, "--version", "98")
     assert said.exit_code == 1 and "NoSuchVersionError: quantgod 98" in said.output
+    by_default = "(by the settings of conf/demo.yaml; --config FILE takes others)"
+    assert said.output.endswith(f"{by_default}\n")
+    said = gates(lineage, "--version", "98", "--config", "conf/full.yaml")
+    assert "NoSuchVersionError: quantgod 98" in said.output and by_default not in said.output
     said = gates(lineage, "--version", "2")
     assert "the settings that quantgod 2 was made by are not known" in said.output
     del lineage.runs["evaluate"]

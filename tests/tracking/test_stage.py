@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -16,6 +17,7 @@ from mlflow import MlflowClient
 
 from quantgod.settings import Settings, load_settings
 from quantgod.tracking.children import child_run
+from quantgod.tracking.equal_runs import EqualRunError
 from quantgod.tracking.keys import (
     KEY_TAG,
     SECTIONS,
@@ -331,6 +333,24 @@ def test_a_killed_run_is_closed_at_the_next_start_and_a_living_one_is_left(
             process.kill()
             process.wait()
             process.stdout.close()
+
+
+def test_a_second_equal_training_is_told_of_the_first_and_ends(settings: Settings) -> None:
+    def train(own: Settings = settings) -> str:
+        with stage("train", own, made) as run:
+            pass
+        return run.run_id
+
+    made = {"label": labelled(settings)}
+    with ThreadPoolExecutor(1) as beside:  # MLflow's active run is a thread's own
+        with stage("train", settings, made) as first:
+            words = rf"by run {first.run_id} since \d{{4}}-\d\d-\d\d .* UTC: .*result is taken"
+            with pytest.raises(EqualRunError, match=words):
+                beside.submit(train).result()
+            assert first.workplace().is_dir()
+            other = settings.train.model_copy(update={"seed": 9})
+            assert beside.submit(train, settings.model_copy(update={"train": other})).result()
+        assert MlflowClient().get_run(beside.submit(train).result()).info.status == "FINISHED"
 
 
 def test_trials_and_sessions_stand_beside_the_runs_that_are_compared(settings: Settings) -> None:
