@@ -261,17 +261,19 @@ def quote(sizes: Floats, edges: Integers, scale: Integers) -> Quote:
 @compiled
 def top(sizes: Floats, edges: Integers, scale: Integers, levels: Floats) -> None:
     """Fill [2, n, 2] with the best n bids and asks; NaN price, zero size where there are fewer."""
-    levels[:, :, 0] = np.nan
-    levels[:, :, 1] = 0.0
+    # Taken out of the loop by hand: a compiler cannot know that the levels overlap none of them.
+    base, step, power = edges[BASE], scale[STEP], POWERS[scale[DECIMALS]]
     for side in range(2):
-        place = edges[BEST_BID + side]
-        step = 1 if side else -1
-        for level in range(min(levels.shape[1], edges[BID_COUNT + side])):
+        place, way = edges[BEST_BID + side], 1 if side else -1
+        count = min(levels.shape[1], edges[BID_COUNT + side])
+        for level in range(count):
             while sizes[side, place] == 0.0:
-                place += step
-            levels[side, level, 0] = price_at(edges, scale, place)
+                place += way
+            levels[side, level, 0] = (place + base) * step / power
             levels[side, level, 1] = sizes[side, place]
-            place += step
+            place += way
+        levels[side, count:, 0] = np.nan
+        levels[side, count:, 1] = 0.0
 
 
 @inlined

@@ -63,8 +63,9 @@ def write_seconds(
         what = f"{metadata.symbol} {metadata.date}"
         raise StoreError(f"{what}: finite figures {expected} were expected, got {seconds.shape}")
     columns = [*map(pa.array, np.ascontiguousarray(seconds.T)), index_of(minutes)]
-    table = pa.Table.from_arrays(columns, schema=minutes_schema(SECOND_FIGURES))
-    write_file(seconds_path(day), table, _key(metadata), compression)
+    schema = minutes_schema(SECOND_FIGURES)
+    tables = [pa.Table.from_arrays(columns, schema=schema)]
+    write_file(seconds_path(day), schema, tables, _key(metadata), compression)
 
 
 def has_seconds(day: Path, metadata: DayMetadata) -> bool:

@@ -13,8 +13,10 @@ at all.
 from __future__ import annotations
 
 import datetime as dt
+import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 import numpy as np
@@ -43,6 +45,7 @@ BLOCK_INDEX: Final = np.dtype([("minute", "<i8"), ("mid", "<f8"), ("depth", "<f8
 """Of each block: epoch minute, mid of the last snapshot, mean size of a level in the block."""
 
 _KEY_LETTERS: Final = 16
+_MINUTES_A_TABLE: Final = 240  # their columns are 15 MB
 _AT_ONCE: Final = 4  # minutes: as float64 they stay in the cache of the processor
 _ROWS_AT_ONCE: Final = 512  # of all columns: so do these
 
@@ -102,7 +105,8 @@ def write_snapshots(
 ) -> None:
     """Write a day's snapshots and blocks; blocks of an earlier making are removed."""
     _write_blocks(path, day, metadata)
-    write_file(path, _table(day, metadata), metadata, compression)
+    schema = minutes_schema(snapshot_columns(metadata.levels))
+    write_file(path, schema, _tables(day, metadata, schema), metadata, compression)
     for other in path.parent.glob(f"blocks/{path.stem}.*.npy"):
         if other not in _block_paths(path, metadata.key):
             other.unlink(missing_ok=True)
@@ -159,39 +163,51 @@ def _block_paths(path: Path, key: str) -> tuple[Path, Path]:
     return path.parent / "blocks" / f"{stem}.npy", path.parent / "blocks" / f"{stem}.minutes.npy"
 
 
-def _table(day: DaySnapshots, metadata: SnapshotMetadata) -> pa.Table:
+def _tables(day: DaySnapshots, metadata: SnapshotMetadata, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the rows of some minutes at a time, each valid until the next: no day is held twice."""
     count = day.is_there.shape[1]
     before = np.arange(count, 0, -1) * metadata.interval_ms
-    starts = ((day.minutes + 1) * MS_PER_MINUTE)[:, None] - before
-    levels, there = day.levels.reshape(*day.is_there.shape, 4 * metadata.levels), day.is_there
-    rows = levels.reshape(-1, levels.shape[2]) if there.all() else levels[there]
-    columns = [pa.array(column, from_pandas=True) for column in _transposed(rows)]
-    schema = minutes_schema(snapshot_columns(metadata.levels))
-    return pa.Table.from_arrays([*columns, index_of_ms(starts[there])], schema=schema)
+    width = 4 * metadata.levels
+    columns = np.empty((width, min(_MINUTES_A_TABLE, len(day.minutes)) * count))
+    for begin in range(0, len(day.minutes), _MINUTES_A_TABLE):
+        part = slice(begin, begin + _MINUTES_A_TABLE)
+        there = day.is_there[part]
+        levels = day.levels[part].reshape(*there.shape, width)
+        rows = levels.reshape(-1, width) if there.all() else levels[there]
+        starts = ((day.minutes[part] + 1) * MS_PER_MINUTE)[:, None] - before
+        arrays = _arrays(rows, columns[:, : len(rows)])
+        yield pa.Table.from_arrays([*arrays, index_of_ms(starts[there])], schema=schema)
 
 
-def _transposed(rows: Floats) -> Floats:
-    """Return contiguous columns, which Arrow takes without copying, in a third of numpy's time."""
-    columns = np.empty(rows.shape[::-1])
+def _arrays(rows: Floats, columns: Floats) -> list[pa.Array]:
+    """Return rows as columns of Arrow, which stand in `columns`; takes a third of numpy's time."""
     for begin in range(0, len(rows), _ROWS_AT_ONCE):
         part = slice(begin, begin + _ROWS_AT_ONCE)
         columns[:, part] = rows[part].T
-    return columns
+    is_thin = math.isnan(columns.sum())  # a level is not there: to look for it column by column
+    return [pa.array(column, from_pandas=is_thin) for column in columns]
 
 
 def _write_blocks(path: Path, day: DaySnapshots, metadata: SnapshotMetadata) -> None:
     content_path, index_path = _block_paths(path, metadata.key)
     places = np.flatnonzero(day.is_there[:, -metadata.block :].all(axis=1))
     index = np.empty(len(places), dtype=BLOCK_INDEX)
-    content = np.empty((len(places), metadata.block, metadata.levels, 4), dtype=np.float32)
-    for begin in range(0, len(places), _AT_ONCE):
-        part = slice(begin, begin + _AT_ONCE)
-        books = day.levels[places[part], -metadata.block :]
-        content[part], index["mid"][part], index["depth"][part] = block_of(books)
     index["minute"] = day.minutes[places]
-    for file, array in ((content_path, content), (index_path, index)):
-        with atomic_path(file) as part_path, part_path.open("wb") as written:
-            np.save(written, array)
+    with atomic_path(content_path) as part_path, part_path.open("wb") as written:
+        _write_header(written, (len(places), metadata.block, metadata.levels, 4))
+        for begin in range(0, len(places), _AT_ONCE):
+            part = slice(begin, begin + _AT_ONCE)
+            books = day.levels[places[part], -metadata.block :]
+            seen, index["mid"][part], index["depth"][part] = block_of(books)
+            written.write(seen.data)
+    with atomic_path(index_path) as part_path, part_path.open("wb") as written:
+        np.save(written, index)
+
+
+def _write_header(written: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Begin a file of float32 as `np.save` does; its values follow, so they are never all held."""
+    of = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(written, of)
 
 
 def block_of(books: Floats) -> tuple[npt.NDArray[np.float32], Floats, Floats]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -52,6 +52,7 @@ _METADATA_KEY: Final = b"quantgod"
 _INDEX_TYPE: Final = pa.timestamp("us", tz="UTC")
 _MICROSECONDS_A_MINUTE: Final = 60_000_000
 _READERS: Final = 4
+_ROWS_A_BATCH: Final = 1 << 14  # Arrow's own 1,024 take a fifteenth longer for a day of snapshots
 
 
 Kind = TypeVar("Kind")
@@ -132,22 +133,26 @@ def write_day(path: Path, rows: Rows, metadata: DayMetadata, compression: str) -
             not finite: nothing that breaks the contract of a bar reaches the disk.
     """
     _check(rows, metadata)
-    write_file(path, bars_table(rows), metadata, compression)
+    write_file(path, bars_schema(), [bars_table(rows)], metadata, compression)
 
 
-def write_file(path: Path, table: pa.Table, metadata: object, compression: str) -> None:
-    """Write one Parquet of a day, and what is said of it, by atomic rename."""
+def write_file(
+    path: Path, schema: pa.Schema, tables: Iterable[pa.Table], metadata: object, compression: str
+) -> None:
+    """Write tables, one after the other, and what is said of them as one Parquet, atomically."""
     with (
         atomic_path(path) as part,
         pq.ParquetWriter(
             part,
-            table.schema,
+            schema,
             compression=compression,
             use_dictionary=False,
             write_statistics=False,
+            write_batch_size=_ROWS_A_BATCH,
         ) as writer,
     ):
-        writer.write_table(table)
+        for table in tables:
+            writer.write_table(table)
         # It must be text: bytes go in base64, which msgspec does by itself.
         writer.add_key_value_metadata({_METADATA_KEY: msgspec.json.encode(metadata)})
 
