@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from quantgod.archive.snapshot_store import (
     DaySnapshots,
     SnapshotMetadata,
+    block_of,
+    open_blocks,
     snapshot_path,
     write_snapshots,
 )
@@ -129,6 +132,22 @@ def test_days_of_other_blocks_and_a_store_without_any_are_refused(store: Path) -
         StoreError, match=r"2024-01-03.*\(4, 5, 4\) every 100 ms, those of 2024-01-01"
     ):
         open_all_blocks(store, "BTCUSDT")
+
+
+def test_a_day_that_is_written_some_hours_at_a_time_reads_as_one(tmp_path: Path) -> None:
+    """Neither a snapshot that is missing nor a level that is not there moves to other hours."""
+    levels = books(2, 500)
+    levels[490, 2, 1, 1:] = np.nan, 0.0
+    store_day(tmp_path, 0, list(range(500)), levels, lost=[(250, 1)])
+    path = snapshot_path(tmp_path, "BTCUSDT", DAY)
+    is_there = np.arange(500 * (BLOCK + 1)) != 250 * (BLOCK + 1) + 1
+    rows = pd.read_parquet(path).to_numpy(np.float64)
+    np.testing.assert_array_equal(rows, levels.reshape(-1, 4 * LEVELS)[is_there])
+    content = open_blocks(path).content
+    assert len(content) == 499
+    np.testing.assert_array_equal(content[400], block_of(levels[401:402, 1:])[0][0])
+    assert pq.ParquetFile(path).num_row_groups > 1
+    assert pq.read_table(path, columns=["ask_2_p"])["ask_2_p"].null_count == 1
 
 
 READ_ALL = """
