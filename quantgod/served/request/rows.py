@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,9 @@ BOOK = "book"
 LARGEST = float(np.sqrt(np.finfo(np.float32).max))
 """Standard deviations (1.8e19) beyond which the product of two scaled values leaves float32."""
 
-NS_PER_MINUTE = 60_000_000_000
+PER_MINUTE = {"s": 60, "ms": 60_000, "us": 60_000_000, "ns": 60_000_000_000}
+EARLIEST, TOO_LATE = np.array(["1678", "2262"], "datetime64[m]").astype(np.int64).tolist()
+"""Epoch minutes between which lie the years that nanoseconds hold whole."""
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -48,19 +51,12 @@ def read_rows(rows: object, contract: Contract) -> tuple[Integers, Floats]:
     if not isinstance(rows, pd.DataFrame):
         forms = "dataframe_split or dataframe_records over HTTP, a DataFrame in process"
         raise RequestError("bad_form", f"{forms} expected, got {type(rows).__name__}")
-    books = () if contract.book is None else (BOOK,)
-    needed, given = ("datetime", *contract.features, *books), rows.columns.tolist()
-    for code, wrong, what in (
-        ("missing_column", [name for name in needed if name not in given], "not given"),
-        ("duplicate_column", [name for name in needed if given.count(name) > 1], "given twice"),
-    ):
-        if wrong:
-            raise RequestError(code, f"{', '.join(wrong)} {what}")
+    places = _places(rows.columns.tolist(), contract)
     if len(rows) < contract.window:
         wanted = f"at least {contract.window} are needed"
         raise RequestError("too_few_rows", f"{len(rows)} rows given, {wanted}")
     minutes = _minutes(rows["datetime"])
-    features = _matrix(rows, contract.features, minutes)
+    features = _matrix(rows.take(places, axis=1), minutes)
     _check_order(minutes, contract.max_bridge_minutes)
     return minutes, features
 
@@ -126,43 +122,53 @@ def is_number(value: object) -> bool:
     return isinstance(value, float | np.integer | np.floating)
 
 
+def _places(given: list[Any], contract: Contract) -> list[int]:
+    """Return the places of the features among the given columns, each of which is given once."""
+    books = () if contract.book is None else (BOOK,)
+    needed = ("datetime", *contract.features, *books)
+    places = {name: place for place, name in enumerate(given)}
+    if missing := [name for name in needed if name not in places]:
+        raise RequestError("missing_column", f"{', '.join(missing)} not given")
+    if len(places) < len(given) and (twice := [name for name in needed if given.count(name) > 1]):
+        raise RequestError("duplicate_column", f"{', '.join(twice)} given twice")
+    return [places[name] for name in contract.features]
+
+
 def _minutes(column: pd.Series) -> Integers:
     kind = pd.api.types.infer_dtype(column)
     if kind not in ("string", "datetime64", "datetime"):
         raise RequestError("bad_dtype", f"datetime: ISO 8601 text expected, got {kind}")
-    times = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
-    is_time = times.dt.year.between(1678, 2261)  # what nanoseconds hold
-    if kind == "string":
-        is_time &= column.str.match(r"\d", na=False)  # pandas takes "now" for a time as well
+    read = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
+    times = pd.DatetimeIndex(read)
+    minutes, rest = np.divmod(times.asi8, PER_MINUTE[times.unit])  # too early of what is no time
+    is_time = (minutes >= EARLIEST) & (minutes < TOO_LATE)
+    if kind == "string":  # pandas takes "now" for a time as well
+        is_time &= column.str.match(r"\d", na=False).to_numpy(np.bool_)
     unread = np.flatnonzero(~is_time)
     if len(unread):
         at = int(unread[0])
         raise RequestError("bad_datetime", f"row {at}: no ISO 8601 time: {column.iloc[at]!r}")
-    times = times.dt.as_unit("ns")
-    nanoseconds = times.dt.tz_localize(None).to_numpy().astype(np.int64)
-    odd = np.flatnonzero(nanoseconds % NS_PER_MINUTE)
-    if len(odd):
+    if len(odd := np.flatnonzero(rest)):
         at = int(odd[0])
-        raise RequestError("not_a_whole_minute", f"row {at}: {times.iloc[at].isoformat()}")
-    return nanoseconds // NS_PER_MINUTE
+        raise RequestError("not_a_whole_minute", f"row {at}: {times[at].as_unit('ns').isoformat()}")
+    return minutes
 
 
-def _matrix(rows: pd.DataFrame, features: list[str], minutes: Integers) -> Floats:
-    for name in features:
-        _check_numbers(rows[name], minutes)
-    matrix = rows[features].to_numpy(np.float64, na_value=np.nan)
+def _matrix(table: pd.DataFrame, minutes: Integers) -> Floats:
+    for place, dtype in enumerate(table.dtypes):
+        if dtype.kind not in "fiu":
+            _refuse_column(table.iloc[:, place], minutes)
+    matrix = table.to_numpy(np.float64, na_value=np.nan)
     bad = np.argwhere(~np.isfinite(matrix))
     if len(bad):
         at, column = (int(place) for place in bad[0])
-        place = f"{row_name(minutes, at)}: {features[column]} is {matrix[at, column]}"
-        raise RequestError("not_finite", f"{place} ({len(bad)} such values in all)")
+        value = f"{row_name(minutes, at)}: {table.columns[column]} is {matrix[at, column]}"
+        raise RequestError("not_finite", f"{value} ({len(bad)} such values in all)")
     return matrix
 
 
-def _check_numbers(column: pd.Series, minutes: Integers) -> None:
-    """A column of another type is told by its first value that is no number."""
-    if column.dtype.kind in "fiu":
-        return
+def _refuse_column(column: pd.Series, minutes: Integers) -> NoReturn:
+    """Refuse a column of another type by its first value that is no number."""
     for at, value in enumerate(column):
         if is_number(value):
             continue

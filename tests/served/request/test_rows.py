@@ -36,8 +36,14 @@ def contract(window: int = 3) -> Contract:
         lambda times: times.dt.tz_convert("Asia/Tokyo"),
         lambda times: times.dt.tz_convert("Asia/Tokyo").map(pd.Timestamp.isoformat),
         lambda times: pd.Series(list(times.dt.to_pydatetime()), dtype=object),
+        lambda times: times.dt.as_unit("s"),
+        lambda times: times.dt.as_unit("ms"),
+        lambda times: times.dt.as_unit("ns"),
     ],
-    ids=["zulu", "naive text", "offset", "naive", "zone", "zone as text", "objects"],
+    ids=[
+        *("zulu", "naive text", "offset", "naive", "zone", "zone as text", "objects"),
+        *("s", "ms", "ns"),
+    ],
 )
 def test_a_time_may_be_written_in_any_way_of_iso_8601(
     rows: pd.DataFrame, write: Callable[[pd.Series], pd.Series]
@@ -45,6 +51,24 @@ def test_a_time_may_be_written_in_any_way_of_iso_8601(
     expected, _ = read_rows(rows, contract())
     minutes, _ = read_rows(rows.assign(datetime=write(rows["datetime"])), contract())
     assert (minutes == expected).all()
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_years_that_nanoseconds_hold_whole_are_times_and_no_others(unit: str) -> None:
+    """NaT is the least number of each unit."""
+    bars = synthetic_bars(3, seed=3)[list(FEATURES)].reset_index(drop=True)
+
+    def read(*times: object) -> list[int]:
+        index = pd.DatetimeIndex(times, tz="UTC").as_unit(unit)
+        return read_rows(bars.assign(datetime=index), contract())[0].tolist()
+
+    for first in (pd.Timestamp("1678-01-01"), pd.Timestamp("2261-12-31T23:57")):
+        begins = int(first.timestamp()) // 60
+        times = [first + pd.Timedelta(minutes=one) for one in range(3)]
+        assert read(*times) == [begins, begins + 1, begins + 2]
+        for wrong in ("1677-12-31T23:59", "2262-01-01", pd.NaT):
+            with pytest.raises(RequestError, match="bad_datetime: row 1: no ISO 8601 time"):
+                read(times[0], pd.Timestamp(wrong), times[2])
 
 
 def test_whole_numbers_are_numbers(rows: pd.DataFrame) -> None:
