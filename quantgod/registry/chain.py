@@ -171,8 +171,8 @@ class Chain:
         chosen, holds, action = self.answers(audited)
         names = [name.lower() for name in self.contract.classes]
         classes = np.asarray(self.contract.classes, dtype=object)
-        ends = pd.to_datetime(minutes[self.contract.window - 1 :] * 60, unit="s", utc=True)
-        columns: dict[str, Any] = {"datetime": ends}
+        ends = minutes[self.contract.window - 1 :].astype("datetime64[m]").astype("datetime64[us]")
+        columns: dict[str, Any] = {"datetime": pd.DatetimeIndex(ends, tz="UTC")}
         columns |= {f"base_{name}": base[:, place] for place, name in enumerate(names)}
         columns |= {f"prob_{name}": audited[:, place] for place, name in enumerate(names)}
         columns["class"] = chosen
