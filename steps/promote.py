@@ -1,4 +1,4 @@
-"""Deploy a version: check it in a fresh process, ask its gates, then move the alias."""
+"""Deploy a version: check its gates, try it in a fresh process, then move the alias."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def main(
     reason: str | None,
     **options: Any,
 ) -> None:
-    """Load the version in a fresh process, check its gates, and point the alias at it."""
+    """Check the version's gates, load it in a fresh process, and point the alias at it."""
     if force and not reason:
         raise click.BadParameter("a forced promotion needs one", param_hint="--reason")
     at_hand, changes = settings_given(config, overrides, options)
@@ -64,7 +64,7 @@ def main(
         if reason is not None:
             run.tags[REASON_TAG] = reason
         with progress_bar("promote") as progress:
-            progress(0, 1, f"loading version {chosen} in a fresh process")
+            progress(0, 1, f"asking the gates, loading version {chosen} in a fresh process")
             done = promote(name, chosen, alias, why)
             progress(1, 1, "")
         run.output(name=name, alias=alias, version=str(chosen))

@@ -16,13 +16,14 @@ import torch
 from hypothesis import settings
 from mlflow.tracking import fluent
 
-from tests.stores import never_wait_for_the_disk
+from tests.stores import never_wait_for_the_disk, remember_the_newest_schema
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of them would compile the project anew
 sys.dont_write_bytecode = False
 torch.set_num_threads(1)
 never_wait_for_the_disk()
+remember_the_newest_schema()
 
 # On a CI pytest would write out the whole difference of two arrays, which can take it hours.
 os.environ.pop("CI", None)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.store.db import utils
 from sqlalchemy import Engine, event
 
 
@@ -28,6 +29,11 @@ def never_wait_for_the_disk() -> None:
     def connected(connection: Any, _record: Any) -> None:
         if type(connection).__module__.startswith("sqlite3"):
             connection.execute("PRAGMA synchronous = OFF")
+
+
+def remember_the_newest_schema() -> None:
+    """Have MLflow read its hundred migrations once a process, and not for each store."""
+    utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)
 
 
 @functools.cache

@@ -183,10 +183,9 @@ def ks(reference: Floats, sample: Floats) -> float:
         ValueError: if either is empty or has a non-finite value.
     """
     reference, sample = _checked("reference", reference), _checked("sample", sample)
-    values = np.concatenate([reference, sample])
-    below = [
-        np.searchsorted(np.sort(side), values, "right") / len(side) for side in (reference, sample)
-    ]
+    sides = np.sort(reference), np.sort(sample)
+    values = np.concatenate(sides)  # in order, which `searchsorted` looks up several times as fast
+    below = [np.searchsorted(side, values, "right") / len(side) for side in sides]
     return float(np.abs(below[0] - below[1]).max())
 
 

@@ -67,8 +67,8 @@ def promote(
 ) -> Entry | None:
     """Point `alias` (case-sensitive) at a version, after a test in a new process.
 
-    The process loads the version with pickle forbidden and predicts the golden input. Then the
-    version's gates must have passed, judged against the present champion. The alias's ledger
+    The version's gates must have passed, judged against the present champion. Then the process
+    loads the version with pickle forbidden and predicts the golden input. The alias's ledger
     records the promotion; tags of the version repeat it.
 
     Args:
@@ -96,7 +96,6 @@ def promote(
     client = client or MlflowClient()
     found = known_version(client, name, number)
     check_registered(name, found)
-    tryout(name, number)
 
     def decide(ledger: Ledger) -> Move | None:
         spans = history(ledger)
@@ -104,7 +103,9 @@ def promote(
             return None
         if ledger.in_place is not None:
             check_successor(found, known_version(client, name, ledger.in_place))
-        return _judged(found, ledger.in_place, why)
+        wanted = _judged(found, ledger.in_place, why)
+        tryout(name, number)  # last, as it takes seconds
+        return wanted
 
     promoted = move(client, name, alias, decide, by)
     if promoted is not None:

@@ -51,6 +51,7 @@ class Desk:
             "live.history": str(self.bars),
             "live.journal": str(self.folder / "journal"),
             "live.copies": str(self.folder / "models"),
+            "live.simulated.speed": "240",
             "tracking.outbox": str(self.folder / "outbox"),
             "registry.name": NAME,
         }

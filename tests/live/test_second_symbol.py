@@ -107,7 +107,7 @@ def desk(desks: Path, tmp_path: Path) -> Desk:
 def session(settings: Settings) -> Outcome:
     async def play() -> Outcome:
         truth = simulated_truth(settings.live.symbols, settings.simulate)
-        async with Exchange(truth, speed=60.0) as exchange:
+        async with Exchange(truth, speed=240.0) as exchange:
             urls = {"stream_url": exchange.stream_url, "depth_url": exchange.depth_url}
             feed = settings.live.feed.model_copy(update=urls)
             return await run_live(settings, feed, Console(quiet=True), lambda *_: None)

@@ -10,7 +10,9 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 PRELOADED = [
-    "quantgod.training.tuning",
+    "pytest",  # of whose process each of them imports the main module
+    "tests.training.killable",
+    "tests.training.searches",
     "torch",
     "torch._dynamo",  # a second of it, which the first optimizer imports
     "pandas",

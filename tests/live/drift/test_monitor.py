@@ -47,8 +47,9 @@ def reference(rows: np.ndarray) -> Reference:
 
 def monitor(rows: np.ndarray, **changed: float) -> DriftMonitor:
     watching = DriftMonitor(SETTINGS.model_copy(update=changed))
+    kept = reference(rows)
     for symbol in (BTC, ETH):
-        watching.adopt(symbol, reference(rows))
+        watching.adopt(symbol, kept)
     return watching
 
 

@@ -33,7 +33,7 @@ class Killed(NamedTuple):
     lost: int
 
 
-def kill_round(seed: int, kills: int = 25) -> Killed:
+def kill_round(seed: int, kills: int) -> Killed:
     """Kill `kills` writers of one folder, one after the other, and check it after each kill.
 
     Raises:

@@ -21,7 +21,8 @@ CONFIG = Path("tests/live/live.yaml")
 
 def test_what_it_recorded_until_ctrl_c_is_sealed_and_replays_without_a_gap(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "steps.collect", "--config", str(CONFIG), "--log", "json"]
-    command += ["--folder", str(tmp_path / "raw"), f"--set=tracking.outbox={tmp_path / 'outbox'}"]
+    own = f"tracking.outbox={tmp_path / 'outbox'};live.simulated.speed=240"
+    command += ["--folder", str(tmp_path / "raw"), "--set", own]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": fresh_store(tmp_path)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as collect:
         assert collect.stderr is not None
