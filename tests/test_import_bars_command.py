@@ -97,7 +97,8 @@ def test_candles_become_labels_and_a_network_that_is_told_what_they_lack(
         assert "replaced by the search: window.length: 120 -> 30\n" in said
 
         monkeypatch.setattr(pipeline, "run_stage", stop)
-        monkeypatch.setattr(estimate, "estimate", lambda *_: None)
+        for name in ("time_machine", "estimate"):
+            monkeypatch.setattr(estimate, name, lambda *_: None)
         monkeypatch.setattr(steps.check, "show_estimate", lambda _: None)
         for_bars = "alone learns from them (`model.name: tcn_lstm`)"
         for command, own, looks in (
