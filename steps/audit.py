@@ -44,13 +44,13 @@ ROWS_SHOWN = 1_000
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Walk forward over dev, fit booster and calibrator, score base beside auditor out of fold."""
     runs, settings = runs_given(options), settings_from(config, overrides, options)
-    from quantgod.auditor.learning import audit_network
+    from quantgod.auditor.learner import Learner
     from quantgod.dataset.learning_table import learned_from
     from quantgod.dataset.series import check_one_series, table_series, write_series
     from quantgod.evaluation.out_of_fold import score_out_of_fold
     from quantgod.parallel.work import check_schedulers
     from quantgod.tracking.chosen import searched_settings
-    from quantgod.tracking.folds import FoldLog, fold_place, log_folds
+    from quantgod.tracking.folds import FoldLog, fetch_folds, log_folds
     from quantgod.tracking.stage import stage
     from quantgod.tracking.stage_outputs import train_output
     from quantgod.tracking.supply import supply
@@ -65,9 +65,10 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         series = check_one_series({"network": own, "labels": table_series(labels)})
         chosen = searched_settings(run, say_as_written)
         use_threads(chosen.train.threads)
-        table, blocks = learned_from(run.inputs, say)
-        hooks, place = FoldLog(run).hooks(progress), fold_place(run)
-        result = audit_network(network, table, chosen, place, hooks, blocks, run.inputs)
+        learned, hooks = learned_from(run.inputs, say), FoldLog(run).hooks(progress)
+        fetch_folds(run)
+        learner = Learner(learned, chosen, run.workplace(), hooks, run.inputs)
+        result = learner.audit(network)
         result.auditor.save(run.folder("auditor"))
         write_series(run.folder("auditor"), series)
         log_folds(run, result.folds)

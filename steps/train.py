@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-    from quantgod.dataset.learning_table import LearnedFrom
+    from quantgod.auditor.learner import Learner
     from quantgod.evaluation.validation import ComparedMembers
     from quantgod.forecasters.base_model import TrainedBase
     from quantgod.settings import Settings
@@ -57,10 +58,11 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     if members:
         _train_members(config, runs, settings, members)
         return
+    from quantgod.auditor.learner import Learner
+    from quantgod.auditor.reports import Hooks
     from quantgod.dataset.learning_table import learned_from
     from quantgod.dataset.series import table_series, write_series
     from quantgod.evaluation.validation import validation_rows
-    from quantgod.forecasters.base_training import train_base_where_asked
     from quantgod.parallel.work import check_schedulers
     from quantgod.tracking.chosen import searched_settings
     from quantgod.tracking.stage import stage
@@ -75,10 +77,9 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         use_threads(chosen.train.threads)
         learned = learned_from(run.inputs, say)
         with progress_bar("train") as progress:
-            trained = train_base_where_asked(
-                learned, run.inputs, chosen, run.workplace(),
-                lambda epoch: run.metrics.log(epoch.metrics(), epoch.epoch), progress,
-            )  # fmt: skip
+            hooks = Hooks(progress=progress)
+            learner = Learner(learned, chosen, run.workplace(), hooks, run.inputs)
+            trained = learner.base(lambda epoch: run.metrics.log(epoch.metrics(), epoch.epoch))
         for epoch in trained.fit.told_before:  # only the killed run has logged them
             run.metrics.log(epoch.metrics(), epoch.epoch)
         trained.network.save(run.folder("network"))
@@ -88,27 +89,26 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         _log(run, trained)
         _log_validation(run, validation_rows(learned.table, trained, settings.label))
         if chosen.train.out_of_fold:
-            _walk(run, trained, learned, chosen)
+            _walk(run, learner, trained)
     tell(run)
 
 
-def _walk(run: StageRun, trained: TrainedBase, learned: LearnedFrom, chosen: Settings) -> None:
+def _walk(run: StageRun, learner: Learner, trained: TrainedBase) -> None:
     """Make and log out-of-fold rows, which an audit of the same settings takes."""
-    from quantgod.auditor.learning import network_folds, walk_network
     from quantgod.evaluation.common_minutes import OUT_OF_FOLD
     from quantgod.evaluation.metrics import KEY_SCORES
     from quantgod.evaluation.validation import BASE, out_of_fold_rows, row_scores
-    from quantgod.tracking.folds import FoldLog, fold_place, keep_folds, log_folds
+    from quantgod.tracking.folds import FoldLog, keep_folds, log_folds
     from quantgod.tracking.members import ROWS_FILE
 
-    network, (table, blocks), place = trained.network, learned, fold_place(run)
     with progress_bar("folds") as progress:
         hooks = FoldLog(run).hooks(progress)
-        walked = walk_network(network, table, chosen, place, hooks, blocks, run.inputs)
-    keep_folds(run, place)
+        walked = replace(learner, hooks=hooks).walk(trained.network)
+    keep_folds(run)
     log_folds(run, walked.folds)
-    parts = network_folds(network, table, chosen)
-    rows = out_of_fold_rows(table, walked.rows, parts, network.class_weights, run.settings.label)
+    weights, parts = trained.network.class_weights, list(walked.of.parts())
+    table = learner.learned.table
+    rows = out_of_fold_rows(table, walked.rows, parts, weights, run.settings.label)
     rows.to_parquet(run.folder(OUT_OF_FOLD) / ROWS_FILE, compression="zstd")
     scores = row_scores(rows)
     run.json("out_of_fold_scores", scores)

@@ -9,6 +9,7 @@ and judged on those remaining rows.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,13 +22,11 @@ from quantgod.auditor.boosting import Boosting, Rows, fit_booster, tilted_probab
 from quantgod.auditor.calibration import fit_calibrator
 from quantgod.auditor.confidence import ConfidenceFit, fit_confidence
 from quantgod.auditor.conformal import fit_conformal
-from quantgod.auditor.out_of_fold import Recipe, TrainFolds, out_of_fold
+from quantgod.auditor.out_of_fold import FoldMaterial, TrainFolds, out_of_fold
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
 from quantgod.contracts import META_FEATURES, Floats, Integers, Progress, silent
-from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.enough import enough_rows
-from quantgod.dataset.samples import Samples
 from quantgod.dataset.splits import EmptyPartError
 from quantgod.served.calibration import untilt
 from quantgod.settings import AuditSettings
@@ -87,21 +86,15 @@ class AuditResult(AuditorFit):
 
 
 class Walk(NamedTuple):
-    """The out-of-fold rows of dev, and a report of each fold."""
+    """The out-of-fold rows of dev, a report of each fold, and what the folds were made of."""
 
     rows: pd.DataFrame
     folds: tuple[FoldReport, ...]
+    of: FoldMaterial
 
 
 def walk(
-    table: pd.DataFrame,
-    samples: Samples,
-    dev: Integers,
-    recipe: Recipe,
-    work: Path,
-    hooks: Hooks = UNHEARD,
-    blocks: BookBlocks | None = None,
-    elsewhere: TrainFolds | None = None,
+    of: FoldMaterial, work: Path, hooks: Hooks = UNHEARD, elsewhere: TrainFolds | None = None
 ) -> Walk:
     """Train base models out of fold, as `out_of_fold` does, and keep the reports.
 
@@ -115,43 +108,28 @@ def walk(
         reports.append(report)
         hooks.on_fold(report)
 
-    with enough_rows(table, recipe.window, recipe.audit.stride, recipe.split, recipe.audit):
-        heard = replace(hooks, on_fold=on_fold)
-        rows = out_of_fold(table, samples, dev, recipe, work, heard, blocks, elsewhere)
-    return Walk(rows, tuple(reports))
+    with _enough_rows(of):
+        rows = out_of_fold(of, work, replace(hooks, on_fold=on_fold), elsewhere)
+    return Walk(rows, tuple(reports), of)
 
 
-def audit(
-    table: pd.DataFrame,
-    samples: Samples,
-    dev: Integers,
-    recipe: Recipe,
-    work: Path,
-    hooks: Hooks = UNHEARD,
-    blocks: BookBlocks | None = None,
-    elsewhere: TrainFolds | None = None,
-) -> AuditResult:
-    """Train base models out of fold, then the auditor on their forecasts.
-
-    Args:
-        table: what `label` returns.
-        samples: of that table, with the recipe's window.
-        dev: positions in `samples` that may be used; without the test part.
-        recipe: model, training, audit and folds.
-        work: folder for checkpoints and finished folds; a killed audit resumes from it.
-        hooks: called with epochs, folds and progress.
-        blocks: of the book, for networks that look at it; each row has a whole one.
-        elsewhere: trains folds side by side; None for one after the other in this process.
+def audit(walked: Walk, progress: Progress = silent) -> AuditResult:
+    """Fit the auditor on what base models forecast out of fold.
 
     Raises:
-        TooFewRowsError: if there are too few rows for the folds or the parts.
+        TooFewRowsError: if there are too few rows for the parts.
         ProvenanceError: if a row's model was trained on data at or after the row.
     """
-    walked = walk(table, samples, dev, recipe, work, hooks, blocks, elsewhere)
-    with enough_rows(table, recipe.window, recipe.audit.stride, recipe.split, recipe.audit):
-        embargo = recipe.split.embargo_minutes
-        fitted = fit_auditor(walked.rows, recipe.audit, embargo, hooks.progress)
+    recipe = walked.of.recipe
+    with _enough_rows(walked.of):
+        fitted = fit_auditor(walked.rows, recipe.audit, recipe.split.embargo_minutes, progress)
     return AuditResult(**vars(fitted), folds=walked.folds)
+
+
+def _enough_rows(of: FoldMaterial) -> AbstractContextManager[None]:
+    recipe = of.recipe
+    audited = recipe.audit
+    return enough_rows(of.learned.table, recipe.window, audited.stride, recipe.split, audited)
 
 
 def fit_auditor(

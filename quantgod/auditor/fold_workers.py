@@ -15,11 +15,9 @@ from typing import Final
 
 import joblib
 
-from quantgod.auditor.out_of_fold import Recipe, train_fold
+from quantgod.auditor.out_of_fold import Recipe, fold_material, train_fold
 from quantgod.auditor.reports import Hooks
 from quantgod.dataset.learning_table import LearnedFrom, learned_from
-from quantgod.dataset.samples import samples
-from quantgod.dataset.splits import split_test
 from quantgod.parallel.heartbeat import Message, Reporter, listening
 from quantgod.parallel.work import ClusterError, Crash, Workers, run_all
 from quantgod.settings import TrainSettings
@@ -130,11 +128,9 @@ def _train(number: int, job: _Job) -> None:
         part = _STEPS * done // max(1, total)
         reporter.report_now_and_then({"fold": number, "done": part, "note": note})
 
-    table, blocks = _read(job.inputs, job.place)
-    taken = samples(table, recipe.window, recipe.audit.stride)
-    dev = split_test(taken, recipe.split).train
+    made = fold_material(_read(job.inputs, job.place), recipe)
     hooks = Hooks(on_epoch=on_epoch, progress=progress).of_fold(number, recipe.split.folds)
-    train_fold(number, table, taken, dev, recipe, job.work, hooks, blocks)
+    train_fold(number, made, job.work, hooks)
 
 
 @lru_cache(maxsize=1)

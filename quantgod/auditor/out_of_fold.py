@@ -26,8 +26,9 @@ from quantgod.auditor.reports import UNHEARD, FoldReport, Hooks
 from quantgod.contracts import Integers
 from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.inputs import Inputs
-from quantgod.dataset.samples import Samples
-from quantgod.dataset.splits import folds, split_validation, uniqueness
+from quantgod.dataset.learning_table import LearnedFrom
+from quantgod.dataset.samples import Samples, samples
+from quantgod.dataset.splits import Split, folds, split_test, split_validation, uniqueness
 from quantgod.files import atomic_path, tree_digest, value_digest
 from quantgod.models import zoo
 from quantgod.settings import AuditSettings, ModelSettings, SplitSettings, TrainSettings
@@ -85,30 +86,68 @@ class Recipe:
         return self.train.model_copy(update=own)
 
 
+@dataclass(frozen=True, eq=False)
+class FoldMaterial:
+    """What folds are made of.
+
+    Attributes:
+        learned: the labelled table, of which only the columns of the recipe's inputs are read, and
+            the blocks of its rows' books for networks that look at them.
+        samples: of that table, with the recipe's window.
+        split: their positions; `train` is dev, in order of time, and `other` is not used.
+        recipe: model, training, audit and folds.
+    """
+
+    learned: LearnedFrom
+    samples: Samples
+    split: Split
+    recipe: Recipe
+
+    def parts(self) -> Iterator[FoldParts]:
+        """Cut dev into folds, and each fold's training side into fit and stopping parts.
+
+        Raises:
+            EmptyPartError: if dev is too short for the folds.
+        """
+        taken, recipe = self.samples, self.recipe
+        stopping = recipe.audit.stopping_fraction
+        for split in folds(taken, self.split.train, recipe.split):
+            inner = split_validation(taken, split.train, stopping, recipe.split)
+            parts = (inner.train, inner.other, split.other)
+            yield FoldParts(*(taken.take(index) for index in parts))
+
+
+class FoldParts(NamedTuple):
+    """The samples that a fold's network is fitted on, stopped by, and forecasts."""
+
+    fitted: Samples
+    stopping: Samples
+    forecast: Samples
+
+
+def fold_material(learned: LearnedFrom, recipe: Recipe) -> FoldMaterial:
+    """Return what the folds of a recipe are made of.
+
+    Raises:
+        EmptyPartError: if there are too few rows for the test part.
+    """
+    taken = samples(learned.table, recipe.window, recipe.audit.stride)
+    return FoldMaterial(learned, taken, split_test(taken, recipe.split), recipe)
+
+
 TrainFolds = Callable[[Sequence[int]], None]
 """Trains folds of these numbers somewhere else, by `train_fold`; what it leaves is trained here."""
 
 
 def out_of_fold(
-    table: pd.DataFrame,
-    samples: Samples,
-    dev: Integers,
-    recipe: Recipe,
-    work: Path,
-    hooks: Hooks = UNHEARD,
-    blocks: BookBlocks | None = None,
-    elsewhere: TrainFolds | None = None,
+    of: FoldMaterial, work: Path, hooks: Hooks = UNHEARD, elsewhere: TrainFolds | None = None
 ) -> pd.DataFrame:
     """Forecast dev, fold by fold, with models trained only on earlier rows.
 
     Args:
-        table: what `label` returns; only the columns of the recipe's inputs are read.
-        samples: of that table, with the recipe's window.
-        dev: positions in `samples` that may be used, in order of time.
-        recipe: model, training, folds.
+        of: what the folds are made of.
         work: folder for checkpoints and finished folds.
         hooks: called with epochs, folds and progress.
-        blocks: of the book, for networks that look at it; each row has a whole one.
         elsewhere: trains folds side by side; None for one after the other in this process.
 
     Returns:
@@ -120,12 +159,12 @@ def out_of_fold(
         ProvenanceError: if a row's model was trained on data at or after the row, which would be a
             defect of this code.
     """
-    parts, planned = [], list(_planned(table, samples, dev, recipe, blocks))
+    parts, planned = [], list(_planned(of))
     missing = [fold.number for fold in planned if not fold.finished(work).exists()]
     if elsewhere is not None and missing:
         elsewhere(missing)
     for fold in planned:
-        frame, report = fold.result(work, hooks.of_fold(fold.number, recipe.split.folds))
+        frame, report = fold.result(work, hooks.of_fold(fold.number, of.recipe.split.folds))
         hooks.on_fold(replace(report, reused=fold.number not in missing))
         parts.append(frame)
     joined = pd.concat(parts, ignore_index=True)
@@ -133,68 +172,29 @@ def out_of_fold(
     return joined
 
 
-def train_fold(
-    number: int,
-    table: pd.DataFrame,
-    samples: Samples,
-    dev: Integers,
-    recipe: Recipe,
-    work: Path,
-    hooks: Hooks = UNHEARD,
-    blocks: BookBlocks | None = None,
-) -> None:
+def train_fold(number: int, of: FoldMaterial, work: Path, hooks: Hooks = UNHEARD) -> None:
     """Train one fold and keep its rows in the work folder, where `out_of_fold` finds them.
 
     Args:
         number: of the fold, from 1.
-        table: as in `out_of_fold`, and so are the others.
-        samples: of that table.
-        dev: positions in `samples` that may be used.
-        recipe: model, training, folds.
+        of: what the folds are made of.
         work: folder for the checkpoint and the rows.
         hooks: called with epochs and progress.
-        blocks: of the book, for networks that look at it.
 
     Raises:
         ValueError: as `out_of_fold`.
     """
-    for fold in _planned(table, samples, dev, recipe, blocks):
+    for fold in _planned(of):
         if fold.number == number:
             fold.result(work, hooks)
 
 
-class FoldParts(NamedTuple):
-    """The samples that a fold's network is fitted on, stopped by, and forecasts."""
-
-    fitted: Samples
-    stopping: Samples
-    forecast: Samples
-
-
-def fold_parts(samples: Samples, dev: Integers, recipe: Recipe) -> Iterator[FoldParts]:
-    """Cut dev into folds, and each fold's training side into fit and stopping parts.
-
-    Raises:
-        EmptyPartError: if dev is too short for the folds.
-    """
-    for split in folds(samples, dev, recipe.split):
-        inner = split_validation(samples, split.train, recipe.audit.stopping_fraction, recipe.split)
-        parts = (inner.train, inner.other, split.other)
-        yield FoldParts(*(samples.take(index) for index in parts))
-
-
-def _planned(
-    table: pd.DataFrame,
-    samples: Samples,
-    dev: Integers,
-    recipe: Recipe,
-    blocks: BookBlocks | None,
-) -> Iterator[_Fold]:
+def _planned(of: FoldMaterial) -> Iterator[_Fold]:
     """Return the folds with all that they are made of."""
-    features = table.loc[:, list(recipe.inputs.columns)]
-    for number, part in enumerate(fold_parts(samples, dev, recipe), start=1):
+    features = of.learned.table.loc[:, list(of.recipe.inputs.columns)]
+    for number, part in enumerate(of.parts(), start=1):
         rows = features.iloc[: part.forecast.row.max() + 1]
-        yield _Fold(number, *part, rows, recipe, blocks)
+        yield _Fold(number, *part, rows, of.recipe, of.learned.blocks)
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,7 +92,7 @@ def out_of_fold_rows(
 
     Args:
         table: the labelled table.
-        walked: rows of `walk_network`.
+        walked: rows of `Learner.walk`.
         parts: of the same folds.
         weights: class weights of the network, by which those with learned probabilities decide.
         settings: those that made the labels.

@@ -37,7 +37,7 @@ class _Job:
 
 def train_base_where_asked(
     learned: LearnedFrom,
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, Path] | None,
     settings: Settings,
     work: Path,
     on_epoch: OnEpoch,
@@ -47,7 +47,7 @@ def train_base_where_asked(
 
     Args:
         learned: what `learned_from` has read from the inputs.
-        inputs: paths that a cluster's workers see too.
+        inputs: paths that a cluster's workers see too; None for this process.
         settings: window, split, model and train are read.
         work: folder of the checkpoint, which a cluster's workers see too.
         on_epoch: called after each epoch.
@@ -58,7 +58,7 @@ def train_base_where_asked(
         BaseTrainingError: if it failed on the cluster.
         ClusterError: if the scheduler does not answer, has no worker, or is lost.
     """
-    if settings.train.scheduler is not None:
+    if inputs is not None and settings.train.scheduler is not None:
         paths = tuple((name, path.resolve()) for name, path in sorted(inputs.items()))
         return _on_cluster(paths, settings, work.resolve(), on_epoch, progress)
     return train_base(

@@ -20,13 +20,13 @@ import pandas as pd
 
 from quantgod.auditor.audit import CALIBRATION, FIT, STOPPING, AuditResult
 from quantgod.auditor.auditor_input import SPOKEN
-from quantgod.auditor.learning import learn
+from quantgod.auditor.learner import Learner
 from quantgod.auditor.reports import FoldReport, Hooks
 from quantgod.contracts import FEATURES, META_FEATURES, Booleans
 from quantgod.dataset.book_blocks import BookBlocks, row_blocks
 from quantgod.dataset.feature_table import features_of
 from quantgod.dataset.labels import LABEL_COLUMNS, further_horizons, label, label_columns
-from quantgod.dataset.learning_table import with_blocks, with_features
+from quantgod.dataset.learning_table import LearnedFrom, with_blocks, with_features
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.network_subject import NetworkSubject
@@ -108,7 +108,8 @@ def make(
     epochs: list[tuple[int, Epoch]] = []
     hooks = Hooks(on_epoch=lambda fold, epoch: epochs.append((fold, epoch)))
     with tempfile.TemporaryDirectory(prefix="quantgod-") as work:
-        learned = learn(learned_from, settings, Path(work), hooks, blocks)
+        given = LearnedFrom(learned_from, blocks)
+        learned = Learner(given, settings, Path(work), hooks).learn()
     base, audited, train = learned.base, learned.audit, settings.train
     subject = NetworkSubject("", base.network, audited.auditor, train.batch_size, train.device)
     evaluated = evaluate(subject, learned_from, audited.rows, settings, blocks=blocks)

@@ -15,7 +15,7 @@ import pandas as pd
 from quantgod.archive.etl import run_etl
 from quantgod.archive.snapshots import run_snapshots
 from quantgod.archive.store import load_bars
-from quantgod.auditor.learning import LearnResult, learn
+from quantgod.auditor.learner import Learner, LearnResult
 from quantgod.auditor.reports import Hooks
 from quantgod.backtest import Backtest, Books, backtest, books_of
 from quantgod.contracts import Progress, silent
@@ -112,8 +112,8 @@ class _Stages:
         return LearnedFrom(with_blocks(table, blocks), blocks)
 
     def learned(self, made_of: LearnedFrom) -> LearnResult:
-        work, hooks = self._folder / "folds", Hooks(progress=self._progress)
-        learned = learn(made_of.table, self._settings, work, hooks, made_of.blocks)
+        hooks = Hooks(progress=self._progress)
+        learned = Learner(made_of, self._settings, self._folder, hooks).learn()
         learned.audit.rows.to_parquet(self._folder / ROWS_FILE)
         return learned
 

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
 
+from quantgod.auditor.learner import FOLDS
 from quantgod.auditor.out_of_fold import ROWS_FILE
 from quantgod.auditor.reports import FoldReport, Hooks
 from quantgod.contracts import Progress
 from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.stage import StageRun
 from quantgod.training.reports import Epoch
-
-FOLDS: Final = "folds"
-"""Folder of the folds' rows, in a stage's workplace and among its run's artifacts."""
 
 
 class FoldLog:
@@ -47,13 +43,11 @@ class FoldLog:
             self._epoch(report.fold, Epoch(**epoch))
 
 
-def fold_place(run: StageRun) -> Path:
-    """Return the folder of a stage's folds, with those in it that its train run has made."""
-    place = run.workplace() / FOLDS
-    train = run.upstream.get("train")
-    if train is not None and run.client.list_artifacts(train, FOLDS):
+def fetch_folds(run: StageRun) -> None:
+    """Put the folds that its train run has made into a stage's workplace, where a learner looks."""
+    train = run.needed("train")
+    if run.client.list_artifacts(train, FOLDS):
         artifacts_of(train, FOLDS, run.workplace())
-    return place
 
 
 def log_folds(run: StageRun, folds: Sequence[FoldReport]) -> None:
@@ -64,9 +58,9 @@ def log_folds(run: StageRun, folds: Sequence[FoldReport]) -> None:
     run.json("fold_epochs", [{"fold": fold, **epoch} for fold, epoch in told])
 
 
-def keep_folds(run: StageRun, place: Path) -> None:
+def keep_folds(run: StageRun) -> None:
     """Store the rows of finished folds with the run."""
-    for rows in place.glob(f"*/{ROWS_FILE}"):
+    for rows in (run.workplace() / FOLDS).glob(f"*/{ROWS_FILE}"):
         target = run.folder(FOLDS) / rows.parent.name
         target.mkdir()
         shutil.copy2(rows, target)

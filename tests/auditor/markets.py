@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from quantgod.auditor.out_of_fold import Recipe, out_of_fold
+from quantgod.auditor.out_of_fold import FoldMaterial, Recipe, out_of_fold
 from quantgod.auditor.reports import Hooks
 from quantgod.contracts import META_FEATURES
+from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.labels import label
+from quantgod.dataset.learning_table import LearnedFrom
 from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import Split, split_test
 from quantgod.settings import ModelSettings, Settings, load_settings
@@ -30,6 +32,10 @@ class Market:
     table: pd.DataFrame
     samples: Samples
     split: Split
+
+    def material(self, how: Recipe, blocks: BookBlocks | None = None) -> FoldMaterial:
+        """What folds of its dev are made of."""
+        return FoldMaterial(LearnedFrom(self.table, blocks), self.samples, self.split, how)
 
 
 def settings() -> Settings:
@@ -68,9 +74,7 @@ def killed_in_the_second_fold(work: Path) -> None:
         if fold == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    out_of_fold(
-        small.table, small.samples, small.split.train, recipe(), work, Hooks(on_epoch=on_epoch)
-    )
+    out_of_fold(small.material(recipe()), work, Hooks(on_epoch=on_epoch))
 
 
 def oof_frame(rows: int = 900, *, seed: int = 0, informed: bool = True) -> pd.DataFrame:

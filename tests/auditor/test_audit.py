@@ -14,6 +14,7 @@ from quantgod.auditor.audit import (
     audit,
     fit_auditor,
     parts_of,
+    walk,
 )
 from quantgod.auditor.auditor import load_auditor
 from quantgod.auditor.provenance import ProvenanceError, assert_provenance
@@ -47,7 +48,7 @@ class Judged:
 def audited(of: Market, work: Path, **changes: float) -> tuple[AuditResult, Judged]:
     """Audit dev, train a final base model on it, and judge both on the test part."""
     how = recipe(**changes)
-    result = audit(of.table, of.samples, of.split.train, how, work)
+    result = audit(walk(of.material(how), work))
     subject = NetworkSubject("test", final_network(of), result.auditor, how.train.batch_size)
     test = of.samples.take(of.split.other)
     forecast, meta = subject.ask(RawMaterial(of.table[list(FEATURES)].to_numpy()), test.row)
@@ -226,7 +227,7 @@ def test_hooks_hear_of_every_stage(tmp_path):
     hooks = Hooks(
         on_fold=folds.append, progress=lambda done, total, note: notes.append(note.split(":")[0])
     )
-    result = audit(of.table, of.samples, of.split.train, recipe(epochs=1), tmp_path, hooks)
+    result = audit(walk(of.material(recipe(epochs=1)), tmp_path, hooks), hooks.progress)
     assert {"fold 1/3", "fold 2/3", "fold 3/3"} < set(notes)
     assert any(note.startswith("log-loss") for note in notes)
     assert tuple(folds) == result.folds

@@ -13,7 +13,7 @@ import torch
 
 from quantgod.auditor import fold_workers
 from quantgod.auditor.fold_workers import FoldError, fold_places, train_folds
-from quantgod.auditor.learning import walk_network
+from quantgod.auditor.learner import Learner
 from quantgod.auditor.reports import FoldReport, Hooks
 from quantgod.contracts import Series
 from quantgod.dataset.learning_table import learned_from
@@ -68,10 +68,8 @@ class Folds:
             Heard(),
             with_values(self.settings, {f"train.{k}": v for k, v in train.items()}),
         )
-        walked = walk_network(
-            self.base.network, self.learned.table, own, work, heard.hooks, None, self.inputs
-        )
-        return walked.rows, heard
+        learner = Learner(self.learned, own, work, heard.hooks, self.inputs)
+        return learner.walk(self.base.network).rows, heard
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +177,7 @@ def test_a_fold_that_fails_is_named(
     monkeypatch.setattr(fold_workers, "run_all", one_fails)
     with pytest.raises(FoldError, match="fold 2: ValueError: nothing is learned from this; finish"):
         folds.walk(tmp_path, workers=2)
-    assert list(tmp_path.iterdir()) == [], "the folder in which workers tell is gone"
+    assert list((tmp_path / "folds").iterdir()) == [], "the folder in which workers tell is gone"
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,8 @@ def test_folds_read_the_blocks_of_dev_alone_and_others_make_them_anew(
 
     def forecast(blocks: BookBlocks) -> tuple[pd.DataFrame, list[FoldReport]]:
         told: list[FoldReport] = []
-        frame = out_of_fold(
-            small.table, small.samples, small.split.train, how, tmp_path / "work",
-            Hooks(on_fold=told.append), blocks,
-        )  # fmt: skip
+        made_of = small.material(how, blocks)
+        frame = out_of_fold(made_of, tmp_path / "work", Hooks(on_fold=told.append))
         return frame, told
 
     blocks = stored(tmp_path / "one", small.table)

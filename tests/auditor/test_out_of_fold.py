@@ -45,7 +45,7 @@ class Heard:
 
 def forecast(of: Market, work: Path, how: Recipe | None = None) -> tuple[pd.DataFrame, Heard]:
     heard = Heard()
-    frame = out_of_fold(of.table, of.samples, of.split.train, how or recipe(), work, heard.hooks)
+    frame = out_of_fold(of.material(how or recipe()), work, heard.hooks)
     return frame, heard
 
 

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from quantgod.auditor.audit import audit
-from quantgod.auditor.out_of_fold import Recipe
+from quantgod.auditor.audit import walk
+from quantgod.auditor.out_of_fold import FoldMaterial, Recipe
 from quantgod.dataset import enough
 from quantgod.dataset.enough import TooFewRowsError, rows_needed
 from quantgod.dataset.labels import label
+from quantgod.dataset.learning_table import LearnedFrom
 from quantgod.dataset.samples import samples
-from quantgod.dataset.splits import EmptyPartError, folds, split_test, split_validation
+from quantgod.dataset.splits import EmptyPartError, Split, folds, split_test, split_validation
 from quantgod.forecasters.base_model import train_base
 from quantgod.settings import Settings, load_settings
 from tests.synthetic import synthetic_bars
@@ -90,9 +91,10 @@ def test_28_labelled_rows_are_told_with_what_training_and_audit_need(tmp_path: P
     for_audit = rows_needed(720, 60, 1, given.split, given.audit)
     assert for_base < for_audit
     recipe = Recipe(given.model, given.train, given.audit, given.split, 720)
-    nothing = np.empty(0, np.int64)
+    nothing, taken = np.empty(0, np.int64), samples(table, 720, 1)
+    made_of = FoldMaterial(LearnedFrom(table, None), taken, Split(nothing, nothing), recipe)
     with pytest.raises(TooFewRowsError, match=rf"5 folds at least {for_audit:,} in one run"):
-        audit(table, samples(table, 720, 1), nothing, recipe, tmp_path)
+        walk(made_of, tmp_path)
 
 
 def test_a_table_without_a_label_and_settings_that_no_table_serves_are_told() -> None:

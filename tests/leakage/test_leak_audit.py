@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from quantgod.auditor import audit as auditing
-from quantgod.auditor import learning, out_of_fold
+from quantgod.auditor import learner, out_of_fold
+from quantgod.auditor.audit import Walk
 from quantgod.contracts import MS_PER_MINUTE, forecast_of
 from quantgod.dataset import splits
 from quantgod.dataset.splits import Split
@@ -248,7 +249,7 @@ def test_an_unpurged_fold_is_caught_although_it_says_it_was_purged(monkeypatch, 
             )
         ),
     )
-    monkeypatch.setattr(learning, "assert_untrained", lambda *given: None)
+    monkeypatch.setattr(learner, "assert_untrained", lambda *given: None)
     monkeypatch.setattr(evaluating, "assert_unseen", lambda *given: None)
     stages = {"scaler", "fold 1 scaler", "fold 2 model", "calibrator"}
     assert caught(borders, *stages) >= stages | {"base model", "conformal threshold", "baselines"}
@@ -256,7 +257,7 @@ def test_an_unpurged_fold_is_caught_although_it_says_it_was_purged(monkeypatch, 
 
 def test_an_unpurged_fold_that_says_so_is_refused(monkeypatch, borders):
     monkeypatch.setattr(splits, "_purged", unpurged)
-    monkeypatch.setattr(learning, "assert_untrained", lambda *given: None)
+    monkeypatch.setattr(learner, "assert_untrained", lambda *given: None)
     result = audited(settings(), minutes_after(borders.folds[0], 1))
     assert not result.passed
     assert "saw past them" in result.leaks[0]
@@ -289,15 +290,15 @@ def test_a_label_used_as_a_feature_is_caught(monkeypatch, borders, column):
 
 
 def test_a_threshold_tuned_on_the_test_part_is_caught(monkeypatch, borders):
-    real = learning.audit
+    real = learner.audit
 
-    def tuned(table: Any, taken: Any, dev: Any, recipe: Any, *rest: Any) -> Any:
-        made = real(table, taken, dev, recipe, *rest)
-        test = taken.target[splits.split_test(taken, recipe.split).other]
+    def tuned(walked: Walk, *rest: Any) -> Any:
+        made = real(walked, *rest)
+        test = walked.of.samples.target[walked.of.split.other]
         conformal = replace(made.auditor.conformal, threshold=float((test == 1).mean()))
         return replace(made, auditor=replace(made.auditor, conformal=conformal))
 
-    monkeypatch.setattr(learning, "audit", tuned)
+    monkeypatch.setattr(learner, "audit", tuned)
     assert caught(borders, "conformal threshold") == {"conformal threshold"}
 
 
@@ -313,12 +314,12 @@ def test_a_confidence_fitted_on_the_rows_that_judge_it_is_caught(monkeypatch, bo
 
 def test_a_calibrator_fitted_with_test_rows_is_caught(monkeypatch, borders):
     """Dev is made to hold the test part, and the check that would refuse it is silenced."""
-    real = learning.split_test
+    real = out_of_fold.split_test
 
     def greedy(samples: Any, how: Any) -> Split:
         return Split(np.arange(len(samples)), real(samples, how).other)
 
-    monkeypatch.setattr(learning, "split_test", greedy)
+    monkeypatch.setattr(out_of_fold, "split_test", greedy)
     assert "reaches into the rows" in audited(settings(), minutes_after(borders.test, 5)).leaks[0]
     monkeypatch.setattr(evaluating, "assert_unseen", lambda *given: None)
     assert "calibrator" in caught(borders, "calibrator")
@@ -332,10 +333,10 @@ def test_a_network_stopped_by_the_test_part_is_caught(monkeypatch, borders):
         taken = base_model.samples(table, window, stride)
         return train, taken.take(splits.split_test(taken, how).other)
 
-    monkeypatch.setattr(base_model, "samples", learning.samples, raising=False)
+    monkeypatch.setattr(base_model, "samples", out_of_fold.samples, raising=False)
     monkeypatch.setattr(base_model, "train_and_validation", greedy)
     assert "the test part begins at" in audited(settings(), minutes_after(borders.test, 5)).leaks[0]
-    monkeypatch.setattr(learning, "assert_untrained", lambda *given: None)
+    monkeypatch.setattr(learner, "assert_untrained", lambda *given: None)
     assert "base model" in caught(borders, "base model")
 
 

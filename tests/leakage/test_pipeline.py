@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.auditor import learning
+from quantgod.auditor import learner
 from quantgod.contracts import MS_PER_MINUTE
 from quantgod.leakage.borders import borders_of
 from quantgod.leakage.pipeline import PipelineResult, in_small, make, newest
@@ -59,14 +59,14 @@ def test_each_row_is_known_with_its_own_data(made: PipelineResult) -> None:
 def test_no_work_folder_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fold found finished would hide what made it."""
     reused = []
-    real = learning.audit
+    real = learner.audit
 
     def heard(*given: object) -> object:
         result = real(*given)
         reused.extend(report.reused for report in result.folds)
         return result
 
-    monkeypatch.setattr(learning, "audit", heard)
+    monkeypatch.setattr(learner, "audit", heard)
     for _ in range(2):
         make(bars(), HOW)
     assert reused == [False] * 4
