@@ -25,7 +25,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, stdtrit
 
 from quantgod.auditor.auditor_input import BASE, said_in_rows
-from quantgod.contracts import Booleans, Floats
+from quantgod.contracts import Booleans, Floats, Integers
 from quantgod.files import write_json
 from quantgod.served.confidence import HEADS, PROBABILITY, SAID, Statement, confidence, inputs_of
 
@@ -145,10 +145,20 @@ def aurc(confidence: Floats, right: Booleans, weight: Floats) -> float:
 
     Rows of equal confidence count as their mean, so that their order does not matter.
     """
-    place = np.unique(-confidence, return_inverse=True)[1]
-    counted = np.bincount(place, weight)
-    taken, wrong = np.cumsum(counted), np.cumsum(np.bincount(place, weight * ~right))
-    return float(np.average(wrong / taken, weights=counted))
+    return risk(ranks(confidence), right, weight)
+
+
+def ranks(confidence: Floats) -> Integers:
+    """Return the rank of each row's confidence among the distinct values, highest first."""
+    return np.asarray(np.unique(-confidence, return_inverse=True)[1], np.int64)
+
+
+def risk(rank: Integers, right: Booleans, weight: Floats) -> float:
+    """Return the AURC of rows by the rank of their confidence; a weight may be 0."""
+    counted = np.bincount(rank, weight)
+    taken, wrong = np.cumsum(counted), np.cumsum(np.bincount(rank, weight * ~right))
+    share = np.divide(wrong, taken, out=np.zeros_like(taken), where=taken > 0)
+    return float(np.average(share, weights=counted))
 
 
 def brier(confidence: Floats, right: Booleans, weight: Floats) -> float:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from quantgod.auditor.confidence import ranks, risk
 from quantgod.contracts import Booleans, Floats
-from quantgod.evaluation.intervals import LOSS, Interval, interval, replicates
-from quantgod.evaluation.selective import Ranking, curves
+from quantgod.evaluation.intervals import LOSS, Interval, interval, replicates, reweighted
 
 
 def confidence_scores(
@@ -21,18 +21,18 @@ def confidence_scores(
         right: (n,) whether it came.
         effective: number of independent rows.
     """
-    everything = np.ones(len(right), bool)
-    ranked = {name: Ranking(said, right, everything) for name, said in models.items()}
-    found = {}
-    for name, curve in curves(ranked, effective).items():
-        squares = np.square(models[name] - right)[:, None]
-        brier = interval(replicates(squares, effective).at(0), effective, LOSS).within(0.0, 1.0)
-        found[name] = {"aurc": _risk(curve.area), "brier": brier}
-    return found
+    return {
+        name: {"aurc": _aurc(said, right, effective), "brier": _brier(said, right, effective)}
+        for name, said in models.items()
+    }
 
 
-def _risk(area: Interval | None) -> Interval:
-    """Return the area under the risk-coverage curve: one minus that of the accuracy."""
-    if area is None:
-        raise ValueError("rows to score expected, got none")
-    return area._replace(value=1 - area.value, low=1 - area.high, high=1 - area.low)
+def _aurc(said: Floats, right: Booleans, effective: float) -> Interval:
+    rank = ranks(said)
+    shaken = reweighted(lambda weight: np.asarray(risk(rank, right, weight)), len(right), effective)
+    return interval(shaken, effective).within(0.0, 1.0)
+
+
+def _brier(said: Floats, right: Booleans, effective: float) -> Interval:
+    squares = np.square(said - right)[:, None]
+    return interval(replicates(squares, effective).at(0), effective, LOSS).within(0.0, 1.0)

@@ -196,6 +196,22 @@ def replicates(columns: Floats, effective: float, lucky: Floats | None = None) -
     return Replicates(mean, mean + wave, without, centre, centre + share * _waves(lucky, effective))
 
 
+def reweighted(score: Callable[[Floats], Floats], rows: int, effective: float) -> Replicates:
+    """Return the replicates of a score that takes weights (rows,) of the rows.
+
+    Args:
+        score: gives (...), whatever the weights; none is below 0, and some may be 0.
+        rows: in order of time.
+        effective: number of independent rows.
+    """
+    equal = score(np.ones(rows))
+    waves = [score(weight) for _, _, weight in weights(rows, effective)]
+    sides = np.stack([waves[::2], waves[1::2]]) if waves else np.stack([equal, equal])[:, None]
+    return Replicates(
+        equal, sides, np.stack([score(weight) for weight in left_out(rows, effective)])
+    )
+
+
 def interval(
     score: Replicates, effective: float, scale: Scale = PLAIN, unseen: float = 0.0
 ) -> Interval:

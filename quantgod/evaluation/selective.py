@@ -1,29 +1,28 @@
 """Compute what a model gains by abstaining: accuracy of its most confident share of rows.
 
-El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification" (2010). The mean
-over coverages is one minus the area under the risk-coverage curve of Geifman, Uziel and El-Yaniv,
-"Bias-Reduced Uncertainty Estimation" (2019). With a random order of rows the curve would be flat at
-the accuracy of all rows.
+El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification" (2010). With a
+random order of rows the curve would be flat at the accuracy of all rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
+from quantgod.auditor.confidence import ranks
 from quantgod.contracts import Booleans, Floats, Integers
 from quantgod.evaluation.intervals import (
     Interval,
     Replicates,
     half_width,
     interval,
-    left_out,
     quotient,
+    reweighted,
     share_of,
-    weights,
 )
 
 COVERAGES: Final = tuple(percent / 100 for percent in range(1, 101))
@@ -82,21 +81,11 @@ def curves(models: Mapping[str, Ranking], effective: float) -> dict[str, Curve]:
 
 def _shaken(ranked: Ranking, effective: float) -> Replicates:
     """Return the curve (100,) with equal weights and with rows weighted by waves."""
-    place, rows = _places(ranked.confidence), len(ranked.confidence)
-    curve = _curve(place, ranked, np.ones(rows))
-    waves = [_curve(place, ranked, weight) for _, _, weight in weights(rows, effective)]
-    sides = np.stack([waves[::2], waves[1::2]]) if waves else np.stack([curve, curve])[:, None]
-    without = [_curve(place, ranked, weight) for weight in left_out(rows, effective)]
-    return Replicates(curve, sides, np.stack(without))
+    rank = ranks(ranked.confidence)
+    return reweighted(partial(_curve, rank, ranked), len(rank), effective)
 
 
-def _places(confidence: Floats) -> Integers:
-    """Return the rank of each row's confidence among the distinct values, highest first."""
-    places: Integers = np.unique(-confidence, return_inverse=True)[1].astype(np.int64)
-    return places
-
-
-def _curve(place: Integers, ranked: Ranking, weight: Floats) -> Floats:
+def _curve(rank: Integers, ranked: Ranking, weight: Floats) -> Floats:
     """Return the accuracy of weighted rows at `COVERAGES`, (100,); NaN where none counts.
 
     Rows of equal confidence are taken in proportion, the average over their random orders.
@@ -104,8 +93,8 @@ def _curve(place: Integers, ranked: Ranking, weight: Floats) -> Floats:
     counted = weight * ranked.counted
     if not ranked.counted.any():
         return np.full(len(COVERAGES), np.nan)
-    taken = np.concatenate([[0.0], np.cumsum(np.bincount(place, counted))])
-    hits = np.concatenate([[0.0], np.cumsum(np.bincount(place, counted * ranked.correct))])
+    taken = np.concatenate([[0.0], np.cumsum(np.bincount(rank, counted))])
+    hits = np.concatenate([[0.0], np.cumsum(np.bincount(rank, counted * ranked.correct))])
     wanted = np.asarray(COVERAGES) * taken[-1]
     # A rank without a counting row repeats an abscissa with the same hits.
     return quotient(np.interp(wanted, taken, hits), wanted)

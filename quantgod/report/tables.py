@@ -172,7 +172,7 @@ def _confidence(result: EvaluationResult) -> Iterator[Table]:
             "Confidence of the base's decided class",
             ("confidence", "AURC", "Brier score"),
             body,
-            "AURC: the mean share of wrong decisions over coverages of 1 % to 100 %, the most "
+            "AURC: the mean share of wrong decisions over all coverages, the most "
             "confident first. Of both, less is better.",
         )
 

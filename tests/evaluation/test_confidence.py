@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quantgod.auditor.confidence import aurc
 from quantgod.evaluation.confidence import confidence_scores
 from quantgod.evaluation.scored_rows import probabilities_of
 from quantgod.report.tables import detail_tables
@@ -21,10 +20,10 @@ def test_scores_are_those_of_the_rows_and_who_knows_more_has_less_of_both() -> N
     found = confidence_scores(models, right, 400.0)
     for name, said in models.items():
         assert found[name]["brier"].value == pytest.approx(np.square(said - right).mean())
-        own = aurc(said, right, np.ones(2_000))
-        assert found[name]["aurc"].value == pytest.approx(own, abs=0.01), "of 100 coverages"
         for score in found[name].values():
             assert score.low < score.value < score.high and score.enough
+    wrong = np.cumsum(~right[np.argsort(-chance)]) / np.arange(1, 2_001)
+    assert found["confidence"]["aurc"].value == pytest.approx(wrong.mean())
     for score in ("aurc", "brier"):
         assert found["confidence"][score].high < found["probability"][score].low
     assert found["probability"]["aurc"].value == pytest.approx(1 - right.mean())
