@@ -82,6 +82,22 @@ def test_a_scheduler_that_is_away_is_told_before_anything_is_read(
     assert f"no Dask scheduler answers at {away}" in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize("what", ["a folder", "in a file", "garbage"])
+def test_a_store_that_is_none_is_told_at_once(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow would try to open it for a hundred seconds, and end in SQLAlchemy's traceback."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "file").write_text("no database")
+    store = {"a folder": "", "in a file": "file/mlflow.db", "garbage": "file"}[what]
+    given = f"tracking.uri=sqlite:///{tmp_path / store}"
+    done = CliRunner().invoke(steps.deployments.main, ["--set", given])
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit), done.output
+    assert "Error: ValueError: tracking.uri: " in done.output
+    told = "is no SQLite database" if what == "garbage" else "a file of SQLite was expected at"
+    assert told in done.output
+
+
 def test_a_version_is_a_number() -> None:
     result = CliRunner().invoke(steps.promote.main, ["--version", "newest"])
     assert result.exit_code == 2

@@ -26,6 +26,9 @@ _DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+_SQLITE = b"SQLite format 3\0"
+"""The first bytes of every such database that is not empty."""
+
 _RELATIVE_SQLITE = "sqlite:///"
 NOTE_TAG = "mlflow.note.content"
 TRIALS = "trials"
@@ -143,10 +146,27 @@ def _first_use(store: Path | None) -> Iterator[None]:
     if store is None:
         yield
         return
+    _check_file(store)
     store.parent.mkdir(parents=True, exist_ok=True)
     with store.with_name(f"{store.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _check_file(store: Path) -> None:
+    """Check that an SQLite store is a file of SQLite, or may become one.
+
+    Raises:
+        ValueError: with what there is instead, which MLflow would try again and again to open.
+    """
+    above = next(folder for folder in store.parents if folder.exists())
+    if store.is_dir() or not above.is_dir():
+        what = f"{store} is a folder" if store.is_dir() else f"{above} is no folder"
+        raise ValueError(f"tracking.uri: a file of SQLite was expected at {store}, and {what}")
+    if store.is_file() and store.stat().st_size:
+        with store.open("rb") as opened:
+            if opened.read(len(_SQLITE)) != _SQLITE:
+                raise ValueError(f"tracking.uri: {store} is no SQLite database")
 
 
 def in_project(path: Path) -> str:

@@ -254,6 +254,11 @@ def swapped(book: list[Any]) -> Any:
     return book
 
 
+def third(book: list[Any]) -> Any:
+    del book[2][1][3]
+    return book
+
+
 def crossed(book: list[Any]) -> Any:
     book[2][0][0] = book[2][0][2]
     return book
@@ -263,10 +268,26 @@ PLACE = r"row 60 \(2024-01-01T01:00:00Z\): "
 WRONG = [
     (lambda book: None, "no_book", PLACE + "book is null, 8 snapshots of 3 levels"),
     (lambda book: float("nan"), "no_book", PLACE),
-    (lambda book: book[1:], "book_shape", PLACE + r"book is of shape \(7, 3, 4\), \(8, 3, 4\) is"),
-    (lambda book: [*book[:-1], book[0][:2]], "book_shape", PLACE),
-    (lambda book: "much", "book_shape", PLACE),
-    (lambda book: [], "book_shape", PLACE),
+    (lambda book: book[1:], "book_shape", PLACE + r"book has 7 snapshots, 8 are .* 8 snapshots of"),
+    (lambda book: np.array(book[1:]), "book_shape", PLACE + "book has 7 snapshots, 8 are expected"),
+    (lambda book: np.array(book)[:, :2], "book_shape", PLACE + "snapshot 0 of book has 2 levels"),
+    (lambda book: [*book[:-1], book[0][:2]], "book_shape", PLACE + "snapshot 7 of book has 2 lev"),
+    (lambda book: [*book[:-1], "full"], "book_shape", PLACE + "snapshot 7 of book is 'full', a l"),
+    (
+        lambda book: "much",
+        "book_shape",
+        PLACE + "book is 'much', a list of 8 snapshots is expected",
+    ),
+    (lambda book: 5, "book_shape", PLACE + "book is 5, a list of 8 snapshots is expected"),
+    (lambda book: np.array(5.0), "book_shape", PLACE + "book is array.5.., a list of 8"),
+    (lambda book: {"bids": []}, "book_shape", PLACE + "book is {'bids': ..}, a list of 8 snapsho"),
+    (lambda book: [], "book_shape", PLACE + "book has 0 snapshots, 8 are expected"),
+    (
+        level([1.0]),
+        "book_shape",
+        PLACE + r"snapshot 2, level 1, number 3 of book is \[1.0\], a num",
+    ),
+    (third, "book_shape", PLACE + "snapshot 2, level 1 of book has 3 numbers, 4 are expected"),
     (level("1.5"), "bad_dtype", PLACE + "book holds '1.5', numbers are expected"),
     (level(True), "bad_dtype", PLACE + "book holds True"),
     (level(10**400), "bad_dtype", PLACE),

@@ -14,6 +14,9 @@ from ..blocks import VOLATILITY_ROWS, positive, relative
 from ..contract import Contract
 from .rows import BOOK, LARGEST, Floats, Integers, RequestError, is_number, row_name
 
+PARTS = ("snapshot", "level", "number")
+"""What a book is a list of, each of the next."""
+
 RETURN = "log_ret_close"
 
 Blocks = npt.NDArray[np.float32]
@@ -83,25 +86,41 @@ def read_books(rows: pd.DataFrame, minutes: Integers, contract: Contract) -> Flo
 
 def _book(cell: object, shape: tuple[int, ...], row: str) -> Floats:
     """Return one posted book; lists are read number by number, since numpy takes true for 1."""
+    asked = "{} snapshots of {} levels [bid price, bid size, ask price, ask size]".format(*shape)
     if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
-        asked = "{} snapshots of {} levels [bid price, bid size, ask price, ask size]".format(
-            *shape
-        )
         raise RequestError(
             "no_book", f"{row}: {BOOK} is null, {asked} are expected where a window ends"
         )
-    try:
-        book = np.asarray(cell, dtype=None if isinstance(cell, np.ndarray) else object)
-    except ValueError:  # lists of several lengths
-        book = np.empty(0)
-    if book.shape != shape:
-        came = f"of shape {book.shape}" if book.size else "of no one shape"
-        raise RequestError("book_shape", f"{row}: {BOOK} is {came}, {shape} is expected")
+    if misfit := _misfit(cell, shape):
+        raise RequestError("book_shape", f"{row}: {misfit}; {asked} are a book")
+    book = np.asarray(cell, dtype=None if isinstance(cell, np.ndarray) else object)
     if book.dtype.kind == "O":
         _check_cells(book, row)
     elif book.dtype.kind not in "fiu":
         raise RequestError("bad_dtype", f"{row}: {BOOK} holds {book.dtype}, numbers are expected")
     return np.asarray(book, np.float64)
+
+
+def _misfit(value: object, shape: tuple[int, ...], place: tuple[int, ...] = ()) -> str:
+    """Return where a book first differs from its shape and how; empty if it does not.
+
+    >>> _misfit([[[1, 2]], [[1]]], (2, 1, 2))
+    'snapshot 1, level 0 of book has 1 numbers, 2 are expected'
+    """
+    if isinstance(value, np.ndarray) and value.shape == shape:
+        return ""
+    where = ", ".join(f"{part} {at}" for part, at in zip(PARTS, place, strict=False))
+    where = f"{where} of {BOOK}" if where else BOOK
+    if not shape:
+        is_one = not isinstance(value, list | tuple | np.ndarray)
+        return "" if is_one else f"{where} is {value!r:.50}, a number is expected"
+    parts = f"{PARTS[len(place)]}s"
+    if not isinstance(value, list | tuple | np.ndarray) or getattr(value, "shape", None) == ():
+        return f"{where} is {value!r:.50}, a list of {shape[0]} {parts} is expected"
+    if len(value) != shape[0]:
+        return f"{where} has {len(value)} {parts}, {shape[0]} are expected"
+    found = (_misfit(one, shape[1:], (*place, at)) for at, one in enumerate(value))
+    return next(filter(None, found), "")
 
 
 def _check_cells(book: npt.NDArray[np.object_], row: str) -> None:
