@@ -260,7 +260,7 @@ def _other_code(found: Mapping[str, Run], made: list[Run]) -> Iterator[str]:
 
 def _scored_another(version: ModelVersion, run: Run) -> Iterator[str]:
     """Yield if an evaluation is of another version, or of a run's model."""
-    output = output_of(run.info.run_id)
+    output = output_of(run)
     scored = f"{output.get('name')} {output.get('version')}"
     if scored != f"{version.name} {version.version}":
         whom = scored if "version" in output else "a run's model"

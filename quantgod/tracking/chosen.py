@@ -5,6 +5,7 @@ from __future__ import annotations
 import mlflow
 
 from quantgod.settings import Settings
+from quantgod.tracking.keys import artifact_uri
 from quantgod.tracking.stage import StageRun, logged_params
 from quantgod.tracking.supply import Announce
 from quantgod.training.best import BestParameters
@@ -16,7 +17,7 @@ def chosen_settings(settings: Settings, optimize_run: str | None) -> Settings:
     """Return the settings with a search's best parameters; without a run they are unchanged."""
     if not optimize_run:
         return settings
-    best = mlflow.artifacts.load_dict(f"runs:/{optimize_run}/{BEST_FILE}")
+    best = mlflow.artifacts.load_dict(artifact_uri(optimize_run, BEST_FILE))
     return BestParameters.model_validate(best).applied_to(settings)
 
 
@@ -39,5 +40,5 @@ def trials_of(optimize_run: str | None) -> int:
     """Return how many trials a search has finished; 1 without a search."""
     if not optimize_run:
         return 1
-    best = mlflow.artifacts.load_dict(f"runs:/{optimize_run}/{BEST_FILE}")
+    best = mlflow.artifacts.load_dict(artifact_uri(optimize_run, BEST_FILE))
     return BestParameters.model_validate(best).trials

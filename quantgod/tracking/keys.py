@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.utils.uri import append_to_uri_path
 
-from quantgod.files import file_digest, files_below, tree_digest, value_digest
+from quantgod.files import file_digest, files_below, value_digest
 from quantgod.settings import (
     AuditSettings,
     DataSettings,
@@ -162,8 +165,27 @@ OUT_OF_FOLD: Mapping[str, set[str]] = {
 
 def code_digest() -> str:
     """Return the digest of the project's code; any change of it makes every stage new."""
-    sources = [path for room in ("quantgod", "steps") for path in (PROJECT / room).rglob("*.py")]
-    return tree_digest(PROJECT, sources)
+    rooms = [PROJECT / room for room in ("quantgod", "steps")]
+    sources = [source for room in rooms if room.is_dir() for source in _sources(room)]
+    return value_digest(
+        {path.removeprefix(f"{PROJECT}/"): _digest(path, at) for path, at in sources}
+    )
+
+
+def _sources(folder: str | Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield the sources below a folder, each with its size and time of change."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sources(entry.path)
+            elif entry.name.endswith(".py"):
+                yield entry.path, (entry.stat().st_size, entry.stat().st_mtime_ns)
+
+
+@cache
+def _digest(source: str, _changed: tuple[int, int]) -> str:
+    """Return a source's digest; hundreds are asked for twice a stage, and few ever change."""
+    return file_digest(Path(source))
 
 
 def stage_settings(name: str, settings: Settings) -> dict[str, object]:
@@ -230,18 +252,23 @@ class NoOutputError(ValueError):
     """A run has no output, or not the requested one."""
 
 
-def output_of(run_id: str, *needed: str) -> dict[str, str]:
+def output_of(run: str | Run, *needed: str) -> dict[str, str]:
     """Return a stage run's output: `path` (absolute) and `digest` of its data, and named values.
+
+    Args:
+        run: the run, or its id.
+        needed: names that it must have.
 
     Raises:
         NoOutputError: if there is no such run, it has no output, or a name of `needed` is missing.
     """
+    run_id = run if isinstance(run, str) else run.info.run_id
     try:
-        output: dict[str, str] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{OUTPUT_FILE}")
-    except MlflowException as error:
+        output: dict[str, str] = mlflow.artifacts.load_dict(artifact_uri(run, OUTPUT_FILE))
+    except (MlflowException, OSError) as error:
         raise NoOutputError(
             f"run {run_id} has nothing to give: it is unknown, did not finish, or its artifacts "
-            f"were deleted ({error.message})"
+            f"were deleted ({error})"
         ) from error
     missing = [name for name in needed if name not in output]
     if missing:
@@ -251,13 +278,19 @@ def output_of(run_id: str, *needed: str) -> dict[str, str]:
     return output
 
 
+def artifact_uri(run: str | Run, path: str) -> str:
+    """Return where a run, given itself or by its id, keeps an artifact.
+
+    Of `runs:/ID/PATH` MLflow asks the store three times, because PATH might be a logged model.
+    """
+    found = MlflowClient().get_run(run) if isinstance(run, str) else run
+    return str(append_to_uri_path(found.info.artifact_uri, path))
+
+
 def artifacts_of(run_id: str, folder: str, target: Path) -> Path:
     """Download an artifact folder of a run into `target`, and return its path."""
-    return Path(
-        mlflow.artifacts.download_artifacts(
-            run_id=run_id, artifact_path=folder, dst_path=str(target)
-        )
-    )
+    uri = artifact_uri(run_id, folder)
+    return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(target)))
 
 
 def finished_run(client: MlflowClient, key: str) -> Run | None:
@@ -280,7 +313,7 @@ def finished_run(client: MlflowClient, key: str) -> Run | None:
 def is_still_there(client: MlflowClient, run: Run) -> bool:
     """Return whether a finished run's output is still there, unchanged."""
     try:
-        output = output_of(run.info.run_id)
+        output = output_of(run)
         if "version" in output and not _is_registered(client, output):
             return False
     except (NoOutputError, MlflowException):

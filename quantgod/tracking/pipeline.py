@@ -114,7 +114,7 @@ def run_stage(
 
 def failed_gates(gates: Run) -> str:
     """Return which gates stop the promotion; empty if all passed."""
-    return output_of(gates.info.run_id, "failed")["failed"]
+    return output_of(gates, "failed")["failed"]
 
 
 def failure_of(run: Run | None) -> str:

@@ -9,20 +9,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
+import steps.label
+import steps.main
 from quantgod.registry.versions import load_chain
 from quantgod.tracking.pipeline import CHAINED
+from tests.conftest import forget_experiments
 from tests.servers import tracking_server
 
 ROOT = Path(__file__).parents[2]
 TINY = "tests/end_to_end/tiny.yaml"
 NAME = "quantgod-demo"
+EXPERIMENT = "end to end"
 STAGES = ["simulate", *CHAINED]
 
 
@@ -40,25 +46,39 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
-def run(name: str, server: str, data: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+def given(data: Path, *overrides: str) -> str:
     places = [f"data.{name}={data / name}" for name in ("archives", "bars", "labels", "work")]
-    settings = [*places, f"tracking.outbox={data / 'outbox'}", *overrides]
-    command = ["mlflow", "run", ".", "-e", name, "--env-manager", "local"]
-    command += ["--experiment-name", "end to end", "-P", f"config={TINY}"]
-    command += ["-P", f"set={';'.join(settings)}"]
-    environment = os.environ | {
+    return ";".join([*places, f"tracking.outbox={data / 'outbox'}", *overrides])
+
+
+def of_a_user(server: str) -> dict[str, str]:
+    return {
         "MLFLOW_TRACKING_URI": server,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "OMP_NUM_THREADS": "1",
     }
+
+
+def run_main(server: str, data: Path) -> subprocess.CompletedProcess[str]:
+    command = ["mlflow", "run", ".", "-e", "main", "--env-manager", "local"]
+    command += ["--experiment-name", EXPERIMENT, "-P", f"config={TINY}", "-P", f"set={given(data)}"]
+    environment = os.environ | of_a_user(server)
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
 
 
+def call(step: ModuleType, server: str, data: Path, *overrides: str) -> Result:
+    """Call a step in this process, which has loaded its libraries; what it runs has its own."""
+    environment = of_a_user(server) | {"MLFLOW_EXPERIMENT_NAME": EXPERIMENT}
+    options = ["--config", TINY, "--set", given(data, *overrides)]
+    done = CliRunner(env=environment).invoke(step.main, options)
+    forget_experiments()
+    return done
+
+
 def newest(stage: str) -> mlflow.entities.Run:
     client = MlflowClient()
-    experiment = client.get_experiment_by_name("end to end")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
     found = client.search_runs(
         [experiment.experiment_id],
         f"tags.`quantgod.stage` = '{stage}'",
@@ -70,14 +90,14 @@ def newest(stage: str) -> mlflow.entities.Run:
 
 @pytest.mark.timeout(1800)
 def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data: Path) -> None:
-    labelled = run("label", server, data)
-    assert labelled.returncode == 0, labelled.stdout + labelled.stderr
+    labelled = call(steps.label, server, data)
+    assert labelled.exit_code == 0, labelled.output
     before = {name: newest(name) for name in ("simulate", "etl", "label")}
     assert before["label"].data.tags["quantgod.upstream.etl"] == before["etl"].info.run_id
     made = {before[name].data.tags["mlflow.parentRunId"] for name in ("simulate", "etl")}
     assert made == {before["label"].info.run_id}, "a stage makes what it lacks as its children"
 
-    first = run("main", server, data)
+    first = run_main(server, data)
     assert first.returncode == 0, first.stdout + first.stderr
     parent = newest("main")
     runs = {name: newest(name) for name in STAGES}
@@ -112,9 +132,9 @@ def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data:
     names = {made_by.info.run_name for made_by in runs.values()}
     assert all(re.fullmatch(r"[a-z_]+ [A-Z]+ \d{4}-\d\d-\d\d", name) for name in names)
 
-    second = run("main", server, data)
-    assert second.returncode == 0, second.stdout + second.stderr
-    assert second.stdout.count("skipped") >= len(STAGES), "nothing changed, so nothing runs"
+    second = call(steps.main, server, data)
+    assert second.exit_code == 0, second.output
+    assert second.output.count("skipped") >= len(STAGES), "nothing changed, so nothing runs"
     assert {name: newest(name).info.run_id for name in STAGES} == {
         name: made_by.info.run_id for name, made_by in runs.items()
     }
@@ -122,11 +142,11 @@ def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data:
 
 @pytest.mark.timeout(600)
 def test_a_failing_stage_fails_the_parent_with_its_own_words(server: str, data: Path) -> None:
-    failed = run("main", server, data, "optimize.space={window_length: [100000]}")
-    assert failed.returncode != 0
+    failed = call(steps.main, server, data, "optimize.space={window_length: [100000]}")
+    assert failed.exit_code != 0
     words = newest("main").data.tags["quantgod.error"]
     stage = re.match(r"StageFailed: (\w+): (.+)", words)
     assert stage is not None, words
     assert newest(stage[1]).data.tags["quantgod.error"] == stage[2]
-    assert stage[2] in failed.stdout + failed.stderr
+    assert stage[2] in failed.output
     assert stage[1] == "optimize"

@@ -15,7 +15,9 @@ import pytest
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
+from quantgod.files import tree_digest
 from quantgod.settings import Settings, load_settings
+from quantgod.tracking import keys
 from quantgod.tracking.children import child_run
 from quantgod.tracking.equal_runs import EqualRunError
 from quantgod.tracking.keys import (
@@ -93,6 +95,22 @@ def test_a_stage_says_all_that_it_did(settings: Settings) -> None:
     assert [(m.value, m.step) for m in client.get_metric_history(run_id, "archives")] == [(1.0, 3)]
     assert {f.path for f in client.list_artifacts(run_id)} >= {"figures", "numbers.json"}
     assert not list(settings.tracking.outbox.iterdir())
+
+
+def test_code_that_changes_while_a_process_runs_is_other_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "PROJECT", tmp_path)
+    source = tmp_path / "quantgod" / "room" / "module.py"
+    source.parent.mkdir(parents=True)
+    source.write_text("a = 1")
+    before = code_digest()
+    assert before == code_digest() == tree_digest(tmp_path, [source])
+    source.write_text("a = 10")
+    changed = code_digest()
+    assert before != changed == tree_digest(tmp_path, [source])
+    source.rename(source.with_name("other.py"))
+    assert code_digest() not in (before, changed)
 
 
 def test_a_stage_logs_what_it_reads_as_a_dataset(settings: Settings) -> None:
