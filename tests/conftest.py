@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,6 +37,7 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quantgod"))
 
+LONGEST = Path(__file__).parent / "end_to_end"
 OF_MLFLOW = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
 
 
@@ -71,6 +73,17 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         local_directory=str(tmp_path_factory.mktemp("dask")),
     ) as cluster:
         yield cluster.scheduler_address
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, which nobody then waits for, and with those of the cluster.
+
+    Of several test processes each takes a stretch of the list: one alone makes the cluster.
+    """
+    of_the_cluster = {
+        item.path for item in items if "scheduler" in getattr(item, "fixturenames", ())
+    }
+    items.sort(key=lambda item: (LONGEST not in item.path.parents, item.path not in of_the_cluster))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -45,7 +45,6 @@ from quantgod.evaluation.drift import read_reference
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.scored_rows import columns_of, read_scored
 from quantgod.evaluation.subject import RawMaterial
-from quantgod.forecasters import baselines
 from quantgod.forecasters.network import load_network
 from quantgod.library import load_version
 from quantgod.live.deployment.loaded_model import Fit, LoadedModel, load_model
@@ -64,6 +63,7 @@ from quantgod.tracking.keys import artifacts_of
 from steps.options import values_from
 from tests.archive.streams import etl_settings
 from tests.conftest import forget_experiments
+from tests.leakage.small import few_trees
 from tests.live.engine.answering import now, until
 from tests.live.engine.markets import closed_of
 from tests.stores import fresh_store
@@ -143,15 +143,8 @@ class Project:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_trees() -> Iterator[None]:
-    """The slowest part of every cut of a leak audit is a baseline of 300 trees."""
-    real = baselines.HistGradientBoostingClassifier
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            baselines,
-            "HistGradientBoostingClassifier",
-            lambda **given: real(**given | {"max_iter": 20}),
-        )
+def quick_baseline() -> Iterator[None]:
+    with few_trees():
         yield
 
 

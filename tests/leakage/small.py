@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from quantgod.evaluation.evidence import LeakAuditResult
+from quantgod.forecasters import baselines
 from quantgod.leakage import audit_leaks
 from quantgod.settings import Settings
 from tests.auditor.markets import settings as full_settings
@@ -36,6 +41,20 @@ def settings(**leak_audit: Any) -> Settings:
     )
 
 
+@contextmanager
+def few_trees() -> Iterator[None]:
+    """The slowest part of a small pipeline is a baseline of 300 trees."""
+    real = baselines.HistGradientBoostingClassifier
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            baselines,
+            "HistGradientBoostingClassifier",
+            lambda **given: real(**given | {"max_iter": 20}),
+        )
+        yield
+
+
+@cache
 def bars(seed: int = 0) -> pd.DataFrame:
     return synthetic_bars(MINUTES, seed=seed, signal=0.5)
 

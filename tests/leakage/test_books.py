@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -17,7 +16,6 @@ from quantgod.dataset.learning_table import with_blocks
 from quantgod.dataset.samples import samples
 from quantgod.dataset.splits import split_test
 from quantgod.evaluation.evidence import LeakAuditResult
-from quantgod.forecasters import baselines
 from quantgod.leakage import LeakError, audit_leaks, leak_figure, raise_leaks
 from quantgod.leakage.borders import TEST_ROWS, Borders, borders_of
 from quantgod.leakage.perturbation import known_at, other_blocks
@@ -51,18 +49,6 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> BookBlocks:
     folder, index = tmp_path_factory.mktemp("books"), pd.DatetimeIndex(bars().index)
     store_books(folder, index, books_of(bars()["close"].to_numpy()), LOST)
     return open_all_blocks(folder, "BTCUSDT")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_trees() -> Iterator[None]:
-    real = baselines.HistGradientBoostingClassifier
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            baselines,
-            "HistGradientBoostingClassifier",
-            lambda **given: real(**given | {"max_iter": 5}),
-        )
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from quantgod.contracts import BOOK_COLUMNS, FEATURES, SECOND_FIGURES
 from quantgod.dataset.feature_table import SOURCES, features_of
 from quantgod.evaluation.evidence import LeakAuditResult
-from quantgod.forecasters import baselines
 from quantgod.leakage import LeakError, audit_leaks, pipeline
 from quantgod.leakage.borders import borders_of
 from quantgod.leakage.perturbation import known_at, perturb
@@ -48,21 +46,9 @@ def bars() -> tuple[pd.DataFrame, pd.DataFrame]:
     return narrow, pd.DataFrame(beside, index, list(SOURCES))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_trees() -> Iterator[None]:
-    real = baselines.HistGradientBoostingClassifier
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            baselines,
-            "HistGradientBoostingClassifier",
-            lambda **given: real(**given | {"max_iter": 20}),
-        )
-        yield
-
-
-def audited(how: Settings) -> LeakAuditResult:
+def audited(how: Settings, *cuts: pd.Timestamp) -> LeakAuditResult:
     narrow, sources = bars()
-    return audit_leaks(narrow, how, sources=sources)
+    return audit_leaks(narrow, how, cuts, sources=sources)
 
 
 def test_features_of_a_frame_are_those_of_stored_days() -> None:
@@ -82,7 +68,7 @@ def test_features_that_look_a_row_ahead_are_found(monkeypatch: pytest.MonkeyPatc
     real = pipeline.features_of
     ahead = lambda *given: real(*given).shift(-1).ffill()  # noqa: E731
     monkeypatch.setattr(pipeline, "features_of", ahead)
-    assert STAGE in leaking(audited(settings(cuts=0)))
+    assert STAGE in leaking(audited(settings(), bars()[0].index[1_000]))
 
 
 def test_without_books_and_seconds_the_audit_is_refused() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ from quantgod.evaluation.evidence import (
     read_evidence,
     write_evidence,
 )
-from quantgod.forecasters import base_model, baselines
+from quantgod.forecasters import base_model
 from quantgod.leakage import (
     LeakError,
     audit_leaks,
@@ -35,7 +35,7 @@ from quantgod.leakage import (
 from quantgod.leakage.borders import Borders, borders_of
 from quantgod.leakage.cut_times import CutError
 from quantgod.leakage.messages import MESSAGE_STAGE
-from quantgod.leakage.pipeline import in_small
+from quantgod.leakage.pipeline import PipelineResult, in_small
 from quantgod.leakage.trace import Difference
 from quantgod.training import material
 from tests.evaluation.plots.overlaps import overlapping
@@ -51,19 +51,6 @@ STAGES = {
 CUTS = 10
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_trees() -> Iterator[None]:
-    """The slowest part of a small pipeline is a baseline of 300 trees."""
-    real = baselines.HistGradientBoostingClassifier
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            baselines,
-            "HistGradientBoostingClassifier",
-            lambda **given: real(**given | {"max_iter": 20}),
-        )
-        yield
-
-
 @pytest.fixture(scope="module")
 def honest() -> LeakAuditResult:
     return audited(settings(cuts=CUTS))
@@ -72,6 +59,17 @@ def honest() -> LeakAuditResult:
 @pytest.fixture(scope="module")
 def borders() -> Borders:
     return borders_of(pd.DatetimeIndex(bars().index), in_small(settings()))
+
+
+@pytest.fixture
+def made_before(monkeypatch: pytest.MonkeyPatch, made: PipelineResult) -> None:
+    """What is made of the market as it is need not be made again."""
+    real = leak_audit.make
+
+    def make(frame: pd.DataFrame, *how: Any) -> PipelineResult:
+        return made if frame.equals(bars()) else real(frame, *how)
+
+    monkeypatch.setattr(leak_audit, "make", make)
 
 
 def minutes_after(border: int, minutes: int) -> pd.Timestamp:
@@ -98,6 +96,7 @@ def test_every_stage_is_compared_and_hears_of_the_other_future(honest):
         assert honest.changed[stage] == CUTS * there - honest.compared[stage]
 
 
+@pytest.mark.usefixtures("made_before")
 @pytest.mark.parametrize("stage", ["scaler", "fold 1 model"])
 def test_a_piece_may_be_known_as_soon_as_its_last_data_and_no_sooner(stage, borders):
     """At that moment it stands; a row earlier the last of its data is still to come."""
@@ -365,6 +364,7 @@ def test_an_audit_that_perturbs_nothing_has_not_passed(monkeypatch, borders):
     assert deaf == STAGES
 
 
+@pytest.mark.usefixtures("made_before")
 def test_a_stage_that_nothing_was_compared_of_has_not_passed(borders):
     result = audited(settings(), minutes_after(borders.folds[0], 5))
     assert result.leaks == ()
@@ -376,6 +376,7 @@ def test_a_stage_that_nothing_was_compared_of_has_not_passed(borders):
     raise_leaks(result, of_every_stage=False)  # nothing did leak
 
 
+@pytest.mark.usefixtures("made_before")
 @pytest.mark.parametrize("rows", [0, 1, 7])
 def test_a_cut_named_by_hand_says_how_near_it_came(rows: int, borders):
     """A stride is 15 rows: seven rows after a forecast the next one is still to come."""
@@ -429,6 +430,7 @@ def test_a_record_of_nothing_or_of_less_than_a_row_has_not_passed(honest, change
         raise_leaks(changed)
 
 
+@pytest.mark.usefixtures("made_before")
 def test_messages_are_changed_at_the_last_cut_of_each_day():
     class Days:
         complete = True
@@ -451,6 +453,7 @@ def test_a_cut_outside_of_the_bars_is_refused():
         audited(settings(), pd.Timestamp("2025-01-01", tz="UTC"))
 
 
+@pytest.mark.usefixtures("made_before")
 def test_the_provenance_is_that_of_the_given_rows(tmp_path: Path, borders, monkeypatch):
     cut = minutes_after(borders.test, 5)
     path = tmp_path / "rows.parquet"
@@ -461,6 +464,7 @@ def test_the_provenance_is_that_of_the_given_rows(tmp_path: Path, borders, monke
     assert not result.passed
 
 
+@pytest.mark.usefixtures("made_before")
 def test_progress_is_told_of_every_making(borders):
     told: list[tuple[int, int, str]] = []
     heard: Callable[[int, int, str], None] = lambda *given: told.append(given)  # noqa: E731

@@ -14,11 +14,6 @@ from tests.leakage.small import MINUTES, PARAMS, STRIDE, bars, settings
 HOW = in_small(settings())
 
 
-@pytest.fixture(scope="module")
-def made() -> PipelineResult:
-    return make(bars(), HOW)
-
-
 def test_all_but_size_is_the_lineages_own() -> None:
     whole = settings()
     for name in set(Settings.model_fields) - {"model", "window", "audit", "train", "evaluate"}:

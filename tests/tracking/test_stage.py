@@ -30,6 +30,7 @@ from quantgod.tracking.keys import (
     stage_settings,
     upstream_keys,
 )
+from quantgod.tracking.orphans import PROCESS_TAG, process_tag
 from quantgod.tracking.stage import (
     ERROR_TAG,
     HEADLINE_TAG,
@@ -333,24 +334,23 @@ def test_a_killed_run_is_closed_at_the_next_start_and_a_living_one_is_left(
     config = tmp_path / "settings.yaml"
     config.write_text(json.dumps(settings.model_dump(mode="json")))
     assert load_settings(config) == settings
-    sleepers = [
-        subprocess.Popen(
-            [sys.executable, "-c", SLEEPER, str(config)], stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    try:
-        killed, living = (process.stdout.readline().strip() for process in sleepers)
-        os.kill(sleepers[0].pid, signal.SIGKILL)
-        sleepers[0].wait()
-        simulate(settings)
-        assert MlflowClient().get_run(killed).info.status == "KILLED"
-        assert MlflowClient().get_run(living).info.status == "RUNNING"
-    finally:
-        for process in sleepers:
-            process.kill()
-            process.wait()
-            process.stdout.close()
+    command, client = [sys.executable, "-c", SLEEPER, str(config)], MlflowClient()
+
+    def status(run: str) -> str:
+        return client.get_run(run).info.status
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sleeper:
+        try:
+            run = sleeper.stdout.readline().strip()
+            simulate(settings)
+            assert status(run) == "RUNNING"
+        finally:
+            os.kill(sleeper.pid, signal.SIGKILL)
+    own = client.create_run(
+        client.get_run(run).info.experiment_id, tags={PROCESS_TAG: process_tag()}
+    )
+    simulate(settings)
+    assert (status(run), status(own.info.run_id)) == ("KILLED", "RUNNING")
 
 
 def test_a_second_equal_training_is_told_of_the_first_and_ends(settings: Settings) -> None:
