@@ -284,7 +284,7 @@ def artifact_uri(run: str | Run, path: str) -> str:
     Of `runs:/ID/PATH` MLflow asks the store three times, because PATH might be a logged model.
     """
     found = MlflowClient().get_run(run) if isinstance(run, str) else run
-    return str(append_to_uri_path(found.info.artifact_uri, path))
+    return str(append_to_uri_path(found.info.artifact_uri, path))  # type: ignore[no-untyped-call]
 
 
 def artifacts_of(run_id: str, folder: str, target: Path) -> Path:
