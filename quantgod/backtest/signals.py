@@ -78,7 +78,7 @@ def venue_of(
     meet books in the order of their decision.
     """
     moment = minutes.time_ms + latency_ms
-    later = np.searchsorted(minutes.time_ms, moment)
+    later = _first_from(minutes.time_ms, latency_ms)
     if recorded is None or not latency_ms % MS_PER_MINUTE:
         return minutes, later
     place = np.searchsorted(recorded.time_ms, moment)
@@ -91,6 +91,13 @@ def venue_of(
     in_time = np.argsort(times)
     venue = Books(times[in_time], levels[in_time])
     return venue, np.where(may, np.searchsorted(venue.time_ms, moment), len(times))
+
+
+def _first_from(time_ms: Integers, latency_ms: int) -> Integers:
+    """Return the position of the first book a latency after each; mostly the next, unsearched."""
+    if 0 < latency_ms <= np.diff(time_ms).min(initial=latency_ms):
+        return np.arange(1, len(time_ms) + 1)
+    return np.searchsorted(time_ms, time_ms + latency_ms)
 
 
 def _refuse_unknown(action: npt.NDArray[Any]) -> None:

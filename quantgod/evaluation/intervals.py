@@ -294,9 +294,10 @@ def exact(value: float, rows: float) -> Interval:
 def _waves(columns: Floats, effective: float) -> Floats:
     """Return the means of the columns times plus and minus half of each wave, (2, B, k)."""
     count = len(columns)
-    found = np.zeros_like(columns)  # one row is too few for waves: `enough` is false
     if count > 1:
         found = dct(columns, type=2, axis=0)[1 : _fitting(count, effective) + 1]
+    else:
+        found = np.zeros_like(columns)  # one row is too few for waves: `enough` is false
     waves = found * _AMPLITUDE / (2 * count)
     return np.stack([waves, -waves])
 
