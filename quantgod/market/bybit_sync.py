@@ -81,7 +81,7 @@ class BybitBookSync:
         if update.is_snapshot:
             return self._take_snapshot(update)
         last, book = self._last_id, self.book
-        if book is not None and self._is_echo(update):
+        if book is not None and update.update_id <= last and self._is_echo(update):
             is_same = update.update_id == last
             detail = f"u {update.update_id} after {last}"
             return [Dropped("duplicate" if is_same else "late", detail)]
