@@ -15,7 +15,7 @@ from quantgod.live.journal import JournalNotice
 from quantgod.live.view.logs import say
 from quantgod.market.book_bars import ClosedMinute, Effect
 from quantgod.market.minute_bars import MinuteBar
-from quantgod.market.sync_events import Event, NeedSnapshot, OutOfSync, Synced, Widened
+from quantgod.market.sync_events import Event, Extension, NeedSnapshot, OutOfSync, Sync
 
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -82,11 +82,11 @@ def told(event: Event) -> tuple[int, str, int | None, str] | None:
         # The end of a stream is reported, with its reason, by a notice of its connection.
         level = logging.INFO if event.reason == "disconnected" else logging.WARNING
         return level, event.reason, None, f"the book is withdrawn: {event.detail}"
-    if isinstance(event, Synced):
+    if isinstance(event, Sync):
         update = event.update
         shown = f"{len(update.bids)} bids and {len(update.asks)} asks known"
         return logging.INFO, "synced", update.ts, f"the book stands, {shown}"
-    if isinstance(event, Widened):
+    if isinstance(event, Extension):
         return logging.INFO, "widened", event.update.ts, "a fresh snapshot widened the known range"
     if isinstance(event, NeedSnapshot):
         return logging.INFO, "need_snapshot", None, f"a snapshot is asked for: {event.reason}"

@@ -100,7 +100,7 @@ class _Snapshot(msgspec.Struct, gc=False):
     asks: list[tuple[Price, Size]]
 
 
-class _Wrapped(msgspec.Struct, gc=False):
+class _Envelope(msgspec.Struct, gc=False):
     data: DepthEvent | _Ticker
 
 
@@ -108,7 +108,7 @@ class _Kind(msgspec.Struct):
     e: str = ""
 
 
-class _WrappedKind(msgspec.Struct):
+class _EnvelopeKind(msgspec.Struct):
     e: str = ""
     data: _Kind | msgspec.UnsetType = msgspec.UNSET
 
@@ -133,7 +133,7 @@ class _LooseTicker(msgspec.Struct, tag_field="e", tag="bookTicker"):
     A: Any
 
 
-class _LooseWrapped(msgspec.Struct):
+class _LooseEnvelope(msgspec.Struct):
     data: _LooseDepth | _LooseTicker
 
 
@@ -145,11 +145,11 @@ class _LooseSnapshot(msgspec.Struct):
 
 
 # Not strict: prices and sizes are numbers in strings.
-_decode_wrapped = msgspec.json.Decoder(_Wrapped, strict=False).decode
+_decode_wrapped = msgspec.json.Decoder(_Envelope, strict=False).decode
 _decode_bare = msgspec.json.Decoder(DepthEvent | _Ticker, strict=False).decode
 _decode_snapshot = msgspec.json.Decoder(_Snapshot, strict=False).decode
-_decode_kind = msgspec.json.Decoder(_WrappedKind).decode
-_decode_loosely = msgspec.json.Decoder(_LooseWrapped).decode
+_decode_kind = msgspec.json.Decoder(_EnvelopeKind).decode
+_decode_loosely = msgspec.json.Decoder(_LooseEnvelope).decode
 _decode_bare_loosely = msgspec.json.Decoder(_LooseDepth | _LooseTicker).decode
 _decode_loose_snapshot = msgspec.json.Decoder(_LooseSnapshot).decode
 

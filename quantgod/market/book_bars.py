@@ -35,15 +35,15 @@ from quantgod.market.minute_kernel import (
     ONE_SIDED,
 )
 from quantgod.market.sync_events import (
-    Applied,
     BookSync,
-    Dropped,
+    Change,
+    Drop,
     DropReason,
     Event,
+    Extension,
     LossReason,
     OutOfSync,
-    Synced,
-    Widened,
+    Sync,
 )
 
 
@@ -246,8 +246,8 @@ class BookBars:
             self.bars.mark(code)
 
 
-_CHANGES: Final = (Applied, Synced, Widened)
-_LOSSES: Final = (OutOfSync, Dropped)
+_CHANGES: Final = (Change, Sync, Extension)
+_LOSSES: Final = (OutOfSync, Drop)
 
 _MARKS: Final[dict[LossReason | DropReason, int]] = {
     "gap": GAP,

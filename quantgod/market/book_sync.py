@@ -20,18 +20,18 @@ from quantgod.market.book import OrderBook
 from quantgod.market.known_range import KnownBook
 from quantgod.market.messages import MessageError
 from quantgod.market.sync_events import (
-    Applied,
     BeforeChange,
     BeforeGap,
-    Dropped,
+    Change,
+    Drop,
     DropReason,
     Event,
+    Extension,
     LossReason,
     NeedReason,
     NeedSnapshot,
     OutOfSync,
-    Synced,
-    Widened,
+    Sync,
     nothing,
 )
 
@@ -143,7 +143,7 @@ class BinanceBookSync:
     def receive_snapshot(self, snapshot: DepthSnapshot) -> list[Event]:
         """Take the answer to a `NeedSnapshot`."""
         if not self._is_asking:
-            return [Dropped("unasked_snapshot", f"snapshot at {snapshot.last_update_id}")]
+            return [Drop("unasked_snapshot", f"snapshot at {snapshot.last_update_id}")]
         self._is_asking = False
         fresh = KnownBook(self.symbol, snapshot, self._beyond_range)
         if fresh.fault is not None:
@@ -157,11 +157,11 @@ class BinanceBookSync:
             return self._lose(error.reason, str(error), None)
         self._buffer.clear()
         self._last = None
-        return [Dropped(error.reason, str(error))]
+        return [Drop(error.reason, str(error))]
 
     def _apply(self, event: DepthEvent, known: KnownBook) -> list[Event]:
         self._last = event
-        applied = Applied(known.apply(event))
+        applied = Change(known.apply(event))
         is_asking = self._is_asking or self._fresh is not None
         if known.is_calm and not is_asking:
             return [applied]
@@ -179,7 +179,7 @@ class BinanceBookSync:
         detail = f"u {event.final} after {last.final}"
         if event.ts <= last.ts and self._old <= OLD_EVENTS:
             is_same = event.final == last.final and event.previous == last.previous
-            return [Dropped("duplicate" if is_same else "late", detail)]
+            return [Drop("duplicate" if is_same else "late", detail)]
         self.before_gap()
         self.before_change(event.ts)
         self._old = 0
@@ -190,7 +190,7 @@ class BinanceBookSync:
     def _wait(self, event: DepthEvent) -> list[Event]:
         """Buffer an event for an awaited snapshot, or for one that is ahead of the stream."""
         if not self._is_connected:
-            return [Dropped("no_book", "no stream is open")]
+            return [Drop("no_book", "no stream is open")]
         self._waited += 1
         if self._waited > self._limit:
             self._start_over(event)
@@ -202,7 +202,7 @@ class BinanceBookSync:
         self._buffer.append(event)
         self._last = event
         events = self._catch_up()
-        waits = Dropped(reason, f"u {event.final} after pu {event.previous}")
+        waits = Drop(reason, f"u {event.final} after pu {event.previous}")
         return events if self._known is not None else [waits, *events]
 
     def _reason_to_wait(self, event: DepthEvent) -> DropReason:
@@ -250,14 +250,14 @@ class BinanceBookSync:
         self._known = fresh
         fresh.set_alarms()
         bids, asks = fresh.book.top()
-        return [Synced(BookUpdate(self.symbol, last.ts, True, last.final, bids, asks))]
+        return [Sync(BookUpdate(self.symbol, last.ts, True, last.final, bids, asks))]
 
     def _widen(self, fresh: KnownBook, last: DepthEvent) -> list[Event]:
         known = self._known
         if known is None or not known.agrees_with(fresh):
             detail = f"at u {last.final}: {known}, a fresh snapshot gives {fresh}"
             return self._lose("contradiction", detail, last)
-        return [Widened(known.widen(fresh, last))]
+        return [Extension(known.widen(fresh, last))]
 
     def _lose(self, reason: LossReason, detail: str, event: DepthEvent | None) -> list[Event]:
         """Withdraw the book; the buffer for the next one begins with `event`."""

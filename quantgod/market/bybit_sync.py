@@ -17,15 +17,15 @@ from quantgod.market.book import OrderBook
 from quantgod.market.bybit import RESTART_ID, is_echo
 from quantgod.market.messages import MessageError
 from quantgod.market.sync_events import (
-    Applied,
     BeforeChange,
     BeforeGap,
-    Dropped,
+    Change,
+    Drop,
     Event,
     LossReason,
     NeedSnapshot,
     OutOfSync,
-    Synced,
+    Sync,
     nothing,
 )
 
@@ -84,23 +84,23 @@ class BybitBookSync:
         if book is not None and update.update_id <= last and self._is_echo(update):
             is_same = update.update_id == last
             detail = f"u {update.update_id} after {last}"
-            return [Dropped("duplicate" if is_same else "late", detail)]
+            return [Drop("duplicate" if is_same else "late", detail)]
         is_gap = book is not None and update.update_id != last + 1
         if is_gap:
             self.before_gap()
         self._advance(update)
         if book is None:
-            return [Dropped("no_book", f"u {update.update_id} without a snapshot")]
+            return [Drop("no_book", f"u {update.update_id} without a snapshot")]
         if is_gap:
             reason: LossReason = "gap" if update.update_id > last else "sequence_reset"
             return self._lose(reason, f"u {last + 1} expected, got {update.update_id}")
         book.apply(update)
-        return self._checked(book, Applied(update))
+        return self._checked(book, Change(update))
 
     def refuse(self, error: MessageError) -> list[Event]:
         """Handle a message that could not be decoded: its changes are lost."""
         if self.book is None:
-            return [Dropped(error.reason, str(error))]
+            return [Drop(error.reason, str(error))]
         return self._lose(error.reason, str(error))
 
     def _take_snapshot(self, update: BookUpdate) -> list[Event]:
@@ -115,7 +115,7 @@ class BybitBookSync:
         self.book = self.book or OrderBook()
         self._is_awaited = False
         self.book.apply(update)
-        return [*events, *self._checked(self.book, Synced(update))]
+        return [*events, *self._checked(self.book, Sync(update))]
 
     def _is_echo(self, delta: BookUpdate) -> bool:
         second = delta.ts // MS_PER_SECOND
@@ -126,12 +126,12 @@ class BybitBookSync:
         self._last_id = update.update_id
         self._second = max(self._second, update.ts // MS_PER_SECOND)
 
-    def _checked(self, book: OrderBook, event: Applied | Synced) -> list[Event]:
+    def _checked(self, book: OrderBook, event: Change | Sync) -> list[Event]:
         if -inf < book.best_bid < book.best_ask < inf:
             return [event]
         detail = f"best {book.best_bid} / {book.best_ask} after u {self._last_id}"
         lost = self._lose("one_sided" if book.is_one_sided else "crossed", detail)
-        return [event, *lost] if isinstance(event, Applied) else lost
+        return [event, *lost] if isinstance(event, Change) else lost
 
     def _lose(self, reason: LossReason, detail: str) -> list[Event]:
         """Withdraw the book, and request a snapshot once."""

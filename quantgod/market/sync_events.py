@@ -48,25 +48,25 @@ NeedReason = Literal["start", "lost", "edge", "stale_snapshot", "bad_snapshot", 
 """Why a snapshot is requested."""
 
 
-class Synced(msgspec.Struct, frozen=True, gc=False):
+class Sync(msgspec.Struct, frozen=True, gc=False):
     """The book is valid: `update` is the whole book, as a snapshot."""
 
     update: BookUpdate
 
 
-class Applied(msgspec.Struct, frozen=True, gc=False):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """A message changed the book; `update` holds only levels within the known range."""
 
     update: BookUpdate
 
 
-class Widened(msgspec.Struct, frozen=True, gc=False):
+class Extension(msgspec.Struct, frozen=True, gc=False):
     """A fresh snapshot widened the known range; `update` holds the added levels."""
 
     update: BookUpdate
 
 
-class Dropped(msgspec.Struct, frozen=True, gc=False):
+class Drop(msgspec.Struct, frozen=True, gc=False):
     """A message changed nothing."""
 
     reason: DropReason
@@ -74,7 +74,7 @@ class Dropped(msgspec.Struct, frozen=True, gc=False):
 
 
 class OutOfSync(msgspec.Struct, frozen=True, gc=False):
-    """The book was withdrawn; it gives no prices until the next `Synced`."""
+    """The book was withdrawn; it gives no prices until the next `Sync`."""
 
     reason: LossReason
     detail: str
@@ -86,7 +86,7 @@ class NeedSnapshot(msgspec.Struct, frozen=True, gc=False):
     reason: NeedReason
 
 
-Event = Synced | Applied | Widened | Dropped | OutOfSync | NeedSnapshot
+Event = Sync | Change | Extension | Drop | OutOfSync | NeedSnapshot
 
 BeforeChange = Callable[[int], None]
 """Called with the exchange time (ms) of each valid message, before it changes anything."""

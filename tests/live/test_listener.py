@@ -18,13 +18,13 @@ from quantgod.live.listener import LiveListener, log_journal, told
 from quantgod.live.view.logs import logging_to
 from quantgod.market.book_bars import Effect
 from quantgod.market.sync_events import (
-    Applied,
-    Dropped,
+    Change,
+    Drop,
     Event,
+    Extension,
     NeedSnapshot,
     OutOfSync,
-    Synced,
-    Widened,
+    Sync,
 )
 from tests.live.engine.answering import minute_of, minute_without
 
@@ -72,23 +72,23 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
             OutOfSync("disconnected", "end"),
             (logging.INFO, "disconnected", None, "the book is withdrawn: end"),
         ),
-        (Synced(UPDATE), (logging.INFO, "synced", 77, "the book stands, 1 bids and 2 asks known")),
+        (Sync(UPDATE), (logging.INFO, "synced", 77, "the book stands, 1 bids and 2 asks known")),
         (
-            Widened(UPDATE),
+            Extension(UPDATE),
             (logging.INFO, "widened", 77, "a fresh snapshot widened the known range"),
         ),
         (
             NeedSnapshot("edge"),
             (logging.INFO, "need_snapshot", None, "a snapshot is asked for: edge"),
         ),
-        (Applied(UPDATE), None),
-        (Dropped("late", ""), None),
+        (Change(UPDATE), None),
+        (Drop("late", ""), None),
     ],
     ids=["gap", "disconnected", "synced", "widened", "need", "applied", "dropped"],
 )
 def test_events_are_told_by_what_they_are(event: Event, expected: object, heard: Heard) -> None:
     assert told(event) == expected
-    lines = heard.log(event, Applied(UPDATE))
+    lines = heard.log(event, Change(UPDATE))
     assert len(lines) == len(heard.rows) == (expected is not None)
     if expected is not None:
         _, code, ts, text = expected  # type: ignore[misc]
@@ -106,7 +106,7 @@ def test_events_are_told_by_what_they_are(event: Event, expected: object, heard:
 
 
 def test_the_last_trouble_is_a_warning_or_worse(heard: Heard) -> None:
-    heard.log(Synced(UPDATE), OutOfSync("disconnected", "end"))
+    heard.log(Sync(UPDATE), OutOfSync("disconnected", "end"))
     assert heard.listener.last_trouble == ""
     for level, shown in (("info", ""), ("warning", "why"), ("error", "worse")):
         text = shown or "fine"

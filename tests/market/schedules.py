@@ -109,7 +109,7 @@ class Schedule:
         for _ in range(CALM_TICKS):
             self.advance()
         witness = self.witness
-        syncs = witness.outcomes["Synced"]
+        syncs = witness.outcomes["Sync"]
         return ScheduleResult(self.seed, witness.outcomes, witness.checked, syncs, recovery)
 
     def advance(self) -> None:

@@ -14,7 +14,7 @@ from quantgod.market.book_bars import BookBars
 from quantgod.market.bybit import decode
 from quantgod.market.bybit_sync import BybitBookSync
 from quantgod.market.messages import MessageError
-from quantgod.market.sync_events import Applied, Synced
+from quantgod.market.sync_events import Change, Sync
 from tests.archive.streams import FAULTS, SYMBOL, etl_settings, stream
 from tests.archive.test_kernel import DAY
 
@@ -32,7 +32,7 @@ def delta(u, bids=(), asks=(), *, ts=None, symbol="X"):
 
 def synced():
     sync = BybitBookSync("X")
-    assert sync.receive(snapshot(50)) == [Synced(snapshot(50))]
+    assert sync.receive(snapshot(50)) == [Sync(snapshot(50))]
     return sync
 
 
@@ -47,9 +47,9 @@ def test_the_first_snapshot_makes_the_book_and_need_not_be_asked_for():
     sync = BybitBookSync("X")
     assert sync.connected() == []
     assert sync.needs_snapshot
-    assert names(sync.receive(delta(49))) == [("Dropped", "no_book")]
+    assert names(sync.receive(delta(49))) == [("Drop", "no_book")]
     assert (sync.book, sync.last_update_id, sync.is_synced) == (None, -1, False)
-    assert sync.receive(snapshot(50)) == [Synced(snapshot(50))]
+    assert sync.receive(snapshot(50)) == [Sync(snapshot(50))]
     assert sync.book.top() == (BIDS, ASKS)
     assert (sync.last_update_id, sync.is_synced, sync.needs_snapshot) == (50, True, False)
 
@@ -57,7 +57,7 @@ def test_the_first_snapshot_makes_the_book_and_need_not_be_asked_for():
 def test_a_delta_that_follows_is_applied():
     sync = synced()
     update = delta(51, [(99.0, 0.0)], [(100.5, 7.0)])
-    assert sync.receive(update) == [Applied(update)]
+    assert sync.receive(update) == [Change(update)]
     assert (sync.book.best_bid, sync.book.best_ask) == (98.0, 100.5)
 
 
@@ -67,17 +67,17 @@ def test_a_gap_withdraws_the_book_at_once_and_asks_once():
     assert names(sync.receive(delta(53))) == [("OutOfSync", "gap"), LOST]
     assert (sync.book, sync.last_update_id) == (None, -1)
     assert (held.best_bid, held.best_ask) == (-inf, inf)
-    assert names(sync.receive(delta(54))) == [("Dropped", "no_book")]
-    assert names(sync.refuse(BAD)) == [("Dropped", "bad_number")]
+    assert names(sync.receive(delta(54))) == [("Drop", "no_book")]
+    assert names(sync.refuse(BAD)) == [("Drop", "bad_number")]
     assert sync.needs_snapshot
-    assert sync.receive(snapshot(55)) == [Synced(snapshot(55))]
+    assert sync.receive(snapshot(55)) == [Sync(snapshot(55))]
 
 
 def test_echoes_change_nothing_and_move_no_clock():
     sync, times = synced(), []
     sync.before_change = times.append
-    assert names(sync.receive(delta(50, [(99.0, 0.0)], ts=1_999))) == [("Dropped", "duplicate")]
-    assert names(sync.receive(delta(49, [(99.0, 0.0)], ts=5))) == [("Dropped", "late")]
+    assert names(sync.receive(delta(50, [(99.0, 0.0)], ts=1_999))) == [("Drop", "duplicate")]
+    assert names(sync.receive(delta(49, [(99.0, 0.0)], ts=5))) == [("Drop", "late")]
     assert times == []
     assert sync.book.top() == (BIDS, ASKS)
     sync.receive(delta(51, ts=77_000))
@@ -91,17 +91,17 @@ def test_a_delta_that_counts_anew_withdraws_the_book_until_the_next_snapshot(u, 
     assert names(sync.receive(delta(u, ts=ts))) == [("OutOfSync", "sequence_reset"), LOST]
     assert times == [ts]
     assert (sync.book, sync.needs_snapshot) == (None, True)
-    assert names(sync.receive(delta(u + 1))) == [("Dropped", "no_book")]
-    assert names(sync.receive(snapshot(u + 2))) == [("Synced", "")]
+    assert names(sync.receive(delta(u + 1))) == [("Drop", "no_book")]
+    assert names(sync.receive(snapshot(u + 2))) == [("Sync", "")]
 
 
 @pytest.mark.parametrize("u", [50, 51, 1])
 def test_a_snapshot_at_any_place_replaces_the_book(u):
     sync = synced()
     fresh = snapshot(u, bids=[(97.0, 5.0)], asks=[(98.0, 6.0)])
-    assert sync.receive(fresh) == [Synced(fresh)]
+    assert sync.receive(fresh) == [Sync(fresh)]
     assert sync.book.top() == ([(97.0, 5.0)], [(98.0, 6.0)])
-    assert names(sync.receive(delta(u + 1))) == [("Applied", "")]
+    assert names(sync.receive(delta(u + 1))) == [("Change", "")]
 
 
 @pytest.mark.parametrize(("first", "u", "is_gap"), [
@@ -109,14 +109,14 @@ def test_a_snapshot_at_any_place_replaces_the_book(u):
 ])  # fmt: skip
 def test_ids_may_begin_at_zero(first, u, is_gap):
     sync = BybitBookSync("X")
-    assert names(sync.receive(snapshot(first))) == [("Synced", "")]
-    assert names(sync.receive(snapshot(u))) == [("OutOfSync", "gap")] * is_gap + [("Synced", "")]
+    assert names(sync.receive(snapshot(first))) == [("Sync", "")]
+    assert names(sync.receive(snapshot(u))) == [("OutOfSync", "gap")] * is_gap + [("Sync", "")]
 
 
 def test_a_snapshot_that_jumps_tells_of_a_gap_and_then_stands():
     for u in (7, 90):
         sync = synced()
-        assert names(sync.receive(snapshot(u))) == [("OutOfSync", "gap"), ("Synced", "")]
+        assert names(sync.receive(snapshot(u))) == [("OutOfSync", "gap"), ("Sync", "")]
         assert sync.last_update_id == u
 
 
@@ -126,7 +126,7 @@ def test_a_snapshot_that_jumps_tells_of_a_gap_and_then_stands():
 def test_a_book_that_nobody_should_trade_on_is_withdrawn(bids, reason):
     sync = synced()
     lost = [("OutOfSync", reason), LOST]
-    assert names(sync.receive(delta(51, bids))) == [("Applied", ""), *lost]
+    assert names(sync.receive(delta(51, bids))) == [("Change", ""), *lost]
     assert sync.book is None
     assert names(sync.receive(snapshot(52, bids=bids))) == lost
     assert sync.book is None
@@ -143,7 +143,7 @@ def test_nothing_is_asked_for_between_two_streams():
     assert names(sync.disconnected()) == [("OutOfSync", "disconnected")]
     assert not sync.needs_snapshot
     assert sync.disconnected() == sync.connected() == []
-    assert names(sync.receive(snapshot(7))) == [("Synced", "")]
+    assert names(sync.receive(snapshot(7))) == [("Sync", "")]
     assert names(sync.connected()) == [("OutOfSync", "disconnected")]
 
 
@@ -188,5 +188,5 @@ def test_whatever_comes_the_rows_and_their_absences_are_those_of_the_archive(
     )
     books = np.array([book_row(row.bids, row.asks) for row in rows])
     assert books.tobytes() == np.array(ledger.books).tobytes()
-    applied = sum(isinstance(each, Applied | Synced) for each in events)
+    applied = sum(isinstance(each, Change | Sync) for each in events)
     assert applied == ledger.applied

@@ -8,17 +8,17 @@ from msgspec.structs import replace
 from quantgod.market import known_range
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.known_range import KnownBook
-from quantgod.market.sync_events import Dropped
+from quantgod.market.sync_events import Drop
 from tests.market.schedules import ScheduleResult, run_schedule
 from tests.market.witness import WrongBook
 
 SCHEDULES = 500
 
 NAMED = {
-    *("Applied", "Synced", "Widened"),
-    *("Dropped:" + reason for reason in ("late", "duplicate", "no_book", "broken_chain")),
-    *("Dropped:" + reason for reason in ("out_of_date", "unasked_snapshot", "bad_number")),
-    *("Dropped:" + reason for reason in ("wrong_symbol", "bad_time")),
+    *("Change", "Sync", "Extension"),
+    *("Drop:" + reason for reason in ("late", "duplicate", "no_book", "broken_chain")),
+    *("Drop:" + reason for reason in ("out_of_date", "unasked_snapshot", "bad_number")),
+    *("Drop:" + reason for reason in ("wrong_symbol", "bad_time")),
     *("OutOfSync:" + reason for reason in ("gap", "sequence_reset", "crossed", "out_of_range")),
     *("OutOfSync:" + reason for reason in ("overflow", "disconnected", "bad_number")),
     *("OutOfSync:" + reason for reason in ("wrong_symbol", "bad_time")),
@@ -56,7 +56,7 @@ class KeepsItsBookOverAGap(BinanceBookSync):
     def _lose(self, reason, detail, event):
         if reason != "gap":
             return super()._lose(reason, detail, event)
-        return [Dropped("late", detail)]
+        return [Drop("late", detail)]
 
 
 class AppliesOlderEventsToASnapshot(BinanceBookSync):
@@ -86,7 +86,7 @@ class AppliesLateEvents(BinanceBookSync):
 
 class KeepsItsBookOverARefusal(BinanceBookSync):
     def refuse(self, error):
-        return [Dropped(error.reason, str(error))]
+        return [Drop(error.reason, str(error))]
 
 
 class KeepsItsBookWithoutAStream(BinanceBookSync):

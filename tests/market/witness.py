@@ -8,7 +8,7 @@ from quantgod.contracts import MS_PER_DAY
 from quantgod.market.binance import DepthEvent, DepthSnapshot
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.messages import MessageError
-from quantgod.market.sync_events import Applied, Dropped, Event, OutOfSync, Synced, Widened
+from quantgod.market.sync_events import Change, Drop, Event, Extension, OutOfSync, Sync
 from tests.market.true_market import SYMBOL, TrueMarket
 
 Delivery = DepthEvent | MessageError
@@ -79,14 +79,14 @@ class Witness:
                 raise WrongBook(f"no book, but a last id of {last_id}")
             return
         self._compare(book.bids, book.asks, last_id)
-        if any(isinstance(event, Synced) for event in events):
+        if any(isinstance(event, Sync) for event in events):
             self._check_chain(last_id)
 
     def _follow(self, event: Event) -> None:
-        if isinstance(event, OutOfSync | Synced):
+        if isinstance(event, OutOfSync | Sync):
             self.told["b"].clear()
             self.told["a"].clear()
-        if isinstance(event, Applied | Synced | Widened):
+        if isinstance(event, Change | Sync | Extension):
             for side, levels in (("b", event.update.bids), ("a", event.update.asks)):
                 told = self.told[side]
                 for price, size in levels:
@@ -127,7 +127,7 @@ class Witness:
             raise WrongBook(f"a book stands after an event of {message.symbol} at {message.ts}")
 
     def _check_applied(self, events: list[Event], message: DepthEvent, before: int) -> None:
-        if any(isinstance(event, Applied) for event in events) and message.previous != before:
+        if any(isinstance(event, Change) for event in events) and message.previous != before:
             raise WrongBook(f"applied pu {message.previous} to a book at {before}")
         if before == message.previous:
             return
@@ -136,7 +136,7 @@ class Witness:
 
     def _check_looks(self, events: list[Event], message: DepthEvent, before: int) -> None:
         first = events[0]
-        silent = isinstance(first, Dropped | OutOfSync) and first.reason in (
+        silent = isinstance(first, Drop | OutOfSync) and first.reason in (
             "late",
             "duplicate",
             "wrong_symbol",

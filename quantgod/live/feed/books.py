@@ -14,7 +14,7 @@ from quantgod.live.feed.state import BookState, wants_snapshot, was_readable
 from quantgod.market.binance import DepthEvent, decode
 from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.messages import MessageError
-from quantgod.market.sync_events import Synced, Widened
+from quantgod.market.sync_events import Extension, Sync
 
 SHOWN_BYTES = 200
 """Number of bytes of a message that a notice quotes."""
@@ -145,7 +145,7 @@ class Books:
         self.states[symbol].note(taken.events)
         if wants_snapshot(taken.events) is not None:
             self._wanted.add(symbol)
-        if any(isinstance(event, Synced | Widened) for event in taken.events):
+        if any(isinstance(event, Sync | Extension) for event in taken.events):
             self._snapshots.succeeded(symbol)
         self._listener.taken(symbol, taken, received)
         return taken

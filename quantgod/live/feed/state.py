@@ -8,14 +8,14 @@ from typing import get_args
 
 from quantgod.market.messages import Reason
 from quantgod.market.sync_events import (
-    Applied,
-    Dropped,
+    Change,
+    Drop,
     Event,
     LossReason,
     NeedReason,
     NeedSnapshot,
     OutOfSync,
-    Synced,
+    Sync,
 )
 
 _UNREADABLE = frozenset(get_args(Reason))
@@ -52,9 +52,9 @@ class BookState:
     def note(self, events: list[Event]) -> None:
         """Take a message's events."""
         for event in events:
-            if isinstance(event, Applied):
+            if isinstance(event, Change):
                 self._updated(event.update.ts)
-            elif isinstance(event, Synced):
+            elif isinstance(event, Sync):
                 self._updated(event.update.ts)
                 self._turn(is_synced=True)
                 self.syncs += 1
@@ -111,4 +111,4 @@ def was_readable(events: list[Event]) -> bool:
     first = events[0] if events else None
     if first is None:
         return False
-    return not (isinstance(first, Dropped | OutOfSync) and first.reason in _UNREADABLE)
+    return not (isinstance(first, Drop | OutOfSync) and first.reason in _UNREADABLE)

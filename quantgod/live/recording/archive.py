@@ -27,7 +27,7 @@ from quantgod.live.recording.arrivals import Recording, no_events, open_recordin
 from quantgod.market.book_bars import BookBars
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_kernel import CLOCK
-from quantgod.market.sync_events import Applied, Event, OutOfSync, Synced, Widened
+from quantgod.market.sync_events import Change, Event, Extension, OutOfSync, Sync
 from quantgod.settings import ArchiveLimits, Settings
 
 IDS_PER_DAY: Final = 1_000_000_000
@@ -138,7 +138,7 @@ class _LineWriter:
         if clock >= 0:  # else a reader has nothing to withdraw yet
             yield from self._lost(events[losses[0]] if losses else None, clock)
         for event in events[losses[-1] + 1 if losses else 0 :]:
-            if isinstance(event, Applied | Synced | Widened):
+            if isinstance(event, Change | Sync | Extension):
                 yield self._change(event.update)
         self._clock = clock
 

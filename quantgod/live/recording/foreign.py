@@ -22,12 +22,12 @@ class _Message(msgspec.Struct):
     lastUpdateId: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Wrapped(msgspec.Struct):
+class _Envelope(msgspec.Struct):
     data: _Message
 
 
 _decode = msgspec.json.Decoder(_Message).decode
-_decode_wrapped = msgspec.json.Decoder(_Wrapped).decode
+_decode_wrapped = msgspec.json.Decoder(_Envelope).decode
 
 
 def what_came(messages: Iterable[bytes]) -> str:

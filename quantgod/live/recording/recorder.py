@@ -20,18 +20,18 @@ from quantgod.live.journal import EVENTS, RAW, Journal, levels_schema
 from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.level_sequence import LevelSampler, normalised
 from quantgod.market.sync_events import (
-    Applied,
+    Change,
     Event,
+    Extension,
     NeedSnapshot,
     OutOfSync,
-    Synced,
-    Widened,
+    Sync,
 )
 from quantgod.settings import CollectSettings
 
 _KINDS: Final[dict[type[Event], str]] = {
-    Synced: "synced",
-    Widened: "widened",
+    Sync: "synced",
+    Extension: "widened",
     OutOfSync: "out_of_sync",
     NeedSnapshot: "need_snapshot",
 }
@@ -115,7 +115,7 @@ class Recorder:
         )
 
     def _write_event(self, symbol: str, state: _Symbol, kind: str, event: Any) -> None:
-        is_change = isinstance(event, Synced | Widened)
+        is_change = isinstance(event, Sync | Extension)
         row = {"received_ns": state.received_ns, "ts_ms": state.ts, "symbol": symbol, "kind": kind}
         code = "" if is_change else event.reason
         detail = event.detail if isinstance(event, OutOfSync) else ""
@@ -143,7 +143,7 @@ class _Symbol:
         for event in events:
             if isinstance(event, OutOfSync):
                 self.sampler.lose()
-            elif isinstance(event, Applied | Synced | Widened):
+            elif isinstance(event, Change | Sync | Extension):
                 self.ts = event.update.ts
                 if book is not None:
                     yield from self.sampler.take(self.ts, book)

@@ -31,7 +31,7 @@ from quantgod.market.binance import BestQuote, DepthEvent
 from quantgod.market.book_bars import BookBars, ClosedMinute, Effect
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.messages import MessageError
-from quantgod.market.sync_events import Applied, Dropped, OutOfSync, Synced
+from quantgod.market.sync_events import Change, Drop, OutOfSync, Sync
 from quantgod.served.features import sets
 from quantgod.settings import EtlSettings, Settings
 
@@ -145,7 +145,7 @@ class Replay:
         self._is_theirs |= isinstance(event, DepthEvent)
         self._events += 1
         taken = self._noted(take(self._bars, event))
-        if any(isinstance(each, Applied | Synced) for each in taken.events):
+        if any(isinstance(each, Change | Sync) for each in taken.events):
             self._applied += 1
             self._beyond += self._is_beyond()
         return taken
@@ -153,11 +153,11 @@ class Replay:
     def _noted(self, taken: Effect) -> Effect:
         """Count the events, and compare the book with waiting quotes."""
         for event in taken.events:
-            if isinstance(event, Dropped):
+            if isinstance(event, Drop):
                 self._dropped[event.reason] += 1
             elif isinstance(event, OutOfSync):
                 self._lost[event.reason] += 1
-            self._synced += isinstance(event, Synced)
+            self._synced += isinstance(event, Sync)
         self._check.book(self._bars)
         return taken
 

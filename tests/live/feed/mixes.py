@@ -24,7 +24,7 @@ from quantgod.market.book import OrderBook
 from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.minute_bars import compile_kernel
-from quantgod.market.sync_events import Applied, OutOfSync, Synced
+from quantgod.market.sync_events import Change, OutOfSync, Sync
 from quantgod.settings import FeedSettings, load_settings
 from quantgod.simulation.exchange.faults import Fault, mix
 from quantgod.simulation.exchange.server import Exchange
@@ -194,10 +194,10 @@ class Witness:
             if isinstance(event, OutOfSync):
                 self._lost.setdefault(symbol, time.monotonic())
                 self.losses.append(event.reason)
-            elif isinstance(event, Synced):
+            elif isinstance(event, Sync):
                 if symbol in self._lost:
                     self.resyncs.append(self._since(self._lost.pop(symbol)))
-            elif isinstance(event, Applied):
+            elif isinstance(event, Change):
                 self.applied[symbol].append(event.update.update_id)
         self._compare(symbol)
 

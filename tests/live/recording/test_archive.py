@@ -89,7 +89,7 @@ def test_live_bars_are_the_bars_that_etl_makes_of_the_recording(recording, tmp_p
     live = with_row(client.closed)
     happened = set(client.reasons)
     assert {"OutOfSync gap", "OutOfSync disconnected", "OutOfSync corrupt_json"} <= happened
-    assert {"Widened", "NeedSnapshot edge", "NeedSnapshot bad_snapshot"} <= happened
+    assert {"Extension", "NeedSnapshot edge", "NeedSnapshot bad_snapshot"} <= happened
     archives = archive_recording(folder, tmp_path / "archives", FULL)
     assert [archive.path.name for archive in archives] == [
         "2024-03-17_BTCUSDT_ob500.data.zip",

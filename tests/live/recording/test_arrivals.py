@@ -31,7 +31,7 @@ from quantgod.live.recording.session import CollectSession, _LoggedRecorder
 from quantgod.market.binance import BestQuote, DepthEvent
 from quantgod.market.book_bars import BookBars, Effect
 from quantgod.market.book_sync import BinanceBookSync
-from quantgod.market.sync_events import NeedSnapshot, OutOfSync, Synced
+from quantgod.market.sync_events import NeedSnapshot, OutOfSync, Sync
 from tests.live.engine.answering import minute_of, minute_without
 from tests.live.recording.recorded import COLLECT, JOURNALING
 from tests.live.recording.test_replay import SETTINGS, event, quote, snapshot, sound, text
@@ -332,7 +332,7 @@ def test_a_recorder_that_logs_keeps_the_last_trouble() -> None:
     )
     logged = _LoggedRecorder(recorder)
     update: Any = SimpleNamespace(bids=[], asks=[], ts=1)
-    logged.taken(BTC, Effect([Synced(update), OutOfSync("disconnected", "end")], []), 0.0)
+    logged.taken(BTC, Effect([Sync(update), OutOfSync("disconnected", "end")], []), 0.0)
     assert logged.last_trouble == ""
     logged.notice(Notice("info", "connected", (BTC,), "open"))
     assert logged.last_trouble == ""

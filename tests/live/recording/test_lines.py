@@ -20,7 +20,7 @@ from quantgod.live.recording.archive import (
     archive_recording,
 )
 from quantgod.market.minute_kernel import CLOCK
-from quantgod.market.sync_events import Applied, Event, NeedSnapshot, OutOfSync, Synced, Widened
+from quantgod.market.sync_events import Change, Event, Extension, NeedSnapshot, OutOfSync, Sync
 from tests.archive.feeds import FULL
 from tests.live.recording.recorded import market, record
 
@@ -58,8 +58,8 @@ class Writer:
         return told
 
 
-def change(ms: int) -> Applied:
-    return Applied(BookUpdate("X", 1_000 * MIDNIGHT + ms, False, 77, [(9.0, 3.0)], []))
+def change(ms: int) -> Change:
+    return Change(BookUpdate("X", 1_000 * MIDNIGHT + ms, False, 77, [(9.0, 3.0)], []))
 
 
 def test_a_day_begins_with_the_whole_book_and_goes_on_with_changes() -> None:
@@ -74,8 +74,8 @@ def test_a_day_begins_with_the_whole_book_and_goes_on_with_changes() -> None:
             **{"u": DAY * IDS_PER_DAY + 1, "seq": 77},
         },
     }
-    assert writer.at(0, Synced(change(600).update), NeedSnapshot("edge")) == [("delta", 600, 2)]
-    assert writer.at(1, Widened(change(1_000).update)) == [("delta", 1_000, 3)]
+    assert writer.at(0, Sync(change(600).update), NeedSnapshot("edge")) == [("delta", 600, 2)]
+    assert writer.at(1, Extension(change(1_000).update)) == [("delta", 1_000, 3)]
     assert writer.at(1) == [], "a book stands, and nothing changed"
 
 

@@ -30,7 +30,7 @@ def test_every_message_is_recorded_as_it_came(tmp_path: Path) -> None:
     told = [(event["kind"], event["code"]) for event in events]
     assert ("out_of_sync", "corrupt_json") in told
     assert ("out_of_sync", "disconnected") in told
-    assert told.count(("synced", "")) == client.reasons.count("Synced") == 3
+    assert told.count(("synced", "")) == client.reasons.count("Sync") == 3
 
 
 def test_levels_are_the_best_ones_after_the_last_message_of_each_interval(tmp_path: Path) -> None:
