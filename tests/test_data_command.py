@@ -6,6 +6,7 @@ import datetime as dt
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -154,3 +155,22 @@ def test_the_command_names_what_is_there_and_what_is_not(
     done = CliRunner().invoke(main, given)
     assert done.exit_code == 0, done.output
     assert done.output.count(": none in ") == 4 and "{exchange}" not in done.output
+
+
+@pytest.mark.parametrize("what", ["another table", "a folder", "a broken link", "no Parquet"])
+def test_a_day_that_cannot_be_read_is_noted_beside_the_others(
+    data: DataSettings, what: str
+) -> None:
+    odd = data.market_bars / data.symbol / "2024-01-03.parquet"
+    match what:
+        case "another table":
+            pd.DataFrame({"a": [1]}).to_parquet(odd)
+        case "a folder":
+            odd.mkdir()
+        case "a broken link":
+            odd.symlink_to("gone")
+        case _:
+            odd.write_text("bars")
+    [bars] = held_bars(data.bars)
+    assert bars.days == 1 and str(odd) in bars.note
+    assert held_archives(data.archives, "linear", FULL.etl.limits, data.bars)

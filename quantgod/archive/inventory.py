@@ -158,7 +158,7 @@ def _stored(market: Path, symbol: str, days: Iterable[ArchiveFile]) -> str:
     read = [path for path in stored_days(market, symbol) if path.stem in asked]
     rows = 0
     for path in read:
-        with suppress(StoreError):
+        with suppress(StoreError, OSError):
             rows += len(read_index(path))
     if not read:
         return "none read by `etl` yet"
@@ -173,7 +173,7 @@ def _of_bars(market: Path, symbol: str) -> Holding:
         try:
             minutes.append(read_index(path))
             lacks = read_metadata(path).lacks
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             notes[str(error)] = None
             continue
         if lacks is not None:

@@ -213,8 +213,15 @@ def read_index(path: Path) -> Integers:
 
 
 def read_column(path: Path, name: str) -> pa.ChunkedArray:
-    """Read one column of a stored day, or its index."""
-    return open_file(path).read(columns=[name])[name]
+    """Read one column of a stored day, or its index.
+
+    Raises:
+        StoreError: for a file that is not a whole Parquet, or lacks the column.
+    """
+    read = open_file(path).read(columns=[name])
+    if name not in read.column_names:
+        raise StoreError(f"{path}: a Parquet file, but without the column {name} of a stored day")
+    return read[name]
 
 
 def stored_days(bars: Path, symbol: str) -> list[Path]:
