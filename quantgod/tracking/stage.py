@@ -180,8 +180,10 @@ def stage(
         supply: adds missing runs to the given ones, by finding or making them.
 
     Raises:
+        ValueError: naming a setting of a folder where a file is.
         EqualRunError: if an equal run of a stage that keeps checkpoints is in progress.
     """
+    _check_folders(settings)
     client = connect(settings.tracking)
     outbox_folder = PROJECT / settings.tracking.outbox
     deliver_left_over(client, outbox_folder)
@@ -213,6 +215,15 @@ def stage(
         raise
     finally:
         _finish(run, status)
+
+
+def _check_folders(settings: Settings) -> None:
+    """Check that no setting of a folder names a file, before any work is done for it."""
+    places = {f"data.{name}": path for name, path in settings.data if isinstance(path, Path)}
+    places |= {"tracking.outbox": PROJECT / settings.tracking.outbox}
+    for name, path in places.items():
+        if path.is_file():
+            raise ValueError(f"{name}: a folder was expected at {path}, there is a file")
 
 
 def _open_run(client: MlflowClient, name: str) -> mlflow.ActiveRun:

@@ -353,6 +353,20 @@ def test_a_killed_run_is_closed_at_the_next_start_and_a_living_one_is_left(
     assert (status(run), status(own.info.run_id)) == ("KILLED", "RUNNING")
 
 
+@pytest.mark.parametrize("name", ["work", "bars", "outbox"])
+def test_a_file_in_the_place_of_a_folder_is_told_before_any_work(
+    settings: Settings, tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / "a file"
+    file.touch()
+    section = "tracking" if name == "outbox" else "data"
+    changed = getattr(settings, section).model_copy(update={name: file})
+    words = f"{section}.{name}: a folder was expected at {file}, there is a file"
+    with pytest.raises(ValueError, match=words):
+        simulate(settings.model_copy(update={section: changed}))
+    assert not settings.data.archives.exists()
+
+
 def test_a_second_equal_training_is_told_of_the_first_and_ends(settings: Settings) -> None:
     def train(own: Settings = settings) -> str:
         with stage("train", own, made) as run:

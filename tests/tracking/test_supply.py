@@ -231,7 +231,7 @@ def test_nothing_is_simulated_unasked_among_real_archives(
 ) -> None:
     """But beside what was simulated there, another symbol may be."""
     settings.data.archives.touch()
-    with pytest.raises(ValueError, match=r"a folder of archives was expected at .* is a file"):
+    with pytest.raises(ValueError, match=r"data.archives: a folder was expected at .* is a file"):
         upstream("etl", settings)
     settings.data.archives.unlink()
     settings.data.archives.mkdir()
