@@ -59,7 +59,7 @@ EVERY: Final = (1, 10, 30, 60)
 MARKETS, FIRST_SEED = 3, 900
 
 
-class Trained(NamedTuple):
+class Training(NamedTuple):
     """One training: processor seconds, and scores on the test part."""
 
     seconds: float
@@ -67,7 +67,7 @@ class Trained(NamedTuple):
     log_loss: float
 
 
-class Prepared(NamedTuple):
+class Parts(NamedTuple):
     """A market's parts, and what a network sees of them."""
 
     train: Samples
@@ -83,7 +83,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help=f"put the table into {RESULTS}")
     asked, console = parser.parse_args(), Console()
     torch.set_num_threads(1)
-    trained: dict[int, list[Trained]] = {every: [] for every in EVERY}
+    trained: dict[int, list[Training]] = {every: [] for every in EVERY}
     for seed in range(FIRST_SEED, FIRST_SEED + MARKETS):
         settings = load_settings(CONFIG, {**MARKET, "simulate.seed": seed, "train.seed": seed})
         made = prepared(table_of(settings), settings)
@@ -108,17 +108,17 @@ def table_of(settings: Settings) -> pd.DataFrame:
     return label(stored, settings.label, settings.etl.max_bridge_minutes)
 
 
-def prepared(minutes: pd.DataFrame, settings: Settings) -> Prepared:
+def prepared(minutes: pd.DataFrame, settings: Settings) -> Parts:
     """Split a table as `train` and `evaluate` do, and scale it by the training part."""
     window, stride, split = settings.window.length, settings.window.stride, settings.split
     train, validation = train_and_validation(minutes, window, stride, split)
     taken = samples(minutes, window, stride)
     test = taken.take(split_test(taken, split).other)
     inputs = zoo.inputs(settings.model.name, window)
-    return Prepared(train, validation, test, material(minutes, train, inputs))
+    return Parts(train, validation, test, material(minutes, train, inputs))
 
 
-def train(made: Prepared, settings: Settings) -> Trained:
+def train(made: Parts, settings: Settings) -> Training:
     """Train a network, and judge it on the test part."""
     views, chosen = made.material.views, settings.train
     began = time.process_time()
@@ -128,7 +128,7 @@ def train(made: Prepared, settings: Settings) -> Trained:
         fitted.model, views, made.test.row, chosen.batch_size, chosen.class_weights,
         device=chosen.device,
     )  # fmt: skip
-    return Trained(seconds, *judged(made.test.target, told))
+    return Training(seconds, *judged(made.test.target, told))
 
 
 def judged(target: Integers, forecast: Forecast) -> tuple[float, float]:
@@ -137,7 +137,7 @@ def judged(target: Integers, forecast: Forecast) -> tuple[float, float]:
     return macro_f1(target, decided), log_loss(target, probabilities)
 
 
-def table(trained: dict[int, list[Trained]]) -> str:
+def table(trained: dict[int, list[Training]]) -> str:
     """A row for each pace: its time, its scores, and how far they are from those of the first."""
     whole = np.array(trained[EVERY[0]])
     lines = [

@@ -111,7 +111,7 @@ class PackageError(MlflowException):
         self.code = code
 
 
-class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class ChainModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """What MLflow holds: checks its own files, then judges."""
 
     def load_context(self, context: Any) -> None:
@@ -408,4 +408,4 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-mlflow.models.set_model(Served())
+mlflow.models.set_model(ChainModel())
