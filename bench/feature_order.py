@@ -25,7 +25,7 @@ from quantgod.contracts import Floats
 from quantgod.dataset.feature_file import read_features, write_features
 from quantgod.dataset.inputs import WIDE, Inputs
 from quantgod.dataset.labels import label
-from quantgod.dataset.learning_table import with_features
+from quantgod.dataset.learning_table import whole_rows, with_features
 from quantgod.dataset.samples import samples
 from quantgod.dataset.splits import split_test
 from quantgod.gates.zoo.power import Market, network_settings
@@ -85,7 +85,7 @@ def table_of(settings: Settings) -> pd.DataFrame:
         run_etl(archives, bars, settings.etl)
         write_features(bars, settings.data.series, file, bridge)
         labelled = label(load_bars(bars, settings.data.symbol), settings.label, bridge)
-        return with_features(labelled, read_features(file))
+        return whole_rows(with_features(labelled, read_features(file)))
 
 
 def scores_of(minutes: pd.DataFrame, settings: Settings) -> tuple[float, float]:

@@ -10,8 +10,14 @@ import numpy as np
 import pandas as pd
 
 from quantgod.contracts import MS_PER_MINUTE
-from quantgod.dataset.samples import Samples, has_labels, samples
-from quantgod.dataset.splits import EmptyPartError, folds, split_test, split_validation
+from quantgod.dataset.samples import (
+    Samples,
+    has_labels,
+    left_out_of_each_stretch,
+    samples,
+    seen_rows,
+)
+from quantgod.dataset.splits import EmptyPartError, folds, split_dev, split_test, split_validation
 from quantgod.settings import AuditSettings, SplitSettings
 
 MOST: Final = 20_000_000
@@ -33,7 +39,7 @@ def enough_rows(
     """Run a block; where it finds an empty part, report the rows at hand and the rows needed.
 
     Args:
-        table: what `label` returns.
+        table: what `label` or `learning_table` returns.
         window: rows a window holds.
         stride: minutes between samples.
         split: of test, validation and folds.
@@ -48,14 +54,15 @@ def enough_rows(
         labelled, taken = has_labels(table), samples(table, 1, 1)
         ahead = taken.reach_ms - taken.time_ms
         horizon = int(ahead.max()) // MS_PER_MINUTE if len(taken) else 0
-        least = rows_needed(window, horizon, stride, split, audit)
+        lost = left_out_of_each_stretch(table)
+        least = rows_needed(window, horizon, stride, split, audit, lost)
         cut = f"a window of {window}, a horizon of {horizon} and a stride of {stride} minutes"
         cut += f", {split.folds} folds" if audit is not None else ""
         need = f"at least {least:,} in one run without a hole" if least else "no number is enough"
         whole = len(samples(table, window, stride))
         raise TooFewRowsError(
-            f"{int(labelled.sum()):,} labelled rows give {whole:,} samples; for {cut} {need} "
-            f"is needed ({error})"
+            f"{int(labelled.sum()):,} labelled rows{_left_out(table)} give {whole:,} samples; for "
+            f"{cut} {need} is needed ({error})"
         ) from error
 
 
@@ -65,6 +72,7 @@ def rows_needed(
     stride: int,
     split: SplitSettings,
     audit: AuditSettings | None = None,
+    lost: int = 0,
 ) -> int | None:
     """Return how many labelled rows of one stretch every split needs; None if no number is enough.
 
@@ -74,15 +82,16 @@ def rows_needed(
         stride: minutes between samples.
         split: of test, validation and folds.
         audit: as in `enough_rows`.
+        lost: rows at the begin of a stretch that the network cannot look at.
     """
     few, many = 0, max(window, 1)
-    while not _can_be_cut(many, window, horizon, stride, split, audit):
+    while not _can_be_cut(many, window, horizon, stride, split, audit, lost):
         few, many = many, 2 * many
         if many > MOST:
             return None
     while many - few > 1:
         middle = (few + many) // 2
-        if _can_be_cut(middle, window, horizon, stride, split, audit):
+        if _can_be_cut(middle, window, horizon, stride, split, audit, lost):
             many = middle
         else:
             few = middle
@@ -91,14 +100,14 @@ def rows_needed(
 
 def _can_be_cut(
     rows: int, window: int, horizon: int, stride: int, split: SplitSettings,
-    audit: AuditSettings | None,
+    audit: AuditSettings | None, lost: int,
 ) -> bool:  # fmt: skip
-    taken = _whole(rows, window, horizon, stride)
+    taken = _whole(rows, window, horizon, stride, lost)
     try:
-        dev = split_test(taken, split).train
         if audit is None:
-            split_validation(taken, dev, split.validation_fraction, split)
+            split_dev(taken, split)
             return True
+        dev = split_test(taken, split).train
         walked = folds(taken, dev, split)
         for fold in walked:
             split_validation(taken, fold.train, audit.stopping_fraction, split)
@@ -108,9 +117,15 @@ def _can_be_cut(
     return True
 
 
-def _whole(rows: int, window: int, horizon: int, stride: int) -> Samples:
-    """Return the samples of one stretch of that many labelled rows."""
+def _whole(rows: int, window: int, horizon: int, stride: int, lost: int) -> Samples:
+    """Return the samples of one stretch of that many labelled rows, the first `lost` not seen."""
     row = np.arange(window - 1, max(rows, window - 1))
     time_ms = row[row % stride == 0] * MS_PER_MINUTE
     calendar = np.arange(rows) * MS_PER_MINUTE
-    return Samples.of_times(time_ms, time_ms + horizon * MS_PER_MINUTE, calendar)
+    of_bars = Samples.of_times(time_ms, time_ms + horizon * MS_PER_MINUTE, calendar)
+    return of_bars.take(of_bars.row >= lost + window - 1)
+
+
+def _left_out(table: pd.DataFrame) -> str:
+    left = int((has_labels(table) & ~seen_rows(table)).sum())
+    return f", of which {left:,} cannot be looked at," if left else ""

@@ -14,6 +14,7 @@ from quantgod.archive.store import stored_days
 from quantgod.contracts import Integers, Series
 from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks
 from quantgod.dataset.feature_file import read_features
+from quantgod.dataset.samples import SEEN, seen_rows
 from quantgod.dataset.series import table_series
 from quantgod.dataset.table import read_table
 from quantgod.served.blocks import VOLATILITY_ROWS
@@ -34,7 +35,7 @@ class LearnedFrom(NamedTuple):
     """The labelled table with its features, and the blocks of its rows' books.
 
     Attributes:
-        table: what `learning_table` returns; of rows with a whole block alone, if there are blocks.
+        table: every labelled minute, with column `SEEN` where a network cannot look at all of them.
         blocks: mapped, of all stored minutes; None for a network that does not look at the book.
     """
 
@@ -61,13 +62,13 @@ def learned_from(
         return LearnedFrom(table, None)
     _check_snapshots(folder, table, table_series(inputs["labels"]))
     blocks = open_all_blocks(folder.parent, folder.name)
-    left = with_blocks(table, blocks)
-    if lacking := len(table) - len(left):
+    given, looked_at = int(seen_rows(table).sum()), with_blocks(table, blocks)
+    if lacking := given - int(looked_at[SEEN].sum()):
         announce(
-            f"{lacking:,} of {len(table):,} labelled minutes are left out: they have no whole "
+            f"{lacking:,} of {given:,} labelled minutes are left out: they have no whole "
             "block of snapshots, or no price that moved"
         )
-    return LearnedFrom(left, blocks)
+    return LearnedFrom(looked_at, blocks)
 
 
 def learning_table(labels: Path, features: Path | None) -> pd.DataFrame:
@@ -95,17 +96,17 @@ def learning_table(labels: Path, features: Path | None) -> pd.DataFrame:
 
 
 def with_features(table: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
-    """Join the features to a labelled table, and drop the rows that lack one.
+    """Join the features to a labelled table, and mark the rows that have all of them.
 
-    The first rows of a stretch have too little past for all features. `run` is numbered anew, so
-    that no window spans a dropped row; labels stay as they are.
+    The first rows of a stretch have too little past for all features. Rows that lack one stay, with
+    NaN for all, so that borders are drawn on the same minutes for every network.
 
     Args:
         table: what `label` returns.
         features: `sets.NAMES` of all its minutes, and maybe of more.
 
     Returns:
-        The columns of the table, then `sets.NAMES`.
+        The columns of the table, then `sets.NAMES` and `SEEN`.
 
     Raises:
         UnmatchedFeaturesError: if minutes of the table are not among those of the features, or
@@ -118,44 +119,50 @@ def with_features(table: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
             f"{table.index[absent[0]]}: {_again()}"
         )
     values = features.loc[:, list(sets.NAMES)].to_numpy(np.float64)[place]
-    kept = np.flatnonzero(np.isfinite(values).all(axis=1))
-    if not len(kept):
+    seen = np.isfinite(values).all(axis=1)
+    if not seen.any():
         raise UnmatchedFeaturesError(
             f"none of {len(table)} minutes has all {len(sets.NAMES)} features, which a stretch "
             f"has from its minute {sets.REACH} on: more minutes without a gap are needed"
         )
-    rows = _kept(table, kept)
-    joined = pd.DataFrame(values[kept], rows.index, list(sets.NAMES))
-    return pd.concat([rows, joined], axis=1)
+    values[~seen] = np.nan
+    joined = pd.DataFrame(values, table.index, list(sets.NAMES))
+    return pd.concat([table, joined], axis=1).assign(**{SEEN: seen})
 
 
 def with_blocks(table: pd.DataFrame, blocks: BookBlocks) -> pd.DataFrame:
-    """Drop the rows whose book a network cannot look at, and number `run` anew.
+    """Mark the rows whose book a network can look at, in column `SEEN`.
 
-    These are rows without a block, those of whose block a level is missing, and those whose last
-    `VOLATILITY_ROWS` closes are equal, which prices cannot be scaled by. All blocks are read once,
-    some at a time.
+    It cannot look at rows without a block, at those of whose block a level is missing, and at those
+    whose last `VOLATILITY_ROWS` closes are equal, which prices cannot be scaled by. All blocks are
+    read once, some at a time.
 
     Raises:
-        UnmatchedSnapshotsError: if no row is left.
+        UnmatchedSnapshotsError: if there is no such row.
     """
-    places = blocks.places_of(pd.DatetimeIndex(table.index))
-    is_whole = places >= 0
+    given, places = seen_rows(table), blocks.places_of(pd.DatetimeIndex(table.index))
+    is_whole = given & (places >= 0)
     is_whole[is_whole] = blocks.whole(places[is_whole])
     returns = table["log_ret_close"].to_numpy(np.float64)
-    kept = np.flatnonzero(is_whole & (deviation(returns, VOLATILITY_ROWS) != 0))
-    if not len(kept):
+    seen = is_whole & (deviation(returns, VOLATILITY_ROWS) != 0)
+    if not seen.any():
         raise UnmatchedSnapshotsError(
-            f"none of {len(table)} minutes has a whole block of snapshots before its close, and a "
+            f"none of {given.sum()} minutes has a whole block of snapshots before its close, and a "
             f"price that moved: more archives are needed, or other `snapshots` settings; {_anew()}"
         )
-    return _kept(table, kept)
+    return table.assign(**{SEEN: seen})
 
 
-def _kept(table: pd.DataFrame, kept: Integers) -> pd.DataFrame:
-    """Return some rows, with `run` numbered so that no window spans a dropped one."""
+def whole_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that a network can look at, without `SEEN`.
+
+    `run` is numbered anew where one is left out, so that no window spans such a row.
+    """
+    if SEEN not in table:
+        return table
+    kept = np.flatnonzero(seen_rows(table))
     run = _stretches(kept, table["run"].to_numpy(np.int64)[kept])
-    return table.iloc[kept].assign(run=run.astype(np.int32))
+    return table.drop(columns=SEEN).iloc[kept].assign(run=run.astype(np.int32))
 
 
 def _check_snapshots(folder: Path, table: pd.DataFrame, series: Series) -> None:
@@ -175,7 +182,7 @@ def _check_snapshots(folder: Path, table: pd.DataFrame, series: Series) -> None:
 
 
 def _stretches(kept: Integers, run: Integers) -> Integers:
-    """Number the rows that are left: a dropped row ends a stretch, as a gap does."""
+    """Number the rows that are left: one left out ends a stretch, as a gap does."""
     begins = (np.diff(kept, prepend=kept[:1] - 1) != 1) | (np.diff(run, prepend=run[:1]) != 0)
     numbers: Integers = np.cumsum(begins)
     return numbers

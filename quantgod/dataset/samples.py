@@ -17,7 +17,13 @@ from quantgod.dataset.labels import NO_TARGET
 from quantgod.served.blocks import VOLATILITY_ROWS
 from quantgod.served.rolling import deviation
 
-OF_THE_TABLE: Final = ("calendar_ms", "horizons")
+SEEN: Final = "seen"
+"""Column of a table: whether a network can look at the row; a table without it holds whole rows."""
+
+NO_STRETCH: Final = -1
+"""Number of a row outside all stretches."""
+
+OF_THE_TABLE: Final = ("calendar_ms", "bars_ms", "bars_reach_ms", "horizons")
 """What samples have in common with all others of their table."""
 
 
@@ -41,6 +47,9 @@ class Samples:
         run: (n,) number of the stretch of minutes that holds the window and its label.
         calendar_ms: every labelled minute of the table, for any window and stride. The test's
             border is drawn on it, so it does not move when either of them changes.
+        bars_ms: `time_ms` of the samples that a network of bars has, for this window and stride.
+            The border of validation is drawn on them, so it is the same whatever a network sees.
+        bars_reach_ms: their `reach_ms`.
         horizons: (horizons,) minutes ahead, the primary one first.
     """
 
@@ -55,6 +64,8 @@ class Samples:
     volatility: Floats
     run: Integers
     calendar_ms: Integers
+    bars_ms: Integers
+    bars_reach_ms: Integers
     horizons: tuple[int, ...]
 
     def __len__(self) -> int:
@@ -67,7 +78,7 @@ class Samples:
         rows, nothing = time_ms // MS_PER_MINUTE, np.zeros((len(time_ms), 0))
         return cls(
             rows, time_ms, label_end_ms, label_end_ms, unused, nothing.astype(np.int64), nothing,
-            nothing, unused.astype(np.float64), unused, calendar_ms, (),
+            nothing, unused.astype(np.float64), unused, calendar_ms, time_ms, label_end_ms, (),
         )  # fmt: skip
 
     def minute(self, position: int) -> pd.Timestamp:
@@ -85,14 +96,14 @@ class Samples:
 
 
 def samples(table: pd.DataFrame, window: int, stride: int) -> Samples:
-    """Return a sample for each labelled minute whose `window` rows lie in one stretch.
+    """Return a sample for each labelled minute whose `window` rows lie in one stretch and are seen.
 
     A minute is labelled where the label of every horizon is known.
     Only minutes whose epoch minute is divisible by `stride` are taken, so adding rows at either
     end moves no sample.
 
     Args:
-        table: what `label` returns.
+        table: what `label` or `learning_table` returns.
         window: rows a window holds.
         stride: minutes between samples.
     """
@@ -106,11 +117,12 @@ def samples(table: pd.DataFrame, window: int, stride: int) -> Samples:
     end_ms = np.stack([_epoch_ms(pd.DatetimeIndex(end)) for _, end in ends.items()], axis=1)
     last = np.searchsorted(time_ms, end_ms).clip(max=len(time_ms) - 1)
     ahead = (end_ms[:1] - time_ms[row][:1, None]).ravel() // MS_PER_MINUTE
-    return Samples(
+    reach_ms = end_ms.max(axis=1)
+    of_bars = Samples(
         row=row,
         time_ms=time_ms[row],
         label_end_ms=end_ms[:, 0],
-        reach_ms=end_ms.max(axis=1),
+        reach_ms=reach_ms,
         target=classes[:, 0].astype(np.int64),
         classes=classes.astype(np.int64),
         returns=returns.astype(np.float64),
@@ -122,8 +134,24 @@ def samples(table: pd.DataFrame, window: int, stride: int) -> Samples:
         volatility=_volatility(table["log_ret_close"].to_numpy(np.float64), run)[row],
         run=run[row],
         calendar_ms=time_ms[labelled],
+        bars_ms=time_ms[row],
+        bars_reach_ms=reach_ms,
         horizons=tuple(ahead.tolist()),
     )
+    return of_bars.take(_sees_window(table, window)[row])
+
+
+def seen_rows(table: pd.DataFrame) -> Booleans:
+    """Return, for each row of a table, whether a network can look at it."""
+    if SEEN not in table:
+        return np.ones(len(table), np.bool_)
+    return table[SEEN].to_numpy(np.bool_)
+
+
+def left_out_of_each_stretch(table: pd.DataFrame) -> int:
+    """Return how many rows at the begin of a stretch are not seen, of the one with fewest."""
+    seen, so_far = seen_rows(table), _rows_so_far(table["run"].to_numpy(np.int64))
+    return int(so_far[seen].min()) - 1 if seen.any() else int(so_far.max(initial=0))
 
 
 def has_labels(table: pd.DataFrame) -> Booleans:
@@ -143,6 +171,14 @@ def covered_rows(rows: Integers, length: int) -> Integers:
     np.add.at(edges, rows - length + 1, 1)
     np.add.at(edges, rows + 1, -1)
     return np.flatnonzero(np.cumsum(edges))
+
+
+def _sees_window(table: pd.DataFrame, window: int) -> Booleans:
+    """Return, for each row, whether a network can look at the `window` rows that end with it."""
+    seen = seen_rows(table)
+    run = np.where(seen, table["run"].to_numpy(np.int64), NO_STRETCH)
+    sees: Booleans = seen & (_rows_so_far(run) >= window)
+    return sees
 
 
 def _columns(table: pd.DataFrame, begin: str) -> list[str]:

@@ -37,17 +37,29 @@ def split_test(samples: Samples, settings: SplitSettings) -> Split:
     """Split into dev (`train`) and test (`other`, the newest `test_fraction` of labelled minutes).
 
     The border is drawn on all labelled minutes, not on the samples, so it is the same minute for
-    every window length and stride: no stage trains on what another stage keeps for the test.
+    every window length, stride and network: no stage trains on what another keeps for the test.
 
     Raises:
         EmptyPartError: if a side would be empty.
     """
-    calendar = samples.calendar_ms
-    border = calendar[_cut(len(calendar), settings.test_fraction, "dev/test")]
-    newer = samples.time_ms >= border
-    return _purged(
-        samples, np.flatnonzero(~newer), np.flatnonzero(newer), int(border), settings, "dev/test"
-    )
+    border = _test_border(samples, settings)
+    return _at_border(samples, np.arange(len(samples)), border, settings, "dev/test")
+
+
+def split_dev(samples: Samples, settings: SplitSettings) -> Split:
+    """Split dev into train and validation (`other`, its newest `validation_fraction`).
+
+    The border is drawn on the samples that a network of bars has, so it is the same minute for all
+    networks of this window length and stride, whatever they see.
+
+    Raises:
+        EmptyPartError: if a side would be empty.
+    """
+    dev = split_test(samples, settings).train
+    reach = samples.bars_reach_ms + settings.embargo_minutes * MS_PER_MINUTE
+    of_bars = samples.bars_ms[reach < _test_border(samples, settings)]
+    border = of_bars[_cut(len(of_bars), settings.validation_fraction, "train/validation")]
+    return _at_border(samples, dev, int(border), settings, "train/validation")
 
 
 def split_validation(
@@ -55,15 +67,13 @@ def split_validation(
 ) -> Split:
     """Split `index` (positions in order of time): the newest `fraction` becomes `other`.
 
-    Used for train/validation and for the early-stopping part of each fold.
+    Used for the early-stopping part of each fold.
 
     Raises:
         EmptyPartError: if a side would be empty.
     """
-    cut = _cut(len(index), fraction, "train/validation")
-    older, newer = index[:cut], index[cut:]
-    border = int(samples.time_ms[newer[0]])
-    return _purged(samples, older, newer, border, settings, "train/validation")
+    border = int(samples.time_ms[index[_cut(len(index), fraction, "train/validation")]])
+    return _at_border(samples, index, border, settings, "train/validation")
 
 
 def folds(samples: Samples, dev_index: Integers, settings: SplitSettings) -> list[Split]:
@@ -120,6 +130,19 @@ def _cut(count: int, fraction: float, name: str) -> int:
             f"{name}: {count} samples cannot be cut at {fraction}; one side is empty"
         )
     return cut
+
+
+def _test_border(samples: Samples, settings: SplitSettings) -> int:
+    calendar = samples.calendar_ms
+    return int(calendar[_cut(len(calendar), settings.test_fraction, "dev/test")])
+
+
+def _at_border(
+    samples: Samples, index: Integers, border_ms: int, settings: SplitSettings, name: str
+) -> Split:
+    """Split positions in order of time at a border, and purge the older side."""
+    newer = samples.time_ms[index] >= border_ms
+    return _purged(samples, index[~newer], index[newer], border_ms, settings, name)
 
 
 def _purged(

@@ -78,7 +78,7 @@ def evaluate(
         out_of_fold: the audit's rows, with column `part` for their use.
         settings: of label, split, audit (the stride) and evaluate.
         progress: called after batches.
-        blocks: of the book, for a model that looks at it; each row has a whole one.
+        blocks: of the book, for a model that looks at it; each seen row has a whole one.
 
     Raises:
         ProvenanceError: if an out-of-fold row's model was trained on later data, or a label that

@@ -122,7 +122,7 @@ def material_of(
     Args:
         subject: the model.
         table: with the columns that it takes.
-        blocks: of the book, for a model that looks at it; each row has a whole one.
+        blocks: of the book, for a model that looks at it; each seen row has a whole one.
 
     Raises:
         MissingColumnsError: naming the first columns that are not there.

@@ -51,7 +51,7 @@ def train_base(
     Args:
         table: what `label` returns.
         settings: window, split, model and train are read.
-        blocks: of the book, for a network that looks at it; each row has a whole one.
+        blocks: of the book, for a network that looks at it; each seen row has a whole one.
         checkpoint: as in `fit`.
         on_epoch: called after each epoch.
         progress: called after batches.

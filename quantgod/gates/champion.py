@@ -79,7 +79,7 @@ def on_test_rows(
         until: newest row of the champion's dev part.
         least_rows: minimal number of effective rows for a verdict.
         progress: called after batches.
-        blocks: of the book, for a champion that looks at it; each row of the table has a whole one.
+        blocks: of the book, for a champion that looks at it; each seen row has a whole one.
 
     Raises:
         EvidenceError: if the rows are from another table.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import pandas as pd
 
@@ -33,6 +33,7 @@ class Borders:
         folds: each fold's first forecast.
         calibration: the first row that the calibrator is fitted on.
         test: the first minute of the test part, whose border is drawn on all labelled minutes.
+            Validation's is drawn on the samples of a network of bars.
         fitted: by stage, the close of the newest bar that a fit may use: for a scaler the last bar
             of its windows, for all else the last bar of its labels.
         forecasts: by stage, the closes of the forecast minutes: each forecast may use the bars up
@@ -55,20 +56,28 @@ def borders_of(
     Args:
         index: of the bars.
         settings: of the pipeline.
-        seen: which bars have a book that the network can look at; the others are left out. None
+        seen: which bars have a book that the network can look at; no sample sees the others. None
             for a network that does not look at the book.
 
     Raises:
         ValueError: if the bars are too few for the folds.
     """
-    labelled, taken = _minutes_of(index, settings, seen)
+    minutes = _minutes_of(index, settings, seen)
     try:
-        return _Sides(settings).borders(labelled, taken)
+        return _Sides(settings).borders(minutes)
     except IndexError:
         raise ValueError(
-            f"{len(index)} minutes hold {len(taken)} samples, too few for a leak audit of "
+            f"{len(index)} minutes hold {len(minutes.taken)} samples, too few for a leak audit of "
             f"{settings.split.folds} folds; use more minutes or a shorter stride"
         ) from None
+
+
+class _Labelled(NamedTuple):
+    """Labelled minutes: all, the samples of a network of bars, and those of the network."""
+
+    all: Minutes
+    of_bars: Minutes
+    taken: Minutes
 
 
 class _Sides:
@@ -81,20 +90,20 @@ class _Sides:
             settings.label.horizon_minutes,
         )
 
-    def borders(self, labelled: Minutes, taken: Minutes) -> Borders:
+    def borders(self, minutes: _Labelled) -> Borders:
         """Split the labelled minutes, and the samples among them.
 
         Raises:
             IndexError: if a side would be empty.
         """
-        test = _newest(labelled, self._split.test_fraction)[0]
-        dev = self._learned(test, taken)
+        taken, test = minutes.taken, _newest(minutes.all, self._split.test_fraction)[0]
+        dev, of_bars = (self._learned(test, older) for older in (taken, minutes.of_bars))
         size = len(dev) // (self._split.folds + 1)
         begins = range(len(dev) - self._split.folds * size, len(dev), size)
         folds = [dev[begin : begin + size] for begin in begins]
         last = folds[-1]
         calibration = _newest(last, self._audit.calibration_fraction)
-        validation = _newest(dev, self._split.validation_fraction)
+        validation = _newest(of_bars, self._split.validation_fraction)
         asked = {f"fold {fold} forecasts": rows for fold, rows in enumerate(folds[:-1], start=1)}
         asked[STOPPING_ROWS] = last[: len(last) - len(calibration)]
         asked[CALIBRATION_ROWS] = calibration
@@ -144,10 +153,7 @@ class _Sides:
         return _close_of(learned[-1] + horizon)
 
 
-def _minutes_of(
-    index: pd.DatetimeIndex, settings: Settings, seen: Booleans | None
-) -> tuple[Minutes, Minutes]:
-    """Return all labelled minutes with all that is looked at, and the samples among them."""
+def _minutes_of(index: pd.DatetimeIndex, settings: Settings, seen: Booleans | None) -> _Labelled:
     minutes = [int(stamp) // MS_PER_MINUTE for stamp in index.as_unit("ms").asi8]
     run = _rows_of_run(minutes, settings.etl.max_bridge_minutes)
     place = {minute: row for row, minute in enumerate(minutes)}
@@ -160,13 +166,14 @@ def _minutes_of(
     labelled = [
         minute
         for row, minute in enumerate(minutes)
-        if kept[row] and all(is_known(row, place.get(minute + horizon)) for horizon in ahead)
+        if all(is_known(row, place.get(minute + horizon)) for horizon in ahead)
     ]
     stride, window = settings.window.stride, settings.window.length
-    taken = [
-        minute for minute in labelled if minute % stride == 0 and kept[place[minute]] >= window
-    ]
-    return labelled, taken
+    on_stride = [minute for minute in labelled if minute % stride == 0]
+    of_bars, taken = (
+        [minute for minute in on_stride if rows[place[minute]] >= window] for rows in (run, kept)
+    )
+    return _Labelled(labelled, of_bars, taken)
 
 
 def memory_of(settings: Settings) -> int:

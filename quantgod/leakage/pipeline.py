@@ -26,7 +26,13 @@ from quantgod.contracts import FEATURES, META_FEATURES, Booleans
 from quantgod.dataset.book_blocks import BookBlocks, row_blocks
 from quantgod.dataset.feature_table import features_of
 from quantgod.dataset.labels import LABEL_COLUMNS, further_horizons, label, label_columns
-from quantgod.dataset.learning_table import LearnedFrom, with_blocks, with_features
+from quantgod.dataset.learning_table import (
+    LearnedFrom,
+    whole_rows,
+    with_blocks,
+    with_features,
+)
+from quantgod.dataset.samples import SEEN, seen_rows
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.network_subject import NetworkSubject
@@ -104,7 +110,7 @@ def make(
     table = label(bars, settings.label, settings.etl.max_bridge_minutes)
     learned_from = _with_features(table, bars, settings)
     if blocks is not None and seen is not None:
-        learned_from = _with_books(learned_from, blocks, bars.index[seen])
+        learned_from = _with_books(learned_from, blocks, seen)
     epochs: list[tuple[int, Epoch]] = []
     hooks = Hooks(on_epoch=lambda fold, epoch: epochs.append((fold, epoch)))
     with tempfile.TemporaryDirectory(prefix="quantgod-") as work:
@@ -154,28 +160,28 @@ def books_seen(bars: pd.DataFrame, blocks: BookBlocks) -> Booleans:
     return np.asarray(seen & moves)
 
 
-def _with_books(table: pd.DataFrame, blocks: BookBlocks, seen: pd.Index) -> pd.DataFrame:
-    """Return the rows whose book can be looked at.
+def _with_books(table: pd.DataFrame, blocks: BookBlocks, seen: Booleans) -> pd.DataFrame:
+    """Mark the rows whose book can be looked at.
 
     Raises:
         UnevenFeaturesError: if they are others than `seen`.
     """
-    left = with_blocks(table, blocks)
-    others = left.index.symmetric_difference(table.index.intersection(seen))
+    marked = with_blocks(table, blocks)
+    others = table.index[marked[SEEN] != (seen_rows(table) & seen)]
     if len(others):
         raise UnevenFeaturesError(
             f"the book of {others[0]} and {len(others) - 1} more minutes can be looked at in one "
             "of two markets alone: prices have stood still for an hour, and the leak audit draws "
             "its borders by counting minutes"
         )
-    return left
+    return marked
 
 
 def _of_books(table: pd.DataFrame, blocks: BookBlocks | None) -> Trace:
     """Trace the blocks that a network looks at, known at the close."""
     if blocks is None:
         return {}
-    index = pd.DatetimeIndex(table.index)
+    index = pd.DatetimeIndex(whole_rows(table).index)
     rows, count = row_blocks(blocks, index), len(index)
     parts = [np.arange(at, min(at + AT_ONCE, count)) for at in range(0, count, AT_ONCE)]
     seen = np.concatenate([digests_of(rows(part)) for part in parts])
@@ -187,7 +193,7 @@ def _of_features(table: pd.DataFrame) -> Trace:
     names = [name for name in sets.NAMES if name in table]
     if not names:
         return {}
-    seen = table[[*names, "run"]].to_numpy(np.float64)
+    seen = table[[*names, SEEN]].to_numpy(np.float64)
     return {"network features": rows_of(known_at(pd.DatetimeIndex(table.index)), seen)}
 
 

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from quantgod.archive.store import WITHOUT_BOOKS
 from quantgod.contracts import FEATURES
 from quantgod.dataset.labels import LABEL_COLUMNS, further_horizons
-from quantgod.dataset.samples import samples
+from quantgod.dataset.samples import SEEN, samples
 from quantgod.dataset.splits import folds, split_test, split_validation
 from quantgod.dataset.table import read_table
 from quantgod.models import zoo
@@ -160,7 +160,8 @@ def _enough(settings: Settings, have: Inventory) -> Finding:
     except SettingsError as error:
         return Finding("settings", "wrong", str(error))
     try:
-        table = whole_table(settings, have.minutes - lost)
+        table = whole_table(settings, have.minutes)
+        table[SEEN] = np.arange(len(table)) >= lost
         for length, stride in (
             (window, settings.window.stride),
             (longest_window(settings, space), settings.optimize.stride),

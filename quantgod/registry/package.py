@@ -19,6 +19,7 @@ from quantgod.archive.store import stored_days
 from quantgod.auditor.auditor import CONFIDENCE_FILE, FILES
 from quantgod.auditor.meta_features import MetaFeatures
 from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
+from quantgod.dataset.learning_table import whole_rows
 from quantgod.evaluation.drift import Reference
 from quantgod.files import file_digest, write_json
 from quantgod.forecasters.network import Network
@@ -58,14 +59,14 @@ class Package:
 
 @dataclass(frozen=True)
 class GoldenRows:
-    """The rows that test a version: the newest `count` of `bars`.
+    """The rows that test a version: the newest `count` of `bars` that a network can look at.
 
     Attributes:
         bars: the columns that the network takes (and maybe more) with a sorted UTC index of whole
             minutes.
         count: number of rows; at least a window plus one is used.
         max_bridge_minutes: the longest gap inside a stretch, in training and in serving.
-        snapshots: folder of the series' snapshots, for a network of the book; each row of `bars`
+        snapshots: folder of the series' snapshots, for a network of the book; each of those rows
             has a whole block there.
     """
 
@@ -129,7 +130,8 @@ def golden_rows(golden: GoldenRows, window: int, columns: Sequence[str] = FEATUR
         ValueError: if no stretch is as long as a window plus one minute.
     """
     least = window + 1
-    times = pd.DatetimeIndex(golden.bars.index)
+    bars = whole_rows(golden.bars)
+    times = pd.DatetimeIndex(bars.index)
     bridge = pd.Timedelta(minutes=golden.max_bridge_minutes + 1)
     run = np.cumsum(np.asarray(times.to_series().diff() > bridge))
     numbers, lengths = np.unique(run, return_counts=True)
@@ -138,7 +140,7 @@ def golden_rows(golden: GoldenRows, window: int, columns: Sequence[str] = FEATUR
         raise ValueError(
             f"a run of {least} minutes expected, the longest has {max(lengths, default=0)}"
         )
-    chosen = golden.bars.loc[run == enough[-1], list(columns)].iloc[-max(golden.count, least) :]
+    chosen = bars.loc[run == enough[-1], list(columns)].iloc[-max(golden.count, least) :]
     texts = pd.DatetimeIndex(chosen.index).strftime("%Y-%m-%dT%H:%M:%SZ")
     rows: pd.DataFrame = chosen.reset_index(drop=True)
     rows.insert(0, "datetime", texts)

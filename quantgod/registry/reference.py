@@ -11,6 +11,7 @@ from quantgod.auditor.audit import FIT
 from quantgod.auditor.auditor import Auditor
 from quantgod.auditor.provenance import assert_provenance
 from quantgod.contracts import FEATURES, META_FEATURES, Floats
+from quantgod.dataset.learning_table import whole_rows
 from quantgod.dataset.scaling import Scaler
 from quantgod.evaluation.drift import OUTPUTS, Distribution, Reference, distribution
 
@@ -24,9 +25,9 @@ def reference_of(
 ) -> Reference:
     """Return the distributions of the dev part, all of it before the test part.
 
-    Features: all rows up to the last out-of-fold one, which is the end of dev. Mean and standard
-    deviation are the scaler's (fitted on the older part of dev), since the network scales by them;
-    the quantiles are of all dev rows.
+    Features: all rows that the network can look at, up to the last out-of-fold one, which is the
+    end of dev. Mean and standard deviation are the scaler's (fitted on the older part of dev),
+    since the network scales by them; the quantiles are of all dev rows.
 
     Output: calibrated probabilities of the out-of-fold rows that the booster was not fitted on,
         since
@@ -47,7 +48,8 @@ def reference_of(
     """
     assert_provenance(out_of_fold)
     until = out_of_fold["time"].max()
-    dev = table.loc[table.index <= until, list(columns)].to_numpy(np.float64)
+    rows = whole_rows(table)
+    dev = rows.loc[rows.index <= until, list(columns)].to_numpy(np.float64)
     unseen = out_of_fold.loc[out_of_fold["part"] != FIT, list(META_FEATURES)]
     said = auditor.predict(unseen.to_numpy(np.float64))
     return Reference(

@@ -11,6 +11,7 @@ from typing import Final
 import pandas as pd
 
 from quantgod.contracts import ALL_FEATURES, CLASSES
+from quantgod.dataset.learning_table import whole_rows
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.wording import interval_text, milliseconds_text, number_text
@@ -135,7 +136,7 @@ def _data(evaluated: Evaluation, table: pd.DataFrame, settings: Settings) -> lis
     came = [float((rows["target"] == number).mean()) for number in range(len(CLASSES))]
     return _bullets([
         f"Data: {settings.data.series}, from `{settings.data.source}`.",
-        *_constants(table.loc[: learned[-1]]),
+        *_constants(whole_rows(table).loc[: learned[-1]]),
         f"Development part: {_days(learned)}, {_minute(learned[0])} to {_minute(learned[-1])} UTC.",
         f"Test part, which nothing has learned from: {_days(pd.DatetimeIndex(rows['time']))}, "
         f"{_minute(result.first)} to {_minute(result.last)} UTC; {result.rows:,} rows that equal "

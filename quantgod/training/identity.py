@@ -12,7 +12,7 @@ from torch import nn
 
 from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.book_view import view_of_table
-from quantgod.dataset.samples import Samples
+from quantgod.dataset.samples import Samples, seen_rows
 from quantgod.dataset.views import Views
 from quantgod.files import tree_digest, value_digest
 from quantgod.settings import TrainSettings
@@ -35,9 +35,9 @@ def code_digest() -> str:
 
 
 def books_digest(blocks: BookBlocks, table: pd.DataFrame) -> str:
-    """Return what tells the books of a table's rows, and their scales, from others."""
+    """Return what tells the books of a table's rows, and which of them are seen, from others."""
     scales = view_of_table(blocks, table).scales.numpy()
-    return value_digest([list(blocks.book), array_digest(scales)])
+    return value_digest([list(blocks.book), array_digest(scales), array_digest(seen_rows(table))])
 
 
 def fit_identity(

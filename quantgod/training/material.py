@@ -15,7 +15,7 @@ from quantgod.dataset.inputs import BOOK, Inputs
 from quantgod.dataset.quality import check_books, check_quality
 from quantgod.dataset.samples import Samples, covered_rows, samples
 from quantgod.dataset.scaling import Scaler, fit_scaler
-from quantgod.dataset.splits import split_test, split_validation
+from quantgod.dataset.splits import split_dev
 from quantgod.dataset.views import Views
 from quantgod.settings import SplitSettings
 
@@ -88,6 +88,5 @@ def train_and_validation(
     """
     taken = samples(table, window, stride)
     with enough_rows(table, window, stride, settings):
-        dev = split_test(taken, settings).train
-        split = split_validation(taken, dev, settings.validation_fraction, settings)
+        split = split_dev(taken, settings)
     return taken.take(split.train), taken.take(split.other)

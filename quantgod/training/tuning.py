@@ -75,7 +75,7 @@ def tune(
         table: what `label` returns. Its test part is not used.
         settings: all of it; optimize, model, train, window and split are read.
         folder: of the journal, if the storage is one.
-        blocks: of the book, for networks that look at it; each row has a whole one.
+        blocks: of the book, for networks that look at it; each seen row has a whole one.
         on_trial: context entered for each trial.
         progress: called after epochs of trials.
         heartbeat_seconds: interval of a running trial's heartbeat in a database.

@@ -17,19 +17,21 @@ from quantgod.dataset import enough
 from quantgod.dataset.enough import TooFewRowsError, rows_needed
 from quantgod.dataset.labels import label
 from quantgod.dataset.learning_table import LearnedFrom
-from quantgod.dataset.samples import samples
+from quantgod.dataset.samples import SEEN, samples
 from quantgod.dataset.splits import EmptyPartError, Split, folds, split_test, split_validation
 from quantgod.forecasters.base_model import train_base
 from quantgod.settings import Settings, load_settings
+from quantgod.training.material import train_and_validation
 from tests.synthetic import synthetic_bars
 
 FULL = Path("conf/full.yaml")
 
 
-def labelled(rows: int, given: Settings) -> pd.DataFrame:
-    """A table with so many labelled rows, of one run."""
+def labelled(rows: int, given: Settings, lost: int = 0) -> pd.DataFrame:
+    """A table with so many labelled rows, of one run whose first rows are not seen."""
     bars = synthetic_bars(rows + given.label.horizon_minutes, seed=1)
-    return label(bars, given.label, given.etl.max_bridge_minutes)
+    table = label(bars, given.label, given.etl.max_bridge_minutes)
+    return table.assign(**{SEEN: np.arange(len(table)) >= lost}) if lost else table
 
 
 def small(window: int, horizon: int, stride: int, parts: int, embargo: int = 0) -> Settings:
@@ -50,19 +52,20 @@ def cut(table: pd.DataFrame, given: Settings) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(
-    window=st.integers(20, 90), horizon=st.integers(1, 60), stride=st.integers(1, 7),
-    parts=st.integers(2, 5), embargo=st.integers(0, 20),
+    window=st.integers(20, 90), horizon=st.integers(1, 60), stride=st.integers(1, 6),
+    parts=st.integers(2, 5), embargo=st.integers(0, 20), lost=st.sampled_from([0, 1, 479]),
 )  # fmt: skip
-@example(window=60, horizon=60, stride=10, parts=5, embargo=0)
+@example(window=60, horizon=60, stride=10, parts=5, embargo=0, lost=0)
 def test_so_many_rows_can_be_cut_and_one_less_cannot(
-    window: int, horizon: int, stride: int, parts: int, embargo: int
+    window: int, horizon: int, stride: int, parts: int, embargo: int, lost: int
 ) -> None:
+    """The table begins at midnight, which is a minute of each of these strides."""
     given = small(window, horizon, stride, parts, embargo)
-    least = rows_needed(window, horizon, stride, given.split, given.audit)
+    least = rows_needed(window, horizon, stride, given.split, given.audit, lost)
     assert least is not None
-    cut(labelled(least, given), given)
+    cut(labelled(least, given, lost), given)
     with pytest.raises(EmptyPartError):
-        cut(labelled(least - 1, given), given)
+        cut(labelled(least - 1, given, lost), given)
 
 
 def test_nobody_looks_beyond_the_most_rows_that_there_can_be(
@@ -95,6 +98,18 @@ def test_28_labelled_rows_are_told_with_what_training_and_audit_need(tmp_path: P
     made_of = FoldMaterial(LearnedFrom(table, None), taken, Split(nothing, nothing), recipe)
     with pytest.raises(TooFewRowsError, match=rf"5 folds at least {for_audit:,} in one run"):
         walk(made_of, tmp_path)
+
+
+def test_rows_that_are_not_seen_are_told_and_needed_beside_the_others() -> None:
+    given = load_settings(FULL)
+    need = rows_needed(720, 60, 1, given.split, lost=479)
+    assert need is not None
+    said = f"500 labelled rows, of which 479 cannot be looked at, give 0 samples; .* {need:,} in"
+    with pytest.raises(TooFewRowsError, match=said):
+        train_base(labelled(500, given, 479), given)
+    train_and_validation(labelled(need, given, 479), 720, 1, given.split)
+    with pytest.raises(TooFewRowsError, match=f"least {need:,} in"):
+        train_and_validation(labelled(need - 1, given, 479), 720, 1, given.split)
 
 
 def test_a_table_without_a_label_and_settings_that_no_table_serves_are_told() -> None:

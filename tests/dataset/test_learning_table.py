@@ -1,4 +1,4 @@
-"""Features beside labels: whole rows alone, windows that span no dropped row, and no look ahead."""
+"""Features beside labels: windows that span no row without them, and no look ahead."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ import pytest
 from quantgod.contracts import FEATURES, Series
 from quantgod.dataset.feature_table import SourceRows, feature_days
 from quantgod.dataset.labels import LABEL_COLUMNS, label
-from quantgod.dataset.learning_table import UnmatchedFeaturesError, learning_table, with_features
-from quantgod.dataset.samples import samples
+from quantgod.dataset.learning_table import (
+    UnmatchedFeaturesError,
+    learning_table,
+    whole_rows,
+    with_features,
+)
+from quantgod.dataset.samples import SEEN, samples
 from quantgod.dataset.series import series_attributes
 from quantgod.dataset.table import read_table, write_table
 from quantgod.served.features import sets
@@ -43,9 +48,15 @@ def plain() -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_the_rows_with_all_features_keep_their_bars_and_labels() -> None:
     table, features = plain()
     joined = with_features(table, features)
-    assert tuple(joined.columns) == (*LABEL_COLUMNS, *sets.NAMES)
-    pd.testing.assert_frame_equal(joined[list(LABEL_COLUMNS)], table.iloc[FIRST:])
-    pd.testing.assert_frame_equal(joined[list(sets.NAMES)], features.iloc[FIRST:])
+    assert tuple(joined.columns) == (*LABEL_COLUMNS, *sets.NAMES, SEEN)
+    pd.testing.assert_frame_equal(joined[list(LABEL_COLUMNS)], table)
+    assert joined[SEEN].tolist() == [row >= FIRST for row in range(MINUTES)]
+    assert joined.loc[~joined[SEEN], list(sets.NAMES)].isna().all(axis=None)
+    left = whole_rows(joined)
+    pd.testing.assert_frame_equal(
+        left[list(LABEL_COLUMNS)], table.iloc[FIRST:].assign(run=left.run)
+    )
+    pd.testing.assert_frame_equal(left[list(sets.NAMES)], features.iloc[FIRST:])
 
 
 def test_no_window_spans_a_gap_or_a_row_without_features() -> None:
@@ -54,11 +65,12 @@ def test_no_window_spans_a_gap_or_a_row_without_features() -> None:
     features.iloc[600, 3] = np.nan
     features.iloc[640, 111] = np.inf
     joined = with_features(table, features)
-    dropped = [*range(FIRST), 600, 640, *range(700, 700 + FIRST)]
-    kept = np.setdiff1d(np.arange(len(table)), dropped)
-    assert joined.index.equals(table.index[kept])
-    assert joined["run"].dtype == table["run"].dtype
-    lengths = joined.groupby("run").size().tolist()
+    unseen = [*range(FIRST), 600, 640, *range(700, 700 + FIRST)]
+    assert np.flatnonzero(~joined[SEEN]).tolist() == unseen
+    left = whole_rows(joined)
+    assert left.index.equals(table.index.delete(unseen))
+    assert left["run"].dtype == table["run"].dtype
+    lengths = left.groupby("run").size().tolist()
     assert lengths == [600 - FIRST, 39, 59, len(table) - 700 - FIRST]
     window = 50
     ends = pd.DatetimeIndex(joined.index[samples(joined, window, 1).row])
@@ -73,10 +85,10 @@ def test_nothing_up_to_a_minute_changes_with_what_comes_after_it(cut: int) -> No
     changed = disturbed(rows, cut)
     before = with_features(labelled(rows), features_of(rows))
     after = with_features(labelled(changed), features_of(changed))
-    seen = [*FEATURES, "close", "run", *sets.NAMES]
+    seen = [*FEATURES, "close", "run", *sets.NAMES, SEEN]
     until = before.index <= features_of(rows).index[cut - 1]
-    known = before.loc[until, seen].to_numpy().tobytes()
-    assert known == after.loc[after.index <= before.index[until][-1], seen].to_numpy().tobytes()
+    known, other = (of.loc[until, seen].to_numpy(np.float64) for of in (before, after))
+    assert known.tobytes() == other.tobytes()
     moved = before.loc[~until, seen].to_numpy() != after.loc[before.index[~until], seen].to_numpy()
     assert moved[0].any(), "the first row after it has changed"
 

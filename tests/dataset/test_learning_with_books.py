@@ -17,9 +17,14 @@ from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks, row_blocks
 from quantgod.dataset.book_view import view_of_table
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.labels import label
-from quantgod.dataset.learning_table import UnmatchedSnapshotsError, learned_from, with_blocks
+from quantgod.dataset.learning_table import (
+    UnmatchedSnapshotsError,
+    learned_from,
+    whole_rows,
+    with_blocks,
+)
 from quantgod.dataset.quality import FeatureQualityError
-from quantgod.dataset.samples import samples
+from quantgod.dataset.samples import SEEN, samples
 from quantgod.dataset.table import read_table, write_table
 from quantgod.served.blocks import relative
 from quantgod.settings import LabelSettings
@@ -30,7 +35,7 @@ from tests.synthetic import synthetic_bars
 LABELS = LabelSettings(horizon_minutes=30, buy_above=0.001, sell_below=-0.001)
 MINUTES = 1_600
 WINDOW = 60
-SEEN = Inputs(WINDOW, ("book",), (BLOCK, LEVELS))
+BOOK = Inputs(WINDOW, ("book",), (BLOCK, LEVELS))
 
 
 @cache
@@ -60,24 +65,27 @@ def files(folder: Path, market: str = "linear") -> dict[str, Path]:
     }
 
 
-def test_a_row_without_a_whole_block_or_a_move_is_dropped_and_ends_a_stretch(
+def test_a_row_without_a_whole_block_or_a_move_is_not_seen_and_ends_a_stretch(
     tmp_path: Path,
 ) -> None:
     thin = books()
     thin[800, 1, 0, 2] = np.nan, 0.0
     still = table().copy()
     still.iloc[1_000:1_060, still.columns.get_loc("log_ret_close")] = 0.0
-    left = with_blocks(still, blocks_in(tmp_path, thin, lost=(0, 700)))
+    marked = with_blocks(still, blocks_in(tmp_path, thin, lost=(0, 700)))
     dropped = [0, 700, 800, 1_059]
+    assert np.flatnonzero(~marked[SEEN]).tolist() == dropped
+    pd.testing.assert_frame_equal(marked.drop(columns=SEEN), still)
+    left = whole_rows(marked)
     pd.testing.assert_index_equal(left.index, still.index.delete(dropped))
     pd.testing.assert_frame_equal(
         left.drop(columns="run"), still.drop(columns="run").loc[left.index], check_freq=False
     )
     assert left["run"].dtype == still["run"].dtype
     assert left.groupby("run").size().tolist() == [699, 99, 258, MINUTES - 1_060]
-    ends = left.index[samples(left, WINDOW, 1).row]
-    begins = left.index[samples(left, WINDOW, 1).row - WINDOW + 1]
-    assert set(ends - begins) == {pd.Timedelta(minutes=WINDOW - 1)}
+    rows = samples(marked, WINDOW, 1).row
+    assert marked.index[rows].equals(left.index[samples(left, WINDOW, 1).row])
+    assert all(marked[SEEN].iloc[row - WINDOW + 1 : row + 1].all() for row in rows)
 
 
 def test_a_table_without_one_whole_block_is_refused(tmp_path: Path) -> None:
@@ -96,7 +104,7 @@ def test_a_stage_reads_labels_and_blocks_of_the_series_and_lets_none_of_another_
     assert told == [f"1 of {MINUTES:,} labelled minutes are left out: they have no whole block of "
                     "snapshots, or no price that moved"]  # fmt: skip
     assert found.blocks is not None and found.blocks.book == (BLOCK, LEVELS)
-    assert len(found.table) == MINUTES - 1
+    assert (len(found.table), len(whole_rows(found.table))) == (MINUTES, MINUTES - 1)
     alone = learned_from({"labels": given["labels"]})
     pd.testing.assert_frame_equal(alone.table, read_table(given["labels"]))
     assert alone.blocks is None
@@ -154,13 +162,13 @@ def test_a_minute_without_a_whole_block_is_named(tmp_path: Path) -> None:
 
 def test_a_network_learns_from_the_blocks_of_its_own_shape_alone(tmp_path: Path) -> None:
     train, blocks = samples(table(), WINDOW, 5), blocks_in(tmp_path, books())
-    made = material(table(), train, SEEN, blocks)
+    made = material(table(), train, BOOK, blocks)
     assert made.views.shapes == {"book": (BLOCK, LEVELS, 4)}
     assert made.book is made.views.parts["book"]
     with pytest.raises(ValueError, match=r"blocks of the book of \(100, 20, 4\) expected, .*8, 3"):
         material(table(), train, Inputs(WINDOW, ("book",)), blocks)
     with pytest.raises(ValueError, match=r"of the book of \(8, 3, 4\) expected, got none"):
-        material(table(), train, SEEN)
+        material(table(), train, BOOK)
 
 
 def test_books_that_are_not_whole_are_refused_before_training(tmp_path: Path) -> None:
@@ -169,7 +177,7 @@ def test_books_that_are_not_whole_are_refused_before_training(tmp_path: Path) ->
     train = samples(table(), WINDOW, 5)
     told = rf"book of 1 of {len(train)} training samples is not finite.*2024-01-01 13:25"
     with pytest.raises(FeatureQualityError, match=told):
-        material(table(), train, SEEN, blocks_in(tmp_path, thin))
+        material(table(), train, BOOK, blocks_in(tmp_path, thin))
 
 
 def test_few_blocks_are_in_memory_at_a_time(
@@ -184,7 +192,7 @@ def test_few_blocks_are_in_memory_at_a_time(
     assert max(map(len, asked)) <= 256 < sum(map(len, asked)) == MINUTES
     asked.clear()
     train = samples(left, WINDOW, 5).take(np.arange(40))
-    book = material(left, train, SEEN, blocks).book
+    book = material(left, train, BOOK, blocks).book
     assert np.concatenate(asked).tolist() == train.row.tolist(), "the check reads these alone"
     asked.clear()
     assert book is not None

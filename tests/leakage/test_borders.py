@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from quantgod.auditor.audit import CALIBRATION, STOPPING, parts_of
 from quantgod.contracts import META_FEATURES, MS_PER_MINUTE, Integers
 from quantgod.dataset.labels import label
-from quantgod.dataset.samples import Samples, samples
-from quantgod.dataset.splits import folds, split_test, split_validation
+from quantgod.dataset.samples import SEEN, Samples, samples
+from quantgod.dataset.splits import folds, split_dev, split_test, split_validation
 from quantgod.leakage.borders import (
     CALIBRATION_ROWS,
     STOPPING_ROWS,
@@ -41,6 +41,7 @@ BARS = small.bars()
             "test": st.floats(0.05, 0.3),
             "validation": st.floats(0.1, 0.3),
             "calibration": st.floats(0.3, 0.6),
+            "unseen": st.sampled_from([None, 0.0, 0.003, 0.01]),
         }
     ),
     st.integers(0, 99),
@@ -50,6 +51,10 @@ def test_they_are_those_of_the_pipeline(drawn: dict[str, Any], seed: int, runs: 
     how = settings_of(drawn)
     frame = small.with_holes(BARS, seed, runs=runs)
     table = label(frame, how.label, how.etl.max_bridge_minutes)
+    of_bars, seen = samples(table, how.window.length, how.window.stride), None
+    if (share := drawn["unseen"]) is not None:
+        seen = np.random.default_rng(seed).random(len(frame)) >= share
+        table[SEEN] = seen
     taken = samples(table, how.window.length, how.window.stride)
     try:
         test = split_test(taken, how.split)
@@ -58,7 +63,7 @@ def test_they_are_those_of_the_pipeline(drawn: dict[str, Any], seed: int, runs: 
             split_validation(taken, walk.train, how.audit.stopping_fraction, how.split)
             for walk in walks
         ]
-        validation = split_validation(taken, test.train, how.split.validation_fraction, how.split)
+        validation = split_dev(taken, how.split)
         parts = parts_of(
             last_rows(taken, walks[-1].other), how.audit.calibration_fraction, drawn["embargo"]
         )
@@ -69,7 +74,7 @@ def test_they_are_those_of_the_pipeline(drawn: dict[str, Any], seed: int, runs: 
             raise ValueError("as `parts_of` says of the whole frame")
     except ValueError:
         return  # too few rows for these parts: the pipeline refuses it first
-    found = borders_of(pd.DatetimeIndex(frame.index), how)
+    found = borders_of(pd.DatetimeIndex(frame.index), how, seen)
     last, part = walks[-1].other, parts.to_numpy()[1:]
     begin = int((part == CALIBRATION).argmax())
 
@@ -82,7 +87,7 @@ def test_they_are_those_of_the_pipeline(drawn: dict[str, Any], seed: int, runs: 
     def reach(positions: Integers) -> int:
         return int(taken.reach_ms[positions].max()) + MS_PER_MINUTE
 
-    assert found.validation == taken.time_ms[validation.other[0]]
+    assert found.validation == of_bars.time_ms[split_dev(of_bars, how.split).other[0]]
     assert found.folds == tuple(taken.time_ms[walk.other[0]] for walk in walks)
     assert found.calibration == taken.time_ms[last[begin]]
     of_dev = ("calibrator", "conformal threshold", "chosen confidence", "baselines")

@@ -153,6 +153,10 @@ def test_golden_rows_are_the_newest_of_a_run_that_is_long_enough() -> None:
     bridged = golden_rows(GoldenRows(pd.concat([bars[: gap + 1], bars[100:]]), 40, BRIDGE), 30)
     assert bridged["datetime"].iloc[-1] == f"{bars.index[-1]:%Y-%m-%dT%H:%M:%SZ}"
     assert len(golden_rows(GoldenRows(bars, 1, BRIDGE), window=30)) == 31
+    blind = bars.assign(run=0, seen=np.arange(120) < 70)
+    assert golden_rows(GoldenRows(blind, 40, BRIDGE), 30).equals(
+        golden_rows(GoldenRows(bars[:70], 40, BRIDGE), 30)
+    )
 
 
 def test_of_three_runs_that_are_long_enough_the_newest_is_taken_and_no_row_of_another() -> None:

@@ -10,7 +10,7 @@ from quantgod.auditor.provenance import ProvenanceError
 from quantgod.contracts import FEATURES, META_FEATURES
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.labels import label
-from quantgod.dataset.samples import samples
+from quantgod.dataset.samples import SEEN, samples
 from quantgod.dataset.scaling import Scaler
 from quantgod.dataset.splits import split_test
 from quantgod.evaluation.drift import OUTPUTS, Reference
@@ -71,7 +71,9 @@ def test_quantiles_are_of_all_of_dev(table: pd.DataFrame) -> None:
     rows = forecast(table)
     dev = table.loc[: rows["time"].max(), "max_spread"]
     kept = reference(table).features["max_spread"]
-    assert kept.count == len(dev)
+    blind = table.assign(**{SEEN: np.arange(len(table)) >= 9})
+    unseen = reference_of(blind, scaler(table), tiny_auditor(), rows).features["max_spread"]
+    assert (kept.count, unseen.count) == (len(dev), len(dev) - 9)
     assert (kept.quantiles[0], kept.quantiles[-1]) == (dev.min(), dev.max())
     assert abs(kept.quantiles[250] - dev.median()) < 1e-9
 

@@ -17,7 +17,7 @@ from quantgod.dataset.book_view import BookView, view_of_table
 from quantgod.dataset.feature_file import read_features, write_features
 from quantgod.dataset.inputs import BARS, BOOK, Inputs
 from quantgod.dataset.labels import label
-from quantgod.dataset.learning_table import with_features
+from quantgod.dataset.learning_table import whole_rows, with_features
 from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import split_test, split_validation
 from quantgod.dataset.views import View, Views
@@ -66,7 +66,7 @@ def make_market(settings: Settings, folder: Path, progress: Progress = silent) -
     run_snapshots(archives, bars, books, *series, etl, settings.snapshots, progress)
     write_features(bars, data.series, file, etl.max_bridge_minutes, progress)
     labelled = label(load_bars(bars, data.symbol), settings.label, etl.max_bridge_minutes)
-    table = with_features(labelled, read_features(file))
+    table = whole_rows(with_features(labelled, read_features(file)))
     book = view_of_table(open_all_blocks(books, data.symbol), table)
     return ZooMarket(table, book, *_parts(table, book, settings))
 
