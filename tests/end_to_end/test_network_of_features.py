@@ -40,7 +40,7 @@ from quantgod.auditor.auditor import load_auditor
 from quantgod.contracts import CLASSES, FEATURES, PRIMARY, BookShape, Series
 from quantgod.contracts.minute_rows import MinuteRows
 from quantgod.dataset.feature_table import SourceRows
-from quantgod.dataset.learning_table import learned_from, learning_table
+from quantgod.dataset.learning_table import learned_from, learning_table, whole_rows
 from quantgod.evaluation.drift import read_reference
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.scored_rows import columns_of, read_scored
@@ -177,7 +177,7 @@ def table(project: Project) -> pd.DataFrame:
     files = (
         project.folder / name / "linear" / "BTCUSDT.parquet" for name in ("labels", "features")
     )
-    return learning_table(*files)
+    return whole_rows(learning_table(*files))
 
 
 def trained(project: Project, folder: Path) -> NetworkSubject:
@@ -335,7 +335,7 @@ def test_a_network_of_the_book_is_trained_and_audited_on_blocks_that_its_runs_na
     files = [*(path.with_suffix(".parquet") for path in places[:2]), places[2]]
     table, blocks = learned_from(dict(zip(held, files, strict=True)))
     assert blocks is not None and blocks.book == (4, 3)
-    assert (blocks.places_of(pd.DatetimeIndex(table.index)) >= 0).all()
+    assert (blocks.places_of(pd.DatetimeIndex(whole_rows(table).index)) >= 0).all()
 
 
 def test_a_member_of_the_book_is_trained_beside_one_of_bars_and_its_folds_are_audited(
@@ -345,8 +345,6 @@ def test_a_member_of_the_book_is_trained_beside_one_of_bars_and_its_folds_are_au
     values = load_settings(Path("tests/end_to_end/tiny.yaml"), values_from(said, {}))
     members = {"book": {}, "bars": {"model": {"name": "tcn_lstm", "params": TCN}}}
     config, whole = tmp_path / "members.yaml", values.model_dump(mode="json")
-    # One of bars learns from the first minutes too, so that its parts lie elsewhere.
-    whole["split"]["validation_fraction"] = 0.6
     config.write_text(yaml.safe_dump({**whole, "members": members}))
     forget_experiments()
     told = CliRunner().invoke(steps.train.main, ["--config", str(config)])
@@ -376,7 +374,7 @@ def test_what_is_judged_of_stored_blocks_is_what_the_venues_books_are_answered_w
     """To the bit, for the minutes of the test part; so is what a session makes of the messages."""
     judged = read_scored(artifacts_of(of_books.runs["evaluate"], "test", tmp_path))
     places = (of_books.folder / name / "linear/BTCUSDT.parquet" for name in ("labels", "features"))
-    table = learning_table(*places)
+    table = whole_rows(learning_table(*places))
     first = table.index.get_loc(judged["time"].iloc[0])
     rows = table.iloc[first - 59 : first + 30]
     day = of_books.folder / "snapshots" / "linear" / "BTCUSDT" / f"{rows.index[0]:%Y-%m-%d}.parquet"
