@@ -50,7 +50,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.evaluation.out_of_fold import score_out_of_fold
     from quantgod.parallel.work import check_schedulers
     from quantgod.tracking.chosen import searched_settings
-    from quantgod.tracking.folds import FoldLog, fetch_folds, log_folds
+    from quantgod.tracking.folds import FoldLog, fetch_folds, folds_taken, log_folds
     from quantgod.tracking.stage import stage
     from quantgod.tracking.stage_outputs import train_output
     from quantgod.tracking.supply import supply
@@ -73,6 +73,8 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         write_series(run.folder("auditor"), series)
         log_folds(run, result.folds)
         _log(run, result, score_out_of_fold(result, network.class_weights))
+        if taken := folds_taken(run, result.folds):
+            say(taken)
     tell(run)
 
 

@@ -195,6 +195,9 @@ WRONG = {
     "member b: window.length: Input should": "members: {a: {}, b: {window: {length: 0}}}",
     "members.fast: Input should be a valid dictionary, got None": "members: {fast: }",
     "members.so fast.[key]: String should match pattern": "members: {so fast: {}}",
+    "members a and b share registry.name 'x'": (
+        "members: {a: {registry: {name: x}}, c: {}, b: {registry: {name: x}}}"
+    ),
     "members.majority.[key]: Value error, a baseline is called so": "members: {majority: {}}",
     "train stands twice": "train: {epochs: 3}\ntrain: {seed: 4}",
     "seed stands twice": "train: {seed: 3, seed: 4}",

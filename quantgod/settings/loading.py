@@ -67,9 +67,21 @@ def settings_of(values: Any, where: str) -> Settings:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(where, error)) from None
-    for name in settings.members:
-        settings_of(_of_member(values, name), f"{where}, member {name}")
+    _check_members(settings, values, where)
     return settings
+
+
+def _check_members(settings: Settings, values: Mapping[str, Any], where: str) -> None:
+    """Check the settings of each member, and that no two are registered under one name."""
+    taken: dict[str, str] = {}
+    for name in settings.members:
+        own = settings_of(_of_member(values, name), f"{where}, member {name}").registry.name
+        other = taken.setdefault(own, name)
+        if other != name:
+            raise SettingsError(
+                f"{where}: members {other} and {name} share registry.name {own!r}, so that one "
+                "would be judged against the other: give each its own, or leave it out"
+            )
 
 
 def _of_member(values: Mapping[str, Any], name: str) -> dict[str, Any]:

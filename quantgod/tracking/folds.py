@@ -50,6 +50,17 @@ def fetch_folds(run: StageRun) -> None:
         artifacts_of(train, FOLDS, run.workplace())
 
 
+def folds_taken(run: StageRun, folds: Sequence[FoldReport]) -> str:
+    """Return in one line how many folds were there, and who has made them; empty if none was."""
+    train, taken = run.upstream.get("train"), sum(fold.reused for fold in folds)
+    if not taken:
+        return ""
+    makers = "an earlier start of this command"
+    if train is not None and run.client.list_artifacts(train, FOLDS):
+        makers = f"train run {train} or {makers}"
+    return f"{taken} of {len(folds)} folds are those of {makers}"
+
+
 def log_folds(run: StageRun, folds: Sequence[FoldReport]) -> None:
     """Store the reports of folds, and their epochs."""
     reports = [dict(vars(report)) for report in folds]

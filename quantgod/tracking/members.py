@@ -56,7 +56,7 @@ def train_members(
         run: has the labels that all of them learn from.
         members: settings by name.
         config: the settings file that names them.
-        announce: called with what the trainings print.
+        announce: called with what is read, and with what the trainings print.
 
     Raises:
         StageFailed: if one fails; the others are ended.
@@ -66,7 +66,7 @@ def train_members(
     at_once = members_at_once(run.settings.members_at_once, members)
     each = {name: _beside_others(settings, at_once) for name, settings in members.items()}
     jobs = _jobs("train", run, each, config, announce)
-    check_common({job.member: _minutes(job) for job in jobs})
+    check_common({job.member: _minutes(job, announce) for job in jobs})
     return run_side_by_side("train", jobs, at_once, announce)
 
 
@@ -104,14 +104,20 @@ def _jobs(
             name,
             settings,
             resolved_config(settings, config),
-            supply(stage, settings, config, announce)(run.upstream),
+            supply(stage, settings, config, _of(name, announce))(run.upstream),
         )
         for name, settings in members.items()
     ]
 
 
-def _minutes(job: Job) -> dict[str, Integers]:
+def _of(member: str, announce: Announce) -> Announce:
+    """Let each line begin with a member's name, as those of its process do."""
+    return lambda text: announce(f"{member}: {text}")
+
+
+def _minutes(job: Job, announce: Announce) -> dict[str, Integers]:
     """Return the minutes that a member will forecast, of the rows that it will learn from."""
+    _of(job.member, announce)("reads what it learns from")
     chosen = chosen_settings(job.settings, job.upstream.get("optimize"))
     table, _ = learned_from(input_paths("train", job.settings, job.upstream))
     try:

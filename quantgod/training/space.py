@@ -51,7 +51,7 @@ def check_search(settings: Settings, places: Sequence[str] = PARAMETERS) -> None
 
 
 def check_network(settings: Settings, places: Sequence[str] = PARAMETERS) -> None:
-    """Check that the settings' network has every parameter that they give it, or let it try.
+    """Check that the settings' network has every parameter that they give it, and its window.
 
     A network of the book is not judged, so that its leak audit's parameters may be another's.
 
@@ -73,6 +73,7 @@ def check_network(settings: Settings, places: Sequence[str] = PARAMETERS) -> Non
             f"{'; '.join(wrong)}. A file that inherits has those of its parent's network, unless "
             "it gives its own"
         )
+    zoo.inputs(settings.model.name, settings.window.length)
 
 
 def _check_place(settings: Settings, place: str) -> None:

@@ -142,6 +142,7 @@ def test_a_killed_member_goes_on_a_trained_one_is_taken_and_both_are_compared(
     runs = {name: MlflowClient().get_run(made[name]) for name in MEMBERS}
     assert f"short: unchanged since run {made['short']}, skipped" in told
     assert "long: train: validation macro-F1" in told, "each line says whose it is"
+    assert told.index("short: reads what it learns from") < told.index("short: unchanged since")
     tags = runs["long"].data.tags
     assert (tags[MEMBER_TAG], tags[STAGE_TAG]) == ("long", "train")
     assert tags["mlflow.parentRunId"] == parent.info.run_id
@@ -199,6 +200,7 @@ def its_audit_takes_every_fold(config: Path, run: Run) -> None:
     assert audited.exit_code == 0, audited.output
     (audit,) = newest("audit")
     assert audit.data.tags["quantgod.upstream.train"] == run.info.run_id
+    assert f"2 of 2 folds are those of train run {run.info.run_id}" in audited.output
     assert [fold["reused"] for fold in of_run(audit, "folds.json")] == [True] * 2
     mine, its = out_of_fold(run)[list(OOF_COLUMNS)], out_of_fold(audit)[list(OOF_COLUMNS)]
     pd.testing.assert_frame_equal(its, mine, check_exact=True)
@@ -268,6 +270,13 @@ def test_a_search_of_all_members_is_one_of_each_that_train_takes(config: Path) -
         with stage("train", own, {}, supply("train", own, config)) as trained:
             assert trained.upstream["optimize"] == made[name]
             trained.output()
+    said: list[str] = []
+    members = {name: load_settings(config, given, name) for name in MEMBERS}
+    with stage("members", load_settings(config, given), {}) as run:
+        side._jobs("train", run, members, config, said.append)
+        run.output()
+    taken = [f"{name}: optimize: what run {made[name]} has found is taken" for name in MEMBERS]
+    assert said == taken, "each line says whose it is"
 
 
 def test_members_do_not_share_a_study_in_a_database() -> None:

@@ -46,8 +46,11 @@ def test_all_that_was_inherited_from_another_network_is_named_at_once() -> None:
     whole = load_settings(demo, {"model.name": "linear"} | own)
     check_network(whole)
     check_members({"whole": whole})
-    book = load_settings(demo, {"model.name": "tlob"} | own | {"leak_audit.params": {"depth": 1}})
-    check_network(book)  # which is audited for no leaks so far
+    of_book = {"model.name": "tlob"} | own | {"leak_audit.params": {"depth": 1}}
+    check_network(load_settings(demo, of_book | {"window.length": 60}))  # whose leaks differ
+    short = load_settings(demo, of_book | {"window.length": 30})
+    with pytest.raises(SettingsError, match=r"member brief: window\.length: tlob .* got 30"):
+        check_members({"whole": whole, "brief": short})
     with pytest.raises(SettingsError, match=r"member one: model\.params.*; member two: model"):
         check_members({"one": other, "whole": whole, "two": other})
 
