@@ -52,11 +52,11 @@ def fetch_folds(run: StageRun) -> None:
 
 def folds_taken(run: StageRun, folds: Sequence[FoldReport]) -> str:
     """Return in one line how many folds were there, and who has made them; empty if none was."""
-    train, taken = run.upstream.get("train"), sum(fold.reused for fold in folds)
+    train, taken = run.upstream["train"], sum(fold.reused for fold in folds)
     if not taken:
         return ""
     makers = "an earlier start of this command"
-    if train is not None and run.client.list_artifacts(train, FOLDS):
+    if run.client.list_artifacts(train, FOLDS):
         makers = f"train run {train} or {makers}"
     return f"{taken} of {len(folds)} folds are those of {makers}"
 
