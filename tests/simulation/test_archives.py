@@ -240,7 +240,8 @@ def test_prices_reach_from_the_first_minute_to_an_hour_before_the_last(
 def test_no_more_than_a_day_may_be_missing_within_the_minutes_asked_for(begin, end, hole, tmp_path):
     path = tmp_path / "prices.csv"
     minutes = (0, hole, *range(hole + 1, 2_000))
-    path.write_text("".join(f"{FIRST + at * MINUTE},1,{1 + at},{1 + at},1,1\n" for at in minutes))
+    rows = (f"{FIRST + at * MINUTE},1,{1_000 + at},{1_000 + at},1,1\n" for at in minutes)
+    path.write_text("".join(rows))
 
     def read():
         return read_price_bars(path, FIRST + begin * MINUTE, end - begin)
@@ -249,7 +250,7 @@ def test_no_more_than_a_day_may_be_missing_within_the_minutes_asked_for(begin, e
         with pytest.raises(ValueError, match="no prices between 2024-01-01 00:00 and 2024-01-02"):
             read()
     else:
-        expected = [1 + (at if at >= hole else 0) for at in range(begin, end)]
+        expected = [1_000 + (at if at >= hole else 0) for at in range(begin, end)]
         assert read().close.tolist() == expected
 
 
