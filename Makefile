@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_EXPERIMENT_NAME ?= quantgod
 export MLFLOW_LOGGING_LEVEL ?= WARNING
 
-.PHONY: help demo test check bench soak mutants power ui serve clean again
+.PHONY: help demo test proofs check bench soak mutants power ui serve clean again
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -16,8 +16,11 @@ help:  ## Show the targets
 demo: $(VENV)/run  ## From simulated archives to a served model, in minutes
 	mlflow run . -e main --env-manager local -P config=$(CONFIG)
 
-test: $(VENV)/dev  ## Run the tests
-	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -q
+test: $(VENV)/dev  ## Run the tests but for those of `make proofs`
+	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -q -m "not long"
+
+proofs: $(VENV)/dev  ## The long tests: kills at any moment, whole ways of further networks, many markets
+	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -q -m long
 
 check: $(VENV)/dev  ## Style, types and walls
 	ruff format --check .

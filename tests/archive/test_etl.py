@@ -348,6 +348,7 @@ def test_what_a_killed_etl_left_does_not_confuse_the_next(tmp_path: Path) -> Non
     assert stored(tmp_path / "b") == good
 
 
+@pytest.mark.long
 def test_an_etl_killed_at_any_time_leaves_whole_days_and_can_go_on(
     market: Path, bars: Path, tmp_path: Path
 ) -> None:

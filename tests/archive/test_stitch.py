@@ -47,6 +47,7 @@ def test_days_that_come_one_by_one_in_any_order_give_the_same_files(
     assert whole.archives[1].dropped == {}
 
 
+@pytest.mark.long
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     step=st.sampled_from([1, 4, 5]),

@@ -127,6 +127,7 @@ def dies_once(number: int, job: fold_workers._Job) -> None:
 train_one = fold_workers._train
 
 
+@pytest.mark.long
 def test_a_killed_process_is_told_and_the_same_call_goes_on_to_the_bits_of_one_by_one(
     folds: Folds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

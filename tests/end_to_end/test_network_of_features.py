@@ -104,8 +104,11 @@ OF_BOOKS = {
 }
 TCN = {"tcn_channels": 4, "lstm_hidden": 4, "lstm_layers": 1, "lstm_dropout": 0.0}
 COLUMNS = [*FEATURES, *sets.NAMES]
-# A day's simulated messages are as many every minute.
-pytestmark = pytest.mark.filterwarnings("ignore::quantgod.dataset.scaling.ConstantFeatureWarning")
+pytestmark = [
+    pytest.mark.long,
+    # A day's simulated messages are as many every minute.
+    pytest.mark.filterwarnings("ignore::quantgod.dataset.scaling.ConstantFeatureWarning"),
+]
 
 
 @dataclass

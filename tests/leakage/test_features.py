@@ -93,17 +93,16 @@ def test_features_that_are_missing_anywhere_else_are_refused(
         make(bars()[0].join(bars()[1]), in_small(settings()))
 
 
-def test_borders_begin_where_all_features_do() -> None:
+def test_the_tests_border_is_the_same_whatever_a_network_looks_at() -> None:
     how = in_small(settings())
     index = pd.DatetimeIndex(bars()[0].index)
     wide, plain = (
         borders_of(index, how.model_copy(update={"model": ModelSettings(name=name, params={})}))
         for name in ("linear", "tcn_lstm")
     )
-    labelled = [MINUTES - HORIZON - past for past in (sets.REACH - 1, 0)]
-    for borders, count in zip((wide, plain), labelled, strict=True):
-        border = MINUTES - HORIZON - round(count * how.split.test_fraction)
-        assert borders.test == index[border].timestamp() * 1000
+    labelled = MINUTES - HORIZON
+    border = index[labelled - round(labelled * how.split.test_fraction)].timestamp() * 1000
+    assert (wide.test, plain.test) == (border, border)
 
 
 @pytest.mark.parametrize("row", [0, 700, MINUTES - 1])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import mlflow
+import pytest
 from mlflow import MlflowClient
 
 from quantgod.registry.promotion import promote
@@ -12,6 +13,7 @@ from tests.registry.shelves import NAME
 ROUNDS = 8
 
 
+@pytest.mark.long
 def test_whenever_a_promotion_is_killed_the_old_or_the_new_version_is_in_place_and_whole(
     store: Store, parts: Parts
 ) -> None:

@@ -79,6 +79,7 @@ def left_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.long
 def test_real_markets_are_judged_and_a_stopped_experiment_goes_on(tmp_path: Path) -> None:
     heard: list[Rehearsal] = []
 
@@ -174,6 +175,7 @@ def test_a_worker_whose_experiment_was_killed_ends_at_its_next_step(
     assert left_in(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_market_that_fails_in_a_process_of_its_own_is_named_too(tmp_path: Path) -> None:
     own = {"simulate.price": 1.0, "power.workers": 2}  # too low a price for the book's depth
     with pytest.raises(

@@ -101,6 +101,7 @@ def newest(stage: str) -> list[Run]:
     return MlflowClient().search_runs(experiments, f"tags.`{STAGE_TAG}` = '{stage}'")
 
 
+@pytest.mark.long
 def test_a_member_of_features_learns_from_them_and_one_of_bars_on_a_cluster_does_not(
     config: Path, scheduler: str
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_member_of_features_learns_from_them_and_one_of_bars_on_a_cluster_does
     assert {"validation_loss", "fold_1_score", "fold_2_score"} <= of_bars.data.metrics.keys()
 
 
+@pytest.mark.long
 def test_a_killed_member_goes_on_a_trained_one_is_taken_and_both_are_compared(
     config: Path,
 ) -> None:
@@ -248,6 +250,7 @@ def test_members_that_share_no_minute_are_refused_before_any_is_trained(config: 
     assert newest("train") == []
 
 
+@pytest.mark.long
 def test_a_search_of_all_members_is_one_of_each_that_train_takes(config: Path) -> None:
     done = CliRunner(env={"COLUMNS": "200"}).invoke(
         steps.optimize.main, ["--config", str(config), "--trials", "1", "--set", SPACE]

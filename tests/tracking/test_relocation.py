@@ -103,6 +103,7 @@ def test_an_experiment_that_keeps_its_artifacts_elsewhere_on_purpose_is_left_alo
         store.connect(tracking)
 
 
+@pytest.mark.long
 def test_two_first_commands_at_once_make_one_store(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"

@@ -85,6 +85,7 @@ def test_a_planted_signal_is_found() -> None:
     assert found.clearly_learned, found
 
 
+@pytest.mark.long
 def test_a_market_with_nothing_to_find_teaches_nothing() -> None:
     found = verdict(signal=0.0)
     assert not found.clearly_learned, found

@@ -60,6 +60,7 @@ def assert_same_bits(some: dict[str, torch.Tensor], others: dict[str, torch.Tens
         assert torch.equal(tensor, others[name]), name
 
 
+@pytest.mark.long
 def test_a_run_killed_at_random_moments_ends_with_the_bits_of_one_left_alone(
     tmp_path: Path,
 ) -> None:

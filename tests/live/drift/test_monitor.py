@@ -117,6 +117,7 @@ def test_symbols_are_warned_of_apart() -> None:
         assert warning.text.startswith(f"{symbol}: log_ret_close is 8")
 
 
+@pytest.mark.long
 def test_without_a_shift_everything_is_stable_in_95_of_100_markets() -> None:
     calm = 0
     for seed in range(100):

@@ -106,6 +106,7 @@ def test_a_fault_is_lived_through(name: str, alone: dict[str, MixResult]) -> Non
     assert result.codes() - {"connected"} == TRACES[name].notices
 
 
+@pytest.mark.long
 def test_mixes_of_faults_are_lived_through() -> None:
     """`make soak` plays them at a venue's pace, and tells how long a book takes to come back."""
 
