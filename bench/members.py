@@ -1,9 +1,7 @@
 """Three small members trained side by side on two cores, over the same one after the other.
 
-All is the command's own: a process each that starts, trains and logs to a store. The first has as
-many epochs as the two others together, so that two cores have the same to do: the third of three
-equal members would leave one of them idle, which tells of the members and not of how they are run.
-Both ways take turns, and of each the best counts.
+All is the command's own: a process each that starts, trains and logs to a store, and as many at a
+time as `train` takes of such members. Both ways take turns, and of each the best counts.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ from quantgod.contracts import Series
 from quantgod.dataset.labels import label
 from quantgod.dataset.table import write_table
 from quantgod.settings import Settings, load_settings
+from quantgod.tracking.members import members_at_once
 from quantgod.tracking.pipeline import resolved_config
 from quantgod.tracking.side_by_side import Job, run_side_by_side
 from quantgod.tracking.store import connect
@@ -31,24 +30,24 @@ from tests.synthetic import synthetic_bars
 
 CONFIG: Final = Path("conf/demo.yaml")
 MINUTES: Final = 8_640
-EPOCHS: Final = {"deep": 32, "wide": 16, "fast": 16}
-AT_ONCE: Final = 2
+MEMBERS: Final = ("deep", "wide", "fast")
+EPOCHS: Final = 20
 LEAST_OF_ONE_BY_ONE: Final = 1.7
 ROUNDS: Final = 2
 
 
 def measure(log: Log) -> list[Figure]:
     """Seconds of all three, one after the other and side by side."""
-    log(
-        f"training {', '.join(EPOCHS)} one by one, and {AT_ONCE} at a time, {ROUNDS} times in turns"
-    )
     with _store() as settings:
+        at_a_time = members_at_once(0, dict.fromkeys(MEMBERS, settings))
+        names = ", ".join(MEMBERS)
+        log(f"training {names} one by one, and {at_a_time} at a time, {ROUNDS} times in turns")
         seeds = itertools.count()
 
         def train(at_once: int) -> None:
             run_side_by_side("train", jobs(settings, next(seeds)), at_once, lambda _line: None)
 
-        works = (lambda: train(1), lambda: train(AT_ONCE))
+        works = (lambda: train(1), lambda: train(at_a_time))
         one_by_one, together = best(works, ROUNDS, time.perf_counter)
     return [
         Figure("three members one by one", one_by_one, "s"),
@@ -64,11 +63,11 @@ def measure(log: Log) -> list[Figure]:
 
 
 def jobs(settings: Settings, seed: int) -> list[Job]:
-    """The members, the longest first; none stops before its last epoch."""
+    """The members; none stops before its last epoch."""
     made = []
-    for place, (name, epochs) in enumerate(EPOCHS.items()):
+    for place, name in enumerate(MEMBERS):
         # With another seed no finished run is found, and no two members come to the same.
-        changed = {"epochs": epochs, "patience": epochs, "seed": seed * len(EPOCHS) + place}
+        changed = {"epochs": EPOCHS, "patience": EPOCHS, "seed": seed * len(MEMBERS) + place}
         train = settings.train.model_copy(update=changed)
         own = settings.model_copy(update={"train": train})
         made.append(Job(name, own, resolved_config(own, CONFIG), {}))

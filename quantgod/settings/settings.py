@@ -64,7 +64,8 @@ class Settings(Section):
     """All settings.
 
     Of several `members` of one target each is trained, audited and served by itself. As many train
-    side by side as `members_at_once` says (0: as many as their threads leave cores for).
+    side by side as `members_at_once` says (0: as many as their threads leave cores for, and one
+    more of one thread each).
     """
 
     data: DataSettings

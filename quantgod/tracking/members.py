@@ -130,6 +130,7 @@ def members_at_once(asked: int, members: Mapping[str, Settings]) -> int:
     """Return how many members train at a time.
 
     It is as many as asked, or as their threads leave cores for; all of them where a cluster trains.
+    Of members that take a core each one more trains, so that no core waits for the last of them.
 
     Raises:
         ValueError: if a member asks for a device that is absent.
@@ -137,7 +138,9 @@ def members_at_once(asked: int, members: Mapping[str, Settings]) -> int:
     if asked or all(own.train.scheduler is not None for own in members.values()):
         return asked or len(members)
     cores: int = joblib.cpu_count()
-    return max(1, cores // max(_cores(settings, cores) for settings in members.values()))
+    most = max(_cores(settings, cores) for settings in members.values())
+    one_more = most == 1 < cores and len(members) > cores
+    return max(1, cores // most) + one_more
 
 
 def read_rows(runs: Mapping[str, Run], part: str, folder: Path) -> dict[str, pd.DataFrame]:
