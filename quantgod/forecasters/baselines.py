@@ -17,6 +17,7 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from quantgod.contracts import (
     CLASSES,
@@ -222,7 +223,8 @@ def _fit_boosting(table: pd.DataFrame, train: Samples, horizon: Horizon) -> Para
     if len(classes) == 1:
         return {"classes": classes.tolist()}
     grown = HistGradientBoostingClassifier(**_BOOSTING)
-    grown.fit(_features(table, train.row), train.target)
+    with threadpool_limits(1):  # beside other work threads wait for each other: 60 s instead of 2
+        grown.fit(_features(table, train.row), train.target)
     return {"classes": classes.tolist(), **leaves_of(grown)}
 
 
