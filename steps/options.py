@@ -215,6 +215,8 @@ def _found(context: click.Context, option: click.Parameter, path: Path) -> Path 
         context.meta[GIVEN] = str(path)
     if path.is_file() or path.is_absolute():
         return path
+    if path.is_dir():
+        raise click.BadParameter(f"{path} is a folder, a settings file expected", context, option)
     if not (PROJECT / path).is_file():
         places = " or in ".join(dict.fromkeys(map(str, (Path.cwd(), PROJECT))))
         raise click.BadParameter(

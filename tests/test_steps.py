@@ -132,6 +132,9 @@ def test_a_settings_file_is_found_from_anywhere_or_named_with_where_it_was_looke
     assert missing.exit_code == 2
     said = " ".join(missing.output.split())
     assert f"there is no mine.yaml in {tmp_path}" in said and str(ROOT) in said
+    Path("conf").mkdir()
+    folder = CliRunner().invoke(steps.download.main, ["--config", "conf"])
+    assert "conf is a folder, a settings file expected" in " ".join(folder.output.split())
     Path("mine.yaml").write_text(f"inherits: {ROOT}/conf/demo.yaml\ndata: {{symbol: ETHUSDT}}\n")
     own = CliRunner().invoke(steps.download.main, ["--config", "mine.yaml"])
     assert "mine.yaml simulates its archives" in own.output
