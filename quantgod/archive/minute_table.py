@@ -53,8 +53,8 @@ _UNITS: Final[Mapping[Unit, tuple[str, int, float]]] = {
 """A unit's name, how many make a minute, and its least time: from 1973 on sizes tell them apart."""
 
 JUMP: Final = 10.0
-"""No price moves by such a factor from a minute to the next: one of the two is of another series,
-or in another unit. Crashes of whole venues stayed below it."""
+"""No close moves by such a factor from a minute to the next: one of the two is of another series,
+or in another unit. Closes are compared, so that a low or high that lasts for seconds is none."""
 
 _DAY: Final = 1440
 _HALF: Final = 0.5  # where most times are numbers, one that is none is a bad line
