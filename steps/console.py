@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,15 +24,16 @@ _RULES = 3
 """Width of a column besides its content: a rule, and a space on either side."""
 
 QUIET_SECONDS = 10.0
-"""Minimal interval of progress lines without a terminal."""
+"""Minimal interval of progress lines without a terminal, and the longest that nothing is told."""
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Progress]:
-    """Show a progress bar on a terminal, or occasional lines elsewhere."""
+def progress_bar(title: str, *, every: bool = False) -> Iterator[Progress]:
+    """Show a progress bar on a terminal, or elsewhere occasional lines; `every` shows each step."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines(console, title)
+        with _reminding(_Lines(console, title, every=every)) as lines:
+            yield lines
         return
     columns = (
         TextColumn("{task.description:<10}"),
@@ -52,17 +54,40 @@ def progress_bar(title: str) -> Iterator[Progress]:
 class _Lines:
     """Progress as lines for a log file."""
 
-    def __init__(self, console: Console, title: str) -> None:
-        self._console = console
-        self._title = title
-        self._last = time.monotonic()
+    def __init__(self, console: Console, title: str, *, every: bool) -> None:
+        self._console, self._title, self._every = console, title, every
+        self._line, self._pause = title, QUIET_SECONDS
+        self._moved = self._shown = time.monotonic()
 
     def __call__(self, done: int, total: int, note: str) -> None:
-        now = time.monotonic()
-        if now - self._last < QUIET_SECONDS and done != total:
-            return
-        self._last = now
-        self._console.print(f"{self._title}: {done}/{total or '?'} {note}", highlight=False)
+        self._line, self._pause = f"{self._title}: {done}/{total or '?'} {note}", QUIET_SECONDS
+        self._moved = time.monotonic()
+        if self._every or done == total or self._moved - self._shown >= QUIET_SECONDS:
+            self._show(self._line)
+
+    def remind(self, ended: threading.Event) -> None:
+        """Repeat the last step with its seconds, at longer and longer intervals, until `ended`."""
+        while not ended.wait(self._moved + self._pause - time.monotonic()):
+            if (lasts := time.monotonic() - self._moved) >= self._pause:
+                self._pause *= 2
+                self._show(f"{self._line} ({lasts:.0f} s)")
+
+    def _show(self, line: str) -> None:
+        self._shown = time.monotonic()
+        self._console.print(line, highlight=False)
+
+
+@contextmanager
+def _reminding(lines: _Lines) -> Iterator[_Lines]:
+    """Let lines tell of long steps for as long as the block takes."""
+    ended = threading.Event()
+    reminder = threading.Thread(target=lines.remind, args=(ended,), name="reminder", daemon=True)
+    reminder.start()
+    try:
+        yield lines
+    finally:
+        ended.set()
+        reminder.join()
 
 
 @contextmanager

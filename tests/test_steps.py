@@ -7,6 +7,8 @@ import importlib
 import json
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import steps.console
 import steps.deployments
 import steps.download
 import steps.leak_audit
@@ -22,7 +25,7 @@ from quantgod.gates import judge_gates
 from quantgod.settings import load_settings
 from quantgod.tracking.outbox import UntrackedWarning
 from quantgod.training.space import PARAMETERS
-from steps.console import remark, say, show_table
+from steps.console import progress_bar, remark, say, show_table
 from steps.options import step
 from tests.gates.records import Evidence, leak_audit
 
@@ -172,6 +175,27 @@ def test_a_sentence_breaks_no_word_and_is_one_line_where_nobody_reads_it(
     lines = capsys.readouterr().out.splitlines()
     assert " ".join(line.strip() for line in lines) == said
     assert (len(lines) > 1) == is_terminal
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_a_log_is_told_of_long_work_while_it_lasts(
+    every: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At once where every step is asked for, and then less and less often what it is at."""
+    monkeypatch.setattr(steps.console, "QUIET_SECONDS", 0.2)
+    told, until = "", time.monotonic() + 60
+    with progress_bar("networks", every=every) as progress:
+        progress(0, 2, "the network")
+        assert (capsys.readouterr().err == "networks: 0/2 the network\n") is every
+        while told.count("\n") < 3 and time.monotonic() < until:
+            time.sleep(0.05)
+            told += capsys.readouterr().err
+        progress(2, 2, "")
+    lines = told.splitlines()
+    assert [line.partition(" (")[0] for line in lines] == ["networks: 0/2 the network"] * 3
+    assert lines[2].endswith(" s)") and lines[2] > lines[0], "0.2, 0.6 and 1.4 seconds after"
+    assert capsys.readouterr().err == "networks: 2/2 \n"
+    assert not [one for one in threading.enumerate() if one.name == "reminder"]
 
 
 def test_make_serves_the_model_that_it_is_told_to() -> None:
