@@ -38,7 +38,12 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.planning.at_hand import at_hand
     from quantgod.planning.fitting import findings
     from quantgod.tracking.store import connect
+    from quantgod.training.space import PARAMETERS, check_members, check_network
 
+    if members:
+        check_members(members, PARAMETERS)
+    else:
+        check_network(settings)
     wrong, timed = 0, cache(partial(_timed, settings))  # once for all members
     for name, own in (members or {"": settings}).items():
         have = at_hand(own)
@@ -56,7 +61,7 @@ def _timed(settings: Settings) -> Machine:
     from quantgod.planning.estimate import time_machine
 
     click.echo(f"timing a few steps of every stage: {HOW_LONG}", err=True)
-    with progress_bar("machine") as progress:
+    with progress_bar("machine", every=True) as progress:
         return time_machine(settings, at_hand(settings), progress)
 
 
@@ -89,10 +94,10 @@ def _show(
     from quantgod.planning.estimate import estimate
 
     show_table(title, ("what", "", "found"), found)
-    untimed = ("rows", "device", "settings")
+    untimed = ("rows", "device")
     if not any(one.state == "wrong" and one.subject in untimed for one in found):
         machine = timed()
-        with progress_bar("networks") as progress:
+        with progress_bar("networks", every=True) as progress:
             reckoned = estimate(settings, have, machine, progress)
         show_estimate(reckoned)
 

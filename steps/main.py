@@ -97,7 +97,7 @@ def tell_how_long(settings: Settings) -> None:
         return
     from quantgod.planning.estimate import long_estimate
 
-    with progress_bar("estimate") as progress:
+    with progress_bar("estimate", every=True) as progress:
         found = long_estimate(settings, have, progress)
     if found is not None:
         show_estimate(found)

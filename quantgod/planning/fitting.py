@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -28,7 +27,7 @@ from quantgod.tracking.reads import beside_labels, unmakeable
 from quantgod.tracking.stage import data_path
 from quantgod.training.devices import choose_device
 from quantgod.training.material import train_and_validation
-from quantgod.training.space import check_network, current_values, joined_space, longest_window
+from quantgod.training.space import current_values, joined_space, longest_window
 from quantgod.training.study import check_storage
 
 State = Literal["ok", "note", "wrong"]
@@ -54,7 +53,7 @@ class Finding(NamedTuple):
 
 
 def findings(settings: Settings, have: Inventory, client: MlflowClient) -> list[Finding]:
-    """Run all checks and return their findings, without raising errors."""
+    """Run all checks, of settings whose network is sound (`check_network`), and return findings."""
     return [
         *_archives(settings, have),
         *_bars(settings, have),
@@ -153,12 +152,8 @@ def _enough(settings: Settings, have: Inventory) -> Finding:
         return Finding("rows", "wrong", "there is nothing to learn from")
     window, horizon = settings.window.length, settings.label.horizon_minutes
     asked = f"windows of {window}, labels {horizon} ahead, {settings.split.folds} folds"
-    try:
-        check_network(settings)
-        space = joined_space(settings.model, settings.optimize.space)
-        lost = zoo.inputs(settings.model.name, window).memory - 1
-    except SettingsError as error:
-        return Finding("settings", "wrong", str(error))
+    space = joined_space(settings.model, settings.optimize.space)
+    lost = zoo.inputs(settings.model.name, window).memory - 1
     try:
         table = whole_table(settings, have.minutes)
         table[SEEN] = np.arange(len(table)) >= lost
@@ -220,19 +215,15 @@ def _leak_audit(settings: Settings) -> Iterator[Finding]:
 
 def _not_tried(settings: Settings) -> str:
     """Say which of the settings' own values no trial will have."""
-    try:
-        space = joined_space(settings.model, settings.optimize.space)
-        apart = sorted(space.keys() - current_values(settings, space).keys())
-    except SettingsError:
-        return ""  # told above
+    space = joined_space(settings.model, settings.optimize.space)
+    apart = sorted(space.keys() - current_values(settings, space).keys())
     return f"; no trial has the settings' own {', '.join(apart)}" if apart else ""
 
 
 def _network(settings: Settings) -> Iterator[Finding]:
     """Name what the network looks at and the bars cannot give."""
-    with suppress(SettingsError):  # of an unknown network, which the search's finding tells
-        if why := unmakeable(settings, beside_labels(settings)):
-            yield Finding("network", "wrong", why)
+    if why := unmakeable(settings, beside_labels(settings)):
+        yield Finding("network", "wrong", why)
 
 
 def _registry(settings: Settings, client: MlflowClient) -> Finding:

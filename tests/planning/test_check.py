@@ -281,17 +281,6 @@ def test_a_day_is_reckoned_from_as_many_minutes_as_it_takes_to_tell(
         ({"label__horizon_minutes": 1500}, "rows", "labels 1500 ahead"),
         ({"leak_audit__stride": 15}, "leak audit", "stride is 15 minutes and labels reach 15"),
         (
-            {
-                "model__name": "book_mlp",
-                "model__params": {},
-                "optimize__space": {},
-                "leak_audit__params": {},
-                "window__length": 30,
-            },
-            "settings",
-            "book_mlp looks at prices by the volatility of 60 minutes",
-        ),
-        (
             {**OF_BOOKS, "data__source": "imported"},
             "network",
             "features and snapshots cannot be made of",
@@ -368,6 +357,45 @@ def test_the_check_ends_with_every_stage_and_a_total(own: dict[str, object]) -> 
     assert re.search(r"\nAbout \d+ (s|min) in all; `main` skips what an equal run", result.output)
     assert "timing a few steps of every stage: some seconds, and minutes beside" in result.stderr
     assert "machine: 2/2" in result.stderr and "networks: 4/4" in result.stderr
+    told = [line for line in result.stderr.splitlines() if line.startswith("networks: ")]
+    assert [line.partition(" ")[2] for line in told if not line.endswith(" s)")] == [
+        "0/4 the network", "1/4 networks of the search", "2/4 the network of folds",
+        "3/4 the network of the leak audit", "4/4 ",
+    ], "each before it is timed"  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"model.params": {"foo": 3}}, "model.params: tcn_lstm.foo: unknown parameter"),
+        (
+            {**{key.replace("__", "."): value for key, value in OF_BOOKS.items()},
+             "model.name": "book_mlp", "window.length": 30},
+            "window.length: book_mlp looks at prices by the volatility of 60 minutes",
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("member", ["", "odd"])
+def test_a_network_that_cannot_be_is_refused_before_anything_is_looked_at(
+    own: dict[str, object], wrong: dict[str, object], told: str, member: str, tmp_path: Path
+) -> None:
+    path, values = tmp_path / "own.yaml", settings_with(own).model_dump(mode="json")
+    odd = nested(wrong)
+    path.write_text(yaml.safe_dump({**values, "members": {member: odd}} if member else values))
+    given = [] if member else [f"--set={key}={value}" for key, value in wrong.items()]
+    done = CliRunner().invoke(steps.check.main, ["--config", str(path), *given])
+    assert done.exit_code == 1
+    (line,) = done.output.splitlines()
+    assert line.startswith(f"Error: SettingsError: {'member odd: ' if member else ''}{told}")
+
+
+def nested(values: dict[str, object]) -> dict[str, dict[str, object]]:
+    """Settings by section, of dotted keys."""
+    sections: dict[str, dict[str, object]] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = value
+    return sections
 
 
 def invoke(command: object, own: dict[str, object]) -> Result:
