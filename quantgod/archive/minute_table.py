@@ -57,6 +57,7 @@ JUMP: Final = 10.0
 or in another unit. Closes are compared, so that a low or high that lasts for seconds is none."""
 
 _DAY: Final = 1440
+_CALLED: Final = {60: " (hourly candles)", _DAY: " (daily candles)"}
 _HALF: Final = 0.5  # where most times are numbers, one that is none is a bad line
 
 
@@ -98,7 +99,9 @@ def read_minutes(
     """
     raw = _read(path)
     if raw.table.empty:
-        raise ValueError(f"{path}: holds no bars")
+        names = ", ".join(map(str, raw.table))
+        there = f"the columns {names}" if names else "blanks alone"
+        raise ValueError(f"{path}: holds {there}, and no row of bars")
     columns = _known(raw, needs)
     minutes = _minutes(raw, columns.pop("time"), unit)
     _check_one_symbol(raw, columns.pop("symbol", None), symbol)
@@ -117,6 +120,8 @@ def read_minutes(
 
 
 def _read(path: Path) -> _Raw:
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: is empty (0 bytes), bars were expected; is it downloaded whole?")
     try:
         if ".csv" in path.suffixes[-2:]:
             return _read_csv(path)
@@ -261,7 +266,10 @@ def letters_of(symbol: str) -> str:
 def _check_spacing(path: Path, minutes: Integers) -> None:
     steps, counts = np.unique(minutes[1:] - minutes[:-1], return_counts=True)
     if len(steps) and (usual := int(steps[counts.argmax()])) != 1:
-        raise ValueError(f"{path}: bars of one minute were expected, these are {usual} apart")
+        raise ValueError(
+            f"{path}: bars of one minute were expected, these are {usual} minutes apart"
+            f"{_CALLED.get(usual, '')}; no command makes minutes of them: get candles of 1m"
+        )
 
 
 def check_jumps(where: str, minutes: Integers, closes: Floats) -> None:

@@ -143,15 +143,23 @@ REFUSED = {
     "a second that is no minute": (csv([date(0), "2024-01-01 00:01:01", date(2)]), "line 3: exp"),
     "a time that stands still": (csv([numbers()[0], *numbers()[:2]]), "line 3: expected a later"),
     "a high below the close": (csv(numbers()).replace("103", "101.5", 1), "line 3: expected"),
-    "hours": (csv([(MINUTE + 60 * row) * 60_000 for row in range(3)]), "of one minute .* 60 apart"),
+    "hours": (
+        csv([(MINUTE + 60 * row) * 60_000 for row in range(3)]),
+        r"of one minute .* 60 minutes apart \(hourly candles\); no command .* of 1m",
+    ),
+    "days": (
+        csv([(MINUTE + 1440 * row) * 60_000 for row in range(3)]), r"1440 .* \(daily candles\)"
+    ),
+    "quarters": (csv([(MINUTE + 15 * row) * 60_000 for row in range(3)]), "15 minutes apart; no"),
     "an empty line": (csv(numbers()).replace("\n", "\n\n", 2).replace("\n\n", "\n", 1), "line 3: "),
     "a line too short, and one too long": (
         f"{HEADER}\n{numbers()[0]},9,9,9,9,1\n{numbers()[1]},9,9\n{numbers()[2]},9,9,9,9,1,1\n",
         "line 3: expected",
     ),
     "a negative volume": (csv(numbers()).replace(",2\n", ",-0.5\n", 1), "line 3: expected"),
-    "nothing": ("", "holds no bars"),
-    "a header alone": (HEADER + "\n", "holds no bars"),
+    "nothing": ("", r"is empty \(0 bytes\), bars were expected"),
+    "blanks": (" \n\n", "holds blanks alone, and no row of bars"),
+    "a header alone": (HEADER + "\n", f"holds the columns {', '.join(HEADER.split(','))}, and no "),
 }  # fmt: skip
 
 
