@@ -39,7 +39,8 @@ def main(
     A feature that neither a column gives nor prices tell is named, and stands at zero.
     """
     settings = settings_from(config, overrides, options)
-    from quantgod.archive.own_bars import import_bars, other_symbols
+    from quantgod.archive.bar_files import other_symbols
+    from quantgod.archive.own_bars import import_bars
     from quantgod.tracking.stage import stage
 
     symbol, others = settings.data.symbol, other_symbols(sources, settings.data.symbol)

@@ -8,7 +8,6 @@ them, like all constant features.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -18,7 +17,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from quantgod.archive.minute_table import Unit, check_jumps, letters_of, read_minutes
+from quantgod.archive.bar_files import bar_files
+from quantgod.archive.minute_table import Unit, check_jumps, read_minutes
 from quantgod.archive.price_features import features_of
 from quantgod.archive.store import (
     SCHEMA_VERSION,
@@ -32,21 +32,13 @@ from quantgod.archive.store import (
     write_day,
 )
 from quantgod.contracts import BOOK_COLUMNS, BOOK_LEVELS, Floats, Integers, Progress, silent
-from quantgod.files import file_digest, files_below, value_digest
+from quantgod.files import file_digest, value_digest
 from quantgod.settings import DataSettings, EtlSettings
 
 IMPORT_VERSION: Final = 1
 """Raised whenever the same files would give other rows."""
 
-SUFFIXES: Final = (".csv", ".csv.gz", ".parquet", ".feather")
-
 MINUTES_A_DAY: Final = 1440
-
-FOLDERS_ABOVE: Final = 2
-"""How many folders above a file may say whose it is, as in `FILUSDT/1m/2024-01.csv`."""
-
-_A_SYMBOL: Final = re.compile("[A-Z0-9]{2,}(USD[TC]?|PERP)")
-_QUOTES: Final = ("USDT", "USDC", "USD", "PERP")
 
 
 @dataclass(frozen=True)
@@ -95,13 +87,13 @@ def import_bars(
         progress: Called after each file and day.
 
     Raises:
-        ValueError: for files that are unreadable, overlap, are of another symbol, or have
-            different columns (except the volume).
+        ValueError: for files that are unreadable, overlap, are of another symbol or named after
+            different ones, or have different columns (except the volume).
         PriceJumpError: if prices of neighbouring minutes are of no one series.
         StoreError: if `etl` made bars of the series, or a stored day has minutes missing from
             these.
     """
-    paths = _files(sources)
+    paths = bar_files(sources, data.symbol)
     _refuse_etl(data)
     table = _joined(paths, data.symbol, unit, progress)
     depth = _depth(table)
@@ -125,45 +117,6 @@ def import_bars(
         )
         progress(done, len(days), f"{data.symbol} {path.stem}")
     return ImportReport(len(table), len(days), int((~found.has_row).sum()), found.lacks, depth)
-
-
-def other_symbols(sources: Sequence[Path], symbol: str) -> list[str]:
-    """Return the symbols, other than this one, that files are named after.
-
-    A file's own name counts before that of its folder, and that before the folder above.
-
-    Raises:
-        ValueError: if there is no file.
-    """
-    found: set[str] = set()
-    for path in _files(sources):
-        whole = path.absolute()
-        names = (path.name, *(above.name for above in [*whole.parents][:FOLDERS_ABOVE]))
-        found |= next((named for name in names if (named := _symbols_in(name, symbol))), set())
-    return sorted(found - {symbol})
-
-
-def _symbols_in(name: str, symbol: str) -> set[str]:
-    """Return the symbols in a name: only `symbol` if it is among them, written in any way."""
-    words = [word for word in re.split("[^A-Z0-9]+", name.upper()) if word]
-    pairs = [first + quote for first, quote in pairwise(words) if quote in _QUOTES]
-    if letters_of(symbol) in {*words, *map("".join, pairwise(words))}:
-        return {symbol}
-    begins = re.split("[^A-Z0-9]", name)[0]  # of `BTCUSDTs.csv`
-    return {one for one in (begins, *words, *pairs) if _A_SYMBOL.fullmatch(one)}
-
-
-def _files(sources: Sequence[Path]) -> list[Path]:
-    """Return the named files, and the files of named folders."""
-    found: list[Path] = []
-    for source in sources:
-        if not source.exists():
-            raise ValueError(f"a file of bars, or a folder of such, was expected at {source}")
-        inside = files_below(source) if source.is_dir() else [source]
-        found += [path for path in inside if path.name.endswith(SUFFIXES) or path == source]
-    if not found:
-        raise ValueError(f"no {', '.join(SUFFIXES)} in {', '.join(map(str, sources))}")
-    return found
 
 
 def _joined(paths: Sequence[Path], symbol: str, unit: Unit, progress: Progress) -> pd.DataFrame:

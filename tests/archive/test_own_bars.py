@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quantgod.archive.bar_files import other_symbols
 from quantgod.archive.etl import run_etl
 from quantgod.archive.minute_table import PriceJumpError
-from quantgod.archive.own_bars import ImportReport, import_bars, other_symbols
+from quantgod.archive.own_bars import ImportReport, import_bars
 from quantgod.archive.store import StoreError, load_bars, read_metadata, stored_days
 from quantgod.contracts import BAR_COLUMNS, BOOK_COLUMNS, FEATURES
 from quantgod.dataset.labels import label, summary
@@ -245,6 +246,72 @@ def test_a_jump_to_the_prices_of_another_symbol_is_refused_with_the_minute(
         imported(tmp_path, later)
     a_day_later = later.set_axis(later.index + pd.Timedelta("1D"))  # another time, another price
     assert imported(tmp_path, a_day_later).days == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("BTCUSDT_1m_2024.parquet", "ETHUSDT_1m_2024.parquet", "BTCUSDT, ETHUSDT"),
+        ("FILUSDT-1m-2023-08.parquet", "LTCUSDT-1m-2023-09.parquet", "FILUSDT, LTCUSDT"),
+        ("btc_usd_minutes.parquet", "eth_usd_minutes.parquet", "BTCUSD, ETHUSD"),
+        ("BTCUSDT/1m/2024.parquet", "BTCUSD/1m/2025.parquet", "BTCUSD, BTCUSDT"),
+    ],
+)
+def test_files_named_after_different_symbols_are_not_joined_however_far_apart(
+    first: str, second: str, told: str, tmp_path: Path
+) -> None:
+    """Their prices are days apart, and may be alike: none of them jumps."""
+    early, late = (tmp_path / "in" / name for name in (first, second))
+    for path, days in ((early, 0), (late, 3)):
+        given = candles(10)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        given.set_axis(given.index + pd.Timedelta(days=days)).to_parquet(path)
+    for symbol in (*told.split(", "), "XRPUSDT"):
+        own = data(tmp_path).model_copy(update={"symbol": symbol})
+        for looked_for in (
+            lambda own=own: import_bars([tmp_path / "in"], own, FULL.etl),
+            lambda own=own: other_symbols([late, early], own.symbol),
+        ):
+            with pytest.raises(ValueError, match="files of one symbol were expected") as refused:
+                looked_for()
+            assert str(early) in str(refused.value) and str(late) in str(refused.value)
+            assert f"(in all: {told})" in str(refused.value)
+    assert not (tmp_path / "bars").exists()
+    late.rename(tmp_path / "in" / "later.parquet")
+    own = data(tmp_path).model_copy(update={"symbol": "XRPUSDT"})
+    assert import_bars([early, tmp_path / "in" / "later.parquet"], own, FULL.etl).days == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "2024-12-01_XRPUSDT_ob500.data.zip",
+            "is an archive of books: `python -m steps.etl --archives {folder} --symbol XRPUSDT "
+            "--market linear` makes bars of it",
+        ),
+        ("spot/2024-12-01_XRPUSDT_ob500.data.zip", "--symbol XRPUSDT --market spot` makes bars"),
+        ("FILUSDT-1m-2023-08.zip", "FILUSDT-1m-2023-08.zip is to be unpacked first"),
+        ("binance_usdm_btcusdt_20240808.gz", "steps.archive_recording --recording {path}` makes a"),
+        ("", "and there is no file"),
+    ],
+)
+def test_what_is_no_table_of_bars_is_told_with_the_command_that_takes_it(
+    name: str, told: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = folder / name
+    if name:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"something")
+    words = told.format(folder=folder, path=path)
+    for source in [folder] + [path] * ("/" not in name):
+        with pytest.raises(ValueError, match=re.escape(words)) as refused:
+            import_bars([source], data(tmp_path), FULL.etl)
+        assert "minute bars as .csv, .csv.gz, .parquet, .feather were expected at" in str(
+            refused.value
+        )
 
 
 def test_a_day_is_not_replaced_by_a_part_of_it(tmp_path: Path) -> None:
