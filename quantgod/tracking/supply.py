@@ -20,7 +20,15 @@ from quantgod.settings import Settings, command
 from quantgod.tracking.keys import DATA_STAGES, finished_run, is_still_there
 from quantgod.tracking.pipeline import UPSTREAM, key_of, resolved_config, run_stage
 from quantgod.tracking.reads import MADE_BY, beside_labels, unmakeable
-from quantgod.tracking.stage import STAGE_TAG, MissingInput, data_path, logged_params
+from quantgod.tracking.set_aside import search_set_aside
+from quantgod.tracking.stage import (
+    STAGE_TAG,
+    MissingInput,
+    data_path,
+    input_digests,
+    input_paths,
+    logged_params,
+)
 
 Announce = Callable[[str], None]
 Supply = Callable[[Mapping[str, str]], dict[str, str]]
@@ -57,7 +65,8 @@ def supply(name: str, settings: Settings, config: Path, announce: Announce = pri
         settings: all settings.
         config: their file; stages that are run read it, or a file with all settings if something
             was changed.
-        announce: called for each stage that is run.
+        announce: called for each stage that is run, for data that are taken as they lie there, and
+            for a search that is taken or is not.
     """
     return lambda given: _Supplier(settings, config, announce).complete(name, given)
 
@@ -131,13 +140,21 @@ class _Supplier:
         maker = self._newest_maker(data)
         if maker is None:
             self._found[stage] = None
+            self._announce(f"{self._lying(data)} are taken, made by no known run")
             return True
         name = maker.data.tags[STAGE_TAG]
         whole = maker.info.status == "FINISHED" and not _differs(maker, name, self._settings)
         if not whole and stage not in _TAKEN_AS_THEY_ARE:
             return False
-        self._found[name] = maker.info.run_id if is_still_there(self._client, maker) else None
+        is_unchanged, run = is_still_there(self._client, maker), maker.info.run_id
+        self._found[name] = run if is_unchanged else None
+        made = f"made by {name} run {run}" if is_unchanged else f"changed since {name} run {run}"
+        self._announce(f"{self._lying(data)} are taken, {made}")
         return True
+
+    def _lying(self, data: str) -> str:
+        """Return data and their place in words."""
+        return f"{data} at {data_path(data, self._settings)}"
 
     def _has_others_archives(self) -> bool:
         """Return whether the archive folder has files that no known run has simulated."""
@@ -166,12 +183,15 @@ class _Supplier:
         return max(runs, key=lambda run: run.info.start_time, default=None)
 
     def _take_a_search(self) -> None:
-        run = finished_run(
-            self._client, key_of(self._client, "optimize", self._settings, self._known())
-        )
+        settings, known = self._settings, self._known()
+        run = finished_run(self._client, key_of(self._client, "optimize", settings, known))
         if run is not None:
             self._found["optimize"] = run.info.run_id
             self._announce(f"optimize: what run {run.info.run_id} has found is taken")
+            return
+        inputs = input_digests(input_paths("optimize", settings, known), settings)
+        if (told := search_set_aside(self._client, settings, inputs)) is not None:
+            self._announce(f"optimize: {told}")
 
 
 def _is_there(data: str, settings: Settings) -> bool:

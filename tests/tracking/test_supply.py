@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from quantgod.settings import Settings
+from quantgod.tracking import set_aside
 from quantgod.tracking import supply as supplying
 from quantgod.tracking.keys import NoOutputError, finished_run
 from quantgod.tracking.pipeline import key_of
@@ -68,8 +69,12 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def upstream(name: str, settings: Settings, **given: str | None) -> dict[str, str]:
-    with stage(name, settings, given, supply(name, settings, CONFIG, lambda _: None)) as run:
+def upstream(
+    name: str, settings: Settings, said: list[str] | None = None, **given: str | None
+) -> dict[str, str]:
+    """What a stage takes; `said` gets what it announces."""
+    announce = [].append if said is None else said.append
+    with stage(name, settings, given, supply(name, settings, CONFIG, announce)) as run:
         if name not in GIVES:
             run.output()
     return dict(run.upstream)
@@ -155,7 +160,9 @@ def test_data_that_is_there_is_taken_as_it_is_and_asks_for_nothing_before_it(
     labels = data_path("labels", settings)
     labels.parent.mkdir(parents=True)
     labels.write_text("somebody's own")
-    assert upstream("train", settings) == {}
+    said: list[str] = []
+    assert upstream("train", settings, said) == {}
+    assert said == [f"labels at {labels} are taken, made by no known run"]
     assert made == []
     assert labels.read_text() == "somebody's own"
 
@@ -165,16 +172,60 @@ def test_the_run_that_made_the_data_is_named_and_a_search_of_it_is_taken(
 ) -> None:
     _archives(settings)
     label = make("label", settings, {"etl": make("etl", settings, {})})
-    assert upstream("train", settings) == {"label": label}
+    said: list[str] = []
+    assert upstream("train", settings, said) == {"label": label}
+    there = f"labels at {data_path('labels', settings)} are taken, made by label run {label}"
+    assert said == [there], "whether there are bars or not"
     search = make("optimize", settings, {"label": label})
     train = upstream("train", settings)
     assert train == {"label": label, "optimize": search}
-    slower = settings.train.model_copy(update={"learning_rate": 0.5})
-    asked = settings.model_copy(update={"train": slower})
-    assert upstream("train", asked) == {"label": label}, "it was searched with another rate"
     plain = make("train", settings, {"label": label})
     assert upstream("audit", settings, train=plain) == {"label": label, "train": plain}
     assert made == []
+
+
+def test_a_search_that_is_not_taken_is_named_with_the_reason(
+    settings: Settings, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nearest of the same network and series: another network's says nothing."""
+    _archives(settings)
+    label = make("label", settings, {"etl": make("etl", settings, {})})
+    wide = settings.model_copy(update={"model": settings.model.model_copy(update={"params": {}})})
+    rate, batch = settings.train.learning_rate, settings.train.batch_size
+    search = make("optimize", settings, {"label": label})
+    make("optimize", wide, {"label": label})
+
+    def told(**train: object) -> str | None:
+        said: list[str] = []
+        changed = settings.train.model_copy(update=train)
+        asked = settings.model_copy(update={"train": changed})
+        assert ("optimize" in upstream("train", asked, said)) is (not train)
+        (line,) = [line for line in said if line.startswith("optimize: ")] or [None]
+        return line
+
+    assert told() == f"optimize: what run {search} has found is taken"
+    aside = f"optimize: what run {search} has found is not taken"
+    take = f"`python -m steps.train --optimize-run {search}` takes it"
+    assert told(learning_rate=0.5) == (
+        f"{aside}: train.learning_rate was {rate} and is 0.5; {take}"
+    )
+    assert told(learning_rate=0.5, batch_size=7, seed=99, every=3) == (
+        f"{aside}: train.batch_size was {batch} and is 7; train.every was {settings.train.every} "
+        f"and is 3; train.learning_rate was {rate} and is 0.5 and 1 more; {take}"
+    )
+    monkeypatch.setattr(set_aside, "code_digest", lambda: "new")
+    assert told(seed=99) == (
+        f"{aside}: train.seed was {settings.train.seed} and is 99; other code; {take}"
+    )
+    other = settings.model_copy(
+        update={"model": settings.model.model_copy(update={"name": "cnn_lstm"})}
+    )
+    assert set_aside.search_set_aside(MlflowClient(), other, {"labels": ""}) is None
+    eth = settings.data.model_copy(update={"symbol": "ETHUSDT"})
+    of_eth = settings.model_copy(update={"data": eth})
+    assert set_aside.search_set_aside(MlflowClient(), of_eth, {"labels": ""}) is None
+    said = set_aside.search_set_aside(MlflowClient(), settings, {"labels": "a day more"})
+    assert said == f"{aside.removeprefix('optimize: ')}: other labels; other code; {take}"
 
 
 def _archives(settings: Settings) -> None:
