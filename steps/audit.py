@@ -11,6 +11,7 @@ from steps.options import (
     member_option,
     run_option,
     runs_given,
+    series_options,
     setting,
     settings_from,
     step,
@@ -36,6 +37,7 @@ ROWS_SHOWN = 1_000
 @run_option("snapshots")
 @run_option("optimize")
 @run_option("train")
+@series_options
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
 @setting("--folds", "split.folds", "Walk-forward folds.")
 @setting("--epochs", "audit.epochs", "Epochs at most in a fold.")

@@ -11,6 +11,7 @@ from steps.options import (
     member_option,
     run_option,
     runs_given,
+    series_options,
     setting,
     settings_given,
     step,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @run_option("optimize")
 @run_option("evaluate")
 @version_option("Version whose signals are traded; the newest where no evaluate run is given.")
+@series_options
 @setting("--name", "registry.name", "Name of the registered model.")
 @setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")
 @setting("--archives", "data.archives", "Raw messages, whose books orders meet where they are.")

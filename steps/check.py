@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steps.console import progress_bar, say, show_table
-from steps.options import all_settings_from, config_options, member_option, setting, step
+from steps.options import (
+    all_settings_from,
+    config_options,
+    member_option,
+    series_options,
+    setting,
+    step,
+)
 from steps.stopping import NOTHING_CHANGED
 
 if TYPE_CHECKING:
@@ -27,7 +34,7 @@ HOW_LONG = "some seconds, and minutes beside other work"
 @step(NOTHING_CHANGED)
 @config_options
 @member_option
-@setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
+@series_options
 @setting("--name", "registry.name", "Name of the registered model.")
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Look at all that a long run will need, time a few steps of it; end with 1 if it cannot work.

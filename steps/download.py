@@ -8,14 +8,13 @@ from typing import Any
 import click
 
 from steps.console import progress_bar, say, tell
-from steps.options import config_options, setting, settings_from, step
+from steps.options import config_options, series_options, setting, settings_from, step
 
 
 @step("what was fetched is kept, and the same command goes on with the rest")
 @config_options
 @setting("--archives", "data.archives", "Folder that the archives go to.")
-@setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
-@setting("--market", "data.market", "linear, spot or inverse.")
+@series_options
 @setting("--first-day", "download.first_day", "First day, YYYY-MM-DD.")
 @setting("--last-day", "download.last_day", "Last day, YYYY-MM-DD.")
 @setting("--base-url", "download.base_url", "Where the archives are kept.")

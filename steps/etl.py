@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steps.console import progress_bar, say, tell
-from steps.options import config_options, run_option, setting, settings_from, step, switch
+from steps.options import (
+    config_options,
+    run_option,
+    series_options,
+    setting,
+    settings_from,
+    step,
+    switch,
+)
 
 if TYPE_CHECKING:
     from quantgod.archive.quality import QualityReport
@@ -21,8 +29,7 @@ if TYPE_CHECKING:
 @run_option("download")
 @setting("--archives", "data.archives", "Folder of archives, searched recursively.")
 @setting("--bars", "data.bars", "Folder that the bars go to, one Parquet a day, market and symbol.")
-@setting("--symbol", "data.symbol", "Whose archives to read, such as BTCUSDT.")
-@setting("--market", "data.market", "linear, spot or inverse.")
+@series_options
 @setting("--scheduler", "etl.scheduler", "Dask scheduler, such as tcp://127.0.0.1:8786.")
 @setting("--workers", "etl.workers", "Processes on this machine; 0 = one a core.")
 @switch("--allow-quarantine", "allow_quarantine", "Succeed although days were quarantined.")

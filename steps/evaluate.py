@@ -11,6 +11,7 @@ from steps.options import (
     member_option,
     run_option,
     runs_given,
+    series_options,
     setting,
     settings_given,
     step,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @run_option("audit")
 @run_option("register")
 @version_option("Version to score; the newest where neither it nor a run is given.")
+@series_options
 @setting("--name", "registry.name", "Name of the registered model.")
 @setting("--stride", "evaluate.stride", "Minutes between the test rows that are scored.")
 def main(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from steps.console import progress_bar, say, tell
-from steps.options import config_options, run_option, setting, settings_from, step
+from steps.options import config_options, run_option, series_options, setting, settings_from, step
 
 
 @step()
@@ -14,8 +14,7 @@ from steps.options import config_options, run_option, setting, settings_from, st
 @run_option("etl")
 @setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")
 @setting("--features", "data.features", "Folder that the features go to.")
-@setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
-@setting("--market", "data.market", "linear, spot or inverse.")
+@series_options
 def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **options: Any) -> None:
     """Compute the features of book, candle and indicators for every minute that has enough past."""
     settings = settings_from(config, overrides, options)

@@ -13,6 +13,7 @@ from steps.options import (
     member_option,
     run_option,
     runs_given,
+    series_options,
     setting,
     settings_given,
     step,
@@ -39,6 +40,7 @@ class GatesFailed(click.ClickException):
 @run_option("evaluate")
 @run_option("backtest")
 @run_option("leak_audit")
+@series_options
 @setting("--name", "registry.name", "Name of the registered model.")
 @setting("--alias", "registry.alias", "Alias whose version is the champion.")
 @version_option("Version to judge; the newest where neither it nor a run is given.")

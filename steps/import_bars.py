@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from steps.console import progress_bar, say, tell
-from steps.options import config_options, setting, settings_from, step, values_from
+from steps.options import config_options, series_options, setting, settings_from, step, values_from
 
 
 @step("days that were stored stand, and the same command writes them again")
@@ -28,8 +28,7 @@ from steps.options import config_options, setting, settings_from, step, values_f
     type=click.Choice(["s", "ms", "us", "ns"]),
     help="Of times that are numbers.",
 )
-@setting("--symbol", "data.symbol", "Whose bars they are, such as BTCUSDT.")
-@setting("--market", "data.market", "linear, spot or inverse.")
+@series_options
 @setting("--bars", "data.bars", "Folder that the bars go to, one Parquet a day, market and symbol.")
 def main(
     config: Path, overrides: tuple[str, ...], sources: tuple[Path, ...], unit: Any, **options: Any

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from steps.console import progress_bar, say, tell
-from steps.options import config_options, run_option, setting, settings_from, step
+from steps.options import config_options, run_option, series_options, setting, settings_from, step
 
 
 @step()
@@ -14,8 +14,7 @@ from steps.options import config_options, run_option, setting, settings_from, st
 @run_option("etl")
 @setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")
 @setting("--labels", "data.labels", "Folder that the labelled table goes to.")
-@setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
-@setting("--market", "data.market", "linear, spot or inverse.")
+@series_options
 @setting("--horizon", "label.horizon_minutes", "Minutes that a label looks ahead.")
 def main(config: Path, overrides: tuple[str, ...], etl_run: str | None, **options: Any) -> None:
     """Join the days, number the runs, and label every minute whose next hour is known."""

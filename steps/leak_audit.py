@@ -11,6 +11,7 @@ from steps.options import (
     member_option,
     run_option,
     runs_given,
+    series_options,
     setting,
     settings_given,
     step,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @version_option(
     "Version whose lineage is audited; the newest where neither it, a file nor a run is given."
 )
+@series_options
 @setting("--name", "registry.name", "Name of the registered model.")
 @setting("--cut", "leak_audit.at", "ISO 8601; by default drawn.", multiple=True, metavar="TIME")
 @setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")

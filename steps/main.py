@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from steps.check import show_estimate
 from steps.console import progress_bar, say, say_as_written, show_table
-from steps.options import config_options, member_option, setting, settings_from, step, switch
+from steps.options import (
+    config_options,
+    member_option,
+    series_options,
+    setting,
+    settings_from,
+    step,
+    switch,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -22,8 +30,7 @@ if TYPE_CHECKING:
 @member_option
 @switch("--fresh", "fresh", "Run every stage, also those with an equal finished run.")
 @setting("--source", "data.source", "simulate, download, local (archives) or imported (bars).")
-@setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
-@setting("--market", "data.market", "linear, spot or inverse.")
+@series_options
 def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: Any) -> None:
     """Run every stage as a child run; a stage that has an equal finished run is skipped."""
     settings = settings_from(config, overrides, options)

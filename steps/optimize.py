@@ -14,6 +14,7 @@ from steps.options import (
     member_option,
     run_option,
     runs_given,
+    series_options,
     setting,
     step,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @run_option("label")
 @run_option("features")
 @run_option("snapshots")
+@series_options
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
 @setting("--trials", "optimize.trials", "Trials in all, those of an earlier start included.")
 @setting("--epochs", "optimize.epochs", "Epochs a trial at most.")

@@ -92,6 +92,13 @@ def member_option(command: Command) -> Command:
     return click.option("--member", default=None, callback=_remembered, help=text)(command)
 
 
+def series_options(command: Command) -> Command:
+    """Add `--symbol` and `--market`, of the series whose data a stage reads or makes."""
+    symbol = setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
+    market = setting("--market", "data.market", "linear, spot or inverse.")
+    return symbol(market(command))
+
+
 def setting(flag: str, key: str, text: str, **attributes: Any) -> Callable[[Command], Command]:
     """Add an option that overrides the setting `key`; if empty, the settings file decides."""
     return click.option(

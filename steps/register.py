@@ -11,6 +11,7 @@ from steps.options import (
     member_option,
     run_option,
     runs_given,
+    series_options,
     setting,
     settings_from,
     step,
@@ -25,6 +26,7 @@ from steps.options import (
 @run_option("snapshots")
 @run_option("train")
 @run_option("audit")
+@series_options
 @setting("--name", "registry.name", "Name of the registered model.")
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Chain the trained network and the auditor into one version, with its lineage."""

@@ -8,14 +8,13 @@ from typing import Any
 import click
 
 from steps.console import progress_bar, tell
-from steps.options import config_options, setting, settings_from, step
+from steps.options import config_options, series_options, setting, settings_from, step
 
 
 @step("archives that were written stand, and the same command writes them again")
 @config_options
 @setting("--archives", "data.archives", "Folder that the archives go to.")
-@setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
-@setting("--market", "data.market", "linear, spot or inverse.")
+@series_options
 @setting("--start", "simulate.start", "First day, YYYY-MM-DD.")
 @setting("--days", "simulate.days", "Days to write.")
 @setting("--levels", "simulate.levels", "Levels a side: 200 or 500.")

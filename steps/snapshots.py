@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from steps.console import progress_bar, say, tell
-from steps.options import config_options, run_option, setting, settings_from, step
+from steps.options import config_options, run_option, series_options, setting, settings_from, step
 
 
 @step("days that were stored are kept, and the same command goes on with the others")
@@ -17,8 +17,7 @@ from steps.options import config_options, run_option, setting, settings_from, st
 @setting("--archives", "data.archives", "Folder of archives, searched recursively.")
 @setting("--bars", "data.bars", "Folder of the bars, where no etl run is given.")
 @setting("--snapshots", "data.snapshots", "Folder that the snapshots go to.")
-@setting("--symbol", "data.symbol", "Symbol, such as BTCUSDT.")
-@setting("--market", "data.market", "linear, spot or inverse.")
+@series_options
 @setting("--levels", "snapshots.levels", "Best levels a side.", type=click.INT)
 @setting("--interval-ms", "snapshots.interval_ms", "Milliseconds between two.", type=click.INT)
 @setting("--per-minute", "snapshots.per_minute", "How many before each close.", type=click.INT)

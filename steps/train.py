@@ -16,6 +16,7 @@ from steps.options import (
     member_option,
     run_option,
     runs_given,
+    series_options,
     setting,
     step,
 )
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @run_option("features")
 @run_option("snapshots")
 @run_option("optimize")
+@series_options
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
 @setting("--epochs", "train.epochs", "Epochs at most.")
 @setting("--batch-size", "train.batch_size", "Windows a step.")

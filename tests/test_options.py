@@ -13,6 +13,7 @@ import pytest
 from mlflow.projects._project_spec import load_project
 
 from quantgod.settings import Settings, load_settings
+from quantgod.tracking.pipeline import UPSTREAM
 from steps.options import CONFIG, settings_from
 
 ROOT = Path(__file__).parents[1]
@@ -114,6 +115,15 @@ def test_every_setting_that_has_an_option_takes_it_either_way(name: str) -> None
             for arguments in ways:
                 given = at(settings_of(read(name, *arguments)), option.name)
                 assert given == value or (value is None and text in str(given)), (arguments, given)
+
+
+def test_every_stage_of_a_series_takes_its_symbol_and_market_by_the_same_options() -> None:
+    """`promote` moves an alias, and `members` and `searches` are `train` and `optimize`."""
+    stages = {"check", "main", "import_bars", *UPSTREAM} - {"promote", "members", "searches"}
+    keys = {"symbol": "data__symbol", "market": "data__market"}
+    for name in stages:
+        of = options_of(name)
+        assert {flag: of[flag].name for flag in keys if flag in of} == keys, name
 
 
 @pytest.mark.parametrize("name", STEPS)
