@@ -21,6 +21,8 @@ from quantgod.tracking.keys import output_of
 FILES_TAG: Final = "files_sha256"
 # Error codes for a missing model, version or alias; all others mean that the store is away.
 _ABSENT: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+SHOWN: Final = 10
+"""How many versions an error names."""
 _LEFT_BEHIND: Final = ("registered_model_meta",)
 
 
@@ -49,14 +51,27 @@ def known_version(client: MlflowClient, name: str, number: int) -> ModelVersion:
     """Return a version from the registry.
 
     Raises:
-        NoSuchVersionError: if it is unknown.
+        NoSuchVersionError: if it is unknown, with the versions that there are.
     """
     try:
         return client.get_model_version(name, str(number))
     except MlflowException as error:
         if error.error_code not in _ABSENT:
             raise
-        raise NoSuchVersionError(f"{name} {number}: {error.message}") from None
+        raise NoSuchVersionError(f"{name} {number}: {_versions_there(client, name)}") from None
+
+
+def _versions_there(client: MlflowClient, name: str) -> str:
+    """Say which versions there are of a model whose asked one is not."""
+    numbers = [str(version.version) for version in all_versions(client, name)]
+    if not numbers:
+        return _no_version()
+    which = f"of {len(numbers)} the newest" if len(numbers) > SHOWN else "versions"
+    return f"there is no such version, {which} are {', '.join(numbers[-SHOWN:])}"
+
+
+def _no_version() -> str:
+    return f"no version is registered; `{command('main')}` makes one"
 
 
 def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
@@ -78,7 +93,7 @@ def newest_version(name: str) -> int:
     """
     found = all_versions(MlflowClient(), name)
     if not found:
-        raise NoSuchVersionError(f"{name}: no version is registered; `{command('main')}` makes one")
+        raise NoSuchVersionError(f"{name}: {_no_version()}")
     return int(found[-1].version)
 
 

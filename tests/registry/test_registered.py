@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.store.entities import PagedList
 
 from quantgod.registry import registered
@@ -76,11 +77,15 @@ def test_a_registry_that_is_away_is_not_one_without_a_version() -> None:
             error.error_code = kind
             raise error
 
-        return SimpleNamespace(get_model_version=refuse, get_model_version_by_alias=refuse)
+        there = paged([2, 1], end="").search_model_versions
+        return SimpleNamespace(
+            get_model_version=refuse, get_model_version_by_alias=refuse, search_model_versions=there
+        )
 
     for kind in registered._ABSENT:
         assert holder(refusing(kind), "quantgod", "Production") is None
-        with pytest.raises(NoSuchVersionError, match=f"quantgod 3: {kind}"):
+        words = "^quantgod 3: there is no such version, versions are 1, 2$"
+        with pytest.raises(NoSuchVersionError, match=words):
             known_version(refusing(kind), "quantgod", 3)
     for ask in (
         lambda client: holder(client, "quantgod", "Production"),
@@ -88,6 +93,30 @@ def test_a_registry_that_is_away_is_not_one_without_a_version() -> None:
     ):
         with pytest.raises(MlflowException, match="TEMPORARILY_UNAVAILABLE"):
             ask(refusing("TEMPORARILY_UNAVAILABLE"))
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        ([], "no version is registered; `python -m steps.main` makes one"),
+        ([7], "there is no such version, versions are 7"),
+        (
+            list(range(1, 13)),
+            "there is no such version, of 12 the newest are 3, 4, 5, 6, 7, 8, 9, 10, 11, 12",
+        ),
+    ],
+)
+def test_a_version_that_is_not_there_is_told_with_those_that_are(
+    there: list[int], words: str
+) -> None:
+    client = paged(there, end="")
+    client.get_model_version = lambda *_: absent()
+    with pytest.raises(NoSuchVersionError, match=f"^quantgod 99: {words}$"):
+        known_version(client, "quantgod", 99)
+
+
+def absent() -> None:
+    raise MlflowException("Model Version (name=x, version=y) not found", RESOURCE_DOES_NOT_EXIST)
 
 
 def test_a_digest_is_of_every_file_but_of_what_downloads_and_loads_leave_behind(
