@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,6 @@ import click
 from steps.console import say
 from steps.options import all_settings_from, config_options, given, setting, step
 from steps.stopping import NOTHING_CHANGED
-
-HOST = "127.0.0.1"
 
 
 @step(NOTHING_CHANGED)
@@ -31,16 +30,20 @@ def main(config: Path, overrides: tuple[str, ...], model: str | None, **options:
         )
     registry, own = settings.registry, settings.serve
     name, at = named(model or f"{registry.name}@{registry.alias}")
-    import uvicorn
+    from quantgod.registry.port import HOST, listening_on
 
-    from quantgod.registry.server import scoring_app
-    from quantgod.registry.versions import load_chain
-    from quantgod.tracking.store import connect
+    with listening_on(own.port) as listener:
+        import uvicorn
 
-    connect(settings.tracking)
-    app = scoring_app(load_chain(name, at), own.body_bytes)
-    say(f"{name} {at} on http://{HOST}:{own.port}/invocations")
-    uvicorn.run(app, host=HOST, port=own.port, log_level="warning")
+        from quantgod.registry.server import scoring_app
+        from quantgod.registry.versions import load_chain
+        from quantgod.tracking.store import connect
+
+        connect(settings.tracking)
+        app = scoring_app(load_chain(name, at), own.body_bytes)
+        say(f"{name} {at} on http://{HOST}:{own.port}/invocations")
+        with suppress(KeyboardInterrupt):  # uvicorn has ended cleanly and says it once more
+            uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
 
 
 def named(model: str) -> tuple[str, int | str]:

@@ -14,8 +14,6 @@ from steps.console import say
 from steps.options import config_options, setting, settings_from, step
 from steps.stopping import NOTHING_CHANGED
 
-HOST = "127.0.0.1"
-
 
 @step(NOTHING_CHANGED)
 @config_options
@@ -27,11 +25,14 @@ def main(config: Path, overrides: tuple[str, ...], *, port: int, **options: Any)
     A tracking server that `MLFLOW_TRACKING_URI` names serves them already.
     """
     settings = settings_from(config, overrides, options)
+    from quantgod.registry.port import HOST, listening_on
     from quantgod.tracking.runs_view import VIEW_TAG, address, runs_view
     from quantgod.tracking.store import compared_experiments, connect, store_uri
 
     client, uri = connect(settings.tracking), store_uri(settings.tracking)
     place = uri.rstrip("/") if uri.startswith("http") else f"http://{HOST}:{port}"
+    if not uri.startswith("http"):
+        listening_on(port).close()  # MLflow would say no more than that it cannot
     for experiment in compared_experiments(client, settings.tracking):
         client.set_experiment_tag(experiment.experiment_id, VIEW_TAG, runs_view())
         say(f"{experiment.name}: {address(place, experiment.experiment_id)}")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
+import click
 import pandas as pd
 import pytest
 import uvicorn
@@ -18,12 +22,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import steps.serve
+import steps.ui
 from quantgod.contracts import FEATURES
 from quantgod.registry.chain import InputError
+from quantgod.registry.port import listening_on
 from quantgod.registry.server import scoring_app
 from quantgod.registry.versions import load_chain
 from tests.registry.conftest import NAME, WINDOW, Parts, Store, tracked
 from tests.servers import free_port
+from tests.stores import fresh_store
 
 BODY_BYTES = 1_000_000
 JSON = "application/json"
@@ -209,12 +216,39 @@ def test_in_process_what_is_no_table_is_refused_too(store: Store, body: dict[str
 def test_the_step_serves_what_it_is_told_to_on_loopback(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: dict[str, Any] = {}
-    monkeypatch.setattr(uvicorn, "run", lambda app, **place: heard.update(app=app, **place))
-    arguments = ["--model", f"{NAME}/{store.number}", "--port", "5012", "--body-bytes", "77"]
+    heard: list[Any] = []
+
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        (listener,) = sockets
+        with socket.create_connection(listener.getsockname()):
+            heard.extend((*listener.getsockname(), server.config.app._body_bytes))
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    chosen = free_port()
+    arguments = ["--model", f"{NAME}/{store.number}", "--port", str(chosen), "--body-bytes", "77"]
     done = CliRunner().invoke(steps.serve.main, arguments)
     assert done.exit_code == 0, done.output
-    assert (heard["host"], heard["port"], heard["app"]._body_bytes) == ("127.0.0.1", 5012, 77)
+    assert heard == ["127.0.0.1", chosen, 77]
+    assert done.output.endswith(f"on http://127.0.0.1:{chosen}/invocations\n")
     wrong = CliRunner().invoke(steps.serve.main, ["--model", "quantgod"])
     assert wrong.exit_code == 1
     assert "NAME@ALIAS or NAME/VERSION expected, got 'quantgod'" in wrong.output
+
+
+@pytest.mark.parametrize("step", [steps.serve.main, steps.ui.main])
+def test_a_port_that_is_taken_is_told_with_who_has_it_before_its_address_is(
+    step: click.Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And before anything is loaded: there is no such model."""
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("MLflow was started"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    store = f"tracking.uri={fresh_store(tmp_path)};tracking.artifacts={tmp_path}"
+    with listening_on(0) as listener:
+        taken = str(listener.getsockname()[1])
+        done = CliRunner().invoke(step, ["--port", taken, "--set", store])
+        assert done.exit_code == 1
+        (line,) = done.output.splitlines()
+        assert line.startswith(f"Error: PortInUseError: port {taken} is in use by `")
+        assert line.endswith(f"` (process {os.getpid()}): choose another with --port")
+        assert "pytest" in line, "the command of this process"
+    listening_on(int(taken)).close()
