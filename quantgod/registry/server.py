@@ -91,7 +91,8 @@ def check_body(body: bytes) -> None:
         raise InputError("bad_json", f"the body is no JSON: {error}") from None
     forms = [name for name in FORMS if isinstance(posted, dict) and name in posted]
     if len(forms) != 1:
-        keys = f"an object with {', '.join(posted)}" if isinstance(posted, dict) else "no object"
+        keys = f"an object with {', '.join(posted)}" if posted else "an empty object"
+        keys = keys if isinstance(posted, dict) else "no object"
         asked = f"an object with one of {' and '.join(FORMS)}"
         raise InputError("bad_form", f"{asked} expected, got {keys}")
     (form,) = forms
@@ -121,7 +122,7 @@ def _in_split(table: Any) -> str:
         return "a list of rows expected as data"
     for number, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(names):
-            came = f"{len(row)} values" if isinstance(row, list) else f"{row!r:.50}"
+            came = f"{len(row)} values" if isinstance(row, list) else _shown(row)
             return f"row {number}: a list of {len(names)} values expected, got {came}"
     if index is not None and (not isinstance(index, list) or len(index) != len(rows)):
         return f"a list of {len(rows)} entries expected as index"
@@ -134,8 +135,12 @@ def _in_records(table: Any) -> str:
         return "a list of records expected"
     for number, row in enumerate(table):
         if not isinstance(row, dict):
-            return f"row {number}: an object expected, got {row!r:.50}"
+            return f"row {number}: an object expected, got {_shown(row)}"
     return ""
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value)[:50]
 
 
 def _check_type(headers: list[tuple[bytes, bytes]]) -> None:

@@ -291,7 +291,7 @@ WRONG = [
     (level("1.5"), "bad_dtype", PLACE + "book holds '1.5', numbers are expected"),
     (level(True), "bad_dtype", PLACE + "book holds True"),
     (level(10**400), "bad_dtype", PLACE),
-    (level(None), "not_finite", PLACE + "book holds None"),
+    (level(None), "not_finite", PLACE + "book holds null, numbers are expected"),
     (level(float("nan")), "not_finite", PLACE + "snapshot 2, level 1 of its book is .*nan.*finite"),
     (level(float("inf")), "not_finite", PLACE),
     (level(0.0), "not_positive", PLACE + "snapshot 2, level 1 .*above zero are expected"),

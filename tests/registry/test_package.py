@@ -190,7 +190,7 @@ def test_golden_rows_that_break_the_contract_are_refused(parts: Parts, tmp_path:
     bars = parts.bars.copy()
     bars.iloc[-3, 4] = np.nan
     golden = GoldenRows(bars, GOLDEN, BRIDGE)
-    with pytest.raises(RequestError, match=r"row 780 .* volatility is nan"):
+    with pytest.raises(RequestError, match=r"row 780 .* volatility is null or NaN"):
         made_of = parts.network, parts.auditor_folder, golden, parts.reference, SERIES
         build_package(tmp_path, *made_of)
 

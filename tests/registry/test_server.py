@@ -130,6 +130,7 @@ def test_what_is_no_number_is_refused_in_whatever_form_it_comes(
         code, reason = refused(port, json.dumps({form[0]: form[1](changed)}))
         assert code == code_of(value)
         assert feature in reason and f"row {min(rows)} (" in reason
+        assert value is not None or (f"{feature} is null" in reason and "None" not in reason)
 
     refuses()
 
@@ -160,20 +161,27 @@ def test_other_forms_and_types_are_refused(port: int, body: dict[str, Any]) -> N
         (json.dumps({"inputs": {"body": [0.1]}}), "bad_form", "got an object with inputs"),
         (json.dumps({"dataframe_split": body, "dataframe_records": []}), "bad_form", "one of"),
         ("[]", "bad_form", "got no object"),
-        ("{}", "bad_form", "got an object with "),
+        ("{}", "bad_form", "got an empty object"),
         ('"dataframe_split"', "bad_form", "got no object"),
         ("{", "bad_json", "the body is no JSON"),
         (b"\xff\xfe{}", "bad_json", "the body is no JSON"),
         ("[" * 100_000, "bad_json", "the body is no JSON"),
         ("", "bad_json", "the body is no JSON"),
         (spoilt(body, data=[*data[:3], data[3][1:]]), "bad_form", "row 3: a list of 10 values"),
-        (spoilt(body, data=[*data[:3], 7]), "bad_form", "row 3: a list of 10 values"),
+        (spoilt(body, data=[*data[:3], None]), "bad_form", "10 values expected, got null"),
         (spoilt(body, data={}), "bad_form", "a list of rows"),
         (spoilt(body, columns=[1]), "bad_form", "a list of names"),
         (spoilt(body, index=[1]), "bad_form", "a list of 720 entries expected as index"),
         (spoilt(body, more=1), "bad_form", "columns and data expected"),
         (json.dumps({"dataframe_split": [1]}), "bad_form", "columns and data expected"),
-        (json.dumps({"dataframe_records": [1]}), "bad_form", "row 0: an object expected"),
+        (json.dumps({"dataframe_records": [1]}), "bad_form", "row 0: an object expected, got 1"),
+        (json.dumps({"dataframe_records": [None]}), "bad_form", "an object expected, got null"),
+        (spoilt(body, data=[[None, *row[1:]] for row in data]), "bad_dtype", "null in every row"),
+        (
+            spoilt(body, data=[*data[:3], [None, *data[3][1:]], *data[4:]]),
+            "bad_datetime",
+            "row 3: no ISO 8601 time: null",
+        ),
         (json.dumps({"dataframe_records": {}}), "bad_form", "a list of records"),
         (json.dumps({"dataframe_records": []}), "missing_column", "datetime, body"),
         (spoilt(body, data=[]), "too_few_rows", "0 rows given, at least 720"),

@@ -156,7 +156,11 @@ def a_column_twice(body: dict[str, Any]) -> None:
     [
         (too_few, "too_few_rows", "719 rows given, at least 720 are needed"),
         (a_hole, "hole", "10 minutes absent"),
-        (a_null, "not_finite", "row 20 (2024-01-01T03:57:00Z): lower_wick is nan"),
+        (
+            a_null,
+            "not_finite",
+            "row 20 (2024-01-01T03:57:00Z): lower_wick is null or NaN, a number",
+        ),
         (a_text, "bad_dtype", "row 20 (2024-01-01T03:57:00Z): lower_wick is 'much', a number of"),
         (no_feature, "missing_column", "lower_wick not given"),
         (a_column_of_true, "bad_dtype", "row 0 (2024-01-01T03:37:00Z): lower_wick is True"),

@@ -12,7 +12,7 @@ import pandas as pd
 from .. import rolling
 from ..blocks import VOLATILITY_ROWS, positive, relative
 from ..contract import Contract
-from .rows import BOOK, LARGEST, Floats, Integers, RequestError, is_number, row_name
+from .rows import BOOK, LARGEST, Floats, Integers, RequestError, is_number, row_name, shown
 
 PARTS = ("snapshot", "level", "number")
 """What a book is a list of, each of the next."""
@@ -113,10 +113,10 @@ def _misfit(value: object, shape: tuple[int, ...], place: tuple[int, ...] = ()) 
     where = f"{where} of {BOOK}" if where else BOOK
     if not shape:
         is_one = not isinstance(value, list | tuple | np.ndarray)
-        return "" if is_one else f"{where} is {value!r:.50}, a number is expected"
+        return "" if is_one else f"{where} is {shown(value)}, a number is expected"
     parts = f"{PARTS[len(place)]}s"
     if not isinstance(value, list | tuple | np.ndarray) or getattr(value, "shape", None) == ():
-        return f"{where} is {value!r:.50}, a list of {shape[0]} {parts} is expected"
+        return f"{where} is {shown(value)}, a list of {shape[0]} {parts} is expected"
     if len(value) != shape[0]:
         return f"{where} has {len(value)} {parts}, {shape[0]} are expected"
     found = (_misfit(one, shape[1:], (*place, at)) for at, one in enumerate(value))
@@ -129,7 +129,7 @@ def _check_cells(book: npt.NDArray[np.object_], row: str) -> None:
     for value in book.flat:
         if not is_number(value):
             code = "not_finite" if value is None else "bad_dtype"
-            raise RequestError(code, f"{row}: {BOOK} holds {value!r:.50}, numbers are expected")
+            raise RequestError(code, f"{row}: {BOOK} holds {shown(value)}, numbers are expected")
 
 
 def _book_faults(books: Floats) -> Iterator[tuple[str, Any, str]]:

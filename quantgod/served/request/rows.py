@@ -115,6 +115,11 @@ def row_name(minutes: Integers, at: int) -> str:
     return f"row {at} ({pd.Timestamp(int(minutes[at]) * 60, unit='s').isoformat()}Z)"
 
 
+def shown(value: object) -> str:
+    """Return the beginning of a posted value; what JSON calls null is none of Python's words."""
+    return "null" if value is None or value is pd.NA else f"{value!r:.50}"
+
+
 def is_number(value: object) -> bool:
     """Return whether a value is a number of 64 bits; true and false are none."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -137,7 +142,8 @@ def _places(given: list[Any], contract: Contract) -> list[int]:
 def _minutes(column: pd.Series) -> Integers:
     kind = pd.api.types.infer_dtype(column)
     if kind not in ("string", "datetime64", "datetime"):
-        raise RequestError("bad_dtype", f"datetime: ISO 8601 text expected, got {kind}")
+        came = "null in every row" if column.isna().all() else kind
+        raise RequestError("bad_dtype", f"datetime: ISO 8601 text expected, got {came}")
     read = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
     times = pd.DatetimeIndex(read)
     minutes, rest = np.divmod(times.asi8, PER_MINUTE[times.unit])  # too early of what is no time
@@ -147,7 +153,8 @@ def _minutes(column: pd.Series) -> Integers:
     unread = np.flatnonzero(~is_time)
     if len(unread):
         at = int(unread[0])
-        raise RequestError("bad_datetime", f"row {at}: no ISO 8601 time: {column.iloc[at]!r}")
+        told = shown(None if pd.isna(column.iloc[at]) else column.iloc[at])
+        raise RequestError("bad_datetime", f"row {at}: no ISO 8601 time: {told}")
     if len(odd := np.flatnonzero(rest)):
         at = int(odd[0])
         raise RequestError("not_a_whole_minute", f"row {at}: {times[at].as_unit('ns').isoformat()}")
@@ -162,7 +169,9 @@ def _matrix(table: pd.DataFrame, minutes: Integers) -> Floats:
     bad = np.argwhere(~np.isfinite(matrix))
     if len(bad):
         at, column = (int(place) for place in bad[0])
-        value = f"{row_name(minutes, at)}: {table.columns[column]} is {matrix[at, column]}"
+        # A null among numbers has become NaN.
+        what = "null or NaN" if np.isnan(matrix[at, column]) else f"{matrix[at, column]}"
+        value = f"{row_name(minutes, at)}: {table.columns[column]} is {what}, a number is expected"
         raise RequestError("not_finite", f"{value} ({len(bad)} such values in all)")
     return matrix
 
@@ -172,10 +181,9 @@ def _refuse_column(column: pd.Series, minutes: Integers) -> NoReturn:
     for at, value in enumerate(column):
         if is_number(value):
             continue
-        is_null = value is None or value is pd.NA
-        code, what = ("not_finite", "is null") if is_null else ("bad_dtype", f"is {value!r:.50}")
-        asked = "a number of 64 bits is expected"
-        raise RequestError(code, f"{row_name(minutes, at)}: {column.name} {what}, {asked}")
+        code = "not_finite" if value is None or value is pd.NA else "bad_dtype"
+        what = f"is {shown(value)}, a number of 64 bits is expected"
+        raise RequestError(code, f"{row_name(minutes, at)}: {column.name} {what}")
     raise RequestError("bad_dtype", f"{column.name}: numbers expected, got {column.dtype}")
 
 

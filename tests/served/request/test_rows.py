@@ -220,7 +220,8 @@ def test_of_several_values_that_are_wrong_the_first_is_named(rows: pd.DataFrame)
     with pytest.raises(RequestError) as refused:
         read_rows(rows, contract())
     assert (
-        refused.value.reason == "row 4 (2024-01-01T03:41:00Z): body is inf (3 such values in all)"
+        refused.value.reason == "row 4 (2024-01-01T03:41:00Z): body is inf, a number is expected "
+        "(3 such values in all)"
     )
     times = rows["datetime"].astype(str).astype(object)
     times[[7, 8, 11]] = "x"
