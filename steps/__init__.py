@@ -2,8 +2,12 @@
 
 import atexit
 import gc
+import os
 import sys
 from types import TracebackType
+
+_OF_MLFLOW = {"MLFLOW_LOGGING_LEVEL": "WARNING", "MLFLOW_DISABLE_TELEMETRY": "true"}
+"""What MLflow reads when it is imported; the Makefile gives the same to its `mlflow` command."""
 
 FULL_COLLECTIONS = 50
 """Middle collections of the garbage collector between two full ones, of which Python has 10."""
@@ -22,6 +26,9 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 
 sys.excepthook = _tell
+
+for _name, _value in _OF_MLFLOW.items():
+    os.environ.setdefault(_name, _value)
 
 # Imports leave 700,000 objects for good. To walk through all of them while they grow, and once more
 # at the end, is a third of what a short command computes.

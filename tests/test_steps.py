@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -296,18 +297,28 @@ def test_a_session_says_at_once_that_it_is_starting(name: str, log: str) -> None
     assert "has no module mlflow" in told[-1]
 
 
-def test_a_command_spares_what_it_imports_full_collections_and_its_end_too() -> None:
+def test_a_command_quiets_mlflow_and_spares_what_it_imports_full_collections() -> None:
+    """However it is started, unless its user wants it otherwise."""
     program = """
-import atexit, gc
+import atexit, gc, logging, os
 full = []
 gc.callbacks.append(lambda _when, told: full.append(1) if told["generation"] == 2 else None)
 atexit.register(lambda: print(len(full), gc.get_freeze_count() > 100_000))
 import steps
 import mlflow
+level = logging.getLogger("mlflow").getEffectiveLevel()
+print(logging.getLevelName(level), os.environ["MLFLOW_DISABLE_TELEMETRY"])
 """
-    said = run([sys.executable, "-c", program])
-    assert said.stdout == "0 True\n", said.stderr
+    for own, told in (({}, "WARNING true"), ({"MLFLOW_LOGGING_LEVEL": "INFO"}, "INFO true")):
+        said = run([sys.executable, "-c", program], own)
+        assert said.stdout == f"{told}\n0 True\n", said.stderr
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def run(
+    command: list[str], of_mlflow: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, if `of_mlflow` is given with no other variables of MLflow's."""
+    given = {**os.environ}
+    if of_mlflow is not None:
+        given = {name: value for name, value in given.items() if "MLFLOW" not in name} | of_mlflow
+    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
