@@ -24,7 +24,7 @@ from quantgod.tracking.keys import (
     upstream_keys,
 )
 from quantgod.tracking.reads import beside_labels
-from quantgod.tracking.stage import ERROR_TAG, input_digests, input_paths
+from quantgod.tracking.stage import ERROR_TAG, input_digests, input_paths, run_name
 from quantgod.tracking.store import PROJECT
 
 UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
@@ -105,7 +105,11 @@ def run_stage(
     }
     try:
         submitted = mlflow.projects.run(  # type: ignore[no-untyped-call]
-            str(PROJECT), entry_point=name, parameters=parameters, env_manager="local"
+            str(PROJECT),
+            entry_point=name,
+            parameters=parameters,
+            env_manager="local",
+            run_name=run_name(name, settings),
         )
     except ExecutionException:
         raise StageFailed(f"{name}: {_message(client)}") from None

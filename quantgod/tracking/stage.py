@@ -197,11 +197,12 @@ def stage(
     run = StageRun(name, run_id, settings, client, outbox, metrics, runs, active.info.artifact_uri)
     status = "KILLED"
     try:
+        mlflow.set_tag(MLFLOW_RUN_NAME, run_name(name, settings, member))
         _check_makers(runs, client)
         run.upstream = runs = supply(runs)
         _check_same_bars(runs, client)
         run.inputs = input_paths(name, settings, runs)
-        run.key = _describe(run, member)
+        run.key = _describe(run)
         with alone(run.workplace(), run_id) if name in KEEPS_WORK else nullcontext():
             yield run
             status = "FINISHED"
@@ -335,13 +336,12 @@ def data_path(label: str, settings: Settings) -> Path:
     }[label]
 
 
-def _describe(run: StageRun, member: str) -> str:
+def _describe(run: StageRun) -> str:
     """Log the stage's inputs, settings and upstream runs, and return its key."""
     name, settings, upstream = run.name, run.settings, run.upstream
     digests = input_digests(run.inputs, settings)
     key = stage_key(name, settings, digests, upstream_keys(run.client, name, upstream))
     tags = {
-        MLFLOW_RUN_NAME: run_name(name, settings, member),
         STAGE_TAG: name,
         KEY_TAG: key,
         CODE_TAG: code_digest(),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.exceptions import ExecutionException
 
 from quantgod.models import zoo
 from quantgod.settings import Settings, load_settings
-from quantgod.tracking.pipeline import CHAINED, resolved_config, stages
+from quantgod.tracking.pipeline import CHAINED, StageFailed, resolved_config, run_stage, stages
 from quantgod.tracking.reads import OF_BARS
+from quantgod.tracking.stage import run_name, stage
 
 
 def test_changed_settings_reach_the_children_whole_and_are_no_ones_to_read(
@@ -18,6 +24,22 @@ def test_changed_settings_reach_the_children_whole_and_are_no_ones_to_read(
     path = resolved_config(settings, given)
     assert load_settings(path) == settings
     assert path.stat().st_mode & 0o077 == 0, "a database's URL may hold a password"
+
+
+def test_a_child_has_its_name_before_it_has_said_a_word(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+
+    def start(_uri: str, **options: object) -> None:
+        asked.update(options)
+        raise ExecutionException("it did not start")
+
+    monkeypatch.setattr(mlflow.projects, "run", start)
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    with stage("main", settings), pytest.raises(StageFailed, match="simulate: failed before"):
+        run_stage("simulate", settings, Path("conf/demo.yaml"), {}, fresh=True)
+    assert asked["run_name"] == run_name("simulate", settings)
 
 
 def test_main_begins_where_its_data_does() -> None:

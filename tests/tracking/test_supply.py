@@ -16,7 +16,7 @@ from quantgod.tracking import set_aside
 from quantgod.tracking import supply as supplying
 from quantgod.tracking.keys import NoOutputError, finished_run
 from quantgod.tracking.pipeline import key_of
-from quantgod.tracking.stage import ERROR_TAG, MissingInput, data_path, input_paths, stage
+from quantgod.tracking.stage import ERROR_TAG, MissingInput, data_path, input_paths, run_name, stage
 from quantgod.tracking.supply import supply
 
 CONFIG = Path("conf/demo.yaml")
@@ -270,6 +270,7 @@ def test_real_data_that_is_missing_are_named_and_never_downloaded(
     assert made == []
     newest = MlflowClient().search_runs(["1"], order_by=["attributes.start_time DESC"])[0]
     assert str(told.value) in newest.data.tags[ERROR_TAG]
+    assert newest.info.run_name == run_name("train", settings), "none of MLflow's making"
     _archives(settings)
     if source == "imported":
         _write(data_path("bars", settings) / "2024-01-01.parquet", "somebody's own")
