@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steps.console import progress_bar, say, say_as_written, show_table, tell
+from steps.console import progress_bar, remark, say, say_as_written, show_table, tell
 from steps.options import (
     all_settings_from,
     config_options,
@@ -144,6 +144,8 @@ def _train_members(
         minutes = f"{of.rows:,} minutes {WORDS[part]}, worth {of.effective_rows:,.0f} labels"
         lines = [shown(line) for line in tables[part]]
         show_table(f"Members and baselines on {minutes}", SHOWN, lines)
+        for note in of.notes():
+            remark(note)
     tell(run)
 
 
@@ -166,13 +168,14 @@ def _log_members(
     for part, of in compared.items():
         run.shows(f"figures/{FIGURES[part]}.png")
         colours = dict.fromkeys(of.members, plots.MODEL_COLOURS["base"])
-        run.figure(FIGURES[part], plots.comparison(of.models, colours=colours))
+        run.figure(FIGURES[part], plots.comparison(of.models, colours=colours, notes=of.notes()))
         scores = {name: found["macro_f1"].value for name, found in of.models.items()}
         run.metrics.log({f"{part}_{name}_macro_f1": score for name, score in scores.items()})
         each = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
         told.append(f"macro-F1 {WORDS[part]}: {each}")
     run.output()
-    run.headline("; ".join(told))
+    notes = dict.fromkeys(note for of in compared.values() for note in of.notes())
+    run.headline("; ".join(told), "\n".join(notes))
 
 
 def _warn_of_constants(silent: Sequence[str]) -> None:

@@ -25,7 +25,14 @@ from quantgod.evaluation.intervals import (
     share,
     variance,
 )
-from quantgod.evaluation.metrics import CELLS, TALLIED, checked, scores_of, tally_decided
+from quantgod.evaluation.metrics import (
+    CELLS,
+    TALLIED,
+    WORST_LOSS,
+    checked,
+    scores_of,
+    tally_decided,
+)
 
 LEAST_OF_A_CLASS: Final = 2.0
 """Independent rows in which each class must occur, for three-class scores to be judged."""
@@ -48,8 +55,7 @@ NO_SUCH: Final = "no interval is known"
 """Why a difference with enough rows is not judged."""
 
 _SCALES: Final = {"macro_f1": PLAIN, "mcc": PLAIN, "log_loss": LOSS, "brier": LOSS}
-_WORST_LOSS: Final = -math.log(np.finfo(np.float64).eps)
-_LIMITS: Final = {"mcc": (-1.0, 1.0), "log_loss": (0.0, _WORST_LOSS), "brier": (0.0, 2.0)}
+_LIMITS: Final = {"mcc": (-1.0, 1.0), "log_loss": (0.0, WORST_LOSS), "brier": (0.0, 2.0)}
 
 
 class ModelOutput(NamedTuple):

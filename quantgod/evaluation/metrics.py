@@ -7,6 +7,7 @@ a collapsed model cannot hide the classes it leaves out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ TALLIED: Final = CELLS + 2 + CALIBRATION_BINS
 
 _ROUNDING: Final = 1e-12
 _SMALLEST: Final = float(np.finfo(np.float64).eps)
+WORST_LOSS: Final = -math.log(_SMALLEST)
+"""The log-loss of a label that was given no probability."""
 
 AnyIntegers = npt.NDArray[np.integer[Any]]
 AnyFloats = npt.NDArray[np.floating[Any]]

@@ -21,12 +21,12 @@ import pandas as pd
 
 from quantgod.auditor.auditor_input import forecast_in
 from quantgod.auditor.out_of_fold import FoldParts
-from quantgod.contracts import META_FEATURES, PRIMARY, Floats, Forecast
+from quantgod.contracts import CLASSES, META_FEATURES, PRIMARY, Floats, Forecast, Integers
 from quantgod.evaluation.common_minutes import VALIDATION, common
 from quantgod.evaluation.comparison import ModelOutput, compare
 from quantgod.evaluation.effective_size import effective_rows
 from quantgod.evaluation.intervals import Interval
-from quantgod.evaluation.metrics import scores_of, tally_decided
+from quantgod.evaluation.metrics import WORST_LOSS, scores_of, tally_decided
 from quantgod.evaluation.scored_rows import BASELINES, columns_of, probabilities_of
 from quantgod.forecasters.base_model import TrainedBase
 from quantgod.forecasters.baselines import LEARNED, baselines
@@ -34,6 +34,8 @@ from quantgod.served.calibration import decide
 from quantgod.settings import LabelSettings
 
 BASE: Final = "base"
+NO_PROBABILITY: Final = 1e-9
+"""What is less comes of the arithmetic of a class that cannot be said."""
 
 
 class ComparedMembers(NamedTuple):
@@ -45,6 +47,7 @@ class ComparedMembers(NamedTuple):
         models: scores with intervals; members in the given order, then baselines.
         members: their names.
         taught: the member whose training rows the baselines learned from.
+        unsaid: classes that occur there and that a model gives no probability, by model.
     """
 
     rows: int
@@ -52,6 +55,15 @@ class ComparedMembers(NamedTuple):
     models: dict[str, dict[str, Interval]]
     members: tuple[str, ...]
     taught: str
+    unsaid: dict[str, tuple[str, ...]]
+
+    def notes(self) -> list[str]:
+        """Return what is to be known of the scores beside them, a line for each such model."""
+        return [
+            f"{name} never says {' or '.join(classes)}: each such label costs its log-loss up to "
+            f"{WORST_LOSS:.0f}, so compare it by macro-F1 and MCC"
+            for name, classes in self.unsaid.items()
+        ]
 
 
 def validation_rows(
@@ -148,7 +160,19 @@ def compare_members(members: Mapping[str, pd.DataFrame], part: str = VALIDATION)
     one = met[taught]
     effective = effective_rows(_epoch_ms(one["time"]), _epoch_ms(one["label_end"]))
     found = compare(one["target"].to_numpy(), said, effective)
-    return ComparedMembers(len(one), effective, found.models, tuple(members), taught)
+    each = {name: _unsaid(one["target"].to_numpy(), output) for name, output in said.items()}
+    unsaid = {name: classes for name, classes in each.items() if classes}
+    return ComparedMembers(len(one), effective, found.models, tuple(members), taught, unsaid)
+
+
+def _unsaid(target: Integers, said: ModelOutput) -> tuple[str, ...]:
+    """Return the classes that occur without ever being given a probability, as by `direction`."""
+    most = said.probabilities.max(axis=0)
+    return tuple(
+        name
+        for number, name in enumerate(CLASSES)
+        if most[number] < NO_PROBABILITY and (target == number).any()
+    )
 
 
 def _scores(rows: pd.DataFrame, model: str) -> dict[str, float]:

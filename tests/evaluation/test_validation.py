@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from quantgod.contracts import CLASSES, PRIMARY
+from quantgod.evaluation import plots
 from quantgod.evaluation.common_minutes import NoCommonRowError
 from quantgod.evaluation.metrics import classification_report
 from quantgod.evaluation.scored_rows import BASELINES, columns_of, probabilities_of
@@ -18,6 +20,8 @@ from quantgod.evaluation.validation import (
 )
 from quantgod.forecasters.base_model import TrainedBase, train_base
 from quantgod.forecasters.baselines import baselines
+from quantgod.models.heads import HeadLayers
+from quantgod.training.objectives.direction import Direction
 from tests.training.problems import LABELS
 from tests.training.searches import settings, table
 
@@ -85,6 +89,27 @@ def test_members_are_compared_on_the_minutes_that_all_of_them_forecast() -> None
     assert found.models["majority"]["accuracy"].value == pytest.approx(beside)
     # A label of five minutes shares none with one six minutes later.
     assert found.effective_rows == pytest.approx(len(common))
+
+
+def test_a_member_that_never_says_a_class_is_noted_beside_its_log_loss() -> None:
+    """As `lstm_direction`, whose NEUTRAL stays empty: each such label counts as the worst loss."""
+    heads = HeadLayers(4, Direction().heads)
+    said = heads(torch.randn(400, 4))["probs"][:, PRIMARY].detach().numpy().astype(np.float64)
+    binary, whole = rows_of(range(400), 0.8), rows_of(range(400), 0.8)
+    binary[list(columns_of(BASE))], binary["base_class"] = said, said.argmax(axis=1)
+    found = compare_members({"lstm": binary, "tcn": whole})
+    assert found.unsaid == {"lstm": ("NEUTRAL",)}
+    assert found.models["lstm"]["log_loss"].value > 10 > found.models["tcn"]["log_loss"].value
+    assert found.notes() == [
+        "lstm never says NEUTRAL: each such label costs its log-loss up to 36, so compare it by "
+        "macro-F1 and MCC"
+    ]
+    drawn = plots.comparison(found.models, ["log_loss"], notes=found.notes())
+    assert drawn.get_supxlabel().endswith(f"\n{found.notes()[0]}")
+    both = rows_of(range(400), 0.8)
+    both = both[both["target"] != CLASSES.index("NEUTRAL")]
+    of_two = binary[binary["time"].isin(both["time"])]
+    assert compare_members({"lstm": of_two, "tcn": both}).notes() == [], "it has no such label"
 
 
 def test_members_without_a_common_minute_are_named_with_what_to_change() -> None:

@@ -87,10 +87,12 @@ def comparison(
     models: Mapping[str, Mapping[str, Interval]],
     scores: Sequence[str] = ("macro_f1", "mcc", "log_loss", "brier", "ece"),
     colours: Mapping[str, str] = MODEL_COLOURS,
+    notes: Sequence[str] = (),
 ) -> Figure:
     """Draw scores of all models with intervals: one panel per score, one bar per model.
 
-    Models without a colour of their own are grey, as what others are compared with.
+    Models without a colour of their own are grey, as what others are compared with. Notes stand
+    below.
     """
     figure = blank(1.6 + 2.2 * len(scores), 1.8 + 0.4 * len(models))
     first, *others = in_a_row(figure, len(scores), sharey=True)
@@ -104,9 +106,8 @@ def comparison(
         axes.axvline(0, color="0.5", linewidth=0.8)
     first.set_yticks(range(len(models)), [name.replace("_", " ") for name in models])
     first.invert_yaxis()
-    figure.supxlabel(
-        "lines: 95 % intervals; none where rows are too few", fontsize="small", color="0.4"
-    )
+    below = ["lines: 95 % intervals; none where rows are too few", *notes]
+    figure.supxlabel("\n".join(below), fontsize="small", color="0.4")
     return figure
 
 
