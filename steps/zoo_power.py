@@ -33,8 +33,10 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from quantgod.gates.zoo.figure import findings
     from quantgod.gates.zoo.power import head, rows, sight_line
     from quantgod.gates.zoo.runs import run_zoo
+    from quantgod.parallel.work import check_schedulers
     from quantgod.tracking.stage import stage
 
+    check_schedulers(settings.etl.scheduler)
     with stage("zoo_power", settings) as run, progress_bar("zoo") as progress:
         power = run_zoo(
             settings, run.lasting_place(), lambda sight: remark(sight_line(sight)), progress

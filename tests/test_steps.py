@@ -70,7 +70,9 @@ def test_a_network_with_another_s_parameters_is_refused_before_data_are_made(
     assert [path.name for path in tmp_path.iterdir()] == ["own.yaml"]
 
 
-@pytest.mark.parametrize("name", ["main", "etl", "snapshots", "train", "train of members", "audit"])
+@pytest.mark.parametrize(
+    "name", ["main", "etl", "snapshots", "train", "train of members", "audit", "zoo_power"]
+)
 def test_a_scheduler_that_is_away_is_told_before_anything_is_read(
     name: str, tmp_path: Path
 ) -> None:
