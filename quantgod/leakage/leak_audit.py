@@ -14,7 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,19 +77,8 @@ def audit_leaks(
     drawn = (small, own.cuts, own.seed, seen)
     at = cuts_within(index, list(cuts)) if cuts else draw_cuts(index, *drawn)
     findings = _Findings(known_at(index))
-    progress(0, len(at) + 1, "as it is")
     try:
-        made = make(taken, small, blocks, seen)
-        for number, cut in enumerate(at, start=1):
-            progress(number, len(at) + 1, f"perturbed from {iso(cut)} on")
-            rng = np.random.default_rng([own.seed, cut // MS_PER_MINUTE])
-            if raw is not None and cut in _last_of_days(at):
-                for stage, found in raw.compare(cut, rng).items():
-                    findings.hear(stage, cut, found)
-            other = perturb(taken, cut, small.label, rng)
-            books = None if blocks is None else other_blocks(blocks, cut, rng)
-            changed = make(other, small, books, seen)
-            findings.compare(made.trace, changed.trace, cut)
+        made = _compare_all(_Material(taken, blocks, seen, small), at, raw, findings, progress)
         findings.note_unshown(small)
         provenance = _provenance(made, rows)
     except ProvenanceError as error:
@@ -113,6 +102,45 @@ def audit_leaks(
             without_books=0 if seen is None else int((~seen).sum()),
         ),
     )
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What the small pipeline is run on."""
+
+    bars: pd.DataFrame
+    blocks: BookBlocks | None
+    seen: Booleans | None
+    settings: Settings
+
+    def run(self) -> PipelineResult:
+        return make(self.bars, self.settings, self.blocks, self.seen)
+
+    def perturbed(self, cut: int, rng: np.random.Generator) -> _Material:
+        """Return the same with other data after a cut."""
+        bars = perturb(self.bars, cut, self.settings.label, rng)
+        blocks = None if self.blocks is None else other_blocks(self.blocks, cut, rng)
+        return replace(self, bars=bars, blocks=blocks)
+
+
+def _compare_all(
+    given: _Material,
+    at: Sequence[int],
+    raw: RawDays | None,
+    findings: _Findings,
+    progress: Progress,
+) -> PipelineResult:
+    """Compare the pipeline with what it makes of data perturbed from each cut on; return it."""
+    progress(0, len(at) + 1, "as it is")
+    made = given.run()
+    for number, cut in enumerate(at, start=1):
+        progress(number, len(at) + 1, f"perturbed from {iso(cut)} on")
+        rng = np.random.default_rng([given.settings.leak_audit.seed, cut // MS_PER_MINUTE])
+        if raw is not None and cut in _last_of_days(at):
+            for stage, found in raw.compare(cut, rng).items():
+                findings.hear(stage, cut, found)
+        findings.compare(made.trace, given.perturbed(cut, rng).run().trace, cut)
+    return made
 
 
 def _with_sources(
