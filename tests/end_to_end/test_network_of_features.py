@@ -43,7 +43,7 @@ from quantgod.dataset.feature_table import SourceRows
 from quantgod.dataset.learning_table import learned_from, learning_table, whole_rows
 from quantgod.evaluation.drift import read_reference
 from quantgod.evaluation.network_subject import NetworkSubject
-from quantgod.evaluation.scored_rows import columns_of, read_scored
+from quantgod.evaluation.scored_rows import CONFIDENCE, columns_of, read_scored
 from quantgod.evaluation.subject import RawMaterial
 from quantgod.forecasters.network import load_network
 from quantgod.library import load_version
@@ -220,6 +220,7 @@ def test_what_was_judged_is_what_is_answered_and_what_a_live_session_journals(
     of = {kind: [f"{kind}_{name.lower()}" for name in CLASSES] for kind in ("base", "prob")}
     for ours, kind in (("base", "base"), ("auditor", "prob")):
         assert np.array_equal(judged[columns_of(ours)].to_numpy(), said[of[kind]].to_numpy()), ours
+    assert judged[CONFIDENCE].tolist() == said[CONFIDENCE].tolist()
     assert [CLASSES[action] for action in judged["action"]] == said["action"].tolist()
 
     rows = read_sources("BTCUSDT", tmp_path / "none", project.folder / "bars/linear", 0, 10**9)
@@ -229,7 +230,7 @@ def test_what_was_judged_is_what_is_answered_and_what_a_live_session_journals(
     assert len(kept) == LIVED
     both = said.index.intersection(kept.index)
     assert said.loc[both, "base_buy"].nunique() == len(both) >= LIVED // 8
-    names = [*of["base"], *of["prob"]]
+    names = [*of["base"], *of["prob"], CONFIDENCE]
     assert np.array_equal(kept.loc[both, names].to_numpy(), said.loc[both, names].to_numpy())
     assert kept.loc[both, "action"].tolist() == said.loc[both, "action"].tolist()
 
@@ -389,7 +390,8 @@ def test_what_is_judged_of_stored_blocks_is_what_the_venues_books_are_answered_w
     for ours, kind in (("base", "base"), ("auditor", "prob")):
         answered = said.loc[both.index, [f"{kind}_{name.lower()}" for name in CLASSES]]
         assert np.array_equal(both[columns_of(ours)].to_numpy(), answered.to_numpy()), ours
-    assert both[columns_of("base")].nunique().min() == len(both)
+    assert both[CONFIDENCE].tolist() == said.loc[both.index, CONFIDENCE].tolist()
+    assert both[[*columns_of("base"), CONFIDENCE]].nunique().min() == len(both)
 
     minutes = streamed(of_books.folder, BookShape(4, 3, 2_000))
     sources = read_sources("BTCUSDT", tmp_path / "none", of_books.folder / "bars/linear", 0, 10**9)
@@ -400,7 +402,8 @@ def test_what_is_judged_of_stored_blocks_is_what_the_venues_books_are_answered_w
     )
     kept = lived(tmp_path, model, sources, minutes[at : at + 30])
     assert len(kept) == 30
-    names = [f"{kind}_{name.lower()}" for kind in ("base", "prob") for name in CLASSES]
+    said_of = [f"{kind}_{name.lower()}" for kind in ("base", "prob") for name in CLASSES]
+    names = [*said_of, CONFIDENCE]
     assert np.array_equal(kept.loc[said.index, names].to_numpy(), said[names].to_numpy())
     assert kept.loc[said.index, "action"].tolist() == said["action"].tolist()
 
