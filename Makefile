@@ -14,7 +14,7 @@ help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/run  ## From simulated archives to a served model, in minutes
-	mlflow run . -e main --env-manager local -P config=$(CONFIG)
+	mlflow run . -e main --run-name main --env-manager local -P config=$(CONFIG)
 
 test: $(VENV)/dev  ## Run the tests but for those of `make proofs`
 	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -q -m "not long"

@@ -203,8 +203,11 @@ def test_a_log_is_told_of_long_work_while_it_lasts(
 
 def test_make_serves_the_model_that_it_is_told_to() -> None:
     command = ["make", "-n", "serve", "MODEL=other@Candidate"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "--model other@Candidate" in said.stdout
+    assert "--model other@Candidate" in run(command).stdout
+
+
+def test_make_names_the_run_that_settings_may_end_before_its_stage_names_it() -> None:
+    assert "mlflow run . -e main --run-name main " in run(["make", "-n", "demo"]).stdout
 
 
 def test_a_table_folds_long_names_and_loses_no_letter(
