@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from quantgod.contracts import Floats, Integers
-from quantgod.served.combiners.pools import FLOOR
+from quantgod.served.combiners.strategies import FLOOR
 
 _RIDGE: Final = 1e-6
 """On the distance from equal weights: it chooses among members that say the same."""

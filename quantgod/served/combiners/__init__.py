@@ -1,1 +1,1 @@
-"""How one answer is made of what several members say, one file for each way of combining."""
+"""Combine what several members say: strategies, and weights that move with outcomes."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .pools import WAYS, confidence_of
+from .strategies import STRATEGIES, confidence_of
 from .votes import NEUTRAL, UNDECIDED, Booleans, Floats, Integers, Rules, Votes, total
 
 
@@ -20,7 +20,7 @@ class Consensus:
         confidence: (moments,) Σc² / Σc over the speaking members.
         agreement: (moments,) share of the speaking members that say this class, by count.
         meta_confidence: (moments,) 1 less the mean over classes of the members' deviation.
-        expected_return: (moments,) mean by the members' shares.
+        expected_return: (moments,) mean by the shares of the members that say one; NaN of none.
         should_trade: (moments,) whether it is SELL or BUY and reaches the thresholds.
         contributions: (members, moments) share of each member in the probability of the class.
     """
@@ -35,33 +35,33 @@ class Consensus:
     contributions: Floats
 
 
-def consensus(way: str, votes: Votes, weights: Floats, rules: Rules) -> Consensus:
+def consensus(strategy: str, votes: Votes, weights: Floats, rules: Rules) -> Consensus:
     """Return the answer to each moment.
 
     Args:
-        way: of `WAYS`.
+        strategy: of `STRATEGIES`.
         votes: of all members that are enabled.
         weights: (members,) or (members, moments), none below 0; only their ratios count.
         rules: of the ensemble.
 
     Raises:
-        ValueError: for an unknown way, or weights that are no numbers of 0 or more.
+        ValueError: for an unknown strategy, or weights that are no numbers of 0 or more.
     """
-    if way not in WAYS:
-        raise ValueError(f"a way of combining of {', '.join(WAYS)} expected, got {way!r}")
+    if strategy not in STRATEGIES:
+        raise ValueError(f"a strategy of {', '.join(STRATEGIES)} expected, got {strategy!r}")
     if len(weights) != len(votes.present) or not ((weights >= 0) & np.isfinite(weights)).all():
         raise ValueError(f"{len(votes.present)} weights of 0 or more expected, got {weights}")
-    pool = WAYS[way](votes, weights, rules)
+    pool = STRATEGIES[strategy](votes, weights, rules)
     speaks = pool.is_heard & (votes.present.sum(axis=0) >= rules.quorum)
     agreement = _share(votes.present & (votes.directions == pool.direction), votes.present)
-    reaches = (agreement >= rules.min_agreement) & (pool.sure >= rules.confidence_threshold)
+    reaches = (agreement >= rules.min_agreement) & (pool.certainty >= rules.confidence_threshold)
     return Consensus(
         probabilities=_where(speaks[:, None], pool.probabilities),
         direction=np.where(speaks, pool.direction, UNDECIDED),
         confidence=_where(speaks, confidence_of(votes)),
         agreement=_where(speaks, agreement),
         meta_confidence=_where(speaks, 1.0 - _deviation(votes)),
-        expected_return=_where(speaks, _mean(pool.shares, votes.expected_return)),
+        expected_return=_where(speaks, _expected(pool.shares, votes.expected_return)),
         should_trade=speaks & (pool.direction != NEUTRAL) & reaches,
         contributions=_where(speaks, _contributions(votes, pool.shares, pool.direction)),
     )
@@ -76,8 +76,13 @@ def _share(some: Booleans, of: Booleans) -> Floats:
     return np.asarray(some.sum(axis=0) / np.maximum(count, 1))
 
 
-def _mean(shares: Floats, numbers: Floats) -> Floats:
-    return total(np.where(shares > 0, shares * numbers, 0.0))
+def _expected(shares: Floats, returns: Floats) -> Floats:
+    """Return the mean by shares of the members that say a return; NaN where none does."""
+    is_told = (shares > 0) & np.isfinite(returns)
+    used = np.where(is_told, shares, 0.0)
+    whole = total(used)
+    told = total(np.where(is_told, used * returns, 0.0))
+    return np.asarray(np.divide(told, whole, out=np.full_like(whole, np.nan), where=whole > 0))
 
 
 def _deviation(votes: Votes) -> Floats:

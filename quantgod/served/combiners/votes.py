@@ -27,7 +27,7 @@ class Votes:
     Attributes:
         probabilities: (members, moments, 3) in class order, untilted.
         confidence: (members, moments) that the member's class is right, 0 to 1.
-        expected_return: (members, moments) log return to the primary horizon.
+        expected_return: (members, moments) as `Forecast` has it; NaN of a member that says none.
         present: (members, moments) whether the member speaks: one that failed, is cold or is
             stale does not.
     """
@@ -54,7 +54,7 @@ class Votes:
                 (self.probabilities >= 0).all(axis=-1) & (abs(sums - 1) <= _OFF),
             ),
             ("a confidence of 0 to 1", (self.confidence >= 0) & (self.confidence <= 1)),
-            ("a finite expected return", np.isfinite(self.expected_return)),
+            ("a finite expected return, or NaN for none", ~np.isinf(self.expected_return)),
         ):
             wrong = np.argwhere(self.present & ~right)
             if len(wrong):

@@ -1,4 +1,4 @@
-"""The ways of combining: each takes votes and weights, and gives one forecast of each moment.
+"""The strategies of document 001: each makes one forecast a moment of votes and weights.
 
 All are free of the members' order, symmetric in SELL and BUY, and give back a single member's
 forecast. Sources: document 001 (weighted, unanimous, majority, confidence); Genest and Zidek 1986
@@ -26,14 +26,14 @@ class Pool(NamedTuple):
         shares: (members, moments) of each member in it, adding up to 1 where anybody is heard.
         direction: (moments,) class.
         is_heard: (moments,) whether there is an answer, the quorum left aside.
-        sure: (moments,) what has to reach the confidence threshold.
+        certainty: (moments,) what has to reach the confidence threshold.
     """
 
     probabilities: Floats
     shares: Floats
     direction: Integers
     is_heard: Booleans
-    sure: Floats
+    certainty: Floats
 
 
 def weighted(votes: Votes, weights: Floats, rules: Rules) -> Pool:
@@ -68,7 +68,7 @@ def unanimous(votes: Votes, weights: Floats, rules: Rules) -> Pool:
     least = np.where(votes.present, votes.confidence, 0.0).min(axis=0)
     direction = np.where(all_agree, said[0], NEUTRAL)
     return pool._replace(
-        direction=direction, is_heard=pool.is_heard & votes.present.all(axis=0), sure=least
+        direction=direction, is_heard=pool.is_heard & votes.present.all(axis=0), certainty=least
     )
 
 
@@ -88,7 +88,7 @@ def majority(votes: Votes, weights: Floats, rules: Rules) -> Pool:
     return _pool(votes, shares(ones, mine), rules)._replace(direction=direction)
 
 
-WAYS: dict[str, Callable[[Votes, Floats, Rules], Pool]] = {
+STRATEGIES: dict[str, Callable[[Votes, Floats, Rules], Pool]] = {
     "weighted": weighted,
     "unanimous": unanimous,
     "majority": majority,
