@@ -53,7 +53,9 @@ def consensus(strategy: str, votes: Votes, weights: Floats, rules: Rules) -> Con
         raise ValueError(f"{len(votes.present)} weights of 0 or more expected, got {weights}")
     pool = STRATEGIES[strategy](votes, weights, rules)
     speaks = pool.is_heard & (votes.present.sum(axis=0) >= rules.quorum)
-    agreement = _share(votes.present & (votes.directions == pool.direction), votes.present)
+    agreement = _share(
+        votes.present & (rules.directions(votes.probabilities) == pool.direction), votes.present
+    )
     reaches = (agreement >= rules.min_agreement) & (pool.certainty >= rules.confidence_threshold)
     return Consensus(
         probabilities=_where(speaks[:, None], pool.probabilities),

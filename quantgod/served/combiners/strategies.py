@@ -63,7 +63,7 @@ def unanimous(votes: Votes, weights: Floats, rules: Rules) -> Pool:
     All have to speak, and each to reach both thresholds itself: one more member adds no trade.
     """
     pool = weighted(votes, weights, rules)
-    said = likeliest(votes.probabilities, rules.neutral_threshold)
+    said = rules.directions(votes.probabilities, rules.neutral_threshold)
     all_agree = (said == said[:1]).all(axis=0)
     least = np.where(votes.present, votes.confidence, 0.0).min(axis=0)
     direction = np.where(all_agree, said[0], NEUTRAL)
@@ -79,7 +79,7 @@ def majority(votes: Votes, weights: Floats, rules: Rules) -> Pool:
     say it, or of all where nobody does.
     """
     heard = votes.present & (shares(weights, votes.present) > 0)
-    said = votes.directions
+    said = rules.directions(votes.probabilities)
     counts = np.stack([(heard & (said == one)).sum(axis=0) for one in range(3)], axis=-1)
     direction = likeliest(counts.astype(np.float64))
     mine = heard & (said == direction)
@@ -107,7 +107,7 @@ def _pool(votes: Votes, used: Floats, rules: Rules) -> Pool:
 def _answer(votes: Votes, probabilities: Floats, used: Floats, rules: Rules) -> Pool:
     is_heard = np.asarray((used > 0).any(axis=0))
     made = np.where(is_heard[:, None], probabilities, np.nan)
-    direction = likeliest(made, rules.neutral_threshold)
+    direction = rules.directions(made, rules.neutral_threshold)
     return Pool(made, used, direction, is_heard, confidence_of(votes))
 
 

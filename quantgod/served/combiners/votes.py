@@ -78,11 +78,6 @@ class Votes:
         least = np.asarray(min_confidence, np.float64)[:, None]
         return replace(self, present=self.present & (self.confidence >= least))
 
-    @property
-    def directions(self) -> Integers:
-        """Return each member's likeliest class, (members, moments)."""
-        return likeliest(self.probabilities)
-
 
 @dataclass(frozen=True)
 class Rules:
@@ -93,23 +88,34 @@ class Rules:
         min_agreement: share of the speaking members that have to say the answer's class.
         confidence_threshold: the answer's least confidence.
         neutral_threshold: an answer whose P(BUY) and P(SELL) are closer is NEUTRAL.
+        class_weights: in class order; members and answers decide on the largest probability times
+            weight, as a model that was trained on weighted classes does.
     """
 
     quorum: int = 1
     min_agreement: float = 0.0
     confidence_threshold: float = 0.0
     neutral_threshold: float = 0.0
+    class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def directions(self, probabilities: Floats, gap: float = 0.0) -> Integers:
+        """Return the class that probabilities (..., 3) decide on; see `likeliest`."""
+        return likeliest(probabilities, gap, self.class_weights)
 
 
-def likeliest(scores: Floats, gap: float = 0.0) -> Integers:
-    """Return the class of the largest of the last axis; NEUTRAL on a tie.
+def likeliest(
+    probabilities: Floats, gap: float = 0.0, class_weights: Sequence[float] = (1.0, 1.0, 1.0)
+) -> Integers:
+    """Return the class of the largest probability times weight; NEUTRAL on a tie.
 
     Args:
-        scores: (..., 3) in class order.
-        gap: where BUY and SELL are closer than this, it is NEUTRAL.
+        probabilities: (..., 3) in class order.
+        gap: where the probabilities of BUY and SELL are closer than this, it is NEUTRAL.
+        class_weights: in class order.
     """
+    apart = abs(probabilities[..., BUY] - probabilities[..., SELL]) >= gap
+    scores = probabilities * np.asarray(class_weights, np.float64)
     sell, neutral, buy = (scores[..., place] for place in range(3))
-    apart = abs(buy - sell) >= gap
     up = apart & (buy > sell) & (buy > neutral)
     down = apart & (sell > buy) & (sell > neutral)
     return np.asarray(np.where(up, BUY, np.where(down, SELL, NEUTRAL)), dtype=np.int64)

@@ -1,6 +1,6 @@
 """Weights that move with outcomes: one step a matured outcome, in the order in which they matured.
 
-Whoever replays the same outcomes gets the same bits; without any, weights are those given. A
+Whoever replays the same outcomes gets the same bits; without any, weights are the initial ones. A
 member that was absent from a moment neither wins nor loses by it.
 """
 
@@ -25,7 +25,7 @@ class Hedge:
 
     Attributes:
         rate: of learning.
-        share: that each step gives back to the weights given, so that who was bad can return.
+        share: that each step gives back to the initial weights, so that who was bad can return.
         delay: outcomes that are out at any time: the steps to the primary horizon.
     """
 
@@ -33,18 +33,18 @@ class Hedge:
     share: float = 0.001
     delay: int = 1
 
-    def start(self, given: Floats) -> dict[str, Any]:
+    def start(self, initial: Floats) -> dict[str, Any]:
         """Return the state before any outcome, (members,) of weights that add up to 1."""
-        return {"weights": np.asarray(given, np.float64) / np.sum(given)}
+        return {"weights": np.asarray(initial, np.float64) / np.sum(initial)}
 
-    def weights(self, state: dict[str, Any], given: Floats) -> Floats:
+    def weights(self, state: dict[str, Any], initial: Floats) -> Floats:
         """Return the weights to combine with."""
         return np.asarray(state["weights"])
 
     def advance(
         self,
         state: dict[str, Any],
-        given: Floats,
+        initial: Floats,
         probabilities: Floats,
         present: Booleans,
         outcome: int,
@@ -53,7 +53,7 @@ class Hedge:
 
         Args:
             state: before it.
-            given: (members,) the weights given.
+            initial: (members,) the weights before any outcome.
             probabilities: (members, 3) what members said of that moment.
             present: (members,) which of them spoke.
             outcome: the class that came.
@@ -66,13 +66,13 @@ class Hedge:
         moved = awake * said ** (self.rate / self.delay)
         if moved.sum() > 0:
             weights[present] = moved * (awake.sum() / moved.sum())
-        start = self.start(given)["weights"]
+        start = self.start(initial)["weights"]
         return {"weights": (1 - self.share) * weights + self.share * start}
 
 
 @dataclass(frozen=True)
 class Adaptive:
-    """The weights given times recent accuracy (document 001), which fades with a half-life.
+    """The initial weights times recent accuracy (document 001), which fades with a half-life.
 
     Attributes:
         half_life: outcomes after which one counts half.
@@ -82,20 +82,20 @@ class Adaptive:
     half_life: float = 1440.0
     prior: float = 60.0
 
-    def start(self, given: Floats) -> dict[str, Any]:
+    def start(self, initial: Floats) -> dict[str, Any]:
         """Return the state before any outcome: right and judged outcomes of each member, faded."""
-        zeros = np.zeros(len(given))
+        zeros = np.zeros(len(initial))
         return {"right": zeros, "judged": zeros}
 
-    def weights(self, state: dict[str, Any], given: Floats) -> Floats:
-        """Return the weights given times accuracy, of which `prior` outcomes are even chance."""
+    def weights(self, state: dict[str, Any], initial: Floats) -> Floats:
+        """Return the initial weights times accuracy, of which `prior` outcomes are even chance."""
         right = np.asarray(state["right"]) + self.prior / 3
-        return np.asarray(given) * (right / (np.asarray(state["judged"]) + self.prior))
+        return np.asarray(initial) * (right / (np.asarray(state["judged"]) + self.prior))
 
     def advance(
         self,
         state: dict[str, Any],
-        given: Floats,
+        initial: Floats,
         probabilities: Floats,
         present: Booleans,
         outcome: int,

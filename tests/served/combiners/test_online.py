@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from quantgod.ensemble.online import OnlineWeights, weights_over
+from quantgod.served.combiners.online import OnlineWeights, weights_over
 from quantgod.served.combiners.weights import Adaptive, Hedge
 
 GIVEN = np.array([0.5, 0.3, 0.2])
@@ -40,7 +40,7 @@ def test_what_is_said_or_comes_after_a_moment_changes_no_bit_of_its_weights(
     later = given["label_end_ms"] > now
     other["target"][later] = (other["target"][later] + 1) % 3
     other["probabilities"][:, cut:] = other["probabilities"][::-1, cut:]
-    one, two = (weights_over(moving, GIVEN, **each) for each in (given, other))
+    one, two = (weights_over(OnlineWeights(moving, GIVEN), **each) for each in (given, other))
     np.testing.assert_array_equal(one[:, : cut + 1], two[:, : cut + 1])
     if cut < 60:
         assert not np.array_equal(one[:, -1], two[:, -1])
@@ -48,7 +48,7 @@ def test_what_is_said_or_comes_after_a_moment_changes_no_bit_of_its_weights(
 
 @kinds
 def test_an_outcome_counts_from_the_close_at_which_it_is_known(moving: Adaptive | Hedge) -> None:
-    found = weights_over(moving, GIVEN, **material())
+    found = weights_over(OnlineWeights(moving, GIVEN), **material())
     first = found[:, 0]
     assert all(np.array_equal(found[:, at], first) for at in range(5))
     assert not np.array_equal(found[:, 5], first)
@@ -59,13 +59,13 @@ def test_live_gives_the_bits_of_the_batch_also_from_a_state_that_was_kept(
     moving: Adaptive | Hedge,
 ) -> None:
     given = material()
-    batch = weights_over(moving, GIVEN, **given)
+    batch = weights_over(OnlineWeights(moving, GIVEN), **given)
     came = dict(zip(given["time_ms"].tolist(), given["target"].tolist(), strict=True))
     live = OnlineWeights(moving, GIVEN)
     for at, now in enumerate(given["time_ms"].tolist()):
         live.mature(now, came.get)
         np.testing.assert_array_equal(live.weights, batch[:, at])
-        live.hear(
+        live.add(
             now, int(given["label_end_ms"][at]),
             given["probabilities"][:, at], given["present"][:, at],
         )  # fmt: skip
@@ -76,7 +76,7 @@ def test_live_gives_the_bits_of_the_batch_also_from_a_state_that_was_kept(
 
 def test_a_moment_whose_outcome_never_came_is_closed_without_one() -> None:
     live = OnlineWeights(Hedge(), GIVEN)
-    live.hear(0, MINUTE, np.full((3, 3), 1 / 3), np.ones(3, np.bool_))
+    live.add(0, MINUTE, np.full((3, 3), 1 / 3), np.ones(3, np.bool_))
     asked: list[int] = []
     for now in (0, 2 * MINUTE, 3 * MINUTE):
         live.mature(now, asked.append)
