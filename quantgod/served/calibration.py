@@ -39,6 +39,17 @@ def untilt(tilted: Floats, class_weights: Sequence[float]) -> Floats:
     return np.asarray(lifted / lifted.sum(axis=1, keepdims=True))
 
 
+def tilt(probabilities: Floats, class_weights: Sequence[float]) -> Floats:
+    """Return `q` proportional to `w * p`, rows summing to 1: what `untilt` undoes.
+
+    Args:
+        probabilities: (n, classes).
+        class_weights: of each class, above zero.
+    """
+    lifted = np.asarray(probabilities, np.float64) * np.asarray(class_weights, np.float64)
+    return np.asarray(lifted / lifted.sum(axis=1, keepdims=True))
+
+
 def calibrate(tilted: Floats, calibrator: Mapping[str, Any]) -> Floats:
     """Undo the booster's class weights, then scale and shift each class's log-probability."""
     logs = log_probabilities(untilt(tilted, calibrator["class_weights"]), calibrator["floor"])

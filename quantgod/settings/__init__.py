@@ -1,6 +1,7 @@
 """Frozen, typed settings: the sections, and the reader of settings files."""
 
 from quantgod.settings.commands import OF_A_MEMBER, bare_command, command, repeating
+from quantgod.settings.ensemble import EnsembleSettings
 from quantgod.settings.judging import (
     AccountSettings,
     BacktestSettings,
@@ -66,6 +67,7 @@ __all__ = [
     "DataSettings",
     "DownloadSettings",
     "DriftSettings",
+    "EnsembleSettings",
     "EtlSettings",
     "EvaluateSettings",
     "ExchangeSettings",

@@ -89,7 +89,7 @@ def _of_member(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 
     Unless it says otherwise, its model is named after it, and `train` makes its out-of-fold rows.
     """
-    common = {key: value for key, value in values.items() if key != "members"}
+    common = {key: value for key, value in values.items() if key not in ("members", "ensemble")}
     named = {"name": f"{common['registry']['name']}-{name}"}
     own = {"registry": named, "train": {"out_of_fold": True}}
     return _merge(_merge(common, own), values["members"][name])

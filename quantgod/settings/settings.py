@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from quantgod.files import value_digest
+from quantgod.settings.ensemble import EnsembleSettings
 from quantgod.settings.judging import (
     BacktestSettings,
     Baseline,
@@ -65,7 +66,8 @@ class Settings(Section):
 
     Of several `members` of one target each is trained, audited and served by itself. As many train
     side by side as `members_at_once` says (0: as many as their threads leave cores for, and one
-    more of one thread each).
+    more of one thread each). With `ensemble` all of them together make one version, beside their
+    own.
     """
 
     data: DataSettings
@@ -80,6 +82,7 @@ class Settings(Section):
     train: TrainSettings
     members: dict[MemberName, Member] = Field(default_factory=dict)
     members_at_once: Natural = 0
+    ensemble: EnsembleSettings | None = None
     optimize: OptimizeSettings
     audit: AuditSettings
     registry: RegistrySettings

@@ -89,14 +89,14 @@ def majority(votes: Votes, weights: Floats, rules: Rules) -> Pool:
 
 
 STRATEGIES: dict[str, Callable[[Votes, Floats, Rules], Pool]] = {
-    "weighted": weighted,
+    "weighted_voting": weighted,
     "unanimous": unanimous,
     "majority": majority,
-    "confidence": confidence,
-    "logarithmic": logarithmic,
+    "confidence_based": confidence,
+    "logarithmic_pool": logarithmic,
 }
-"""By name; `adaptive` and `hedge` are `weighted` by weights that move, `stacking` is `logarithmic`
-by weights that were fitted."""
+"""By name; `adaptive` and `hedge` are `weighted_voting` by weights that move, and
+`stacking` is `logarithmic_pool` by weights that were fitted."""
 
 
 def _pool(votes: Votes, used: Floats, rules: Rules) -> Pool:

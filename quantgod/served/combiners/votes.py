@@ -73,6 +73,15 @@ class Votes:
             self.present[chosen],
         )
 
+    def at(self, moments: Integers | Booleans) -> Votes:
+        """Return the votes of these moments alone."""
+        return Votes(
+            self.probabilities[:, moments],
+            self.confidence[:, moments],
+            self.expected_return[:, moments],
+            self.present[:, moments],
+        )
+
     def barred(self, min_confidence: Sequence[float] | Floats) -> Votes:
         """Return the votes without those below their member's least confidence."""
         least = np.asarray(min_confidence, np.float64)[:, None]

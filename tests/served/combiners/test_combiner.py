@@ -13,7 +13,7 @@ from quantgod.served.combiners.strategies import STRATEGIES
 from quantgod.served.combiners.votes import Rules, Votes
 from quantgod.served.combiners.weights import Adaptive, Hedge
 
-FIXED = Combiner(("a", "b", "c"), "weighted", (0.5, 0.3, 0.2))
+FIXED = Combiner(("a", "b", "c"), "weighted_voting", (0.5, 0.3, 0.2))
 MOVING = replace(FIXED, online=Hedge(rate=2.0, delay=3), every=5)
 
 
@@ -93,7 +93,7 @@ def test_weights_that_do_not_move_are_the_same_at_each_moment() -> None:
     found, state = FIXED.weights_over(**moments())
     assert state is None
     assert (found == np.array([[0.5], [0.3], [0.2]])).all()
-    with pytest.raises(ValueError, match="weights of weighted are fixed"):
+    with pytest.raises(ValueError, match="weights of weighted_voting are fixed"):
         FIXED.started()
 
 

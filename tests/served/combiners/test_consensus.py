@@ -64,7 +64,7 @@ def the_same(one: Consensus, other: Consensus, order: object = slice(None)) -> N
 
 
 def test_the_worked_example_of_document_001_holds_to_two_digits() -> None:
-    said = consensus("weighted", EXAMPLE, np.array([0.4, 0.35, 0.25]), RULES)
+    said = consensus("weighted_voting", EXAMPLE, np.array([0.4, 0.35, 0.25]), RULES)
     assert said.direction[0] == BUY
     assert round(said.confidence[0], 2) == 0.67
     assert round(said.meta_confidence[0], 2) == 0.85
@@ -175,14 +175,14 @@ def test_the_weighted_mean_lies_among_its_members_and_only_ratios_of_weights_cou
     drawn: tuple[Votes, np.ndarray], factor: float
 ) -> None:
     votes, weights = drawn
-    said = consensus("weighted", votes, weights, Rules())
+    said = consensus("weighted_voting", votes, weights, Rules())
     heard = votes.present & (weights > 0)[:, None]
     low = np.where(heard[..., None], votes.probabilities, np.inf).min(axis=0)
     high = np.where(heard[..., None], votes.probabilities, -np.inf).max(axis=0)
     speaks = said.direction != UNDECIDED
     assert (said.probabilities[speaks] >= low[speaks] - 1e-12).all()
     assert (said.probabilities[speaks] <= high[speaks] + 1e-12).all()
-    the_same(said, consensus("weighted", votes, weights * factor, Rules()))
+    the_same(said, consensus("weighted_voting", votes, weights * factor, Rules()))
 
 
 @given(drawn=ballots(), more=ballots(1, 1), rules=rules)
@@ -213,7 +213,8 @@ def test_equal_confidences_give_the_weighted_mean(drawn: tuple[Votes, np.ndarray
     votes, weights = drawn
     even = replace(votes, confidence=np.full_like(votes.confidence, 0.5))
     one, two = (
-        consensus(strategy, even, weights, Rules()) for strategy in ("confidence", "weighted")
+        consensus(strategy, even, weights, Rules())
+        for strategy in ("confidence", "weighted_voting")
     )
     np.testing.assert_allclose(one.probabilities, two.probabilities, atol=1e-15)
 
@@ -222,17 +223,20 @@ def test_a_member_that_says_no_return_has_no_part_in_the_expected_one() -> None:
     weights = np.array([0.4, 0.35, 0.25])
     told = EXAMPLE.expected_return.copy()
     told[0] = np.nan
-    said = consensus("weighted", replace(EXAMPLE, expected_return=told), weights, RULES)
+    said = consensus("weighted_voting", replace(EXAMPLE, expected_return=told), weights, RULES)
     mean = (0.35 * 0.0018 + 0.25 * 0.0001) / 0.6
     np.testing.assert_allclose(said.expected_return, mean)
     none = replace(EXAMPLE, expected_return=np.full((3, 1), np.nan))
-    assert np.isnan(consensus("weighted", none, weights, RULES).expected_return).all()
+    assert np.isnan(consensus("weighted_voting", none, weights, RULES).expected_return).all()
 
 
 def test_below_the_quorum_there_is_no_answer() -> None:
     alone = replace(EXAMPLE, present=np.array([[True], [False], [False]]))
-    assert consensus("weighted", alone, np.ones(3), RULES).direction[0] == UNDECIDED
-    assert consensus("weighted", alone, np.ones(3), replace(RULES, quorum=1)).direction[0] == BUY
+    assert consensus("weighted_voting", alone, np.ones(3), RULES).direction[0] == UNDECIDED
+    assert (
+        consensus("weighted_voting", alone, np.ones(3), replace(RULES, quorum=1)).direction[0]
+        == BUY
+    )
 
 
 def test_a_member_below_its_least_confidence_is_not_heard() -> None:
@@ -262,7 +266,7 @@ def test_votes_that_are_none_are_refused_by_name(change: dict[str, np.ndarray], 
 @pytest.mark.parametrize("weights", [[1, np.nan, 1], [1, -1, 1], [1, 1]])
 def test_weights_that_are_none_are_refused(weights: list[float]) -> None:
     with pytest.raises(ValueError, match="3 weights of 0 or more expected"):
-        consensus("weighted", EXAMPLE, np.array(weights, np.float64), RULES)
+        consensus("weighted_voting", EXAMPLE, np.array(weights, np.float64), RULES)
 
 
 def test_an_unknown_strategy_is_refused_with_those_there_are() -> None:
