@@ -11,14 +11,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from quantgod.auditor.auditor_input import BASE, AuditorInput
-from quantgod.auditor.meta_features import auditor_input
+from quantgod.auditor.auditor_input import BASE, AuditorInput, served_input
 from quantgod.auditor.provenance import assert_provenance
-from quantgod.contracts import CLASSES, META_FEATURES, Floats, Integers, forecast_of
+from quantgod.contracts import CLASSES, META_FEATURES, Floats, Integers
 from quantgod.ensemble.fitting import Fitted, OutOfFoldVotes, fit_combiner
-from quantgod.served.calibration import tilt
 from quantgod.served.combiners.combiner import Combiner
 from quantgod.served.combiners.consensus import Consensus
+from quantgod.served.combiners.panel import meta_of
 from quantgod.served.combiners.votes import UNDECIDED, Votes
 
 CONTEXT: Final = META_FEATURES[len(CLASSES) + 1 :]
@@ -98,13 +97,7 @@ def consensus_input(said: Consensus, context: Floats, combiner: Combiner) -> Aud
         combiner: that has made them.
     """
     weights = combiner.rules.class_weights
-    forecast = forecast_of(
-        tilt(said.probabilities, weights)[:, None],
-        weights,
-        confidence=said.confidence[:, None],
-        expected_return=said.expected_return[:, None],
-    )
-    return auditor_input(forecast, context)
+    return served_input(meta_of(said, context, weights), weights)
 
 
 def _common(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

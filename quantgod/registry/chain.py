@@ -43,12 +43,12 @@ import importlib.abc
 import importlib.util
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow
 import numpy as np
@@ -74,6 +74,9 @@ TILTED, VOLATILITY = slice(0, 3), 8
 
 HEADS = slice(14, 16)
 """Behind them, of a network that has both heads: its own confidence, and the expected return."""
+
+COMBINER, MEMBERS = "combiner.json", "members"
+"""Of an ensemble: what combines its members, and the folder with one for each."""
 
 SERVED = "served"
 """Folder of a package that holds its copy of the code it shares with training."""
@@ -130,6 +133,135 @@ class ChainModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         return self.chain.judge(model_input)
 
 
+class Graph:
+    """The network of a version, or of a member of one: raw windows in, meta-features out.
+
+    Args:
+        folder: with `graph.onnx`.
+        contract: what the network takes.
+    """
+
+    def __init__(self, folder: Path, contract: Any) -> None:
+        self.contract = contract
+        self.session = _session(folder / "graph.onnx")
+
+    def meta_features(self, features: Floats, blocks: Blocks | None = None) -> Floats:
+        """Run the graph over every full window of `features` (minutes, n); gives (windows, 14).
+
+        Args:
+            features: raw columns.
+            blocks: of the windows' books, for a network of the book.
+        """
+        windows = sliding_window_view(features, self.contract.window, axis=0).swapaxes(1, 2)
+        return self.ask({"windows": windows} | ({} if blocks is None else {BOOK: blocks}))
+
+    def ask(self, given: dict[str, npt.NDArray[Any]]) -> Floats:
+        """Run the graph over windows, batch by batch.
+
+        Args:
+            given: `windows` (n, time, columns), and for a network of the book `book`.
+        """
+        parts = [
+            self._batch({name: of[at : at + BATCH] for name, of in given.items()})
+            for at in range(0, len(given["windows"]), BATCH)
+        ]
+        # The booster reads float32. Rounded to it here, a window says the same to the bit whatever
+        # others it was asked with: the graph's last logarithms depend on the place in the batch.
+        with np.errstate(over="ignore"):
+            return np.concatenate(parts).astype(np.float32).astype(np.float64)
+
+    def _batch(self, batch: dict[str, npt.NDArray[Any]]) -> Floats:
+        """Run the graph over a batch; a window with a book that is alone is asked twice.
+
+        A product with a matrix of one row adds in another order than one with several rows.
+        """
+        count = len(batch["windows"])
+        if count == 1 and BOOK in batch:
+            batch = {name: np.repeat(of, 2, axis=0) for name, of in batch.items()}
+        whole = {name: np.ascontiguousarray(of) for name, of in batch.items()}
+        said: Floats = self.session.run(None, whole)[0][:count]
+        return said
+
+
+class Ensemble:
+    """The graphs of several members and their combiner, which answer as one graph does.
+
+    Args:
+        folder: the package.
+        own: imports a module of its own copy of `served`.
+        contract: of the version: all columns that any member takes, and the longest window.
+    """
+
+    def __init__(self, folder: Path, own: Callable[[str], Any], contract: Any) -> None:
+        self.contract = contract
+        self.panels, kind = own("combiners.panel"), own("contract").Contract
+        self.combiner = own("combiners.combiner").Combiner.from_json(_json(folder / COMBINER))
+        places = [folder / MEMBERS / name for name in self.combiner.members]
+        self.graphs = [Graph(place, kind(**_json(place / "labels.json"))) for place in places]
+
+    def panel(
+        self,
+        features: Floats,
+        ends: Integers,
+        books: tuple[Integers, Blocks] | None = None,
+        weights: Floats | None = None,
+    ) -> Any:
+        """Ask all members about the windows that end at these rows.
+
+        Args:
+            features: (rows, columns of the contract) raw.
+            ends: (n,) positions of the windows' last rows, rising.
+            books: rows that have a book, rising, and their blocks, for members that look at it.
+            weights: (members,) or (members, n); None for those at registration.
+        """
+        said = [self._said(graph, features, ends, books) for graph in self.graphs]
+        contracts = [graph.contract for graph in self.graphs]
+        lengths = [contract.window for contract in contracts]
+        tilts = [contract.base_class_weights for contract in contracts]
+        return self.panels.panel_of(self.combiner, said, tilts, lengths, weights)
+
+    def _said(
+        self,
+        graph: Graph,
+        features: Floats,
+        ends: Integers,
+        books: tuple[Integers, Blocks] | None,
+    ) -> Floats:
+        """Ask a member; rows of windows that it cannot look at, or fails on, are no numbers."""
+        contract, width, at = graph.contract, READ.stop, np.arange(len(ends))
+        columns = [self.contract.features.index(name) for name in contract.features]
+        windows = sliding_window_view(features[:, columns], contract.window, axis=0).swapaxes(1, 2)
+        first, blocks = contract.window - 1, None
+        if contract.book is not None:
+            there, given = books or (np.empty(0, np.int64), np.empty(0, np.float32))
+            _, at, place = np.intersect1d(ends, there, assume_unique=True, return_indices=True)
+            blocks = given[place]
+        parts = []
+        for begin in range(0, len(at), BATCH):
+            some = slice(begin, begin + BATCH)
+            asked = {"windows": windows[ends[at[some]] - first]}
+            parts.append(graph.ask(asked | ({} if blocks is None else {BOOK: blocks[some]})))
+        width = parts[0].shape[1] if parts else width
+        said = np.full((len(ends), width), np.nan)
+        if parts:
+            said[at] = np.concatenate(parts)
+        return said
+
+
+class Answered(NamedTuple):
+    """What a version says of windows before its auditor is asked.
+
+    Attributes:
+        ends: (n,) epoch minutes that end them.
+        meta: (n, 14), or (n, 16) with both heads.
+        panel: of the members of an ensemble; None of one network.
+    """
+
+    ends: Integers
+    meta: Floats
+    panel: Any = None
+
+
 class Chain:
     """Graph, booster, calibrator and conformal threshold of one version.
 
@@ -145,7 +277,9 @@ class Chain:
         )
         self.rows, self.books = own("request.rows"), own("request.books")
         self.contract = own("contract").Contract(**_json(folder / "labels.json"))
-        self.graph = _session(folder / "graph.onnx")
+        is_one = not (folder / COMBINER).is_file()
+        self.graph = Graph(folder, self.contract) if is_one else None
+        self.ensemble = None if is_one else Ensemble(folder, own, self.contract)
         self.booster = xgboost.Booster()
         self.booster.load_model(folder / "booster.ubj")
         self.booster.set_param({"nthread": 1})
@@ -162,17 +296,17 @@ class Chain:
             InputError: with the code and the row.
         """
         try:
-            minutes, meta = self.read(rows)
+            ends, meta, panel = self.read(rows)
         except self.rows.RequestError as error:
             raise InputError(error.code, error.reason) from None
         said = self.said(meta)
         base, trust = said.probabilities, self.confidence(said)
         audited = self.audit(meta)
-        chosen, holds, action = self.answers(audited)
+        chosen, holds, action = self.answers(audited, None if panel is None else panel.consent)
         names = [name.lower() for name in self.contract.classes]
         classes = np.asarray(self.contract.classes, dtype=object)
-        ends = minutes[self.contract.window - 1 :].astype("datetime64[m]").astype("datetime64[us]")
-        columns: dict[str, Any] = {"datetime": pd.DatetimeIndex(ends, tz="UTC")}
+        times = ends.astype("datetime64[m]").astype("datetime64[us]")
+        columns: dict[str, Any] = {"datetime": pd.DatetimeIndex(times, tz="UTC")}
         columns |= {f"base_{name}": base[:, place] for place, name in enumerate(names)}
         columns |= {f"prob_{name}": audited[:, place] for place, name in enumerate(names)}
         columns["class"] = chosen
@@ -184,50 +318,46 @@ class Chain:
         columns["uncertainty"] = self.calibration.uncertainty(audited)
         if trust is not None:
             columns["base_confidence"] = trust
+        if panel is not None:
+            columns |= panel.columns()
         return pd.DataFrame(columns)
 
-    def read(self, rows: pd.DataFrame) -> tuple[Integers, Floats]:
-        """Read posted rows; gives their epoch minutes, and what the graph says of each window.
+    def read(self, rows: pd.DataFrame) -> Answered:
+        """Read posted rows, and ask the network or the members about every full window.
 
         Raises:
             RequestError: `served/request/rows.py`'s, with the code and the row.
         """
         minutes, features = self.rows.read_rows(rows, self.contract)
         self.rows.check_range(features, minutes, self.contract.features, self.mean, self.std)
+        if self.ensemble is not None:
+            return self._read_panel(rows, minutes, features)
         blocks = self.books.read_blocks(rows, features, minutes, self.contract)
         meta = self.meta_features(features, blocks)
         self.rows.check_windows(meta, minutes)
-        return minutes, meta
+        return Answered(minutes[self.contract.window - 1 :], meta)
+
+    def _read_panel(self, rows: pd.DataFrame, minutes: Integers, features: Floats) -> Answered:
+        """Ask the members; windows on which they make no answer are left out.
+
+        Raises:
+            RequestError: `no_quorum` if no window is left.
+        """
+        books = None
+        if self.contract.book is not None:
+            books = self.books.read_some_blocks(rows, features, minutes, self.contract)
+        ends = np.arange(self.contract.window - 1, len(minutes))
+        panel = self.ensemble.panel(features, ends, books)  # type: ignore[union-attr]
+        if not panel.speaks.any():
+            self.rows.refuse_without_quorum(minutes, panel.members, panel.votes.present)
+        told = panel.at(panel.speaks)
+        return Answered(minutes[ends[panel.speaks]], told.meta, told)
 
     def meta_features(self, features: Floats, blocks: Blocks | None = None) -> Floats:
-        """Run the graph over every full window of `features` (minutes, n); gives (windows, 14).
-
-        Args:
-            features: raw columns.
-            blocks: of the windows' books, for a version of the book.
-        """
-        windows = sliding_window_view(features, self.contract.window, axis=0).swapaxes(1, 2)
-        given = {"windows": windows} | ({} if blocks is None else {"book": blocks})
-        parts = [
-            self._ask({name: of[at : at + BATCH] for name, of in given.items()})
-            for at in range(0, len(windows), BATCH)
-        ]
-        # The booster reads float32. Rounded to it here, a window says the same to the bit whatever
-        # others it was asked with: the graph's last logarithms depend on the place in the batch.
-        with np.errstate(over="ignore"):
-            return np.concatenate(parts).astype(np.float32).astype(np.float64)
-
-    def _ask(self, batch: dict[str, npt.NDArray[Any]]) -> Floats:
-        """Run the graph over a batch; a window with a book that is alone is asked twice.
-
-        A product with a matrix of one row adds in another order than one with several rows.
-        """
-        count = len(batch["windows"])
-        if count == 1 and BOOK in batch:
-            batch = {name: np.repeat(of, 2, axis=0) for name, of in batch.items()}
-        whole = {name: np.ascontiguousarray(of) for name, of in batch.items()}
-        said: Floats = self.graph.run(None, whole)[0][:count]
-        return said
+        """Return what the graph says of every full window, as `Graph.meta_features`."""
+        if self.graph is None:
+            raise TypeError("an ensemble has a graph for each member: ask its panel")
+        return self.graph.meta_features(features, blocks)
 
     def said(self, meta: Floats) -> Any:
         """Name what the base says of windows, as `served/confidence.py` takes it."""
@@ -251,12 +381,23 @@ class Chain:
         )
         return said
 
-    def answers(self, audited: Floats) -> tuple[Integers, Booleans, Integers]:
-        """Decided classes (n,), conformal sets (n, 3) and classes to act on (n,)."""
+    def answers(
+        self, audited: Floats, consent: Integers | None = None
+    ) -> tuple[Integers, Booleans, Integers]:
+        """Decided classes (n,), conformal sets (n, 3) and classes to act on (n,).
+
+        Args:
+            audited: (n, 3) calibrated.
+            consent: (n,) class that the members of an ensemble would trade on: no other is acted
+                on.
+        """
         decided = self.calibration.decide(audited, self.calibrator["decision_weights"])
         holds = self.sets.conformal_sets(audited, self.conformal["threshold"])
         neutral = self.contract.classes.index("NEUTRAL")
-        return decided, holds, self.sets.actions(decided, holds, neutral)
+        action = self.sets.actions(decided, holds, neutral)
+        if consent is not None:
+            action = np.where(action == consent, action, neutral)
+        return decided, holds, action
 
     def decided_by(self, audited: Floats, decided: Integers) -> npt.NDArray[np.object_]:
         """The decision weights where they decided against the likeliest class, else nothing."""

@@ -20,11 +20,12 @@ from quantgod.auditor.auditor import CONFIDENCE_FILE, FILES
 from quantgod.auditor.meta_features import MetaFeatures
 from quantgod.contracts import CLASSES, FEATURE_SET, FEATURES, Series
 from quantgod.dataset.learning_table import whole_rows
+from quantgod.ensemble.ensemble import Ensemble
 from quantgod.evaluation.drift import Reference
 from quantgod.files import file_digest, write_json
 from quantgod.forecasters.network import Network
 from quantgod.registry import chain
-from quantgod.registry.chain import MANIFEST, SERVED, Chain, files_of
+from quantgod.registry.chain import COMBINER, MANIFEST, MEMBERS, SERVED, Chain, files_of
 from quantgod.registry.export import export_graph
 from quantgod.served.contract import Contract
 from quantgod.served.request.books import read_blocks
@@ -78,7 +79,7 @@ class GoldenRows:
 
 def build_package(
     folder: Path,
-    network: Network,
+    base: Network | Ensemble,
     auditor: Path,
     golden: GoldenRows,
     reference: Reference,
@@ -91,7 +92,7 @@ def build_package(
 
     Args:
         folder: of the package.
-        network: the base network; moved to the CPU.
+        base: network or ensemble; moved to the CPU.
         auditor: folder with the auditor's files.
         golden: real rows.
         reference: for comparison with live rows.
@@ -106,9 +107,9 @@ def build_package(
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: an empty folder was expected")
     folder.mkdir(parents=True, exist_ok=True)
-    contract = _contract(network, golden, series)
+    contract = _contract(base, golden, series)
     rows = golden_rows(golden, contract.window, contract.features)
-    difference = _write_graph(folder, network, _asked(rows, golden, contract), contract)
+    difference = _write_base(folder, base, rows, golden, contract)
     for name in (*FILES, CONFIDENCE_FILE):
         if name in FILES or (auditor / name).is_file():
             shutil.copyfile(auditor / name, folder / name)
@@ -160,22 +161,23 @@ def _asked(rows: pd.DataFrame, golden: GoldenRows, contract: Contract) -> pd.Dat
     return rows.assign(**{BOOK: pd.Series(books, index=rows.index, dtype=object)})
 
 
-def _book(network: Network, snapshots: Path | None) -> dict[str, int] | None:
+def _book(base: Network | Ensemble, snapshots: Path | None) -> dict[str, int] | None:
     """Return what a version takes of the book.
 
     Raises:
         ValueError: for a network of the book without snapshots.
     """
-    if network.book is None:
+    if base.book is None:
         return None
     if snapshots is None or not (paths := stored_days(snapshots.parent, snapshots.name)):
-        raise ValueError(f"{network.name} looks at the book: snapshots expected, got {snapshots}")
-    taken, levels = network.book
+        who = base.name if isinstance(base, Network) else "a member"
+        raise ValueError(f"{who} looks at the book: snapshots expected, got {snapshots}")
+    taken, levels = base.book
     interval = read_snapshot_metadata(paths[-1]).interval_ms
     return {"snapshots": taken, "levels": levels, "interval_ms": interval}
 
 
-def _contract(network: Network, golden: GoldenRows, series: Series) -> Contract:
+def _contract(network: Network | Ensemble, golden: GoldenRows, series: Series) -> Contract:
     return Contract(
         symbol=series.symbol,
         market=series.market,
@@ -189,6 +191,27 @@ def _contract(network: Network, golden: GoldenRows, series: Series) -> Contract:
         base_class_weights=list(network.class_weights),
         book=_book(network, golden.snapshots),
     )
+
+
+def _write_base(
+    folder: Path,
+    base: Network | Ensemble,
+    rows: pd.DataFrame,
+    golden: GoldenRows,
+    contract: Contract,
+) -> float:
+    """Write the graph of a network, or those of all members with their contracts and combiner."""
+    if isinstance(base, Network):
+        return _write_graph(folder, base, _asked(rows, golden, contract), contract)
+    worst = []
+    for name, network in base.members.items():
+        place = folder / MEMBERS / name
+        place.mkdir(parents=True)
+        own = _contract(network, golden, Series(contract.symbol, contract.market))
+        worst.append(_write_graph(place, network, _asked(rows, golden, own), own))
+        write_json(place / "labels.json", dataclasses.asdict(own))
+    write_json(folder / COMBINER, base.combiner.to_json())
+    return max(worst)
 
 
 def _write_graph(folder: Path, network: Network, rows: pd.DataFrame, contract: Contract) -> float:

@@ -27,11 +27,16 @@ def abstentions(
     """Return why the decided class is not acted on, (n,), empty where it is.
 
     `several_classes` or `empty_set`: of the set; `other_class`: the set holds one class alone, but
-    not the one that the weights decided on; `no_threshold`: too few rows were kept back to promise
-    the level, so that no class can be ruled out.
+    not the one that the weights decided on; `no_consensus`: it holds that one alone, but the
+    members of an ensemble would not trade on it; `no_threshold`: too few rows were kept back to
+    promise the level, so that no class can be ruled out.
     """
-    sizes = holds.sum(axis=1)
-    why = np.select([sizes == 0, sizes > 1], ["empty_set", "several_classes"], "other_class")
+    sizes, alone = holds.sum(axis=1), holds[np.arange(len(decided)), decided]
+    why = np.select(
+        [sizes == 0, sizes > 1, alone],
+        ["empty_set", "several_classes", "no_consensus"],
+        "other_class",
+    )
     if not has_threshold:
         why = np.full(len(decided), "no_threshold")
     return np.where(decided != action, why, "").astype(object)

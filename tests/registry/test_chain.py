@@ -128,7 +128,7 @@ def test_uncertainty_lies_between_0_and_1_whatever_rounding_does(weights: list[f
 
 def test_a_version_computes_by_one_thread_whatever_the_machine_has(served: Chain) -> None:
     """Requests are answered side by side; and sums of several threads differ in their last bits."""
-    options = served.graph.get_session_options()
+    options = served.graph.session.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
     config = json.loads(served.booster.save_config())
     assert config["learner"]["generic_param"]["nthread"] == "1"

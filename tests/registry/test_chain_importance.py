@@ -38,8 +38,8 @@ def importance(subject: Subject, parts: Parts) -> Importance:
 
 def test_a_chain_is_asked_of_the_exchanged_windows_alone(parts: Parts) -> None:
     chain = Chain(parts.package.folder)
-    counting = CountingGraph(chain.graph)
-    chain.graph = counting
+    counting = CountingGraph(chain.graph.session)
+    chain.graph.session = counting
     served = importance(ChainSubject("quantgod/1", chain), parts)
     trained = importance(NetworkSubject("run 1", parts.network, parts.auditor, 64, "cpu"), parts)
     assert counting.windows == len(ROWS) * (1 + len(GROUPS))

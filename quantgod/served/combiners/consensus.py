@@ -34,6 +34,19 @@ class Consensus:
     should_trade: Booleans
     contributions: Floats
 
+    def at(self, moments: Integers | Booleans) -> Consensus:
+        """Return the answers to these moments alone."""
+        return Consensus(
+            self.probabilities[moments],
+            self.direction[moments],
+            self.confidence[moments],
+            self.agreement[moments],
+            self.meta_confidence[moments],
+            self.expected_return[moments],
+            self.should_trade[moments],
+            self.contributions[:, moments],
+        )
+
 
 def consensus(strategy: str, votes: Votes, weights: Floats, rules: Rules) -> Consensus:
     """Return the answer to each moment.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,29 +39,82 @@ def read_blocks(
     """
     if contract.book is None:
         return None
-    returns, first = features[:, contract.features.index(RETURN)], contract.window - 1
-    volatility = rolling.deviation(returns, VOLATILITY_ROWS)[first:]
-    books = read_books(rows, minutes, contract)
-    if len(still := np.flatnonzero(~(volatility > 0))):
+    ends = np.arange(contract.window - 1, len(rows))
+    volatility = _volatility(features, contract)
+    books = read_books(rows, minutes, contract, ends)
+    if len(still := np.flatnonzero(~(volatility[ends] > 0))):
         last = f"the last {VOLATILITY_ROWS} closes are equal"
         reason = f"{last}, and prices are scaled by their moves"
-        raise RequestError("still_prices", f"{row_name(minutes, int(still[0]) + first)}: {reason}")
+        raise RequestError("still_prices", f"{row_name(minutes, int(ends[still[0]]))}: {reason}")
+    return _relative(books, volatility, minutes, ends)
+
+
+class SomeBlocks(NamedTuple):
+    """What graphs take of the book of some windows.
+
+    Attributes:
+        ends: (n,) positions of the rows that end them.
+        blocks: (n, snapshots, levels, 4).
+    """
+
+    ends: Integers
+    blocks: Blocks
+
+
+def read_some_blocks(
+    rows: pd.DataFrame, features: Floats, minutes: Integers, contract: Contract
+) -> SomeBlocks:
+    """Return what graphs take of the books that there are, where prices have moved.
+
+    Raises:
+        RequestError: as `read_blocks`, of the books that are given.
+    """
+    given, volatility = given_books(rows, contract), _volatility(features, contract)
+    books = read_books(rows, minutes, contract, given)
+    moves = volatility[given] > 0
+    ends = given[moves]
+    return SomeBlocks(ends, _relative(books[moves], volatility, minutes, ends))
+
+
+def _volatility(features: Floats, contract: Contract) -> Floats:
+    """Return the deviation of the returns up to each row, (rows,)."""
+    returns = features[:, contract.features.index(RETURN)]
+    found: Floats = rolling.deviation(returns, VOLATILITY_ROWS)
+    return found
+
+
+def _relative(books: Floats, volatility: Floats, minutes: Integers, ends: Integers) -> Blocks:
+    """Return books (n, snapshots, levels, 4) with prices relative to the mid, as graphs take them.
+
+    Raises:
+        RequestError: `out_of_range`, with the first row whose book float32 cannot hold.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         blocks: Blocks = relative(books)
-        reach = np.abs(blocks[..., 0::2]).max(axis=(1, 2, 3)) / volatility
+        reach = np.abs(blocks[..., 0::2]).max(axis=(1, 2, 3)) / volatility[ends]
     if len(wrong := np.flatnonzero(~(positive(blocks) & (reach <= LARGEST)))):
         reason = "sizes and prices of its book are beyond what float32 can hold"
-        raise RequestError("out_of_range", f"{row_name(minutes, int(wrong[0]) + first)}: {reason}")
+        raise RequestError("out_of_range", f"{row_name(minutes, int(ends[wrong[0]]))}: {reason}")
     return blocks
 
 
-def read_books(rows: pd.DataFrame, minutes: Integers, contract: Contract) -> Floats:
+def given_books(rows: pd.DataFrame, contract: Contract) -> Integers:
+    """Return the positions of the rows that end a full window and have a book."""
+    first = contract.window - 1
+    has_book = [not _is_null(cell) for cell in rows[BOOK].tolist()[first:]]
+    return np.flatnonzero(has_book) + first
+
+
+def read_books(
+    rows: pd.DataFrame, minutes: Integers, contract: Contract, ends: Integers | None = None
+) -> Floats:
     """Return the book of each row that ends a full window, as the venue gave it.
 
     Args:
         rows: whose columns `read_rows` has found whole.
         minutes: of the rows.
         contract: of a version of the book.
+        ends: positions of the rows to read; None for all that end a full window.
 
     Returns:
         (windows, snapshots, levels, 4) of bid price, bid size, ask price, ask size.
@@ -70,15 +123,16 @@ def read_books(rows: pd.DataFrame, minutes: Integers, contract: Contract) -> Flo
         RequestError: `no_book`, `book_shape`, `bad_dtype`, `not_finite`, `not_positive` or
             `levels_out_of_order`, with the first such row.
     """
-    first = contract.window - 1
-    cells = rows[BOOK].tolist()[first:]
-    books = np.empty((len(cells), *contract.block))
-    for at, cell in enumerate(cells):
-        books[at] = _book(cell, contract.block, row_name(minutes, first + at))
+    at_rows = range(contract.window - 1, len(rows)) if ends is None else ends.tolist()
+    cells = rows[BOOK].tolist()
+    books = np.empty((len(at_rows), *contract.block))
+    for at, row in enumerate(at_rows):
+        books[at] = _book(cells[row], contract.block, row_name(minutes, row))
     for code, wrong, asked in _book_faults(books):
         if wrong.any():
             place = np.argwhere(wrong)[0].tolist()
-            where = f"{row_name(minutes, first + place[0])}: snapshot {place[1]}, level {place[2]}"
+            row = row_name(minutes, at_rows[place[0]])
+            where = f"{row}: snapshot {place[1]}, level {place[2]}"
             level = books[tuple(place[:3])].tolist()
             raise RequestError(code, f"{where} of its book is {level}, {asked}")
     return books
@@ -87,7 +141,7 @@ def read_books(rows: pd.DataFrame, minutes: Integers, contract: Contract) -> Flo
 def _book(cell: object, shape: tuple[int, ...], row: str) -> Floats:
     """Return one posted book; lists are read number by number, since numpy takes true for 1."""
     asked = "{} snapshots of {} levels [bid price, bid size, ask price, ask size]".format(*shape)
-    if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
+    if _is_null(cell):
         raise RequestError(
             "no_book", f"{row}: {BOOK} is null, {asked} are expected where a window ends"
         )
@@ -99,6 +153,10 @@ def _book(cell: object, shape: tuple[int, ...], row: str) -> Floats:
     elif book.dtype.kind not in "fiu":
         raise RequestError("bad_dtype", f"{row}: {BOOK} holds {book.dtype}, numbers are expected")
     return np.asarray(book, np.float64)
+
+
+def _is_null(cell: object) -> bool:
+    return cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell))
 
 
 def _misfit(value: object, shape: tuple[int, ...], place: tuple[int, ...] = ()) -> str:

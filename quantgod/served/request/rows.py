@@ -21,6 +21,7 @@ EARLIEST, TOO_LATE = np.array(["1678", "2262"], "datetime64[m]").astype(np.int64
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
 
 
 class RequestError(ValueError):
@@ -108,6 +109,24 @@ def check_windows(said: Floats, minutes: Integers) -> None:
             f"the window that ends at {ends}: its returns (log_ret_close) make prices that "
             f"float32 cannot hold ({len(wrong)} such windows in all)",
         )
+
+
+def refuse_without_quorum(minutes: Integers, members: Sequence[str], present: Booleans) -> None:
+    """Refuse rows of which no window has enough members that speak, or none that agree.
+
+    Args:
+        minutes: of the rows.
+        members: names.
+        present: (members, windows) which of them speak; the last window is told of.
+
+    Raises:
+        RequestError: `no_quorum`.
+    """
+    absent = [name for name, speaks in zip(members, present[:, -1], strict=True) if not speaks]
+    who = f"{', '.join(absent)} cannot say anything" if absent else "none is sure enough"
+    raise RequestError(
+        "no_quorum", f"{row_name(minutes, len(minutes) - 1)}: of {len(members)} members {who}"
+    )
 
 
 def row_name(minutes: Integers, at: int) -> str:
