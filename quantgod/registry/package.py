@@ -109,7 +109,7 @@ def build_package(
     folder.mkdir(parents=True, exist_ok=True)
     contract = _contract(base, golden, series)
     rows = golden_rows(golden, contract.window, contract.features)
-    difference = _write_base(folder, base, rows, golden, contract)
+    difference = _write_base(folder, base, rows, golden, series)
     for name in (*FILES, CONFIDENCE_FILE):
         if name in FILES or (auditor / name).is_file():
             shutil.copyfile(auditor / name, folder / name)
@@ -198,16 +198,17 @@ def _write_base(
     base: Network | Ensemble,
     rows: pd.DataFrame,
     golden: GoldenRows,
-    contract: Contract,
+    series: Series,
 ) -> float:
     """Write the graph of a network, or those of all members with their contracts and combiner."""
     if isinstance(base, Network):
+        contract = _contract(base, golden, series)
         return _write_graph(folder, base, _asked(rows, golden, contract), contract)
     worst = []
     for name, network in base.members.items():
         place = folder / MEMBERS / name
         place.mkdir(parents=True)
-        own = _contract(network, golden, Series(contract.symbol, contract.market))
+        own = _contract(network, golden, series)
         worst.append(_write_graph(place, network, _asked(rows, golden, own), own))
         write_json(place / "labels.json", dataclasses.asdict(own))
     write_json(folder / COMBINER, base.combiner.to_json())

@@ -1,0 +1,226 @@
+"""A version of several members answers with one audited signal, and with each member's vote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.pyfunc import PyFuncModel
+
+from quantgod.contracts import FEATURES, Horizon, Target
+from quantgod.dataset.book_blocks import open_all_blocks
+from quantgod.dataset.scaling import fit_scaler
+from quantgod.ensemble.ensemble import Ensemble, UnlikeMembersError, load_ensemble
+from quantgod.forecasters.forecaster import Forecaster
+from quantgod.forecasters.network import Network
+from quantgod.models import zoo
+from quantgod.registry.chain import Chain, InputError
+from quantgod.registry.package import GoldenRows, Package, build_package
+from quantgod.registry.versions import load_chain
+from quantgod.served.combiners.combiner import Combiner
+from quantgod.served.combiners.votes import Rules
+from tests.dataset.books import BLOCK, LEVELS, books_of, store_books
+from tests.registry.conftest import (
+    BRIDGE,
+    CLASS_WEIGHTS,
+    make_store,
+    tiny_auditor,
+    tiny_network,
+    tiny_reference,
+    tracked,
+)
+from tests.registry.shelves import NAME, SERIES
+from tests.synthetic import synthetic_bars
+
+LONG, SHORT = 75, 60
+MINUTES = 160
+COMBINER = Combiner(
+    ("near", "book", "far"), "weighted_voting", (0.5, 0.3, 0.2),
+    Rules(quorum=2, class_weights=CLASS_WEIGHTS),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Made:
+    """A package of an ensemble, and what it is made of."""
+
+    folder: Path
+    bars: pd.DataFrame
+    books: np.ndarray
+    ensemble: Ensemble
+    package: Package
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """As a caller posts them, with the venue's books where a window ends."""
+        given = [None] * (LONG - 1) + [*self.books[LONG - 1 :]]
+        rows = self.bars[list(FEATURES)].reset_index(names="datetime")
+        return rows.assign(book=pd.Series(given, index=rows.index, dtype=object))
+
+
+def members_of(bars: pd.DataFrame) -> dict[str, Network]:
+    """Return untrained networks of three shapes: two of bars, one of the book."""
+    shapes = {"book": (BLOCK, LEVELS, 4)}
+    params = {"width": 16, "pairs": 1}
+    of_book = Network(
+        zoo.build("book_mlp", params, shapes=shapes, seed=5).eval(), "book_mlp", params, SHORT,
+        fit_scaler(bars[list(FEATURES)].to_numpy()), CLASS_WEIGHTS, bars.index[-1].isoformat(),
+        book=(BLOCK, LEVELS),
+    )  # fmt: skip
+    near, far = (tiny_network(bars, window=length) for length in (SHORT, LONG))
+    return {"near": near, "book": of_book, "far": far}
+
+
+def packed(folder: Path, base: Network | Ensemble, bars: pd.DataFrame) -> Package:
+    golden = GoldenRows(bars, MINUTES, BRIDGE, folder.parent / "BTCUSDT")
+    tiny_auditor().save(folder.parent / "auditor")
+    auditor = folder.parent / "auditor"
+    return build_package(folder, base, auditor, golden, tiny_reference(bars), SERIES)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("ensemble")
+    bars = synthetic_bars(MINUTES + 200, seed=3).iloc[-MINUTES:]
+    given = books_of(bars["close"].to_numpy())
+    store_books(folder, pd.DatetimeIndex(bars.index), given)
+    ensemble = Ensemble(members_of(bars), COMBINER)
+    package = packed(folder / "package", ensemble, bars)
+    books = given.transpose(0, 1, 3, 2, 4).reshape(MINUTES, BLOCK, LEVELS, 4)
+    return Made(folder, bars, books, ensemble, package)
+
+
+@pytest.fixture(scope="module")
+def chain(made: Made) -> Chain:
+    return Chain(made.package.folder)
+
+
+@pytest.fixture(scope="module")
+def served(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PyFuncModel]:
+    store = make_store(made, tmp_path_factory.mktemp("store"))  # type: ignore[arg-type]
+    with tracked(store.uri):
+        yield load_chain(NAME, store.number)
+
+
+def base_of(said: pd.DataFrame, name: str = "base") -> np.ndarray:
+    return said[[f"{name}_{label}" for label in ("sell", "neutral", "buy")]].to_numpy(np.float64)
+
+
+def test_each_member_says_what_its_own_version_would_and_the_mean_is_theirs(
+    made: Made, chain: Chain
+) -> None:
+    said = chain.judge(made.rows)
+    assert len(said) == MINUTES - LONG + 1
+    each = {}
+    for name, network in made.ensemble.members.items():
+        alone = Chain(packed(made.folder / f"of_{name}", network, made.bars).folder)
+        rows = made.rows.iloc[LONG - network.window :]
+        each[name] = base_of(alone.judge(rows))
+        np.testing.assert_array_equal(base_of(said, name), each[name])
+    mean = sum(weight * each[name] for name, weight in zip(each, (0.5, 0.3, 0.2), strict=True))
+    np.testing.assert_allclose(base_of(said), mean, atol=1e-12)
+    np.testing.assert_allclose(said[[f"{name}_weight" for name in each]].iloc[0], [0.5, 0.3, 0.2])
+    np.testing.assert_allclose(said[[f"{name}_part" for name in each]].sum(axis=1), 1)
+
+
+def test_what_is_trained_is_what_is_served(made: Made, chain: Chain) -> None:
+    blocks = open_all_blocks(made.folder, "BTCUSDT")
+    rows = np.arange(LONG - 1, MINUTES)
+    forecast = made.ensemble.forecast(made.bars, rows, blocks)
+    np.testing.assert_allclose(
+        base_of(chain.judge(made.rows)), forecast.probabilities[:, 0], atol=1e-6
+    )
+    assert isinstance(made.ensemble, Forecaster)
+    assert made.ensemble.inputs.columns == FEATURES
+    assert (made.ensemble.window, made.ensemble.context) == (LONG, "far")
+
+
+def test_an_ensemble_comes_back_from_its_folder(made: Made, tmp_path: Path) -> None:
+    made.ensemble.save(tmp_path)
+    back = load_ensemble(tmp_path)
+    assert back.combiner == made.ensemble.combiner
+    assert back.card == made.ensemble.card
+
+
+def test_one_member_is_audited_as_its_own_version_is(made: Made) -> None:
+    network = made.ensemble.members["far"]
+    rules = Rules(class_weights=CLASS_WEIGHTS)
+    one = Ensemble({"far": network}, Combiner(("far",), "weighted_voting", (1.0,), rules))
+    alone, together = (
+        Chain(packed(made.folder / name, base, made.bars).folder).judge(made.rows)
+        for name, base in (("alone", network), ("together", one))
+    )
+    for name in ("base", "prob"):
+        np.testing.assert_allclose(base_of(alone, name), base_of(together, name), atol=1e-7)
+    assert (together["vote"].map(str) != "").all()
+
+
+def test_a_member_that_cannot_look_abstains_and_without_a_quorum_there_is_no_answer(
+    made: Made, chain: Chain
+) -> None:
+    rows = made.rows
+    blind = rows.assign(book=None)
+    said, whole = chain.judge(blind), chain.judge(rows)
+    assert said["book_sell"].isna().all()
+    np.testing.assert_array_equal(base_of(said, "near"), base_of(whole, "near"))
+    two = (0.5 * base_of(whole, "near") + 0.2 * base_of(whole, "far")) / 0.7
+    np.testing.assert_allclose(base_of(said), two, atol=1e-12)
+    some = rows.copy()
+    some.loc[some.index[-3:], "book"] = None
+    all_needed = Ensemble(made.ensemble.members, replace(COMBINER, rules=Rules(quorum=3)))
+    strict = Chain(packed(made.folder / "strict", all_needed, made.bars).folder)
+    left = strict.judge(some)
+    assert len(left) == len(whole) - 3
+    assert (left["datetime"] == whole["datetime"].iloc[:-3]).all()
+    with pytest.raises(InputError, match=r"no_quorum: row .*: of 3 members book cannot say"):
+        strict.judge(blind)
+
+
+def test_what_the_members_would_not_trade_on_is_not_acted_on(made: Made) -> None:
+    """With a threshold that no vote reaches every action is NEUTRAL, and says why."""
+    never = replace(COMBINER, rules=replace(COMBINER.rules, confidence_threshold=1.0))
+    free, held = (
+        Chain(packed(made.folder / name, Ensemble(made.ensemble.members, one), made.bars).folder)
+        for name, one in (("free", COMBINER), ("held", never))
+    )
+    free, held = free.judge(made.rows), held.judge(made.rows)
+    assert not held["should_trade"].any()
+    assert (held["action"] == "NEUTRAL").all()
+    alone = held[[f"in_set_{name}" for name in ("sell", "neutral", "buy")]].sum(axis=1) == 1
+    moves = alone & (held["signal"] != "NEUTRAL") & (free["abstention"].isin(["", "no_consensus"]))
+    assert (held["abstention"][moves] == "no_consensus").all()
+    np.testing.assert_array_equal(base_of(free, "prob"), base_of(held, "prob"))
+
+
+def test_it_is_registered_checked_and_answers_without_torch(
+    made: Made, served: PyFuncModel, chain: Chain
+) -> None:
+    manifest = json.loads((made.package.folder / "manifest.json").read_text())
+    assert {"combiner.json", *(f"members/{name}/graph.onnx" for name in COMBINER.members)} < {
+        *manifest
+    }
+    assert not (made.package.folder / "graph.onnx").exists()
+    said = served.predict(made.rows)
+    pd.testing.assert_frame_equal(said, chain.judge(made.rows))
+
+
+def test_members_of_other_targets_are_refused(made: Made) -> None:
+    horizon = Horizon(60, 0.001, -0.001)
+    targets = [Target("minute", (horizon,), 0), Target("minute", (replace_steps(horizon),), 0)]
+    members = {
+        name: replace(network, target=target)
+        for (name, network), target in zip(
+            made.ensemble.members.items(), [*targets, targets[0]], strict=True
+        )
+    }
+    with pytest.raises(UnlikeMembersError, match=r"near forecasts .* and book .* same step"):
+        Ensemble(members, COMBINER)
+
+
+def replace_steps(horizon: Horizon) -> Horizon:
+    return Horizon(horizon.steps + 30, horizon.buy_above, horizon.sell_below)
