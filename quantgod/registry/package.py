@@ -48,6 +48,7 @@ class Package:
         export_difference: largest difference between the graph and the torch module.
         series: of its rows.
         feature_set: of the columns that it takes.
+        members: of an ensemble; none of one network.
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class Package:
     export_difference: float
     series: Series
     feature_set: str = FEATURE_SET
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ def build_package(
     digests = {name: file_digest(path) for name, path in files_of(folder).items()}
     write_json(folder / MANIFEST, digests | {"chain.py": file_digest(code)})
     manifest, features = file_digest(folder / MANIFEST), contract.feature_set
-    return Package(folder, code, manifest, difference, series, features)
+    members = tuple(base.members) if isinstance(base, Ensemble) else ()
+    return Package(folder, code, manifest, difference, series, features, members)
 
 
 def golden_rows(golden: GoldenRows, window: int, columns: Sequence[str] = FEATURES) -> pd.DataFrame:

@@ -1,9 +1,9 @@
 """Compute semantic versions, which tell callers of a model what has changed.
 
 The major number rises if requests or responses change (signature, features, classes, window); the
-minor one if other values come back (new data, parameters or code: graph, booster, contract or chain
-file differ); the patch number for only a new calibrator, threshold or confidence, or no change at
-all, so that no two versions share a number.
+minor one if other values come back (new data, parameters or code: graph, combiner, booster,
+contract or chain file differ); the patch number for only a new calibrator, threshold or confidence,
+or no change at all, so that no two versions share a number.
 
 Each version is registered with the digests of its parts. So its number follows from the versions
 before it, also if two are registered at the same time.
@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from quantgod.files import file_digest, value_digest
+from quantgod.files import file_digest, tree_digest, value_digest
 
 SEMANTIC_TAG: Final = "semantic_version"
 PARTS_TAG: Final = "parts"
@@ -31,7 +31,7 @@ _FILES: Final = {
     "contract": "labels.json",
 }
 _FACE: Final = ("features", "classes", "window", "book")
-_MINOR: Final = ("graph", "booster", "contract", "code")
+_MINOR: Final = ("graph", "combiner", "booster", "contract", "code")
 _FORM: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 Tags = Mapping[str, str]
@@ -63,7 +63,11 @@ def parts_of(package: Path, code: Path, signature: Mapping[str, Any]) -> dict[st
     contract = json.loads((package / _FILES["contract"]).read_text(encoding="utf-8"))
     # An invalid contract is refused when it is tested; until then its whole content counts.
     face = {key: contract.get(key) for key in _FACE} if isinstance(contract, dict) else contract
-    digests = {part: file_digest(package / name) for part, name in _FILES.items()}
+    files = {part: package / name for part, name in _FILES.items()}
+    digests = {part: file_digest(path) for part, path in files.items() if path.is_file()}
+    if (combiner := package / "combiner.json").is_file():
+        digests["combiner"] = file_digest(combiner)
+        digests["graph"] = tree_digest(package, sorted((package / "members").rglob("*.*")))
     if (trust := package / "confidence.json").is_file():  # earlier code has made versions without
         digests["confidence"] = file_digest(trust)
     copied = [file_digest(path) for path in sorted((package / "served").rglob("*.py"))]

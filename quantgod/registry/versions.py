@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,9 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
         OtherSeriesError: if the name has a version of another series.
     """
     check_name(MlflowClient(), name, package.series)
-    asked = signature(with_confidence=(package.folder / CONFIDENCE_FILE).is_file())
+    asked = signature(
+        with_confidence=(package.folder / CONFIDENCE_FILE).is_file(), members=package.members
+    )
     with warnings.catch_warnings():
         # The golden input is the example; MLflow would store a second one and predict it twice.
         warnings.filterwarnings("ignore", ".*An input example was not provided")
@@ -150,7 +152,7 @@ def check_files(folder: Path, files_sha256: str | None = None) -> None:
         raise BrokenVersionError("a file beside the package is not the one that was registered")
 
 
-def signature(*, with_confidence: bool = False) -> ModelSignature:
+def signature(*, with_confidence: bool = False, members: Sequence[str] = ()) -> ModelSignature:
     """Return the signature of the outputs. The chain itself parses inputs, strictly and by name.
 
     MLflow would convert inputs named in a signature before the chain sees them: true becomes 1,
@@ -169,8 +171,20 @@ def signature(*, with_confidence: bool = False) -> ModelSignature:
         ColSpec("string", "abstention"),
         ColSpec("double", "uncertainty"),
         *([ColSpec("double", "base_confidence")] if with_confidence else []),
+        *(_of_members(members) if members else ()),
     ]
     return ModelSignature(outputs=Schema([*given]))
+
+
+def _of_members(members: Sequence[str]) -> Iterator[ColSpec]:
+    """Yield the columns that tell of the members of an ensemble."""
+    yield ColSpec("string", "vote")
+    yield ColSpec("double", "agreement")
+    yield ColSpec("double", "meta_confidence")
+    yield ColSpec("boolean", "should_trade")
+    for name in members:
+        for what in (*(label.lower() for label in CLASSES), "weight", "part"):
+            yield ColSpec("double", f"{name}_{what}")
 
 
 def requirements() -> list[str]:

@@ -21,6 +21,7 @@ from quantgod.forecasters.network import Network
 from quantgod.models import zoo
 from quantgod.registry.chain import Chain, InputError
 from quantgod.registry.package import GoldenRows, Package, build_package
+from quantgod.registry.semantic_version import parts_of
 from quantgod.registry.versions import load_chain
 from quantgod.served.combiners.combiner import Combiner
 from quantgod.served.combiners.votes import Rules
@@ -207,6 +208,12 @@ def test_it_is_registered_checked_and_answers_without_torch(
     assert not (made.package.folder / "graph.onnx").exists()
     said = served.predict(made.rows)
     pd.testing.assert_frame_equal(said, chain.judge(made.rows))
+    outputs = served.metadata.signature.outputs
+    assert outputs.input_names() == [*said.columns]
+    heavier = replace(COMBINER, weights=(0.6, 0.2, 0.2))
+    other = packed(made.folder / "heavier", Ensemble(made.ensemble.members, heavier), made.bars)
+    parts = [parts_of(each.folder, each.code, {}) for each in (made.package, other)]
+    assert [part for part in parts[0] if parts[0][part] != parts[1][part]] == ["combiner"]
 
 
 def test_members_of_other_targets_are_refused(made: Made) -> None:
