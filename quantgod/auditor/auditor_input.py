@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from quantgod.contracts import CLASSES, META_FEATURES, PRIMARY, Floats, Forecast, forecast_of
+from quantgod.contracts import (
+    CLASSES,
+    META_FEATURES,
+    PRIMARY,
+    Booleans,
+    Floats,
+    Forecast,
+    Integers,
+    forecast_of,
+)
 from quantgod.served.confidence import Statement
 
 TILTED: Final = slice(0, len(CLASSES))
@@ -23,11 +32,39 @@ SPOKEN: Final = (*BASE, *HEADS)
 """Columns of an out-of-fold frame with the forecast at the primary horizon, as it was made."""
 
 
+class Votes(NamedTuple):
+    """What the members of an ensemble say of n moments.
+
+    Attributes:
+        probabilities: (n, 3) by member.
+        equal: (n, 3) of all members with equal weights.
+        consent: (n,) class that the members would trade on; NEUTRAL for none.
+    """
+
+    probabilities: Mapping[str, Floats]
+    equal: Floats
+    consent: Integers
+
+    def at(self, moments: Booleans) -> Votes:
+        """Return the votes of these moments alone."""
+        members = {name: said[moments] for name, said in self.probabilities.items()}
+        return Votes(members, self.equal[moments], self.consent[moments])
+
+
 class AuditorInput(NamedTuple):
-    """A forecast of n moments, and their meta-features (n, 14) in the order of `META_FEATURES`."""
+    """A forecast of n moments, and their meta-features (n, 14) in the order of `META_FEATURES`.
+
+    `votes` are those of an ensemble's members; None of one network.
+    """
 
     forecast: Forecast
     meta: Floats
+    votes: Votes | None = None
+
+    def at(self, moments: Booleans) -> AuditorInput:
+        """Return what is asked about these moments alone."""
+        votes = None if self.votes is None else self.votes.at(moments)
+        return AuditorInput(self.forecast.at(moments), self.meta[moments], votes)
 
     @property
     def said(self) -> Statement:

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from quantgod.contracts.arrays import Floats, Integers
+from quantgod.contracts.arrays import Booleans, Floats, Integers
 from quantgod.contracts.columns import CLASSES
 from quantgod.served.calibration import untilt
 
@@ -55,6 +55,16 @@ class Forecast:
 
     def __len__(self) -> int:
         return len(self.probabilities)
+
+    def at(self, moments: Integers | Booleans) -> Forecast:
+        """Return the forecast of these moments alone."""
+        return Forecast(
+            self.probabilities[moments],
+            self.tilted[moments],
+            self.confidence[moments],
+            self.expected_return[moments],
+            None if self.quantiles is None else self.quantiles[moments],
+        )
 
     @property
     def decided(self) -> Integers:

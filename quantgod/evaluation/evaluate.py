@@ -6,7 +6,7 @@ the auditor's rows may reach into it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -43,6 +43,8 @@ from quantgod.settings import EvaluateSettings, Settings
 
 AUDITOR: Final = "auditor"
 BASE: Final = "base"
+EQUAL_WEIGHTS: Final = "equal_weights"
+"""The members of an ensemble under its strategy, none weighing more than another."""
 
 Weights = tuple[float, ...]
 
@@ -88,15 +90,22 @@ def evaluate(
     chosen, asked = settings.evaluate, _parts(subject, table, settings, blocks)
     _assert_honest(out_of_fold, asked.test)
     seen = subject.ask(asked.material, asked.test.row, progress)
+    is_answered = np.asarray(np.isfinite(seen.meta).all(axis=1))
+    if not is_answered.all():
+        asked = replace(asked, test=asked.test.take(is_answered))
+        seen = seen.at(is_answered)
     forecasts = {BASE: seen.forecast, **baselines(table, asked.dev, asked.test, settings.label)}
     said = {AUDITOR: subject.audited(seen.meta)}
     said |= {name: one.probabilities[:, PRIMARY] for name, one in forecasts.items()}
+    said |= _members(seen)
     weights = {
         AUDITOR: subject.decision_weights,
         BASE: subject.base_weights,
+        **dict.fromkeys(_members(seen), subject.base_weights),
         **dict.fromkeys(LEARNED, subject.decision_weights),
     }
-    answers, trust = subject.answers(said[AUDITOR]), subject.confidence(seen)
+    consent = None if seen.votes is None else seen.votes.consent
+    answers, trust = subject.answers(said[AUDITOR], consent), subject.confidence(seen)
     target = asked.test.target
     effective = effective_rows(asked.test.time_ms, asked.test.label_end_ms)
     decided = {name: decide(given, weights.get(name)) for name, given in said.items()}
@@ -119,6 +128,13 @@ def evaluate(
     )
     rows = _scored_rows(asked, said, decided[BASE], answers, trust)
     return Evaluation(rows, result, asked.test.row, asked.dev.row, seen.meta, found, weights)
+
+
+def _members(seen: AuditorInput) -> dict[str, Floats]:
+    """Return the probabilities (n, 3) of an ensemble's members, and of all with equal weights."""
+    if seen.votes is None:
+        return {}
+    return {**seen.votes.probabilities, EQUAL_WEIGHTS: seen.votes.equal}
 
 
 def said_out_of_fold(subject: Subject, out_of_fold: pd.DataFrame) -> dict[str, Floats]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from quantgod.auditor.auditor import Auditor
@@ -65,10 +66,13 @@ class NetworkSubject:
         trust = self._auditor.confidence
         return None if trust is None else trust.fitted(seen.said)
 
-    def answers(self, audited: Floats) -> Answers:
+    def answers(self, audited: Floats, consent: Integers | None = None) -> Answers:
         """Return classes, sets and actions for audited probabilities (n, 3)."""
         decided, holds = self._auditor.decide(audited), self._auditor.conformal.holds(audited)
-        return Answers(decided, holds, actions(decided, holds, NEUTRAL))
+        action = actions(decided, holds, NEUTRAL)
+        if consent is not None:
+            action = np.where(action == consent, action, NEUTRAL)
+        return Answers(decided, holds, action)
 
     def answer_times(
         self, table: pd.DataFrame, rows: Integers, book: RowBlocks | None = None

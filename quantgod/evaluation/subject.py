@@ -28,16 +28,32 @@ class Answers(NamedTuple):
     action: Integers
 
 
+class Outcomes(NamedTuple):
+    """What came of the rows of a table, by which weights of members move once it is known.
+
+    Attributes:
+        time_ms: (rows,) minute.
+        label_end_ms: (rows,) last minute of the label; that of the row itself without one.
+        target: (rows,) class that came, or `NO_TARGET`.
+    """
+
+    time_ms: Integers
+    label_end_ms: Integers
+    target: Integers
+
+
 class RawMaterial(NamedTuple):
     """The rows of a table as a model takes them.
 
     Attributes:
         matrix: (rows, columns).
         book: the blocks of the rows, for a model that looks at the book.
+        outcomes: of the rows, for an ensemble; None where weights stay as they are.
     """
 
     matrix: Floats
     book: RowBlocks | None = None
+    outcomes: Outcomes | None = None
 
 
 class MissingColumnsError(ValueError):
@@ -84,7 +100,10 @@ class Subject(Protocol):
     def ask(
         self, material: RawMaterial, rows: Integers, progress: Progress = silent
     ) -> AuditorInput:
-        """Return forecasts and meta-features of the windows of `material` that end at `rows`."""
+        """Return forecasts and meta-features of the windows of `material` that end at `rows`.
+
+        Where an ensemble has no answer, they are no numbers.
+        """
         ...
 
     def audited(self, meta: Floats) -> Floats:
@@ -100,8 +119,13 @@ class Subject(Protocol):
         """Return the promised coverage of conformal sets, and the threshold."""
         ...
 
-    def answers(self, audited: Floats) -> Answers:
-        """Return classes, sets and actions for audited probabilities (n, 3)."""
+    def answers(self, audited: Floats, consent: Integers | None = None) -> Answers:
+        """Return classes, sets and actions for audited probabilities (n, 3).
+
+        Args:
+            audited: calibrated.
+            consent: (n,) class that the members of an ensemble would trade on.
+        """
         ...
 
     def answer_times(
@@ -136,12 +160,23 @@ def material_of(
             "have them joined"
         )
     matrix = table.loc[:, list(subject.columns)].to_numpy(np.float64)
+    outcomes = outcomes_of(table)
     if subject.block is None:
-        return RawMaterial(matrix)
+        return RawMaterial(matrix, outcomes=outcomes)
     if blocks is None or blocks.book != subject.block:
         came = "none" if blocks is None else f"blocks of {blocks.book}"
         raise MissingBooksError(
             f"{subject.name} takes blocks of {subject.block} snapshots and levels of the book, and "
             f"got {came}; settings whose network looks at the book have them read"
         )
-    return RawMaterial(matrix, row_blocks(blocks, pd.DatetimeIndex(table.index)))
+    return RawMaterial(matrix, row_blocks(blocks, pd.DatetimeIndex(table.index)), outcomes)
+
+
+def outcomes_of(table: pd.DataFrame) -> Outcomes | None:
+    """Return what came of the rows of a labelled table; None of one without labels."""
+    if "label_end" not in table:
+        return None
+    times, ends = pd.DatetimeIndex(table.index), pd.DatetimeIndex(table["label_end"])
+    time_ms = times.as_unit("ms").asi8
+    end_ms = np.where(ends.isna(), time_ms, ends.as_unit("ms").asi8)
+    return Outcomes(time_ms, end_ms, table["target"].to_numpy(np.int64))

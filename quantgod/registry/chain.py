@@ -199,26 +199,33 @@ class Ensemble:
         places = [folder / MEMBERS / name for name in self.combiner.members]
         self.graphs = [Graph(place, kind(**_json(place / "labels.json"))) for place in places]
 
-    def panel(
-        self,
-        features: Floats,
-        ends: Integers,
-        books: tuple[Integers, Blocks] | None = None,
-        weights: Floats | None = None,
-    ) -> Any:
-        """Ask all members about the windows that end at these rows.
+    def said(
+        self, features: Floats, ends: Integers, books: tuple[Integers, Blocks] | None = None
+    ) -> list[Floats]:
+        """Ask each member about the windows that end at these rows; gives (n, 14) or (n, 16).
 
         Args:
             features: (rows, columns of the contract) raw.
             ends: (n,) positions of the windows' last rows, rising.
             books: rows that have a book, rising, and their blocks, for members that look at it.
+        """
+        return [self._said(graph, features, ends, books) for graph in self.graphs]
+
+    def combine(self, said: list[Floats], weights: Floats | None = None) -> Any:
+        """Return the panel of what the members say.
+
+        Args:
+            said: what `said` returned.
             weights: (members,) or (members, n); None for those at registration.
         """
-        said = [self._said(graph, features, ends, books) for graph in self.graphs]
         contracts = [graph.contract for graph in self.graphs]
         lengths = [contract.window for contract in contracts]
         tilts = [contract.base_class_weights for contract in contracts]
         return self.panels.panel_of(self.combiner, said, tilts, lengths, weights)
+
+    def votes(self, said: list[Floats]) -> Any:
+        """Return what the members say as votes."""
+        return self.panels.votes_of(said, [one.contract.base_class_weights for one in self.graphs])
 
     def _said(
         self,
@@ -331,13 +338,15 @@ class Chain:
         minutes, features = self.rows.read_rows(rows, self.contract)
         self.rows.check_range(features, minutes, self.contract.features, self.mean, self.std)
         if self.ensemble is not None:
-            return self._read_panel(rows, minutes, features)
+            return self._read_panel(self.ensemble, rows, minutes, features)
         blocks = self.books.read_blocks(rows, features, minutes, self.contract)
         meta = self.meta_features(features, blocks)
         self.rows.check_windows(meta, minutes)
         return Answered(minutes[self.contract.window - 1 :], meta)
 
-    def _read_panel(self, rows: pd.DataFrame, minutes: Integers, features: Floats) -> Answered:
+    def _read_panel(
+        self, ensemble: Ensemble, rows: pd.DataFrame, minutes: Integers, features: Floats
+    ) -> Answered:
         """Ask the members; windows on which they make no answer are left out.
 
         Raises:
@@ -347,7 +356,7 @@ class Chain:
         if self.contract.book is not None:
             books = self.books.read_some_blocks(rows, features, minutes, self.contract)
         ends = np.arange(self.contract.window - 1, len(minutes))
-        panel = self.ensemble.panel(features, ends, books)  # type: ignore[union-attr]
+        panel = ensemble.combine(ensemble.said(features, ends, books))
         if not panel.speaks.any():
             self.rows.refuse_without_quorum(minutes, panel.members, panel.votes.present)
         told = panel.at(panel.speaks)

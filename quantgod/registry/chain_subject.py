@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from quantgod.auditor.auditor_input import AuditorInput, served_input
+from quantgod.auditor.auditor_input import AuditorInput, Votes, served_input
 from quantgod.contracts import META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.dataset.book_blocks import RowBlocks
 from quantgod.evaluation.subject import Answers, RawMaterial
-from quantgod.registry.chain import BATCH, Chain
+from quantgod.registry.chain import BATCH, Chain, Ensemble
 
 WARM_UP = 5
 """Untimed first calls, in which a session allocates its memory."""
@@ -41,7 +41,13 @@ class ChainSubject:
     def ask(
         self, material: RawMaterial, rows: Integers, progress: Progress = silent
     ) -> AuditorInput:
-        """Return forecasts and meta-features of the windows of `material` that end at `rows`."""
+        """Return forecasts and meta-features of the windows of `material` that end at `rows`.
+
+        An ensemble's weights move with the outcomes of these rows that were known before each.
+        """
+        ensemble = getattr(self.chain, "ensemble", None)  # earlier code knows of none
+        if ensemble is not None:
+            return self._ask_members(ensemble, material, rows, progress)
         parts, done = [np.empty((0, len(META_FEATURES)))], 0
         for stretch in _stretches(rows):
             first, last = stretch[0] - self.window + 1, stretch[-1] + 1
@@ -50,6 +56,25 @@ class ChainSubject:
             done += len(stretch)
             progress(done, len(rows), "meta-features")
         return served_input(np.concatenate(parts[1:] or parts), self.base_weights)
+
+    def _ask_members(
+        self, ensemble: Ensemble, material: RawMaterial, rows: Integers, progress: Progress
+    ) -> AuditorInput:
+        parts, done = [], 0
+        for stretch in _stretches(rows):
+            first, last = stretch[0] - self.window + 1, stretch[-1] + 1
+            ends = stretch - first
+            books = None if material.book is None else (ends, material.book(stretch))
+            parts.append(ensemble.said(material.matrix[first:last], ends, books))
+            done += len(stretch)
+            progress(done, len(rows), "votes")
+        said = [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
+        panel = ensemble.combine(said, _moved(ensemble, said, material, rows))
+        even = np.ones(len(panel.members))
+        equal = ensemble.combiner.combine(panel.votes, even).probabilities
+        by_member = dict(zip(panel.members, panel.votes.probabilities, strict=True))
+        votes = Votes(by_member, equal, panel.consent)
+        return served_input(panel.meta, self.base_weights)._replace(votes=votes)
 
     def audited(self, meta: Floats) -> Floats:
         """Return the auditor's calibrated probabilities (n, 3)."""
@@ -66,9 +91,10 @@ class ChainSubject:
         """Return the promised coverage of conformal sets, and the threshold."""
         return self.chain.conformal["level"], self.chain.conformal["threshold"]
 
-    def answers(self, audited: Floats) -> Answers:
+    def answers(self, audited: Floats, consent: Integers | None = None) -> Answers:
         """Return the chain's classes, sets and actions for audited probabilities (n, 3)."""
-        return Answers(*self.chain.answers(audited))
+        given = () if consent is None else (consent,)  # earlier code knows of none
+        return Answers(*self.chain.answers(audited, *given))
 
     def answer_times(
         self, table: pd.DataFrame, rows: Integers, book: RowBlocks | None = None
@@ -93,6 +119,21 @@ def _block(chain: Chain) -> tuple[int, int] | None:
     """Return what a version takes of the book; earlier code has made contracts without it."""
     book = getattr(chain.contract, "book", None)
     return None if book is None else (book["snapshots"], book["levels"])
+
+
+def _moved(
+    ensemble: Ensemble, said: list[Floats], material: RawMaterial, rows: Integers
+) -> Floats | None:
+    """Return the weights of each row, as outcomes known by then have moved them.
+
+    None if they stay as they were at registration.
+    """
+    if ensemble.combiner.online is None or material.outcomes is None:
+        return None
+    each = (part[rows] for part in material.outcomes)
+    weights: Floats
+    weights, _ = ensemble.combiner.weights_over(ensemble.votes(said), *each)
+    return weights
 
 
 def _at_the_end(book: Floats, rows: int) -> npt.NDArray[np.object_]:

@@ -89,11 +89,12 @@ def weights_over(
         present: (members, moments).
         time_ms: (moments,) minute of each, rising.
         label_end_ms: (moments,) minute at whose close the outcome is known.
-        target: (moments,) class that came.
+        target: (moments,) class that came; below 0 where none is known.
         counts: (moments,) whether a moment's outcome moves weights; None if each does.
     """
     found = np.empty(present.shape)
-    came = dict(zip(time_ms.tolist(), target.tolist(), strict=True))
+    known = zip(time_ms.tolist(), target.tolist(), strict=True)
+    came = {time: outcome for time, outcome in known if outcome >= 0}
     for at, (now, end) in enumerate(zip(time_ms.tolist(), label_end_ms.tolist(), strict=True)):
         online.mature(now, came.get)
         found[:, at] = online.weights
