@@ -1,0 +1,94 @@
+"""Learn an ensemble: its members and their folds, the combiner, and the auditor on top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from quantgod.auditor.audit import AuditResult, Walk, audit
+from quantgod.auditor.ensemble_rows import ensemble_rows
+from quantgod.auditor.learner import Learner
+from quantgod.ensemble.ensemble import Ensemble, check_alike
+from quantgod.ensemble.fitting import grid_minutes, new_combiner
+from quantgod.forecasters.network import Network
+from quantgod.settings import EnsembleSettings, Settings, SettingsError
+
+
+class EnsembleAudit(NamedTuple):
+    """An ensemble and its audit.
+
+    Attributes:
+        ensemble: members and combiner, as they are served.
+        audit: of what they say together.
+        left_out: out-of-fold minutes that lack a member, or on which the members make no answer.
+    """
+
+    ensemble: Ensemble
+    audit: AuditResult
+    left_out: int
+
+
+@dataclass(frozen=True, eq=False)
+class EnsembleLearner:
+    """What trains the members of an ensemble and audits them together.
+
+    Attributes:
+        settings: with `ensemble`; label, audit and evaluate are read.
+        learners: of the members by name, each with settings and rows of its own.
+    """
+
+    settings: Settings
+    learners: Mapping[str, Learner]
+
+    def learn(self) -> EnsembleAudit:
+        """Train all members and audit them.
+
+        Raises:
+            ValueError, ProvenanceError: as `audit`.
+        """
+        networks = {name: one.base().network for name, one in self.learners.items()}
+        return self.audit(networks)
+
+    def audit(self, networks: Mapping[str, Network]) -> EnsembleAudit:
+        """Walk over the folds of all members, combine what they forecast, and fit the auditor.
+
+        Args:
+            networks: of the members by name, in any order.
+
+        Raises:
+            UnlikeMembersError: if members forecast different things.
+            ValueError: if there are too few rows, or weights cannot be fitted.
+            ProvenanceError: if a row's model was trained on data at or after the row.
+        """
+        check_alike({name: networks[name].card.target for name in self.learners})
+        walks = {name: one.walk(networks[name]) for name, one in self.learners.items()}
+        how = self._how
+        first = max(walks, key=lambda name: networks[name].window)
+        new = new_combiner(
+            how,
+            list(walks),
+            self.settings.audit.decision_weights,
+            self.settings.label.horizon_minutes,
+            self._every,
+        )
+        frames = {name: walked.rows for name, walked in walks.items()}
+        made = ensemble_rows(frames, new, how.strategy, first)
+        folds = tuple(fold for walked in walks.values() for fold in walked.folds)
+        audited = audit(
+            Walk(made.rows, folds, walks[first].of), self.learners[first].hooks.progress
+        )
+        ensemble = Ensemble({name: networks[name] for name in walks}, made.fitted.combiner)
+        return EnsembleAudit(ensemble, audited, made.left_out)
+
+    @property
+    def _how(self) -> EnsembleSettings:
+        if self.settings.ensemble is None:
+            raise SettingsError("ensemble: a strategy for the members expected, got null")
+        return self.settings.ensemble
+
+    @property
+    def _every(self) -> int:
+        """Return the minutes between outcomes that move weights: all strides have them."""
+        audited = [one.settings.audit.stride for one in self.learners.values()]
+        return grid_minutes(*audited, self.settings.evaluate.stride)
