@@ -20,6 +20,7 @@ from steps.options import (
 if TYPE_CHECKING:
     from quantgod.auditor.audit import AuditResult
     from quantgod.evaluation.out_of_fold import OutOfFold
+    from quantgod.settings import Settings
     from quantgod.tracking.stage import StageRun
 
 
@@ -37,6 +38,7 @@ ROWS_SHOWN = 1_000
 @run_option("snapshots")
 @run_option("optimize")
 @run_option("train")
+@run_option("members")
 @series_options
 @setting("--labels", "data.labels", "Folder of the labelled table, where no label run is given.")
 @setting("--folds", "split.folds", "Walk-forward folds.")
@@ -46,6 +48,9 @@ ROWS_SHOWN = 1_000
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Walk forward over dev, fit booster and calibrator, score base beside auditor out of fold."""
     runs, settings = runs_given(options), settings_from(config, overrides, options)
+    if settings.ensemble is not None:
+        _audit_ensemble(settings, config, runs)
+        return
     from quantgod.auditor.learner import Learner
     from quantgod.dataset.learning_table import learned_from
     from quantgod.dataset.series import check_one_series, table_series, write_series
@@ -77,6 +82,32 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
         _log(run, result, score_out_of_fold(result, network.class_weights))
         if taken := folds_taken(run, result.folds):
             say(taken)
+    tell(run)
+
+
+def _audit_ensemble(settings: Settings, config: Path, runs: dict[str, str | None]) -> None:
+    """Walk over all members, combine them, and audit what they say together."""
+    from quantgod.dataset.series import write_series
+    from quantgod.evaluation.out_of_fold import score_out_of_fold
+    from quantgod.parallel.work import check_schedulers
+    from quantgod.tracking.ensembles import ENSEMBLE, trained_members
+    from quantgod.tracking.folds import FoldLog, log_folds
+    from quantgod.tracking.stage import stage
+    from quantgod.tracking.supply import supply
+
+    check_schedulers(settings.train.scheduler)
+    inputs = supply("audit", settings, config, say)
+    with stage("audit", settings, runs, inputs) as run, progress_bar("audit") as progress:
+        members = trained_members(run, FoldLog(run).hooks(progress), say)
+        made = members.learner.audit(members.networks)
+        made.ensemble.save(run.folder(ENSEMBLE))
+        made.audit.auditor.save(run.folder("auditor"))
+        write_series(run.folder("auditor"), members.series)
+        log_folds(run, made.audit.folds)
+        weights = made.ensemble.combiner.now
+        run.json("weights", dict(zip(made.ensemble.members, weights.tolist(), strict=True)))
+        say(f"{made.left_out:,} minutes out of fold lack a member or an answer")
+        _log(run, made.audit, score_out_of_fold(made.audit, made.ensemble.class_weights))
     tell(run)
 
 

@@ -25,6 +25,7 @@ from steps.options import (
 @run_option("features")
 @run_option("snapshots")
 @run_option("train")
+@run_option("members")
 @run_option("audit")
 @series_options
 @setting("--name", "registry.name", "Name of the registered model.")

@@ -89,6 +89,15 @@ class EnsembleLearner:
 
     @property
     def _every(self) -> int:
-        """Return the minutes between outcomes that move weights: all strides have them."""
-        audited = [one.settings.audit.stride for one in self.learners.values()]
-        return grid_minutes(*audited, self.settings.evaluate.stride)
+        """Return the minutes between outcomes that move weights: all strides have them.
+
+        Raises:
+            SettingsError: if the test part is scored at other minutes.
+        """
+        every = grid_minutes(*(one.settings.audit.stride for one in self.learners.values()))
+        if every % (scored := self.settings.evaluate.stride):
+            raise SettingsError(
+                f"evaluate.stride: a divisor of {every}, at which members are audited, expected, "
+                f"got {scored}: outcomes would move weights at other minutes than in training"
+            )
+        return every

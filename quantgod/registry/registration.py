@@ -23,7 +23,7 @@ from quantgod.registry.registered import all_versions, known_version
 from quantgod.registry.semantic_version import is_same_model
 from quantgod.registry.versions import register
 from quantgod.tracking.stage import StageRun
-from quantgod.tracking.stage_outputs import audit_output, train_output
+from quantgod.tracking.stage_outputs import audit_output, base_output
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,16 @@ def same_before(client: MlflowClient, name: str, number: int) -> int | None:
 
 
 def _packed(run: StageRun, folder: Path, progress: Progress) -> Package:
-    network, auditor = train_output(run, folder), audit_output(run, folder)
+    (base, trained), auditor = base_output(run, folder), audit_output(run, folder)
     labels = run.inputs["labels"]
-    parts = {"network": network.series, "auditor": auditor.series}
+    parts = {"network": trained, "auditor": auditor.series}
     series = check_one_series({"labels": table_series(labels), **parts})
     check_name(run.client, run.settings.registry.name, series)
     progress(1, 3, "fetched")
     table, snapshots = learned_from(run.inputs).table, run.inputs.get("snapshots")
     bridge = run.settings.etl.max_bridge_minutes
     golden = GoldenRows(table, run.settings.registry.golden_rows, bridge, snapshots)
-    own, fitted = network.network, load_auditor(auditor.folder)
-    reference = reference_of(table, own.scaler, fitted, auditor.rows, own.inputs.columns)
+    fitted = load_auditor(auditor.folder)
+    reference = reference_of(table, base.scaler, fitted, auditor.rows, base.inputs.columns)
     place = folder / "package"
-    return build_package(place, own, auditor.folder, golden, reference, series)
+    return build_package(place, base, auditor.folder, golden, reference, series)

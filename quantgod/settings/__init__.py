@@ -39,6 +39,7 @@ from quantgod.settings.live import (
 from quantgod.settings.loading import (
     SettingsError,
     load_settings,
+    members_of,
     settings_of,
     with_values,
 )
@@ -102,6 +103,7 @@ __all__ = [
     "bare_command",
     "command",
     "load_settings",
+    "members_of",
     "repeating",
     "settings_of",
     "with_values",

@@ -84,6 +84,14 @@ def _check_members(settings: Settings, values: Mapping[str, Any], where: str) ->
             )
 
 
+def members_of(settings: Settings) -> dict[str, Settings]:
+    """Return the settings of each member, as `load_settings` of a file with these values does."""
+    values = settings.model_dump(mode="json")
+    return {
+        name: settings_of(_of_member(values, name), f"member {name}") for name in settings.members
+    }
+
+
 def _of_member(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return values with a member's over them.
 

@@ -47,7 +47,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "train": ("window", "split", "model", "train"),
     "members": ("window", "split", "model", "train", "audit", "members"),
     "searches": ("window", "split", "model", "train", "optimize", "members"),
-    "audit": ("label", "window", "split", "model", "train", "audit"),
+    "audit": ("label", "window", "split", "model", "train", "audit", "members", "ensemble"),
     "register": (
         "data",
         "etl",

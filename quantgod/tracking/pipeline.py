@@ -38,11 +38,11 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "train": ("label", "features", "snapshots", "optimize"),
     "members": ("label", "features", "snapshots"),
     "searches": ("label", "features", "snapshots"),
-    "audit": ("label", "features", "snapshots", "optimize", "train"),
-    "register": ("label", "features", "snapshots", "train", "audit"),
+    "audit": ("label", "features", "snapshots", "optimize", "train", "members"),
+    "register": ("label", "features", "snapshots", "train", "members", "audit"),
     "evaluate": ("label", "features", "snapshots", "audit", "register"),
     "backtest": ("etl", "optimize", "evaluate"),
-    "leak_audit": ("etl", "snapshots", "optimize", "train", "audit"),
+    "leak_audit": ("etl", "snapshots", "optimize", "train", "members", "audit"),
     "gates": ("label", "features", "snapshots", "register", "evaluate", "backtest", "leak_audit"),
     "promote": ("register", "gates"),
 }
@@ -56,6 +56,10 @@ CHAINED: Final = (
 after `label` where the network looks at them."""
 
 
+ENTRY_POINTS: Final[Mapping[str, str]] = {"members": "train"}
+"""Entry points of stages that are not called as they are."""
+
+
 class StageFailed(RuntimeError):
     """A stage failed; the message is the stage's own."""
 
@@ -67,6 +71,9 @@ def stages(settings: Settings) -> list[str]:
         SettingsError: for an unknown network, or one of the book with too short a window.
     """
     chained, more = list(CHAINED), beside_labels(settings)
+    if settings.ensemble is not None:  # its members are searched and trained in one stage
+        first = chained.index("optimize")
+        chained[first : first + 2] = ["members"]
     after = chained.index("label") + 1
     chained[after:after] = more
     if settings.data.source == "imported":
@@ -106,7 +113,7 @@ def run_stage(
     try:
         submitted = mlflow.projects.run(  # type: ignore[no-untyped-call]
             str(PROJECT),
-            entry_point=name,
+            entry_point=ENTRY_POINTS.get(name, name),
             parameters=parameters,
             env_manager="local",
             run_name=run_name(name, settings),

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from quantgod.archive.store import are_imported
-from quantgod.settings import Settings
+from quantgod.settings import Settings, members_of
 
 READS: Final[Mapping[str, tuple[str, ...]]] = {
     "etl": ("archives",),
@@ -39,6 +39,9 @@ MADE_BY: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The data that a stage reads, what it can do without, and the stages that make it."""
 
+BESIDE_LABELS: Final = ("features", "snapshots")
+"""What networks may look at beside labelled bars."""
+
 OF_BARS: Final = frozenset({"tcn_lstm"})
 """Architectures known to look at bars alone, so that `gates` need not load PyTorch to ask."""
 
@@ -59,17 +62,20 @@ def reads(name: str, settings: Settings) -> tuple[str, ...]:
 def beside_labels(settings: Settings) -> tuple[str, ...]:
     """Return what a network looks at beside labelled bars: `features`, `snapshots`.
 
-    Each is also the name of the stage that makes it.
+    Each is also the name of the stage that makes it. An ensemble looks at what any member does.
 
     Raises:
         SettingsError: for an unknown network, or one of the book with too short a window.
     """
+    if settings.ensemble is not None:
+        each = [beside_labels(one) for one in members_of(settings).values()]
+        return tuple(name for name in BESIDE_LABELS if any(name in one for one in each))
     if settings.model.name in OF_BARS:
         return ()
     from quantgod.models import zoo  # noqa: PLC0415
 
     inputs = zoo.inputs(settings.model.name, settings.window.length)
-    looks = {"features": inputs.has_features, "snapshots": inputs.has_book}
+    looks = dict(zip(BESIDE_LABELS, (inputs.has_features, inputs.has_book), strict=True))
     return tuple(name for name, is_seen in looks.items() if is_seen)
 
 

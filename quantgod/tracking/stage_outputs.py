@@ -10,7 +10,9 @@ import pandas as pd
 from quantgod.auditor.out_of_fold import ROWS_FILE
 from quantgod.contracts import Series
 from quantgod.dataset.series import read_series
+from quantgod.ensemble.ensemble import Ensemble, load_ensemble
 from quantgod.forecasters.network import Network, load_network
+from quantgod.tracking.ensembles import ENSEMBLE
 from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.stage import StageRun
 
@@ -34,6 +36,22 @@ def train_output(run: StageRun, folder: Path) -> TrainOutput:
     """Return the output of the given train run; its files are downloaded into `folder`."""
     found = artifacts_of(run.needed("train"), "network", folder)
     return TrainOutput(load_network(found), read_series(found))
+
+
+class BaseOutput(NamedTuple):
+    """What an auditor audits, and the series that it was trained on."""
+
+    base: Network | Ensemble
+    series: Series
+
+
+def base_output(run: StageRun, folder: Path) -> BaseOutput:
+    """Return what a run's audit has audited: a train run's network, or an ensemble of its own."""
+    if "members" in run.upstream:
+        audit = run.needed("audit")
+        ensemble = load_ensemble(artifacts_of(audit, ENSEMBLE, folder))
+        return BaseOutput(ensemble, read_series(artifacts_of(audit, "auditor", folder)))
+    return BaseOutput(*train_output(run, folder))
 
 
 def audit_output(run: StageRun, folder: Path) -> AuditOutput:

@@ -100,6 +100,8 @@ class _Supplier:
             return ("local" if name == "etl" else source,)
         needs = (source,) if name == "etl" else NEEDS.get(name, ())
         if "label" in needs:
+            of_all = self._settings.ensemble is not None
+            needs = tuple("members" if of_all and one == "train" else one for one in needs)
             return ("label", *beside_labels(self._settings), *needs[1:])
         return needs
 
