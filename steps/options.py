@@ -143,10 +143,11 @@ def settings_from(
 ) -> Settings:
     """Load the settings file with overrides from `--set` and named options.
 
-    A step with `member_option` takes the settings of one member, if there are any.
+    A step with `member_option` takes the settings of one member, if there are any, or those of all
+    together, if they are an ensemble.
     """
     settings = _loaded(config, overrides, options)
-    if settings.members and MEMBER in options:
+    if settings.members and settings.ensemble is None and MEMBER in options:
         known = ", ".join(settings.members)
         raise click.UsageError(f"{config or CONFIG} has members: give one of {known} as --member")
     return settings

@@ -1,4 +1,4 @@
-"""Take the trained members of an ensemble from their runs, and learn from what they learned from."""
+"""Take the trained members of an ensemble from their runs, to audit them together."""
 
 from __future__ import annotations
 
