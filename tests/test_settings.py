@@ -199,6 +199,9 @@ WRONG = {
         "members: {a: {registry: {name: x}}, c: {}, b: {registry: {name: x}}}"
     ),
     "members.majority.[key]: Value error, a baseline is called so": "members: {majority: {}}",
+    "members of an ensemble are not called auditor, base": (
+        "members: {base: {}, b: {}}\nensemble: {strategy: majority}"
+    ),
     "train stands twice": "train: {epochs: 3}\ntrain: {seed: 4}",
     "seed stands twice": "train: {seed: 3, seed: 4}",
     "is not YAML": "train: {epochs: 3",

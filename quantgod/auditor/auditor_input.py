@@ -18,6 +18,8 @@ from quantgod.contracts import (
     Integers,
     forecast_of,
 )
+from quantgod.served.combiners.combiner import Combiner
+from quantgod.served.combiners.panel import Panel
 from quantgod.served.confidence import Statement
 
 TILTED: Final = slice(0, len(CLASSES))
@@ -32,23 +34,80 @@ SPOKEN: Final = (*BASE, *HEADS)
 """Columns of an out-of-fold frame with the forecast at the primary horizon, as it was made."""
 
 
+class Look(NamedTuple):
+    """What a member looks at: rows and columns of its window, and whether at the book."""
+
+    window: int
+    columns: int
+    has_book: bool
+
+
 class Votes(NamedTuple):
-    """What the members of an ensemble say of n moments.
+    """What the members of an ensemble say of n moments, and what they answer together.
 
     Attributes:
-        probabilities: (n, 3) by member.
+        combiner: of the members.
+        looks: what each looks at, by name.
+        probabilities: (n, 3) by member; no numbers where it is absent.
+        weights: (n,) by member: its share of all weights, before any is left out.
         equal: (n, 3) of all members with equal weights.
+        direction: (n,) class of their answer.
+        agreement: (n,) share of the speaking members that say this class.
         consent: (n,) class that the members would trade on; NEUTRAL for none.
     """
 
+    combiner: Combiner
+    looks: Mapping[str, Look]
     probabilities: Mapping[str, Floats]
+    weights: Mapping[str, Floats]
     equal: Floats
+    direction: Integers
+    agreement: Floats
     consent: Integers
 
     def at(self, moments: Booleans) -> Votes:
         """Return the votes of these moments alone."""
         members = {name: said[moments] for name, said in self.probabilities.items()}
-        return Votes(members, self.equal[moments], self.consent[moments])
+        weights = {name: share[moments] for name, share in self.weights.items()}
+        return self._replace(
+            probabilities=members,
+            weights=weights,
+            equal=self.equal[moments],
+            direction=self.direction[moments],
+            agreement=self.agreement[moments],
+            consent=self.consent[moments],
+        )
+
+    @property
+    def are_whole(self) -> Booleans:
+        """Return on which moments every member speaks, (n,)."""
+        spoken = [np.isfinite(said).all(axis=1) for said in self.probabilities.values()]
+        return np.asarray(np.all(spoken, axis=0))
+
+
+def votes_of(panel: Panel, combiner: Combiner, looks: Mapping[str, Look]) -> Votes:
+    """Return what a panel says as votes beside equal weights.
+
+    Args:
+        panel: of the members.
+        combiner: that has made it.
+        looks: what each member looks at, by name.
+    """
+    said, present = panel.votes.probabilities, panel.votes.present
+    shares = panel.weights / np.maximum(panel.weights.sum(axis=0), np.finfo(np.float64).tiny)
+    return Votes(
+        combiner,
+        looks,
+        {
+            name: np.where(is_there[:, None], one, np.nan)
+            for name, one, is_there in zip(panel.members, said, present, strict=True)
+        },
+        dict(zip(panel.members, shares, strict=True)),
+        combiner.combine(panel.votes, np.ones(len(panel.members))).probabilities,
+        panel.consensus.direction,
+        panel.consensus.agreement,
+        panel.consent,
+    )
 
 
 class AuditorInput(NamedTuple):

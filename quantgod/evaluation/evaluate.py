@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from quantgod.auditor.audit import FIT
-from quantgod.auditor.auditor_input import AuditorInput, forecast_in
+from quantgod.auditor.auditor_input import AuditorInput, Votes, forecast_in
 from quantgod.auditor.provenance import ProvenanceError, assert_provenance, assert_unseen
 from quantgod.contracts import (
     FEATURES,
@@ -32,20 +32,18 @@ from quantgod.evaluation.confidence import confidence_scores
 from quantgod.evaluation.conformal import coverage
 from quantgod.evaluation.drift import Shift, shift
 from quantgod.evaluation.effective_size import effective_rows
+from quantgod.evaluation.ensemble_scores import said_beside, score_ensemble, vote_columns
 from quantgod.evaluation.evaluation import Evaluation
-from quantgod.evaluation.evidence import EvaluationResult, Inference
+from quantgod.evaluation.evidence import EnsembleResult, EvaluationResult, Inference
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.scored_rows import COLUMNS, CONFIDENCE, MODELS, columns_of
-from quantgod.evaluation.subject import Answers, RawMaterial, Subject, material_of
+from quantgod.evaluation.subject import Answers, Outcomes, RawMaterial, Subject, material_of
 from quantgod.forecasters.baselines import LEARNED, baselines
 from quantgod.served.calibration import decide
 from quantgod.settings import EvaluateSettings, Settings
 
 AUDITOR: Final = "auditor"
 BASE: Final = "base"
-EQUAL_WEIGHTS: Final = "equal_weights"
-"""The members of an ensemble under its strategy, none weighing more than another."""
-
 Weights = tuple[float, ...]
 
 
@@ -90,18 +88,16 @@ def evaluate(
     chosen, asked = settings.evaluate, _parts(subject, table, settings, blocks)
     _assert_honest(out_of_fold, asked.test)
     seen = subject.ask(asked.material, asked.test.row, progress)
-    is_answered = np.asarray(np.isfinite(seen.meta).all(axis=1))
-    if not is_answered.all():
-        asked = replace(asked, test=asked.test.take(is_answered))
-        seen = seen.at(is_answered)
+    asked, seen, unanswered = _answered(asked, seen)
+    beside = _beside(seen)
     forecasts = {BASE: seen.forecast, **baselines(table, asked.dev, asked.test, settings.label)}
     said = {AUDITOR: subject.audited(seen.meta)}
     said |= {name: one.probabilities[:, PRIMARY] for name, one in forecasts.items()}
-    said |= _members(seen)
+    said |= beside
     weights = {
         AUDITOR: subject.decision_weights,
         BASE: subject.base_weights,
-        **dict.fromkeys(_members(seen), subject.base_weights),
+        **dict.fromkeys(beside, subject.base_weights),
         **dict.fromkeys(LEARNED, subject.decision_weights),
     }
     consent = None if seen.votes is None else seen.votes.consent
@@ -125,16 +121,25 @@ def evaluate(
         forecast_shift=_forecast_shift(subject, out_of_fold, said),
         inference=_inference(subject, asked, chosen),
         confidence=_confidence(trust, seen, target, effective),
+        ensemble=_ensemble(seen, said[BASE], answers, asked.test, subject, unanswered),
     )
-    rows = _scored_rows(asked, said, decided[BASE], answers, trust)
+    rows = _scored_rows(asked, said, decided[BASE], answers, trust, seen.votes)
     return Evaluation(rows, result, asked.test.row, asked.dev.row, seen.meta, found, weights)
 
 
-def _members(seen: AuditorInput) -> dict[str, Floats]:
-    """Return the probabilities (n, 3) of an ensemble's members, and of all with equal weights."""
-    if seen.votes is None:
-        return {}
-    return {**seen.votes.probabilities, EQUAL_WEIGHTS: seen.votes.equal}
+def _answered(asked: _Inputs, seen: AuditorInput) -> tuple[_Inputs, AuditorInput, int]:
+    """Return what has an answer, and how many test rows have none."""
+    is_answered = np.asarray(np.isfinite(seen.meta).all(axis=1))
+    if not is_answered.any():
+        raise ValueError(f"an answer to some of {len(asked.test)} test rows expected, got none")
+    answered = replace(asked, test=asked.test.take(is_answered))
+    return answered, seen.at(is_answered), int((~is_answered).sum())
+
+
+def _beside(seen: AuditorInput) -> dict[str, Floats]:
+    """Return members and equal weights if each has said something of every row, else nothing."""
+    votes = seen.votes
+    return said_beside(votes) if votes is not None and votes.are_whole.all() else {}
 
 
 def said_out_of_fold(subject: Subject, out_of_fold: pd.DataFrame) -> dict[str, Floats]:
@@ -196,6 +201,20 @@ def _confidence(
     return confidence_scores(models, decided == target, effective)
 
 
+def _ensemble(
+    seen: AuditorInput,
+    together: Floats,
+    answers: Answers,
+    test: Samples,
+    subject: Subject,
+    unanswered: int,
+) -> EnsembleResult | None:
+    if seen.votes is None:
+        return None
+    came = Outcomes(test.time_ms, test.label_end_ms, test.target)
+    return score_ensemble(seen.votes, together, answers, came, subject.base_weights, unanswered)
+
+
 def _inference(subject: Subject, asked: _Inputs, settings: EvaluateSettings) -> Inference | None:
     """Time windows spread over the test rows; some are used twice if there are too few."""
     places = np.linspace(0, len(asked.test) - 1, settings.inference_windows).round().astype(int)
@@ -212,6 +231,7 @@ def _scored_rows(
     base_class: Integers,
     answers: Answers,
     trust: Floats | None,
+    votes: Votes | None,
 ) -> pd.DataFrame:
     test = asked.test
     columns: dict[str, Any] = {
@@ -229,7 +249,8 @@ def _scored_rows(
         "in_set": answers.holds,
     }.items():
         columns |= dict(zip(columns_of(name), values.T, strict=True))
-    return pd.DataFrame(columns)[list(COLUMNS)]
+    told = {name: columns[name] for name in COLUMNS}
+    return pd.DataFrame(told | vote_columns(votes))
 
 
 def _utc(milliseconds: Integers) -> pd.DatetimeIndex:

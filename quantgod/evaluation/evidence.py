@@ -55,6 +55,61 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True):
     windows: int
 
 
+class MemberResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of an ensemble on the test part.
+
+    Attributes:
+        window: rows that it looks at.
+        columns: of each row.
+        has_book: whether it looks at the book.
+        first_weight: its share of all weights at the first test row.
+        last_weight: the same at the last one.
+        spoke: share of the rows on which it was not absent.
+    """
+
+    window: int
+    columns: int
+    has_book: bool
+    first_weight: float
+    last_weight: float
+    spoke: float
+
+
+class EnsembleResult(msgspec.Struct, frozen=True, kw_only=True):
+    """An ensemble beside its members on the test part.
+
+    Attributes:
+        strategy: how its combiner makes one forecast of all.
+        moved_by: what moves the weights: `adaptive`, `hedge`, or nothing (empty).
+        quorum: members that have to speak.
+        members: by name.
+        models: scores of `ensemble` (what the auditor audits), of each member and of
+            `equal_weights`, on the rows on which every member spoke.
+        differences: the ensemble's score minus the other's, paired, of the same rows.
+        rows: number of these rows.
+        effective_rows: number of independent labels among them.
+        unanswered: test rows without an answer, for want of a quorum; they are not scored.
+        agreement: mean share of the speaking members that say what all together do.
+        unanimous: share of the scored rows on which all that speak say the same.
+        moves: scored rows whose conformal set holds a decided SELL or BUY and nothing else.
+        held_back: of them those that are not acted on, since the members would not trade.
+    """
+
+    strategy: str
+    moved_by: str
+    quorum: int
+    members: dict[str, MemberResult]
+    models: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, Interval]]
+    rows: int
+    effective_rows: float
+    unanswered: int
+    agreement: float
+    unanimous: float
+    moves: int
+    held_back: int
+
+
 class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of `evaluate` on the test part.
 
@@ -72,6 +127,7 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
         confidence: `aurc` and `brier` of the base's decisions, by the `confidence` that is served
             and by the `probability` of the decided class; empty of a model without confidence.
         inference: None if a run's model, not a version, was scored.
+        ensemble: of a model of several members; None of a single network and in older records.
     """
 
     subject: str
@@ -86,6 +142,7 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
     forecast_shift: dict[str, Shift]
     inference: Inference | None = None
     confidence: dict[str, dict[str, Interval]] = msgspec.field(default_factory=dict)
+    ensemble: EnsembleResult | None = None
 
 
 class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,11 +9,20 @@ One row per scored minute, in order of time. Columns:
 - `in_set_sell`, `in_set_neutral`, `in_set_buy`: the auditor's conformal set.
 - `action`: the auditor's class if it is alone in the set, else NEUTRAL (the model abstains).
 - `base_confidence`: how likely `base_class` is right; NaN of a model that does not tell.
+
+Rows of an ensemble have more columns behind these:
+
+- `equal_weights_sell`, ...: what its members say together with equal weights.
+- `MEMBER_sell`, ..., `MEMBER_weight` of each member: its probabilities, no numbers where it is
+  absent, and its share of all weights.
+- `vote`, `agreement`, `consent`: class of their answer, share of the speaking members that say it,
+  and the class that they would trade on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final, get_args
 
@@ -50,8 +59,27 @@ COLUMNS: Final = (
 )
 
 
+EQUAL_WEIGHTS: Final = "equal_weights"
+"""The members of an ensemble under its strategy, none weighing more than another."""
+
+VOTE: Final = ("vote", "agreement", "consent")
+"""The last columns of an ensemble's rows."""
+
+
+def member_columns(members: Iterable[str]) -> list[str]:
+    """Return the columns of an ensemble's rows behind `COLUMNS`."""
+    own = [[*columns_of(name), f"{name}_weight"] for name in members]
+    return [*columns_of(EQUAL_WEIGHTS), *chain.from_iterable(own), *VOTE]
+
+
+def members_in(rows: pd.DataFrame) -> list[str]:
+    """Return the members of the ensemble that was scored; none of a single network."""
+    told = list(rows.columns[len(COLUMNS) + len(CLASSES) : -len(VOTE)])
+    return [name.removesuffix("_weight") for name in told[len(CLASSES) :: len(CLASSES) + 1]]
+
+
 def probabilities_of(rows: pd.DataFrame, model: str) -> Floats:
-    """Return a model's probabilities of scored rows, (n, 3)."""
+    """Return a model's or member's probabilities of scored rows, (n, 3)."""
     said: Floats = rows[columns_of(model)].to_numpy(np.float64)
     return said
 
@@ -89,9 +117,18 @@ def _check(folder: Path, rows: pd.DataFrame) -> None:
 
 
 def _problems(rows: pd.DataFrame) -> Iterator[str]:
-    if tuple(rows.columns) != COLUMNS:
-        yield f"scored rows hold {', '.join(COLUMNS)}; got {', '.join(map(str, rows.columns))}"
+    came = list(rows.columns)
+    if came != [*COLUMNS, *_further(rows)]:
+        yield (
+            f"scored rows hold {', '.join(COLUMNS)}, and of an ensemble "
+            f"{', '.join(member_columns(['MEMBER']))}; got {', '.join(map(str, came))}"
+        )
     elif not len(rows):
         yield "at least one scored row expected"
     elif not rows["time"].is_monotonic_increasing or rows["time"].duplicated().any():
         yield "times must rise strictly"
+
+
+def _further(rows: pd.DataFrame) -> list[str]:
+    """Return the columns that rows of so many columns have behind `COLUMNS`."""
+    return member_columns(members_in(rows)) if len(rows.columns) > len(COLUMNS) else []

@@ -39,6 +39,7 @@ from quantgod.gates.bounds import (
     judged_by,
     unjudged,
 )
+from quantgod.gates.ensemble import beside_members
 from quantgod.gates.report import ChampionResult, Duel, Gate
 from quantgod.settings import GateSettings
 
@@ -74,6 +75,7 @@ def judge_gates(
         *_beats(evaluation, settings),
         *_scores(evaluation, settings),
         *_beside_base(evaluation, settings),
+        *beside_members(evaluation.ensemble, settings),
         covers(evaluation.coverage, settings),
         *_money(backtest, settings),
         _inference(evaluation, settings),

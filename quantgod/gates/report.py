@@ -18,8 +18,11 @@ ARITHMETIC_NATS: Final = 1e-6
 
 
 def bounds_digest(settings: GateSettings) -> str:
-    """Return the digest of a set of bounds."""
-    return value_digest(settings.model_dump(mode="json"))
+    """Return the digest of a set of bounds, the same as before there were any of ensembles."""
+    bounds = settings.model_dump(mode="json")
+    if settings.ensemble_margin is None:
+        del bounds["ensemble_margin"]
+    return value_digest(bounds)
 
 
 class Gate(msgspec.Struct, frozen=True):

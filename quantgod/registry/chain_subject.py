@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from quantgod.auditor.auditor_input import AuditorInput, Votes, served_input
+from quantgod.auditor.auditor_input import AuditorInput, Look, served_input, votes_of
 from quantgod.contracts import META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.dataset.book_blocks import RowBlocks
 from quantgod.evaluation.subject import Answers, RawMaterial
@@ -70,10 +70,7 @@ class ChainSubject:
             progress(done, len(rows), "votes")
         said = [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
         panel = ensemble.combine(said, _moved(ensemble, said, material, rows))
-        even = np.ones(len(panel.members))
-        equal = ensemble.combiner.combine(panel.votes, even).probabilities
-        by_member = dict(zip(panel.members, panel.votes.probabilities, strict=True))
-        votes = Votes(by_member, equal, panel.consent)
+        votes = votes_of(panel, ensemble.combiner, _looks(ensemble))
         return served_input(panel.meta, self.base_weights)._replace(votes=votes)
 
     def audited(self, meta: Floats) -> Floats:
@@ -119,6 +116,15 @@ def _block(chain: Chain) -> tuple[int, int] | None:
     """Return what a version takes of the book; earlier code has made contracts without it."""
     book = getattr(chain.contract, "book", None)
     return None if book is None else (book["snapshots"], book["levels"])
+
+
+def _looks(ensemble: Ensemble) -> dict[str, Look]:
+    each = zip(ensemble.combiner.members, ensemble.graphs, strict=True)
+    contracts = {name: graph.contract for name, graph in each}
+    return {
+        name: Look(one.window, len(one.features), one.book is not None)
+        for name, one in contracts.items()
+    }
 
 
 def _moved(

@@ -99,8 +99,9 @@ class GateSettings(Section):
 
     `beats` names the baselines that must be beaten on the scores `beats_on`, with intervals that
     exclude zero. The auditor may be worse than its base by at most `auditor_margin` at the far end
-    of the interval. Drawdown is a share of the peak of equity; with `account` no loss limit may be
-    breached. A feature has drifted if both PSI and KS exceed their bounds. With `champion` the
+    of the interval, and an ensemble than each of its members and than equal weights by at most
+    `ensemble_margin`. Drawdown is a share of the peak of equity; with `account` no loss limit may
+    be breached. A feature has drifted if both PSI and KS exceed their bounds. With `champion` the
     present champion must be beaten, on at least `champion_rows` effective rows.
     """
 
@@ -112,6 +113,7 @@ class GateSettings(Section):
     ece_at_most: PositiveFloat | None = None
     accuracy_at_least: Fraction | None = None
     auditor_margin: Annotated[float, Field(ge=0)] | None = None
+    ensemble_margin: Annotated[float, Field(ge=0)] | None = None
     coverage_within: Fraction | None = None
     net_pnl_above: float | None = None
     deflated_sharpe_at_least: Fraction | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from quantgod.files import value_digest
 from quantgod.settings.ensemble import EnsembleSettings
@@ -52,6 +52,9 @@ def _no_baseline(name: str) -> str:
     return name
 
 
+TAKEN: Final = ("auditor", "base", "prob", "in_set", "equal_weights", "ensemble")
+"""What columns and scores of an ensemble are called after, and no member of one may be."""
+
 MemberName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$"), AfterValidator(_no_baseline)]
 
 MemberSection = Literal["window", "model", "train", "optimize", "audit", "registry", "leak_audit"]
@@ -95,6 +98,15 @@ class Settings(Section):
     zoo: ZooSettings = ZooSettings()
     live: LiveSettings
     tracking: TrackingSettings
+
+    @model_validator(mode="after")
+    def _members_have_own_names(self) -> Settings:
+        taken = sorted(self.members.keys() & set(TAKEN))
+        if self.ensemble is not None and taken:
+            raise ValueError(
+                f"members of an ensemble are not called {', '.join(TAKEN)}; got {taken}"
+            )
+        return self
 
     @property
     def example(self) -> Path:

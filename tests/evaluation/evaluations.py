@@ -49,15 +49,18 @@ class ImbalanceSubject:
     def ask(
         self, material: RawMaterial, rows: np.ndarray, progress: Progress = silent
     ) -> AuditorInput:
-        matrix = material.matrix
         self.asked += len(rows)
+        meta = self.meta(material.matrix, rows)
+        return AuditorInput(forecast_in(meta, self.base_weights), meta)
+
+    def meta(self, matrix: np.ndarray, rows: np.ndarray, length: int = WINDOW) -> np.ndarray:
         meta = np.zeros((len(rows), len(META_FEATURES)))
         running = np.concatenate([[0.0], np.cumsum(matrix[:, IMBALANCE])])
-        imbalance = (running[rows + 1] - running[rows + 1 - WINDOW]) / WINDOW
+        imbalance = (running[rows + 1] - running[rows + 1 - length]) / length
         tilted = probabilities(3 * imbalance) * self.base_weights
         meta[:, TILTED] = tilted / tilted.sum(axis=1, keepdims=True)
         meta[:, LAST_MINUTE] = matrix[np.ix_(rows, [0, 4, IMBALANCE])]
-        return AuditorInput(forecast_in(meta, self.base_weights), meta)
+        return meta
 
     def audited(self, meta: np.ndarray) -> np.ndarray:
         base = forecast_in(meta, self.base_weights).probabilities[:, PRIMARY]
@@ -67,7 +70,7 @@ class ImbalanceSubject:
     def confidence(self, seen: AuditorInput) -> np.ndarray:
         return seen.said.probabilities.max(axis=1)
 
-    def answers(self, audited: np.ndarray) -> Answers:
+    def answers(self, audited: np.ndarray, consent: np.ndarray | None = None) -> Answers:
         decided, holds = decide(audited, self.decision_weights), audited >= self.promise[1]
         return Answers(decided, holds, actions(decided, holds, 1))
 

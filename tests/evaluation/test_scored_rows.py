@@ -13,6 +13,8 @@ from quantgod.evaluation.scored_rows import (
     COLUMNS,
     CONFIDENCE,
     ROWS_FILE,
+    member_columns,
+    members_in,
     probabilities_of,
     read_scored,
     write_scored,
@@ -38,7 +40,27 @@ def test_rows_of_earlier_code_have_an_unknown_confidence(tmp_path: Path) -> None
     assert read_scored(tmp_path).equals(rows().assign(**{CONFIDENCE: np.nan}))
 
 
+def of_members(*names: str) -> pd.DataFrame:
+    """Rows of an ensemble of these."""
+    more = dict.fromkeys(member_columns(names), 0.25)
+    return rows().assign(**more)
+
+
+def test_rows_of_an_ensemble_hold_what_its_members_say(tmp_path: Path) -> None:
+    for names in (("one",), ("near", "far_weight", "a-sell")):
+        made = of_members(*names)
+        write_scored(tmp_path, made)
+        assert read_scored(tmp_path).equals(made)
+        assert members_in(made) == [*names]
+        assert probabilities_of(made, names[-1]).tolist() == [[0.25] * 3] * 3
+    assert members_in(rows()) == []
+
+
 WRONG = {
+    "MEMBER_buy, MEMBER_weight, vote, .*; got .*near_neutral, near_weight": (
+        of_members("near", "far").drop(columns="near_buy")
+    ),
+    "; got .*, agreement$": of_members("near").drop(columns="consent"),
     "scored rows hold time, .*; got label_end": rows().drop(columns="time"),
     "scored rows hold time, .*; got label_end, .*, time": rows()[[*COLUMNS[1:], "time"]],
     "at least one scored row expected": rows(0),

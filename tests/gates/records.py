@@ -12,9 +12,11 @@ from quantgod.evaluation.drift import Shift
 from quantgod.evaluation.evidence import (
     BacktestResult,
     Coverage,
+    EnsembleResult,
     EvaluationResult,
     Inference,
     LeakAuditResult,
+    MemberResult,
 )
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.scored_rows import MODELS
@@ -26,6 +28,25 @@ LOWER = ("log_loss", "brier", "ece")
 
 def around(value: float, width: float = 0.01) -> Interval:
     return Interval(value, value - width, value + width)
+
+
+def ensemble(**changes: Any) -> EnsembleResult:
+    """Two members, of which the ensemble is as good as the better one and better than the other."""
+    better = {"log_loss": around(-0.1), "macro_f1": around(0.1)}
+    alike = {"log_loss": around(0.0), "macro_f1": around(0.0)}
+    member = MemberResult(
+        window=45, columns=9, has_book=False, first_weight=0.5, last_weight=0.6, spoke=1.0
+    )
+    scores = {"log_loss": around(0.7), "macro_f1": around(0.5)}
+    good = EnsembleResult(
+        strategy="weighted_voting", moved_by="adaptive", quorum=1,
+        members={"near": member, "far": member},
+        models=dict.fromkeys(("ensemble", "near", "far", "equal_weights"), scores),
+        differences={"near": better, "far": alike, "equal_weights": better},
+        rows=1_440, effective_rows=24.0, unanswered=0, agreement=0.9, unanimous=0.7,
+        moves=200, held_back=20,
+    )  # fmt: skip
+    return replace(good, **changes)
 
 
 def evaluation(**changes: Any) -> EvaluationResult:
@@ -46,6 +67,7 @@ def evaluation(**changes: Any) -> EvaluationResult:
         drift={name: Shift(0.1, 0.05) for name in FEATURES},
         forecast_shift={},
         inference=Inference(p50=20.0, p99=30.0, windows=200),
+        ensemble=ensemble(),
     )
     for scored in good.models.values():
         scored["ece"] = around(0.02)
@@ -101,6 +123,17 @@ class Evidence(NamedTuple):
         differences = {name: dict(all_) for name, all_ in self.evaluation.differences.items()}
         differences[other][score] = found
         return self._replace(evaluation=replace(self.evaluation, differences=differences))
+
+    def beside(self, other: str, score: str, found: Interval) -> Evidence:
+        """With this difference of its ensemble from a member or from equal weights."""
+        assert self.evaluation.ensemble is not None
+        differences = {
+            name: dict(all_) for name, all_ in self.evaluation.ensemble.differences.items()
+        }
+        differences[other][score] = found
+        return self._replace(
+            evaluation=replace(self.evaluation, ensemble=ensemble(differences=differences))
+        )
 
     def covered(self, found: float) -> Evidence:
         coverage = replace(self.evaluation.coverage, found=around(found))

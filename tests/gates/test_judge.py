@@ -22,7 +22,15 @@ from quantgod.evaluation.evidence import (
     write_evidence,
 )
 from quantgod.evaluation.intervals import Interval
-from quantgod.gates import GATES_FILE, ChampionResult, Gate, GateReport, judge_gates
+from quantgod.files import value_digest
+from quantgod.gates import (
+    GATES_FILE,
+    ChampionResult,
+    Gate,
+    GateReport,
+    bounds_digest,
+    judge_gates,
+)
 from quantgod.settings import GateSettings, load_settings
 from tests.gates.records import (
     HIGHER,
@@ -30,6 +38,7 @@ from tests.gates.records import (
     Evidence,
     around,
     duel,
+    ensemble,
     evaluation,
     leak_audit,
 )
@@ -75,6 +84,10 @@ WORSE: dict[str, Worsen] = {
     "auditor_no_worse_log_loss": lambda evidence, x: evidence.differing(
         "base", "log_loss", around(x)
     ),
+    "no_worse_than_members": lambda evidence, x: evidence.beside("far", "log_loss", around(x)),
+    "no_worse_than_equal_weights": lambda evidence, x: evidence.beside(
+        "equal_weights", "macro_f1", around(-x)
+    ),
     "coverage": lambda evidence, x: evidence.covered(0.9 + abs(x)),
     "net_pnl": lambda evidence, x: evidence.traded(net_pnl=around(-x)),
     "deflated_sharpe": lambda evidence, x: evidence.traded(deflated_sharpe=-x),
@@ -95,6 +108,7 @@ ASKED_BY = {
     "ece_at_most": {"ece"},
     "accuracy_at_least": {"accuracy"},
     "auditor_margin": {"auditor_no_worse_macro_f1", "auditor_no_worse_log_loss"},
+    "ensemble_margin": {"no_worse_than_members", "no_worse_than_equal_weights"},
     "coverage_within": {"coverage"},
     "net_pnl_above": {"net_pnl"},
     "deflated_sharpe_at_least": {"deflated_sharpe"},
@@ -154,6 +168,10 @@ INTERVALS: dict[str, Callable[[Interval], Evidence]] = {
     ),
     "auditor_no_worse_macro_f1": lambda found: GOOD.differing("base", "macro_f1", found),
     "auditor_no_worse_log_loss": lambda found: GOOD.differing("base", "log_loss", negative(found)),
+    "no_worse_than_members": lambda found: GOOD.beside("near", "macro_f1", found),
+    "no_worse_than_equal_weights": lambda found: GOOD.beside(
+        "equal_weights", "log_loss", negative(found)
+    ),
     "beats_champion": lambda found: GOOD.met(test=duel(log_loss=negative(found))),
     "beats_champion_live": lambda found: GOOD.met(live=duel(macro_f1=found)),
 }
@@ -234,6 +252,42 @@ def test_the_auditor_may_be_worse_than_its_base_by_the_margin_at_the_far_end() -
             low, high = sorted((sign * far, sign * -0.1))
             found = GOOD.differing("base", score, Interval(0.0, low, high))
             assert verdicts(found)[f"auditor_no_worse_{score}"] is is_kept
+
+
+def test_an_ensemble_may_be_worse_than_no_member_by_more_than_the_margin() -> None:
+    for other in ("near", "far", "equal_weights"):
+        name = "no_worse_than_members" if other in ("near", "far") else f"no_worse_than_{other}"
+        for score, sign in (("macro_f1", -1), ("log_loss", 1)):
+            for far, is_kept in ((0.02, True), (0.021, False)):
+                low, high = sorted((sign * far, sign * -0.1))
+                found = GOOD.beside(other, score, Interval(0.0, low, high))
+                gates = {gate.name: gate for gate in judge(found)}
+                assert gates[name].passed is is_kept
+                assert f"minus that of {other}" in gates[name].detail
+
+
+def test_the_gates_of_ensembles_do_not_ask_a_version_of_one_network() -> None:
+    alone = GOOD._replace(evaluation=evaluation(ensemble=None))
+    found = {gate.name: gate for gate in judge(alone)}
+    for name in ASKED_BY["ensemble_margin"]:
+        assert (found[name].verdict, found[name].figure) == ("-", "one network")
+    assert report(judge(alone)).passed
+
+
+def test_members_that_never_spoke_together_leave_their_ensemble_unjudged() -> None:
+    silent = GOOD._replace(evaluation=evaluation(ensemble=ensemble(differences={}, rows=0)))
+    found = {gate.name: gate for gate in judge(silent)}
+    for name in ASKED_BY["ensemble_margin"]:
+        assert (found[name].unjudged, found[name].figure) == (True, "none")
+    assert not report(judge(silent)).passed
+
+
+def test_bounds_of_earlier_settings_keep_their_digest() -> None:
+    """So that a verdict of before there were ensembles still lets its version be promoted."""
+    earlier = asked(ensemble_margin=None)
+    values = earlier.model_dump(mode="json")
+    del values["ensemble_margin"]
+    assert bounds_digest(earlier) == value_digest(values) != bounds_digest(SETTINGS)
 
 
 @pytest.mark.parametrize("name", [*INTERVALS, "ece", "accuracy", "coverage"])
