@@ -17,6 +17,9 @@ from quantgod.evaluation.subject import Answers, Outcomes
 from quantgod.served.calibration import decide
 
 ENSEMBLE: Final = "ensemble"
+RULES: Final = ("quorum", "min_agreement", "confidence_threshold", "neutral_threshold")
+"""Of a combiner, as its settings name them."""
+
 NEUTRAL: Final = CLASSES.index("NEUTRAL")
 
 Weights = tuple[float, ...]
@@ -57,7 +60,7 @@ def score_ensemble(
     return EnsembleResult(
         strategy=votes.combiner.strategy,
         moved_by="" if online is None else type(online).__name__.lower(),
-        quorum=votes.combiner.rules.quorum,
+        rules={name: float(getattr(votes.combiner.rules, name)) for name in RULES},
         members={name: _member(votes, name) for name in votes.probabilities},
         models=found.models,
         differences=found.differences,

@@ -81,7 +81,7 @@ class EnsembleResult(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         strategy: how its combiner makes one forecast of all.
         moved_by: what moves the weights: `adaptive`, `hedge`, or nothing (empty).
-        quorum: members that have to speak.
+        rules: of its combiner: `quorum`, the members that have to speak, and the thresholds.
         members: by name.
         models: scores of `ensemble` (what the auditor audits), of each member and of
             `equal_weights`, on the rows on which every member spoke.
@@ -97,7 +97,7 @@ class EnsembleResult(msgspec.Struct, frozen=True, kw_only=True):
 
     strategy: str
     moved_by: str
-    quorum: int
+    rules: dict[str, float]
     members: dict[str, MemberResult]
     models: dict[str, dict[str, Interval]]
     differences: dict[str, dict[str, Interval]]

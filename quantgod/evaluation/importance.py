@@ -131,18 +131,22 @@ def permutation_importance(
     variants += [
         (group, permutation(len(ends), rng)) for group in groups for _ in range(plan.repeats)
     ]
-    tallies: dict[str, list[Floats]] = {"auditor": [], "base": []}
+    asked = []
     for number, (group, order) in enumerate(variants):
         columns = [subject.columns.index(name) for name in groups.get(group, ())]
         moved = _Exchange(order, columns, with_book=group == BOOK)
-        meta = _meta_features(subject, material, ends, moved)
-        audited = subject.audited(meta)
-        base = forecast_in(meta, subject.base_weights).probabilities[:, PRIMARY]
-        tallies["auditor"].append(tally(came, audited, subject.decision_weights))
-        tallies["base"].append(tally(came, base, subject.base_weights))
+        asked.append(_meta_features(subject, material, ends, moved))
         progress(number + 1, len(variants), "importance")
+    kept = np.isfinite(np.stack(asked)).all(axis=(0, 2))  # an ensemble may have no answer to some
+    tallies: dict[str, list[Floats]] = {"auditor": [], "base": []}
+    for meta in asked:
+        audited = subject.audited(meta[kept])
+        base = forecast_in(meta[kept], subject.base_weights).probabilities[:, PRIMARY]
+        tallies["auditor"].append(tally(came[kept], audited, subject.decision_weights))
+        tallies["base"].append(tally(came[kept], base, subject.base_weights))
+    effective *= float(kept.mean())
     return Importance(
-        rows=len(ends),
+        rows=int(kept.sum()),
         repeats=plan.repeats,
         models={
             name: _losses(parts, tuple(groups), plan.repeats, effective)

@@ -15,6 +15,7 @@ from quantgod.dataset.learning_table import whole_rows
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.wording import interval_text, milliseconds_text, number_text
+from quantgod.report.ensemble import card_lines, doubts
 from quantgod.report.examination import MOVES, Examination
 from quantgod.report.findings import headlines, spoken, weaknesses
 from quantgod.settings import Settings
@@ -53,7 +54,9 @@ def model_card(
         settings: label, evaluate, gates and symbol are read.
         market: says that the market is simulated, if it is.
     """
-    found = weaknesses(evaluated.result, examined, settings) or ["None of those looked for."]
+    result = evaluated.result
+    weak = [*doubts(result, settings), *weaknesses(result, examined, settings)]
+    found = weak or ["None of those looked for."]
     for kept in reversed(range(len(found) + 1)):
         left = len(found) - kept
         told = [*found[:kept], f"{left} more: see the report."] if left else found
@@ -72,11 +75,17 @@ def _written(
     market: str,
 ) -> str:
     result = evaluated.result
+    one_of_several = (
+        {}
+        if result.ensemble is None
+        else {"## The ensemble": card_lines(result.ensemble, settings)}
+    )
     sections = {
         f"{_first_line(result, settings, market)}\n\n# {result.subject}": [
             *_of(market),
             *_purpose(settings),
         ],
+        **one_of_several,
         "## Data": _data(evaluated, table, settings),
         "## On the test part": [*_scores(result), "", *_bullets(headlines(result))],
         "## When it is sure": _bullets(_sure(result, examined)),
@@ -101,12 +110,14 @@ def _first_line(result: EvaluationResult, settings: Settings, market: str) -> st
 
 def _purpose(settings: Settings) -> list[str]:
     label = settings.label
+    who, whom = "A network reads the minute bars of an order book", "it"
+    if settings.ensemble is not None:
+        who, whom = "Several networks look at an order book and vote", "their answer"
     return [
         f"Says of each minute of {settings.data.symbol} whether the log return of the next "
         f"{label.horizon_minutes} minutes will be above {label.buy_above:+g} (BUY), below "
-        f"{label.sell_below:+g} (SELL) or neither (NEUTRAL), with calibrated probabilities. A "
-        f"network reads the minute bars of an order book; an auditor, fitted on what networks said "
-        f"out of fold, corrects it.",
+        f"{label.sell_below:+g} (SELL) or neither (NEUTRAL), with calibrated probabilities. "
+        f"{who}; an auditor, fitted on what networks said out of fold, corrects {whom}.",
         *_besides(settings),
     ]
 
@@ -154,7 +165,10 @@ def _constants(dev: pd.DataFrame) -> Iterator[str]:
 
 def _scores(result: EvaluationResult) -> list[str]:
     lines = [f"| | {' | '.join(SCORES.values())} |", "|---|" + "---|" * len(SCORES)]
+    elsewhere = {} if result.ensemble is None else result.ensemble.models
     for model, found in result.models.items():
+        if model in elsewhere:
+            continue
         cells = " | ".join(interval_text(found[score]) for score in SCORES)
         lines.append(f"| {spoken(model)} | {cells} |")
     return [*lines, "", "In square brackets: 95 % intervals; in round ones why there is none."]

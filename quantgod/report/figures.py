@@ -50,6 +50,7 @@ def report_figures(
     """
     return [
         *_scores(evaluated),
+        *_members(evaluated),
         *_trust(evaluated, examined, settings),
         *_where(examined),
         *_shifts(evaluated, settings, before),
@@ -82,6 +83,31 @@ def _scores(evaluated: Evaluation) -> Iterator[ReportFigure]:
         "Each row of a matrix holds the minutes of one class that came and sums to 100 %; the "
         "diagonal was right. Acting means that an unsure conformal set counts as NEUTRAL.",
         plots.confusion_matrices(matrices),
+    )  # fmt: skip
+
+
+def _members(evaluated: Evaluation) -> Iterator[ReportFigure]:
+    """Yield the figures of an ensemble; none of a single network."""
+    found, rows = evaluated.result.ensemble, evaluated.rows
+    if found is None:
+        return
+    if found.differences:
+        yield ReportFigure(
+            "members", "Is the ensemble better than its members?",
+            "The score of what the members say together, before the auditor, minus that of each of "
+            "them and of equal weights, on the same rows. Only an interval clear of zero shows "
+            "anything.",
+            plots.advantages(found.differences, verdict, whose="ensemble"),
+        )  # fmt: skip
+    shares = {name: rows[f"{name}_weight"].to_numpy(np.float64) for name in found.members}
+    yield ReportFigure(
+        "weights", "Who is listened to, and do they agree?",
+        "Above: the members' shares of all weights, which only outcomes that were known by then "
+        "have moved; dashed: equal shares. Below: the share of the speaking members that say what "
+        "all say together.",
+        plots.members(
+            rows["time"], shares, rows["agreement"].to_numpy(np.float64), 1 / len(shares)
+        ),
     )  # fmt: skip
 
 

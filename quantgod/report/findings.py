@@ -73,6 +73,13 @@ def spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
+def said_by(gate: Gate) -> str:
+    """Return a gate's verdict: ` (gate <= 0.05: FAIL)`; empty if the gate is not checked."""
+    if gate.bound == NOT_ASKED:
+        return ""
+    return f" (gate {gate.bound}: {gate.verdict})"
+
+
 def _headline(result: EvaluationResult, score: str) -> str:
     said: dict[Verdict, list[str]] = {"better": [], "not shown to be better": [], "worse": []}
     for other, found in result.differences.items():
@@ -108,17 +115,10 @@ def _comparisons(result: EvaluationResult, settings: GateSettings) -> Iterator[s
 def _asked(other: str, score: str, found: Interval, settings: GateSettings) -> str:
     """Return the verdict of the gate on a difference, if there is one."""
     if other == BASE and score in BESIDE_BASE:
-        return _said(no_worse(score, found, settings))
+        return said_by(no_worse(score, found, settings))
     if other in settings.beats and score in settings.beats_on:
-        return _said(beats(other, score, found))
+        return said_by(beats(other, score, found))
     return ""
-
-
-def _said(gate: Gate) -> str:
-    """Return ` (gate <= 0.05: FAIL)`; empty if the gate is not checked."""
-    if gate.bound == NOT_ASKED:
-        return ""
-    return f" (gate {gate.bound}: {gate.verdict})"
 
 
 def _calibration(
@@ -126,12 +126,12 @@ def _calibration(
 ) -> Iterator[str]:
     error = calibrated(result.models["auditor"]["ece"], settings.gates)
     if error.passed is False or error.unjudged:
-        yield f"Its calibration error is {error.figure}{_said(error)}."
+        yield f"Its calibration error is {error.figure}{said_by(error)}."
     coverage = covers(result.coverage, settings.gates)
     if coverage.passed is False or coverage.unjudged:
         yield (
             f"Conformal sets promise a coverage of {number_text(result.coverage.promised)} and "
-            f"have {coverage.figure}{_said(coverage)}."
+            f"have {coverage.figure}{said_by(coverage)}."
         )
     ends = [0.0, *settings.evaluate.confidence_tiers]
     for low, (name, part) in zip(ends, examined.tiers["auditor"].items(), strict=True):

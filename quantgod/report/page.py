@@ -12,7 +12,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from quantgod.evaluation.evaluation import Evaluation
+from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.intervals import LEVEL, terms
+from quantgod.report.ensemble import about, doubts, member_table
 from quantgod.report.examination import Examination
 from quantgod.report.figures import ReportFigure
 from quantgod.report.findings import headlines, weaknesses
@@ -20,7 +22,7 @@ from quantgod.report.tables import Table, detail_tables, score_tables
 from quantgod.settings import Settings
 
 TEMPLATE: Final = "page.html.j2"
-SETTINGS_SHOWN: Final = ("label", "window", "split", "evaluate", "gates")
+SETTINGS_SHOWN: Final = ("label", "window", "split", "ensemble", "evaluate", "gates")
 
 
 def page(
@@ -59,8 +61,9 @@ def page(
         rows=f"{result.rows:,}",
         effective_rows=f"{result.effective_rows:.0f}",
         headlines=headlines(result),
-        weaknesses=weaknesses(result, examined, settings),
-        scores=score_tables(result),
+        weaknesses=[*doubts(result, settings), *weaknesses(result, examined, settings)],
+        about=[] if result.ensemble is None else about(result.ensemble, settings),
+        scores=[*score_tables(result), *_of_members(result, settings)],
         figures=[{**item._asdict(), "png": _text(images[item.name])} for item in figures],
         details=detail_tables(result, examined),
         provenance=_provenance(evaluated, table, settings),
@@ -68,6 +71,10 @@ def page(
             settings.model_dump(mode="json", include=set(SETTINGS_SHOWN)), indent=2
         ),
     )
+
+
+def _of_members(result: EvaluationResult, settings: Settings) -> list[Table]:
+    return [] if result.ensemble is None else [member_table(result.ensemble, settings)]
 
 
 def _text(image: bytes) -> str:

@@ -59,7 +59,9 @@ def test_the_record_compares_what_is_said_together_with_each_of_them() -> None:
     assert found.differences == expected.differences
     assert found.models == {"ensemble": expected.models.pop("base"), **expected.models}
     assert (found.rows, found.effective_rows) == (len(rows), evaluated.result.effective_rows)
-    assert (found.strategy, found.moved_by, found.quorum) == ("weighted_voting", "hedge", 2)
+    assert (found.strategy, found.moved_by) == ("weighted_voting", "hedge")
+    rules = {"quorum": 2, "min_agreement": 0, "confidence_threshold": 0.7, "neutral_threshold": 0}
+    assert found.rules == rules
     assert found.differences["blind"]["log_loss"].high < 0
 
 

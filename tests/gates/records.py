@@ -39,7 +39,7 @@ def ensemble(**changes: Any) -> EnsembleResult:
     )
     scores = {"log_loss": around(0.7), "macro_f1": around(0.5)}
     good = EnsembleResult(
-        strategy="weighted_voting", moved_by="adaptive", quorum=1,
+        strategy="weighted_voting", moved_by="adaptive", rules={"quorum": 1.0},
         members={"near": member, "far": member},
         models=dict.fromkeys(("ensemble", "near", "far", "equal_weights"), scores),
         differences={"near": better, "far": alike, "equal_weights": better},

@@ -172,7 +172,7 @@ def test_every_row_of_a_table_has_a_cell_for_each_head() -> None:
 
 def test_the_page_shows_its_settings_and_no_empty_lines() -> None:
     shown = case().settings.model_dump(
-        mode="json", include={"label", "window", "split", "evaluate", "gates"}
+        mode="json", include={"label", "window", "split", "ensemble", "evaluate", "gates"}
     )
     assert json.dumps(shown, indent=2) in Page(report().html).text
     lines = report().html.splitlines()

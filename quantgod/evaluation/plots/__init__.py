@@ -15,7 +15,7 @@ from quantgod.evaluation.plots.sets import conformal
 from quantgod.evaluation.plots.shifts import forecast_shift, shifts
 from quantgod.evaluation.plots.slices import risk_coverage, slices, tiers
 from quantgod.evaluation.plots.style import MODEL_COLOURS
-from quantgod.evaluation.plots.timeline import timeline
+from quantgod.evaluation.plots.timeline import members, timeline
 
 __all__ = [
     "MODEL_COLOURS",
@@ -32,6 +32,7 @@ __all__ = [
     "group_importance",
     "importance",
     "label_distribution",
+    "members",
     "reliability",
     "risk_coverage",
     "shifts",

@@ -115,6 +115,7 @@ def advantages(
     differences: Mapping[str, Mapping[str, Interval]],
     verdict: Callable[[str, Interval], str],
     scores: Sequence[str] = ("macro_f1", "log_loss"),
+    whose: str = "auditor",
 ) -> Figure:
     """Draw a model's scores minus those of others: one panel per score, one line per interval.
 
@@ -122,6 +123,7 @@ def advantages(
         differences: by the other model and score; below zero is good where lower is better.
         verdict: returns `better`, `worse` or another word for a score and its difference.
         scores: the panels.
+        whose: the model whose scores they are.
     """
     figure = blank(1.8 + 4.2 * len(scores), 1.5 + 0.42 * len(differences))
     first, *others = in_a_row(figure, len(scores), sharey=True)
@@ -139,7 +141,7 @@ def advantages(
         axes.axvline(0, color="black", linewidth=0.8)
         side = "left" if score in LOWER_IS_BETTER else "right"
         name = SCORE_NAMES.get(score, score)
-        axes.set_xlabel(f"{name}, the auditor's minus the other's (better: {side} of 0)")
+        axes.set_xlabel(f"{name}, the {whose}'s minus the other's (better: {side} of 0)")
         axes.margins(x=0.15, y=0.2)
     first.set_yticks(range(len(differences)), [name.replace("_", " ") for name in differences])
     first.invert_yaxis()

@@ -11,7 +11,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from quantgod.contracts import CLASSES, Floats, Integers
-from quantgod.evaluation.plots.style import CLASS_COLOURS, blank
+from quantgod.evaluation.plots.style import CLASS_COLOURS, SERIES_COLOURS, blank
 
 POINTS: Final = 700
 """Number of time intervals of a long part; each is drawn by its mean, lowest and highest value."""
@@ -46,13 +46,42 @@ def timeline(
                 linewidth=0.8, rasterized=True,
             )  # fmt: skip
     panels[2].set_yticks(range(len(strips)), list(strips))
-    panels[2].set(ylim=(len(strips) - 0.5, -0.5), xlabel="UTC")
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
-    panels[2].xaxis.set_major_locator(locator)
-    panels[2].xaxis.set_major_formatter(
-        ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
-    )
+    panels[2].set(ylim=(len(strips) - 0.5, -0.5))
+    _dates(panels[2])
     return figure
+
+
+def members(
+    time: pd.Series[Any], shares: dict[str, Floats], agreement: Floats, neutral: float
+) -> Figure:
+    """Draw the weights of an ensemble's members, and how far they agree.
+
+    Args:
+        time: (n,) minutes.
+        shares: (n,) of all weights, by member.
+        agreement: (n,) share of the speaking members that say the answer's class.
+        neutral: share of a member that weighs as much as each other.
+    """
+    figure = blank(12, 5.2)
+    panels: Any = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    for place, (name, share) in enumerate(shares.items()):
+        colour = SERIES_COLOURS[place % len(SERIES_COLOURS)]
+        _line(panels[0], _stretched(time, share), colour, name.replace("_", " "))
+    panels[0].axhline(neutral, color="0.5", linewidth=0.8, linestyle="dashed")
+    panels[0].set(ylabel="share of all weights", ylim=(0, 1))
+    panels[0].legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 0.98), ncols=6)
+    _line(panels[1], _stretched(time, agreement), "black", "agreement")
+    panels[1].set(ylabel="agreement", ylim=(0, 1.05))
+    _dates(panels[1])
+    return figure
+
+
+def _dates(axes: Axes) -> None:
+    """Write the dates below a panel."""
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    axes.set_xlabel("UTC")
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def _stretched(time: pd.Series[Any], values: Floats) -> pd.DataFrame:

@@ -161,6 +161,11 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "timeline of a minute": lambda: plots.timeline(
         time(1), np.ones(1), forecasts(1), {"came": np.zeros(1, int)}
     ),
+    "members": lambda: plots.members(
+        holed(400), {"near": np.linspace(0.3, 0.9, 360), "so_far": np.linspace(0.7, 0.1, 360)},
+        np.arange(360) % 3 / 2, 0.5,
+    ),
+    "advantages of an ensemble": lambda: plots.advantages(APART, verdict, whose="ensemble"),
     "equity": lambda: figures.equity_figure(course(300), GAINS),
     "long equity": lambda: figures.equity_figure(
         course(10_001), records.backtest(initial_balance=9_000.0)
