@@ -32,7 +32,8 @@ from quantgod.contracts import BOOK_LEVELS, FEATURES, SECOND_FIGURES, Floats
 from quantgod.contracts.minute_rows import MinuteRows, as_frame
 from quantgod.contracts.model_notices import ModelNotice
 from quantgod.live.deployment.deployment import Deployment
-from quantgod.live.engine.engine import Engine, Model
+from quantgod.live.engine.engine import Engine
+from quantgod.live.engine.question import Model
 from quantgod.live.engine.window import Window
 from quantgod.live.journal import BARS, SIGNALS, Journal
 from quantgod.live.view.lag import LoopLag

@@ -12,6 +12,7 @@ from quantgod.auditor.learner import Learner
 from quantgod.ensemble.ensemble import Ensemble, check_alike
 from quantgod.ensemble.fitting import grid_minutes, new_combiner
 from quantgod.forecasters.network import Network
+from quantgod.served.combiners.outcome import Outcome
 from quantgod.settings import EnsembleSettings, Settings, SettingsError
 
 
@@ -69,7 +70,7 @@ class EnsembleLearner:
             how,
             list(walks),
             self.settings.audit.decision_weights,
-            self.settings.label.horizon_minutes,
+            self._outcome,
             self._every,
         )
         frames = {name: walked.rows for name, walked in walks.items()}
@@ -86,6 +87,11 @@ class EnsembleLearner:
         if self.settings.ensemble is None:
             raise SettingsError("ensemble: a strategy for the members expected, got null")
         return self.settings.ensemble
+
+    @property
+    def _outcome(self) -> Outcome:
+        label = self.settings.label
+        return Outcome(label.horizon_minutes, label.buy_above, label.sell_below)
 
     @property
     def _every(self) -> int:

@@ -24,11 +24,21 @@ SwapCode = Literal[
 """`loaded_copy`: loaded at the start without the registry; `withdrawn`: the alias has moved."""
 
 SignalCode = Literal[
-    "prediction_failed", "late", "no_block", "not_journaled", "row_hook_failed", "old_minute"
+    "prediction_failed",
+    "late",
+    "no_block",
+    "abstains",
+    "no_quorum",
+    "not_journaled",
+    "row_hook_failed",
+    "old_minute",
 ]
 """`late`: newer candles filled the queue while this one waited, so it gets no signal.
 
 `no_block`: nor does one whose snapshots of the book are not whole, from a version that takes them.
+
+`abstains`: members of an ensemble say nothing of a minute, with the reasons; `no_quorum`: too few
+are left, so it gets no signal.
 """
 
 

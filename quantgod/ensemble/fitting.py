@@ -15,6 +15,7 @@ import numpy as np
 from quantgod.contracts import Floats, Integers
 from quantgod.ensemble.stacking import fit_stacking
 from quantgod.served.combiners.combiner import Combiner
+from quantgod.served.combiners.outcome import Outcome
 from quantgod.served.combiners.votes import Rules, Votes
 from quantgod.served.combiners.weights import Adaptive, Hedge
 from quantgod.settings.ensemble import EnsembleSettings
@@ -81,7 +82,7 @@ def new_combiner(
     settings: EnsembleSettings,
     members: Sequence[str],
     class_weights: tuple[float, float, float],
-    horizon_minutes: int,
+    outcome: Outcome,
     every: int,
 ) -> Combiner:
     """Return the combiner of these members before any outcome.
@@ -90,7 +91,7 @@ def new_combiner(
         settings: of the ensemble.
         members: names, in order.
         class_weights: by which members and ensemble decide.
-        horizon_minutes: of the primary label.
+        outcome: of the primary label.
         every: outcomes of every so many minutes move the weights.
 
     Raises:
@@ -110,7 +111,7 @@ def new_combiner(
     )
     moving: dict[str, Any] = {
         "adaptive": Adaptive(settings.half_life, settings.prior),
-        "hedge": Hedge(settings.rate, settings.share, max(1, horizon_minutes // every)),
+        "hedge": Hedge(settings.rate, settings.share, max(1, outcome.minutes // every)),
     }
     return Combiner(
         members=tuple(members),
@@ -120,6 +121,7 @@ def new_combiner(
         min_confidence=tuple(settings.min_confidence.get(name, 0.0) for name in members),
         online=moving.get(settings.strategy),
         every=every,
+        outcome=outcome if settings.strategy in moving else None,
     )
 
 

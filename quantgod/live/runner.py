@@ -19,13 +19,16 @@ from quantgod.contracts.prediction import Prediction
 from quantgod.live.deployment.deployment import Deployment, models_of
 from quantgod.live.drift.monitor import DriftMonitor
 from quantgod.live.drift.watch import DriftWatch, Metrics
-from quantgod.live.engine.engine import Engine, Model
+from quantgod.live.engine.engine import Engine
 from quantgod.live.engine.history import History, read_history
+from quantgod.live.engine.moving_weights import SymbolWeights
+from quantgod.live.engine.needs import missing
+from quantgod.live.engine.question import Model
 from quantgod.live.engine.sources import read_sources
 from quantgod.live.engine.window import Window
 from quantgod.live.feed.feed import Feed
 from quantgod.live.feed.state import BookState
-from quantgod.live.journal import BARS, DRIFT, EVENTS, SIGNALS, Journal
+from quantgod.live.journal import BARS, DRIFT, EVENTS, SIGNALS, VOTES, Journal
 from quantgod.live.journal.model_events import journaled
 from quantgod.live.listener import LEVELS, LiveListener, log_journal
 from quantgod.live.session import SEAL_SECONDS, run_together, stopped_by_signals
@@ -40,6 +43,7 @@ from quantgod.live.view.overview import (
     minute_values,
     symbol_status,
     trouble_of,
+    votes_metrics,
     warming_in_words,
 )
 from quantgod.live.view.status import Status
@@ -52,7 +56,14 @@ from quantgod.served.features import sets
 from quantgod.settings import FeedSettings, Settings
 from quantgod.simulation.archives import MINUTES_PER_DAY, start_ms
 
-TABLES = {"BARS": BARS, "SIGNALS": SIGNALS, "DRIFT": DRIFT, "EVENTS": EVENTS}
+TABLES = {
+    "BARS": BARS,
+    "VOTES": VOTES,
+    "SIGNALS": SIGNALS,
+    "DRIFT": DRIFT,
+    "EVENTS": EVENTS,
+}
+"""In the order in which a flush writes them: votes before signals."""
 
 
 class Outcome(NamedTuple):
@@ -120,12 +131,17 @@ class LiveSession:
         self._settings, self._feed_settings = settings, feed_settings
         self._journal, self._track, self._started = journal, track, started
         self._report = journaled(journal, _log_model)
-        parts = settings.live.copies, self._report
-        self._deployments = {
-            symbol: Deployment(settings, symbol, *parts) for symbol in settings.live.symbols
-        }
         self._lag = LoopLag()
         self._bridge = settings.etl.max_bridge_minutes
+        self._weights = {
+            symbol: SymbolWeights(symbol, journal.folder, self._bridge)
+            for symbol in settings.live.symbols
+        }
+        parts = settings.live.copies, self._report
+        self._deployments = {
+            symbol: Deployment(settings, symbol, *parts, loaded=weights.remember)
+            for symbol, weights in self._weights.items()
+        }
 
     async def run(self, stop: asyncio.Event, console: Console) -> str:
         """Load the models, then run until `stop` is set or `live.max_candles` is reached.
@@ -174,6 +190,7 @@ class LiveSession:
             # Bars of another venue are not this one's past.
             own = await asyncio.to_thread(read_history, symbol, journal, None, since)
             monitor.remember(symbol, own.rows)
+            self._weights[symbol].closes.fill(own.minutes, own.close)
             books[symbol] = BookBars(
                 BinanceBookSync(symbol, live.feed.buffer_events),
                 settings.etl.max_silence_seconds,
@@ -189,6 +206,7 @@ class LiveSession:
             self._report,
             on_row=self._on_row,
             max_candles=live.max_candles,
+            weights=self._weights,
         )
         self._tell_warming()
         self._listener = LiveListener(self._engine, self._journal)
@@ -234,7 +252,7 @@ class LiveSession:
     def _told(self, symbol: str, past: History) -> LastBefore:
         """Return the last minute of a past, and report if it ended too early to continue."""
         champion, bridge = self._deployments[symbol].champion(), self._bridge
-        needed = Window(bridge, kept=1).missing(champion.window, len(champion.features))
+        needed = missing(Window(bridge, kept=1), champion)
 
         def last_before(minute: int) -> tuple[int, float] | None:
             found = past.last_before(minute)
@@ -266,9 +284,10 @@ class LiveSession:
         say(logging.INFO, "minute", minute_in_words(*told), **minute_values(*told))
         kept = minute_metrics(minute, self._book(symbol), engine)
         kept |= {} if said is None else answer_metrics(said)
+        kept |= votes_metrics(engine.panel, minute)
         kept["loop_lag_ms"] = self._lag.quantile(0.99) * 1e3
         self._track({f"{symbol}/{name}": value for name, value in kept.items()}, minute)
-        self._watch.on_row(symbol, minute, features, said, model)
+        self._watch.on_row(symbol, minute, features, said, model, engine.panel)
 
 
 def _span_of_sources(settings: Settings) -> tuple[int, int]:

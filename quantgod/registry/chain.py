@@ -255,6 +255,18 @@ class Ensemble:
         return said
 
 
+class Heard(NamedTuple):
+    """What the members of an ensemble say of one minute.
+
+    Attributes:
+        panel: of the window that it ends.
+        absent: why each member says nothing, a code and words; empty of one that speaks.
+    """
+
+    panel: Any
+    absent: list[str]
+
+
 class Answered(NamedTuple):
     """What a version says of windows before its auditor is asked.
 
@@ -303,9 +315,14 @@ class Chain:
             InputError: with the code and the row.
         """
         try:
-            ends, meta, panel = self.read(rows)
+            answered = self.read(rows)
         except self.rows.RequestError as error:
             raise InputError(error.code, error.reason) from None
+        return self.told(answered)
+
+    def told(self, answered: Answered) -> pd.DataFrame:
+        """Ask the auditor about what the network or the members say; gives the rows of `judge`."""
+        ends, meta, panel = answered
         said = self.said(meta)
         base, trust = said.probabilities, self.confidence(said)
         audited = self.audit(meta)
@@ -361,6 +378,51 @@ class Chain:
             self.rows.refuse_without_quorum(minutes, panel.members, panel.votes.present)
         told = panel.at(panel.speaks)
         return Answered(minutes[ends[panel.speaks]], told.meta, told)
+
+    def hear(self, rows: pd.DataFrame, weights: Floats | None = None) -> Heard:
+        """Ask the members of an ensemble about the newest minute alone, as a live session does.
+
+        Each is asked as a version of its own is. One that cannot look at the minute, or fails on
+        it, abstains; so there may be fewer rows than the longest window has.
+
+        Args:
+            rows: the newest minutes of a stretch, with all columns of the contract; what is not
+                known is not a number, and `book` is null where the last row has none.
+            weights: (members,); None for those at registration.
+        """
+        if self.ensemble is None:
+            raise TypeError("one network has no members: judge its rows")
+        said, absent = [], []
+        for graph in self.ensemble.graphs:
+            values, why = self._hear(graph, rows)
+            said.append(values)
+            absent.append(why)
+        return Heard(self.ensemble.combine(said, weights), absent)
+
+    def _hear(self, graph: Graph, rows: pd.DataFrame) -> tuple[Floats, str]:
+        """Return what a member says of the newest minute, or no numbers and why not."""
+        try:
+            said = self._ask_alone(graph, rows)
+        except self.rows.RequestError as error:
+            why = f"{error.code}: {error.reason}"
+        except Exception as error:
+            why = f"failed: {error!r:.300}"  # a graph may raise anything
+        else:
+            if np.isfinite(said).all():
+                return said, ""
+            why = "failed: it says what is not a number"
+        return np.full((1, READ.stop), np.nan), why
+
+    def _ask_alone(self, graph: Graph, rows: pd.DataFrame) -> Floats:
+        contract = graph.contract
+        self.rows.check_warm(rows, contract)
+        newest = rows.tail(contract.window)
+        minutes, features = self.rows.read_rows(newest, contract)
+        places = [self.contract.features.index(name) for name in contract.features]
+        trained = self.mean[places], self.std[places]
+        self.rows.check_range(features, minutes, contract.features, *trained)
+        blocks = self.books.read_blocks(newest, features, minutes, contract)
+        return graph.meta_features(features, blocks)
 
     def meta_features(self, features: Floats, blocks: Blocks | None = None) -> Floats:
         """Return what the graph says of every full window, as `Graph.meta_features`."""

@@ -19,6 +19,7 @@ from quantgod.auditor.ensemble_rows import (
 from quantgod.auditor.provenance import OOF_COLUMNS
 from quantgod.contracts import META_FEATURES
 from quantgod.ensemble.fitting import UnknownMemberError, grid_minutes, new_combiner
+from quantgod.served.combiners.outcome import Outcome
 from quantgod.settings import EnsembleSettings
 from quantgod.settings.ensemble import Strategy
 from tests.auditor.markets import oof_frame
@@ -45,7 +46,7 @@ def combined(
     frames: dict[str, pd.DataFrame], strategy: str = "weighted_voting", **more: object
 ) -> EnsembleRows:
     settings = EnsembleSettings(strategy=strategy, **more)
-    new = new_combiner(settings, list(frames), WEIGHTS, horizon_minutes=60, every=10)
+    new = new_combiner(settings, list(frames), WEIGHTS, Outcome(60, 0.001, -0.001), every=10)
     return ensemble_rows(frames, new, strategy, next(iter(frames)))
 
 

@@ -17,6 +17,7 @@ from quantgod.contracts.minute_rows import KEPT_MINUTES
 from quantgod.live import runner
 from quantgod.live.engine.engine import AnswerState
 from quantgod.live.engine.history import History
+from quantgod.live.engine.moving_weights import SymbolWeights
 from quantgod.live.feed.state import BookState, ConnectionState, FeedState
 from quantgod.live.runner import LiveSession, _oldest_needed, _span_of_sources
 from quantgod.live.session import STOPPING, stopped_by_signals
@@ -146,6 +147,7 @@ def test_each_book_is_sampled_as_the_settings_of_snapshots_say(
         load_settings(FULL, asked),
         _journal=SimpleNamespace(folder=tmp_path),
         _deployments={"BTCUSDT": deployed},
+        _weights={"BTCUSDT": SymbolWeights("BTCUSDT", None, 5)},
         _track=None,
         _report=None,
         _feed_settings=None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ from quantgod.live.deployment.model_store import (
     right,
 )
 from quantgod.live.deployment.places import ActiveVersion, Place, Refusal, retry_seconds
+from quantgod.live.journal import JournalError
 from quantgod.market.binance import MARKET
 from quantgod.registry.ownership import OtherSeriesError
 from quantgod.registry.registered import NoSuchVersionError, VersionError
@@ -74,6 +75,10 @@ def models_of(settings: Settings, symbols: Sequence[str]) -> dict[str, str]:
     return names
 
 
+def _unheard(_name: str, _version: int) -> None:
+    """Ignore a version."""
+
+
 class Deployment:
     """The versions that answer one symbol: the champion, and the challenger if its alias is set.
 
@@ -84,6 +89,7 @@ class Deployment:
         folder: of the verified copies.
         report: called with every notice, in the event loop.
         longest_window: rows that the engine keeps; a version that needs more is refused.
+        loaded: called with name and number of a version whose weights move, in a thread.
     """
 
     def __init__(
@@ -93,6 +99,7 @@ class Deployment:
         folder: Path,
         report: Report,
         longest_window: int = KEPT_MINUTES,
+        loaded: Callable[[str, int], None] = _unheard,
     ) -> None:
         self.name = model_of(settings, symbol)
         self._series = Series(symbol, MARKET)
@@ -105,7 +112,7 @@ class Deployment:
         self._longest_window = longest_window
         self._book = settings.snapshots.shape
         self._store = ModelStore(folder, self.name)
-        self._report = report
+        self._report, self._heard = report, loaded
         self._on_disk: tuple[Copy, ...] = ()
         self._copy_failed = False
 
@@ -299,7 +306,22 @@ class Deployment:
     async def _loaded(self, copy: Copy) -> LoadedModel:
         """Load in the loop's own threads: ending the process during native code would abort it."""
         fit = Fit(self._series, self._bridge, self._longest_window, self._book)
-        return await asyncio.to_thread(load_model, self.name, copy.version, copy.folder, fit)
+        model = await asyncio.to_thread(load_model, self.name, copy.version, copy.folder, fit)
+        if model.members and model.combiner.online is not None:
+            await self._remember(copy.version)
+        return model
+
+    async def _remember(self, version: int) -> None:
+        """Let earlier votes of an ensemble be read, by which its weights have moved.
+
+        Raises:
+            VersionError: if they cannot be, since its weights would not be what they were.
+        """
+        try:
+            await asyncio.to_thread(self._heard, self.name, version)
+        except JournalError as error:
+            text = f"{self.name} {version}: its earlier votes cannot be read: {error}"
+            raise VersionError(text) from error
 
     async def _first(self, asking: asyncio.Future[ActiveVersion], patience: float) -> ActiveVersion:
         """Return the registry's version, or the last good copy, or the registry's late answer."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import mlflow
 import msgspec
@@ -22,16 +23,21 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 
-from quantgod.contracts import CLASSES, FEATURE_SETS, BookShape, Series
+from quantgod.contracts import CLASSES, FEATURE_SETS, BookShape, Floats, Series
 from quantgod.contracts.minute_rows import MinuteRows, as_frame
+from quantgod.contracts.panel import Member, Panel
 from quantgod.contracts.prediction import Prediction
 from quantgod.evaluation.drift import BadReferenceError, Reference, read_reference
+from quantgod.live.deployment.loaded_members import (
+    CONTRACT_FILE,
+    LoadedMembers,
+    member_names,
+    members_in,
+)
 from quantgod.registry.chain import PackageError, compare_golden
 from quantgod.registry.ownership import OtherSeriesError
 from quantgod.registry.registered import BrokenVersionError, VersionError
 from quantgod.registry.versions import signature
-
-CONTRACT_FILE: Final = "labels.json"
 
 # MLflow passes a model from code through a global variable, so only one may load at a time.
 _LOADING = threading.Lock()
@@ -57,6 +63,7 @@ class LoadedModel:
         package_folder: folder of graph, booster, reference and the rest when it was loaded.
         reference: distributions of its features and output; None if it has none.
         book: what it takes of the book; None if it does not look at it.
+        ensemble: its members, if it has any: it is asked by `vote`, and all others by `predict`.
     """
 
     name: str
@@ -67,6 +74,47 @@ class LoadedModel:
     reference: Reference | None
     _model: PyFuncModel
     book: BookShape | None = None
+    ensemble: LoadedMembers | None = None
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Return its members; none of one network."""
+        return () if self.ensemble is None else self.ensemble.members
+
+    @property
+    def quorum(self) -> int:
+        """Return how many members have to speak; 1 of one network."""
+        return 1 if self.ensemble is None else self.ensemble.quorum
+
+    @property
+    def combiner(self) -> Any:
+        """Return the version's own combiner; None of one network."""
+        return None if self.ensemble is None else self.ensemble.combiner
+
+    def vote(
+        self, rows: pd.DataFrame, weights: Floats | None = None, lacks: str = ""
+    ) -> tuple[Panel, Callable[[], Prediction] | None]:
+        """Ask its members about the newest minute of `rows`: as many minutes as there are.
+
+        Args:
+            rows: at most `window` minutes as `as_frame` returns them; not a number where a column
+                is not known.
+            weights: (members,); None for those at registration.
+            lacks: what the book lacks, if it has to be done without.
+
+        Returns:
+            The votes, and what asks the auditor about them; None below the quorum.
+
+        Raises:
+            TypeError: of one network.
+        """
+        if self.ensemble is None:
+            raise TypeError(f"{self.name} {self.version} has no members: predict")
+        panel, answered = self.ensemble.hear(rows, weights, lacks)
+        if answered is None:
+            return panel, None
+        chain = self.ensemble.chain
+        return panel, lambda: _prediction(chain.told(answered), panel)
 
     def predict(self, rows: pd.DataFrame) -> Prediction:
         """Predict the newest minute of `rows`: `window` minutes as `as_frame` returns them.
@@ -122,8 +170,8 @@ def load_model(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
 
 def _loaded(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
     described = Model.load(str(folder))
-    _check_signature(described.signature)
     package = folder / described.flavors["python_function"]["artifacts"]["package"]["path"]
+    _check_signature(described.signature, member_names(package))
     contract = _read(package / CONTRACT_FILE)
     _check_series(f"{name} {version}", contract, fit.series)
     window, book = _window(contract, fit), _book(contract, fit)
@@ -131,12 +179,30 @@ def _loaded(name: str, version: int, folder: Path, fit: Fit) -> LoadedModel:
     with _LOADING:
         model = _load(folder)
     features = tuple(contract["features"])
-    return LoadedModel(name, version, window, features, package, reference, model, book)
+    known = name, version, window, features, package, reference, model, book
+    return LoadedModel(*known, _ensemble(package, model))
 
 
-def _check_signature(came: ModelSignature | None) -> None:
-    asked = signature()
-    if came in (asked, signature(with_confidence=True)):
+def _ensemble(package: Path, model: PyFuncModel) -> LoadedMembers | None:
+    """Return the members of a version, if it has any.
+
+    Raises:
+        UnfitVersionError: if outcomes move their weights, and it does not say which.
+    """
+    if not (members := members_in(package)):
+        return None
+    loaded = LoadedMembers(members, model.unwrap_python_model().chain)  # type: ignore[no-untyped-call]
+    if loaded.combiner.online is not None and loaded.combiner.outcome is None:
+        raise UnfitVersionError(
+            "outcomes move its members' weights, and its combiner.json does not say of what label: "
+            "register it anew"
+        )
+    return loaded
+
+
+def _check_signature(came: ModelSignature | None, members: Sequence[str] = ()) -> None:
+    asked = signature(members=members)
+    if came in (asked, signature(with_confidence=True, members=members)):
         return
     given = set(came.outputs.input_names()) if came is not None and came.outputs else set()
     if absent := [name for name in asked.outputs.input_names() if name not in given]:
@@ -224,11 +290,27 @@ def _warm_up(loaded: LoadedModel) -> None:
     minutes = pd.DatetimeIndex(golden["datetime"]).as_unit("s").asi8 // 60
     books = None if loaded.book is None else np.array(golden["book"].iloc[-1], dtype=np.float64)
     features = golden[[*loaded.features]].to_numpy(np.float64)
-    said = loaded.predict(as_frame(MinuteRows(minutes, features), books))
+    said, told = _asked(loaded, as_frame(MinuteRows(minutes, features), books))
     expected = pd.DataFrame(_read(loaded.package_folder / "golden_output.json")["predictions"])
-    compare_golden(as_answer(said), expected.iloc[:1])
+    compare_golden(told, expected.iloc[:1])
     if said.minute != minutes[-1]:
         raise PackageError("golden_output", f"minute {minutes[-1]} expected, got {said.minute}")
+
+
+def _asked(loaded: LoadedModel, rows: pd.DataFrame) -> tuple[Prediction, pd.DataFrame]:
+    """Ask a version of any kind, with the weights at registration; gives its columns as well.
+
+    Raises:
+        PredictionError: if its members make no answer.
+    """
+    if loaded.ensemble is None:
+        said = loaded.predict(rows)
+        return said, as_answer(said)
+    panel, answered = loaded.ensemble.hear(rows, None, "")
+    if answered is None:
+        raise PredictionError(f"its members make no answer: {panel.absent}")
+    told = loaded.ensemble.chain.told(answered)
+    return _prediction(told, panel), told
 
 
 def as_answer(said: Prediction) -> pd.DataFrame:
@@ -250,8 +332,12 @@ def as_answer(said: Prediction) -> pd.DataFrame:
     return pd.DataFrame([columns])
 
 
-def _prediction(said: pd.DataFrame) -> Prediction:
+def _prediction(said: pd.DataFrame, panel: Panel | None = None) -> Prediction:
     """Parse the chain's one row and check that it is a possible answer.
+
+    Args:
+        said: the row.
+        panel: of an ensemble: it acts on no class that its members would not trade on.
 
     Raises:
         PredictionError: naming what is missing, not a number, or against the rule of the action.
@@ -264,6 +350,8 @@ def _prediction(said: pd.DataFrame) -> Prediction:
         wanted = f"finite numbers and class {read.label}"
         raise PredictionError(f"{wanted} expected: {row.to_dict()!r:.500}")
     acts = read.in_set[read.label] and sum(read.in_set) == 1
+    if panel is not None:
+        acts &= panel.should_trade and panel.direction == read.signal
     waits = read.action != read.signal
     if read.action != (read.signal if acts else "NEUTRAL") or bool(read.abstention) != waits:
         rule = "an action of the decided class alone in its set, or NEUTRAL and the reason"

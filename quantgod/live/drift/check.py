@@ -18,7 +18,7 @@ from quantgod.evaluation.drift import OUTPUTS, Distribution, Reference, Shift, s
 from quantgod.settings import DriftSettings
 
 COLUMNS: Final = (*FEATURES, *OUTPUTS)
-"""The watched columns."""
+"""The watched columns. Those of members come behind them, and are held against their own past."""
 
 Verdict = Literal["outlier", "stable", "level", "offset", "drift", "unknown"]
 """For one candle, `outlier`: a value far from the reference's mean. For a window:
@@ -71,10 +71,11 @@ class DriftCheck:
     Attributes:
         symbol: of the rows.
         minute: the newest minute.
-        window: (n, 12) the newest rows of `COLUMNS`; missing probabilities are NaN.
-        past: (m, 12) the rows before them.
+        window: (n, columns) the newest rows; missing probabilities are NaN.
+        past: (m, columns) the rows before them.
         reference: of the answering version, if it has one.
         settings: lengths and limits.
+        columns: names, of an ensemble those of its members' probabilities as well.
     """
 
     symbol: str
@@ -83,10 +84,11 @@ class DriftCheck:
     past: Floats
     reference: Reference | None
     settings: DriftSettings
+    columns: tuple[str, ...] = COLUMNS
 
     def judge(self) -> list[DriftRow]:
-        """Return a row for each of `COLUMNS`. It takes about 20 ms: not for an event loop."""
-        return [self._judge(place, name) for place, name in enumerate(COLUMNS)]
+        """Return a row for each column. It takes about 20 ms: not for an event loop."""
+        return [self._judge(place, name) for place, name in enumerate(self.columns)]
 
     def _judge(self, place: int, name: str) -> DriftRow:
         window, past = _said(self.window[:, place]), _said(self.past[:, place])
@@ -167,8 +169,9 @@ def _differs(found: Shift, settings: DriftSettings) -> bool:
     return found.psi > settings.psi_limit and found.ks > settings.ks_limit
 
 
-def _kept(reference: Reference, name: str) -> Distribution:
-    return reference.features[name] if name in reference.features else reference.output[name]
+def _kept(reference: Reference, name: str) -> Distribution | None:
+    """Return what is kept of a column; nothing of what a single member says."""
+    return reference.features.get(name) or reference.output.get(name)
 
 
 def _said(column: Floats) -> Floats:

@@ -8,7 +8,7 @@ never resembled the reference from one that has changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from quantgod.contracts import FEATURES, Floats, Integers
 from quantgod.contracts.minute_rows import MinuteRows
+from quantgod.contracts.panel import chance_names
 from quantgod.evaluation.drift import OUTPUTS, Reference, z_scores
 from quantgod.live.drift.check import COLUMNS, DriftCheck, DriftRow
 from quantgod.settings import DriftSettings
@@ -74,15 +75,21 @@ class DriftMonitor:
         self._settings = settings
         self._symbols: dict[str, _Symbol] = {}
 
-    def adopt(self, symbol: str, reference: Reference | None) -> None:
+    def adopt(self, symbol: str, reference: Reference | None, members: Sequence[str] = ()) -> None:
         """Use the reference of the version that now answers a symbol, if it has one.
 
         The features' past is kept. The former version's output is forgotten, since it is not
         comparable.
+
+        Args:
+            symbol: of the answered minutes.
+            reference: of the version.
+            members: of the version, whose probabilities are watched as well.
         """
         known = self._of(symbol)
         known.reference = reference
-        known.past.forget_output()
+        known.members = tuple(name for one in members for name in chance_names(one))
+        known.past.forget_output(len(known.members))
 
     def remember(self, symbol: str, rows: MinuteRows, output: Floats | None = None) -> None:
         """Add minutes from before this stream, oldest first.
@@ -99,12 +106,19 @@ class DriftMonitor:
         Raises:
             ValueError: if minutes do not rise, or shapes do not fit.
         """
+        known = self._of(symbol)
         if output is None:
             output = np.full((len(rows.minutes), len(OUTPUTS)), np.nan)
-        self._of(symbol).past.take(rows.minutes, np.hstack([rows.features, output]))
+        unknown = np.full((len(rows.minutes), len(known.members)), np.nan)
+        known.past.take(rows.minutes, np.hstack([rows.features, output, unknown]))
 
     def on_row(
-        self, symbol: str, minute: int, features: Floats, output: Sequence[float] | None
+        self,
+        symbol: str,
+        minute: int,
+        features: Floats,
+        output: Sequence[float] | None,
+        votes: Mapping[str, float] | None = None,
     ) -> DriftFindings:
         """Add a closed minute's row. This is fast; a returned check is not.
 
@@ -113,6 +127,7 @@ class DriftMonitor:
             minute: epoch minute, later than every live one before.
             features: (9,) in the order of `FEATURES`.
             output: the model's probabilities in class order; None without an answer.
+            votes: those of its members by `chance_names`, if there are votes.
 
         Raises:
             ValueError: if the minute is not later than the one before.
@@ -123,7 +138,8 @@ class DriftMonitor:
             known.is_live = True
         before = known.past.newest
         said = [np.nan] * len(OUTPUTS) if output is None else output
-        known.past.take(np.asarray([minute]), np.concatenate([features, said])[None])
+        told = [(votes or {}).get(name, np.nan) for name in known.members]
+        known.past.take(np.asarray([minute]), np.concatenate([features, said, told])[None])
         outliers = self._outliers(symbol, minute, features)
         every = self._settings.every_minutes
         due = before != NO_MINUTE and minute // every != before // every
@@ -147,7 +163,8 @@ class DriftMonitor:
         past = known.past
         window = past.between(minute - length, minute)
         before = past.between(minute - length - self._settings.past_minutes, minute - length)
-        return DriftCheck(symbol, minute, window, before, known.reference, self._settings)
+        columns = (*COLUMNS, *known.members)
+        return DriftCheck(symbol, minute, window, before, known.reference, self._settings, columns)
 
     def _of(self, symbol: str) -> _Symbol:
         if symbol not in self._symbols:
@@ -161,6 +178,7 @@ class _Symbol:
     def __init__(self, settings: DriftSettings) -> None:
         self.past = _Past(settings.window_minutes + settings.past_minutes)
         self.reference: Reference | None = None
+        self.members: tuple[str, ...] = ()
         self.is_live = False
         self._settings = settings
         self._quiet_until: dict[str, int] = {}
@@ -186,13 +204,13 @@ class _Past:
         self._rows = np.full((minutes, len(COLUMNS)), np.nan)
 
     def take(self, minutes: Integers, rows: Floats) -> None:
-        """Add rows (n, 12) of `COLUMNS` with their minutes.
+        """Add rows (n, columns) with their minutes.
 
         Raises:
             ValueError: if minutes do not rise, or shapes do not fit.
         """
-        if rows.shape != (len(minutes), len(COLUMNS)):
-            raise ValueError(f"minutes (n) and rows (n, 12) expected, got {rows.shape}")
+        if rows.shape != (len(minutes), count := self._rows.shape[1]):
+            raise ValueError(f"minutes (n) and rows (n, {count}) expected, got {rows.shape}")
         order = np.concatenate([[self.newest], minutes])
         late = np.flatnonzero(np.diff(order) <= 0)
         if len(late):
@@ -212,5 +230,8 @@ class _Past:
         self._minutes[self._minutes >= minute] = NO_MINUTE
         self.newest = int(self._minutes.max())
 
-    def forget_output(self) -> None:
-        self._rows[:, len(FEATURES) :] = np.nan
+    def forget_output(self, members: int) -> None:
+        """Forget what versions have said, and have room for so many columns of members."""
+        features = self._rows[:, : len(FEATURES)]
+        said = np.full((len(features), len(OUTPUTS) + members), np.nan)
+        self._rows = np.hstack([features, said])

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from quantgod.contracts import Floats
+from quantgod.contracts.panel import Panel
 from quantgod.contracts.prediction import Prediction
 from quantgod.contracts.row_sink import RowSink
 from quantgod.live.drift.check import DriftCheck, DriftRow, in_words, metrics
 from quantgod.live.drift.monitor import DriftMonitor
-from quantgod.live.engine.engine import Model
+from quantgod.live.engine.question import Model
 from quantgod.live.view.logs import say
 
 END_SECONDS: Final = 1.0
@@ -43,15 +44,21 @@ class DriftWatch:
         self._checks: set[asyncio.Task[None]] = set()
 
     def on_row(
-        self, symbol: str, minute: int, features: Floats, said: Prediction | None, model: Model
+        self,
+        symbol: str,
+        minute: int,
+        features: Floats,
+        said: Prediction | None,
+        model: Model,
+        panel: Panel | None = None,
     ) -> None:
-        """Take a closed minute's row and its model; called in the event loop."""
+        """Take a closed minute's row, its model and its members' last votes, in the event loop."""
         if self._versions.get(symbol) != model.version:
             self._versions[symbol] = model.version
-            self._monitor.adopt(symbol, model.reference)
-        watched = self._monitor.on_row(
-            symbol, minute, features, None if said is None else said.audited
-        )
+            self._monitor.adopt(symbol, model.reference, [one.name for one in model.members])
+        output = None if said is None else said.audited
+        votes = panel.chances if panel is not None and panel.minute == minute else None
+        watched = self._monitor.on_row(symbol, minute, features, output, votes)
         for warning in watched.warnings:
             say(logging.WARNING, "feature_far", warning.text, symbol=symbol)
         self._keep(watched.outliers)

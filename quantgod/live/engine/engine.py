@@ -6,8 +6,10 @@ thread. Then the challenger predicts the same minute in another thread while the
 the champion never waits for it.
 
 Every candle gets one signal of the champion, or one notice with the reason. A version of the book
-gets none of a minute whose snapshots are not all known: that is no opinion. The 112 features of a
-minute are made before it only if the champion takes them, else when its signal is journaled.
+gets none of a minute whose snapshots are not all known: that is no opinion. Of an ensemble the
+members that cannot look at a minute, or fail on it, abstain, and below the quorum there is none.
+The 112 features of a minute are made before it only if the champion takes them, else when its
+signal is journaled.
 """
 
 from __future__ import annotations
@@ -19,19 +21,23 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
-from quantgod.contracts import BookShape, Floats
-from quantgod.contracts.minute_rows import MinuteRows, as_frame
+from quantgod.contracts import Floats
+from quantgod.contracts.minute_rows import as_frame
 from quantgod.contracts.model_notices import Level, ModelNotice, Report, SignalCode
+from quantgod.contracts.panel import Panel
 from quantgod.contracts.prediction import Prediction
 from quantgod.contracts.row_sink import RowSink
-from quantgod.evaluation.drift import Reference
 from quantgod.live.engine.block import NO_BLOCK, Block, block_of, stillness
 from quantgod.live.engine.feature_rows import source_row
 from quantgod.live.engine.journal_rows import bar_row, signal_row
 from quantgod.live.engine.lane import Lane
+from quantgod.live.engine.moving_weights import SymbolWeights
+from quantgod.live.engine.needs import missing, missing_by_member, warming
+from quantgod.live.engine.question import Model, Question, Role, Seen
+from quantgod.live.engine.voting import Voting, no_quorum
 from quantgod.live.engine.window import Window
 from quantgod.market.book_bars import ClosedMinute
 
@@ -42,39 +48,6 @@ END_SECONDS: Final = 2.0
 """How long the end of a session waits for pending answers."""
 
 LATENCIES: Final = 1_000
-
-Role = Literal["Production", "Challenger"]
-
-
-class Model(Protocol):
-    """The interface of a loaded version; `LoadedModel` implements it."""
-
-    @property
-    def name(self) -> str:
-        """Return the registered model's name."""
-
-    @property
-    def version(self) -> int:
-        """Return its number."""
-
-    @property
-    def window(self) -> int:
-        """Return the rows that one prediction needs."""
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Return their columns: those of one of `FEATURE_SETS`."""
-
-    @property
-    def book(self) -> BookShape | None:
-        """Return what it takes of the book, if it does."""
-
-    @property
-    def reference(self) -> Reference | None:
-        """Return its reference, if it has one."""
-
-    def predict(self, rows: Any) -> Prediction:
-        """Predict the newest minute; called in a worker thread."""
 
 
 class Models(Protocol):
@@ -92,20 +65,6 @@ OnRow = Callable[[str, int, Floats, Prediction | None, Model], None]
 prediction (None while its window is not full, or without an answer), and the champion."""
 
 
-class Question(NamedTuple):
-    """A closed minute to predict, with the model, and the challenger's question if there is one."""
-
-    symbol: str
-    minute: int
-    features: Floats
-    received: float
-    role: Role
-    model: Model
-    rows: MinuteRows
-    books: Floats | None
-    shadow: list[Question]
-
-
 @dataclass
 class AnswerState:
     """A symbol's state for the status view.
@@ -114,12 +73,15 @@ class AnswerState:
         missing: minutes until the champion's window is full.
         warming: those of them until a row has all features that it takes.
         shadow_missing: minutes until the challenger's window is full; 0 without one.
-        lacks: what the book of the last minute with a row lacks for a champion that looks at it.
-        blockless: minutes without a signal for that.
+        lacks: what the last minute with a row lacks for a signal of the champion: a whole book, or
+            a quorum.
+        blockless: minutes without a signal for the book.
         last: the last closed minute.
         said: the champion's last prediction.
         version: its version.
         latency_ms: from the arrival of the closing message to the journaled signal.
+        cold: rows until each member of the champion can speak, of those that cannot yet.
+        panel: the champion's members' last votes.
     """
 
     missing: int
@@ -131,6 +93,8 @@ class AnswerState:
     shadow_missing: int = 0
     lacks: str = ""
     blockless: int = 0
+    cold: dict[str, int] = field(default_factory=dict)
+    panel: Panel | None = None
 
 
 class Engine:
@@ -143,6 +107,7 @@ class Engine:
         report: called with problems.
         on_row: called with every row; it must be fast.
         max_candles: `done` is set when every symbol has had this many, or one of them more.
+        weights: of versions whose members' weights move, by symbol; new ones by default.
     """
 
     def __init__(
@@ -154,11 +119,17 @@ class Engine:
         *,
         on_row: OnRow | None = None,
         max_candles: int | None = None,
+        weights: Mapping[str, SymbolWeights] | None = None,
     ) -> None:
         self.done = asyncio.Event()
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self.symbols = {name: AnswerState(0) for name in windows}
         self._windows = windows
+        self._weights = weights or {
+            name: SymbolWeights(name, None, window.max_bridge_minutes)
+            for name, window in windows.items()
+        }
+        self._voting = Voting(journal, report, self._weights, self._hear)
         self._champion = {name: models[name].champion() for name in windows}
         for name in windows:
             self._count_missing(name)
@@ -192,6 +163,7 @@ class Engine:
         self.symbols[symbol].last = closed
         self._count_missing(symbol)
         if features is not None:
+            self._weights[symbol].closes.take(minute, closed.bar.close)
             self._candles[symbol] += 1
             self._ask(symbol, minute, features, received)
             self._end_if_all_are_answered()
@@ -229,7 +201,7 @@ class Engine:
             self._settle(symbol)
             window.catch_up()
             return
-        question = Question(symbol, minute, features, received, "Production", champion, *seen, [])
+        question = Question(symbol, minute, features, received, "Production", champion, seen, [])
         self._beside[symbol] = question, challenger
         self._unanswered += 1
         self._champions.put(question)
@@ -240,23 +212,29 @@ class Engine:
             return
         question, challenger = self._beside.pop(symbol)
         state, window = self.symbols[symbol], self._windows[symbol]
-        state.shadow_missing = 0 if challenger is None else window.missing(*_needs(challenger))
+        state.shadow_missing = 0 if challenger is None else missing(window, challenger)
         if question is None or challenger is None:
             return
         seen = self._seen(symbol, question.minute, challenger, "Challenger")
         if seen is not None:
             candle = symbol, question.minute, question.features, question.received
-            question.shadow.append(Question(*candle, "Challenger", challenger, *seen, []))
+            question.shadow.append(Question(*candle, "Challenger", challenger, seen, []))
 
-    def _seen(
-        self, symbol: str, minute: int, model: Model, role: Role
-    ) -> tuple[MinuteRows, Floats | None] | None:
-        """Return what a version takes of the newest minute; None if it is not all there."""
+    def _seen(self, symbol: str, minute: int, model: Model, role: Role) -> Seen | None:
+        """Return what a version takes of the newest minute; None if it is not all there.
+
+        An ensemble does with what there is: members that cannot look at it abstain.
+        """
         window, state = self._windows[symbol], self.symbols[symbol]
-        if window.missing(*_needs(model)):
+        if missing(window, model):
             return None
-        rows = window.newest(*_needs(model))
-        block = NO_BLOCK if model.book is None else _block(state.last, rows)
+        needed = model.window, len(model.features)
+        block = NO_BLOCK if model.book is None else _block(state.last)
+        if model.members:
+            return Seen(window.known(*needed), block.books, block.lacks)
+        rows = window.newest(*needed)
+        if model.book is not None and not block.lacks:
+            block = block._replace(lacks=stillness(rows.features))
         if role == "Production":
             state.lacks = block.lacks
             state.blockless += bool(block.lacks)
@@ -264,13 +242,15 @@ class Engine:
             text = f"minute {minute}: {block.lacks}, so version {model.version} as {role} gives no"
             self._tell("warning", "no_block", symbol, f"{text} signal")
             return None
-        return rows, block.books
+        return Seen(rows, block.books)
 
     def _count_missing(self, symbol: str) -> None:
-        length, columns = _needs(self._champion[symbol])
+        champion = self._champion[symbol]
         state, window = self.symbols[symbol], self._windows[symbol]
-        state.missing = window.missing(length, columns)
-        state.warming = window.warming(columns)
+        state.missing = missing(window, champion)
+        state.warming = warming(window, champion)
+        cold = missing_by_member(window, champion)
+        state.cold = {name: rows for name, rows in cold.items() if rows}
 
     async def _answer(self, asked: Question) -> None:
         said = await self._predict(self._champions, asked)
@@ -301,16 +281,27 @@ class Engine:
         self._end_if_all_are_answered()
 
     async def _predict(self, lane: Lane[Question], asked: Question) -> Prediction | None:
-        """Predict in the lane's thread and journal the answer; return None if it fails."""
+        """Predict in the lane's thread and journal the answer; return None if there is none."""
         try:
-            said = await lane.compute(functools.partial(_judge, asked))
+            if asked.model.members:
+                said = await self._voting.ask(lane, asked)
+            else:
+                said = await lane.compute(functools.partial(_judge, asked))
         except Exception as error:
             # A version may raise anything; the next candle is a new try.
             text = f"minute {asked.minute}, version {asked.model.version} as {asked.role}"
             self._tell("error", "prediction_failed", asked.symbol, f"{text}: {error!r}")
             return None
-        self._keep(asked, said)
+        if said is not None:
+            self._keep(asked, said)
         return said
+
+    def _hear(self, asked: Question, panel: Panel) -> None:
+        """Keep the champion's votes for the status, and what they lack for a signal."""
+        if asked.role == "Production":
+            state = self.symbols[asked.symbol]
+            state.panel = panel
+            state.lacks = "" if panel.direction else no_quorum(panel)
 
     def _keep(self, asked: Question, said: Prediction) -> None:
         if asked.role == "Production":
@@ -361,18 +352,12 @@ class Engine:
         self._report(ModelNotice(level, "signal", code, symbol, text))
 
 
-def _needs(model: Model) -> tuple[int, int]:
-    """Return the rows and columns that a version takes."""
-    return model.window, len(model.features)
-
-
-def _block(closed: ClosedMinute | None, rows: MinuteRows) -> Block:
-    block = block_of(None if closed is None else closed.snapshots)
-    return block if block.lacks else block._replace(lacks=stillness(rows.features))
+def _block(closed: ClosedMinute | None) -> Block:
+    return block_of(None if closed is None else closed.snapshots)
 
 
 def _judge(asked: Question) -> Prediction:
-    said = asked.model.predict(as_frame(asked.rows, asked.books))
+    said = asked.model.predict(as_frame(asked.seen.rows, asked.seen.books))
     if said.minute != asked.minute:
         raise ValueError(f"minute {asked.minute} was asked about, it judged {said.minute}")
     return said

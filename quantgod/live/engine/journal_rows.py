@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from quantgod.contracts import BOOK_LEVELS, CLASSES, FEATURES, SECOND_FIGURES, Floats, Level
+from quantgod.contracts.panel import Panel
 from quantgod.contracts.prediction import Prediction
 from quantgod.market.book_bars import ClosedMinute
 
@@ -61,6 +62,35 @@ def signal_row(
         "uncertainty": said.uncertainty,
         "base_confidence": said.confidence,
         "latency_ms": latency_ms,
+    }
+
+
+def votes_row(
+    symbol: str, role: str, model: VersionName, panel: Panel, state: str | None
+) -> dict[str, Any]:
+    """Return a row of VOTES: what the members of a version say of a minute, in its role."""
+    votes = panel.votes
+    return {
+        "minute": panel.minute,
+        "symbol": symbol,
+        "role": role,
+        "model": model.name,
+        "version": model.version,
+        "members": [vote.member for vote in votes],
+        "absent": [vote.absent for vote in votes],
+        **{
+            name.lower(): [vote.probabilities[place] for vote in votes]
+            for place, name in enumerate(CLASSES)
+        },
+        "confidence": [vote.confidence for vote in votes],
+        "expected_return": [vote.expected_return for vote in votes],
+        "weight": [vote.weight for vote in votes],
+        "contribution": [vote.contribution for vote in votes],
+        "vote": panel.direction,
+        "agreement": panel.agreement,
+        "meta_confidence": panel.meta_confidence,
+        "should_trade": panel.should_trade,
+        "state": state,
     }
 
 

@@ -125,6 +125,16 @@ class Window:
         place = slice(self._end - length, self._end)
         return MinuteRows(self._minutes[place].copy(), self._features[place, :columns].copy())
 
+    def known(self, length: int, columns: int = len(FEATURES)) -> MinuteRows:
+        """Return a copy of the newest rows of the stretch, `length` or as many as there are.
+
+        What is not known of the first `columns` is not a number.
+        """
+        if columns > len(FEATURES):
+            self.catch_up()
+        place = slice(max(self._begin, self._end - length), self._end)
+        return MinuteRows(self._minutes[place].copy(), self._features[place, :columns].copy())
+
     def _forget_the_future(self, first_live: int) -> None:
         past = int(np.searchsorted(self._history.minutes, first_live))
         if past < len(self._history.minutes):

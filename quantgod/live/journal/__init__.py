@@ -4,7 +4,7 @@ from quantgod.live.journal.journal import Journal, JournalState
 from quantgod.live.journal.notices import JournalError, JournalLocked, JournalNotice
 from quantgod.live.journal.reader import read_batches, read_table
 from quantgod.live.journal.segments import tables
-from quantgod.live.journal.tables import BARS, DRIFT, EVENTS, RAW, SIGNALS, levels_schema
+from quantgod.live.journal.tables import BARS, DRIFT, EVENTS, RAW, SIGNALS, VOTES, levels_schema
 
 __all__ = [
     "BARS",
@@ -12,6 +12,7 @@ __all__ = [
     "EVENTS",
     "RAW",
     "SIGNALS",
+    "VOTES",
     "Journal",
     "JournalError",
     "JournalLocked",

@@ -33,6 +33,36 @@ of fixed size, because Parquet reads none back that may be null. Rows of session
 kernel told figures of seconds lack them.
 """
 
+VOTES: Final = pa.schema(
+    [
+        ("minute", pa.int64()),
+        ("symbol", pa.string()),
+        ("role", pa.string()),
+        ("model", pa.string()),
+        ("version", pa.int64()),
+        ("members", pa.list_(pa.string())),
+        ("absent", pa.list_(pa.string())),
+        *((name, pa.list_(pa.float64())) for name in ("sell", "neutral", "buy")),
+        ("confidence", pa.list_(pa.float64())),
+        ("expected_return", pa.list_(pa.float64())),
+        ("weight", pa.list_(pa.float64())),
+        ("contribution", pa.list_(pa.float64())),
+        ("vote", pa.string()),
+        ("agreement", pa.float64()),
+        ("meta_confidence", pa.float64()),
+        ("should_trade", pa.bool_()),
+        ("state", pa.string()),
+    ]
+)
+"""What the members of an ensemble say of a minute; it is written before the signal is.
+
+Lists are by member, in the order of `members`. `absent` holds why a member says nothing, and is
+empty of one that speaks; what an absent one says is NaN. `weight` is what it was heard with,
+`contribution` its share in the probability of `vote`, which is empty below the quorum. `state` is
+that of the weights at this minute, as JSON: a session that starts again goes on from it, and from
+the votes whose outcome was not known yet. It is null of weights that outcomes do not move.
+"""
+
 SIGNALS: Final = pa.schema(
     [
         ("minute", pa.int64()),

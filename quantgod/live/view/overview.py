@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 from quantgod.contracts import CLASSES, MS_PER_MINUTE
+from quantgod.contracts.panel import Panel
 from quantgod.contracts.prediction import Prediction
 from quantgod.live.engine.engine import AnswerState
 from quantgod.live.feed.state import BookState, FeedState
 from quantgod.live.journal import JournalState
-from quantgod.live.view.status import SymbolStatus, in_time, missing_in_words
+from quantgod.live.view.status import SymbolStatus, cold_in_words, in_time, missing_in_words
 from quantgod.served.features import sets
 
 
@@ -29,6 +31,8 @@ def symbol_status(symbol: str, book: BookState, engine: AnswerState, drift: str)
         warming=engine.warming,
         shadow_missing=engine.shadow_missing,
         blockless=engine.blockless,
+        cold=engine.cold,
+        votes={} if engine.panel is None else votes_in_words(engine.panel),
     )
 
 
@@ -92,7 +96,8 @@ def minute_in_words(
         if engine.lacks and not engine.missing and _is_newest(minute, engine):
             told = f"no signal: {engine.lacks}"
     bar = _bar(engine) if _is_newest(minute, engine) else _when(minute)
-    return f"{symbol} {bar}: {told}"
+    cold = f"; {cold_in_words(engine.cold)}" if engine.cold else ""
+    return f"{symbol} {bar}: {told}{cold}"
 
 
 def minute_values(
@@ -105,6 +110,8 @@ def minute_values(
         told = {name: getattr(said, name) for name in ("action", "signal", "abstention")}
         values |= {"version": version, **told, "decided_by": said.decided_by}
         values |= answer_metrics(said)
+    if engine.panel is not None and engine.panel.minute == minute:
+        values["votes"] = votes_in_words(engine.panel)
     return values
 
 
@@ -113,6 +120,24 @@ def trouble_of(feed: FeedState, last: str) -> str:
     if feed.connection.is_silent:
         return f"silent_stream: {feed.connection.url} was opened and says nothing"
     return last
+
+
+def votes_in_words(panel: Panel) -> dict[str, str]:
+    """Return what each member said, `BUY 0.62`, or why it abstained."""
+    return {vote.member: vote.absent or _likeliest(vote.probabilities) for vote in panel.votes}
+
+
+def _likeliest(chances: tuple[float, ...]) -> str:
+    return "{1} {0:.2f}".format(*max(zip(chances, CLASSES, strict=True)))
+
+
+def votes_metrics(panel: Panel | None, minute: int) -> dict[str, float]:
+    """Return the tracked metrics of the votes on a minute; empty if there are none."""
+    if panel is None or panel.minute != minute:
+        return {}
+    kept = {f"{vote.member}/weight": vote.weight for vote in panel.votes}
+    kept |= {name: chance for name, chance in panel.chances.items() if not math.isnan(chance)}
+    return kept if math.isnan(panel.agreement) else kept | {"agreement": panel.agreement}
 
 
 def _is_newest(minute: int, engine: AnswerState) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 
@@ -22,6 +23,8 @@ class SymbolStatus:
         warming: those of the missing minutes until a row has all features that the model takes.
         shadow_missing: minutes until the challenger can answer as well.
         blockless: minutes whose snapshots of the book were not whole.
+        cold: of an ensemble, minutes until each member can speak that cannot yet.
+        votes: what each member said last, or why it abstained.
     """
 
     symbol: str
@@ -35,6 +38,8 @@ class SymbolStatus:
     warming: int = 0
     shadow_missing: int = 0
     blockless: int = 0
+    cold: dict[str, int] = field(default_factory=dict)
+    votes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ def _in_a_line(one: SymbolStatus) -> str:
         told.append(missing_in_words(one.missing, one.warming))
     elif one.signal:
         told.append(f"signal {one.signal}{shadow_in_words(one.shadow_missing)}")
+    told += [cold_in_words(one.cold)] if one.cold else []
     return "; ".join([*told, one.drift] if one.drift else told)
 
 
@@ -90,6 +96,15 @@ def missing_in_words(missing: int, warming: int) -> str:
     """
     past = f", {warming} of them for the past of its 112 features" if warming else ""
     return f"{missing} minutes missing{past}"
+
+
+def cold_in_words(cold: Mapping[str, int]) -> str:
+    """Return how many minutes each member of an ensemble waits for that cannot speak yet.
+
+    >>> cold_in_words({"far": 15, "wide": 524})
+    'cold members: far 15 minutes, wide 524 minutes'
+    """
+    return f"cold members: {', '.join(f'{name} {rows} minutes' for name, rows in cold.items())}"
 
 
 def shadow_in_words(missing: int) -> str:

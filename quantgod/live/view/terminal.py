@@ -16,6 +16,7 @@ from quantgod.live.view.logs import say
 from quantgod.live.view.status import (
     Status,
     SymbolStatus,
+    cold_in_words,
     in_time,
     missing_in_words,
     shadow_in_words,
@@ -71,5 +72,6 @@ def _row(one: SymbolStatus) -> tuple[str | Text, ...]:
     speaks = one.signal and one.signal + shadow_in_words(one.shadow_missing)
     if one.missing:
         speaks = missing_in_words(one.missing, one.warming)
+    speaks += f"; {cold_in_words(one.cold)}" if one.cold else ""
     book = Text(one.book, style="green" if one.is_synced else "bold red")
     return one.symbol, book, lag, one.last_bar, speaks, one.drift

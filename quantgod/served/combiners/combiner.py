@@ -10,6 +10,7 @@ import numpy as np
 
 from .consensus import Consensus, consensus
 from .online import OnlineWeights, weights_over
+from .outcome import Outcome
 from .votes import Booleans, Floats, Integers, Rules, Votes
 from .weights import Adaptive, Hedge
 
@@ -31,6 +32,7 @@ class Combiner:
         online: how outcomes move the weights; None if they do not.
         every: outcomes of minutes whose epoch minute is divisible by this move the weights, so that
             a batch of every n-th minute has the weights that live has.
+        outcome: what those outcomes are; None where weights do not move.
         state: of the weights at registration; None before any outcome.
     """
 
@@ -41,6 +43,7 @@ class Combiner:
     min_confidence: tuple[float, ...] = ()
     online: Adaptive | Hedge | None = None
     every: int = 1
+    outcome: Outcome | None = None
     state: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -78,15 +81,17 @@ class Combiner:
             return np.asarray(self.weights, np.float64)
         return self.started().weights
 
-    def started(self) -> OnlineWeights:
-        """Return weights that outcomes move, from the state at registration on.
+    def started(self, state: Mapping[str, Any] | None = None) -> OnlineWeights:
+        """Return weights that outcomes move, from a state on; None for that at registration.
 
         Raises:
             ValueError: if outcomes do not move them.
         """
         if self.online is None:
             raise ValueError(f"the weights of {self.strategy} are fixed")
-        return OnlineWeights(self.online, np.asarray(self.weights), self.state)
+        return OnlineWeights(
+            self.online, np.asarray(self.weights), self.state if state is None else state
+        )
 
     def moves_on(self, time_ms: Integers) -> Booleans:
         """Return whether the outcome of each minute (n,) moves the weights."""
@@ -135,10 +140,12 @@ class Combiner:
         if (online := said["online"]) is not None:
             kind = RULES_OF_WEIGHTS[online["rule"]]
             online = kind(**{name: value for name, value in online.items() if name != "rule"})
+        outcome = Outcome(**said["outcome"]) if said.get("outcome") is not None else None
         state = None if said["state"] is None else _arrays(said["state"])
         tuples = {name: tuple(said[name]) for name in ("members", "weights", "min_confidence")}
         rules = Rules(**said["rules"] | {"class_weights": tuple(said["rules"]["class_weights"])})
-        return cls(**said | tuples | {"rules": rules, "online": online, "state": state})
+        read = {"rules": rules, "online": online, "outcome": outcome, "state": state}
+        return cls(**said | tuples | read)
 
 
 def _lists(state: Mapping[str, Floats]) -> dict[str, Sequence[float]]:

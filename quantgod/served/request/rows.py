@@ -111,6 +111,22 @@ def check_windows(said: Floats, minutes: Integers) -> None:
         )
 
 
+def check_warm(rows: pd.DataFrame, contract: Contract) -> None:
+    """Refuse rows of which too few are known for a window of a member of an ensemble.
+
+    Args:
+        rows: the newest minutes, as many as there are; what is not known is not a number.
+        contract: of the member.
+
+    Raises:
+        RequestError: `cold`.
+    """
+    lacking = ~np.isfinite(rows[contract.features].to_numpy(np.float64)).all(axis=1)
+    known = int(np.argmax(lacking[::-1])) if lacking.any() else len(rows)
+    if known < contract.window:
+        raise RequestError("cold", f"{known} of the {contract.window} rows of its window are known")
+
+
 def refuse_without_quorum(minutes: Integers, members: Sequence[str], present: Booleans) -> None:
     """Refuse rows of which no window has enough members that speak, or none that agree.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -104,9 +104,9 @@ class Watched:
         self.adopted: list[object] = []
         adopt = self.monitor.adopt
 
-        def noted(symbol: str, reference: Reference | None) -> None:
+        def noted(symbol: str, reference: Reference | None, members: Sequence[str]) -> None:
             self.adopted.append(reference)
-            adopt(symbol, reference)
+            adopt(symbol, reference, members)
 
         self.monitor.adopt = noted  # type: ignore[method-assign]
         track = lambda values, minute: self.tracked.append((values, minute))  # noqa: E731

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from quantgod.contracts import FEATURES, BookShape
 from quantgod.contracts.model_notices import ModelNotice
+from quantgod.contracts.panel import Member
 from quantgod.contracts.prediction import Prediction
 from quantgod.evaluation.drift import Reference
 from quantgod.market.book_bars import ClosedMinute
@@ -42,6 +43,9 @@ class Version:
     off: int = 0
     features: tuple[str, ...] = FEATURES
     book: BookShape | None = None
+    members: tuple[Member, ...] = ()
+    quorum: int = 1
+    combiner: Any = None
     asked: list[int] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
 
@@ -54,6 +58,9 @@ class Version:
         self.threads.add(threading.get_ident())
         self.spoil(minute)
         return said_of(minute + self.off)
+
+    def vote(self, rows: pd.DataFrame, weights: Any = None, lacks: str = "") -> NoReturn:
+        raise NotImplementedError("one network has no members")
 
 
 @dataclass

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from quantgod.served.combiners.combiner import MS_PER_MINUTE, Combiner
+from quantgod.served.combiners.outcome import Outcome
 from quantgod.served.combiners.strategies import STRATEGIES
 from quantgod.served.combiners.votes import Rules, Votes
 from quantgod.served.combiners.weights import Adaptive, Hedge
@@ -65,6 +66,7 @@ def test_a_combiner_goes_on_from_the_state_that_it_was_kept_with() -> None:
     found, state = MOVING.weights_over(**given)
     kept = Combiner.from_json(json.loads(json.dumps(replace(MOVING, state=state).to_json())))
     np.testing.assert_array_equal(kept.now, kept.started().weights)
+    np.testing.assert_array_equal(MOVING.started(state).weights, kept.now)
     assert kept.now[0] > found[0, 0]
     np.testing.assert_array_equal(kept.combine(given["votes"]).probabilities,
         MOVING.combine(given["votes"], kept.now).probabilities)  # fmt: skip
@@ -75,6 +77,7 @@ def test_a_combiner_goes_on_from_the_state_that_it_was_kept_with() -> None:
     [
         FIXED,
         MOVING,
+        replace(MOVING, outcome=Outcome(60, 0.001, -0.002)),
         replace(FIXED, online=Adaptive(), min_confidence=(0.6, 0.5, 0.4)),
         replace(FIXED, strategy="majority", rules=Rules(2, 0.5, 0.4, 0.1, (2.0, 1.0, 2.0))),
     ],

@@ -1,0 +1,45 @@
+"""How many rows a version waits for; an ensemble for those of as many members as make a quorum."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from quantgod.contracts.panel import Member
+from quantgod.live.engine.window import Window
+
+
+class Taker(Protocol):
+    """What a version takes."""
+
+    @property
+    def window(self) -> int:
+        """Return the rows of its longest window."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return all columns that it takes."""
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Return its members; none of one network."""
+
+    @property
+    def quorum(self) -> int:
+        """Return how many members have to speak."""
+
+
+def missing(window: Window, model: Taker) -> int:
+    """Return how many more rows pass before a version can answer."""
+    if not model.members:
+        return window.missing(model.window, len(model.features))
+    return sorted(missing_by_member(window, model).values())[model.quorum - 1]
+
+
+def missing_by_member(window: Window, model: Taker) -> dict[str, int]:
+    """Return how many more rows pass before each member can speak; empty of one network."""
+    return {one.name: window.missing(one.window, one.columns) for one in model.members}
+
+
+def warming(window: Window, model: Taker) -> int:
+    """Return those of the missing rows before one has all columns; of an ensemble they differ."""
+    return 0 if model.members else window.warming(len(model.features))
