@@ -18,8 +18,10 @@ from quantgod.archive.etl import run_etl
 from quantgod.archive.snapshots import run_snapshots
 from quantgod.archive.store import load_bars
 from quantgod.contracts import CLASSES, FEATURES, MS_PER_MINUTE, PRIMARY
-from quantgod.dataset.book_blocks import open_all_blocks, row_blocks
-from quantgod.evaluation.subject import RawMaterial
+from quantgod.dataset.book_blocks import RowBlocks, open_all_blocks, row_blocks
+from quantgod.dataset.labels import label
+from quantgod.ensemble.ensemble import Ensemble
+from quantgod.evaluation.subject import RawMaterial, outcomes_of
 from quantgod.live import runner
 from quantgod.live.engine.journal_rows import bar_row
 from quantgod.live.feed.feed import Feed, FeedListener
@@ -32,13 +34,17 @@ from quantgod.market.book_bars import BookBars, ClosedMinute
 from quantgod.market.minute_bars import MinuteBar
 from quantgod.registry.chain import Chain
 from quantgod.registry.chain_subject import ChainSubject
-from quantgod.settings import FeedSettings, Settings, load_settings
+from quantgod.served.combiners.combiner import Combiner
+from quantgod.served.combiners.outcome import Outcome
+from quantgod.served.combiners.votes import Rules
+from quantgod.served.combiners.weights import Hedge
+from quantgod.settings import FeedSettings, LabelSettings, Settings, load_settings
 from quantgod.simulation.exchange.server import Exchange
 from quantgod.simulation.exchange.synthetic import SyntheticMarket
 from quantgod.simulation.exchange.truth import TrueEvent, Truth
 from tests.dataset.books import BLOCK
-from tests.registry.conftest import NAME, make_store, tracked
-from tests.registry.test_book_version import WINDOW, make_version
+from tests.registry.conftest import CLASS_WEIGHTS, NAME, make_store, tiny_network, tracked
+from tests.registry.test_book_version import WINDOW, Made, make_version, of_the_book
 
 SYMBOL = "BTCUSDT"
 LEVELS = 8  # a book of five levels stands, so a version must take more to find one too thin
@@ -121,28 +127,24 @@ def play(settings: Settings, recording: Path, patch: pytest.MonkeyPatch) -> None
         asyncio.run(session(journal))
 
 
-def test_it_answers_what_its_version_says_of_the_blocks_of_its_own_recording(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To the bit; and a minute whose book is too thin has a row, a notice and no signal."""
-    settings, made = settings_of(tmp_path), make_version(tmp_path / "version", LEVELS)
-    store = make_store(made, tmp_path_factory.mktemp("store"))  # type: ignore[arg-type]
+def lived(
+    tmp_path: Path, made: Made, factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, pd.DataFrame]:
+    """Let a registered version answer the market, and return the tables of its journal."""
+    settings = settings_of(tmp_path)
+    store = make_store(made, factory.mktemp("store"))  # type: ignore[arg-type]
     remember(settings, made.bars)
     with tracked(store.uri):
         MlflowClient().set_registered_model_alias(NAME, "Production", str(store.number))
         play(settings, tmp_path / "recording", monkeypatch)
-    kept = {
-        name: read_table(settings.live.own_journal, name).to_pandas().set_index("datetime")
-        for name in ("BARS", "SIGNALS", "EVENTS")
-    }
-    rows, signals = kept["BARS"].dropna(subset="close"), kept["SIGNALS"]
-    assert rows["minute"].tolist()[WINDOW:] == [*range(FIRST + 1, LAST + 1)]
-    assert signals["minute"].tolist() == [FIRST + 1, FIRST + 2, FIRST + 4, FIRST + 5]
-    (told,) = kept["EVENTS"].query("code == 'no_block'")["detail"]
-    assert (
-        f"minute {THIN}: {BLOCK} of {BLOCK} snapshots of the book have fewer than 8 levels" in told
-    )
+    names = [name for name in TABLES if (settings.live.own_journal / name).is_dir()]
+    kept = {name: read_table(settings.live.own_journal, name).to_pandas() for name in names}
+    return {name: rows.set_index("datetime") for name, rows in kept.items() if len(rows)}
 
+
+def archived(tmp_path: Path, rows: pd.DataFrame) -> tuple[pd.DatetimeIndex, RowBlocks]:
+    """Make archives of the recording, and return their minutes and the blocks of the rows."""
+    settings = settings_of(tmp_path)
     archive_recording(tmp_path / "recording", tmp_path / "archives", settings)
     folders = [tmp_path / name for name in ("archives", "bars", "snapshots")]
     run_etl(*folders[:2], settings.etl)
@@ -153,8 +155,24 @@ def test_it_answers_what_its_version_says_of_the_blocks_of_its_own_recording(
     assert bars.index.as_unit("s").asi8.tolist() == [60 * m for m in range(FIRST + 2, LAST + 1)]
     assert bars[list(FEATURES)].equals(rows.loc[bars.index, list(FEATURES)])
     assert blocks.blocks.whole(places).tolist() == [True, False, True, True]
+    return pd.DatetimeIndex(bars.index), blocks
 
-    answered = bars.index[[0, 2, 3]]
+
+def test_it_answers_what_its_version_says_of_the_blocks_of_its_own_recording(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit; and a minute whose book is too thin has a row, a notice and no signal."""
+    made = make_version(tmp_path / "version", LEVELS)
+    kept = lived(tmp_path, made, tmp_path_factory, monkeypatch)
+    rows, signals = kept["BARS"].dropna(subset="close"), kept["SIGNALS"]
+    assert rows["minute"].tolist()[WINDOW:] == [*range(FIRST + 1, LAST + 1)]
+    assert signals["minute"].tolist() == [FIRST + 1, FIRST + 2, FIRST + 4, FIRST + 5]
+    (told,) = kept["EVENTS"].query("code == 'no_block'")["detail"]
+    assert (
+        f"minute {THIN}: {BLOCK} of {BLOCK} snapshots of the book have fewer than 8 levels" in told
+    )
+    minutes, blocks = archived(tmp_path, rows)
+    answered = minutes[[0, 2, 3]]
     subject = ChainSubject("quantgod/1", Chain(made.package.folder))
     material = RawMaterial(rows[list(FEATURES)].to_numpy(), blocks)
     seen = subject.ask(material, rows.index.get_indexer(answered))
@@ -164,3 +182,45 @@ def test_it_answers_what_its_version_says_of_the_blocks_of_its_own_recording(
         assert np.array_equal(signals.loc[answered, names].to_numpy(), expected), kind
     assert np.array_equal(signals.loc[answered, "base_confidence"], subject.confidence(seen))
     assert signals.loc[answered, "base_confidence"].nunique() == len(answered)
+
+
+def of_two(bars: pd.DataFrame, levels: int) -> Ensemble:
+    """A network of bars and one of the book, whose weights move by every second minute."""
+    moving = Combiner(
+        ("near", "book"), "weighted_voting", (0.5, 0.5), Rules(class_weights=CLASS_WEIGHTS),
+        online=Hedge(rate=20.0), every=2, outcome=Outcome(2, 1e-9, -1e-9),
+    )  # fmt: skip
+    members = {"near": tiny_network(bars, window=WINDOW), "book": of_the_book(bars, levels)}
+    return Ensemble(members, moving)
+
+
+def test_members_vote_as_they_do_on_the_archives_of_their_own_recording(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit, weights included; where the book is too thin its member alone abstains."""
+    made = make_version(tmp_path / "version", LEVELS, of_two)
+    kept = lived(tmp_path, made, tmp_path_factory, monkeypatch)
+    rows, votes, signals = kept["BARS"].dropna(subset="close"), kept["VOTES"], kept["SIGNALS"]
+    assert votes["minute"].tolist() == signals["minute"].tolist() == [*range(FIRST + 1, LAST + 1)]
+    assert [bool(why[1]) for why in votes["absent"]] == [False, False, True, False, False]
+    (told,) = kept["EVENTS"].query("code == 'abstains'")["detail"]
+    assert f"minute {THIN}, version 1 as Production: book abstains, no_book: {BLOCK} of" in told
+    minutes, blocks = archived(tmp_path, rows)
+
+    answered = minutes[[0, 2, 3]]
+    at = rows.index.get_indexer(answered)
+    subject = ChainSubject("quantgod/1", Chain(made.package.folder))
+    horizon = LabelSettings(horizon_minutes=2, buy_above=1e-9, sell_below=-1e-9)
+    outcomes = outcomes_of(label(rows[[*FEATURES, "close"]], horizon, 5))
+    matrix = rows[list(FEATURES)].to_numpy()
+    seen = subject.ask(RawMaterial(matrix, blocks, outcomes), at)
+    columns = [name.lower() for name in CLASSES]
+    for place, (name, chances) in enumerate(seen.votes.probabilities.items()):
+        said = [[one[place] for one in votes.loc[answered, column]] for column in columns]
+        assert np.array_equal(np.stack(said, axis=1), chances), name
+    names = [f"base_{column}" for column in columns]
+    base = seen.forecast.probabilities[:, PRIMARY]
+    assert np.array_equal(signals.loc[answered, names].to_numpy(), base)
+    fixed = subject.ask(RawMaterial(matrix, blocks), at).forecast.probabilities[:, PRIMARY]
+    assert np.array_equal(base[0], fixed[0])
+    assert not np.array_equal(base[1:], fixed[1:]), "the first outcome has moved the weights"

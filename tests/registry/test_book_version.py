@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from quantgod.contracts import FEATURES
 from quantgod.dataset.book_blocks import RowBlocks, open_all_blocks, row_blocks
 from quantgod.dataset.inputs import Inputs
 from quantgod.dataset.scaling import fit_scaler
+from quantgod.ensemble.ensemble import Ensemble
 from quantgod.evaluation.importance import BOOK, Plan, permutation_importance
 from quantgod.evaluation.subject import MissingBooksError, RawMaterial, material_of
 from quantgod.files import file_digest
@@ -59,7 +60,7 @@ class Made:
     bars: pd.DataFrame
     books: np.ndarray
     stored: RowBlocks
-    network: Network
+    network: Network | Ensemble
     package: Package
 
     @property
@@ -75,12 +76,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make_version(tmp_path_factory.mktemp("book"), LEVELS)
 
 
-def make_version(folder: Path, levels: int) -> Made:
-    """Build the package of a network of so many levels."""
+def make_version(
+    folder: Path,
+    levels: int,
+    base: Callable[[pd.DataFrame, int], Network | Ensemble] | None = None,
+) -> Made:
+    """Build the package of a network of so many levels, or of what `base` makes."""
     bars = synthetic_bars(MINUTES, seed=3)
     given = books_of(bars["close"].to_numpy(), levels=levels)
     snapshots = store_books(folder, pd.DatetimeIndex(bars.index), given)
-    network = of_the_book(bars, levels)
+    network = (base or of_the_book)(bars, levels)
     tiny_auditor().save(folder / "auditor")
     package = build_package(
         folder / "package", network, folder / "auditor",

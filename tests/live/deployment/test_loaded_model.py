@@ -22,6 +22,7 @@ from quantgod.contracts import (
     Series,
 )
 from quantgod.contracts.minute_rows import MinuteRows, as_frame
+from quantgod.contracts.panel import Panel
 from quantgod.live.deployment.loaded_model import (
     Fit,
     LoadedModel,
@@ -29,6 +30,7 @@ from quantgod.live.deployment.loaded_model import (
     UnfitVersionError,
     _book,
     _check_signature,
+    _prediction,
     _warm_up,
     _window,
     as_answer,
@@ -109,6 +111,22 @@ def test_an_answer_is_read_as_plain_values_whatever_numbers_it_came_in() -> None
     kinds = [type(value) for value in (said.minute, said.label, said.uncertainty, *said.in_set)]
     assert kinds == [int, int, float, bool, bool, bool]
     assert {type(value) for value in (*said.base, *said.audited)} == {float}
+
+
+@pytest.mark.parametrize(
+    ("direction", "trades", "acts"),
+    [("BUY", True, True), ("BUY", False, False), ("SELL", True, False)],
+)
+def test_an_ensemble_acts_on_no_class_that_its_members_would_not_trade_on(
+    direction: str, trades: bool, acts: bool
+) -> None:
+    panel = Panel(28_401_120, (), direction, 1.0, 1.0, trades)
+    buys = BUYS.astype(object)
+    waits = buys.assign(action="NEUTRAL", abstention="no_consensus")
+    right, wrong = (buys, waits) if acts else (waits, buys)
+    assert _prediction(right, panel).action == right["action"].item()
+    with pytest.raises(PredictionError, match="an action of the decided class alone"):
+        _prediction(wrong, panel)
 
 
 FIT = Fit(Series("BTCUSDT", "linear"), 5, 720)

@@ -350,3 +350,28 @@ def test_a_candle_costs_little_and_memory_does_not_grow() -> None:
     tracemalloc.stop()
     assert grown < 50_000
     assert np.median(taken) < 0.005
+
+
+@pytest.mark.parametrize("shift", [0.0, 6.0])
+def test_each_member_is_held_against_its_own_past_and_named(shift: float) -> None:
+    rows = market(3, PAST + WINDOW)
+    watching = monitor(rows)
+    names = ["near/sell", "near/neutral", "near/buy", "far/sell", "far/neutral", "far/buy"]
+    watching.adopt(BTC, reference(rows), ["near", "far"])
+    said = market(4, PAST + WINDOW)
+    said[PAST:, 4] += shift
+    first = HOUR + 60 - PAST - WINDOW + 1
+    for place, features in enumerate(rows[:, : len(FEATURES)]):
+        votes = dict(zip(names, said[place].tolist(), strict=False)) if place % 9 else None
+        found = watching.on_row(BTC, first + place, features, None, votes)
+    assert found.check is not None
+    judged = {row.name: row for row in found.check.judge()}
+    assert [*judged] == [*COLUMNS, *names]
+    assert [name for name in names if judged[name].verdict == "drift"] == ["far/neutral"] * (
+        shift > 0
+    )
+    assert judged["near/sell"].psi_reference is None
+    watching.adopt(BTC, None)
+    watching.remember(BTC, MinuteRows(np.array([first + len(rows)]), rows[:1, : len(FEATURES)]))
+    again = give(watching, rows[:2], first + len(rows) + 60).check
+    assert again is not None and again.columns == COLUMNS
