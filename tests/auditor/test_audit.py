@@ -51,7 +51,7 @@ def audited(of: Market, work: Path, **changes: float) -> tuple[AuditResult, Judg
     result = audit(walk(of.material(how), work))
     subject = NetworkSubject("test", final_network(of), result.auditor, how.train.batch_size)
     test = of.samples.take(of.split.other)
-    forecast, meta = subject.ask(RawMaterial(of.table[list(FEATURES)].to_numpy()), test.row)
+    forecast, meta, _ = subject.ask(RawMaterial(of.table[list(FEATURES)].to_numpy()), test.row)
     said = subject.audited(meta)
     return result, Judged(
         test.target, meta, forecast.tilted[:, PRIMARY], forecast.probabilities[:, PRIMARY], said,

@@ -214,7 +214,7 @@ def test_equal_confidences_give_the_weighted_mean(drawn: tuple[Votes, np.ndarray
     even = replace(votes, confidence=np.full_like(votes.confidence, 0.5))
     one, two = (
         consensus(strategy, even, weights, Rules())
-        for strategy in ("confidence", "weighted_voting")
+        for strategy in ("confidence_based", "weighted_voting")
     )
     np.testing.assert_allclose(one.probabilities, two.probabilities, atol=1e-15)
 
