@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @member_option
 @run_option("etl")
 @run_option("optimize")
+@run_option("members")
 @run_option("evaluate")
 @version_option("Version whose signals are traded; the newest where no evaluate run is given.")
 @series_options

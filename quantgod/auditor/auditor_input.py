@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,6 @@ from quantgod.contracts import (
     forecast_of,
 )
 from quantgod.served.combiners.combiner import Combiner
-from quantgod.served.combiners.panel import Panel
 from quantgod.served.confidence import Statement
 
 TILTED: Final = slice(0, len(CLASSES))
@@ -85,12 +84,12 @@ class Votes(NamedTuple):
         return np.asarray(np.all(spoken, axis=0))
 
 
-def votes_of(panel: Panel, combiner: Combiner, looks: Mapping[str, Look]) -> Votes:
+def votes_of(panel: Any, combiner: Any, looks: Mapping[str, Look]) -> Votes:
     """Return what a panel says as votes beside equal weights.
 
     Args:
-        panel: of the members.
-        combiner: that has made it.
+        panel: of the members: `Panel`, here or of a version's own code.
+        combiner: that has made it, of the same code.
         looks: what each member looks at, by name.
     """
     said, present = panel.votes.probabilities, panel.votes.present

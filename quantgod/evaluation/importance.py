@@ -178,7 +178,7 @@ def _stacks(
     material: RawMaterial, ends: Integers, moved: _Exchange, window: int
 ) -> Iterator[tuple[RawMaterial, Integers]]:
     """Yield concatenated windows, and the last row of each window in them."""
-    matrix, book, _ = material
+    matrix, book = material.matrix, material.book
     within = np.arange(1 - window, 1)
     for begin in range(0, len(ends), WINDOWS_AT_ONCE):
         own = (ends[begin : begin + WINDOWS_AT_ONCE, None] + within).ravel()

@@ -49,11 +49,13 @@ class RawMaterial(NamedTuple):
         matrix: (rows, columns).
         book: the blocks of the rows, for a model that looks at the book.
         outcomes: of the rows, for an ensemble; None where weights stay as they are.
+        earlier: rows before those that are asked for, rising, whose outcomes move weights too.
     """
 
     matrix: Floats
     book: RowBlocks | None = None
     outcomes: Outcomes | None = None
+    earlier: Integers = np.empty(0, np.int64)
 
 
 class MissingColumnsError(ValueError):

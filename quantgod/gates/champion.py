@@ -70,7 +70,8 @@ def on_test_rows(
     """Let the champion forecast the challenger's scored rows, and compare both.
 
     A row counts if it begins after all labels that the champion learned from, and if the champion
-    has a whole window for it, which may be longer than the challenger's.
+    has a whole window for it, which may be longer than the challenger's, and an answer: an ensemble
+    may have none. Weights of an ensemble move by what came since it was made, as they do live.
 
     Args:
         rows: scored rows of the challenger.
@@ -86,14 +87,20 @@ def on_test_rows(
     """
     place = _places(rows, table)
     is_new = (rows["time"] >= until + (rows["label_end"] - rows["time"])).to_numpy()
-    is_whole = np.isin(place, samples(table, champion.window, 1).row)
+    whole = samples(table, champion.window, 1).row
+    is_whole = np.isin(place, whole)
     kept = is_new & is_whole
     if not kept.any():
         reach = f"{int((~is_new).sum())} are no news to the champion"
         return Duel(problem=f"of {len(rows)} rows none is left: {reach}")
-    taken = rows.loc[kept]
-    material = material_of(champion, table, blocks)
-    theirs = champion.audited(champion.ask(material, place[kept], progress).meta)
+    since = int(pd.DatetimeIndex(table.index).searchsorted(until, side="right"))
+    earlier = whole[(whole >= since) & (whole < place[kept][0])]
+    material = material_of(champion, table, blocks)._replace(earlier=earlier)
+    meta = champion.ask(material, place[kept], progress).meta
+    has_answer = np.asarray(np.isfinite(meta).all(axis=1))
+    if not has_answer.any():
+        return Duel(problem=f"the champion has no answer to any of {len(meta)} rows")
+    taken, theirs = rows.loc[kept].loc[has_answer], champion.audited(meta[has_answer])
     return _compared(
         Truth(
             taken["target"].to_numpy(np.int64),

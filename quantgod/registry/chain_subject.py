@@ -43,7 +43,8 @@ class ChainSubject:
     ) -> AuditorInput:
         """Return forecasts and meta-features of the windows of `material` that end at `rows`.
 
-        An ensemble's weights move with the outcomes of these rows that were known before each.
+        An ensemble's weights move with the outcomes of these rows, and of `material.earlier`, that
+        were known before each.
         """
         ensemble = getattr(self.chain, "ensemble", None)  # earlier code knows of none
         if ensemble is not None:
@@ -60,16 +61,18 @@ class ChainSubject:
     def _ask_members(
         self, ensemble: Ensemble, material: RawMaterial, rows: Integers, progress: Progress
     ) -> AuditorInput:
-        parts, done = [], 0
-        for stretch in _stretches(rows):
+        earlier = _earlier(ensemble, material)
+        asked, parts, done = np.concatenate([earlier, rows]), [], 0
+        for stretch in _stretches(asked):
             first, last = stretch[0] - self.window + 1, stretch[-1] + 1
             ends = stretch - first
             books = None if material.book is None else (ends, material.book(stretch))
             parts.append(ensemble.said(material.matrix[first:last], ends, books))
             done += len(stretch)
-            progress(done, len(rows), "votes")
+            progress(done, len(asked), "votes")
         said = [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
-        panel = ensemble.combine(said, _moved(ensemble, said, material, rows))
+        panel = ensemble.combine(said, _moved(ensemble, said, material, asked))
+        panel = panel.at(np.arange(len(earlier), len(asked)))
         votes = votes_of(panel, ensemble.combiner, _looks(ensemble))
         return served_input(panel.meta, self.base_weights)._replace(votes=votes)
 
@@ -125,6 +128,15 @@ def _looks(ensemble: Ensemble) -> dict[str, Look]:
         name: Look(one.window, len(one.features), one.book is not None)
         for name, one in contracts.items()
     }
+
+
+def _earlier(ensemble: Ensemble, material: RawMaterial) -> Integers:
+    """Return those of the earlier rows whose outcomes move the weights."""
+    if ensemble.combiner.online is None or material.outcomes is None:
+        return material.earlier[:0]
+    minutes = material.outcomes.time_ms[material.earlier]
+    earlier: Integers = material.earlier[ensemble.combiner.moves_on(minutes)]
+    return earlier
 
 
 def _moved(

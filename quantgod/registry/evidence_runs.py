@@ -39,7 +39,7 @@ from quantgod.tracking.stage import STAGE_TAG
 OWN: Final = ("label", "features", "snapshots", "register", "evaluate")
 """The version's own runs that the gates take where none are named."""
 
-MAKERS: Final = ("label", "train", "audit")
+MAKERS: Final = ("label", "train", "members", "audit")
 BESIDE_BARS: Final = ("features", "snapshots")
 """Data that not every network looks at."""
 
@@ -53,7 +53,10 @@ DATA: Final = {
 ENDED: Final = {"backtest": ("FINISHED",), "leak_audit": ("FINISHED", "FAILED")}
 """Accepted run states; a leak audit that found a leak has FAILED, but has its record."""
 
-LINEAGE: Final = {"backtest": ("optimize",), "leak_audit": ("optimize", "train", "audit")}
+LINEAGE: Final = {
+    "backtest": ("optimize", "members"),
+    "leak_audit": ("optimize", "train", "members", "audit"),
+}
 """The version's own runs that each run must be based on, if the version names them.
 
 A backtest without the search would count one trial, and luck would look like skill.
@@ -254,7 +257,9 @@ def _are_equal(client: MlflowClient, stage: str, one: str | None, other: str | N
 def _other_code(found: Mapping[str, Run], made: list[Run]) -> Iterator[str]:
     """Yield if a leak audit used other code than the training of network and auditor."""
     if "leak_audit" in found:
-        trained = [run for run in made if run.data.tags.get(STAGE_TAG) in ("train", "audit")]
+        trained = [
+            run for run in made if run.data.tags.get(STAGE_TAG) in ("train", "members", "audit")
+        ]
         yield from other_code(found["leak_audit"], trained)
 
 

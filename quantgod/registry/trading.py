@@ -8,7 +8,7 @@ from quantgod.backtest.recorded import archive_books, minute_books
 from quantgod.contracts import Progress, silent
 from quantgod.dataset.series import check_one_series, read_series
 from quantgod.evaluation.scored_rows import read_scored
-from quantgod.tracking.chosen import trials_of
+from quantgod.tracking.chosen import trials_behind
 from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.stage import StageRun
 
@@ -17,7 +17,7 @@ def trade(run: StageRun, progress: Progress = silent) -> Backtest:
     """Trade the signals stored by the evaluate run.
 
     Args:
-        run: of the stage `backtest`, with the runs of etl, optimize and evaluate.
+        run: of the stage `backtest`, with the runs of etl, optimize or members, and evaluate.
         progress: called after days and latencies.
 
     Raises:
@@ -40,5 +40,6 @@ def trade(run: StageRun, progress: Progress = silent) -> Backtest:
     met = archive_books(
         data.archives, data.symbol, moments, books, settings.etl, progress, market=data.market
     )
-    trials = trials_of(run.upstream.get("optimize"))
+    before = (run.upstream.get(stage) for stage in ("optimize", "members"))
+    trials = trials_behind(run.client, *before)
     return backtest(rows, books, own, horizon, trials, progress, met)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import mlflow
-
 from quantgod.auditor.ensemble_learner import EnsembleLearner
 from quantgod.auditor.learner import FOLDS, Learner
 from quantgod.auditor.reports import Hooks
@@ -16,18 +14,13 @@ from quantgod.dataset.learning_table import learned_from
 from quantgod.dataset.series import check_one_series, read_series, table_series
 from quantgod.forecasters.network import Network, load_network
 from quantgod.settings import Settings, members_of
-from quantgod.tracking.chosen import chosen_settings
-from quantgod.tracking.keys import artifact_uri, artifacts_of
+from quantgod.tracking.chosen import chosen_settings, member_runs, search_behind
+from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.reads import beside_labels
 from quantgod.tracking.stage import StageRun
 
 ENSEMBLE: Final = "ensemble"
 """Folder of an audit's run with the members and their combiner."""
-
-MEMBERS_FILE: Final = "members.json"
-"""Of a run that has trained members: the train run of each by name."""
-
-_OPTIMIZE: Final = "quantgod.upstream.optimize"
 
 
 class TrainedMembers(NamedTuple):
@@ -72,12 +65,6 @@ def trained_members(
     return TrainedMembers(networks, EnsembleLearner(run.settings, learners), one)
 
 
-def member_runs(members_run: str) -> dict[str, str]:
-    """Return the train run of each member, by name."""
-    found: dict[str, str] = mlflow.artifacts.load_dict(artifact_uri(members_run, MEMBERS_FILE))
-    return found
-
-
 def _learner(
     run: StageRun,
     name: str,
@@ -87,7 +74,7 @@ def _learner(
     announce: Callable[[str], None],
 ) -> Learner:
     client, work = run.client, _place(run, name)
-    searched = client.get_run(train).data.tags.get(_OPTIMIZE)
+    searched = search_behind(client, train)
     if client.list_artifacts(train, FOLDS):
         artifacts_of(train, FOLDS, work)
     inputs = {what: run.inputs[what] for what in ("labels", *beside_labels(settings))}

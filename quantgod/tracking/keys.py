@@ -58,6 +58,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "train",
         "optimize",
         "audit",
+        "members",
+        "ensemble",
         "registry",
         "evaluate",
         "backtest",

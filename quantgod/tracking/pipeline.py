@@ -41,7 +41,7 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
     "audit": ("label", "features", "snapshots", "optimize", "train", "members"),
     "register": ("label", "features", "snapshots", "train", "members", "audit"),
     "evaluate": ("label", "features", "snapshots", "audit", "register"),
-    "backtest": ("etl", "optimize", "evaluate"),
+    "backtest": ("etl", "optimize", "members", "evaluate"),
     "leak_audit": ("etl", "snapshots", "optimize", "train", "members", "audit"),
     "gates": ("label", "features", "snapshots", "register", "evaluate", "backtest", "leak_audit"),
     "promote": ("register", "gates"),

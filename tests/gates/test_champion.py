@@ -53,14 +53,17 @@ class Oracle:
 
     def __init__(self, skill: float, window: int = 100) -> None:
         self.skill, self.window = skill, window
-        self.asked: np.ndarray = np.empty(0, np.int64)
+        self.asked = self.earlier = np.empty(0, np.int64)
+        self.silent = slice(0)
 
     def ask(
         self, material: RawMaterial, rows: np.ndarray, progress: Progress = silent
     ) -> AuditorInput:
         """What it forecasts nobody asks: auditors are compared."""
-        self.asked = rows
-        return AuditorInput(cast(Forecast, None), material.matrix[rows])
+        self.asked, self.earlier = rows, material.earlier
+        meta = material.matrix[rows]
+        meta[self.silent] = np.nan
+        return AuditorInput(cast(Forecast, None), meta)
 
     def audited(self, meta: np.ndarray) -> np.ndarray:
         seen = meta[:, FEATURES.index("mean_deep_obi")]
@@ -134,6 +137,27 @@ def test_a_champion_with_a_longer_window_is_asked_where_it_has_one() -> None:
     kept = set(times) & set(BARS.index[2_410:3_409])
     assert times.min() == BARS.index[2_000] and not kept, "the run begins anew after the hole"
     assert BARS.index[3_409] in times
+
+
+def test_rows_that_the_champion_has_no_answer_to_do_not_count() -> None:
+    """As an ensemble has none without a quorum: a booster would make something even of that."""
+    silent = Oracle(POOR)
+    silent.silent = slice(100, 300)
+    found = on_test_rows(scored(), TABLE, silent, EVER, LEAST_ROWS)
+    assert found.rows == ROWS - HORIZON - 2_000 - 200 and is_better(found)
+    silent.silent = slice(None)
+    found = on_test_rows(scored(), TABLE, silent, EVER, LEAST_ROWS)
+    assert not found.won and found.problem == "the champion has no answer to any of 1940 rows"
+
+
+def test_what_came_since_the_champion_was_made_moves_its_weights() -> None:
+    champion = Oracle(GOOD)
+    on_test_rows(scored(), TABLE, champion, TABLE.index[1_500], LEAST_ROWS)
+    assert champion.earlier.tolist() == list(range(1_501, 2_000))
+    on_test_rows(scored(), TABLE, champion, EVER, LEAST_ROWS)
+    assert champion.earlier.tolist() == list(range(99, 2_000)), "the first whole window ends there"
+    on_test_rows(scored(), TABLE, champion, TABLE.index[2_500], LEAST_ROWS)
+    assert champion.earlier.min() == 2_501 and champion.earlier.max() < champion.asked.min()
 
 
 def test_rows_of_another_table_are_refused() -> None:

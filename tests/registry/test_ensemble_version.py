@@ -16,15 +16,18 @@ from quantgod.contracts import FEATURES, Horizon, Target
 from quantgod.dataset.book_blocks import open_all_blocks
 from quantgod.dataset.scaling import fit_scaler
 from quantgod.ensemble.ensemble import Ensemble, UnlikeMembersError, load_ensemble
+from quantgod.evaluation.subject import Outcomes, RawMaterial
 from quantgod.forecasters.forecaster import Forecaster
 from quantgod.forecasters.network import Network
 from quantgod.models import zoo
 from quantgod.registry.chain import Chain, InputError
+from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.package import GoldenRows, Package, build_package
 from quantgod.registry.semantic_version import parts_of
 from quantgod.registry.versions import load_chain
 from quantgod.served.combiners.combiner import Combiner
 from quantgod.served.combiners.votes import Rules
+from quantgod.served.combiners.weights import Hedge
 from tests.dataset.books import BLOCK, LEVELS, books_of, store_books
 from tests.registry.conftest import (
     BRIDGE,
@@ -214,6 +217,35 @@ def test_it_is_registered_checked_and_answers_without_torch(
     other = packed(made.folder / "heavier", Ensemble(made.ensemble.members, heavier), made.bars)
     parts = [parts_of(each.folder, each.code, {}) for each in (made.package, other)]
     assert [part for part in parts[0] if parts[0][part] != parts[1][part]] == ["combiner"]
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_weights_move_by_earlier_outcomes_as_by_those_of_the_rows(made: Made, moves: bool) -> None:
+    """A version whose weights are fixed is asked of no row but those that are wanted."""
+    online = Hedge(rate=3.0) if moves else None
+    combiner = replace(COMBINER, online=online, every=5, rules=Rules(class_weights=CLASS_WEIGHTS))
+    two = {name: made.ensemble.members[name] for name in ("near", "far")}
+    combiner = replace(combiner, members=("near", "far"), weights=(0.5, 0.5))
+    folder = packed(made.folder / f"moves_{moves}", Ensemble(two, combiner), made.bars).folder
+    subject = ChainSubject("quantgod/1", Chain(folder))
+    time_ms = pd.DatetimeIndex(made.bars.index).as_unit("ms").asi8
+    came = Outcomes(time_ms, time_ms + 10 * 60_000, np.arange(MINUTES) % 3)
+    material = RawMaterial(made.bars[list(FEATURES)].to_numpy(), outcomes=came)
+    whole, later = np.arange(LONG - 1, MINUTES), np.arange(120, MINUTES)
+    asked: list[int] = []
+    at_once = subject.ask(material, whole, lambda done, total, what: asked.append(total))
+    after = subject.ask(
+        material._replace(earlier=whole[whole < 120]), later,
+        lambda done, total, what: asked.append(total),
+    )  # fmt: skip
+    assert at_once.votes is not None and after.votes is not None
+    on_grid = int((time_ms[LONG - 1 : 120] // 60_000 % 5 == 0).sum())
+    assert (asked[0], asked[-1]) == (len(whole), len(later) + (on_grid if moves else 0))
+    for name in two:
+        expected = at_once.votes.weights[name][120 - LONG + 1 :]
+        np.testing.assert_array_equal(after.votes.weights[name], expected)
+    np.testing.assert_array_equal(after.meta, at_once.meta[120 - LONG + 1 :])
+    assert bool(np.ptp(after.votes.weights["near"]) > 0) is moves
 
 
 def test_members_of_other_targets_are_refused(made: Made) -> None:
