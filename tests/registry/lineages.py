@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,13 +87,13 @@ class Lineage:
             self.client.set_terminated(run_id, status, next(self.clock))
         return str(run_id)
 
-    def whole(self) -> Lineage:
-        """Make all of it."""
+    def whole(self, makers: Sequence[str] = ("optimize", "train", "audit")) -> Lineage:
+        """Make all of it; of an ensemble the `members` are trained in one run."""
         output = json.dumps({"path": str(self.labels), "digest": self.digest})
         self.runs["label"] = self.run(
             "label", inputs={"bars": BARS_DIGEST}, kept={OUTPUT_FILE: output}
         )
-        for stage in ("optimize", "train", "audit"):
+        for stage in makers:
             self.runs[stage] = self.run(stage, inputs={"labels": self.digest})
         path = self.shelf.folder / SETTINGS_FILE
         self.kept_digest = keep_settings(path, self.settings)
@@ -139,10 +139,10 @@ class Lineage:
         return run_id
 
     def backtested(
-        self, evaluate: str | None = None, bars: str = BARS_DIGEST, optimize: str | None = None
+        self, evaluate: str | None = None, bars: str = BARS_DIGEST, **given: str | None
     ) -> str:
-        own = {"evaluate": self.runs["evaluate"], "optimize": self.runs["optimize"]}
-        given = {"evaluate": evaluate, "optimize": optimize}
+        own = self._known("evaluate", "optimize", "members")
+        given = {"evaluate": evaluate, **given}
         return self.run(
             "backtest",
             own | {name: run for name, run in given.items() if run},
@@ -153,15 +153,14 @@ class Lineage:
     def leak_audited(self, audit: str | None = None, status: str = "FINISHED") -> str:
         return self.run(
             "leak_audit",
-            {
-                "optimize": self.runs["optimize"],
-                "train": self.runs["train"],
-                "audit": audit or self.runs["audit"],
-            },
+            self._known("optimize", "train", "members") | {"audit": audit or self.runs["audit"]},
             {"bars": BARS_DIGEST},
             {LEAK_AUDIT_FILE: _text(self.evidence.leak_audit), OUTPUT_FILE: "{}"},
             status,
         )
+
+    def _known(self, *stages: str) -> dict[str, str]:
+        return {stage: self.runs[stage] for stage in stages if stage in self.runs}
 
 
 def _text(record: object) -> str:

@@ -57,6 +57,22 @@ def test_a_version_leads_to_its_runs(lineage: Lineage) -> None:
     check(lineage)
 
 
+def test_the_evidence_of_an_ensemble_is_of_its_members_run(shelf: Shelf) -> None:
+    """A backtest without it would count one trial, where each member was one or many."""
+    labels = shelf.folder / "labels.parquet"
+    labels.write_text("labels")
+    of_members = Lineage(shelf, labels, file_digest(labels)).whole(("members", "audit"))
+    check(of_members)
+    with pytest.raises(OtherEvidenceError, match="the backtest is of members run others, "):
+        check(of_members, backtest=of_members.backtested(members="others"))
+    of_members.client.set_tag(of_members.runs["leak_audit"], "quantgod.upstream.members", "others")
+    with pytest.raises(OtherEvidenceError, match="the leak_audit is of members run others, "):
+        check(of_members)
+    of_members.client.set_tag(of_members.runs["members"], CODE_TAG, "this code")
+    with pytest.raises(OtherEvidenceError, match="this code was expected, of which its mem"):
+        check(of_members)
+
+
 def test_what_is_given_goes_first(lineage: Lineage) -> None:
     other = lineage.backtested()
     assert found(lineage, backtest=other)["backtest"] == other
