@@ -29,11 +29,17 @@ class Deployments:
         under_way: the entry of a move that has begun but has no recorded end; None if there is
             none.
         trouble: what is wrong; empty if nothing.
+        head: of the ledger; it changes with every entry.
     """
 
     spans: tuple[Tenure, ...]
     under_way: Entry | None
     trouble: str
+    head: str
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all deployments with all their data."""
+        return [_row(span) for span in self.spans]
 
 
 def deployments(client: MlflowClient, name: str, alias: str) -> Deployments:
@@ -58,12 +64,12 @@ def deployments(client: MlflowClient, name: str, alias: str) -> Deployments:
         trouble = (
             f"{ledger.title} names {_said(held)}, which no promotion and no rollback put there"
         )
-    return Deployments(tuple(spans), begun, trouble)
+    return Deployments(tuple(spans), begun, trouble, ledger.head)
 
 
 def as_json(found: Deployments) -> str:
     """Return all deployments with all their data, as a JSON list."""
-    return msgspec.json.format(msgspec.json.encode([_row(span) for span in found.spans])).decode()
+    return msgspec.json.format(msgspec.json.encode(found.rows())).decode()
 
 
 def _at_once(client: MlflowClient, name: str, alias: str) -> tuple[Ledger, int | None]:

@@ -41,6 +41,10 @@ IN_FLIGHT_SECONDS: Final = 2.0
 _SHORT: Final = 16
 
 
+class LedgerWentOnError(RuntimeError):
+    """The ledger has other entries than those that a decision was made on."""
+
+
 @dataclass(frozen=True)
 class Move:
     """The intended move of an alias, with its reason.
@@ -66,6 +70,7 @@ def move(
     alias: str,
     decide: Callable[[Ledger], Move | None],
     by: str | None = None,
+    seen: str | None = None,
 ) -> Entry | None:
     """Move an alias as `decide` says, and record it in the ledger.
 
@@ -77,11 +82,13 @@ def move(
         alias: to move.
         decide: gets the ledger and returns the move, or None for no move; it may raise.
         by: user; default is the present one.
+        seen: head of the ledger that the decision was made on; None for whatever it is now.
 
     Returns:
         The ledger's entry; None if the alias was not moved.
 
     Raises:
+        LedgerWentOnError: if the ledger has another head than `seen`.
         ConcurrentPromotionError: if another process was faster or is active, or the alias was moved
             by other means meanwhile. Nothing was changed.
         LedgerError: if the ledger was changed or deleted.
@@ -90,6 +97,10 @@ def move(
     kept = LedgerRun(client, name, alias)
     writer = _Writer(by or user(), process_tag())
     ledger = _settled(client, kept, name, alias, writer)
+    if seen not in (None, ledger.head):
+        raise LedgerWentOnError(
+            f"{kept.title}: its ledger went on since it was read: look at it again"
+        )
     wanted = decide(ledger)
     if wanted is None:
         return None

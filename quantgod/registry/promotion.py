@@ -64,6 +64,7 @@ def promote(
     by: str | None = None,
     tryout: Tryout = try_version,
     client: MlflowClient | None = None,
+    seen: str | None = None,
 ) -> Entry | None:
     """Point `alias` (case-sensitive) at a version, after a test in a new process.
 
@@ -79,6 +80,7 @@ def promote(
         by: user; default is the present one.
         tryout: function that tests the version.
         client: of the store.
+        seen: head of the ledger that the decision was made on; None for whatever it is now.
 
     Returns:
         The ledger's entry; None if the version was promoted before and is still deployed.
@@ -90,6 +92,7 @@ def promote(
         OtherSeriesError: if the champion is of another series, even with force.
         GatesError: if it has no valid report of gates.
         GatesNotPassedError: naming the gates that failed.
+        LedgerWentOnError: if the ledger has another head than `seen`.
         ConcurrentPromotionError: if another promotion was faster.
         LedgerError: if the ledger was changed or deleted.
     """
@@ -107,7 +110,7 @@ def promote(
         tryout(name, number)  # last, as it takes seconds
         return wanted
 
-    promoted = move(client, name, alias, decide, by)
+    promoted = move(client, name, alias, decide, by, seen)
     if promoted is not None:
         _tag(client, found, alias, promoted)
     return promoted

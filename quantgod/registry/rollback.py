@@ -39,8 +39,11 @@ def roll_back(
     reason: str = UNDONE,
     by: str | None = None,
     client: MlflowClient | None = None,
+    seen: str | None = None,
 ) -> Entry:
     """Deploy the version before, or version `number` if it was ever promoted.
+
+    With `seen`, only if the ledger still has this head.
 
     Raises:
         NothingToRollBackError: if there is no such version.
@@ -48,6 +51,7 @@ def roll_back(
         EmptyVersionError: if its files were deleted.
         BrokenVersionError: if they were changed.
         OtherSeriesError: if the champion is of another series.
+        LedgerWentOnError: if the ledger has another head than `seen`.
         ConcurrentPromotionError: if another promotion was faster.
         LedgerError: if the ledger was changed or deleted.
     """
@@ -61,7 +65,7 @@ def roll_back(
         check_unchanged(found)
         return Move("rollback", found, reason, gates=_gates(ledger, target))
 
-    rolled_back = move(client, name, alias, decide, by)
+    rolled_back = move(client, name, alias, decide, by, seen)
     if rolled_back is None:
         raise RuntimeError("a rollback always moves")
     return rolled_back

@@ -1,4 +1,4 @@
-"""Settings of registry, serving, the live runner and tracking."""
+"""Settings of registry, serving, management, the live runner and tracking."""
 
 from __future__ import annotations
 
@@ -50,6 +50,29 @@ class ServeSettings(Section):
 
     port: Annotated[int, Field(ge=1, le=65535)]
     body_bytes: Positive
+
+
+class ManageSettings(Section):
+    """The management API, which listens on loopback alone.
+
+    Attributes:
+        port: of loopback.
+        hosts: names by which it may be called, without a port: what a page of another site makes a
+            browser call it is none of them.
+        folder: where the hash of its token is kept.
+        requests_per_second: of all callers together; the next ones are answered with 429.
+        wrong_tokens: after so many in a row no token is looked at for `lockout_seconds`.
+        lockout_seconds: how long.
+        body_bytes: longest body of a request.
+    """
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 5002
+    hosts: Annotated[tuple[str, ...], Field(min_length=1)] = ("127.0.0.1", "localhost")
+    folder: Path = Path("data/manage")
+    requests_per_second: Positive = 400
+    wrong_tokens: Positive = 5
+    lockout_seconds: PositiveFloat = 60.0
+    body_bytes: Positive = 100_000
 
 
 class FeedSettings(Section):

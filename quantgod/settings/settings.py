@@ -29,6 +29,7 @@ from quantgod.settings.learning import (
 )
 from quantgod.settings.live import (
     LiveSettings,
+    ManageSettings,
     RegistrySettings,
     ServeSettings,
     TrackingSettings,
@@ -94,6 +95,7 @@ class Settings(Section):
     leak_audit: LeakAuditSettings
     gates: GateSettings
     serve: ServeSettings
+    manage: ManageSettings = ManageSettings()
     power: PowerSettings
     zoo: ZooSettings = ZooSettings()
     live: LiveSettings

@@ -2,7 +2,7 @@
 
 from quantgod.live.journal.journal import Journal, JournalState
 from quantgod.live.journal.notices import JournalError, JournalLocked, JournalNotice
-from quantgod.live.journal.reader import read_batches, read_table
+from quantgod.live.journal.reader import newest_batches, read_batches, read_table
 from quantgod.live.journal.segments import tables
 from quantgod.live.journal.tables import BARS, DRIFT, EVENTS, RAW, SIGNALS, VOTES, levels_schema
 
@@ -19,6 +19,7 @@ __all__ = [
     "JournalNotice",
     "JournalState",
     "levels_schema",
+    "newest_batches",
     "read_batches",
     "read_table",
     "tables",

@@ -68,6 +68,18 @@ def read_batches(
                 yield batch
 
 
+def newest_batches(folder: Path, table: str) -> Iterator[pa.RecordBatch]:
+    """Read a table's batches, all columns, from the newest to the oldest.
+
+    Raises:
+        JournalError: as `read_table`.
+    """
+    _check_there(folder, table)
+    logged = logged_segments(folder, table)
+    for segment in sorted({*logged, *sealed_segments(folder, table)}, reverse=True):
+        yield from reversed(list(_segment(folder, segment, None, None)))
+
+
 def _check_there(folder: Path, table: str) -> None:
     there = tables(folder)
     if not there:

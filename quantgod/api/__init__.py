@@ -1,0 +1,1 @@
+"""The management API: signals, versions and deployments, behind a token."""

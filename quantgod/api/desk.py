@@ -1,0 +1,49 @@
+"""What the routes work on: settings, the tracking store, and the model that is managed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+from mlflow import MlflowClient
+
+from quantgod.settings import Settings
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the routes work on.
+
+    Attributes:
+        settings: they name the model, its alias and the journal.
+        client: of the store.
+    """
+
+    settings: Settings
+    client: MlflowClient
+
+    @property
+    def name(self) -> str:
+        """Return the registered model's name."""
+        return self.settings.registry.name
+
+    @property
+    def alias(self) -> str:
+        """Return the alias that deploys a version."""
+        return self.settings.registry.alias
+
+    @property
+    def journal(self) -> Path:
+        """Return the folder of the live journal, which is only read."""
+        return self.settings.live.own_journal
+
+
+async def _desk_of(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk = Annotated[Desk, Depends(_desk_of)]
+"""Gives a route the desk of its application."""

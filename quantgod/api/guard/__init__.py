@@ -1,0 +1,1 @@
+"""What stands before every route: who may call, how often, and from where."""

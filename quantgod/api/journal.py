@@ -1,0 +1,119 @@
+"""Read signals from a live session's journal, which may be in use; nothing is written there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import groupby, takewhile
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from quantgod.live.journal import JournalError, newest_batches, read_table
+
+SIGNALS: Final = "SIGNALS"
+DAY: Final = 1440
+LATE_MINUTES: Final = 60
+"""A row may be journaled so many minutes after one of a later minute, and is still streamed."""
+
+Row = dict[str, Any]
+
+
+class Which(NamedTuple):
+    """The symbol and the role of the signals that are asked for; None for all."""
+
+    symbol: str | None = None
+    role: str | None = None
+
+    def takes(self, row: Row) -> bool:
+        """Return whether a row is one of them."""
+        return self.symbol in (None, row["symbol"]) and self.role in (None, row["role"])
+
+
+def newest_signals(folder: Path, which: Which) -> Iterator[Row]:
+    """Yield signals, the last journaled one first.
+
+    Raises:
+        JournalError: if there is no journal with signals.
+    """
+    for batch in newest_batches(folder, SIGNALS):
+        yield from (row for row in map(_plain, reversed(batch.to_pylist())) if which.takes(row))
+
+
+def newest_minute(folder: Path) -> int | None:
+    """Return the epoch minute of the last journaled signal; None if there is none."""
+    try:
+        newest = next(newest_signals(folder, Which()), None)
+    except JournalError:
+        return None
+    return None if newest is None else int(newest["minute"])
+
+
+def latest_signals(folder: Path, which: Which) -> list[Row]:
+    """Return the last journaled signals that are of one minute.
+
+    Raises:
+        JournalError: if there is no journal with signals.
+    """
+    each = groupby(newest_signals(folder, which), key=lambda row: row["minute"])
+    _, rows = next(each, (None, iter(())))
+    return sorted(rows, key=lambda row: (row["symbol"], row["role"]))
+
+
+def signals_between(folder: Path, which: Which, since: int, until: int) -> list[Row]:
+    """Return the signals of epoch minutes from `since` to before `until`, sorted by minute.
+
+    Raises:
+        JournalError: if there is no journal with signals.
+    """
+    rows = map(_plain, read_table(folder, SIGNALS, since=since).to_pylist())
+    found = [row for row in rows if row["minute"] < until and which.takes(row)]
+    return sorted(found, key=lambda row: row["minute"])
+
+
+class Follower:
+    """Tells the signals that were journaled since it was asked last.
+
+    Args:
+        folder: of the journal.
+        which: signals.
+        since: epoch minute from which on all are new, at most a day back; None for those that are
+            journaled from now on.
+    """
+
+    def __init__(self, folder: Path, which: Which, since: int | None) -> None:
+        self._folder, self._which = folder, which
+        self._told: set[tuple[Any, ...]] = set()
+        newest = newest_minute(folder) or 0
+        self._floor = newest - LATE_MINUTES if since is None else max(since, newest - DAY)
+        if since is None:
+            self.news()
+
+    def news(self) -> list[Row]:
+        """Return signals that were not told before, sorted by minute; none without a journal."""
+        rows = self._recent()
+        found = [row for row in rows if _key(row) not in self._told]
+        self._told = {_key(row) for row in rows}
+        newest = max((row["minute"] for row in rows), default=self._floor)
+        self._floor = max(self._floor, newest - LATE_MINUTES)
+        return sorted(found, key=lambda row: row["minute"])
+
+    def _recent(self) -> list[Row]:
+        try:
+            late = self._floor - LATE_MINUTES
+            rows = newest_signals(self._folder, self._which)
+            recent = takewhile(lambda row: row["minute"] >= late, rows)
+            return [row for row in recent if row["minute"] >= self._floor]
+        except JournalError:
+            return []
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    return tuple(row.get(name) for name in ("minute", "symbol", "role", "model", "version"))
+
+
+def _plain(row: Row) -> Row:
+    """Return a row as JSON has it: null where a number is none."""
+    is_none = {
+        name for name, value in row.items() if isinstance(value, float) and math.isnan(value)
+    }
+    return {name: None if name in is_none else value for name, value in row.items()}

@@ -1,0 +1,1 @@
+"""The routes, a router a file; rules of models and deployments are those of `registry`."""

@@ -1,0 +1,89 @@
+"""Run the application by uvicorn on a free port of loopback, in a thread of the test's process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+import uvicorn
+from mlflow import MlflowClient
+
+from quantgod.api.app import make_app
+from quantgod.api.desk import Desk
+from quantgod.api.guard.guard import Guard
+from quantgod.api.guard.token import kept_hash, new_token
+from quantgod.api.listening import HOST, listening
+from quantgod.settings import Settings, load_settings, with_values
+from tests.registry.shelves import ALIAS, NAME
+
+START_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Served:
+    """Where it listens, its token, and the application."""
+
+    address: str
+    token: str
+    app: Guard
+    settings: Settings
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def get(self, path: str, **parameters: Any) -> requests.Response:
+        asked = self.address + path
+        return requests.get(asked, params=parameters, headers=self.bearer, timeout=30)
+
+    def post(self, path: str, body: Any, **headers: str) -> requests.Response:
+        said = self.bearer | {name.replace("_", "-"): value for name, value in headers.items()}
+        return requests.post(self.address + path, json=body, headers=said, timeout=120)
+
+    def tag(self) -> str:
+        return self.get("/api/deployments").headers["ETag"]
+
+
+def settings_in(folder: Path, **more: Any) -> Settings:
+    """The demo's, of the tests' model, with all places in a folder."""
+    places = {"registry.name": NAME, "registry.alias": ALIAS, "manage.folder": str(folder / "own")}
+    places |= {"live.journal": str(folder / "journal"), "data.work": str(folder / "work")}
+    given = {key.replace("__", "."): value for key, value in more.items()}
+    return with_values(load_settings(Path("conf/demo.yaml")), places | given)
+
+
+@contextmanager
+def served(folder: Path, **more: Any) -> Iterator[Served]:
+    """Serve the model of a store that MLflow points at; `more` are settings."""
+    settings = settings_in(folder, **more)
+    token = new_token(settings.manage.folder)
+    app = make_app(Desk(settings, MlflowClient()), kept_hash(settings.manage.folder))
+    with listening_at(app) as port:
+        yield Served(f"http://{HOST}:{port}", token, app, settings)
+
+
+@contextmanager
+def listening_at(app: Guard) -> Iterator[int]:
+    with socket.socket() as bound:
+        bound.bind((HOST, 0))
+        port: int = bound.getsockname()[1]
+        server = uvicorn.Server(listening(app, port))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+        thread.start()
+        end = time.monotonic() + START_SECONDS
+        while not server.started:
+            assert time.monotonic() < end and thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        try:
+            yield port
+        finally:
+            server.should_exit = True
+            thread.join(START_SECONDS)
+            assert not thread.is_alive()
