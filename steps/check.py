@@ -52,15 +52,30 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     else:
         check_network(settings)
     wrong, timed = 0, cache(partial(_timed, settings))  # once for all members
+    one_by_one = timed if settings.ensemble is None else None
     for name, own in (members or {"": settings}).items():
         have = at_hand(own)
         found = findings(own, have, connect(own.tracking))
         wrong += _refuse(f"member {name}: " if name else "", found)
-        _show(f"{config}, member {name}" if name else str(config), own, have, found, timed)
-    if members and not wrong:
-        wrong += _wrong_together(members, at_hand(settings))
+        _show(f"{config}, member {name}" if name else str(config), own, have, found, one_by_one)
+    if settings.ensemble is not None or (members and not wrong):
+        have = at_hand(settings)
+        found = _together(settings, members, have, wrong)
+        wrong += _refuse("", found)
+        _show("All members", settings, have, found, None if wrong or one_by_one else timed)
     if wrong:
         raise SystemExit(1)
+
+
+def _together(
+    settings: Settings, members: dict[str, Settings], have: Inventory, wrong: int
+) -> list[Finding]:
+    """Return whether members forecast minutes in common, and can be an ensemble if they are one."""
+    from quantgod.planning.together import common_findings, ensemble_findings
+    from quantgod.tracking.store import connect
+
+    common = common_findings(members, have) if members and not wrong else []
+    return [*ensemble_findings(settings, members, connect(settings.tracking)), *common]
 
 
 def _timed(settings: Settings) -> Machine:
@@ -70,16 +85,6 @@ def _timed(settings: Settings) -> Machine:
     click.echo(f"timing a few steps of every stage: {HOW_LONG}", err=True)
     with progress_bar("machine", every=True) as progress:
         return time_machine(settings, at_hand(settings), progress)
-
-
-def _wrong_together(members: dict[str, Settings], have: Inventory) -> int:
-    """Show how many minutes members forecast in common; return 1 if none would end a run."""
-    from quantgod.planning.together import common_findings
-
-    found = common_findings(members, have)
-    wrong = _refuse("", found)
-    show_table("All members", ("what", "", "found"), found)
-    return wrong
 
 
 def _refuse(whose: str, found: Sequence[Finding]) -> int:
@@ -95,14 +100,16 @@ def _show(
     settings: Settings,
     have: Inventory,
     found: Sequence[Finding],
-    timed: Callable[[], Machine],
+    timed: Callable[[], Machine] | None,
 ) -> None:
-    """Show what there is, and how long it takes where that can be timed."""
+    """Show what there is, and how long it takes where that is asked for and can be timed."""
     from quantgod.planning.estimate import estimate
 
     show_table(title, ("what", "", "found"), found)
     untimed = ("rows", "device")
-    if not any(one.state == "wrong" and one.subject in untimed for one in found):
+    if timed is not None and not any(
+        one.state == "wrong" and one.subject in untimed for one in found
+    ):
         machine = timed()
         with progress_bar("networks", every=True) as progress:
             reckoned = estimate(settings, have, machine, progress)

@@ -76,13 +76,20 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
 
 def _check(settings: Settings) -> None:
     """Refuse what a later stage would refuse, after hours."""
+    from quantgod.ensemble.checking import check_ensemble
     from quantgod.parallel.work import check_schedulers
+    from quantgod.settings import members_of
     from quantgod.tracking.reads import beside_labels, unmakeable
     from quantgod.tracking.stage import MissingInput
-    from quantgod.training.space import check_search
+    from quantgod.training.space import check_members, check_search
 
-    check_search(settings)
-    check_schedulers(settings.etl.scheduler, settings.train.scheduler)
+    members = {} if settings.ensemble is None else members_of(settings)
+    check_ensemble(settings, members)
+    check_members(members)
+    if not members:
+        check_search(settings)
+    schedulers = (one.train.scheduler for one in (settings, *members.values()))
+    check_schedulers(settings.etl.scheduler, *schedulers)
     if why := unmakeable(settings, beside_labels(settings)):
         raise MissingInput(f"main: {why}")
 

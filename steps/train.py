@@ -122,6 +122,7 @@ def _train_members(
 ) -> None:
     if runs["optimize"] is not None:
         raise click.UsageError("a search is of one member: give --member beside --optimize-run")
+    from quantgod.ensemble.checking import check_ensemble
     from quantgod.evaluation.common_minutes import OUT_OF_FOLD, VALIDATION, WORDS
     from quantgod.evaluation.validation import compare_members
     from quantgod.parallel.work import check_schedulers
@@ -132,6 +133,7 @@ def _train_members(
 
     check_schedulers(*(own.train.scheduler for own in members.values()))
     check_members(members)
+    check_ensemble(settings, members)
     with stage("members", settings, runs, supply("members", settings, config, say)) as run:
         trained = train_members(run, members, config, say_as_written)
         run.json("members", {name: child.info.run_id for name, child in trained.items()})

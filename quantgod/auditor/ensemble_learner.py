@@ -9,8 +9,9 @@ from typing import NamedTuple
 from quantgod.auditor.audit import AuditResult, Walk, audit
 from quantgod.auditor.ensemble_rows import ensemble_rows
 from quantgod.auditor.learner import Learner
+from quantgod.ensemble.checking import grid_of
 from quantgod.ensemble.ensemble import Ensemble, check_alike
-from quantgod.ensemble.fitting import grid_minutes, new_combiner
+from quantgod.ensemble.fitting import new_combiner
 from quantgod.forecasters.network import Network
 from quantgod.served.combiners.outcome import Outcome
 from quantgod.settings import EnsembleSettings, Settings, SettingsError
@@ -64,14 +65,14 @@ class EnsembleLearner:
         """
         check_alike({name: networks[name].card.target for name in self.learners})
         walks = {name: one.walk(networks[name]) for name, one in self.learners.items()}
-        how = self._how
+        how, own = self._how, {name: one.settings for name, one in self.learners.items()}
         first = max(walks, key=lambda name: networks[name].window)
         new = new_combiner(
             how,
             list(walks),
             self.settings.audit.decision_weights,
             self._outcome,
-            self._every,
+            grid_of(self.settings, own),
         )
         frames = {name: walked.rows for name, walked in walks.items()}
         made = ensemble_rows(frames, new, how.strategy, first)
@@ -92,18 +93,3 @@ class EnsembleLearner:
     def _outcome(self) -> Outcome:
         label = self.settings.label
         return Outcome(label.horizon_minutes, label.buy_above, label.sell_below)
-
-    @property
-    def _every(self) -> int:
-        """Return the minutes between outcomes that move weights: all strides have them.
-
-        Raises:
-            SettingsError: if the test part is scored at other minutes.
-        """
-        every = grid_minutes(*(one.settings.audit.stride for one in self.learners.values()))
-        if every % (scored := self.settings.evaluate.stride):
-            raise SettingsError(
-                f"evaluate.stride: a divisor of {every}, at which members are audited, expected, "
-                f"got {scored}: outcomes would move weights at other minutes than in training"
-            )
-        return every

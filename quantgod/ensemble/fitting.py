@@ -6,7 +6,7 @@ label has ended, and fitted weights of a fold come from the folds before it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -97,11 +97,7 @@ def new_combiner(
     Raises:
         UnknownMemberError: if settings name another member.
     """
-    for key in ("weights", "min_confidence"):
-        if others := sorted(getattr(settings, key).keys() - set(members)):
-            raise UnknownMemberError(
-                f"ensemble.{key}: no member {', '.join(others)} (members: {', '.join(members)})"
-            )
+    check_names(settings, members)
     rules = Rules(
         settings.quorum,
         settings.min_agreement,
@@ -123,6 +119,20 @@ def new_combiner(
         every=every,
         outcome=outcome if settings.strategy in moving else None,
     )
+
+
+def check_names(settings: EnsembleSettings, members: Iterable[str]) -> None:
+    """Refuse settings that name another member.
+
+    Raises:
+        UnknownMemberError: naming it.
+    """
+    known = list(members)
+    for key in ("weights", "min_confidence"):
+        if others := sorted(getattr(settings, key).keys() - set(known)):
+            raise UnknownMemberError(
+                f"ensemble.{key}: no member {', '.join(others)} (members: {', '.join(known)})"
+            )
 
 
 def fit_combiner(new: Combiner, strategy: str, made: OutOfFoldVotes) -> Fitted:

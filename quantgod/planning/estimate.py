@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from quantgod.auditor.fold_workers import fold_places
@@ -29,8 +29,11 @@ from quantgod.planning.work import (
     cuts_of,
     longest_share,
     network_work,
+    networks_of,
+    side_by_side,
 )
 from quantgod.settings import Settings
+from quantgod.tracking.members import beside_others, members_at_once
 from quantgod.tracking.pipeline import stages
 
 LONG_SECONDS: Final = 3600.0
@@ -38,6 +41,7 @@ LONG_SECONDS: Final = 3600.0
 KNOBS: Final[Mapping[str, str]] = {
     "optimize": "optimize.hours, optimize.trials, optimize.epochs, a smaller optimize.space",
     "train": "train.epochs, train.every, window.stride, window.length, a smaller model.params",
+    "members": "train.epochs, train.every, split.folds, audit.epochs, audit.stride, fewer members",
     "audit": "split.folds, audit.epochs, audit.stride, window.length, a smaller model.params",
     "evaluate": "evaluate.stride, evaluate.importance_rows",
     "backtest": "split.test_fraction, fewer days",
@@ -140,7 +144,7 @@ def estimate(
     """Time a few steps and estimate the stages of `main`, assuming that all have to run.
 
     Args:
-        settings: of one network.
+        settings: of one network, or of an ensemble.
         have: what there is.
         machine: what `time_machine` returned for settings that differ in the network alone.
         progress: called before each timed step, which it names, and at the end.
@@ -172,6 +176,14 @@ def in_time(seconds: float) -> str:
     return f"{seconds / 86_400:.1f} days"
 
 
+class _Network(NamedTuple):
+    """A network, its timed windows by kind, and its work by stage."""
+
+    settings: Settings
+    windows: dict[str, WindowSeconds]
+    work: dict[str, Work]
+
+
 class _Reckoner:
     """Computes each stage's time from the timed steps."""
 
@@ -180,19 +192,29 @@ class _Reckoner:
     ) -> None:
         self._settings, self._have = settings, have
         self._start, self._day = machine
-        asked = stages(settings)
+        asked, networks = stages(settings), networks_of(settings)
+        self._at_once = 1
+        if settings.ensemble is not None:
+            self._at_once = members_at_once(settings.members_at_once, networks)
+            networks = {name: beside_others(own, self._at_once) for name, own in networks.items()}
         timed = {NETWORK: time_network, SEARCHED: time_searched, FOLDS: time_folds}
         timed |= {SMALL: time_small} if "leak_audit" in asked else {}
-        count = len(timed) + ("features" in asked)
-        self._windows: dict[str, WindowSeconds] = {}
-        for kind, time_it in timed.items():
-            progress(len(self._windows), count, STEPS[kind])
-            self._windows[kind] = time_it(settings)
-        if count > len(timed):
-            progress(len(timed), count, "features")
-        self._row = time_features() if count > len(timed) else 0.0
+        if "optimize" not in asked:
+            del timed[SEARCHED]
+        steps = [(name, kind) for name in networks for kind in timed]
+        count = len(steps) + ("features" in asked)
+        windows: dict[str, dict[str, WindowSeconds]] = {name: {} for name in networks}
+        for place, (name, kind) in enumerate(steps):
+            progress(place, count, STEPS[kind] + (f" of {name}" if name else ""))
+            windows[name][kind] = timed[kind](networks[name])
+        if "features" in asked:
+            progress(count - 1, count, "features")
+        self._row = time_features() if "features" in asked else 0.0
         progress(count, count, "")
-        self._work = network_work(settings, have.minutes)
+        self._networks = [
+            _Network(own, windows[name], network_work(own, have.minutes))
+            for name, own in networks.items()
+        ]
 
     def stage(self, name: str) -> StageTime:
         words, seconds = self._of_rows(name)
@@ -218,17 +240,37 @@ class _Reckoner:
         return known[name] if name in known else self._network(name)
 
     def _network(self, name: str) -> tuple[str, float]:
-        if name not in self._work:
+        """Return the networks' work in a stage, in words and seconds."""
+        each = [
+            (one, [part for part in self._parts(name, one) if part in one.work])
+            for one in self._networks
+        ]
+        works = [one.work[part] for one, parts in each for part in parts]
+        if not works:
             return "", 0.0
-        work = self._work[name]
-        seconds = _seconds(work, self._windows[work.network])
-        search, places = self._settings.optimize, fold_places(self._settings.train)
-        if name == "audit" and places is not None:
-            seconds *= longest_share(self._settings, places.workers or 1)
+        seconds = [sum(self._seconds(one, part) for part in parts) for one, parts in each]
+        if name == "members":
+            began = [taken + STARTS["train"] * self._start for taken in seconds]
+            return _in_words(works), side_by_side(began, self._at_once)
+        return _in_words(works), sum(seconds)
+
+    def _parts(self, name: str, one: _Network) -> list[str]:
+        """Return a stage by the names of its work; members walk their folds as they are trained."""
+        walks_before = self._settings.ensemble is not None and one.settings.train.out_of_fold
+        if name == "members":
+            return ["train", "audit"] if walks_before else ["train"]
+        return [] if name == "audit" and walks_before else [name]
+
+    def _seconds(self, one: _Network, name: str) -> float:
+        work, settings = one.work[name], one.settings
+        seconds = _seconds(work, one.windows[work.network])
+        search, places = settings.optimize, fold_places(settings.train)
+        if name == "audit" and places is not None and self._at_once == 1:
+            seconds *= longest_share(settings, places.workers or 1)
         if name == "optimize" and search.hours is not None:
             last = seconds / search.trials  # which begins before the hours are over
             seconds = min(seconds, search.hours * 3600 + last)
-        return _in_words(work), seconds
+        return seconds
 
     def _leak_audit(self) -> tuple[str, float]:
         cuts, days = cuts_of(self._settings, self._have.minutes)
@@ -269,6 +311,7 @@ def _seconds(work: Work, window: WindowSeconds) -> float:
     return work.trained * window.trained + work.forecast * window.forecast
 
 
-def _in_words(work: Work) -> str:
-    trained = f"{work.trained:,.0f} windows trained on, " if work.trained else ""
-    return f"{trained}{work.forecast:,.0f} forecast"
+def _in_words(works: Sequence[Work]) -> str:
+    trained, forecast = sum(one.trained for one in works), sum(one.forecast for one in works)
+    told = f"{trained:,.0f} windows trained on, " if trained else ""
+    return f"{told}{forecast:,.0f} forecast"

@@ -62,7 +62,7 @@ def findings(settings: Settings, have: Inventory, client: MlflowClient) -> list[
         *_network(settings),
         _search(settings),
         *_leak_audit(settings),
-        _registry(settings, client),
+        registry_finding(settings, client),
         _device(settings),
         _disk(settings, have),
     ]
@@ -226,7 +226,7 @@ def _network(settings: Settings) -> Iterator[Finding]:
         yield Finding("network", "wrong", why)
 
 
-def _registry(settings: Settings, client: MlflowClient) -> Finding:
+def registry_finding(settings: Settings, client: MlflowClient) -> Finding:
     """Check the series of the versions registered under this name."""
     name, symbol = settings.registry.name, settings.data.symbol
     try:

@@ -5,16 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pandas as pd
+from mlflow import MlflowClient
 
 from quantgod.dataset.feature_file import read_features
 from quantgod.dataset.learning_table import with_features
 from quantgod.dataset.table import read_table
+from quantgod.ensemble.checking import check_ensemble
 from quantgod.evaluation.common_minutes import check_common, forecast_minutes
 from quantgod.planning.at_hand import Inventory
-from quantgod.planning.fitting import Finding, whole_table
+from quantgod.planning.fitting import Finding, registry_finding, whole_table
 from quantgod.settings import Settings
 from quantgod.tracking.reads import beside_labels
 from quantgod.tracking.stage import data_path
+
+
+def ensemble_findings(
+    settings: Settings, members: Mapping[str, Settings], client: MlflowClient
+) -> list[Finding]:
+    """Return whether all members can make one version together."""
+    if settings.ensemble is None:
+        return []
+    try:
+        check_ensemble(settings, members)
+    except ValueError as error:
+        return [Finding("ensemble", "wrong", str(error))]
+    told = f"{settings.ensemble.strategy} of {', '.join(members)}"
+    return [Finding("ensemble", "ok", told), registry_finding(settings, client)]
 
 
 def common_findings(members: Mapping[str, Settings], have: Inventory) -> list[Finding]:

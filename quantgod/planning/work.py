@@ -6,10 +6,12 @@ All epochs are counted, although a training may stop early and a trial may be pr
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from heapq import heapreplace
 from typing import Final, NamedTuple
 
 from quantgod.planning.at_hand import MINUTES_A_DAY
-from quantgod.settings import Settings, with_values
+from quantgod.settings import Settings, members_of, with_values
 
 NETWORK: Final = "network"
 SEARCHED: Final = "searched"
@@ -81,8 +83,30 @@ def longest_share(settings: Settings, workers: int) -> float:
 
 def is_surely_short(settings: Settings, minutes: int) -> bool:
     """Return whether there are so few rows that the run is short without any timing."""
-    works = network_work(settings, minutes)
-    return sum(work.trained for work in works.values()) * settings.window.length < SHORT_ROWS
+    rows = 0.0
+    for own in networks_of(settings).values():
+        works = network_work(own, minutes)
+        if settings.ensemble is not None:
+            del works["optimize"]  # members are trained as they are
+        rows += sum(work.trained for work in works.values()) * own.window.length
+    return rows < SHORT_ROWS
+
+
+def networks_of(settings: Settings) -> dict[str, Settings]:
+    """Return the settings of each network that makes a version: one, or an ensemble's members."""
+    return {"": settings} if settings.ensemble is None else members_of(settings)
+
+
+def side_by_side(seconds: Iterable[float], places: int) -> float:
+    """Return how long jobs take, so many at a time, each of which takes the first free place.
+
+    >>> side_by_side([3.0, 2.0, 2.0, 1.0], 2)
+    4.0
+    """
+    free_at = [0.0] * places
+    for taken in seconds:
+        heapreplace(free_at, free_at[0] + taken)
+    return max(free_at)
 
 
 def _fit(settings: Settings, network: str, samples: float, epochs: int) -> Work:

@@ -64,7 +64,7 @@ def train_members(
         NoCommonRowError: if they would forecast no minute in common, before any is trained.
     """
     at_once = members_at_once(run.settings.members_at_once, members)
-    each = {name: _beside_others(settings, at_once) for name, settings in members.items()}
+    each = {name: beside_others(settings, at_once) for name, settings in members.items()}
     jobs = _jobs("train", run, each, config, announce)
     check_common({job.member: _minutes(job, announce) for job in jobs})
     return run_side_by_side("train", jobs, at_once, announce)
@@ -175,7 +175,7 @@ def shown(row: Sequence[str]) -> tuple[str, ...]:
     return tuple(cell for name, cell in zip(HEADERS, row, strict=True) if name in SHOWN)
 
 
-def _beside_others(settings: Settings, at_once: int) -> Settings:
+def beside_others(settings: Settings, at_once: int) -> Settings:
     """Let a member's folds take the cores that the other members leave, unless it says how many."""
     cores = joblib.cpu_count() // (at_once * (settings.train.threads or 1))
     workers = settings.train.workers or max(1, cores)

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 import steps.check
 import steps.main
+import steps.train
 from quantgod.dataset.labels import NO_TARGET
 from quantgod.planning import estimate as reckoned
 from quantgod.planning import fitting, start, timing, work
@@ -23,7 +24,7 @@ from quantgod.planning.estimate import estimate
 from quantgod.planning.fitting import findings, whole_table
 from quantgod.planning.timing import DaySeconds, WindowSeconds
 from quantgod.registry.lineage import Lineage
-from quantgod.settings import Settings, load_settings
+from quantgod.settings import Settings, load_settings, with_values
 from quantgod.simulation.archives import write_archives
 from quantgod.tracking.pipeline import CHAINED
 from quantgod.tracking.stage import data_path, stage
@@ -442,3 +443,87 @@ def test_members_are_timed_once_and_strides_that_share_no_minute_end_a_run(
     assert apart.exit_code == 1
     assert "first, second forecast no minute of the validation part in common" in apart.output
     assert "`window.stride` minutes, so give them strides that divide each other" in apart.output
+
+
+def ensemble_of(own: dict[str, object], **more: object) -> Settings:
+    """Two members of the demo's network, one of them with a window of twice the length."""
+    small = settings_with(own).window.length
+    members = {"near": {}, "far": {"window": {"length": 2 * small}}}
+    given = {"members": members, "ensemble": {"strategy": "adaptive"}, "evaluate__stride": 3}
+    return settings_with(own, **{**given, **more})
+
+
+def test_an_ensemble_is_estimated_with_its_members_in_place_of_search_and_training(
+    own: dict[str, object], timed: None
+) -> None:
+    def seconds(settings: Settings) -> dict[str, float]:
+        found = estimate(settings, at_hand(settings)).stages
+        return {one.stage: (one.seconds or 0.0) for one in found}
+
+    alone = seconds(settings_with(own, evaluate__stride=3, train__workers=1))
+    after_another = seconds(ensemble_of(own, members_at_once=1, train__workers=1))
+    at_once = seconds(ensemble_of(own, members_at_once=2, train__workers=1))
+    searched = [name for name in alone if name not in ("optimize", "train")]
+    assert [name for name in at_once if name != "members"] == searched
+    starts, folds = reckoned.STARTS["train"] * STARTED, reckoned.STARTS["audit"] * STARTED
+    each = alone["train"] + alone["audit"] - folds
+    assert after_another["members"] == pytest.approx(2 * each + STARTED)
+    assert at_once["members"] == pytest.approx(each + STARTED)
+    assert at_once["audit"] == pytest.approx(folds), "the members' folds are there"
+    for name in ("evaluate", "leak_audit"):
+        start = reckoned.STARTS.get(name, 1.0) * STARTED
+        assert start < alone[name] < at_once[name] <= 2 * alone[name] - start + 1e-9
+    assert starts < at_once["members"]
+
+
+def test_an_ensemble_of_large_networks_is_not_surely_short(own: dict[str, object]) -> None:
+    settings = ensemble_of(own)
+    minutes = next(
+        minutes for minutes in range(1_000, 10**7, 1_000)
+        if not work.is_surely_short(settings, minutes)
+    )  # fmt: skip
+    near = {"members": {"near": {}}}
+    assert work.is_surely_short(ensemble_of(own, **near), minutes), "of one member it still is"
+
+
+WRONG = {
+    "evaluate.stride: a divisor of 3, .* expected, got 4": {"evaluate.stride": 4},
+    "ensemble.quorum: at most 2, .* got 3": {"ensemble.quorum": 3},
+    "ensemble.weights: no member tlob": {"ensemble.weights": {"tlob": 2.0}},
+    "ensemble: `members` to combine expected, got none": {"members": {}},
+}
+COMMANDS = {"check": steps.check.main, "train": steps.train.main, "main": steps.main.main}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_an_ensemble_that_could_not_be_audited_or_heard_is_refused_before_any_work(
+    own: dict[str, object], timed: None, message: str, tmp_path: Path
+) -> None:
+    """By `check`, `main` and `train`, whose members would take hours."""
+    path = tmp_path / "mine.yaml"
+    settings = with_values(ensemble_of(own, audit__stride=3), WRONG[message])
+    path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    for name, command in COMMANDS.items():
+        if name == "train" and "none" in message:
+            continue  # it trains what is no ensemble
+        done = CliRunner(env={"COLUMNS": "300"}).invoke(command, ["--config", str(path)])
+        assert done.exit_code == 1, name
+        assert re.search(f"Error: .*{message}", done.output), (name, done.output)
+    client = connect(settings.tracking)
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    assert client.search_runs(experiments) == []
+
+
+def test_check_shows_each_member_and_estimates_the_ensemble_once(
+    own: dict[str, object], timed: None, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(ensemble_of(own).model_dump(mode="json"), sort_keys=False))
+    done = CliRunner(env={"COLUMNS": "300"}).invoke(steps.check.main, ["--config", str(path)])
+    assert done.exit_code == 0, done.output
+    assert "mine.yaml, member near" in done.output and "mine.yaml, member far" in done.output
+    assert "adaptive of near, far" in done.output
+    assert "quantgod-demo holds 0 versions" in done.output
+    assert done.output.count(" in all; `main` skips") == 1
+    assert re.search(r"│ members +│ [\d,]+ windows trained on", done.output)
+    assert not re.search(r"│ (optimize|train) +│", done.output)
