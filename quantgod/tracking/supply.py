@@ -81,7 +81,8 @@ class _Supplier:
 
     def complete(self, name: str, given: Mapping[str, str]) -> dict[str, str]:
         self._found = {**self._behind(given), **given}
-        own_search = "train" not in self._found and "optimize" not in self._found
+        is_one = self._settings.ensemble is None  # members take searches of their own
+        own_search = is_one and "train" not in self._found and "optimize" not in self._found
         needed = self._needed(name)
         wanted = [one for one in (name, *needed) if one in ("features", "snapshots")]
         if why := unmakeable(self._settings, [one for one in wanted if one not in given]):

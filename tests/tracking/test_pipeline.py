@@ -10,7 +10,7 @@ import pytest
 from mlflow.exceptions import ExecutionException
 
 from quantgod.models import zoo
-from quantgod.settings import Settings, load_settings
+from quantgod.settings import Settings, load_settings, with_values
 from quantgod.tracking.pipeline import CHAINED, StageFailed, resolved_config, run_stage, stages
 from quantgod.tracking.reads import OF_BARS
 from quantgod.tracking.stage import run_name, stage
@@ -75,3 +75,14 @@ def test_main_keeps_the_snapshots_of_a_network_of_the_book() -> None:
 def test_what_is_known_to_look_at_bars_alone_does() -> None:
     for name in OF_BARS:
         assert zoo.inputs(name, 60).views == ("bars",)
+
+
+def test_main_trains_the_members_of_an_ensemble_in_place_of_search_and_training() -> None:
+    full = load_settings(Path("conf/full.yaml"))
+    of_books = {"model": {"name": "book_mlp", "params": {}}}
+    members = {"bars": {}, "books": of_books}
+    together = with_values(full, {"members": members, "ensemble": {"strategy": "majority"}})
+    told = stages(together)
+    at = CHAINED.index("optimize")
+    assert told == ["download", *CHAINED[:at], "snapshots", "members", *CHAINED[at + 2 :]]
+    assert stages(with_values(together, {"ensemble": None})) == ["download", *CHAINED]

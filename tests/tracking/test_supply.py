@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from quantgod.settings import Settings
+from quantgod.settings import Settings, with_values
 from quantgod.tracking import set_aside
 from quantgod.tracking import supply as supplying
 from quantgod.tracking.keys import NoOutputError, finished_run
@@ -123,6 +123,26 @@ def test_a_network_of_the_book_has_its_snapshots_made_and_read(
     other = of_books.model_copy(update={"snapshots": deeper})
     assert "snapshots" in upstream("train", other)
     assert made.count("snapshots") == 2, "made anew by other settings"
+
+
+@pytest.fixture
+def ensemble(settings: Settings) -> Settings:
+    """Settings of two members, one of which looks at the 112 features."""
+    members = {"bars": {}, "wide": {"model": {"name": "linear", "params": {}}}}
+    return with_values(settings, {"members": members, "ensemble": {"strategy": "majority"}})
+
+
+def test_an_ensemble_is_audited_and_registered_of_its_members(
+    ensemble: Settings, made: list[str]
+) -> None:
+    """Whose features are made, and never by a search of what is no member."""
+    make("optimize", ensemble, upstream("optimize", ensemble))
+    assert made == ["simulate", "etl", "label", "features"]
+    runs = upstream("audit", ensemble)
+    assert runs.keys() == {"label", "features", "members"}
+    assert made[4:] == ["members"]
+    assert upstream("register", ensemble).keys() == {"label", "features", "members", "audit"}
+    assert input_paths("audit", ensemble, {}).keys() == {"labels", "features"}
 
 
 def test_a_search_over_the_112_is_found_once_its_features_are(
