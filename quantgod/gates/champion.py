@@ -71,7 +71,7 @@ def on_test_rows(
 
     A row counts if it begins after all labels that the champion learned from, and if the champion
     has a whole window for it, which may be longer than the challenger's, and an answer: an ensemble
-    may have none. Weights of an ensemble are those that it would have had it spoken since it was made.
+    may have none. Its weights are those that it would have, had it spoken since it was made.
 
     Args:
         rows: scored rows of the challenger.
