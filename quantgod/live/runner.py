@@ -46,7 +46,7 @@ from quantgod.live.view.overview import (
     votes_metrics,
     warming_in_words,
 )
-from quantgod.live.view.status import Status
+from quantgod.live.view.status import Status, cold_in_words
 from quantgod.live.view.terminal import show
 from quantgod.market.binance import MARKET
 from quantgod.market.book_bars import BookBars, LastBefore
@@ -224,6 +224,9 @@ class LiveSession:
                 version = self._deployments[symbol].champion().version
                 text = warming_in_words(state.missing, state.warming, version)
                 say(logging.WARNING, "features_awaited", f"{symbol}: {text}", symbol=symbol)
+            if state.cold:
+                text = f"{symbol}: {cold_in_words(state.cold)}"
+                say(logging.WARNING, "members_awaited", text, symbol=symbol)
 
     def status(self) -> Status:
         """How everything is."""

@@ -103,10 +103,12 @@ def test_a_version_of_112_features_is_told_to_wait_for_their_past_as_well() -> N
     out = io.StringIO()
     with logging_to("text", out):
         session(_deployments=wide)._told("X", past)(MINUTE + 9)
-        for state in (AnswerState(539, warming=479), AnswerState(20), AnswerState(0)):
+        of_members = AnswerState(0, cold={"far": 15})
+        for state in (AnswerState(539, warming=479), AnswerState(20), AnswerState(0), of_members):
             engine = SimpleNamespace(symbols={"X": state})
             session(_deployments=wide, _engine=engine)._tell_warming()
-    ended, awaited = out.getvalue().splitlines()
+    ended, awaited, members = out.getvalue().splitlines()
+    assert "members_awaited: X: cold members: far 15 minutes" in members
     assert "so the window fills anew: no signal for 9.0 h" in ended
     assert "features_awaited: X: version 3 takes the 112 features" in awaited
     assert "539 minutes missing, 479 of them for the past" in awaited

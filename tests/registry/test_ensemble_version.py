@@ -20,7 +20,7 @@ from quantgod.evaluation.subject import Outcomes, RawMaterial
 from quantgod.forecasters.forecaster import Forecaster
 from quantgod.forecasters.network import Network
 from quantgod.models import zoo
-from quantgod.registry.chain import Chain, InputError
+from quantgod.registry.chain import Answered, Chain, InputError
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.package import GoldenRows, Package, build_package
 from quantgod.registry.semantic_version import parts_of
@@ -183,6 +183,30 @@ def test_a_member_that_cannot_look_abstains_and_without_a_quorum_there_is_no_ans
     assert (left["datetime"] == whole["datetime"].iloc[:-3]).all()
     with pytest.raises(InputError, match=r"no_quorum: row .*: of 3 members book cannot say"):
         strict.judge(blind)
+
+
+def test_members_heard_of_one_minute_say_what_they_do_among_many(made: Made, chain: Chain) -> None:
+    """To the bit; what is not known of a long window leaves the short ones."""
+    rows = made.rows.iloc[-LONG:].reset_index(drop=True)
+    heard = chain.hear(rows)
+    assert heard.absent == ["", "", ""]
+    minute = np.array([rows["datetime"].iloc[-1].timestamp() // 60], np.int64)
+    told = chain.told(Answered(minute, heard.panel.meta, heard.panel))
+    expected = chain.judge(made.rows).iloc[-1:].reset_index(drop=True)
+    pd.testing.assert_frame_equal(told, expected, check_exact=True)
+    holes = rows.assign(body=rows["body"].where(rows.index > 2))
+    cold = chain.hear(holes)
+    assert cold.absent == ["", "", "cold: 72 of the 75 rows of its window are known"]
+    assert cold.panel.votes.present[:, 0].tolist() == [True, True, False]
+    said = cold.panel.votes.probabilities[:2], heard.panel.votes.probabilities[:2]
+    np.testing.assert_array_equal(*said)
+    blind = chain.hear(rows.tail(SHORT - 1).assign(book=None))
+    assert [why.partition(":")[0] for why in blind.absent] == ["cold", "cold", "cold"]
+    assert not blind.panel.speaks.any()
+    with pytest.raises(TypeError, match="one network has no members"):
+        Chain(packed(made.folder / "single", made.ensemble.members["far"], made.bars).folder).hear(
+            rows
+        )
 
 
 def test_what_the_members_would_not_trade_on_is_not_acted_on(made: Made) -> None:

@@ -43,10 +43,18 @@ class MovingWeights:
             sell_below=outcome.sell_below,
         )
         self._online: Any = None
-        self._newest = -1
+        self._last = self._newest = -1
 
     def at(self, minute: int) -> Floats:
-        """Return the weights (members,), moved by outcomes known at the close of a minute."""
+        """Return the weights (members,), moved by outcomes known at the close of a minute.
+
+        Raises:
+            ValueError: for a minute before the last one: a challenger that has just been promoted
+                may still be asked about one in shadow, and the weights know what came later.
+        """
+        if minute < self._last:
+            raise ValueError(f"a minute from {self._last} on expected, got {minute}: weights moved")
+        self._last = minute
         if self._online is None:
             self._online = self._started(minute)
         self._online.mature(minute * MS_PER_MINUTE, self._outcome)

@@ -149,6 +149,13 @@ def test_second_votes_of_a_minute_change_nothing() -> None:
     assert first.tobytes() == lived(market, MOVING)[0][:, -1].tobytes()
 
 
+def test_weights_that_have_moved_on_are_not_told_of_an_earlier_minute() -> None:
+    moving = MovingWeights(MOVING, Closes(BRIDGE))
+    moving.at(FIRST + 1)
+    with pytest.raises(ValueError, match=f"from {FIRST + 1} on expected, got {FIRST}: weights"):
+        moving.at(FIRST)
+
+
 def test_each_version_has_weights_of_its_own_and_fixed_ones_have_none() -> None:
     weights = SymbolWeights("X", None, BRIDGE)
     one, other = (weights.of("quantgod", version, MOVING) for version in (1, 2))

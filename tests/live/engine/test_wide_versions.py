@@ -14,15 +14,17 @@ import pytest
 
 from quantgod.contracts import ALL_FEATURES, FEATURES
 from quantgod.contracts.model_notices import ModelNotice
+from quantgod.contracts.panel import Member
 from quantgod.contracts.prediction import Prediction
 from quantgod.dataset.feature_table import SourceRows
 from quantgod.live.engine.engine import Engine
 from quantgod.live.engine.feature_rows import FeatureRows
+from quantgod.live.engine.needs import missing, missing_by_member
 from quantgod.live.engine.window import Window
 from quantgod.market.book_bars import ClosedMinute
 from quantgod.served.features import sets
 from tests.live.engine.answering import Deployed, Version, now, until
-from tests.live.engine.markets import BRIDGE, FIRST, closed_at, features_at, filled
+from tests.live.engine.markets import BRIDGE, FIRST, closed_at, features_at, filled, stream
 
 PAST = sets.REACH - 1
 
@@ -182,3 +184,23 @@ def test_a_version_that_takes_over_answers_the_very_next_minute_and_in_shadow_be
     values = [frame[[*ALL_FEATURES]].to_numpy() for frame in wide.frames]
     for place, found in zip(range(PAST + 3, PAST + 7), values, strict=True):
         assert found.tobytes() == features_at(*range(place - 3, place + 1)).tobytes()
+
+
+def test_an_ensemble_answers_when_a_quorum_is_warm_and_the_others_are_cold() -> None:
+    """Members of the nine do not wait for those that take all features."""
+    members = Member("near", 3, 9), Member("wide", 3, 121), Member("long", 40, 9)
+    of_two, of_three = (Asked(1, window=40, members=members, quorum=count) for count in (2, 3))
+    window = filled(PAST + 1)
+    assert missing_by_member(window, of_two) == {"near": 0, "wide": 2, "long": 0}
+    assert (missing(window, of_two), missing(window, of_three)) == (0, 2)
+    short = filled(4)
+    assert missing_by_member(short, of_two) == {"near": 0, "wide": PAST - 1, "long": 36}
+    assert (missing(short, of_two), missing(short, of_three)) == (36, PAST - 1)
+    rows = window.known(40, 121)
+    assert (
+        rows.features[:, :9].tobytes() == features_at(*range(PAST - 39, PAST + 1))[:, :9].tobytes()
+    )
+    assert np.isfinite(rows.features[:, 9:]).all(axis=1).tolist() == [False] * 39 + [True]
+    assert [len(short.known(count).minutes) for count in (2, 4, 40)] == [2, 4, 4]
+    stream(window, PAST + 1)
+    assert np.isfinite(window.known(2, 121).features).all()
