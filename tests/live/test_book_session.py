@@ -48,7 +48,7 @@ from tests.registry.test_book_version import WINDOW, Made, make_version, of_the_
 
 SYMBOL = "BTCUSDT"
 LEVELS = 8  # a book of five levels stands, so a version must take more to find one too thin
-FIRST = 28_401_120  # the minute whose last seconds the stream begins in
+FIRST = 28_401_120  # the minute that the stream begins in
 THIN, LAST = FIRST + 3, FIRST + 5
 PRICE = 60_000.0
 
@@ -116,9 +116,9 @@ def play(settings: Settings, recording: Path, patch: pytest.MonkeyPatch) -> None
             return Feed(given, books, Both(heard, Recorder(journal, books, live.collect)))
 
         patch.setattr(runner, "Feed", feed)
-        begins = (FIRST + 1) * MS_PER_MINUTE - 10_000
+        begins = (FIRST + 1) * MS_PER_MINUTE - 50_000
         market = MarketThatThins(SYMBOL, 3, levels=300, start_ms=begins, cadence_ms=200)
-        async with Exchange(Truth([market]), speed=90.0) as exchange:
+        async with Exchange(Truth([market]), speed=60.0) as exchange:
             urls = {"stream_url": exchange.stream_url, "depth_url": exchange.depth_url}
             here = live.feed.model_copy(update=urls)
             await run_live(settings, here, Console(quiet=True), lambda *_: None)

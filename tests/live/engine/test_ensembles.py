@@ -19,12 +19,14 @@ import pytest
 from quantgod.contracts import CLASSES, FEATURES, PRIMARY
 from quantgod.dataset.book_blocks import open_all_blocks, row_blocks
 from quantgod.dataset.labels import label
+from quantgod.ensemble.ensemble import Ensemble
 from quantgod.evaluation.subject import RawMaterial, outcomes_of
 from quantgod.live.deployment import deployment, loaded_model
 from quantgod.live.deployment.deployment import Deployment
 from quantgod.live.deployment.loaded_model import LoadedModel, UnfitVersionError
 from quantgod.live.deployment.model_store import Copy
 from quantgod.live.engine import voting
+from quantgod.live.engine.past_votes import read_past_votes
 from quantgod.live.feed.state import BookState
 from quantgod.live.journal import Journal, JournalError, read_table
 from quantgod.live.view.overview import minute_in_words, symbol_status, votes_metrics
@@ -32,10 +34,15 @@ from quantgod.live.view.status import Status
 from quantgod.registry.chain import Graph
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.registered import VersionError
+from quantgod.served.combiners.outcome import Outcome
+from quantgod.served.combiners.votes import Votes
+from quantgod.served.combiners.weights import Hedge
 from quantgod.settings import LabelSettings
+from tests.dataset.books import store_books
 from tests.live.engine import voters
 from tests.live.engine.answering import Deployed, codes
-from tests.live.engine.voters import BRIDGE, LONG, SHORT, Session, loaded, minutes
+from tests.live.engine.voters import BRIDGE, Session, loaded, minutes
+from tests.registry.test_ensemble_version import COMBINER, LONG, SHORT, members_of, packed
 
 CHANCES = [name.lower() for name in CLASSES]
 LAST = LONG - 1  # the first row that ends a window of every member
@@ -43,9 +50,17 @@ END = LAST + 45
 LABEL = LabelSettings(horizon_minutes=5, buy_above=0.0005, sell_below=-0.0005)
 
 
+MOVING = replace(
+    COMBINER, online=Hedge(rate=20.0, delay=2), every=2, outcome=Outcome(5, 0.0005, -0.0005)
+)
+
+
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return voters.pack(tmp_path_factory.mktemp("ensemble"))
+    """The package of an ensemble whose weights move, and its books beside it."""
+    folder, (bars, books) = tmp_path_factory.mktemp("ensemble"), voters.market()
+    store_books(folder, pd.DatetimeIndex(bars.index), books)
+    return packed(folder / "package", Ensemble(members_of(bars), MOVING), bars).folder
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +120,17 @@ def test_votes_live_are_those_of_the_same_minutes_in_a_batch_to_the_bit(
     assert votes["agreement"].to_numpy().tobytes() == panel.consensus.agreement.tobytes()
 
 
+def replayed(journal: Path) -> np.ndarray:
+    """The weights (members, minutes) that votes and bars of a journal give."""
+    past = read_past_votes(journal, voters.SYMBOL, "quantgod", 1)
+    bars = read_table(journal, "BARS").to_pandas().set_index("datetime")
+    outcomes = outcomes_of(label(bars[[*FEATURES, "close"]], LABEL, BRIDGE))
+    said = np.stack([one.probabilities for one in past], axis=1)
+    present = np.stack([one.present for one in past], axis=1)
+    votes = Votes(said, *np.zeros((2, *present.shape)), present)
+    return MOVING.weights_over(votes, *outcomes)[0]
+
+
 def test_a_killed_session_goes_on_with_the_weights_of_one_that_never_ended(
     whole: Session, package: Path, model: LoadedModel, tmp_path: Path
 ) -> None:
@@ -126,6 +152,9 @@ def test_a_killed_session_goes_on_with_the_weights_of_one_that_never_ended(
     assert votes["state"].tolist() == expected["state"].tolist()
     for name in ("weight", "contribution", *CHANCES):
         assert lists(votes, name).tobytes() == lists(expected, name).tobytes(), name
+    assert (
+        replayed(tmp_path).tobytes() == np.ascontiguousarray(lists(votes, "weight")[0].T).tobytes()
+    )
     signals = again.signals().drop(columns=["latency_ms", "session"])
     pd.testing.assert_frame_equal(
         signals, whole.signals().drop(columns=["latency_ms", "session"]), check_exact=True
@@ -308,12 +337,12 @@ def test_a_signal_does_not_wait_for_a_full_disk_for_ever(
 def test_weights_that_move_by_an_unknown_label_are_refused(
     package: Path, model: LoadedModel
 ) -> None:
-    combiner = replace(voters.MOVING, outcome=None)
+    combiner = replace(MOVING, outcome=None)
     chain = SimpleNamespace(ensemble=SimpleNamespace(combiner=combiner))
     held: Any = SimpleNamespace(unwrap_python_model=lambda: SimpleNamespace(chain=chain))
     with pytest.raises(UnfitVersionError, match="does not say of what label: register it anew"):
         loaded_model._ensemble(package, held)
-    chain.ensemble.combiner = voters.MOVING
+    chain.ensemble.combiner = MOVING
     found = loaded_model._ensemble(package, held)
     assert found is not None and found.members == model.members
     assert [(one.name, one.window, one.columns, one.sees_book) for one in found.members] == [

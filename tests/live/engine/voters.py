@@ -1,6 +1,6 @@
 """An ensemble of three members under an engine, and a market of some minutes with books.
 
-As a process it plays the market from a row on, tells of each answered minute, and is then killed.
+As a process it answers some minutes of the market, tells of it, and waits to be killed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import pandas as pd
 from quantgod.contracts import FEATURES, BookShape
 from quantgod.contracts.minute_rows import MinuteRows
 from quantgod.contracts.model_notices import ModelNotice
-from quantgod.ensemble.ensemble import Ensemble
 from quantgod.evaluation.drift import read_reference
 from quantgod.live.deployment.loaded_members import LoadedMembers, members_in
 from quantgod.live.deployment.loaded_model import LoadedModel
@@ -32,23 +31,15 @@ from quantgod.live.journal.model_events import journaled
 from quantgod.market.book_bars import ClosedMinute
 from quantgod.market.minute_bars import MinuteBar
 from quantgod.registry.chain import Chain
-from quantgod.served.combiners.outcome import Outcome
-from quantgod.served.combiners.weights import Hedge
 from quantgod.settings import load_settings
-from tests.dataset.books import BLOCK, LEVELS, books_of, store_books
+from tests.dataset.books import BLOCK, LEVELS, books_of
 from tests.live.engine.answering import Deployed, now, until
-from tests.registry.conftest import BRIDGE
-from tests.registry.test_ensemble_version import COMBINER, LONG, MINUTES, SHORT, members_of, packed
 from tests.synthetic import synthetic_bars
 
-__all__ = ["BRIDGE", "LONG", "SHORT"]
-
+BRIDGE, MINUTES = 5, 160
 SYMBOL = "BTCUSDT"
 TABLES = {"BARS": BARS, "VOTES": VOTES, "SIGNALS": SIGNALS, "EVENTS": EVENTS}
 SETTINGS = load_settings(Path("conf/demo.yaml")).live.journaling
-MOVING = replace(
-    COMBINER, online=Hedge(rate=20.0, delay=2), every=2, outcome=Outcome(5, 0.0005, -0.0005)
-)
 
 
 def market() -> tuple[pd.DataFrame, np.ndarray]:
@@ -57,22 +48,13 @@ def market() -> tuple[pd.DataFrame, np.ndarray]:
     return bars, books_of(bars["close"].to_numpy())
 
 
-def pack(folder: Path) -> Path:
-    """Write the package of an ensemble whose weights move, and its books beside it."""
-    bars, books = market()
-    store_books(folder, pd.DatetimeIndex(bars.index), books)
-    made = packed(folder / "package", Ensemble(members_of(bars), MOVING), bars)
-    return made.folder
-
-
 def loaded(package: Path, version: int = 1) -> LoadedModel:
+    """Return the version of a package, as `load_model` does of a registered one."""
     chain = Chain(package)
-    members = LoadedMembers(members_in(package), chain)
-    book = BookShape(BLOCK, LEVELS, 100)
-    return LoadedModel(
-        "quantgod", version, LONG, FEATURES, package, read_reference(package), None,  # type: ignore[arg-type]
-        book, members,
-    )  # fmt: skip
+    book, reference = BookShape(BLOCK, LEVELS, 100), read_reference(package)
+    known = "quantgod", version, chain.contract.window, FEATURES, package, reference
+    untold: Any = None  # MLflow's own model, which an ensemble is not asked by
+    return LoadedModel(*known, untold, book, LoadedMembers(members_in(package), chain))
 
 
 def minutes(rows: Sequence[int], thin: Sequence[int] = ()) -> list[ClosedMinute]:
