@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @run_option("snapshots")
 @run_option("optimize")
 @run_option("train")
+@run_option("members")
 @run_option("audit")
 @version_option(
     "Version whose lineage is audited; the newest where neither it, a file nor a run is given."

@@ -37,6 +37,10 @@ CALIBRATION: Final = "calibration"
 PURGED: Final = "purged"
 
 
+class NoAnswerError(ValueError):
+    """An ensemble has no answer to any row of a part."""
+
+
 @dataclass(frozen=True, eq=False)
 class HeldOut:
     """A test of calibration: fitted on the older calibration rows, applied to the newer ones.
@@ -140,12 +144,16 @@ def fit_auditor(
 ) -> AuditorFit:
     """Fit booster, calibrator, conformal threshold and confidence on out-of-fold rows.
 
+    Rows without an answer, as an ensemble below its quorum leaves them, count where parts are
+    drawn, so that no border depends on what is said later. Nothing is learned from them.
+
     Raises:
         ProvenanceError: if a row's model was trained on data at or after the row.
+        NoAnswerError: if there is no answer to any row of a part.
         ValueError: if a part would have no rows.
     """
     assert_provenance(frame)
-    parts = parts_of(frame, settings.calibration_fraction, embargo_minutes)
+    frame, parts = _answered(frame, parts_of(frame, settings.calibration_fraction, embargo_minutes))
     boosting = fit_booster(
         _rows(frame[parts == FIT]),
         _rows(frame[parts == STOPPING]),
@@ -176,6 +184,29 @@ def fit_auditor(
         _held_out(newest, tilted, settings, embargo_minutes),
         calibrated[np.arange(len(came)), came],
         trust,
+    )
+
+
+def _answered(frame: pd.DataFrame, parts: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
+    """Return the rows with an answer, and their parts.
+
+    Raises:
+        NoAnswerError: if a part has none.
+    """
+    is_said = np.isfinite(frame[META_FEATURES[0]].to_numpy())
+    for part in (FIT, STOPPING, CALIBRATION):
+        if not (is_said & (parts == part)).any():
+            raise EmptyPartError(
+                f"there is no answer to any of {(parts == part).sum()} rows for {part}"
+            )
+    return frame[is_said].reset_index(drop=True), parts[is_said].reset_index(drop=True)
+
+
+def no_answer(rows: str) -> str:
+    """Return that none of these rows has an answer, and what to do."""
+    return (
+        f"none of {rows} has as many members as the quorum that can look at it and are sure "
+        "enough: look at `ensemble.quorum` and `ensemble.min_confidence`"
     )
 
 

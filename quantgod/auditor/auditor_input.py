@@ -157,6 +157,14 @@ def served_input(row: Floats, class_weights: Sequence[float]) -> AuditorInput:
     return AuditorInput(forecast, np.ascontiguousarray(meta))
 
 
+def graph_rows(seen: AuditorInput) -> Floats:
+    """Return the rows that `served_input` takes apart: (n, 16), or (n, 14) without heads."""
+    said = seen.said
+    if np.isnan(said.expected_return).any():
+        return seen.meta
+    return np.column_stack([seen.meta, said.confidence, said.expected_return])
+
+
 def said_in_rows(rows: pd.DataFrame) -> Statement:
     """Return what out-of-fold rows keep of what was said."""
     return Statement(

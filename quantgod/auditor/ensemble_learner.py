@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import pandas as pd
+
 from quantgod.auditor.audit import AuditResult, Walk, audit
 from quantgod.auditor.ensemble_rows import ensemble_rows
 from quantgod.auditor.learner import Learner
 from quantgod.ensemble.checking import grid_of
 from quantgod.ensemble.ensemble import Ensemble, check_alike
 from quantgod.ensemble.fitting import new_combiner
+from quantgod.forecasters.base_model import TrainedBase
 from quantgod.forecasters.network import Network
 from quantgod.served.combiners.outcome import Outcome
 from quantgod.settings import EnsembleSettings, Settings, SettingsError
@@ -24,11 +27,22 @@ class EnsembleAudit(NamedTuple):
         ensemble: members and combiner, as they are served.
         audit: of what they say together.
         left_out: out-of-fold minutes that lack a member, or on which the members make no answer.
+        walks: out-of-fold rows and folds of each member.
+        weights: by which each minute out of fold was combined, a column a member.
     """
 
     ensemble: Ensemble
     audit: AuditResult
     left_out: int
+    walks: Mapping[str, Walk]
+    weights: pd.DataFrame
+
+
+class EnsembleLearned(NamedTuple):
+    """The trained members of an ensemble, and their audit."""
+
+    bases: Mapping[str, TrainedBase]
+    audit: EnsembleAudit
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +57,16 @@ class EnsembleLearner:
     settings: Settings
     learners: Mapping[str, Learner]
 
-    def learn(self) -> EnsembleAudit:
+    def learn(self) -> EnsembleLearned:
         """Train all members and audit them.
 
         Raises:
             ValueError, ProvenanceError: as `audit`.
         """
-        networks = {name: one.base().network for name, one in self.learners.items()}
-        return self.audit(networks)
+        bases = {name: one.base() for name, one in self.learners.items()}
+        return EnsembleLearned(
+            bases, self.audit({name: base.network for name, base in bases.items()})
+        )
 
     def audit(self, networks: Mapping[str, Network]) -> EnsembleAudit:
         """Walk over the folds of all members, combine what they forecast, and fit the auditor.
@@ -81,7 +97,9 @@ class EnsembleLearner:
             Walk(made.rows, folds, walks[first].of), self.learners[first].hooks.progress
         )
         ensemble = Ensemble({name: networks[name] for name in walks}, made.fitted.combiner)
-        return EnsembleAudit(ensemble, audited, made.left_out)
+        times = pd.DatetimeIndex(made.rows["time"])
+        weights = pd.DataFrame(made.fitted.weights.T, times, list(walks))
+        return EnsembleAudit(ensemble, audited, made.left_out, walks, weights)
 
     @property
     def _how(self) -> EnsembleSettings:

@@ -35,8 +35,9 @@ class EnsembleRows(NamedTuple):
     """The out-of-fold rows of an ensemble.
 
     Attributes:
-        rows: as `out_of_fold` returns those of one network.
-        fitted: the combiner, and the weights of all minutes that the members have in common.
+        rows: as `out_of_fold` returns those of one network. Where the members make no answer,
+            nothing that they say together is a number.
+        fitted: the combiner, and the weights of each row.
         left_out: minutes that lack a member, or on which the members make no answer.
     """
 
@@ -79,10 +80,9 @@ def ensemble_rows(
         trained_until=_newest(common),
         weight=weight,
     )
-    joined = rows[speaks].reset_index(drop=True)
-    assert_provenance(joined)
+    assert_provenance(rows)
     every = len(set().union(*(frame["time"] for frame in frames.values())))
-    return EnsembleRows(joined, fitted, every - len(joined))
+    return EnsembleRows(rows, fitted, every - int(speaks.sum()))
 
 
 def consensus_input(said: Consensus, context: Floats, combiner: Combiner) -> AuditorInput:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from quantgod.auditor.audit import FIT
+from quantgod.auditor.audit import FIT, NoAnswerError, no_answer
 from quantgod.auditor.auditor_input import AuditorInput, Votes, forecast_in
 from quantgod.auditor.provenance import ProvenanceError, assert_provenance, assert_unseen
 from quantgod.contracts import (
@@ -83,6 +83,7 @@ def evaluate(
     Raises:
         ProvenanceError: if an out-of-fold row's model was trained on later data, or a label that
             the auditor learned from reaches into the test part.
+        NoAnswerError: if an ensemble answers none of its rows.
         ValueError: if there is no test part.
     """
     chosen, asked = settings.evaluate, _parts(subject, table, settings, blocks)
@@ -131,7 +132,7 @@ def _answered(asked: _Inputs, seen: AuditorInput) -> tuple[_Inputs, AuditorInput
     """Return what has an answer, and how many test rows have none."""
     is_answered = np.asarray(np.isfinite(seen.meta).all(axis=1))
     if not is_answered.any():
-        raise ValueError(f"an answer to some of {len(asked.test)} test rows expected, got none")
+        raise NoAnswerError(no_answer(f"{len(asked.test)} test rows"))
     answered = replace(asked, test=asked.test.take(is_answered))
     return answered, seen.at(is_answered), int((~is_answered).sum())
 

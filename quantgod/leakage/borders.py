@@ -8,18 +8,26 @@ times of minutes, never on their content.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import pandas as pd
 
 from quantgod.contracts import MS_PER_MINUTE, Booleans
+from quantgod.dataset.inputs import Inputs
 from quantgod.models import zoo
-from quantgod.settings import Settings
+from quantgod.settings import Settings, members_of
 
 STOPPING_ROWS: Final = "stopping forecasts"
 CALIBRATION_ROWS: Final = "calibration forecasts"
 TEST_ROWS: Final = "test forecasts"
+
+WEIGHTS: Final = "weights"
+COMBINER: Final = "combiner"
+
+STACKING: Final = "stacking"
+LEARNED: Final = (STACKING, "adaptive", "hedge")
+"""Strategies of an ensemble whose weights are learned."""
 
 Minutes = list[int]
 
@@ -28,8 +36,11 @@ Minutes = list[int]
 class Borders:
     """The pipeline's borders in time, and what each stage may know; epoch ms.
 
+    Members of an ensemble look at different minutes, so that their folds begin at different ones;
+    the ensemble's begin with the last of them.
+
     Attributes:
-        validation: the first minute of the base model's validation part.
+        validation: the first minute of the base model's validation part; of members the newest.
         folds: each fold's first forecast.
         calibration: the first row that the calibrator is fitted on.
         test: the first minute of the test part, whose border is drawn on all labelled minutes.
@@ -47,6 +58,12 @@ class Borders:
     fitted: Mapping[str, int]
     forecasts: Mapping[str, tuple[int, ...]]
 
+    @property
+    def out_of_fold(self) -> tuple[str, ...]:
+        """Return the stages of `forecasts` that the auditor's rows fall into, in order of time."""
+        older = range(1, len(self.folds))
+        return (*(f"fold {fold} forecasts" for fold in older), STOPPING_ROWS, CALIBRATION_ROWS)
+
 
 def borders_of(
     index: pd.DatetimeIndex, settings: Settings, seen: Booleans | None = None
@@ -62,14 +79,41 @@ def borders_of(
     Raises:
         ValueError: if the bars are too few for the folds.
     """
-    minutes = _minutes_of(index, settings, seen)
+    asked = _minutes_of(index, settings, seen)
     try:
-        return _Sides(settings).borders(minutes)
+        if settings.ensemble is None:
+            own = _Sides(settings).of_network(asked)
+            return _Sides(settings).of_auditor(own, asked)
+        return _of_ensemble(index, settings, seen, asked)
     except IndexError:
         raise ValueError(
-            f"{len(index)} minutes hold {len(minutes.taken)} samples, too few for a leak audit of "
+            f"{len(index)} minutes hold {len(asked.taken)} samples, too few for a leak audit of "
             f"{settings.split.folds} folds; use more minutes or a shorter stride"
         ) from None
+
+
+def of_network(stage: str, name: str) -> str:
+    """Return the name of a stage of one network; `name` is empty where there is only one."""
+    return f"{stage} of {name}" if name else stage
+
+
+def networks_of(settings: Settings) -> Mapping[str, Settings]:
+    """Return the settings of each network by name: of an ensemble's members, or of one without."""
+    return {"": settings} if settings.ensemble is None else members_of(settings)
+
+
+def memory_of(settings: Settings) -> int:
+    """Return how many rows of a stretch it takes until a row has all that networks look at."""
+    return max(_inputs(one).memory for one in networks_of(settings).values())
+
+
+def has_book(settings: Settings) -> bool:
+    """Return whether a network looks at the book."""
+    return any(_inputs(one).has_book for one in networks_of(settings).values())
+
+
+def _inputs(network: Settings) -> Inputs:
+    return zoo.inputs(network.model.name, network.window.length)
 
 
 class _Labelled(NamedTuple):
@@ -78,6 +122,55 @@ class _Labelled(NamedTuple):
     all: Minutes
     of_bars: Minutes
     taken: Minutes
+
+
+class _Network(NamedTuple):
+    """What a network's fits may know: its validation's first minute, its folds, and the closes."""
+
+    validation: int
+    folds: list[Minutes]
+    fitted: Mapping[str, int]
+
+
+def _of_ensemble(
+    index: pd.DatetimeIndex, settings: Settings, seen: Booleans | None, asked: _Labelled
+) -> Borders:
+    """Return the borders of members, which are audited on the minutes that all of them have.
+
+    Raises:
+        IndexError: if a side would be empty.
+    """
+    sides, each = _Sides(settings), {}
+    for name, own in members_of(settings).items():
+        looked_at = seen if _inputs(own).has_book else None
+        each[name] = _Sides(own).of_network(_minutes_of(index, own, looked_at))
+    fitted = {
+        of_network(stage, name): at
+        for name, one in each.items()
+        for stage, at in one.fitted.items()
+    }
+    folds = _folds_of_all([one.folds for one in each.values()])
+    validation = max(one.validation for one in each.values())
+    found = sides.of_auditor(_Network(validation, folds, fitted), asked)
+    said = {
+        of_network("forecasts", name): _closes(_joined(one.folds)) for name, one in each.items()
+    }
+    learned = sides.of_combiner(_joined(folds), settings)
+    weights = {WEIGHTS: _closes(_joined(folds))} if learned else {}
+    return replace(
+        found, fitted={**found.fitted, **learned}, forecasts={**said, **weights, **found.forecasts}
+    )
+
+
+def _folds_of_all(each: list[list[Minutes]]) -> list[Minutes]:
+    """Return the minutes that all members have, in folds that begin with the last member's."""
+    common = sorted(set.intersection(*(set(_joined(folds)) for folds in each)))
+    begins = [max(rows[0] for rows in fold) for fold in zip(*each, strict=True)]
+    ends = [*begins[1:], common[-1] + 1]
+    return [
+        [minute for minute in common if begin <= minute < end]
+        for begin, end in zip(begins, ends, strict=True)
+    ]
 
 
 class _Sides:
@@ -90,46 +183,76 @@ class _Sides:
             settings.label.horizon_minutes,
         )
 
-    def borders(self, minutes: _Labelled) -> Borders:
-        """Split the labelled minutes, and the samples among them.
+    def of_network(self, minutes: _Labelled) -> _Network:
+        """Split the samples of a network, and return what its fits may know.
 
         Raises:
             IndexError: if a side would be empty.
         """
-        taken, test = minutes.taken, _newest(minutes.all, self._split.test_fraction)[0]
-        dev, of_bars = (self._learned(test, older) for older in (taken, minutes.of_bars))
+        test = self._test(minutes)
+        dev, of_bars = (self._learned(test, older) for older in (minutes.taken, minutes.of_bars))
         size = len(dev) // (self._split.folds + 1)
         begins = range(len(dev) - self._split.folds * size, len(dev), size)
         folds = [dev[begin : begin + size] for begin in begins]
-        last = folds[-1]
-        calibration = _newest(last, self._audit.calibration_fraction)
         validation = _newest(of_bars, self._split.validation_fraction)
-        asked = {f"fold {fold} forecasts": rows for fold, rows in enumerate(folds[:-1], start=1)}
-        asked[STOPPING_ROWS] = last[: len(last) - len(calibration)]
-        asked[CALIBRATION_ROWS] = calibration
-        asked[TEST_ROWS] = [minute for minute in taken if minute >= test]
-        older = [minute for rows in folds[:-1] for minute in rows]
+        fitted = {
+            "scaler": self._inputs(self._learned(validation[0], dev)),
+            "base model": self._labels(dev, self._longest),
+            **self._of_folds([self._learned(rows[0], dev) for rows in folds]),
+        }
+        return _Network(validation[0], folds, fitted)
+
+    def of_auditor(self, network: _Network, asked: _Labelled) -> Borders:
+        """Split what was said out of fold, and return all borders.
+
+        Args:
+            network: that has said it, or all members together.
+            asked: labelled minutes, and those that the test part asks about.
+
+        Raises:
+            IndexError: if a side would be empty.
+        """
+        test, folds = self._test(asked), network.folds
+        last, older = folds[-1], _joined(folds[:-1])
+        calibration = _newest(last, self._audit.calibration_fraction)
+        said = {f"fold {fold} forecasts": rows for fold, rows in enumerate(folds[:-1], start=1)}
+        said[STOPPING_ROWS] = last[: len(last) - len(calibration)]
+        said[CALIBRATION_ROWS] = calibration
+        said[TEST_ROWS] = [minute for minute in asked.taken if minute >= test]
+        stopping = self._learned(calibration[0], said[STOPPING_ROWS], self._primary)
         fitted = {
             "confidence": self._labels(self._learned(last[0], older, self._primary), self._primary),
-            "scaler": self._inputs(self._learned(validation[0], dev)),
-            **self._of_folds([self._learned(rows[0], dev) for rows in folds]),
-            "booster": self._labels(
-                self._learned(calibration[0], asked[STOPPING_ROWS], self._primary), self._primary
-            ),
-            "base model": self._labels(dev, self._longest),
+            "booster": self._labels(stopping, self._primary),
             **dict.fromkeys(
-                ("calibrator", "conformal threshold", "chosen confidence", "baselines"),
-                self._labels(dev, self._primary),
+                ("calibrator", "conformal threshold", "chosen confidence"),
+                self._labels(last, self._primary),
             ),
+            "baselines": self._labels(self._learned(test, asked.taken), self._primary),
         }
         return Borders(
-            validation=validation[0] * MS_PER_MINUTE,
+            validation=network.validation * MS_PER_MINUTE,
             folds=tuple(rows[0] * MS_PER_MINUTE for rows in folds),
             calibration=calibration[0] * MS_PER_MINUTE,
             test=test * MS_PER_MINUTE,
-            fitted=fitted,
-            forecasts={stage: tuple(map(_close_of, rows)) for stage, rows in asked.items()},
+            fitted={**network.fitted, **fitted},
+            forecasts={stage: _closes(rows) for stage, rows in said.items()},
         )
+
+    def of_combiner(self, said: Minutes, settings: Settings) -> Mapping[str, int]:
+        """Return what the weights that are served may know; nothing where none are learned.
+
+        Fitted ones know all labels, and moving ones those that have ended by the last minute.
+        """
+        how = settings.ensemble
+        if how is None or how.strategy not in LEARNED:
+            return {}
+        ends = [minute + self._primary for minute in said]
+        if how.strategy != STACKING:
+            ends = [end for end in ends if end <= said[-1]]
+        return {COMBINER: _close_of(ends[-1])}
+
+    def _test(self, minutes: _Labelled) -> int:
+        return _newest(minutes.all, self._split.test_fraction)[0]
 
     def _of_folds(self, learned: Iterable[Minutes]) -> dict[str, int]:
         """Return each fold's limits: its scaler uses fit samples, its model stopping ones too."""
@@ -154,6 +277,7 @@ class _Sides:
 
 
 def _minutes_of(index: pd.DatetimeIndex, settings: Settings, seen: Booleans | None) -> _Labelled:
+    """Return the labelled minutes, and those of them that all networks can look at."""
     minutes = [int(stamp) // MS_PER_MINUTE for stamp in index.as_unit("ms").asi8]
     run = _rows_of_run(minutes, settings.etl.max_bridge_minutes)
     place = {minute: row for row, minute in enumerate(minutes)}
@@ -168,7 +292,8 @@ def _minutes_of(index: pd.DatetimeIndex, settings: Settings, seen: Booleans | No
         for row, minute in enumerate(minutes)
         if all(is_known(row, place.get(minute + horizon)) for horizon in ahead)
     ]
-    stride, window = settings.window.stride, settings.window.length
+    stride = settings.window.stride
+    window = max(one.window.length for one in networks_of(settings).values())
     on_stride = [minute for minute in labelled if minute % stride == 0]
     of_bars, taken = (
         [minute for minute in on_stride if rows[place[minute]] >= window] for rows in (run, kept)
@@ -176,13 +301,16 @@ def _minutes_of(index: pd.DatetimeIndex, settings: Settings, seen: Booleans | No
     return _Labelled(labelled, of_bars, taken)
 
 
-def memory_of(settings: Settings) -> int:
-    """Return how many rows of a stretch it takes until a row has all that the network looks at."""
-    return zoo.inputs(settings.model.name, settings.window.length).memory
-
-
 def _newest(minutes: Minutes, fraction: float) -> Minutes:
     return minutes[len(minutes) - round(len(minutes) * fraction) :]
+
+
+def _joined(folds: list[Minutes]) -> Minutes:
+    return [minute for rows in folds for minute in rows]
+
+
+def _closes(minutes: Minutes) -> tuple[int, ...]:
+    return tuple(map(_close_of, minutes))
 
 
 def _close_of(minute: int) -> int:

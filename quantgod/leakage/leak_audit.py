@@ -24,14 +24,13 @@ from quantgod.auditor.provenance import ProvenanceError
 from quantgod.contracts import MS_PER_DAY, MS_PER_MINUTE, Booleans, Integers, Progress, silent
 from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.evaluation.evidence import LeakAuditResult
-from quantgod.leakage.borders import memory_of
+from quantgod.leakage.borders import has_book, memory_of
 from quantgod.leakage.cut_times import cuts_within, draw_cuts
 from quantgod.leakage.messages import RawDays
 from quantgod.leakage.perturbation import known_at, other_blocks, perturb
 from quantgod.leakage.pipeline import PipelineResult, books_seen, in_small, make, newest
 from quantgod.leakage.rows import provenance_of
 from quantgod.leakage.trace import Difference, Trace, compare
-from quantgod.models import zoo
 from quantgod.settings import Settings
 
 
@@ -151,7 +150,7 @@ def _with_sources(
         return bars
     if sources is None or len(bars.index.difference(sources.index)):
         raise LeakError(
-            f"{settings.model.name} looks at features of books and seconds, and not all audited "
+            f"{_named(settings)} looks at features of books and seconds, and not all audited "
             "minutes have them: `etl` makes them of archives"
         )
     return bars.join(sources)
@@ -159,14 +158,18 @@ def _with_sources(
 
 def _seen(bars: pd.DataFrame, blocks: BookBlocks | None, settings: Settings) -> Booleans | None:
     """Return which bars have a book that can be looked at; None for a network without."""
-    if not zoo.inputs(settings.model.name, settings.window.length).has_book:
+    if not has_book(settings):
         return None
     if blocks is None:
         raise LeakError(
-            f"{settings.model.name} looks at the book, and there are no blocks of it: `snapshots` "
+            f"{_named(settings)} looks at the book, and there are no blocks of it: `snapshots` "
             "makes them of archives"
         )
     return books_seen(bars, blocks)
+
+
+def _named(settings: Settings) -> str:
+    return settings.model.name if settings.ensemble is None else "a member"
 
 
 def raise_leaks(result: LeakAuditResult, *, of_every_stage: bool = True) -> None:
@@ -197,14 +200,20 @@ def _scope(
     """Describe what an audit of so many minutes makes again, and what it leaves out."""
     small = settings.leak_audit
     begin = "messages" if with_messages else "minute bars"
+    is_one = settings.ensemble is None
+    networks = "a small network" if is_one else "small networks"
     left = [f"the {of - minutes:,} older minutes"] if of > minutes else []
     if without_books:
         left += [f"{without_books:,} minutes without a whole block of snapshots"]
-    left += ["the lineage's own network", "its search"]
+    many = settings.ensemble is not None
+    left += [
+        f"the lineage's own network{'s' if many else ''}",
+        "their searches" if many else "its search",
+    ]
     left += [] if with_messages else ["bars from messages"]
     return (
         f"made again: from {begin} to test forecasts, on the newest {minutes:,} of {of:,} minutes, "
-        f"a sample every {small.stride} minutes, a small network, epochs: {small.epochs}; "
+        f"a sample every {small.stride} minutes, {networks}, epochs: {small.epochs}; "
         f"not made again: {', '.join(left)}"
     )
 

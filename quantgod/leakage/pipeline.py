@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,9 +20,10 @@ import pandas as pd
 
 from quantgod.auditor.audit import CALIBRATION, FIT, STOPPING, AuditResult
 from quantgod.auditor.auditor_input import SPOKEN
+from quantgod.auditor.ensemble_learner import EnsembleAudit, EnsembleLearner
 from quantgod.auditor.learner import Learner
 from quantgod.auditor.reports import FoldReport, Hooks
-from quantgod.contracts import FEATURES, META_FEATURES, Booleans
+from quantgod.contracts import FEATURES, META_FEATURES, Booleans, Floats, Integers
 from quantgod.dataset.book_blocks import BookBlocks, row_blocks
 from quantgod.dataset.feature_table import features_of
 from quantgod.dataset.labels import LABEL_COLUMNS, further_horizons, label, label_columns
@@ -33,18 +34,30 @@ from quantgod.dataset.learning_table import (
     with_features,
 )
 from quantgod.dataset.samples import SEEN, seen_rows
+from quantgod.evaluation.ensemble_subject import EnsembleSubject
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.scored_rows import COLUMNS, columns_of
+from quantgod.evaluation.subject import Subject
 from quantgod.forecasters.base_model import TrainedBase
-from quantgod.leakage.borders import TEST_ROWS, Borders, borders_of, memory_of
+from quantgod.leakage.borders import (
+    COMBINER,
+    TEST_ROWS,
+    WEIGHTS,
+    Borders,
+    borders_of,
+    has_book,
+    memory_of,
+    networks_of,
+    of_network,
+)
 from quantgod.leakage.perturbation import known_at
 from quantgod.leakage.trace import StageValues, Trace, digests_of, fitted_piece, rows_of
 from quantgod.served.blocks import VOLATILITY_ROWS
 from quantgod.served.features import sets
 from quantgod.served.rolling import deviation
-from quantgod.settings import Settings
+from quantgod.settings import LeakAuditSettings, Settings, members_of, with_members
 from quantgod.training.reports import Epoch
 
 AT_ONCE: Final = 256
@@ -66,8 +79,23 @@ class PipelineResult(NamedTuple):
 
 
 def in_small(settings: Settings) -> Settings:
-    """Return the lineage's settings with the leak audit's stride, epochs and network; on CPU."""
-    small = settings.leak_audit
+    """Return the lineage's settings with the leak audit's stride, epochs and network; on CPU.
+
+    Each member of an ensemble has a network and epochs of its own, and the ensemble's stride.
+    """
+    small = _in_small(settings, settings.leak_audit)
+    if settings.ensemble is None:
+        return small
+    audited = {
+        name: _in_small(
+            own, own.leak_audit.model_copy(update={"stride": settings.leak_audit.stride})
+        )
+        for name, own in members_of(settings).items()
+    }
+    return with_members(small, audited)
+
+
+def _in_small(settings: Settings, small: LeakAuditSettings) -> Settings:
     epochs = {"epochs": small.epochs}
     return settings.model_copy(
         update={
@@ -108,27 +136,81 @@ def make(
     """
     borders = borders_of(pd.DatetimeIndex(bars.index), settings, seen)
     table = label(bars, settings.label, settings.etl.max_bridge_minutes)
-    learned_from = _with_features(table, bars, settings)
-    if blocks is not None and seen is not None:
-        learned_from = _with_books(learned_from, blocks, seen)
-    epochs: list[tuple[int, Epoch]] = []
-    hooks = Hooks(on_epoch=lambda fold, epoch: epochs.append((fold, epoch)))
+    asked = _learned_from(table, bars, settings, blocks, seen)
+    epochs: dict[str, list[tuple[int, Epoch]]] = {}
     with tempfile.TemporaryDirectory(prefix="quantgod-") as work:
-        given = LearnedFrom(learned_from, blocks)
-        learned = Learner(given, settings, Path(work), hooks).learn()
-    base, audited, train = learned.base, learned.audit, settings.train
-    subject = NetworkSubject("", base.network, audited.auditor, train.batch_size, train.device)
-    evaluated = evaluate(subject, learned_from, audited.rows, settings, blocks=blocks)
-    trace = {
-        **_of_table(table),
-        **_of_features(learned_from),
-        **_of_books(learned_from, blocks),
-        **_of_base(base, borders),
-        **_of_folds(audited.folds, epochs, borders),
+        learners = {
+            name: Learner(
+                _learned_from(table, bars, own, blocks, seen),
+                own,
+                Path(work) / name,
+                _heard(epochs.setdefault(name, [])),
+            )
+            for name, own in networks_of(settings).items()
+        }
+        learned = _learn(learners, settings)
+    audited = learned.audit
+    evaluated = evaluate(learned.subject, asked.table, audited.rows, settings, blocks=asked.blocks)
+    trace = dict(_of_table(table))
+    for name, learner in learners.items():
+        trace |= {
+            **_of_features(learner.learned.table, name),
+            **_of_books(learner.learned, name),
+            **_of_base(learned.bases[name], borders, name),
+            **_of_folds(learned.folds[name], epochs[name], borders, name),
+        }
+    trace |= {
+        **_of_members(learned.ensemble, borders),
         **_of_auditor(audited, borders),
         **_of_evaluation(evaluated, borders),
     }
     return PipelineResult(trace, audited.rows)
+
+
+class _Learned(NamedTuple):
+    """What was learned: of each network its base and folds by name, and the audit on top."""
+
+    subject: Subject
+    audit: AuditResult
+    bases: Mapping[str, TrainedBase]
+    folds: Mapping[str, Sequence[FoldReport]]
+    ensemble: EnsembleAudit | None
+
+
+def _learn(learners: Mapping[str, Learner], settings: Settings) -> _Learned:
+    how = settings.train.batch_size, settings.train.device
+    if settings.ensemble is None:
+        ((name, learner),) = learners.items()
+        one = learner.learn()
+        subject = NetworkSubject("", one.base.network, one.audit.auditor, *how)
+        return _Learned(subject, one.audit, {name: one.base}, {name: one.audit.folds}, None)
+    bases, made = EnsembleLearner(settings, learners).learn()
+    folds = {name: walked.folds for name, walked in made.walks.items()}
+    together = EnsembleSubject("", made.ensemble, made.audit.auditor, *how)
+    return _Learned(together, made.audit, bases, folds, made)
+
+
+def _heard(epochs: list[tuple[int, Epoch]]) -> Hooks:
+    """Return hooks that keep each fold's epochs."""
+    return Hooks(on_epoch=lambda fold, epoch: epochs.append((fold, epoch)))
+
+
+def _learned_from(
+    table: pd.DataFrame,
+    bars: pd.DataFrame,
+    settings: Settings,
+    blocks: BookBlocks | None,
+    seen: Booleans | None,
+) -> LearnedFrom:
+    """Return the rows as networks look at them, with features and books where one does.
+
+    Raises:
+        UnevenFeaturesError: if features or books are missing where they should not be.
+    """
+    made = _with_features(table, bars, settings)
+    if blocks is None or seen is None or not has_book(settings):
+        return LearnedFrom(made, None)
+    return LearnedFrom(_with_books(made, blocks, seen), blocks)
 
 
 def _with_features(table: pd.DataFrame, bars: pd.DataFrame, settings: Settings) -> pd.DataFrame:
@@ -177,24 +259,26 @@ def _with_books(table: pd.DataFrame, blocks: BookBlocks, seen: Booleans) -> pd.D
     return marked
 
 
-def _of_books(table: pd.DataFrame, blocks: BookBlocks | None) -> Trace:
+def _of_books(learned: LearnedFrom, name: str) -> Trace:
     """Trace the blocks that a network looks at, known at the close."""
+    table, blocks = learned
     if blocks is None:
         return {}
     index = pd.DatetimeIndex(whole_rows(table).index)
     rows, count = row_blocks(blocks, index), len(index)
     parts = [np.arange(at, min(at + AT_ONCE, count)) for at in range(0, count, AT_ONCE)]
     seen = np.concatenate([digests_of(rows(part)) for part in parts])
-    return {"network books": rows_of(known_at(index), seen)}
+    return {of_network("network books", name): rows_of(known_at(index), seen)}
 
 
-def _of_features(table: pd.DataFrame) -> Trace:
+def _of_features(table: pd.DataFrame, network: str) -> Trace:
     """Trace the features that a network looks at beside those of its bars, known at the close."""
     names = [name for name in sets.NAMES if name in table]
     if not names:
         return {}
     seen = table[[*names, SEEN]].to_numpy(np.float64)
-    return {"network features": rows_of(known_at(pd.DatetimeIndex(table.index)), seen)}
+    stage = of_network("network features", network)
+    return {stage: rows_of(known_at(pd.DatetimeIndex(table.index)), seen)}
 
 
 def _of_table(table: pd.DataFrame) -> Trace:
@@ -216,18 +300,19 @@ def _of_labels(table: pd.DataFrame, names: tuple[str, ...]) -> StageValues:
     return rows_of(known_at(ends), *said, ends.as_unit("ms").asi8)
 
 
-def _of_base(base: TrainedBase, borders: Borders) -> Trace:
+def _of_base(base: TrainedBase, borders: Borders, name: str) -> Trace:
     """Trace the scaler, and the weights with their scores on the validation part."""
     weights = [tensor.numpy().tobytes() for tensor in base.network.model.state_dict().values()]
     scores = [_scores(epoch) for epoch in base.fit.history]
+    scaler, model = (of_network(stage, name) for stage in ("scaler", "base model"))
     return {
-        "scaler": _fitted("scaler", borders, _text(base.network.scaler.to_json())),
-        "base model": _fitted("base model", borders, *weights, _text(scores)),
+        scaler: _fitted(scaler, borders, _text(base.network.scaler.to_json())),
+        model: _fitted(model, borders, *weights, _text(scores)),
     }
 
 
 def _of_folds(
-    reports: Sequence[FoldReport], epochs: list[tuple[int, Epoch]], borders: Borders
+    reports: Sequence[FoldReport], epochs: list[tuple[int, Epoch]], borders: Borders, name: str
 ) -> Trace:
     """Trace each fold's scaler, and its model's scores on its fit and stopping samples.
 
@@ -236,11 +321,30 @@ def _of_folds(
     """
     trace: dict[str, StageValues] = {}
     for report in reports:
-        scaler, model = f"fold {report.fold} scaler", f"fold {report.fold} model"
-        scores = [_scores(epoch) for fold, epoch in epochs if fold == report.fold]
+        fold = f"fold {report.fold}"
+        scaler, model = (of_network(f"{fold} {what}", name) for what in ("scaler", "model"))
+        scores = [_scores(epoch) for number, epoch in epochs if number == report.fold]
         trace[scaler] = _fitted(scaler, borders, _text(report.scaler))
         trace[model] = _fitted(model, borders, _text(scores))
     return trace
+
+
+def _of_members(made: EnsembleAudit | None, borders: Borders) -> Trace:
+    """Trace what each member forecasts out of fold, the weights, and the combiner as served."""
+    if made is None:
+        return {}
+    trace = {
+        of_network("forecasts", name): rows_of(*_said(walked.rows))
+        for name, walked in made.walks.items()
+    }
+    if COMBINER not in borders.fitted:
+        return trace
+    weights, combiner = made.weights, made.ensemble.combiner
+    known = known_at(pd.DatetimeIndex(weights.index))
+    return trace | {
+        WEIGHTS: rows_of(known, weights.to_numpy(np.float64)),
+        COMBINER: _fitted(COMBINER, borders, _text(combiner.to_json())),
+    }
 
 
 def _scores(epoch: Epoch) -> tuple[float, float, float]:
@@ -274,13 +378,18 @@ def _of_auditor(audited: AuditResult, borders: Borders) -> Trace:
 
 def _out_of_fold(rows: pd.DataFrame, borders: Borders) -> Trace:
     """Trace forecasts by the part of time that they belong to, according to the borders."""
-    known = known_at(pd.DatetimeIndex(rows["time"]))
+    known, *said = _said(rows)
+    stages = borders.out_of_fold
+    begins = [borders.forecasts[stage][0] for stage in stages[1:]]
+    part, evidence = np.digitize(known, begins), rows_of(known, *said)
+    return {stage: evidence.where(part == place) for place, stage in enumerate(stages)}
+
+
+def _said(rows: pd.DataFrame) -> tuple[Integers, Floats, Integers]:
+    """Return when out-of-fold forecasts are known, the forecasts, and when training ended."""
     said = rows[[*META_FEATURES, *SPOKEN, "weight", "fold"]].to_numpy(np.float64)
     until = rows["trained_until"].dt.as_unit("ms").astype("int64").to_numpy()
-    stages = [stage for stage in borders.forecasts if stage != TEST_ROWS]
-    begins = [borders.forecasts[stage][0] for stage in stages[1:]]
-    part, evidence = np.digitize(known, begins), rows_of(known, said, until)
-    return {stage: evidence.where(part == place) for place, stage in enumerate(stages)}
+    return known_at(pd.DatetimeIndex(rows["time"])), said, until
 
 
 def _used(rows: pd.DataFrame, *parts: str, names: tuple[str, ...] = META_FEATURES) -> bytes:

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from quantgod.auditor.auditor_input import AuditorInput, Look, served_input, votes_of
+from quantgod.auditor.auditor_input import AuditorInput, Look, served_input
 from quantgod.contracts import META_FEATURES, Floats, Integers, Progress, silent
 from quantgod.dataset.book_blocks import RowBlocks
+from quantgod.evaluation.members import asked_rows, input_of_members
 from quantgod.evaluation.subject import Answers, RawMaterial
 from quantgod.registry.chain import BATCH, Chain, Ensemble
 
@@ -61,8 +62,7 @@ class ChainSubject:
     def _ask_members(
         self, ensemble: Ensemble, material: RawMaterial, rows: Integers, progress: Progress
     ) -> AuditorInput:
-        earlier = _earlier(ensemble, material)
-        asked, parts, done = np.concatenate([earlier, rows]), [], 0
+        asked, parts, done = asked_rows(ensemble, material, rows), [], 0
         for stretch in _stretches(asked):
             first, last = stretch[0] - self.window + 1, stretch[-1] + 1
             ends = stretch - first
@@ -71,10 +71,7 @@ class ChainSubject:
             done += len(stretch)
             progress(done, len(asked), "votes")
         said = [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
-        panel = ensemble.combine(said, _moved(ensemble, said, material, asked))
-        panel = panel.at(np.arange(len(earlier), len(asked)))
-        votes = votes_of(panel, ensemble.combiner, _looks(ensemble))
-        return served_input(panel.meta, self.base_weights)._replace(votes=votes)
+        return input_of_members(ensemble, _looks(ensemble), said, material, asked, len(rows))
 
     def audited(self, meta: Floats) -> Floats:
         """Return the auditor's calibrated probabilities (n, 3)."""
@@ -128,30 +125,6 @@ def _looks(ensemble: Ensemble) -> dict[str, Look]:
         name: Look(one.window, len(one.features), one.book is not None)
         for name, one in contracts.items()
     }
-
-
-def _earlier(ensemble: Ensemble, material: RawMaterial) -> Integers:
-    """Return those of the earlier rows whose outcomes move the weights."""
-    if ensemble.combiner.online is None or material.outcomes is None:
-        return material.earlier[:0]
-    minutes = material.outcomes.time_ms[material.earlier]
-    earlier: Integers = material.earlier[ensemble.combiner.moves_on(minutes)]
-    return earlier
-
-
-def _moved(
-    ensemble: Ensemble, said: list[Floats], material: RawMaterial, rows: Integers
-) -> Floats | None:
-    """Return the weights of each row, as outcomes known by then have moved them.
-
-    None if they stay as they were at registration.
-    """
-    if ensemble.combiner.online is None or material.outcomes is None:
-        return None
-    each = (part[rows] for part in material.outcomes)
-    weights: Floats
-    weights, _ = ensemble.combiner.weights_over(ensemble.votes(said), *each)
-    return weights
 
 
 def _at_the_end(book: Floats, rows: int) -> npt.NDArray[np.object_]:

@@ -13,8 +13,8 @@ from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.leakage import audit_leaks, newest_sources, raw_days
 from quantgod.leakage.cut_times import parse_cut
-from quantgod.settings import Settings
-from quantgod.tracking.chosen import chosen_settings
+from quantgod.settings import Settings, members_of, with_members
+from quantgod.tracking.chosen import chosen_settings, member_runs, search_behind
 from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.stage import StageRun
 from quantgod.training.devices import use_threads
@@ -33,14 +33,14 @@ def audit_lineage(run: StageRun, progress: Progress = silent) -> LineageAudit:
     """Run the leak audit on the lineage of a run.
 
     Args:
-        run: of the stage, with its given runs of etl, optimize and audit.
+        run: of the stage, with its given runs of etl, optimize (or members) and audit.
         progress: called after perturbations.
 
     Raises:
         StoreError: naming a day without figures of seconds, which a network of features needs.
     """
     settings, data = run.settings, run.settings.data
-    chosen = chosen_settings(settings, run.upstream.get("optimize"))
+    chosen = _chosen(run)
     use_threads(chosen.train.threads)
     bars = load_bars(run.inputs["bars"].parent, data.symbol)
     blocks = _blocks(run)
@@ -64,6 +64,17 @@ def audit_lineage(run: StageRun, progress: Progress = silent) -> LineageAudit:
             progress=progress,
         )
     return LineageAudit(result, bars, chosen, blocks)
+
+
+def _chosen(run: StageRun) -> Settings:
+    """Return the settings with the choices of the search, or of each member's."""
+    if run.settings.ensemble is None:
+        return chosen_settings(run.settings, run.upstream.get("optimize"))
+    runs, own = member_runs(run.needed("members")), members_of(run.settings)
+    searches = {name: search_behind(run.client, train) for name, train in runs.items()}
+    return with_members(
+        run.settings, {name: chosen_settings(own[name], one) for name, one in searches.items()}
+    )
 
 
 def _blocks(run: StageRun) -> BookBlocks | None:

@@ -42,6 +42,7 @@ from quantgod.settings.loading import (
     load_settings,
     members_of,
     settings_of,
+    with_members,
     with_values,
 )
 from quantgod.settings.market import (
@@ -108,6 +109,7 @@ __all__ = [
     "members_of",
     "repeating",
     "settings_of",
+    "with_members",
     "with_values",
     "without_passwords",
 ]

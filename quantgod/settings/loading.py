@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from quantgod.settings.settings import Settings
+from quantgod.settings.settings import Member, MemberSection, Settings
 
 
 class SettingsError(ValueError):
@@ -90,6 +90,16 @@ def members_of(settings: Settings) -> dict[str, Settings]:
     return {
         name: settings_of(_of_member(values, name), f"member {name}") for name in settings.members
     }
+
+
+def with_members(settings: Settings, chosen: Mapping[str, Settings]) -> Settings:
+    """Return settings whose members are these: `members_of` gives them back."""
+    sections = get_args(MemberSection)
+    told: dict[str, Member] = {
+        name: {key: getattr(one, key).model_dump(mode="json") for key in sections}
+        for name, one in chosen.items()
+    }
+    return settings.model_copy(update={"members": told})
 
 
 def _of_member(values: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def table() -> pd.DataFrame:
 def audited(
     given: Settings, table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory
 ) -> EnsembleAudit:
-    return learner(given, table, tmp_path_factory.mktemp("work")).learn()
+    return learner(given, table, tmp_path_factory.mktemp("work")).learn().audit
 
 
 def learner(given: Settings, table: pd.DataFrame, work: Path) -> EnsembleLearner:
@@ -58,7 +58,7 @@ def learner(given: Settings, table: pd.DataFrame, work: Path) -> EnsembleLearner
 def test_what_is_learned_is_an_ensemble_of_all_members_and_their_auditor(
     audited: EnsembleAudit,
 ) -> None:
-    ensemble, result, _ = audited
+    ensemble, result = audited.ensemble, audited.audit
     assert list(ensemble.members) == ["near", "far"]
     assert ensemble.context == "far"
     assert ensemble.combiner.every == 10
@@ -66,6 +66,7 @@ def test_what_is_learned_is_an_ensemble_of_all_members_and_their_auditor(
     assert ensemble.combiner.state is not None
     assert len(result.folds) == 6
     assert {"fit", "stopping", "calibration"} <= set(result.rows["part"])
+    assert list(audited.walks) == list(audited.weights.columns) == ["near", "far"]
     assert audited.left_out < 0.05 * len(result.rows)
 
 

@@ -120,7 +120,7 @@ def test_rows_and_record_are_kept(tmp_path: Path) -> None:
 
 def test_an_ensemble_that_never_answers_is_refused() -> None:
     given = ensemble_case()
-    with pytest.raises(ValueError, match=r"an answer to some of .* test rows expected, got none"):
+    with pytest.raises(ValueError, match=r"none of .* test rows has as many members"):
         evaluate(MembersSubject(unheard()), given.table, given.out_of_fold, given.settings)
 
 
