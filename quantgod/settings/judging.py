@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from quantgod.settings.market import Planted
+from quantgod.settings.market import Kind
 from quantgod.settings.section import (
     Fraction,
     Natural,
@@ -175,7 +175,7 @@ class ZooSettings(Section):
         of_network: other settings for a network, by dotted key.
     """
 
-    kinds: Annotated[tuple[Planted, ...], Listed, Field(min_length=1)] = get_args(Planted)
+    kinds: Annotated[tuple[Kind, ...], Listed, Field(min_length=1)] = get_args(Kind)
     networks: Annotated[tuple[str, ...], Listed, Field(min_length=1)] = ("tcn_lstm",)
     planted_markets: Natural = 10
     null_markets: Natural = 20
@@ -183,5 +183,5 @@ class ZooSettings(Section):
     looks: Positive = 180
     workers: Positive = 2
     features_rows: Positive = 60
-    of_kind: dict[Planted, dict[str, Any]] = Field(default_factory=dict)
+    of_kind: dict[Kind, dict[str, Any]] = Field(default_factory=dict)
     of_network: dict[str, dict[str, Any]] = Field(default_factory=dict)

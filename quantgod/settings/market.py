@@ -81,8 +81,11 @@ class DataSettings(Section):
         return self.market_snapshots / self.symbol
 
 
-Planted = Literal["lean", "shape", "flow", "candles", "memory"]
+Planted = Literal["lean", "shape", "flow", "candles", "memory", "parts"]
 """Where a simulated market shows what it knows of the returns to come (`simulation.planted`)."""
+
+Kind = Literal["lean", "shape", "flow", "candles", "memory"]
+"""A signal of one kind, that a network is made for."""
 
 LONGEST_REQUOTE_MS: Final = 2_000
 """Between messages, if some of them are to show a shape or a flow in a minute's last seconds."""
@@ -93,7 +96,8 @@ class SimulateSettings(Section):
 
     The lean of the book follows a latent state with `half_life_minutes`, plus noise of `lean_noise`
     each minute (the state's own is 0.6), and leads returns by `lead_minutes`. `planted` says what
-    shows the state instead; with `memory` it is the return of the `span_minutes` after the lead.
+    shows the state instead; with `memory` it is the return of the `span_minutes` after the lead,
+    and with `parts` there are three states, of which lean, shape and candle show one each.
     `prices` is a file of minutes whose path the mid price follows; numeric times in it are in
     `prices_unit`.
     """
@@ -122,7 +126,7 @@ class SimulateSettings(Section):
             raise ValueError(
                 f"planted: only lean can be planted on given prices, got {self.planted}"
             )
-        if self.planted in ("shape", "flow") and self.cadence_ms > LONGEST_REQUOTE_MS:
+        if self.planted in ("shape", "flow", "parts") and self.cadence_ms > LONGEST_REQUOTE_MS:
             raise ValueError(
                 f"cadence_ms: at most {LONGEST_REQUOTE_MS} expected with planted {self.planted}, "
                 f"got {self.cadence_ms}"

@@ -9,10 +9,11 @@ Of each minute t a state s(t) knows of the minutes to come, and something in the
 | `flow` | the same | the sizes near the touch, one way then the other, late in t |
 | `candles` | the drift of minute t + 1 | the colour of candle t and its longer wick |
 | `memory` | the return of the `span_minutes` after t + `lead_minutes` | the lean |
+| `parts` | three states, each a third of the drift of minute t + 1 | lean, shape and candle |
 
 `shape`, `flow` and `candles` have the lean of another state, which knows nothing. With `candles`
-and `memory` returns are uncorrelated, so a price alone tells nothing of the state. With `lean`,
-`shape` and `flow` they are if the state's half-life is far below a minute.
+and `memory` returns are uncorrelated, so a price alone tells nothing of the state. With the others
+they are if the state's half-life is far below a minute.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def planted_path(settings: SimulateSettings, minutes: int) -> PricePath:
         return _in_candles(settings, minutes, latent)
     if settings.planted == "memory":
         return _in_memory(settings, minutes, latent)
+    if settings.planted == "parts":
+        return _in_parts(settings, minutes, latent)
     path = random_path(
         minutes,
         seed=settings.seed,
@@ -62,12 +65,35 @@ def _in_candles(settings: SimulateSettings, minutes: int, latent: Latent) -> Pri
     """
     rng = np.random.default_rng([settings.seed, 4])
     drift = rng.choice([-1.0, 1.0], minutes)
-    noise = rng.normal(size=minutes)
+    knots = _told_by_candles(rng, settings, drift, drift)
+    return PricePath(knots, _unrelated(settings.seed, minutes, latent))
+
+
+def _in_parts(settings: SimulateSettings, minutes: int, latent: Latent) -> PricePath:
+    """Share the drift of the next minute between lean, shape and candle; who sees all knows it.
+
+    Return of minute t = volatility * (√(signal / 3) * (lean's state(t - 1) + shape's state(t - 1)
+    + colour(t - 1) * side(t - 1)) + √(1 - signal) * z).
+    """
+    rng = np.random.default_rng([settings.seed, 6])
+    lean, shape = (slow_state(rng, minutes, latent) for _ in range(2))
+    candle = rng.choice([-1.0, 1.0], minutes)
+    drift = candle / np.sqrt(3)
+    drift[1:] += (lean + shape)[:-1] / np.sqrt(3)
+    knots = _told_by_candles(rng, settings, drift, candle)
+    return PricePath(knots, lean_of(rng, lean, latent), lean_of(rng, shape, latent))
+
+
+def _told_by_candles(
+    rng: np.random.Generator, settings: SimulateSettings, drift: Floats, told: Floats
+) -> Floats:
+    """Return the mids of minutes with these drifts, each `told` by the candle before."""
+    noise = rng.normal(size=len(drift))
     returns = np.sqrt(settings.signal) * drift + np.sqrt(1 - settings.signal) * noise
     knots = _knots(rng, settings, returns)
-    told = _colour_and_side(knots[:-1])
-    _swap_wicks(knots, np.flatnonzero(told * drift[1:] < 0))
-    return PricePath(knots, _unrelated(settings.seed, minutes, latent))
+    shown = _colour_and_side(knots[:-1])
+    _swap_wicks(knots, np.flatnonzero(shown * told[1:] < 0))
+    return knots
 
 
 def _colour_and_side(knots: Floats) -> Floats:

@@ -115,6 +115,20 @@ def test_colour_and_longer_wick_tell_the_next_candle_together_and_not_alone() ->
             assert abs(correlation(returns[lag:], alone[:-lag])) < FEW
 
 
+def test_lean_shape_and_candle_know_a_third_each_and_nothing_of_one_another() -> None:
+    path = path_of("parts")
+    later, pattern = returns_of(path)[1:], pattern_of(path)[:-1]
+    parts = [np.arctanh(path.lean)[:-1], np.arctanh(path.shape)[:-1], pattern]
+    for place, part in enumerate(parts):
+        assert correlation(part, later) == pytest.approx((0.9 / 3) ** 0.5, abs=0.04)
+        for other in parts[:place]:
+            assert abs(correlation(part, other)) < FEW
+    assert path.flow.size == 0
+    assert returns_of(path).std() == pytest.approx(settings("parts").simulate.volatility, rel=0.02)
+    for lag in range(1, 30):
+        assert abs(correlation(later[lag:], later[:-lag])) < FEW, "the price alone tells"
+
+
 def test_candles_look_like_those_of_a_plain_walk() -> None:
     """Their paths still go from close to close, and step by step as far as before."""
     told, plain = path_of("candles", signal=0.5), path_of("memory", signal=0.5)
@@ -195,6 +209,10 @@ def candle_of(features: Floats) -> Floats:
     return np.sign(body) * np.sign(upper - lower)
 
 
+def lean_of(features: Floats) -> Floats:
+    return features[:, FEATURES.index("mean_obi")]
+
+
 ORACLES = {
     "shape": lambda one: band_of(one.blocks),
     "flow": lambda one: turn_of(one.blocks),
@@ -215,6 +233,14 @@ def test_the_right_look_tells_the_next_move_and_no_other_and_no_line_through_the
     line = make_pipeline(StandardScaler(), LogisticRegression())
     line.fit(found.features[:half], rises[:half])
     assert line.score(found.features[half:], rises[half:]) < 0.5 + 3 * 0.5 / half**0.5
+
+
+def test_of_parts_each_look_tells_its_own() -> None:
+    found = seen("parts")
+    looks = [band_of(found.blocks), candle_of(found.features), lean_of(found.features)]
+    for look in looks:
+        assert correlation(look, found.ahead) > 0.35
+    assert abs(np.corrcoef(looks)[np.triu_indices(3, 1)]).max() < 0.15
 
 
 @pytest.mark.parametrize("kind", IN_BOOKS)

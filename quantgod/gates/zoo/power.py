@@ -17,13 +17,13 @@ from scipy.special import ndtri
 
 from quantgod.evaluation.intervals import LEVEL
 from quantgod.gates.report import Gate, all_passed
-from quantgod.settings import Planted, Settings, ZooSettings, with_values
+from quantgod.settings import Kind, Settings, ZooSettings, with_values
 
 MAJORITY: Final = "majority"
 LINEAR: Final = "linear"
 RIVALS: Final = (MAJORITY, "logistic_regression", LINEAR)
 
-MADE_FOR: Final[Mapping[Planted, str]] = {
+MADE_FOR: Final[Mapping[Kind, str]] = {
     "lean": "tcn_lstm",
     "shape": "tlob",
     "flow": "dual_attention_tlob",
@@ -54,7 +54,7 @@ def widening(looks: int) -> float:
 class Market(NamedTuple):
     """A market of the experiment."""
 
-    kind: Planted
+    kind: Kind
     is_null: bool
     seed: int
 
@@ -112,7 +112,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
         seconds: of the training.
     """
 
-    kind: Planted
+    kind: Kind
     is_null: bool
     seed: int
     network: str
@@ -157,11 +157,11 @@ class ZooPower(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(dict.fromkeys(sight.network for sight in self.sights))
 
     @property
-    def kinds(self) -> tuple[Planted, ...]:
+    def kinds(self) -> tuple[Kind, ...]:
         """Return the kinds that were judged."""
         return tuple(kind for kind in MADE_FOR if any(one.kind == kind for one in self.sights))
 
-    def planted(self, network: str, kind: Planted) -> Count:
+    def planted(self, network: str, kind: Kind) -> Count:
         """Return the count of a network on the markets with a signal of this kind."""
         return _count([one for one in self._of(network) if one.kind == kind and not one.is_null])
 

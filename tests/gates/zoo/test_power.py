@@ -22,7 +22,7 @@ from quantgod.gates.zoo.power import (
     sight_line,
 )
 from quantgod.models import zoo
-from quantgod.settings import Planted, Settings, SettingsError, load_settings
+from quantgod.settings import Kind, Settings, SettingsError, load_settings
 from tests.evaluation.plots.overlaps import overlapping
 
 CONFIG = Path("conf/zoo.yaml")
@@ -35,7 +35,7 @@ def asked(**changes: object) -> Settings:
 
 def sight(
     network: str = "tlob",
-    kind: Planted = "shape",
+    kind: Kind = "shape",
     seed: int = 500,
     *,
     is_null: bool = False,
@@ -92,7 +92,7 @@ def test_the_experiment_asks_for_ten_seeds_of_each_kind_and_twenty_null_markets(
 
 @pytest.mark.parametrize("kind", MADE_FOR)
 def test_a_market_has_the_settings_of_its_kind_and_a_null_one_differs_by_its_signal(
-    kind: Planted,
+    kind: Kind,
 ) -> None:
     planted, null = (Market(kind, is_null, 7).settings(SETTINGS) for is_null in (False, True))
     assert (planted.simulate.planted, planted.simulate.seed) == (kind, 7)
