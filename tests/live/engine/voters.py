@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -95,8 +96,8 @@ class Session:
     def play(self, closed: Sequence[ClosedMinute], past: int = 0) -> Engine:
         """Answer these minutes, the first `past` rows of the market being history."""
         self.notices: list[ModelNotice] = []
-        with OrderedJournal(self.folder, TABLES, SETTINGS) as journal:
-            return asyncio.run(self._play(journal, closed, past))
+        with OrderedJournal(self.folder, TABLES, SETTINGS) as self.journal:
+            return asyncio.run(self._play(self.journal, closed, past))
 
     async def _play(self, journal: Journal, closed: Sequence[ClosedMinute], past: int) -> Engine:
         window, weights = self._begun(past)
@@ -142,12 +143,15 @@ def main(package: str, folder: str, first: str, count: str) -> None:
 
     def after(place: int) -> None:
         if place == len(rows) - 1:
+            while live.journal.acknowledged("SIGNALS") < len(rows):
+                time.sleep(0.005)  # it is written in a thread
             sys.stdout.write("answered\n")
             sys.stdout.flush()
             sys.stdin.readline()
 
     models = Deployed(loaded(Path(package)))  # type: ignore[arg-type]
-    Session(Path(folder), models, after).play(minutes(rows), past=int(first))
+    live = Session(Path(folder), models, after)
+    live.play(minutes(rows), past=int(first))
 
 
 if __name__ == "__main__":
