@@ -16,20 +16,21 @@ from steps.options import config_options, setting, settings_from, step, switch
 @setting("--alias", "registry.alias", "Alias to manage; its case matters.")
 @switch("--new-token", "new_token", "Make the token anew and show it this once; its hash is kept.")
 def main(config: Path, overrides: tuple[str, ...], *, new_token: bool, **options: Any) -> None:
-    """Serve signals, versions, gates and deployments to whoever has the token."""
+    """Serve signals, versions, deployments, members and training to whoever has the token."""
     settings = settings_from(config, overrides, options)
     import uvicorn
 
     from quantgod.api.app import make_app
     from quantgod.api.desk import Desk
     from quantgod.api.guard import token
+    from quantgod.api.jobs import Jobs
     from quantgod.api.listening import HOST, listening
     from quantgod.tracking.store import connect
 
     own = settings.manage
     made = token.new_token(own.folder) if new_token else None
     kept = token.kept_hash(own.folder)
-    app = make_app(Desk(settings, connect(settings.tracking)), kept)
+    app = make_app(Desk(settings, connect(settings.tracking), config, Jobs(own.folder)), kept)
     if made is not None:
         say_as_written(f"token, shown this once: {made}")
     say(f"{settings.registry.name}@{settings.registry.alias} on http://{HOST}:{own.port}/docs")

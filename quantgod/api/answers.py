@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from quantgod.api.jobs import JobRefusedError
 from quantgod.live.journal import JournalError
 from quantgod.registry.ledger import LedgerError
 from quantgod.registry.ledger_run import ConcurrentPromotionError
@@ -50,6 +51,22 @@ class GatesRefusal(Refusal):
     )
 
 
+class FieldError(ValueError):
+    """A field that is of the described form, but names what is not there.
+
+    Attributes:
+        field: where it stands: `body.version`.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(problem)
+        self.field = field
+
+
+class AbsentError(LookupError):
+    """There is no such thing."""
+
+
 Documented = dict[int | str, dict[str, Any]]
 
 _LATER: Final = {"headers": {"Retry-After": {"schema": {"type": "integer"}}}}
@@ -72,6 +89,8 @@ _STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (NoSuchVersionError, 404, "no_such_version"),
     (EmptyVersionError, 404, "empty_version"),
     (JournalError, 404, "no_journal"),
+    (AbsentError, 404, "absent"),
+    (JobRefusedError, 409, "not_now"),
     (LedgerWentOnError, 412, "ledger_went_on"),
     (GatesNotPassedError, 409, "gates_failed"),
     (VersionError, 409, "not_allowed"),
@@ -95,6 +114,7 @@ def answer_errors(app: FastAPI) -> None:
     for kind, _, _ in _STATUS:
         app.exception_handler(kind)(_known)
     app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(FieldError)(_field)
     app.exception_handler(HTTPException)(_http)
 
 
@@ -106,14 +126,27 @@ async def _known(_request: Request, error: Exception) -> Response:
 
 async def _invalid(_request: Request, error: RequestValidationError) -> Response:
     """Name each field, without what came: it may be a secret in a wrong place."""
-    fields = [
-        {"field": ".".join(str(part) for part in one["loc"]), "problem": one["msg"]}
-        for one in error.errors()
-    ]
+    return _named(
+        *(
+            {"field": ".".join(map(str, one["loc"])), "problem": one["msg"]}
+            for one in error.errors()
+        )
+    )
+
+
+async def _field(_request: Request, error: FieldError) -> Response:
+    return _named({"field": error.field, "problem": str(error)})
+
+
+def _named(*fields: dict[str, str]) -> Response:
     named = "; ".join(f"{one['field']}: {one['problem']}" for one in fields)
-    return refused(422, "invalid", named, fields=fields)
+    return refused(422, "invalid", named, fields=list(fields))
 
 
 async def _http(_request: Request, error: HTTPException) -> Response:
+    if (
+        error.status_code == HTTPStatus.BAD_REQUEST
+    ):  # said by FastAPI alone, of bytes that are no text
+        return _named({"field": "body", "problem": "JSON in UTF-8 expected"})
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     return refused(error.status_code, code, str(error.detail), error.headers)

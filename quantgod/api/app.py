@@ -9,13 +9,22 @@ from fastapi import FastAPI
 from quantgod.api.answers import ANYWHERE, answer_errors
 from quantgod.api.desk import Desk
 from quantgod.api.guard.guard import Guard
-from quantgod.api.routes import deployments, description, health, signals, versions
+from quantgod.api.routes import (
+    deployments,
+    description,
+    ensemble,
+    health,
+    signals,
+    training,
+    versions,
+)
 
 DESCRIPTION: Final = (
-    "Signals, versions and deployments of one registered model. Every call needs the token; a "
-    "change needs the ETag of what it changes as If-Match, and ends as an entry of the ledger."
+    "Signals, versions, deployments, members and training of one registered model. Every call "
+    "needs the token; a change of what is in place needs the ETag of what it changes as If-Match, "
+    "and ends as an entry of the ledger."
 )
-ROUTERS: Final = (health, signals, versions, deployments, description)
+ROUTERS: Final = (health, signals, versions, deployments, ensemble, training, description)
 
 
 def make_app(desk: Desk, kept: str) -> Guard:

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from mlflow import MlflowClient
 
+from quantgod.api.jobs import Jobs
 from quantgod.settings import Settings
 
 
@@ -19,10 +20,15 @@ class Desk:
     Attributes:
         settings: they name the model, its alias and the journal.
         client: of the store.
+        config: file of the settings, for commands that are run; what was given besides it is
+            written into another one.
+        jobs: what runs commands.
     """
 
     settings: Settings
     client: MlflowClient
+    config: Path
+    jobs: Jobs
 
     @property
     def name(self) -> str:

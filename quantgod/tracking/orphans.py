@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 
 import psutil
@@ -15,9 +14,18 @@ from quantgod.tracking.store import family
 PROCESS_TAG = "quantgod.process"
 
 
-def process_tag() -> str:
-    """Return host, id and start time of this process, which identify it uniquely."""
-    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
+def process_tag(number: int | None = None) -> str:
+    """Return host, id and start time of a process (else this one), which identify it uniquely."""
+    process = psutil.Process(number)
+    return f"{socket.gethostname()}/{process.pid}/{process.create_time():.2f}"
+
+
+def runs_of(client: MlflowClient, process: str) -> list[Run]:
+    """Return the runs that a process (of `process_tag`) has opened, the newest first."""
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    wanted = f"tags.`{PROCESS_TAG}` = '{process}'"
+    found = client.search_runs(experiments, wanted, order_by=["attributes.start_time DESC"])
+    return list(found)
 
 
 def close_orphans(client: MlflowClient, experiment_id: str) -> list[str]:
@@ -43,7 +51,10 @@ def process_is_gone(tag: str) -> bool:
         return False
     number, _, started = rest.partition("/")
     try:
-        return f"{psutil.Process(int(number)).create_time():.2f}" != started
+        process = psutil.Process(int(number))
+        if process.status() == psutil.STATUS_ZOMBIE:  # it ended, and nobody has asked how
+            return True
+        return f"{process.create_time():.2f}" != started
     except psutil.NoSuchProcess:
         return True
 

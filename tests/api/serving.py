@@ -19,6 +19,7 @@ from quantgod.api.app import make_app
 from quantgod.api.desk import Desk
 from quantgod.api.guard.guard import Guard
 from quantgod.api.guard.token import kept_hash, new_token
+from quantgod.api.jobs import Jobs
 from quantgod.api.listening import HOST, listening
 from quantgod.settings import Settings, load_settings, with_values
 from tests.registry.shelves import ALIAS, NAME
@@ -45,26 +46,32 @@ class Served:
 
     def post(self, path: str, body: Any, **headers: str) -> requests.Response:
         said = self.bearer | {name.replace("_", "-"): value for name, value in headers.items()}
-        return requests.post(self.address + path, json=body, headers=said, timeout=120)
+        given = {"json": body}
+        if isinstance(body, bytes):
+            given, said["Content-Type"] = {"data": body}, "application/json"
+        return requests.post(self.address + path, **given, headers=said, timeout=120)
 
     def tag(self) -> str:
         return self.get("/api/deployments").headers["ETag"]
 
 
-def settings_in(folder: Path, **more: Any) -> Settings:
-    """The demo's, of the tests' model, with all places in a folder."""
+def settings_in(folder: Path, config: str = "conf/demo.yaml", **more: Any) -> Settings:
+    """Those of a file, of the tests' model, with all places in a folder."""
     places = {"registry.name": NAME, "registry.alias": ALIAS, "manage.folder": str(folder / "own")}
-    places |= {"live.journal": str(folder / "journal"), "data.work": str(folder / "work")}
+    places |= {"live.journal": str(folder / "journal"), "tracking.outbox": str(folder / "outbox")}
+    own = ("archives", "bars", "labels", "features", "snapshots", "work")
+    places |= {f"data.{name}": str(folder / name) for name in own}
     given = {key.replace("__", "."): value for key, value in more.items()}
-    return with_values(load_settings(Path("conf/demo.yaml")), places | given)
+    return with_values(load_settings(Path(config)), places | given)
 
 
 @contextmanager
-def served(folder: Path, **more: Any) -> Iterator[Served]:
+def served(folder: Path, config: str = "conf/demo.yaml", **more: Any) -> Iterator[Served]:
     """Serve the model of a store that MLflow points at; `more` are settings."""
-    settings = settings_in(folder, **more)
+    settings = settings_in(folder, config, **more)
     token = new_token(settings.manage.folder)
-    app = make_app(Desk(settings, MlflowClient()), kept_hash(settings.manage.folder))
+    desk = Desk(settings, MlflowClient(), Path(config), Jobs(settings.manage.folder))
+    app = make_app(desk, kept_hash(settings.manage.folder))
     with listening_at(app) as port:
         yield Served(f"http://{HOST}:{port}", token, app, settings)
 

@@ -83,6 +83,7 @@ def test_what_cannot_be_rolled_back_is_told(api: Served, shelf: Shelf) -> None:
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
+        (b"\xff", ["body"]), (b"{", ["body.1"]), (b"", ["body"]),
         ({}, ["body.version"]), ({"version": "1"}, ["body.version"]), ([], ["body"]),
         ({"version": 1.5}, ["body.version"]), ({"version": True}, ["body.version"]),
         ({"version": 0}, ["body.version"]), ({"version": 1, "alias": "x"}, ["body.alias"]),

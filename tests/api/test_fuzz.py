@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from quantgod.live.journal import Journal
+from quantgod.api.routes import training
 from tests.api.serving import served
+from tests.api.test_ensemble import ensemble
 from tests.api.test_signals import journal
 from tests.registry.shelves import Shelf
 
-__all__ = ["journal"]
+__all__ = ["ensemble", "journal"]
 
 FUZZER = "from schemathesis.cli import schemathesis; schemathesis()"
 ROOT = Path(__file__).parents[2]
@@ -38,18 +41,26 @@ def fuzz(folder: Path, examples: int, *more: str) -> None:
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
 
 
+@pytest.fixture
+def trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A training that is asked for ends at once: what matters here is who may ask for it."""
+    monkeypatch.setattr(training, "training_command", lambda *_: [sys.executable, "-c", "pass"])
+    yield
+    time.sleep(0.5)
+
+
+@pytest.mark.usefixtures("ensemble", "journal", "trains")
 def test_it_finds_no_error_of_the_server_and_nothing_that_is_not_described(
-    shelf: Shelf, journal: Journal, tmp_path: Path
+    shelf: Shelf, tmp_path: Path
 ) -> None:
     shelf.put(1)
-    shelf.put(2)
-    fuzz(tmp_path, 8, "--phases", "fuzzing", "--generation-deterministic")
+    fuzz(tmp_path, 5, "--phases", "fuzzing", "--generation-deterministic")
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("ensemble", "journal", "trains")
 def test_it_finds_nothing_in_hundreds_of_requests_to_each_route(
-    shelf: Shelf, journal: Journal, tmp_path: Path
+    shelf: Shelf, tmp_path: Path
 ) -> None:
     shelf.put(1)
-    shelf.put(2)
     fuzz(tmp_path, 200)

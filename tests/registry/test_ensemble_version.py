@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 from mlflow.pyfunc import PyFuncModel
 
 from quantgod.contracts import FEATURES, Horizon, Target
@@ -22,7 +23,9 @@ from quantgod.forecasters.network import Network
 from quantgod.models import zoo
 from quantgod.registry.chain import Answered, Chain, InputError
 from quantgod.registry.chain_subject import ChainSubject
+from quantgod.registry.members import combiner_of, scores_of
 from quantgod.registry.package import GoldenRows, Package, build_package
+from quantgod.registry.registered import known_version
 from quantgod.registry.semantic_version import parts_of
 from quantgod.registry.versions import load_chain
 from quantgod.served.combiners.combiner import Combiner
@@ -109,6 +112,12 @@ def served(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PyF
     store = make_store(made, tmp_path_factory.mktemp("store"))  # type: ignore[arg-type]
     with tracked(store.uri):
         yield load_chain(NAME, store.number)
+
+
+def test_its_combiner_is_read_without_loading_it(made: Made, served: PyFuncModel) -> None:
+    found = known_version(MlflowClient(), NAME, 1)
+    assert combiner_of(found) == made.ensemble.combiner
+    assert scores_of(found) == {}, "it was not scored"
 
 
 def base_of(said: pd.DataFrame, name: str = "base") -> np.ndarray:

@@ -17,6 +17,7 @@ from pydantic import (
 from quantgod.api.answers import ABSENT, CONFLICT
 from quantgod.api.desk import AtDesk, Desk
 from quantgod.api.seen import ETAG, IF_MATCH, SeenHead, tag_of
+from quantgod.api.whole import whole
 from quantgod.gates import bounds_digest
 from quantgod.registry import deployments as told
 from quantgod.registry.ledger import LONGEST_TEXT, Entry
@@ -28,14 +29,7 @@ from quantgod.registry.rollback import UNDONE, roll_back
 router = APIRouter(prefix="/api/deployments", tags=["Deployments"])
 
 
-def _whole(value: Any) -> Any:
-    """Take 3.0 for 3, as JSON does, but neither a text nor true."""
-    if isinstance(value, bool | str):
-        raise ValueError("a whole number expected")
-    return value
-
-
-Number = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole)]
+Number = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(whole)]
 Reason = Annotated[str, Field(max_length=LONGEST_TEXT, pattern=r"\S")]
 FORCED: Final[dict[str, Any]] = {"properties": {"force": {"const": True}}, "required": ["force"]}
 HAS_REASON: Final[dict[str, Any]] = {

@@ -85,7 +85,7 @@ Chosen = Annotated[Which, Depends(_which)]
 @router.get("/latest", responses=ABSENT)
 def latest(desk: AtDesk, which: Chosen) -> list[Signal]:
     """Return the signals of the newest minute, one of each symbol and role, if there is one."""
-    return [_signal(row) for row in latest_signals(desk.journal, which)]
+    return [signal_of(row) for row in latest_signals(desk.journal, which)]
 
 
 @router.get("", responses=ABSENT)
@@ -103,7 +103,7 @@ def by_time(
     begin = end - DAY * _MINUTE if since is None else since.timestamp()
     rows = signals_between(desk.journal, which, _minute(begin), _minute(end))
     page, following = _page(rows, limit)
-    return Signals(signals=[_signal(row) for row in page], following=following)
+    return Signals(signals=[signal_of(row) for row in page], following=following)
 
 
 def _follower(
@@ -129,11 +129,12 @@ async def stream(
     """Tell each signal as it is journaled, as events `signal` with the data of a signal."""
     while True:
         for row in await run_in_threadpool(follower.news):
-            yield ServerSentEvent(data=_signal(row), event="signal", id=str(row["minute"]))
+            yield ServerSentEvent(data=signal_of(row), event="signal", id=str(row["minute"]))
         await asyncio.sleep(POLL_SECONDS)
 
 
-def _signal(row: Row) -> Signal:
+def signal_of(row: Row) -> Signal:
+    """Return a row of the journal as a signal."""
     kept = {name: value for name, value in row.items() if name not in ("minute", "session")}
     return Signal.model_validate(kept)
 

@@ -1,0 +1,170 @@
+"""Run one command at a time in a process of its own, which outlives the server if it must.
+
+What runs is kept in a file: a server that starts again finds it, and knows how it ended by its run.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import os
+import secrets
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from quantgod.files import atomic_path
+from quantgod.tracking.orphans import process_is_gone, process_tag
+from quantgod.tracking.store import PROJECT
+
+JOB_FILE: Final = "job.json"
+LOG_FILE: Final = "job.log"
+LOCK_FILE: Final = "job.lock"
+NOT_HANDED_ON: Final = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID")
+"""`mlflow run` names the server's own run by them, which no other process may join."""
+
+TAIL_BYTES: Final = 4_000
+
+
+class JobRefusedError(RuntimeError):
+    """A job cannot be begun or ended now."""
+
+
+class OtherRequestError(ValueError):
+    """An idempotency key was used for another request."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that runs or ran.
+
+    Attributes:
+        id: of the job.
+        key: idempotency key of the request; empty if there was none.
+        asked: the request.
+        process: host, id and start of its process.
+        since: ISO 8601, UTC.
+        is_cancelled: whether somebody has asked to end it.
+    """
+
+    id: str
+    key: str
+    asked: dict[str, Any]
+    process: str
+    since: str
+    is_cancelled: bool = False
+
+
+class Jobs:
+    """At most one job at a time in a folder, whichever server has begun it.
+
+    Args:
+        folder: of the file, the log and the lock.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._own: dict[str, subprocess.Popen[bytes]] = {}
+
+    def last(self) -> Job | None:
+        """Return the job that runs, or else the last one; None if there was none."""
+        try:
+            return msgspec.json.decode((self._folder / JOB_FILE).read_bytes(), type=Job)
+        except FileNotFoundError:
+            return None
+
+    def is_running(self, job: Job) -> bool:
+        """Return whether its process has not ended."""
+        own = self._own.get(job.id)
+        if own is not None and own.poll() is not None:
+            return False
+        return not process_is_gone(job.process)
+
+    def begin(self, command: Sequence[str], asked: Mapping[str, Any], key: str = "") -> Job:
+        """Start a command, unless the same request has started it already.
+
+        Args:
+            command: words of the command line.
+            asked: the request.
+            key: idempotency key; empty for none.
+
+        Raises:
+            JobRefusedError: if another one is running.
+            OtherRequestError: if the key is of another request.
+        """
+        with self._alone():
+            last = self.last()
+            if last is not None and key and key == last.key:
+                if last.asked != dict(asked):
+                    raise OtherRequestError(f"Idempotency-Key {key} is of another request")
+                return last
+            if last is not None and self.is_running(last):
+                raise JobRefusedError(
+                    f"job {last.id} has run since {last.since}: cancel it, or wait"
+                )
+            return self._start(command, asked, key)
+
+    def cancel(self) -> Job:
+        """Ask the running job to end cleanly; if it was asked before, kill it with its children.
+
+        Raises:
+            JobRefusedError: if none is running.
+        """
+        with self._alone():
+            job = self.last()
+            if job is None or not self.is_running(job):
+                raise JobRefusedError("no job is running")
+            number = int(job.process.split("/")[1])
+            with suppress(ProcessLookupError):
+                if job.is_cancelled:
+                    os.killpg(number, signal.SIGKILL)
+                else:
+                    os.kill(number, signal.SIGTERM)
+            return self._keep(msgspec.structs.replace(job, is_cancelled=True))
+
+    def last_line(self) -> str:
+        """Return the last line that the job has printed; empty if none."""
+        try:
+            with (self._folder / LOG_FILE).open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
+                lines = log.read().decode("utf-8", "replace").split("\n")
+        except FileNotFoundError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def _start(self, command: Sequence[str], asked: Mapping[str, Any], key: str) -> Job:
+        environment = {name: one for name, one in os.environ.items() if name not in NOT_HANDED_ON}
+        opened = os.open(self._folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            process = subprocess.Popen(
+                command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=opened,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        finally:
+            os.close(opened)
+        job = Job(
+            id=secrets.token_hex(8),
+            key=key,
+            asked=dict(asked),
+            process=process_tag(process.pid),
+            since=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        )
+        self._own = {job.id: process}
+        return self._keep(job)
+
+    def _keep(self, job: Job) -> Job:
+        with atomic_path(self._folder / JOB_FILE) as part:
+            part.write_bytes(msgspec.json.encode(job))
+        return job
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the folder's lock, against requests and against other servers."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / LOCK_FILE).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

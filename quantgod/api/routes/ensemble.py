@@ -1,0 +1,137 @@
+"""The ensemble in place: its members, and what callers report of them (document 001)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from quantgod.api.answers import ABSENT, CONFLICT, FieldError
+from quantgod.api.desk import AtDesk, Desk
+from quantgod.api.journal import Which, newest_signals
+from quantgod.api.members import InPlace, in_place
+from quantgod.api.performance import Reported, keep_reported, last_reported
+from quantgod.api.routes.signals import Signal, signal_of
+from quantgod.live.journal import JournalError
+
+router = APIRouter(prefix="/api/ensemble", tags=["Ensemble"])
+
+PRODUCTION = Which(role="Production")
+
+
+class MemberStatus(BaseModel):
+    """A member in short."""
+
+    enabled: bool = Field(description="Whether it is a part of the version in place.")
+    weight: float | None = Field(description="As it was given; null of one that is not a part.")
+    accuracy: float | None = Field(description="On the test part; null if it was not scored.")
+
+
+class EnsembleStatus(BaseModel):
+    """The ensemble in place."""
+
+    version: int
+    strategy: str
+    total_models: int = Field(description="Members of the version's settings.")
+    enabled_models: int = Field(description="Members that vote.")
+    models: dict[str, MemberStatus] = Field(description="By name.")
+    last_prediction: Signal | None = Field(
+        description="The last signal in Production that a live session journaled."
+    )
+
+
+class Member(MemberStatus):
+    """A member."""
+
+    model_type: str = Field(description="Its name.")
+    weight_at_registration: float | None = Field(
+        description="After all outcomes that were known by then; as given where none move it."
+    )
+    min_confidence: float | None = Field(description="Below it, it is not heard.")
+    network: str | None = Field(description="Its architecture; null if settings are not known.")
+    window: int | None = Field(description="Minutes that it looks at.")
+    reported: Reported | None = Field(description="The last performance that a caller reported.")
+
+
+class Performance(BaseModel):
+    """A member's performance, as a caller has measured it."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    model_type: Annotated[str, Field(max_length=100)] = Field(description="The member.")
+    accuracy: float = Field(ge=0, le=1, strict=True, description="0 to 1.")
+    profit_factor: float = Field(
+        ge=0, le=1e9, strict=True, description="Gross profit over gross loss."
+    )
+
+
+@router.get("/status", responses={**ABSENT, **CONFLICT})
+def status(desk: AtDesk) -> EnsembleStatus:
+    """Return the strategy and the members of the ensemble in place, and the last signal."""
+    found = in_place(desk)
+    members = {one.model_type: one for one in _members(desk, found)}
+    return EnsembleStatus(
+        version=int(found.version.version),
+        strategy=found.strategy,
+        total_models=len(members),
+        enabled_models=sum(one.enabled for one in members.values()),
+        models={
+            name: MemberStatus.model_validate(one.model_dump()) for name, one in members.items()
+        },
+        last_prediction=_last(desk),
+    )
+
+
+@router.get("/models", responses={**ABSENT, **CONFLICT})
+def models(desk: AtDesk) -> list[Member]:
+    """Return the members of the ensemble in place, and those that its settings have besides."""
+    return _members(desk, in_place(desk))
+
+
+@router.post("/performance/update", responses={**ABSENT, **CONFLICT})
+def performance(desk: AtDesk, said: Performance) -> Reported:
+    """Keep a reported performance and show it beside the member. It moves no weight.
+
+    Weights move by matured outcomes alone, in every part and live alike.
+    """
+    found = in_place(desk)
+    if said.model_type not in found.combiner.members:
+        known = ", ".join(found.combiner.members)
+        raise FieldError("body.model_type", f"one of the members {known} expected")
+    reported = Reported(
+        **said.model_dump(), version=int(found.version.version), at=dt.datetime.now(dt.UTC)
+    )
+    keep_reported(desk.settings.manage.folder, reported)
+    return reported
+
+
+def _last(desk: Desk) -> Signal | None:
+    try:
+        newest = next(newest_signals(desk.journal, PRODUCTION), None)
+    except JournalError:
+        return None
+    return None if newest is None else signal_of(newest)
+
+
+def _members(desk: Desk, found: InPlace) -> list[Member]:
+    reported = last_reported(desk.settings.manage.folder)
+    names = list(dict.fromkeys([*found.combiner.members, *found.made_with]))
+    return [_member(found, name, reported.get(name)) for name in names]
+
+
+def _member(found: InPlace, name: str, reported: Reported | None) -> Member:
+    combiner, own = found.combiner, found.made_with.get(name)
+    at = combiner.members.index(name) if name in combiner.members else None
+    return Member(
+        model_type=name,
+        enabled=at is not None,
+        weight=None if at is None else combiner.weights[at],
+        weight_at_registration=None if at is None else float(combiner.now[at]),
+        min_confidence=None if at is None else combiner.least[at],
+        accuracy=found.accuracy(name),
+        network=None if own is None else own.model.name,
+        window=None if own is None else own.window.length,
+        reported=reported,
+    )

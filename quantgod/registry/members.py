@@ -1,0 +1,60 @@
+"""Read how the members of a registered ensemble are combined, and how they did on its test part."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+
+from quantgod.evaluation.evidence import EVALUATION_FILE, EvaluationResult, read_evidence
+from quantgod.evaluation.intervals import Interval
+from quantgod.registry.chain import COMBINER
+from quantgod.registry.lineage import lineage_of
+from quantgod.registry.registered import FILES_TAG, fetch
+from quantgod.registry.versions import check_files
+from quantgod.served.combiners.combiner import Combiner
+from quantgod.tracking.keys import artifacts_of
+
+
+def combiner_of(found: ModelVersion) -> Combiner | None:
+    """Return the combiner that a version holds, its files checked; None for one network.
+
+    Raises:
+        EmptyVersionError: if it has no model.
+        BrokenVersionError: naming a changed file.
+    """
+    return _combiner(found.name, int(found.version), found.tags.get(FILES_TAG))
+
+
+def scores_of(found: ModelVersion) -> dict[str, dict[str, Interval]]:
+    """Return the test scores of an ensemble and each of its members; none if it was not scored.
+
+    Raises:
+        MlflowException: if its evaluation is gone.
+        EvidenceError: if it cannot be read.
+    """
+    run = lineage_of(found).runs.get("evaluate")
+    return {} if run is None else _scores(run)
+
+
+@lru_cache(maxsize=16)
+def _combiner(name: str, number: int, files_sha256: str | None) -> Combiner | None:
+    """Read a version, which never changes, once."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = fetch(name, number, scratch)
+        check_files(folder, files_sha256)
+        kept = next(folder.rglob(COMBINER), None)
+        if kept is None:
+            return None
+        return Combiner.from_json(json.loads(kept.read_text(encoding="utf-8")))
+
+
+@lru_cache(maxsize=16)
+def _scores(run: str) -> dict[str, dict[str, Interval]]:
+    with tempfile.TemporaryDirectory() as scratch:
+        record = artifacts_of(run, EVALUATION_FILE, Path(scratch))
+        together = read_evidence(record, EvaluationResult).ensemble
+    return {} if together is None else together.models

@@ -1,0 +1,111 @@
+"""The ensemble in place and its members, as document 001 asks for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quantgod.api import members
+from quantgod.api.performance import PERFORMANCE_FILE, last_reported
+from quantgod.evaluation.intervals import Interval
+from quantgod.live.journal import Journal
+from quantgod.served.combiners.combiner import Combiner
+from tests.api.serving import Served, settings_in
+from tests.api.test_signals import journal
+from tests.registry.shelves import Shelf
+
+__all__ = ["journal"]
+
+COMBINER = Combiner(("near", "far"), "weighted_voting", (0.5, 0.25))
+UPDATE = "/api/ensemble/performance/update"
+SAID = {"model_type": "near", "accuracy": 0.73, "profit_factor": 1.95}
+
+
+@pytest.fixture
+def ensemble(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 2 holds two members, of three that its settings have; one of them was scored."""
+    shelf.put(2)
+    own = settings_in(tmp_path, members={"near": {}, "far": {"window": {"length": 90}}, "off": {}},
+                      ensemble={"strategy": "adaptive"})  # fmt: skip
+    monkeypatch.setattr(members, "combiner_of", lambda found: COMBINER)
+    monkeypatch.setattr(members, "own_settings", lambda found: own)
+    score = {"near": {"accuracy": Interval(0.72, 0.7, 0.74)}}
+    monkeypatch.setattr(members, "scores_of", lambda found: score)
+
+
+def test_the_status_is_that_of_document_001(api: Served, ensemble: None, journal: Journal) -> None:
+    said: dict[str, Any] = api.get("/api/ensemble/status").json()
+    last = said.pop("last_prediction")
+    assert said == {
+        "version": 2,
+        "strategy": "adaptive",
+        "total_models": 3,
+        "enabled_models": 2,
+        "models": {
+            "near": {"enabled": True, "weight": 0.5, "accuracy": 0.72},
+            "far": {"enabled": True, "weight": 0.25, "accuracy": None},
+            "off": {"enabled": False, "weight": None, "accuracy": None},
+        },
+    }
+    assert (last["role"], last["datetime"]) == ("Production", "2025-02-19T21:29:00Z")
+
+
+def test_without_a_live_session_there_is_no_last_prediction(api: Served, ensemble: None) -> None:
+    assert api.get("/api/ensemble/status").json()["last_prediction"] is None
+
+
+def test_members_are_listed_with_all_that_is_known_of_them(api: Served, ensemble: None) -> None:
+    near, far, off = api.get("/api/ensemble/models").json()
+    assert [one["model_type"] for one in (near, far, off)] == ["near", "far", "off"]
+    assert (far["window"], far["network"], far["min_confidence"]) == (90, "tcn_lstm", 0.0)
+    assert near["weight_at_registration"] == 0.5 and near["reported"] is None
+    assert off["weight_at_registration"] is None
+
+
+def test_a_reported_performance_is_kept_and_shown_and_moves_no_weight(
+    api: Served, ensemble: None, tmp_path: Path
+) -> None:
+    before = api.get("/api/ensemble/status").json()
+    for accuracy in (0.5, 0.73):
+        answer = api.post(UPDATE, SAID | {"accuracy": accuracy})
+        assert answer.status_code == 200 and answer.json()["version"] == 2
+    near, far, _ = api.get("/api/ensemble/models").json()
+    assert {name: near["reported"][name] for name in SAID} == SAID, "the last one"
+    assert far["reported"] is None
+    assert api.get("/api/ensemble/status").json() == before
+    path = tmp_path / "own" / PERFORMANCE_FILE
+    assert len(path.read_text().splitlines()) == 2 and path.stat().st_mode & 0o777 == 0o600
+    with path.open("a") as cut:
+        cut.write('{"model_type": "far", "accu')
+    assert list(last_reported(path.parent)) == ["near"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"model_type": "nobody"}, "model_type"), ({"accuracy": 1.1}, "accuracy"),
+        ({"accuracy": "0.7"}, "accuracy"), ({"profit_factor": -1}, "profit_factor"),
+        ({"more": 1}, "more"),
+    ],
+)  # fmt: skip
+def test_a_report_of_another_form_is_refused_by_its_field(
+    change: dict[str, Any], field: str, api: Served, ensemble: None, tmp_path: Path
+) -> None:
+    answer = api.post(UPDATE, SAID | change)
+    assert answer.status_code == 422
+    assert [one["field"] for one in answer.json()["fields"]] == [f"body.{field}"]
+    assert not (tmp_path / "own" / PERFORMANCE_FILE).exists()
+
+
+def test_without_an_ensemble_in_place_there_is_nothing_to_tell(
+    api: Served, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("/api/ensemble/status", "/api/ensemble/models"):
+        answer = api.get(path)
+        assert answer.status_code == 404 and "no version is in place" in answer.json()["reason"]
+    shelf.put(1)
+    monkeypatch.setattr(members, "combiner_of", lambda found: None)
+    answer = api.post(UPDATE, SAID)
+    assert answer.status_code == 404 and "is of a single network" in answer.json()["reason"]
