@@ -20,10 +20,13 @@ MACHINE: Final = frozenset(
 )
 """Settings of where a run took place, which do not affect its result."""
 
+EARLIER: Final = {"members": "{}", "ensemble": "None"}
+"""What runs of earlier code do not say, since there were no ensembles."""
+
 
 def made_otherwise(run: Run, settings: Settings) -> Iterator[str]:
     """Yield the settings read by a run's stage in which the run differs."""
-    stage, came = _stage(run), run.data.params
+    stage, came = _stage(run), EARLIER | run.data.params
     asked = logged_params(stage, settings)
     sections = {key.partition(".")[0] for key in asked}
     # Names without a dot are MLflow's: parameters of the command, such as the settings file's path.

@@ -68,6 +68,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "evaluate": ("data", "label", "split", "train", "audit", "evaluate", "gates"),
     "backtest": ("data", "etl", "label", "backtest"),
+    "compare": ("data", "etl", "label", "backtest"),
     "leak_audit": (
         "etl",
         "label",
@@ -150,6 +151,7 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
         "data": _PLACES,
     },
     "backtest": {"data": _PLACES | {"source"}, "etl": _WORKERS},
+    "compare": {"data": _PLACES | {"source"}, "etl": _WORKERS},
     "gates": {
         "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
         "live": set(LiveSettings.model_fields) - {"exchange"},

@@ -22,11 +22,13 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
     "register": ("labels",),
     "evaluate": ("labels",),
     "backtest": ("bars",),
+    "compare": ("bars",),
     "leak_audit": ("bars",),
     "gates": ("labels",),
 }
 READS_IF_THERE: Final[Mapping[str, tuple[str, ...]]] = {
     "backtest": ("archives",),
+    "compare": ("archives",),
     "leak_audit": ("archives",),
     "gates": ("journal",),
 }

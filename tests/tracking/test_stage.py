@@ -234,7 +234,7 @@ def test_an_equal_finished_run_is_found_until_something_changes(settings: Settin
         ("optimize.trials", {"optimize", "register"}),
         ("registry.golden_rows", {"register", "gates", "promote", "live"}),
         ("evaluate.stride", {"register", "evaluate", "gates"}),
-        ("backtest.latency_ms", {"register", "backtest"}),
+        ("backtest.latency_ms", {"register", "backtest", "compare"}),
         ("gates.ece_at_most", {"register", "evaluate", "gates", "promote"}),
         ("etl.workers", {"live", "collect"}),
     ],
