@@ -22,12 +22,13 @@ from quantgod.registry.evidence_runs import (
     evidence_runs,
     read_records,
 )
+from quantgod.registry.evidence_settings import made_otherwise
 from quantgod.registry.lineage import Lineage as Made
 from quantgod.registry.lineage import set_tags
 from quantgod.registry.registered import known_version
-from quantgod.settings import Settings, load_settings
+from quantgod.settings import Settings, load_settings, with_values
 from quantgod.tracking.keys import KEY_TAG, path_digest
-from quantgod.tracking.stage import CODE_TAG
+from quantgod.tracking.stage import CODE_TAG, STAGE_TAG, logged_params
 from tests.archive.test_own_bars import candles
 from tests.gates.records import Evidence, leak_audit
 from tests.registry.lineages import Lineage
@@ -71,6 +72,17 @@ def test_the_evidence_of_an_ensemble_is_of_its_members_run(shelf: Shelf) -> None
     of_members.client.set_tag(of_members.runs["members"], CODE_TAG, "this code")
     with pytest.raises(OtherEvidenceError, match="this code was expected, of which its mem"):
         check(of_members)
+
+
+def test_a_run_of_before_there_were_ensembles_was_made_without_one() -> None:
+    params = logged_params("leak_audit", SETTINGS)
+    earlier = {key: value for key, value in params.items() if key not in ("members", "ensemble")}
+    assert len(earlier) == len(params) - 2
+    tags = {STAGE_TAG: "leak_audit"}
+    run: Any = SimpleNamespace(data=SimpleNamespace(params=earlier, tags=tags))
+    assert [*made_otherwise(run, SETTINGS)] == []
+    together = with_values(SETTINGS, {"members": {"a": {}}, "ensemble": {"strategy": "majority"}})
+    assert any("ensemble.strategy None, majority" in text for text in made_otherwise(run, together))
 
 
 def test_what_is_given_goes_first(lineage: Lineage) -> None:
