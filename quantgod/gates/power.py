@@ -12,11 +12,20 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from quantgod.ensemble.spoilt import STRATEGIES
+from quantgod.evaluation.ensemble_scores import ENSEMBLE
+from quantgod.evaluation.scored_rows import EQUAL_WEIGHTS
 from quantgod.gates import Gate, all_passed
 from quantgod.settings import PowerSettings, Settings
 
 Kind = Literal["null", "planted"]
 KINDS: Final[tuple[Kind, ...]] = ("null", "planted")
+
+
+LOSS_OF: Final = "log_loss_of_"
+TOGETHER: Final = f"{LOSS_OF}{ENSEMBLE}"
+SPOILT: Final = "spoilt_"
+FIXED, *MOVING = STRATEGIES
 
 
 class Market(NamedTuple):
@@ -68,6 +77,25 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether a version with these gates could reach production."""
         return all_passed(self.gates)
 
+    @property
+    def is_ensemble(self) -> bool:
+        """Return whether several members were judged as one model."""
+        return TOGETHER in self.figures
+
+    @property
+    def beats_best_member(self) -> bool:
+        """Return whether members together have a smaller log-loss than each by itself."""
+        alone = [
+            loss
+            for name, loss in self.figures.items()
+            if name.startswith(LOSS_OF) and name not in (TOGETHER, f"{LOSS_OF}{EQUAL_WEIGHTS}")
+        ]
+        return self.figures[TOGETHER] < min(alone)
+
+    def outlasts(self, strategy: str) -> bool:
+        """Return whether moving weights lose less than fixed ones where a member is spoilt."""
+        return self.figures[f"{SPOILT}{strategy}"] < self.figures[f"{SPOILT}{FIXED}"]
+
 
 class Count(NamedTuple):
     """How many models passed a gate, and how many were judged by it."""
@@ -81,7 +109,8 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rehearsals: one per market, in the order of `markets`; stored as `trials`.
-        planted_passes: how many models of planted markets must pass.
+        planted_passes: how many models of planted markets must pass; of ensembles, how many must
+            beat their best member.
     """
 
     rehearsals: tuple[Rehearsal, ...] = msgspec.field(name="trials")
@@ -114,7 +143,20 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
                 str(rehearsal.seed) for rehearsal in self.of("null") if rehearsal.passed
             )
             wrong.append(f"the gates let models of null markets through: seeds {seeds}")
-        if (found := self.passes("planted")) < self.planted_passes:
+        ensembles = [one for one in self.of("planted") if one.is_ensemble]
+        if ensembles:
+            if (found := sum(one.beats_best_member for one in ensembles)) < self.planted_passes:
+                wrong.append(
+                    f"{found} of {len(ensembles)} ensembles beat their best member, at least "
+                    f"{self.planted_passes} expected"
+                )
+            wrong += [
+                f"{count} of {len(ensembles)} ensembles lose less by {strategy} weights than by "
+                "fixed ones where a member is spoilt, more than half expected"
+                for strategy in MOVING
+                if 2 * (count := sum(one.outlasts(strategy) for one in ensembles)) <= len(ensembles)
+            ]
+        elif (found := self.passes("planted")) < self.planted_passes:
             wrong.append(
                 f"{found} of {len(self.of('planted'))} models of planted markets passed, at least "
                 f"{self.planted_passes} expected"
@@ -137,6 +179,24 @@ def summary_rows(power: Power) -> list[list[str]]:
         [kind, str(len(power.of(kind))), str(power.passes(kind))]
         for kind in KINDS
         if power.of(kind)
+    ]
+
+
+def ensemble_rows(power: Power) -> list[list[str]]:
+    """Return a row per kind of market: in how many an ensemble beats its best member, and lasts."""
+    return [
+        [
+            kind,
+            *(
+                f"{sum(verdicts)}/{len(verdicts)}"
+                for verdicts in (
+                    [one.beats_best_member for one in some],
+                    *([one.outlasts(strategy) for one in some] for strategy in MOVING),
+                )
+            ),
+        ]
+        for kind in KINDS
+        if (some := [one for one in power.of(kind) if one.is_ensemble])
     ]
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from quantgod.archive.etl import run_etl
 from quantgod.archive.snapshots import run_snapshots
 from quantgod.archive.store import load_bars
-from quantgod.auditor.learner import Learner, LearnResult
+from quantgod.auditor.audit import AuditResult
+from quantgod.auditor.ensemble_learner import EnsembleLearner
+from quantgod.auditor.learner import Learner
 from quantgod.auditor.reports import Hooks
 from quantgod.backtest import Backtest, Books, backtest, books_of
 from quantgod.contracts import Progress, silent
@@ -23,17 +26,23 @@ from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks
 from quantgod.dataset.feature_file import read_features, write_features
 from quantgod.dataset.labels import label
 from quantgod.dataset.learning_table import LearnedFrom, with_blocks, with_features
+from quantgod.ensemble.ensemble import Ensemble
+from quantgod.ensemble.fitting import OutOfFoldVotes
+from quantgod.ensemble.spoilt import losses_with_a_spoilt_member
 from quantgod.evaluation.evaluate import evaluate
 from quantgod.evaluation.evaluation import Evaluation
-from quantgod.evaluation.evidence import LeakAuditResult
+from quantgod.evaluation.evidence import EnsembleResult, LeakAuditResult
+from quantgod.evaluation.scored_rows import columns_of
+from quantgod.forecasters.network import Network
 from quantgod.gates import judge_gates
-from quantgod.gates.power import Market, Rehearsal
+from quantgod.gates.power import LOSS_OF, SPOILT, Market, Rehearsal
 from quantgod.leakage import RawDays, audit_leaks, newest_sources
 from quantgod.registry.chain import Chain
 from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.package import GoldenRows, build_package
 from quantgod.registry.reference import reference_of
-from quantgod.settings import Settings
+from quantgod.served.combiners.votes import Votes
+from quantgod.settings import Settings, members_of
 from quantgod.simulation.archives import write_archives
 from quantgod.tracking.reads import beside_labels
 
@@ -63,19 +72,43 @@ def rehearse(
     own = market.settings(settings)
     stages = _Stages(own, folder, progress)
     bars = stages.bars()
-    made_of = stages.made_of(bars)
-    learned = stages.learned(made_of)
-    evaluated = stages.evaluated(market.name, stages.chain(made_of, learned), learned, made_of)
+    minutes = stages.minutes(bars)
+    asked, learned = minutes.seen_by(own), stages.learned(minutes)
+    evaluated = stages.evaluated(market.name, stages.chain(asked, learned), learned, asked)
     backtested = stages.backtested(evaluated)
-    leaks = stages.leak_audit(bars, made_of.blocks)
+    leaks = stages.leak_audit(bars, asked.blocks)
     gates = judge_gates(evaluated.result, backtested.result, leaks, own.gates)
     return Rehearsal(
         kind=market.kind,
         seed=market.seed,
         gates=gates,
-        figures=_figures(evaluated, backtested),
+        figures=_figures(evaluated, backtested) | _of_members(evaluated, own),
         seconds=round(time.perf_counter() - began, 1),
     )
+
+
+class _Learned(NamedTuple):
+    """A network or an ensemble, and its audit."""
+
+    base: Network | Ensemble
+    audit: AuditResult
+
+
+class _Minutes(NamedTuple):
+    """Labelled minutes, and their features and blocks of the book where a network looks at them."""
+
+    labelled: pd.DataFrame
+    features: pd.DataFrame | None
+    blocks: BookBlocks | None
+
+    def seen_by(self, settings: Settings) -> LearnedFrom:
+        """Return what these settings' network learns from, or what all members look at."""
+        beside, table, blocks = beside_labels(settings), self.labelled, None
+        if "features" in beside and self.features is not None:
+            table = with_features(table, self.features)
+        if "snapshots" in beside and self.blocks is not None:
+            table, blocks = with_blocks(table, self.blocks), self.blocks
+        return LearnedFrom(table, blocks)
 
 
 class _Stages:
@@ -95,46 +128,56 @@ class _Stages:
         run_etl(self._archives, self._bars, settings.etl, self._progress, symbol, self._market)
         return load_bars(self._bars, symbol)
 
-    def made_of(self, bars: pd.DataFrame) -> LearnedFrom:
+    def minutes(self, bars: pd.DataFrame) -> _Minutes:
         settings, path = self._settings, self._folder / "features.parquet"
         bridge, beside = settings.etl.max_bridge_minutes, beside_labels(settings)
-        table = label(bars, settings.label, bridge)
+        labelled = label(bars, settings.label, bridge)
+        features = blocks = None
         if "features" in beside:
             write_features(self._bars, settings.data.series, path, bridge, self._progress)
-            table = with_features(table, read_features(path))
-        if "snapshots" not in beside:
-            return LearnedFrom(table, None)
-        run_snapshots(
-            self._archives, self._bars, self._snapshots.parent, self._symbol, self._market,
-            settings.etl, settings.snapshots, self._progress,
-        )  # fmt: skip
-        blocks = open_all_blocks(self._snapshots.parent, self._symbol)
-        return LearnedFrom(with_blocks(table, blocks), blocks)
+            features = read_features(path)
+        if "snapshots" in beside:
+            run_snapshots(
+                self._archives, self._bars, self._snapshots.parent, self._symbol, self._market,
+                settings.etl, settings.snapshots, self._progress,
+            )  # fmt: skip
+            blocks = open_all_blocks(self._snapshots.parent, self._symbol)
+        return _Minutes(labelled, features, blocks)
 
-    def learned(self, made_of: LearnedFrom) -> LearnResult:
-        hooks = Hooks(progress=self._progress)
-        learned = Learner(made_of, self._settings, self._folder, hooks).learn()
+    def learned(self, minutes: _Minutes) -> _Learned:
+        learned = self._learn(minutes)
         learned.audit.rows.to_parquet(self._folder / ROWS_FILE)
         return learned
 
-    def chain(self, made_of: LearnedFrom, learned: LearnResult) -> Chain:
-        settings, auditor = self._settings, self._folder / "auditor"
-        network, audited = learned.base.network, learned.audit
+    def _learn(self, minutes: _Minutes) -> _Learned:
+        settings, hooks = self._settings, Hooks(progress=self._progress)
+        if settings.ensemble is None:
+            one = Learner(minutes.seen_by(settings), settings, self._folder, hooks).learn()
+            return _Learned(one.base.network, one.audit)
+        learners = {
+            name: Learner(minutes.seen_by(own), own, self._folder / name, hooks)
+            for name, own in members_of(settings).items()
+        }
+        audited = EnsembleLearner(settings, learners).learn().audit
+        return _Learned(audited.ensemble, audited.audit)
+
+    def chain(self, made_of: LearnedFrom, learned: _Learned) -> Chain:
+        settings, auditor, (base, audited) = self._settings, self._folder / "auditor", learned
         auditor.mkdir()
         audited.auditor.save(auditor)
         bridge = settings.etl.max_bridge_minutes
         snapshots = None if made_of.blocks is None else self._snapshots
         golden = GoldenRows(made_of.table, settings.registry.golden_rows, bridge, snapshots)
         reference = reference_of(
-            made_of.table, network.scaler, audited.auditor, audited.rows, network.inputs.columns
+            made_of.table, base.scaler, audited.auditor, audited.rows, base.inputs.columns
         )
         package = self._folder / "package"
         series = settings.data.series
-        build_package(package, network, auditor, golden, reference, series)
+        build_package(package, base, auditor, golden, reference, series)
         return Chain(package)
 
     def evaluated(
-        self, name: str, chain: Chain, learned: LearnResult, made_of: LearnedFrom
+        self, name: str, chain: Chain, learned: _Learned, made_of: LearnedFrom
     ) -> Evaluation:
         return evaluate(
             ChainSubject(name, chain), made_of.table, learned.audit.rows, self._settings,
@@ -187,3 +230,30 @@ def _figures(evaluated: Evaluation, backtested: Backtest) -> dict[str, float]:
         "trades": float(money.trades),
         "net_pnl": money.net_pnl.value,
     }
+
+
+def _of_members(evaluated: Evaluation, settings: Settings) -> dict[str, float]:
+    """Return log-losses of an ensemble, of each member and of equal weights, and of spoilt ones."""
+    found, rows = evaluated.result.ensemble, evaluated.rows
+    if found is None:
+        return {}
+    losses = {name: scores["log_loss"].value for name, scores in found.models.items()}
+    spoilt = losses_with_a_spoilt_member(list(found.members), _votes(rows, found), settings)
+    return {f"{LOSS_OF}{name}": loss for name, loss in losses.items()} | {
+        f"{SPOILT}{name}": loss for name, loss in spoilt.items()
+    }
+
+
+def _votes(rows: pd.DataFrame, found: EnsembleResult) -> OutOfFoldVotes:
+    """Return what members said of the scored rows of which each has said something."""
+    said = np.stack([rows[columns_of(name)].to_numpy(np.float64) for name in found.members])
+    whole = np.isfinite(said).all(axis=(0, 2))
+    said, kept = said[:, whole], rows[whole]
+    present = np.ones(said.shape[:2], np.bool_)
+    votes = Votes(said, said.max(axis=-1), np.full(present.shape, np.nan), present)
+    time_ms, end_ms = (
+        pd.DatetimeIndex(kept[name]).as_unit("ms").asi8 for name in ("time", "label_end")
+    )
+    ones = np.ones(len(kept))
+    target = kept["target"].to_numpy(np.int64)
+    return OutOfFoldVotes(votes, time_ms, end_ms, target, ones, ones.astype(np.int64))

@@ -14,6 +14,7 @@ from quantgod.gates.power import (
     Market,
     Power,
     Rehearsal,
+    ensemble_rows,
     gate_rows,
     markets,
     rehearsal_line,
@@ -153,3 +154,28 @@ def test_the_figure_has_a_cell_for_each_gate_and_market_and_ticks_what_passed() 
     assert cells[2].tolist() == [NOTHING] * 6
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels[:2] == ["✓ null 0", "null 1"]
+
+
+def ensemble(seed: int, together: float, adaptive: float) -> Rehearsal:
+    """Members with log-losses of 0.9 and 1.0; fixed weights lose 1.2 with a spoilt member."""
+    figures = {
+        "log_loss_of_ensemble": together, "log_loss_of_a": 1.0, "log_loss_of_b": 0.9,
+        "log_loss_of_equal_weights": 0.5, "spoilt_weighted_voting": 1.2,
+        "spoilt_adaptive": adaptive, "spoilt_hedge": 1.0,
+    }  # fmt: skip
+    return msgspec.structs.replace(rehearsal("planted", seed), figures=figures)
+
+
+def test_ensembles_have_to_beat_their_best_member_and_to_outlast_fixed_weights() -> None:
+    good = [ensemble(seed, 0.8, 1.1) for seed in range(3)]
+    found = Power(rehearsals=tuple(good), planted_passes=3)
+    assert found.problem == ""
+    assert ensemble_rows(found) == [["planted", "3/3", "3/3", "3/3"]]
+    worse = Power(
+        rehearsals=(*good[:1], ensemble(1, 0.95, 1.3), ensemble(2, 0.8, 1.3)), planted_passes=3
+    )
+    assert worse.problem == (
+        "2 of 3 ensembles beat their best member, at least 3 expected; 1 of 3 ensembles lose less "
+        "by adaptive weights than by fixed ones where a member is spoilt, more than half expected"
+    )
+    assert ensemble_rows(power(0, 3)) == []

@@ -105,6 +105,35 @@ def test_real_markets_are_judged_and_a_stopped_experiment_goes_on(tmp_path: Path
     assert null.figures["log_loss"] != planted.figures["log_loss"]
 
 
+SMALL = {"dropout": 0.1, "lstm_hidden": 4, "lstm_layers": 1, "lstm_dropout": 0.0}
+OF_MEMBERS = TINY | {
+    "simulate.cadence_ms": 2000,
+    "label": {"horizon_minutes": 4, "buy_above": 0.001, "sell_below": -0.001},
+    "window.stride": 2,
+    "audit.stride": 2,
+    "evaluate.stride": 2,
+    "leak_audit.stride": 2,
+    "leak_audit.cuts": 0,
+    "members.cnn.model.params": SMALL | {"attention_heads": 2},
+    "members.book.model.params": {"width": 8, "pairs": 1},
+}  # fmt: skip
+
+
+@pytest.mark.long
+def test_ensembles_are_gone_through_as_one_network_is(tmp_path: Path) -> None:
+    how = load_settings(Path("conf/ensemble_power.yaml"), OF_MEMBERS)
+    null, planted = run_rehearsals(how, tmp_path).rehearsals
+    assert null.is_ensemble and not null.passed
+    verdicts = {gate.name: gate for gate in planted.gates}
+    assert verdicts["leak_audit"].passed, verdicts["leak_audit"].detail
+    assert {"no_worse_than_members", "no_worse_than_equal_weights"} <= verdicts.keys()
+    losses = {name for name in planted.figures if name.startswith("log_loss_of_")}
+    assert losses == {
+        f"log_loss_of_{name}" for name in ("ensemble", "linear", "book", "cnn", "equal_weights")
+    }
+    assert planted.figures["spoilt_hedge"] > 0
+
+
 def test_every_market_is_gone_through_once_and_told(tmp_path: Path, rehearsed: list[str]) -> None:
     asked = tiny(null_markets=3, planted_markets=2)
     steps_done: list[tuple[int, int]] = []
