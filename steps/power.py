@@ -41,6 +41,7 @@ def main(config: Path, overrides: tuple[str, ...], intervals: str | None, **opti
     from quantgod.registry.rehearsals import run_rehearsals
     from quantgod.tracking.stage import stage
 
+    _check(settings)
     with stage("power", settings) as run, progress_bar("power") as progress:
         found = run_rehearsals(
             settings, run.workplace(), lambda one: remark(rehearsal_line(one)), progress
@@ -53,6 +54,20 @@ def main(config: Path, overrides: tuple[str, ...], intervals: str | None, **opti
     _show(found)
     if found.problem:
         raise click.ClickException(found.problem)
+
+
+def _check(settings: Settings) -> None:
+    """Refuse networks that could not be built, before any market is made."""
+    from quantgod.ensemble.checking import check_ensemble
+    from quantgod.settings import members_of
+    from quantgod.training.space import PARAMETERS, check_members, check_network
+
+    if settings.ensemble is None:
+        check_network(settings)
+        return
+    members = members_of(settings)
+    check_ensemble(settings, members)
+    check_members(members, PARAMETERS)
 
 
 def _prove_intervals(cases: int, settings: Settings) -> None:
