@@ -10,6 +10,8 @@ from typing import Final
 from mlflow import MlflowClient
 
 from quantgod.auditor.auditor import load_auditor
+from quantgod.ensemble.ensemble import load_ensemble
+from quantgod.evaluation.ensemble_subject import EnsembleSubject
 from quantgod.evaluation.network_subject import NetworkSubject
 from quantgod.evaluation.subject import Subject
 from quantgod.forecasters.network import load_network
@@ -22,6 +24,7 @@ from quantgod.registry.registered import (
 )
 from quantgod.registry.versions import load_chain
 from quantgod.settings import TrainSettings
+from quantgod.tracking.ensembles import ENSEMBLE
 from quantgod.tracking.keys import NoOutputError, artifacts_of, output_of
 
 OLD_TAGS: Final = "test_"
@@ -105,16 +108,17 @@ def subject_of(
             )
         return ChainSubject(f"{asked.name}/{asked.version}", served.chain)
     audit = asked.runs["audit"]
-    train = client.get_run(audit).data.tags.get("quantgod.upstream.train")
-    if train is None:
+    tags = client.get_run(audit).data.tags
+    train, is_ensemble = tags.get("quantgod.upstream.train"), "quantgod.upstream.members" in tags
+    if train is None and not is_ensemble:
         raise NoOutputError(f"run {audit} is of no audit: it names no train run")
-    return NetworkSubject(
-        f"run {audit}",
-        load_network(artifacts_of(train, "network", folder)),
-        load_auditor(artifacts_of(audit, "auditor", folder)),
-        settings.batch_size,
-        settings.device,
-    )
+    auditor = load_auditor(artifacts_of(audit, "auditor", folder))
+    how = (auditor, settings.batch_size, settings.device)
+    if is_ensemble:
+        ensemble = load_ensemble(artifacts_of(audit, ENSEMBLE, folder))
+        return EnsembleSubject(f"run {audit}", ensemble, *how)
+    network = load_network(artifacts_of(str(train), "network", folder))
+    return NetworkSubject(f"run {audit}", network, *how)
 
 
 def tag_version(
