@@ -111,9 +111,10 @@ def _key(row: Row) -> tuple[Any, ...]:
     return tuple(row.get(name) for name in ("minute", "symbol", "role", "model", "version"))
 
 
-def _plain(row: Row) -> Row:
-    """Return a row as JSON has it: null where a number is none."""
-    is_none = {
-        name for name, value in row.items() if isinstance(value, float) and math.isnan(value)
-    }
-    return {name: None if name in is_none else value for name, value in row.items()}
+def _plain(value: Any) -> Any:
+    """Return a row, or a value in it, as JSON has it: null where a number is none."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value

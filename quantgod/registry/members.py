@@ -13,7 +13,7 @@ from quantgod.evaluation.evidence import EVALUATION_FILE, EvaluationResult, read
 from quantgod.evaluation.intervals import Interval
 from quantgod.registry.chain import COMBINER
 from quantgod.registry.lineage import lineage_of
-from quantgod.registry.registered import FILES_TAG, fetch
+from quantgod.registry.registered import FILES_TAG, BrokenVersionError, fetch
 from quantgod.registry.versions import check_files
 from quantgod.served.combiners.combiner import Combiner
 from quantgod.tracking.keys import artifacts_of
@@ -24,7 +24,7 @@ def combiner_of(found: ModelVersion) -> Combiner | None:
 
     Raises:
         EmptyVersionError: if it has no model.
-        BrokenVersionError: naming a changed file.
+        BrokenVersionError: naming a changed file, or a combiner of another form.
     """
     return _combiner(found.name, int(found.version), found.tags.get(FILES_TAG))
 
@@ -49,7 +49,10 @@ def _combiner(name: str, number: int, files_sha256: str | None) -> Combiner | No
         kept = next(folder.rglob(COMBINER), None)
         if kept is None:
             return None
-        return Combiner.from_json(json.loads(kept.read_text(encoding="utf-8")))
+        try:
+            return Combiner.from_json(json.loads(kept.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise BrokenVersionError(f"{name} {number}: {COMBINER}: {error}") from None
 
 
 @lru_cache(maxsize=16)

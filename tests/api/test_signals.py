@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,8 @@ FIRST = 29_000_000
 
 
 def said(minute: int, symbol: str = "BTCUSDT", role: str = "Production") -> dict[str, Any]:
-    return row("SIGNALS", minute) | {"symbol": symbol, "role": role, "action": "BUY"}
+    own = {"symbol": symbol, "role": role, "action": "BUY", "base_sell": math.nan}
+    return row("SIGNALS", minute) | own
 
 
 @pytest.fixture
@@ -58,11 +60,12 @@ def test_the_newest_minute_is_told_of_each_symbol_and_role(api: Served, journal:
     kept = said(FIRST + 9)
     names = ("prob_sell", "uncertainty", "action", "version", "class", "in_set_buy", "latency_ms")
     assert {name: newest[1][name] for name in names} == {name: kept[name] for name in names}
+    assert newest[1]["base_sell"] is None, "JSON has no number that is none"
     (one,) = api.get("/api/signals/latest", symbol="ETHUSDT").json()
     assert one["symbol"] == "ETHUSDT"
     assert api.get("/api/signals/latest", symbol="XRPUSDT").json() == []
     age = api.get("/api/health").json()["signal_age_seconds"]
-    assert age == pytest.approx(time.time() - 60 * (FIRST + 9), abs=60)
+    assert age == pytest.approx(time.time() - 60 * (FIRST + 10), abs=30)
 
 
 def test_a_stretch_of_time_is_told_in_pages_of_whole_minutes(api: Served, journal: Journal) -> None:

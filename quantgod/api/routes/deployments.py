@@ -109,7 +109,7 @@ class Change(BaseModel):
     said: str = Field(description="In words.")
 
 
-@router.get("", responses={200: ETAG, **ABSENT})
+@router.get("", responses={200: ETAG, **ABSENT, **CONFLICT})
 def deployments(desk: AtDesk, response: Response) -> Deployments:
     """Return what was in place, from when to when, by whom and why; ETag is for a change of it."""
     found = told.deployments(desk.client, desk.name, desk.alias)

@@ -30,5 +30,5 @@ class Health(BaseModel):
 def health(desk: AtDesk) -> Health:
     """Return that the server answers, and the age of the newest signal in the live journal."""
     minute = newest_minute(desk.journal)
-    age = None if minute is None else time.time() - minute * MS_PER_MINUTE / 1000
+    age = None if minute is None else time.time() - (minute + 1) * MS_PER_MINUTE / 1000
     return Health(status="ok", model=f"{desk.name}@{desk.alias}", signal_age_seconds=age)

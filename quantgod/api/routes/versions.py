@@ -54,7 +54,7 @@ class Verdict(BaseModel):
     gates: list[GateVerdict]
 
 
-@router.get("", responses=ABSENT)
+@router.get("")
 def versions(desk: AtDesk) -> list[Version]:
     """Return all registered versions of the model, the oldest first."""
     return [_version(found) for found in all_versions(desk.client, desk.name)]
