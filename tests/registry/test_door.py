@@ -135,7 +135,7 @@ NO_SPLIT = "dataframe_split: columns and data expected"
         ({"columns": ["a", 1]}, "a list of names expected as columns"),
         ({"data": 5}, "a list of rows expected as data"),
         ({"data": "ab"}, "a list of rows expected as data"),
-        ({"data": [[1, 2], "ab"]}, "row 1: a list of 2 values expected, got 'ab'"),
+        ({"data": [[1, 2], "ab"]}, 'row 1: a list of 2 values expected, got "ab"'),
         ({"data": [7]}, "row 0: a list of 2 values expected, got 7"),
         ({"data": [[1, 2], [3]]}, "row 1: a list of 2 values expected, got 1 values"),
         ({"data": [[1, 2], [3, 4], [5, 6, 7]]}, "row 2: a list of 2 values expected, got 3"),
