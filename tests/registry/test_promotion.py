@@ -286,7 +286,7 @@ def test_only_what_a_command_has_put_in_place_is_left_there(
     monkeypatch.setattr(promotion, "known_version", known)
     monkeypatch.setattr(promotion, "check_successor", lambda *pair: asked.append(pair))
     monkeypatch.setattr(promotion, "_judged", lambda found, champion, why: (found, champion))
-    monkeypatch.setattr(promotion, "move", lambda client, name, alias, decide, by: decide(ledger))
+    monkeypatch.setattr(promotion, "move", lambda *given: given[3](ledger))
     tried: list[tuple[str, int]] = []
     done = promote("quantgod", 2, tryout=lambda *whom: tried.append(whom), client=store)
     assert tried == ([("quantgod", 2)] if moves else [])

@@ -24,6 +24,7 @@ from quantgod.registry.package import GoldenRows, Package, build_package
 from quantgod.registry.registered import FILES_TAG, files_digest
 from quantgod.registry.semantic_version import SEMANTIC_TAG, parsed
 from quantgod.settings import load_settings
+from quantgod.tracking.stage_outputs import BaseOutput
 from tests.registry.conftest import (
     BRIDGE,
     CLASS_WEIGHTS,
@@ -136,14 +137,18 @@ def test_each_of_three_parts_is_told_when_it_is_done_and_an_example_is_left(
         return 7
 
     def output(*_: Any) -> Any:
-        network = SimpleNamespace(scaler=0, inputs=SimpleNamespace(columns=()))
-        return SimpleNamespace(network=network, series=SERIES, folder=0, rows=0)
+        return SimpleNamespace(series=SERIES, folder=0, rows=0)
+
+    def base(*_: Any) -> BaseOutput:
+        network: Any = SimpleNamespace(scaler=0, inputs=SimpleNamespace(columns=()))
+        return BaseOutput(network, SERIES)
 
     patched = {
         **dict.fromkeys(("check_makers", "check_one_series", "check_name"), lambda *_: SERIES),
         **dict.fromkeys(("table_series", "load_auditor"), lambda *_: None),
         "learned_from": lambda *_: LearnedFrom(pd.DataFrame(), None),
-        **dict.fromkeys(("train_output", "audit_output", "reference_of", "lineage_of_run"), output),
+        **dict.fromkeys(("audit_output", "reference_of", "lineage_of_run"), output),
+        "base_output": base,
         "keep_settings": lambda path, _: places.append(path),
         "build_package": build,
         "register": register,

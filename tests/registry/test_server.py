@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 import click
 import pandas as pd
+import psutil
 import pytest
 import uvicorn
 from click.testing import CliRunner
@@ -25,7 +27,7 @@ import steps.serve
 import steps.ui
 from quantgod.contracts import FEATURES
 from quantgod.registry.chain import InputError
-from quantgod.registry.port import listening_on
+from quantgod.registry.port import WIDTH, listening_on
 from quantgod.registry.server import scoring_app
 from quantgod.registry.versions import load_chain
 from tests.registry.conftest import NAME, WINDOW, Parts, Store, tracked
@@ -253,10 +255,11 @@ def test_a_port_that_is_taken_is_told_with_who_has_it_before_its_address_is(
     store = f"tracking.uri={fresh_store(tmp_path)};tracking.artifacts={tmp_path}"
     with listening_on(0) as listener:
         taken = str(listener.getsockname()[1])
+        own = psutil.Process().cmdline()
         done = CliRunner().invoke(step, ["--port", taken, "--set", store])
         assert done.exit_code == 1
         (line,) = done.output.splitlines()
         assert line.startswith(f"Error: PortInUseError: port {taken} is in use by `")
         assert line.endswith(f"` (process {os.getpid()}): choose another with --port")
-        assert "pytest" in line, "the command of this process"
+        assert f"`{shlex.join(own)[:WIDTH]}`" in line, "the command of this process"
     listening_on(int(taken)).close()
