@@ -17,7 +17,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 import steps.audit
+import steps.evaluate
 import steps.optimize
+import steps.register
 import steps.serve
 import steps.train
 from quantgod import auditor
@@ -26,7 +28,12 @@ from quantgod.contracts import Series
 from quantgod.dataset.labels import label
 from quantgod.dataset.series import series_attributes
 from quantgod.dataset.table import read_table, write_table
-from quantgod.evaluation.scored_rows import BASELINES
+from quantgod.evaluation.scored_rows import (
+    BASELINES,
+    members_in,
+    probabilities_of,
+    read_scored,
+)
 from quantgod.forecasters import base_model
 from quantgod.served.features import sets
 from quantgod.settings import Settings, SettingsError, load_settings, with_values
@@ -218,6 +225,47 @@ def of_run(run: Run, path: str) -> Any:
 def out_of_fold(run: Run) -> pd.DataFrame:
     path = f"runs:/{run.info.run_id}/out_of_fold/rows.parquet"
     return pd.read_parquet(mlflow.artifacts.download_artifacts(path))
+
+
+@pytest.mark.long
+def test_an_ensemble_is_audited_registered_and_scored_of_its_trained_members(
+    config: Path,
+) -> None:
+    """No network is trained again, and a version is scored as the run's own networks are."""
+    own, name = yaml.safe_load(config.read_text()), "both"
+    ensemble = {"ensemble": {"strategy": "hedge"}, "evaluate": {"stride": 4}}
+    config.write_text(yaml.safe_dump({**own, **ensemble, "registry": {"name": name}}))
+    train(config)
+    (parent,) = newest("members")
+    for command in (steps.audit, steps.register, steps.evaluate):
+        given = ["--config", str(config)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(auditor.out_of_fold, "fit_network", None)
+            done = CliRunner().invoke(command.main, given)
+        assert done.exit_code == 0, done.output
+    (audit,), (evaluation,) = newest("audit"), newest("evaluate")
+    assert audit.data.tags["quantgod.upstream.members"] == parent.info.run_id
+    weights = of_run(audit, "weights.json")
+    assert sorted(weights) == sorted(MEMBERS) and len(set(weights.values())) == 2
+    of_version = of_run(evaluation, "evaluation.json")
+    members = of_version["ensemble"]["members"]
+    assert {one: members[one]["window"] for one in members} == {"short": 60, "long": 120}
+    card = mlflow.artifacts.load_text(f"runs:/{evaluation.info.run_id}/report/card.md")
+    assert "## The ensemble" in card and "Combined by `hedge`" in card
+    given = ["--config", str(config), "--audit-run", audit.info.run_id]
+    assert CliRunner().invoke(steps.evaluate.main, given).exit_code == 0
+    (as_trained,) = (run for run in newest("evaluate") if run.info.run_id != evaluation.info.run_id)
+    served, trained = (scored(run) for run in (evaluation, as_trained))
+    assert members_in(served) == members_in(trained)
+    assert sorted(members_in(served)) == sorted(weights)
+    for one in (*weights, "base", "auditor"):
+        said = [probabilities_of(rows, one) for rows in (served, trained)]
+        np.testing.assert_allclose(*said, atol=1e-5)
+
+
+def scored(run: Run) -> pd.DataFrame:
+    place = f"runs:/{run.info.run_id}/test/rows.parquet"
+    return read_scored(Path(mlflow.artifacts.download_artifacts(place)).parent)
 
 
 def test_a_stage_of_one_network_asks_which_of_several(config: Path) -> None:
