@@ -80,9 +80,7 @@ class Jobs:
     def is_running(self, job: Job) -> bool:
         """Return whether its process has not ended."""
         own = self._own.get(job.id)
-        if own is not None and own.poll() is not None:
-            return False
-        return not process_is_gone(job.process)
+        return not process_is_gone(job.process) if own is None else own.poll() is None
 
     def begin(self, command: Sequence[str], asked: Mapping[str, Any], key: str = "") -> Job:
         """Start a command, unless the same request has started it already.

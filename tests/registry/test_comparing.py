@@ -74,6 +74,7 @@ def scored(rows: pd.DataFrame, trials: int) -> Scored:
     return Scored(None, rows, SETTINGS, trials)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_all_are_scored_and_traded_on_the_rows_of_all(
     run: SimpleNamespace, ensemble: pd.DataFrame, network: pd.DataFrame
 ) -> None:

@@ -122,6 +122,7 @@ def test_each_challenges_the_other(shop: Shop, sides: tuple[int, int]) -> None:
         assert test.log_loss.value < 0 < test.macro_f1.value
 
 
+@pytest.mark.long
 def test_an_ensemble_is_promoted_by_its_gates_and_rolled_back_to(
     shop: Shop, tmp_path: Path
 ) -> None:

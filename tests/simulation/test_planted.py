@@ -235,6 +235,7 @@ def test_the_right_look_tells_the_next_move_and_no_other_and_no_line_through_the
     assert line.score(found.features[half:], rises[half:]) < 0.5 + 3 * 0.5 / half**0.5
 
 
+@pytest.mark.long
 def test_of_parts_each_look_tells_its_own() -> None:
     found = seen("parts")
     looks = [band_of(found.blocks), candle_of(found.features), lean_of(found.features)]

@@ -131,6 +131,7 @@ def replayed(journal: Path) -> np.ndarray:
     return MOVING.weights_over(votes, *outcomes)[0]
 
 
+@pytest.mark.long
 def test_a_killed_session_goes_on_with_the_weights_of_one_that_never_ended(
     whole: Session, package: Path, model: LoadedModel, tmp_path: Path
 ) -> None:
