@@ -68,7 +68,6 @@ class Jobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._own: dict[str, subprocess.Popen[bytes]] = {}
 
     def last(self) -> Job | None:
         """Return the job that runs, or else the last one; None if there was none."""
@@ -79,8 +78,9 @@ class Jobs:
 
     def is_running(self, job: Job) -> bool:
         """Return whether its process has not ended."""
-        own = self._own.get(job.id)
-        return not process_is_gone(job.process) if own is None else own.poll() is None
+        with suppress(ChildProcessError):  # of another server
+            os.waitpid(_number_of(job), os.WNOHANG)
+        return not process_is_gone(job.process)
 
     def begin(self, command: Sequence[str], asked: Mapping[str, Any], key: str = "") -> Job:
         """Start a command, unless the same request has started it already.
@@ -116,7 +116,7 @@ class Jobs:
             job = self.last()
             if job is None or not self.is_running(job):
                 raise JobRefusedError("no job is running")
-            number = int(job.process.split("/")[1])
+            number = _number_of(job)
             with suppress(ProcessLookupError):
                 if job.is_cancelled:
                     os.killpg(number, signal.SIGKILL)
@@ -144,6 +144,7 @@ class Jobs:
             )  # fmt: skip
         finally:
             os.close(opened)
+        process.returncode = 0  # it is to outlive this object, which would warn of that
         job = Job(
             id=secrets.token_hex(8),
             key=key,
@@ -151,7 +152,6 @@ class Jobs:
             process=process_tag(process.pid),
             since=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         )
-        self._own = {job.id: process}
         return self._keep(job)
 
     def _keep(self, job: Job) -> Job:
@@ -166,3 +166,7 @@ class Jobs:
         with (self._folder / LOCK_FILE).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _number_of(job: Job) -> int:
+    return int(job.process.split("/")[1])

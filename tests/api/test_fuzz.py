@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,11 +40,9 @@ def fuzz(folder: Path, examples: int, *more: str) -> None:
 
 
 @pytest.fixture
-def trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def trains(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training that is asked for ends at once: what matters here is who may ask for it."""
     monkeypatch.setattr(training, "training_command", lambda *_: [sys.executable, "-c", "pass"])
-    yield
-    time.sleep(0.5)
 
 
 @pytest.mark.usefixtures("ensemble", "journal", "trains")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -98,3 +99,15 @@ def test_a_job_is_no_part_of_the_run_that_the_server_is(
     until(lambda: not jobs.is_running(job))
     assert jobs.last_line() == "None of both"
     assert os.environ["MLFLOW_RUN_ID"] == "of the server"
+
+
+def test_a_server_that_ends_says_nothing_of_a_job_that_goes_on(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    jobs = Jobs(tmp_path)
+    job = started(jobs, tmp_path, SLEEPS.format(tmp_path))
+    del jobs
+    gc.collect()
+    assert list(recwarn) == [] and Jobs(tmp_path).is_running(job)
+    Jobs(tmp_path).cancel()
+    until(lambda: not Jobs(tmp_path).is_running(job))
