@@ -78,7 +78,8 @@ def served(folder: Path, config: str = "conf/demo.yaml", **more: Any) -> Iterato
 
 @contextmanager
 def listening_at(app: Guard) -> Iterator[int]:
-    with socket.socket() as bound:
+    # Of TCP by name, as uvicorn's own: asyncio then sends a short answer without delay.
+    with socket.socket(proto=socket.IPPROTO_TCP) as bound:
         bound.bind((HOST, 0))
         port: int = bound.getsockname()[1]
         server = uvicorn.Server(listening(app, port))
