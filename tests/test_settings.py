@@ -351,3 +351,9 @@ def test_settings_are_frozen() -> None:
     settings = load_settings(FULL)
     with pytest.raises(ValidationError, match="frozen"):
         settings.train.epochs = 3  # type: ignore[misc]
+
+
+def test_what_is_wrong_with_all_settings_together_is_told_without_them() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(ROOT / "conf" / "ensemble_demo.yaml", {"members.base": {}})
+    assert str(refused.value).endswith(", ensemble; got ['base']")

@@ -215,6 +215,8 @@ def _explain(where: str, error: ValidationError) -> str:
             lines.append(f"{key}: unknown key (allowed: {allowed})")
         elif problem["type"] == "missing":
             lines.append(f"{key}: missing")
+        elif not key:  # of all settings together, which nobody wants to read
+            lines.append(str(problem["msg"]).removeprefix("Value error, "))
         else:
             lines.append(f"{key}: {problem['msg']}, got {problem['input']!r}")
     return f"{where}: " + "; ".join(lines)
