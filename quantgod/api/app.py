@@ -10,13 +10,16 @@ from quantgod.api.answers import ANYWHERE, answer_errors
 from quantgod.api.desk import Desk
 from quantgod.api.guard.guard import Guard
 from quantgod.api.routes import (
+    bars,
     deployments,
     description,
     ensemble,
     health,
+    live,
     signals,
     training,
     versions,
+    votes,
 )
 
 DESCRIPTION: Final = (
@@ -24,7 +27,9 @@ DESCRIPTION: Final = (
     "needs the token; a change of what is in place needs the ETag of what it changes as If-Match, "
     "and ends as an entry of the ledger."
 )
-ROUTERS: Final = (health, signals, versions, deployments, ensemble, training, description)
+ROUTERS: Final = (
+    *(health, live, signals, bars, versions, deployments, ensemble, votes, training, description),
+)
 
 
 def make_app(desk: Desk, kept: str) -> Guard:

@@ -1,9 +1,9 @@
-"""Read signals from a live session's journal, which may be in use; nothing is written there."""
+"""Read rows from a live session's journal, which may be in use; nothing is written there."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -11,6 +11,13 @@ from typing import Any, Final, NamedTuple
 from quantgod.live.journal import JournalError, newest_batches, read_table
 
 SIGNALS: Final = "SIGNALS"
+VOTES: Final = "VOTES"
+BARS: Final = "BARS"
+COLUMNS: Final = {BARS: ("minute", "symbol", "close", "reason", "datetime", "session")}
+"""Of a table that has more than is told."""
+
+KEY: Final = ("minute", "symbol", "role", "model", "version")
+PLACE: Final = KEY[:3]
 DAY: Final = 1440
 FEW: Final = 16
 LATE_MINUTES: Final = 60
@@ -20,23 +27,23 @@ Row = dict[str, Any]
 
 
 class Which(NamedTuple):
-    """The symbol and the role of the signals that are asked for; None for all."""
+    """The symbol and the role of the rows that are asked for; None for all."""
 
     symbol: str | None = None
     role: str | None = None
 
     def takes(self, row: Row) -> bool:
         """Return whether a row is one of them."""
-        return self.symbol in (None, row["symbol"]) and self.role in (None, row["role"])
+        return self.symbol in (None, row["symbol"]) and self.role in (None, row.get("role"))
 
 
-def newest_signals(folder: Path, which: Which) -> Iterator[Row]:
-    """Yield signals, the last journaled one first.
+def newest_rows(folder: Path, which: Which, table: str = SIGNALS) -> Iterator[Row]:
+    """Yield rows of a table, the last journaled one first.
 
     Raises:
-        JournalError: if there is no journal with signals.
+        JournalError: if there is no journal with such a table.
     """
-    for batch in newest_batches(folder, SIGNALS):
+    for batch in newest_batches(folder, table, COLUMNS.get(table)):
         for end in range(batch.num_rows, 0, -FEW):  # mostly the first few are all that is asked for
             rows = batch.slice(max(0, end - FEW), min(FEW, end)).to_pylist()
             yield from (row for row in map(_plain, reversed(rows)) if which.takes(row))
@@ -45,32 +52,36 @@ def newest_signals(folder: Path, which: Which) -> Iterator[Row]:
 def newest_minute(folder: Path) -> int | None:
     """Return the epoch minute of the last journaled signal; None if there is none."""
     try:
-        newest = next(newest_signals(folder, Which()), None)
+        newest = next(newest_rows(folder, Which()), None)
     except JournalError:
         return None
     return None if newest is None else int(newest["minute"])
 
 
-def latest_signals(folder: Path, which: Which) -> list[Row]:
-    """Return the last journaled signals that are of one minute.
+def latest_rows(folder: Path, which: Which, table: str = SIGNALS) -> list[Row]:
+    """Return the last journaled rows of a table that are of one minute.
 
     Raises:
-        JournalError: if there is no journal with signals.
+        JournalError: if there is no journal with such a table.
     """
-    each = groupby(newest_signals(folder, which), key=lambda row: row["minute"])
+    each = groupby(newest_rows(folder, which, table), key=lambda row: row["minute"])
     _, rows = next(each, (None, iter(())))
-    return sorted(rows, key=lambda row: (row["symbol"], row["role"]))
+    return sorted(rows, key=lambda row: (row["symbol"], row.get("role", "")))
 
 
-def signals_between(folder: Path, which: Which, since: int, until: int) -> list[Row]:
-    """Return the signals of epoch minutes from `since` to before `until`, sorted by minute.
+def rows_between(
+    folder: Path, which: Which, since: int, until: int, table: str = SIGNALS
+) -> list[Row]:
+    """Return the rows of epoch minutes from `since` to before `until`, sorted by minute.
+
+    Of minutes that two sessions have played, as simulated ones do, the later one's rows count.
 
     Raises:
-        JournalError: if there is no journal with signals.
+        JournalError: if there is no journal with such a table.
     """
-    rows = map(_plain, read_table(folder, SIGNALS, since=since).to_pylist())
-    found = [row for row in rows if row["minute"] < until and which.takes(row)]
-    return sorted(found, key=lambda row: row["minute"])
+    rows = map(_plain, read_table(folder, table, COLUMNS.get(table), since).to_pylist())
+    found = {_key(row, PLACE): row for row in rows if row["minute"] < until and which.takes(row)}
+    return sorted(found.values(), key=lambda row: row["minute"])
 
 
 class Follower:
@@ -103,15 +114,15 @@ class Follower:
     def _recent(self) -> list[Row]:
         try:
             late = self._floor - LATE_MINUTES
-            rows = newest_signals(self._folder, self._which)
+            rows = newest_rows(self._folder, self._which)
             recent = takewhile(lambda row: row["minute"] >= late, rows)
             return [row for row in recent if row["minute"] >= self._floor]
         except JournalError:
             return []
 
 
-def _key(row: Row) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in ("minute", "symbol", "role", "model", "version"))
+def _key(row: Row, names: Sequence[str] = KEY) -> tuple[Any, ...]:
+    return tuple(row.get(name) for name in names)
 
 
 def _plain(value: Any) -> Any:

@@ -46,7 +46,8 @@ from quantgod.live.view.overview import (
     votes_metrics,
     warming_in_words,
 )
-from quantgod.live.view.status import Status, cold_in_words
+from quantgod.live.view.status import Status, SymbolStatus, cold_in_words
+from quantgod.live.view.status_file import keep_status
 from quantgod.live.view.terminal import show
 from quantgod.market.binance import MARKET
 from quantgod.market.book_bars import BookBars, LastBefore
@@ -159,6 +160,7 @@ class LiveSession:
             self._lag.run(),
             self._stop_when_done(stop),
             show(self.status, self._settings.live.log, console),
+            keep_status(self.status, self._journal.folder),
         ]
         try:
             await run_together(parts, stop)
@@ -233,14 +235,23 @@ class LiveSession:
         feed, live = self._feed.state, self._settings.live
         return Status(
             title=f"quantgod live on {live.exchange}",
-            symbols=tuple(
-                symbol_status(name, self._book(name), state, self._watch.words.get(name, ""))
-                for name, state in self._engine.symbols.items()
-            ),
+            symbols=tuple(map(self._symbol_status, self._engine.symbols)),
             loop_lag_ms=self._lag.quantile(0.99) * 1e3,
             journal=journal_in_words(self._journal.state()),
             model="; ".join(dict.fromkeys(one.describe() for one in self._deployments.values())),
             note=trouble_of(feed, self._listener.last_trouble),
+        )
+
+    def _symbol_status(self, symbol: str) -> SymbolStatus:
+        state, deployed = self._engine.symbols[symbol], self._deployments[symbol]
+        words = self._watch.words.get(symbol, "")
+        version, shadow = deployed.numbers()
+        return replace(
+            symbol_status(symbol, self._book(symbol), state, words),
+            model=deployed.name,
+            version=version,
+            shadow=shadow,
+            verdicts=self._watch.verdicts.get(symbol, {}),
         )
 
     def _book(self, symbol: str) -> BookState:

@@ -13,7 +13,7 @@ from quantgod.evaluation.intervals import Interval
 from quantgod.live.journal import Journal
 from quantgod.served.combiners.combiner import Combiner
 from tests.api.serving import Served, settings_in
-from tests.api.test_signals import journal
+from tests.api.test_signals import FIRST, journal, voted
 from tests.registry.shelves import Shelf
 
 __all__ = ["journal"]
@@ -44,12 +44,21 @@ def test_the_status_is_that_of_document_001(api: Served, ensemble: None, journal
         "total_models": 3,
         "enabled_models": 2,
         "models": {
-            "near": {"enabled": True, "weight": 0.5, "accuracy": 0.72},
-            "far": {"enabled": True, "weight": 0.25, "accuracy": None},
-            "off": {"enabled": False, "weight": None, "accuracy": None},
+            "near": {"enabled": True, "weight": 0.5, "weight_now": 9.25, "accuracy": 0.72},
+            "far": {"enabled": True, "weight": 0.25, "weight_now": 0.75, "accuracy": None},
+            "off": {"enabled": False, "weight": None, "weight_now": None, "accuracy": None},
         },
     }
     assert (last["role"], last["datetime"]) == ("Production", "2025-02-19T21:29:00Z")
+
+
+def test_the_weight_now_is_that_of_the_version_in_place_in_production(
+    api: Served, ensemble: None, journal: Journal
+) -> None:
+    journal.append_now("VOTES", voted(FIRST + 10, version=3)).result(10)
+    journal.append_now("VOTES", voted(FIRST + 11, role="Challenger")).result(10)
+    near, *_ = api.get("/api/ensemble/models").json()
+    assert near["weight_now"] == 9.25
 
 
 def test_without_a_live_session_there_is_no_last_prediction(api: Served, ensemble: None) -> None:
@@ -61,6 +70,7 @@ def test_members_are_listed_with_all_that_is_known_of_them(api: Served, ensemble
     assert [one["model_type"] for one in (near, far, off)] == ["near", "far", "off"]
     assert (far["window"], far["network"], far["min_confidence"]) == (90, "tcn_lstm", 0.0)
     assert near["weight_at_registration"] == 0.5 and near["reported"] is None
+    assert near["weight_now"] is None, "no live session has heard it"
     assert off["weight_at_registration"] is None
 
 

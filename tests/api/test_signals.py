@@ -13,10 +13,14 @@ import pytest
 import requests
 
 from quantgod.api.journal import LATE_MINUTES, Follower, Which
-from quantgod.live.journal import SIGNALS, Journal
+from quantgod.contracts.panel import Panel, Vote
+from quantgod.live.engine.journal_rows import bar_row, votes_row
+from quantgod.live.journal import BARS, SIGNALS, VOTES, Journal
 from quantgod.settings import JournalSettings
 from tests.api.serving import Served
+from tests.live.engine.answering import Version, minute_of, minute_without
 from tests.live.journal.writer_process import row
+from tests.registry.shelves import NAME
 
 SETTINGS = JournalSettings(
     flush_seconds=0.02, sync_seconds=0.2, seal_minutes=60.0, buffer_rows=1_000
@@ -30,17 +34,38 @@ def said(minute: int, symbol: str = "BTCUSDT", role: str = "Production") -> dict
     return row("SIGNALS", minute) | own
 
 
+def voted(minute: int, version: int = 2, role: str = "Production") -> dict[str, Any]:
+    """What two members said, of which one is absent in the first minute."""
+    place, nan = minute - FIRST, math.nan
+    near = Vote("near", (0.2, 0.3, 0.5), 0.5, nan, 0.25 + place, 1.0)
+    far = Vote("far", (nan, nan, nan), nan, nan, 0.75, 0.0, "cold: 3 of the 9 rows")
+    if place:
+        far = Vote("far", (0.1, 0.3, 0.6), 0.6, 0.001, 0.75, 0.0)
+    panel = Panel(minute, (near, far), "BUY", 1.0, 0.9, True)
+    return votes_row("BTCUSDT", role, Version(version, name=NAME), panel, None)
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    """Ten minutes of two symbols, with a shadow for one: sealed, and two of them only logged."""
+    """Ten minutes of two symbols, with a shadow for one: sealed, and two of them only logged.
+
+    One has members, and the third minute has no row.
+    """
     each = ("BTCUSDT", "Production"), ("BTCUSDT", "Challenger"), ("ETHUSDT", "Production")
     rows = [said(FIRST + n, *who) for n in range(10) for who in each]
-    with Journal(tmp_path / "journal", {"SIGNALS": SIGNALS}, SETTINGS) as sealed:
-        for one in rows[:-6]:
-            sealed.append("SIGNALS", one)
-    with Journal(tmp_path / "journal", {"SIGNALS": SIGNALS}, SETTINGS) as live:
-        for one in rows[-6:]:
-            live.append_now("SIGNALS", one).result(10)
+    votes = [voted(FIRST + n) for n in range(10)]
+    closed = [minute_without(FIRST + n) if n == 2 else minute_of(FIRST + n) for n in range(10)]
+    bars = [bar_row("BTCUSDT", one) for one in closed]
+    tables = {"BARS": BARS, "VOTES": VOTES, "SIGNALS": SIGNALS}
+    each_table = (("BARS", bars, 2), ("VOTES", votes, 2), ("SIGNALS", rows, 6))
+    with Journal(tmp_path / "journal", tables, SETTINGS) as sealed:
+        for table, made, left in each_table:
+            for one in made[:-left]:
+                sealed.append(table, one)
+    with Journal(tmp_path / "journal", tables, SETTINGS) as live:
+        for table, made, left in each_table:
+            for one in made[-left:]:
+                live.append_now(table, one).result(10)
         yield live
 
 

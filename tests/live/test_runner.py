@@ -42,6 +42,9 @@ class Deployed:
     def champion(self) -> Version:
         return Version(3, window=60, **self.changes)
 
+    def numbers(self) -> tuple[int, None]:
+        return 3, None
+
     def describe(self) -> str:
         return "models 3"
 
@@ -189,13 +192,16 @@ def test_each_row_is_logged_tracked_and_watched() -> None:
 def test_the_status_tells_of_all_parts_and_a_simulated_clock_has_no_lag(
     settings: Any, lag: float | None
 ) -> None:
-    made = session(settings, _watch=SimpleNamespace(words={"X": "drift: body"}))
+    watch = SimpleNamespace(words={"X": "drift: body"}, verdicts={"X": {"body": "drift"}})
+    made = session(settings, _watch=watch)
     status = made.status()
     assert status.loop_lag_ms == 990.0
     assert (status.model, status.note, status.journal) == ("models 3", "12:00 gap", "0 rows")
     assert status.title == f"quantgod live on {settings.live.exchange}"
     (one,) = status.symbols
     assert (one.symbol, one.lag_ms, one.drift, one.is_synced) == ("X", lag, "drift: body", True)
+    assert (one.model, one.version, one.shadow) == ("models", 3, None)
+    assert (one.minute, one.close, one.verdicts) == (MINUTE, 100.5, {"body": "drift"})
 
 
 def test_versions_are_told_with_their_symbols_where_there_are_several() -> None:

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from quantgod.api.answers import ABSENT, CONFLICT, FieldError
 from quantgod.api.desk import AtDesk, Desk
-from quantgod.api.journal import Which, newest_signals
+from quantgod.api.journal import Which, newest_rows
 from quantgod.api.members import InPlace, in_place
 from quantgod.api.performance import Reported, keep_reported, last_reported
 from quantgod.api.routes.signals import Signal, signal_of
+from quantgod.api.routes.votes import weights_now
 from quantgod.live.journal import JournalError
 
 router = APIRouter(prefix="/api/ensemble", tags=["Ensemble"])
@@ -26,6 +27,9 @@ class MemberStatus(BaseModel):
 
     enabled: bool = Field(description="Whether it is a part of the version in place.")
     weight: float | None = Field(description="As it was given; null of one that is not a part.")
+    weight_now: float | None = Field(
+        description="That the live session last heard it with; null if this version was not heard."
+    )
     accuracy: float | None = Field(description="On the test part; null if it was not scored.")
 
 
@@ -109,7 +113,7 @@ def performance(desk: AtDesk, said: Performance) -> Reported:
 
 def _last(desk: Desk) -> Signal | None:
     try:
-        newest = next(newest_signals(desk.journal, PRODUCTION), None)
+        newest = next(newest_rows(desk.journal, PRODUCTION), None)
     except JournalError:
         return None
     return None if newest is None else signal_of(newest)
@@ -117,17 +121,19 @@ def _last(desk: Desk) -> Signal | None:
 
 def _members(desk: Desk, found: InPlace) -> list[Member]:
     reported = last_reported(desk.settings.manage.folder)
+    moved = weights_now(desk, int(found.version.version))
     names = list(dict.fromkeys([*found.combiner.members, *found.made_with]))
-    return [_member(found, name, reported.get(name)) for name in names]
+    return [_member(found, name, moved.get(name), reported.get(name)) for name in names]
 
 
-def _member(found: InPlace, name: str, reported: Reported | None) -> Member:
+def _member(found: InPlace, name: str, now: float | None, reported: Reported | None) -> Member:
     combiner, own = found.combiner, found.made_with.get(name)
     at = combiner.members.index(name) if name in combiner.members else None
     return Member(
         model_type=name,
         enabled=at is not None,
         weight=None if at is None else combiner.weights[at],
+        weight_now=now,
         weight_at_registration=None if at is None else float(combiner.now[at]),
         min_confidence=None if at is None else combiner.least[at],
         accuracy=found.accuracy(name),

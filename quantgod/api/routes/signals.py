@@ -5,33 +5,22 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from quantgod.api.answers import ABSENT
 from quantgod.api.desk import AtDesk
-from quantgod.api.journal import DAY, Follower, Row, Which, latest_signals, signals_between
+from quantgod.api.journal import Follower, Row, Which, latest_rows, rows_between
+from quantgod.api.stretch import Asked, Paged
 from quantgod.contracts import SYMBOL
 
 router = APIRouter(prefix="/api/signals", tags=["Signals"])
 
 POLL_SECONDS: Final = 0.5
-MOST: Final = 10_000
-_MINUTE: Final = 60
-
-
-def _written(value: Any) -> Any:
-    """Refuse a number as a time: only a text with a date is as the description says."""
-    if isinstance(value, str) and "-" not in value.lstrip("-"):
-        raise ValueError("a time as in RFC 3339 expected: 2025-01-31T12:00:00Z")
-    return value
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 
 
 class Signal(BaseModel):
@@ -58,13 +47,10 @@ class Signal(BaseModel):
     latency_ms: float | None = Field(description="From the minute's last message to this row.")
 
 
-class Signals(BaseModel):
+class Signals(Paged):
     """Signals in order of time."""
 
     signals: list[Signal]
-    following: dt.datetime | None = Field(
-        description="Where the next call goes on (`since`), if there are more; else null."
-    )
 
 
 def _which(
@@ -85,24 +71,14 @@ Chosen = Annotated[Which, Depends(_which)]
 @router.get("/latest", responses=ABSENT)
 def latest(desk: AtDesk, which: Chosen) -> list[Signal]:
     """Return the signals of the newest minute, one of each symbol and role, if there is one."""
-    return [signal_of(row) for row in latest_signals(desk.journal, which)]
+    return [signal_of(row) for row in latest_rows(desk.journal, which)]
 
 
 @router.get("", responses=ABSENT)
-def by_time(
-    desk: AtDesk,
-    which: Chosen,
-    since: Annotated[Moment | None, Query(description="From this time on; else of a day.")] = None,
-    until: Annotated[
-        Moment | None, Query(description="Before this time; else to the last.")
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=MOST, description="So many, but whole minutes.")] = 1000,
-) -> Signals:
+def by_time(desk: AtDesk, which: Chosen, asked: Asked) -> Signals:
     """Return the signals of a stretch of time, the oldest first."""
-    end = dt.datetime.now(dt.UTC).timestamp() if until is None else until.timestamp()
-    begin = end - DAY * _MINUTE if since is None else since.timestamp()
-    rows = signals_between(desk.journal, which, _minute(begin), _minute(end))
-    page, following = _page(rows, limit)
+    rows = rows_between(desk.journal, which, asked.since, asked.until)
+    page, following = asked.page(rows)
     return Signals(signals=[signal_of(row) for row in page], following=following)
 
 
@@ -137,19 +113,3 @@ def signal_of(row: Row) -> Signal:
     """Return a row of the journal as a signal."""
     kept = {name: value for name, value in row.items() if name not in ("minute", "session")}
     return Signal.model_validate(kept)
-
-
-def _minute(seconds: float) -> int:
-    """Return the first whole epoch minute at or after a time."""
-    return int(-(-seconds // _MINUTE))
-
-
-def _page(rows: list[Row], limit: int) -> tuple[list[Row], dt.datetime | None]:
-    """Return the first rows, whole minutes and at least one, and the minute of the next ones."""
-    if len(rows) <= limit:
-        return rows, None
-    first, cut = rows[0]["minute"], rows[limit]["minute"]
-    if cut == first:
-        cut = next((row["minute"] for row in rows if row["minute"] > first), None)
-    page = rows if cut is None else [row for row in rows if row["minute"] < cut]
-    return page, None if cut is None else dt.datetime.fromtimestamp(cut * _MINUTE, dt.UTC)

@@ -160,6 +160,12 @@ class Deployment:
         deployed = self._take_over(self._challenger)
         return None if deployed is None else deployed.model
 
+    def numbers(self) -> tuple[int | None, int | None]:
+        """Return the versions that have answered last, as champion and in shadow."""
+        loaded = (place.loaded for place in self._places)
+        champion, challenger = (None if one is None else one.model.version for one in loaded)
+        return champion, challenger
+
     def describe(self) -> str:
         """Describe the answering versions in one line."""
         champion, challenger = self._champion.loaded, self._challenger.loaded

@@ -29,6 +29,10 @@ class DriftWatch:
         monitor: the monitor.
         journal: for DRIFT rows.
         track: takes metrics of an epoch minute.
+
+    Attributes:
+        words: the last check's summary, by symbol.
+        verdicts: its verdicts by feature, probability and member, by symbol.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class DriftWatch:
         track: Metrics,
     ) -> None:
         self.words: dict[str, str] = {}
+        self.verdicts: dict[str, dict[str, str]] = {}
         self._monitor = monitor
         self._versions: dict[str, int] = {}
         self._journal, self._track = journal, track
@@ -85,6 +90,7 @@ class DriftWatch:
         self._keep(rows)
         self._track(metrics(rows), check.minute)
         words = self.words[check.symbol] = in_words(rows)
+        self.verdicts[check.symbol] = {row.name: row.verdict for row in rows}
         worth_a_look = any(row.verdict in ("drift", "level") for row in rows)
         level = logging.WARNING if worth_a_look else logging.INFO
         say(level, "drift", f"{check.symbol}: {words}", symbol=check.symbol)

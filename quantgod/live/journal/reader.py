@@ -68,8 +68,10 @@ def read_batches(
                 yield batch
 
 
-def newest_batches(folder: Path, table: str) -> Iterator[pa.RecordBatch]:
-    """Read a table's batches, all columns, from the newest to the oldest.
+def newest_batches(
+    folder: Path, table: str, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read a table's batches, by default all columns, from the newest to the oldest.
 
     Raises:
         JournalError: as `read_table`.
@@ -77,7 +79,7 @@ def newest_batches(folder: Path, table: str) -> Iterator[pa.RecordBatch]:
     _check_there(folder, table)
     logged = logged_segments(folder, table)
     for segment in sorted({*logged, *sealed_segments(folder, table)}, reverse=True):
-        yield from reversed(list(_segment(folder, segment, None, None)))
+        yield from reversed(list(_segment(folder, segment, columns, None)))
 
 
 def _check_there(folder: Path, table: str) -> None:

@@ -19,6 +19,7 @@ from quantgod.served.features import sets
 
 def symbol_status(symbol: str, book: BookState, engine: AnswerState, drift: str) -> SymbolStatus:
     """Return one symbol's status."""
+    bar = None if engine.last is None else engine.last.bar
     return SymbolStatus(
         symbol=symbol,
         book=book_in_words(book, engine.blockless),
@@ -33,6 +34,8 @@ def symbol_status(symbol: str, book: BookState, engine: AnswerState, drift: str)
         blockless=engine.blockless,
         cold=engine.cold,
         votes={} if engine.panel is None else votes_in_words(engine.panel),
+        minute=None if bar is None else bar.minute,
+        close=None if bar is None or bar.features is None else bar.close,
     )
 
 

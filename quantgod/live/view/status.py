@@ -25,6 +25,12 @@ class SymbolStatus:
         blockless: minutes whose snapshots of the book were not whole.
         cold: of an ensemble, minutes until each member can speak that cannot yet.
         votes: what each member said last, or why it abstained.
+        model: the registered model that answers.
+        version: its version; None before there is one.
+        shadow: the challenger's version, if there is one.
+        minute: epoch minute of the last bar.
+        close: its close; None without a row.
+        verdicts: the drift monitor's, by feature, probability, and member (`near/sell`).
     """
 
     symbol: str
@@ -40,6 +46,12 @@ class SymbolStatus:
     blockless: int = 0
     cold: dict[str, int] = field(default_factory=dict)
     votes: dict[str, str] = field(default_factory=dict)
+    model: str = ""
+    version: int | None = None
+    shadow: int | None = None
+    minute: int | None = None
+    close: float | None = None
+    verdicts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
