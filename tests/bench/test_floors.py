@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from bench import archive, backtest, live_minute, live_path
+from bench.versions import Market
 from quantgod.archive import sample
 from quantgod.backtest import Books
-from quantgod.live.engine.feature_rows import FeatureRows
+from quantgod.contracts import BookShape
+from quantgod.live.engine.block import block_of
+from quantgod.live.engine.feature_rows import FeatureRows, source_row
 from quantgod.served.features import sets
 from tests.archive import feeds
 from tests.archive.test_kernel import bits
@@ -64,6 +67,17 @@ def test_each_minute_that_is_measured_has_all_112_features() -> None:
     coming = iter([rows.at(np.array([sets.REACH + place])) for place in range(2)])
     made = live_minute._own(features, coming)
     assert np.isfinite(made).all() and np.shape(made) == (2, 112)
+
+
+def test_a_version_is_asked_of_minutes_of_which_all_is_known() -> None:
+    """Those that close one by one are those of the table, to the bit, and have whole books."""
+    market = Market(4, BookShape(8, 5, 100))
+    window = market.window(5, 2)
+    for at in (2, 3):
+        closed = market.closed(at)
+        window.close(closed.bar.minute, closed.bar.features, source_row(closed))
+        assert block_of(closed.snapshots).books.shape == (8, 5, 4)
+    assert np.array_equal(window.newest(4, 121).features, market.table)
 
 
 def test_whole_columns_gain_what_the_mid_does_and_pay_for_changes() -> None:
