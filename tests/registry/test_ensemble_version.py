@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from mlflow.pyfunc import PyFuncModel
+from mlflow.pyfunc import PyFuncModel, scoring_server
 
-from quantgod.contracts import FEATURES, Horizon, Target
-from quantgod.dataset.book_blocks import open_all_blocks
+from quantgod.contracts import CLASSES, FEATURES, Horizon, Target
+from quantgod.dataset.book_blocks import open_all_blocks, row_blocks
 from quantgod.dataset.scaling import fit_scaler
 from quantgod.ensemble.ensemble import Ensemble, UnlikeMembersError, load_ensemble
 from quantgod.evaluation.subject import Outcomes, RawMaterial
@@ -32,6 +32,8 @@ from quantgod.served.combiners.combiner import Combiner
 from quantgod.served.combiners.votes import Rules
 from quantgod.served.combiners.weights import Hedge
 from tests.dataset.books import BLOCK, LEVELS, books_of, store_books
+from tests.live.engine.answering import Deployed
+from tests.live.engine.voters import Session, loaded, minutes
 from tests.registry.conftest import (
     BRIDGE,
     CLASS_WEIGHTS,
@@ -42,6 +44,7 @@ from tests.registry.conftest import (
     tracked,
 )
 from tests.registry.shelves import NAME, SERIES
+from tests.registry.test_book_version import post
 from tests.synthetic import synthetic_bars
 
 LONG, SHORT = 75, 60
@@ -279,6 +282,38 @@ def test_weights_move_by_earlier_outcomes_as_by_those_of_the_rows(made: Made, mo
         np.testing.assert_array_equal(after.votes.weights[name], expected)
     np.testing.assert_array_equal(after.meta, at_once.meta[120 - LONG + 1 :])
     assert bool(np.ptp(after.votes.weights["near"]) > 0) is moves
+
+
+def test_what_is_judged_served_and_lived_is_one(
+    made: Made, served: PyFuncModel, chain: Chain, tmp_path: Path
+) -> None:
+    """Scored rows, HTTP answers and the journal of the same minutes, to the bit."""
+    ends = np.arange(LONG - 1, LONG + 19)
+    subject = ChainSubject("quantgod/1", chain)
+    blocks = row_blocks(open_all_blocks(made.folder, "BTCUSDT"), pd.DatetimeIndex(made.bars.index))
+    seen = subject.ask(RawMaterial(made.bars[list(FEATURES)].to_numpy(), blocks), ends)
+    judged = subject.audited(seen.meta)
+    rows = made.rows.iloc[: ends[-1] + 1]
+    books = [None if one is None else one.tolist() for one in rows["book"]]
+    texts = rows.assign(datetime=rows["datetime"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"), book=books)
+    body = {"dataframe_split": texts.to_dict(orient="split", index=False)}
+    status, answer = post(scoring_server.init(served), body)
+    assert status == 200, answer
+    said = pd.DataFrame(answer["predictions"])
+    live = Session(tmp_path, Deployed(loaded(made.folder / "package"), None))
+    live.play(minutes(ends.tolist()), past=LONG - 1)
+    signals, votes = live.signals(), live.votes()
+    for name, expected in (("prob", judged), ("base", seen.forecast.probabilities[:, 0])):
+        assert base_of(said, name).tobytes() == np.ascontiguousarray(expected).tobytes()
+        assert base_of(signals, name).tobytes() == np.ascontiguousarray(expected).tobytes()
+    assert seen.votes is not None
+    for place, (name, expected) in enumerate(seen.votes.probabilities.items()):
+        assert base_of(said, name).tobytes() == np.ascontiguousarray(expected).tobytes()
+        for label, column in zip(("sell", "neutral", "buy"), expected.T, strict=True):
+            assert [one[place] for one in votes[label]] == column.tolist()
+    acted = [CLASSES[one] for one in subject.answers(judged, seen.votes.consent).action]
+    assert acted == said["action"].tolist() == signals["action"].tolist()
+    assert len({*acted}) > 1
 
 
 def test_members_of_other_targets_are_refused(made: Made) -> None:
