@@ -192,7 +192,7 @@ WRONG = {
     ),
     "members.fast.label.[key]: Input should be": "members: {fast: {label: {horizon_minutes: 3}}}",
     "member fast: train.epoch: unknown key (allowed: accum": "members: {fast: {train: {epoch: 3}}}",
-    "member b: window.length: Input should": "members: {a: {}, b: {window: {length: 0}}}",
+    "member b: window.length: Input should": "members: {a: {}, b: {window: {length: 14}}}",
     "members.fast: Input should be a valid dictionary, got None": "members: {fast: }",
     "members.so fast.[key]: String should match pattern": "members: {so fast: {}}",
     "members a and b share registry.name 'x'": (

@@ -19,6 +19,8 @@ from quantgod.contracts import (
     FEATURES,
     META_FEATURES,
     PRIMARY,
+    RSI_PERIOD,
+    SHORTEST_WINDOW,
     Floats,
     Forecast,
     Integers,
@@ -33,7 +35,6 @@ from quantgod.served.blocks import VOLATILITY_ROWS
 from quantgod.training.devices import choose_device
 from quantgod.training.predict import as_forecast
 
-RSI_PERIOD = 14
 EMA_PERIODS = (9, 50)
 RETURN_COLUMN = FEATURES.index("log_ret_close")
 LAST_MINUTE = META_FEATURES[len(CLASSES) + 1 : META_FEATURES.index("rsi_14")]
@@ -272,9 +273,9 @@ def ema_distance(prices: Float64[Tensor, "batch time"], period: int) -> Float64[
 
 
 def _check_length(windows: Tensor) -> None:
-    if windows.shape[1] <= RSI_PERIOD:
+    if windows.shape[1] < SHORTEST_WINDOW:
         raise ValueError(
-            f"windows of {RSI_PERIOD + 1} minutes or more expected, got {tuple(windows.shape)}"
+            f"windows of {SHORTEST_WINDOW} minutes or more expected, got {tuple(windows.shape)}"
         )
 
 

@@ -12,7 +12,9 @@ from quantgod.contracts.columns import (
     FEATURE_SETS,
     FEATURES,
     META_FEATURES,
+    RSI_PERIOD,
     SECOND_FIGURES,
+    SHORTEST_WINDOW,
 )
 from quantgod.contracts.forecast import PRIMARY, Forecast, forecast_of
 from quantgod.contracts.progress import Progress, silent
@@ -35,8 +37,10 @@ __all__ = [
     "MS_PER_MINUTE",
     "MS_PER_SECOND",
     "PRIMARY",
+    "RSI_PERIOD",
     "SECONDS_PER_MINUTE",
     "SECOND_FIGURES",
+    "SHORTEST_WINDOW",
     "SYMBOL",
     "BookShape",
     "BookUpdate",

@@ -77,3 +77,9 @@ META_FEATURES: Final = (
     "ema_50_dist",
 )
 """What the auditor sees of one minute, in the order its booster was trained on."""
+
+RSI_PERIOD: Final = 14
+"""Changes of the price that `rsi_14` takes."""
+
+SHORTEST_WINDOW: Final = RSI_PERIOD + 1
+"""Minutes of a window that has all meta-features."""

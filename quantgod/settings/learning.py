@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from quantgod.contracts import Horizon, Target
+from quantgod.contracts import SHORTEST_WINDOW, Horizon, Target
 from quantgod.settings.section import (
     Choice,
     Fraction,
@@ -59,7 +59,7 @@ class LabelSettings(HorizonSettings):
 class WindowSettings(Section):
     """A window has `length` rows; every `stride`-th labelled minute is a sample."""
 
-    length: Positive
+    length: Annotated[int, Field(ge=SHORTEST_WINDOW)]  # with fewer rows the auditor lacks context
     stride: Positive
 
 

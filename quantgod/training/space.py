@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import optuna
 
+from quantgod.contracts import SHORTEST_WINDOW
 from quantgod.dataset.inputs import BOOK
 from quantgod.models import zoo
 from quantgod.settings import Choice, ModelSettings, Range, SearchSpace, Settings, SettingsError
@@ -154,7 +155,12 @@ def _window_lengths(settings: Settings, space: SearchSpace) -> list[int]:
     lengths = space.get("window_length", [settings.window.length])
     if isinstance(lengths, Range):
         raise SettingsError("optimize.space.window_length: a list of lengths was expected")
-    return [int(length) for length in lengths]
+    each = [int(length) for length in lengths]
+    if min(each) < SHORTEST_WINDOW:
+        raise SettingsError(
+            f"optimize.space.window_length: {SHORTEST_WINDOW} rows or more expected, got {each}"
+        )
+    return each
 
 
 def _suggested(trial: optuna.Trial, name: str, values: list[Choice] | Range) -> Choice:

@@ -497,6 +497,8 @@ def test_a_range_holds_its_ends_and_a_list_its_values() -> None:
     assert longest_window(given, {}) == 20
     with pytest.raises(SettingsError, match="window_length: a list of lengths was expected"):
         longest_window(given, {"window_length": Range(low=10, high=20)})
+    with pytest.raises(SettingsError, match=r"window_length: 15 rows or more .* got \[30, 14\]"):
+        longest_window(given, {"window_length": [30, 14]})
 
 
 def trial(number: int, state: TrialState, scores: list[float], rate: float = 0.1) -> Any:
