@@ -108,7 +108,10 @@ class BilinearNorm(nn.Module):
 
 
 def _standardised(steps: Tensor, axis: int) -> Tensor:
-    centred = steps - steps.mean(axis, keepdim=True)
+    # From the first one on: what does not move is 0 however its runtime adds up a mean. A rounding
+    # that is left of a large number would be made 1 / FLOOR times as large.
+    moved = steps - steps.narrow(axis, 0, 1)
+    centred = moved - moved.mean(axis, keepdim=True)
     return centred / (centred.square().mean(axis, keepdim=True) + FLOOR**2).sqrt()
 
 

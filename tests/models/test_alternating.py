@@ -46,6 +46,15 @@ def test_the_weights_of_both_normalisations_are_never_negative() -> None:
     assert torch.corrcoef(torch.stack([layer(before).flatten(), before.flatten()]))[0, 1] > 0
 
 
+def test_a_column_that_does_not_move_is_zero_to_the_bit() -> None:
+    """However its mean is rounded: 1e-7 of it would be made ten thousand times as large."""
+    layer = BilinearNorm(12, 500)
+    for one in (layer.row_scale, layer.row_shift):
+        torch.nn.init.zeros_(one)
+    still = (7 * torch.randn(1, 1, 500)).expand(1, 12, 500)
+    assert not layer(still).any()
+
+
 def test_a_quiet_book_is_normalised_to_finite_numbers_with_finite_gradients() -> None:
     book = torch.full((1, 5, 3), 0.7).requires_grad_()
     layer = BilinearNorm(5, 3)
