@@ -33,7 +33,8 @@ class EnsembleSettings(Section):
         half_life: of `adaptive`: outcomes after which one counts half.
         prior: of `adaptive`: outcomes of equal accuracy that every member starts with.
         rate: of `hedge`: how fast it learns.
-        share: of `hedge`: the part of the weights that each outcome gives back to the first ones.
+        share: of `hedge`: the part of the weights that each independent outcome gives back to the
+            first ones.
     """
 
     strategy: Strategy = "weighted_voting"
@@ -45,5 +46,5 @@ class EnsembleSettings(Section):
     neutral_threshold: Share = 0.0
     half_life: PositiveFloat = 1440.0
     prior: PositiveFloat = 60.0
-    rate: PositiveFloat = 1.0
-    share: Fraction = 0.001
+    rate: PositiveFloat = 0.1
+    share: Fraction = 0.01

@@ -21,16 +21,19 @@ FLOOR = 1e-6
 class Hedge:
     """Exponential weights on log-loss with a fixed share (Herbster and Warmuth 1998).
 
-    Losses come `delay` outcomes late and overlap as much, so each counts a `delay`th.
+    Outcomes come `delay` steps late and overlap as much, so each counts a `delay`th.
 
     Attributes:
-        rate: of learning.
-        share: that each step gives back to the initial weights, so that who was bad can return.
+        rate: of learning. At 1 the weights are what Bayes' rule says of who is the one member that
+            is right, which one market's noise decides; far below it members that know different
+            things stay together.
+        share: that as many steps as `delay` give back to the initial weights, so that who was bad
+            can return.
         delay: outcomes that are out at any time: the steps to the primary horizon.
     """
 
-    rate: float = 1.0
-    share: float = 0.001
+    rate: float = 0.1
+    share: float = 0.01
     delay: int = 1
 
     def start(self, initial: Floats) -> dict[str, Any]:
@@ -67,7 +70,8 @@ class Hedge:
         if moved.sum() > 0:
             weights[present] = moved * (awake.sum() / moved.sum())
         start = self.start(initial)["weights"]
-        return {"weights": (1 - self.share) * weights + self.share * start}
+        share = self.share / self.delay
+        return {"weights": (1 - share) * weights + share * start}
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def test_who_is_right_gains_and_who_was_absent_neither_gains_nor_loses(
 
 @given(seed=st.integers(0, 1000))
 def test_hedge_loses_at_most_the_log_of_the_number_of_members_to_the_best(seed: int) -> None:
-    moving, rng = Hedge(share=0.0), np.random.default_rng(seed)
+    moving, rng = Hedge(rate=1.0, share=0.0), np.random.default_rng(seed)
     skill = rng.random(3) * 3
     state, own, members = moving.start(np.ones(3)), 0.0, np.zeros(3)
     for _ in range(200):
@@ -87,7 +87,7 @@ def test_a_fixed_share_lets_a_member_return_that_was_bad_for_long() -> None:
     everyone = np.ones(2, np.bool_)
 
     def outcomes_until_return(share: float) -> int:
-        moving, given_ = Hedge(share=share), np.ones(2)
+        moving, given_ = Hedge(rate=1.0, share=share), np.ones(2)
         state = moving.start(given_)
         for _ in range(300):
             state = moving.advance(state, given_, np.stack([good, bad]), everyone, 2)
