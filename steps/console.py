@@ -160,6 +160,11 @@ def say(text: str) -> None:
     Console().print(text, soft_wrap=True)
 
 
+def say_stage(name: str, note: str) -> None:
+    """Print that a stage begins, or what is known of it."""
+    say(f"{name}: {note}" if note else f"[bold]{name}[/bold]")
+
+
 def remark(text: str) -> None:
     """Print a sentence without markup; a terminal gets it wrapped between words."""
     console = Console()

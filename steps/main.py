@@ -8,7 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from steps.check import show_estimate
-from steps.console import progress_bar, say, say_as_written, show_table
+from steps.console import progress_bar, say, say_as_written, say_stage, show_table
 from steps.options import (
     config_options,
     member_option,
@@ -20,9 +20,8 @@ from steps.options import (
 )
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
-
     from quantgod.settings import Settings
+    from quantgod.tracking.pipeline import StageRuns
 
 
 @step("stages that finished are kept, and the same command goes on with the others")
@@ -36,7 +35,7 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
     settings = settings_from(config, overrides, options)
     from quantgod.archive.store import WITHOUT_BOOKS, stored_series, without_books
     from quantgod.registry.ownership import check_name
-    from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stage, stages
+    from quantgod.tracking.pipeline import failed_gates, resolved_config, run_stages, stages
     from quantgod.tracking.stage import HEADLINE_TAG, stage
     from quantgod.tracking.summary import description, key_figures
 
@@ -51,26 +50,16 @@ def main(config: Path, overrides: tuple[str, ...], *, fresh: bool, **options: An
                 say(WITHOUT_BOOKS)
         check_name(parent.client, settings.registry.name, series)
         children = resolved_config(settings, config)
-        done: dict[str, Run] = {}
-        skipped = set()
-        ended = ""
-        for name in stages(settings):
-            say(f"[bold]{name}[/bold]")
-            if name == "promote" and (failed := failed_gates(done["gates"])):
-                ended = f"not promoted: {failed}"
-                break
-            finished = {earlier: run.info.run_id for earlier, run in done.items()}
-            done[name], found = run_stage(name, settings, children, finished, fresh=fresh)
-            if found:
-                skipped.add(name)
-                say(f"{name}: unchanged since run {done[name].info.run_id}, skipped")
-        ended = ended or done["promote"].data.tags.get(HEADLINE_TAG, "")
-        parent.json("stages", {name: run.info.run_id for name, run in done.items()})
+        made = run_stages(stages(settings), settings, children, {}, say_stage, fresh=fresh)
+        done = made.runs
+        failed = failed_gates(done["gates"])
+        ended = f"not promoted: {failed}" if failed else done["promote"].data.tags[HEADLINE_TAG]
+        parent.json("stages", made.ids)
         parent.metrics.log(key_figures(done))
-        headline = f"{ended}; {len(done)} stages, {len(skipped)} of them unchanged"
+        headline = f"{ended}; {len(done)} stages, {len(made.found)} of them unchanged"
         parent.headline(headline, description(done))
     with _suggesting(children, config):
-        _summary(settings, children, done, skipped)
+        _summary(settings, children, made)
     say_as_written(ended)
 
 
@@ -117,16 +106,12 @@ def tell_how_long(settings: Settings) -> None:
         show_estimate(found)
 
 
-def _summary(settings: Settings, config: Path, done: dict[str, Run], skipped: set[str]) -> None:
+def _summary(settings: Settings, config: Path, made: StageRuns) -> None:
     from quantgod.settings import command
-    from quantgod.tracking.stage import HEADLINE_TAG
+    from quantgod.tracking.summary import HEADERS, stage_rows
 
-    rows = []
-    for name, run in done.items():
-        seconds = (run.info.end_time - run.info.start_time) / 1000
-        took = "skipped" if name in skipped else f"{seconds:.1f}"
-        rows.append((name, took, run.data.tags.get(HEADLINE_TAG, "")))
-    show_table("quantgod", ("stage", "seconds", "key figures"), rows)
+    done = made.runs
+    show_table("quantgod", HEADERS, stage_rows(done, made.found))
     kept = done["evaluate"].info.artifact_uri.removeprefix("file://")
     say("Try next:")
     say(f"  {kept}/report/report.html     the report, in a browser")

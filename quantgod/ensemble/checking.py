@@ -29,12 +29,18 @@ def check_ensemble(settings: Settings, members: Mapping[str, Settings]) -> None:
     if not members:
         raise SettingsError("ensemble: `members` to combine expected, got none")
     check_names(how, members)
-    if how.quorum > len(members):
+    voting = {name: own for name, own in members.items() if name not in how.disabled}
+    if not any(how.weights.get(name, 1.0) > 0 for name in voting):
         raise SettingsError(
-            f"ensemble.quorum: at most {len(members)}, as many as there are members, expected, got "
-            f"{how.quorum}: there would be no answer"
+            "ensemble: a member that is not disabled and weighs more than 0 expected, got "
+            f"disabled: {', '.join(how.disabled) or 'none'}, weights: {how.weights}"
         )
-    grid_of(settings, members)
+    if how.quorum > len(voting):
+        raise SettingsError(
+            f"ensemble.quorum: at most {len(voting)}, as many as there are members that vote, "
+            f"expected, got {how.quorum}: there would be no answer"
+        )
+    grid_of(settings, voting)
 
 
 def grid_of(settings: Settings, members: Mapping[str, Settings]) -> int:

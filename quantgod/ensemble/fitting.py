@@ -128,8 +128,8 @@ def check_names(settings: EnsembleSettings, members: Iterable[str]) -> None:
         UnknownMemberError: naming it.
     """
     known = list(members)
-    for key in ("weights", "min_confidence"):
-        if others := sorted(getattr(settings, key).keys() - set(known)):
+    for key in ("weights", "min_confidence", "disabled"):
+        if others := sorted(set(getattr(settings, key)) - set(known)):
             raise UnknownMemberError(
                 f"ensemble.{key}: no member {', '.join(others)} (members: {', '.join(known)})"
             )

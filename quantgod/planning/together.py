@@ -14,7 +14,7 @@ from quantgod.ensemble.checking import check_ensemble
 from quantgod.evaluation.common_minutes import check_common, forecast_minutes
 from quantgod.planning.at_hand import Inventory
 from quantgod.planning.fitting import Finding, registry_finding, whole_table
-from quantgod.settings import Settings
+from quantgod.settings import Settings, without_disabled
 from quantgod.tracking.reads import beside_labels
 from quantgod.tracking.stage import data_path
 
@@ -29,7 +29,8 @@ def ensemble_findings(
         check_ensemble(settings, members)
     except ValueError as error:
         return [Finding("ensemble", "wrong", str(error))]
-    told = f"{settings.ensemble.strategy} of {', '.join(members)}"
+    voting = without_disabled(settings).members
+    told = f"{settings.ensemble.strategy} of {', '.join(voting)}"
     return [Finding("ensemble", "ok", told), registry_finding(settings, client)]
 
 

@@ -13,7 +13,7 @@ from quantgod.dataset.book_blocks import BookBlocks, open_all_blocks
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.leakage import audit_leaks, newest_sources, raw_days
 from quantgod.leakage.cut_times import parse_cut
-from quantgod.settings import Settings, members_of, with_members
+from quantgod.settings import Settings, members_of, with_members, without_disabled
 from quantgod.tracking.chosen import chosen_settings, member_runs, search_behind
 from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.stage import StageRun
@@ -70,10 +70,11 @@ def _chosen(run: StageRun) -> Settings:
     """Return the settings with the choices of the search, or of each member's."""
     if run.settings.ensemble is None:
         return chosen_settings(run.settings, run.upstream.get("optimize"))
-    runs, own = member_runs(run.needed("members")), members_of(run.settings)
-    searches = {name: search_behind(run.client, train) for name, train in runs.items()}
+    voting = without_disabled(run.settings)
+    runs, own = member_runs(run.needed("members")), members_of(voting)
+    searches = {name: search_behind(run.client, runs[name]) for name in own}
     return with_members(
-        run.settings, {name: chosen_settings(own[name], one) for name, one in searches.items()}
+        voting, {name: chosen_settings(own[name], one) for name, one in searches.items()}
     )
 
 

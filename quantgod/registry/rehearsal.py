@@ -42,7 +42,7 @@ from quantgod.registry.chain_subject import ChainSubject
 from quantgod.registry.package import GoldenRows, build_package
 from quantgod.registry.reference import reference_of
 from quantgod.served.combiners.votes import Votes
-from quantgod.settings import Settings, members_of
+from quantgod.settings import Settings, members_of, without_disabled
 from quantgod.simulation.archives import write_archives
 from quantgod.tracking.reads import beside_labels
 
@@ -69,7 +69,7 @@ def rehearse(
         ValueError: if a stage fails, for example for too few days.
     """
     began = time.perf_counter()
-    own = market.settings(settings)
+    own = without_disabled(market.settings(settings))
     stages = _Stages(own, folder, progress)
     bars = stages.bars()
     minutes = stages.minutes(bars)

@@ -44,6 +44,7 @@ from quantgod.settings.loading import (
     settings_of,
     with_members,
     with_values,
+    without_disabled,
 )
 from quantgod.settings.market import (
     ArchiveLimits,
@@ -113,5 +114,6 @@ __all__ = [
     "settings_of",
     "with_members",
     "with_values",
+    "without_disabled",
     "without_passwords",
 ]

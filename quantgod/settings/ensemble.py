@@ -20,6 +20,8 @@ class EnsembleSettings(Section):
     """How the forecasts of all `members` become one.
 
     Attributes:
+        disabled: members that are trained like the others and have no vote: an ensemble is as if
+            they were absent, and to enable one later takes no training.
         strategy: the five of document 001; `logarithmic_pool`; `hedge`, whose weights move with the
             members' log-losses; `stacking`, a logarithmic pool of fitted weights.
         weights: of members by name, before any outcome; 1 where none is given. Only their ratios
@@ -37,6 +39,7 @@ class EnsembleSettings(Section):
             first ones.
     """
 
+    disabled: tuple[str, ...] = ()
     strategy: Strategy = "weighted_voting"
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     min_confidence: dict[str, Share] = Field(default_factory=dict)

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from quantgod.settings.settings import Member, MemberSection, Settings
+
+_BY_MEMBER: Final = ("weights", "min_confidence")
+"""Settings of an ensemble that are by the names of its members."""
 
 
 class SettingsError(ValueError):
@@ -100,6 +103,22 @@ def with_members(settings: Settings, chosen: Mapping[str, Settings]) -> Settings
         for name, one in chosen.items()
     }
     return settings.model_copy(update={"members": told})
+
+
+def without_disabled(settings: Settings) -> Settings:
+    """Return the settings of an ensemble as if its disabled members were absent."""
+    how = settings.ensemble
+    if how is None or not how.disabled:
+        return settings
+
+    of_members = {"members": settings.members, **{one: getattr(how, one) for one in _BY_MEMBER}}
+    kept = {
+        key: {name: value for name, value in named.items() if name not in how.disabled}
+        for key, named in of_members.items()
+    }
+    members = kept.pop("members")
+    ensemble = how.model_copy(update={"disabled": (), **kept})
+    return settings.model_copy(update={"members": members, "ensemble": ensemble})
 
 
 def _of_member(values: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from quantgod.contracts import Series
 from quantgod.dataset.learning_table import learned_from
 from quantgod.dataset.series import check_one_series, read_series, table_series
 from quantgod.forecasters.network import Network, load_network
-from quantgod.settings import Settings, members_of
+from quantgod.settings import Settings, members_of, without_disabled
 from quantgod.tracking.chosen import chosen_settings, member_runs, search_behind
 from quantgod.tracking.keys import artifacts_of
 from quantgod.tracking.reads import beside_labels
@@ -40,7 +40,7 @@ class TrainedMembers(NamedTuple):
 def trained_members(
     run: StageRun, hooks: Hooks, announce: Callable[[str], None] = lambda text: None
 ) -> TrainedMembers:
-    """Return the members that a run's `members` run has trained.
+    """Return the members with a vote that a run's `members` run has trained.
 
     Finished folds of theirs are put where a learner looks.
 
@@ -53,16 +53,19 @@ def trained_members(
         SeriesError: if they are not of one series.
         SettingsError: if settings name other members than were trained.
     """
-    runs = member_runs(run.needed("members"))
-    own, networks, learners = members_of(run.settings), {}, {}
+    runs, settings = member_runs(run.needed("members")), without_disabled(run.settings)
+    disabled = run.settings.members.keys() - settings.members
+    own, networks, learners = members_of(settings), {}, {}
     series = {"labels": table_series(run.inputs["labels"])}
     with run.scratch() as folder:
         for name, train in runs.items():
+            if name in disabled:
+                continue
             kept = artifacts_of(train, "network", folder / name)
             networks[name], series[name] = load_network(kept), read_series(kept)
             learners[name] = _learner(run, name, own[name], train, hooks, announce)
     one = check_one_series(series)
-    return TrainedMembers(networks, EnsembleLearner(run.settings, learners), one)
+    return TrainedMembers(networks, EnsembleLearner(settings, learners), one)
 
 
 def _learner(

@@ -101,6 +101,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "live": ("data", "etl", "registry", "live"),
     "collect": ("etl", "live"),
     "main": tuple(Settings.model_fields),
+    "change": tuple(Settings.model_fields),
 }
 """The settings that each stage reads, which are logged with its run and go into its key."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import mlflow
 import yaml
@@ -121,6 +121,53 @@ def run_stage(
     except ExecutionException:
         raise StageFailed(f"{name}: {_message(client)}") from None
     return client.get_run(submitted.run_id), False
+
+
+class StageRuns(NamedTuple):
+    """The runs of several stages by name, and which of them were there already."""
+
+    runs: dict[str, Run]
+    found: set[str]
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Return the ids of the runs."""
+        return {name: run.info.run_id for name, run in self.runs.items()}
+
+
+def run_stages(
+    names: Iterable[str],
+    settings: Settings,
+    config: Path,
+    behind: Mapping[str, str],
+    announce: Callable[[str, str], None],
+    *,
+    fresh: bool = False,
+) -> StageRuns:
+    """Find the finished runs of stages, or run them one after the other, up to failed gates.
+
+    Args:
+        names: in order; `promote` is left out if the gates before it failed.
+        settings: all, as in `config`.
+        config: the settings file for the children.
+        behind: run ids of earlier stages.
+        announce: called with each stage and, once it is known that its run was there, with that.
+        fresh: make new runs even where equal ones exist.
+
+    Raises:
+        StageFailed: with the stage's own message.
+    """
+    done = StageRuns({}, set())
+    for name in names:
+        if name == "promote" and failed_gates(done.runs["gates"]):
+            break
+        announce(name, "")
+        earlier = {**behind, **done.ids}
+        done.runs[name], found = run_stage(name, settings, config, earlier, fresh=fresh)
+        if found:
+            done.found.add(name)
+            announce(name, f"unchanged since run {done.ids[name]}, skipped")
+    return done
 
 
 def failed_gates(gates: Run) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from mlflow.entities import Run
@@ -22,6 +22,19 @@ KEY_FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
     "gates": ("gates_passed", "gates_failed", "gates_not_judged"),
 }
 """Figures that compare whole runs, by stage."""
+
+
+HEADERS: Final = ("stage", "seconds", "key figures")
+
+
+def stage_rows(done: Mapping[str, Run], skipped: Collection[str]) -> list[tuple[str, str, str]]:
+    """Return a row of `HEADERS` for each stage."""
+    rows = []
+    for name, run in done.items():
+        seconds = (run.info.end_time - run.info.start_time) / 1000
+        took = "skipped" if name in skipped else f"{seconds:.1f}"
+        rows.append((name, took, run.data.tags.get(HEADLINE_TAG, "")))
+    return rows
 
 
 def key_figures(done: Mapping[str, Run]) -> dict[str, float]:
