@@ -61,7 +61,7 @@ def main(
             said = deploy_change(run.client, plan, int(version), made.ids["gates"], why)
         run.json("stages", made.ids)
         run.metrics.log(key_figures(made.runs))
-        run.output(name=plan.settings.registry.name, version=version, failed=failed)
+        run.output(version=version, over=str(plan.over), failed=failed)
         run.headline(f"{why}: {said}", description(made.runs))
     show_table("quantgod", HEADERS, stage_rows(made.runs, made.found))
     if failed:

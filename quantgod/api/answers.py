@@ -109,6 +109,20 @@ def refused(
     return JSONResponse(said, status, dict(headers or {}))
 
 
+def told_elsewhere(told: str, code: str) -> Response:
+    """Return the answer to an error that another process has told as `NAME: reason`.
+
+    Args:
+        told: name and reason; an unknown name is a part of the reason.
+        code: for unknown ones, which are answered with 409.
+    """
+    name, _, reason = told.partition(": ")
+    known = {kind.__name__: (status, its) for kind, status, its in _STATUS}
+    status, its = known.get(name, (409, code))
+    more = {"failed": []} if status == HTTPStatus.CONFLICT else {}
+    return refused(status, its, reason if name in known else told, None, **more)
+
+
 def answer_errors(app: FastAPI) -> None:
     """Let an application answer known errors by status, code and reason."""
     for kind, _, _ in _STATUS:

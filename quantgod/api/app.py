@@ -11,6 +11,7 @@ from quantgod.api.desk import Desk
 from quantgod.api.guard.guard import Guard
 from quantgod.api.routes import (
     bars,
+    change,
     deployments,
     description,
     ensemble,
@@ -28,7 +29,8 @@ DESCRIPTION: Final = (
     "and ends as an entry of the ledger."
 )
 ROUTERS: Final = (
-    *(health, live, signals, bars, versions, deployments, ensemble, votes, training, description),
+    *(health, live, signals, bars, versions, deployments, ensemble, change, votes, training),
+    description,
 )
 
 

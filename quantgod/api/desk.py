@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from mlflow import MlflowClient
 
-from quantgod.api.jobs import Jobs
+from quantgod.api.jobs import CHANGE, Jobs
 from quantgod.settings import Settings
 
 
@@ -22,7 +22,7 @@ class Desk:
         client: of the store.
         config: file of the settings, for commands that are run; what was given besides it is
             written into another one.
-        jobs: what runs commands.
+        jobs: what runs trainings.
     """
 
     settings: Settings
@@ -39,6 +39,11 @@ class Desk:
     def alias(self) -> str:
         """Return the alias that deploys a version."""
         return self.settings.registry.alias
+
+    @property
+    def changes(self) -> Jobs:
+        """Return what runs changes of the ensemble, of which or of trainings one runs at a time."""
+        return self.jobs.of(CHANGE)
 
     @property
     def journal(self) -> Path:

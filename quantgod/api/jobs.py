@@ -22,8 +22,11 @@ from quantgod.files import atomic_path
 from quantgod.tracking.orphans import process_is_gone, process_tag
 from quantgod.tracking.store import PROJECT
 
-JOB_FILE: Final = "job.json"
-LOG_FILE: Final = "job.log"
+TRAINING: Final = "training"
+CHANGE: Final = "change"
+JOB_FILE: Final = ".job.json"
+LOG_FILE: Final = ".job.log"
+"""Endings of the files of a kind's last job."""
 LOCK_FILE: Final = "job.lock"
 NOT_HANDED_ON: Final = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID")
 """`mlflow run` names the server's own run by them, which no other process may join."""
@@ -60,21 +63,23 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Jobs:
-    """At most one job at a time in a folder, whichever server has begun it.
+    """At most one job at a time in a folder, of whichever kind, whichever server has begun it.
 
     Args:
-        folder: of the file, the log and the lock.
+        folder: of the files, the logs and the lock.
+        kind: of the jobs that are begun, cancelled and told of.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, kind: str = TRAINING) -> None:
+        self._folder, self._kind = folder, kind
+
+    def of(self, kind: str) -> Jobs:
+        """Return the jobs of another kind in this folder."""
+        return Jobs(self._folder, kind)
 
     def last(self) -> Job | None:
         """Return the job that runs, or else the last one; None if there was none."""
-        try:
-            return msgspec.json.decode((self._folder / JOB_FILE).read_bytes(), type=Job)
-        except FileNotFoundError:
-            return None
+        return _read(self._place(JOB_FILE))
 
     def is_running(self, job: Job) -> bool:
         """Return whether its process has not ended."""
@@ -100,10 +105,12 @@ class Jobs:
                 if last.asked != dict(asked):
                     raise OtherRequestError(f"Idempotency-Key {key} is of another request")
                 return last
-            if last is not None and self.is_running(last):
-                raise JobRefusedError(
-                    f"job {last.id} has run since {last.since}: cancel it, or wait"
-                )
+            for path in self._folder.glob(f"*{JOB_FILE}"):
+                if (other := _read(path)) is not None and self.is_running(other):
+                    kind = path.name.removesuffix(JOB_FILE)
+                    raise JobRefusedError(
+                        f"{kind} job {other.id} has run since {other.since}: cancel it, or wait"
+                    )
             return self._start(command, asked, key)
 
     def cancel(self) -> Job:
@@ -127,7 +134,7 @@ class Jobs:
     def last_line(self) -> str:
         """Return the last line that the job has printed; empty if none."""
         try:
-            with (self._folder / LOG_FILE).open("rb") as log:
+            with self._place(LOG_FILE).open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
                 lines = log.read().decode("utf-8", "replace").split("\n")
         except FileNotFoundError:
@@ -136,7 +143,7 @@ class Jobs:
 
     def _start(self, command: Sequence[str], asked: Mapping[str, Any], key: str) -> Job:
         environment = {name: one for name, one in os.environ.items() if name not in NOT_HANDED_ON}
-        opened = os.open(self._folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        opened = os.open(self._place(LOG_FILE), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             process = subprocess.Popen(
                 command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=opened,
@@ -155,9 +162,12 @@ class Jobs:
         return self._keep(job)
 
     def _keep(self, job: Job) -> Job:
-        with atomic_path(self._folder / JOB_FILE) as part:
+        with atomic_path(self._place(JOB_FILE)) as part:
             part.write_bytes(msgspec.json.encode(job))
         return job
+
+    def _place(self, ending: str) -> Path:
+        return self._folder / f"{self._kind}{ending}"
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -166,6 +176,13 @@ class Jobs:
         with (self._folder / LOCK_FILE).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _read(path: Path) -> Job | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Job)
+    except FileNotFoundError:
+        return None
 
 
 def _number_of(job: Job) -> int:

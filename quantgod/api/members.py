@@ -27,12 +27,14 @@ class InPlace:
         combiner: of its members.
         made_with: settings of each member by name; none where they are not known.
         strategy: by its name in the settings.
+        own: settings that it was made with; None where they are not known.
     """
 
     version: ModelVersion
     combiner: Combiner
     made_with: dict[str, Settings]
     strategy: str
+    own: Settings | None = None
 
     def accuracy(self, member: str) -> float | None:
         """Return a member's accuracy on the test part; None if it was not scored."""
@@ -61,4 +63,4 @@ def in_place(desk: Desk) -> InPlace:
     except NoOwnSettingsError:
         return InPlace(found, combiner, {}, combiner.strategy)
     named = combiner.strategy if own.ensemble is None else own.ensemble.strategy
-    return InPlace(found, combiner, members_of(own), named)
+    return InPlace(found, combiner, members_of(own), named, own)

@@ -22,7 +22,15 @@ def test_the_page_tells_of_every_route_without_a_script(api: Served) -> None:
 
 def test_every_field_of_every_body_that_is_posted_is_explained(api: Served) -> None:
     schemas = api.get("/openapi.json").json()["components"]["schemas"]
-    for name in ("Promotion", "Rollback", "Training", "Performance"):
+    for name in (
+        "Promotion",
+        "Rollback",
+        "Training",
+        "Performance",
+        "Enabling",
+        "Weighing",
+        "Combining",
+    ):
         unsaid = [
             field for field, one in schemas[name]["properties"].items() if "description" not in one
         ]

@@ -27,8 +27,9 @@ SAID = {"model_type": "near", "accuracy": 0.73, "profit_factor": 1.95}
 def ensemble(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Version 2 holds two members, of three that its settings have; one of them was scored."""
     shelf.put(2)
-    own = settings_in(tmp_path, members={"near": {}, "far": {"window": {"length": 90}}, "off": {}},
-                      ensemble={"strategy": "adaptive"})  # fmt: skip
+    three = {"near": {}, "far": {"window": {"length": 90}}, "off": {}}
+    how = {"strategy": "adaptive", "disabled": ["off"]}
+    own = settings_in(tmp_path, members=three, ensemble=how, evaluate__stride=3)
     monkeypatch.setattr(members, "combiner_of", lambda found: COMBINER)
     monkeypatch.setattr(members, "own_settings", lambda found: own)
     score = {"near": {"accuracy": Interval(0.72, 0.7, 0.74)}}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from quantgod.api import change
 from quantgod.api.routes import training
 from tests.api.serving import served
 from tests.api.test_ensemble import ensemble
@@ -41,8 +42,9 @@ def fuzz(folder: Path, examples: int, *more: str) -> None:
 
 @pytest.fixture
 def trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training that is asked for ends at once: what matters here is who may ask for it."""
-    monkeypatch.setattr(training, "training_command", lambda *_: [sys.executable, "-c", "pass"])
+    """What is asked for ends at once: what matters here is who may ask for it."""
+    for room, command in ((training, "training_command"), (change, "change_command")):
+        monkeypatch.setattr(room, command, lambda *_: [sys.executable, "-c", "pass"])
 
 
 @pytest.mark.usefixtures("ensemble", "journal", "trains")

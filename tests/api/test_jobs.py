@@ -45,7 +45,7 @@ def test_a_second_job_waits_for_the_first_whichever_server_asks(tmp_path: Path) 
     job = started(jobs, tmp_path, SLEEPS.format(tmp_path))
     for server in (jobs, other):
         assert server.last() == job and server.is_running(job)
-        with pytest.raises(JobRefusedError, match=f"job {job.id} has run since"):
+        with pytest.raises(JobRefusedError, match=f"training job {job.id} has run since"):
             server.begin(python("pass"), ASKED)
     ended = other.cancel()
     assert ended.is_cancelled and ended.id == job.id
@@ -56,7 +56,7 @@ def test_a_second_job_waits_for_the_first_whichever_server_asks(tmp_path: Path) 
     again = jobs.begin(python("print('one'); print('two')"), ASKED)
     until(lambda: not jobs.is_running(again))
     assert jobs.last_line() == "two" and again.id != job.id
-    assert (tmp_path / LOG_FILE).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / f"training{LOG_FILE}").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_same_request_starts_nothing_twice(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from quantgod.api.answers import CONFLICT, FieldError
 from quantgod.api.desk import AtDesk, Desk
+from quantgod.api.job_runs import ended_how, run_of
 from quantgod.api.jobs import Job, OtherRequestError
-from quantgod.api.training import ended_how, losses, run_of, training_command
+from quantgod.api.training import losses, training_command
 from quantgod.api.whole import whole
 from quantgod.contracts import SYMBOL
 
@@ -102,9 +103,9 @@ def cancel(desk: AtDesk) -> TrainingStatus:
 
 def _of(desk: Desk, job: Job) -> TrainingStatus:
     is_running = desk.jobs.is_running(job)
-    run = run_of(desk.client, job)
+    run = run_of(desk.client, job, "train")
     told = [] if run is None else losses(desk.client, run)
-    state, reason = ("running", None) if is_running else ended_how(desk, job, run)
+    state, reason = ("running", None) if is_running else ended_how(desk.jobs, job, run)
     total = None if run is None else int(run.data.params["train.epochs"])
     share = 1.0 if state == "finished" else len(told) / (total or 1)
     return TrainingStatus.model_validate(

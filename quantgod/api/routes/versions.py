@@ -66,7 +66,7 @@ def gates(
     version: Annotated[int, Path(ge=1, le=2**31 - 1, description="Its number.")],
 ) -> Verdict:
     """Return the last verdict of the gates on a version; 409 if it has not been judged."""
-    return _verdict(report_of(known_version(desk.client, desk.name, version)))
+    return verdict_of(report_of(known_version(desk.client, desk.name, version)))
 
 
 def _version(found: ModelVersion) -> Version:
@@ -78,7 +78,8 @@ def _version(found: ModelVersion) -> Version:
     )
 
 
-def _verdict(report: GateReport) -> Verdict:
+def verdict_of(report: GateReport) -> Verdict:
+    """Return what a report says."""
     each = [
         GateVerdict(name=g.name, figure=g.figure, bound=g.bound, verdict=g.verdict, detail=g.detail)
         for g in report.gates

@@ -1,0 +1,258 @@
+"""Change the ensemble in place: who votes, with which weight, and how (document 001)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Header, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
+
+from quantgod.api.answers import (
+    ABSENT,
+    CONFLICT,
+    Documented,
+    FieldError,
+    GatesRefusal,
+    refused,
+    told_elsewhere,
+)
+from quantgod.api.change import begin_change, changed_stages, children_of
+from quantgod.api.desk import AtDesk, Desk
+from quantgod.api.job_runs import ended_how, run_of
+from quantgod.api.jobs import Job
+from quantgod.api.routes.deployments import Change
+from quantgod.api.routes.versions import GateVerdict, verdict_of
+from quantgod.api.seen import ETAG, IF_MATCH, SeenHead, tag_of
+from quantgod.registry.changing import EnsembleChange
+from quantgod.registry.deployments import deployments
+from quantgod.registry.ledger import LONGEST_TEXT
+from quantgod.registry.registered import known_version
+from quantgod.registry.verdict import report_of
+from quantgod.settings.ensemble import Strategy
+from quantgod.tracking.keys import output_of
+from quantgod.tracking.stage import HEADLINE_TAG
+
+router = APIRouter(prefix="/api/ensemble", tags=["Ensemble"])
+
+POLL_SECONDS: Final = 0.5
+ASYNC: Final = "respond-async"
+STATUS: Final = "/api/ensemble/change"
+
+Name = Annotated[str, Field(max_length=100, description="The member.")]
+Reason = Annotated[
+    str | None,
+    Field(
+        max_length=LONGEST_TEXT,
+        pattern=r"^[^\x00]*[^\s\x00][^\x00]*$",
+        description="Why; it is recorded beside the change itself.",
+    ),
+]
+
+
+class Enabling(BaseModel):
+    """Whether a member votes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model_type: Name
+    enabled: bool = Field(strict=True, description="Whether it votes.")
+    reason: Reason = None
+
+
+class Weighing(BaseModel):
+    """A member's weight."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    model_type: Name
+    weight: float = Field(
+        ge=0, le=1e9, strict=True, description="Only the ratios of all weights count."
+    )
+    reason: Reason = None
+
+
+class Combining(BaseModel):
+    """How the members' forecasts become one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    strategy: Strategy = Field(description="By its name in the settings.")
+    reason: Reason = None
+
+
+class ChangeStage(BaseModel):
+    """A stage of a change."""
+
+    stage: str
+    state: Literal["waiting", "running", "finished", "unchanged", "failed", "cancelled"] = Field(
+        description="`unchanged`: an equal run was there."
+    )
+    seconds: float | None = Field(description="That it has run.")
+
+
+class ChangeStatus(BaseModel):
+    """The change that runs, or else the last one."""
+
+    is_changing: bool
+    state: Literal["none", "running", "promoted", "refused", "failed", "cancelled"] = Field(
+        description="`refused`: by gates; what was in place is in place."
+    )
+    change: str | None = Field(description="In words.")
+    reason: str | None = Field(description="That was given.")
+    job: str | None = Field(description="Identifies it.")
+    since: str | None = Field(description="ISO 8601, UTC.")
+    run_id: str | None = Field(description="Its run in MLflow; null until that begins.")
+    stages: list[ChangeStage] = Field(description="In order.")
+    version: int | None = Field(description="That it has made.")
+    over: int | None = Field(description="In place before, once it has ended.")
+    gates: list[GateVerdict] = Field(description="Those that stop the version.")
+    said: str | None = Field(description="How it has ended, in words.")
+
+
+class ChangeRefusal(GatesRefusal):
+    """A change that the present state or the gates do not allow."""
+
+    version: int | None = Field(
+        None, description="That it has made, which stays as it is, unpromoted."
+    )
+    gates: list[GateVerdict] = Field([], description="The gates that failed.")
+
+
+REFUSED: Final[Documented] = {409: {**CONFLICT[409], "model": ChangeRefusal}}
+BEGUN: Final[Documented] = {
+    202: {
+        "model": ChangeStatus,
+        "description": "Asked for by `Prefer: respond-async`.",
+        "headers": {"Location": {"description": "Of its state.", "schema": {"type": "string"}}},
+    }
+}
+CHANGES: Final[Documented] = {200: ETAG, **BEGUN, **ABSENT, **REFUSED, **IF_MATCH}
+
+Prefer = Annotated[
+    str | None,
+    Header(
+        description="`respond-async` (RFC 7240): answer with 202 as soon as it has begun. Else the "
+        "answer comes when it has ended, which takes a minute or some."
+    ),
+]
+
+
+@router.post("/models/enable", response_model=Change, responses=CHANGES)
+async def enable(
+    desk: AtDesk, asked: Enabling, seen: SeenHead, request: Request, prefer: Prefer = None
+) -> Response:
+    """Let a member vote that the version in place was made without, as a new version.
+
+    It goes through the gates. The member was trained with the others and is not trained again.
+    """
+    if not asked.enabled:
+        raise FieldError("body.enabled", "true expected")
+    change = EnsembleChange(enabled={asked.model_type: True})
+    return await _changed(desk, change, asked.reason, seen, request, prefer)
+
+
+@router.post("/models/weight", response_model=Change, responses=CHANGES)
+async def weight(
+    desk: AtDesk, asked: Weighing, seen: SeenHead, request: Request, prefer: Prefer = None
+) -> Response:
+    """Give a member another weight: a new version of the same members, through the gates."""
+    change = EnsembleChange(weights={asked.model_type: asked.weight})
+    return await _changed(desk, change, asked.reason, seen, request, prefer)
+
+
+@router.post("/strategy", response_model=Change, responses=CHANGES)
+async def strategy(
+    desk: AtDesk, asked: Combining, seen: SeenHead, request: Request, prefer: Prefer = None
+) -> Response:
+    """Combine the members otherwise: a new version of the same members, through the gates."""
+    change = EnsembleChange(strategy=asked.strategy)
+    return await _changed(desk, change, asked.reason, seen, request, prefer)
+
+
+@router.get("/change")
+def status(desk: AtDesk) -> ChangeStatus:
+    """Return how far the change is, stage by stage, or how the last one has ended."""
+    job = desk.changes.last()
+    return _none() if job is None else _of(desk, job)
+
+
+@router.post("/change/cancel", status_code=202, responses=CONFLICT)
+def cancel(desk: AtDesk) -> ChangeStatus:
+    """Ask the change to end; what is in place stays, and finished stages are kept.
+
+    A second call kills it with all its children.
+    """
+    return _of(desk, desk.changes.cancel())
+
+
+async def _changed(
+    desk: Desk,
+    change: EnsembleChange,
+    reason: str | None,
+    seen: str,
+    request: Request,
+    prefer: str | None,
+) -> Response:
+    """Start a change, and wait for its end without holding a thread, unless that is not wanted."""
+    job = await run_in_threadpool(begin_change, desk, change, seen, reason)
+    wanted = {one.partition(";")[0].strip().lower() for one in (prefer or "").split(",")}
+    if ASYNC in wanted:
+        said = await run_in_threadpool(_of, desk, job)
+        headers = {"Location": STATUS, "Preference-Applied": ASYNC}
+        return JSONResponse(said.model_dump(mode="json"), 202, headers)
+    while await run_in_threadpool(desk.changes.is_running, job):
+        if await request.is_disconnected():
+            break
+        await asyncio.sleep(POLL_SECONDS)
+    return await run_in_threadpool(_ended, desk, job)
+
+
+def _ended(desk: Desk, job: Job) -> Response:
+    """Return what is in place after a change, or why it is not."""
+    said = _of(desk, job)
+    if said.state == "promoted":
+        head = deployments(desk.client, desk.name, desk.alias).head
+        change = {"version": said.version, "over": said.over, "said": said.said}
+        return JSONResponse(change, 200, {"ETag": tag_of(head)})
+    if said.state != "refused":
+        return told_elsewhere(said.said or f"the change was {said.state}", f"change_{said.state}")
+    gates = [gate.model_dump() for gate in said.gates]
+    more = {"failed": [gate.name for gate in said.gates], "version": said.version, "gates": gates}
+    return refused(409, "gates_failed", said.said or "", None, **more)
+
+
+def _of(desk: Desk, job: Job) -> ChangeStatus:
+    is_running, run = desk.changes.is_running(job), run_of(desk.client, job, "change")
+    state, said = ("running", None) if is_running else ended_how(desk.changes, job, run)
+    told: dict[str, Any] = {}
+    if run is not None:
+        children = children_of(desk.client, run)
+        stages = changed_stages(children, is_whole=state == "finished")
+        told = {"stages": [one._asdict() for one in stages], "run_id": run.info.run_id}
+        made = children.get("register")
+        if made is not None and made.info.status == "FINISHED":
+            told["version"] = output_of(made, "version")["version"]
+    if run is not None and state == "finished":
+        told |= _result(desk, output_of(run, "version", "over", "failed"))
+        said = run.data.tags.get(HEADLINE_TAG)
+    known = {"is_changing": is_running, "state": state, "job": job.id, "since": job.since}
+    return _none().model_validate(_none().model_dump() | known | job.asked | {"said": said} | told)
+
+
+def _result(desk: Desk, made: dict[str, str]) -> dict[str, Any]:
+    """Return what came of a change whose stages have all finished."""
+    told: dict[str, Any] = {"version": made["version"], "over": made["over"], "state": "promoted"}
+    if made["failed"]:
+        report = report_of(known_version(desk.client, desk.name, int(made["version"])))
+        stop = [gate for gate in verdict_of(report).gates if gate.name in report.stopped]
+        told |= {"state": "refused", "gates": [gate.model_dump() for gate in stop]}
+    return told
+
+
+def _none() -> ChangeStatus:
+    empty = dict.fromkeys(ChangeStatus.model_fields)
+    known = {"is_changing": False, "state": "none", "stages": [], "gates": []}
+    return ChangeStatus.model_validate(empty | known)
