@@ -78,7 +78,7 @@ class _Session:
         self._promoted_at = self._swapped_at = 0.0
         self._closed_at: list[float] = []
         self._alone_ms: list[float] = []
-        register_versions(folder, subject.packed(folder, self._market), 2)
+        register_versions(folder, subject.packed(folder, self._market), 2, self._settings)
 
     async def run(self, name: str) -> list[Figure]:
         """Answer while the second version is fetched, verified, warmed and takes over."""

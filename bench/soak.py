@@ -7,6 +7,7 @@
                random, while a reader looks; and rollbacks, from the command to its end
     updates    a day of one symbol, 864,000 updates at full speed, through the whole live runner
     ending     from Ctrl-C to the end of the process
+    managing   200 requests a second for a minute at the management API, beside a live session
     blocks     a network of the book trained on a year of blocks, and the memory that it takes
 
 Ends with 1 if a goal is missed; a wrong book, a lost row or an unreadable file ends it at once.
@@ -35,6 +36,7 @@ from rich.console import Console
 
 from bench.blocks import blocks
 from bench.goal import Figure, Log
+from bench.managing import managing
 from bench.running import run
 from bench.serving import NAME, register_demo_chain
 from quantgod.live.loopback import simulated_exchange
@@ -187,7 +189,8 @@ def ending(log: Log) -> list[Figure]:
 
 
 PARTS = {
-    part.__name__: part for part in (schedules, mixes, kills, promotions, updates, ending, blocks)
+    part.__name__: part
+    for part in (schedules, mixes, kills, promotions, updates, ending, managing, blocks)
 }
 
 

@@ -43,6 +43,8 @@ from quantgod.market.book_bars import ClosedMinute
 from quantgod.market.minute_bars import MinuteBar
 from quantgod.models import zoo
 from quantgod.models.heads import ONE_DIRECTION
+from quantgod.registry.lineage import Lineage
+from quantgod.registry.own_settings import SETTINGS_FILE, keep_settings
 from quantgod.registry.package import GoldenRows, Package, build_package
 from quantgod.registry.reference import reference_of
 from quantgod.registry.versions import register
@@ -50,9 +52,8 @@ from quantgod.served.combiners.outcome import Outcome
 from quantgod.served.features import sets
 from quantgod.settings import Settings, load_settings, members_of
 from tests.registry.conftest import CLASS_WEIGHTS, out_of_fold_rows, tiny_auditor
-from tests.registry.shelves import SERIES
+from tests.registry.shelves import ALIAS, NAME, SERIES
 
-NAME, ALIAS = "bench", "Production"
 GOLDEN = 783
 DOCUMENTS: Mapping[str, Any] = {
     "members": {
@@ -136,11 +137,16 @@ class Subject:
     config: str
     changes: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """What a session that follows the alias takes over the settings of the file."""
+        own = {"registry.name": NAME, "registry.alias": ALIAS, "live.unjudged": "warn"}
+        return {"live.poll_seconds": 0.1, **self.changes, **own}
+
     @cached_property
     def settings(self) -> Settings:
-        """Its settings in a session that follows the alias."""
-        own = {"registry.name": NAME, "registry.alias": ALIAS, "live.unjudged": "warn"}
-        return load_settings(Path(self.config), {**self.changes, **own, "live.poll_seconds": 0.1})
+        """Its settings in such a session."""
+        return load_settings(Path(self.config), self.values)
 
     def packed(self, folder: Path, market: Market) -> Package:
         """Make its package of random weights."""
@@ -162,16 +168,19 @@ class Subject:
         return build_package(folder / "package", *parts)
 
 
-def register_versions(folder: Path, package: Package, count: int) -> None:
+def register_versions(folder: Path, package: Package, count: int, own: Settings) -> None:
     """Register a package so many times in a store in `folder`; the first version gets the alias."""
+    settings = keep_settings(folder / SETTINGS_FILE, own)
     uri = f"sqlite:///{folder}/mlflow.db"
     os.environ |= {"MLFLOW_TRACKING_URI": uri, "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
     mlflow.set_tracking_uri(uri)
     artifacts = str(folder / "artifacts")
     experiment = MlflowClient().create_experiment(NAME, artifact_location=artifacts)
     for _ in range(count):
-        with mlflow.start_run(experiment_id=experiment):
-            register(package, NAME, {})
+        with mlflow.start_run(experiment_id=experiment) as run:
+            mlflow.log_artifact(str(folder / SETTINGS_FILE))
+            lineage = Lineage(runs={"register": run.info.run_id}, settings=settings)
+            register(package, NAME, lineage.tags())
     point_at(1)
 
 

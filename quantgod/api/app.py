@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from quantgod.api.answers import ANYWHERE, answer_errors
 from quantgod.api.desk import Desk
 from quantgod.api.guard.guard import Guard
+from quantgod.api.recent import RecentAnswers
 from quantgod.api.routes import (
     bars,
     change,
@@ -53,6 +54,7 @@ def make_app(desk: Desk, kept: str) -> Guard:
     )
     app.state.desk = desk
     answer_errors(app)
+    app.add_middleware(RecentAnswers, journal=desk.journal)
     for routes in ROUTERS:
         app.include_router(routes.router)
     return Guard(app, kept, desk.settings.manage)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,13 +85,12 @@ def own_settings(version: ModelVersion) -> Settings:
         raise NoOwnSettingsError(_unknown(place, "no register run is named"))
     try:
         text = mlflow.artifacts.load_text(f"runs:/{run}/{SETTINGS_FILE}")
-        values = yaml.safe_load(text)
-        settings = settings_of(values, f"{SETTINGS_FILE} of run {run}")
+        settings, digest = _read(text, f"{SETTINGS_FILE} of run {run}")
     except MlflowException as error:
         raise NoOwnSettingsError(_unknown(place, error.message)) from None
     except (SettingsError, yaml.YAMLError) as error:
         raise NoOwnSettingsError(_unknown(place, " ".join(str(error).split()))) from None
-    if value_digest(values) != made.settings:  # of the file: earlier code knew fewer settings
+    if digest != made.settings:  # of the file: earlier code knew fewer settings
         raise NoOwnSettingsError(_unknown(place, f"{SETTINGS_FILE} of run {run} was changed since"))
     return settings
 
@@ -179,6 +179,13 @@ def in_short(texts: Sequence[str]) -> str:
     """Return the first of these texts, and how many more there are."""
     more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     return "; ".join(texts[:SHOWN]) + more
+
+
+@lru_cache(maxsize=16)
+def _read(text: str, what: str) -> tuple[Settings, str]:
+    """Return the settings in a text, and their digest; equal texts are read once."""
+    values = yaml.safe_load(text)
+    return settings_of(values, what), value_digest(values)
 
 
 def _unknown(place: str, why: str) -> str:

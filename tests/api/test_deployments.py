@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 import steps.deployments
+from quantgod.api.recent import KEPT_SECONDS
 from quantgod.gates import bounds_digest
 from quantgod.registry.gate_tags import VERDICT_TAG
 from quantgod.registry.ledger_run import LedgerRun
@@ -45,6 +47,7 @@ def test_the_history_is_what_the_step_tells(api: Served, shelf: Shelf) -> None:
     assert told["version"] == 2 and told["trouble"] == ""
     before = api.tag()
     shelf.point(3)
+    time.sleep(KEPT_SECONDS)  # what others change is told by then
     moved = api.get("/api/deployments")
     assert moved.headers["ETag"] == before, "the ledger is as it was"
     assert "Production names version 3, its ledger says version 2" in moved.json()["trouble"]
