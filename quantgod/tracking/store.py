@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
+from quantgod.files import atomic_path
 from quantgod.settings import TrackingSettings
 from quantgod.tracking.relocation import check_place, database
 
@@ -142,7 +143,10 @@ def compared_experiments(client: MlflowClient, settings: TrackingSettings) -> li
 
 @contextmanager
 def _first_use(store: Path | None) -> Iterator[None]:
-    """Let one process at a time create an SQLite store and its experiment; MLflow has no lock."""
+    """Let one process at a time create an SQLite store and its experiment; MLflow has no lock.
+
+    A store appears whole: MLflow goes on with no store whose making was cut short.
+    """
     if store is None:
         yield
         return
@@ -150,6 +154,9 @@ def _first_use(store: Path | None) -> Iterator[None]:
     store.parent.mkdir(parents=True, exist_ok=True)
     with store.with_name(f"{store.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not store.exists():
+            with atomic_path(store) as part:
+                MlflowClient(f"{_RELATIVE_SQLITE}{part}")
         yield
 
 

@@ -104,6 +104,28 @@ def test_an_experiment_that_keeps_its_artifacts_elsewhere_on_purpose_is_left_alo
 
 
 @pytest.mark.long
+def test_a_first_command_that_is_cut_short_leaves_no_half_made_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = mlflow.get_tracking_uri()
+    live_in(tmp_path, monkeypatch)
+    own = settings_in(tmp_path).tracking
+
+    def cut_short(*given: str) -> MlflowClient:
+        for one in given:
+            Path(one.removeprefix("sqlite:///")).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "MlflowClient", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            store.connect(own)
+    assert [one.name for one in tmp_path.iterdir()] == ["mlflow.db.lock"]
+    live_in(tmp_path, monkeypatch)
+    assert store.connect(own).search_experiments()
+    mlflow.set_tracking_uri(uri)
+
+
 def test_two_first_commands_at_once_make_one_store(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
