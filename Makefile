@@ -8,13 +8,19 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_EXPERIMENT_NAME ?= quantgod
 export MLFLOW_LOGGING_LEVEL ?= WARNING
 
-.PHONY: help demo test proofs check bench soak mutants power ui serve clean again
+.PHONY: help demo page test proofs check bench soak mutants power ui serve clean again
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/run  ## From simulated archives to a served model, in minutes
 	mlflow run . -e main --run-name main --env-manager local -P config=$(CONFIG)
+
+page: $(VENV)/run  ## A live session on the simulated exchange, and the page that manages it
+	@echo "live session: its log is live.log"
+	@python -m steps.live --config $(CONFIG) --exchange simulated > live.log 2>&1 & \
+	trap "kill $$! 2>/dev/null; wait" EXIT INT TERM; \
+	python -m steps.manage --config $(CONFIG) --exchange simulated --new-token
 
 test: $(VENV)/dev  ## Run the tests but for those of `make proofs`
 	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -q -m "not long"

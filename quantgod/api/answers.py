@@ -100,6 +100,15 @@ _STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
 )
 """Statuses and codes of known errors, the most special first."""
 
+KNOWN: Final[tuple[type[Exception], ...]] = (*(kind for kind, _, _ in _STATUS), FieldError)
+"""Errors that are answered by a status and a reason."""
+
+
+def status_of(error: Exception) -> tuple[int, str]:
+    """Return the status and the code that a known error is answered by."""
+    found = ((status, code) for kind, status, code in _STATUS if isinstance(error, kind))
+    return next(found, (422, "invalid"))
+
 
 def refused(
     status: int, code: str, reason: str, headers: Mapping[str, str] | None = None, **more: Any
@@ -133,7 +142,7 @@ def answer_errors(app: FastAPI) -> None:
 
 
 async def _known(_request: Request, error: Exception) -> Response:
-    _, status, code = next(one for one in _STATUS if isinstance(error, one[0]))
+    status, code = status_of(error)
     more = {"failed": list(getattr(error, "failed", ()))} if status == HTTPStatus.CONFLICT else {}
     return refused(status, code, str(error), None, **more)
 

@@ -18,6 +18,7 @@ from quantgod.api.routes import (
     ensemble,
     health,
     live,
+    page,
     signals,
     training,
     versions,
@@ -31,7 +32,7 @@ DESCRIPTION: Final = (
 )
 ROUTERS: Final = (
     *(health, live, signals, bars, versions, deployments, ensemble, change, votes, training),
-    description,
+    *(description, page),
 )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -23,12 +24,14 @@ class Desk:
         config: file of the settings, for commands that are run; what was given besides it is
             written into another one.
         jobs: what runs trainings.
+        ending: set when the server ends.
     """
 
     settings: Settings
     client: MlflowClient
     config: Path
     jobs: Jobs
+    ending: Event = field(default_factory=Event)
 
     @property
     def name(self) -> str:

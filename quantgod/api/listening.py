@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import socket
+from threading import Event
 from typing import Final
 
-from uvicorn import Config
+from uvicorn import Config, Server
 
 from quantgod.api.guard.guard import Guard
 
 HOST: Final = "127.0.0.1"
 MOST_CONNECTIONS: Final = 100
 GRACE_SECONDS: Final = 2
-"""How long streams may go on when the server ends."""
+"""How long answers may take when the server ends."""
+
+
+class Listening(Server):
+    """A server whose streams end when it does.
+
+    Args:
+        app: what it serves.
+        port: on loopback.
+        ending: set when it ends, for streams to see.
+    """
+
+    def __init__(self, app: Guard, port: int, ending: Event) -> None:
+        super().__init__(listening(app, port))
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell streams, and end."""
+        self._ending.set()
+        await super().shutdown(sockets)
 
 
 def listening(app: Guard, port: int) -> Config:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-import uvicorn
 from mlflow import MlflowClient
 
 from quantgod.api.app import make_app
@@ -20,7 +19,7 @@ from quantgod.api.desk import Desk
 from quantgod.api.guard.guard import Guard
 from quantgod.api.guard.token import kept_hash, new_token
 from quantgod.api.jobs import Jobs
-from quantgod.api.listening import HOST, listening
+from quantgod.api.listening import HOST, Listening
 from quantgod.settings import Settings, load_settings, with_values
 from tests.registry.shelves import ALIAS, NAME
 
@@ -72,17 +71,17 @@ def served(folder: Path, config: str = "conf/demo.yaml", **more: Any) -> Iterato
     token = new_token(settings.manage.folder)
     desk = Desk(settings, MlflowClient(), Path(config), Jobs(settings.manage.folder))
     app = make_app(desk, kept_hash(settings.manage.folder))
-    with listening_at(app) as port:
+    with listening_at(app, desk.ending) as port:
         yield Served(f"http://{HOST}:{port}", token, app, settings)
 
 
 @contextmanager
-def listening_at(app: Guard) -> Iterator[int]:
+def listening_at(app: Guard, ending: threading.Event) -> Iterator[int]:
     # Of TCP by name, as uvicorn's own: asyncio then sends a short answer without delay.
     with socket.socket(proto=socket.IPPROTO_TCP) as bound:
         bound.bind((HOST, 0))
         port: int = bound.getsockname()[1]
-        server = uvicorn.Server(listening(app, port))
+        server = Listening(app, port, ending)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
         end = time.monotonic() + START_SECONDS

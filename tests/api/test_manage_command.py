@@ -38,7 +38,7 @@ def test_it_shows_a_new_token_once_and_serves_by_it_until_it_is_stopped(
         assert server.stdout is not None
         lines = [server.stdout.readline() for _ in range(2)]
         token = re.fullmatch(r"token, shown this once: (\S{43})\n", lines[0])
-        assert token and lines[1] == f"quantgod@Production on http://127.0.0.1:{port}/docs\n"
+        assert token and f"open http://127.0.0.1:{port}/ and log in with the token" in lines[1]
         address = f"http://127.0.0.1:{port}/api/versions"
         session = requests.Session()
         retries = requests.adapters.Retry(connect=8, backoff_factor=0.1)
@@ -46,8 +46,13 @@ def test_it_shows_a_new_token_once_and_serves_by_it_until_it_is_stopped(
         assert session.get(address).status_code == 401
         answer = session.get(address, headers={"Authorization": f"Bearer {token[1]}"})
         assert [one["version"] for one in answer.json()] == [1, 2, 3, 4]
+        bearer = {"Authorization": f"Bearer {token[1]}"}
+        stream = session.get(
+            address.replace("versions", "signals/stream"), headers=bearer, stream=True
+        )
         server.send_signal(signal.SIGTERM)
         out, err = server.communicate(timeout=30)
+        assert stream.status_code == 200 and stream.content.strip() == b"", "it ends, and is whole"
     assert token[1] not in out + err
     assert token[1] not in "".join(path.read_text() for path in (tmp_path / "own").iterdir())
-    assert "Traceback" not in err
+    assert "Traceback" not in err and "Cancel" not in err

@@ -15,7 +15,7 @@ from quantgod.api.guard.limits import Clock
 from quantgod.api.guard.token import hash_of
 
 LOGIN: Final = "/login"
-FIRST_PAGE: Final = "/docs"
+FIRST_PAGE: Final = "/"
 COOKIE: Final = "quantgod"
 SESSION_SECONDS: Final = 43_200
 MOST_SESSIONS: Final = 100
@@ -23,7 +23,8 @@ MOST_SESSIONS: Final = 100
 FORM: Final = f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
-<meta name="viewport" content="width=device-width"><title>quantgod</title></head>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<title>quantgod</title></head>
 <body><main><h1>quantgod</h1>
 <form method="post" action="{LOGIN}">
 <p><label for="token">Token</label>

@@ -100,10 +100,10 @@ def _follower(
 
 @router.get("/stream", response_class=EventSourceResponse)
 async def stream(
-    follower: Annotated[Follower, Depends(_follower)],
+    desk: AtDesk, follower: Annotated[Follower, Depends(_follower)]
 ) -> AsyncIterator[ServerSentEvent]:
     """Tell each signal as it is journaled, as events `signal` with the data of a signal."""
-    while True:
+    while not desk.ending.is_set():
         for row in await run_in_threadpool(follower.news):
             yield ServerSentEvent(data=signal_of(row), event="signal", id=str(row["minute"]))
         await asyncio.sleep(POLL_SECONDS)

@@ -168,7 +168,7 @@ def browser(api: Served) -> requests.Session:
     session = requests.Session()
     form = {"token": api.token}
     answer = session.post(f"{api.address}/login", form, headers={"Origin": api.address})
-    assert answer.status_code == 200 and answer.url.endswith("/docs")
+    assert answer.status_code == 200 and answer.url == f"{api.address}/"
     return session
 
 
@@ -179,7 +179,7 @@ def test_a_browser_is_shown_a_form_and_gets_a_cookie_for_the_token(api: Served) 
     wrong = requests.post(f"{api.address}/login", {"token": "wrong"}, allow_redirects=False)
     assert wrong.status_code == 401 and "Set-Cookie" not in wrong.headers
     given = requests.post(f"{api.address}/login", {"token": api.token}, allow_redirects=False)
-    assert given.status_code == 303 and given.headers["Location"] == "/docs"
+    assert given.status_code == 303 and given.headers["Location"] == "/"
     cookie = given.headers["Set-Cookie"]
     assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and api.token not in cookie
     assert browser(api).get(f"{api.address}/api/health").status_code == 200

@@ -1,0 +1,136 @@
+"""Do what a form of the page asks for, with the functions of the API's routes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Annotated, Any, Final, NamedTuple
+from urllib.parse import parse_qsl
+
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from quantgod.api.answers import KNOWN, status_of
+from quantgod.api.desk import Desk
+from quantgod.api.routes.deployments import Promotion, Rollback, promotion, rollback
+from quantgod.api.routes.training import Training, cancel, start
+from quantgod.settings import without_passwords
+
+MOST_FIELDS: Final = 100
+NUMBERS: Final = frozenset({"version", "epochs", "batch_size"})
+SWITCHES: Final = frozenset({"force"})
+
+
+class Form(NamedTuple):
+    """What a form has sent.
+
+    Attributes:
+        fields: by name; those that were left empty are not there.
+        seen: head of the ledger that the page has shown.
+        key: idempotency key of the request.
+    """
+
+    fields: dict[str, str]
+    seen: str
+    key: str
+
+    def values(self) -> dict[str, Any]:
+        """Return the fields as JSON would have them: forms send texts alone."""
+        return {name: _value(name, text) for name, text in self.fields.items()}
+
+
+class Refused(NamedTuple):
+    """Why something was not done.
+
+    Attributes:
+        action: what was asked for.
+        status: HTTP's.
+        reasons: in words.
+        failed: gates that failed.
+    """
+
+    action: str
+    status: int
+    reasons: list[str]
+    failed: list[str]
+
+
+class Nothing(BaseModel):
+    """A form without fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Action(NamedTuple):
+    """What a form does.
+
+    Attributes:
+        section: that shows the form.
+        body: of the API's route.
+        do: calls it; what it returns is shown by the page anyway.
+        done: said afterwards.
+    """
+
+    section: str
+    body: type[BaseModel]
+    do: Callable[[Desk, Any, Form], object]
+    done: str
+
+
+ACTIONS: Final[Mapping[str, Action]] = {
+    "rollback": Action(
+        "deployments",
+        Rollback,
+        lambda desk, asked, form: rollback(desk, asked, form.seen, Response()),
+        "Rolled back: the table's first line is in place.",
+    ),
+    "promote": Action(
+        "versions",
+        Promotion,
+        lambda desk, asked, form: promotion(desk, asked, form.seen, Response()),
+        "Promoted: the version is in place.",
+    ),
+    "train": Action(
+        "training",
+        Training,
+        lambda desk, asked, form: start(desk, asked, form.key or None),
+        "The training has begun.",
+    ),
+    "cancel": Action(
+        "training",
+        Nothing,
+        lambda desk, _, __: cancel(desk),
+        "The training was asked to end. A second request kills it.",
+    ),
+}
+
+
+def carried_out(desk: Desk, name: str, form: Form) -> Refused | None:
+    """Do what a form asks for; return why not, if it was refused."""
+    action = ACTIONS[name]
+    try:
+        action.do(desk, action.body.model_validate(form.values()), form)
+    except ValidationError as error:
+        reasons = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        return Refused(name, HTTPStatus.UNPROCESSABLE_ENTITY, reasons, [])
+    except KNOWN as error:
+        reason = without_passwords(str(error))
+        return Refused(name, status_of(error)[0], [reason], list(getattr(error, "failed", ())))
+    return None
+
+
+async def _form_of(request: Request) -> Form:
+    body = (await request.body()).decode("utf-8", "replace")
+    fields = dict(parse_qsl(body, max_num_fields=MOST_FIELDS))  # empty ones are left out
+    return Form(fields, fields.pop("seen", ""), fields.pop("key", ""))
+
+
+Posted = Annotated[Form, Depends(_form_of)]
+"""Gives a route the form that was sent."""
+
+
+def _value(name: str, text: str) -> Any:
+    if name in SWITCHES:
+        return True
+    return int(text) if name in NUMBERS and re.fullmatch(r"-?\d{1,18}", text) else text

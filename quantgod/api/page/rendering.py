@@ -1,0 +1,101 @@
+"""Make HTML of what the sections show."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from quantgod.api.desk import Desk
+from quantgod.api.page.actions import ACTIONS, Refused
+from quantgod.api.page.drawing import HEIGHT, WIDTH, number
+from quantgod.api.page.sections import SECTIONS, of_verdict, told
+
+TITLES: Final = {
+    "live": "Live session",
+    "charts": "Price, signals and weights",
+    "ensemble": "Ensemble",
+    "training": "Training",
+    "deployments": "Deployments",
+    "versions": "Versions and gates",
+}
+
+
+def page_of(
+    desk: Desk,
+    done: str = "",
+    gates: int | None = None,
+    refused: Refused | None = None,
+    typed: Mapping[str, str] | None = None,
+) -> str:
+    """Return the whole page.
+
+    Args:
+        desk: what is shown.
+        done: the action that a form has just carried out; empty for none.
+        gates: version whose verdict is shown; by default the newest that was judged.
+        refused: why an action was not carried out.
+        typed: what its form has sent, to be corrected.
+    """
+    shown = {name: told(desk, gather) for name, gather in SECTIONS.items()}
+    known = shown["versions"].get("versions", ())
+    judged = gates or next((one.version for one in known if one.gates), None)
+    if judged is not None:
+        shown["verdict"] = told(desk, lambda desk: of_verdict(desk, judged)) | {"judged": judged}
+    # The head of the ledger as the page shows it is what each change of it names.
+    shown["versions"] |= {name: shown["deployments"].get(name) for name in ("history", "seen")}
+    forms = {"refused": refused, "typed": defaultdict(str, typed or {})}
+    sections = {name: _rendered(name, context | forms) for name, context in shown.items()}
+    model, action = f"{desk.name}@{desk.alias}", ACTIONS.get(done)
+    return _PAGES.get_template("page.html.j2").render(
+        model=model, titles=TITLES, sections=sections, done=action, refused=refused
+    )
+
+
+def fragment(desk: Desk, name: str) -> str:
+    """Return a section by itself."""
+    return _rendered(name, told(desk, SECTIONS[name]))
+
+
+def when(at: dt.datetime | str) -> str:
+    """Return a time as people write it, UTC.
+
+    >>> when("2026-11-30T12:03:04.5+00:00")
+    '2026-11-30 12:03:04'
+    """
+    time = dt.datetime.fromisoformat(at) if isinstance(at, str) else at
+    return f"{time.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def three(value: float | None) -> str:
+    """Return a share or a loss with three digits.
+
+    >>> three(0.61754), three(None)
+    ('0.618', '-')
+    """
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _rendered(name: str, context: Mapping[str, Any]) -> Markup:
+    template = "absent" if "absent" in context else name
+    return Markup(_PAGES.get_template(f"{template}.html.j2").render(context))
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("quantgod.api.page", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"when": when, "three": three, "number": number}
+    made.globals |= {"HEIGHT": HEIGHT, "WIDTH": WIDTH}
+    return made
+
+
+_PAGES: Final = _environment()

@@ -1,0 +1,77 @@
+"""Gather what each section of the page shows, with the functions of the API's routes.
+
+A section that has nothing to show says why in its place, and the others stand as they are.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from fastapi import Response
+
+from quantgod.api import answers
+from quantgod.api.desk import Desk
+from quantgod.api.page.charts import charts
+from quantgod.api.page.live import live
+from quantgod.api.routes import deployments, ensemble, training, versions
+from quantgod.settings import without_passwords
+
+Context = dict[str, Any]
+
+
+def of_ensemble(desk: Desk) -> Context:
+    """Return the ensemble in place and its members."""
+    return {"ensemble": ensemble.status(desk), "members": ensemble.models(desk)}
+
+
+def of_training(desk: Desk) -> Context:
+    """Return how far the training is."""
+    return {"training": training.status(desk)}
+
+
+def of_training_form(desk: Desk) -> Context:
+    """Return what can be trained, and a key by which a form that is sent twice starts one."""
+    return {
+        "choices": tuple(desk.settings.members),
+        "network": desk.settings.model.name,
+        "symbol": desk.settings.data.symbol,
+        "key": secrets.token_hex(8),
+    }
+
+
+def of_deployments(desk: Desk) -> Context:
+    """Return what was in place, and the head of the ledger that a change has to name."""
+    response = Response()
+    told = deployments.deployments(desk, response)
+    return {"history": told, "seen": response.headers["ETag"].strip('"')}
+
+
+def of_versions(desk: Desk) -> Context:
+    """Return all versions, the newest first."""
+    return {"versions": list(reversed(versions.versions(desk)))}
+
+
+def of_verdict(desk: Desk, version: int) -> Context:
+    """Return what the gates said of a version."""
+    return {"verdict": versions.gates(desk, version)}
+
+
+SECTIONS: Final[Mapping[str, Callable[[Desk], Context]]] = {
+    "live": live,
+    "charts": charts,
+    "ensemble": of_ensemble,
+    "training": of_training,
+    "training_form": of_training_form,
+    "deployments": of_deployments,
+    "versions": of_versions,
+}
+
+
+def told(desk: Desk, gather: Callable[[Desk], Context]) -> Context:
+    """Return what a section shows; if there is nothing to show, why."""
+    try:
+        return gather(desk)
+    except answers.KNOWN as error:
+        return {"absent": without_passwords(str(error))}
