@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from mlflow import MlflowClient
@@ -14,8 +15,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from quantgod.api.answers import FieldError
 from quantgod.api.desk import Desk
 from quantgod.api.job_runs import STATES
-from quantgod.api.jobs import Job
-from quantgod.api.members import in_place
+from quantgod.api.jobs import Job, JobRefusedError
+from quantgod.api.members import InPlace, in_place
+from quantgod.api.performance import last_reported
 from quantgod.ensemble.fitting import UnknownMemberError
 from quantgod.registry.changing import MADE, ChangeError, EnsembleChange
 from quantgod.registry.deployments import deployments
@@ -62,6 +64,22 @@ def begin_change(desk: Desk, asked: EnsembleChange, seen: str, reason: str | Non
         raise FieldError("body.model_type", str(error)) from None
     said = {"change": asked.in_words(), "reason": reason}
     return desk.changes.begin(change_command(desk, asked, seen, reason), said)
+
+
+def weigh_by_reports(desk: Desk, found: InPlace) -> Job | None:
+    """Start a change to weights in proportion to the reported accuracies of all members in place.
+
+    None if one of them was not reported of this version, nothing would change, or a job is running.
+    """
+    reports = last_reported(desk.settings.manage.folder)
+    mine = [one for one in reports.values() if one.version == int(found.version.version)]
+    weights = {one.model_type: one.accuracy for one in mine}
+    if set(weights) != set(found.combiner.members):
+        return None
+    head = deployments(desk.client, desk.name, desk.alias).head
+    with suppress(ChangeError, JobRefusedError):
+        return begin_change(desk, EnsembleChange(weights), head, "accuracies were reported")
+    return None
 
 
 def change_command(desk: Desk, asked: EnsembleChange, seen: str, reason: str | None) -> list[str]:

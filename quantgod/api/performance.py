@@ -1,6 +1,6 @@
-"""Keep what callers report of the members' performance. It is shown, and moves no weight.
+"""Keep what callers report of the members' performance. It is shown, and by itself moves no weight.
 
-Weights move by matured outcomes alone, which the journal of a live session and the test part have.
+Weights move by matured outcomes, which the journal of a live session and the test part have.
 """
 
 from __future__ import annotations

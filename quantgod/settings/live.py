@@ -64,6 +64,8 @@ class ManageSettings(Section):
         wrong_tokens: after so many in a row no token is looked at for `lockout_seconds`.
         lockout_seconds: how long.
         body_bytes: longest body of a request.
+        performance_moves_weights: once the accuracy of each member of the version in place was
+            reported, try weights in proportion to them: a new version, through the gates.
     """
 
     port: Annotated[int, Field(ge=1, le=65535)] = 5002
@@ -73,6 +75,7 @@ class ManageSettings(Section):
     wrong_tokens: Positive = 5
     lockout_seconds: PositiveFloat = 60.0
     body_bytes: Positive = 100_000
+    performance_moves_weights: bool = False
 
 
 class FeedSettings(Section):

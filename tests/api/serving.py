@@ -48,7 +48,7 @@ class Served:
         given = {"json": body}
         if isinstance(body, bytes):
             given, said["Content-Type"] = {"data": body}, "application/json"
-        return requests.post(self.address + path, **given, headers=said, timeout=120)
+        return requests.post(self.address + path, **given, headers=said, timeout=600)
 
     def tag(self) -> str:
         return self.get("/api/deployments").headers["ETag"]

@@ -21,7 +21,7 @@ from quantgod.registry.changing import EnsembleChange
 from quantgod.settings import load_settings
 from quantgod.tracking.orphans import PROCESS_TAG
 from quantgod.tracking.stage import ERROR_TAG, HEADLINE_TAG, STAGE_TAG
-from tests.api.serving import Served
+from tests.api.serving import Served, served
 from tests.api.test_ensemble import ensemble
 from tests.registry.judging import FAILED, PASSED, judged
 from tests.registry.shelves import NAME, Shelf
@@ -146,6 +146,20 @@ def test_a_change_that_fails_says_why(
     assert answer.json()["reason"] == told
 
 
+def test_a_server_that_ends_says_that_the_change_goes_on(
+    shelf: Shelf, changes: Path, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor() as pool:
+        with served(tmp_path) as api:
+            waiting = pool.submit(api.post, WEIGHT, BODY, If_Match=api.tag())
+            job_of(api)
+        answer = waiting.result(20)
+    assert answer.status_code == 202 and answer.json()["is_changing"]
+    with served(tmp_path) as api:
+        assert api.get(STATUS).json()["job"] == answer.json()["job"]
+        changes.touch()
+
+
 def test_who_does_not_want_to_wait_is_told_where_it_stands_and_may_cancel(
     api: Served, changes: Path
 ) -> None:
@@ -183,6 +197,29 @@ def test_a_change_of_what_was_not_seen_starts_nothing(
     answer = api.post(WEIGHT, BODY, If_Match=old)
     assert answer.status_code == 412 and answer.json()["code"] == "ledger_went_on"
     assert api.get(STATUS).json()["state"] == "none"
+
+
+def test_reports_of_all_members_start_a_change_only_where_a_setting_says_so(
+    shelf: Shelf, changes: Path, tmp_path: Path
+) -> None:
+    said = {"near": 0.75, "far": 0.5}
+    reports = [
+        {"model_type": one, "accuracy": to, "profit_factor": 1.5} for one, to in said.items()
+    ]
+    path = "/api/ensemble/performance/update"
+    with served(tmp_path) as api:
+        assert [api.post(path, one).json()["change"] for one in reports] == [None, None]
+    with served(tmp_path, manage__performance_moves_weights=True) as api:
+        shelf.put(1)
+        shelf.put(2)
+        answer = api.post(path, reports[0])
+        assert answer.json()["change"] == api.get(STATUS).json()["job"]
+        assert answer.json()["change"] is not None
+        asked, head = (changes.parent / "asked").read_text(), shelf.ledger().head
+        assert asked == f"weight of near 0.75; weight of far 0.5, {head}, accuracies were reported"
+        again = api.post(path, reports[1] | {"accuracy": 0.6})
+        assert again.status_code == 200 and again.json()["change"] is None, "one runs"
+        changes.touch()
 
 
 @pytest.mark.parametrize(

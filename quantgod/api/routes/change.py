@@ -125,7 +125,7 @@ REFUSED: Final[Documented] = {409: {**CONFLICT[409], "model": ChangeRefusal}}
 BEGUN: Final[Documented] = {
     202: {
         "model": ChangeStatus,
-        "description": "Asked for by `Prefer: respond-async`.",
+        "description": "It has begun: asked for by `Prefer: respond-async`, or the server ends.",
         "headers": {"Location": {"description": "Of its state.", "schema": {"type": "string"}}},
     }
 }
@@ -200,14 +200,20 @@ async def _changed(
     job = await run_in_threadpool(begin_change, desk, change, seen, reason)
     wanted = {one.partition(";")[0].strip().lower() for one in (prefer or "").split(",")}
     if ASYNC in wanted:
-        said = await run_in_threadpool(_of, desk, job)
-        headers = {"Location": STATUS, "Preference-Applied": ASYNC}
-        return JSONResponse(said.model_dump(mode="json"), 202, headers)
-    while await run_in_threadpool(desk.changes.is_running, job):
-        if await request.is_disconnected():
-            break
-        await asyncio.sleep(POLL_SECONDS)
+        return await run_in_threadpool(_begun, desk, job, **{"Preference-Applied": ASYNC})
+    try:
+        while await run_in_threadpool(desk.changes.is_running, job):
+            if await request.is_disconnected():
+                break
+            await asyncio.sleep(POLL_SECONDS)
+    except asyncio.CancelledError:  # this server ends, and waits for nothing any more
+        return _begun(desk, job)
     return await run_in_threadpool(_ended, desk, job)
+
+
+def _begun(desk: Desk, job: Job, **headers: str) -> Response:
+    said = _of(desk, job).model_dump(mode="json")
+    return JSONResponse(said, 202, {"Location": STATUS, **headers})
 
 
 def _ended(desk: Desk, job: Job) -> Response:

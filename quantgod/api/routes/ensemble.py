@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from quantgod.api.answers import ABSENT, CONFLICT, FieldError
+from quantgod.api.change import weigh_by_reports
 from quantgod.api.desk import AtDesk, Desk
 from quantgod.api.journal import Which, newest_rows
 from quantgod.api.members import InPlace, in_place
@@ -71,6 +72,12 @@ class Performance(BaseModel):
     )
 
 
+class KeptReport(Reported):
+    """A report that was kept, and what it has started."""
+
+    change: str | None = Field(description="The job of `GET /api/ensemble/change`, if any.")
+
+
 @router.get("/status", responses={**ABSENT, **CONFLICT})
 def status(desk: AtDesk) -> EnsembleStatus:
     """Return the strategy and the members of the ensemble in place, and the last signal."""
@@ -95,20 +102,22 @@ def models(desk: AtDesk) -> list[Member]:
 
 
 @router.post("/performance/update", responses={**ABSENT, **CONFLICT})
-def performance(desk: AtDesk, said: Performance) -> Reported:
-    """Keep a reported performance and show it beside the member. It moves no weight.
+def performance(desk: AtDesk, said: Performance) -> KeptReport:
+    """Keep a reported performance and show it beside the member. By itself it moves no weight.
 
-    Weights move by matured outcomes alone, in every part and live alike.
+    Weights move by matured outcomes, in every part and live alike. Where
+    `manage.performance_moves_weights` says so, a version is tried that is weighted by the reports,
+    once there is one of each member: as by `POST /api/ensemble/models/weight`, without waiting.
     """
     found = in_place(desk)
     if said.model_type not in found.combiner.members:
         known = ", ".join(found.combiner.members)
         raise FieldError("body.model_type", f"one of the members {known} expected")
-    reported = Reported(
-        **said.model_dump(), version=int(found.version.version), at=dt.datetime.now(dt.UTC)
-    )
-    keep_reported(desk.settings.manage.folder, reported)
-    return reported
+    version, manage = int(found.version.version), desk.settings.manage
+    reported = Reported(**said.model_dump(), version=version, at=dt.datetime.now(dt.UTC))
+    keep_reported(manage.folder, reported)
+    job = weigh_by_reports(desk, found) if manage.performance_moves_weights else None
+    return KeptReport(**reported.model_dump(), change=None if job is None else job.id)
 
 
 def _last(desk: Desk) -> Signal | None:
