@@ -128,7 +128,7 @@ def told_elsewhere(told: str, code: str) -> Response:
     name, _, reason = told.partition(": ")
     known = {kind.__name__: (status, its) for kind, status, its in _STATUS}
     status, its = known.get(name, (409, code))
-    more = {"failed": []} if status == HTTPStatus.CONFLICT else {}
+    more: dict[str, Any] = {"failed": []} if status == HTTPStatus.CONFLICT else {}
     return refused(status, its, reason if name in known else told, None, **more)
 
 
@@ -143,7 +143,8 @@ def answer_errors(app: FastAPI) -> None:
 
 async def _known(_request: Request, error: Exception) -> Response:
     status, code = status_of(error)
-    more = {"failed": list(getattr(error, "failed", ()))} if status == HTTPStatus.CONFLICT else {}
+    failed = list(getattr(error, "failed", ()))
+    more: dict[str, Any] = {"failed": failed} if status == HTTPStatus.CONFLICT else {}
     return refused(status, code, str(error), None, **more)
 
 

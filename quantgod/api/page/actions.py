@@ -9,15 +9,21 @@ from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quantgod.api.answers import KNOWN, status_of
+from quantgod.api.change import begin_change
 from quantgod.api.desk import Desk
+from quantgod.api.routes.change import Reason
+from quantgod.api.routes.change import cancel as cancel_change
 from quantgod.api.routes.deployments import Promotion, Rollback, promotion, rollback
+from quantgod.api.routes.ensemble import models
 from quantgod.api.routes.training import Training, cancel, start
+from quantgod.registry.changing import EnsembleChange
 from quantgod.settings import without_passwords
+from quantgod.settings.ensemble import Strategy
 
-MOST_FIELDS: Final = 100
+MOST_FIELDS: Final = 300
 NUMBERS: Final = frozenset({"version", "epochs", "batch_size"})
 SWITCHES: Final = frozenset({"force"})
 
@@ -36,8 +42,22 @@ class Form(NamedTuple):
     key: str
 
     def values(self) -> dict[str, Any]:
-        """Return the fields as JSON would have them: forms send texts alone."""
-        return {name: _value(name, text) for name, text in self.fields.items()}
+        """Return the fields as JSON would have them: forms send texts alone.
+
+        >>> Form({"weight.a": "2", "votes.a": "on", "reason": "7", "force": "on"}, "", "").values()
+        {'weight': {'a': '2'}, 'votes': {'a': 'on'}, 'reason': '7', 'force': True}
+        """
+        made: dict[str, Any] = {}
+        for name, text in self.fields.items():
+            group, dot, member = name.partition(".")
+            if dot:
+                made.setdefault(group, {})[member] = text
+            elif name in SWITCHES:
+                made[name] = True
+            else:
+                is_number = name in NUMBERS and re.fullmatch(r"-?\d{1,18}", text)
+                made[name] = int(text) if is_number else text
+        return made
 
 
 class Refused(NamedTuple):
@@ -55,11 +75,34 @@ class Refused(NamedTuple):
     reasons: list[str]
     failed: list[str]
 
+    @property
+    def section(self) -> str:
+        """Return the section that shows the form."""
+        return ACTIONS[self.action].section
+
 
 class Nothing(BaseModel):
     """A form without fields."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class Proposal(BaseModel):
+    """How the ensemble in place might be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    strategy: Strategy | None = None
+    weight: dict[str, Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]] = {}
+    votes: dict[str, str] = Field({}, description="Members that vote, as its keys.")
+    reason: Reason = None
+
+
+def change_of(desk: Desk, asked: Proposal) -> EnsembleChange:
+    """Return what a proposal has otherwise than the ensemble in place."""
+    parts = {one.model_type: one.weight is not None for one in models(desk)}
+    enabled = {name: name in asked.votes for name in parts if parts[name] != (name in asked.votes)}
+    return EnsembleChange(asked.weight, asked.strategy, enabled)
 
 
 class Action(NamedTuple):
@@ -90,6 +133,20 @@ ACTIONS: Final[Mapping[str, Action]] = {
         Promotion,
         lambda desk, asked, form: promotion(desk, asked, form.seen, Response()),
         "Promoted: the version is in place.",
+    ),
+    "change": Action(
+        "ensemble",
+        Proposal,
+        lambda desk, asked, form: begin_change(
+            desk, change_of(desk, asked), form.seen, asked.reason
+        ),
+        "The change has begun; the gates decide whether it takes over.",
+    ),
+    "cancel_change": Action(
+        "ensemble",
+        Nothing,
+        lambda desk, _, __: cancel_change(desk),
+        "The change was asked to end. A second request kills it.",
     ),
     "train": Action(
         "training",
@@ -128,9 +185,3 @@ async def _form_of(request: Request) -> Form:
 
 Posted = Annotated[Form, Depends(_form_of)]
 """Gives a route the form that was sent."""
-
-
-def _value(name: str, text: str) -> Any:
-    if name in SWITCHES:
-        return True
-    return int(text) if name in NUMBERS and re.fullmatch(r"-?\d{1,18}", text) else text

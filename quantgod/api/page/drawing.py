@@ -2,8 +2,8 @@
 
 A template draws them, and matplotlib only finds round numbers for the scale: its own SVG carries
 style attributes, which the content security policy forbids inline, has one theme's colours, and
-takes a hundred times as long beside a live session. Widths are shares of the page's, so that text
-keeps its size on a phone.
+takes thirty times as long (118 ms of two hours' bars, against 4). Widths are shares of the page's,
+so that text keeps its size on a phone.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -23,6 +22,17 @@ TITLES: Final = {
     "deployments": "Deployments",
     "versions": "Versions and gates",
 }
+
+MOVING: Final = ("live", "charts", "change", "training")
+"""Templates of what changes by itself, and is loaded again."""
+
+
+class Sent(dict[str, str]):
+    """The fields of a form that was sent; those that were not are empty."""
+
+    def __missing__(self, name: str) -> str:
+        """Return nothing."""
+        return ""
 
 
 def page_of(
@@ -47,12 +57,20 @@ def page_of(
     if judged is not None:
         shown["verdict"] = told(desk, lambda desk: of_verdict(desk, judged)) | {"judged": judged}
     # The head of the ledger as the page shows it is what each change of it names.
-    shown["versions"] |= {name: shown["deployments"].get(name) for name in ("history", "seen")}
-    forms = {"refused": refused, "typed": defaultdict(str, typed or {})}
+    ledger = {name: shown["deployments"].get(name) for name in ("history", "seen")}
+
+    def sent(*actions: str) -> Sent:
+        """Return what the form of one of these actions has sent."""
+        return Sent(typed or {} if refused is not None and refused.action in actions else {})
+
+    forms = ledger | {"refused": refused, "sent": sent}
     sections = {name: _rendered(name, context | forms) for name, context in shown.items()}
-    model, action = f"{desk.name}@{desk.alias}", ACTIONS.get(done)
     return _PAGES.get_template("page.html.j2").render(
-        model=model, titles=TITLES, sections=sections, done=action, refused=refused
+        model=f"{desk.name}@{desk.alias}",
+        titles=TITLES,
+        moving=MOVING,
+        sections=sections,
+        done=ACTIONS.get(done),
     )
 
 
@@ -82,7 +100,7 @@ def three(value: float | None) -> str:
 
 def _rendered(name: str, context: Mapping[str, Any]) -> Markup:
     template = "absent" if "absent" in context else name
-    return Markup(_PAGES.get_template(f"{template}.html.j2").render(context))
+    return Markup(_PAGES.get_template(f"{template}.html.j2").render(context, name=name))
 
 
 def _environment() -> Environment:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from fastapi import Response
 
@@ -15,15 +15,25 @@ from quantgod.api import answers
 from quantgod.api.desk import Desk
 from quantgod.api.page.charts import charts
 from quantgod.api.page.live import live
-from quantgod.api.routes import deployments, ensemble, training, versions
+from quantgod.api.routes import change, deployments, ensemble, training, versions
 from quantgod.settings import without_passwords
+from quantgod.settings.ensemble import Strategy
 
 Context = dict[str, Any]
 
 
 def of_ensemble(desk: Desk) -> Context:
-    """Return the ensemble in place and its members."""
-    return {"ensemble": ensemble.status(desk), "members": ensemble.models(desk)}
+    """Return the ensemble in place, its members, and what a form may make of them."""
+    return {
+        "ensemble": ensemble.status(desk),
+        "members": ensemble.models(desk),
+        "strategies": get_args(Strategy),
+    }
+
+
+def of_change(desk: Desk) -> Context:
+    """Return how far the change of the ensemble is."""
+    return {"change": change.status(desk)}
 
 
 def of_training(desk: Desk) -> Context:
@@ -62,6 +72,7 @@ SECTIONS: Final[Mapping[str, Callable[[Desk], Context]]] = {
     "live": live,
     "charts": charts,
     "ensemble": of_ensemble,
+    "change": of_change,
     "training": of_training,
     "training_form": of_training_form,
     "deployments": of_deployments,

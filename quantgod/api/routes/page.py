@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from quantgod.api.answers import AbsentError
 from quantgod.api.desk import AtDesk
 from quantgod.api.page.actions import ACTIONS, Posted, carried_out
-from quantgod.api.page.rendering import fragment, page_of
+from quantgod.api.page.rendering import MOVING, fragment, page_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -21,8 +21,6 @@ KINDS: Final = {
     "icon.svg": "image/svg+xml",
 }
 FILES: Final = {name: files("quantgod.api.page").joinpath(name).read_bytes() for name in KINDS}
-FRAGMENTS: Final = ("live", "charts", "training")
-"""Sections that change by themselves."""
 
 
 @router.get("/")
@@ -46,8 +44,8 @@ def file(name: str) -> Response:
 @router.get("/page/sections/{name}")
 def section(desk: AtDesk, name: str) -> HTMLResponse:
     """Return a section as it is now."""
-    if name not in FRAGMENTS:
-        raise AbsentError(f"one of {', '.join(FRAGMENTS)} expected")
+    if name not in MOVING:
+        raise AbsentError(f"one of {', '.join(MOVING)} expected")
     return HTMLResponse(fragment(desk, name))
 
 

@@ -106,6 +106,7 @@ def test_a_form_of_another_form_is_refused_with_the_reason(
     action: str, form: str, status: int, said: str, api: Served, shelf: Shelf
 ) -> None:
     shelf.put(1)
+    shelf.put(2)
     before = api.tag()
     sent = api.bearer | {"Content-Type": "application/x-www-form-urlencoded"}
     answer = requests.post(f"{api.address}/page/{action}", form, headers=sent, timeout=30)

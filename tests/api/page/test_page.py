@@ -22,6 +22,7 @@ from quantgod.registry.promotion import Grounds
 from quantgod.registry.verdict import GatesNotPassedError
 from tests.api.page.browsing import NEEDS_CHROMIUM, Browser
 from tests.api.serving import Served
+from tests.api.test_change import tell_the_store as change_in_the_store
 from tests.api.test_signals import FIRST, said, voted
 from tests.api.test_training import tell_the_store
 from tests.live.engine.answering import minute_of
@@ -178,6 +179,33 @@ def test_a_training_is_started_followed_and_cancelled(
     browser.click("#cancel")
     browser.until(lambda: "tcn_lstm on BTCUSDT: cancelled" in browser.text("#training"))
     assert browser.errors() == []
+
+
+def test_a_change_of_the_ensemble_is_asked_for_followed_and_told_with_the_gates_that_stop_it(
+    browser: Browser, shown: Served, changes: Path, tmp_path: Path
+) -> None:
+    browser.log_in(shown)
+    browser.find("#weight-near").send_keys("0.75")
+    choose(browser, "#strategy", "majority")
+    browser.find("#votes-far").click()
+    assert not browser.find("#votes-far").is_selected()
+    browser.find("#change-reason").send_keys("to try it")
+    browser.click("#ensemble form:last-of-type button")
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith("strategy majority; weight of near 0.75; far disabled, ")
+    assert asked.endswith(", to try it") and shown.tag().strip('"') in asked
+    assert "The change has begun" in browser.text("#ensemble .done")
+    browser.find("#weight-near").send_keys("0.5")
+    browser.click("#ensemble form:last-of-type button")
+    assert "has run since" in browser.text("#ensemble [role=alert]"), "one at a time"
+    assert browser.find("#weight-near").get_attribute("value") == "0.5"
+    run = change_in_the_store(shown, failed="ece")
+    browser.until(lambda: "register: finished" in browser.text("#ensemble .stages"))
+    judged(tmp_path, 3, PASSED, FAILED)
+    changes.touch()
+    MlflowClient().set_terminated(run, "FINISHED")
+    browser.until(lambda: "Gates that stop it" in browser.text("#ensemble"))
+    assert "ece: 0.2, held against <= 0.05" in browser.text("#ensemble") and in_place() == 2
 
 
 def test_every_control_is_reached_by_the_keyboard_in_order_and_has_a_name(
