@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,15 @@ from quantgod.evaluation.evidence import (
 from quantgod.evaluation.intervals import Interval
 from quantgod.gates.interval_proof import Proof
 from quantgod.gates.power import Power, gate_rows
+from quantgod.gates.power_curve import (
+    HALVES,
+    NULL_HEAD,
+    PLACE_HEAD,
+    grid,
+    null_gate_rows,
+    null_rows,
+    place_rows,
+)
 from quantgod.gates.zoo.power import ZooPower, head, rows
 from quantgod.settings import load_settings
 from quantgod.tracking.keys import artifacts_of, output_of
@@ -165,6 +174,22 @@ def power(client: MlflowClient) -> str:
     )
 
 
+def power_curve(client: MlflowClient) -> str:
+    """How many models pass by strength of the signal and days of data, and what null ones did."""
+    run = next(iter(_newest(client, "power_curve")), None)
+    if run is None:
+        raise NoRunError("`python -m steps.power --config conf/power_curve.yaml` has not been run")
+    kept = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/power_curve.json")
+    found = msgspec.convert(kept, Power)
+    tables = (
+        grid(found),
+        (PLACE_HEAD, place_rows(found)),
+        (NULL_HEAD, null_rows(found)),
+        (["gate, of null markets", *HALVES.values()], null_gate_rows(found)),
+    )
+    return "\n\n".join([*(_table(head, rows) for head, rows in tables), _measured(run)])
+
+
 def zoo(client: MlflowClient) -> str:
     """In how many markets each network has found each kind of signal."""
     run = next(iter(_newest(client, "zoo_power")), None)
@@ -173,10 +198,10 @@ def zoo(client: MlflowClient) -> str:
     kept = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/zoo_power.json")
     found = msgspec.convert(kept, ZooPower)
     names = head(found)
-    lines = [names, ["---"] * len(names), *rows(found)]
-    table = [f"| {' | '.join(line)} |" for line in lines]
     wrong = [f"- {one}" for one in found.wrong]
-    return "\n".join([*table, *(["", *wrong] if wrong else []), "", _measured(run)])
+    return "\n".join(
+        [_table(names, rows(found)), *(["", *wrong] if wrong else []), "", _measured(run)]
+    )
 
 
 def intervals(client: MlflowClient) -> str:
@@ -193,9 +218,14 @@ TABLES: Final[dict[str, Callable[[MlflowClient], str]]] = {
     "demo times": demo_times,
     "real prices": real_prices,
     "power": power,
+    "power curve": power_curve,
     "intervals": intervals,
     "zoo": zoo,
 }
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def _judged(client: MlflowClient, name: str) -> tuple[EvaluationResult, BacktestResult, Run]:

@@ -28,6 +28,7 @@ UNSET = {
     "simulate.prices": "prices.csv",
     "leak_audit.at": "2024-01-05T12:30Z",
     "zoo.kinds": "lean",
+    "power.scheduler": "tcp://127.0.0.1:8786",
     "zoo.networks": "linear",
 }
 """Values of settings that the shipped files leave open, and of lists."""

@@ -71,7 +71,7 @@ def test_a_network_with_another_s_parameters_is_refused_before_data_are_made(
 
 
 @pytest.mark.parametrize(
-    "name", ["main", "etl", "snapshots", "train", "train of members", "audit", "zoo_power"]
+    "name", ["main", "etl", "snapshots", "train", "train of members", "audit", "power", "zoo_power"]
 )
 def test_a_scheduler_that_is_away_is_told_before_anything_is_read(
     name: str, tmp_path: Path
@@ -80,7 +80,7 @@ def test_a_scheduler_that_is_away_is_told_before_anything_is_read(
     members = "members: {a: {train: {seed: 1}}}\n" if "members" in name else ""
     own.write_text(f"inherits: {ROOT / 'conf' / 'demo.yaml'}\n{members}")
     step = importlib.import_module(f"steps.{name.partition(' ')[0]}")
-    section = "train" if "train" in name or name == "audit" else "etl"
+    section = {"audit": "train", "power": "power"}.get(name, "train" if "train" in name else "etl")
     given = f"{section}.scheduler={away};tracking.uri=nonsense://"
     result = CliRunner().invoke(step.main, ["--config", str(own), "--set", given])
     assert result.exit_code == 1

@@ -8,7 +8,7 @@ signal nearly all must.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,7 @@ from quantgod.ensemble.spoilt import STRATEGIES
 from quantgod.evaluation.ensemble_scores import ENSEMBLE
 from quantgod.evaluation.scored_rows import EQUAL_WEIGHTS
 from quantgod.gates import Gate, all_passed
-from quantgod.settings import PowerSettings, Settings
+from quantgod.settings import PowerSettings, Settings, with_values
 
 Kind = Literal["null", "planted"]
 KINDS: Final[tuple[Kind, ...]] = ("null", "planted")
@@ -28,26 +28,47 @@ SPOILT: Final = "spoilt_"
 FIXED, *MOVING = STRATEGIES
 
 
+class Cell(NamedTuple):
+    """A place on the curve: the strength of the signal, the days of data, and whose settings.
+
+    With `trades` they are those of `power.curve.trading`.
+    """
+
+    signal: float
+    days: int
+    trades: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return a name like `0.25-16d` or `0-8d-trading`."""
+        return f"{self.signal:g}-{self.days}d{'-trading' if self.trades else ''}"
+
+
 class Market(NamedTuple):
     """A market of the experiment, with its own seed."""
 
     kind: Kind
     seed: int
+    cell: Cell | None = None
 
     @property
     def name(self) -> str:
-        """Return a name like `null-100`."""
-        return f"{self.kind}-{self.seed}"
+        """Return a name like `null-100`, with its place on the curve if there is one."""
+        return f"{self.kind}-{self.seed}{f'-{self.cell.name}' if self.cell else ''}"
 
     def settings(self, settings: Settings) -> Settings:
         """Return the experiment's settings with this market's seed, and no signal in a null market.
 
-        All else is equal for every market.
+        All else is equal for every market, but for its place on the curve.
         """
-        own: dict[str, float] = {"seed": self.seed}
+        own: dict[str, Any] = {"simulate.seed": self.seed}
         if self.kind == "null":
-            own["signal"] = 0.0
-        return settings.model_copy(update={"simulate": settings.simulate.model_copy(update=own)})
+            own["simulate.signal"] = 0.0
+        if self.cell is not None:
+            own |= {"simulate.signal": self.cell.signal, "simulate.days": self.cell.days}
+            curve = settings.power.curve
+            own |= curve.trading if curve is not None and self.cell.trades else {}
+        return with_values(settings, own)
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +80,7 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
         gates: all gates with their verdicts.
         figures: other figures by name.
         seconds: duration.
+        cell: the market's place on the curve, if one is measured.
     """
 
     kind: Kind
@@ -66,6 +88,7 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[Gate, ...]
     figures: dict[str, float]
     seconds: float
+    cell: Cell | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -213,8 +236,9 @@ def rehearsal_line(rehearsal: Rehearsal) -> str:
     kept = len(judged) - len(rehearsal.failed)
     failed = f", failed {_listed(rehearsal.failed)}" if rehearsal.failed else ""
     verdict = "passed" if rehearsal.passed else "not passed"
+    market = Market(rehearsal.kind, rehearsal.seed, rehearsal.cell)
     return (
-        f"{rehearsal.kind} {rehearsal.seed}: {verdict}, {kept} of {len(judged)} gates in "
+        f"{market.name.replace('-', ' ')}: {verdict}, {kept} of {len(judged)} gates in "
         f"{rehearsal.seconds:.0f} s{failed}"
     )
 

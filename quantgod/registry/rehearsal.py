@@ -76,11 +76,12 @@ def rehearse(
     asked, learned = minutes.seen_by(own), stages.learned(minutes)
     evaluated = stages.evaluated(market.name, stages.chain(asked, learned), learned, asked)
     backtested = stages.backtested(evaluated)
-    leaks = stages.leak_audit(bars, asked.blocks)
+    leaks = stages.leak_audit(bars, asked.blocks) if own.gates.leak_audit else None
     gates = judge_gates(evaluated.result, backtested.result, leaks, own.gates)
     return Rehearsal(
         kind=market.kind,
         seed=market.seed,
+        cell=market.cell,
         gates=gates,
         figures=_figures(evaluated, backtested) | _of_members(evaluated, own),
         seconds=round(time.perf_counter() - began, 1),

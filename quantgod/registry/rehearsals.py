@@ -15,6 +15,7 @@ from pathlib import Path
 from quantgod.contracts import Progress, silent
 from quantgod.evaluation.evidence import read_evidence, write_evidence
 from quantgod.gates.power import Market, Power, Rehearsal, markets
+from quantgod.gates.power_curve import curve_markets
 from quantgod.parallel.work import Crash, Workers, ending_with, run_all
 from quantgod.registry.rehearsal import rehearse
 from quantgod.settings import Settings
@@ -33,7 +34,10 @@ def run_rehearsals(
     on_rehearsal: OnRehearsal = lambda rehearsal: None,
     progress: Progress = silent,
 ) -> Power:
-    """Judge a model on every market of `settings.power`, `power.workers` of them at a time.
+    """Judge a model on every market of `settings.power`, side by side.
+
+    `power.workers` processes make them, or the workers of the cluster of `power.scheduler`, which
+    see `folder` under the same path.
 
     Args:
         settings: of the experiment.
@@ -43,11 +47,14 @@ def run_rehearsals(
         progress: called with the number of finished ones.
 
     Raises:
+        ClusterError: if the cluster cannot be used.
         RehearsalError: at the first market where a stage fails.
     """
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     _remove_left_over(folder)
-    asked = markets(settings.power)
+    curve = settings.power.curve
+    asked = markets(settings.power) if curve is None else curve_markets(settings.power, curve)
     found = {
         market: read_evidence(_kept(folder, market), Rehearsal) for market in _done(asked, folder)
     }
@@ -56,7 +63,7 @@ def run_rehearsals(
     progress(len(found), len(asked), "")
     left = [market for market in asked if market not in found]
     work = partial(_rehearsal, settings=settings, folder=folder)
-    for made in run_all(work, left, Workers(settings.power.workers)):
+    for made in run_all(work, left, Workers(settings.power.workers, settings.power.scheduler)):
         if isinstance(made.result, Crash):
             raise RehearsalError(f"{made.given.name}: {made.result.error}")
         found[made.given] = made.result

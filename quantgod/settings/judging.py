@@ -127,12 +127,38 @@ class GateSettings(Section):
     champion_rows: PositiveFloat
 
 
+class CurveSettings(Section):
+    """Which edge can be proved: models that pass by strength of the signal and by days of data.
+
+    Attributes:
+        signals: of planted markets, rising; null markets are the strength of nothing.
+        days: of data, rising; null markets have each number of them in turn.
+        trading: other settings, by dotted key, of every second null market: such under which models
+            trade without knowing anything.
+        false_passes: what the share of null models that pass is below, with 95 % confidence.
+    """
+
+    signals: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
+    days: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    trading: dict[str, Any] = Field(default_factory=dict)
+    false_passes: Fraction
+
+    @model_validator(mode="after")
+    def _both_rise(self) -> CurveSettings:
+        for name, values in (("signals", self.signals), ("days", self.days)):
+            if list(values) != sorted(set(values)):
+                raise ValueError(f"{name} must rise, got {values}")
+        return self
+
+
 class PowerSettings(Section):
     """The experiment that tests whether the gates tell skill from luck.
 
     `null_markets` have no signal, and none of their models may pass; `planted_markets` have the
     signal of `simulate`, and at least `planted_passes` of their models must pass. Every market has
-    its own seed, counted from `first_seed`.
+    its own seed, counted from `first_seed`. With a `curve` there are as many planted markets of
+    each strength and number of days, and `planted_passes` is asked of the strongest signal with
+    the most days. Markets are made by `workers` processes, or on the cluster of a Dask `scheduler`.
     """
 
     null_markets: Positive
@@ -140,6 +166,8 @@ class PowerSettings(Section):
     planted_passes: Positive
     first_seed: Natural
     workers: Positive
+    scheduler: str | None = None
+    curve: CurveSettings | None = None
 
     @model_validator(mode="after")
     def _can_pass(self) -> PowerSettings:

@@ -84,6 +84,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "gates": ("etl", "label", "registry", "evaluate", "gates", "live"),
     "promote": ("registry", "gates"),
     "power": tuple(Settings.model_fields),
+    "power_curve": tuple(Settings.model_fields),
     "intervals": (),
     "zoo_power": (
         "data",
@@ -111,6 +112,8 @@ _ELSEWHERE = {"source", "work"}
 _WORKERS = {"workers", "scheduler"}
 _OF_FOLDS = {"out_of_fold", *_WORKERS}
 """Settings of `train` that say where and when folds are trained, and not what comes of them."""
+_ASKED = {"null_markets", "planted_markets", "planted_passes", *_WORKERS}
+"""Settings of `power` that say how many markets are made and where, and not what they are."""
 _CHOSEN = {"kinds", "networks", "planted_markets", "null_markets", "first_seed", "workers"}
 
 UNREAD: Mapping[str, dict[str, set[str]]] = {
@@ -157,6 +160,7 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
         "etl": set(EtlSettings.model_fields) - {"max_bridge_minutes"},
         "live": set(LiveSettings.model_fields) - {"exchange"},
     },
+    "power_curve": {"power": _ASKED},
     "zoo_power": {
         "data": _PLACES | {"source"},
         "etl": _WORKERS,

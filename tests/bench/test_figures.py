@@ -8,10 +8,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.figures import FILES, TABLES, NoRunError, demo, demo_times, intervals, power, put, zoo
+from bench.figures import (
+    FILES,
+    TABLES,
+    NoRunError,
+    demo,
+    demo_times,
+    intervals,
+    power,
+    power_curve,
+    put,
+    zoo,
+)
 from quantgod.evaluation.interval_power import DESIGNS, DesignOutcome, IntervalCoverage
 from quantgod.gates.interval_proof import Proof
-from quantgod.gates.power import Power, Rehearsal
+from quantgod.gates.power import Cell, Power, Rehearsal
 from quantgod.gates.zoo.power import ZooPower
 from quantgod.settings import load_settings
 from quantgod.tracking.stage import MACHINE_TAG, stage
@@ -59,7 +70,7 @@ def test_tables_say_what_was_found_and_on_what_and_refuse_to_make_it_up(
     }
     settings = load_settings(Path("conf/power.yaml"), own)
     client = connect(settings.tracking)
-    for table in (demo, demo_times, intervals, power, zoo):
+    for table in (demo, demo_times, intervals, power, power_curve, zoo):
         with pytest.raises(NoRunError):
             table(client)
     rehearsals = tuple(
@@ -72,6 +83,16 @@ def test_tables_say_what_was_found_and_on_what_and_refuse_to_make_it_up(
     said = power(client)
     assert "| gate | null, of 3 | planted, of 3 |" in said
     assert client.get_run(run.run_id).data.tags[MACHINE_TAG] in said
+    figures = {"effective_rows": 460.0, "macro_f1": 0.4, "trades": 3.0, "net_pnl": -7.0}
+    placed = tuple(
+        Rehearsal(kind="null", seed=3, gates=(), figures=figures, seconds=1.0, cell=cell)
+        for cell in (Cell(0.0, 4), Cell(0.0, 4, trades=True))
+    )
+    with stage("power_curve", settings) as run:
+        run.json("power_curve", msgspec.to_builtins(Power(rehearsals=placed, planted_passes=1)))
+    said = power_curve(client)
+    assert "| signal | 4 days |\n| --- | --- |\n| 0 | 0 of 1 |" in said
+    assert "| null that trade | 0 of 1 | 95.00% | 3 (3 to 3) | -7 (-7 to -7) | - |" in said
     with stage("intervals", settings) as run:
         run.json("intervals", msgspec.to_builtins(Proof(cases=10, found=(MCC,))))
     said = intervals(client)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -57,7 +58,11 @@ def tiny(**changes: float) -> Settings:
 
 def judged(market: Market, *, passed: bool) -> Rehearsal:
     gates = (Gate("mcc", "0.1", "> 0", passed, ""),)
-    return Rehearsal(kind=market.kind, seed=market.seed, gates=gates, figures={}, seconds=1.0)
+    figures = dict.fromkeys(("effective_rows", "macro_f1", "trades", "net_pnl"), 1.0)
+    return Rehearsal(
+        kind=market.kind, seed=market.seed, gates=gates, figures=figures, seconds=1.0,
+        cell=market.cell,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -103,6 +108,66 @@ def test_real_markets_are_judged_and_a_stopped_experiment_goes_on(tmp_path: Path
         assert verdicts["inference_p99"].passed, "the packed chain was timed"
         assert verdicts["beats_champion"].passed is None
     assert null.figures["log_loss"] != planted.figures["log_loss"]
+
+
+CURVE = TINY | {
+    "simulate.cadence_ms": 3000,
+    "power.null_markets": 2,
+    "power.curve.signals": [1.0],
+    "power.curve.days": [2],
+    "power.curve.false_passes": 0.9,
+}  # fmt: skip
+
+
+@pytest.mark.long
+def test_a_curve_is_measured_by_a_cluster_and_goes_on_after_a_kill(
+    tmp_path: Path, scheduler: str, store: MlflowClient
+) -> None:
+    own = CURVE | {"power.scheduler": scheduler}
+    settings = load_settings(Path("conf/power_curve.yaml"), own)
+    heard: list[Rehearsal] = []
+
+    def stop(rehearsal: Rehearsal) -> None:
+        heard.append(rehearsal)
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        run_rehearsals(settings, tmp_path, stop)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    assert before
+    found = run_rehearsals(settings, tmp_path)
+    kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    assert before.items() <= kept.items(), "gone through once"
+    assert sorted(kept) == [
+        "null-2000-0-2d.json", "null-2001-0-2d-trading.json", "planted-12000-1-2d.json"
+    ]  # fmt: skip
+    plain, trading, planted = found.rehearsals
+    assert not plain.passed and not trading.passed
+    assert trading.figures["trades"] > plain.figures["trades"]
+    assert planted.figures["log_loss"] < plain.figures["log_loss"]
+    asked = {gate.name: gate for gate in planted.gates}
+    assert asked["leak_audit"].passed is None and asked["leak_audit"].bound == "not asked for"
+
+
+def test_the_command_measures_a_curve_keeps_its_markets_and_ends_well_where_nothing_lucky_passes(
+    tmp_path: Path, store: MlflowClient, rehearsed: list[str]
+) -> None:
+    config = Path("conf/power_curve.yaml")
+    said = power(tmp_path, "--null", "2", config=config, own=CURVE)
+    assert said.exit_code == 0, said.output
+    assert rehearsed == ["null-2000-0-2d", "null-2001-0-2d-trading", "planted-12000-1-2d"]
+    assert "Models that pass" in said.output and "null that trade" in said.output
+    more = power(tmp_path, "--null", "3", "--workers", "3", config=config, own=CURVE)
+    assert rehearsed[3:] == ["null-2002-0-2d"], "the others are kept"
+    (experiment,) = store.search_experiments(filter_string="name = 'power'")
+    run, _ = store.search_runs([experiment.experiment_id])
+    assert run.data.metrics["null_passed"] == 0
+    assert run.data.metrics["null_passed_at_most"] == pytest.approx(1 - 0.05 ** (1 / 3))
+    names = [item.path for item in store.list_artifacts(run.info.run_id, "figures")]
+    assert names == ["figures/curve.png"]
+    few = power(tmp_path, config=config, own=CURVE | {"power.curve.false_passes": 0.1})
+    assert few.exit_code == 1 and more.exit_code == 0
+    assert "0 of 2 models of null markets passed: at most 77.64%" in few.output
 
 
 SMALL = {"dropout": 0.1, "lstm_hidden": 4, "lstm_layers": 1, "lstm_dropout": 0.0}
@@ -221,11 +286,11 @@ def store(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClien
     mlflow.end_run()
 
 
-def power(folder: Path, *more: str) -> Result:
-    own = {"data.work": folder / "work", "tracking.outbox": folder / "outbox"}
-    own |= {"tracking.artifacts": folder / "artifacts", "tracking.experiment": "power"}
-    said = ";".join(f"{key}={value}" for key, value in (TINY | own).items())
-    return CliRunner().invoke(steps.power.main, ["--config", str(CONFIG), "--set", said, *more])
+def power(folder: Path, *more: str, config: Path = CONFIG, own: Mapping[str, Any] = TINY) -> Result:
+    places = {"data.work": folder / "work", "tracking.outbox": folder / "outbox"}
+    places |= {"tracking.artifacts": folder / "artifacts", "tracking.experiment": "power"}
+    said = ";".join(f"{key}={value}" for key, value in {**own, **places}.items())
+    return CliRunner().invoke(steps.power.main, ["--config", str(config), "--set", said, *more])
 
 
 def test_the_command_shows_its_tables_keeps_them_and_ends_well(
