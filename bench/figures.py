@@ -28,7 +28,7 @@ from quantgod.evaluation.evidence import (
 )
 from quantgod.evaluation.intervals import Interval
 from quantgod.gates.interval_proof import Proof
-from quantgod.gates.power import Power, gate_rows
+from quantgod.gates.power import MOVING, Power, ensemble_rows, gate_rows, loss_rows
 from quantgod.gates.power_curve import (
     HALVES,
     NULL_HEAD,
@@ -154,12 +154,29 @@ def real_prices(client: MlflowClient) -> str:
 
 def power(client: MlflowClient) -> str:
     """How many models of each kind of market passed each gate."""
-    run = next(iter(_newest(client, "power")), None)
-    if run is None:
-        raise NoRunError("`make power` has not been run")
-    found = msgspec.convert(
-        mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/power.json"), Power
-    )
+    return _gates_passed(*_power(client, "make power", of_ensembles=False))
+
+
+def ensembles(client: MlflowClient) -> str:
+    """Log-losses of ensembles and of what they are made of, and how many passed each gate."""
+    told = "python -m steps.power --config conf/ensemble_power.yaml"
+    found, run = _power(client, told, of_ensembles=True)
+    counted = [["kind", "beats its best member", *(f"{one} lasts" for one in MOVING)]]
+    tables = (_table(*loss_rows(found)), _table(*counted, ensemble_rows(found)))
+    return "\n\n".join([*tables, _gates_passed(found, run)])
+
+
+def _power(client: MlflowClient, told: str, *, of_ensembles: bool) -> tuple[Power, Run]:
+    """Return the newest experiment with ensembles, or with single networks."""
+    for run in _newest(client, "power"):
+        kept = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/power.json")
+        found = msgspec.convert(kept, Power)
+        if all(one.is_ensemble is of_ensembles for one in found.rehearsals):
+            return found, run
+    raise NoRunError(f"`{told}` has not been run")
+
+
+def _gates_passed(found: Power, run: Run) -> str:
     null, planted = (len(found.of(kind)) for kind in ("null", "planted"))
     passed = f"| **all of them** | **{found.passes('null')}** | **{found.passes('planted')}** |"
     return "\n".join(
@@ -219,6 +236,7 @@ TABLES: Final[dict[str, Callable[[MlflowClient], str]]] = {
     "real prices": real_prices,
     "power": power,
     "power curve": power_curve,
+    "ensembles": ensembles,
     "intervals": intervals,
     "zoo": zoo,
 }

@@ -137,12 +137,20 @@ def _prove_intervals(cases: int, settings: Settings) -> None:
 
 
 def _show(found: Power) -> None:
-    from quantgod.gates.power import KINDS, MOVING, ensemble_rows, gate_rows, summary_rows
+    from quantgod.gates.power import (
+        KINDS,
+        MOVING,
+        ensemble_rows,
+        gate_rows,
+        loss_rows,
+        summary_rows,
+    )
 
     show_table("Gates passed, by kind of market", ["gate", *KINDS], gate_rows(found))
     show_table("Models", ["market", "seeds", "passed"], summary_rows(found))
     if rows := ensemble_rows(found):
         lasting = [f"{strategy} lasts" for strategy in MOVING]
+        show_table("Log-loss", *loss_rows(found))
         show_table("Ensembles", ["market", "beats its best member", *lasting], rows)
 
 

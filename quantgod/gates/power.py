@@ -108,12 +108,13 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def beats_best_member(self) -> bool:
         """Return whether members together have a smaller log-loss than each by itself."""
-        alone = [
-            loss
-            for name, loss in self.figures.items()
-            if name.startswith(LOSS_OF) and name not in (TOGETHER, f"{LOSS_OF}{EQUAL_WEIGHTS}")
-        ]
-        return self.figures[TOGETHER] < min(alone)
+        return self.figures[TOGETHER] < min(self.figures[name] for name in self.alone)
+
+    @property
+    def alone(self) -> list[str]:
+        """Return the names of the figures that are log-losses of single members."""
+        together = TOGETHER, f"{LOSS_OF}{EQUAL_WEIGHTS}"
+        return [one for one in self.figures if one.startswith(LOSS_OF) and one not in together]
 
     def outlasts(self, strategy: str) -> bool:
         """Return whether moving weights lose less than fixed ones where a member is spoilt."""
@@ -221,6 +222,23 @@ def ensemble_rows(power: Power) -> list[list[str]]:
         for kind in KINDS
         if (some := [one for one in power.of(kind) if one.is_ensemble])
     ]
+
+
+def loss_rows(power: Power) -> tuple[list[str], list[list[str]]]:
+    """Return the head and a row per market of ensembles: log-losses of each and of what it is of.
+
+    They are those of all members together, of each alone, of equal weights, of the auditor, and of
+    each strategy where the best member is spoilt.
+    """
+    found = [one for one in power.rehearsals if one.is_ensemble]
+    names = [TOGETHER, *found[0].alone, f"{LOSS_OF}{EQUAL_WEIGHTS}", "log_loss"]
+    names += [f"{SPOILT}{strategy}" for strategy in STRATEGIES]
+    said = [name.removeprefix(LOSS_OF).replace("_", " ") for name in names]
+    said[said.index("log loss")] = "auditor"
+    rows = [
+        [f"{one.kind}-{one.seed}", *(f"{one.figures[name]:.3f}" for name in names)] for one in found
+    ]
+    return ["market", *said], rows
 
 
 def gate_rows(power: Power) -> list[list[str]]:

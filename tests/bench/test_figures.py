@@ -14,6 +14,7 @@ from bench.figures import (
     NoRunError,
     demo,
     demo_times,
+    ensembles,
     intervals,
     power,
     power_curve,
@@ -27,6 +28,7 @@ from quantgod.gates.zoo.power import ZooPower
 from quantgod.settings import load_settings
 from quantgod.tracking.stage import MACHINE_TAG, stage
 from quantgod.tracking.store import connect
+from tests.gates.test_power import ensemble
 from tests.gates.zoo.test_power import sight
 from tests.stores import fresh_store
 
@@ -83,6 +85,15 @@ def test_tables_say_what_was_found_and_on_what_and_refuse_to_make_it_up(
     said = power(client)
     assert "| gate | null, of 3 | planted, of 3 |" in said
     assert client.get_run(run.run_id).data.tags[MACHINE_TAG] in said
+    with pytest.raises(NoRunError, match=r"ensemble_power\.yaml"):
+        ensembles(client)
+    both = (ensemble(1, 0.8, 1.1), ensemble(2, 0.95, 1.3))
+    with stage("power", settings) as run:
+        run.json("power", msgspec.to_builtins(Power(rehearsals=both, planted_passes=1)))
+    assert "| null, of 3 | planted, of 3 |" in power(client)
+    said = ensembles(client)
+    assert "| planted-1 | 0.800 | 1.000 | 0.900 | 0.500 | 0.850 | 1.200 | 1.100 | 1.000 |" in said
+    assert "| planted | 1/2 | 1/2 | 2/2 |" in said
     figures = {"effective_rows": 460.0, "macro_f1": 0.4, "trades": 3.0, "net_pnl": -7.0}
     placed = tuple(
         Rehearsal(kind="null", seed=3, gates=(), figures=figures, seconds=1.0, cell=cell)

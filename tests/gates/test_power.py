@@ -16,6 +16,7 @@ from quantgod.gates.power import (
     Rehearsal,
     ensemble_rows,
     gate_rows,
+    loss_rows,
     markets,
     rehearsal_line,
     summary_rows,
@@ -160,7 +161,7 @@ def ensemble(seed: int, together: float, adaptive: float) -> Rehearsal:
     """Members with log-losses of 0.9 and 1.0; fixed weights lose 1.2 with a spoilt member."""
     figures = {
         "log_loss_of_ensemble": together, "log_loss_of_a": 1.0, "log_loss_of_b": 0.9,
-        "log_loss_of_equal_weights": 0.5, "spoilt_weighted_voting": 1.2,
+        "log_loss_of_equal_weights": 0.5, "log_loss": 0.85, "spoilt_weighted_voting": 1.2,
         "spoilt_adaptive": adaptive, "spoilt_hedge": 1.0,
     }  # fmt: skip
     return msgspec.structs.replace(rehearsal("planted", seed), figures=figures)
@@ -171,6 +172,9 @@ def test_ensembles_have_to_beat_their_best_member_and_to_outlast_fixed_weights()
     found = Power(rehearsals=tuple(good), planted_passes=3)
     assert found.problem == ""
     assert ensemble_rows(found) == [["planted", "3/3", "3/3", "3/3"]]
+    head, rows = loss_rows(found)
+    assert head[:6] == ["market", "ensemble", "a", "b", "equal weights", "auditor"]
+    assert " ".join(rows[2]) == "planted-2 0.800 1.000 0.900 0.500 0.850 1.200 1.100 1.000"
     worse = Power(
         rehearsals=(*good[:1], ensemble(1, 0.95, 1.3), ensemble(2, 0.8, 1.3)), planted_passes=3
     )
