@@ -161,8 +161,8 @@ def ensembles(client: MlflowClient) -> str:
     """Log-losses of ensembles and of what they are made of, and how many passed each gate."""
     told = "python -m steps.power --config conf/ensemble_power.yaml"
     found, run = _power(client, told, of_ensembles=True)
-    counted = [["kind", "beats its best member", *(f"{one} lasts" for one in MOVING)]]
-    tables = (_table(*loss_rows(found)), _table(*counted, ensemble_rows(found)))
+    counted = ("kind", "beats its best member", *(f"{one} lasts" for one in MOVING))
+    tables = (_table(*loss_rows(found)), _table(counted, ensemble_rows(found)))
     return "\n\n".join([*tables, _gates_passed(found, run)])
 
 
