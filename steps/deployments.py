@@ -63,6 +63,10 @@ def _lines(span: Tenure, how: str) -> list[str]:
     return [
         f"{version:<11} {since} to {until:<19}  {how}{forced}",
         f"            {market}{gates}by {entry.by}: {entry.why}",
+        *(
+            f"            {one.member} {one.kind} {_second(one.at)} by {one.by}: {one.why}"
+            for one in span.members
+        ),
     ]
 
 

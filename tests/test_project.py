@@ -72,7 +72,7 @@ LOADED = (
     (("deployments", "download", "import_bars", "relocate", "rollback", "ui"), frozenset()),
     (("features", "label"), {"matplotlib"}),
     (("backtest", "collect", "etl", "simulate", "snapshots"), {"matplotlib", "numba"}),
-    (("gates", "live", "manage", "promote", "serve"), HEAVY - {"torch", "optuna"}),
+    (("disable", "gates", "live", "manage", "promote", "serve"), HEAVY - {"torch", "optuna"}),
 )
 """Steps by what their work may load of what takes long, the least first."""
 

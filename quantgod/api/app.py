@@ -19,6 +19,7 @@ from quantgod.api.routes import (
     health,
     live,
     page,
+    preview,
     signals,
     training,
     versions,
@@ -31,8 +32,8 @@ DESCRIPTION: Final = (
     "and ends as an entry of the ledger."
 )
 ROUTERS: Final = (
-    *(health, live, signals, bars, versions, deployments, ensemble, change, votes, training),
-    *(description, page),
+    *(health, live, signals, bars, versions, deployments, ensemble, change, preview, votes),
+    *(training, description, page),
 )
 
 

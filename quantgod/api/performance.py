@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
+
+from quantgod.api.lines import append_line, lines_of
 
 PERFORMANCE_FILE: Final = "performance.jsonl"
 
@@ -27,28 +28,18 @@ class Reported(BaseModel):
 
 
 def keep_reported(folder: Path, said: Reported) -> None:
-    """Append a report to the file, in one write, and sync it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    line = f"{said.model_dump_json()}\n".encode()
-    opened = os.open(folder / PERFORMANCE_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(opened, line)
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+    """Append a report to the file."""
+    append_line(folder / PERFORMANCE_FILE, said.model_dump_json().encode())
 
 
 def last_reported(folder: Path) -> dict[str, Reported]:
     """Return the last report of each member; a line that a crash has cut is left out."""
-    try:
-        lines = (folder / PERFORMANCE_FILE).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
+    lines = lines_of(folder / PERFORMANCE_FILE)
     each = [Reported.model_validate(one) for line in lines if (one := _parsed(line)) is not None]
     return {one.model_type: one for one in each}
 
 
-def _parsed(line: str) -> Any:
+def _parsed(line: bytes) -> Any:
     try:
         return json.loads(line)
     except ValueError:

@@ -20,8 +20,10 @@ SwapCode = Literal[
     "registry_away",
     "registry_back",
     "copy_failed",
+    "members_disabled",
 ]
-"""`loaded_copy`: loaded at the start without the registry; `withdrawn`: the alias has moved."""
+"""`loaded_copy`: loaded at the start without the registry; `withdrawn`: the alias has moved;
+`members_disabled`: other members of the version abstain from now on."""
 
 SignalCode = Literal[
     "prediction_failed",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from quantgod.contracts.columns import CLASSES
+
+NOBODY: Final[Mapping[str, str]] = {}
+"""No member is disabled: why each one is, by name."""
 
 
 class Member(NamedTuple):

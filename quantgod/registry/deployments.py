@@ -123,7 +123,14 @@ def _row(span: Tenure) -> dict[str, Any]:
         "forced_over": entry.forced or None,
         "gates": entry.gates,
         "lineage": entry.lineage,
+        "members": [_member(one) for one in span.members],
     }
+
+
+def _member(entry: Entry) -> dict[str, Any]:
+    """Return what became of a member of a version while it was in place."""
+    told = {"member": entry.member, "enabled": entry.kind == "enabled"}
+    return told | {"at": entry.at, "by": entry.by, "why": entry.why}
 
 
 def _said(number: int | None) -> str:

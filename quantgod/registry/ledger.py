@@ -3,7 +3,8 @@
 Its entries form a chain: each holds the digest of the one before, so that a changed or removed
 entry is detected. A move of the alias is two entries: the intention (`promotion` or `rollback`) and
 the result (`done` or `abandoned`). `found` records that the alias differed from the ledger, so it
-was moved by other means.
+was moved by other means. `disabled` and `enabled` are of one member of the version in place, which
+they do not move.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ UNKNOWN: Final = "unknown"
 GATES_PASSED: Final = "its gates passed"
 """Reason of a promotion, if no other is given."""
 
-Kind = Literal["promotion", "rollback", "done", "abandoned", "found"]
+Kind = Literal["promotion", "rollback", "done", "abandoned", "found", "disabled", "enabled"]
 _OPENS: Final = ("promotion", "rollback")
+_OF_A_MEMBER: Final = ("disabled", "enabled")
 
 
 class LedgerError(RuntimeError):
@@ -56,6 +58,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         forced: what was overridden; empty if nothing.
         gates: verdict on the version, if it was judged.
         lineage: shortened ids of the runs and digests of the data behind the version.
+        member: that was disabled or enabled; else empty.
     """
 
     kind: Kind
@@ -71,6 +74,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     forced: str = ""
     gates: GatesSummary | None = None
     lineage: dict[str, str] = msgspec.field(default_factory=dict)
+    member: str = ""
 
     @property
     def is_simulated(self) -> bool:
@@ -103,6 +107,14 @@ class Ledger:
         """Return the newest entry if it has begun a move without a recorded end, else None."""
         is_open = bool(self.entries) and self.entries[-1].kind in _OPENS
         return self.entries[-1] if is_open else None
+
+    def disabled(self, version: int | None) -> dict[str, Entry]:
+        """Return the entries of a version's disabled members, by name."""
+        found = {}
+        for entry in self.entries:
+            if entry.version == version and entry.kind in _OF_A_MEMBER:
+                found[entry.member] = entry
+        return {name: entry for name, entry in found.items() if entry.kind == "disabled"}
 
 
 def key_of(number: int) -> str:
@@ -163,11 +175,19 @@ def head_text(number: int, text: str) -> str:
 
 
 class Tenure(NamedTuple):
-    """A deployed version, from when to when (None: still deployed)."""
+    """A deployed version, from when to when (None: still deployed).
+
+    Attributes:
+        entry: the one with the reason.
+        since: ISO 8601, UTC.
+        until: likewise.
+        members: entries of members that were disabled and enabled meanwhile.
+    """
 
     entry: Entry
     since: str
     until: str | None
+    members: tuple[Entry, ...] = ()
 
     @property
     def is_known(self) -> bool:
@@ -201,6 +221,8 @@ def history(ledger: Ledger) -> list[Tenure]:
     """Return the deployed versions, oldest first; `entry` is the one with the reason."""
     spans: list[Tenure] = []
     for before, entry in zip((None, *ledger.entries), ledger.entries, strict=False):
+        if entry.kind in _OF_A_MEMBER:
+            spans[-1] = spans[-1]._replace(members=(*spans[-1].members, entry))
         if entry.kind not in ("done", "found"):
             continue
         if spans and spans[-1].until is None:
@@ -253,6 +275,10 @@ def _check_order(place: str, entries: list[Entry]) -> None:
         raise LedgerError(f"{place}: {entries[-1].kind} cannot follow {before}")
     if closes and entries[-1].version != entries[-2].version:
         raise LedgerError(f"{place} is about another version than the one before")
+    if entries[-1].kind in _OF_A_MEMBER:
+        in_place = Ledger(place, tuple(entries), "").in_place
+        if in_place is None or entries[-1].version != in_place:
+            raise LedgerError(f"{place} is of a member of a version that is not in place")
 
 
 def _check_head(title: str, digests: list[str], head: str | None) -> None:

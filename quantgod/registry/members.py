@@ -9,7 +9,12 @@ from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
 
-from quantgod.evaluation.evidence import EVALUATION_FILE, EvaluationResult, read_evidence
+from quantgod.evaluation.evidence import (
+    EVALUATION_FILE,
+    EnsembleResult,
+    EvaluationResult,
+    read_evidence,
+)
 from quantgod.evaluation.intervals import Interval
 from quantgod.registry.chain import COMBINER
 from quantgod.registry.lineage import lineage_of
@@ -33,11 +38,21 @@ def scores_of(found: ModelVersion) -> dict[str, dict[str, Interval]]:
     """Return the test scores of an ensemble and each of its members; none if it was not scored.
 
     Raises:
+        MlflowException, EvidenceError: as `result_of`.
+    """
+    together = result_of(found)
+    return {} if together is None else together.models
+
+
+def result_of(found: ModelVersion) -> EnsembleResult | None:
+    """Return how an ensemble did on its test part; None if it was not scored.
+
+    Raises:
         MlflowException: if its evaluation is gone.
         EvidenceError: if it cannot be read.
     """
     run = lineage_of(found).runs.get("evaluate")
-    return {} if run is None else _scores(run)
+    return None if run is None else _result(run)
 
 
 @lru_cache(maxsize=16)
@@ -56,8 +71,7 @@ def _combiner(name: str, number: int, files_sha256: str | None) -> Combiner | No
 
 
 @lru_cache(maxsize=16)
-def _scores(run: str) -> dict[str, dict[str, Interval]]:
+def _result(run: str) -> EnsembleResult | None:
     with tempfile.TemporaryDirectory() as scratch:
         record = artifacts_of(run, EVALUATION_FILE, Path(scratch))
-        together = read_evidence(record, EvaluationResult).ensemble
-    return {} if together is None else together.models
+        return read_evidence(record, EvaluationResult).ensemble

@@ -46,6 +46,23 @@ class LedgerWentOnError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Switch:
+    """A member of the version in place that is to be disabled or enabled.
+
+    Attributes:
+        member: its name.
+        enabled: what it is to be.
+        found: the version.
+        why: the reason.
+    """
+
+    member: str
+    enabled: bool
+    found: ModelVersion
+    why: str
+
+
+@dataclass(frozen=True)
 class Move:
     """The intended move of an alias, with its reason.
 
@@ -94,13 +111,7 @@ def move(
         LedgerError: if the ledger was changed or deleted.
         MlflowException: if MLflow refuses, which is recorded, or cannot be reached.
     """
-    kept = LedgerRun(client, name, alias)
-    writer = _Writer(by or user(), process_tag())
-    ledger = _settled(client, kept, name, alias, writer)
-    if seen not in (None, ledger.head):
-        raise LedgerWentOnError(
-            f"{kept.title}: its ledger went on since it was read: look at it again"
-        )
+    kept, writer, ledger = _begun(client, name, alias, by, seen)
     wanted = decide(ledger)
     if wanted is None:
         return None
@@ -123,6 +134,33 @@ def move(
         client.set_registered_model_alias(name, alias, str(number))
     _close(kept, opened, writer)
     return opened.open
+
+
+def switch(
+    client: MlflowClient,
+    name: str,
+    alias: str,
+    decide: Callable[[Ledger], Switch],
+    by: str | None = None,
+    seen: str | None = None,
+) -> Entry:
+    """Record what becomes of a member of the version in place; the alias stays where it is.
+
+    Args and errors are those of `move`.
+
+    Returns:
+        The ledger's entry.
+    """
+    kept, writer, ledger = _begun(client, name, alias, by, seen)
+    wanted = decide(ledger)
+    said = {
+        "semantic": wanted.found.tags.get(SEMANTIC_TAG, ""),
+        "why": wanted.why[:LONGEST_TEXT],
+        "member": wanted.member,
+    }
+    kind: Kind = "enabled" if wanted.enabled else "disabled"
+    entry = writer.entry(ledger, kind, int(wanted.found.version), **said)
+    return kept.append(ledger, entry).entries[-1]
 
 
 def user() -> str:
@@ -152,6 +190,24 @@ class _Writer:
             previous=ledger.head,
             **said,
         )
+
+
+def _begun(
+    client: MlflowClient, name: str, alias: str, by: str | None, seen: str | None
+) -> tuple[LedgerRun, _Writer, Ledger]:
+    """Return the ledger to decide on, settled, and what writes the next entry.
+
+    Raises:
+        LedgerWentOnError: if it has another head than `seen`.
+    """
+    kept = LedgerRun(client, name, alias)
+    writer = _Writer(by or user(), process_tag())
+    ledger = _settled(client, kept, name, alias, writer)
+    if seen not in (None, ledger.head):
+        raise LedgerWentOnError(
+            f"{kept.title}: its ledger went on since it was read: look at it again"
+        )
+    return kept, writer, ledger
 
 
 def _settled(

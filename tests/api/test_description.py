@@ -30,6 +30,7 @@ def test_every_field_of_every_body_that_is_posted_is_explained(api: Served) -> N
         "Enabling",
         "Weighing",
         "Combining",
+        "Preview",
     ):
         unsaid = [
             field for field, one in schemas[name]["properties"].items() if "description" not in one

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from quantgod.api import members
+from quantgod.api import members, previews
 from quantgod.api.performance import PERFORMANCE_FILE, last_reported
+from quantgod.api.previews import PREVIEWS_FILE
 from quantgod.evaluation.intervals import Interval
 from quantgod.live.journal import Journal
+from quantgod.registry import switching
+from quantgod.registry.preview import PreviewResult, Side, WhatIf
 from quantgod.served.combiners.combiner import Combiner
 from tests.api.serving import Served, settings_in
 from tests.api.test_signals import FIRST, journal, voted
@@ -20,6 +23,8 @@ __all__ = ["journal"]
 
 COMBINER = Combiner(("near", "far"), "weighted_voting", (0.5, 0.25))
 UPDATE = "/api/ensemble/performance/update"
+ENABLE = "/api/ensemble/models/enable"
+PREVIEW = "/api/ensemble/preview"
 SAID = {"model_type": "near", "accuracy": 0.73, "profit_factor": 1.95}
 
 
@@ -30,7 +35,8 @@ def ensemble(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     three = {"near": {}, "far": {"window": {"length": 90}}, "off": {}}
     how = {"strategy": "adaptive", "disabled": ["off"]}
     own = settings_in(tmp_path, members=three, ensemble=how, evaluate__stride=3)
-    monkeypatch.setattr(members, "combiner_of", lambda found: COMBINER)
+    for module in (members, switching):
+        monkeypatch.setattr(module, "combiner_of", lambda found: COMBINER)
     monkeypatch.setattr(members, "own_settings", lambda found: own)
     score = {"near": {"accuracy": Interval(0.72, 0.7, 0.74)}}
     monkeypatch.setattr(members, "scores_of", lambda found: score)
@@ -45,9 +51,27 @@ def test_the_status_is_that_of_document_001(api: Served, ensemble: None, journal
         "total_models": 3,
         "enabled_models": 2,
         "models": {
-            "near": {"enabled": True, "weight": 0.5, "weight_now": 9.25, "accuracy": 0.72},
-            "far": {"enabled": True, "weight": 0.25, "weight_now": 0.75, "accuracy": None},
-            "off": {"enabled": False, "weight": None, "weight_now": None, "accuracy": None},
+            "near": {
+                "enabled": True,
+                "weight": 0.5,
+                "weight_now": 9.25,
+                "accuracy": 0.72,
+                "disabled": None,
+            },
+            "far": {
+                "enabled": True,
+                "weight": 0.25,
+                "weight_now": 0.75,
+                "accuracy": None,
+                "disabled": None,
+            },
+            "off": {
+                "enabled": False,
+                "weight": None,
+                "weight_now": None,
+                "accuracy": None,
+                "disabled": None,
+            },
         },
     }
     assert (last["role"], last["datetime"]) == ("Production", "2025-02-19T21:29:00Z")
@@ -91,6 +115,81 @@ def test_a_reported_performance_is_kept_and_shown_and_moves_no_weight(
     with path.open("a") as cut:
         cut.write('{"model_type": "far", "accu')
     assert list(last_reported(path.parent)) == ["near"]
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[WhatIf]:
+    """What was made a preview of; what is kept of a version is another test's."""
+    made: list[WhatIf] = []
+
+    def preview(_: object, asked: WhatIf) -> PreviewResult:
+        made.append(asked)
+        score = dict.fromkeys(("log_loss", "macro_f1", "accuracy"), Interval(0.5, 0.4, 0.6))
+        side = Side(scores=score, answered=1.0)
+        none = Side(scores={}, answered=0.0)
+        return PreviewResult(now=side, changed=none, differences={}, rows=9, effective_rows=3.5)
+
+    monkeypatch.setattr(previews, "kept_of", lambda *_: None)
+    monkeypatch.setattr(previews, "preview", preview)
+    return made
+
+
+def test_a_preview_is_made_once_and_looks_are_counted(
+    api: Served, ensemble: None, looked: list[WhatIf], tmp_path: Path
+) -> None:
+    body = {"strategy": "majority", "weights": {"near": 1}, "disabled": ["far", "far"]}
+    before = api.tag()
+    said = api.post(PREVIEW, body).json()
+    assert (said["version"], said["rows"], said["looks"]) == (2, 9, 1)
+    assert said["now"]["log_loss"] == {"value": 0.5, "low": 0.4, "high": 0.6, "enough": True,
+                                       "why": ""}  # fmt: skip
+    assert (said["changed"]["accuracy"], said["changed"]["answered"]) == (None, 0.0)
+    assert "1 different changes" in said["said"] and "Only the gates decide." in said["said"]
+    assert api.post(PREVIEW, body).json() == said, "kept, and counted once"
+    assert api.post(PREVIEW, {"disabled": ["near"]}).json()["looks"] == 2
+    assert looked == [
+        WhatIf(strategy="majority", weights={"near": 1.0}, disabled=("far",)),
+        WhatIf(disabled=("near",)),
+    ]
+    assert (tmp_path / "own" / PREVIEWS_FILE).stat().st_mode & 0o777 == 0o600
+    assert api.tag() == before, "nothing was changed"
+    for wrong, field in (({"weights": {"x": 1}}, "weights"), ({"disabled": ["x"]}, "disabled"),
+                         ({"weights": {"near": -1}}, "weights.near"),
+                         ({"strategy": "best"}, "strategy"), ({"more": 1}, "more")):  # fmt: skip
+        refused = api.post(PREVIEW, wrong)
+        assert refused.status_code == 422
+        assert [one["field"] for one in refused.json()["fields"]] == [f"body.{field}"]
+
+
+def test_a_member_is_disabled_at_once_and_by_the_ledger(
+    api: Served, ensemble: None, shelf: Shelf
+) -> None:
+    body = {"model_type": "near", "enabled": False, "reason": "it lost money"}
+    tag = api.tag()
+    assert api.post(ENABLE, body).status_code == 428
+    answer = api.post(ENABLE, body, If_Match=tag)
+    assert answer.status_code == 200 and answer.headers["ETag"] == api.tag() != tag
+    assert answer.json() == {
+        "version": 2, "over": 2,
+        "said": "near of quantgod 2 is disabled: far of 2 members can speak",
+    }  # fmt: skip
+    status = api.get("/api/ensemble/status").json()
+    assert status["enabled_models"] == 1
+    assert (status["models"]["near"]["enabled"], status["models"]["near"]["disabled"]) == (
+        False, "it lost money",
+    )  # fmt: skip
+    (told,) = api.get("/api/deployments").json()["deployments"][-1]["members"]
+    assert (told["member"], told["enabled"], told["why"]) == ("near", False, "it lost money")
+    assert api.post(ENABLE, body, If_Match=tag).status_code == 412
+    assert api.post(ENABLE, body, If_Match=api.tag()).status_code == 409
+    again = api.post(ENABLE, body | {"enabled": True}, If_Match=api.tag())
+    assert again.status_code == 200, again.text
+    assert shelf.ledger().disabled(2) == {}
+    for change, field in (({"model_type": "off"}, "model_type"), ({"enabled": 1}, "enabled"),
+                          ({"reason": " "}, "reason"), ({"more": 1}, "more")):  # fmt: skip
+        refused = api.post(ENABLE, body | change, If_Match=api.tag())
+        assert refused.status_code == 422
+        assert [one["field"] for one in refused.json()["fields"]] == [f"body.{field}"]
 
 
 @pytest.mark.parametrize(

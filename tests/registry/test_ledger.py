@@ -44,13 +44,14 @@ class Book:
         self.in_place: int | None = None
         self.number = 0
 
-    def add(self, kind: Kind, version: int | None) -> None:
+    def add(self, kind: Kind, version: int | None, member: str = "") -> None:
         before = self.kept.get(key_of(self.number))
         self.number += 1
         entry = Entry(
             kind=kind, version=version, over=self.in_place,
             at=f"2026-01-01T00:00:{self.number:02d}.000+00:00", by="a tester", process="here/1/2",
             nonce=str(self.number), previous=digest_of(TITLE if before is None else before),
+            member=member,
         )  # fmt: skip
         self.kept[key_of(self.number)] = text_of(entry)
         if kind in ("done", "found"):
@@ -145,6 +146,28 @@ def test_an_entry_under_a_later_number_is_noticed() -> None:
     kept = {name: text for name, text in book.kept.items() if name != key_of(3)}
     with pytest.raises(LedgerError, match="entry 000003 is missing, 000004 is there"):
         ledger_of(TITLE, kept | {key_of(4): book.kept[key_of(3)]})
+
+
+def test_what_becomes_of_members_belongs_to_the_version_in_place() -> None:
+    book = book_of([("promotion", 1)])
+    for kind, member in (("disabled", "far"), ("disabled", "near"), ("enabled", "far")):
+        book.add(kind, 1, member)
+    assert [*read(book).disabled(1)] == ["near"] and read(book).in_place == 1
+    book.add("promotion", 2)
+    book.add("done", 2)
+    book.add("disabled", 2, "far")
+    ledger = read(book)
+    assert ([*ledger.disabled(1)], [*ledger.disabled(2)]) == (["near"], ["far"])
+    first, second = history(ledger)
+    assert [(one.kind, one.member) for one in first.members] == [
+        ("disabled", "far"), ("disabled", "near"), ("enabled", "far"),
+    ]  # fmt: skip
+    assert [one.member for one in second.members] == ["far"]
+    assert first.until <= second.since and version_before(ledger) == 1
+    for changes in (book_of([("promotion", 1), ("promotion", 2)]), book_of([])):
+        changes.add("disabled", 1, "far")
+        with pytest.raises(LedgerError, match="of a member of a version that is not in place"):
+            read(changes)
 
 
 def test_an_entry_of_another_ledger_is_refused() -> None:

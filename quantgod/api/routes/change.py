@@ -14,7 +14,6 @@ from quantgod.api.answers import (
     ABSENT,
     CONFLICT,
     Documented,
-    FieldError,
     GatesRefusal,
     refused,
     told_elsewhere,
@@ -23,13 +22,16 @@ from quantgod.api.change import begin_change, changed_stages, children_of
 from quantgod.api.desk import AtDesk, Desk
 from quantgod.api.job_runs import ended_how, run_of
 from quantgod.api.jobs import Job
+from quantgod.api.members import check_member, in_place
 from quantgod.api.routes.deployments import Change
 from quantgod.api.routes.versions import GateVerdict, verdict_of
 from quantgod.api.seen import ETAG, IF_MATCH, SeenHead, tag_of
 from quantgod.registry.changing import EnsembleChange
 from quantgod.registry.deployments import deployments
 from quantgod.registry.ledger import LONGEST_TEXT
+from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.registered import known_version
+from quantgod.registry.switching import in_words, switch_member
 from quantgod.registry.verdict import report_of
 from quantgod.settings.ensemble import Strategy
 from quantgod.tracking.keys import output_of
@@ -53,12 +55,12 @@ Reason = Annotated[
 
 
 class Enabling(BaseModel):
-    """Whether a member votes."""
+    """Whether a member speaks."""
 
     model_config = ConfigDict(extra="forbid")
 
     model_type: Name
-    enabled: bool = Field(strict=True, description="Whether it votes.")
+    enabled: bool = Field(strict=True, description="False disables it from the next minute on.")
     reason: Reason = None
 
 
@@ -144,12 +146,17 @@ Prefer = Annotated[
 async def enable(
     desk: AtDesk, asked: Enabling, seen: SeenHead, request: Request, prefer: Prefer = None
 ) -> Response:
-    """Let a member vote that the version in place was made without, as a new version.
+    """Disable a member of the version in place at once, or enable one.
 
-    It goes through the gates. The member was trained with the others and is not trained again.
+    Disabled, it abstains from the next minute on in each live session that follows the alias,
+    counts against the quorum, and is never NEUTRAL in its place. That is an entry of the ledger and
+    belongs to the version: another one starts without it. Enabled again, the version is as its
+    gates have judged it. A member that the version was made without votes in a new version, which
+    goes through the gates; it was trained with the others and is not trained again.
     """
-    if not asked.enabled:
-        raise FieldError("body.enabled", "true expected")
+    done = await run_in_threadpool(_at_once, desk, asked, seen)
+    if done is not None:
+        return done
     change = EnsembleChange(enabled={asked.model_type: True})
     return await _changed(desk, change, asked.reason, seen, request, prefer)
 
@@ -186,6 +193,22 @@ def cancel(desk: AtDesk) -> ChangeStatus:
     A second call kills it with all its children.
     """
     return _of(desk, desk.changes.cancel())
+
+
+def _at_once(desk: Desk, asked: Enabling, seen: str) -> Response | None:
+    """Disable a member, or enable it again; None if it takes another version."""
+    found, member = in_place(desk), asked.model_type
+    if asked.enabled and member not in found.combiner.members:
+        return None
+    check_member(found, member)
+    entry = switch_member(
+        desk.name, desk.alias, member, enabled=asked.enabled,
+        reason=asked.reason or "", client=desk.client, seen=seen,
+    )  # fmt: skip
+    ledger = LedgerRun(desk.client, desk.name, desk.alias).read()
+    said = in_words(found.version, member, ledger.disabled(entry.version))
+    done = {"version": entry.version, "over": entry.over, "said": said}
+    return JSONResponse(done, 200, {"ETag": tag_of(ledger.head)})
 
 
 async def _changed(

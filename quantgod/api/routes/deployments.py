@@ -46,6 +46,16 @@ class GatesResult(BaseModel):
     run_id: str = Field(description="The judging run.")
 
 
+class MemberChange(BaseModel):
+    """A member that was disabled, or enabled again, while its version was in place."""
+
+    member: str
+    enabled: bool
+    at: str = Field(description="ISO 8601, UTC.")
+    by: str
+    why: str
+
+
 class Deployment(BaseModel):
     """A version that was in place, from when to when."""
 
@@ -60,6 +70,7 @@ class Deployment(BaseModel):
     forced_over: str | None = Field(description="What was overridden by force.")
     gates: GatesResult | None
     lineage: dict[str, str] = Field(description="Runs and data that it was made of.")
+    members: list[MemberChange] = Field(description="Disabled and enabled meanwhile.")
 
 
 class Deployments(BaseModel):

@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from quantgod.api.answers import ABSENT, CONFLICT, FieldError
+from quantgod.api.answers import ABSENT, CONFLICT
 from quantgod.api.change import weigh_by_reports
 from quantgod.api.desk import AtDesk, Desk
 from quantgod.api.journal import Which, newest_rows
-from quantgod.api.members import InPlace, in_place
+from quantgod.api.members import InPlace, check_member, in_place
 from quantgod.api.performance import Reported, keep_reported, last_reported
 from quantgod.api.routes.signals import Signal, signal_of
 from quantgod.api.routes.votes import weights_now
@@ -26,7 +26,10 @@ PRODUCTION = Which(role="Production")
 class MemberStatus(BaseModel):
     """A member in short."""
 
-    enabled: bool = Field(description="Whether it is a part of the version in place.")
+    enabled: bool = Field(description="Whether it is a part of the version in place, and speaks.")
+    disabled: str | None = Field(
+        description="Why it abstains until it is enabled again; null of one that was not disabled."
+    )
     weight: float | None = Field(description="As it was given; null of one that is not a part.")
     weight_now: float | None = Field(
         description="That the live session last heard it with; null if this version was not heard."
@@ -110,9 +113,7 @@ def performance(desk: AtDesk, said: Performance) -> KeptReport:
     once there is one of each member: as by `POST /api/ensemble/models/weight`, without waiting.
     """
     found = in_place(desk)
-    if said.model_type not in found.combiner.members:
-        known = ", ".join(found.combiner.members)
-        raise FieldError("body.model_type", f"one of the members {known} expected")
+    check_member(found, said.model_type)
     version, manage = int(found.version.version), desk.settings.manage
     reported = Reported(**said.model_dump(), version=version, at=dt.datetime.now(dt.UTC))
     keep_reported(manage.folder, reported)
@@ -140,7 +141,8 @@ def _member(found: InPlace, name: str, now: float | None, reported: Reported | N
     at = combiner.members.index(name) if name in combiner.members else None
     return Member(
         model_type=name,
-        enabled=at is not None,
+        enabled=at is not None and name not in found.disabled,
+        disabled=found.disabled.get(name),
         weight=None if at is None else combiner.weights[at],
         weight_now=now,
         weight_at_registration=None if at is None else float(combiner.now[at]),

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from quantgod.contracts import Series
 from quantgod.contracts.minute_rows import KEPT_MINUTES
 from quantgod.contracts.model_notices import Level, ModelNotice, Report, SwapCode
+from quantgod.contracts.panel import NOBODY
 from quantgod.live.deployment.beside import beside
 from quantgod.live.deployment.loaded_model import Fit, LoadedModel, load_model
 from quantgod.live.deployment.model_store import (
@@ -24,6 +25,7 @@ from quantgod.live.deployment.model_store import (
     Holder,
     ModelStore,
     RegistryAwayError,
+    disabled,
     holder,
     right,
 )
@@ -113,7 +115,7 @@ class Deployment:
         self._book = settings.snapshots.shape
         self._store = ModelStore(folder, self.name)
         self._report, self._heard = report, loaded
-        self._on_disk: tuple[Copy, ...] = ()
+        self._on_disk: tuple[Any, ...] = ()
         self._copy_failed = False
 
     async def start(self, patience: float = ANSWER_SECONDS) -> None:
@@ -187,6 +189,7 @@ class Deployment:
             self._away(place, str(error))
             return
         self._back(place)
+        await self._listen(place)
         if held is None:
             self._nobody_holds(place)
             return
@@ -196,6 +199,32 @@ class Deployment:
             self._withdraw(place, f"version {held.version} holds it, and answers already")
         elif not place.speaks(held) and self._may_be_tried(place, held):
             await self._prepare(place, held)
+
+    async def _listen(self, place: Place) -> None:
+        """Let those members abstain from the next candle on that are disabled now."""
+        for which in ("ready", "loaded"):
+            active: ActiveVersion | None = getattr(place, which)
+            if active is None:
+                continue
+            try:
+                off = await self._disabled(active.model, place)
+            except RegistryAwayError:  # who was disabled stays so
+                return
+            if getattr(place, which) is active and off != active.model.disabled:
+                setattr(place, which, active.without(off))
+                who = "; ".join(f"{name} is disabled: {why}" for name, why in off.items())
+                text = f"{self._named(active)}: {who or 'no member is disabled any more'}"
+                self._tell("warning", "members_disabled", text)
+
+    async def _disabled(self, model: LoadedModel, place: Place) -> Mapping[str, str]:
+        """Return why members of a version are disabled; nobody is of one that is in shadow.
+
+        Raises:
+            RegistryAwayError: if that is not known.
+        """
+        if not model.members or place is self._challenger:
+            return NOBODY
+        return await beside(functools.partial(disabled, self.name, place.alias, model.version))
 
     async def _answer(self, place: Place) -> Holder | None:
         """Wait for the registry without limit, and report if it takes long."""
@@ -276,9 +305,10 @@ class Deployment:
         champion = self._champion.loaded
         parts = [one for place in self._places for one in (place.loaded, place.ready)]
         in_use = tuple(one.copy for one in parts if one is not None)
-        if champion is None or in_use == self._on_disk:
+        if champion is None or (in_use, champion.model.disabled) == self._on_disk:
             return
-        record = self._champion.alias, champion.copy, in_use, champion.right
+        off = champion.model.disabled
+        record = self._champion.alias, champion.copy, in_use, champion.right, off
         call = functools.partial(self._store.keep, *record)
         try:
             await beside(call)
@@ -287,12 +317,14 @@ class Deployment:
                 self._tell("warning", "copy_failed", f"{self._named(champion)}: {error}")
             self._copy_failed = True
         else:
-            self._on_disk, self._copy_failed = in_use, False
+            self._on_disk, self._copy_failed = (in_use, off), False
 
     async def _load(self, held: Holder, place: Place) -> ActiveVersion:
         copy = await beside(functools.partial(self._store.fetch, held))
         right = await self._right(held.version, place)
-        return ActiveVersion(held, await self._loaded(copy), copy, right)
+        model = await self._loaded(copy)
+        off = await self._disabled(model, place)
+        return ActiveVersion(held, model, copy, right).without(off)
 
     async def _right(self, version: int, place: Place) -> str:
         """Return a version's right to answer; a challenger needs none, since nothing acts on it."""
@@ -365,12 +397,12 @@ class Deployment:
 
     async def _from_copy(self, reason: VersionError) -> ActiveVersion:
         kept = await beside(functools.partial(self._store.kept, self._champion.alias))
-        copy, since, entitled_by = kept
+        copy, since, entitled_by, off = kept
         if not entitled_by:
             said = f"{self.name} {copy.version}: the copy was deployed on {since} by no right"
             self._unjudged(UnjudgedVersionError(said))
         held = Holder(copy.version, copy.files_sha256)
-        deployed = ActiveVersion(held, await self._loaded(copy), copy, entitled_by)
+        deployed = ActiveVersion(held, await self._loaded(copy), copy, entitled_by).without(off)
         text = f"{self._named(deployed)}, from the copy that was deployed on {since}: {reason}"
         self._tell("warning", "loaded_copy", text)
         return deployed

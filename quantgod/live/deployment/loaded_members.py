@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from quantgod.contracts import CLASSES, Floats
-from quantgod.contracts.panel import Member, Panel, Vote
+from quantgod.contracts.panel import NOBODY, Member, Panel, Vote
 from quantgod.registry.chain import BOOK, COMBINER, MEMBERS, Answered
 
 CONTRACT_FILE = "labels.json"
@@ -40,9 +42,19 @@ class LoadedMembers:
         return int(self.combiner.rules.quorum)
 
     def hear(
-        self, rows: pd.DataFrame, weights: Floats | None, lacks: str
+        self,
+        rows: pd.DataFrame,
+        weights: Floats | None,
+        lacks: str,
+        disabled: Mapping[str, str] = NOBODY,
     ) -> tuple[Panel, Answered | None]:
         """Ask all members about the newest minute of `rows`; see `LoadedModel.vote`.
+
+        Args:
+            rows: of the windows.
+            weights: (members,); None for those at registration.
+            lacks: what the book lacks.
+            disabled: why some are not asked, by name.
 
         Returns:
             Their votes, and what the auditor is asked about; None below the quorum.
@@ -50,15 +62,41 @@ class LoadedMembers:
         if self.chain.contract.book is not None and BOOK not in rows:
             rows = rows.assign(**{BOOK: pd.Series([None] * len(rows), rows.index, dtype=object)})
         minute = int(rows["datetime"].iloc[-1].timestamp()) // 60
-        heard = self.chain.hear(rows, weights)
+        heard = self._without(disabled).hear(rows, weights)
         absent = [
             f"no_book: {lacks}" if lacks and why.startswith("no_book") else why
             for why in heard.absent
+        ]
+        absent = [
+            f"disabled: {disabled[member.name]}" if member.name in disabled else why
+            for member, why in zip(self.members, absent, strict=True)
         ]
         panel = _panel(minute, heard.panel, absent)
         if not panel.direction:
             return panel, None
         return panel, Answered(np.array([minute]), heard.panel.meta, heard.panel)
+
+    def _without(self, disabled: Mapping[str, str]) -> Any:
+        """Return the chain, or one that asks no disabled member: versions know of none."""
+        if not disabled:
+            return self.chain
+        chain, ensemble = copy.copy(self.chain), copy.copy(self.chain.ensemble)
+        chain.ensemble, names = ensemble, [member.name for member in self.members]
+        ensemble.graphs = [
+            _Disabled(graph.contract) if name in disabled else graph
+            for name, graph in zip(names, ensemble.graphs, strict=True)
+        ]
+        return chain
+
+
+class _Disabled:
+    """Stands for the graph of a member that is not to be asked: it fails, and so abstains."""
+
+    def __init__(self, contract: Any) -> None:
+        self.contract = contract
+
+    def meta_features(self, *_: Any) -> NoReturn:
+        raise RuntimeError("disabled")
 
 
 def member_names(package: Path) -> tuple[str, ...]:

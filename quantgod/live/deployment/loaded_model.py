@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +64,7 @@ class LoadedModel:
         reference: distributions of its features and output; None if it has none.
         book: what it takes of the book; None if it does not look at it.
         ensemble: its members, if it has any: it is asked by `vote`, and all others by `predict`.
+        disabled: why members of it are not asked, by name.
     """
 
     name: str
@@ -75,6 +76,7 @@ class LoadedModel:
     _model: PyFuncModel
     book: BookShape | None = None
     ensemble: LoadedMembers | None = None
+    disabled: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -110,7 +112,7 @@ class LoadedModel:
         """
         if self.ensemble is None:
             raise TypeError(f"{self.name} {self.version} has no members: predict")
-        panel, answered = self.ensemble.hear(rows, weights, lacks)
+        panel, answered = self.ensemble.hear(rows, weights, lacks, self.disabled)
         if answered is None:
             return panel, None
         chain = self.ensemble.chain

@@ -12,7 +12,7 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from quantgod.contracts.panel import NOBODY
 from quantgod.files import write_json
 from quantgod.registry.registered import (
     FILES_TAG,
@@ -32,6 +33,7 @@ from quantgod.registry.registered import (
     known_version,
 )
 from quantgod.registry.right import right_of
+from quantgod.registry.switching import disabled_members
 from quantgod.registry.versions import check_files
 
 # Error codes for a missing alias or model; all others mean that the registry is away.
@@ -69,6 +71,22 @@ class Copy:
     folder: Path
 
 
+class Kept(NamedTuple):
+    """A copy that was deployed last.
+
+    Attributes:
+        copy: of the version.
+        since: when it was deployed.
+        right: by which.
+        disabled: why members of it are not asked, by name.
+    """
+
+    copy: Copy
+    since: str
+    right: str
+    disabled: dict[str, str]
+
+
 def holder(name: str, alias: str) -> Holder | None:
     """Return the version of an alias, or None. May block for a minute.
 
@@ -99,6 +117,18 @@ def right(name: str, alias: str, version: int) -> str:
         return right_of(client, known_version(client, name, version), alias)
     except VersionError:
         raise
+    except Exception as error:
+        raise RegistryAwayError(f"{name}@{alias}: {error!r}") from error  # as in `holder`
+
+
+def disabled(name: str, alias: str, version: int) -> dict[str, str]:
+    """Return why members of a version are disabled, by name. May block for a minute.
+
+    Raises:
+        RegistryAwayError: if the registry does not answer, or its ledger cannot be read.
+    """
+    try:
+        return disabled_members(MlflowClient(), name, alias, version)
     except Exception as error:
         raise RegistryAwayError(f"{name}@{alias}: {error!r}") from error  # as in `holder`
 
@@ -143,9 +173,16 @@ class ModelStore:
         return copy
 
     def keep(
-        self, alias: str, copy: Copy, in_use: Sequence[Copy] = (), entitled_by: str = ""
+        self,
+        alias: str,
+        copy: Copy,
+        in_use: Sequence[Copy] = (),
+        entitled_by: str = "",
+        disabled: Mapping[str, str] = NOBODY,
     ) -> None:
         """Record that `copy` was deployed as `alias`, with its right, and remove unused copies.
+
+        Of a copy that is recorded already, time and right stay as they are.
 
         Raises:
             OSError: if it cannot be written, or the copy is gone.
@@ -153,43 +190,49 @@ class ModelStore:
         if not copy.folder.is_dir():
             raise FileNotFoundError(f"{copy.folder} is gone")
         path = self.folder / f"{alias}.json"
-        if not self._says(path, copy):  # else keep the time of its deployment
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        kept, said = self._recorded_in(path), Kept(copy, now, entitled_by, dict(disabled))
+        if kept is not None and kept.copy == copy:
+            said = said._replace(since=kept.since, right=kept.right)
+        if said != kept:
             record = {
                 "version": copy.version,
                 "files_sha256": copy.files_sha256,
                 "folder": copy.folder.name,
-                "deployed_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-                "right": entitled_by,
+                "deployed_at": said.since,
+                "right": said.right,
+                "disabled": said.disabled,
             }
             write_json(path, record)
         self._remove_others({one.folder.name for one in (copy, *in_use)} | self._recorded())
 
-    def kept(self, alias: str) -> tuple[Copy, str, str]:
-        """Return the checked copy last deployed as `alias`, since when, and by which right.
+    def kept(self, alias: str) -> Kept:
+        """Return the checked copy last deployed as `alias`.
 
         Raises:
             NoCopyError: if there is none.
             BrokenVersionError: naming a file that has changed.
         """
-        copy, since, entitled_by = self._read(self.folder / f"{alias}.json")
-        check_files(copy.folder, copy.files_sha256)
-        return copy, since, entitled_by
+        kept = self._read(self.folder / f"{alias}.json")
+        check_files(kept.copy.folder, kept.copy.files_sha256)
+        return kept
 
-    def _read(self, path: Path) -> tuple[Copy, str, str]:
+    def _read(self, path: Path) -> Kept:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             copy = self._copy(int(record["version"]), str(record["files_sha256"]))
-            return copy, str(record["deployed_at"]), str(record.get("right", ""))
+            since, entitled_by = str(record["deployed_at"]), str(record.get("right", ""))
+            return Kept(copy, since, entitled_by, dict(record.get("disabled", {})))
         except FileNotFoundError:
             raise NoCopyError(f"{path}: no copy was kept") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BrokenVersionError(f"{path}: not a record of a copy: {error!r}") from error
 
-    def _says(self, path: Path, copy: Copy) -> bool:
+    def _recorded_in(self, path: Path) -> Kept | None:
         try:
-            return self._read(path)[0] == copy
+            return self._read(path)
         except VersionError:
-            return False
+            return None
 
     def _copy(self, version: int, files_sha256: str) -> Copy:
         return Copy(version, files_sha256, self.folder / f"{version}-{files_sha256[:16]}")

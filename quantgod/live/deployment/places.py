@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from quantgod.contracts.model_notices import SwapCode
@@ -24,6 +25,10 @@ class ActiveVersion(NamedTuple):
     model: LoadedModel
     copy: Copy
     right: str = ""
+
+    def without(self, disabled: Mapping[str, str]) -> ActiveVersion:
+        """Return it with these members disabled, and no others."""
+        return self._replace(model=replace(self.model, disabled=disabled))
 
 
 class Refusal(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from quantgod.contracts.panel import Member
@@ -27,17 +28,29 @@ class Taker(Protocol):
     def quorum(self) -> int:
         """Return how many members have to speak."""
 
+    @property
+    def disabled(self) -> Mapping[str, str]:
+        """Return why members are not asked, by name."""
+
 
 def missing(window: Window, model: Taker) -> int:
-    """Return how many more rows pass before a version can answer."""
+    """Return how many more rows pass before a version can answer.
+
+    Where too few members are enabled for a quorum: before all of them can speak.
+    """
     if not model.members:
         return window.missing(model.window, len(model.features))
-    return sorted(missing_by_member(window, model).values())[model.quorum - 1]
+    waits = sorted(missing_by_member(window, model).values())
+    return waits[min(model.quorum, len(waits)) - 1] if waits else 0
 
 
 def missing_by_member(window: Window, model: Taker) -> dict[str, int]:
-    """Return how many more rows pass before each member can speak; empty of one network."""
-    return {one.name: window.missing(one.window, one.columns) for one in model.members}
+    """Return how many more rows pass before each enabled member can speak."""
+    return {
+        one.name: window.missing(one.window, one.columns)
+        for one in model.members
+        if one.name not in model.disabled
+    }
 
 
 def warming(window: Window, model: Taker) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
 from quantgod.contracts import BookShape, Floats
@@ -51,6 +51,10 @@ class Model(Protocol):
     @property
     def quorum(self) -> int:
         """Return how many members have to speak."""
+
+    @property
+    def disabled(self) -> Mapping[str, str]:
+        """Return why members are not asked, by name."""
 
     @property
     def combiner(self) -> Any:

@@ -22,8 +22,8 @@ from quantgod.live.engine.question import Audit, Question
 WRITTEN_SECONDS: Final = 2.0
 """How long a signal waits for its votes' row: on a full disk it may never be written."""
 
-COLD: Final = "cold"
-"""The code of a member whose window is not full yet, which the status tells of."""
+UNTOLD: Final = ("cold", "disabled")
+"""Codes of members whose window is not full yet, or that are disabled: the status tells of them."""
 
 
 class Voting:
@@ -67,8 +67,8 @@ class Voting:
         return said
 
     def _tell_of(self, asked: Question, panel: Panel) -> None:
-        """Report who abstains, but for members that are cold, and whether too few are left."""
-        absent = {name: why for name, why in panel.absent.items() if not why.startswith(COLD)}
+        """Report who abstains unforeseen, and whether too few are left."""
+        absent = {name: why for name, why in panel.absent.items() if not why.startswith(UNTOLD)}
         if absent:
             reasons = "; ".join(f"{name} abstains, {why}" for name, why in absent.items())
             self._tell("warning", "abstains", asked, reasons)

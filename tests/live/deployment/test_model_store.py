@@ -105,14 +105,16 @@ def test_what_was_deployed_is_recorded_with_its_time_and_found_again(
     store.keep("Production", copy, (), "gates passed")
     record = store.folder / "Production.json"
     told = json.loads(record.read_text())
-    assert store.kept("Production") == (copy, told["deployed_at"], "gates passed")
+    assert store.kept("Production") == (copy, told["deployed_at"], "gates passed", {})
     record.write_text(json.dumps(told | {"deployed_at": "long ago", "right": "of old"}))
     store.keep("Production", copy, (), "gates passed")
-    assert store.kept("Production") == (copy, "long ago", "of old"), "it is deployed since then"
+    assert store.kept("Production") == (copy, "long ago", "of old", {}), "it is deployed since"
+    store.keep("Production", copy, (), "gates passed", {"far": "it lost money"})
+    assert store.kept("Production") == (copy, "long ago", "of old", {"far": "it lost money"})
     other = store.fetch(Holder(2, DIGESTS[2]))
     store.keep("Production", other)
-    found, since, right = store.kept("Production")
-    assert (found, right) == (other, "")
+    found, since, right, disabled = store.kept("Production")
+    assert (found, right, disabled) == (other, "", {}), "another version starts without it"
     assert since != "long ago"
     (other.folder / "model").write_text("9")
     with pytest.raises(BrokenVersionError, match="changed_file"):

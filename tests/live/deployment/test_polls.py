@@ -15,7 +15,7 @@ from quantgod.contracts.model_notices import ModelNotice
 from quantgod.live.deployment import deployment as deploying
 from quantgod.live.deployment.beside import beside
 from quantgod.live.deployment.deployment import Deployment, NoModelError, model_of, models_of
-from quantgod.live.deployment.model_store import Copy, Holder, NoCopyError, RegistryAwayError
+from quantgod.live.deployment.model_store import Copy, Holder, Kept, NoCopyError, RegistryAwayError
 from quantgod.live.deployment.places import retry_seconds
 from quantgod.registry.registered import BrokenVersionError, NoSuchVersionError
 from quantgod.registry.right import UnjudgedVersionError
@@ -42,7 +42,7 @@ class Registry:
         self.at_fetch: Callable[[], None] = lambda: None
         self.fetched: list[int] = []
         self.records: list[tuple[Any, ...]] = []
-        self.disk: Exception | tuple[Copy, str, str] = NoCopyError("no copy was kept")
+        self.disk: Exception | Kept = NoCopyError("no copy was kept")
         self.disk_fault: OSError | None = None
         monkeypatch.setattr(deploying, "holder", self.holder)
         monkeypatch.setattr(deploying, "right", self.right)
@@ -73,12 +73,15 @@ class Registry:
             raise self.faults[wanted.version]
         return Copy(wanted.version, str(wanted.version), Path(str(wanted.version)))
 
-    def keep(self, alias: str, copy: Copy, in_use: Sequence[Copy], right: str) -> None:
+    def keep(
+        self, alias: str, copy: Copy, in_use: Sequence[Copy], right: str, disabled: Any
+    ) -> None:
+        assert not disabled, "one network has no members"
         if self.disk_fault is not None:
             raise self.disk_fault
         self.records.append((alias, copy.version, [one.version for one in in_use], right))
 
-    def kept(self, alias: str) -> tuple[Copy, str, str]:
+    def kept(self, alias: str) -> Kept:
         assert alias == PRODUCTION
         if isinstance(self.disk, Exception):
             raise self.disk
@@ -300,7 +303,7 @@ def test_a_start_without_the_registry_takes_a_copy_by_the_right_that_it_had(
     registry.holders[PRODUCTION] = RegistryAwayError("no route")
     with pytest.raises(NoModelError, match="from the registry: no route; from this disk: no copy"):
         Desk(registry).run(nothing)
-    registry.disk = (Copy(4, "4", Path("4")), "noon", by)
+    registry.disk = Kept(Copy(4, "4", Path("4")), "noon", by, {})
     if by:
         desk = Desk(registry)
         desk.run(nothing)
@@ -315,7 +318,7 @@ def test_a_start_without_the_registry_takes_a_copy_by_the_right_that_it_had(
 
 def test_a_start_needs_somebody_to_hold_the_alias(registry: Registry) -> None:
     registry.holders[PRODUCTION] = None
-    registry.disk = (Copy(4, "4", Path("4")), "noon", "gates passed")
+    registry.disk = Kept(Copy(4, "4", Path("4")), "noon", "gates passed", {})
     with pytest.raises(NoSuchVersionError, match="no version has this alias"):
         Desk(registry).run(nothing)
     with pytest.raises(NoModelError, match=r"start\(\) was expected"):

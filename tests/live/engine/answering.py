@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -45,6 +45,7 @@ class Version:
     book: BookShape | None = None
     members: tuple[Member, ...] = ()
     quorum: int = 1
+    disabled: Mapping[str, str] = field(default_factory=dict)
     combiner: Any = None
     asked: list[int] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)

@@ -162,6 +162,82 @@ def test_a_killed_session_goes_on_with_the_weights_of_one_that_never_ended(
     )
 
 
+OFF = {"far": "it lost money"}
+
+
+@pytest.fixture(scope="module")
+def switched(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """A session whose third member is disabled for some minutes in the middle."""
+    made = session(tmp_path_factory.mktemp("switched"), model)
+
+    def switch(place: int) -> None:
+        if place in (14, 29):
+            made.models.now = replace(model, disabled=OFF if place == 14 else {})
+
+    made.after = switch
+    made.play(minutes(range(LAST, END)), past=LAST)
+    return made
+
+
+def test_a_disabled_member_abstains_from_the_next_minute_on_until_it_is_enabled(
+    whole: Session, switched: Session, model: LoadedModel
+) -> None:
+    votes, expected = switched.votes(), whole.votes()
+    absent = [each.tolist() for each in votes["absent"]]
+    why = "disabled: it lost money"
+    assert absent == [[""] * 3] * 15 + [["", "", why]] * 15 + [[""] * 3] * (len(votes) - 30)
+    assert len(switched.signals()) == len(votes), "the others answer without it"
+    assert codes(switched.notices) == [], "the votes say so each minute"
+    off = slice(15, 30)
+    said, parts = lists(votes[off], *CHANCES), lists(votes[off], "contribution")
+    assert np.isnan(said[:, :, 2]).all() and not parts[0, :, 2].any(), "and never NEUTRAL"
+    assert said[..., :2].tobytes() == lists(expected[off], *CHANCES)[..., :2].tobytes()
+    assert lists(votes[:15], "weight").tobytes() == lists(expected[:15], "weight").tobytes()
+    combiner = model.ensemble.chain.ensemble.combiner
+    chances = lists(votes, *CHANCES).transpose(2, 1, 0)
+    told = [lists(votes, name)[0].T for name in ("confidence", "expected_return")]
+    present = np.array([[not one for one in row] for row in absent]).T
+    again = combiner.combine(Votes(chances, *told, present), lists(votes, "weight")[0].T)
+    base = switched.signals()[[f"base_{name}" for name in CHANCES]].to_numpy()
+    np.testing.assert_allclose(again.probabilities, base, rtol=0, atol=1e-15)
+    assert [CLASSES[one] for one in again.direction] == votes["vote"].tolist()
+
+
+def test_what_was_disabled_replays_and_goes_on_after_a_restart_to_the_same_bits(
+    switched: Session, whole: Session, model: LoadedModel, tmp_path: Path
+) -> None:
+    expected = switched.votes()
+    weights = np.ascontiguousarray(lists(expected, "weight")[0].T)
+    assert replayed(switched.folder).tobytes() == weights.tobytes()
+    assert expected["state"].tolist() != whole.votes()["state"].tolist(), "it missed outcomes"
+    live = session(tmp_path, model)
+    for first, last, off in ((0, 15, {}), (15, 22, OFF), (22, 30, OFF), (30, END - LAST, {})):
+        live.models.now = replace(model, disabled=off)
+        live.play(minutes(range(LAST + first, LAST + last)), past=LAST)
+    votes = live.votes()
+    assert votes["session"].nunique() == 4
+    assert votes["state"].tolist() == expected["state"].tolist()
+    for name in ("weight", "contribution", *CHANCES):
+        assert lists(votes, name).tobytes() == lists(expected, name).tobytes(), name
+
+
+def test_a_disabled_member_counts_against_the_quorum_and_is_not_waited_for(
+    model: LoadedModel, tmp_path: Path
+) -> None:
+    off = {"near": "a test", "book": "a test"}
+    live = session(tmp_path, replace(model, disabled=off))
+    live.play(minutes([SHORT, SHORT + 1]), past=SHORT)
+    assert live.engine.symbols[voters.SYMBOL].missing == LONG - SHORT - 2
+    assert live.engine.symbols[voters.SYMBOL].cold == {"far": LONG - SHORT - 2}
+    assert "VOTES" not in read_table(tmp_path, "BARS").column_names and not live.notices
+    live.play(minutes([LAST]), past=LAST)
+    (votes,) = live.votes().to_dict("records")
+    assert votes["absent"].tolist() == ["disabled: a test", "disabled: a test", ""]
+    assert votes["vote"] == "" and not read_table(tmp_path, "SIGNALS").num_rows
+    assert codes(live.notices) == ["no_quorum"]
+    assert "abstain near (disabled: a test), book (disabled: a test)" in live.notices[0].text
+
+
 def test_whatever_comes_after_a_minute_its_votes_and_weights_stay(
     whole: Session, model: LoadedModel, tmp_path: Path
 ) -> None:
