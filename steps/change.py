@@ -50,7 +50,7 @@ def main(
 
     asked = EnsembleChange(_weights(weight), strategy, _enabled(enable, disable))
     plan = plan_change(connect(at_hand.tracking), at_hand, asked, seen)
-    why = ": ".join(filter(None, (asked.in_words(), reason)))
+    why = ": ".join(filter(None, (plan.asked.in_words(), reason)))
     with stage("change", plan.settings, plan.runs) as run:
         children = resolved_config(plan.settings, config)
         made = run_stages(MADE, plan.settings, children, plan.runs, say_stage)

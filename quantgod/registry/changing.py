@@ -7,7 +7,7 @@ judged anew, by the settings that the version in place was made with and the cha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mlflow import MlflowClient
@@ -19,6 +19,7 @@ from quantgod.ensemble.checking import check_ensemble
 from quantgod.ensemble.fitting import STACKING, UnknownMemberError
 from quantgod.gates import bounds_digest
 from quantgod.registry.deployments import Deployments, deployments
+from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.lineage import lineage_of
 from quantgod.registry.moving import LedgerWentOnError
 from quantgod.registry.own_settings import own_settings
@@ -122,12 +123,14 @@ class PlannedChange:
     """A change of the version in place, before anything was made.
 
     Attributes:
+        asked: the change, with the members that the ledger has disabled: they stay so.
         settings: of the new version.
         runs: of the stages that it takes from the version in place, by name.
         over: the version in place.
         seen: head of the ledger, with which the new version may be put in place.
     """
 
+    asked: EnsembleChange
     settings: Settings
     runs: dict[str, str]
     over: int
@@ -156,10 +159,13 @@ def plan_change(
     found, told = version_in_place(client, name, alias)
     if seen not in (None, told.head):
         raise LedgerWentOnError(f"{name}@{alias}: its ledger went on since it was read")
+    number = int(found.version)
+    off = dict.fromkeys(LedgerRun(client, name, alias).read().disabled(number), False)
+    asked = replace(asked, enabled=off | dict(asked.enabled))
     settings = asked.of(own_settings(found))
     registry = settings.registry.model_copy(update={"name": name, "alias": alias})
     settings = settings.model_copy(update={"registry": registry, "tracking": at_hand.tracking})
-    return PlannedChange(settings, _runs_of(client, found), int(found.version), told.head)
+    return PlannedChange(asked, settings, _runs_of(client, found), number, told.head)
 
 
 def deploy_change(

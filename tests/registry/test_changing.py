@@ -11,13 +11,13 @@ import pytest
 from quantgod.ensemble.fitting import UnknownMemberError
 from quantgod.registry import changing
 from quantgod.registry.changing import ChangeError, EnsembleChange, plan_change
-from quantgod.registry.moving import LedgerWentOnError
+from quantgod.registry.moving import LedgerWentOnError, Switch, switch
 from quantgod.registry.registered import NoSuchVersionError
 from quantgod.settings import Settings, load_settings, members_of, with_values, without_disabled
 from quantgod.tracking.keys import path_digest
 from quantgod.tracking.stage import CODE_TAG
 from tests.registry.lineages import Lineage
-from tests.registry.shelves import NAME, Shelf
+from tests.registry.shelves import ALIAS, NAME, Shelf
 
 HOW = {"strategy": "hedge", "weights": {"tcn": 2.0}, "disabled": ["linear"]}
 
@@ -135,6 +135,21 @@ def test_a_plan_takes_the_members_as_they_were_trained_and_the_rows_that_they_le
     there = plan_change(lineage.client, elsewhere, WEIGHT, plan.seen).settings
     assert there.split == lineage.settings.split, "the version's own settings count"
     assert there.tracking == elsewhere.tracking, "in the store at hand"
+
+
+def test_a_member_that_the_ledger_has_disabled_is_not_brought_back_by_another_change(
+    lineage: Lineage,
+) -> None:
+    found = lineage.judged()
+    failed = Switch("cnn", enabled=False, found=found, why="it failed")
+    switch(lineage.client, NAME, ALIAS, lambda _: failed)
+    plan = planned(lineage, EnsembleChange(strategy="majority"))
+    assert plan.settings.ensemble is not None
+    assert plan.settings.ensemble.disabled == ("linear", "cnn")
+    assert plan.asked.in_words() == "strategy majority; cnn disabled"
+    back = planned(lineage, EnsembleChange(strategy="majority", enabled={"cnn": True}))
+    assert back.settings.ensemble is not None
+    assert back.settings.ensemble.disabled == ("linear",)
 
 
 def test_a_plan_is_of_the_deployments_that_were_seen(lineage: Lineage) -> None:
