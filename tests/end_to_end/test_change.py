@@ -174,7 +174,7 @@ def a_rollback_meanwhile_is_not_undone(config: Path) -> None:
 def gates_that_fail_leave_what_is_in_place(config: Path) -> None:
     """Of a version whose own bounds no change of it can meet."""
     values = yaml.safe_load(config.read_text())
-    values["gates"] = {"accuracy_at_least": 1.0}
+    values["gates"] = {"inference_p99_ms": 0.001}
     config.write_text(yaml.safe_dump(values, sort_keys=False))
     made = run("main", config)
     assert made.returncode == 0 and "not promoted" in made.stdout
@@ -187,14 +187,14 @@ def gates_that_fail_leave_what_is_in_place(config: Path) -> None:
         answer = api.post(STRATEGY, {"strategy": "majority"}, If_Match=head)
         assert answer.status_code == 409, answer.text
         said = answer.json()
-        assert (said["code"], said["failed"]) == ("gates_failed", ["accuracy"])
+        assert (said["code"], said["failed"]) == ("gates_failed", ["inference_p99"])
         assert said["version"] == version + 1
         (gate,) = said["gates"]
-        assert gate["bound"] == ">= 1" and 0 < float(gate["figure"].split()[0]) < 1
+        assert gate["bound"].startswith("<= ") and gate["figure"].endswith(" ms")
         assert api.tag() == head and in_place() == version
     again = run("change", config, "--strategy", "majority")
     assert again.returncode == 1
-    assert f"version {version + 1} is not promoted: accuracy" in again.stderr
+    assert f"version {version + 1} is not promoted: inference_p99" in again.stderr
     assert again.stdout.count("unchanged since run") == len(MADE)
 
 
