@@ -14,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quantgod.api.answers import KNOWN, status_of
 from quantgod.api.change import begin_change
 from quantgod.api.desk import Desk
-from quantgod.api.routes.change import Reason
+from quantgod.api.routes.change import Enabling, Reason, at_once
 from quantgod.api.routes.change import cancel as cancel_change
 from quantgod.api.routes.deployments import Promotion, Rollback, promotion, rollback
 from quantgod.api.routes.ensemble import models
+from quantgod.api.routes.preview import Preview, Previewed, preview
 from quantgod.api.routes.training import Training, cancel, start
 from quantgod.registry.changing import EnsembleChange
 from quantgod.settings import without_passwords
@@ -25,7 +26,8 @@ from quantgod.settings.ensemble import Strategy
 
 MOST_FIELDS: Final = 300
 NUMBERS: Final = frozenset({"version", "epochs", "batch_size"})
-SWITCHES: Final = frozenset({"force"})
+SWITCHES: Final = {"force": "on", "enabled": "true"}
+"""Fields that are true or false, and what says that they are true."""
 
 
 class Form(NamedTuple):
@@ -53,7 +55,7 @@ class Form(NamedTuple):
             if dot:
                 made.setdefault(group, {})[member] = text
             elif name in SWITCHES:
-                made[name] = True
+                made[name] = text == SWITCHES[name]
             else:
                 is_number = name in NUMBERS and re.fullmatch(r"-?\d{1,18}", text)
                 made[name] = int(text) if is_number else text
@@ -98,11 +100,24 @@ class Proposal(BaseModel):
     reason: Reason = None
 
 
+def preview_of(desk: Desk, asked: Proposal) -> Previewed:
+    """Return what a proposal would do to the test scores."""
+    parts = [one.model_type for one in models(desk) if one.weight is not None]
+    disabled = [name for name in parts if name not in asked.votes]
+    return preview(desk, Preview(strategy=asked.strategy, weights=asked.weight, disabled=disabled))
+
+
 def change_of(desk: Desk, asked: Proposal) -> EnsembleChange:
     """Return what a proposal has otherwise than the ensemble in place."""
     parts = {one.model_type: one.weight is not None for one in models(desk)}
     enabled = {name: name in asked.votes for name in parts if parts[name] != (name in asked.votes)}
     return EnsembleChange(asked.weight, asked.strategy, enabled)
+
+
+def switched(desk: Desk, asked: Enabling, seen: str) -> object:
+    """Disable or enable a member: at once, or as a change if it takes another version."""
+    change = EnsembleChange(enabled={asked.model_type: True})
+    return at_once(desk, asked, seen) or begin_change(desk, change, seen, asked.reason)
 
 
 class Action(NamedTuple):
@@ -111,8 +126,8 @@ class Action(NamedTuple):
     Attributes:
         section: that shows the form.
         body: of the API's route.
-        do: calls it; what it returns is shown by the page anyway.
-        done: said afterwards.
+        do: calls it; what it returns is shown by the page anyway, but for a preview.
+        done: said afterwards; empty if what was returned is shown.
     """
 
     section: str
@@ -134,6 +149,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
         lambda desk, asked, form: promotion(desk, asked, form.seen, Response()),
         "Promoted: the version is in place.",
     ),
+    "preview": Action("ensemble", Proposal, lambda desk, asked, _: preview_of(desk, asked), ""),
     "change": Action(
         "ensemble",
         Proposal,
@@ -141,6 +157,13 @@ ACTIONS: Final[Mapping[str, Action]] = {
             desk, change_of(desk, asked), form.seen, asked.reason
         ),
         "The change has begun; the gates decide whether it takes over.",
+    ),
+    "enable": Action(
+        "ensemble",
+        Enabling,
+        lambda desk, asked, form: switched(desk, asked, form.seen),
+        "Done: the table tells who votes. A member that the version was made without takes another "
+        "version, which has begun.",
     ),
     "cancel_change": Action(
         "ensemble",
@@ -163,18 +186,17 @@ ACTIONS: Final[Mapping[str, Action]] = {
 }
 
 
-def carried_out(desk: Desk, name: str, form: Form) -> Refused | None:
-    """Do what a form asks for; return why not, if it was refused."""
+def carried_out(desk: Desk, name: str, form: Form) -> object:
+    """Do what a form asks for; return what came of it, or the refusal."""
     action = ACTIONS[name]
     try:
-        action.do(desk, action.body.model_validate(form.values()), form)
+        return action.do(desk, action.body.model_validate(form.values()), form)
     except ValidationError as error:
         reasons = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         return Refused(name, HTTPStatus.UNPROCESSABLE_ENTITY, reasons, [])
     except KNOWN as error:
         reason = without_passwords(str(error))
         return Refused(name, status_of(error)[0], [reason], list(getattr(error, "failed", ())))
-    return None
 
 
 async def _form_of(request: Request) -> Form:

@@ -13,6 +13,7 @@ from quantgod.api.desk import Desk
 from quantgod.api.page.actions import ACTIONS, Refused
 from quantgod.api.page.drawing import HEIGHT, WIDTH, number
 from quantgod.api.page.sections import SECTIONS, of_verdict, told
+from quantgod.api.routes.preview import Previewed
 
 TITLES: Final = {
     "live": "Live session",
@@ -39,8 +40,9 @@ def page_of(
     desk: Desk,
     done: str = "",
     gates: int | None = None,
-    refused: Refused | None = None,
+    posted: str = "",
     typed: Mapping[str, str] | None = None,
+    outcome: object = None,
 ) -> str:
     """Return the whole page.
 
@@ -48,8 +50,9 @@ def page_of(
         desk: what is shown.
         done: the action that a form has just carried out; empty for none.
         gates: version whose verdict is shown; by default the newest that was judged.
-        refused: why an action was not carried out.
-        typed: what its form has sent, to be corrected.
+        posted: the action whose form was sent and is shown again; empty for none.
+        typed: what it has sent.
+        outcome: what came of it: a refusal, or a preview.
     """
     shown = {name: told(desk, gather) for name, gather in SECTIONS.items()}
     known = shown["versions"].get("versions", ())
@@ -61,9 +64,11 @@ def page_of(
 
     def sent(*actions: str) -> Sent:
         """Return what the form of one of these actions has sent."""
-        return Sent(typed or {} if refused is not None and refused.action in actions else {})
+        return Sent(typed or {} if posted in actions else {})
 
-    forms = ledger | {"refused": refused, "sent": sent}
+    refused = outcome if isinstance(outcome, Refused) else None
+    preview = outcome if isinstance(outcome, Previewed) else None
+    forms = ledger | {"refused": refused, "preview": preview, "sent": sent}
     sections = {name: _rendered(name, context | forms) for name, context in shown.items()}
     return _PAGES.get_template("page.html.j2").render(
         model=f"{desk.name}@{desk.alias}",

@@ -154,7 +154,7 @@ async def enable(
     gates have judged it. A member that the version was made without votes in a new version, which
     goes through the gates; it was trained with the others and is not trained again.
     """
-    done = await run_in_threadpool(_at_once, desk, asked, seen)
+    done = await run_in_threadpool(at_once, desk, asked, seen)
     if done is not None:
         return done
     change = EnsembleChange(enabled={asked.model_type: True})
@@ -195,7 +195,7 @@ def cancel(desk: AtDesk) -> ChangeStatus:
     return _of(desk, desk.changes.cancel())
 
 
-def _at_once(desk: Desk, asked: Enabling, seen: str) -> Response | None:
+def at_once(desk: Desk, asked: Enabling, seen: str) -> Response | None:
     """Disable a member, or enable it again; None if it takes another version."""
     found, member = in_place(desk), asked.model_type
     if asked.enabled and member not in found.combiner.members:

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from quantgod.api.answers import AbsentError
 from quantgod.api.desk import AtDesk
-from quantgod.api.page.actions import ACTIONS, Posted, carried_out
+from quantgod.api.page.actions import ACTIONS, Posted, Refused, carried_out
 from quantgod.api.page.rendering import MOVING, fragment, page_of
 
 router = APIRouter(include_in_schema=False)
@@ -57,10 +57,12 @@ def back(action: str) -> Response:
 
 @router.post("/page/{action}")
 def act(desk: AtDesk, action: str, form: Posted) -> Response:
-    """Do what a form asks for and lead back to its section; a refusal stands beside the form."""
+    """Do what a form asks for and lead back to its section; what is refused stands beside it."""
     if action not in ACTIONS:
         raise AbsentError(f"one of {', '.join(ACTIONS)} expected")
-    refused = carried_out(desk, action, form)
-    if refused is None:
+    outcome = carried_out(desk, action, form)
+    if ACTIONS[action].done and not isinstance(outcome, Refused):
         return RedirectResponse(f"/?done={action}#{ACTIONS[action].section}", 303)
-    return HTMLResponse(page_of(desk, refused=refused, typed=form.fields), refused.status)
+    status = outcome.status if isinstance(outcome, Refused) else 200
+    shown = page_of(desk, posted=action, typed=form.fields, outcome=outcome)
+    return HTMLResponse(shown, status)

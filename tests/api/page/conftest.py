@@ -15,12 +15,12 @@ from quantgod.live.view.status_file import keep_status
 from tests.api.page.browsing import Browser, started
 from tests.api.serving import Served, served
 from tests.api.test_change import changes
-from tests.api.test_ensemble import ensemble
+from tests.api.test_ensemble import ensemble, looked
 from tests.api.test_signals import FIRST, journal
 from tests.api.test_training import trains
 from tests.registry.shelves import NAME, Shelf
 
-__all__ = ["changes", "ensemble", "journal", "trains"]
+__all__ = ["changes", "ensemble", "journal", "looked", "trains"]
 
 SYMBOL = SymbolStatus(
     "BTCUSDT", "synced for 5 s", True, 12.5, last_bar="02-19 21:29 close 100.5", cold={"off": 3},

@@ -18,6 +18,7 @@ from quantgod.live.engine.journal_rows import bar_row
 from quantgod.live.journal import Journal
 from quantgod.registry.gate_tags import VERDICT_TAG
 from quantgod.registry.ledger import Entry
+from quantgod.registry.preview import WhatIf
 from quantgod.registry.promotion import Grounds
 from quantgod.registry.verdict import GatesNotPassedError
 from tests.api.page.browsing import NEEDS_CHROMIUM, Browser
@@ -59,7 +60,7 @@ def choose(browser: Browser, css: str, text: str) -> None:
 def test_it_shows_session_members_charts_and_deployments_and_asks_no_other_host(
     browser: Browser, shown: Served
 ) -> None:
-    browser.log_in(shown)
+    browser.log_in(shown.address, shown.token)
     live = browser.text("#live")
     for told in (
         *(
@@ -89,7 +90,7 @@ def test_it_shows_session_members_charts_and_deployments_and_asks_no_other_host(
 def test_a_new_signal_is_shown_and_announced_without_a_reload(
     browser: Browser, shown: Served, journal: Journal
 ) -> None:
-    browser.log_in(shown)
+    browser.log_in(shown.address, shown.token)
     browser.run("document.querySelector('#charts details').open = true")
     page = browser.find("html")
     journal.append_now("BARS", bar_row("BTCUSDT", minute_of(FIRST + 10))).result(10)
@@ -107,7 +108,7 @@ def test_a_new_signal_is_shown_and_announced_without_a_reload(
 def test_a_rollback_moves_the_alias_and_is_told(
     browser: Browser, shown: Served, shelf: Shelf
 ) -> None:
-    browser.log_in(shown)
+    browser.log_in(shown.address, shown.token)
     browser.find("#rollback-reason").send_keys("it lost money", Keys.TAB)
     browser.click("#deployments button")
     assert in_place() == 1 and shelf.ledger().entries[-2].why == "it lost money"
@@ -121,7 +122,7 @@ def test_a_rollback_moves_the_alias_and_is_told(
 def test_a_change_of_what_was_not_shown_is_refused_beside_its_form(
     browser: Browser, shown: Served, shelf: Shelf
 ) -> None:
-    browser.log_in(shown)
+    browser.log_in(shown.address, shown.token)
     shelf.put(3)
     browser.find("#rollback-reason").send_keys("it lost money")
     choose(browser, "#rollback-version", "1")
@@ -149,7 +150,7 @@ def test_a_version_whose_gates_failed_is_refused_with_their_names_and_another_pr
     monkeypatch.setattr(deployments, "promote", promote)
     judged(tmp_path, 4, PASSED, FAILED)
     MlflowClient().set_model_version_tag(NAME, "4", VERDICT_TAG, "failed: ece")
-    browser.log_in(shown)
+    browser.log_in(shown.address, shown.token)
     assert "It is stopped by ece" in browser.text("#versions")
     choose(browser, "#promote-version", "4: failed: ece")
     browser.click("#versions button")
@@ -167,7 +168,7 @@ def test_a_version_whose_gates_failed_is_refused_with_their_names_and_another_pr
 def test_a_training_is_started_followed_and_cancelled(
     browser: Browser, shown: Served, trains: list[str]
 ) -> None:
-    browser.log_in(shown)
+    browser.log_in(shown.address, shown.token)
     browser.find("#epochs").send_keys("4")
     browser.click("#training form button")
     assert "tcn_lstm on BTCUSDT: running" in browser.text("#training")
@@ -184,19 +185,19 @@ def test_a_training_is_started_followed_and_cancelled(
 def test_a_change_of_the_ensemble_is_asked_for_followed_and_told_with_the_gates_that_stop_it(
     browser: Browser, shown: Served, changes: Path, tmp_path: Path
 ) -> None:
-    browser.log_in(shown)
+    browser.log_in(shown.address, shown.token)
     browser.find("#weight-near").send_keys("0.75")
     choose(browser, "#strategy", "majority")
     browser.find("#votes-far").click()
     assert not browser.find("#votes-far").is_selected()
     browser.find("#change-reason").send_keys("to try it")
-    browser.click("#ensemble form:last-of-type button")
+    browser.click("#ensemble button[formaction]")
     asked = (tmp_path / "asked").read_text()
     assert asked.startswith("strategy majority; weight of near 0.75; far disabled, ")
     assert asked.endswith(", to try it") and shown.tag().strip('"') in asked
     assert "The change has begun" in browser.text("#ensemble .done")
     browser.find("#weight-near").send_keys("0.5")
-    browser.click("#ensemble form:last-of-type button")
+    browser.click("#ensemble button[formaction]")
     assert "has run since" in browser.text("#ensemble [role=alert]"), "one at a time"
     assert browser.find("#weight-near").get_attribute("value") == "0.5"
     run = change_in_the_store(shown, failed="ece")
@@ -208,10 +209,48 @@ def test_a_change_of_the_ensemble_is_asked_for_followed_and_told_with_the_gates_
     assert "ece: 0.2, held against <= 0.05" in browser.text("#ensemble") and in_place() == 2
 
 
+def test_what_a_change_would_do_is_shown_and_nothing_is_changed(
+    browser: Browser, shown: Served, looked: list[WhatIf]
+) -> None:
+    browser.log_in(shown.address, shown.token)
+    before = shown.tag()
+    choose(browser, "#strategy", "majority")
+    browser.find("#weight-near").send_keys("0.75")
+    browser.find("#votes-far").click()
+    browser.click("#ensemble form button")
+    assert looked == [WhatIf(strategy="majority", weights={"near": 0.75}, disabled=("far",))]
+    told = browser.text("#ensemble .done")
+    for part in (
+        *("accuracy 0.500 [0.400, 0.600] - -", "minutes answered 1.000 0.000 -1.000"),
+        *("9 minutes that equal about 4 independent labels", "Only the gates decide"),
+    ):
+        assert part in told
+    assert browser.find("#weight-near").get_attribute("value") == "0.75"
+    assert not browser.find("#votes-far").is_selected() and not browser.errors()
+    assert shown.tag() == before and in_place() == 2
+
+
+def test_a_member_is_disabled_at_once_and_enabled_again(
+    browser: Browser, shown: Served, shelf: Shelf
+) -> None:
+    browser.log_in(shown.address, shown.token)
+    choose(browser, "#member", "far")
+    browser.find("#member-reason").send_keys("it lags")
+    browser.click("#ensemble button[value=false]")
+    assert "far no, disabled at once: it lags" in browser.text("#ensemble table")
+    assert "1 of 3 members vote" in browser.text("#ensemble")
+    assert "far disabled by" in browser.text("#deployments")
+    assert shelf.kinds()[-1] == ("disabled", 2) and in_place() == 2
+    choose(browser, "#member", "far")
+    browser.click("#ensemble button[value=true]")
+    assert shelf.kinds()[-1] == ("enabled", 2)
+    assert "2 of 3 members vote" in browser.text("#ensemble") and not browser.errors()
+
+
 def test_every_control_is_reached_by_the_keyboard_in_order_and_has_a_name(
     browser: Browser, shown: Served
 ) -> None:
-    browser.log_in(shown)
+    browser.log_in(shown.address, shown.token)
     focusable = "a[href], button, input:not([type=hidden]), select, summary, [tabindex='0']"
     controls = [one for one in browser.all(focusable) if one.get_attribute("class") != "skip"]
     keys = ActionChains(browser.driver)
@@ -258,7 +297,7 @@ def test_it_fits_a_phone_and_can_be_read_in_either_scheme(
     browser.driver.get(shown.address)
     for log_in in (False, True):
         if log_in:
-            browser.log_in(shown)
+            browser.log_in(shown.address, shown.token)
             back = browser.run("getComputedStyle(document.body).backgroundColor")
             assert (back == "rgb(255, 255, 255)") is (scheme == "light")
             assert browser.driver.execute_script(CONTRAST) == []
@@ -269,7 +308,7 @@ def test_it_fits_a_phone_and_can_be_read_in_either_scheme(
 def test_without_session_or_ensemble_each_section_says_what_is_missing(
     browser: Browser, api: Served
 ) -> None:
-    browser.log_in(api)
+    browser.log_in(api.address, api.token)
     assert "no live session has told of itself" in browser.text("#live")
     assert "no version is in place" in browser.text("#ensemble")
     assert "Nothing was in place yet" in browser.text("#deployments")
