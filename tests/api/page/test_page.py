@@ -136,6 +136,7 @@ def test_a_change_of_what_was_not_shown_is_refused_beside_its_form(
     assert in_place() == 1, "now the page has shown it"
 
 
+@pytest.mark.long
 def test_a_version_whose_gates_failed_is_refused_with_their_names_and_another_promoted(
     browser: Browser, shown: Served, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_version_whose_gates_failed_is_refused_with_their_names_and_another_pr
     assert "Promoted" in browser.text("#versions .done")
 
 
+@pytest.mark.long
 def test_a_training_is_started_followed_and_cancelled(
     browser: Browser, shown: Served, trains: list[str]
 ) -> None:
@@ -182,6 +184,7 @@ def test_a_training_is_started_followed_and_cancelled(
     assert browser.errors() == []
 
 
+@pytest.mark.long
 def test_a_change_of_the_ensemble_is_asked_for_followed_and_told_with_the_gates_that_stop_it(
     browser: Browser, shown: Served, changes: Path, tmp_path: Path
 ) -> None:
