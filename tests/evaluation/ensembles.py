@@ -34,7 +34,7 @@ COMBINER = Combiner(
     "weighted_voting",
     (2.0, 1.0, 1.0),
     Rules(quorum=2, confidence_threshold=0.7, class_weights=ImbalanceSubject.base_weights),
-    online=Hedge(delay=60 // EVERY),
+    online=Hedge(rate=1.0, delay=60 // EVERY),
     every=EVERY,
 )
 

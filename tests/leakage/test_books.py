@@ -84,7 +84,7 @@ def test_the_block_of_the_next_minute_is_found(
         return np.where(places >= 0, np.minimum(places + 1, len(self.minutes) - 1), -1)
 
     monkeypatch.setattr(BookBlocks, "places_of", late)
-    result = audited(blocks, borders.forecasts[TEST_ROWS][3])
+    result = audited(blocks, *borders.forecasts[TEST_ROWS][5:9:3])
     assert {STAGE, TEST_ROWS} <= leaking(result)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quantgod.contracts import MS_PER_MINUTE
+from quantgod.contracts import MS_PER_MINUTE, Floats, Integers
+from quantgod.ensemble import fitting
 from quantgod.ensemble.fitting import OutOfFoldVotes
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.leakage import audit_leaks
@@ -143,6 +144,13 @@ def test_weights_that_know_an_outcome_too_early_are_caught(
 
 
 def test_weights_fitted_to_a_fold_itself_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a fit whose weights tell of each outcome: one that ends at 0 and 1 need not."""
+
+    def fit(probabilities: Floats, target: Integers, sample_weight: Floats) -> Floats:
+        came = probabilities[:, np.arange(len(target)), target].mean(axis=1)
+        return np.asarray(came / came.sum())
+
+    monkeypatch.setattr(fitting, "fit_stacking", fit)
     monkeypatch.setattr(OutOfFoldVotes, "before", lambda self, minute_ms: self)
     cut = at(borders_in(several("stacking")).folds[1])
     result = audit_leaks(bars(), several("stacking"), [cut])
