@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import Depends, Query
@@ -12,11 +13,12 @@ from quantgod.api.journal import DAY, Row
 
 MOST: Final = 10_000
 _MINUTE: Final = 60
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def _written(value: Any) -> Any:
     """Refuse a number as a time: only a text with a date is as the description says."""
-    if isinstance(value, str) and "-" not in value.lstrip("-"):
+    if isinstance(value, str) and not _DATE.match(value):
         raise ValueError("a time as in RFC 3339 expected: 2025-01-31T12:00:00Z")
     return value
 

@@ -113,6 +113,7 @@ def test_a_stretch_of_time_is_told_in_pages_of_whole_minutes(api: Served, journa
     ("asked", "field"),
     [
         ({"since": "2025-02-19T21:20:30"}, "query.since"), ({"since": "5"}, "query.since"),
+        ({"since": "9.3e-43"}, "query.since"),
         ({"until": "x"}, "query.until"), ({"limit": "0"}, "query.limit"),
         ({"limit": "1e9"}, "query.limit"), ({"symbol": "btc/usdt"}, "query.symbol"),
         ({"role": "a b"}, "query.role"),
