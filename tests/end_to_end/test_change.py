@@ -206,7 +206,7 @@ def managed(config: Path) -> Iterator[Served]:
     folder = settings.manage.folder
     token, desk = new_token(folder), Desk(settings, MlflowClient(), config, Jobs(folder))
     app = make_app(desk, kept_hash(folder))
-    with listening_at(app) as port:
+    with listening_at(app, desk.ending) as port:
         yield Served(f"http://{HOST}:{port}", token, app, settings)
 
 
