@@ -137,7 +137,7 @@ Prefer = Annotated[
     str | None,
     Header(
         description="`respond-async` (RFC 7240): answer with 202 as soon as it has begun. Else the "
-        "answer comes when it has ended, which takes a minute or some."
+        "answer comes when it has ended, which takes minutes."
     ),
 ]
 
