@@ -128,6 +128,7 @@ def made_of(table: pd.DataFrame, folder: Path, experiment: str, *more: str) -> d
     }
 
 
+@pytest.mark.long
 def test_a_network_of_the_direction_alone_is_trained_and_audited(tmp_path: Path) -> None:
     with tracked(fresh_store(tmp_path)):
         experiment = MlflowClient().create_experiment("x", artifact_location=str(tmp_path / "kept"))

@@ -47,6 +47,7 @@ def trains(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(room, command, lambda *_: [sys.executable, "-c", "pass"])
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("ensemble", "journal", "trains")
 def test_it_finds_no_error_of_the_server_and_nothing_that_is_not_described(
     shelf: Shelf, tmp_path: Path

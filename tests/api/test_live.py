@@ -95,6 +95,7 @@ asyncio.run(keep_status(lambda: Status("killed", (), 0.0, ""), Path(sys.argv[1])
 """
 
 
+@pytest.mark.long
 def test_a_session_that_was_killed_does_not_run(api: Served, tmp_path: Path) -> None:
     folder = tmp_path / "journal"
     folder.mkdir()

@@ -256,6 +256,7 @@ def test_a_carry_of_another_symbol_is_refused_by_the_fast_reader_too():
         FastReader("BTCUSDT", DAY, etl_settings(), carry, None)
 
 
+@pytest.mark.long
 def test_processes_take_what_was_compiled_from_the_disk():
     read_fast(b"\n".join(stream(1, 5, [])), etl_settings(), None)
     hits, misses = Parallel(n_jobs=2)(delayed(cache_use)() for _ in range(2))[0]

@@ -320,6 +320,7 @@ def test_a_day_is_not_replaced_by_a_part_of_it(tmp_path: Path) -> None:
         imported(tmp_path, candles(100)[50:])
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not FIL[0].exists(), reason="no real files beside the project")
 def test_months_of_real_klines_become_labels(tmp_path: Path) -> None:
     series = data(tmp_path).model_copy(update={"symbol": "FILUSDT"})

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from quantgod.archive.etl import run_etl
 from tests.archive.feeds import (
     MIDNIGHT_MS,
@@ -30,6 +32,7 @@ def test_a_dask_cluster_gives_the_same_files(scheduler: str, tmp_path: Path) -> 
     assert report == alone
 
 
+@pytest.mark.long
 def test_the_command_takes_a_scheduler_and_fails_on_a_quarantine(
     scheduler: str, tmp_path: Path
 ) -> None:

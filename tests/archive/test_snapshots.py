@@ -213,6 +213,7 @@ def test_a_day_that_lost_a_file_is_made_again(tmp_path: Path, lost: str) -> None
     assert place.files() == before
 
 
+@pytest.mark.long
 def test_two_processes_give_the_same_files_as_one(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.run()

@@ -77,6 +77,7 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> Folds:
     return Folds(tmp_path_factory.mktemp("folds"))
 
 
+@pytest.mark.long
 def test_a_cluster_gives_the_same_bits_of_folds_and_of_the_base(
     folds: Folds, scheduler: str, tmp_path: Path
 ) -> None:

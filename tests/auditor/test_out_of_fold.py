@@ -102,6 +102,7 @@ def test_a_second_call_trains_nothing_and_gives_the_same_bytes(small, whole):
     assert all(report.reused for report in heard.folds)
 
 
+@pytest.mark.long
 def test_an_audit_killed_in_a_fold_goes_on_with_that_fold(small, whole, tmp_path):
     process = multiprocessing.get_context("spawn").Process(
         target=markets.killed_in_the_second_fold, args=(tmp_path,)

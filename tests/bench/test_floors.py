@@ -98,6 +98,7 @@ def test_whole_columns_gain_what_the_mid_does_and_pay_for_changes() -> None:
     assert late.sum() == pytest.approx((mid[21] - mid[11]) - (mid[end + 1] - mid[21]))
 
 
+@pytest.mark.long
 def test_a_year_is_traded_whole_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backtest, "MINUTES", 3_000)
     figures = {one.name: one for one in backtest.measure(lambda _: None)}

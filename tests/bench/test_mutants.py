@@ -96,10 +96,15 @@ def change(before: str, after: str) -> Change:
     ("before", "after", "by"),
     [
         ("one > other", "one >= other", "FAILED tests/room/test_thing.py::test_more"),
-        ("one * 2", "one + 2", "FAILED tests/room/test_elsewhere.py::test_twice"),
-        ("False", "None", "FAILED quantgod/room/thing.py::"),
-        ("one * 2", "one * (2)", ""),
-        ("one > other", "one > other or __import__('os')._exit(3)", "pytest ended with 3"),
+        *(
+            pytest.param(*given, marks=pytest.mark.long)
+            for given in (
+                ("one * 2", "one + 2", "FAILED tests/room/test_elsewhere.py::test_twice"),
+                ("False", "None", "FAILED quantgod/room/thing.py::"),
+                ("one * 2", "one * (2)", ""),
+                ("one > other", "one > other or __import__('os')._exit(3)", "pytest ended with 3"),
+            )
+        ),
     ],
 )
 def test_a_change_is_noticed_by_the_first_test_that_fails(project, before, after, by):
@@ -110,6 +115,7 @@ def test_a_change_is_noticed_by_the_first_test_that_fails(project, before, after
     assert (project / THING).read_text() == CODE
 
 
+@pytest.mark.long
 def test_a_change_without_an_end_is_told_apart(project, monkeypatch):
     monkeypatch.setattr(mutant_runs, "LEAST_SECONDS", 3)
     verdict = judge(project, change("one > other", "[1 for _ in iter(int, 1)]"), NoMap())
@@ -127,6 +133,7 @@ def test_chance():
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("fail", "runs", "noticed"), [("{1}", 3, False), ("{1, 2}", 2, True)])
 def test_what_fails_once_by_chance_has_noticed_nothing(project, fail, runs, noticed):
     (project / "tests/room/test_thing.py").write_text(FLAKY.replace("FAIL", fail))
@@ -173,6 +180,7 @@ def test_neither():
 """
 
 
+@pytest.mark.long
 def test_a_map_knows_who_runs_a_line(project):
     other = Path("quantgod/room/other.py")
     (project / other).write_text(
@@ -205,6 +213,7 @@ def test_a_map_knows_who_runs_a_line(project):
     assert known.tests(THING, 8) is None
 
 
+@pytest.mark.long
 def test_a_test_that_fails_without_a_change_judges_nothing(project):
     (project / "tests/room/test_thing.py").write_text("import missing")
     with pytest.raises(UnsoundError, match=r"tests/room/test_thing.py does not pass in a copy"):

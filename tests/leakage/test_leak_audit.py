@@ -181,7 +181,7 @@ def test_the_last_cut_of_each_day_is_chosen():
 # --- planted leaks ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("rows", [1, pytest.param(2, marks=pytest.mark.long)])
 @pytest.mark.parametrize("place", PLACES)
 def test_a_look_ahead_is_caught_wherever_it_is_and_however_short(monkeypatch, place, rows):
     """Of one row in one draw, and of more in another."""
@@ -271,7 +271,7 @@ def test_a_booster_stopped_by_unpurged_rows_is_caught(monkeypatch, borders):
     assert "have a label that reaches the rows for" in (result.provenance or "")
 
 
-@pytest.mark.parametrize("column", ["mean_obi", "body"])
+@pytest.mark.parametrize("column", ["mean_obi", pytest.param("body", marks=pytest.mark.long)])
 def test_a_label_used_as_a_feature_is_caught(monkeypatch, borders, column):
     real = pipeline.label
 

@@ -202,6 +202,7 @@ def of_two(bars: pd.DataFrame, levels: int) -> Ensemble:
     return Ensemble(members, moving)
 
 
+@pytest.mark.long
 def test_members_vote_as_they_do_on_the_archives_of_their_own_recording(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

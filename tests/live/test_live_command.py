@@ -94,7 +94,6 @@ def desk(registered: Store, bars: Path, tmp_path: Path):
 
 
 def test_it_signals_each_minute_and_ends_after_the_candles_that_were_asked_for(desk: Desk) -> None:
-    """And goes on when the registry is away, with the last good version and the same window."""
     done = _ended(desk.command("--max-candles", "4", "--log", "json"), desk.environment())
     assert done.returncode == 0, done.stderr[-3000:]
     told = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
@@ -112,6 +111,13 @@ def test_it_signals_each_minute_and_ends_after_the_candles_that_were_asked_for(d
     assert np.allclose(said.sum(axis=1), 1.0)
     assert not list((desk.folder / "journal").rglob("wal/*.arrows"))
 
+
+@pytest.mark.long
+def test_without_its_registry_it_goes_on_with_the_last_good_version(desk: Desk) -> None:
+    """And with the same window."""
+    done = _ended(desk.command("--max-candles", "4"), desk.environment())
+    assert done.returncode == 0, done.stderr[-3000:]
+    bars = desk.rows("BARS")
     nowhere = {**os.environ, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
     without = _ended(desk.command("--max-candles", "2", "--log", "json"), nowhere)
     assert without.returncode == 0, without.stderr[-3000:]
@@ -122,6 +128,7 @@ def test_it_signals_each_minute_and_ends_after_the_candles_that_were_asked_for(d
     assert len(_session(desk.rows("SIGNALS"), 2)) >= 2, "so does the window"
 
 
+@pytest.mark.long
 def test_a_signal_ends_it_within_seconds_with_all_sealed(desk: Desk) -> None:
     with subprocess.Popen(
         desk.command("--log", "json"), env=desk.environment(), stderr=subprocess.PIPE, text=True
@@ -145,6 +152,7 @@ def test_a_signal_ends_it_within_seconds_with_all_sealed(desk: Desk) -> None:
     assert "BTCUSDT/prob_buy" in run.data.metrics
 
 
+@pytest.mark.long
 def test_it_ends_well_when_the_simulated_market_is_over(desk: Desk) -> None:
     hurried = (
         "--set=simulate.cadence_ms=10000;simulate.changes=40",
@@ -157,6 +165,7 @@ def test_it_ends_well_when_the_simulated_market_is_over(desk: Desk) -> None:
     assert codes[-1] == "ended"
 
 
+@pytest.mark.long
 def test_it_ends_with_an_error_when_its_exchange_dies(desk: Desk) -> None:
     """And has said before that its history, which lacks the last hour, helps it to nothing."""
     day = sorted(desk.bars.rglob("*.parquet"))[0]
@@ -178,6 +187,7 @@ def test_it_ends_with_an_error_when_its_exchange_dies(desk: Desk) -> None:
     assert "the simulated exchange ended with code -9" in rest
 
 
+@pytest.mark.long
 def test_a_restart_within_the_bridge_keeps_the_window(desk: Desk) -> None:
     """One exchange that goes on; the store ends too early for the second session."""
     settings = desk.settings(**{"live.max_candles": 7})

@@ -121,6 +121,7 @@ def chunks_of(archive: Path) -> Iterator[bytes]:
         yield from opened.chunks()
 
 
+@pytest.mark.long
 def test_ten_thousand_streamed_minutes_are_the_archived_ones_bit_for_bit(store, live):
     folder, report = store
     paths = stored_days(folder, SYMBOL)
@@ -146,6 +147,7 @@ def test_ten_thousand_streamed_minutes_are_the_archived_ones_bit_for_bit(store, 
     assert {reason for _, reason in dropped} == {"gap", "no_book", "silence", "no_previous_close"}
 
 
+@pytest.mark.long
 def test_streamed_minutes_have_the_112_features_of_the_stage_bit_for_bit(store, live, tmp_path):
     """Over a gap that is bridged and one that is not, from a window that the store has filled."""
     folder, _ = store

@@ -115,6 +115,7 @@ def session(settings: Settings) -> Outcome:
     return asyncio.run(play())
 
 
+@pytest.mark.long
 def test_each_symbol_is_answered_by_its_own_model_and_window(desk: Desk) -> None:
     ended = session(desk.settings())
     assert ended.answered == f"{NAME} 1 ({BTC}), {OTHER} 1 ({ETH})"
@@ -136,6 +137,7 @@ def test_each_symbol_is_answered_by_its_own_model_and_window(desk: Desk) -> None
             assert close == (whose == name), f"{symbol} as {whose} would answer it"
 
 
+@pytest.mark.long
 def test_a_symbol_is_not_answered_by_the_model_of_another(desk: Desk) -> None:
     with pytest.raises(NoModelError, match="quantgod is named for BTCUSDT and ETHUSDT, and a reg"):
         session(desk.settings(**{"live.models": {ETH: NAME}}))

@@ -101,6 +101,7 @@ def test_its_settings_are_as_loud_as_any_and_its_space_is_searched(momentum: str
         zoo.build(momentum, {"hours": 1}, shapes={"bars": (60, 9)})
 
 
+@pytest.mark.long
 def test_it_goes_the_whole_way_from_archives_to_a_registered_version_that_answers(
     tmp_path: Path,
 ) -> None:

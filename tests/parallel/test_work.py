@@ -49,6 +49,7 @@ def scheduler_process(
             process.kill()
 
 
+@pytest.mark.long
 def test_a_cluster_outlives_work_that_kills_its_workers(scheduler: str) -> None:
     """Dask tries it elsewhere a few times; what else ran there then may be given up too."""
     work = run_all(_one_over_or_die, [-1, 1, 0, 2], Workers(0, scheduler))
@@ -69,6 +70,7 @@ def test_an_exception_travels_as_text_and_a_dead_process_is_noticed() -> None:
         list(run_all(os._exit, [3, 3], Workers(2)))
 
 
+@pytest.mark.long
 def test_a_lost_scheduler_is_told_and_nothing_waits_for_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -242,16 +242,19 @@ def test_rows_without_a_label_are_not_called_labelled(own: dict[str, object]) ->
     assert at_hand(settings).label_rows == 0
 
 
-def test_an_empty_stage_is_timed_in_a_store_of_its_own(
-    own: dict[str, object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = settings_with(own)
-    seconds = start.time_start(settings)
+@pytest.mark.long
+def test_an_empty_stage_is_timed_in_a_store_of_its_own(own: dict[str, object]) -> None:
+    seconds = start.time_start(settings_with(own))
     assert 1 < seconds < 60
     assert not Path(str(own["tracking.artifacts"])).exists(), "nothing is made where runs are kept"
+
+
+def test_an_empty_stage_that_fails_is_told(
+    own: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(start.sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match="an empty stage failed"):
-        start.time_start(settings)
+        start.time_start(settings_with(own))
 
 
 @pytest.mark.parametrize(("a_minute", "minutes"), [(0.1, 10), (0.002, 160), (0.0, 1440)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 
 from quantgod.registry.deployments import deployments
@@ -45,12 +46,14 @@ def ledgers() -> int:
     return len(client.search_runs([experiment.experiment_id]))
 
 
+@pytest.mark.long
 def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(shelf: Shelf) -> None:
     """They may also come one after the other: then both win, and the ledger says so."""
     assert contests(shelf.uri, ROUNDS) > 0
     assert ledgers() == 1, "also of the first two, which began it"
 
 
+@pytest.mark.long
 def test_a_server_lets_one_win_too(tmp_path: Path) -> None:
     with tracking_server(tmp_path) as server, tracked(server.address):
         client = MlflowClient()

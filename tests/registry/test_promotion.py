@@ -84,6 +84,7 @@ def test_an_empty_and_a_changed_version_are_not_promoted(
         client.get_model_version_by_alias(NAME, "Doubtful")
 
 
+@pytest.mark.long
 def test_a_version_that_no_longer_gives_its_golden_output_is_not_promoted(
     store: Store, parts: Parts, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ def silent_server() -> Iterator[tuple[str, threading.Event]]:
     thread.join()
 
 
+@pytest.mark.long
 def test_a_server_that_hangs_does_not_hold_up_who_logs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_first_command_that_is_cut_short_leaves_no_half_made_store(
     mlflow.set_tracking_uri(uri)
 
 
+@pytest.mark.long
 def test_two_first_commands_at_once_make_one_store(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"

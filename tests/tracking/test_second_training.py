@@ -205,6 +205,7 @@ def finished(folder: Path, settings: Settings) -> Iterator[World]:
         yield world
 
 
+@pytest.mark.long
 def test_a_second_training_reuses_what_is_unchanged_and_ends_in_a_verdict(
     settings: Settings, tmp_path: Path
 ) -> None:

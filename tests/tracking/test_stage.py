@@ -329,6 +329,7 @@ def test_a_registration_counts_while_its_version_stands(settings: Settings) -> N
     assert finished_run(client, run.key) is None
 
 
+@pytest.mark.long
 def test_a_killed_run_is_closed_at_the_next_start_and_a_living_one_is_left(
     settings: Settings, tmp_path: Path
 ) -> None:

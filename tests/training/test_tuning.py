@@ -117,6 +117,7 @@ def test_after_its_hours_a_search_ends_with_what_it_has_and_goes_on_when_given_m
     assert tune(table(), settings(trials=4, hours=None), tmp_path).best.trials == 4
 
 
+@pytest.mark.long
 def test_a_killed_search_tries_the_lost_trial_again_and_ends_at_the_total(
     tmp_path: Path,
 ) -> None:
@@ -200,6 +201,7 @@ def test_two_processes_join_one_study_by_its_database_url(tmp_path: Path) -> Non
     assert len({trial.params["learning_rate"] for trial in finished(found)}) == 5
 
 
+@pytest.mark.long
 def test_a_trial_whose_machine_died_is_tried_again_by_another(tmp_path: Path) -> None:
     shared = {"trials": 3, "storage": f"sqlite:///{tmp_path}/study.db"}
     killed_in(1, tmp_path, **shared)
@@ -210,6 +212,7 @@ def test_a_trial_whose_machine_died_is_tried_again_by_another(tmp_path: Path) ->
     assert len(finished(found)) == 3
 
 
+@pytest.mark.long
 def test_a_trial_that_was_lost_before_its_first_heartbeat_is_not_waited_for(
     tmp_path: Path,
 ) -> None:
@@ -229,9 +232,14 @@ def test_a_trial_that_was_lost_before_its_first_heartbeat_is_not_waited_for(
     "error",
     [
         torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
-        RuntimeError("cuDNN error: Out of memory"),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
-        MemoryError(),
+        *(
+            pytest.param(error, marks=pytest.mark.long)
+            for error in (
+                RuntimeError("cuDNN error: Out of memory"),
+                RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+                MemoryError(),
+            )
+        ),
     ],
 )
 def test_memory_that_runs_out_prunes_the_trial_and_the_search_goes_on(

@@ -105,6 +105,7 @@ def test_a_new_signal_is_shown_and_announced_without_a_reload(
     assert browser.errors() == []
 
 
+@pytest.mark.long
 def test_a_rollback_moves_the_alias_and_is_told(
     browser: Browser, shown: Served, shelf: Shelf
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_rollback_moves_the_alias_and_is_told(
     assert browser.errors() == []
 
 
+@pytest.mark.long
 def test_a_change_of_what_was_not_shown_is_refused_beside_its_form(
     browser: Browser, shown: Served, shelf: Shelf
 ) -> None:
@@ -250,6 +252,7 @@ def test_a_member_is_disabled_at_once_and_enabled_again(
     assert "2 of 3 members vote" in browser.text("#ensemble") and not browser.errors()
 
 
+@pytest.mark.long
 def test_every_control_is_reached_by_the_keyboard_in_order_and_has_a_name(
     browser: Browser, shown: Served
 ) -> None:

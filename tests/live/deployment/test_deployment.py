@@ -153,6 +153,7 @@ async def market(engine: Engine, parts: Parts) -> None:
         minute += 1
 
 
+@pytest.mark.long
 def test_versions_take_over_under_load_and_each_candle_is_answered_once(
     store: Store, parts: Parts, tmp_path: Path
 ) -> None:
@@ -220,6 +221,7 @@ def test_versions_take_over_under_load_and_each_candle_is_answered_once(
         assert signals[-1][name] == said[name]
 
 
+@pytest.mark.long
 def test_twenty_swaps_leave_one_version_in_memory_and_on_disk(store: Store, tmp_path: Path) -> None:
     following = Following(tmp_path / "models")
     models: list[weakref.ref[LoadedModel]] = []

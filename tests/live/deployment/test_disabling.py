@@ -37,6 +37,7 @@ async def started(folder: Path) -> Following:
     return following
 
 
+@pytest.mark.long
 def test_it_acts_within_a_poll_is_kept_over_restarts_and_belongs_to_the_version(
     in_place: None, tmp_path: Path
 ) -> None:

@@ -299,6 +299,7 @@ def test_a_log_that_cannot_be_sealed_is_tried_again_and_holds_up_no_other(
     assert numbers(tmp_path) == [0]
 
 
+@pytest.mark.long
 def test_a_slow_disk_holds_up_neither_the_caller_nor_the_next_flush(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

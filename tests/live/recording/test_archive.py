@@ -136,6 +136,7 @@ def test_the_archives_of_any_symbol_are_read_again(symbol, tmp_path):
     assert stored_bits(tmp_path / "bars", symbol) == bits(with_row(client.closed))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not REAL.exists(), reason="the real recordings are not beside the project")
 def test_archives_of_a_real_recording_across_midnight_give_its_bars(tmp_path):
     live = with_row(driven(REAL, beyond_range=True))
@@ -177,7 +178,7 @@ def test_a_clean_midnight_costs_no_minute(tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["lost", "crossed", "reconnect", "corrupt", "echo"])
-@pytest.mark.parametrize("at", [959, 960])
+@pytest.mark.parametrize("at", [959, pytest.param(960, marks=pytest.mark.long)])
 def test_a_fault_at_midnight_costs_the_same_minutes(fault, at, tmp_path):
     """Message 959 is the last one of the day, in its last second."""
     for seed in (1, 10):  # by the second, the book stands again within the second of its loss
@@ -236,7 +237,10 @@ def test_a_clock_two_hours_back_after_midnight_gives_the_same_bars(tmp_path):
     assert stored_bits(tmp_path / "bars") == bits(with_row(client.closed))
 
 
-@pytest.mark.parametrize("step_ms", [2_000, -2_000, 3_600_000, -3_600_000])
+@pytest.mark.parametrize(
+    "step_ms",
+    [-2_000, *(pytest.param(ms, marks=pytest.mark.long) for ms in (2_000, 3_600_000, -3_600_000))],
+)
 def test_an_exchange_whose_clock_steps_gives_the_same_bars(step_ms, tmp_path):
     """Three minutes before midnight, and back eight minutes after it."""
     venue = market("BTCUSDT", MIDNIGHT_MS - 480_000, 1_800, seed=8, drift=0.0)

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from quantgod.live.journal import read_table
 from quantgod.live.recording.arrivals import open_recording
 from quantgod.live.recording.replay import replay
@@ -19,6 +21,7 @@ from tests.stores import fresh_store
 CONFIG = Path("tests/live/live.yaml")
 
 
+@pytest.mark.long
 def test_what_it_recorded_until_ctrl_c_is_sealed_and_replays_without_a_gap(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "steps.collect", "--config", str(CONFIG), "--log", "json"]
     own = f"tracking.outbox={tmp_path / 'outbox'};live.simulated.speed=240"
