@@ -29,6 +29,7 @@ from quantgod.training.space import PARAMETERS
 from steps.console import progress_bar, remark, say, show_table
 from steps.options import step
 from tests.gates.records import Evidence, leak_audit
+from tests.later import later
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 42
@@ -289,7 +290,7 @@ def test_a_step_reads_settings_calls_and_logs_and_holds_no_logic(path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["live", "collect"])
-@pytest.mark.parametrize("log", ["text", "json"])
+@pytest.mark.parametrize("log", ["json", *later("text")])
 def test_a_session_says_at_once_that_it_is_starting(name: str, log: str) -> None:
     """Before what takes seconds: MLflow, which is not there in this test, and all that needs it."""
     code = (

@@ -69,6 +69,7 @@ def test_a_step_that_is_stopped_ends_in_order_and_says_what_is_kept(
     assert process.returncode == code
 
 
+@pytest.mark.long
 def test_another_ctrl_c_ends_a_step_that_does_not_end() -> None:
     endless = SLOW.replace("time.sleep(0.5)", "print('closing', flush=True); time.sleep(60)")
     with begun(sys.executable, "-c", endless, line="begun") as process:
@@ -78,6 +79,7 @@ def test_another_ctrl_c_ends_a_step_that_does_not_end() -> None:
         assert process.wait(30) == 130
 
 
+@pytest.mark.long
 def test_a_step_in_the_background_ignores_ctrl_c_as_ever() -> None:
     short = IGNORED + SLOW.replace("time.sleep(60)", "time.sleep(1)")
     with begun(sys.executable, "-c", short, line="begun") as process:

@@ -399,7 +399,7 @@ def by_reference(steps: list[Step], moment: int, silence: int) -> np.ndarray:
     return book
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),
     length=st.integers(3, 90),

@@ -55,7 +55,7 @@ def sides(draw):
     return sorted(tick * step / 10**decimals for tick in ticks)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.lists(sides(), min_size=1, max_size=4))
 def test_levels_come_back_to_the_bit_however_often_the_book_moves(books):
     book = DenseBook()
@@ -149,7 +149,7 @@ def assert_edges_are_those_of(book):
     assert book.edges[LAST] >= max(everywhere, default=-1)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(sides(), st.integers(0, 30), st.integers(0, 30)), max_size=4))
 def test_edges_and_scale_are_those_of_the_levels_however_often_the_book_moves(books):
     """The scale only becomes finer: what had a tick before still has one."""
@@ -225,7 +225,7 @@ levels_of_changes = st.lists(st.tuples(st.integers(0, 20), st.sampled_from([0, 0
 messages = st.tuples(st.sampled_from([False, False, False, True]), *2 * [levels_of_changes])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(messages, min_size=1, max_size=8), st.sampled_from([(0, 1), (1, 5), (2, 25)]))
 def test_changes_leave_the_book_that_dictionaries_leave(feed, scale):
     """With every place of a narrow window in use, its ends too, and bids above asks."""

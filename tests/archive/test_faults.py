@@ -82,6 +82,7 @@ def _rises_by_one(updates):
     return all(b == a + 1 for a, b in itertools.pairwise(updates))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(set(FAULTS) - {"depth_change"}))
 def test_a_fault_alters_the_day_the_same_way_each_time(name, tmp_path):
     clean = _write(tmp_path / "clean", minutes=5)

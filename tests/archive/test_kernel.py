@@ -95,7 +95,7 @@ def outcome(read: Reader, *arguments: Any) -> object:
         return verdict.reason, verdict.detail
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(
     parts=streams,
     etl=etls,
@@ -161,7 +161,7 @@ def read(data: bytes, etl: EtlSettings, carry: Carry | None) -> DayReading:
         return read_slow(data, etl, carry)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(parts=streams, etl=etls, share=st.floats(0, 1))
 @example(stream(4, 90, ["restart by delta", "snapshot of the same id"]), etl_settings(), 0.5)
 @example(stream(5, 90, ["cut off", "restart", "gap"], stride_ms=2_500), etl_settings(), 0.7)

@@ -42,7 +42,7 @@ def candidate(folder: Path, etl: EtlSettings) -> Candidate:
     return day.candidates[0]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),
     length=st.integers(3, 90),

@@ -47,7 +47,7 @@ def levels(rng: np.random.Generator, count: int) -> np.ndarray:
     st.booleans(),
     st.integers(0, 2**32),
 )
-@hypothesis_settings(max_examples=45)
+@hypothesis_settings(max_examples=20)
 def test_the_compiled_loop_is_the_oracle(
     market: tuple[Books, np.ndarray],
     latency_ms: int,

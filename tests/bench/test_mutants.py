@@ -92,19 +92,15 @@ def change(before: str, after: str) -> Change:
     return Change(THING, line, CODE.replace(before, after))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("before", "after", "by"),
     [
         ("one > other", "one >= other", "FAILED tests/room/test_thing.py::test_more"),
-        *(
-            pytest.param(*given, marks=pytest.mark.long)
-            for given in (
-                ("one * 2", "one + 2", "FAILED tests/room/test_elsewhere.py::test_twice"),
-                ("False", "None", "FAILED quantgod/room/thing.py::"),
-                ("one * 2", "one * (2)", ""),
-                ("one > other", "one > other or __import__('os')._exit(3)", "pytest ended with 3"),
-            )
-        ),
+        ("one * 2", "one + 2", "FAILED tests/room/test_elsewhere.py::test_twice"),
+        ("False", "None", "FAILED quantgod/room/thing.py::"),
+        ("one * 2", "one * (2)", ""),
+        ("one > other", "one > other or __import__('os')._exit(3)", "pytest ended with 3"),
     ],
 )
 def test_a_change_is_noticed_by_the_first_test_that_fails(project, before, after, by):

@@ -83,7 +83,7 @@ def split_settings(test: float = 0.2, validation: float = 0.2, embargo: int = 0)
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     market=markets(), window=WINDOWS, stride=STRIDES, embargo=st.sampled_from([0, 45]),
     fraction=st.floats(0.1, 0.3),

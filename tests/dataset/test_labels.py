@@ -62,7 +62,7 @@ def same_label(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     return one[columns].equals(other[columns])
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(bars=broken_bars(minutes=400))
 def test_the_label_is_the_sum_of_the_next_hours_returns(bars: pd.DataFrame) -> None:
     table = label(bars, LABEL, BRIDGE)
@@ -142,7 +142,7 @@ def test_a_day_keeps_its_last_hour_when_the_next_day_follows() -> None:
     assert (table["target"] >= 0).sum() == len(bars) - 60
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(bars=broken_bars(minutes=2600))
 def test_labelling_joined_days_equals_day_by_day_plus_the_joins(bars: pd.DataFrame) -> None:
     whole = label(bars, LABEL, BRIDGE)

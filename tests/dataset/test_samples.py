@@ -21,7 +21,7 @@ def is_sample(table: pd.DataFrame, row: int, window: int, stride: int) -> bool:
     return len(runs) == window and len(set(runs)) == 1
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(bars=broken_bars(minutes=500), window=st.integers(1, 90), stride=st.integers(1, 7))
 def test_samples_are_the_labelled_rows_with_a_whole_window_behind_them(
     bars: pd.DataFrame, window: int, stride: int
@@ -35,7 +35,7 @@ def test_samples_are_the_labelled_rows_with_a_whole_window_behind_them(
     assert (pd.to_datetime(found.time_ms, unit="ms", utc=True) == table.index[found.row]).all()
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(bars=broken_bars(), window=st.integers(2, 200))
 def test_no_window_and_no_label_crosses_the_end_of_a_run(bars: pd.DataFrame, window: int) -> None:
     table = label(bars, LABEL, BRIDGE)
@@ -47,7 +47,7 @@ def test_no_window_and_no_label_crosses_the_end_of_a_run(bars: pd.DataFrame, win
         assert np.diff(inside).max() <= BRIDGE + 1 and np.diff(ahead).max() <= BRIDGE + 1
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(
     bars=broken_bars(), first=st.integers(0, 300), last=st.integers(1000, 1600),
     stride=st.integers(1, 60),

@@ -57,7 +57,7 @@ EMBARGOES = st.sampled_from([0, 1, 45])
 LABELS = st.sampled_from([LABEL, SEVERAL])
 
 
-@examples(max_examples=50)
+@examples(max_examples=20)
 @given(bars=broken_bars(), labels=LABELS, stride=STRIDES, fraction=FRACTIONS, embargo=EMBARGOES)
 def test_no_training_label_reaches_into_validation(
     bars: pd.DataFrame, labels: LabelSettings, stride: int, fraction: float, embargo: int
@@ -71,7 +71,7 @@ def test_no_training_label_reaches_into_validation(
     assert_nothing_lost(found, older, split, embargo)
 
 
-@examples(max_examples=50)
+@examples(max_examples=20)
 @given(
     bars=broken_bars(), labels=LABELS, stride=STRIDES, other_stride=STRIDES,
     window=st.integers(1, 100),
@@ -92,7 +92,7 @@ def test_the_test_part_is_the_same_minutes_for_every_stride_and_window(
         assert found.reach_ms[split.train].max() < border
 
 
-@examples(max_examples=50)
+@examples(max_examples=20)
 @given(bars=broken_bars(), labels=LABELS, stride=st.integers(1, 5), embargo=EMBARGOES)
 def test_no_fold_trains_on_a_label_that_reaches_what_it_judges(
     bars: pd.DataFrame, labels: LabelSettings, stride: int, embargo: int
@@ -122,7 +122,7 @@ def test_the_folds_are_those_of_scikit_learn(count: int, number: int) -> None:
         assert own.train.tolist() == older.tolist() and own.other.tolist() == newer.tolist()
 
 
-@examples(max_examples=50)
+@examples(max_examples=20)
 @given(bars=broken_bars(), stride=st.integers(1, 4))
 def test_the_stopping_tail_of_a_fold_is_purged_from_what_it_trains_on(
     bars: pd.DataFrame, stride: int

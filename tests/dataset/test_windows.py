@@ -20,7 +20,7 @@ from tests.dataset.broken_bars import BRIDGE, LABEL, broken_bars
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(bars=broken_bars(), cut=st.integers(200, 1500), seed=st.integers(0, 9))
 def test_nothing_after_the_cut_reaches_a_window_before_it(
     bars: pd.DataFrame, cut: int, seed: int

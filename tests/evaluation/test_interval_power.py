@@ -34,6 +34,7 @@ from quantgod.evaluation.metrics import classification_report, log_loss, macro_f
 SMALL = Design(name="small", rows=120, horizon=15, stride=5, edges=EVEN, skills=STRONG)
 
 
+@pytest.mark.long
 def test_intervals_of_40_independent_rows_hold_the_truth_where_the_bootstraps_do_not() -> None:
     """Each share of 100 cases; all together they must hold what is promised, as one must not."""
     found = prove(SMALL, cases=100, true_rows=300_000)

@@ -57,6 +57,7 @@ def test_features_of_a_frame_are_those_of_stored_days() -> None:
     pd.testing.assert_frame_equal(found, whole(), check_exact=True, check_freq=False)
 
 
+@pytest.mark.long
 def test_nothing_leaks_and_the_features_were_looked_at_to_the_row() -> None:
     result = audited(settings(cuts=0))
     assert result.passed, result.problems

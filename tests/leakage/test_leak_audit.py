@@ -39,6 +39,7 @@ from quantgod.leakage.pipeline import PipelineResult, in_small
 from quantgod.leakage.trace import Difference
 from quantgod.training import material
 from tests.evaluation.plots.overlaps import overlapping
+from tests.later import later
 from tests.leakage.peeks import PLACES, ROWS, leaking_stage
 from tests.leakage.small import MINUTES, STRIDE, audited, bars, leaking, settings
 
@@ -97,7 +98,7 @@ def test_every_stage_is_compared_and_hears_of_the_other_future(honest):
 
 
 @pytest.mark.usefixtures("made_before")
-@pytest.mark.parametrize("stage", ["scaler", "fold 1 model"])
+@pytest.mark.parametrize("stage", ["scaler", *later("fold 1 model")])
 def test_a_piece_may_be_known_as_soon_as_its_last_data_and_no_sooner(stage, borders):
     """At that moment it stands; a row earlier the last of its data is still to come."""
     at, before = (minutes_after(borders.fitted[stage], minutes) for minutes in (0, -1))
@@ -181,7 +182,7 @@ def test_the_last_cut_of_each_day_is_chosen():
 # --- planted leaks ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rows", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rows", [1, *later(2)])
 @pytest.mark.parametrize("place", PLACES)
 def test_a_look_ahead_is_caught_wherever_it_is_and_however_short(monkeypatch, place, rows):
     """Of one row in one draw, and of more in another."""
@@ -223,6 +224,7 @@ def test_a_scaler_fitted_on_all_rows_is_caught(monkeypatch, borders):
     assert {"fold 1 scaler", "fold 2 scaler", "fold 1 forecasts"} <= found
 
 
+@pytest.mark.long
 def test_a_scaler_of_the_validation_part_too_is_caught(monkeypatch, borders):
     real = base_model.material
 
@@ -254,6 +256,7 @@ def test_an_unpurged_fold_is_caught_although_it_says_it_was_purged(monkeypatch, 
     assert caught(borders, *stages) >= stages | {"base model", "conformal threshold", "baselines"}
 
 
+@pytest.mark.long
 def test_an_unpurged_fold_that_says_so_is_refused(monkeypatch, borders):
     monkeypatch.setattr(splits, "_purged", unpurged)
     monkeypatch.setattr(learner, "assert_untrained", lambda *given: None)
@@ -263,6 +266,7 @@ def test_an_unpurged_fold_that_says_so_is_refused(monkeypatch, borders):
     assert "saw past them" in (result.provenance or "")
 
 
+@pytest.mark.long
 def test_a_booster_stopped_by_unpurged_rows_is_caught(monkeypatch, borders):
     real = auditing._reaches
     monkeypatch.setattr(auditing, "_reaches", lambda *given: real(*given) & False)
@@ -271,7 +275,7 @@ def test_a_booster_stopped_by_unpurged_rows_is_caught(monkeypatch, borders):
     assert "have a label that reaches the rows for" in (result.provenance or "")
 
 
-@pytest.mark.parametrize("column", ["mean_obi", pytest.param("body", marks=pytest.mark.long)])
+@pytest.mark.parametrize("column", ["mean_obi", *later("body")])
 def test_a_label_used_as_a_feature_is_caught(monkeypatch, borders, column):
     real = pipeline.label
 
@@ -288,6 +292,7 @@ def test_a_label_used_as_a_feature_is_caught(monkeypatch, borders, column):
     assert "fold 1 forecasts" in leaking(result)
 
 
+@pytest.mark.long
 def test_a_threshold_tuned_on_the_test_part_is_caught(monkeypatch, borders):
     real = learner.audit
 
@@ -301,6 +306,7 @@ def test_a_threshold_tuned_on_the_test_part_is_caught(monkeypatch, borders):
     assert caught(borders, "conformal threshold") == {"conformal threshold"}
 
 
+@pytest.mark.long
 def test_a_confidence_fitted_on_the_rows_that_judge_it_is_caught(monkeypatch, borders):
     real = auditing.fit_confidence
 
@@ -311,6 +317,7 @@ def test_a_confidence_fitted_on_the_rows_that_judge_it_is_caught(monkeypatch, bo
     assert caught(borders, "confidence") == {"confidence"}
 
 
+@pytest.mark.long
 def test_a_calibrator_fitted_with_test_rows_is_caught(monkeypatch, borders):
     """Dev is made to hold the test part, and the check that would refuse it is silenced."""
     real = out_of_fold.split_test
@@ -324,6 +331,7 @@ def test_a_calibrator_fitted_with_test_rows_is_caught(monkeypatch, borders):
     assert "calibrator" in caught(borders, "calibrator")
 
 
+@pytest.mark.long
 def test_a_network_stopped_by_the_test_part_is_caught(monkeypatch, borders):
     real = base_model.train_and_validation
 
@@ -339,6 +347,7 @@ def test_a_network_stopped_by_the_test_part_is_caught(monkeypatch, borders):
     assert "base model" in caught(borders, "base model")
 
 
+@pytest.mark.long
 def test_a_baseline_that_knows_what_comes_is_caught(monkeypatch, borders):
     real = evaluating.baselines
 
@@ -377,7 +386,7 @@ def test_a_stage_that_nothing_was_compared_of_has_not_passed(borders):
 
 
 @pytest.mark.usefixtures("made_before")
-@pytest.mark.parametrize("rows", [0, 1, 7])
+@pytest.mark.parametrize("rows", [1, *later(0, 7)])
 def test_a_cut_named_by_hand_says_how_near_it_came(rows: int, borders):
     """A stride is 15 rows: seven rows after a forecast the next one is still to come."""
     moment = borders.forecasts["fold 1 forecasts"][5]

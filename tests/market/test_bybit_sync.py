@@ -152,7 +152,7 @@ OTHERWISE = {"crossed", "uncrossed", "one-sided", "drift", "empty snapshot", "to
 OTHERWISE |= {"yesterday", "overlong", "overlong and blank", "blank lines", "bytes"}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     faults=st.lists(st.sampled_from(sorted(FAULTS.keys() - OTHERWISE)), max_size=8),

@@ -9,6 +9,7 @@ from quantgod.market import known_range
 from quantgod.market.book_sync import BinanceBookSync
 from quantgod.market.known_range import KnownBook
 from quantgod.market.sync_events import Drop
+from tests.later import later
 from tests.market.schedules import ScheduleResult, run_schedule
 from tests.market.witness import WrongBook
 
@@ -27,15 +28,16 @@ NAMED = {
 }
 
 
-def test_no_schedule_of_faults_makes_a_book_that_differs_from_the_truth():
+@pytest.mark.parametrize("schedules", [100, *later(SCHEDULES)])
+def test_no_schedule_of_faults_makes_a_book_that_differs_from_the_truth(schedules):
     outcomes: Counter[str] = Counter()
     checked = 0
-    for seed in range(SCHEDULES):
+    for seed in range(schedules):
         result = run_schedule(seed)
         outcomes += result.outcomes
         checked += result.checked
         assert result.syncs >= 1
-    assert checked > 100 * SCHEDULES
+    assert checked > 100 * schedules
     assert set(outcomes) == NAMED
 
 

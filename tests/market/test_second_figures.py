@@ -108,7 +108,7 @@ minutes = st.lists(
 Q: Quote = (100.0, 2.0, 100.1, 3.0, 9.0, 8.0)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.none() | quotes, minutes, quotes)
 @example(None, [], Q)
 @example(Q, [], Q)

@@ -61,6 +61,7 @@ def test_a_cluster_outlives_work_that_kills_its_workers(scheduler: str) -> None:
     assert "ZeroDivisionError" in str(again[0])
 
 
+@pytest.mark.long
 def test_an_exception_travels_as_text_and_a_dead_process_is_noticed() -> None:
     results = {done.given: done.result for done in run_all(_one_over, [1, 0], Workers(0))}
     assert results[1] == 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import time
@@ -103,6 +104,12 @@ class Lineage:
         self.runs["backtest"] = self.backtested()
         self.runs["leak_audit"] = self.leak_audited()
         return self
+
+    def in_copy(self, shelf: Shelf) -> Lineage:
+        """The same in a copy of its store; what its runs have kept stays where it is."""
+        other = copy.copy(self)
+        other.shelf, other.runs, other.client = shelf, dict(self.runs), MlflowClient()
+        return other
 
     def version(self, **tags: str) -> int:
         source = self.shelf.files(1)

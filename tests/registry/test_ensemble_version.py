@@ -32,6 +32,7 @@ from quantgod.served.combiners.combiner import Combiner
 from quantgod.served.combiners.votes import Rules
 from quantgod.served.combiners.weights import Hedge
 from tests.dataset.books import BLOCK, LEVELS, books_of, store_books
+from tests.later import later
 from tests.live.engine.answering import Deployed
 from tests.live.engine.voters import Session, loaded, minutes
 from tests.registry.conftest import (
@@ -255,7 +256,7 @@ def test_it_is_registered_checked_and_answers_without_torch(
     assert [part for part in parts[0] if parts[0][part] != parts[1][part]] == ["combiner"]
 
 
-@pytest.mark.parametrize("moves", [True, False])
+@pytest.mark.parametrize("moves", [True, *later(False)])
 def test_weights_move_by_earlier_outcomes_as_by_those_of_the_rows(made: Made, moves: bool) -> None:
     """A version whose weights are fixed is asked of no row but those that are wanted."""
     online = Hedge(rate=3.0) if moves else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,16 +33,24 @@ from quantgod.tracking.stage import CODE_TAG, STAGE_TAG, logged_params
 from tests.archive.test_own_bars import candles
 from tests.gates.records import Evidence, leak_audit
 from tests.registry.lineages import Lineage
-from tests.registry.shelves import NAME, Shelf
+from tests.registry.shelves import NAME, Shelf, copied
 
 SETTINGS = load_settings(Path("conf/demo.yaml"))
 
 
+@pytest.fixture(scope="module")
+def kept(template: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Lineage:
+    with copied(template, tmp_path_factory.mktemp("lineage")) as shelf:
+        labels = shelf.folder / "labels.parquet"
+        labels.write_text("labels")
+        return Lineage(shelf, labels, file_digest(labels)).whole()
+
+
 @pytest.fixture
-def lineage(shelf: Shelf) -> Lineage:
-    labels = shelf.folder / "labels.parquet"
-    labels.write_text("labels")
-    return Lineage(shelf, labels, file_digest(labels)).whole()
+def lineage(kept: Lineage, tmp_path: Path) -> Iterator[Lineage]:
+    kept.labels.write_text("labels")
+    with copied(kept.shelf, tmp_path) as shelf:
+        yield kept.in_copy(shelf)
 
 
 def found(lineage: Lineage, **given: str) -> dict[str, str]:

@@ -106,6 +106,7 @@ def test_a_version_that_no_longer_gives_its_golden_output_is_not_promoted(
         MlflowClient().get_model_version_by_alias(NAME, "Doubtful")
 
 
+@pytest.mark.long
 def test_a_process_that_dies_on_a_version_is_told(
     store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from quantgod.settings import Settings, with_values
 from tests.evaluation.ensembles import COMBINER, MEMBERS, ensemble_case
 from tests.evaluation.evaluations import case
 from tests.evaluation.plots.overlaps import overlapping
+from tests.report import written
 
 SILENT = 40
 NETWORKS = {"near": "tcn_lstm", "far": "linear", "blind": "tcn_lstm"}
@@ -95,9 +96,7 @@ def test_importance_leaves_out_windows_without_an_answer() -> None:
 
 
 def test_a_single_network_has_no_such_section() -> None:
-    given = case()
-    settings = with_values(given.settings, {"evaluate.importance_rows": 40})
-    alone = complete(given.evaluated, given.subject, given.table, settings)
+    alone = written.report()
     assert not {"members", "weights"} & alone.figures.keys()
     assert "The ensemble" not in alone.html and "## The ensemble" not in alone.card
 

@@ -105,6 +105,7 @@ def test_lines_have_the_shape_of_the_real_recording(tmp_path):
         assert list(json.loads(simulated)["data"]) == list(json.loads(real)["data"])
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bytes_in_any_process(tmp_path):
     program = """
 import datetime as dt, pathlib, sys

@@ -29,6 +29,7 @@ from quantgod.training.trial import TrialObjective, pruned_if_it_cannot_run
 from quantgod.training.tuning import Search, study_key, tune
 from quantgod.training.tuning_figures import history_figure, importance_figure, importances
 from tests.evaluation.plots.overlaps import overlapping
+from tests.later import later
 from tests.training.processes import started_with_pipe
 from tests.training.searches import SPACE, Watcher, search, settings, table
 
@@ -232,13 +233,10 @@ def test_a_trial_that_was_lost_before_its_first_heartbeat_is_not_waited_for(
     "error",
     [
         torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
-        *(
-            pytest.param(error, marks=pytest.mark.long)
-            for error in (
-                RuntimeError("cuDNN error: Out of memory"),
-                RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
-                MemoryError(),
-            )
+        *later(
+            RuntimeError("cuDNN error: Out of memory"),
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+            MemoryError(),
         ),
     ],
 )

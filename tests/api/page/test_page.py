@@ -294,6 +294,7 @@ def test_every_control_is_reached_by_the_keyboard_in_order_and_has_a_name(
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_can_be_read_in_either_scheme(
     scheme: str, browser: Browser, shown: Served

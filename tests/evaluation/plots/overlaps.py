@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Iterable, Iterator
 
@@ -17,7 +16,7 @@ SLACK = 1.5
 
 def overlapping(figure: Figure) -> list[tuple[str, str]]:
     """Each two texts of a figure that lie over each other, as it is drawn."""
-    figure.savefig(io.BytesIO(), format="png")
+    figure.draw_without_rendering()
     boxes = [(text.get_text(), box) for text, box in _boxes(figure)]
     return [
         (one, other)

@@ -74,6 +74,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.long
 def test_a_market_goes_from_archives_to_what_networks_have_found(tmp_path: Path) -> None:
     found = run_zoo(tiny(null_markets=0), tmp_path)
     assert [one.network for one in found.sights] == ["book_mlp", "linear"]

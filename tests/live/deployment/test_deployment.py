@@ -250,6 +250,7 @@ def test_twenty_swaps_leave_one_version_in_memory_and_on_disk(store: Store, tmp_
     ]
 
 
+@pytest.mark.long
 def test_a_version_that_fails_is_not_tried_again_with_every_poll(
     store: Store, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +293,7 @@ def test_a_version_that_fails_is_not_tried_again_with_every_poll(
         assert wait >= places.retry_seconds(poll_seconds, times) > 10 * poll_seconds
 
 
+@pytest.mark.long
 def test_a_sound_version_need_not_wait_until_a_broken_one_may_be_tried_again(
     store: Store, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,6 +365,7 @@ def test_an_alias_that_moves_back_while_a_version_is_fetched_lets_nothing_stand_
     ]
 
 
+@pytest.mark.long
 def test_a_registry_that_hangs_is_told_of_and_changes_nothing(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

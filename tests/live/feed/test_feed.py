@@ -18,6 +18,7 @@ from quantgod.market.book_sync import BinanceBookSync
 from quantgod.simulation.exchange.faults import FAULTS, Fault
 from quantgod.simulation.exchange.server import Exchange
 from quantgod.simulation.exchange.synthetic import SyntheticMarket
+from tests.later import later
 from tests.live.feed.mixes import (
     QUICK,
     RecordedTruth,
@@ -103,7 +104,7 @@ def _comparable(outcomes: list[Effect]) -> str:
 
 
 @pytest.mark.parametrize(
-    "lags", [{}, {1: 0.06}, {2: 0.06}, {1: 0.0, 2: 0.15, 3: 0.0, 4: 0.03, 5: 0.11}]
+    "lags", [{}, *later({1: 0.06}, {2: 0.06}), {1: 0.0, 2: 0.15, 3: 0.0, 4: 0.03, 5: 0.11}]
 )
 def test_a_renewal_loses_no_update_and_applies_none_twice(lags: dict[int, float]) -> None:
     """Whichever of the two connections lags behind the other."""
@@ -180,6 +181,7 @@ def test_a_second_connection_that_comes_to_nothing_leaves_the_first_alone(fault:
     assert [n.symbols for n in witness.notices if n.code == "renewal_failed"] == [(BTC, ETH)]
 
 
+@pytest.mark.long
 def test_the_second_connection_takes_over_when_the_first_is_cut_meanwhile() -> None:
     async def run() -> None:
         warm()
@@ -244,6 +246,7 @@ def test_the_state_stops_being_silent_when_the_stream_speaks() -> None:
     asyncio.run(_watch(look, faults=(FAULTS["silent"].at(0, BTC),)))
 
 
+@pytest.mark.long
 def test_a_symbol_that_falls_silent_alone_is_asked_for_anew_beside_the_others() -> None:
     async def look(exchange: Exchange, witness: Witness, feed: Feed) -> None:
         await _until(lambda: _codes(witness).count("silent_symbol") >= 2)
@@ -260,6 +263,7 @@ def test_a_symbol_that_falls_silent_alone_is_asked_for_anew_beside_the_others() 
 # Requests
 
 
+@pytest.mark.long
 def test_no_request_is_made_inside_a_retry_after() -> None:
     async def look(exchange: Exchange, witness: Witness, feed: Feed) -> None:
         await _until(lambda: all(state.is_synced for state in feed.state.symbols.values()))
@@ -373,6 +377,7 @@ def test_a_connection_that_fails_is_named_and_tried_again(address: str, code: st
     asyncio.run(run())
 
 
+@pytest.mark.long
 def test_a_refused_handshake_is_not_tried_again_before_its_time() -> None:
     times: list[float] = []
 
@@ -391,6 +396,7 @@ def test_a_refused_handshake_is_not_tried_again_before_its_time() -> None:
 # The end
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["half_open", "snapshot_slow"])
 def test_a_cancelled_feed_closes_its_sockets_within_two_seconds_and_leaves_no_task(
     fault: str,

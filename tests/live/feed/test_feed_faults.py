@@ -94,6 +94,7 @@ def test_every_fault_has_its_trace() -> None:
     assert set(TRACES) == set(FAULTS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TRACES)
 def test_a_fault_is_lived_through(name: str, alone: dict[str, MixResult]) -> None:
     result = alone[name]

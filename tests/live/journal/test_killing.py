@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from tests.live.journal.killing import kill_round
 
 
+@pytest.mark.long
 def test_after_24_kills_every_acknowledged_row_is_there_once_and_in_order() -> None:
     """`make soak` kills 200."""
     with ThreadPoolExecutor(2) as rounds:

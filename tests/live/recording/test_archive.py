@@ -29,6 +29,7 @@ from quantgod.settings import SnapshotSettings
 from steps.archive_recording import main
 from tests.archive.feeds import FULL, ROOT
 from tests.archive.streams import etl_settings
+from tests.later import later
 from tests.live.recording.recorded import SHAPE, Client, market, record
 from tests.live.recording.test_replay import START, event, snapshot
 
@@ -177,8 +178,8 @@ def test_a_clean_midnight_costs_no_minute(tmp_path):
     assert stored_bits(tmp_path / "bars") == bits(rows)
 
 
-@pytest.mark.parametrize("fault", ["lost", "crossed", "reconnect", "corrupt", "echo"])
-@pytest.mark.parametrize("at", [959, pytest.param(960, marks=pytest.mark.long)])
+@pytest.mark.parametrize("fault", ["lost", "reconnect", *later("crossed", "corrupt", "echo")])
+@pytest.mark.parametrize("at", [959, *later(960)])
 def test_a_fault_at_midnight_costs_the_same_minutes(fault, at, tmp_path):
     """Message 959 is the last one of the day, in its last second."""
     for seed in (1, 10):  # by the second, the book stands again within the second of its loss
@@ -229,6 +230,7 @@ def test_numbers_are_written_without_an_exponent_and_read_as_the_same(tmp_path, 
     assert set(size) <= set("0123456789.")
 
 
+@pytest.mark.long
 def test_a_clock_two_hours_back_after_midnight_gives_the_same_bars(tmp_path):
     venue = market("BTCUSDT", MIDNIGHT_MS - 180_000, 1_200, seed=8, drift=0.0)
     client = record(tmp_path / "recording", venue, {400: "clock -7200000", 900: "clock 0"}, seed=1)
@@ -237,10 +239,7 @@ def test_a_clock_two_hours_back_after_midnight_gives_the_same_bars(tmp_path):
     assert stored_bits(tmp_path / "bars") == bits(with_row(client.closed))
 
 
-@pytest.mark.parametrize(
-    "step_ms",
-    [-2_000, *(pytest.param(ms, marks=pytest.mark.long) for ms in (2_000, 3_600_000, -3_600_000))],
-)
+@pytest.mark.parametrize("step_ms", [-2_000, *later(2_000, 3_600_000, -3_600_000)])
 def test_an_exchange_whose_clock_steps_gives_the_same_bars(step_ms, tmp_path):
     """Three minutes before midnight, and back eight minutes after it."""
     venue = market("BTCUSDT", MIDNIGHT_MS - 480_000, 1_800, seed=8, drift=0.0)

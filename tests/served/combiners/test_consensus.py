@@ -22,7 +22,7 @@ EXAMPLE = Votes(
     present=np.ones((3, 1), dtype=np.bool_),
 )
 RULES = Rules(quorum=2, min_agreement=0.6, confidence_threshold=0.5, neutral_threshold=0.1)
-few = settings(max_examples=30)
+few = settings(max_examples=15)
 """For each of the strategies."""
 strategies = pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 

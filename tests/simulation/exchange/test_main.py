@@ -19,6 +19,7 @@ import websockets
 from click.testing import CliRunner
 
 from quantgod.simulation.exchange.__main__ import main
+from tests.later import later
 from tests.simulation.exchange.client import events
 
 CONFIG = Path(__file__).parents[3] / "conf" / "demo.yaml"
@@ -29,7 +30,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "quantgod.simulation.exchange", *given]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, *later(signal.SIGINT)])
 def test_it_serves_several_symbols_and_ends_cleanly(number: signal.Signals) -> None:
     symbols = "live.symbols=[BTCUSDT, ETHUSDT]"
     with subprocess.Popen(
@@ -62,6 +63,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.long
 def test_it_ends_when_its_parent_is_killed() -> None:
     """Also while nobody has asked for the parent's exit status."""
     with subprocess.Popen(
