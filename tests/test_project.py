@@ -172,6 +172,7 @@ def help_of(name: str) -> str:
     return result.output
 
 
+@pytest.mark.long
 def test_a_wheel_holds_the_library_with_all_it_needs_and_nothing_else(tmp_path: Path) -> None:
     pytest.importorskip("setuptools", "77")
     copy = tmp_path / "project"

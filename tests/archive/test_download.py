@@ -282,6 +282,7 @@ def test_a_part_longer_than_the_file_starts_over(server, folder):
     assert (folder / NAME).read_bytes() == content
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_honoured_on_every_day(form, server, folder):
     later = email.utils.format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2))

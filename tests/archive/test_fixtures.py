@@ -30,6 +30,7 @@ from tests.archive.faults.catalogue import FAULTS
 from tests.archive.faults.fault import Fault
 from tests.archive.faults.writing import write_faulty
 from tests.archive.test_kernel import outcome
+from tests.later import later
 
 ROOT = Path(__file__).parents[2]
 MIDNIGHT = 28_401_120  # epoch minute of 2024-01-01T00:00Z
@@ -257,7 +258,9 @@ def test_there_are_enough_fixtures_and_each_has_a_name() -> None:
     assert set(FAULTS) - {case.name for case in CASES} == elsewhere
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [*CASES[::3], *later(*CASES[1::3], *CASES[2::3])], ids=lambda case: case.name
+)
 def test_every_bad_archive_has_its_end(
     case: Case, tmp_path: Path, clean: dict[int, pd.Series]
 ) -> None:
@@ -327,6 +330,7 @@ def check_bridge(case: Case, minute: int, row: pd.Series, closes: dict[int, floa
         assert row["log_ret_close"] == pytest.approx(expected, abs=1e-13)
 
 
+@pytest.mark.long
 def test_one_bad_line_in_ten_thousand_is_the_limit(tmp_path: Path) -> None:
     """A share above 0.01 % is too much; the document's limit, on a day of 17,280 lines."""
     settings = load_settings(ROOT / "conf" / "full.yaml").etl.model_copy(update={"workers": 1})

@@ -103,6 +103,7 @@ def test_a_stored_day_of_a_single_minute_is_gone_on_from(tmp_path: Path) -> None
     assert stored(tmp_path).index.equals(given.index[1:])
 
 
+@pytest.mark.long
 def test_parts_one_after_another_make_the_rows_of_the_whole(tmp_path: Path) -> None:
     """A day's close goes on to the next, also when that is imported later."""
     given = candles(3_000)

@@ -183,6 +183,7 @@ def test_a_day_that_stands_is_not_read_again(tmp_path: Path, monkeypatch) -> Non
     assert place.files() == before
 
 
+@pytest.mark.long
 def test_other_rules_and_other_bars_make_the_days_anew(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.run()

@@ -167,6 +167,7 @@ print(most - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is Linux's")
 def test_reading_all_blocks_holds_a_batch_of_them(tmp_path: Path) -> None:
     """640 MB of blocks (a sparse file) pass through a process in random order."""

@@ -94,6 +94,7 @@ def test_nothing_leaks_and_every_stage_is_seen_to_the_row(honest: LeakAuditResul
     assert "small networks, epochs" in honest.scope
 
 
+@pytest.mark.long
 def test_minutes_without_an_answer_are_some_and_move_no_border(
     picky: Settings, whole: PipelineResult
 ) -> None:

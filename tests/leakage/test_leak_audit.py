@@ -50,6 +50,7 @@ STAGES = {
     "chosen confidence", "baselines", "test forecasts",
 }  # fmt: skip
 CUTS = 10
+DAILY = ("windows", "features", "auditor's context", "conformal rows")
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +184,7 @@ def test_the_last_cut_of_each_day_is_chosen():
 
 
 @pytest.mark.parametrize("rows", [1, *later(2)])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", [*DAILY, *later(*(one for one in PLACES if one not in DAILY))])
 def test_a_look_ahead_is_caught_wherever_it_is_and_however_short(monkeypatch, place, rows):
     """Of one row in one draw, and of more in another."""
     ahead, seed = (1, 3) if rows == 1 else (ROWS[1 + list(PLACES).index(place) % 4], 4)
@@ -200,6 +201,7 @@ def caught(borders: Borders, *stages: str) -> set[str]:
     return leaking(result)
 
 
+@pytest.mark.long
 def test_a_centred_window_is_caught(monkeypatch, borders):
     real = pipeline.label
 
@@ -239,6 +241,7 @@ def unpurged(samples: Any, older: Any, newer: Any, *rest: Any) -> Split:
     return Split(older, newer)
 
 
+@pytest.mark.long
 def test_an_unpurged_fold_is_caught_although_it_says_it_was_purged(monkeypatch, borders):
     monkeypatch.setattr(splits, "_purged", unpurged)
     monkeypatch.setattr(
@@ -405,6 +408,7 @@ def test_a_cut_named_by_hand_says_how_near_it_came(rows: int, borders):
     raise_leaks(result, of_every_stage=False)
 
 
+@pytest.mark.long
 def test_rows_are_counted_and_not_minutes(borders):
     """Two minutes after a forecast have no row, so that the third is the first after it."""
     moment = borders.forecasts["fold 1 forecasts"][5]
@@ -414,6 +418,7 @@ def test_rows_are_counted_and_not_minutes(borders):
     assert result.nearest["fold 1 forecasts"] == 1
 
 
+@pytest.mark.long
 def test_samples_too_far_apart_show_nothing_of_purging(borders):
     result = audited(settings(stride=60, minutes=MINUTES), minutes_after(borders.folds[0], 5))
     assert result.unshown[0].startswith("purging: samples 60 minutes apart have no label of 60")

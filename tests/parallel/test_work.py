@@ -104,6 +104,7 @@ def _kill_once(_given: int, begun: Path, process: int) -> None:
     time.sleep(60)
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_the_processes_and_so_does_who_wants_no_more(tmp_path: Path) -> None:
     began = time.monotonic()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored

@@ -423,6 +423,7 @@ def test_each_member_is_looked_at_and_named_with_what_is_wrong_of_it(
     assert CliRunner().invoke(steps.check.main, one).exit_code == 0
 
 
+@pytest.mark.long
 def test_members_are_timed_once_and_strides_that_share_no_minute_end_a_run(
     own: dict[str, object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -479,6 +480,7 @@ def test_an_ensemble_is_estimated_with_its_members_in_place_of_search_and_traini
     assert starts < at_once["members"]
 
 
+@pytest.mark.long
 def test_an_ensemble_of_large_networks_is_not_surely_short(own: dict[str, object]) -> None:
     settings = ensemble_of(own)
     minutes = next(

@@ -132,6 +132,7 @@ def test_it_stays_an_error_until_a_promotion_or_a_rollback(shelf: Shelf) -> None
     assert [row["how"] for row in rows()] == ["promoted", "MOVED BY OTHER MEANS", "promoted"]
 
 
+@pytest.mark.long
 def test_who_moved_an_alias_by_other_means_is_unknown_and_when_it_was_noticed_is_told(
     shelf: Shelf,
 ) -> None:

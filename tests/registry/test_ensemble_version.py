@@ -118,6 +118,7 @@ def served(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PyF
         yield load_chain(NAME, store.number)
 
 
+@pytest.mark.long
 def test_its_combiner_is_read_without_loading_it(made: Made, served: PyFuncModel) -> None:
     found = known_version(MlflowClient(), NAME, 1)
     assert combiner_of(found) == made.ensemble.combiner
@@ -164,6 +165,7 @@ def test_an_ensemble_comes_back_from_its_folder(made: Made, tmp_path: Path) -> N
     assert back.card == made.ensemble.card
 
 
+@pytest.mark.long
 def test_one_member_is_audited_as_its_own_version_is(made: Made) -> None:
     network = made.ensemble.members["far"]
     rules = Rules(class_weights=CLASS_WEIGHTS)
@@ -198,6 +200,7 @@ def test_a_member_that_cannot_look_abstains_and_without_a_quorum_there_is_no_ans
         strict.judge(blind)
 
 
+@pytest.mark.long
 def test_members_heard_of_one_minute_say_what_they_do_among_many(made: Made, chain: Chain) -> None:
     """To the bit; what is not known of a long window leaves the short ones."""
     rows = made.rows.iloc[-LONG:].reset_index(drop=True)
@@ -222,6 +225,7 @@ def test_members_heard_of_one_minute_say_what_they_do_among_many(made: Made, cha
         )
 
 
+@pytest.mark.long
 def test_what_the_members_would_not_trade_on_is_not_acted_on(made: Made) -> None:
     """With a threshold that no vote reaches every action is NEUTRAL, and says why."""
     never = replace(COMBINER, rules=replace(COMBINER.rules, confidence_threshold=1.0))

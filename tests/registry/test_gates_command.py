@@ -123,6 +123,7 @@ def test_a_version_that_fails_ends_with_an_error_where_strictness_was_asked_for(
     assert tags["gates"] == "failed: mcc, drawdown; simulated market"
 
 
+@pytest.mark.long
 def test_other_bounds_make_a_verdict_that_says_so_and_is_not_the_versions(
     lineage: Lineage,
 ) -> None:
@@ -156,6 +157,7 @@ def test_settings_that_the_version_was_not_made_by_are_refused(lineage: Lineage)
         assert said.output.count("\n") == 1
 
 
+@pytest.mark.long
 def test_the_version_in_place_has_to_be_beaten_but_not_by_itself(lineage: Lineage) -> None:
     lineage.shelf.point(2)
     said = gates(lineage, "--version", "5")

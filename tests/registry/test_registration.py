@@ -67,6 +67,7 @@ def test_a_network_exports_to_the_same_bytes_each_time(parts: Parts, tmp_path: P
     assert graphs[0] == graphs[1]
 
 
+@pytest.mark.long
 def test_the_number_tells_what_has_changed(
     store: Store, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

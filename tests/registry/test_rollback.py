@@ -165,6 +165,7 @@ def test_the_command_says_what_it_did_and_how_long_it_took(deployed: Shelf) -> N
     assert "quantgod-demo@Production: no version was ever in place; --name names" in done.output
 
 
+@pytest.mark.long
 def test_it_waits_for_no_model_code() -> None:
     code = (
         "import sys, quantgod.registry.rollback, quantgod.tracking.store, quantgod.settings\n"

@@ -161,6 +161,7 @@ def test_nothing_is_left_of_an_interrupted_write(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["2024-01-01_BTCUSDT_ob200.data.zip"]
 
 
+@pytest.mark.long
 @needs_real_data
 def test_the_book_stands_on_real_prices(tmp_path):
     settings = _settings(start=dt.date(2018, 2, 6), prices=REAL_PRICES, cadence_ms=1_000)

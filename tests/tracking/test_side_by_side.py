@@ -103,6 +103,7 @@ def test_they_are_children_that_name_their_member_and_so_does_each_line(
     assert set(scripts.told) == {"fast: training", "deep: training"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_no_more_run_at_a_time_than_asked(scripts: Scripts, at_once: int) -> None:
     jobs = [scripts.job(f"m{number}", WORKS, epochs=number) for number in (1, 2, 3)]

@@ -109,6 +109,7 @@ def test_a_network_of_the_112_has_its_features_made_and_read(
     assert made == ["simulate", "etl", "label", "features"]
 
 
+@pytest.mark.long
 def test_a_network_of_the_book_has_its_snapshots_made_and_read(
     settings: Settings, made: list[str]
 ) -> None:
@@ -145,6 +146,7 @@ def test_an_ensemble_is_audited_and_registered_of_its_members(
     assert input_paths("audit", ensemble, {}).keys() == {"labels", "features"}
 
 
+@pytest.mark.long
 def test_a_search_over_the_112_is_found_once_its_features_are(
     wide: Settings, made: list[str]
 ) -> None:
@@ -204,6 +206,7 @@ def test_the_run_that_made_the_data_is_named_and_a_search_of_it_is_taken(
     assert made == []
 
 
+@pytest.mark.long
 def test_a_search_that_is_not_taken_is_named_with_the_reason(
     settings: Settings, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +260,7 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", ["half", "settings"])
 def test_data_of_a_run_that_failed_or_had_other_settings_is_made_anew(
     settings: Settings, made: list[str], change: str
@@ -272,6 +276,7 @@ def test_data_of_a_run_that_failed_or_had_other_settings_is_made_anew(
     assert made == ["label"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("source", "named"),
     [

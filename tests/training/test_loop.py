@@ -301,6 +301,7 @@ def test_weights_that_run_away_are_told_from_bad_bars(small: Problem) -> None:
         fit(model, small.material.views, small.train, small.validation, train_settings())
 
 
+@pytest.mark.long
 def test_looking_at_losses_in_bursts_as_on_cuda_changes_nothing_but_when_they_are_told(
     small: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

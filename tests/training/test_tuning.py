@@ -181,6 +181,7 @@ def test_a_database_that_does_not_answer_is_named(tmp_path: Path) -> None:
         tune(table(), settings(storage=url), tmp_path)
 
 
+@pytest.mark.long
 def test_two_processes_join_one_study_by_its_database_url(tmp_path: Path) -> None:
     shared = {"trials": 5, "storage": f"sqlite:///{tmp_path}/study.db"}
     neighbour, there = started_with_pipe(search, tmp_path, **shared)

@@ -87,6 +87,7 @@ def test_it_shows_session_members_charts_and_deployments_and_asks_no_other_host(
     assert browser.all("[style], style, script:not([src])") == []
 
 
+@pytest.mark.long
 def test_a_new_signal_is_shown_and_announced_without_a_reload(
     browser: Browser, shown: Served, journal: Journal
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_change_of_the_ensemble_is_asked_for_followed_and_told_with_the_gates_
     assert "ece: 0.2, held against <= 0.05" in browser.text("#ensemble") and in_place() == 2
 
 
+@pytest.mark.long
 def test_what_a_change_would_do_is_shown_and_nothing_is_changed(
     browser: Browser, shown: Served, looked: list[WhatIf]
 ) -> None:

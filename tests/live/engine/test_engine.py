@@ -397,6 +397,7 @@ def test_what_waits_when_the_session_ends_is_still_answered(tmp_path: Path) -> N
     assert session.signals("Challenger") == [(1, 2), (2, 2)]
 
 
+@pytest.mark.long
 def test_a_version_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
     gate = threading.Event()
     session = Session(tmp_path, Deployed(Version(1, spoil=lambda minute: gate.wait(20) and None)))

@@ -203,6 +203,7 @@ def test_a_disabled_member_abstains_from_the_next_minute_on_until_it_is_enabled(
     assert [CLASSES[one] for one in again.direction] == votes["vote"].tolist()
 
 
+@pytest.mark.long
 def test_what_was_disabled_replays_and_goes_on_after_a_restart_to_the_same_bits(
     switched: Session, whole: Session, model: LoadedModel, tmp_path: Path
 ) -> None:
@@ -362,6 +363,7 @@ def test_a_member_of_the_book_abstains_where_snapshots_are_not_whole(
     assert said[:, 2].tobytes() == same[:, 2].tobytes()
 
 
+@pytest.mark.long
 def test_a_challenger_moves_weights_of_its_own_and_goes_on_with_them_as_champion(
     whole: Session, package: Path, model: LoadedModel, tmp_path: Path
 ) -> None:

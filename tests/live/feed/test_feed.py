@@ -168,6 +168,7 @@ def test_a_renewal_that_finds_another_chain_synchronises_anew_and_says_so() -> N
     asyncio.run(run())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["silent", "unavailable"])
 def test_a_second_connection_that_comes_to_nothing_leaves_the_first_alone(fault: str) -> None:
     async def look(exchange: Exchange, witness: Witness, feed: Feed) -> None:
@@ -217,6 +218,7 @@ def test_the_second_connection_takes_over_when_the_first_is_cut_meanwhile() -> N
 # Silence
 
 
+@pytest.mark.long
 def test_a_subscription_on_the_wrong_path_is_a_named_error_until_messages_come() -> None:
     async def run() -> None:
         warm()

@@ -76,6 +76,7 @@ def replayed(tmp_path, messages, **options):
     return replay(open_recording(path, **options), tmp_path / "out", SETTINGS)
 
 
+@pytest.mark.long
 @needs_real
 def test_the_real_recording_has_no_gap_no_crossed_book_and_every_best_quote(tmp_path):
     run = subprocess.run(

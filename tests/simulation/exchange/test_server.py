@@ -100,6 +100,7 @@ def test_the_simulated_market_is_told_as_its_archive_has_it() -> None:
 RECORDING = Path("../shared/data/binance_usdm_btcusdt_20240808.gz")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not RECORDING.exists(), reason="no recording of Binance here")
 def test_a_recording_is_played_with_its_own_ids_and_joins_to_its_own_book() -> None:
     async def join() -> tuple[dict[str, Any], list[dict[str, Any]], Joined, OrderBook]:
@@ -312,6 +313,7 @@ def test_a_client_that_does_not_read_is_cut_before_memory_grows() -> None:
     asyncio.run(stall())
 
 
+@pytest.mark.long
 def test_a_market_that_waits_for_its_clients_cuts_the_one_that_stands_still() -> None:
     async def stall() -> None:
         rules = Rules(outbox_frames=50, stall_seconds=0.3)
@@ -330,6 +332,7 @@ def test_a_market_that_waits_for_its_clients_cuts_the_one_that_stands_still() ->
     asyncio.run(stall())
 
 
+@pytest.mark.long
 def test_pings_go_by_exchange_time_and_who_never_answers_is_cut() -> None:
     async def ping() -> None:
         rules = Rules(ping_seconds=20, pong_seconds=60, pong_patience=0.3)

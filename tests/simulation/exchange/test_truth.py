@@ -44,6 +44,7 @@ def play(truth: Truth, count: int | None = None) -> list[TrueEvent]:
     return played
 
 
+@pytest.mark.long
 def test_later_days_go_on_where_the_day_before_ended() -> None:
     truth = simulated_truth(["BTCUSDT"], SETTINGS, first_day=1)
     market = SimulatedMarket("BTCUSDT", SETTINGS, price_path(SETTINGS), start_ms(SETTINGS))
