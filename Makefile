@@ -25,7 +25,7 @@ page: $(VENV)/run  ## A live session on the simulated exchange, and the page tha
 test: $(VENV)/dev  ## Run the tests but for those of `make proofs`
 	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -q -m "not long"
 
-proofs: $(VENV)/dev  ## The long tests: kills at any moment, whole ways of further networks, many markets
+proofs: $(VENV)/dev  ## The long tests: kills, live sessions, clusters, whole ways of further networks, further cases
 	OMP_NUM_THREADS=1 pytest -n 2 --dist worksteal -q -m long
 
 check: $(VENV)/dev  ## Style, types and walls

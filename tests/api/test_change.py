@@ -164,6 +164,7 @@ def test_a_server_that_ends_says_that_the_change_goes_on(
         changes.touch()
 
 
+@pytest.mark.long
 def test_who_does_not_want_to_wait_is_told_where_it_stands_and_may_cancel(
     api: Served, changes: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_a_job_is_no_part_of_the_run_that_the_server_is(
     assert os.environ["MLFLOW_RUN_ID"] == "of the server"
 
 
+@pytest.mark.long
 def test_a_server_that_ends_says_nothing_of_a_job_that_goes_on(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:

@@ -212,6 +212,7 @@ def test_a_file_of_another_kind_and_a_broken_one_are_refused(tmp_path: Path) -> 
             read_minutes(tmp_path / name)
 
 
+@pytest.mark.long
 @needs_data
 @pytest.mark.parametrize(
     ("name", "rows"),

@@ -219,6 +219,7 @@ def test_a_centred_window_is_caught(monkeypatch, borders):
     assert found.endswith(f"known at {(cut - pd.Timedelta('1min')).isoformat(timespec='minutes')}")
 
 
+@pytest.mark.long
 def test_a_scaler_fitted_on_all_rows_is_caught(monkeypatch, borders):
     monkeypatch.setattr(material, "covered_rows", lambda rows, length: slice(None))
     monkeypatch.setattr(material, "check_quality", lambda *given: None)  # it takes rows by number

@@ -166,6 +166,7 @@ def archived(tmp_path: Path, rows: pd.DataFrame) -> tuple[pd.DatetimeIndex, RowB
     return pd.DatetimeIndex(bars.index), blocks
 
 
+@pytest.mark.long
 def test_it_answers_what_its_version_says_of_the_blocks_of_its_own_recording(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

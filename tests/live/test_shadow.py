@@ -88,6 +88,7 @@ def test_what_both_said_is_joined_with_what_came_of_it(tmp_path: Path) -> None:
     assert len(read.bars) == MINUTES and read.bars["close"].isna().sum() == len(HOLE)
 
 
+@pytest.mark.long
 def test_a_session_that_still_runs_is_read_too(tmp_path: Path) -> None:
     with Journal(tmp_path, {"BARS": BARS, "SIGNALS": SIGNALS}, JOURNALING) as journal:
         for place in range(100):

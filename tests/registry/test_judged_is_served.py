@@ -115,6 +115,7 @@ def test_what_the_backtest_trades_is_what_the_version_answers_bit_for_bit(
     assert set(side) == {-1, 0, 1}
 
 
+@pytest.mark.long
 def test_what_a_live_session_journals_is_what_was_judged(
     store: Store, table: pd.DataFrame, evaluated: Evaluation, tmp_path: Path
 ) -> None:

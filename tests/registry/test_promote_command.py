@@ -50,6 +50,7 @@ def test_a_version_whose_settings_are_not_known_needs_force(store: Store, tmp_pa
     assert "settings that quantgod 1 was made by are not known" in said.output
 
 
+@pytest.mark.long
 def test_no_settings_force_a_promotion_and_force_is_told_and_kept(
     store: Store, settings: None, tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ def registered(store: Store, package: Package) -> str:
     return str(MlflowClient().get_model_version(FRESH, str(number)).tags[SEMANTIC_TAG])
 
 
+@pytest.mark.long
 def test_a_network_exports_to_the_same_bytes_each_time(parts: Parts, tmp_path: Path) -> None:
     again = packed(parts, tmp_path, parts.auditor_folder)
     graphs = [file_digest(package.folder / "graph.onnx") for package in (parts.package, again)]

@@ -254,6 +254,7 @@ def test_a_changed_setting_makes_anew_only_what_reads_it(
     }
 
 
+@pytest.mark.long
 def test_a_new_search_or_version_makes_all_that_rests_on_it_anew(settings: Settings) -> None:
     def runs(name: str) -> list[str]:
         made = []

@@ -335,6 +335,7 @@ def test_an_alias_that_moves_back_before_the_swap_lets_nothing_take_over(
     asyncio.run(play())
 
 
+@pytest.mark.long
 def test_an_alias_that_moves_back_while_a_version_is_fetched_lets_nothing_stand_ready(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,6 +389,7 @@ def test_a_registry_that_hangs_is_told_of_and_changes_nothing(
     assert following.count("registry_away") == 1
 
 
+@pytest.mark.long
 def test_where_no_copy_can_be_made_the_loaded_version_goes_on(store: Store, tmp_path: Path) -> None:
     following = Following(tmp_path / "models")
 
@@ -465,6 +467,7 @@ def test_without_the_registry_a_start_takes_the_copy_that_was_deployed_last(
     assert json.loads((tmp_path / NAME / "Production.json").read_text()) == record
 
 
+@pytest.mark.long
 def test_a_registry_that_hangs_holds_up_a_start_only_so_long_and_the_loop_never(
     store: Store, tmp_path: Path
 ) -> None:

@@ -378,6 +378,7 @@ def test_recording_waits_for_room_and_resumes_by_itself(tmp_path: Path) -> None:
     assert "File too large" in told["trouble"]
 
 
+@pytest.mark.long
 def test_a_full_file_system_is_survived(tmp_path: Path) -> None:
     """ENOSPC of a small file system, mounted where only this process sees it."""
     unshare = shutil.which("unshare")

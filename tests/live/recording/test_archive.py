@@ -157,6 +157,7 @@ def driven(path: Path, *, beyond_range: bool) -> list[ClosedMinute]:
     return closed + bars.finish().closed
 
 
+@pytest.mark.long
 def test_a_day_stands_without_the_day_before_it(recording, tmp_path):
     """Only its first minute has no previous close then, and so no row."""
     folder, client = recording
@@ -167,6 +168,7 @@ def test_a_day_stands_without_the_day_before_it(recording, tmp_path):
     assert stored_bits(tmp_path / "bars") == bits(second_day[1:])
 
 
+@pytest.mark.long
 def test_a_clean_midnight_costs_no_minute(tmp_path):
     venue = market("BTCUSDT", MIDNIGHT_MS - 500_000, 1_000, seed=5, drift=-0.2)
     client = record(tmp_path / "recording", venue, {}, seed=1)

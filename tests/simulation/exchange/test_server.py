@@ -292,6 +292,7 @@ def test_requests_are_refused_as_the_venue_refuses_them() -> None:
     asyncio.run(refuse())
 
 
+@pytest.mark.long
 def test_a_client_that_does_not_read_is_cut_before_memory_grows() -> None:
     async def stall() -> None:
         rules = Rules(outbox_frames=200)
