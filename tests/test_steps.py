@@ -289,7 +289,7 @@ def test_a_step_reads_settings_calls_and_logs_and_holds_no_logic(path: Path) -> 
     assert {name: count for name, count in lines.items() if count > LONGEST} == {}
 
 
-@pytest.mark.parametrize("name", ["live", "collect"])
+@pytest.mark.parametrize("name", ["live", *later("collect")])
 @pytest.mark.parametrize("log", ["json", *later("text")])
 def test_a_session_says_at_once_that_it_is_starting(name: str, log: str) -> None:
     """Before what takes seconds: MLflow, which is not there in this test, and all that needs it."""

@@ -88,6 +88,7 @@ def test_a_step_in_the_background_ignores_ctrl_c_as_ever() -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.long
 def test_workers_leave_ctrl_c_to_the_command_that_has_started_them() -> None:
     settings = load_settings(ROOT / "conf/full.yaml", {"etl.workers": 2}).etl
     heard = run_all(signal.getsignal, [signal.SIGINT, signal.SIGINT, signal.SIGTERM], settings)

@@ -107,6 +107,7 @@ def test_a_body_of_another_form_is_refused_by_its_fields(
     assert [one["field"] for one in answer.json()["fields"]] == fields
 
 
+@pytest.mark.long
 def test_a_version_is_promoted_by_its_own_gates_alone(
     store: Store, own_settings: None, tmp_path: Path
 ) -> None:

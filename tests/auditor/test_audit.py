@@ -28,7 +28,6 @@ from quantgod.models.zoo import build
 from quantgod.training.loop import fit
 from quantgod.training.material import material
 from tests.auditor.markets import Market, market, oof_frame, recipe, settings
-from tests.later import later
 
 MINUTES = 24_000
 STRIDE = 10
@@ -109,7 +108,8 @@ def test_untilting_alone_already_improves_what_the_base_model_says(planted):
     assert base < said - 0.01
 
 
-@pytest.mark.parametrize("seed", [1, *later(2)])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2])
 def test_in_a_market_with_nothing_to_find_the_auditor_finds_nothing(seed, tmp_path):
     of = large_test(MINUTES, seed, 0.0)
     _, judged = audited(of, tmp_path)

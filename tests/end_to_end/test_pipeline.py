@@ -140,6 +140,7 @@ def test_one_command_leads_from_nothing_to_a_promoted_version(server: str, data:
     }
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_failing_stage_fails_the_parent_with_its_own_words(server: str, data: Path) -> None:
     failed = call(steps.main, server, data, "optimize.space={window_length: [100000]}")

@@ -62,6 +62,7 @@ def audited(blocks: BookBlocks | None, *cuts_ms: int) -> LeakAuditResult:
     return audit_leaks(bars(), settings(), cuts, blocks=blocks)
 
 
+@pytest.mark.long
 def test_nothing_leaks_and_the_books_were_looked_at_to_the_row(
     blocks: BookBlocks, borders: Borders
 ) -> None:

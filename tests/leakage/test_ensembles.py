@@ -21,7 +21,6 @@ from quantgod.leakage.pipeline import PipelineResult, in_small, make
 from quantgod.served.combiners.online import OnlineWeights
 from quantgod.served.combiners.votes import Votes
 from quantgod.settings import Settings, members_of, with_members, with_values
-from tests.later import later
 from tests.leakage.small import PARAMS, STRIDE, bars, leaking, settings
 
 OF_ONE = {
@@ -120,7 +119,8 @@ def test_each_value_is_known_with_its_own_data(picky: Settings, whole: PipelineR
     assert known[WEIGHTS] == known["forecasts of far"]
 
 
-@pytest.mark.parametrize("strategy", ["stacking", *later("weighted_voting")])
+@pytest.mark.long
+@pytest.mark.parametrize("strategy", ["stacking", "weighted_voting"])
 def test_fitted_weights_know_all_labels_and_given_ones_none(strategy: str) -> None:
     borders = borders_in(several(strategy))
     learned = strategy == "stacking"

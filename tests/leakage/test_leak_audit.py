@@ -279,7 +279,8 @@ def test_a_booster_stopped_by_unpurged_rows_is_caught(monkeypatch, borders):
     assert "have a label that reaches the rows for" in (result.provenance or "")
 
 
-@pytest.mark.parametrize("column", ["mean_obi", *later("body")])
+@pytest.mark.long
+@pytest.mark.parametrize("column", ["mean_obi", "body"])
 def test_a_label_used_as_a_feature_is_caught(monkeypatch, borders, column):
     real = pipeline.label
 

@@ -32,7 +32,6 @@ from quantgod.served.combiners.combiner import Combiner
 from quantgod.served.combiners.votes import Rules
 from quantgod.served.combiners.weights import Hedge
 from tests.dataset.books import BLOCK, LEVELS, books_of, store_books
-from tests.later import later
 from tests.live.engine.answering import Deployed
 from tests.live.engine.voters import Session, loaded, minutes
 from tests.registry.conftest import (
@@ -179,6 +178,7 @@ def test_one_member_is_audited_as_its_own_version_is(made: Made) -> None:
     assert (together["vote"].map(str) != "").all()
 
 
+@pytest.mark.long
 def test_a_member_that_cannot_look_abstains_and_without_a_quorum_there_is_no_answer(
     made: Made, chain: Chain
 ) -> None:
@@ -260,7 +260,8 @@ def test_it_is_registered_checked_and_answers_without_torch(
     assert [part for part in parts[0] if parts[0][part] != parts[1][part]] == ["combiner"]
 
 
-@pytest.mark.parametrize("moves", [True, *later(False)])
+@pytest.mark.long
+@pytest.mark.parametrize("moves", [True, False])
 def test_weights_move_by_earlier_outcomes_as_by_those_of_the_rows(made: Made, moves: bool) -> None:
     """A version whose weights are fixed is asked of no row but those that are wanted."""
     online = Hedge(rate=3.0) if moves else None

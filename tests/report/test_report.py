@@ -84,6 +84,7 @@ def test_a_simulated_market_stands_in_the_pages_header() -> None:
     assert "simulated market" not in report().html
 
 
+@pytest.mark.long
 def test_no_text_of_its_figures_lies_over_another() -> None:
     assert {one.name: found for one in figures() if (found := overlapping(one.figure))} == {}
 

@@ -133,6 +133,7 @@ def ensemble(settings: Settings) -> Settings:
     return with_values(settings, {"members": members, "ensemble": {"strategy": "majority"}})
 
 
+@pytest.mark.long
 def test_an_ensemble_is_audited_and_registered_of_its_members(
     ensemble: Settings, made: list[str]
 ) -> None:

@@ -314,6 +314,7 @@ def test_it_fits_a_phone_and_can_be_read_in_either_scheme(
     assert browser.driver.execute_script(OUTSIDE) == []
 
 
+@pytest.mark.long
 def test_without_session_or_ensemble_each_section_says_what_is_missing(
     browser: Browser, api: Served
 ) -> None:

@@ -490,6 +490,7 @@ def test_a_registry_that_hangs_holds_up_a_start_only_so_long_and_the_loop_never(
         assert asyncio.run(play()) < 0.25  # a call that waited for the server would take 20 s
 
 
+@pytest.mark.long
 def test_a_copy_that_was_changed_is_refused_by_the_file_and_so_is_a_start_without_any(
     store: Store, tmp_path: Path
 ) -> None:

@@ -180,7 +180,7 @@ def test_a_clean_midnight_costs_no_minute(tmp_path):
     assert stored_bits(tmp_path / "bars") == bits(rows)
 
 
-@pytest.mark.parametrize("fault", ["lost", "reconnect", *later("crossed", "corrupt", "echo")])
+@pytest.mark.parametrize("fault", ["lost", *later("crossed", "reconnect", "corrupt", "echo")])
 @pytest.mark.parametrize("at", [959, *later(960)])
 def test_a_fault_at_midnight_costs_the_same_minutes(fault, at, tmp_path):
     """Message 959 is the last one of the day, in its last second."""
