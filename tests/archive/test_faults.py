@@ -15,6 +15,8 @@ from tests.archive.faults.catalogue import FAULTS, fault
 from tests.archive.faults.fault import Fault
 from tests.archive.faults.writing import write_faulty
 
+pytestmark = pytest.mark.long  # what faults do to days is tested with the fixtures
+
 MINUTES = 10
 MIDNIGHT = 1_704_067_200_000
 HERE = 100
@@ -82,7 +84,6 @@ def _rises_by_one(updates):
     return all(b == a + 1 for a, b in itertools.pairwise(updates))
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(set(FAULTS) - {"depth_change"}))
 def test_a_fault_alters_the_day_the_same_way_each_time(name, tmp_path):
     clean = _write(tmp_path / "clean", minutes=5)

@@ -29,7 +29,6 @@ from quantgod.training.trial import TrialObjective, pruned_if_it_cannot_run
 from quantgod.training.tuning import Search, study_key, tune
 from quantgod.training.tuning_figures import history_figure, importance_figure, importances
 from tests.evaluation.plots.overlaps import overlapping
-from tests.later import later
 from tests.training.processes import started_with_pipe
 from tests.training.searches import SPACE, Watcher, search, settings, table
 
@@ -230,15 +229,14 @@ def test_a_trial_that_was_lost_before_its_first_heartbeat_is_not_waited_for(
     assert len(finished(found)) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "error",
     [
         torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
-        *later(
-            RuntimeError("cuDNN error: Out of memory"),
-            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
-            MemoryError(),
-        ),
+        RuntimeError("cuDNN error: Out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
     ],
 )
 def test_memory_that_runs_out_prunes_the_trial_and_the_search_goes_on(

@@ -31,6 +31,8 @@ from tests.simulation.exchange.client import (
     until_closed,
 )
 
+pytestmark = pytest.mark.long  # mixes of them are tested with the spoiling
+
 AS_FAST_AS_IT_GOES = 1e9
 HOUR_MS = 3_600_000
 SYMBOL = "BTCUSDT"
@@ -361,7 +363,6 @@ def test_a_thin_snapshot_holds_too_few_levels(name: str, levels: int) -> None:
     ask([FAULTS[name]], check)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(("name", "status"), [("too_many_requests", 429), ("banned", 418)])
 def test_who_asks_too_often_is_told_when_to_come_back(name: str, status: int) -> None:
     async def check(session: aiohttp.ClientSession, exchange: Exchange) -> None:
