@@ -179,6 +179,7 @@ OF_MEMBERS = TINY | {
     "evaluate.stride": 2,
     "leak_audit.stride": 2,
     "leak_audit.cuts": 0,
+    "gates.leak_audit": True,
     "members.cnn.model.params": SMALL | {"attention_heads": 2},
     "members.book.model.params": {"width": 8, "pairs": 1},
 }  # fmt: skip
