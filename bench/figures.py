@@ -193,9 +193,7 @@ def _gates_passed(found: Power, run: Run) -> str:
 
 def power_curve(client: MlflowClient) -> str:
     """How many models pass by strength of the signal and days of data, and what null ones did."""
-    run = next(iter(_newest(client, "power_curve")), None)
-    if run is None:
-        raise NoRunError("`python -m steps.power --config conf/power_curve.yaml` has not been run")
+    run = _last(client, "power_curve", "python -m steps.power --config conf/power_curve.yaml")
     kept = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/power_curve.json")
     found = msgspec.convert(kept, Power)
     tables = (
@@ -209,9 +207,7 @@ def power_curve(client: MlflowClient) -> str:
 
 def zoo(client: MlflowClient) -> str:
     """In how many markets each network has found each kind of signal."""
-    run = next(iter(_newest(client, "zoo_power")), None)
-    if run is None:
-        raise NoRunError("`python -m steps.zoo_power` has not been run")
+    run = _last(client, "zoo_power", "python -m steps.zoo_power")
     kept = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/zoo_power.json")
     found = msgspec.convert(kept, ZooPower)
     names = head(found)
@@ -223,9 +219,7 @@ def zoo(client: MlflowClient) -> str:
 
 def intervals(client: MlflowClient) -> str:
     """How often intervals hold the truth, and how wide they are."""
-    run = next(iter(_newest(client, "intervals")), None)
-    if run is None:
-        raise NoRunError("`python -m steps.power --intervals 1000` has not been run")
+    run = _last(client, "intervals", "python -m steps.power --intervals 1000")
     kept = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/intervals.json")
     return "\n".join([*interval_lines(msgspec.convert(kept, Proof)), "", _measured(run)])
 
@@ -271,6 +265,13 @@ def _newest(client: MlflowClient, stage: str, evaluated: Run | None = None) -> I
         wanted += f" and tags.`quantgod.upstream.evaluate` = '{evaluated.info.run_id}'"
     experiments = [one.experiment_id for one in client.search_experiments()]
     yield from client.search_runs(experiments, wanted, order_by=["attributes.start_time DESC"])
+
+
+def _last(client: MlflowClient, stage: str, command: str) -> Run:
+    """Return the newest finished run of the stage that a command makes."""
+    for run in _newest(client, stage):
+        return run
+    raise NoRunError(f"`{command}` has not been run")
 
 
 def _gates(client: MlflowClient, evaluated: Run) -> str:

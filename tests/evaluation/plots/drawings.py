@@ -83,7 +83,7 @@ def _ticks(axes: Axes) -> Iterator[float]:
 
 def _artist(one: Artist, axes: Axes) -> Iterator[Shown]:
     if isinstance(one, Line2D):
-        data = [*_numbers(one.get_xdata()), *_numbers(one.get_ydata())]
+        data = [*_numbers(one.get_xdata(orig=False)), *_numbers(one.get_ydata(orig=False))]
         yield "line", data, [_colour(one.get_color()), str(one.get_linestyle())]
     elif isinstance(one, Text) and one.get_text() and one is not axes.title:
         places = [one.get_position(), getattr(one, "xy", ()), getattr(one, "xyann", ())]

@@ -25,6 +25,7 @@ from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.features import feature_spreads
 from quantgod.gates import Gate
 from quantgod.gates.figure import gate_figure
+from quantgod.gates.power_curve_figure import curve_figure
 from quantgod.gates.power_figure import verdicts
 from quantgod.report.findings import verdict
 from quantgod.settings import LabelSettings
@@ -33,6 +34,7 @@ from tests.evaluation.plots.test_evaluation_figures import BOTH, curve, part, sl
 from tests.gates import records
 from tests.gates.test_figure import GATES
 from tests.gates.test_power import power
+from tests.gates.test_power_curve import curve as power_curve
 
 Drawings = dict[str, dict[str, list[Any]]]
 KEPT = Path(__file__).with_name("drawings.json")
@@ -180,6 +182,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         [*GATES, Gate("net", "1", "> 0", None, "", unjudged=True)], "quantgod 5: " + "failed " * 30
     ),
     "power": lambda: verdicts(power(1, 3)),
+    "power curve": lambda: curve_figure(power_curve()),
 }  # fmt: skip
 
 
