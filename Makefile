@@ -18,7 +18,7 @@ demo: $(VENV)/run  ## From simulated archives to a served model, in minutes
 
 page: $(VENV)/run  ## A live session on the simulated exchange, and the page that manages it
 	@echo "live session: its log is live.log"
-	@python -m steps.live --config $(CONFIG) --exchange simulated > live.log 2>&1 & \
+	@python -m steps.live --config $(CONFIG) --exchange simulated >> live.log 2>&1 & \
 	trap "kill $$! 2>/dev/null; wait" EXIT INT TERM; \
 	python -m steps.manage --config $(CONFIG) --exchange simulated --new-token
 

@@ -61,7 +61,9 @@ def _numbers(versions: str | None) -> list[int]:
     except ValueError:
         numbers = []
     if len(numbers) < 2:
-        raise click.UsageError(f"--versions 3,4 or more numbers expected, got {versions!r}")
+        raise click.UsageError(
+            f"at least two different versions expected, as --versions 3,4; got {versions or 'none'}"
+        )
     return numbers
 
 

@@ -129,8 +129,11 @@ def _summary(settings: Settings, config: Path, made: StageRuns) -> None:
         f"-d @{quote(str(settings.example))}"
     )
     own = f"data.symbol={symbol};live.symbols=[{symbol}];registry.name={name}"
-    live = command("live", f"--set {quote(own)}", "--exchange simulated", "--max-candles 10")
+    is_own = settings.live.symbols == (symbol,)  # the file that the command names says so
+    others = [] if is_own else [f"--set {quote(own)}"]
+    live = command("live", *others, "--exchange simulated", "--max-candles 10")
     say_as_written(f"  {live}     let it speak, offline")
+    say(f"  make page CONFIG={config}     a live session, and the page that manages it")
     say("(in a shell of its environment: source .venv/bin/activate)")
 
 

@@ -163,6 +163,7 @@ def test_null_takes_away_what_a_file_says() -> None:
 WRONG = {
     "train.epoch: unknown key (allowed: accumulate,": "train: {epoch: 3}",
     "trian: unknown key (allowed: audit,": "trian: {epochs: 3}",
+    "ensemble.stratgy: unknown key (allowed: confidence_threshold,": "ensemble: {stratgy: hedge}",
     "etl.limits.lines: unknown key (allowed: corrupt_fraction,": "etl: {limits: {lines: 3}}",
     "train.epochs: Input should be greater than 0, got 0": "train: {epochs: 0}",
     "train.epochs: Input should be a valid integer": "train: {epochs: 2.5}",
@@ -206,6 +207,13 @@ WRONG = {
     "seed stands twice": "train: {seed: 3, seed: 4}",
     "is not YAML": "train: {epochs: 3",
 }
+
+
+def test_a_file_leaves_out_a_member_that_it_inherits(tmp_path: Path) -> None:
+    child(tmp_path, "members: {slow: {}, fast: {}}\n").rename(tmp_path / "both.yaml")
+    own = tmp_path / "own.yaml"
+    own.write_text("inherits: both.yaml\nmembers: {slow: null, own: {}}\n")
+    assert sorted(load_settings(own).members) == ["fast", "own"]
 
 
 @pytest.mark.parametrize("message", WRONG)

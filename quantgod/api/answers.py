@@ -76,7 +76,10 @@ ANYWHERE: Final[Documented] = {
     413: {"model": Refusal, "description": "A body that is too long or does not come."},
     422: {"model": InvalidRequest, "description": "Not of the described form; names the fields."},
     429: {"model": Refusal, "description": "Too many requests or wrong tokens.", **_LATER},
-    503: {"model": Refusal, "description": "The tracking store does not answer."},
+    503: {
+        "model": Refusal,
+        "description": "The tracking store does not answer, or the server ends.",
+    },
 }
 """What any route may answer."""
 

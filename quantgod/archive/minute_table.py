@@ -140,6 +140,10 @@ def _read_csv(path: Path) -> _Raw:
         text = source.read()
     if not text.strip():
         return _Raw(path, pd.DataFrame())
+    if "\0" in text:
+        raise ValueError(
+            f"{path}: is no text; a table of bars was expected, its fields with commas"
+        )
     lines = text.removesuffix("\n").split("\n")
     first = [field.strip().strip('"') for field in lines[0].split(",")]
     has_header = len(first) > 1 and not _is_number(first[1])

@@ -157,7 +157,19 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         return values
     if not isinstance(parent, str):
         raise SettingsError(f"{path}: inherits: one file's name was expected, got {parent!r}")
-    return _merge(_read(path.parent / parent, (*seen, path.resolve())), values)
+    inherited = _read(path.parent / parent, (*seen, path.resolve()))
+    return _without_removed_members(inherited, _merge(inherited, values))
+
+
+def _without_removed_members(
+    inherited: Mapping[str, Any], values: dict[str, Any]
+) -> dict[str, Any]:
+    """Return values without the inherited members that a file sets to null."""
+    before, now = inherited.get("members"), values.get("members")
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return values
+    kept = {name: own for name, own in now.items() if own is not None or name not in before}
+    return values | {"members": kept}
 
 
 def _values_of(text: str, name: str) -> Any:
@@ -244,12 +256,14 @@ def _explain(where: str, error: ValidationError) -> str:
 def _section_at(where: tuple[int | str, ...]) -> type[BaseModel]:
     section: type[BaseModel] = Settings
     for part in where:
-        inner = (
-            section.model_fields[str(part)].annotation
-            if str(part) in section.model_fields
-            else None
-        )
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        field = section.model_fields.get(str(part))
+        told = None if field is None else field.annotation
+        inner = [one for one in (told, *get_args(told)) if _is_section(one)]  # X, or X | None
+        if not inner:
             break
-        section = inner
+        section = inner[0]
     return section
+
+
+def _is_section(told: Any) -> bool:
+    return isinstance(told, type) and issubclass(told, BaseModel)

@@ -91,8 +91,13 @@ def unmakeable(settings: Settings, wanted: Sequence[str]) -> str:
         imported = imported or are_imported(data.market_bars, data.symbol)
     if not (wanted and imported):
         return ""
+    lookers = []
+    if settings.ensemble is not None:
+        each = {name: beside_labels(own) for name, own in members_of(settings).items()}
+        lookers = [name for name, looks in each.items() if any(one in wanted for one in looks)]
+    who = f" (which {' and '.join(lookers)} look{'s' * (len(lookers) == 1)} at)" if lookers else ""
     return (
-        f"{' and '.join(wanted)} cannot be made of the bars at {data.own_bars}, which were "
+        f"{' and '.join(wanted)}{who} cannot be made of the bars at {data.own_bars}, which were "
         "imported and have no archives. A network that looks at bars alone learns from them "
         f"(`model.name: {', '.join(sorted(OF_BARS))}`); others need bars that `etl` makes of "
         "archives (`data.source: download` or `local`), in another folder"

@@ -44,6 +44,11 @@ def test_it_shows_a_new_token_once_and_serves_by_it_until_it_is_stopped(
         retries = requests.adapters.Retry(connect=8, backoff_factor=0.1)
         session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retries))
         assert session.get(address).status_code == 401
+        second = CliRunner().invoke(
+            steps.manage.main, ["--port", str(port), "--set", places, "--new-token", "true"]
+        )
+        assert second.exit_code == 1 and f"port {port} is in use by" in second.output
+        assert "shown this once" not in second.output, "it leaves the first one's token as it is"
         answer = session.get(address, headers={"Authorization": f"Bearer {token[1]}"})
         assert [one["version"] for one in answer.json()] == [1, 2, 3, 4]
         bearer = {"Authorization": f"Bearer {token[1]}"}

@@ -158,6 +158,7 @@ REFUSED = {
     ),
     "a negative volume": (csv(numbers()).replace(",2\n", ",-0.5\n", 1), "line 3: expected"),
     "nothing": ("", r"is empty \(0 bytes\), bars were expected"),
+    "a picture": ("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is no text"),
     "blanks": (" \n\n", "holds blanks alone, and no row of bars"),
     "a header alone": (HEADER + "\n", f"holds the columns {', '.join(HEADER.split(','))}, and no "),
 }  # fmt: skip

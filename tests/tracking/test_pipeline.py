@@ -12,7 +12,7 @@ from mlflow.exceptions import ExecutionException
 from quantgod.models import zoo
 from quantgod.settings import Settings, load_settings, with_values
 from quantgod.tracking.pipeline import CHAINED, StageFailed, resolved_config, run_stage, stages
-from quantgod.tracking.reads import OF_BARS
+from quantgod.tracking.reads import OF_BARS, unmakeable
 from quantgod.tracking.stage import run_name, stage
 
 
@@ -86,3 +86,12 @@ def test_main_trains_the_members_of_an_ensemble_in_place_of_search_and_training(
     at = CHAINED.index("optimize")
     assert told == ["download", *CHAINED[:at], "snapshots", "members", *CHAINED[at + 2 :]]
     assert stages(with_values(together, {"ensemble": None})) == ["download", *CHAINED]
+
+
+def test_an_ensemble_of_imported_bars_is_told_which_member_looks_at_more() -> None:
+    asked = load_settings(Path("conf/ensemble_demo.yaml"), {"data.source": "imported"})
+    told = unmakeable(asked, ["features"])
+    assert told.startswith("features (which cnn and linear look at) cannot be made of the bars at")
+    assert "(which" not in unmakeable(
+        load_settings(Path("conf/demo.yaml"), {"data.source": "imported"}), ["features"]
+    )

@@ -67,7 +67,23 @@ class Guard:
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await self._http(scope, receive, _with_headers(send))
+            await self._answered(scope, receive, _with_headers(send))
+
+    async def _answered(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer also a request that is still worked on when the server ends."""
+        has_begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._http(scope, receive, sending)
+        except asyncio.CancelledError:
+            if has_begun:
+                raise
+            await refused(503, "ending", "the server ends: ask the next one")(scope, receive, send)
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         said = Headers(scope=scope)

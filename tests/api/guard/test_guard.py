@@ -15,7 +15,9 @@ import requests
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
-from quantgod.api.guard.guard import ON_EVERY_ANSWER
+from quantgod.api.guard.guard import ON_EVERY_ANSWER, Guard
+from quantgod.api.guard.token import hash_of
+from quantgod.settings import ManageSettings
 from tests.api.serving import Served, served
 from tests.later import later
 from tests.registry.shelves import Shelf
@@ -231,3 +233,32 @@ def test_websockets_are_not_spoken(api: Served) -> None:
 
     asyncio.run(api.app({"type": "websocket", "path": "/docs"}, receive, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+def test_what_is_still_worked_on_when_the_server_ends_is_answered() -> None:
+    """Uvicorn cancels it after its grace, and would write a traceback into the log."""
+    said: list[Any] = []
+
+    async def works_long(_scope: Any, _receive: Any, _send: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def asked() -> None:
+        headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {token}".encode())]
+        scope = {"type": "http", "method": "GET", "path": "/api/health", "headers": headers}
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b""}
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        task = asyncio.ensure_future(guard(scope, receive, send))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await task
+
+    token = "t" * 43
+    guard = Guard(works_long, hash_of(token), ManageSettings())
+    asyncio.run(asked())
+    assert [one["type"] for one in said] == ["http.response.start", "http.response.body"]
+    assert said[0]["status"] == 503 and b"the server ends" in said[1]["body"]
