@@ -8,7 +8,7 @@ from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from quantgod.live.journal import JournalError, newest_batches, read_table
+from quantgod.live.journal import JournalError, newest_batches, segments, tables
 
 SIGNALS: Final = "SIGNALS"
 VOTES: Final = "VOTES"
@@ -16,8 +16,11 @@ BARS: Final = "BARS"
 COLUMNS: Final = {BARS: ("minute", "symbol", "close", "reason", "datetime", "session")}
 """Of a table that has more than is told."""
 
+CLOSING: Final = (BARS, VOTES, SIGNALS)
+"""Tables whose rows say that a session has closed a minute of a symbol."""
+
 KEY: Final = ("minute", "symbol", "role", "model", "version")
-PLACE: Final = KEY[:3]
+MINUTE, PLACE = KEY[:2], KEY[:3]
 DAY: Final = 1440
 FEW: Final = 16
 LATE_MINUTES: Final = 60
@@ -37,16 +40,44 @@ class Which(NamedTuple):
         return self.symbol in (None, row["symbol"]) and self.role in (None, row.get("role"))
 
 
-def newest_rows(folder: Path, which: Which, table: str = SIGNALS) -> Iterator[Row]:
-    """Yield rows of a table, the last journaled one first.
+def newest_rows(
+    folder: Path, which: Which, table: str = SIGNALS, since: int | None = None
+) -> Iterator[Row]:
+    """Yield rows of a table, the last journaled one first, from an epoch minute on if it is given.
+
+    Of each minute the latest session that has closed it is told of, as simulated ones play the same
+    minutes again: an older one's rows are left out, also where the latest has none.
 
     Raises:
         JournalError: if there is no journal with such a table.
     """
-    for batch in newest_batches(folder, table, COLUMNS.get(table)):
+    told = _Told(folder, since)
+    for batch in newest_batches(folder, table, COLUMNS.get(table), since):
         for end in range(batch.num_rows, 0, -FEW):  # mostly the first few are all that is asked for
             rows = batch.slice(max(0, end - FEW), min(FEW, end)).to_pylist()
-            yield from (row for row in map(_plain, reversed(rows)) if which.takes(row))
+            for row in map(_plain, reversed(rows)):
+                if which.takes(row) and row in told:
+                    yield row
+
+
+class _Told:
+    """Holds the rows of which no later session has closed the minute; asked newest first."""
+
+    def __init__(self, folder: Path, since: int | None) -> None:
+        self._folder, self._since = folder, since
+        self._closed: set[tuple[Any, ...]] = set()
+        self._from = 1 + max(
+            (one.session for table in CLOSING for one in segments(folder, table)), default=0
+        )
+
+    def __contains__(self, row: Row) -> bool:
+        if row["session"] + 1 < self._from:
+            later = range(row["session"] + 1, self._from)
+            for table in {*CLOSING} & {*tables(self._folder)}:
+                for batch in newest_batches(self._folder, table, MINUTE, self._since, later):
+                    self._closed |= {*zip(*batch.to_pydict().values(), strict=True)}
+            self._from = later.start
+        return _key(row, MINUTE) not in self._closed
 
 
 def newest_minute(folder: Path) -> int | None:
@@ -74,14 +105,15 @@ def rows_between(
 ) -> list[Row]:
     """Return the rows of epoch minutes from `since` to before `until`, sorted by minute.
 
-    Of minutes that two sessions have played, as simulated ones do, the later one's rows count.
-
     Raises:
         JournalError: if there is no journal with such a table.
     """
-    rows = map(_plain, read_table(folder, table, COLUMNS.get(table), since).to_pylist())
-    found = {_key(row, PLACE): row for row in rows if row["minute"] < until and which.takes(row)}
-    return sorted(found.values(), key=lambda row: row["minute"])
+    found: dict[tuple[Any, ...], Row] = {}
+    for row in newest_rows(folder, which, table, since):
+        if row["minute"] < until:
+            found.setdefault(_key(row, PLACE), row)
+    rows = [*found.values()][::-1]
+    return sorted(rows, key=lambda row: row["minute"])
 
 
 class Follower:

@@ -2,9 +2,10 @@
 
 What is kept is the answer of a GET whose path stands here, and whose status is 200. It is given
 again for at most a second from when it was begun; not after this server has changed anything; and
-not if it is of the journal's signals and one has been journaled since. After half a second it is
-made anew beside its callers, so that none of them waits; who asks while one is made gets that one.
-Only answers are kept: whatever a change decides on, such as If-Match, its route reads anew.
+not if it is of the journal's signals and one, or a closed minute, has been journaled since. After
+half a second it is made anew beside its callers, so that none of them waits; who asks while one is
+made gets that one. Only answers are kept: whatever a change decides on, such as If-Match, its route
+reads anew.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from quantgod.api.guard.limits import Clock
-from quantgod.api.journal import SIGNALS
+from quantgod.api.journal import CLOSING, SIGNALS
 from quantgod.live.journal.segments import WAL
 
 KEPT_SECONDS: Final = 1.0
@@ -129,10 +130,10 @@ class RecentAnswers:
 
 
 def signals_state(journal: Path) -> Hashable:
-    """Return what changes whenever a signal is journaled: the sizes of logs, and sealed files."""
+    """Return what changes whenever a signal or a closed minute is journaled: the logs' sizes."""
     with suppress(FileNotFoundError), os.scandir(journal / WAL) as logs:
         sizes = sorted(
-            (log.name, log.stat().st_size) for log in logs if log.name.startswith(f"{SIGNALS}.")
+            (log.name, log.stat().st_size) for log in logs if log.name.partition(".")[0] in CLOSING
         )
         return *sizes, (journal / SIGNALS).stat().st_mtime_ns
     return None

@@ -12,15 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from quantgod.live.journal import Journal
+from quantgod.live.engine.journal_rows import bar_row
+from quantgod.live.journal import BARS, SIGNALS, VOTES, Journal
 from quantgod.live.view.status import Status, SymbolStatus
 from quantgod.live.view.status_file import STATUS_FILE, keep_status, read_status
 from tests.api.serving import Served
-from tests.api.test_signals import FIRST, journal, voted
+from tests.api.test_signals import FIRST, SETTINGS, journal, said, voted
+from tests.live.engine.answering import minute_of
 
 __all__ = ["journal"]
 
-VOTES, BARS = "/api/ensemble/votes", "/api/bars"
+VOTE, BAR = "/api/ensemble/votes", "/api/bars"
 STRETCH = {"since": "2025-02-19T21:20:00Z", "until": "2025-02-19T21:24:00Z"}
 ONE = SymbolStatus("BTCUSDT", "synced for 5 s", True, 12.5, cold={"far": 3}, model="m", version=2,
                    minute=FIRST, close=100.5, verdicts={"near/sell": "drift"})  # fmt: skip
@@ -28,7 +30,7 @@ SAID = Status("quantgod live on binance", (ONE,), 1.5, "9 rows", "m 2", "see wss
 
 
 def test_the_votes_on_the_newest_minute_are_told_by_member(api: Served, journal: Journal) -> None:
-    (newest,) = api.get(f"{VOTES}/latest").json()
+    (newest,) = api.get(f"{VOTE}/latest").json()
     assert (newest["datetime"], newest["vote"]) == ("2025-02-19T21:29:00Z", "BUY")
     assert (newest["version"], newest["session"], newest["should_trade"]) == (2, 2, True)
     near, far = newest["members"]
@@ -37,30 +39,55 @@ def test_the_votes_on_the_newest_minute_are_told_by_member(api: Served, journal:
         "confidence": 0.5, "expected_return": None, "weight": 9.25, "contribution": 1.0,
     }  # fmt: skip
     assert far["expected_return"] == 0.001
-    assert api.get(f"{VOTES}/latest", role="Challenger").json() == []
+    assert api.get(f"{VOTE}/latest", role="Challenger").json() == []
 
 
 def test_votes_and_bars_of_a_stretch_are_told_in_pages(api: Served, journal: Journal) -> None:
-    votes = api.get(VOTES, **STRETCH, limit=3).json()
+    votes = api.get(VOTE, **STRETCH, limit=3).json()
     assert [one["members"][0]["weight"] for one in votes["votes"]] == [0.25, 1.25, 2.25]
     assert votes["following"] == "2025-02-19T21:23:00Z"
     absent = votes["votes"][0]["members"][1]
     assert (absent["absent"], absent["buy"]) == ("cold: 3 of the 9 rows", None)
-    bars = api.get(BARS, **STRETCH).json()
+    bars = api.get(BAR, **STRETCH).json()
     assert [one["close"] for one in bars["bars"]] == [100.5, 100.5, None, 100.5]
     assert bars["bars"][2]["reason"] == "gap" and bars["following"] is None
     assert list(bars["bars"][0]) == ["datetime", "symbol", "close", "reason", "session"]
-    (last,) = api.get(f"{BARS}/latest", symbol="BTCUSDT").json()
+    (last,) = api.get(f"{BAR}/latest", symbol="BTCUSDT").json()
     assert last["datetime"] == "2025-02-19T21:29:00Z"
-    assert api.get(f"{BARS}/latest", symbol="ETHUSDT").json() == []
+    assert api.get(f"{BAR}/latest", symbol="ETHUSDT").json() == []
 
 
-def test_of_minutes_that_were_played_twice_the_later_session_is_told(
-    api: Served, journal: Journal
+def test_of_each_minute_the_latest_session_that_closed_it_is_told_of(
+    api: Served, tmp_path: Path, journal: Journal
 ) -> None:
-    journal.append_now("VOTES", voted(FIRST + 1, version=3)).result(10)
-    told = api.get(VOTES, **STRETCH).json()["votes"]
-    assert [one["version"] for one in told] == [2, 3, 2, 2]
+    """A later one plays the first minutes again, and gives a signal on one of them alone."""
+    journal.close()
+    folder = tmp_path / "journal"
+    with Journal(folder, {"BARS": BARS, "VOTES": VOTES, "SIGNALS": SIGNALS}, SETTINGS) as later:
+        for minute in range(FIRST, FIRST + 3):
+            later.append_now("BARS", bar_row("BTCUSDT", minute_of(minute))).result(10)
+        later.append_now("VOTES", voted(FIRST + 1, version=3)).result(10)
+        later.append_now("SIGNALS", said(FIRST + 1)).result(10)
+        for asked in ("", "later"):  # of a log, and then sealed
+            told = api.get(VOTE, **STRETCH).json()["votes"]
+            assert [(one["datetime"][14:16], one["version"]) for one in told] == [
+                ("21", 3), ("23", 2),
+            ]  # fmt: skip
+            told = api.get(BAR, **STRETCH).json()["bars"]
+            assert [one["session"] for one in told] == [3, 3, 3, 1]
+            told = api.get("/api/signals", **STRETCH, symbol="BTCUSDT").json()["signals"]
+            assert [(one["datetime"][14:16], one["role"]) for one in told] == [
+                ("21", "Production"), ("23", "Production"), ("23", "Challenger"),
+            ]  # fmt: skip
+            others = api.get("/api/signals", **STRETCH, symbol="ETHUSDT").json()["signals"]
+            assert len(others) == 4, "it has not played that symbol"
+            if not asked:
+                later.close()
+    with Journal(folder, {"BARS": BARS}, SETTINGS) as last:
+        for minute in range(FIRST, FIRST + 10):
+            last.append_now("BARS", bar_row("BTCUSDT", minute_of(minute))).result(10)
+        assert api.get("/api/signals/latest", symbol="BTCUSDT").json() == []
+        assert api.get(f"{VOTE}/latest").json() == []
 
 
 def test_a_session_tells_of_itself_each_second(api: Served, tmp_path: Path) -> None:
@@ -110,7 +137,7 @@ def test_a_session_that_was_killed_does_not_run(api: Served, tmp_path: Path) -> 
     assert (said["title"], said["is_running"]) == ("killed", False)
 
 
-@pytest.mark.parametrize("path", [VOTES, BARS])
+@pytest.mark.parametrize("path", [VOTE, BAR])
 def test_without_a_journal_there_are_none(path: str, api: Served) -> None:
     for asked in (path, f"{path}/latest"):
         assert api.get(asked).json()["code"] == "no_journal"

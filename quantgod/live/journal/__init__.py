@@ -3,7 +3,7 @@
 from quantgod.live.journal.journal import Journal, JournalState
 from quantgod.live.journal.notices import JournalError, JournalLocked, JournalNotice
 from quantgod.live.journal.reader import newest_batches, read_batches, read_table
-from quantgod.live.journal.segments import tables
+from quantgod.live.journal.segments import segments, tables
 from quantgod.live.journal.tables import BARS, DRIFT, EVENTS, RAW, SIGNALS, VOTES, levels_schema
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "newest_batches",
     "read_batches",
     "read_table",
+    "segments",
     "tables",
 ]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from quantgod.live.journal.log import LogReader
 from quantgod.live.journal.notices import JournalError, UnreadableLog
-from quantgod.live.journal.segments import Segment, logged_segments, sealed_segments, tables
+from quantgod.live.journal.segments import Segment, segments, tables
 from quantgod.live.journal.tables import UNITS
 
 MADE: Final = ("datetime", "session")
@@ -60,26 +60,35 @@ def read_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Read like `read_table`, batch by batch, for tables larger than memory."""
     folder = Path(folder)
-    # Logs first: a segment sealed meanwhile is then in both lists, and is read once.
-    logged = logged_segments(folder, table)
-    for segment in sorted({*logged, *sealed_segments(folder, table)}):
+    for segment in segments(folder, table):
         for batch in _segment(folder, segment, columns, since):
             if batch.num_rows:
                 yield batch
 
 
 def newest_batches(
-    folder: Path, table: str, columns: Sequence[str] | None = None
+    folder: Path,
+    table: str,
+    columns: Sequence[str] | None = None,
+    since: int | None = None,
+    sessions: range | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Read a table's batches, by default all columns, from the newest to the oldest.
+    """Read a table's batches from the newest to the oldest.
+
+    Args:
+        folder: of the journal or recording.
+        table: its name, such as `BARS`.
+        columns: to read, in this order; default is all.
+        since: only rows whose first column is at least this.
+        sessions: only rows of sessions with these numbers.
 
     Raises:
         JournalError: as `read_table`.
     """
     _check_there(folder, table)
-    logged = logged_segments(folder, table)
-    for segment in sorted({*logged, *sealed_segments(folder, table)}, reverse=True):
-        yield from reversed(list(_segment(folder, segment, columns, None)))
+    for segment in reversed(segments(folder, table)):
+        if sessions is None or segment.session in sessions:
+            yield from reversed(list(_segment(folder, segment, columns, since)))
 
 
 def _check_there(folder: Path, table: str) -> None:

@@ -59,6 +59,15 @@ def sealed_segments(folder: Path, table: str) -> list[Segment]:
     return sorted(_parsed(names, ".parquet"))
 
 
+def segments(folder: Path, table: str) -> list[Segment]:
+    """Return the segments of a table, logged or sealed, in order.
+
+    Logs are listed first: a segment that is sealed meanwhile is then found twice, and told once.
+    """
+    logged = logged_segments(folder, table)
+    return sorted({*logged, *sealed_segments(folder, table)})
+
+
 def tables(folder: Path) -> list[str]:
     """Return the tables of a journal, including those without rows."""
     return sorted({*_tables(folder), *(segment.table for segment in logged_segments(folder))})
