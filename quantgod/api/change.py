@@ -105,15 +105,26 @@ def children_of(client: MlflowClient, run: Run) -> dict[str, Run]:
     return {one.data.tags.get(STAGE_TAG) or one.info.run_name.split()[0]: one for one in found}
 
 
-def changed_stages(children: Mapping[str, Run], *, is_whole: bool) -> Iterator[ChangedStage]:
-    """Yield all stages of a change in order; `is_whole` says that none is to come."""
+def changed_stages(children: Mapping[str, Run], change: str) -> Iterator[ChangedStage]:
+    """Yield all stages of a change in order.
+
+    Args:
+        children: the stages that it has run itself, by name.
+        change: its own state. What has not finished of an ended one is as itself is: the store may
+            say of such a stage that it failed, or even that it runs.
+    """
     begun = [place for place, name in enumerate(MADE) if name in children]
     for place, name in enumerate(MADE):
         run = children.get(name)
         if run is None:
-            is_over = is_whole or place < max(begin for begin in [*begun, -1])
-            yield ChangedStage(name, "unchanged" if is_over else "waiting", None)
+            is_over = change == "finished" or place < max(begin for begin in [*begun, -1])
+            to_come = "cancelled" if change == "cancelled" else "waiting"
+            yield ChangedStage(name, "unchanged" if is_over else to_come, None)
         else:
-            until = run.info.end_time or time.time() * 1000
             state = STATES.get(run.info.status, "running")
-            yield ChangedStage(name, state, round((until - run.info.start_time) / 1000, 1))
+            if change in ("cancelled", "failed") and state != "finished":
+                state = change
+            is_running = state == "running"
+            until = run.info.end_time or (time.time() * 1000 if is_running else None)
+            taken = None if until is None else round((until - run.info.start_time) / 1000, 1)
+            yield ChangedStage(name, state, taken)

@@ -190,6 +190,11 @@ def test_who_does_not_want_to_wait_is_told_where_it_stands_and_may_cancel(
     while api.get(STATUS).json()["state"] != "cancelled":
         assert time.monotonic() < end
         time.sleep(0.05)
+    for store in ("RUNNING", "FAILED"):  # killed, or ended by the signal
+        child = MlflowClient().search_runs(["0"], "attributes.run_name LIKE 'evaluate %'")[0]
+        MlflowClient().update_run(child.info.run_id, store)
+        states = [one["state"] for one in api.get(STATUS).json()["stages"]]
+        assert states == ["unchanged", "finished", *["cancelled"] * 4]
 
 
 def test_a_change_of_what_was_not_seen_starts_nothing(

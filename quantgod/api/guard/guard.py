@@ -1,6 +1,7 @@
 """The outermost layer: refuse every request that is not known to be a permitted one.
 
-It stands around the whole application, so that a route which somebody adds is behind it, too.
+Nothing is open but the login form and its stylesheet. It stands around the whole
+application, so that a route which somebody adds is behind it, too.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,7 +17,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from quantgod.api.answers import refused
 from quantgod.api.guard.limits import Clock, Lockout, RateLimit
-from quantgod.api.guard.sessions import FIRST_PAGE, FORM, LOGIN, Sessions, posted_token
+from quantgod.api.guard.sessions import (
+    FIRST_PAGE,
+    LOGIN,
+    STYLE,
+    Sessions,
+    login_form,
+    posted_token,
+)
 from quantgod.api.guard.token import is_token
 from quantgod.settings import ManageSettings
 
@@ -87,8 +96,10 @@ class Guard:
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         said = Headers(scope=scope)
-        is_login = (scope["method"], scope["path"]) == ("POST", LOGIN)
-        answer = self._from_where(said) or (None if is_login else self._who(scope, said))
+        asked = scope["method"], scope["path"]
+        is_login, is_style = asked == ("POST", LOGIN), asked == ("GET", STYLE)
+        is_open = is_login or is_style
+        answer = self._from_where(said) or (None if is_open else self._who(scope, said))
         body = None if answer is not None else await self._body(receive)
         if body is None:
             answer = answer or _too_large(self._settings.body_bytes)
@@ -145,9 +156,15 @@ class Guard:
         return None if is_right else _unknown("the token is wrong", said)
 
     def _login(self, body: bytes) -> Response:
-        wrong = self._wrong(posted_token(body), Headers({"accept": "text/html"}))
+        wrong = self._wrong(posted_token(body), Headers())
         if wrong is not None:
-            return wrong
+            is_late = wrong.status_code == HTTPStatus.TOO_MANY_REQUESTS
+            problem = "No token was looked at." if is_late else "The token was wrong."
+            if left := self._lockout.left:
+                problem += f" There were too many wrong ones: try again in {int(left) + 1} s."
+            names = ("WWW-Authenticate", "Retry-After")
+            kept = {name: wrong.headers[name] for name in names if name in wrong.headers}
+            return HTMLResponse(login_form(problem), wrong.status_code, kept)
         answer = RedirectResponse(FIRST_PAGE, 303)
         answer.headers["Set-Cookie"] = self._sessions.begin()
         return answer
@@ -185,7 +202,7 @@ def _unknown(reason: str, said: Headers) -> Response:
     """Answer 401; to a browser with a form that takes the token."""
     headers = {"WWW-Authenticate": 'Bearer realm="quantgod"'}
     if "text/html" in said.get("accept", ""):
-        return HTMLResponse(FORM, 401, headers)
+        return HTMLResponse(login_form(), 401, headers)
     return refused(401, "unauthorized", reason, headers)
 
 

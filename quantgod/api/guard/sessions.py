@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 from quantgod.api.guard.limits import Clock
 from quantgod.api.guard.token import hash_of
+from quantgod.settings import command
 
 LOGIN: Final = "/login"
 FIRST_PAGE: Final = "/"
@@ -20,19 +21,8 @@ COOKIE: Final = "quantgod"
 SESSION_SECONDS: Final = 43_200
 MOST_SESSIONS: Final = 100
 
-FORM: Final = f"""<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
-<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
-<title>quantgod</title></head>
-<body><main><h1>quantgod</h1>
-<form method="post" action="{LOGIN}">
-<p><label for="token">Token</label>
-<input id="token" name="token" type="password" autocomplete="current-password" required></p>
-<p><button>Log in</button></p>
-</form></main></body>
-</html>
-"""
+STYLE: Final = "/page/files/style.css"
+"""Of the form, and all that is given to whom the server does not know."""
 
 
 class Sessions:
@@ -63,6 +53,34 @@ class Sessions:
             return False
         until = self._until.get(hash_of(found.value)) if found is not None else None
         return until is not None and self._clock() < until
+
+
+def login_form(problem: str = "") -> str:
+    """Return the page whose form takes the token.
+
+    Args:
+        problem: why the one that was sent does not open; empty if none was.
+    """
+    alert = f'<p id="problem" class="refused" role="alert">{problem}</p>' if problem else ""
+    wrong = '\naria-invalid="true" aria-describedby="problem"' if problem else ""
+    return f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,"><link rel="stylesheet" href="{STYLE}">
+<title>quantgod: log in</title></head>
+<body class="login"><main><h1>quantgod</h1>
+<section><form method="post" action="{LOGIN}">
+<p class="field"><label for="token">Token</label>
+<input id="token" name="token" type="password" autocomplete="current-password" required
+autofocus{wrong}></p>
+{alert}
+<p><button>Log in</button></p>
+<p class="note">It was shown when it was made; <code>{command("manage", "--new-token")}</code> makes
+another.</p>
+</form></section></main></body>
+</html>
+"""
 
 
 def posted_token(body: bytes) -> str:

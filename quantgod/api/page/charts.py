@@ -16,6 +16,8 @@ MINUTES: Final = 120
 PRODUCTION: Final = Which(role="Production")
 ACTED: Final = ("BUY", "SELL")
 
+Span = tuple[int, int] | None
+
 
 class Chart(NamedTuple):
     """A chart, and the same in words and as a table for who does not see it."""
@@ -41,18 +43,24 @@ def charts(desk: Desk) -> dict[str, Any]:
     signals, votes = (_between(desk.journal, since, until, table) for table in (SIGNALS, VOTES))
     drawn: list[Chart | None] = []
     for symbol in sorted({row["symbol"] for row in bars}):
-        drawn.append(price_chart(symbol, _of(symbol, bars), _of(symbol, signals)))
-        drawn.append(weights_chart(symbol, _of(symbol, votes)))
+        own, voted = _of(symbol, bars), _of(symbol, votes)
+        minutes = [row["minute"] for row in (*own, *voted)]
+        span = min(minutes), max(minutes)  # one minute stands at one place in both
+        drawn.append(price_chart(symbol, own, _of(symbol, signals), span))
+        drawn.append(weights_chart(symbol, voted, span))
     return {"charts": [chart for chart in drawn if chart is not None]}
 
 
-def price_chart(symbol: str, bars: Sequence[Row], signals: Sequence[Row]) -> Chart | None:
+def price_chart(
+    symbol: str, bars: Sequence[Row], signals: Sequence[Row], span: Span = None
+) -> Chart | None:
     """Return a chart of the close with a mark at each minute that is acted on; None if empty.
 
     Args:
         symbol: of all rows.
         bars: rows of BARS, sorted by minute.
         signals: rows of SIGNALS, sorted by minute.
+        span: first and last minute of the axis; by default those of the bars.
     """
     closes = {row["minute"]: row["close"] for row in bars}
     said = {row["minute"]: row for row in signals}
@@ -61,7 +69,7 @@ def price_chart(symbol: str, bars: Sequence[Row], signals: Sequence[Row]) -> Cha
         for minute, row in said.items()
         if row["action"] in ACTED and closes.get(minute) is not None
     ]
-    drawing = draw([Line("close", [Point(*one) for one in closes.items()])], marks)
+    drawing = draw([Line("close", [Point(*one) for one in closes.items()])], marks, span)
     if drawing is None:
         return None
     known = {minute: close for minute, close in closes.items() if close is not None}
@@ -84,12 +92,13 @@ def price_chart(symbol: str, bars: Sequence[Row], signals: Sequence[Row]) -> Cha
     return Chart("price", f"{symbol}: price and signals", summary, drawing, head, rows)
 
 
-def weights_chart(symbol: str, votes: Sequence[Row]) -> Chart | None:
+def weights_chart(symbol: str, votes: Sequence[Row], span: Span = None) -> Chart | None:
     """Return a chart of each member's share of all weights; None if there are none.
 
     Args:
         symbol: of all rows.
         votes: rows of VOTES, sorted by minute.
+        span: first and last minute of the axis; by default those of the votes.
     """
     shares = {row["minute"]: _shares(row) for row in votes}
     members = tuple(dict.fromkeys(name for one in shares.values() for name in one))
@@ -97,7 +106,7 @@ def weights_chart(symbol: str, votes: Sequence[Row]) -> Chart | None:
         Line(name, [Point(minute, one.get(name)) for minute, one in shares.items()])
         for name in members
     ]
-    drawing = draw(lines)
+    drawing = draw(lines, span=span)
     if drawing is None:
         return None
     now = ", ".join(f"{name} {share:.3f}" for name, share in shares[max(shares)].items())

@@ -78,9 +78,17 @@ class Drawing:
     times: list[Tick]
 
 
-def draw(lines: Sequence[Line], marks: Sequence[Mark] = ()) -> Drawing | None:
-    """Return what is to be drawn; None if no line has a value."""
-    minutes = [point.minute for line in lines for point in line.points]
+def draw(
+    lines: Sequence[Line], marks: Sequence[Mark] = (), span: tuple[int, int] | None = None
+) -> Drawing | None:
+    """Return what is to be drawn; None if no line has a value.
+
+    Args:
+        lines: that are drawn.
+        marks: at minutes within those of the lines.
+        span: first and last minute of the axis; by default those of the lines.
+    """
+    minutes = span or [point.minute for line in lines for point in line.points]
     values = [point.value for line in lines for point in line.points if point.value is not None]
     if not values:
         return None

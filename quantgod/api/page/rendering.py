@@ -12,8 +12,8 @@ from markupsafe import Markup
 from quantgod.api.desk import Desk
 from quantgod.api.page.actions import ACTIONS, Refused
 from quantgod.api.page.drawing import HEIGHT, WIDTH, number
-from quantgod.api.page.sections import SECTIONS, of_verdict, told
-from quantgod.api.routes.preview import Previewed
+from quantgod.api.page.sections import SECTIONS, lacking, of_verdict, told
+from quantgod.api.routes.preview import Previewed, ScoreInterval
 
 TITLES: Final = {
     "live": "Live session",
@@ -24,12 +24,20 @@ TITLES: Final = {
     "versions": "Versions and gates",
 }
 
+LESS_IS_BETTER: Final = frozenset({"log_loss"})
+
 MOVING: Final = ("live", "charts", "change", "training")
 """Templates of what changes by itself, and is loaded again."""
 
 
 class Sent(dict[str, str]):
-    """The fields of a form that was sent; those that were not are empty."""
+    """The fields of a form; those that were not sent are empty.
+
+    Attributes:
+        came: whether it was sent; a form with nothing in it has no fields either.
+    """
+
+    came = False
 
     def __missing__(self, name: str) -> str:
         """Return nothing."""
@@ -59,12 +67,16 @@ def page_of(
     judged = gates or next((one.version for one in known if one.gates), None)
     if judged is not None:
         shown["verdict"] = told(desk, lambda desk: of_verdict(desk, judged)) | {"judged": judged}
+    if "absent" not in shown["ensemble"]:
+        shown["enable"] = shown["ensemble"]
     # The head of the ledger as the page shows it is what each change of it names.
     ledger = {name: shown["deployments"].get(name) for name in ("history", "seen")}
 
     def sent(*actions: str) -> Sent:
         """Return what the form of one of these actions has sent."""
-        return Sent(typed or {} if posted in actions else {})
+        fields = Sent(typed or {} if posted in actions else {})
+        fields.came = posted in actions
+        return fields
 
     refused = outcome if isinstance(outcome, Refused) else None
     preview = outcome if isinstance(outcome, Previewed) else None
@@ -75,6 +87,7 @@ def page_of(
         titles=TITLES,
         moving=MOVING,
         sections=sections,
+        lacking=lacking(desk, shown["versions"], shown["deployments"]),
         done=ACTIONS.get(done),
     )
 
@@ -103,6 +116,22 @@ def three(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
+def compared(name: str, difference: ScoreInterval | None) -> str:
+    """Return whether a change makes a score better, by the interval of its difference.
+
+    >>> far = ScoreInterval(value=0.2, low=0.1, high=0.3, enough=True, why="")
+    >>> compared("accuracy", far), compared("log_loss", far), compared("accuracy", None)
+    ('better', 'worse', 'not known')
+    >>> compared("accuracy", far.model_copy(update={"low": -0.1}))
+    'not to be told apart'
+    """
+    if difference is None or not difference.enough:
+        return "not known"
+    if difference.low <= 0 <= difference.high:
+        return "not to be told apart"
+    return "better" if (difference.value > 0) is (name not in LESS_IS_BETTER) else "worse"
+
+
 def _rendered(name: str, context: Mapping[str, Any]) -> Markup:
     template = "absent" if "absent" in context else name
     return Markup(_PAGES.get_template(f"{template}.html.j2").render(context, name=name))
@@ -117,7 +146,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"when": when, "three": three, "number": number}
-    made.globals |= {"HEIGHT": HEIGHT, "WIDTH": WIDTH}
+    made.globals |= {"HEIGHT": HEIGHT, "WIDTH": WIDTH, "compared": compared}
     return made
 
 

@@ -8,6 +8,7 @@ const moving = [...document.querySelectorAll("[data-from]")];
 const connection = document.getElementById("connection");
 const announced = document.getElementById("announced");
 let last = 0;
+let isOpen = null; // of the stream; null before it is known
 let timer = null;
 
 function say(place, text) {
@@ -18,6 +19,13 @@ function announce(part) {
   const said = part.querySelector("[data-announce]")?.dataset.announce ?? "";
   if (said !== (part.dataset.said ?? said)) say(announced, said);
   part.dataset.said = said;
+}
+
+function tell() {
+  if (isOpen === null) return;
+  const runs = document.querySelector("[data-runs]")?.dataset.runs === "yes";
+  const connected = runs ? "Connected: it goes on with each signal." : "Connected. No live session runs: there are no new signals.";
+  say(connection, isOpen ? connected : "The connection is lost and is tried again.");
 }
 
 async function load(part) {
@@ -33,6 +41,7 @@ async function load(part) {
   for (const one of open) document.getElementById(one.id)?.setAttribute("open", "");
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   announce(part);
+  tell();
 }
 
 async function loadAll() {
@@ -46,8 +55,8 @@ function soon() {
 }
 
 const stream = new EventSource("/api/signals/stream");
-stream.onopen = () => say(connection, "Connected: it goes on with each signal.");
-stream.onerror = () => say(connection, "The connection is lost and is tried again.");
+stream.onopen = () => ((isOpen = true), tell());
+stream.onerror = () => ((isOpen = false), tell());
 stream.addEventListener("signal", soon);
 setInterval(soon, CLOCK_MS);
 document.addEventListener("visibilitychange", soon);

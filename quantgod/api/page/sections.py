@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any, Final, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 from fastapi import Response
 
@@ -16,7 +16,7 @@ from quantgod.api.desk import Desk
 from quantgod.api.page.charts import charts
 from quantgod.api.page.live import live
 from quantgod.api.routes import change, deployments, ensemble, training, versions
-from quantgod.settings import without_passwords
+from quantgod.settings import command, without_passwords
 from quantgod.settings.ensemble import Strategy
 
 Context = dict[str, Any]
@@ -78,6 +78,28 @@ SECTIONS: Final[Mapping[str, Callable[[Desk], Context]]] = {
     "deployments": of_deployments,
     "versions": of_versions,
 }
+
+
+class Lacking(NamedTuple):
+    """What is missing for anything to run, and commands that make it."""
+
+    said: str
+    commands: tuple[str, ...]
+
+
+def lacking(desk: Desk, versions: Context, deployments: Context) -> Lacking | None:
+    """Return what is missing; None if nothing is, or it is not known."""
+    if versions.get("versions") == []:
+        return Lacking(
+            f"No version of {desk.name} is registered yet: there is nothing to run. Each of these "
+            "trains one and puts it in place if its gates pass; the first makes its archives too.",
+            (f"make demo CONFIG={desk.config}", command("main")),
+        )
+    history = deployments.get("history")
+    if history is not None and history.version is None:
+        said = f"No version is in place as {desk.name}@{desk.alias}: promote one below."
+        return Lacking(said, ())
+    return None
 
 
 def told(desk: Desk, gather: Callable[[Desk], Context]) -> Context:

@@ -259,7 +259,7 @@ def _of(desk: Desk, job: Job) -> ChangeStatus:
     told: dict[str, Any] = {}
     if run is not None:
         children = children_of(desk.client, run)
-        stages = changed_stages(children, is_whole=state == "finished")
+        stages = changed_stages(children, state)
         told = {"stages": [one._asdict() for one in stages], "run_id": run.info.run_id}
         made = children.get("register")
         if made is not None and made.info.status == "FINISHED":

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from quantgod.api.answers import ABSENT, AbsentError
 from quantgod.api.desk import AtDesk
 from quantgod.live.view.status_file import read_status
+from quantgod.settings import command
 
 router = APIRouter(prefix="/api/live", tags=["Live"])
 
@@ -64,7 +65,10 @@ def live(desk: AtDesk) -> Live:
     """Return what the live session has last told of itself, also after it has ended."""
     said: dict[str, Any] | None = read_status(desk.journal)
     if said is None:
-        raise AbsentError(f"{desk.journal}: no live session has told of itself: start one")
+        start = command("live", f"--exchange {desk.settings.live.exchange}")
+        raise AbsentError(
+            f"{desk.journal}: no live session has told of itself; `{start}` starts one"
+        )
     age = (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(said["at"])).total_seconds()
     try:
         return Live.model_validate({**said, "age_seconds": max(0.0, age)})

@@ -145,7 +145,8 @@ def test_wrong_tokens_lock_out_the_right_one_as_well_until_time_has_passed(stric
     assert answer.status_code == 429 and answer.json()["code"] == "locked_out"
     assert int(answer.headers["Retry-After"]) >= 1
     page = requests.post(f"{strict.address}/login", {"token": strict.token}, allow_redirects=False)
-    assert page.status_code == 429
+    assert page.status_code == 429 and int(page.headers["Retry-After"]) >= 1
+    assert '"alert">No token was looked at.' in page.text and "try again in 1 s" in page.text
     asyncio.run(asyncio.sleep(1.1))
     assert strict.get("/api/health").status_code == 200
 
@@ -184,6 +185,10 @@ def test_a_browser_is_shown_a_form_and_gets_a_cookie_for_the_token(api: Served) 
     assert page.status_code == 401 and '<form method="post" action="/login">' in page.text
     wrong = requests.post(f"{api.address}/login", {"token": "wrong"}, allow_redirects=False)
     assert wrong.status_code == 401 and "Set-Cookie" not in wrong.headers
+    assert '"alert">The token was wrong.' in wrong.text and "alert" not in page.text
+    (style,) = re.findall(r'rel="stylesheet" href="([^"]+)"', wrong.text)
+    assert requests.get(api.address + style).headers["Content-Type"].startswith("text/css")
+    assert requests.get(f"{api.address}/page/files/script.js").status_code == 401
     given = requests.post(f"{api.address}/login", {"token": api.token}, allow_redirects=False)
     assert given.status_code == 303 and given.headers["Location"] == "/"
     cookie = given.headers["Set-Cookie"]

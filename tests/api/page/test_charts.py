@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,14 @@ from hypothesis import strategies as st
 
 from quantgod.api.page.charts import price_chart, weights_chart
 from quantgod.api.page.drawing import HEIGHT, WIDTH, Line, Point, draw
-from tests.api.serving import Served
+from quantgod.live.engine.journal_rows import bar_row
+from quantgod.live.journal import Journal
+from quantgod.live.view.status_file import STATUS_FILE
+from quantgod.tracking.orphans import process_tag
+from tests.api.serving import Served, served
 from tests.api.test_signals import FIRST
 from tests.later import later
+from tests.live.engine.answering import minute_without
 from tests.registry.shelves import Shelf
 
 VALUES = st.lists(st.none() | st.floats(-1e9, 1e9), min_size=1, max_size=50)
@@ -80,6 +86,8 @@ def test_weights_are_shares_and_a_member_that_comes_later_has_none_before() -> N
         ("21:20", "0.250", "0.750", "-"),
     ]
     assert weights_chart("X", []) is None
+    longer = weights_chart("X", votes, (FIRST, FIRST + 4))
+    assert longer is not None and "L250.0 " in longer.drawing.paths["a"], "the axis of the price"
 
 
 def test_addresses_of_the_page_that_lead_nowhere(api: Served) -> None:
@@ -89,6 +97,43 @@ def test_addresses_of_the_page_that_lead_nowhere(api: Served) -> None:
     again = requests.get(f"{api.address}/page/rollback", headers=api.bearer, allow_redirects=False)
     assert (again.status_code, again.headers["Location"]) == (303, "/")
     assert api.get("/", gates=9).status_code == 200, "of no version"
+
+
+def test_without_a_model_it_says_what_makes_one(shelf: Shelf, tmp_path: Path) -> None:
+    with served(tmp_path, registry__name="nothing") as api:
+        page = api.get("/").text
+    for told in ("No version of nothing is registered yet", "make demo CONFIG=conf/demo.yaml"):
+        assert told in page
+    assert "python -m steps.live" in page
+
+
+def test_what_is_not_of_the_last_bar_or_of_an_ended_session_is_told_as_the_past(
+    shown: Served, journal: Journal
+) -> None:
+    def live() -> str:
+        return shown.get("/page/sections/live").text
+
+    now = live()
+    assert "none for the last bar" not in now and 'data-announce="BTCUSDT: BUY"' in now
+    assert '<dd class="good">synced' in now and 'data-runs="yes"' in now
+    journal.append_now("BARS", bar_row("BTCUSDT", minute_without(FIRST + 10))).result(10)
+    later = live()
+    assert "none for the last bar</strong>, which has no row (gap); the last was BUY" in later
+    assert "which is not the last bar" in later and 'data-announce="BTCUSDT: no signal"' in later
+    status = shown.settings.live.own_journal / STATUS_FILE
+    another = process_tag().rpartition("/")[0] + "/1.00"  # of this number, that began long ago
+    status.write_text(status.read_text().replace(process_tag(), another))
+    ended = live()
+    assert "it has ended" in ended and 'data-runs="no"' in ended
+    assert "was synced" in ended and 'class="good"' not in ended and 'class="past"' in ended
+
+
+def test_a_refused_form_keeps_that_nothing_was_ticked(shown: Served) -> None:
+    own = {"data": "seen=x", "headers": shown.bearer, "timeout": 30}
+    own["headers"] |= {"Content-Type": "application/x-www-form-urlencoded"}
+    assert '" checked>' in shown.get("/").text
+    refused = requests.post(f"{shown.address}/page/change", **own).text
+    assert "Not done" in refused and '" checked>' not in refused
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_it_shows_session_members_charts_and_deployments_and_asks_no_other_host(
             "12 ms",
             "02-19 21:29 close 100.5",
         ),
-        *("quantgod 2", "off 3 minutes", "drift: near/sell", "agreement 1.000"),
+        *("quantgod 2", "off 3 minutes", "1 drift: near/sell", "agreement 1.000"),
     ):
         assert told in live
     near, far = (one.text.split() for one in browser.all("#live tbody tr"))
@@ -226,9 +226,9 @@ def test_what_a_change_would_do_is_shown_and_nothing_is_changed(
     browser.find("#votes-far").click()
     browser.click("#ensemble form button")
     assert looked == [WhatIf(strategy="majority", weights={"near": 0.75}, disabled=("far",))]
-    told = browser.text("#ensemble .done")
+    told = browser.text("#ensemble .box")
     for part in (
-        *("accuracy 0.500 [0.400, 0.600] - -", "minutes answered 1.000 0.000 -1.000"),
+        *("accuracy 0.500 [0.400, 0.600] - - not known", "minutes answered 1.000 0.000 -1.000"),
         *("9 minutes that equal about 4 independent labels", "Only the gates decide"),
     ):
         assert part in told
@@ -320,6 +320,8 @@ def test_without_session_or_ensemble_each_section_says_what_is_missing(
 ) -> None:
     browser.log_in(api.address, api.token)
     assert "no live session has told of itself" in browser.text("#live")
+    browser.until(lambda: "No live session runs" in browser.text("#connection"))
+    assert "No version is in place" in browser.text(".lacking")
     assert "no version is in place" in browser.text("#ensemble")
     assert "Nothing was in place yet" in browser.text("#deployments")
     assert browser.errors() == []
