@@ -103,6 +103,8 @@ _STATUS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
 )
 """Statuses and codes of known errors, the most special first."""
 
+_NO_OBJECT: Final = "a JSON object expected, as Content-Type: application/json"
+
 KNOWN: Final[tuple[type[Exception], ...]] = (*(kind for kind, _, _ in _STATUS), FieldError)
 """Errors that are answered by a status and a reason."""
 
@@ -153,12 +155,17 @@ async def _known(_request: Request, error: Exception) -> Response:
 
 async def _invalid(_request: Request, error: RequestValidationError) -> Response:
     """Name each field, without what came: it may be a secret in a wrong place."""
-    return _named(
-        *(
-            {"field": ".".join(map(str, one["loc"])), "problem": one["msg"]}
-            for one in error.errors()
-        )
-    )
+    return _named(*map(_problem, error.errors()))
+
+
+def _problem(error: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is wrong with a field."""
+    if error["type"] == "json_invalid":
+        where, said = error["loc"][-1], error["ctx"]["error"]
+        return {"field": "body", "problem": f"JSON expected, at character {where}: {said}"}
+    said = _NO_OBJECT if error["type"] == "model_attributes_type" else error["msg"]
+    said = said.removeprefix("Value error, ")
+    return {"field": ".".join(map(str, error["loc"])), "problem": said}
 
 
 async def _field(_request: Request, error: FieldError) -> Response:

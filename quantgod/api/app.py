@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from quantgod.api.answers import ANYWHERE, answer_errors
 from quantgod.api.desk import Desk
 from quantgod.api.guard.guard import Guard
+from quantgod.api.queries import check_queries
 from quantgod.api.recent import RecentAnswers
 from quantgod.api.routes import (
     bars,
@@ -53,6 +54,7 @@ def make_app(desk: Desk, kept: str) -> Guard:
         openapi_url=None,
         redirect_slashes=False,
         responses=ANYWHERE,
+        dependencies=[Depends(check_queries)],
     )
     app.state.desk = desk
     answer_errors(app)

@@ -80,13 +80,19 @@ class _Told:
         return _key(row, MINUTE) not in self._closed
 
 
-def newest_minute(folder: Path) -> int | None:
-    """Return the epoch minute of the last journaled signal; None if there is none."""
+def newest_row(folder: Path, table: str = SIGNALS) -> Row | None:
+    """Return the row of a table that was journaled last and is told; None if there is none."""
     try:
-        newest = next(newest_rows(folder, Which()), None)
+        return next(newest_rows(folder, Which(), table), None)
     except JournalError:
         return None
-    return None if newest is None else int(newest["minute"])
+
+
+def newest_minute(folder: Path) -> int | None:
+    """Return the epoch minute that the newest session has come to; None if there is none."""
+    rows = [row for table in CLOSING if (row := newest_row(folder, table)) is not None]
+    newest = max(((row["session"], row["minute"]) for row in rows), default=None)
+    return None if newest is None else int(newest[1])
 
 
 def latest_rows(folder: Path, which: Which, table: str = SIGNALS) -> list[Row]:
@@ -129,7 +135,8 @@ class Follower:
     def __init__(self, folder: Path, which: Which, since: int | None) -> None:
         self._folder, self._which = folder, which
         self._told: set[tuple[Any, ...]] = set()
-        newest = newest_minute(folder) or 0
+        row = newest_row(folder)
+        newest = 0 if row is None else row["minute"]
         self._floor = newest - LATE_MINUTES if since is None else max(since, newest - DAY)
         if since is None:
             self.news()

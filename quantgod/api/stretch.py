@@ -9,9 +9,14 @@ from typing import Annotated, Any, Final, NamedTuple
 from fastapi import Depends, Query
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
-from quantgod.api.journal import DAY, Row
+from quantgod.api.answers import FieldError
+from quantgod.api.desk import AtDesk
+from quantgod.api.journal import DAY, Row, newest_minute
 
 MOST: Final = 10_000
+EVER: Final = 2**62
+"""After every epoch minute."""
+
 _MINUTE: Final = 60
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -53,15 +58,26 @@ class Stretch(NamedTuple):
 
 
 def _stretch(
-    since: Annotated[Moment | None, Query(description="From this time on; else of a day.")] = None,
+    desk: AtDesk,
+    since: Annotated[
+        Moment | None, Query(description="From this time on; else of a day before `until`.")
+    ] = None,
     until: Annotated[
-        Moment | None, Query(description="Before this time; else to the last.")
+        Moment | None,
+        Query(
+            description="Before this time; else to the last, or without `since` to the minute that "
+            "was journaled last."
+        ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MOST, description="So many, but whole minutes.")] = 1000,
 ) -> Stretch:
-    end = dt.datetime.now(dt.UTC).timestamp() if until is None else until.timestamp()
-    begin = end - DAY * _MINUTE if since is None else since.timestamp()
-    return Stretch(_minute(begin), _minute(end), limit)
+    begin, end = (None if one is None else _minute(one.timestamp()) for one in (since, until))
+    if since is not None and until is not None and since > until:
+        raise FieldError("query.since", "a time before `until` expected")
+    if begin is None:
+        end = (newest_minute(desk.journal) or 0) + 1 if end is None else end
+        begin = end - DAY
+    return Stretch(begin, EVER if end is None else end, limit)
 
 
 Asked = Annotated[Stretch, Depends(_stretch)]

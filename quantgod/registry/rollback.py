@@ -46,8 +46,8 @@ def roll_back(
     With `seen`, only if the ledger still has this head.
 
     Raises:
-        NothingToRollBackError: if there is no such version.
-        NoSuchVersionError: if it was deleted.
+        NothingToRollBackError: if none was in place before, or not this one.
+        NoSuchVersionError: if there is no such version, or it was deleted.
         EmptyVersionError: if its files were deleted.
         BrokenVersionError: if they were changed.
         OtherSeriesError: if the champion is of another series.
@@ -58,6 +58,8 @@ def roll_back(
     client = client or MlflowClient()
 
     def decide(ledger: Ledger) -> Move:
+        if number is not None:
+            known_version(client, name, number)
         target = _target(ledger, number)
         found = known_version(client, name, target)
         if ledger.in_place is not None:
@@ -91,14 +93,14 @@ def check_unchanged(found: ModelVersion) -> None:
 def _target(ledger: Ledger, number: int | None) -> int:
     if not ledger.entries:
         raise NothingToRollBackError(
-            f"{ledger.title}: no version was ever in place; --name names another model"
+            f"{ledger.title}: no version was ever in place; registry.name names the model"
         )
     if number is None:
         before = version_before(ledger)
         if before is None:
             raise NothingToRollBackError(
                 f"{ledger.title}: no other version was in place before version {ledger.in_place} "
-                "was; one that was in place after it can be named by --version N"
+                "was; one that was in place after it can be named by its number"
             )
         return before
     if number == ledger.in_place:

@@ -79,15 +79,19 @@ def test_a_change_of_what_was_not_seen_is_refused_and_changes_nothing(
 
 def test_what_cannot_be_rolled_back_is_told(api: Served, shelf: Shelf) -> None:
     shelf.put(1)
-    for body, status in (({}, 409), ({"version": 1}, 409), ({"version": 3}, 409)):
+    for body in ({}, {"version": 1}, {"version": 3}):
         answer = api.post(ROLLBACK, body, If_Match=api.tag())
-        assert answer.status_code == status and answer.json()["failed"] == []
+        assert answer.status_code == 409 and answer.json()["failed"] == []
+        assert "--" not in answer.json()["reason"], "an option is nothing that a program can send"
+    answer = api.post(ROLLBACK, {"version": 7}, If_Match=api.tag())
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_such_version")
+    assert "there is no such version, versions are 1, 2, 3, 4" in answer.json()["reason"]
 
 
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
-        (b"{", ["body.1"]), ({"version": "1"}, ["body.version"]),
+        (b"{", ["body"]), ({"version": "1"}, ["body.version"]),
         ({"version": 1, "force": True}, ["body.reason"]),
         ({"version": 2**63, "reason": ""}, ["body.version", "body.reason"]),
         *later(
@@ -105,6 +109,17 @@ def test_a_body_of_another_form_is_refused_by_its_fields(
     answer = api.post(PROMOTE, body, If_Match="x")
     assert answer.status_code == 422
     assert [one["field"] for one in answer.json()["fields"]] == fields
+
+
+def test_what_was_expected_is_told_in_words(api: Served) -> None:
+    for body, told in (
+        (b'{"version": 1,}', "JSON expected, at character 14: "),
+        ([], "a JSON object expected"),
+        ({"version": True}, "a whole number expected"),
+        ({"version": 1, "reason": ""}, "a text that is not blank, "),
+    ):
+        (field,) = api.post(PROMOTE, body, If_Match="x").json()["fields"]
+        assert field["problem"].startswith(told)
 
 
 @pytest.mark.long

@@ -154,8 +154,18 @@ def test_a_preview_is_made_once_and_looks_are_counted(
     ]
     assert (tmp_path / "own" / PREVIEWS_FILE).stat().st_mode & 0o777 == 0o600
     assert api.tag() == before, "nothing was changed"
+    for none, told in (
+        ({}, "nothing would change: no change was given"),
+        ({"strategy": "adaptive", "weights": {"near": 1}}, "nothing would change: strategy"),
+        ({"disabled": ["near", "far"]}, "a member that is not disabled and weighs more than 0"),
+    ):
+        refused = api.post(PREVIEW, none)
+        assert refused.status_code == 409 and told in refused.json()["reason"]
+    assert len(looked) == 2, "nor is it counted"
     for wrong, field in (({"weights": {"x": 1}}, "weights"), ({"disabled": ["x"]}, "disabled"),
                          ({"weights": {"near": -1}}, "weights.near"),
+                         ({"weights": {"near": "0.5"}}, "weights.near"),
+                         ({"weights": {"near": True}}, "weights.near"),
                          ({"strategy": "best"}, "strategy"), ({"more": 1}, "more")):  # fmt: skip
         refused = api.post(PREVIEW, wrong)
         assert refused.status_code == 422

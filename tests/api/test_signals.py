@@ -17,11 +17,11 @@ from quantgod.contracts.panel import Panel, Vote
 from quantgod.live.engine.journal_rows import bar_row, votes_row
 from quantgod.live.journal import BARS, SIGNALS, VOTES, Journal
 from quantgod.settings import JournalSettings
-from tests.api.serving import Served
+from tests.api.serving import Served, served
 from tests.later import later
 from tests.live.engine.answering import Version, minute_of, minute_without
 from tests.live.journal.writer_process import row
-from tests.registry.shelves import NAME
+from tests.registry.shelves import NAME, Shelf
 
 SETTINGS = JournalSettings(
     flush_seconds=0.02, sync_seconds=0.2, seal_minutes=60.0, buffer_rows=1_000
@@ -94,6 +94,19 @@ def test_the_newest_minute_is_told_of_each_symbol_and_role(api: Served, journal:
     assert age == pytest.approx(time.time() - 60 * (FIRST + 10), abs=30)
 
 
+def test_a_simulated_sessions_signal_is_as_old_as_its_own_clock_says(
+    shelf: Shelf, tmp_path: Path, journal: Journal
+) -> None:
+    with served(tmp_path, live__exchange="simulated") as api:
+        assert api.get("/api/health").json()["signal_age_seconds"] == 0
+        journal.append_now("BARS", bar_row("BTCUSDT", minute_of(FIRST + 12))).result(10)
+        assert api.get("/api/health").json()["signal_age_seconds"] == 180
+        journal.close()
+        with Journal(tmp_path / "journal", {"BARS": BARS}, SETTINGS) as later:
+            later.append_now("BARS", bar_row("BTCUSDT", minute_of(FIRST))).result(10)
+            assert api.get("/api/health").json()["signal_age_seconds"] is None
+
+
 def test_a_stretch_of_time_is_told_in_pages_of_whole_minutes(api: Served, journal: Journal) -> None:
     asked = {"since": "2025-02-19T21:20:30Z", "until": "2025-02-19T22:24:00+01:00", "limit": 4}
     pages, minutes = 0, []
@@ -107,14 +120,19 @@ def test_a_stretch_of_time_is_told_in_pages_of_whole_minutes(api: Served, journa
     assert minutes == sorted(minutes) and len(minutes) == 9
     few = api.get("/api/signals", since="2025-02-19T00:00:00Z", limit=1, role="Challenger").json()
     assert len(few["signals"]) == 1 and few["following"] == "2025-02-19T21:21:00Z"
-    assert api.get("/api/signals").json() == {"signals": [], "following": None}, "of the last day"
+    newest = api.get("/api/signals").json()
+    assert len(newest["signals"]) == 30, "of the day before the last journaled minute"
+    after = api.get("/api/signals", since="2025-02-19T21:28:00Z").json()
+    assert len(after["signals"]) == 6 and after["following"] is None
 
 
 @pytest.mark.parametrize(
     ("asked", "field"),
     [
         ({"since": "2025-02-19T21:20:30"}, "query.since"), ({"limit": "0"}, "query.limit"),
-        ({"symbol": "btc/usdt"}, "query.symbol"),
+        ({"symbol": "btc/usdt"}, "query.symbol"), ({"role": "xx"}, "query.role"),
+        ({"typo": "1", "since": "x"}, "query.typo"),
+        ({"since": "2025-02-19T21:20:00Z", "until": "2025-02-19T22:19:59+01:00"}, "query.since"),
         *later(
             ({"since": "5"}, "query.since"), ({"since": "9.3e-43"}, "query.since"),
             ({"until": "x"}, "query.until"), ({"limit": "1e9"}, "query.limit"),
@@ -128,7 +146,7 @@ def test_what_is_asked_wrongly_is_told_by_its_field(
     answer = api.get("/api/signals", **asked)
     assert answer.status_code == 422
     assert [one["field"] for one in answer.json()["fields"]] == [field]
-    assert field in answer.json()["reason"]
+    assert field in answer.json()["reason"] and "^" not in answer.json()["reason"]
 
 
 def events(answer: requests.Response) -> Iterator[dict[str, Any]]:

@@ -162,7 +162,9 @@ def test_the_command_says_what_it_did_and_how_long_it_took(deployed: Shelf) -> N
     )
     assert run(steps.rollback.main, ["--name", NAME, "--version", "last"]).exit_code == 2
     done = run(steps.rollback.main, [])
-    assert "quantgod-demo@Production: no version was ever in place; --name names" in done.output
+    assert (
+        "quantgod-demo@Production: no version was ever in place; registry.name names" in done.output
+    )
 
 
 @pytest.mark.long

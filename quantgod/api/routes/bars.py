@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 
 from quantgod.api.answers import ABSENT
 from quantgod.api.desk import AtDesk
+from quantgod.api.fields import Symbol
 from quantgod.api.journal import BARS, Which, latest_rows, rows_between
 from quantgod.api.stretch import Asked, Paged
-from quantgod.contracts import SYMBOL
 
 router = APIRouter(prefix="/api/bars", tags=["Bars"])
 
@@ -34,9 +34,7 @@ class Bars(Paged):
 
 
 def _of(
-    symbol: Annotated[
-        str | None, Query(pattern=f"^{SYMBOL}$", description="Of this symbol alone.")
-    ] = None,
+    symbol: Annotated[Symbol | None, Query(description="Of this symbol alone.")] = None,
 ) -> Which:
     return Which(symbol)
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from quantgod.api import fields
 from quantgod.api.answers import (
     ABSENT,
     CONFLICT,
@@ -28,7 +29,6 @@ from quantgod.api.routes.versions import GateVerdict, verdict_of
 from quantgod.api.seen import ETAG, IF_MATCH, SeenHead, tag_of
 from quantgod.registry.changing import EnsembleChange
 from quantgod.registry.deployments import deployments
-from quantgod.registry.ledger import LONGEST_TEXT
 from quantgod.registry.ledger_run import LedgerRun
 from quantgod.registry.registered import known_version
 from quantgod.registry.switching import in_words, switch_member
@@ -45,12 +45,7 @@ STATUS: Final = "/api/ensemble/change"
 
 Name = Annotated[str, Field(max_length=100, description="The member.")]
 Reason = Annotated[
-    str | None,
-    Field(
-        max_length=LONGEST_TEXT,
-        pattern=r"^[^\x00]*[^\s\x00][^\x00]*$",
-        description="Why; it is recorded beside the change itself.",
-    ),
+    fields.Reason | None, Field(description="Why; it is recorded beside the change itself.")
 ]
 
 
@@ -67,12 +62,10 @@ class Enabling(BaseModel):
 class Weighing(BaseModel):
     """A member's weight."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid")
 
     model_type: Name
-    weight: float = Field(
-        ge=0, le=1e9, strict=True, description="Only the ratios of all weights count."
-    )
+    weight: fields.Weight = Field(description="Only the ratios of all weights count.")
     reason: Reason = None
 
 

@@ -5,22 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from quantgod.api.answers import ABSENT, CONFLICT
 from quantgod.api.desk import AtDesk, Desk
+from quantgod.api.fields import WHOLE, Reason
 from quantgod.api.seen import ETAG, IF_MATCH, SeenHead, tag_of
-from quantgod.api.whole import whole
 from quantgod.gates import bounds_digest
 from quantgod.registry import deployments as told
-from quantgod.registry.ledger import LONGEST_TEXT, Entry
+from quantgod.registry.ledger import Entry
 from quantgod.registry.own_settings import own_judging
 from quantgod.registry.promotion import Grounds, in_words, promote
 from quantgod.registry.registered import known_version
@@ -29,8 +22,7 @@ from quantgod.registry.rollback import UNDONE, roll_back
 router = APIRouter(prefix="/api/deployments", tags=["Deployments"])
 
 
-Number = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(whole)]
-Reason = Annotated[str, Field(max_length=LONGEST_TEXT, pattern=r"\S")]
+Number = Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
 FORCED: Final[dict[str, Any]] = {"properties": {"force": {"const": True}}, "required": ["force"]}
 HAS_REASON: Final[dict[str, Any]] = {
     "properties": {"reason": {"type": "string"}},

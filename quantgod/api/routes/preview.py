@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from quantgod.api.answers import ABSENT, CONFLICT, FieldError
 from quantgod.api.desk import AtDesk
+from quantgod.api.fields import Weight
 from quantgod.api.members import InPlace, in_place
 from quantgod.api.previews import look
 from quantgod.evaluation.intervals import Interval
 from quantgod.registry import preview as told
+from quantgod.registry.changing import EnsembleChange
 from quantgod.settings.ensemble import Strategy
 
 router = APIRouter(prefix="/api/ensemble/preview", tags=["Ensemble"])
@@ -23,7 +25,6 @@ HONEST: Final = (
     "Only the gates decide."
 )
 Name = Annotated[str, Field(max_length=100)]
-Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
 class Preview(BaseModel):
@@ -84,6 +85,8 @@ class Previewed(BaseModel):
 def preview(desk: AtDesk, asked: Preview) -> Previewed:
     """Return what a change would do to the test scores. It changes nothing, and is counted.
 
+    What would be refused as a change is refused here by the same words.
+
     What the members said of the test part is combined anew; weights that move go on from what came
     out of fold, as `evaluate` moves them. The first preview of a change takes seconds.
     """
@@ -108,10 +111,14 @@ def preview(desk: AtDesk, asked: Preview) -> Previewed:
 
 
 def _check(found: InPlace, asked: Preview) -> None:
+    """Refuse what names no member, and whatever would be refused as a change."""
     known = ", ".join(found.combiner.members)
     for field in ("weights", "disabled"):
         if {*getattr(asked, field)} - {*found.combiner.members}:
             raise FieldError(f"body.{field}", f"members of {known} expected")
+    if found.own is not None:
+        enabled = dict.fromkeys(asked.disabled, False)
+        EnsembleChange(asked.weights, asked.strategy, enabled).of(found.own)
 
 
 def _scores(scores: dict[str, Interval]) -> dict[str, ScoreInterval | None]:

@@ -14,13 +14,15 @@ from starlette.concurrency import run_in_threadpool
 
 from quantgod.api.answers import ABSENT
 from quantgod.api.desk import AtDesk
+from quantgod.api.fields import Like, Symbol
 from quantgod.api.journal import Follower, Row, Which, latest_rows, rows_between
 from quantgod.api.stretch import Asked, Paged
-from quantgod.contracts import SYMBOL
+from quantgod.live.engine.question import Role
 
 router = APIRouter(prefix="/api/signals", tags=["Signals"])
 
 POLL_SECONDS: Final = 0.5
+Epoch = Annotated[str, Like("[0-9]{1,12}", "an epoch minute of at most 12 digits expected")]
 
 
 class Signal(BaseModel):
@@ -54,13 +56,8 @@ class Signals(Paged):
 
 
 def _which(
-    symbol: Annotated[
-        str | None, Query(pattern=f"^{SYMBOL}$", description="Of this symbol alone.")
-    ] = None,
-    role: Annotated[
-        str | None,
-        Query(pattern="^[A-Za-z0-9_-]+$", description="Production or Challenger alone."),
-    ] = None,
+    symbol: Annotated[Symbol | None, Query(description="Of this symbol alone.")] = None,
+    role: Annotated[Role | None, Query(description="Of this role alone.")] = None,
 ) -> Which:
     return Which(symbol, role)
 
@@ -86,9 +83,8 @@ def _follower(
     desk: AtDesk,
     which: Chosen,
     last_event_id: Annotated[
-        str | None,
+        Epoch | None,
         Header(
-            pattern=r"^\d{1,12}$",
             description="Epoch minute of the last event that came, as browsers send it when they "
             "connect again: from that minute on all is told, at most of a day.",
         ),

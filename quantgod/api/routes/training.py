@@ -5,19 +5,26 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from quantgod.api.answers import CONFLICT, FieldError
 from quantgod.api.desk import AtDesk, Desk
+from quantgod.api.fields import WHOLE, Like, Symbol
 from quantgod.api.job_runs import ended_how, run_of
 from quantgod.api.jobs import Job, OtherRequestError
 from quantgod.api.training import losses, training_command
-from quantgod.api.whole import whole
-from quantgod.contracts import SYMBOL
 
 router = APIRouter(prefix="/api/ensemble/training", tags=["Training"])
 
-Count = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(whole)]
+Count = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
+Name = Annotated[
+    str,
+    Like(
+        "[A-Za-z0-9][A-Za-z0-9_-]{0,99}",
+        "a name of letters, digits, - and _ expected, at most 100, such as tcn_lstm",
+    ),
+]
+Key = Annotated[str, Like("[!-~]{1,200}", "1 to 200 characters of ASCII without blanks expected")]
 
 
 class Training(BaseModel):
@@ -25,14 +32,11 @@ class Training(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    architecture: str = Field(
-        pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$",
+    architecture: Name = Field(
         description="A member of the server's settings; where they have none, a network's name.",
     )
-    symbol: str | None = Field(
-        None,
-        pattern=f"^{SYMBOL}$",
-        description="Else that of the settings. Its data has to be there.",
+    symbol: Symbol | None = Field(
+        None, description="Else that of the settings. Its data has to be there."
     )
     epochs: Count | None = Field(None, description="At most; else as the settings say.")
     batch_size: Count | None = Field(None, description="Windows a step; else as the settings say.")
@@ -61,9 +65,8 @@ def start(
     desk: AtDesk,
     asked: Training,
     idempotency_key: Annotated[
-        str | None,
+        Key | None,
         Header(
-            pattern=r"^[!-~]{1,200}$",
             description="The same request with the same key starts nothing, and tells of the "
             "training that the first one has started.",
         ),
