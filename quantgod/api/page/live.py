@@ -18,10 +18,10 @@ SILENT_SECONDS: Final = 60.0
 
 FEW_NAMES: Final = 3
 VERDICTS: Final = {
-    "drift": "drift",
-    "offset": "differ from the training, but not from the past",
-    "level": "have another level than in the training",
-    "unknown": "are not yet known",
+    "drift": "drifting",
+    "offset": "unlike the training, but like the past",
+    "level": "at another level than in the training",
+    "unknown": "not yet known",
 }
 """Of the drift monitor, in words; `stable` is not told."""
 
@@ -75,17 +75,18 @@ def drift_in_words(verdicts: Mapping[str, str], every: int, least: int) -> str:
     >>> drift_in_words({}, 60, 720), drift_in_words({"body": "unknown"}, 60, 720)
     ('no check yet: one every 60 minutes', 'not yet known: a verdict needs at least 720 minutes')
     >>> drift_in_words({"a": "drift", "b": "stable", "c": "unknown"}, 60, 720)
-    'of 3 features and probabilities 1 drift: a; 1 are not yet known: c'
+    '1 of 3 features and probabilities drifting: a; 1 not yet known: c'
     """
     if not verdicts:
         return f"no check yet: one every {every} minutes"
     if {*verdicts.values()} == {"unknown"}:
         return f"not yet known: a verdict needs at least {least} minutes"
-    found = {kind: [name for name in verdicts if verdicts[name] == kind] for kind in VERDICTS}
-    told = [
-        f"{len(names)} {VERDICTS[kind]}: {few(names)}" for kind, names in found.items() if names
-    ]
-    return f"of {len(verdicts)} features and probabilities {'; '.join(told)}" if told else "stable"
+    told: list[str] = []
+    of_all = f" of {len(verdicts)} features and probabilities"
+    for kind, said in VERDICTS.items():
+        if names := [name for name in verdicts if verdicts[name] == kind]:
+            told.append(f"{len(names)}{'' if told else of_all} {said}: {few(names)}")
+    return "; ".join(told) or "stable"
 
 
 def few(names: Sequence[str]) -> str:

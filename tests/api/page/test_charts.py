@@ -115,6 +115,7 @@ def test_what_is_not_of_the_last_bar_or_of_an_ended_session_is_told_as_the_past(
 
     now = live()
     assert "none for the last bar" not in now and 'data-announce="BTCUSDT: BUY"' in now
+    assert "drift: near/sell</details>" in now, "all that the monitor has said"
     assert '<dd class="good">synced' in now and 'data-runs="yes"' in now
     journal.append_now("BARS", bar_row("BTCUSDT", minute_without(FIRST + 10))).result(10)
     later = live()

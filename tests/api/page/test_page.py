@@ -69,7 +69,12 @@ def test_it_shows_session_members_charts_and_deployments_and_asks_no_other_host(
             "12 ms",
             "02-19 21:29 close 100.5",
         ),
-        *("quantgod 2", "off 3 minutes", "1 drift: near/sell", "agreement 1.000"),
+        *(
+            "quantgod 2",
+            "off 3 minutes",
+            "1 of 1 features and probabilities drifting: near/sell",
+            "agreement 1.000",
+        ),
     ):
         assert told in live
     near, far = (one.text.split() for one in browser.all("#live tbody tr"))
