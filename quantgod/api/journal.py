@@ -8,6 +8,9 @@ from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from quantgod.live.journal import JournalError, newest_batches, segments, tables
 
 SIGNALS: Final = "SIGNALS"
@@ -35,9 +38,12 @@ class Which(NamedTuple):
     symbol: str | None = None
     role: str | None = None
 
-    def takes(self, row: Row) -> bool:
-        """Return whether a row is one of them."""
-        return self.symbol in (None, row["symbol"]) and self.role in (None, row.get("role"))
+    def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows of a batch that are asked for."""
+        for name, value in self._asdict().items():
+            if value is not None:
+                batch = batch.filter(pc.equal(batch[name], value))
+        return batch
 
 
 def newest_rows(
@@ -53,15 +59,19 @@ def newest_rows(
     """
     told = _Told(folder, since)
     for batch in newest_batches(folder, table, COLUMNS.get(table), since):
-        for end in range(batch.num_rows, 0, -FEW):  # mostly the first few are all that is asked for
-            rows = batch.slice(max(0, end - FEW), min(FEW, end)).to_pylist()
-            for row in map(_plain, reversed(rows)):
-                if which.takes(row) and row in told:
-                    yield row
+        left = told.of(which.of(batch))
+        for end in range(left.num_rows, 0, -FEW):  # mostly the first few are all that is asked for
+            rows = left.slice(max(0, end - FEW), min(FEW, end)).to_pylist()
+            yield from map(_plain, reversed(rows))
 
 
 class _Told:
-    """Holds the rows of which no later session has closed the minute; asked newest first."""
+    """Leaves out rows of minutes that a later session has closed; asked from the newest batch on.
+
+    Args:
+        folder: of the journal.
+        since: epoch minute of the first rows; None for all.
+    """
 
     def __init__(self, folder: Path, since: int | None) -> None:
         self._folder, self._since = folder, since
@@ -70,14 +80,27 @@ class _Told:
             (one.session for table in CLOSING for one in segments(folder, table)), default=0
         )
 
-    def __contains__(self, row: Row) -> bool:
-        if row["session"] + 1 < self._from:
-            later = range(row["session"] + 1, self._from)
-            for table in {*CLOSING} & {*tables(self._folder)}:
-                for batch in newest_batches(self._folder, table, MINUTE, self._since, later):
-                    self._closed |= {*zip(*batch.to_pydict().values(), strict=True)}
-            self._from = later.start
-        return _key(row, MINUTE) not in self._closed
+    def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows of a batch, which are of one session, that are told."""
+        if not batch.num_rows:
+            return batch
+        self._look_back(batch["session"][0].as_py())
+        if not self._closed:
+            return batch
+        return batch.filter(pa.array([one not in self._closed for one in _minutes(batch)]))
+
+    def _look_back(self, session: int) -> None:
+        """Take the minutes that sessions after this one have closed, each session's once."""
+        later = range(session + 1, self._from)
+        for table in {*CLOSING} & {*tables(self._folder)} if later else ():
+            for batch in newest_batches(self._folder, table, MINUTE, self._since, later):
+                self._closed |= {*_minutes(batch)}
+        self._from = min(self._from, session + 1)
+
+
+def _minutes(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+    """Yield minute and symbol of each row."""
+    return zip(*(batch[name].to_pylist() for name in MINUTE), strict=True)
 
 
 def newest_row(folder: Path, table: str = SIGNALS) -> Row | None:

@@ -9,7 +9,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from quantgod.api.desk import Desk
+from quantgod.settings import Settings, with_values
 from quantgod.tracking.pipeline import resolved_config
+from quantgod.tracking.supply import is_there
 
 LOSS: Final = "validation_loss"
 
@@ -32,6 +34,12 @@ def training_command(desk: Desk, asked: dict[str, Any]) -> list[str]:
         if asked[option] is not None:
             command += [f"--{option.replace('_', '-')}", str(asked[option])]
     return [*command, *(["--set", ";".join(values)] if values else [])]
+
+
+def has_data(settings: Settings, symbol: str) -> bool:
+    """Return whether there is anything of a symbol that it could be trained on."""
+    own = with_values(settings, {"data.symbol": symbol})
+    return any(is_there(data, own) for data in ("labels", "bars", "archives"))
 
 
 def losses(client: MlflowClient, run: Run) -> list[float]:

@@ -48,6 +48,6 @@ def _promoted(client: MlflowClient, version: ModelVersion, alias: str, lacking: 
     of = option_of(version)
     raise UnjudgedVersionError(
         f"{lacking}, and was never promoted as {alias}: `{command('gates', of)}` "
-        f"judges it, `{command('promote', of)}` deploys it (with --force "
-        "--reason TEXT whatever the gates say); `live.unjudged: warn` lets it answer all the same"
+        f"judges it, `{command('promote', of)}` deploys it (by force, with a reason, "
+        "whatever the gates say); `live.unjudged: warn` lets it answer all the same"
     )

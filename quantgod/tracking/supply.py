@@ -138,7 +138,7 @@ class _Supplier:
     def _lies_there(self, stage: str) -> bool:
         """Return whether a stage's data exists and is complete, as far as runs show."""
         data = _TAKEN_AS_THEY_ARE.get(stage) or _GIVES.get(stage)
-        if data is None or not _is_there(data, self._settings):
+        if data is None or not is_there(data, self._settings):
             return False
         maker = self._newest_maker(data)
         if maker is None:
@@ -197,7 +197,7 @@ class _Supplier:
             self._announce(f"optimize: {told}")
 
 
-def _is_there(data: str, settings: Settings) -> bool:
+def is_there(data: str, settings: Settings) -> bool:
     """Return whether there is any such data; archives of other series do not count.
 
     Raises:

@@ -14,7 +14,7 @@ from quantgod.api.desk import Desk
 from quantgod.api.jobs import Jobs
 from quantgod.api.routes import training as routes
 from quantgod.api.training import training_command
-from quantgod.settings import load_settings
+from quantgod.settings import load_settings, with_values
 from quantgod.tracking.orphans import PROCESS_TAG
 from quantgod.tracking.stage import STAGE_TAG
 from tests.api.serving import Served, served
@@ -128,6 +128,7 @@ def test_a_network_is_trained_by_the_step_itself(shelf: Shelf, tmp_path: Path) -
     [
         ({"architecture": "--help"}, "body.architecture"),
         ({"architecture": "linear", "epochs": 0}, "body.epochs"),
+        ({"architecture": "linear", "symbol": "NOPE"}, "body.symbol"),
         *later(
             ({}, "body.architecture"), ({"architecture": "a;b=c"}, "body.architecture"),
             ({"architecture": "linear", "symbol": "BTC;x=1"}, "body.symbol"),
@@ -143,6 +144,14 @@ def test_a_request_of_another_form_starts_nothing(
     assert answer.status_code == 422
     assert [one["field"] for one in answer.json()["fields"]] == [field]
     assert api.get(STATUS).json()["state"] == "none"
+
+
+def test_another_symbol_is_trained_where_its_data_are(api: Served, trains: list[str]) -> None:
+    labels = with_values(api.settings, {"data.symbol": "ETHUSDT"}).data.own_labels
+    labels.parent.mkdir(parents=True)
+    labels.touch()
+    trains[:] = ["pass"]
+    assert api.post(START, BODY | {"symbol": "ETHUSDT"}).status_code == 202
 
 
 def desk_of(config: str, folder: Path) -> Desk:

@@ -12,7 +12,7 @@ from quantgod.api.desk import AtDesk, Desk
 from quantgod.api.fields import WHOLE, Like, Symbol
 from quantgod.api.job_runs import ended_how, run_of
 from quantgod.api.jobs import Job, OtherRequestError
-from quantgod.api.training import losses, training_command
+from quantgod.api.training import has_data, losses, training_command
 
 router = APIRouter(prefix="/api/ensemble/training", tags=["Training"])
 
@@ -80,6 +80,9 @@ def start(
     if members and asked.architecture not in members:
         known = ", ".join(members)
         raise FieldError("body.architecture", f"one of the members {known} expected")
+    own = desk.settings.data.symbol
+    if asked.symbol not in (None, own) and not has_data(desk.settings, asked.symbol):
+        raise FieldError("body.symbol", f"{own}, or another with labels, bars or archives expected")
     said = asked.model_dump()
     try:
         desk.jobs.begin(training_command(desk, said), said, idempotency_key or "")
