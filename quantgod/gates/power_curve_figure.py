@@ -29,7 +29,7 @@ def curve_figure(power: Power) -> Figure:
             [place.signal + APART * (number - 1) for place in own], shares, yerr=reach, marker="o",
             capsize=3, color=SERIES_COLOURS[number % len(SERIES_COLOURS)], label=f"{days} days",
         )  # fmt: skip
-    axes.set_xlabel("strength of the signal: share of an hour's variance")
+    axes.set_xlabel("strength of the signal (simulate.signal)")
     axes.set_ylabel("share of models that pass")
     axes.set_ylim(-0.03, 1.03)
     axes.legend(loc="upper left", frameon=False)
