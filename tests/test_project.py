@@ -89,6 +89,7 @@ for steps in groups:
 """Imports what functions of steps import when they work, and tells what is loaded by then."""
 
 
+@pytest.mark.long
 def test_the_work_of_a_step_loads_only_what_it_needs_of_what_takes_long() -> None:
     asked = repr((set(HEAVY), [steps for steps, _ in LOADED]))
     command = [sys.executable, "-c", WORK, asked]

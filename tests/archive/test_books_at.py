@@ -310,6 +310,7 @@ def test_no_moments_give_no_books(tmp_path):
 # -- against the rows and the reference ------------------------------------------------------------
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     step=st.sampled_from([1, 4, 5]),

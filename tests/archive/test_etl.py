@@ -225,6 +225,7 @@ def test_a_real_excerpt_is_accepted(tmp_path: Path) -> None:
 # The same by every way
 
 
+@pytest.mark.long
 def test_two_processes_give_the_same_files_as_one(market: Path, bars: Path, tmp_path: Path) -> None:
     notes: list[tuple[int, int, str]] = []
     report = run_etl(market, tmp_path, etl_settings(workers=2), lambda *note: notes.append(note))

@@ -101,6 +101,7 @@ def test_a_cluster_gives_the_same_bits_of_folds_and_of_the_base(
         train_base_where_asked(folds.learned, missing, own, *there)
 
 
+@pytest.mark.long
 def test_a_scheduler_that_is_away_is_told(
     folds: Folds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

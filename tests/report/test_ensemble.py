@@ -95,6 +95,7 @@ def test_importance_leaves_out_windows_without_an_answer() -> None:
     assert report().tables["importance"]["rows"] == SILENT // 2
 
 
+@pytest.mark.long
 def test_a_single_network_has_no_such_section() -> None:
     alone = written.report()
     assert not {"members", "weights"} & alone.figures.keys()

@@ -341,6 +341,7 @@ def test_a_study_of_other_bars_or_settings_is_refused(tmp_path: Path) -> None:
         tune(table(), settings(trials=2, epochs=5), tmp_path)
 
 
+@pytest.mark.long
 def test_a_search_without_a_completed_trial_says_so(tmp_path: Path) -> None:
     class Hungry(Watcher):
         def hear(self, number: int, epoch: Epoch) -> None:
