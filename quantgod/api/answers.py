@@ -155,11 +155,11 @@ async def _known(_request: Request, error: Exception) -> Response:
 
 async def _invalid(_request: Request, error: RequestValidationError) -> Response:
     """Name each field, without what came: it may be a secret in a wrong place."""
-    return _named(*map(_problem, error.errors()))
+    return _named(*map(problem_of, error.errors()))
 
 
-def _problem(error: Mapping[str, Any]) -> dict[str, str]:
-    """Return what is wrong with a field."""
+def problem_of(error: Mapping[str, Any]) -> dict[str, str]:
+    """Return the field that pydantic's error names, and what is wrong with it."""
     if error["type"] == "json_invalid":
         where, said = error["loc"][-1], error["ctx"]["error"]
         return {"field": "body", "problem": f"JSON expected, at character {where}: {said}"}

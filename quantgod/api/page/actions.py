@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from quantgod.api.answers import KNOWN, status_of
+from quantgod.api.answers import KNOWN, problem_of, status_of
 from quantgod.api.change import begin_change
 from quantgod.api.desk import Desk
 from quantgod.api.routes.change import Enabling, Reason, at_once
@@ -192,7 +192,7 @@ def carried_out(desk: Desk, name: str, form: Form) -> object:
     try:
         return action.do(desk, action.body.model_validate(form.values()), form)
     except ValidationError as error:
-        reasons = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        reasons = ["{field}: {problem}".format(**problem_of(one)) for one in error.errors()]
         return Refused(name, HTTPStatus.UNPROCESSABLE_ENTITY, reasons, [])
     except KNOWN as error:
         reason = without_passwords(str(error))
