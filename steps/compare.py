@@ -75,9 +75,9 @@ def _log(run: StageRun, name: str, numbers: list[int], found: CompareResult) -> 
 
     from quantgod.evaluation import plots
     from quantgod.evaluation.evidence import write_evidence
+    from quantgod.evaluation.wording import verdict
     from quantgod.registry.comparing import COMPARE_FILE
     from quantgod.report.compared import SCORES, compared_page, compared_table
-    from quantgod.report.findings import verdict
     from quantgod.report.report import png
 
     table = compared_table(found.models, found.differences, found.traded)

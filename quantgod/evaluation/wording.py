@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, Literal
 
 from quantgod.evaluation.intervals import Interval
+from quantgod.evaluation.metrics import LOWER_IS_BETTER
+
+Verdict = Literal["better", "not shown to be better", "worse"]
 
 LEAST_DECIMALS: Final = 3
 MOST_DECIMALS: Final = 6
@@ -52,3 +55,15 @@ def _decimals(found: Interval) -> int:
     if not (found.enough and width > 0):
         return LEAST_DECIMALS
     return min(MOST_DECIMALS, max(LEAST_DECIMALS, 1 - math.floor(math.log10(width))))
+
+
+def verdict(score: str, difference: Interval) -> Verdict:
+    """Return whether the first of two models is better, from its score minus the other's."""
+    if not difference.enough:
+        return "not shown to be better"
+    low, high = difference.low, difference.high
+    if score in LOWER_IS_BETTER:
+        low, high = -high, -low
+    if low > 0:
+        return "better"
+    return "worse" if high < 0 else "not shown to be better"

@@ -9,8 +9,8 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from quantgod.evaluation.intervals import Interval
-from quantgod.evaluation.wording import interval_text, number_text
-from quantgod.report.findings import DECISIVE, verdict
+from quantgod.evaluation.wording import interval_text, number_text, verdict
+from quantgod.report.findings import DECISIVE
 from quantgod.report.tables import Table
 
 TEMPLATE: Final = "compared.html.j2"

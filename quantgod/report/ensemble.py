@@ -9,9 +9,9 @@ from quantgod.evaluation.ensemble_scores import ENSEMBLE
 from quantgod.evaluation.evidence import EnsembleResult, EvaluationResult, MemberResult
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.scored_rows import EQUAL_WEIGHTS
-from quantgod.evaluation.wording import interval_text, number_text, share_text
+from quantgod.evaluation.wording import interval_text, number_text, share_text, verdict
 from quantgod.gates.ensemble import SCORES, beside_members
-from quantgod.report.findings import said_by, spoken, verdict
+from quantgod.report.findings import said_by, spoken
 from quantgod.report.tables import Table
 from quantgod.settings import Settings, members_of
 

@@ -14,8 +14,8 @@ from quantgod.evaluation import plots
 from quantgod.evaluation.evaluation import JUDGED, Evaluation
 from quantgod.evaluation.evidence import Coverage
 from quantgod.evaluation.scored_rows import probabilities_of
+from quantgod.evaluation.wording import verdict
 from quantgod.report.examination import Examination
-from quantgod.report.findings import verdict
 from quantgod.settings import Settings
 from quantgod.training.confusion import confusion_matrix
 

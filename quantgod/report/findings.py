@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Final
 
 from quantgod.evaluation.evaluation import JUDGED
 from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.intervals import FEWEST_ROWS, Interval
-from quantgod.evaluation.metrics import LOWER_IS_BETTER
 from quantgod.evaluation.plots.style import FEW_ROWS, SCORE_NAMES
 from quantgod.evaluation.slices import Slices
-from quantgod.evaluation.wording import interval_text, number_text
+from quantgod.evaluation.wording import Verdict, interval_text, number_text, verdict
 from quantgod.gates import Gate
 from quantgod.gates.bounds import NOT_ASKED
 from quantgod.gates.judge import (
@@ -28,8 +27,6 @@ from quantgod.gates.judge import (
 from quantgod.report.examination import ALL_DECISIONS, Examination
 from quantgod.settings import GateSettings, Settings
 
-Verdict = Literal["better", "not shown to be better", "worse"]
-
 DECISIVE: Final = ("macro_f1", "log_loss")
 """Scores that verdicts use: one of decisions, one of probabilities."""
 
@@ -37,18 +34,6 @@ _NAMES: Final = {**SCORE_NAMES, "log_loss": "log-loss"}
 
 FEW_LABELS: Final = 100
 """With fewer independent labels the test part is called short."""
-
-
-def verdict(score: str, difference: Interval) -> Verdict:
-    """Return whether the first of two models is better, from its score minus the other's."""
-    if not difference.enough:
-        return "not shown to be better"
-    low, high = difference.low, difference.high
-    if score in LOWER_IS_BETTER:
-        low, high = -high, -low
-    if low > 0:
-        return "better"
-    return "worse" if high < 0 else "not shown to be better"
 
 
 def headlines(result: EvaluationResult) -> list[str]:

@@ -12,9 +12,9 @@ from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.style import SCORE_NAMES
 from quantgod.evaluation.slices import Slice, Slices
-from quantgod.evaluation.wording import interval_text, number_text
+from quantgod.evaluation.wording import interval_text, number_text, verdict
 from quantgod.report.examination import Examination
-from quantgod.report.findings import DECISIVE, spoken, verdict
+from quantgod.report.findings import DECISIVE, spoken
 
 SCORED = ("macro_f1", "mcc", "accuracy", "log_loss", "brier", "ece")
 BY_CLASS = tuple(

@@ -11,10 +11,10 @@ import pytest
 from quantgod.evaluation.drift import Shift
 from quantgod.evaluation.evidence import EvaluationResult
 from quantgod.evaluation.intervals import Interval
-from quantgod.evaluation.wording import interval_text
+from quantgod.evaluation.wording import interval_text, verdict
 from quantgod.gates import judge_gates
 from quantgod.report.examination import ALL_DECISIONS, Examination
-from quantgod.report.findings import headlines, verdict, weaknesses
+from quantgod.report.findings import headlines, weaknesses
 from quantgod.settings import Settings
 from tests.evaluation.evaluations import case
 from tests.gates.records import Evidence

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from quantgod.evaluation.intervals import terms
-from quantgod.evaluation.wording import interval_text
-from quantgod.report.findings import headlines, verdict, weaknesses
+from quantgod.evaluation.wording import interval_text, verdict
+from quantgod.report.findings import headlines, weaknesses
 from quantgod.report.page import page
 from quantgod.report.report import png
 from quantgod.report.tables import detail_tables, score_tables

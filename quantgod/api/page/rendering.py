@@ -14,6 +14,8 @@ from quantgod.api.page.actions import ACTIONS, Refused
 from quantgod.api.page.drawing import HEIGHT, WIDTH, number
 from quantgod.api.page.sections import SECTIONS, lacking, of_verdict, told
 from quantgod.api.routes.preview import Previewed, ScoreInterval
+from quantgod.evaluation.intervals import Interval
+from quantgod.evaluation.wording import verdict
 
 TITLES: Final = {
     "live": "Live session",
@@ -23,8 +25,6 @@ TITLES: Final = {
     "deployments": "Deployments",
     "versions": "Versions and gates",
 }
-
-LESS_IS_BETTER: Final = frozenset({"log_loss"})
 
 MOVING: Final = ("live", "charts", "change", "training")
 """Templates of what changes by itself, and is loaded again."""
@@ -127,9 +127,8 @@ def compared(name: str, difference: ScoreInterval | None) -> str:
     """
     if difference is None or not difference.enough:
         return "not known"
-    if difference.low <= 0 <= difference.high:
-        return "not to be told apart"
-    return "better" if (difference.value > 0) is (name not in LESS_IS_BETTER) else "worse"
+    said = verdict(name, Interval(difference.value, difference.low, difference.high))
+    return "not to be told apart" if said == "not shown to be better" else said
 
 
 def _rendered(name: str, context: Mapping[str, Any]) -> Markup:

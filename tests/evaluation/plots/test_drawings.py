@@ -23,11 +23,11 @@ from quantgod.evaluation import plots
 from quantgod.evaluation.drift import Shift
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.features import feature_spreads
+from quantgod.evaluation.wording import verdict
 from quantgod.gates import Gate
 from quantgod.gates.figure import gate_figure
 from quantgod.gates.power_curve_figure import curve_figure
 from quantgod.gates.power_figure import verdicts
-from quantgod.report.findings import verdict
 from quantgod.settings import LabelSettings
 from tests.evaluation.plots.drawings import drawn
 from tests.evaluation.plots.test_evaluation_figures import BOTH, curve, part, sliced, time

@@ -18,7 +18,7 @@ from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.plots.style import MODEL_COLOURS
 from quantgod.evaluation.selective import COVERAGES, Curve
 from quantgod.evaluation.slices import Slice, Slices
-from quantgod.report.findings import verdict
+from quantgod.evaluation.wording import verdict
 
 SCORES = ["accuracy", "hit_rate"]
 SCORES += [f"{score}_{name.lower()}" for score in ("precision", "recall") for name in CLASSES]
