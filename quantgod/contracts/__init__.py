@@ -2,6 +2,7 @@
 
 from quantgod.contracts.arrays import Booleans, Floats, Integers
 from quantgod.contracts.book import BookShape, BookUpdate, Level
+from quantgod.contracts.candles import CANDLE_COLUMNS, INTERVALS, Candles, PriceKind
 from quantgod.contracts.columns import (
     ALL_FEATURES,
     BAR_COLUMNS,
@@ -27,10 +28,12 @@ __all__ = [
     "BAR_COLUMNS",
     "BOOK_COLUMNS",
     "BOOK_LEVELS",
+    "CANDLE_COLUMNS",
     "CLASSES",
     "FEATURES",
     "FEATURE_SET",
     "FEATURE_SETS",
+    "INTERVALS",
     "MARKETS",
     "META_FEATURES",
     "MS_PER_DAY",
@@ -45,12 +48,14 @@ __all__ = [
     "BookShape",
     "BookUpdate",
     "Booleans",
+    "Candles",
     "Floats",
     "Forecast",
     "Horizon",
     "Integers",
     "Level",
     "Market",
+    "PriceKind",
     "Progress",
     "Series",
     "Source",
