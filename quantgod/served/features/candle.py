@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..rolling import Floats, before, deviation, highest, log_ratio, lowest, mean, ratio, rolling
+from ..technical import autocorrelation, garman_klass, parkinson, place, skewness
 from .scale import minute_returns, newest, sigma_of, table
 
 RETURNS = (1, 3, 5, 15, 30, 60)
@@ -39,47 +40,18 @@ def compute(columns: Mapping[str, Floats]) -> Floats:
         "in_prev": np.clip(ratio(close - last["low"], last["high"] - last["low"]), -2, 3),
         "range_rel": log_ratio(width, mean(width, 60)),
         "gap_open": np.log(opening / last["close"]) / sigma,
-        "pos_15": _place(close, high, low, 15),
-        "pos_60": _place(close, high, low, 60),
+        "pos_15": place(close, high, low, 15),
+        "pos_60": place(close, high, low, 60),
         "from_high": np.log(close / highest(close, 60)) / spread_out,
         "from_low": np.log(close / lowest(close, 60)) / spread_out,
         "vol_5_60": log_ratio(deviation(returns, 5), deviation(returns, 60)),
         "vol_60_240": log_ratio(deviation(long_returns, 60), deviation(long_returns, 240)),
-        "parkinson_15": log_ratio(_parkinson(high, low, 15), deviation(returns, 15)),
-        "garman_15": log_ratio(_garman_klass(recent, 15), deviation(returns, 15)),
+        "parkinson_15": log_ratio(parkinson(high, low, 15), deviation(returns, 15)),
+        "garman_15": log_ratio(garman_klass(recent, 15), deviation(returns, 15)),
         "vol_sec": log_ratio(recent["second_deviation"], deviation(returns, 60)),
-        "skew_60": rolling(returns, 60, _skewness),
-        "ac1_60": rolling(returns, 60, _autocorrelation),
+        "skew_60": rolling(returns, 60, skewness),
+        "ac1_60": rolling(returns, 60, autocorrelation),
         "eff_15": rolling(returns, 15, lambda r: ratio(r.sum(axis=1), np.abs(r).sum(axis=1))),
         "up_share_15": rolling(returns, 15, lambda r: (r > 0).mean(axis=1) - 0.5),
     }
     return table(found, NAMES, REACH, len(columns["close"]))
-
-
-def _place(close: Floats, high: Floats, low: Floats, rows: int) -> Floats:
-    """Return where the close lies in the range of the last rows, from -0.5 to 0.5."""
-    top, bottom = highest(high, rows), lowest(low, rows)
-    return np.where(top == bottom, 0.0, ratio(close - bottom, top - bottom) - 0.5)
-
-
-def _parkinson(high: Floats, low: Floats, rows: int) -> Floats:
-    """Return volatility a minute by ranges (Parkinson, 1980)."""
-    return np.asarray(np.sqrt(mean(np.square(np.log(high / low)), rows) / (4 * np.log(2))))
-
-
-def _garman_klass(columns: Mapping[str, Floats], rows: int) -> Floats:
-    """Return volatility a minute by ranges and bodies (Garman and Klass, 1980), at least 0."""
-    width = np.square(np.log(columns["high"] / columns["low"]))
-    body = np.square(np.log(columns["close"] / columns["open"]))
-    return np.sqrt(np.maximum(mean(width / 2 - (2 * np.log(2) - 1) * body, rows), 0))
-
-
-def _skewness(window: Floats) -> Floats:
-    away = window - window.mean(axis=1, keepdims=True)
-    spread = np.sqrt(np.square(away).mean(axis=1))
-    return ratio((away**3).mean(axis=1), spread**3)
-
-
-def _autocorrelation(window: Floats) -> Floats:
-    away = window - window.mean(axis=1, keepdims=True)
-    return ratio((away[:, 1:] * away[:, :-1]).sum(axis=1), np.square(away).sum(axis=1))

@@ -127,32 +127,6 @@ def test_an_oscillator_of_28_rows_is_neutral_once_all_of_them_stand_still(still)
     assert named(market)["ultosc"] == pytest.approx((moved - 50) / 50)
 
 
-@pytest.fixture(scope="module")
-def fallen():
-    """Prices that fell so far that the oldest weigh as much as the newest in every average."""
-    scale = 1.085 ** np.arange(MEMORY)[::-1]
-    drawn = columns(MEMORY, seed=7, volatility=0.02)
-    return tuple(drawn[name] * scale for name in ("high", "low", "close"))
-
-
-def test_averages_begin_as_those_of_talib_do(fallen):
-    high, low, close = fallen
-    line, signal = indicator._macd()
-    theirs = talib.MACD(close, 12, 26, 9)
-    assert line @ close == pytest.approx(theirs[0][-1], rel=1e-9)
-    assert signal @ close == pytest.approx(theirs[1][-1], rel=1e-9)
-    double, triple = indicator._nested_averages()
-    assert double @ close == pytest.approx(talib.DEMA(close, 20)[-1], rel=1e-9)
-    threefold = [row @ close for row in triple[-2:]]
-    assert threefold[1] / threefold[0] - 1 == pytest.approx(
-        talib.TRIX(close, 15)[-1] / 100, rel=1e-9
-    )
-    plus, minus = indicator.directional(high, low, close, 14)
-    assert plus[-1] == pytest.approx(talib.PLUS_DI(high, low, close, 14)[-1], rel=1e-9)
-    assert minus[-1] == pytest.approx(talib.MINUS_DI(high, low, close, 14)[-1], rel=1e-9)
-    assert indicator.kama(close)[-1] == pytest.approx(talib.KAMA(close, 10)[-1], rel=1e-9)
-
-
 def test_the_strength_of_a_trend_is_wilders_average_of_its_balance():
     found = indicator._trend_strength(*(MARKETS["smooth"][n] for n in ("high", "low", "close")))
     balance = np.abs(found["di_14"][-MEMORY:]).tolist()
@@ -160,23 +134,3 @@ def test_the_strength_of_a_trend_is_wilders_average_of_its_balance():
     for value in balance[14:]:
         expected += (value - expected) / 14
     assert found["adx_14"][-1] == pytest.approx(expected, abs=1e-12)
-
-
-def test_a_typical_price_is_the_mean_of_three():
-    assert indicator.typical(*(np.array([value]) for value in (5.0, 1.0, 3.0))).tolist() == [3.0]
-
-
-def test_a_slope_of_a_running_sum_asks_for_the_steps_within_its_window():
-    steps = np.random.default_rng(1).normal(size=20)
-    weights = indicator._on_steps(indicator.trend(20))
-    assert len(weights) == 19
-    slope = np.polyfit(range(20), np.cumsum(steps), 1)[0]
-    assert weights @ steps[1:] == pytest.approx(slope)
-
-
-def test_an_adaptive_average_begins_with_the_tenth_close_and_forgets_it_slowly():
-    close = 100 + np.resize([1.0, -1.0], MEMORY)
-    close[9] = 150
-    expected = talib.KAMA(close, 10)[-1]
-    assert indicator.kama(close)[-1] == pytest.approx(expected, rel=1e-12)
-    assert expected > 110
