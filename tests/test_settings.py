@@ -90,6 +90,8 @@ def test_what_a_file_says_is_what_the_settings_hold(name: str) -> None:
     said["simulate"]["start"] = str(said["simulate"]["start"])
     for key in ("first_day", "last_day"):
         said["download"][key] = str(said["download"][key])
+    said["candles"]["first_day"] = str(said["candles"]["first_day"])
+    said["candles"]["simulate"]["start"] = str(said["candles"]["simulate"]["start"])
     for value in said["optimize"]["space"].values():
         if isinstance(value, dict):
             value.setdefault("log", False)

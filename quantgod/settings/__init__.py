@@ -1,5 +1,6 @@
 """Frozen, typed settings: the sections, and the reader of settings files."""
 
+from quantgod.settings.candles import CandleSettings, CandleSimulation
 from quantgod.settings.commands import OF_A_MEMBER, bare_command, command, repeating
 from quantgod.settings.ensemble import EnsembleSettings
 from quantgod.settings.judging import (
@@ -68,6 +69,8 @@ __all__ = [
     "AuditSettings",
     "BacktestSettings",
     "Baseline",
+    "CandleSettings",
+    "CandleSimulation",
     "Choice",
     "CollectSettings",
     "CurveSettings",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from quantgod.files import value_digest
+from quantgod.settings.candles import CandleSettings
 from quantgod.settings.ensemble import EnsembleSettings
 from quantgod.settings.judging import (
     BacktestSettings,
@@ -77,6 +78,7 @@ class Settings(Section):
     data: DataSettings
     simulate: SimulateSettings
     download: DownloadSettings
+    candles: CandleSettings = CandleSettings()
     etl: EtlSettings
     snapshots: SnapshotSettings = SnapshotSettings()
     label: LabelSettings
