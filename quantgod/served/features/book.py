@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..rolling import Floats, correlation, dot, exponential, log_ratio, mean, ratio, rolling
-from .scale import minute_returns, newest, sigma_of, table
+from .scale import log_returns, newest, sigma_of, table
 
 SIDES = ("bid", "ask")
 DEPTHS = (1, 5, 10, 20, 50, 200)
@@ -81,7 +81,7 @@ def compute(columns: Mapping[str, Floats]) -> Floats:
         **_seconds(recent),
         **_flows(recent, bids, asks),
         "imb20_gap": _imbalance_gap(columns["bid_sizes"], columns["ask_sizes"]),
-        "impact_corr": correlation(minute_returns(recent["close"]), recent["ofi_1"], 60),
+        "impact_corr": correlation(log_returns(recent["close"]), recent["ofi_1"], 60),
     }
     for depth in (5, 20):
         found[f"wmid_dev_{depth}"] = _weighted_mid(*sides, mid[-own:], depth)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..rolling import Floats, before, deviation, highest, log_ratio, lowest, mean, ratio, rolling
 from ..technical import autocorrelation, garman_klass, parkinson, place, skewness
-from .scale import minute_returns, newest, sigma_of, table
+from .scale import log_returns, newest, sigma_of, table
 
 RETURNS = (1, 3, 5, 15, 30, 60)
 NAMES = (
@@ -27,8 +27,8 @@ def compute(columns: Mapping[str, Floats]) -> Floats:
     """Return the features, (rows, 25). Logarithms and ratios are bounded; a flat market gives 0."""
     recent = newest(columns, REACH, NEEDED)
     opening, high, low, close = (recent[name] for name in ("open", "high", "low", "close"))
-    returns, sigma = minute_returns(close), sigma_of(close, 60)
-    long_returns = minute_returns(columns["close"])
+    returns, sigma = log_returns(close), sigma_of(close, 60)
+    long_returns = log_returns(columns["close"])
     spread_out = sigma * np.sqrt(60)
     width = high - low
     last = {"high": before(high, 1), "low": before(low, 1), "close": before(close, 1)}

@@ -44,7 +44,7 @@ from ..technical import (
     typical,
     ultimate,
 )
-from .scale import minute_returns, newest, sigma_of, table
+from .scale import log_returns, newest, sigma_of, table
 
 NAMES = (
     "ema_gap_9", "ema_gap_20", "ema_gap_50", "ema_cross", "macd", "macd_hist", "adx_14", "di_14",
@@ -143,7 +143,7 @@ def _with_activity(high: Floats, low: Floats, close: Floats, activity: Floats) -
     flow = ratio((close - low) - (high - close), width) * activity
     together = ratio(dot(close * activity, np.ones(60)), dot(activity, np.ones(60)))
     vwap = np.where(together == 0, close, together)
-    force = ema(minute_returns(close) * activity, 13)
+    force = ema(log_returns(close) * activity, 13)
     return {
         "mfi_act": (money_flow(typical(high, low, close), activity, 14) - 50) / 50,
         "cmf_act": ratio(mean(flow, 20), usual),

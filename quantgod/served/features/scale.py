@@ -9,17 +9,17 @@ import numpy as np
 from ..rolling import Floats, before, deviation
 
 SIGMA_FLOOR = 1e-5
-"""Least deviation of a minute's log return: a tenth of a basis point."""
+"""Least deviation of a log return: a tenth of a basis point."""
 
 
-def minute_returns(close: Floats) -> Floats:
+def log_returns(close: Floats) -> Floats:
     """Return ln(close / close of the row before), NaN in the first row."""
     return np.asarray(np.log(close / before(close, 1)))
 
 
 def sigma_of(close: Floats, rows: int) -> Floats:
     """Return the standard deviation of the last `rows` returns, at least `SIGMA_FLOOR`."""
-    return np.maximum(deviation(minute_returns(close), rows), SIGMA_FLOOR)
+    return np.maximum(deviation(log_returns(close), rows), SIGMA_FLOOR)
 
 
 def newest(columns: Mapping[str, Floats], reach: int, needed: int) -> dict[str, Floats]:

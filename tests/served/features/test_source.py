@@ -62,7 +62,7 @@ def test_a_table_begins_where_the_reach_is_full_and_figures_end_together(rows):
 
 def test_returns_are_logarithms_and_their_deviation_has_a_floor():
     close = np.array([1.0, math.e, 1.0, math.e**3])
-    assert scale.minute_returns(close) == pytest.approx([NAN, 1, -1, 3], nan_ok=True)
+    assert scale.log_returns(close) == pytest.approx([NAN, 1, -1, 3], nan_ok=True)
     assert scale.sigma_of(close, 3)[3] == pytest.approx(2.0)
     assert scale.sigma_of(np.ones(4), 2)[2:].tolist() == [scale.SIGMA_FLOOR] * 2
 

@@ -1,0 +1,1 @@
+"""What forecasts of candles share between training and serving, numpy only."""
