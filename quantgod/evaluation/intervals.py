@@ -51,7 +51,6 @@ _TERMS: Final = 0.8
 _AMPLITUDE: Final = 0.5
 _MOST_BLOCKS: Final = 100
 _EDGE: Final = 1e-9
-_CERTAIN: Final = float(ndtri((1 + LEVEL) / 2))
 
 
 class Interval(NamedTuple):
@@ -146,9 +145,9 @@ def terms(effective: float) -> int:
     return max(1, round(_TERMS * math.pow(effective, 2 / 3)))
 
 
-def quantile(freedom: Floats) -> Floats:
+def quantile(freedom: Floats, level: float = LEVEL) -> Floats:
     """Return the half width of an interval in standard errors, by degrees of freedom (...)."""
-    return np.asarray(stdtrit(freedom, (1 + LEVEL) / 2))
+    return np.asarray(stdtrit(freedom, (1 + level) / 2))
 
 
 def freedom(score: Replicates) -> Floats:
@@ -213,16 +212,20 @@ def reweighted(score: Callable[[Floats], Floats], rows: int, effective: float) -
 
 
 def interval(
-    score: Replicates, effective: float, scale: Scale = PLAIN, unseen: float = 0.0
+    score: Replicates,
+    effective: float,
+    scale: Scale = PLAIN,
+    unseen: float = 0.0,
+    level: float = LEVEL,
 ) -> Interval:
     """Return the interval of a scalar score; `unseen` is variance that the rows do not show."""
-    scaled = score.map(scale.to)
-    value, doubt = scaled.observed, np.square(quantile(freedom(scaled))) * variance(scaled)
+    scaled, certain = score.map(scale.to), float(ndtri((1 + level) / 2))
+    value, doubt = scaled.observed, np.square(quantile(freedom(scaled), level)) * variance(scaled)
     _, _, _, *lucky = scaled.present
     if lucky:
         centre, luck = lucky
-        doubt += _CERTAIN**2 * _mean_square(luck - centre)
-    reach = np.sqrt(doubt + _CERTAIN**2 * unseen)
+        doubt += certain**2 * _mean_square(luck - centre)
+    reach = np.sqrt(doubt + certain**2 * unseen)
     low, high = scale.back(value - reach), scale.back(value + reach)
     # The transform and its inverse round; a score that does not move has width zero.
     if not reach > 0:

@@ -21,7 +21,7 @@ from quantgod.auditor.conformal import (
     load_conformal,
 )
 from quantgod.served.conformal import abstentions, actions
-from tests.evaluation.forecasts import calibrated_forecasts, random_forecasts
+from tests.evaluation.class_forecasts import calibrated_forecasts, random_forecasts
 
 SELL, NEUTRAL, BUY = 0, 1, 2
 

@@ -22,7 +22,7 @@ from quantgod.evaluation.metrics import (
     matthews_correlation,
 )
 from quantgod.served.calibration import decide
-from tests.evaluation.forecasts import calibrated_forecasts, random_forecasts
+from tests.evaluation.class_forecasts import calibrated_forecasts, random_forecasts
 from tests.evaluation.reaches import reach_of
 
 SELL, NEUTRAL, BUY = range(3)

@@ -21,7 +21,7 @@ from quantgod.evaluation.metrics import (
     matthews_correlation,
     precision_recall_f1,
 )
-from tests.evaluation.forecasts import calibrated_forecasts, random_forecasts
+from tests.evaluation.class_forecasts import calibrated_forecasts, random_forecasts
 
 ANSWERS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40)
 

@@ -7,7 +7,7 @@ import pytest
 
 from quantgod.evaluation.intervals import Interval, share_of
 from quantgod.evaluation.selective import COVERAGES, Curve, Ranking, curves
-from tests.evaluation.forecasts import calibrated_forecasts
+from tests.evaluation.class_forecasts import calibrated_forecasts
 from tests.evaluation.reaches import reach_of
 
 EFFECTIVE = 80.0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from quantgod.evaluation.groupings import Grouping
 from quantgod.evaluation.slices import Rows, slice_scores
-from tests.evaluation.forecasts import random_forecasts
+from tests.evaluation.class_forecasts import random_forecasts
 from tests.evaluation.reaches import reach_of
 
 MINUTE_MS = 60_000

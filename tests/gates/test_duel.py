@@ -8,7 +8,7 @@ import pytest
 from quantgod.evaluation.comparison import ModelOutput
 from quantgod.evaluation.intervals import Interval
 from quantgod.gates.duel import Duel, Truth, duel
-from tests.evaluation.forecasts import HORIZON, hourly_market, informed
+from tests.evaluation.class_forecasts import HORIZON, hourly_market, informed
 
 LEAST_ROWS = 30.0
 SEEDS = range(10)

@@ -20,7 +20,7 @@ from quantgod.evaluation.intervals import Interval
 from quantgod.served.calibration import decide
 from quantgod.settings import LabelSettings
 from quantgod.training.confusion import confusion_matrix
-from tests.evaluation.forecasts import calibrated_forecasts
+from tests.evaluation.class_forecasts import calibrated_forecasts
 from tests.evaluation.plots.overlaps import overlapping
 from tests.evaluation.plots.test_evaluation_figures import BOTH, curve, part, sliced, time
 from tests.later import later
