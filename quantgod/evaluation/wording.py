@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final, Literal
 
+from quantgod.contracts import MS_PER_MINUTE
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.metrics import LOWER_IS_BETTER
 
@@ -40,6 +41,18 @@ def share_text(share: float) -> str:
 def milliseconds_text(value: float) -> str:
     """Return `36.5 ms`."""
     return f"{number_text(value)} ms"
+
+
+def ahead_text(ms: int) -> str:
+    """Return how far ahead a horizon looks, in the largest unit that fits.
+
+    >>> ahead_text(7 * 86_400_000), ahead_text(3_600_000), ahead_text(90 * 60_000)
+    ('7 days', '1 hour', '90 minutes')
+    """
+    for unit, length in (("day", 86_400_000), ("hour", 3_600_000)):
+        if ms % length == 0:
+            return f"{ms // length} {unit}{'' if ms == length else 's'}"
+    return f"{ms // MS_PER_MINUTE} minutes" if ms != MS_PER_MINUTE else "1 minute"
 
 
 def account_text(outcome: str) -> str:

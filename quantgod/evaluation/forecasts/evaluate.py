@@ -103,11 +103,13 @@ class ForecastEvaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         subject: name of the forecaster that is judged.
+        step_ms: milliseconds of a candle, which horizons count.
         horizons: nearest first.
         claims: whether its mean may be said to have skill, by horizon.
     """
 
     subject: str
+    step_ms: int
     horizons: tuple[HorizonEvaluation, ...]
     claims: tuple[Claim, ...]
 
@@ -136,8 +138,10 @@ def evaluate_forecasts(
         seed: of the redraws of the model confidence set.
 
     Raises:
-        ValueError: if the subject is not among the forecasters, or a horizon has no rows.
+        ValueError: for no horizon, one without rows, or without a forecast of the subject.
     """
+    if not outcomes:
+        raise ValueError("outcomes of one horizon at least expected, got none")
     for one in outcomes:
         if subject not in one.forecasts or not len(one):
             raise ValueError(
@@ -146,6 +150,7 @@ def evaluate_forecasts(
             )
     return ForecastEvaluation(
         subject=subject,
+        step_ms=outcomes[0].step_ms,
         horizons=tuple(_horizon(one, subject, seed) for one in outcomes),
         claims=claims_skill(outcomes, subject, looks),
     )
