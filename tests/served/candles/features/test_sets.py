@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +41,15 @@ def test_the_families_are_those_of_the_document():
     assert len(set(sets.NAMES)) == 150
     assert set(sets.NEEDS) == {need for one in sets.FAMILIES.values() for need in one.NEEDS}
     assert max(one.REACH for one in sets.FAMILIES.values()) == sets.REACH <= 260
+
+
+def test_the_documents_table_names_every_feature_once():
+    text = Path("docs/data.md").read_text(encoding="utf-8")
+    for family, one in sets.FAMILIES.items():
+        row = re.search(rf"^\| {family}, {len(one.NAMES)} \|(.*)$", text, re.MULTILINE)
+        named = re.findall(r"`([a-z_0-9]+)(?:\[([^]]+)\])?`", row[1])
+        told = [f"{name}{end}" for name, ends in named for end in ends.split(",")]
+        assert sorted(told) == sorted(one.NAMES)
 
 
 @settings(max_examples=40)
