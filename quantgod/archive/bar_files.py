@@ -9,8 +9,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Final
 
-from quantgod.archive.minute_table import letters_of
 from quantgod.archive.plan import ArchiveFile, find_archives
+from quantgod.archive.price_table import QUOTES, letters_of
 from quantgod.contracts import MARKETS
 from quantgod.files import files_below
 from quantgod.settings import command
@@ -21,7 +21,6 @@ FOLDERS_ABOVE: Final = 2
 """How many folders above a file may say whose it is, as in `FILUSDT/1m/2024-01.csv`."""
 
 _A_SYMBOL: Final = re.compile("[A-Z0-9]{2,}(USD[TC]?|PERP)")
-_QUOTES: Final = ("USDT", "USDC", "USD", "PERP")
 
 
 def bar_files(sources: Sequence[Path], symbol: str) -> list[Path]:
@@ -85,7 +84,7 @@ def _named_after(path: Path, symbol: str) -> set[str]:
 def _symbols_in(name: str, symbol: str) -> set[str]:
     """Return the symbols in a name: only `symbol` if it is among them, written in any way."""
     words = [word for word in re.split("[^A-Z0-9]+", name.upper()) if word]
-    pairs = [first + quote for first, quote in pairwise(words) if quote in _QUOTES]
+    pairs = [first + quote for first, quote in pairwise(words) if quote in QUOTES]
     if letters_of(symbol) in {*words, *map("".join, pairwise(words))}:
         return {symbol}
     begins = re.split("[^A-Z0-9]", name)[0]  # of `BTCUSDTs.csv`

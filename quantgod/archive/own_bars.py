@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from quantgod.archive.bar_files import bar_files
-from quantgod.archive.minute_table import Unit, check_jumps, read_minutes
+from quantgod.archive.minute_table import read_minutes
 from quantgod.archive.price_features import features_of
+from quantgod.archive.price_table import Unit, check_jumps
 from quantgod.archive.store import (
     SCHEMA_VERSION,
     DayMetadata,
@@ -31,7 +32,15 @@ from quantgod.archive.store import (
     stored_days,
     write_day,
 )
-from quantgod.contracts import BOOK_COLUMNS, BOOK_LEVELS, Floats, Integers, Progress, silent
+from quantgod.contracts import (
+    BOOK_COLUMNS,
+    BOOK_LEVELS,
+    MS_PER_MINUTE,
+    Floats,
+    Integers,
+    Progress,
+    silent,
+)
 from quantgod.files import file_digest, value_digest
 from quantgod.settings import DataSettings, EtlSettings
 
@@ -143,7 +152,7 @@ def _check_jumps(
     minutes, closes = table.index.to_numpy(np.int64), table["close"].to_numpy()
     if before is not None:
         minutes, closes = np.append(before[0], minutes), np.append(before[1], closes)
-    check_jumps(", ".join(map(str, paths)), minutes, closes)
+    check_jumps(", ".join(map(str, paths)), minutes * MS_PER_MINUTE, closes, MS_PER_MINUTE)
 
 
 def _depth(table: pd.DataFrame) -> int:

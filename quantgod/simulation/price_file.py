@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from quantgod.archive.minute_table import Unit, read_minutes
+from quantgod.archive.minute_table import read_minutes
+from quantgod.archive.price_table import Unit
 from quantgod.contracts import MS_PER_MINUTE, Integers
 from quantgod.simulation.price_path import Bars
 

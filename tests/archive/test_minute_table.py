@@ -65,6 +65,7 @@ FORMS = {
     "dates of zones that change": csv(
         ["2024-01-01T01:00+01:00", "2024-01-01T00:01Z", "2023-12-31T22:02-02:00"]
     ),
+    "empty lines": csv(numbers()).replace("\n", "\n \n"),
     "newest first": "\n".join([HEADER, *csv(numbers(), "").splitlines()[::-1]]),
 }
 
@@ -145,16 +146,20 @@ REFUSED = {
     "a high below the close": (csv(numbers()).replace("103", "101.5", 1), "line 3: expected"),
     "hours": (
         csv([(MINUTE + 60 * row) * 60_000 for row in range(3)]),
-        r"of one minute .* 60 minutes apart \(hourly candles\); no command .* of 1m",
+        r"of one minute .* 60 minutes apart \(1h\); no command .* of 1m",
     ),
     "days": (
-        csv([(MINUTE + 1440 * row) * 60_000 for row in range(3)]), r"1440 .* \(daily candles\)"
+        csv([(MINUTE + 1440 * row) * 60_000 for row in range(3)]), r"1440 .* \(1d\)"
     ),
-    "quarters": (csv([(MINUTE + 15 * row) * 60_000 for row in range(3)]), "15 minutes apart; no"),
-    "an empty line": (csv(numbers()).replace("\n", "\n\n", 2).replace("\n\n", "\n", 1), "line 3: "),
+    "quarters": (
+        csv([(MINUTE + 15 * row) * 60_000 for row in range(3)]), r"15 minutes apart \(15m\); no"
+    ),
     "a line too short, and one too long": (
         f"{HEADER}\n{numbers()[0]},9,9,9,9,1\n{numbers()[1]},9,9\n{numbers()[2]},9,9,9,9,1,1\n",
         "line 3: expected",
+    ),
+    "a line after an empty one": (
+        csv(numbers()).replace("103", "9", 1).replace("\n", "\n\n", 1), "line 4: "
     ),
     "a negative volume": (csv(numbers()).replace(",2\n", ",-0.5\n", 1), "line 3: expected"),
     "nothing": ("", r"is empty \(0 bytes\), bars were expected"),

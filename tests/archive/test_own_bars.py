@@ -11,8 +11,8 @@ import pytest
 
 from quantgod.archive.bar_files import other_symbols
 from quantgod.archive.etl import run_etl
-from quantgod.archive.minute_table import PriceJumpError
 from quantgod.archive.own_bars import ImportReport, import_bars
+from quantgod.archive.price_table import PriceJumpError
 from quantgod.archive.store import StoreError, load_bars, read_metadata, stored_days
 from quantgod.contracts import BAR_COLUMNS, BOOK_COLUMNS, FEATURES
 from quantgod.dataset.labels import label, summary
