@@ -30,6 +30,7 @@ from quantgod.gates.power_curve_figure import curve_figure
 from quantgod.gates.power_figure import verdicts
 from quantgod.settings import LabelSettings
 from tests.evaluation.plots.drawings import drawn
+from tests.evaluation.plots.forecast_figures import FORECAST_FIGURES
 from tests.evaluation.plots.test_evaluation_figures import BOTH, curve, part, sliced, time
 from tests.gates import records
 from tests.gates.test_figure import GATES
@@ -183,7 +184,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "power": lambda: verdicts(power(1, 3)),
     "power curve": lambda: curve_figure(power_curve()),
-}  # fmt: skip
+} | FORECAST_FIGURES  # fmt: skip
 
 
 @pytest.fixture(scope="module")

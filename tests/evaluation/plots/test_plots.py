@@ -21,6 +21,7 @@ from quantgod.served.calibration import decide
 from quantgod.settings import LabelSettings
 from quantgod.training.confusion import confusion_matrix
 from tests.evaluation.class_forecasts import calibrated_forecasts
+from tests.evaluation.plots.forecast_figures import FORECAST_FIGURES
 from tests.evaluation.plots.overlaps import overlapping
 from tests.evaluation.plots.test_evaluation_figures import BOTH, curve, part, sliced, time
 from tests.later import later
@@ -74,6 +75,8 @@ FIGURES = {
     "coverage": lambda: plots.risk_coverage({"all": {"auditor": curve(), "base": curve()}}),
     "conformal": lambda: plots.conformal(0.9, {"all": Interval(0.92, 0.8, 0.95)}, (5, 60, 30, 5)),
 }  # fmt: skip
+SHOWN = [*FIGURES, *list(FORECAST_FIGURES)[:2], *later(*list(FORECAST_FIGURES)[2:])]
+FIGURES |= FORECAST_FIGURES
 
 
 @functools.cache
@@ -96,7 +99,7 @@ def text_of(figure: Figure) -> str:
     return " ".join(texts)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", SHOWN)
 def test_a_figure_is_drawn_with_labelled_axes(name: str) -> None:
     figure, _ = looked_at(name)
     lowest = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
@@ -104,7 +107,7 @@ def test_a_figure_is_drawn_with_labelled_axes(name: str) -> None:
     assert any(axes.get_ylabel() or axes.get_yticklabels() for axes in lowest)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", SHOWN)
 def test_all_that_is_drawn_lies_within_its_axes(name: str) -> None:
     figure, _ = looked_at(name)
     for axes in figure.axes:
@@ -119,7 +122,7 @@ def test_all_that_is_drawn_lies_within_its_axes(name: str) -> None:
                 assert within.y0 <= box.y0 <= box.y1 <= within.y1, (name, shape)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", SHOWN)
 def test_a_legend_stands_where_the_first_of_its_names_do(name: str) -> None:
     figure, _ = looked_at(name)
     names = [len(axes.get_legend_handles_labels()[1]) for axes in figure.axes]
@@ -128,7 +131,7 @@ def test_a_legend_stands_where_the_first_of_its_names_do(name: str) -> None:
         assert with_legend[0] is figure.axes[names.index(max(names))]
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", SHOWN)
 def test_no_text_lies_over_another(name: str) -> None:
     _, texts = looked_at(name)
     assert texts == []
