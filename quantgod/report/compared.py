@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.wording import interval_text, number_text, verdict
 from quantgod.report.findings import DECISIVE
+from quantgod.report.rendering import render
 from quantgod.report.tables import Table
 
 TEMPLATE: Final = "compared.html.j2"
@@ -59,15 +57,7 @@ def compared_page(title: str, told: str, table: Table, images: Mapping[str, str]
         table: what `compared_table` returned.
         images: PNG files by title, as base64 text.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(TEMPLATE)
-    return page.render(title=title, told=told, table=table, images=images)
+    return render(TEMPLATE, title=title, told=told, table=table, images=images)
 
 
 def _apart(score: str, difference: Interval) -> str:

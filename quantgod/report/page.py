@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from quantgod.evaluation.evaluation import Evaluation
 from quantgod.evaluation.evidence import EvaluationResult
@@ -18,6 +15,7 @@ from quantgod.report.ensemble import about, doubts, member_table
 from quantgod.report.examination import Examination
 from quantgod.report.figures import ReportFigure
 from quantgod.report.findings import headlines, weaknesses
+from quantgod.report.rendering import embedded, render
 from quantgod.report.tables import Table, detail_tables, score_tables
 from quantgod.settings import Settings
 
@@ -46,14 +44,8 @@ def page(
         market: says that the market is simulated, if it is.
     """
     result = evaluated.result
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(
+    return render(
+        TEMPLATE,
         subject=result.subject,
         market=market,
         first=result.first,
@@ -64,7 +56,7 @@ def page(
         weaknesses=[*doubts(result, settings), *weaknesses(result, examined, settings)],
         about=[] if result.ensemble is None else about(result.ensemble, settings),
         scores=[*score_tables(result), *_of_members(result, settings)],
-        figures=[{**item._asdict(), "png": _text(images[item.name])} for item in figures],
+        figures=[{**item._asdict(), "png": embedded(images[item.name])} for item in figures],
         details=detail_tables(result, examined),
         provenance=_provenance(evaluated, table, settings),
         settings=json.dumps(
@@ -75,10 +67,6 @@ def page(
 
 def _of_members(result: EvaluationResult, settings: Settings) -> list[Table]:
     return [] if result.ensemble is None else [member_table(result.ensemble, settings)]
-
-
-def _text(image: bytes) -> str:
-    return base64.b64encode(image).decode("ascii")
 
 
 def _provenance(evaluated: Evaluation, table: pd.DataFrame, settings: Settings) -> Table:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -22,13 +23,16 @@ from quantgod.evaluation.intervals import (
     PLAIN,
     Interval,
     Replicates,
+    Scale,
     interval,
     quotient,
     replicates,
     share,
 )
 
-NEVER_WRONG = "the other is never wrong"
+NEVER_WRONG: Final = "the other is never wrong"
+TOO_FEW: Final = "too few dates apart"
+"""Why nothing is judged by fewer dates than `FEWEST_ROWS` whose horizons do not overlap."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +74,11 @@ class Dates:
 
     def mean(self, rows: Floats, level: float = LEVEL) -> Interval:
         """Return the interval of a mean of rows (n,) of either sign."""
-        return interval(self.replicates(rows).at(0), self.independent, PLAIN, level=level)
+        return self._interval(self.replicates(rows).at(0), PLAIN, level)
 
     def loss(self, rows: Floats) -> Interval:
         """Return the interval of a mean of losses (n,)."""
-        return interval(self.replicates(rows).at(0), self.independent, LOSS)
+        return self._interval(self.replicates(rows).at(0), LOSS)
 
     def skill(self, loss: Floats, other: Floats, level: float = LEVEL) -> Interval:
         """Return 1 - sum of losses / sum of the other's losses, on the same rows (n,)."""
@@ -82,14 +86,22 @@ class Dates:
             return Interval(0.0, -1.0, 1.0, False, NEVER_WRONG)
         sums = self.replicates(loss, other)
         ratio = sums.at(0).join(sums.at(1), quotient)
-        found = interval(ratio, self.independent, LOSS, level=level)
-        return Interval(1 - found.value, 1 - found.high, 1 - found.low, found.enough)
+        found = self._interval(ratio, LOSS, level)
+        return found._replace(value=1 - found.value, low=1 - found.high, high=1 - found.low)
 
     def share(self, right: Booleans, counted: Booleans | None = None) -> Interval | None:
         """Return the share of counted rows (n,) that are right; None if none counts."""
         among = np.ones(len(right), bool) if counted is None else counted
         sums = self.replicates(right & among, among)
-        return share(sums.at(0), sums.at(1), self.independent)
+        found = share(sums.at(0), sums.at(1), self.independent)
+        return None if found is None else _told(found)
+
+    def _interval(self, score: Replicates, scale: Scale, level: float = LEVEL) -> Interval:
+        return _told(interval(score, self.independent, scale, level=level))
+
+
+def _told(found: Interval) -> Interval:
+    return found if found.enough else found._replace(why=TOO_FEW)
 
 
 def first_and_last(dates: Dates, step_ms: int) -> Sequence[str]:
