@@ -41,7 +41,7 @@ def rows(parts: Parts) -> pd.DataFrame:
 @pytest.mark.parametrize(
     "path",
     [CHAIN_FILE, *sorted(SERVED_FOLDER.rglob("*.py"))],
-    ids=lambda path: f"{path.parent.name}/{path.stem}",
+    ids=lambda path: path.relative_to(SERVED_FOLDER.parent).as_posix(),
 )
 def test_a_version_imports_nothing_but_what_a_server_has_and_its_own_copies(path: Path) -> None:
     allowed, depth = {"numpy", "__future__"}, 0
