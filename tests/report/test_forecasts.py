@@ -18,7 +18,7 @@ from quantgod.report.forecasts import (
     forecast_report,
     training_report,
 )
-from quantgod.report.forecasts.findings import headlines, weaknesses
+from quantgod.report.forecasts.findings import headlines, percent, weaknesses
 from quantgod.report.forecasts.tables import main_tables, price_tables, year_tables
 from quantgod.settings.forecasting import ForecastGateSettings
 from tests.evaluation.forecasts.matured import matured, normal
@@ -120,6 +120,15 @@ def test_a_mean_is_called_worse_only_where_that_is_shown(value: Interval) -> Non
     told = weaknesses(msgspec.structs.replace(evaluation(), horizons=(first, *others)))
     worse = "1 day ahead the mean is worse than no change: -2.0 % [-3.0, -1.0]."
     assert (worse in told) == (value.high < 0)
+
+
+def test_shares_are_written_with_as_many_decimals_as_they_are_known_to() -> None:
+    assert percent(Interval(0.021, 0.004, 0.038)) == "2.1 % [0.4, 3.8]"
+    assert percent(Interval(-0.00001, -0.0012, 0.0012)) == "0.00 % [-0.12, 0.12]"
+    assert percent(Interval(0.5, 0.1, 0.9, False, "too few dates apart")) == (
+        "50.0 % (too few dates apart)"
+    )
+    assert percent(None) == "-"
 
 
 def test_tables_hold_a_cell_under_each_head_and_prices_never_stand_alone() -> None:

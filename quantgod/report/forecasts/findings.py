@@ -58,10 +58,14 @@ def ahead_of(evaluation: ForecastEvaluation, steps: int) -> str:
 
 
 def percent(found: Interval | None) -> str:
-    """Return `2.1 % [0.4, 3.8]`, or why there are no bounds, or a dash without a value."""
+    """Return `2.1 % [0.4, 3.8]`, or why there are no bounds, or a dash without a value.
+
+    There are two decimals where the interval is narrower than 1 %.
+    """
     if found is None:
         return "-"
-    value, low, high = (f"{100 * end + 0.0:.1f}" for end in found[:3])
+    decimals = 2 if found.high - found.low < 0.01 else 1
+    value, low, high = (f"{round(100 * end, decimals) + 0.0:.{decimals}f}" for end in found[:3])
     return f"{value} % [{low}, {high}]" if found.enough else f"{value} % ({found.lacks})"
 
 
