@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...features.scale import table
-from ...rolling import MEMORY, Floats, before, dot, mean, ratio, rolling, smoothing
+from ...rolling import MEMORY, Floats, before, dot, highest, lowest, mean, ratio, rolling, smoothing
 from ...technical import (
     directional,
     nested_averages,
@@ -60,9 +60,12 @@ def _centred(percent: Floats) -> Floats:
 
 def _strength(close: Floats) -> dict[str, Floats]:
     found = {period: rsi(close, period) for period in STRENGTHS}
+    # Where prices stand still gains and losses fade alike, and an RSI moves by rounding alone.
+    moved = highest(close, 14) > lowest(close, 14)
+    place = stochastic(found[14], found[14], found[14], 14)
     return {f"rsi_{period}": _centred(value) for period, value in found.items()} | {
         "rsi_move": (found[14] - before(found[14], 5)) / 50,
-        "stochrsi": _centred(stochastic(found[14], found[14], found[14], 14)),
+        "stochrsi": np.where(moved, _centred(place), 0.0),
     }
 
 

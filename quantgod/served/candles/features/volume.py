@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...features.scale import log_returns, table
-from ...rolling import Floats, before, deviation, dot, log_ratio, mean, ratio, rolling, trend
+from ...rolling import Floats, before, dot, log_ratio, mean, ratio, rolling, trend
 from ...technical import money_flow, on_steps, typical
 from .measures import unit
 
@@ -45,7 +45,7 @@ def _figures(prices: Mapping[str, Floats], volume: Floats) -> dict[str, Floats]:
         "volume_rel": log_ratio(volume, usual),
         "volume_5_20": log_ratio(mean(volume, 5), usual),
         "volume_20_60": log_ratio(usual, mean(volume, 60)),
-        "volume_z": ratio(volume - earlier, before(deviation(volume, 20), 1)),
+        "volume_z": rolling(volume, 21, _surprise),
         "volume_breakout": (volume > BREAKOUT * earlier).astype(np.float64),
         "obv": ratio(dot(np.sign(close - before(close, 1)) * volume, slope), usual),
         "vpt": ratio(dot(log_returns(close) * volume, slope), usual * unit(close)),
@@ -59,3 +59,9 @@ def _from_weighted(close: Floats, volume: Floats, rows: int) -> Floats:
     """Return (close - average price by volume) / close."""
     traded, whole = dot(close * volume, np.ones(rows)), dot(volume, np.ones(rows))
     return np.where(whole == 0, 0.0, 1 - ratio(traded, whole) / close)
+
+
+def _surprise(window: Floats) -> Floats:
+    """Return how many deviations of the rows before it the newest lies above their mean."""
+    away = window[:, -1:] - window[:, :-1]
+    return ratio(away.mean(axis=1), away.std(axis=1, ddof=1))

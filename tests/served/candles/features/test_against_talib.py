@@ -200,6 +200,16 @@ def test_every_figure_is_that_of_talib_or_of_its_formula(family, form):
         assert off == {}, end
 
 
+def test_an_rsi_that_only_fades_has_no_place_in_its_range():
+    market = {name: np.array(values) for name, values in MARKETS["smooth"].items()}
+    for name in PRICES:
+        market[name][-20:] = market["close"][-21]
+    place = momentum.NAMES.index("stochrsi")
+    found = momentum.compute(market)[-20:, place]
+    assert (found[:12] != 0).all()
+    assert (found[12:] == 0).all()
+
+
 def test_averages_begin_as_those_of_talib_do():
     """Of prices that fell so far that the oldest weigh as much as the newest in every average."""
     close = smooth(MEMORY, seed=7)["close"] * 1.085 ** np.arange(MEMORY)[::-1]

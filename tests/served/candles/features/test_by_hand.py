@@ -175,3 +175,16 @@ def test_a_market_reverts_where_its_returns_undo_each_other(pull):
     alike = statistics.compute(close)[regime.REACH :, place]
     assert (np.sign(reverting) == -np.sign(pull)).mean() > 0.95
     assert (np.sign(alike) == np.sign(pull)).all()
+
+
+@pytest.mark.parametrize(
+    ("close", "place"), [(0.1, -2.5), (98, -0.5), (102, 0.5), (108.4, 2.1), (900, 2.5)]
+)
+def test_the_place_in_the_candle_before_is_bounded(close, place):
+    """That candle reached from 98 to 102: its middle is 0, and its top a half."""
+    market = {name: np.array(values) for name, values in MARKETS["smooth"].items()}
+    for name, value in {"open": 99, "high": 102, "low": 98, "close": 101}.items():
+        market[name][-2:] = value
+    market["close"][-1], market["high"][-1], market["low"][-1] = close, 1_000, 0.05
+    found = price.compute(market)[-1, price.NAMES.index("in_prev")]
+    assert found == pytest.approx(place)

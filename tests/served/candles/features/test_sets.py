@@ -113,11 +113,11 @@ def test_prices_on_a_grid_have_no_unit():
     np.testing.assert_allclose(found, whole("ticks"), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("price", [1.0, 0.1, 67_123.45, 3e-7])
-def test_a_market_in_which_nothing_moves_gives_zeros_without_a_warning(price):
+@pytest.mark.parametrize(("price", "traded"), [(1.0, 0.0), (0.1, 0.1), (67_123.45, 7.7), (3e-7, 0)])
+def test_a_market_in_which_nothing_moves_gives_zeros_without_a_warning(price, traded):
     rows = sets.REACH + 40
     flat = dict.fromkeys(PRICES, np.full(rows, price)) | {
-        "volume": np.zeros(rows), "time": market("smooth")["time"][:rows],
+        "volume": np.full(rows, traded), "time": market("smooth")["time"][:rows],
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error")
