@@ -16,13 +16,13 @@ from quantgod.contracts import Booleans, Floats
 from quantgod.evaluation.forecasts.outcomes import LEVELS
 
 FEWEST_RETURNS: Final = 250
-_PERCENT: Final = 100.0
-"""The fit is stable for returns in percent."""
+_DEVIATION: Final = 3.0
+"""Returns are scaled to this deviation, at which the fit is stable."""
 _PATHS: Final = 20_000
 
 
 class Garch(NamedTuple):
-    """A fitted model of returns in percent: var = omega + alpha r² + beta var, t with nu."""
+    """A fitted model of returns: var = omega + alpha r² + beta var, Student's t with nu."""
 
     omega: float
     alpha: float
@@ -58,26 +58,27 @@ def garch_floor(
     """
     count = int(is_train.sum())
     known = returns[:count][np.isfinite(returns[:count])]
-    if not is_train[:count].all() or len(known) < FEWEST_RETURNS:
+    if not is_train[:count].all() or len(known) < FEWEST_RETURNS or not np.ptp(known) > 0:
         raise ValueError(
-            f"training rows that come first, with {FEWEST_RETURNS} returns or more expected, got "
-            f"{len(known)} returns and rows from {_first_true(is_train)} on"
+            f"training rows that come first, with {FEWEST_RETURNS} returns or more that differ "
+            f"expected, got {len(known)} returns and rows from {_first_true(is_train)} on"
         )
-    model = fit(known)
-    ahead = filtered(returns * _PERCENT, model)
+    scale = _DEVIATION / float(known.std())
+    model = fit(known * scale)
+    ahead = filtered(returns * scale, model)
     usual = float(np.median(ahead[:count]))
     each = [
         np.sqrt(summed(ahead, steps, model))[:, None] * _shape(model, usual, steps, seed)
         for steps in horizons
     ]
-    return np.stack(each, axis=1) / _PERCENT
+    return np.stack(each, axis=1) / scale
 
 
 def fit(returns: Floats) -> Garch:
-    """Return the model that fits log returns (n,) best: mean zero, GARCH(1,1), Student's t."""
+    """Return the model that fits returns (n,) of a deviation of about 3 best, with mean zero."""
     from arch import arch_model  # noqa: PLC0415  # takes a second
 
-    model = arch_model(returns * _PERCENT, mean="Zero", vol="GARCH", p=1, q=1, dist="t")
+    model = arch_model(returns, mean="Zero", vol="GARCH", p=1, q=1, dist="t")
     found = model.fit(disp="off", show_warning=False)
     omega, alpha, beta, nu = (float(found.params[name]) for name in _NAMES)
     return Garch(omega, alpha, beta, nu, float(found.conditional_volatility[0]) ** 2)

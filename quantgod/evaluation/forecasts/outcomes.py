@@ -81,6 +81,8 @@ class Outcomes:
         odd = {name: one.shape for name, one in found.items() if one.shape != rows}
         if odd or len(rows) != 1:
             raise ValueError(f"rows of one length expected, got {rows} outcomes and {odd}")
+        if self.coin.dtype.kind != "U":
+            raise ValueError(f"names of coins as text expected, got {self.coin.dtype}")
         if not (np.isfinite(self.y).all() and (self.sigma > 0).all() and (self.close > 0).all()):
             raise ValueError(
                 "matured outcomes, and deviations and prices above zero expected: leave out rows "

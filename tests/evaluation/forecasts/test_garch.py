@@ -16,6 +16,7 @@ from quantgod.evaluation.forecasts.garch import (
     garch_floor,
     summed,
 )
+from tests.evaluation.forecasts.matured import NORMAL
 
 TRUE = Garch(0.2, 0.12, 0.85, 6.0, 6.0)
 TRAIN, ROWS = 1_500, 4_000
@@ -54,7 +55,7 @@ def test_the_future_changes_nothing_and_what_was_not_trained_on_no_parameter() -
 
 
 def test_its_filter_and_its_sums_are_those_of_arch() -> None:
-    model = fit(returns()[:TRAIN])
+    model = fit(returns()[:TRAIN] * 100)
     given = arch_model(returns() * 100, mean="Zero", vol="GARCH", p=1, q=1, dist="t")
     names = ("omega", "alpha", "beta", "nu")
     fixed = given.fix([getattr(model, name) for name in names])
@@ -70,7 +71,18 @@ def test_a_hole_leaves_the_expected_variance_and_too_short_a_past_is_refused() -
     model = Garch(0.2, 0.1, 0.8, 6.0, 3.0)
     ahead = filtered(holed * 100, model)
     assert ahead[1] == pytest.approx(0.2 + 0.9 * ahead[0])
-    with pytest.raises(ValueError, match="250 returns or more expected, got 3 returns"):
+    with pytest.raises(ValueError, match="or more that differ expected, got 300 returns"):
+        garch_floor(np.ones(500), np.arange(500) < 300, (1,))
+    with pytest.raises(ValueError, match="or more that differ expected, got 3 returns"):
         garch_floor(np.ones(5), np.arange(5) < 3, (1,))
     with pytest.raises(ValueError, match="rows from 5 on"):
         garch_floor(returns(), np.arange(ROWS) >= 5, (1,))
+
+
+@pytest.mark.parametrize("deviation", [1e-4, 0.5])
+def test_returns_of_any_size_without_clusters_have_normal_quantiles(deviation: float) -> None:
+    normal = np.random.default_rng(1).normal(0, deviation, 600)
+    found = garch_floor(normal, np.arange(600) < 300, (1, 7))
+    usual = np.median(found[300:], axis=0) / deviation
+    assert usual[0] == pytest.approx(NORMAL, abs=0.2)
+    assert usual[1] == pytest.approx(np.sqrt(7) * NORMAL, abs=0.5)

@@ -164,6 +164,7 @@ def bad(rows: Outcomes, **parts: object) -> Outcomes:
     ("parts", "told"),
     [
         ({"y": np.full(1200, np.nan)}, "has not passed yet"),
+        ({"coin": np.ones(1200)}, "names of coins as text expected, got float64"),
         ({"sigma": np.ones(3)}, r"'sigma': \(3,\)"),
         ({"forecasts": {"x": Distribution(np.zeros(1200), np.zeros((1200, 3)))}}, "x: quantiles"),
         (
