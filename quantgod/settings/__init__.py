@@ -55,6 +55,7 @@ from quantgod.settings.market import (
     EtlSettings,
     Kind,
     Planted,
+    Politeness,
     SimulateSettings,
     SnapshotSettings,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "Natural",
     "OptimizeSettings",
     "Planted",
+    "Politeness",
     "Positive",
     "PowerSettings",
     "Range",

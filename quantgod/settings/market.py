@@ -134,17 +134,22 @@ class SimulateSettings(Section):
         return self
 
 
-class DownloadSettings(Section):
-    """Where archives are downloaded from, and how politely."""
+class Politeness(Section):
+    """How many files are downloaded at a time, and how patiently."""
 
-    base_url: str
-    first_day: dt.date
-    last_day: dt.date
     concurrency: Positive
     attempts: Positive
     backoff_seconds: PositiveFloat
     backoff_limit_seconds: PositiveFloat
     timeout_seconds: PositiveFloat
+
+
+class DownloadSettings(Politeness):
+    """Where archives are downloaded from, and how politely."""
+
+    base_url: str
+    first_day: dt.date
+    last_day: dt.date
 
 
 class ArchiveLimits(Section):
