@@ -57,7 +57,7 @@ class Server:
     async def _serve(self):
         self._stop = asyncio.Event()
         app = web.Application()
-        app.router.add_get("/data/{market}/{symbol}/{name}", self._answer)
+        app.router.add_get("/data/{where:.+}/{name}", self._answer)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -69,13 +69,13 @@ class Server:
         await runner.cleanup()
 
     async def _answer(self, request):
-        market, name = request.match_info["market"], request.match_info["name"]
+        where, name = request.match_info["where"], request.match_info["name"]
         headers = {key.lower(): value for key, value in request.headers.items()}
         self.requests.append((name, headers, time.monotonic()))
         self.busy += 1
         self.busiest = max(self.busy, self.busiest)
         try:
-            content = self.files.get(name, self.files.get(f"{market}/{name}"))
+            content = self.files.get(name, self.files.get(f"{where.split('/')[0]}/{name}"))
             if content is None:
                 return web.Response(status=404)
             steps = self.script.get(name, [])

@@ -65,6 +65,9 @@ class CandleMetadata:
     kind: PriceKind
     schema_version: str = CANDLE_SCHEMA
 
+    def __str__(self) -> str:
+        return f"{self.symbol} ({self.market}, {self.interval}, {self.kind})"
+
 
 class Hole(NamedTuple):
     """Candles that are not there: the open times of the first and the last, and how many."""
@@ -74,17 +77,25 @@ class Hole(NamedTuple):
     candles: int
 
 
-class Written(NamedTuple):
-    """What writing did: how many candles are new, had values added, were there, and are there now.
+class Joined(NamedTuple):
+    """What joined: how many candles are new, had values added, or were there as they are."""
 
-    `path` is the file.
-    """
-
-    path: Path
     new: int
     completed: int
     known: int
-    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class StoredCandles:
+    """A stored series in memory: its candles, and the source of each, (n,)."""
+
+    candles: Candles
+    sources: Texts
+
+    @property
+    def whose(self) -> CandleMetadata:
+        """Return whose candles these are."""
+        return whose_are(self.candles)
 
 
 def candle_path(
@@ -102,49 +113,83 @@ def read_candles(
     Raises:
         StoreError: if it is not there (saying what is), or the file is not one of this series.
     """
-    path = candle_path(folder, market, symbol, interval, kind)
-    if not path.is_file():
-        raise StoreError(
-            f"no candles of {symbol} ({market}, {interval}, {kind}) in {folder}: "
-            f"{_what_is_there(folder)}"
-        )
-    return _read(path, CandleMetadata(symbol, market, interval, kind))[0]
+    whose = CandleMetadata(symbol, market, interval, kind)
+    if not path_of(folder, whose).is_file():
+        raise StoreError(f"no candles of {whose} in {folder}: {_what_is_there(folder)}")
+    return open_candles(folder, whose).candles
 
 
-def read_sources(path: Path) -> Texts:
-    """Return where each candle of a stored file came from, (n,)."""
-    return np.asarray(open_file(path).read([SOURCE])[SOURCE].to_numpy(zero_copy_only=False))
-
-
-def write_candles(
-    folder: Path, candles: Candles, source: str | Texts, compression: str = "zstd"
-) -> Written:
-    """Let candles join those that are stored; a file appears whole or not at all.
-
-    Args:
-        folder: of all candles.
-        candles: of one series.
-        source: where they came from, for all of them or (n,).
-        compression: of the file.
+def write_candles(folder: Path, candles: Candles, source: str) -> Joined:
+    """Let candles of one source join those that are stored, and store them.
 
     Raises:
         CandleConflictError: where a stored candle has another value; nothing is written then.
         StoreError: for a file that is not one of this series.
     """
-    whose = CandleMetadata(candles.symbol, candles.market, candles.interval, candles.kind)
-    path = candle_path(folder, candles.market, candles.symbol, candles.interval, candles.kind)
-    sources = np.broadcast_to(np.asarray(source, object), len(candles))
+    joined, counts = join_candles(open_candles(folder, whose_are(candles)), candles, source)
+    if counts.new or counts.completed:
+        save_candles(folder, joined)
+    return counts
+
+
+def open_candles(folder: Path, whose: CandleMetadata) -> StoredCandles:
+    """Read what is stored of a series: nothing, if there is no file.
+
+    Raises:
+        StoreError: if the file is not one of this series.
+    """
+    path = path_of(folder, whose)
+    if path.is_file():
+        return _read(path, whose)
+    nothing = np.empty((0, len(CANDLE_COLUMNS)))
+    return StoredCandles(_candles(whose, np.empty(0, np.int64), nothing), np.empty(0, object))
+
+
+def join_candles(
+    stored: StoredCandles, candles: Candles, source: str
+) -> tuple[StoredCandles, Joined]:
+    """Return the stored candles with others, and what is new of them; nothing is written.
+
+    Raises:
+        CandleConflictError: where a stored candle has another value.
+        ValueError: for candles of another series.
+    """
+    old, new, whose = stored.candles, candles, stored.whose
+    if whose_are(new) != whose:
+        raise ValueError(f"candles of {whose} were expected, got those of {whose_are(new)}")
+    _, at_old, at_new = np.intersect1d(old.time_ms, new.time_ms, True, return_indices=True)
+    before, after = old.values[at_old], new.values[at_new]
+    _refuse_others(stored, at_old, after, source)
+    values, sources = old.values.copy(), stored.sources.copy()
+    values[at_old] = np.where(np.isnan(before), after, before)
+    gained = (np.isnan(before) & ~np.isnan(after)).any(axis=1)
+    sources[at_old[gained]] = source
+    is_new = np.ones(len(new), bool)
+    is_new[at_new] = False
+    times = np.concatenate([old.time_ms, new.time_ms[is_new]])
+    order = np.argsort(times, kind="stable")
+    values = np.concatenate([values, new.values[is_new]])[order]
+    sources = np.concatenate([sources, np.full(is_new.sum(), source, object)])[order]
+    joined = StoredCandles(_candles(whose, times[order], values), sources)
+    count, completed = int(is_new.sum()), int(gained.sum())
+    return joined, Joined(count, completed, len(new) - count - completed)
+
+
+def save_candles(folder: Path, stored: StoredCandles, compression: str = "zstd") -> Path:
+    """Store a series, whole or not at all, and return its file.
+
+    Raises:
+        StoreError: if there is no candle.
+    """
+    candles, path = stored.candles, path_of(folder, stored.whose)
     if not len(candles):
         raise StoreError(f"{path}: candles were expected, there are none to store")
-    if not path.is_file():
-        _write(path, whose, candles, sources, compression)
-        return Written(path, len(candles), 0, 0, len(candles))
-    stored, of_stored = _read(path, whose)
-    merged, of_merged, completed = _merged(path, (stored, of_stored), (candles, sources))
-    new = len(merged) - len(stored)
-    if new or completed:
-        _write(path, whose, merged, of_merged, compression)
-    return Written(path, new, completed, len(candles) - new - completed, len(merged))
+    by_column = np.ascontiguousarray(candles.values.T)
+    columns = [pa.array(column, from_pandas=True) for column in by_column]
+    rows = [*columns, index_of_ms(candles.time_ms), pa.array(stored.sources, pa.string())]
+    table = pa.Table.from_arrays(rows, schema=_SCHEMA)
+    write_file(path, _SCHEMA, [table], stored.whose, compression)
+    return path
 
 
 def holes(candles: Candles) -> list[Hole]:
@@ -172,34 +217,9 @@ def utc(time_ms: int) -> str:
     return str(np.datetime64(int(time_ms), "ms").astype("datetime64[m]")).replace("T", " ")
 
 
-def _merged(
-    path: Path, stored: tuple[Candles, Texts], given: tuple[Candles, Texts]
-) -> tuple[Candles, Texts, int]:
-    """Return all candles, their sources, and how many stored ones had values added."""
-    (old, of_old), (new, of_new) = stored, given
-    _, at_old, at_new = np.intersect1d(old.time_ms, new.time_ms, True, return_indices=True)
-    before, after = old.values[at_old], new.values[at_new]
-    _refuse_others(path, old.time_ms[at_old], (before, of_old[at_old]), (after, of_new[at_new]))
-    values, sources = old.values.copy(), of_old.copy()
-    values[at_old] = np.where(np.isnan(before), after, before)
-    gained = (np.isnan(before) & ~np.isnan(after)).any(axis=1)
-    sources[at_old[gained]] = of_new[at_new[gained]]
-    is_new = np.ones(len(new), bool)
-    is_new[at_new] = False
-    times = np.concatenate([old.time_ms, new.time_ms[is_new]])
-    order = np.argsort(times)
-    merged = Candles(
-        old.symbol, old.market, old.interval, old.kind, times[order],
-        np.concatenate([values, new.values[is_new]])[order],
-    )  # fmt: skip
-    return merged, np.concatenate([sources, of_new[is_new]])[order], int(gained.sum())
-
-
-def _refuse_others(
-    path: Path, times: Integers, stored: tuple[Floats, Texts], given: tuple[Floats, Texts]
-) -> None:
+def _refuse_others(stored: StoredCandles, at: Integers, after: Floats, source: str) -> None:
     """Refuse candles of which a value that both tell differs."""
-    (before, of_before), (after, of_after) = stored, given
+    before = stored.candles.values[at]
     differs = ~np.isclose(before, after, rtol=ROUNDING, atol=0, equal_nan=True)
     differs &= ~np.isnan(before) & ~np.isnan(after)
     if not differs.any():
@@ -207,14 +227,15 @@ def _refuse_others(
     row = int(np.argmax(differs.any(axis=1)))
     column = int(np.argmax(differs[row]))
     raise CandleConflictError(
-        f"{path}: {int(differs.any(axis=1).sum())} candles are stored with other values, the first "
-        f"of {utc(times[row])}: {CANDLE_COLUMNS[column]} is {before[row, column]:.12g} by "
-        f"{of_before[row]}, and {after[row, column]:.12g} by {of_after[row]}. Stored candles are "
-        "never changed: if they are wrong remove the file, or give another folder"
+        f"{int(differs.any(axis=1).sum())} candles of {stored.whose} are stored with other values, "
+        f"the first of {utc(stored.candles.time_ms[at[row]])}: {CANDLE_COLUMNS[column]} is "
+        f"{before[row, column]:.12g} by {stored.sources[at[row]]}, and {after[row, column]:.12g} "
+        f"by {source}. Stored candles are never changed: if they are wrong remove their file, or "
+        "give another folder"
     )
 
 
-def _read(path: Path, expected: CandleMetadata) -> tuple[Candles, Texts]:
+def _read(path: Path, expected: CandleMetadata) -> StoredCandles:
     file = open_file(path)
     whose = said_of(path, file, CandleMetadata)
     if whose != expected:
@@ -222,27 +243,27 @@ def _read(path: Path, expected: CandleMetadata) -> tuple[Candles, Texts]:
     table = file.read()
     times = table[INDEX].cast(pa.int64()).to_numpy() // _MICROSECONDS_A_MS
     values = np.column_stack([table[name].to_numpy() for name in CANDLE_COLUMNS])
-    candles = Candles(whose.symbol, whose.market, whose.interval, whose.kind, times, values)
-    return candles, np.asarray(table[SOURCE].to_numpy(zero_copy_only=False), object)
+    sources = np.asarray(table[SOURCE].to_numpy(zero_copy_only=False), object)
+    return StoredCandles(_candles(whose, times, values), sources)
 
 
-def _write(
-    path: Path, whose: CandleMetadata, candles: Candles, sources: Texts, compression: str
-) -> None:
-    columns = [
-        pa.array(column, from_pandas=True) for column in np.ascontiguousarray(candles.values.T)
-    ]
-    rows = [*columns, index_of_ms(candles.time_ms), pa.array(sources, pa.string())]
-    table = pa.Table.from_arrays(rows, schema=_SCHEMA)
-    write_file(path, _SCHEMA, [table], whose, compression)
+def _candles(whose: CandleMetadata, times: Integers, values: Floats) -> Candles:
+    return Candles(whose.symbol, whose.market, whose.interval, whose.kind, times, values)
+
+
+def whose_are(candles: Candles) -> CandleMetadata:
+    """Return whose candles these are."""
+    return CandleMetadata(candles.symbol, candles.market, candles.interval, candles.kind)
+
+
+def path_of(folder: Path, whose: CandleMetadata) -> Path:
+    """Return where a series of candles stands."""
+    return candle_path(folder, whose.market, whose.symbol, whose.interval, whose.kind)
 
 
 def _what_is_there(folder: Path) -> str:
     """Say which series a store holds."""
     if not folder.is_dir():
         return "there is no such folder"
-    held = [
-        f"{one.symbol} ({one.market}, {one.interval}, {one.kind})"
-        for _, one in stored_candles(folder)
-    ]
-    return f"it holds {', '.join(held)}" if held else "it holds no candles at all"
+    held = ", ".join(str(whose) for _, whose in stored_candles(folder))
+    return f"it holds {held}" if held else "it holds no candles at all"

@@ -14,14 +14,32 @@ CANDLE = ("body", "upper_wick", "lower_wick", "log_ret_close", "log_volume", "cl
 """What is read of a bar."""
 
 
-def source_columns(
-    minutes: Integers, bars: Mapping[str, Floats], book: Floats, seconds: Mapping[str, Floats]
-) -> dict[str, Floats]:
-    """Return every column of any set's NEEDS.
+def candle_columns(bars: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Return open, high, low, close and messages of minutes, (rows,) each.
 
     Open, high and low are those that the bar's features were made of, up to rounding: body is
     ln(close / open), a wick is its length over the previous close, and that follows from
     `log_ret_close`. `log_volume` is ln(1 + messages).
+
+    Args:
+        bars: `CANDLE`, (rows,) each.
+    """
+    close = bars["close"]
+    opening = close / np.exp(bars["body"])
+    before = close / np.exp(bars["log_ret_close"])
+    return {
+        "open": opening,
+        "high": np.maximum(opening, close) + bars["upper_wick"] * before,
+        "low": np.minimum(opening, close) - bars["lower_wick"] * before,
+        "close": close,
+        "messages": np.rint(np.expm1(bars["log_volume"])),
+    }
+
+
+def source_columns(
+    minutes: Integers, bars: Mapping[str, Floats], book: Floats, seconds: Mapping[str, Floats]
+) -> dict[str, Floats]:
+    """Return every column of any set's NEEDS.
 
     Args:
         minutes: (rows,) epoch minutes.
@@ -30,18 +48,11 @@ def source_columns(
             where a level is not there.
         seconds: figures of the one-second samples inside each minute, (rows,) each.
     """
-    close = bars["close"]
-    opening = close / np.exp(bars["body"])
-    before = close / np.exp(bars["log_ret_close"])
     bids, asks = (_side(book[:, side]) for side in (0, 1))
     return {
         **seconds,
         "minute": minutes.astype(np.float64),
-        "close": close,
-        "open": opening,
-        "high": np.maximum(opening, close) + bars["upper_wick"] * before,
-        "low": np.minimum(opening, close) - bars["lower_wick"] * before,
-        "messages": np.rint(np.expm1(bars["log_volume"])),
+        **candle_columns(bars),
         "bid_prices": bids[0],
         "bid_sizes": bids[1],
         "ask_prices": asks[0],
