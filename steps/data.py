@@ -16,12 +16,14 @@ LEFT_OUT = 10
 @config_options
 @setting("--archives", "data.archives", "Folder of archives.")
 @setting("--bars", "data.bars", "Folder of bars.")
+@setting("--candles", "candles.folder", "Folder of candles.")
 @setting("--labels", "data.labels", "Folder of labelled tables.")
 @setting("--recordings", "live.collect.folder", "Folder of recordings.")
 @setting("--market", "data.market", "Of archives whose folders name none.")
 def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
-    """List archives, bars, labels and recordings: symbol, market, days, coverage and holes."""
+    """List archives, bars, candles, labels and recordings: series, days, coverage, holes."""
     settings = settings_from(config, overrides, options)
+    from quantgod.archive.candles.inventory import held_candles
     from quantgod.archive.inventory import COLUMNS, UNREAD, held_archives, held_bars
     from quantgod.dataset.inventory import held_labels
     from quantgod.live.recording.inventory import held_recordings
@@ -32,6 +34,7 @@ def main(config: Path, overrides: tuple[str, ...], **options: Any) -> None:
     for title, folder, held in (
         ("Archives", data.archives, archives),
         ("Bars", data.bars, held_bars(data.bars)),
+        ("Candles", settings.candles.folder, held_candles(settings.candles.folder)),
         ("Labels", data.labels, held_labels(data.labels)),
         ("Recordings", recordings, held_recordings(recordings)),
     ):

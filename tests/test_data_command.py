@@ -131,8 +131,9 @@ def test_the_command_names_what_is_there_and_what_is_not(
     data: DataSettings, tmp_path: Path
 ) -> None:
     (data.own_bars / "2024-01-02.parquet").write_bytes(b"half a file")
-    places = ("archives", "bars", "labels", "recordings")
-    folders = ("archives", "bars", "labels", "recordings/binance")
+    places = ("archives", "bars", "candles", "labels", "recordings")
+    folders = ("archives", "bars", "candles", "labels", "recordings/binance")
+    (tmp_path / "candles").mkdir()
     given = [
         part
         for name, folder in zip(places, folders, strict=True)
@@ -154,7 +155,7 @@ def test_the_command_names_what_is_there_and_what_is_not(
         shutil.rmtree(tmp_path / name)
     done = CliRunner().invoke(main, given)
     assert done.exit_code == 0, done.output
-    assert done.output.count(": none in ") == 4 and "{exchange}" not in done.output
+    assert done.output.count(": none in ") == 5 and "{exchange}" not in done.output
 
 
 @pytest.mark.parametrize("what", ["another table", "a folder", "a broken link", "no Parquet"])

@@ -30,6 +30,8 @@ UNSET = {
     "zoo.kinds": "lean",
     "power.scheduler": "tcp://127.0.0.1:8786",
     "zoo.networks": "linear",
+    "candles.coins": "BTCUSDT",
+    "candles.last_day": "2025-06-30",
 }
 """Values of settings that the shipped files leave open, and of lists."""
 

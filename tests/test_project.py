@@ -69,7 +69,8 @@ def test_a_step_imports_nothing_heavy_before_it_must(name: str) -> None:
 
 HEAVY = frozenset({"torch", "xgboost", "sklearn", "scipy.stats", "optuna", "numba", "matplotlib"})
 LOADED = (
-    (("deployments", "download", "import_bars", "relocate", "rollback", "ui"), frozenset()),
+    (("candles", "deployments", "download", "import_bars", "relocate"), frozenset()),
+    (("rollback", "ui"), frozenset()),
     (("features", "label"), {"matplotlib"}),
     (("backtest", "collect", "etl", "simulate", "snapshots"), {"matplotlib", "numba"}),
     (("disable", "gates", "live", "manage", "promote", "serve"), HEAVY - {"torch", "optuna"}),

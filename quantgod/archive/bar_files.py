@@ -43,6 +43,59 @@ def bar_files(sources: Sequence[Path], symbol: str) -> list[Path]:
     return found
 
 
+def files_by_symbol(
+    sources: Sequence[Path], symbols: Sequence[str]
+) -> tuple[dict[str, list[Path]], list[Path]]:
+    """Return the files of candles by the symbol that they are named after, and those of others.
+
+    Args:
+        sources: files, and folders of such.
+        symbols: which are taken, and one alone also names the files whose names do not. None: all.
+
+    Raises:
+        ValueError: where there is no file of a symbol that is taken, or a file's name tells none.
+    """
+    found: dict[str, list[Path]] = {}
+    others = []
+    for path in _candle_files(sources):
+        named = next((one for one in symbols if _named_after(path, one) == {one}), None)
+        own = {named} if named else _named_after(path, "") or {*symbols}
+        if len(own) != 1:
+            raise ValueError(
+                f"{path}: its name does not tell whose candles it holds: give --coins SYMBOL"
+            )
+        (symbol,) = own
+        if symbols and symbol not in symbols:
+            others.append(path)
+        else:
+            found.setdefault(symbol, []).append(path)
+    if not found:
+        elsewhere = sorted(set[str]().union(*(_named_after(path, "") for path in others)))
+        raise ValueError(
+            f"files of {', '.join(symbols)} were expected, these are named after "
+            f"{', '.join(elsewhere)}: --coins says whose candles are taken, a file's name whose it "
+            "holds"
+        )
+    return found, others
+
+
+def _candle_files(sources: Sequence[Path]) -> list[Path]:
+    """Return the named files, and those in named folders that hold tables or klines."""
+    found: list[Path] = []
+    for source in sources:
+        if not source.exists():
+            raise ValueError(f"a file of candles, or a folder of such, was expected at {source}")
+        inside = [source]
+        if source.is_dir():
+            kinds = (*SUFFIXES, ".zip")
+            inside = [path for path in files_below(source) if path.name.endswith(kinds)]
+            inside = [path for path in inside if not path.name.endswith(".data.zip")]  # books
+            if not inside:
+                raise ValueError(f"{source}: no file of {', '.join(kinds)} was found")
+        found += inside
+    return found
+
+
 def other_symbols(sources: Sequence[Path], symbol: str) -> list[str]:
     """Return the symbols, other than this one, that files are named after.
 

@@ -70,7 +70,7 @@ def of_minutes(market: str, symbol: str, minutes: Integers, note: str = "") -> H
     return Holding(
         market, symbol, _date(days[0]), _date(days[-1]), len(days),
         len(minutes) / float(minutes[-1] - minutes[0] + 1),
-        _told(gaps, minutes[1:] - gaps, "m", "minutes"), note,
+        told_gaps(gaps, minutes[1:] - gaps, "m", "minutes"), note,
     )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def _of_files(
     span = int(days[-1] - days[0]) + 1
     return Holding(
         market, symbol, _date(days[0]), _date(days[-1]), len(days), len(days) / span,
-        _told(gaps, days[1:] - gaps, "D", "days"), note, "days",
+        told_gaps(gaps, days[1:] - gaps, "D", "days"), note, "days",
     )  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def _of_bars(market: Path, symbol: str) -> Holding:
     return of_minutes(market.name, symbol, np.unique(there), "; ".join(notes))
 
 
-def _told(gaps: Integers, starts: Integers, unit: str, noun: str) -> str:
+def told_gaps(gaps: Integers, starts: Integers, unit: str, noun: str) -> str:
     """Return the number of gaps and the longest one, in words."""
     if not (gaps > 0).any():
         return "none"

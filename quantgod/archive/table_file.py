@@ -88,7 +88,7 @@ def read_table(path: Path, limits: ArchiveLimits | None = None) -> RawTable:
         raise TableError(error.reason, f"{path}: {error}") from None
     except (pa.ArrowException, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise TableError("unreadable", f"{path}: unreadable ({error})") from None
-    kinds = ".csv, .csv.gz, .parquet or .feather"
+    kinds = ".csv, .csv.gz, .parquet or .feather" + (" or .zip" if limits else "")
     raise TableError("unknown_kind", f"{path}: a file {kinds} was expected")
 
 

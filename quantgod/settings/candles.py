@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from quantgod.contracts import INTERVALS, Market
-from quantgod.settings.section import Natural, Positive, PositiveFloat, Section, Symbol
+from quantgod.settings.section import Listed, Natural, Positive, PositiveFloat, Section, Symbol
 
 Strength = Annotated[float, Field(ge=0, le=1)]
 
@@ -38,20 +38,22 @@ class CandleSimulation(Section):
 class CandleSettings(Section):
     """The store of candles, and what fills it.
 
-    Downloads retry and wait as `download` says. Without a last day they end with yesterday.
-    `drop_last` leaves out the newest candle of a file, which may not have closed when the file was
-    made.
+    Downloads retry and wait as `download` says, for the days from the first to the last, by default
+    yesterday. `drop_last` leaves out the newest candle of a file, which may not have closed when
+    the file was made. `bars` are minutes of order books (`data.bars`), whose messages are volumes
+    only where `messages_as_volume` says so.
     """
 
     folder: Path = Path("data/candles")
     market: Market = "spot"
     interval: str = "1d"
-    coins: tuple[Symbol, ...] = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "LTCUSDT")
-    source: Literal["download", "simulate", "store"] = "download"
+    coins: Annotated[tuple[Symbol, ...], Listed] = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "LTCUSDT")
+    source: Literal["download", "simulate", "bars", "store"] = "download"
     base_url: str = "https://data.binance.vision/data"
     first_day: dt.date = dt.date(2017, 8, 17)
     last_day: dt.date | None = None
     drop_last: bool = False
+    messages_as_volume: bool = False
     simulate: CandleSimulation = CandleSimulation()
 
     @field_validator("interval")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from quantgod.settings.market import Kind
 from quantgod.settings.section import (
     Fraction,
+    Listed,
     Natural,
     Positive,
     PositiveFloat,
@@ -177,10 +178,6 @@ class PowerSettings(Section):
                 f"{self.planted_markets}"
             )
         return self
-
-
-Listed = BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value)
-"""Reads several values from an option's text, parted by commas."""
 
 
 class ZooSettings(Section):

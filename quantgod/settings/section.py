@@ -31,6 +31,9 @@ Whole = BeforeValidator(
 )
 """Reads a whole number from an option's text; pydantic does not do this for a choice of numbers."""
 
+Listed = BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value)
+"""Reads several values from an option's text, parted by commas."""
+
 Choice = int | float | str
 
 

@@ -20,7 +20,6 @@ import zlib
 from typing import Final
 
 import numpy as np
-from scipy.signal import lfilter
 from scipy.special import ndtr
 
 from quantgod.contracts import INTERVALS, Candles, Floats, Integers
@@ -61,7 +60,7 @@ def simulate_candles(settings: CandleSettings, symbol: str, seed: int | None = N
     midnight = dt.datetime.combine(how.start, dt.time(), dt.UTC)
     step = INTERVALS[settings.interval]
     times = int(midnight.timestamp()) * 1000 + step * np.arange(how.candles, dtype=np.int64)
-    values = _candles(how.price, sigma, returns, draws)
+    values = _candles(how, sigma, returns, draws)
     return Candles(symbol, settings.market, settings.interval, "trades", times, values)
 
 
@@ -88,8 +87,7 @@ def _returns(how: CandleSimulation, draws: _Draws) -> tuple[Floats, Floats]:
     """Return sigma and the log return of each candle, (n,) both."""
     states = _chain(ndtr(draws.normal("regime")), ndtr(draws.normal("next")), _REGIMES)
     storms = _chain(ndtr(draws.normal("spell")), np.zeros(how.candles), _SPELLS)
-    fast = np.sqrt(1 - _REVERSION**2) * draws.normal("fast")
-    fast = _DEVIATION * lfilter([1.0], [1.0, -_REVERSION], fast)
+    fast = _DEVIATION * _reverting(np.sqrt(1 - _REVERSION**2) * draws.normal("fast"))
     logs = how.clusters * (fast + np.take(_SPELL_FACTORS, storms))
     logs += how.regimes * np.take(_REGIME_FACTORS, states)
     leans = how.momentum * LEAN + how.regimes * np.take(_REGIME_LEANS, states)
@@ -104,6 +102,14 @@ def _mean_square(how: CandleSimulation) -> float:
     spells = np.average(np.exp(2 * how.clusters * np.array(_SPELL_FACTORS)), weights=shares)
     regimes = np.mean(np.exp(2 * how.regimes * np.array(_REGIME_FACTORS)))
     return float(fast * spells * regimes)
+
+
+def _reverting(pushes: Floats) -> Floats:
+    """Return an AR(1) series that begins at its mean, (n,)."""
+    series, value = np.empty(len(pushes)), 0.0
+    for t, push in enumerate(pushes):
+        series[t] = value = _REVERSION * value + push
+    return series
 
 
 def _chain(chances: Floats, choices: Floats, ends: tuple[float, ...]) -> Integers:
@@ -142,16 +148,16 @@ def _drifting(shocks: Floats, leans: Floats) -> Floats:
     return moved[SPAN:]
 
 
-def _candles(price: float, sigma: Floats, returns: Floats, draws: _Draws) -> Floats:
+def _candles(how: CandleSimulation, sigma: Floats, returns: Floats, draws: _Draws) -> Floats:
     """Return the columns of candles, (n, 8)."""
-    close = np.log(price) + np.cumsum(returns)
-    opening = np.concatenate([[np.log(price)], close[:-1]])
+    close = np.log(how.price) + np.cumsum(returns)
+    opening = np.concatenate([[np.log(how.price)], close[:-1]])
     opening += _GAP * sigma * draws.normal("gap")
     low, high = _extremes(close - opening, sigma, draws.generator("range"))
     opened, highest, lowest, closed = np.exp([opening, opening + high, opening + low, close])
     moved = np.abs(close - opening) / sigma
-    size = np.exp(0.5 * draws.normal("volume") + 0.4 * moved + np.log(sigma / sigma.mean()))
-    volume = 1e7 / price * size
+    size = np.exp(0.5 * draws.normal("volume") + 0.4 * moved + np.log(sigma / how.volatility))
+    volume = 1e7 / how.price * size
     mean = (opened + highest + lowest + closed) / 4
     trades = np.ceil(1e5 * size * np.exp(0.2 * draws.normal("trades")))
     buys = ndtr(0.1 * draws.normal("taker") + 0.1 * (close - opening) / sigma)

@@ -31,13 +31,14 @@ UNREPEATABLE = frozenset({"optimize", "register"})
 """Stages whose repetition gives another result: a search has grown, a version is a new one."""
 
 DATA_STAGES = frozenset(
-    {"simulate", "download", "etl", "import_bars", "label", "features", "snapshots"}
+    {"simulate", "download", "candles", "etl", "import_bars", "label", "features", "snapshots"}
 )
 """Stages that make data; a digest of the data is taken wherever it is read."""
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "simulate": ("data", "simulate"),
     "download": ("data", "download"),
+    "candles": ("data", "download", "candles", "etl"),
     "etl": ("data", "etl"),
     "import_bars": ("data", "etl"),
     "label": ("data", "label", "etl"),
@@ -119,6 +120,11 @@ _CHOSEN = {"kinds", "networks", "planted_markets", "null_markets", "first_seed",
 UNREAD: Mapping[str, dict[str, set[str]]] = {
     "simulate": {"data": _PLACES - {"archives"}},
     "download": {"data": _PLACES - {"archives"}},
+    "candles": {
+        "data": set(DataSettings.model_fields) - {"bars"},
+        "download": {"base_url", "first_day", "last_day"},
+        "etl": set(EtlSettings.model_fields) - {"limits"},
+    },
     "etl": {"data": {"archives", "labels", "features", "snapshots"} | _ELSEWHERE, "etl": _WORKERS},
     "import_bars": {
         "data": {"archives", "labels", "features", "snapshots"} | _ELSEWHERE,

@@ -107,7 +107,7 @@ def _unclosed(
         return f"it closes at {_utc(opened + step_ms)}, after now"
     if opened < (made := made_ms(path)) < opened + step_ms:
         return f"the file was made at {_utc(made)}, before it closed"
-    return "the newest was to be left out" if drop_last else ""
+    return "as was asked for" if drop_last else ""
 
 
 def _utc(time_ms: int) -> str:

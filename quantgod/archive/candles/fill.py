@@ -24,13 +24,15 @@ from quantgod.archive.candles.store import (
     join_candles,
     open_candles,
     path_of,
+    read_candles,
     save_candles,
+    stored_candles,
     utc,
     whose_are,
 )
 from quantgod.archive.price_table import check_jumps
 from quantgod.archive.table_file import TableError
-from quantgod.contracts import INTERVALS, SYMBOL, Candles, Integers, Progress, silent
+from quantgod.contracts import INTERVALS, SYMBOL, Candles, Integers, Market, Progress, silent
 from quantgod.files import write_json
 from quantgod.settings import ArchiveLimits, CandleSettings
 
@@ -85,10 +87,18 @@ def store_series(folder: Path, candles: Candles, source: str) -> SeriesReport:
     return series_report(path_of(folder, stored.whose), stored, [counts])
 
 
-def stored_report(folder: Path, whose: CandleMetadata) -> SeriesReport | None:
-    """Return what is stored of a series; None if nothing is."""
-    stored = open_candles(folder, whose)
-    return series_report(path_of(folder, whose), stored, []) if len(stored.candles) else None
+def stored_reports(folder: Path, market: Market, symbol: str, interval: str) -> list[SeriesReport]:
+    """Return what is stored of a symbol's series of traded prices, and of micro-prices.
+
+    Raises:
+        StoreError: if there is neither; says what there is.
+    """
+    wanted = market, symbol, interval
+    each = [whose for _, whose in stored_candles(folder)]
+    own = [one for one in each if (one.market, one.symbol, one.interval) == wanted]
+    if not own:
+        read_candles(folder, market, symbol, interval)
+    return [series_report(path_of(folder, one), open_candles(folder, one), []) for one in own]
 
 
 def period_of(path: Path) -> tuple[dt.date, dt.date] | None:
@@ -185,6 +195,7 @@ def _report(path: Path, read: CandleFile, counts: Joined) -> FileReport:
         completed=counts.completed,
         lacks=read.lacks,
         unclosed=read.unclosed,
+        is_archive=period_of(path) is not None,
     )  # fmt: skip
 
 

@@ -29,7 +29,8 @@ class FileReport(msgspec.Struct, frozen=True, kw_only=True):
     """The result for one file.
 
     `missing` candles are not there between its first and last, or in the month or day that it is
-    named after. `lacks` are columns. `unclosed` is why the newest candle was left out. `reason` and
+    named after. `lacks` are columns. `unclosed` is why the newest candle was left out. An archive
+    is named after a month or a day. `reason` and
     `detail` say why a file is quarantined.
     """
 
@@ -46,6 +47,7 @@ class FileReport(msgspec.Struct, frozen=True, kw_only=True):
     completed: int = 0
     lacks: tuple[str, ...] = ()
     unclosed: str = ""
+    is_archive: bool = False
 
 
 class SeriesReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +70,7 @@ class SeriesReport(msgspec.Struct, frozen=True, kw_only=True):
         added = f", {self.new} new" if self.new else ", nothing new"
         added += f", {self.completed} with values added" if self.completed else ""
         missing = sum(hole.candles for hole in self.holes)
-        lost = f"{len(self.holes)} holes of {missing} candles" if self.holes else "no hole"
+        lost = f"holes: {len(self.holes)}, {missing} candles missing" if self.holes else "no hole"
         whose = CandleMetadata(self.symbol, self.market, self.interval, self.kind)
         return f"{whose}: {self.candles} candles from {self.first} to {self.last}{added}; {lost}"
 
@@ -92,6 +94,40 @@ class FillReport(msgspec.Struct, frozen=True):
         """Return the quarantined files."""
         return [one for one in self.files if one.outcome == "quarantined"]
 
+    def remarks(self, at_most: int = NAMED) -> Iterator[str]:
+        """Yield lines on files: what is wrong with them, was left out, or cannot be known."""
+        used = [one for one in self.files if one.outcome != "quarantined"]
+        unclosed = [one for one in used if one.unclosed]
+        open_ended = [one for one in used if one.new and not one.unclosed and not one.is_archive]
+        short = [one for one in used if one.missing and one.is_archive]
+        lacking = {name for one in used for name in one.lacks}
+        yield from _first(
+            at_most,
+            "files are quarantined",
+            [f"quarantined, {one.reason}: {one.detail}" for one in self.refused],
+        )
+        yield from _first(
+            at_most,
+            "files lack candles",
+            [f"{one.file}: lacks {one.missing} candles of the time in its name" for one in short],
+        )
+        yield from _first(
+            at_most,
+            "newest candles are left out",
+            [f"{one.file}: the newest candle is left out: {one.unclosed}" for one in unclosed],
+        )
+        yield from _first(
+            at_most,
+            "files do not tell",
+            [
+                f"{one.file}: does not tell whether its newest candle, of {one.last}, had "
+                "closed when it was made; --drop-last leaves it out"
+                for one in open_ended
+            ],
+        )
+        if lacking:
+            yield f"unknown in some files or all: {', '.join(sorted(lacking))}"
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         built: dict[str, Any] = msgspec.to_builtins(self)
@@ -113,6 +149,13 @@ class FillReport(msgspec.Struct, frozen=True):
         files = "; files: " + ", ".join(f"{n} {name}" for name, n in sorted(ended.items()))
         told = f"{len(self.series)} series of {candles} candles, {new} new"
         return told + (files if ended else "")
+
+
+def _first(at_most: int, what: str, lines: Sequence[str]) -> Iterator[str]:
+    """Yield the first lines, and one on how many more there are."""
+    yield from lines[:at_most]
+    if len(lines) > at_most:
+        yield f"and {len(lines) - at_most} more {what}"
 
 
 def series_report(path: Path, stored: StoredCandles, counts: Sequence[Joined]) -> SeriesReport:

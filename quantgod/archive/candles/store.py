@@ -41,6 +41,9 @@ CANDLE_SCHEMA: Final = "1"
 """Raised whenever columns or metadata, their types or their meaning change."""
 
 SOURCE: Final = "source"
+SIMULATED: Final = "simulated"
+"""How the source of a simulated candle begins. No series mixes it with another."""
+
 ROUNDING: Final = 1e-9
 """Numbers that differ by a smaller share are the same, written by another program."""
 
@@ -158,6 +161,11 @@ def join_candles(
     if whose_are(new) != whose:
         raise ValueError(f"candles of {whose} were expected, got those of {whose_are(new)}")
     _, at_old, at_new = np.intersect1d(old.time_ms, new.time_ms, True, return_indices=True)
+    if len(old) and (_is_simulated(stored.sources[0]) != _is_simulated(source)):
+        raise CandleConflictError(
+            f"candles of {whose} are stored by {stored.sources[0]}, and {source} is none of their "
+            "kind: simulated candles never mix with others, so give another folder"
+        )
     before, after = old.values[at_old], new.values[at_new]
     _refuse_others(stored, at_old, after, source)
     values, sources = old.values.copy(), stored.sources.copy()
@@ -233,6 +241,10 @@ def _refuse_others(stored: StoredCandles, at: Integers, after: Floats, source: s
         f"by {source}. Stored candles are never changed: if they are wrong remove their file, or "
         "give another folder"
     )
+
+
+def _is_simulated(source: str) -> bool:
+    return source.startswith(SIMULATED)
 
 
 def _read(path: Path, expected: CandleMetadata) -> StoredCandles:

@@ -101,7 +101,7 @@ def test_they_never_mix_with_traded_candles(tmp_path: Path) -> None:
 def test_bars_that_were_imported_are_no_micro_prices(tmp_path: Path) -> None:
     prices(100).to_parquet(tmp_path / "mine.parquet")
     import_bars([tmp_path / "mine.parquet"], data(tmp_path), FULL.etl)
-    with pytest.raises(StoreError, match="holds imported bars, .* by --source"):
+    with pytest.raises(StoreError, match=r"holds imported bars, .* by --source"):
         candles_of_bars(data(tmp_path).market_bars, "linear", "BTCUSDT", "1m")
     with pytest.raises(StoreError, match="no bars of ETHUSDT"):
         candles_of_bars(data(tmp_path).market_bars, "linear", "ETHUSDT", "1m")
