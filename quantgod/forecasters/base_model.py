@@ -12,7 +12,7 @@ from quantgod.dataset.book_blocks import BookBlocks
 from quantgod.dataset.samples import Samples
 from quantgod.forecasters.network import Network
 from quantgod.models import zoo
-from quantgod.settings import Settings
+from quantgod.settings import Settings, SettingsError
 from quantgod.training.fitting import fit_network
 from quantgod.training.material import material, train_and_validation
 from quantgod.training.reports import Fit, OnEpoch, unheard
@@ -57,8 +57,14 @@ def train_base(
         progress: called after batches.
 
     Raises:
+        SettingsError: if the objective has no classes.
         ValueError: if a part would be empty.
     """
+    if settings.train.objective == "returns":
+        raise SettingsError(
+            "train.objective: returns has no classes, which this stage forecasts; it is for "
+            "candles: one of classes, direction, multi_task, trend expected"
+        )
     window = settings.window.length
     train, validation = train_and_validation(table, window, settings.window.stride, settings.split)
     shape = None if blocks is None else blocks.book

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -10,10 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quantgod.contracts import CLASSES
+from quantgod.models.dropout import Dropout
 
 Output = dict[str, Tensor]
-"""What a network returns: `logits` and `probs`, each (batch, horizons, classes), and what else its
-heads ask for, each (batch, horizons)."""
+"""What a network returns: `logits` and `probs`, each (batch, horizons, classes), where it is asked
+for a direction, and what else its heads ask for, each (batch, horizons)."""
 
 NEVER: Final = -1e4
 """The logit of a class that cannot come: its probability is exactly zero in every precision."""
@@ -29,6 +30,7 @@ class Heads:
         confidence: P(the likeliest class is right), by a head that does not move the trunk.
         expected_return: in units of the objective's own.
         trend: strength of the trend to come, 0 to 1.
+        direction: the probabilities of the classes, which confidence and binary are about.
     """
 
     horizons: int = 1
@@ -36,6 +38,20 @@ class Heads:
     confidence: bool = False
     expected_return: bool = False
     trend: bool = False
+    direction: bool = True
+
+    def __post_init__(self) -> None:
+        """Check that something is asked, and nothing about classes where there are none.
+
+        Raises:
+            ValueError: naming what was asked.
+        """
+        of_numbers, of_classes = self.expected_return or self.trend, self.binary or self.confidence
+        if not self.direction and (of_classes or not of_numbers):
+            raise ValueError(
+                "without a direction, and so without classes, expected_return or trend expected, "
+                f"and neither binary nor confidence; got {self}"
+            )
 
 
 ONE_DIRECTION: Final = Heads()
@@ -49,7 +65,8 @@ class HeadLayers(nn.Module):
         super().__init__()
         self.heads = heads
         numbers = 1 if heads.binary else len(CLASSES)
-        self.direction = nn.Linear(width, heads.horizons * numbers)
+        if heads.direction:
+            self.direction = nn.Linear(width, heads.horizons * numbers)
         asked = ("confidence", "expected_return", "trend")
         self.others = nn.ModuleDict(
             {name: nn.Linear(width, heads.horizons) for name in asked if getattr(heads, name)}
@@ -57,8 +74,10 @@ class HeadLayers(nn.Module):
 
     def forward(self, seen: Float[Tensor, "batch width"]) -> Output:
         """Return `logits` and `probs` (batch, horizons, 3) in class order, and the other heads."""
-        logits = self._logits(self.direction(seen).unflatten(1, (self.heads.horizons, -1)))
-        output = {"logits": logits, "probs": torch.softmax(logits, dim=-1)}
+        output: Output = {}
+        if self.heads.direction:
+            logits = self._logits(self.direction(seen).unflatten(1, (self.heads.horizons, -1)))
+            output = {"logits": logits, "probs": torch.softmax(logits, dim=-1)}
         for name, layer in self.others.items():
             value = layer(seen.detach() if name == "confidence" else seen)
             output[name] = value if name == "expected_return" else torch.sigmoid(value)
@@ -69,3 +88,22 @@ class HeadLayers(nn.Module):
             return given
         never = 0 * given + NEVER  # an export would keep a constant in the shape of its example
         return torch.cat([-given / 2, never, given / 2], dim=-1)
+
+
+class HorizonHeads(nn.Module):
+    """A dense layer of each horizon's own, with GELU and dropout, and its heads upon that."""
+
+    def __init__(self, width: int, hidden: int, dropout: float, heads: Heads) -> None:
+        super().__init__()
+        alone = replace(heads, horizons=1)
+        self.each = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(width, hidden), nn.GELU(), Dropout(dropout), HeadLayers(hidden, alone)
+            )
+            for _ in range(heads.horizons)
+        )
+
+    def forward(self, seen: Float[Tensor, "batch width"]) -> Output:
+        """Return what `HeadLayers` does."""
+        said = [horizon(seen) for horizon in self.each]
+        return {name: torch.cat([one[name] for one in said], dim=1) for name in said[0]}

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quantgod.models.base import DropoutRate, register
+from quantgod.models.dropout import Dropout
 from quantgod.models.heads import HeadLayers, Heads, Output
 from quantgod.settings import Positive, Section
 
@@ -60,7 +61,7 @@ class LSTMDirection(nn.Module):
             dropout=settings.dropout if settings.layers > 1 else 0.0,
             bidirectional=settings.bidirectional,
         )
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.heads = HeadLayers(self.directions * settings.hidden, heads)
 
     def forward(self, features: Float[Tensor, "batch time features"]) -> Output:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from quantgod.models.attention import TransformerBlock, sinusoids
 from quantgod.models.base import DropoutRate, register
+from quantgod.models.dropout import Dropout
 from quantgod.models.heads import HeadLayers, Heads, Output
 from quantgod.settings import Positive, Section, SettingsError
 
@@ -73,7 +74,7 @@ class TransformerTrend(nn.Module):
         width = settings.width
         self.embedding = nn.Linear(features, width)
         self.register_buffer("positions", sinusoids(time, width), persistent=False)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.blocks = nn.Sequential(
             *(
                 TransformerBlock(width, settings.attention_heads, settings.dropout)

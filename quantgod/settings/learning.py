@@ -85,6 +85,8 @@ class TrainSettings(Section):
     A batch is computed in `accumulate` parts, whose gradients add up to that of the whole. An epoch
     sees every `every`-th sample, and the next epoch others; of the validation part every
     `every`-th, always the same, is judged after each.
+    The learning rate falls with each epoch as a cosine does, or it rises to `learning_rate` in
+    `warmup_steps` steps and then falls as one over the root of the step.
     A checkpoint is written after every epoch and every `checkpoint_batches` batches (0: none).
     `threads` is the number of CPU threads (0: PyTorch's default, and one for each fold); results
     depend on it to the bit.
@@ -97,11 +99,13 @@ class TrainSettings(Section):
     epochs: Positive
     batch_size: Positive
     learning_rate: PositiveFloat
+    schedule: Literal["cosine", "warmup"] = "cosine"
+    warmup_steps: Positive = 500
     weight_decay: Annotated[float, Field(ge=0)]
     gradient_norm: PositiveFloat
     accumulate: Positive = 1
     every: Positive = 1
-    objective: Literal["classes", "direction", "multi_task", "trend"] = "classes"
+    objective: Literal["classes", "direction", "multi_task", "trend", "returns"] = "classes"
     class_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     patience: Positive
     checkpoint_batches: Natural = 0

@@ -25,7 +25,7 @@ from quantgod.training.objectives import Objective, objective_of
 from quantgod.training.predict import outputs
 from quantgod.training.reports import Epoch, Fit, OnEpoch, OnStep, unheard
 from quantgod.training.sampler import batch_count, phase, shuffled
-from quantgod.training.schedule import cosine
+from quantgod.training.schedule import learning_rate
 from quantgod.training.state import TrainingState
 from quantgod.training.steps import StepOutcome, Steps, Stopwatch, take_step
 
@@ -112,9 +112,7 @@ class _Fitting:
     @property
     def batches(self) -> int:
         """The number of batches of the present epoch."""
-        every = self.settings.every
-        seen = range(phase(every, self.state.epoch), len(self.rows), every)
-        return batch_count(len(seen), self.settings.batch_size)
+        return self._batches_of(self.state.epoch)
 
     @property
     def finished(self) -> bool:
@@ -131,20 +129,20 @@ class _Fitting:
     def train_epoch(self, on_step: OnStep, progress: Progress) -> None:
         """Take the remaining steps of the epoch."""
         state, settings = self.state, self.settings
-        rate = cosine(settings.learning_rate, state.epoch, settings.epochs)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
+        taken_before = sum(map(self._batches_of, range(state.epoch)))
         order = shuffled(len(self.rows), settings.every, settings.seed, state.epoch)
         shuffle = torch.from_numpy(order).to(state.device)
         steps = Steps(state, self.views, on_step)
         state.model.train()
         while state.batch < self.batches:
+            step = taken_before + state.batch
+            state.learning_rate = learning_rate(settings, state.epoch, step)
             begin = state.batch * settings.batch_size
             batch = shuffle[begin : begin + settings.batch_size]
             steps.add(self.rows[batch], self._step(self.rows[batch], self.targets[batch]))
             due = self._checkpoint_due()
             if steps.should_settle or due or state.batch == self.batches:
-                steps.settle(rate)
+                steps.settle()
                 self._tell(progress)
             if due:
                 self._save()
@@ -173,6 +171,11 @@ class _Fitting:
             self.resumed_at,
         )
 
+    def _batches_of(self, epoch: int) -> int:
+        every = self.settings.every
+        seen = range(phase(every, epoch), len(self.rows), every)
+        return batch_count(len(seen), self.settings.batch_size)
+
     def _step(self, rows: Tensor, targets: Tensor) -> StepOutcome:
         return take_step(self.state, self.views(rows), targets, self.objective, self.settings)
 
@@ -190,7 +193,7 @@ class _Fitting:
             validation_loss=loss,
             score=score,
             figures=figures,
-            learning_rate=state.optimizer.param_groups[0]["lr"],
+            learning_rate=state.learning_rate,
             gradient_norm=sums.gradient_norm / sums.steps,
             windows_per_second=sums.windows / sums.seconds,
             seconds=sums.seconds + watch.lap(),

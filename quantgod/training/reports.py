@@ -27,7 +27,7 @@ class Epoch:
         validation_loss: on the whole validation part, in eval mode.
         score: on the validation part; early stopping and tuning maximise it.
         figures: all that the objective measures there, by name, including the score.
-        learning_rate: constant within the epoch.
+        learning_rate: of its last step.
         gradient_norm: mean over the steps, before clipping.
         windows_per_second: training windows per second of training, without validation.
         seconds: of training and validation.

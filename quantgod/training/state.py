@@ -51,6 +51,16 @@ class TrainingState:
         )
         return cls(model, optimizer, gradient_scaler(device), Stopping(settings.patience), device)
 
+    @property
+    def learning_rate(self) -> float:
+        """Return the rate of the last step, or of the next one once it is set."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
     def keep_as_best(self) -> None:
         """Copy the network's present weights as the best ones."""
         self.best = {

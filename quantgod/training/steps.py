@@ -45,10 +45,11 @@ class NonFiniteLossError(ArithmeticError):
 
 
 class StepOutcome(NamedTuple):
-    """A step's loss and gradient norm (before clipping), still on the device."""
+    """A step's loss and gradient norm (before clipping), still on the device, and its rate."""
 
     loss: Tensor
     gradient_norm: Tensor
+    learning_rate: float
 
 
 class Stopwatch:
@@ -82,7 +83,7 @@ def take_step(
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.gradient_norm)
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    return StepOutcome(loss, norm.detach())
+    return StepOutcome(loss, norm.detach(), state.learning_rate)
 
 
 def _backward(
@@ -118,7 +119,7 @@ class Steps:
         """Return whether it is time to read the losses of the recorded steps."""
         return len(self._in_flight) >= STEPS_IN_FLIGHT[self._state.device.type]
 
-    def settle(self, learning_rate: float) -> None:
+    def settle(self) -> None:
         """Read and check the recorded steps in order.
 
         Raises:
@@ -128,8 +129,10 @@ class Steps:
         losses = torch.stack([taken.loss for _, taken in self._in_flight]).tolist()
         norms = torch.stack([taken.gradient_norm for _, taken in self._in_flight]).tolist()
         first = state.batch - len(self._in_flight)
-        for place, (rows, _) in enumerate(self._in_flight):
-            step = Step(state.epoch, first + place, losses[place], norms[place], learning_rate)
+        for place, (rows, taken) in enumerate(self._in_flight):
+            step = Step(
+                state.epoch, first + place, losses[place], norms[place], taken.learning_rate
+            )
             self._refuse_non_finite(step, rows)
             self._add(step, len(rows))
             self._on_step(step)

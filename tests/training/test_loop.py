@@ -176,7 +176,7 @@ def test_few_epochs_over_every_nth_sample_leave_no_long_gap(every: int) -> None:
         assert gaps.max() <= 2.5 * every / epochs
 
 
-@pytest.mark.parametrize("objective", ["classes", "direction", "multi_task"])
+@pytest.mark.parametrize("objective", ["classes", "direction", "multi_task", "returns"])
 @pytest.mark.parametrize("accumulate", [5, *later(4, 64)])
 def test_a_batch_in_parts_makes_the_step_of_the_whole(
     small: Problem, objective: str, accumulate: int
@@ -243,6 +243,16 @@ def test_an_epoch_tells_losses_rates_norms_and_throughput(small: Problem) -> Non
     assert {"train_loss", "validation_loss", "precision_sell", "recall_buy"} <= metrics.keys()
     assert metrics["windows_per_second"] > 0
     assert metrics["seconds"] > 0
+
+
+def test_with_a_warm_up_each_step_has_a_rate_of_its_own_through_all_epochs(small: Problem) -> None:
+    chosen = {"schedule": "warmup", "warmup_steps": 5, "every": 3, "batch_size": 16}
+    _, epochs, steps = trained(small, **chosen)
+    rates = [0.005 * min((n + 1) / 5, (5 / (n + 1)) ** 0.5) for n in range(len(steps))]
+    assert [step.learning_rate for step in steps] == pytest.approx(rates, rel=1e-12)
+    assert max(rates) == rates[4] == 0.005
+    last = [max(n for n, step in enumerate(steps) if step.epoch == one.epoch) for one in epochs]
+    assert [one.learning_rate for one in epochs] == [steps[n].learning_rate for n in last]
 
 
 def test_training_stops_when_the_score_has_not_risen_for_so_many_epochs(small: Problem) -> None:

@@ -23,6 +23,7 @@ from quantgod.training.objectives import (
     Direction,
     MultiTask,
     Objective,
+    ScaledReturns,
     Trend,
     WeightedCrossEntropy,
     objective_of,
@@ -203,6 +204,41 @@ def test_trend_losses_are_those_written_out_whole_and_in_parts() -> None:
     assert figures["trend_r2"] == pytest.approx(1 - ((said - came) ** 2).mean() / came.var())
     flat = torch.stack([target[:, 0], torch.full((len(target),), 0.25)], dim=1)
     assert objective.judge(output, flat).figures["trend_r2"] == 0
+
+
+def test_scaled_returns_pay_and_score_by_the_root_of_the_horizon() -> None:
+    found, objective = several(), ScaledReturns(HORIZONS)
+    target = objective.targets(found)
+    assert target.isnan().sum() == 3 * 40  # an hour of past is needed
+    of_both = MultiTask(WEIGHTS, HORIZONS).targets(found)[..., 1]
+    torch.testing.assert_close(target, of_both, rtol=0, atol=0, equal_nan=True)
+    target[100:150, 1] = torch.nan
+    with torch.no_grad():
+        seen = torch.randn(len(found), 4, generator=torch.manual_seed(3))
+        output = HeadLayers(4, objective.heads)(seen)
+    assert output.keys() == {"expected_return"}
+    said, weights = output["expected_return"].numpy().astype(float), np.array(HORIZONS) ** -0.5
+    score, figures = objective.judge(output, target)
+    hubers = []
+    for k, horizon in enumerate(HORIZONS):
+        known = np.isfinite(target[:, k].numpy())
+        came = target[known, k].numpy().astype(float)
+        error = np.abs(said[known, k] - came)
+        hubers.append(np.where(error < 1, error**2 / 2, error - 0.5).mean())
+        assert figures[f"huber_{horizon}"] == pytest.approx(hubers[-1], rel=1e-5)
+        skill = 1 - (error**2).mean() / (came**2).mean()
+        assert figures[f"mse_skill_{horizon}"] == pytest.approx(skill, rel=1e-4)
+    wanted = np.average(hubers, weights=weights)
+    assert objective.loss(output, target).item() == pytest.approx(wanted, rel=1e-5)
+    assert score == figures["minus_huber"] == pytest.approx(-wanted, rel=1e-5)
+    parts = [
+        objective.loss({k: v[cut] for k, v in output.items()}, target[cut], target).item()
+        for cut in (slice(0, 50), slice(50, None))
+    ]
+    assert sum(parts) == pytest.approx(wanted, rel=1e-5)
+    unknown = torch.full_like(target, torch.nan)
+    assert set(objective.judge(output, unknown).figures.values()) == {0.0}
+    assert objective.loss(output, unknown) == 0
 
 
 @pytest.mark.parametrize("objective", [Direction(), MultiTask(WEIGHTS, (60,)), Trend(WEIGHTS)])

@@ -100,14 +100,18 @@ def _killed_once(folder: Path, rng: random.Random) -> bool:
     return process.exitcode == -9
 
 
-@pytest.mark.parametrize("stop_at", [1, 8, *later(2, 7, 9, 17)])
+@pytest.mark.parametrize(
+    ("stop_at", "schedule"),
+    [(1, "cosine"), (11, "warmup"), *later(*((n, "cosine") for n in (2, 7, 8, 9, 17)))],
+)
 def test_a_run_cut_after_any_step_ends_like_one_left_alone(
-    small: Problem, tmp_path: Path, stop_at: int
+    small: Problem, tmp_path: Path, stop_at: int, schedule: str
 ) -> None:
-    whole, wanted, _ = run(small, None)
+    chosen = {"schedule": schedule, "warmup_steps": 10}
+    whole, wanted, _ = run(small, None, **chosen)
     with pytest.raises(PulledPlugError):
-        run(small, tmp_path / "run", stop_at)
-    weights, result, _ = run(small, tmp_path / "run")
+        run(small, tmp_path / "run", stop_at, **chosen)
+    weights, result, _ = run(small, tmp_path / "run", **chosen)
     assert_same_bits(weights, whole)
     assert untimed(result.history) == untimed(wanted.history)
     assert (result.best_epoch, result.best_score) == (wanted.best_epoch, wanted.best_score)

@@ -31,8 +31,8 @@ def taken(
     steps = Steps(state, Views({BARS: Windows(torch.zeros(9, 9), 1)}), told.append)
     for number, (loss, norm) in enumerate(outcomes, 1):
         rows = torch.arange(number)
-        steps.add(rows, StepOutcome(torch.tensor(loss), torch.tensor(norm)))
-    steps.settle(0.25)
+        steps.add(rows, StepOutcome(torch.tensor(loss), torch.tensor(norm), 0.25 * number))
+    steps.settle()
     return state, told
 
 
@@ -42,8 +42,8 @@ def test_steps_are_told_in_order_and_added_up(monkeypatch: pytest.MonkeyPatch) -
     state, told = taken((1.0, 4.0), (0.5, 8.0), (2.0, 16.0))
     assert told == [
         Step(3, 5, 1.0, 4.0, 0.25),
-        Step(3, 6, 0.5, 8.0, 0.25),
-        Step(3, 7, 2.0, 16.0, 0.25),
+        Step(3, 6, 0.5, 8.0, 0.5),
+        Step(3, 7, 2.0, 16.0, 0.75),
     ]
     assert state.batch == 8
     assert state.sums == Sums(

@@ -7,6 +7,7 @@ from quantgod.training.objectives.base import Judgement, Objective
 from quantgod.training.objectives.cross_entropy import WeightedCrossEntropy
 from quantgod.training.objectives.direction import Direction
 from quantgod.training.objectives.multi_task import MultiTask
+from quantgod.training.objectives.scaled_returns import ScaledReturns
 from quantgod.training.objectives.trend import Trend
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Judgement",
     "MultiTask",
     "Objective",
+    "ScaledReturns",
     "Trend",
     "WeightedCrossEntropy",
     "objective_of",
@@ -25,7 +27,7 @@ def objective_of(settings: TrainSettings, horizons: tuple[int, ...]) -> Objectiv
 
     Args:
         settings: its name, and class weights where it has any.
-        horizons: minutes ahead that labels are known for, the primary one first.
+        horizons: minutes (or candles) ahead that returns are known for, the primary one first.
     """
     if settings.objective == "direction":
         return Direction()
@@ -33,4 +35,6 @@ def objective_of(settings: TrainSettings, horizons: tuple[int, ...]) -> Objectiv
         return MultiTask(settings.class_weights, horizons)
     if settings.objective == "trend":
         return Trend(settings.class_weights)
+    if settings.objective == "returns":
+        return ScaledReturns(horizons)
     return WeightedCrossEntropy(settings.class_weights)

@@ -16,6 +16,7 @@ from quantgod.models.heads import Heads, Output
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 from quantgod.training.objectives.base import Judgement
 from quantgod.training.objectives.cross_entropy import weight_share
+from quantgod.training.objectives.scaled_returns import huber, known_share, scaled_returns
 
 CONFIDENCE: Final = 0.5
 EXPECTED_RETURN: Final = 0.3
@@ -47,12 +48,8 @@ class MultiTask:
 
     def targets(self, samples: Samples) -> Float[Tensor, "samples horizons 2"]:
         """Return class number and scaled return, which is NaN where the volatility is unknown."""
-        steps = np.sqrt(np.array(self.horizons, np.float64))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scaled = samples.returns / (samples.volatility[:, None] * steps)
-        scaled[~np.isfinite(scaled)] = np.nan
-        both = np.stack([samples.classes.astype(np.float64), scaled], axis=-1)
-        return torch.from_numpy(both.astype(np.float32))
+        classes = torch.from_numpy(samples.classes.astype(np.float32))
+        return torch.stack([classes, scaled_returns(samples, self.horizons)], dim=-1)
 
     def loss(
         self,
@@ -93,7 +90,7 @@ class MultiTask:
                 ]
             ),
             _surprise(output["confidence"].float(), logits.argmax(-1) == truth),
-            _huber(output["expected_return"].float(), target[..., 1]),
+            huber(output["expected_return"].float(), target[..., 1]),
         )
 
     def _shares(self, target: Tensor, whole: Tensor) -> _Parts:
@@ -102,9 +99,9 @@ class MultiTask:
         classes = [
             weight_share(weights, t, w) for t, w in zip(*_classes(target, whole), strict=True)
         ]
-        known, of = (torch.isfinite(one[..., 1]).sum(0) for one in (target, whole))
-        count = torch.full_like(of, len(target)) / len(whole)
-        return _Parts(torch.stack(classes), count, known / of.clamp(min=1))
+        returns = known_share(target[..., 1], whole[..., 1])
+        count = torch.full_like(returns, len(target)) / len(whole)
+        return _Parts(torch.stack(classes), count, returns)
 
     def _weights(self, device: torch.device) -> Float[Tensor, " horizons"]:
         return torch.tensor(self.horizons, dtype=torch.float32, device=device).rsqrt()
@@ -132,11 +129,3 @@ def _surprise(
     # Not `binary_cross_entropy`, which mixed precision refuses.
     said = confidence.clamp(1e-6, 1 - 1e-6)
     return -torch.where(is_right, said.log(), (1 - said).log()).mean(0)
-
-
-def _huber(
-    said: Float[Tensor, "batch horizons"], came: Float[Tensor, "batch horizons"]
-) -> Float[Tensor, " horizons"]:
-    known = torch.isfinite(came)
-    error = functional.huber_loss(said, torch.where(known, came, said.detach()), reduction="none")
-    return error.sum(0) / known.sum(0).clamp(min=1)
