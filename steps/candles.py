@@ -75,10 +75,10 @@ def main(
                 report, download = _from_settings(settings, progress)
         run.json("filled", report.as_dict() | {"download": download and download.as_dict()})
         run.metrics.log(report.figures())
-        run.output(settings.candles.folder / settings.candles.market)
         run.headline(report.headline())
         _say(report, download)
         _refuse_faults(report, download, settings)
+        run.output(settings.candles.folder / settings.candles.market)
     tell(run)
 
 

@@ -121,6 +121,11 @@ def test_what_cannot_be_used_is_quarantined_and_the_rest_is_stored(run, tmp_path
 
 def test_simulated_coins_bars_and_a_server_fill_it_too(run, tmp_path: Path) -> None:
     folder = tmp_path / "candles"
+    with Server() as gone:
+        pass
+    dead = ("--from", "download", "--base-url", gone.url, "--set=download.attempts=1")
+    status, said = run(*dead, "--last-day", "2017-08-20", "--coins", "BTCUSDT")
+    assert status == 1 and "1 could not be fetched: BTCUSDT-1d-2017-08: connection lost" in said
     status, said = run(
         "--from", "simulate", "--coins", "AUSDT,BUSDT", "--set=candles.simulate.candles=40"
     )

@@ -2,7 +2,8 @@
 
 They stand at `BASE/{spot|futures/um|futures/cm}/{monthly|daily}/klines/SYMBOL/INTERVAL/NAME.zip`,
 each beside a `.CHECKSUM` that holds its SHA-256. A file gets its name only when both fit. Since a
-truncated file may fit its checksum too, a month that ends too early is completed by its days.
+truncated file may fit its checksum too, a month that ends too early is completed by its days, and
+they take the place of one that never fits.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -34,6 +35,7 @@ MARKET_PATHS: Final[Mapping[Market, str]] = {
 """Where each market's archives stand."""
 
 _DAY: Final = dt.timedelta(days=1)
+_MISFIT: Final = "the SHA-256 is"
 _SHA256: Final = re.compile(r"([0-9a-fA-F]{64})\b")
 
 
@@ -50,6 +52,16 @@ class _Archive(NamedTuple):
     symbol: str
     period: str
     path: Path
+
+    @property
+    def name(self) -> str:
+        """Return the name that its candles' source and reports tell."""
+        return self.path.stem
+
+    @property
+    def begin(self) -> dt.date:
+        """Return the first day of a month."""
+        return dt.date.fromisoformat(f"{self.period}-01")
 
     @property
     def url(self) -> str:
@@ -114,25 +126,32 @@ def _fetch_period(
     today: dt.date,
     progress: Progress,
 ) -> DownloadReport:
-    """Fetch the months that are over, and the days of the newest ones that are not there."""
+    """Fetch the months that are over, and the days of those that are not there, or do not fit."""
     months = list(_months(*days))
     over = [month for month in months if _after(month) <= today]
-    whole = [_archive(settings, coin, f"{m:%Y-%m}") for coin in settings.coins for m in over]
+    whole = [_month(settings, coin, month) for coin in settings.coins for month in over]
     report = _fetch(settings, politeness, whole, progress)
+    misfits = {name for name, reason in report.failed.items() if reason.startswith(_MISFIT)}
+    without = misfits.union(report.absent)
     lacking = [
-        (coin, month)
+        month
         for coin in settings.coins
-        for month in _since_listed(settings, coin, months)
-        if month not in over or f"{coin}-{settings.interval}-{month:%Y-%m}" in report.absent
+        for month in _since_listed([_month(settings, coin, one) for one in months], misfits)
+        if month.name in without or _after(month.begin) > today
     ]
     parts = [
-        _archive(settings, coin, str(day))
-        for coin, month in lacking
-        for day in _dates(max(month, days[0]), min(_after(month) - _DAY, days[1]))
+        _archive(settings, month.symbol, str(day))
+        for month in lacking
+        for day in _dates(max(month.begin, days[0]), min(_after(month.begin) - _DAY, days[1]))
     ]
-    by_days = {f"{coin}-{settings.interval}-{month:%Y-%m}" for coin, month in lacking}
-    absent = tuple(name for name in report.absent if name not in by_days)
-    return _both(replace(report, absent=absent), _fetch(settings, politeness, parts, progress))
+    by_days = {month.name for month in lacking}
+    report = replace(
+        report,
+        absent=tuple(name for name in report.absent if name not in by_days),
+        forbidden=tuple(name for name in report.forbidden if name not in by_days),
+        failed={name: why for name, why in report.failed.items() if name not in by_days},
+    )
+    return _both(report, _fetch(settings, politeness, parts, progress))
 
 
 def _fetch(
@@ -141,7 +160,7 @@ def _fetch(
     archives: Iterable[_Archive],
     progress: Progress,
 ) -> DownloadReport:
-    by_name = {archive.path.stem: archive for archive in archives}
+    by_name = {archive.name: archive for archive in archives}
     there = {name for name, archive in by_name.items() if archive.path.exists()}
     base = f"{settings.base_url.rstrip('/')}/{MARKET_PATHS[settings.market]}"
 
@@ -176,7 +195,7 @@ async def _one(fetcher: Fetcher, session: aiohttp.ClientSession, url: str, path:
 def _fault(path: Path, expected: str | None) -> str | None:
     found = file_digest(path)
     if found != expected:
-        return f"the SHA-256 is {found}, and its CHECKSUM says {expected}"
+        return f"{_MISFIT} {found}, and its CHECKSUM says {expected}"
     return zip_fault(path)
 
 
@@ -194,6 +213,10 @@ def _archive(settings: CandleSettings, symbol: str, period: str) -> _Archive:
     return _Archive(symbol, period, folder / f"{symbol}-{settings.interval}-{period}.zip")
 
 
+def _month(settings: CandleSettings, symbol: str, month: dt.date) -> _Archive:
+    return _archive(settings, symbol, f"{month:%Y-%m}")
+
+
 def _there(settings: CandleSettings, coin: str, days: Days) -> list[Path]:
     """Return the files of a coin that hold some of the days, oldest first, a month before days."""
     found = []
@@ -204,15 +227,13 @@ def _there(settings: CandleSettings, coin: str, days: Days) -> list[Path]:
     return [path for _, _, path in sorted(found)]
 
 
-def _since_listed(settings: CandleSettings, coin: str, months: Sequence[dt.date]) -> list[dt.date]:
-    """Return the months that have no file and come after one that has: before, nothing is listed.
+def _since_listed(months: Sequence[_Archive], known: Set[str]) -> Sequence[_Archive]:
+    """Return the months of a coin from the first on that is known to be, or has a file.
 
-    Where no month has one, only the last is returned.
+    Before it the coin was not listed. Where there is none, only the last month is returned.
     """
-    has = [_archive(settings, coin, f"{month:%Y-%m}").path.exists() for month in months]
-    first = has.index(True) if any(has) else len(months) - 1
-    since = zip(months[first:], has[first:], strict=True)
-    return [month for month, is_there in since if not is_there]
+    listed = (at for at, one in enumerate(months) if one.name in known or one.path.exists())
+    return months[next(listed, len(months) - 1) :]
 
 
 def _days_after(file: FileReport, interval: str) -> Iterator[dt.date]:
@@ -225,10 +246,10 @@ def _days_after(file: FileReport, interval: str) -> Iterator[dt.date]:
 
 
 def _days(settings: CandleSettings, today: dt.date) -> Days:
-    first, last = settings.first_day, settings.last_day or today - _DAY
+    first, last = settings.first_day, min(settings.last_day or today, today - _DAY)
     if last < first:
-        raise ValueError(f"candles.first_day: no days from {first} to {last}")
-    return first, min(last, today - _DAY)
+        raise ValueError(f"candles.first_day: no days that are over from {first} to {last}")
+    return first, last
 
 
 def _months(first: dt.date, last: dt.date) -> Iterator[dt.date]:

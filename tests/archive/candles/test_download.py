@@ -166,7 +166,6 @@ def test_a_cut_connection_and_a_busy_server_are_outlasted(server: Server, tmp_pa
 
 
 FAULTS = {
-    "another file than its checksum's": {ZIP: packed("x", klines("2024-11"))},
     "a checksum that is none": {f"{ZIP}.CHECKSUM": b"<html>try later</html>"},
     "a zip that is none": {
         ZIP: b"no zip", f"{ZIP}.CHECKSUM": hashlib.sha256(b"no zip").hexdigest().encode()
@@ -189,6 +188,19 @@ def test_what_does_not_fit_never_gets_its_name_and_the_rest_is_stored(
     publish(server, "BTCUSDT-1h-2024-12", klines("2024-12"))
     assert not fetch(server, tmp_path).download.failed
     assert hours(tmp_path) == span("2024-11-01", "2025-02-03")
+
+
+def test_days_take_the_place_of_a_month_that_never_fits_its_checksum(
+    server: Server, tmp_path: Path
+) -> None:
+    server.files[ZIP] = packed("x", klines("2024-11"))
+    for day in ("2024-12-28", "2024-12-30", "2024-12-31"):
+        publish(server, f"BTCUSDT-1h-{day}", klines(day))
+    came = fetch(server, tmp_path, first_day="2024-12-28", last_day="2025-01-31")
+    assert not came.download.failed and server.ranges(ZIP) == [None] * 3
+    assert came.download.absent == ("BTCUSDT-1h-2024-12-29",)
+    assert hours(tmp_path) == span("2024-12-28", "2024-12-28") + span("2024-12-30", "2025-01-31")
+    assert [hole.candles for hole in came.fill.series[0].holes] == [24]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +232,7 @@ def test_coins_that_are_not_there_and_days_in_the_wrong_order_are_told(
     assert len(asked) == 1 + 3, "its month, and the days of the newest one"
     assert [one.symbol for one in came.fill.series] == ["BTCUSDT"]
     assert {name.split("-")[0] for name in came.download.absent} == {"ETHUSDT"}
-    with pytest.raises(ValueError, match="no days from 2025-03-01 to 2025-02-03"):
+    with pytest.raises(ValueError, match="no days that are over from 2025-03-01 to 2025-02-03"):
         fetch(server, tmp_path, first_day="2025-03-01")
     values = read_candles(tmp_path, "spot", "BTCUSDT", "1h").values
     assert np.isfinite(values).all() and values[0, 4:].tolist() == [5.5, 550.0, 12.0, 2.5]
