@@ -65,10 +65,36 @@ def test_a_market_in_which_nothing_moves_ranges():
     assert [NAMES[regime] for regime in said[REACH - 1 :]] == ["ranging"] * 6
 
 
-def latched(figures, begins, lasts, sign):
+def figures(close):
+    """Deviations of 20 returns, newest first, |efficiency| and variance ratio at the last close."""
+    returns = np.diff(np.log(close))
+    spread = [
+        returns[len(returns) - age - 20 : len(returns) - age].std(ddof=1) for age in range(180)
+    ]
+    away = returns[-60:] - returns[-60:].mean()
+    alike = [(away[lag:] * away[:-lag]).sum() / (away**2).sum() for lag in range(1, 5)]
+    ratio = 1 + 2 * sum((1 - lag / 5) * one for lag, one in enumerate(alike, start=1))
+    return spread, abs(returns[-30:].sum()) / np.abs(returns[-30:]).sum(), ratio
+
+
+def test_what_regimes_are_told_by_is_its_formulas():
+    rules, jump = (one.measures(CLOSE) for one in (regime_rules, jump_model))
+    for found in (rules, jump):
+        assert np.isnan(found[: PAST - 1]).all()
+        assert np.isfinite(found[PAST - 1 :]).all()
+    for row in range(PAST - 1, ROWS, 131):
+        spread, efficiency, ratio = figures(CLOSE[: row + 1])
+        calmer = np.mean([(1 + np.sign(spread[0] - each)) / 2 for each in spread])
+        wide = np.diff(np.log(CLOSE[row - 180 : row + 1])).std(ddof=1)
+        assert rules[row] == pytest.approx([calmer, efficiency, ratio])
+        logs = [np.log(spread[0] / wide), efficiency, np.log(max(ratio, 0.05))]
+        assert jump[row] == pytest.approx(logs)
+
+
+def latched(series, begins, lasts, sign):
     """Whether a state lasts at the end of these rows, one row at a time."""
     state = False
-    for value in figures:
+    for value in series:
         if sign * value >= sign * begins:
             state = True
         elif sign * value < sign * lasts:
@@ -144,3 +170,9 @@ def test_an_unknown_kind_is_refused():
 def test_a_state_that_ends_before_it_begins_is_refused(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong)).split('_')[0]}_from"):
         Rules(**wrong)
+
+
+def test_a_row_costs_half_its_squared_distance_from_a_centroid():
+    model = JumpModel(np.full(3, 5.0), np.array([1.0, 2.0, 4.0]), np.eye(4, 3), 1.0)
+    costs = model.costs(np.array([[5.0, 5.0, 5.0], [6.0, 9.0, 5.0]]))
+    np.testing.assert_allclose(costs, [[0.5, 0.5, 0.5, 0], [2, 1, 3, 2.5]])
