@@ -19,6 +19,7 @@ BENCHES = (
     "features",
     "windows",
     "members",
+    "recurrent_dropout",
     "tracking",
     "serving",
     "live_path",

@@ -12,7 +12,6 @@ from typing import Final
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
 RECURRENT: Final = ("weight_hh_l0", "weight_hh_l0_reverse")
@@ -63,10 +62,23 @@ class DroppedLSTM(nn.Module):
         """Return the states after each step, those of both directions side by side."""
         if self.mask is None and not (self.training and self.p):
             return self.lstm(steps)[0]  # type: ignore[no-any-return]
-        # Not `parametrize`, after which an LSTM goes on with the weights that it had before.
-        kept = zip(RECURRENT, self._mask(), strict=False)
-        weights = {name: getattr(self.lstm, name) * columns for name, columns in kept}
-        return functional_call(self.lstm, weights, (steps,))[0]  # type: ignore[no-any-return]
+        return self._with(self._mask(), steps)
+
+    def _with(
+        self, mask: Float[Tensor, "directions hidden"], steps: Float[Tensor, "batch time inputs"]
+    ) -> Float[Tensor, "batch time outputs"]:
+        # Not `parametrize`, after which an LSTM goes on with the weights that it had before, and
+        # not `functional_call`, which refuses to be exported.
+        # These come in the order in which PyTorch's own loop takes them.
+        weights: dict[str, Tensor] = dict(self.lstm.named_parameters())
+        for name, columns in zip(RECURRENT, mask.unbind(), strict=False):
+            weights[name] = weights[name] * columns
+        begin = steps.new_zeros(self.shape[0], steps.shape[0], self.shape[1])
+        states, _, _ = torch.lstm(
+            steps, (begin, begin), list(weights.values()), True, 1, 0.0, self.training,
+            self.lstm.bidirectional, True,
+        )  # fmt: skip
+        return states
 
     def extra_repr(self) -> str:
         """Return the rate, which is part of what a training is identified by."""

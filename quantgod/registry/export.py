@@ -1,4 +1,4 @@
-"""Export the torch module of the meta-features to the ONNX graph that is served."""
+"""Export torch modules, first of all that of the meta-features, to ONNX graphs that are served."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def export_graph(module: MetaFeatures, inputs: Inputs, target: Path) -> float:
         expected = f"windows of shape (2 or more, time, {width}) expected"
         raise ExportError(f"{expected}, got {windows.shape}")
     with atomic_path(target) as part:
-        _write(module.cpu().eval(), _first(inputs, 2), part)
+        write_graph(module.cpu().eval(), _first(inputs, 2), "meta_features", part)
         onnx.checker.check_model(part, full_check=True)
         both = [_difference(module, batch, part) for batch in (inputs, _first(inputs, 1))]
         worst = float(np.max(both))  # unlike that of Python, it is NaN where either is
@@ -71,7 +71,19 @@ def _first(inputs: Inputs, count: int) -> Inputs:
     return {name: np.ascontiguousarray(given[:count]) for name, given in inputs.items()}
 
 
-def _write(module: MetaFeatures, example: Inputs, path: Path) -> None:
+def write_graph(
+    module: torch.nn.Module, example: Inputs, output: str, path: Path, fixed: Inputs | None = None
+) -> None:
+    """Write a module as an ONNX graph, unchecked.
+
+    Args:
+        module: in eval mode; takes the inputs in their order, then the fixed ones.
+        example: of each input, whose first axis is free.
+        output: name of its only output, whose first axis is free.
+        path: file to write.
+        fixed: of each input whose shape stays as it is.
+    """
+    given = {**example, **(fixed or {})}
     with warnings.catch_warnings():
         for message in _EXPECTED:
             warnings.filterwarnings("ignore", message)
@@ -81,11 +93,11 @@ def _write(module: MetaFeatures, example: Inputs, path: Path) -> None:
         warnings.filterwarnings("ignore", "Converting a tensor to a Python", module=lookers)
         torch.onnx.export(
             module,
-            tuple(torch.from_numpy(np.array(given)) for given in example.values()),
+            tuple(torch.from_numpy(np.array(one)) for one in given.values()),
             str(path),
-            input_names=list(example),
-            output_names=["meta_features"],
-            dynamic_axes={name: {0: "batch"} for name in (*example, "meta_features")},
+            input_names=list(given),
+            output_names=[output],
+            dynamic_axes={name: {0: "batch"} for name in (*example, output)},
             opset_version=OPSET,
             dynamo=False,
         )

@@ -1,0 +1,1 @@
+"""Versions that forecast returns of candles."""
