@@ -3,7 +3,7 @@
 A file holds the eight columns of a candle as float64 (null where no source told it), the source of
 each row, the index `datetime` (open time, UTC) and, as file metadata, whose candles they are. What
 is written joins what is stored. A stored candle is never changed: it may come again, and what its
-source did not tell may be added.
+source did not tell may be added. One process at a time may write a series.
 """
 
 from __future__ import annotations
@@ -160,27 +160,31 @@ def join_candles(
     old, new, whose = stored.candles, candles, stored.whose
     if whose_are(new) != whose:
         raise ValueError(f"candles of {whose} were expected, got those of {whose_are(new)}")
-    _, at_old, at_new = np.intersect1d(old.time_ms, new.time_ms, True, return_indices=True)
+    at = np.searchsorted(old.time_ms, new.time_ms)
+    is_known = np.isin(new.time_ms, old.time_ms[at[at < len(old)]])
+    at_old = at[is_known]
     if len(old) and (_is_simulated(stored.sources[0]) != _is_simulated(source)):
         raise CandleConflictError(
             f"candles of {whose} are stored by {stored.sources[0]}, and {source} is none of their "
             "kind: simulated candles never mix with others, so give another folder"
         )
-    before, after = old.values[at_old], new.values[at_new]
+    before, after = old.values[at_old], new.values[is_known]
     _refuse_others(stored, at_old, after, source)
-    values, sources = old.values.copy(), stored.sources.copy()
-    values[at_old] = np.where(np.isnan(before), after, before)
+    values, sources = old.values, stored.sources
     gained = (np.isnan(before) & ~np.isnan(after)).any(axis=1)
-    sources[at_old[gained]] = source
-    is_new = np.ones(len(new), bool)
-    is_new[at_new] = False
-    times = np.concatenate([old.time_ms, new.time_ms[is_new]])
-    order = np.argsort(times, kind="stable")
-    values = np.concatenate([values, new.values[is_new]])[order]
-    sources = np.concatenate([sources, np.full(is_new.sum(), source, object)])[order]
-    joined = StoredCandles(_candles(whose, times[order], values), sources)
-    count, completed = int(is_new.sum()), int(gained.sum())
-    return joined, Joined(count, completed, len(new) - count - completed)
+    if gained.any():
+        values, sources = values.copy(), sources.copy()
+        values[at_old] = np.where(np.isnan(before), after, before)
+        sources[at_old[gained]] = source
+    where = at[~is_known]
+    joined = _candles(
+        whose,
+        np.insert(old.time_ms, where, new.time_ms[~is_known]),
+        np.insert(values, where, new.values[~is_known], axis=0),
+    )
+    count, completed = len(where), int(gained.sum())
+    counts = Joined(count, completed, len(new) - count - completed)
+    return StoredCandles(joined, np.insert(sources, where, source)), counts
 
 
 def save_candles(folder: Path, stored: StoredCandles, compression: str = "zstd") -> Path:
