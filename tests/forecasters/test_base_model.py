@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from quantgod.contracts import FEATURES, PRIMARY
 from quantgod.dataset.samples import Samples, samples
 from quantgod.dataset.splits import split_test
 from quantgod.forecasters.base_model import TrainedBase, train_base
-from quantgod.settings import Settings
+from quantgod.settings import Settings, SettingsError
 from quantgod.training.confusion import confusion_matrix, precision_recall_f1
 from tests.training.searches import settings, table
 
@@ -51,3 +52,9 @@ def test_the_parts_are_purged_and_the_probabilities_are_the_network_s() -> None:
     said = trained.forecast.decided[:, PRIMARY]
     score = precision_recall_f1(confusion_matrix(parts[1].target, said))[2].mean()
     assert score == trained.fit.best_score
+
+
+def test_an_objective_without_classes_is_refused_before_anything_is_trained() -> None:
+    train = short().train.model_copy(update={"objective": "returns"})
+    with pytest.raises(SettingsError, match=r"train\.objective: returns has no classes"):
+        train_base(table(), short().model_copy(update={"train": train}))
