@@ -84,7 +84,7 @@ def test_files_of_several_coins_are_stored_by_their_names_and_twice_changes_noth
 
 
 def test_what_cannot_be_used_is_quarantined_and_the_rest_is_stored(run, tmp_path: Path) -> None:
-    good, other = tmp_path / "BTCUSDT.csv", tmp_path / "BTCUSDT-1d-2024-11.csv"
+    good, other = tmp_path / "BTCUSDT.csv", tmp_path / "BTCUSDT-1d-2024-12.csv"
     days(5).to_csv(good, index=False)
     days(5).to_csv(other, index=False)
     status, said = run("--source", str(good), "--source", str(other), "--drop-last")
@@ -95,6 +95,8 @@ def test_what_cannot_be_used_is_quarantined_and_the_rest_is_stored(run, tmp_path
     assert json.loads(record.read_text())["reason"] == "period"
     assert len(read_candles(tmp_path / "candles", "spot", "BTCUSDT", "1d")) == 4
     assert run("--source", str(other), "--allow-quarantine")[0] == 0
+    days(1).to_csv(other, index=False)
+    assert run("--source", str(other))[0] == 0 and not record.exists()
     days(5).assign(close=101.25).to_csv(other, index=False)
     other.rename(tmp_path / "BTCUSDT_other.csv")
     status, said = run("--source", str(tmp_path / "BTCUSDT_other.csv"))
