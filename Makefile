@@ -8,13 +8,16 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_EXPERIMENT_NAME ?= quantgod
 export MLFLOW_LOGGING_LEVEL ?= WARNING
 
-.PHONY: help demo page test proofs check bench soak mutants power ui serve clean again
+.PHONY: help demo forecast page test proofs check bench soak mutants power ui serve clean again
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/run  ## From simulated archives to a served model, in minutes
 	mlflow run . -e main --run-name main --env-manager local -P config=$(CONFIG)
+
+forecast: $(VENV)/run  ## Forecasts of candles, simulated ones by default: minutes
+	python -m steps.forecast --config $(if $(filter command,$(origin CONFIG)),$(CONFIG),conf/forecast_demo.yaml)
 
 page: $(VENV)/run  ## A live session on the simulated exchange, and the page that manages it
 	@echo "live session: its log is live.log"

@@ -32,6 +32,8 @@ UNSET = {
     "zoo.networks": "linear",
     "candles.coins": "BTCUSDT",
     "candles.last_day": "2025-06-30",
+    "forecast.only": "ridge",
+    "forecast.tune.members": "ridge",
 }
 """Values of settings that the shipped files leave open, and of lists."""
 
@@ -121,8 +123,13 @@ def test_every_setting_that_has_an_option_takes_it_either_way(name: str) -> None
 
 
 def test_every_stage_of_a_series_takes_its_symbol_and_market_by_the_same_options() -> None:
-    """`promote` moves an alias, and `members` and `searches` are `train` and `optimize`."""
-    stages = {"check", "main", "import_bars", *UPSTREAM} - {"promote", "members", "searches"}
+    """`promote` moves an alias, `candles` are of coins, `members` and `searches` of stages."""
+    stages = {"check", "main", "import_bars", *UPSTREAM} - {
+        "promote",
+        "members",
+        "searches",
+        "candles",
+    }
     keys = {"symbol": "data__symbol", "market": "data__market"}
     for name in stages:
         of = options_of(name)

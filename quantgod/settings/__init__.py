@@ -3,6 +3,15 @@
 from quantgod.settings.candles import CandleSettings, CandleSimulation
 from quantgod.settings.commands import OF_A_MEMBER, bare_command, command, repeating
 from quantgod.settings.ensemble import EnsembleSettings
+from quantgod.settings.forecasting import (
+    FLOORS,
+    CandleEnsembleSettings,
+    ForecastGateSettings,
+    ForecastMemberSettings,
+    ForecastSettings,
+    SelectionSettings,
+    TuneSettings,
+)
 from quantgod.settings.judging import (
     AccountSettings,
     BacktestSettings,
@@ -64,12 +73,14 @@ from quantgod.settings.section import Choice, Natural, Positive, Section
 from quantgod.settings.settings import Settings
 
 __all__ = [
+    "FLOORS",
     "OF_A_MEMBER",
     "AccountSettings",
     "ArchiveLimits",
     "AuditSettings",
     "BacktestSettings",
     "Baseline",
+    "CandleEnsembleSettings",
     "CandleSettings",
     "CandleSimulation",
     "Choice",
@@ -83,6 +94,9 @@ __all__ = [
     "EvaluateSettings",
     "ExchangeSettings",
     "FeedSettings",
+    "ForecastGateSettings",
+    "ForecastMemberSettings",
+    "ForecastSettings",
     "GateSettings",
     "HorizonSettings",
     "JournalSettings",
@@ -102,6 +116,7 @@ __all__ = [
     "RegistrySettings",
     "SearchSpace",
     "Section",
+    "SelectionSettings",
     "ServeSettings",
     "Settings",
     "SettingsError",
@@ -110,6 +125,7 @@ __all__ = [
     "SplitSettings",
     "TrackingSettings",
     "TrainSettings",
+    "TuneSettings",
     "WindowSettings",
     "XGBoostSettings",
     "ZooSettings",

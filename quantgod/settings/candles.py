@@ -69,3 +69,8 @@ class CandleSettings(Section):
         if not coins or len({*coins}) < len(coins):
             raise ValueError("one coin or more expected, none of them twice")
         return coins
+
+    @property
+    def own_folder(self) -> Path:
+        """Return the folder of this market's candles."""
+        return self.folder / self.market

@@ -1,12 +1,92 @@
-"""Settings of how forecasts on candles are made and judged."""
+"""Settings of forecasts on candles: horizons, members, ensemble, how they are judged and used."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from quantgod.settings.section import Fraction, Positive, Section
+from quantgod.served.candles.online import Rules
+from quantgod.settings.regimes import RegimeSettings
+from quantgod.settings.section import Fraction, Listed, Natural, Positive, PositiveFloat, Section
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+FLOORS = ("random_walk", "drift")
+"""Members that are always there: what any other has to beat."""
+
+TAKEN = (*FLOORS, "stacking", "equal_weights", "ensemble")
+
+
+class SelectionSettings(Section):
+    """Which features a fold's members see.
+
+    `stable` ranks by |Spearman| with the outcome over blocks less its spread; `document` is the
+    rule of document 002 (most |correlated| with the close), which picks copies of the price.
+    """
+
+    rule: Literal["stable", "document"] = "stable"
+    most: Positive = 60
+    duplicate_above: Fraction = 0.95
+    blocks: Annotated[int, Field(ge=2)] = 8
+    draws: Positive = 50
+    kept_in: Share = 0.6
+    seed: Natural = 41
+
+
+class ForecastMemberSettings(Section):
+    """A member: `model` is a network of the zoo, `lightgbm` or `ridge`; `train` overrides `train`.
+
+    `tune` is its search space, where it has none of its own or another is wanted.
+    """
+
+    model: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+    space: dict[str, Any] = Field(default_factory=dict)
+
+
+class TuneSettings(Section):
+    """A search of members' parameters, judged on the stopping rows of the first fold."""
+
+    trials: Natural = 0
+    seconds: PositiveFloat = 3600.0
+    members: Annotated[tuple[str, ...], Listed] = ()
+    epochs: Positive = 10
+    seed: Natural = 43
+
+
+class CandleEnsembleSettings(Section):
+    """How members become one; each as `served/candles/online.py` says.
+
+    Attributes:
+        enabled: without, the members are made and judged, and nothing is registered.
+        scores, prior: conformal scores that quantiles are corrected by, at most, and independent
+            outcomes that say that nothing is to be corrected.
+        rate, share: of online weights.
+        adaptive_rate: of adaptive conformal inference.
+        by_regime: whether each regime learns weights of its own, which count where they are better.
+        trust: t statistic from which on they are.
+    """
+
+    enabled: bool = True
+    scores: Positive = 4000
+    prior: PositiveFloat = 50.0
+    rate: PositiveFloat = 1.0
+    share: Share = 0.005
+    adaptive_rate: Share = 0.02
+    by_regime: bool = True
+    trust: float = 1.645
+
+    @property
+    def rules(self) -> Rules:
+        """Return what the ensemble goes by."""
+        return Rules(
+            scores=self.scores, prior=self.prior, rate=self.rate, share=self.share,
+            adaptive_rate=self.adaptive_rate, trust=self.trust,
+            regime_rate=self.rate if self.by_regime else 0.0,
+        )  # fmt: skip
 
 
 class ForecastGateSettings(Section):
@@ -33,3 +113,79 @@ class ForecastGateSettings(Section):
         if list(self.horizons) != sorted(set(self.horizons)):
             raise ValueError(f"horizons must rise, got {self.horizons}")
         return self
+
+
+class ForecastSettings(Section):
+    """Forecasts of candles (document 002).
+
+    Attributes:
+        name: of the registered model.
+        horizons: steps ahead, rising.
+        window: rows that a network looks at.
+        test_fraction, stopping_fraction: newest part of the dates that is judged once, and of those
+            that a fold learns from, to stop by.
+        folds: of the walk-forward.
+        pooled: whether one model of each kind learns all coins, or each coin has its own.
+        bound: of scaled features.
+        uncertainty: whether networks' widths come of Monte Carlo dropout.
+        draws: of it.
+        draws_seed: of its masks.
+        members: by name.
+        only: those to make; none named: all.
+        regimes: how they are told.
+        gates: bounds that a version must meet.
+        workers: processes that fit folds and members side by side; 0 = one a core.
+        ledger: file of what was issued and came true.
+    """
+
+    name: str = "quantgod-daily"
+    horizons: tuple[Positive, ...] = (1, 7, 30)
+    window: Annotated[int, Field(ge=2)] = 60
+    test_fraction: Fraction = 0.15
+    stopping_fraction: Fraction = 0.15
+    folds: Annotated[int, Field(ge=1)] = 5
+    pooled: bool = True
+    bound: PositiveFloat = 5.0
+    uncertainty: bool = True
+    draws: Annotated[int, Field(ge=2)] = 50
+    draws_seed: Natural = 47
+    selection: SelectionSettings = SelectionSettings()
+    members: dict[str, ForecastMemberSettings] = Field(default_factory=dict)
+    only: Annotated[tuple[str, ...], Listed] = ()
+    tune: TuneSettings = TuneSettings()
+    regimes: RegimeSettings = RegimeSettings()
+    ensemble: CandleEnsembleSettings = CandleEnsembleSettings()
+    gates: ForecastGateSettings = ForecastGateSettings()
+    workers: Natural = 1
+    ledger: Path = Path("data/forecasts/ledger.parquet")
+
+    @field_validator("horizons")
+    @classmethod
+    def _rise(cls, horizons: tuple[int, ...]) -> tuple[int, ...]:
+        if not horizons or list(horizons) != sorted(set(horizons)):
+            raise ValueError("rising horizons expected")
+        return horizons
+
+    @field_validator("members")
+    @classmethod
+    def _are_not_taken(cls, members: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(members.keys() & set(TAKEN)):
+            raise ValueError(f"members are not called {', '.join(taken)}")
+        return members
+
+    @field_validator("only", "tune")
+    @classmethod
+    def _are_known(cls, given: Any, info: ValidationInfo) -> Any:
+        members = info.data.get("members", {})
+        named = given.members if isinstance(given, TuneSettings) else given
+        if unknown := sorted(set(named) - members.keys()):
+            known = ", ".join(members) or "none"
+            raise ValueError(f"no member {', '.join(unknown)} (members: {known})")
+        return given
+
+    @property
+    def chosen(self) -> dict[str, ForecastMemberSettings]:
+        """Return the members to make, by name."""
+        return {
+            name: own for name, own in self.members.items() if not self.only or name in self.only
+        }

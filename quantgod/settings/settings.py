@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from quantgod.files import value_digest
 from quantgod.settings.candles import CandleSettings
 from quantgod.settings.ensemble import EnsembleSettings
+from quantgod.settings.forecasting import ForecastSettings
 from quantgod.settings.judging import (
     BacktestSettings,
     Baseline,
@@ -100,6 +101,7 @@ class Settings(Section):
     manage: ManageSettings = ManageSettings()
     power: PowerSettings
     zoo: ZooSettings = ZooSettings()
+    forecast: ForecastSettings = ForecastSettings()
     live: LiveSettings
     tracking: TrackingSettings
 

@@ -39,6 +39,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "simulate": ("data", "simulate"),
     "download": ("data", "download"),
     "candles": ("data", "download", "candles", "etl"),
+    "forecast": ("candles", "forecast", "train"),
     "etl": ("data", "etl"),
     "import_bars": ("data", "etl"),
     "label": ("data", "label", "etl"),
@@ -125,6 +126,7 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
         "download": {"base_url", "first_day", "last_day"},
         "etl": set(EtlSettings.model_fields) - {"limits"},
     },
+    "forecast": {"forecast": {"workers", "ledger"}, "train": _OF_FOLDS},
     "etl": {"data": {"archives", "labels", "features", "snapshots"} | _ELSEWHERE, "etl": _WORKERS},
     "import_bars": {
         "data": {"archives", "labels", "features", "snapshots"} | _ELSEWHERE,

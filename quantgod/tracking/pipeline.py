@@ -28,6 +28,7 @@ from quantgod.tracking.stage import ERROR_TAG, input_digests, input_paths, run_n
 from quantgod.tracking.store import PROJECT
 
 UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
+    "candles": (),
     "simulate": (),
     "download": (),
     "etl": ("simulate", "download"),

@@ -25,6 +25,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
     "compare": ("bars",),
     "leak_audit": ("bars",),
     "gates": ("labels",),
+    "forecast": ("candles",),
 }
 READS_IF_THERE: Final[Mapping[str, tuple[str, ...]]] = {
     "backtest": ("archives",),
@@ -35,6 +36,7 @@ READS_IF_THERE: Final[Mapping[str, tuple[str, ...]]] = {
 MADE_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "archives": ("simulate", "download"),
     "bars": ("etl", "import_bars"),
+    "candles": ("candles",),
     "labels": ("label",),
     "features": ("features",),
     "snapshots": ("snapshots",),

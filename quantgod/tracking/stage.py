@@ -325,10 +325,11 @@ def _archives_digest(folder: Path, data: DataSettings) -> str:
 
 
 def data_path(label: str, settings: Settings) -> Path:
-    """Return the settings' path of archives, bars, labels, features, snapshots or the journal."""
+    """Return the settings' path of data, or of the journal."""
     return {
         "archives": settings.data.archives,
         "bars": settings.data.own_bars,
+        "candles": settings.candles.own_folder,
         "labels": settings.data.own_labels,
         "features": settings.data.own_features,
         "snapshots": settings.data.own_snapshots,

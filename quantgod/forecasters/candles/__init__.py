@@ -1,1 +1,1 @@
-"""Forecasters of candles."""
+"""Members that forecast candles: floors, ridge, trees, networks. Each says a mean and quantiles."""

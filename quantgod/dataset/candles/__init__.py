@@ -1,0 +1,1 @@
+"""Candles as material: rows of coins, folds by date, features chosen and scaled."""

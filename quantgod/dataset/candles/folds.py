@@ -1,0 +1,112 @@
+"""Split rows of all coins by date, and purge: what trains had come true before what is judged.
+
+All coins share one calendar. At a border the older side keeps rows whose farthest outcome lies
+strictly before it, as in `splits`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from quantgod.contracts import Integers
+from quantgod.dataset.candles.table import CandleTable
+from quantgod.dataset.splits import EmptyPartError
+
+TEST: Final = "test"
+"""Name of the fold of the newest dates."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Positions of rows: `train` and `stopping` are learned from, `judged` comes after them.
+
+    Attributes:
+        name: `fold 1`, ... or `test`.
+        border: first date that is judged.
+        train: rows to fit on.
+        stopping: newer rows to stop early by, purged against `train`.
+        judged: rows with a whole window from the border on, whether their outcome is known or not.
+    """
+
+    name: str
+    border: int
+    train: Integers
+    stopping: Integers
+    judged: Integers
+
+    @property
+    def known(self) -> Integers:
+        """Return all rows that a model of this fold may have seen, older first."""
+        return np.concatenate([self.train, self.stopping])
+
+
+def folds_of(
+    table: CandleTable,
+    horizons: tuple[int, ...],
+    window: int,
+    *,
+    folds: int,
+    test_fraction: float,
+    stopping_fraction: float,
+) -> list[Fold]:
+    """Return walk-forward folds over all but the newest dates, and last the fold of these.
+
+    Args:
+        table: all rows.
+        horizons: steps ahead.
+        window: rows that a network looks at.
+        folds: of dev, as scikit-learn's `TimeSeriesSplit` cuts it.
+        test_fraction: of the dates: the newest, judged by models that have seen none of them.
+        stopping_fraction: newest part of the dates that a fold learns from, for early stopping.
+
+    Raises:
+        EmptyPartError: naming the part that would be empty, and what there is.
+    """
+    usable = np.flatnonzero(table.can_see(window))
+    borders = _borders(np.unique(table.date[usable]), folds, test_fraction)
+    learnable = usable[np.isfinite(table.outcomes(horizons)[usable]).all(axis=1)]
+    found = []
+    for number, (border, end) in enumerate(pairwise([*borders, int(table.date.max()) + 1])):
+        name = TEST if number == folds else f"fold {number + 1}"
+        judged = usable[(table.date[usable] >= border) & (table.date[usable] < end)]
+        train, stopping = _learned(table, learnable, border, max(horizons), stopping_fraction)
+        if not (len(train) and len(stopping)):
+            raise EmptyPartError(
+                f"{name}: {len(train)} rows to train on and {len(stopping)} to stop by before its "
+                "border: give more candles, or fewer folds"
+            )
+        found.append(Fold(name, border, train, stopping, _by_date(table, judged)))
+    return found
+
+
+def _borders(dates: Integers, folds: int, test_fraction: float) -> list[int]:
+    """Return the first date of each fold and of the test part, among dates with a whole window."""
+    test = len(dates) - round(len(dates) * test_fraction)
+    size = test // (folds + 1)
+    if not size or test == len(dates):
+        raise EmptyPartError(
+            f"{len(dates)} dates have a whole window: too few for {folds} folds and a test part of "
+            f"{test_fraction} of them"
+        )
+    return [int(dates[place]) for place in (*(test - k * size for k in range(folds, 0, -1)), test)]
+
+
+def _learned(
+    table: CandleTable, learnable: Integers, border: int, longest: int, fraction: float
+) -> tuple[Integers, Integers]:
+    """Return rows to train on and to stop by, in order of date, purged at both borders."""
+    older = learnable[table.date[learnable] + longest < border]
+    dates = np.unique(table.date[older])
+    if len(dates) < 2:
+        return older, older[:0]
+    stop = dates[len(dates) - max(1, round(len(dates) * fraction))]
+    train = older[table.date[older] + longest < stop]
+    return _by_date(table, train), _by_date(table, older[table.date[older] >= stop])
+
+
+def _by_date(table: CandleTable, rows: Integers) -> Integers:
+    return rows[np.lexsort((table.coin[rows], table.date[rows]))]

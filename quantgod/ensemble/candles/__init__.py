@@ -1,0 +1,1 @@
+"""Members of candle forecasts become one forecast, walked through date by date."""

@@ -1,0 +1,89 @@
+"""Figures, lines and words that a run of forecasts leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from quantgod.evaluation.forecasts.evaluate import ZERO, ForecastEvaluation, ForecastScores
+from quantgod.evaluation.forecasts.outcomes import GARCH, RANDOM_WALK
+from quantgod.evaluation.forecasts.run import ForecastRun
+from quantgod.evaluation.intervals import Interval
+from quantgod.evaluation.wording import ahead_text
+from quantgod.gates import Gate, all_passed
+from quantgod.tracking.stage import StageRun
+
+COLUMNS: Final = (
+    "ahead", "forecaster", "rows", "MSE skill", "pinball skill", "over GARCH", "in 50 %", "80 %",
+    "95 %",
+)  # fmt: skip
+GATES: Final = ("gate", "figure", "bound", "verdict")
+
+
+def lines_of(evaluation: ForecastEvaluation) -> list[tuple[str, ...]]:
+    """Return a line for each horizon and forecaster, as `COLUMNS` names them."""
+    return [
+        (ahead_text(one.steps * evaluation.step_ms), *_line(name, scores))
+        for one in evaluation.horizons
+        for name, scores in one.models.items()
+    ]
+
+
+def gate_lines(gates: Sequence[Gate]) -> list[tuple[str, ...]]:
+    """Return a line for each gate, as `GATES` names them."""
+    return [(one.name, one.figure, one.bound, one.verdict) for one in gates]
+
+
+def figures_of(made: ForecastRun, gates: Sequence[Gate]) -> dict[str, float]:
+    """Return what runs are compared by: scores of the ensemble by horizon, whole walk and test."""
+    found = {"gates_passed": float(all_passed(gates))}
+    for part, evaluation in (("walk", made.evaluation), ("test", made.test)):
+        for one in evaluation.horizons:
+            scores = one.models[evaluation.subject]
+            found |= {f"{part}_{name}_{one.steps}": value for name, value in _figures(scores)}
+    return found
+
+
+def headline_of(made: ForecastRun, gates: Sequence[Gate]) -> str:
+    """Return one line: skill of mean and width by horizon, and gates."""
+    told = []
+    for one in made.evaluation.horizons:
+        scores = one.models[made.evaluation.subject]
+        mean, wide = scores.mse_skill[ZERO], scores.pinball_skill[RANDOM_WALK]
+        ahead = ahead_text(one.steps * made.evaluation.step_ms)
+        told.append(f"{ahead}: mean {mean.value:+.2%}, width {wide.value:+.2%}")
+    judged = [gate for gate in gates if gate.passed is not None or gate.unjudged]
+    passed = sum(bool(gate.passed) for gate in judged)
+    return f"skill {'; '.join(told)}; {passed} of {len(judged)} gates passed"
+
+
+def lineage_of(run: StageRun) -> dict[str, str]:
+    """Return what a run was made from: its own id, its key and where its data lie."""
+    return {"run": run.run_id, "key": run.key, **{k: str(v) for k, v in run.inputs.items()}}
+
+
+def _figures(scores: ForecastScores) -> Iterator[tuple[str, float]]:
+    yield "mse_skill", scores.mse_skill[ZERO].value
+    yield "pinball_skill", scores.pinball_skill[RANDOM_WALK].value
+    yield "pinball", scores.pinball.value
+    for covered in scores.coverage:
+        yield f"coverage_{100 * covered.promised:.0f}", covered.issued.value
+
+
+def _line(name: str, scores: ForecastScores) -> tuple[str, ...]:
+    skill = scores.pinball_skill
+    return (
+        name.replace("_", " "), f"{scores.rows:,}", _share(scores.mse_skill[ZERO]),
+        _share(skill.get(RANDOM_WALK)), _share(skill.get(GARCH)),
+        *(f"{covered.issued.value:.1%}" for covered in scores.coverage),
+    )  # fmt: skip
+
+
+def _share(found: Interval | None) -> str:
+    if found is None:
+        return "-"
+    return (
+        f"{found.value:+.2%} [{found.low:+.2%}, {found.high:+.2%}]"
+        if found.enough
+        else (f"{found.value:+.2%} (too few)")
+    )

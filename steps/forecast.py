@@ -1,0 +1,160 @@
+"""Forecast returns of candles: members, ensemble, evaluation, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steps.console import progress_bar, say, show_table, tell
+from steps.options import config_options, setting, settings_from, step, switch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from quantgod.contracts import Candles
+    from quantgod.evaluation.forecasts.run import ForecastRun
+    from quantgod.gates import Gate
+    from quantgod.settings import Settings
+    from quantgod.tracking.stage import StageRun
+
+DEMO = "conf/forecast_demo.yaml"
+"""The default settings: simulated candles, small members."""
+
+
+def forecast_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add document 002's options, by the settings that they override."""
+    for option in (
+        setting("--coins", "candles.coins", "Symbols, parted by commas: BTCUSDT,ETHUSDT."),
+        setting("--epochs", "train.epochs", "Epochs of networks, at most."),
+        setting("--members", "forecast.only", "Members to make, parted by commas; all by default."),
+        setting("--folds", "forecast.folds", "Folds of the walk forward."),
+        setting("--trials", "forecast.tune.trials", "Trials of each member's search; 0: none."),
+        setting("--timeout", "forecast.tune.seconds", "Seconds after which no trial begins."),
+        setting(
+            "--tune-members", "forecast.tune.members", "Members to search for; all by default."
+        ),
+        setting("--draws", "forecast.draws", "Draws of Monte Carlo dropout."),
+        setting("--device", "train.device", "auto, cpu or cuda."),
+        setting("--workers", "forecast.workers", "Processes that fit folds side by side."),
+        switch("--no-ensemble", "no_ensemble", "Judge members alone; nothing is registered."),
+        switch("--no-uncertainty", "no_uncertainty", "Take past widths for those of networks."),
+    ):
+        command = option(command)
+    return command
+
+
+@step("folds that were fitted are kept, and the same command goes on with the others")
+@lambda command: config_options(command, DEMO)
+@forecast_options
+def main(
+    config: Path,
+    overrides: tuple[str, ...],
+    *,
+    no_ensemble: bool,
+    no_uncertainty: bool,
+    **options: Any,
+) -> None:
+    """Fit members to candles, walk forward, combine them, and judge what they say of returns."""
+    options["forecast__ensemble__enabled"] = False if no_ensemble else None
+    options["forecast__uncertainty"] = False if no_uncertainty else None
+    settings = settings_from(config, overrides, options)
+    from quantgod.forecasters.candles.checking import check_members
+    from quantgod.tracking.stage import stage
+
+    check_members(settings)
+    with stage("forecast", settings, {}, candles_from(settings, config)) as run:
+        made = _made(run, settings)
+        gates = _judge(run, settings, made)
+        _log(run, settings, made, gates)
+    _show(made, gates)
+    tell(run)
+
+
+def candles_from(
+    settings: Settings, config: Path
+) -> Callable[[Mapping[str, str]], Mapping[str, str]]:
+    """Return a function that fills the store of candles where settings say so, as a child run."""
+
+    def supply(given: Mapping[str, str]) -> Mapping[str, str]:
+        from quantgod.tracking.pipeline import resolved_config, run_stage
+
+        if settings.candles.source == "store":
+            return given
+        say("candles")
+        # Yesterday's candles are not those of the day before.
+        moves = settings.candles.source == "download" and settings.candles.last_day is None
+        children = resolved_config(settings, config)
+        run, _ = run_stage("candles", settings, children, {}, fresh=moves)
+        return {**given, "candles": run.info.run_id}
+
+    return supply
+
+
+def coins_of(settings: Settings) -> list[Candles]:
+    """Return the stored candles of the settings' coins.
+
+    Raises:
+        CandleStoreError: naming a coin that is not stored.
+    """
+    from quantgod.archive.candles.store import read_candles
+
+    own = settings.candles
+    return [read_candles(own.folder, own.market, coin, own.interval) for coin in own.coins]
+
+
+def _made(run: StageRun, settings: Settings) -> ForecastRun:
+    from quantgod.evaluation.forecasts.run import ForecastHooks, run_forecasts
+    from quantgod.training.devices import use_threads
+
+    use_threads(settings.train.threads)
+
+    def on_epoch(part: str, member: str, epoch: Any) -> None:
+        if part.startswith("test"):
+            named = {f"{member}_{name}": value for name, value in epoch.metrics().items()}
+            run.metrics.log(named, epoch.epoch)
+
+    with progress_bar("members") as members, progress_bar("ensemble") as ensemble:
+        hooks = ForecastHooks(on_epoch, {"members": members, "ensemble": ensemble}.__getitem__)
+        return run_forecasts(coins_of(settings), settings, run.workplace(), hooks)
+
+
+def _judge(run: StageRun, settings: Settings, made: ForecastRun) -> Sequence[Gate]:
+    from quantgod.gates.forecasts import judge_forecasts
+
+    gates = judge_forecasts(made.evaluation, settings.forecast.gates)
+    run.json("gates", [{"name": one.name, "verdict": one.verdict} for one in gates])
+    return gates
+
+
+def _log(run: StageRun, settings: Settings, made: ForecastRun, gates: Sequence[Gate]) -> None:
+    from quantgod.files import write_json
+    from quantgod.report.forecasts.gathered import material_of
+    from quantgod.report.forecasts.report import forecast_report
+    from quantgod.report.forecasts.training import training_report
+    from quantgod.tracking.forecasts import figures_of, headline_of, lineage_of
+
+    how = settings.forecast
+    told = settings.model_dump(mode="json", include={"candles", "forecast", "train"})
+    market = "a simulated market" if settings.candles.source == "simulate" else ""
+    material = material_of(made, how, gates, told, lineage_of(run), market)
+    report = forecast_report(material)
+    for name, figure in report.figures.items():
+        run.figure(name, figure)
+    (run.folder("report") / "report.html").write_text(report.html, encoding="utf-8")
+    write_json(run.folder("report") / "training_report.json", training_report(material))
+    run.shows("report/report.html")
+    run.metrics.log(figures_of(made, gates))
+    run.output()
+    run.headline(headline_of(made, gates))
+
+
+def _show(made: ForecastRun, gates: Sequence[Gate]) -> None:
+    from quantgod.tracking.forecasts import COLUMNS, GATES, gate_lines, lines_of
+
+    show_table("Walk forward, all coins", COLUMNS, lines_of(made.evaluation))
+    show_table("The newest part alone", COLUMNS, lines_of(made.test))
+    show_table("Gates", GATES, gate_lines(gates))
+
+
+if __name__ == "__main__":
+    main()
