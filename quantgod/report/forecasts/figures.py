@@ -43,8 +43,8 @@ def _scores(material: ForecastMaterial) -> Iterator[ReportFigure]:
     )  # fmt: skip
     yield ReportFigure(
         "model_comparison", "All forecasters",
-        "Losses on the same rows, with 95 % intervals of each loss; paired differences, in the "
-        "tables, are far more certain.",
+        "How much less each loses than the random walk on the same rows, with 95 % intervals; the "
+        "losses themselves, of scaled returns, stand at the right.",
         plots.model_comparison(evaluation),
     )  # fmt: skip
     yield ReportFigure(

@@ -30,25 +30,39 @@ from quantgod.evaluation.wording import ahead_text
 
 _SUBJECT_COLOUR: Final = MODEL_COLOURS["auditor"]
 _DOTS: Final = 1_500
-_PANELS: Final[dict[str, Callable[[ForecastScores], Interval]]] = {
-    "RMSE of the mean": lambda scores: _root(scores.mse),
-    "MAE of the median": lambda scores: scores.mae,
-    "pinball loss": lambda scores: scores.pinball,
+_FAR: Final = 0.998
+"""Returns beyond this quantile of their size are drawn at the rim."""
+_PANELS: Final[
+    dict[str, tuple[Callable[[ForecastScores], float], Callable[[ForecastScores], Interval]]]
+] = {
+    "RMSE of the mean": (
+        lambda scores: scores.mse.value**0.5,
+        lambda scores: _of_roots(scores.mse_skill[ZERO]),
+    ),
+    "MAE of the median": (
+        lambda scores: scores.mae.value,
+        lambda scores: scores.mae_skill[ZERO],
+    ),
+    "pinball loss": (
+        lambda scores: scores.pinball.value,
+        lambda scores: scores.pinball_skill[RANDOM_WALK],
+    ),
 }
+"""Losses by title, with how much less they are than the random walk's."""
 
 
 def model_comparison(evaluation: ForecastEvaluation) -> Figure:
-    """Draw RMSE, MAE and pinball loss of all forecasters: a row per horizon, with intervals.
+    """Draw how much less all forecasters lose than the random walk: a row per horizon.
 
-    All are of scaled returns; the dashed line is the random walk's, and left of it is better. There
-    is no interval where dates are too few.
+    RMSE, MAE and pinball loss are of scaled returns, and stand at the right. Differences are paired
+    by date; hollow dots, without an interval, have too few dates to tell.
     """
     rows = evaluation.horizons
     figure = blank(11.5, 0.9 + len(rows) * (0.7 + 0.25 * len(rows[0].models)))
     panels: Any = figure.subplots(len(rows), len(_PANELS), squeeze=False, sharey=True)
     for place, one in enumerate(rows):
-        for axes, (title, score) in zip(panels[place], _PANELS.items(), strict=True):
-            _dots(axes, one, score, evaluation.subject)
+        for axes, (title, (loss, skill)) in zip(panels[place], _PANELS.items(), strict=True):
+            _dots(axes, one, loss, skill, evaluation.subject)
             if place == 0:
                 axes.set_title(title)
         panels[place, 0].set_ylabel(f"{ahead_text(one.steps * evaluation.step_ms)} ahead")
@@ -56,14 +70,15 @@ def model_comparison(evaluation: ForecastEvaluation) -> Figure:
     panels[0, 0].set_yticks(range(len(names)), names)
     panels[0, 0].set_ylim(len(names) - 0.5, -0.5)
     for axes in panels[-1]:
-        axes.set_xlabel("of scaled returns; dashed: random walk")
+        axes.set_xlabel("less than the random walk's, %")
     return figure
 
 
 def predictions_vs_actual(outcomes: Sequence[Outcomes], names: Sequence[str]) -> Figure:
     """Draw returns as they came over returns as they were expected: a row per forecaster.
 
-    R² is of returns. R² of prices stands beside that of the price that stays, coin by coin.
+    R² is of returns. R² of prices stands beside that of the price that stays, coin by coin. The
+    few returns that are far out are drawn at the rim, and counted.
     """
     figure = blank(4.2 * len(outcomes), 0.4 + 3.9 * len(names))
     panels: Any = figure.subplots(len(names), len(outcomes), squeeze=False)
@@ -71,12 +86,13 @@ def predictions_vs_actual(outcomes: Sequence[Outcomes], names: Sequence[str]) ->
         for axes, one in zip(panels[row], outcomes, strict=True):
             said = one.forecasts[name].mean
             shown = _shown(len(one))
-            axes.plot(said[shown], one.y[shown], ".", color=SERIES_COLOURS[0], alpha=0.3)
+            came, far = _clipped(one.y)
+            axes.plot(said[shown], came[shown], ".", color=SERIES_COLOURS[0], alpha=0.3)
             low, high = _set_symmetric(axes, said[shown])
             axes.plot([low, high], [low, high], color="black", linewidth=0.8, linestyle="dashed")
             axes.axhline(0, color="0.5", linewidth=0.8)
             ahead = ahead_text(one.steps * one.step_ms)
-            axes.set_title(f"{name.replace('_', ' ')}, {ahead}: R² {_r2(one.y, said):.4f}")
+            axes.set_title(f"{name.replace('_', ' ')}, {ahead}: R² {_r2(one.y, said):.4f}{far}")
             axes.set_xlabel(f"expected scaled return\n{_prices(one, name)}", fontsize="small")
         panels[row, 0].set_ylabel("scaled return that came")
     return figure
@@ -85,17 +101,18 @@ def predictions_vs_actual(outcomes: Sequence[Outcomes], names: Sequence[str]) ->
 def residual_analysis(outcomes: Sequence[Outcomes], name: str) -> Figure:
     """Draw how residuals of the mean are distributed, and over what was expected.
 
-    The line is the normal distribution of their mean and deviation.
+    The line is the normal distribution of their mean and deviation. The few that are far out are
+    drawn at the rim, and counted.
     """
     figure = blank(4.2 * len(outcomes), 6.4)
     panels: Any = figure.subplots(2, len(outcomes), squeeze=False)
     for (upper, lower), one in zip(panels.T, outcomes, strict=True):
         said = one.forecasts[name].mean
-        apart = one.y - said
+        apart, far = _clipped(one.y - said)
         bins = np.linspace(apart.min(), apart.max(), 60)
         upper.hist(apart, bins.tolist(), density=True, color=SERIES_COLOURS[0], alpha=0.75)
-        upper.plot(bins, _normal(bins, apart), color="black", linewidth=1)
-        upper.set(title=ahead_text(one.steps * one.step_ms), xlabel="residual")
+        upper.plot(bins, _normal(bins, one.y - said), color="black", linewidth=1)
+        upper.set(title=f"{ahead_text(one.steps * one.step_ms)}{far}", xlabel="residual")
         shown = _shown(len(one))
         lower.plot(said[shown], apart[shown], ".", color=SERIES_COLOURS[0], alpha=0.3)
         _set_symmetric(lower, said[shown])
@@ -133,24 +150,31 @@ def _course(axes: Axes, by_year: dict[int, Interval]) -> None:
 
 
 def _dots(
-    axes: Axes, one: HorizonEvaluation, score: Callable[[ForecastScores], Interval], subject: str
+    axes: Axes,
+    one: HorizonEvaluation,
+    loss: Callable[[ForecastScores], float],
+    skill: Callable[[ForecastScores], Interval],
+    subject: str,
 ) -> None:
     for place, (name, scores) in enumerate(one.models.items()):
-        found = score(scores)
         colour = OTHER_COLOUR if name in FLOORS else SERIES_COLOURS[0]
         colour = _SUBJECT_COLOUR if name == subject else colour
-        if found.enough:
-            axes.hlines(place, found.low, found.high, color=colour, linewidth=2)
-        axes.plot(found.value, place, "o", color=colour)
+        _dot(axes, skill(scores), place, colour)
         axes.annotate(
-            f"{found.value:.4f}", (1, place), xycoords=axes.get_yaxis_transform(), va="center",
+            f"{loss(scores):.4f}", (1, place), xycoords=axes.get_yaxis_transform(), va="center",
             xytext=(-4, 0), textcoords="offset points", ha="right", fontsize="small", color=colour,
         )  # fmt: skip
-        if name == RANDOM_WALK:
-            axes.axvline(found.value, color="0.5", linewidth=0.8, linestyle="dashed")
+    axes.axvline(0, color="0.5", linewidth=0.8, linestyle="dashed")
     low, high = axes.get_xlim()
     axes.set_xlim(low, high + 0.35 * (high - low))
     axes.xaxis.set_major_locator(MaxNLocator(4))
+
+
+def _dot(axes: Axes, found: Interval, place: int, colour: str) -> None:
+    if found.enough:
+        axes.hlines(place, 100 * found.low, 100 * found.high, color=colour, linewidth=2)
+    face = colour if found.enough else "white"
+    axes.plot(100 * found.value, place, "o", color=colour, markerfacecolor=face)
 
 
 def _set_symmetric(axes: Axes, said: Floats) -> tuple[float, float]:
@@ -161,9 +185,17 @@ def _set_symmetric(axes: Axes, said: Floats) -> tuple[float, float]:
     return -reach, reach
 
 
-def _root(found: Interval) -> Interval:
-    value, low, high = (float(np.sqrt(max(end, 0.0))) for end in found[:3])
-    return found._replace(value=value, low=low, high=high)
+def _of_roots(skill: Interval) -> Interval:
+    """Return the skill of the roots of squared losses."""
+    value, low, high = (1 - max(1 - end, 0.0) ** 0.5 for end in skill[:3])
+    return skill._replace(value=value, low=low, high=high)
+
+
+def _clipped(values: Floats) -> tuple[Floats, str]:
+    """Return values with the farthest moved to the rim, and how many were; empty if none was."""
+    rim = 1.2 * float(np.quantile(np.abs(values), _FAR))
+    far = int((np.abs(values) > rim).sum())
+    return np.clip(values, -rim, rim), f", {far} farther" * (far > 0)
 
 
 def _r2(y: Floats, said: Floats) -> float:
