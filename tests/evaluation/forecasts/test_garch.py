@@ -44,6 +44,7 @@ def test_what_comes_lies_between_its_quantiles_as_often_as_promised(place: int) 
     came = total[1 + steps :] - total[1:-steps]
     found = pit_histogram(came, floor()[:-steps, place])
     assert found == pytest.approx(PIT_SHARES, abs=0.035)
+    assert floor()[:, place] == pytest.approx(-floor()[:, place, ::-1]), "neither up nor down"
 
 
 def test_the_future_changes_nothing_and_what_was_not_trained_on_no_parameter() -> None:

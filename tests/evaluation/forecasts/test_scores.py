@@ -21,7 +21,7 @@ from quantgod.evaluation.forecasts.evaluate import (
     evaluate_forecasts,
     score_forecaster,
 )
-from quantgod.evaluation.forecasts.losses import pinball
+from quantgod.evaluation.forecasts.losses import absolute, pinball, squared
 from quantgod.evaluation.forecasts.outcomes import Distribution, Outcomes, normal_walk
 from quantgod.evaluation.forecasts.prices import price_scores, realised_price
 from tests.evaluation.forecasts.matured import matured, normal
@@ -53,7 +53,13 @@ def test_a_noisy_mean_loses_to_zero_and_claims_nothing_but_foresight_does() -> N
 
 def test_thirty_days_ahead_of_one_and_a_half_years_prove_nothing() -> None:
     (claim,) = claims_skill([matured(3, 30, 468, foresight=0.9)], "subject")
-    assert claim.skill.value > 0.5 and not claim.skill.enough and not claim.is_made
+    assert claim.skill.value > 0.5 and not claim.is_made
+    assert claim.skill.lacks == "too few dates apart"
+
+
+def test_skill_over_who_is_never_wrong_is_not_judged() -> None:
+    found = Dates.of(np.arange(100), 1).skill(np.ones(100), np.zeros(100))
+    assert found.value == 0 and found.lacks == "the other is never wrong"
 
 
 @pytest.mark.long
@@ -103,6 +109,12 @@ def test_pinball_loss_is_least_for_the_quantiles_that_hold_and_scales(
     assert pinball(y, np.repeat(y[:, None], 7, axis=1)) == pytest.approx(0)
 
 
+def test_the_median_is_judged_by_absolute_errors_and_the_mean_by_squares() -> None:
+    said = Distribution(np.full(2, 2.0), np.array([[-3.0, -2, -1, 0, 5, 6, 7]] * 2))
+    y = np.array([1.0, -3.0])
+    assert absolute(y, said).tolist() == [1, 3] and squared(y, said).tolist() == [1, 25]
+
+
 def test_a_crps_is_about_twice_the_pinball_loss() -> None:
     y = np.random.default_rng(0).normal(size=20_000)
     crps = y * (2 * ndtr(y) - 1) + 2 * np.exp(-(y**2) / 2) / np.sqrt(2 * np.pi) - 1 / np.sqrt(np.pi)
@@ -115,6 +127,10 @@ def test_outcomes_fall_between_quantiles_as_often_as_they_promise() -> None:
     said = normal_walk(len(y)).quantiles
     assert pit_histogram(y, said) == pytest.approx(PIT_SHARES, abs=0.005)
     assert within(y, said, 0.95).mean() == pytest.approx(0.95, abs=0.005)
+    assert pit_histogram(np.array([-9.0, -9.0, 9.0]), said[:3])[[0, -1]] == pytest.approx(
+        [2 / 3, 1 / 3]
+    )
+    assert within(said[:2, [0, 6]].ravel()[:2], said[:2], 0.95).all(), "ends belong to it"
     with pytest.raises(ValueError, match=r"no quantile at 0\.05"):
         within(y, said, 0.9)
 
@@ -125,6 +141,9 @@ def test_a_direction_is_held_against_the_one_that_came_more_often() -> None:
     always = direction(y, np.ones(500), dates)
     assert (always.accuracy.value, always.base_rate, always.gain.value) == (0.6, 0.6, 0)
     assert direction(y, np.zeros(500), dates) is None
+    fallen = direction(-y, np.ones(500), dates)
+    assert (fallen.accuracy.value, fallen.base_rate) == (0.4, 0.6)
+    assert fallen.gain.value == pytest.approx(-0.2)
     half = direction(y, np.where(np.arange(500) < 250, y, 0.0), dates)
     assert half.accuracy.value == 1 and half.gain.value == pytest.approx(0.4)
 
@@ -148,6 +167,7 @@ def test_all_scores_of_all_horizons_survive_a_file() -> None:
     assert list(week.years) == [2019, 2020, 2021] and list(week.coins) == ["BTC", "ETH"]
     assert week.coins["BTC"].prices is not None and week.models["subject"].prices is None
     assert sum(part.rows for part in week.coin_years["ETH"].values()) == week.coins["ETH"].rows
+    assert list(week.against) == ["random_walk", "drift"]
     assert week.against["random_walk"].pinball.difference < 0
     assert (week.confidence_set["subject"], week.first) == (1.0, "2019-04-14")
     with pytest.raises(ValueError, match="no horizon of 3 candles was scored; there are 1, 7, 30"):
