@@ -9,14 +9,14 @@ import numpy as np
 
 from quantgod.contracts import Booleans, Floats
 from quantgod.evaluation.forecasts.by_date import Dates
-from quantgod.evaluation.forecasts.outcomes import LEVELS, Distribution
+from quantgod.evaluation.forecasts.outcomes import Distribution
 from quantgod.evaluation.intervals import Interval
+from quantgod.served.candles.quantiles import COVERAGES, LEVELS
 
-PROMISED: Final = (0.5, 0.8, 0.95)
+PROMISED: Final = tuple(COVERAGES)
 """Shares of outcomes that central intervals between two of `LEVELS` promise to hold."""
 PIT_SHARES: Final = tuple(np.diff([0.0, *LEVELS, 1.0]).tolist())
 """Share of outcomes below the lowest quantile, between each two, and above the highest."""
-_ROUNDING: Final = 1e-9
 
 
 class Covered(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,10 +42,9 @@ def within(y: Floats, quantiles: Floats, promised: float) -> Booleans:
     """Return whether each outcome (n,) lies in the central interval of that promise, ends included.
 
     Raises:
-        ValueError: if `LEVELS` has no such interval.
+        KeyError: if `COVERAGES` has no such promise.
     """
-    tail = (1 - promised) / 2
-    low, high = (_place(level) for level in (tail, 1 - tail))
+    low, high = COVERAGES[promised]
     return np.asarray((quantiles[:, low] <= y) & (y <= quantiles[:, high]))
 
 
@@ -69,10 +68,3 @@ def _share(y: Floats, quantiles: Floats, promised: float, dates: Dates) -> Inter
     found = dates.share(within(y, quantiles, promised))
     assert found is not None, "every row counts"
     return found
-
-
-def _place(level: float) -> int:
-    near = [place for place, one in enumerate(LEVELS) if abs(one - level) < _ROUNDING]
-    if not near:
-        raise ValueError(f"no quantile at {level:g}; there are {LEVELS}")
-    return near[0]

@@ -13,7 +13,7 @@ from quantgod.evaluation.forecasts.confidence_set import model_confidence_set
 from quantgod.evaluation.forecasts.coverage import Covered, coverage, pit_histogram
 from quantgod.evaluation.forecasts.diebold_mariano import DieboldMariano, diebold_mariano, wide_lag
 from quantgod.evaluation.forecasts.direction import Direction, direction
-from quantgod.evaluation.forecasts.losses import LOSSES, pinball
+from quantgod.evaluation.forecasts.losses import LOSSES
 from quantgod.evaluation.forecasts.outcomes import (
     DRIFT,
     FLOORS,
@@ -23,6 +23,7 @@ from quantgod.evaluation.forecasts.outcomes import (
 )
 from quantgod.evaluation.forecasts.prices import PriceScores, price_scores
 from quantgod.evaluation.intervals import Interval
+from quantgod.served.candles.quantiles import pinball
 
 ZERO = "zero"
 """The forecast that nothing changes, which the mean's skill is over."""

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from quantgod.contracts import Booleans, Floats
-from quantgod.evaluation.forecasts.outcomes import LEVELS
+from quantgod.served.candles.quantiles import LEVELS
 
 FEWEST_RETURNS: Final = 250
 _DEVIATION: Final = 3.0

@@ -11,9 +11,8 @@ from typing import Final
 import numpy as np
 
 from quantgod.contracts import Floats
-from quantgod.evaluation.forecasts.outcomes import LEVELS, Distribution
-
-_LEVELS: Final = np.array(LEVELS)
+from quantgod.evaluation.forecasts.outcomes import Distribution
+from quantgod.served.candles.quantiles import MEDIAN, pinball
 
 
 def squared(y: Floats, said: Distribution) -> Floats:
@@ -23,18 +22,7 @@ def squared(y: Floats, said: Distribution) -> Floats:
 
 def absolute(y: Floats, said: Distribution) -> Floats:
     """Return the absolute errors of the median, (n,), which is what they judge."""
-    return np.abs(y - said.quantiles[:, LEVELS.index(0.5)])
-
-
-def pinball(y: Floats, quantiles: Floats) -> Floats:
-    """Return the pinball loss, (n,), as its mean over `LEVELS`.
-
-    Twice this approximates the CRPS, which is twice the integral over all levels (Gneiting and
-    Ranjan, 2011, "Comparing density forecasts using threshold- and quantile-weighted scoring
-    rules").
-    """
-    error = y[:, None] - quantiles
-    return np.asarray(np.maximum(_LEVELS * error, (_LEVELS - 1) * error).mean(axis=1))
+    return np.abs(y - said.quantiles[:, MEDIAN])
 
 
 def width(y: Floats, said: Distribution) -> Floats:

@@ -8,13 +8,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from quantgod.contracts import Booleans, Floats, Integers
 from quantgod.contracts.candles import INTERVALS
-
-LEVELS: Final = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
-"""Probabilities of the quantiles of every forecast."""
+from quantgod.served.candles.quantiles import LEVELS, NORMAL
 
 RANDOM_WALK: Final = "random_walk"
 """The floor that says: no change, as wide as the EWMA deviation."""
@@ -145,4 +142,4 @@ class Outcomes:
 
 def normal_walk(rows: int) -> Distribution:
     """Return what a random walk says whose returns are normal with the EWMA deviation."""
-    return Distribution(np.zeros(rows), np.tile(ndtri(LEVELS), (rows, 1)))
+    return Distribution(np.zeros(rows), np.tile(NORMAL, (rows, 1)))

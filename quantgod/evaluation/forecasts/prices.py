@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from quantgod.contracts import Floats
-from quantgod.evaluation.forecasts.outcomes import LEVELS, Outcomes
+from quantgod.evaluation.forecasts.outcomes import Outcomes
+from quantgod.served.candles.quantiles import MEDIAN, prices
 
 
 class PriceErrors(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,12 +30,9 @@ class PriceScores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def median_price(outcomes: Outcomes, name: str) -> Floats:
-    """Return the median price that a forecaster said, (n,): quantiles map to prices, means do not.
-
-    In scaled returns that is c exp(q sigma sqrt(h)).
-    """
-    median = outcomes.forecasts[name].quantiles[:, LEVELS.index(0.5)]
-    return np.asarray(outcomes.close * np.exp(median * outcomes.unit))
+    """Return the median price that a forecaster said, (n,): quantiles map, means do not."""
+    median = outcomes.forecasts[name].quantiles[:, MEDIAN, None]
+    return prices(outcomes.close, outcomes.sigma, outcomes.steps, median)[:, 0]
 
 
 def realised_price(outcomes: Outcomes) -> Floats:

@@ -13,13 +13,14 @@ from quantgod.evaluation.forecasts.evaluate import (
     ForecastScores,
     HorizonEvaluation,
 )
-from quantgod.evaluation.forecasts.outcomes import DRIFT, GARCH, LEVELS, RANDOM_WALK
+from quantgod.evaluation.forecasts.outcomes import DRIFT, GARCH, RANDOM_WALK
 from quantgod.evaluation.plots.forecasts import Fan
 from quantgod.evaluation.wording import interval_text, number_text
 from quantgod.gates import Gate
 from quantgod.report.findings import spoken
 from quantgod.report.forecasts.findings import ahead_of, percent
 from quantgod.report.tables import Table
+from quantgod.served.candles.quantiles import LEVELS
 
 _SCORES = (
     "rows", "dates apart", "MSE skill over zero", "over drift", "MAE skill over zero",

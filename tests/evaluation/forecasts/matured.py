@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtri
 
 from quantgod.evaluation.forecasts.outcomes import (
     DRIFT,
-    LEVELS,
     RANDOM_WALK,
     Distribution,
     Outcomes,
     normal_walk,
 )
-
-NORMAL = ndtri(LEVELS)
+from quantgod.served.candles.quantiles import NORMAL
 
 
 def normal(

@@ -16,7 +16,7 @@ from quantgod.evaluation.forecasts.garch import (
     garch_floor,
     summed,
 )
-from tests.evaluation.forecasts.matured import NORMAL
+from quantgod.served.candles.quantiles import NORMAL
 
 TRUE = Garch(0.2, 0.12, 0.85, 6.0, 6.0)
 TRAIN, ROWS = 1_500, 4_000

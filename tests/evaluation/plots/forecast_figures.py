@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from quantgod.evaluation.forecasts.evaluate import ForecastEvaluation, evaluate_forecasts
 from quantgod.evaluation.forecasts.outcomes import Outcomes
 from quantgod.evaluation.plots import forecasts as plots
-from tests.evaluation.forecasts.matured import NORMAL, matured
+from quantgod.served.candles.quantiles import NORMAL
+from tests.evaluation.forecasts.matured import matured
 
 COINS = ("BTC", "ETH", "XRP")
 DAYS = np.arange("2024-01-01", "2025-01-01", dtype="datetime64[D]")

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from quantgod.contracts import Floats
 from quantgod.evaluation.forecasts.coverage import PIT_SHARES
 from quantgod.evaluation.forecasts.evaluate import ForecastEvaluation, ForecastScores
-from quantgod.evaluation.forecasts.outcomes import LEVELS
 from quantgod.evaluation.plots.forecasts.learned import Times, dates
 from quantgod.evaluation.plots.style import OTHER_COLOUR, SERIES_COLOURS, blank, in_a_row
 from quantgod.evaluation.wording import ahead_text
+from quantgod.served.candles.quantiles import LEVELS, MEDIAN
 
 _BANDS: Final = ((0, 6, 0.15), (1, 5, 0.25), (2, 4, 0.4))
 """Positions in `LEVELS` of both ends of each band, and how dense it is drawn."""
@@ -123,8 +123,8 @@ def _fan(axes: Axes, fan: Fan) -> None:
             time, prices[:, low], prices[:, high], color=SERIES_COLOURS[0], alpha=dense,
             linewidth=0, label=f"{LEVELS[high] - LEVELS[low]:.0%}",
         )  # fmt: skip
-    axes.plot(time, prices[:, LEVELS.index(0.5)], color=SERIES_COLOURS[1], label="median")
-    axes.plot(fan.due, fan.prices[:, LEVELS.index(0.5)], ".", color=SERIES_COLOURS[1])
+    axes.plot(time, prices[:, MEDIAN], color=SERIES_COLOURS[1], label="median")
+    axes.plot(fan.due, fan.prices[:, MEDIAN], ".", color=SERIES_COLOURS[1])
     axes.set(title=fan.coin, ylabel="price")
     axes.yaxis.set_major_formatter("{x:,.10g}")
     dates(axes)
