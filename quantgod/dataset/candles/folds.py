@@ -6,6 +6,7 @@ strictly before it, as in `splits`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -66,12 +67,28 @@ def folds_of(
     Raises:
         EmptyPartError: naming the part that would be empty, and what there is.
     """
+    usable = np.unique(table.date[table.can_see(window)])
+    borders = _borders(usable, folds, test_fraction)
+    return folds_at(table, borders, horizons, window, stopping_fraction)
+
+
+def folds_at(
+    table: CandleTable,
+    borders: Sequence[int],
+    horizons: tuple[int, ...],
+    window: int,
+    stopping_fraction: float,
+) -> list[Fold]:
+    """Return the folds that begin at these dates, rising; the last is called `test`.
+
+    Raises:
+        EmptyPartError: naming the part that would be empty, and what there is.
+    """
     usable = np.flatnonzero(table.can_see(window))
-    borders = _borders(np.unique(table.date[usable]), folds, test_fraction)
     learnable = usable[np.isfinite(table.outcomes(horizons)[usable]).all(axis=1)]
     found = []
     for number, (border, end) in enumerate(pairwise([*borders, int(table.date.max()) + 1])):
-        name = TEST if number == folds else f"fold {number + 1}"
+        name = TEST if number == len(borders) - 1 else f"fold {number + 1}"
         judged = usable[(table.date[usable] >= border) & (table.date[usable] < end)]
         train, stopping = _learned(table, learnable, border, max(horizons), stopping_fraction)
         if not (len(train) and len(stopping)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,8 +65,19 @@ class Walked:
     stacks: tuple[tuple[int, Floats], ...]
 
 
+OnDate = Callable[[int, Timeline], None]
+
+
+def unheard(now: int, timeline: Timeline) -> None:
+    """Ignore a date."""
+
+
 def walk(
-    rules: Rules, moments: Moments, refits: Sequence[int], progress: Progress = silent
+    rules: Rules,
+    moments: Moments,
+    refits: Sequence[int],
+    progress: Progress = silent,
+    on_date: OnDate = unheard,
 ) -> Walked:
     """Issue a forecast of every moment by what had matured before it.
 
@@ -75,6 +86,7 @@ def walk(
         moments: out of fold and on the test part, one after the other.
         refits: dates at which the stacked mean is fitted anew: borders of folds.
         progress: of dates.
+        on_date: called at each date with all that its forecasts are issued by.
     """
     timeline = Timeline.begin(rules, moments.horizons, len(moments.members))
     issued: list[list[Issued]] = [[] for _ in moments.horizons]
@@ -89,6 +101,7 @@ def walk(
         while due and due[0] <= now:
             stacks.append((due.pop(0), _restacked(moments, now)))
             timeline.restack(stacks[-1][1])
+        on_date(now, timeline)
         said = timeline.issue(
             now, moments.coin[rows], moments.regime[rows], moments.mean[rows],
             moments.quantiles[rows],

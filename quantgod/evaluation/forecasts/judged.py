@@ -44,7 +44,7 @@ def outcomes_of(
     low, high = (-np.inf if since is None else since, np.inf if until is None else until)
     chosen = (dates >= low) & (dates < high)
     first = min(fold.border for fold in forward.folds)
-    garch = _garch(table, first, tuple(horizons))[forward.rows]
+    garch = garch_of(table, first, tuple(horizons))[forward.rows]
     return [
         _outcomes(table, forward, walked, place, steps, chosen & np.isfinite(came[:, place]), garch)
         for place, steps in enumerate(horizons)
@@ -82,8 +82,11 @@ def _outcomes(
     )
 
 
-def _garch(table: CandleTable, border: int, horizons: tuple[int, ...]) -> Floats:
-    """Return GARCH's quantiles of log returns, (n, horizons, levels); NaN for a coin too young."""
+def garch_of(table: CandleTable, border: int, horizons: tuple[int, ...]) -> Floats:
+    """Return GARCH's quantiles of log returns, (n, horizons, levels), fitted before a border.
+
+    NaN for a coin that is too young.
+    """
     found = np.full((len(table), len(horizons), 7), np.nan)
     for coin in range(len(table.coins)):
         own = np.flatnonzero(table.coin == coin)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quantgod.contracts import Candles, Progress, silent
-from quantgod.dataset.candles.folds import Fold
+from quantgod.dataset.candles.folds import Fold, folds_at
 from quantgod.dataset.candles.regimes import regimes_of
 from quantgod.dataset.candles.table import CandleTable, table_of
-from quantgod.ensemble.candles.walk import Moments, Walked, walk
+from quantgod.ensemble.candles.walk import Moments, OnDate, Walked, walk
+from quantgod.ensemble.candles.walk import unheard as unnoticed
 from quantgod.evaluation.forecasts.evaluate import ForecastEvaluation, evaluate_forecasts
 from quantgod.evaluation.forecasts.judged import ENSEMBLE, outcomes_of
 from quantgod.evaluation.forecasts.outcomes import Outcomes
@@ -25,42 +26,58 @@ class ForecastHooks:
     Attributes:
         on_epoch: of each epoch of a member in a part of the walk.
         progress: from a part's name to its progress.
+        on_date: of each date of the ensemble's walk.
     """
 
     on_epoch: OnEpoch = unheard
     progress: Callable[[str], Progress] = field(default=lambda part: silent)
+    on_date: OnDate = unnoticed
 
 
 @dataclass(frozen=True, eq=False)
-class ForecastRun:
-    """A forecaster of candles, and how it was judged.
+class ForecastWalk:
+    """What was said of candles, each forecast before its outcome: nothing of it is judged.
 
     Attributes:
         table: all rows.
         regimes: how they are told, as `table_of` takes it.
         forward: what members said, out of fold and on the test part, and the served members.
         walked: what the ensemble made of it, and its state after the last date.
-        outcomes: by horizon, of the whole walk: each forecast came before its outcome.
-        evaluation: of these.
-        test: the same of the newest part alone, by the members that are served.
     """
 
     table: CandleTable
     regimes: dict[str, object]
     forward: Forward
     walked: Walked
+
+
+@dataclass(frozen=True, eq=False)
+class ForecastRun(ForecastWalk):
+    """A forecaster of candles, and how it was judged.
+
+    Attributes:
+        outcomes: by horizon, of the whole walk: each forecast came before its outcome.
+        evaluation: of these.
+        test: the same of the newest part alone, by the members that are served.
+    """
+
     outcomes: tuple[Outcomes, ...]
     evaluation: ForecastEvaluation
     test: ForecastEvaluation
 
 
 def rows_of_coins(
-    coins: Sequence[Candles], how: ForecastSettings
+    coins: Sequence[Candles], how: ForecastSettings, first: int | None = None
 ) -> tuple[CandleTable, dict[str, object]]:
-    """Return the rows of coins, and how regimes are told: by what came before the first border."""
-    table = table_of(coins)
-    folds = split(table, how)
-    border = folds[0].border * table.step_ms
+    """Return the rows of coins, and how regimes are told: by what came before the first border.
+
+    Args:
+        coins: closed candles.
+        how: which regimes and folds.
+        first: the date of the border; by default that of the settings' folds.
+    """
+    first = split(table_of(coins), how)[0].border if first is None else first
+    border = first * coins[0].step_ms
     closes = [one.column("close")[one.time_ms < border] for one in coins]
     regimes: dict[str, object] = dict(regimes_of(how.regimes, closes).to_json())
     return table_of(coins, regimes), regimes
@@ -80,6 +97,40 @@ def borders(folds: Sequence[Fold]) -> list[int]:
     return [fold.border for fold in folds]
 
 
+def walk_coins(
+    coins: Sequence[Candles],
+    settings: Settings,
+    place: Path,
+    hooks: ForecastHooks | None = None,
+    since: Sequence[int] | None = None,
+) -> ForecastWalk:
+    """Walk members and their ensemble forward through these coins.
+
+    Args:
+        coins: closed candles, of one interval.
+        settings: forecast and train are read.
+        place: folder of what a killed run goes on from.
+        hooks: who is told.
+        since: first dates of the folds, rising; by default those of the settings.
+
+    Raises:
+        EmptyPartError: if there are too few candles.
+        MemberError: if members cannot be fitted.
+    """
+    how, told = settings.forecast, hooks or ForecastHooks()
+    table, regimes = rows_of_coins(coins, how, None if since is None else since[0])
+    folds = (
+        split(table, how)
+        if since is None
+        else folds_at(table, since, how.horizons, how.window, how.stopping_fraction)
+    )
+    forward = walk_forward(table, settings, place, told.on_epoch, told.progress("members"), folds)
+    moments = moments_of(table, forward, how)
+    refits, progress = borders(forward.folds), told.progress("ensemble")
+    walked = walk(how.ensemble.rules, moments, refits, progress, told.on_date)
+    return ForecastWalk(table, regimes, forward, walked)
+
+
 def run_forecasts(
     coins: Sequence[Candles], settings: Settings, place: Path, hooks: ForecastHooks | None = None
 ) -> ForecastRun:
@@ -95,15 +146,11 @@ def run_forecasts(
         EmptyPartError: if there are too few candles.
         MemberError: if members cannot be fitted.
     """
-    how, told = settings.forecast, hooks or ForecastHooks()
-    table, regimes = rows_of_coins(coins, how)
-    forward = walk_forward(table, settings, place, told.on_epoch, told.progress("members"))
-    moments = moments_of(table, forward, how)
-    refits = borders(forward.folds)
-    walked = walk(how.ensemble.rules, moments, refits, told.progress("ensemble"))
-    outcomes = outcomes_of(table, forward, walked, how.horizons)
-    test = outcomes_of(table, forward, walked, how.horizons, since=forward.folds[-1].border)
+    horizons, made = settings.forecast.horizons, walk_coins(coins, settings, place, hooks)
+    table, forward, walked = made.table, made.forward, made.walked
+    outcomes = outcomes_of(table, forward, walked, horizons)
+    test = outcomes_of(table, forward, walked, horizons, since=forward.folds[-1].border)
     return ForecastRun(
-        table, regimes, forward, walked, tuple(outcomes),
+        made.table, made.regimes, forward, walked, tuple(outcomes),
         evaluate_forecasts(outcomes, ENSEMBLE), evaluate_forecasts(test, ENSEMBLE),
     )  # fmt: skip

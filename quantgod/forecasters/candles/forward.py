@@ -22,6 +22,7 @@ from quantgod.forecasters.candles.member import Hooks
 from quantgod.parallel.heartbeat import Message, Reporter, listening
 from quantgod.parallel.work import Crash, Workers, run_all
 from quantgod.served.candles.members import Said
+from quantgod.served.candles.scaling import RobustScale
 from quantgod.settings import FLOORS, ForecastSettings, Settings
 from quantgod.training.reports import Epoch
 
@@ -48,16 +49,21 @@ class FittedPart:
     Attributes:
         part: which.
         said: mean (rows, members, horizons), quantiles (..., levels).
-        columns: the features that were chosen.
+        scale: of the features that were chosen.
         told: what is worth to know of each member's fit, by its name.
         learned: the members themselves, of the newest part alone.
     """
 
     part: Part
     said: Said
-    columns: tuple[str, ...]
+    scale: RobustScale
     told: dict[str, Any]
     learned: Learned | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the features that were chosen."""
+        return self.scale.columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +113,7 @@ def walk_forward(
     place: Path,
     on_epoch: OnEpoch = unheard,
     progress: Progress = silent,
+    folds: Sequence[Fold] | None = None,
 ) -> Forward:
     """Fit the members of every fold and forecast its judged rows.
 
@@ -116,13 +123,14 @@ def walk_forward(
         place: folder of what a killed run goes on from.
         on_epoch: called with the part, the member and each epoch of its training.
         progress: over all parts.
+        folds: by default those of the settings.
 
     Raises:
         EmptyPartError: if there are too few candles.
         MemberError: naming the fold that failed.
     """
     how = settings.forecast
-    folds = split(table, how)
+    folds = split(table, how) if folds is None else folds
     parts = list(_parts(table, folds, pooled=how.pooled))
     heard = _Heard(len(parts), on_epoch, progress)
     with listening(place.resolve(), heard.hear) as messages:
@@ -174,7 +182,7 @@ def _fit(
     said = learned.forecast(table, part.fold.judged)
     told = {name: member.told for name, member in learned.members.items()}
     newest = part.fold.name == TEST
-    found = FittedPart(part, said, learned.scale.columns, told, learned if newest else None)
+    found = FittedPart(part, said, learned.scale, told, learned if newest else None)
     if not newest:
         _keep(folder, found)
     return found
@@ -184,7 +192,7 @@ def _keep(folder: Path, found: FittedPart) -> None:
     """Write what is needed of a fold but its members, which nobody asks again."""
     with atomic_path(folder / "said.safetensors") as target:
         save_file(found.said._asdict(), target)
-    write_json(folder / "told.json", {"columns": found.columns, "told": found.told})
+    write_json(folder / "told.json", {"scale": found.scale.to_json(), "told": found.told})
 
 
 def _read(folder: Path, part: Part) -> FittedPart | None:
@@ -192,7 +200,7 @@ def _read(folder: Path, part: Part) -> FittedPart | None:
         return None
     kept = json.loads((folder / "told.json").read_text(encoding="utf-8"))
     said = Said(**load_file(folder / "said.safetensors"))
-    return FittedPart(part, said, tuple(kept["columns"]), kept["told"])
+    return FittedPart(part, said, RobustScale.from_json(kept["scale"]), kept["told"])
 
 
 def _joined(

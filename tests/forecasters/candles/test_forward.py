@@ -59,7 +59,9 @@ def test_a_walk_forecasts_each_later_row_once_and_goes_on_from_what_was_kept(tmp
     kept = sorted(path.parent.name for path in tmp_path.rglob("told.json"))
     assert kept == ["fold-1", "fold-2"]
     said = json.loads((tmp_path / "fold-1" / "told.json").read_text())
-    (tmp_path / "fold-1" / "told.json").write_text(json.dumps(said | {"columns": ["marked"]}))
+    (tmp_path / "fold-1" / "told.json").write_text(
+        json.dumps(said | {"scale": said["scale"] | {"columns": ["marked"]}})
+    )
     again = walk_forward(of, settings, tmp_path)
     assert again.parts[0].columns == ("marked",), "it was read, and not fitted anew"
     assert np.array_equal(again.quantiles, made.quantiles)
