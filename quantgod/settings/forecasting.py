@@ -22,8 +22,9 @@ TAKEN = (*FLOORS, "stacking", "equal_weights", "ensemble")
 class SelectionSettings(Section):
     """Which features a fold's members see.
 
-    `stable` ranks by |Spearman| with the outcome over blocks less its spread; `document` is the
-    rule of document 002 (most |correlated| with the close), which picks copies of the price.
+    `stable` ranks by |Spearman| with the outcome, or with its size, over blocks less its spread;
+    `document` is the rule of document 002 (most |correlated| with the close), which picks copies of
+    the price.
     """
 
     rule: Literal["stable", "document"] = "stable"

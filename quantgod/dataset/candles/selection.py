@@ -36,10 +36,11 @@ def select(
 ) -> Selection:
     """Return the features to keep.
 
-    `stable`: near-duplicates are dropped, the others ranked by |Spearman| with the outcome over
-    blocks of dates less its spread between them, at whichever horizon it is best; kept is what is
-    among the best in enough block-bootstrap draws. `document`: the most |correlated| with the close
-    (document 002), which picks copies of the price; for this the outcomes given must be the close.
+    `stable`: near-duplicates are dropped, the others ranked by |Spearman| with the outcome, or with
+    its size, which the width is learned from, over blocks of dates less its spread between them, at
+    whichever horizon it is best; kept is what is among the best in enough block-bootstrap draws.
+    `document`: the most |correlated| with the close (document 002), which picks copies of the
+    price; for this the outcomes given must be the close.
 
     Args:
         features: (n, features) of training rows.
@@ -53,7 +54,8 @@ def select(
     moves = np.flatnonzero(features.std(axis=0) > 0)
     ranks = np.column_stack([rankdata(features[:, place]) for place in moves])
     kept, duplicates = _apart(ranks, settings.duplicate_above)
-    shares = _blockwise(ranks[:, kept], outcomes, dates, settings.blocks)
+    told = np.concatenate([outcomes, np.abs(outcomes)], axis=1)
+    shares = _blockwise(ranks[:, kept], told, dates, settings.blocks)
     chosen_in = _draws(shares, settings)
     places, kept_names = moves[kept], [names[place] for place in moves[kept]]
     order = np.argsort(-(chosen_in + 1e-9 * _strength(shares)), kind="stable")

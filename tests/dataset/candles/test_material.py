@@ -112,13 +112,16 @@ def test_too_few_candles_are_told():
 
 
 def planted(rows: int = 1200, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The first of forty tells the return, the second is its copy, the third turns round."""
+    """The first of forty tells the return, the second is its copy, the third turns round.
+
+    The sixth tells how large the return will be, and nothing of where it goes.
+    """
     draw = np.random.default_rng(seed)
     features = draw.normal(size=(rows, 40))
     features[:, 1] = features[:, 0] + 0.01 * draw.normal(size=rows)
     features[:, 4] = 1.0
     dates = np.arange(rows)
-    outcome = 0.5 * features[:, 0] + draw.normal(size=rows)
+    outcome = 0.5 * features[:, 0] + draw.normal(size=rows) * np.exp(0.5 * features[:, 5])
     outcome += np.where((dates // 150) % 2, 0.5, -0.5) * features[:, 2]
     return features, outcome[:, None], dates
 
@@ -129,7 +132,7 @@ def test_what_tells_is_kept_and_copies_constants_and_what_turns_round_are_not():
     found = select(features, outcome, dates, names, SelectionSettings(most=5))
     assert "f0" in found.columns and found.duplicates == {"f1": "f0"}
     assert not {"f1", "f4", "f2"} & set(found.columns) and len(found.columns) <= 5
-    assert found.kept_in["f0"] == 1.0
+    assert found.kept_in["f0"] == 1.0 == found.kept_in["f5"]
     order = np.random.default_rng(1).permutation(40)
     mixed = select(
         features[:, order], outcome, dates, [names[k] for k in order], SelectionSettings(most=5)
