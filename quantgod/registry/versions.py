@@ -17,7 +17,7 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.types.schema import ColSpec, Schema
 
 from quantgod.auditor.auditor import CONFIDENCE_FILE
-from quantgod.contracts import CLASSES, Series
+from quantgod.contracts import CLASSES
 from quantgod.registry.chain import PackageError, verify
 from quantgod.registry.ownership import check_contract, check_name, series_tags
 from quantgod.registry.registered import (
@@ -34,6 +34,7 @@ from quantgod.registry.registered import (
 from quantgod.registry.semantic_version import SEMANTIC_TAG, number_of, parts_of, parts_tag
 
 if TYPE_CHECKING:
+    from quantgod.registry.daily.package import DailyPackage
     from quantgod.registry.package import Package
 
 MANIFEST = "manifest_sha256"
@@ -66,6 +67,32 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
     asked = signature(
         with_confidence=(package.folder / CONFIDENCE_FILE).is_file(), members=package.members
     )
+    known = series_tags(package.series, package.feature_set)
+    known |= parts_tag(parts_of(package.folder, package.code, asked.to_dict()))
+    number = register_files(package, name, {**tags, **known}, asked, requirements())
+    describe(name, DESCRIPTION.format(series=package.series))
+    return number
+
+
+def register_files(
+    package: Package | DailyPackage,
+    name: str,
+    tags: Mapping[str, str],
+    asked: ModelSignature,
+    needs: Sequence[str],
+) -> int:
+    """Log a package as a model of the active run, register it under `name`, and number it.
+
+    Args:
+        package: whose chain file loads it.
+        name: of the registered model.
+        tags: of the version, with the digests of its parts; that of its files is added.
+        asked: its signature.
+        needs: the Python packages that serving needs.
+
+    Returns:
+        The new version's number.
+    """
     with warnings.catch_warnings():
         # The golden input is the example; MLflow would store a second one and predict it twice.
         warnings.filterwarnings("ignore", ".*An input example was not provided")
@@ -75,25 +102,22 @@ def register(package: Package, name: str, tags: Mapping[str, str]) -> int:
             artifacts={"package": str(package.folder)},
             model_config={MANIFEST: package.manifest_sha256},
             signature=asked,
-            pip_requirements=requirements(),
+            pip_requirements=[*needs],
         )
     with tempfile.TemporaryDirectory() as scratch:
         logged = mlflow.artifacts.download_artifacts(info.model_uri, dst_path=scratch)
         files = files_digest(Path(logged))
-    known = {FILES_TAG: files, **series_tags(package.series, package.feature_set)}
-    known |= parts_tag(parts_of(package.folder, package.code, asked.to_dict()))
-    made = mlflow.register_model(info.model_uri, name, tags={**tags, **known})
+    made = mlflow.register_model(info.model_uri, name, tags={**tags, FILES_TAG: files})
     number = int(made.version)
     _number(name, number)
-    _describe(name, package.series)
     return number
 
 
-def _describe(name: str, series: Series) -> None:
+def describe(name: str, description: str) -> None:
     """Describe the model on its own page, unless it has a description."""
     client = MlflowClient()
     if not client.get_registered_model(name).description:
-        client.update_registered_model(name, DESCRIPTION.format(series=series))
+        client.update_registered_model(name, description)
 
 
 def _number(name: str, number: int) -> None:
@@ -189,13 +213,18 @@ def _of_members(members: Sequence[str]) -> Iterator[ColSpec]:
 
 def requirements() -> list[str]:
     """Return the packages that serving needs, pinned to the present versions."""
-    exact = [f"{name}=={version(name)}" for name in ("mlflow", "numpy", "onnxruntime", "pandas")]
+    exact = pinned("mlflow", "numpy", "onnxruntime", "pandas")
     booster = _first_version("xgboost-cpu", "xgboost")
     return [
         *exact,
         f'xgboost-cpu=={booster}; sys_platform != "darwin"',
         f'xgboost=={booster}; sys_platform == "darwin"',
     ]
+
+
+def pinned(*names: str) -> list[str]:
+    """Return packages, each pinned to its present version."""
+    return [f"{name}=={version(name)}" for name in names]
 
 
 def _first_version(*names: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from quantgod.dataset.candles.folds import Fold
 from quantgod.dataset.candles.scaling import fit_scale
 from quantgod.dataset.candles.selection import Selection, select
 from quantgod.dataset.candles.table import CandleTable
-from quantgod.files import write_json
 from quantgod.forecasters.candles import plain
 from quantgod.forecasters.candles.member import Hooks, Material, Member, Seen
 from quantgod.forecasters.candles.network import network
@@ -22,8 +20,6 @@ from quantgod.forecasters.candles.trees import trees
 from quantgod.served.candles.members import Said
 from quantgod.served.candles.scaling import RobustScale
 from quantgod.settings import FLOORS, ForecastMemberSettings, ForecastSettings, Settings
-
-SCALE = "scale.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +43,6 @@ class Learned:
         matrix = scaled(table, self.scale)
         said = [member.forecast(matrix, rows) for member in self.members.values()]
         return Said(*(np.stack(part, axis=1) for part in zip(*said, strict=True)))
-
-    def save(self, folder: Path) -> None:
-        """Write the scale, and each member in a folder of its name."""
-        write_json(folder / SCALE, self.scale.to_json())
-        for name, member in self.members.items():
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            member.save(folder / name)
 
 
 def scaled(table: CandleTable, scale: RobustScale) -> Seen:

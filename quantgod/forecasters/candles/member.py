@@ -1,4 +1,4 @@
-"""What a member of candle forecasts is: fitted, asked by rows of a scaled matrix, and saved."""
+"""What a member of candle forecasts is: fitted, and asked by rows of a scaled matrix."""
 
 from __future__ import annotations
 
@@ -65,9 +65,6 @@ class Member(Protocol):
 
     def forecast(self, matrix: Seen, rows: Integers) -> Said:
         """Return what it says of the windows of a scaled matrix that end at `rows`."""
-
-    def save(self, folder: Path) -> None:
-        """Write it as the served code reads it: JSON, text, ONNX; never a pickle."""
 
 
 def windows_at(matrix: Seen, rows: Integers, length: int) -> Seen:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import ndtri
 from torch import nn
 
-from quantgod.contracts import CLASSES, Floats, Integers
+from quantgod.contracts import Floats, Integers
 from quantgod.dataset.candles.table import CandleTable, samples_of
 from quantgod.dataset.views import Views
 from quantgod.dataset.windows import Windows
@@ -20,6 +18,7 @@ from quantgod.forecasters.candles.mc_dropout import mc_forecast
 from quantgod.forecasters.candles.member import Hooks, Material, Seen
 from quantgod.models import zoo
 from quantgod.served.candles.members import Said, normal
+from quantgod.served.candles.network import RETURNS, mean_of
 from quantgod.settings import (
     ForecastMemberSettings,
     ForecastSettings,
@@ -34,8 +33,6 @@ from quantgod.training.predict import outputs
 
 VIEW = "features"
 CHECKPOINT = "checkpoint.safetensors"
-_SURE = 1e-3
-"""Least probability of either direction that is told as a mean."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +61,13 @@ class FittedNetwork:
     def forecast(self, matrix: Seen, rows: Integers) -> Said:
         """Return what it says of the windows that end at rows of a scaled matrix."""
         views = views_of(matrix, self.window)
-        if self.objective == "returns" and self.draws:
+        if self.objective == RETURNS and self.draws:
             mean, variance = mc_forecast(
                 self.model, views, rows, self.draws, self.seed, batch_size=self.batch_size
             )
             return normal(mean, np.sqrt(1 + variance))
         said = outputs(self.model, views, torch.from_numpy(rows), self.batch_size)
-        if self.objective == "returns":
+        if self.objective == RETURNS:
             return normal(said["expected_return"].numpy().astype(np.float64))
         return normal(mean_of(said["probs"].numpy().astype(np.float64)))
 
@@ -83,25 +80,10 @@ class FittedNetwork:
             seen = views_of(matrix, self.window)(torch.from_numpy(rows))[VIEW]
             return np.asarray(weights(seen).numpy(), np.float64)
 
-    def save(self, folder: Path) -> None:
-        """Write the graph that is served, with its masks."""
-        raise NotImplementedError
-
 
 def views_of(matrix: Seen, window: int) -> Views:
     """Return the windows of a scaled matrix as what a network takes."""
     return Views({VIEW: Windows(torch.from_numpy(np.ascontiguousarray(matrix)), window)})
-
-
-def mean_of(probabilities: Floats) -> Floats:
-    """Return the mean of a normal distribution, of width one, that is above zero as likely as BUY.
-
-    Args:
-        probabilities: (n, horizons, classes) without NEUTRAL.
-    """
-    up = probabilities[..., CLASSES.index("BUY")]
-    down = probabilities[..., CLASSES.index("SELL")]
-    return np.asarray(ndtri(np.clip(up / (up + down), _SURE, 1 - _SURE)))
 
 
 def train_settings(member: ForecastMemberSettings, settings: Settings) -> TrainSettings:

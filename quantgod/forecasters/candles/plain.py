@@ -86,11 +86,13 @@ def _best(
 ) -> _Line:
     """Return the ridge of the least squared error on later rows, for each horizon its own."""
     fitted = [Ridge(alpha=penalty).fit(seen, came) for penalty in penalties]
-    errors = np.stack([np.square(one.predict(later) - then).mean(axis=0) for one in fitted])
+    # Of one horizon scikit-learn leaves out the axis.
+    said = [one.predict(later).reshape(then.shape) for one in fitted]
+    errors = np.stack([np.square(one - then).mean(axis=0) for one in said])
     best = [fitted[place] for place in errors.argmin(axis=0)]
     return _Line(
-        np.stack([one.coef_[h] for h, one in enumerate(best)], axis=1),
-        np.array([one.intercept_[h] for h, one in enumerate(best)]),
+        np.stack([np.atleast_2d(one.coef_)[h] for h, one in enumerate(best)], axis=1),
+        np.array([np.atleast_1d(one.intercept_)[h] for h, one in enumerate(best)]),
         [penalties[place] for place in errors.argmin(axis=0)],
     )
 

@@ -56,8 +56,8 @@ def read_rows(rows: object, contract: Contract) -> tuple[Integers, Floats]:
     if len(rows) < contract.window:
         wanted = f"at least {contract.window} are needed"
         raise RequestError("too_few_rows", f"{len(rows)} rows given, {wanted}")
-    minutes = _minutes(rows["datetime"])
-    features = _matrix(rows.take(places, axis=1), minutes)
+    minutes = minutes_of(rows["datetime"])
+    features = matrix_of(rows.take(places, axis=1), minutes)
     _check_order(minutes, contract.max_bridge_minutes)
     return minutes, features
 
@@ -174,11 +174,16 @@ def _places(given: list[Any], contract: Contract) -> list[int]:
     return [places[name] for name in contract.features]
 
 
-def _minutes(column: pd.Series) -> Integers:
+def minutes_of(column: pd.Series) -> Integers:
+    """Return the epoch minutes of a column of times.
+
+    Raises:
+        RequestError: `bad_dtype`, `bad_datetime` or `not_a_whole_minute`, with the row.
+    """
     kind = pd.api.types.infer_dtype(column)
     if kind not in ("string", "datetime64", "datetime"):
         came = "null in every row" if column.isna().all() else kind
-        raise RequestError("bad_dtype", f"datetime: ISO 8601 text expected, got {came}")
+        raise RequestError("bad_dtype", f"{column.name}: ISO 8601 text expected, got {came}")
     read = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
     times = pd.DatetimeIndex(read)
     minutes, rest = np.divmod(times.asi8, PER_MINUTE[times.unit])  # too early of what is no time
@@ -196,7 +201,16 @@ def _minutes(column: pd.Series) -> Integers:
     return minutes
 
 
-def _matrix(table: pd.DataFrame, minutes: Integers) -> Floats:
+def matrix_of(table: pd.DataFrame, minutes: Integers) -> Floats:
+    """Return the numbers of a table.
+
+    Args:
+        table: of columns of numbers alone.
+        minutes: of its rows, for errors.
+
+    Raises:
+        RequestError: `bad_dtype` or `not_finite`, with the row.
+    """
     for place, dtype in enumerate(table.dtypes):
         if dtype.kind not in "fiu":
             _refuse_column(table.iloc[:, place], minutes)

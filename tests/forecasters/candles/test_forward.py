@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from quantgod.dataset.candles.table import CandleTable, table_of
-from quantgod.forecasters.candles import trees
+from quantgod.forecasters.candles import plain, trees
 from quantgod.forecasters.candles.checking import check_members
 from quantgod.forecasters.candles.forward import MemberError, split, walk_forward
 from quantgod.forecasters.candles.learn import learn, scaled
 from quantgod.forecasters.candles.member import Hooks, Material, windows_at
-from quantgod.forecasters.candles.network import mean_of
 from quantgod.forecasters.candles.plain import FILE
 from quantgod.served.candles.members import Floor, Linear
+from quantgod.served.candles.network import mean_of
 from quantgod.settings import Settings, SettingsError, load_settings, with_values
 from quantgod.simulation.candles import simulate_candles
 
@@ -100,7 +100,9 @@ def test_members_are_saved_as_text_and_say_the_same_again(tmp_path):
     of, settings = table(), small(**{"forecast.members": BOTH})
     fold = split(of, settings.forecast)[0]
     learned = learn(of, fold, settings)
-    learned.save(tmp_path)
+    for name, member in learned.members.items():
+        (tmp_path / name).mkdir()
+        member.save(tmp_path / name)
     matrix, rows = scaled(of, learned.scale), fold.judged[:9]
     windows = windows_at(matrix, rows, 5)
     for name, kind in (("random_walk", Floor), ("drift", Floor), ("ridge", Linear)):
@@ -113,6 +115,18 @@ def test_members_are_saved_as_text_and_say_the_same_again(tmp_path):
     booster = lightgbm.Booster(model_file=str(tmp_path / "trees" / listed["files"][1][0]))
     mean = learned.members["trees"].forecast(matrix, rows).mean[:, 1]
     assert np.array_equal(booster.predict(windows[:, -1, :]), mean)
+
+
+def test_a_ridge_of_one_horizon_is_the_one_of_several():
+    draw = np.random.default_rng(3)
+    matrix = draw.normal(size=(300, 4)).astype(np.float32)
+    came, rows = draw.normal(size=(300, 2)) + matrix[:, :1], np.arange(300)
+    both = Material(matrix, came, (1, 2), 1, rows[:200], rows[200:])
+    several, one = (
+        plain.ridge(of, {}, Hooks()) for of in (both, both._replace(outcomes=came[:, :1]))
+    )
+    for name, value in vars(several.served).items():
+        np.testing.assert_allclose(vars(one.served)[name], value[..., :1], atol=1e-12)
 
 
 @pytest.mark.parametrize("pooled", [True, False])
