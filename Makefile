@@ -50,6 +50,7 @@ mutants: $(VENV)/dev  ## Small faults put into the core, and which of them the t
 power: $(VENV)/dev  ## Whether gates and leak audit let luck and look-aheads through, and skill not
 	python -m steps.power
 	python -m steps.power --intervals 1000
+	python -m steps.forecast_power
 	python -m bench.peeks
 
 ui: $(VENV)/run  ## Compare runs in the browser

@@ -27,6 +27,7 @@ from quantgod.evaluation.evidence import (
     read_evidence,
 )
 from quantgod.evaluation.intervals import Interval
+from quantgod.gates.forecast_power import power as foresight
 from quantgod.gates.interval_proof import Proof
 from quantgod.gates.power import MOVING, Power, ensemble_rows, gate_rows, loss_rows
 from quantgod.gates.power_curve import (
@@ -217,6 +218,19 @@ def zoo(client: MlflowClient) -> str:
     )
 
 
+def forecast_power(client: MlflowClient) -> str:
+    """What is claimed of series of candles by kind and horizon, and how many passed each gate."""
+    run = _last(client, "forecast_power", "python -m steps.forecast_power")
+    kept = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/forecast_power.json")
+    found = msgspec.convert(kept, foresight.ForecastPower)
+    passed = _table(("gate", *foresight.KINDS), foresight.gate_rows(found))
+    seconds = sum(one.seconds for one in found.findings)
+    told = f"{found.headline}. {seconds / 60:.0f} minutes of all series together. {_measured(run)}"
+    wrong = [f"- {one}" for one in found.wrong]
+    tables = _table(foresight.HEAD, foresight.summary_rows(found)), passed
+    return "\n\n".join([*tables, *(["\n".join(wrong)] if wrong else []), told])
+
+
 def intervals(client: MlflowClient) -> str:
     """How often intervals hold the truth, and how wide they are."""
     run = _last(client, "intervals", "python -m steps.power --intervals 1000")
@@ -233,6 +247,7 @@ TABLES: Final[dict[str, Callable[[MlflowClient], str]]] = {
     "ensembles": ensembles,
     "intervals": intervals,
     "zoo": zoo,
+    "forecast power": forecast_power,
 }
 
 

@@ -29,6 +29,7 @@ UNSET = {
     "leak_audit.at": "2024-01-05T12:30Z",
     "zoo.kinds": "lean",
     "power.scheduler": "tcp://127.0.0.1:8786",
+    "forecast_power.scheduler": "tcp://127.0.0.1:8786",
     "zoo.networks": "linear",
     "candles.coins": "BTCUSDT",
     "candles.last_day": "2025-06-30",

@@ -72,8 +72,12 @@ def test_a_network_with_another_s_parameters_is_refused_before_data_are_made(
 
 
 @pytest.mark.parametrize(
-    "name", ["main", "etl", "snapshots", "train", "train of members", "audit", "power", "zoo_power"]
-)
+    "name",
+    [
+        "main", "etl", "snapshots", "train", "train of members", "audit", "power", "zoo_power",
+        "forecast_power",
+    ],
+)  # fmt: skip
 def test_a_scheduler_that_is_away_is_told_before_anything_is_read(
     name: str, tmp_path: Path
 ) -> None:
@@ -81,7 +85,8 @@ def test_a_scheduler_that_is_away_is_told_before_anything_is_read(
     members = "members: {a: {train: {seed: 1}}}\n" if "members" in name else ""
     own.write_text(f"inherits: {ROOT / 'conf' / 'demo.yaml'}\n{members}")
     step = importlib.import_module(f"steps.{name.partition(' ')[0]}")
-    section = {"audit": "train", "power": "power"}.get(name, "train" if "train" in name else "etl")
+    sections = {"audit": "train", "power": "power", "forecast_power": "forecast_power"}
+    section = sections.get(name, "train" if "train" in name else "etl")
     given = f"{section}.scheduler={away};tracking.uri=nonsense://"
     result = CliRunner().invoke(step.main, ["--config", str(own), "--set", given])
     assert result.exit_code == 1

@@ -7,7 +7,7 @@ signal nearly all must.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -150,13 +150,7 @@ class Power(msgspec.Struct, frozen=True, kw_only=True):
 
     def gate_counts(self, kind: Kind) -> dict[str, Count]:
         """Return how many models of that kind of market passed each gate."""
-        verdicts: dict[str, list[bool]] = {}
-        for rehearsal in self.of(kind):
-            for gate in rehearsal.gates:
-                judged = verdicts.setdefault(gate.name, [])
-                if gate.passed is not None or gate.unjudged:
-                    judged.append(bool(gate.passed))
-        return {name: Count(sum(judged), len(judged)) for name, judged in verdicts.items()}
+        return count_gates(rehearsal.gates for rehearsal in self.of(kind))
 
     @property
     def problem(self) -> str:
@@ -243,9 +237,24 @@ def loss_rows(power: Power) -> tuple[list[str], list[list[str]]]:
 
 def gate_rows(power: Power) -> list[list[str]]:
     """Return one row per gate: its name, and how many models of each kind of market passed."""
-    counts = {kind: power.gate_counts(kind) for kind in KINDS}
-    names = dict.fromkeys(name for kind in KINDS for name in counts[kind])
-    return [[name, *(_count_text(counts[kind].get(name)) for kind in KINDS)] for name in names]
+    return gate_table([power.gate_counts(kind) for kind in KINDS])
+
+
+def count_gates(judged: Iterable[Iterable[Gate]]) -> dict[str, Count]:
+    """Return by how many of several models each gate was passed."""
+    verdicts: dict[str, list[bool]] = {}
+    for gates in judged:
+        for gate in gates:
+            told = verdicts.setdefault(gate.name, [])
+            if gate.passed is not None or gate.unjudged:
+                told.append(bool(gate.passed))
+    return {name: Count(sum(told), len(told)) for name, told in verdicts.items()}
+
+
+def gate_table(counts: Sequence[Mapping[str, Count]]) -> list[list[str]]:
+    """Return one row per gate: its name, and by how many of each count it was passed."""
+    names = dict.fromkeys(name for each in counts for name in each)
+    return [[name, *(_count_text(each.get(name)) for each in counts)] for name in names]
 
 
 def rehearsal_line(rehearsal: Rehearsal) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from quantgod.served.candles.online import Rules
+from quantgod.settings.candles import Strength
 from quantgod.settings.regimes import RegimeSettings
 from quantgod.settings.section import Fraction, Listed, Natural, Positive, PositiveFloat, Section
 
@@ -114,6 +115,35 @@ class ForecastGateSettings(Section):
         if list(self.horizons) != sorted(set(self.horizons)):
             raise ValueError(f"horizons must rise, got {self.horizons}")
         return self
+
+
+class ForecastPowerSettings(Section):
+    """The experiment that tests what a forecaster of candles claims of series whose truth is known.
+
+    Attributes:
+        null_series: of independent returns of one volatility.
+        momentum_series: with planted momentum alone.
+        clusters_series: with planted clusters of volatility alone.
+        momentum: the strength of what is planted, as `candles.simulate` has it.
+        clusters: the same.
+        found_in: share of the series of a kind in which what is planted must be found.
+        looks: at the mean in the whole experiment, one at each null series and horizon; intervals
+            of the mean are widened for so many, whatever part is asked for.
+        first_seed: of null series; other kinds have seeds of their own.
+        workers: series at a time, a process each.
+        scheduler: of a Dask cluster that judges them instead.
+    """
+
+    null_series: Natural = 20
+    momentum_series: Natural = 10
+    clusters_series: Natural = 10
+    momentum: Strength = 1.0
+    clusters: Strength = 1.0
+    found_in: Share = 0.9
+    looks: Positive = 60
+    first_seed: Natural = 1000
+    workers: Positive = 2
+    scheduler: str | None = None
 
 
 class ForecastSettings(Section):

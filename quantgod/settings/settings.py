@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from quantgod.files import value_digest
 from quantgod.settings.candles import CandleSettings
 from quantgod.settings.ensemble import EnsembleSettings
-from quantgod.settings.forecasting import ForecastSettings
+from quantgod.settings.forecasting import ForecastPowerSettings, ForecastSettings
 from quantgod.settings.judging import (
     BacktestSettings,
     Baseline,
@@ -102,6 +102,7 @@ class Settings(Section):
     power: PowerSettings
     zoo: ZooSettings = ZooSettings()
     forecast: ForecastSettings = ForecastSettings()
+    forecast_power: ForecastPowerSettings = ForecastPowerSettings()
     live: LiveSettings
     tracking: TrackingSettings
 

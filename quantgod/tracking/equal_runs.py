@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-KEEPS_WORK: Final = frozenset({"train", "audit", "forecast", "power", "power_curve", "intervals"})
+KEEPS_WORK: Final = frozenset(
+    {"train", "audit", "forecast", "forecast_power", "power", "power_curve", "intervals"}
+)
 """Stages that keep checkpoints and parts of their result, where an equal run goes on from them."""
 
 

@@ -40,6 +40,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "download": ("data", "download"),
     "candles": ("data", "download", "candles", "etl"),
     "forecast": ("candles", "forecast", "train"),
+    "forecast_power": ("candles", "forecast", "train", "forecast_power"),
     "etl": ("data", "etl"),
     "import_bars": ("data", "etl"),
     "label": ("data", "label", "etl"),
@@ -116,6 +117,8 @@ _OF_FOLDS = {"out_of_fold", *_WORKERS}
 """Settings of `train` that say where and when folds are trained, and not what comes of them."""
 _ASKED = {"null_markets", "planted_markets", "planted_passes", *_WORKERS}
 """Settings of `power` that say how many markets are made and where, and not what they are."""
+_OF_SERIES = {"null_series", "momentum_series", "clusters_series", "found_in", "first_seed"}
+"""The same of `forecast_power`."""
 _CHOSEN = {"kinds", "networks", "planted_markets", "null_markets", "first_seed", "workers"}
 
 UNREAD: Mapping[str, dict[str, set[str]]] = {
@@ -127,6 +130,12 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
         "etl": set(EtlSettings.model_fields) - {"limits"},
     },
     "forecast": {"forecast": {"workers", "ledger"}, "train": _OF_FOLDS},
+    "forecast_power": {
+        "candles": {"folder", "source"},
+        "forecast": {"workers", "ledger"},
+        "train": _OF_FOLDS,
+        "forecast_power": _OF_SERIES | _WORKERS,
+    },
     "etl": {"data": {"archives", "labels", "features", "snapshots"} | _ELSEWHERE, "etl": _WORKERS},
     "import_bars": {
         "data": {"archives", "labels", "features", "snapshots"} | _ELSEWHERE,

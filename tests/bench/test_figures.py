@@ -15,6 +15,7 @@ from bench.figures import (
     demo,
     demo_times,
     ensembles,
+    forecast_power,
     intervals,
     power,
     power_curve,
@@ -22,12 +23,14 @@ from bench.figures import (
     zoo,
 )
 from quantgod.evaluation.interval_power import DESIGNS, DesignOutcome, IntervalCoverage
+from quantgod.gates.forecast_power.power import ForecastPower
 from quantgod.gates.interval_proof import Proof
 from quantgod.gates.power import Cell, Power, Rehearsal
 from quantgod.gates.zoo.power import ZooPower
 from quantgod.settings import load_settings
 from quantgod.tracking.stage import MACHINE_TAG, stage
 from quantgod.tracking.store import connect
+from tests.gates.forecast_power.findings import finding
 from tests.gates.test_power import ensemble
 from tests.gates.zoo.test_power import sight
 from tests.stores import fresh_store
@@ -72,7 +75,7 @@ def test_tables_say_what_was_found_and_on_what_and_refuse_to_make_it_up(
     }
     settings = load_settings(Path("conf/power.yaml"), own)
     client = connect(settings.tracking)
-    for table in (demo, demo_times, intervals, power, power_curve, zoo):
+    for table in (demo, demo_times, intervals, power, power_curve, zoo, forecast_power):
         with pytest.raises(NoRunError):
             table(client)
     rehearsals = tuple(
@@ -115,4 +118,11 @@ def test_tables_say_what_was_found_and_on_what_and_refuse_to_make_it_up(
     said = zoo(client)
     assert "| network | shape | null |\n| --- | --- | --- |\n| tlob | 1 of 1 (1) | - |" in said
     assert "| linear | 0 of 1 (0) | - |" in said
+    assert client.get_run(run.run_id).data.tags[MACHINE_TAG] in said
+    found = ForecastPower(findings=(finding(), finding("momentum", mean=1)), found_in=0.9)
+    with stage("forecast_power", settings) as run:
+        run.json("forecast_power", msgspec.to_builtins(found))
+    said = forecast_power(client)
+    assert "| momentum | 1 day | 1 | 1 | +3.0% (+3.0% to +3.0%) | 0 |" in said
+    assert "| pinball_skill_1 | 0/1 | 0/1 | - |" in said and "momentum found in 1 of 1" in said
     assert client.get_run(run.run_id).data.tags[MACHINE_TAG] in said

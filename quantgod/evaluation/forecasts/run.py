@@ -132,7 +132,11 @@ def walk_coins(
 
 
 def run_forecasts(
-    coins: Sequence[Candles], settings: Settings, place: Path, hooks: ForecastHooks | None = None
+    coins: Sequence[Candles],
+    settings: Settings,
+    place: Path,
+    hooks: ForecastHooks | None = None,
+    looks: int | None = None,
 ) -> ForecastRun:
     """Make and judge a forecaster of these coins.
 
@@ -141,6 +145,7 @@ def run_forecasts(
         settings: forecast and train are read.
         place: folder of what a killed run goes on from.
         hooks: who is told.
+        looks: what claims of the mean are widened for, as `claims_skill` takes it.
 
     Raises:
         EmptyPartError: if there are too few candles.
@@ -152,5 +157,5 @@ def run_forecasts(
     test = outcomes_of(table, forward, walked, horizons, since=forward.folds[-1].border)
     return ForecastRun(
         made.table, made.regimes, forward, walked, tuple(outcomes),
-        evaluate_forecasts(outcomes, ENSEMBLE), evaluate_forecasts(test, ENSEMBLE),
+        evaluate_forecasts(outcomes, ENSEMBLE, looks), evaluate_forecasts(test, ENSEMBLE, looks),
     )  # fmt: skip

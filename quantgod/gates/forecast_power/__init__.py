@@ -1,0 +1,1 @@
+"""Judge what a forecaster of candles claims of series whose truth is known."""
