@@ -99,11 +99,13 @@ def coins_of(settings: Settings) -> list[Candles]:
     from quantgod.archive.candles.store import read_candles
 
     own = settings.candles
-    return [read_candles(own.folder, own.market, coin, own.interval) for coin in own.coins]
+    return [
+        read_candles(own.folder, own.market, coin, own.interval, own.kind) for coin in own.coins
+    ]
 
 
 def _made(run: StageRun, settings: Settings) -> ForecastRun:
-    from quantgod.evaluation.forecasts.run import ForecastHooks, run_forecasts
+    from quantgod.evaluation.forecasts.run import run_forecasts
     from quantgod.training.devices import use_threads
 
     use_threads(settings.train.threads)
@@ -113,9 +115,8 @@ def _made(run: StageRun, settings: Settings) -> ForecastRun:
             named = {f"{member}_{name}": value for name, value in epoch.metrics().items()}
             run.metrics.log(named, epoch.epoch)
 
-    with progress_bar("members") as members, progress_bar("ensemble") as ensemble:
-        hooks = ForecastHooks(on_epoch, {"members": members, "ensemble": ensemble}.__getitem__)
-        return run_forecasts(coins_of(settings), settings, run.workplace(), hooks)
+    with progress_bar("forecast") as progress:
+        return run_forecasts(coins_of(settings), settings, run.workplace(), on_epoch, progress)
 
 
 def _judge(run: StageRun, settings: Settings, made: ForecastRun) -> Sequence[Gate]:
@@ -134,7 +135,9 @@ def _log(run: StageRun, settings: Settings, made: ForecastRun, gates: Sequence[G
     from quantgod.tracking.forecasts import figures_of, headline_of, lineage_of
 
     how = settings.forecast
-    told = settings.model_dump(mode="json", include={"candles", "forecast", "train"})
+    told = made.settings.model_dump(mode="json", include={"candles", "forecast", "train"})
+    if made.searched:
+        run.json("searched", [vars(one) for one in made.searched])
     market = "a simulated market" if settings.candles.source == "simulate" else ""
     material = material_of(made, how, gates, told, lineage_of(run), market)
     report = forecast_report(material)
@@ -151,6 +154,11 @@ def _log(run: StageRun, settings: Settings, made: ForecastRun, gates: Sequence[G
 def _show(made: ForecastRun, gates: Sequence[Gate]) -> None:
     from quantgod.tracking.forecasts import COLUMNS, GATES, gate_lines, lines_of
 
+    for one in made.searched:
+        say(
+            f"{one.member}: pinball loss {one.first:.4f} as it is, {one.best:.4f} with "
+            f"{one.params or 'that'}, the best of {one.trials} trials"
+        )
     show_table("Walk forward, all coins", COLUMNS, lines_of(made.evaluation))
     show_table("The newest part alone", COLUMNS, lines_of(made.test))
     show_table("Gates", GATES, gate_lines(gates))

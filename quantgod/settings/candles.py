@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from quantgod.contracts import INTERVALS, Market
+from quantgod.contracts import INTERVALS, Market, PriceKind
 from quantgod.settings.section import Listed, Natural, Positive, PositiveFloat, Section, Symbol
 
 Strength = Annotated[float, Field(ge=0, le=1)]
@@ -69,6 +69,11 @@ class CandleSettings(Section):
         if not coins or len({*coins}) < len(coins):
             raise ValueError("one coin or more expected, none of them twice")
         return coins
+
+    @property
+    def kind(self) -> PriceKind:
+        """Return what the prices are of: a book's, where candles are made of bars."""
+        return "micro" if self.source == "bars" else "trades"
 
     @property
     def own_folder(self) -> Path:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from quantgod.served.candles.online import Rules
 from quantgod.settings.candles import Strength
+from quantgod.settings.learning import SearchSpace
 from quantgod.settings.regimes import RegimeSettings
 from quantgod.settings.section import Fraction, Listed, Natural, Positive, PositiveFloat, Section
 
@@ -40,13 +41,13 @@ class SelectionSettings(Section):
 class ForecastMemberSettings(Section):
     """A member: `model` is a network of the zoo, `lightgbm` or `ridge`; `train` overrides `train`.
 
-    `tune` is its search space, where it has none of its own or another is wanted.
+    `space` is searched by `tune` instead of the model's own.
     """
 
     model: str
     params: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
-    space: dict[str, Any] = Field(default_factory=dict)
+    space: SearchSpace = Field(default_factory=dict)
 
 
 class TuneSettings(Section):

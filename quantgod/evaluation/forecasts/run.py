@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from quantgod.contracts import Candles, Progress, silent
@@ -16,6 +16,7 @@ from quantgod.evaluation.forecasts.evaluate import ForecastEvaluation, evaluate_
 from quantgod.evaluation.forecasts.judged import ENSEMBLE, outcomes_of
 from quantgod.evaluation.forecasts.outcomes import Outcomes
 from quantgod.forecasters.candles.forward import Forward, OnEpoch, split, unheard, walk_forward
+from quantgod.forecasters.candles.tuning import Searched, tune
 from quantgod.settings import ForecastSettings, Settings
 
 
@@ -25,12 +26,12 @@ class ForecastHooks:
 
     Attributes:
         on_epoch: of each epoch of a member in a part of the walk.
-        progress: from a part's name to its progress.
+        progress: of search, members and ensemble, one after the other.
         on_date: of each date of the ensemble's walk.
     """
 
     on_epoch: OnEpoch = unheard
-    progress: Callable[[str], Progress] = field(default=lambda part: silent)
+    progress: Progress = silent
     on_date: OnDate = unnoticed
 
 
@@ -41,12 +42,16 @@ class ForecastWalk:
     Attributes:
         table: all rows.
         regimes: how they are told, as `table_of` takes it.
+        settings: with the values that a search has found.
+        searched: of each member, where there was a search.
         forward: what members said, out of fold and on the test part, and the served members.
         walked: what the ensemble made of it, and its state after the last date.
     """
 
     table: CandleTable
     regimes: dict[str, object]
+    settings: Settings
+    searched: tuple[Searched, ...]
     forward: Forward
     walked: Walked
 
@@ -124,11 +129,13 @@ def walk_coins(
         if since is None
         else folds_at(table, since, how.horizons, how.window, how.stopping_fraction)
     )
-    forward = walk_forward(table, settings, place, told.on_epoch, told.progress("members"), folds)
-    moments = moments_of(table, forward, how)
-    refits, progress = borders(forward.folds), told.progress("ensemble")
-    walked = walk(how.ensemble.rules, moments, refits, progress, told.on_date)
-    return ForecastWalk(table, regimes, forward, walked)
+    searched: list[Searched] = []
+    if how.tune.trials:
+        settings, searched = tune(table, folds[0], settings, place / "trials", told.progress)
+    forward = walk_forward(table, settings, place, told.on_epoch, told.progress, folds)
+    moments, refits = moments_of(table, forward, how), borders(forward.folds)
+    walked = walk(how.ensemble.rules, moments, refits, told.progress, told.on_date)
+    return ForecastWalk(table, regimes, settings, tuple(searched), forward, walked)
 
 
 def run_forecasts(
@@ -156,6 +163,7 @@ def run_forecasts(
     outcomes = outcomes_of(table, forward, walked, horizons)
     test = outcomes_of(table, forward, walked, horizons, since=forward.folds[-1].border)
     return ForecastRun(
-        made.table, made.regimes, forward, walked, tuple(outcomes),
-        evaluate_forecasts(outcomes, ENSEMBLE, looks), evaluate_forecasts(test, ENSEMBLE, looks),
+        **vars(made), outcomes=tuple(outcomes),
+        evaluation=evaluate_forecasts(outcomes, ENSEMBLE, looks),
+        test=evaluate_forecasts(test, ENSEMBLE, looks),
     )  # fmt: skip
