@@ -51,7 +51,7 @@ def select(
     """
     if settings.rule == "document":
         return _documents(features, outcomes[:, 0], names, settings.most)
-    moves = np.flatnonzero(features.std(axis=0) > 0)
+    moves = np.flatnonzero(np.ptp(features, axis=0) > 0)
     ranks = np.column_stack([rankdata(features[:, place]) for place in moves])
     kept, duplicates = _apart(ranks, settings.duplicate_above)
     told = np.concatenate([outcomes, np.abs(outcomes)], axis=1)

@@ -77,8 +77,9 @@ def learn(
     members: dict[str, Member] = dict(
         zip(FLOORS, (plain.random_walk(of), plain.drift(of)), strict=True)
     )
-    for name, one in settings.forecast.chosen.items():
-        own = told if told.place is None else told._replace(place=told.place / name)
+    chosen = settings.forecast.chosen
+    for number, (name, one) in enumerate(chosen.items()):
+        own = told.of_member(name, number, len(chosen))
         members[name] = fit_member(name, one, table, of, settings, own)
     return Learned(selection, scale, members, settings.forecast.window)
 

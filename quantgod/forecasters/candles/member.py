@@ -17,6 +17,9 @@ from quantgod.training.reports import Epoch
 Seen = npt.NDArray[np.float32]
 """Features as members see them: scaled in float64, rounded once."""
 
+PARTS = 1000
+"""Of a member's fit, that its progress is told in."""
+
 AT_ONCE = 2000
 """Windows in memory at a time."""
 
@@ -53,6 +56,16 @@ class Hooks(NamedTuple):
     place: Path | None = None
     on_epoch: Callable[[str, Epoch], None] = lambda name, epoch: None
     progress: Progress = silent
+
+    def of_member(self, name: str, number: int, members: int) -> Hooks:
+        """Return the hooks of one of several members, whose progress is a part of the whole."""
+
+        def progress(done: int, total: int, note: str) -> None:
+            share = PARTS * done // max(1, total)
+            self.progress(number * PARTS + share, members * PARTS, f"{name}: {note}")
+
+        place = None if self.place is None else self.place / name
+        return Hooks(place, self.on_epoch, progress)
 
 
 @runtime_checkable

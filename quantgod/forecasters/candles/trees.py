@@ -16,7 +16,7 @@ from quantgod.files import atomic_path, write_json
 from quantgod.forecasters.candles.member import Hooks, Material, Seen, in_batches, windows_at
 from quantgod.served.candles.members import Said, Trees
 from quantgod.served.candles.quantiles import LEVELS
-from quantgod.settings import SettingsError
+from quantgod.settings import Range, SearchSpace, SettingsError
 
 FILE = "trees.json"
 MEAN: Final = "mean"
@@ -28,9 +28,9 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 """Document 002's; `rows` are those of a window that are flattened."""
 
-SPACE: Final[Mapping[str, Any]] = {
+SPACE: Final[SearchSpace] = {
     "leaves": [7, 15, 31, 63, 127],
-    "learning_rate": {"low": 0.01, "high": 0.1, "log": True},
+    "learning_rate": Range(low=0.01, high=0.1, log=True),
     "least_rows": [20, 50, 100, 200],
     "feature_fraction": [0.3, 0.6, 0.85],
 }
