@@ -105,7 +105,7 @@ def coins_of(settings: Settings) -> list[Candles]:
 
 
 def _made(run: StageRun, settings: Settings) -> ForecastRun:
-    from quantgod.evaluation.forecasts.run import run_forecasts
+    from quantgod.evaluation.forecasts.run import ForecastHooks, run_forecasts
     from quantgod.training.devices import use_threads
 
     use_threads(settings.train.threads)
@@ -116,7 +116,8 @@ def _made(run: StageRun, settings: Settings) -> ForecastRun:
             run.metrics.log(named, epoch.epoch)
 
     with progress_bar("forecast") as progress:
-        return run_forecasts(coins_of(settings), settings, run.workplace(), on_epoch, progress)
+        hooks = ForecastHooks(on_epoch, progress)
+        return run_forecasts(coins_of(settings), settings, run.workplace(), hooks)
 
 
 def _judge(run: StageRun, settings: Settings, made: ForecastRun) -> Sequence[Gate]:
