@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, say, show_table, tell
+from steps.console import progress_bar, remark, say, show_table, tell
 from steps.options import config_options, setting, settings_from, step, switch
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _log(run: StageRun, settings: Settings, made: ForecastRun, gates: Sequence[G
 
 
 def _show(made: ForecastRun, gates: Sequence[Gate]) -> None:
-    from quantgod.tracking.forecasts import COLUMNS, GATES, gate_lines, lines_of
+    from quantgod.tracking.forecasts import COLUMNS, GATES, NOTE, gate_lines, lines_of
 
     for one in made.searched:
         say(
@@ -161,6 +161,7 @@ def _show(made: ForecastRun, gates: Sequence[Gate]) -> None:
             f"{one.params or 'that'}, the best of {one.trials} trials"
         )
     show_table("Walk forward, all coins", COLUMNS, lines_of(made.evaluation))
+    remark(NOTE)
     show_table("The newest part alone", COLUMNS, lines_of(made.test))
     show_table("Gates", GATES, gate_lines(gates))
 

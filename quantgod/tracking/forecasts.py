@@ -6,17 +6,19 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from quantgod.evaluation.forecasts.evaluate import ZERO, ForecastEvaluation, ForecastScores
-from quantgod.evaluation.forecasts.outcomes import GARCH, RANDOM_WALK
+from quantgod.evaluation.forecasts.outcomes import RANDOM_WALK
 from quantgod.evaluation.forecasts.run import ForecastRun
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.wording import ahead_text
 from quantgod.gates import Gate, all_passed
 from quantgod.tracking.stage import StageRun
 
-COLUMNS: Final = (
-    "ahead", "forecaster", "rows", "MSE skill", "pinball skill", "over GARCH", "in 50 %", "80 %",
-    "95 %",
-)  # fmt: skip
+COLUMNS: Final = ("ahead", "forecaster", "mean", "width", "in 80 %", "in 95 %")
+NOTE: Final = (
+    "mean: MSE less than that of no change. width: pinball loss less than the random walk's. "
+    "*: the low end of its interval is above zero; (few): too few dates to tell. Intervals, GARCH, "
+    "coins and years are in the report."
+)
 GATES: Final = ("gate", "figure", "bound", "verdict")
 
 
@@ -71,19 +73,14 @@ def _figures(scores: ForecastScores) -> Iterator[tuple[str, float]]:
 
 
 def _line(name: str, scores: ForecastScores) -> tuple[str, ...]:
-    skill = scores.pinball_skill
+    shares = {covered.promised: f"{covered.issued.value:.1%}" for covered in scores.coverage}
     return (
-        name.replace("_", " "), f"{scores.rows:,}", _share(scores.mse_skill[ZERO]),
-        _share(skill.get(RANDOM_WALK)), _share(skill.get(GARCH)),
-        *(f"{covered.issued.value:.1%}" for covered in scores.coverage),
+        name.replace("_", " "), _share(scores.mse_skill[ZERO]),
+        _share(scores.pinball_skill[RANDOM_WALK]), shares[0.8], shares[0.95],
     )  # fmt: skip
 
 
-def _share(found: Interval | None) -> str:
-    if found is None:
-        return "-"
-    return (
-        f"{found.value:+.2%} [{found.low:+.2%}, {found.high:+.2%}]"
-        if found.enough
-        else (f"{found.value:+.2%} (too few)")
-    )
+def _share(found: Interval) -> str:
+    if not found.enough:
+        return f"{found.value:+.2%} (few)"
+    return f"{found.value:+.2%}{' *' * (found.low > 0)}"
