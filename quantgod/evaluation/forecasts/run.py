@@ -22,7 +22,7 @@ from quantgod.settings import ForecastSettings, Settings
 
 @dataclass(frozen=True)
 class ForecastHooks:
-    """Who is told of the parts of a run.
+    """Who is told of a run.
 
     Attributes:
         on_epoch: of each epoch of a member in a part of the walk.

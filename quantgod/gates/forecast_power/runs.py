@@ -82,8 +82,7 @@ def judge_series(series: Series, settings: Settings, folder: Path) -> Finding:
     began, ending = time.perf_counter(), ending_with(os.getppid())
     own, place = series.settings(settings), folder / series.name
     coins = [simulate_candles(own.candles, coin) for coin in own.candles.coins]
-    hooks = ForecastHooks(progress=ending)
-    run = run_forecasts(coins, own, place, hooks, own.forecast_power.looks)
+    run = run_forecasts(coins, own, place, ForecastHooks(progress=ending), own.forecast_power.looks)
     gates = judge_forecasts(run.evaluation, own.forecast.gates)
     seconds = time.perf_counter() - began
     found = finding_of(series, run.evaluation, gates, own, seconds)
