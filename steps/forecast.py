@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from quantgod.contracts import Candles
+    from quantgod.evaluation.evidence import LeakAuditResult
     from quantgod.evaluation.forecasts.run import ForecastRun
     from quantgod.gates import Gate
     from quantgod.settings import Settings
@@ -64,7 +65,7 @@ def main(
     check_members(settings)
     with stage("forecast", settings, {}, candles_from(settings, config)) as run:
         made = _made(run, settings)
-        gates = _judge(run, settings, made)
+        gates = _judge(run, settings, made, _audited(run, settings))
         _log(run, settings, made, gates)
     _show(made, gates)
     tell(run)
@@ -120,10 +121,27 @@ def _made(run: StageRun, settings: Settings) -> ForecastRun:
         return run_forecasts(coins_of(settings), settings, run.workplace(), hooks)
 
 
-def _judge(run: StageRun, settings: Settings, made: ForecastRun) -> Sequence[Gate]:
+def _audited(run: StageRun, settings: Settings) -> LeakAuditResult | None:
+    from quantgod.evaluation.evidence import LEAK_AUDIT_FILE, write_evidence
+    from quantgod.leakage.candles import audit_candles
+    from quantgod.tracking.forecasts import leaks_in_words
+
+    if not settings.forecast.gates.leak_audit:
+        return None
+    with progress_bar("leak audit") as progress:
+        found = audit_candles(coins_of(settings), settings, progress)
+    write_evidence(run.outbox.artifacts / LEAK_AUDIT_FILE, found)
+    remark(leaks_in_words(found))
+    remark(found.scope)
+    return found
+
+
+def _judge(
+    run: StageRun, settings: Settings, made: ForecastRun, audited: LeakAuditResult | None
+) -> Sequence[Gate]:
     from quantgod.gates.forecasts import judge_forecasts
 
-    gates = judge_forecasts(made.evaluation, settings.forecast.gates)
+    gates = judge_forecasts(made.evaluation, settings.forecast.gates, audited)
     run.json("gates", [{"name": one.name, "verdict": one.verdict} for one in gates])
     return gates
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quantgod.evaluation.evidence import EvidenceError
+from quantgod.evaluation.evidence import EvidenceError, LeakAuditResult
 from quantgod.evaluation.forecasts.coverage import Covered
 from quantgod.evaluation.forecasts.evaluate import (
     ZERO,
@@ -22,6 +22,7 @@ from quantgod.evaluation.forecasts.outcomes import RANDOM_WALK
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.wording import ahead_text, number_text, share_text
 from quantgod.gates.bounds import above, judged_by
+from quantgod.gates.leaks import leak_gate
 from quantgod.gates.report import Gate
 from quantgod.settings.forecasting import ForecastGateSettings
 
@@ -29,9 +30,16 @@ _ROUNDING = 1e-9
 
 
 def judge_forecasts(
-    evaluation: ForecastEvaluation, settings: ForecastGateSettings
+    evaluation: ForecastEvaluation,
+    settings: ForecastGateSettings,
+    audited: LeakAuditResult | None = None,
 ) -> tuple[Gate, ...]:
     """Compare the scores of the subject with the bounds and return all gates, by horizon.
+
+    Args:
+        evaluation: of the subject, beside the random walk.
+        settings: the bounds.
+        audited: the leak audit of candles, whose gate is the last; None if there is none.
 
     Raises:
         EvidenceError: if a gated horizon was not scored, or nothing stands beside the subject that
@@ -42,7 +50,8 @@ def judge_forecasts(
         raise EvidenceError(
             f"scores of {evaluation.subject} at {absent} candles expected; there are {[*scored]}"
         )
-    return tuple(gate for one in scored.values() for gate in _of_horizon(evaluation, one, settings))
+    gates = [gate for one in scored.values() for gate in _of_horizon(evaluation, one, settings)]
+    return (*gates, leak_gate(audited, "this forecaster", asked=settings.leak_audit))
 
 
 def _of_horizon(

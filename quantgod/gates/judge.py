@@ -40,6 +40,7 @@ from quantgod.gates.bounds import (
     unjudged,
 )
 from quantgod.gates.ensemble import beside_members
+from quantgod.gates.leaks import leak_gate
 from quantgod.gates.report import ChampionResult, Duel, Gate
 from quantgod.settings import GateSettings
 
@@ -186,15 +187,8 @@ def _inference(evaluation: EvaluationResult, settings: GateSettings) -> Gate:
 
 
 def _leak_audit(found: LeakAuditResult | None, settings: GateSettings) -> Gate:
-    name, asked = "leak_audit", "no leak" if settings.leak_audit else None
-    if found is None:
-        return judged(name, NONE, asked, False, "no leak audit of this lineage")
-    values = sum(found.compared.values())
-    figure = f"{len(found.leaks)} leaks in {values:,} values at {len(found.cuts)} cuts"
-    figure += "" if found.messages else ", bars alone"
-    detail = next(iter(found.problems), "nothing before a cut has changed, to the row")
-    detail += f"; {found.scope}" if found.scope else ""
-    return judged(name, figure, asked, found.passed, detail)
+    note = "" if found is None or found.messages else ", bars alone"
+    return leak_gate(found, "this lineage", asked=settings.leak_audit, note=note)
 
 
 def _drift(evaluation: EvaluationResult, settings: GateSettings) -> Gate:

@@ -6,6 +6,7 @@ from quantgod.settings.ensemble import EnsembleSettings
 from quantgod.settings.forecasting import (
     FLOORS,
     CandleEnsembleSettings,
+    CandleLeakAuditSettings,
     ForecastGateSettings,
     ForecastMemberSettings,
     ForecastPowerSettings,
@@ -82,6 +83,7 @@ __all__ = [
     "BacktestSettings",
     "Baseline",
     "CandleEnsembleSettings",
+    "CandleLeakAuditSettings",
     "CandleSettings",
     "CandleSimulation",
     "Choice",

@@ -103,6 +103,7 @@ class ForecastGateSettings(Section):
         coverage_within: how far the coverage may be from the promise.
         worse_at_most: how much worse than the random walk the mean may be, in MSE, at the low end
             of the interval of its skill.
+        leak_audit: whether an audit is made, which has to find that nothing looks ahead.
     """
 
     horizons: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 7)
@@ -110,6 +111,7 @@ class ForecastGateSettings(Section):
     coverage_of: tuple[Fraction, ...] = (0.8, 0.95)
     coverage_within: Fraction | None = 0.03
     worse_at_most: Annotated[float, Field(ge=0)] | None = 0.05
+    leak_audit: bool = True
 
     @model_validator(mode="after")
     def _horizons_rise(self) -> ForecastGateSettings:
@@ -147,6 +149,26 @@ class ForecastPowerSettings(Section):
     scheduler: str | None = None
 
 
+class CandleLeakAuditSettings(Section):
+    """What is made again at each cut of a leak audit: the newest candles, small members.
+
+    Attributes:
+        candles: the newest of each coin.
+        folds: before the newest part. Cuts fall at each border and a candle before it.
+        cuts: more of them, drawn; at these the candles after the cut also have a hole, or end.
+        epochs: of a network.
+        params: of each kind of member, in place of its own.
+        seed: of cuts and changed candles.
+    """
+
+    candles: Positive = 700
+    folds: Annotated[int, Field(ge=2)] = 2
+    cuts: Positive = 1
+    epochs: Positive = 1
+    params: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    seed: Natural = 59
+
+
 class ForecastSettings(Section):
     """Forecasts of candles (document 002).
 
@@ -166,6 +188,7 @@ class ForecastSettings(Section):
         only: those to make; none named: all.
         regimes: how they are told.
         gates: bounds that a version must meet.
+        leak_audit: how small what is made again at each cut is.
         workers: processes that fit folds and members side by side; 0 = one a core.
         ledger: file of what was issued and came true.
     """
@@ -188,6 +211,7 @@ class ForecastSettings(Section):
     regimes: RegimeSettings = RegimeSettings()
     ensemble: CandleEnsembleSettings = CandleEnsembleSettings()
     gates: ForecastGateSettings = ForecastGateSettings()
+    leak_audit: CandleLeakAuditSettings = CandleLeakAuditSettings()
     workers: Natural = 1
     ledger: Path = Path("data/forecasts/ledger.parquet")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.evaluation.forecasts.evaluate import ZERO, ForecastEvaluation, ForecastScores
 from quantgod.evaluation.forecasts.outcomes import RANDOM_WALK
 from quantgod.evaluation.forecasts.run import ForecastRun
@@ -57,6 +58,13 @@ def headline_of(made: ForecastRun, gates: Sequence[Gate]) -> str:
     judged = [gate for gate in gates if gate.passed is not None or gate.unjudged]
     passed = sum(bool(gate.passed) for gate in judged)
     return f"skill {'; '.join(told)}; {passed} of {len(judged)} gates passed"
+
+
+def leaks_in_words(found: LeakAuditResult) -> str:
+    """Return what a leak audit of candles has found, in one line."""
+    values = sum(found.compared.values())
+    told = next(iter(found.problems), "nothing looks ahead, to the candle")
+    return f"leak audit: {told}; {values:,} values at {len(found.cuts)} cuts"
 
 
 def lineage_of(run: StageRun) -> dict[str, str]:

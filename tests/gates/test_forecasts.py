@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
-from quantgod.evaluation.evidence import EvidenceError
+from quantgod.evaluation.evidence import EvidenceError, LeakAuditResult
 from quantgod.evaluation.forecasts.coverage import Covered
 from quantgod.evaluation.forecasts.evaluate import ForecastEvaluation, evaluate_forecasts
 from quantgod.evaluation.intervals import Interval
@@ -16,6 +16,7 @@ from quantgod.gates import Gate, all_passed
 from quantgod.gates.forecasts import judge_forecasts
 from quantgod.settings.forecasting import ForecastGateSettings
 from tests.evaluation.forecasts.matured import matured
+from tests.gates.records import leak_audit
 
 NAMES = ("pinball_skill", "coverage_80", "coverage_95", "no_worse")
 
@@ -36,12 +37,13 @@ def with_scores(**parts: object) -> ForecastEvaluation:
 
 def by_name(found: ForecastEvaluation, **bounds: object) -> dict[str, Gate]:
     settings = ForecastGateSettings(**bounds)
-    return {gate.name: gate for gate in judge_forecasts(found, settings)}
+    return {gate.name: gate for gate in judge_forecasts(found, settings, leak_audit())}
 
 
 def test_a_forecaster_with_skill_passes_and_its_far_horizon_is_told_without_a_verdict() -> None:
     gates = by_name(evaluation())
-    assert list(gates) == [f"{name}_{steps}" for steps in (1, 7, 30) for name in NAMES]
+    named = [f"{name}_{steps}" for steps in (1, 7, 30) for name in NAMES]
+    assert list(gates) == [*named, "leak_audit"]
     assert all_passed(gates.values())
     assert {gate.verdict for name, gate in gates.items() if name.endswith("_30")} == {"-"}
     assert gates["coverage_80_7"].bound == "0.8 +- 0.03"
@@ -88,6 +90,18 @@ def test_figures_on_the_very_bound_pass_but_skill_has_to_be_above_it() -> None:
     )
     gates = by_name(edge)
     assert gates["coverage_80_1"].passed and gates["no_worse_1"].passed
+
+
+def test_a_leak_audit_is_asked_for_that_finds_nothing_in_any_stage() -> None:
+    def gate(audited: LeakAuditResult | None, **bounds: object) -> Gate:
+        return judge_forecasts(evaluation(), ForecastGateSettings(**bounds), audited)[-1]
+
+    assert gate(leak_audit()).verdict == "pass"
+    assert gate(leak_audit(leaks=("scales: median of BTCUSDT",))).verdict == "FAIL"
+    assert gate(leak_audit(unshown=("regimes: no value was known",))).verdict == "FAIL"
+    none = gate(None)
+    assert (none.verdict, none.detail) == ("FAIL", "no leak audit of this forecaster")
+    assert gate(None, leak_audit=False).verdict == "-"
 
 
 def test_missing_figures_and_impossible_bounds_are_named() -> None:
