@@ -1,11 +1,11 @@
-"""Forecast returns of candles: members, ensemble, evaluation, report."""
+"""Forecast returns of candles: members, ensemble, evaluation, report, version."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.console import progress_bar, remark, say, show_table, tell
+from steps.console import progress_bar, remark, say, say_as_written, show_table, tell
 from steps.options import config_options, setting, settings_from, step, switch
 
 if TYPE_CHECKING:
@@ -55,20 +55,25 @@ def main(
     no_uncertainty: bool,
     **options: Any,
 ) -> None:
-    """Fit members to candles, walk forward, combine them, and judge what they say of returns."""
+    """Fit members to candles, walk forward, combine, judge, register, and promote what passes."""
     options["forecast__ensemble__enabled"] = False if no_ensemble else None
     options["forecast__uncertainty"] = False if no_uncertainty else None
     settings = settings_from(config, overrides, options)
     from quantgod.forecasters.candles.checking import check_members
+    from quantgod.gates.forecasts import judge_forecasts
     from quantgod.tracking.stage import stage
 
     check_members(settings)
     with stage("forecast", settings, {}, candles_from(settings, config)) as run:
+        _check_name(run, settings)
         made = _made(run, settings)
-        gates = _judge(run, settings, made, _audited(run, settings))
+        audited = _audited(run, settings)
+        gates = judge_forecasts(made.evaluation, settings.forecast.gates, audited)
         _log(run, settings, made, gates)
+        told = _register(run, settings, made, gates)
     _show(made, gates)
     tell(run)
+    say_as_written(told)
 
 
 def candles_from(
@@ -136,14 +141,12 @@ def _audited(run: StageRun, settings: Settings) -> LeakAuditResult | None:
     return found
 
 
-def _judge(
-    run: StageRun, settings: Settings, made: ForecastRun, audited: LeakAuditResult | None
-) -> Sequence[Gate]:
-    from quantgod.gates.forecasts import judge_forecasts
+def _check_name(run: StageRun, settings: Settings) -> None:
+    """Look before hours of work whether a version may have this name."""
+    from quantgod.registry.daily.registration import check_name
 
-    gates = judge_forecasts(made.evaluation, settings.forecast.gates, audited)
-    run.json("gates", [{"name": one.name, "verdict": one.verdict} for one in gates])
-    return gates
+    if settings.forecast.ensemble.enabled:
+        check_name(run.client, settings.forecast.name, settings.candles)
 
 
 def _log(run: StageRun, settings: Settings, made: ForecastRun, gates: Sequence[Gate]) -> None:
@@ -166,8 +169,28 @@ def _log(run: StageRun, settings: Settings, made: ForecastRun, gates: Sequence[G
     write_json(run.folder("report") / "training_report.json", training_report(material))
     run.shows("report/report.html")
     run.metrics.log(figures_of(made, gates))
-    run.output()
     run.headline(headline_of(made, gates))
+
+
+def _register(run: StageRun, settings: Settings, made: ForecastRun, gates: Sequence[Gate]) -> str:
+    """Register a version and promote it if its gates passed; gives what became of it."""
+    from quantgod.registry.daily.registration import in_words, promote_forecasts, register_forecasts
+    from quantgod.tracking.forecasts import figures_of
+
+    if not settings.forecast.ensemble.enabled:
+        run.json("gates", [{"name": one.name, "verdict": one.verdict} for one in gates])
+        run.output()
+        return "nothing is registered: without an ensemble (--no-ensemble) members are judged alone"
+    with progress_bar("register") as progress:
+        progress(0, 2, "packing members and ensemble")
+        figures = figures_of(made, gates)
+        registered = register_forecasts(run, made, coins_of(settings), gates, figures)
+        progress(1, 2, "loading it in a fresh process" if registered.report.passed else "")
+        promoted = promote_forecasts(run, registered)
+        progress(2, 2, "")
+    run.metrics.log({"export_difference": registered.export_difference})
+    run.output(name=registered.name, version=str(registered.number))
+    return in_words(registered, settings.registry.alias, promoted)
 
 
 def _show(made: ForecastRun, gates: Sequence[Gate]) -> None:

@@ -48,7 +48,7 @@ def main(
     if force and not reason:
         raise click.BadParameter("a forced promotion needs one", param_hint="--reason")
     at_hand, changes = settings_given(config, overrides, options)
-    from quantgod.gates import bounds_digest
+    from quantgod.registry.daily.bounds import bounds_of
     from quantgod.registry.own_settings import own_judging
     from quantgod.registry.promotion import Grounds, in_words, promote
     from quantgod.registry.registered import asked_version
@@ -60,7 +60,7 @@ def main(
     settings = own_judging(found, at_hand, changes, force=force)
     name, chosen, alias = found.name, int(found.version), settings.registry.alias
     with stage("promote", settings, {"register": register_run, "gates": gates_run}) as run:
-        why = Grounds(reason or "", force, gates_run, bounds_digest(settings.gates))
+        why = Grounds(reason or "", force, gates_run, bounds_of(found, settings))
         if reason is not None:
             run.tags[REASON_TAG] = reason
         with progress_bar("promote") as progress:

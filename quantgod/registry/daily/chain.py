@@ -190,7 +190,12 @@ class Chain:
         """
         rows = pd.DataFrame(**_json(self.folder / GOLDEN_INPUT)["dataframe_split"])
         expected = pd.DataFrame(_json(self.folder / GOLDEN_OUTPUT)["predictions"])
-        compare_golden(self.forecast(rows), expected)
+        self.compare(self.forecast(rows), expected)
+
+    @staticmethod
+    def compare(got: pd.DataFrame, expected: pd.DataFrame) -> None:
+        """Compare answers to the golden input with those that were registered."""
+        compare_golden(got, expected)
 
     def _read(self, rows: pd.DataFrame) -> Any:
         with self._refusing():
