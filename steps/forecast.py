@@ -66,8 +66,8 @@ def main(
     check_members(settings)
     with stage("forecast", settings, {}, candles_from(settings, config)) as run:
         _check_name(run, settings)
+        audited = _audited(run, settings)  # a minute; members may take hours
         made = _made(run, settings)
-        audited = _audited(run, settings)
         gates = judge_forecasts(made.evaluation, settings.forecast.gates, audited)
         _log(run, settings, made, gates)
         told = _register(run, settings, made, gates)

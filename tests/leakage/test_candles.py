@@ -86,7 +86,10 @@ def test_what_is_sound_passes_although_what_comes_later_changes():
     assert not found.broken and min(found.compared.values()) > 0
     still = {stage for stage, changed in found.changed.items() if not changed}
     assert still == set(BY_CALENDAR)
-    assert found.nearest["stacked mean"] == found.nearest["forecasts of ridge"] == 1
+    assert (
+        found.unshown == ()
+        and found.nearest["stacked mean"] == found.nearest["forecasts of ridge"] == 1
+    )
     assert "of 460 candles of 2 coins" in found.scope
 
 
@@ -127,6 +130,16 @@ def test_all_cuts_see_every_stage_to_the_candle_with_trees_and_a_network_as_well
     assert found.problems == ()
     assert {"forecasts of trees", "forecasts of network"} < found.compared.keys()
     assert "not made again: another, searches" in found.scope
+
+
+@pytest.mark.long
+def test_a_horizon_too_far_for_a_stacked_mean_is_told_and_held_against_nobody(
+    monkeypatch,
+):
+    monkeypatch.setattr(stacked, "LEAST_DATES", 60)
+    found = audit_candles(coins(), small(**{"forecast.horizons": [15, 20]}))
+    assert found.problems == () and not found.changed["stacked mean"]
+    assert found.scope.endswith("coefficients of the stacked mean, for which these are too few")
 
 
 @pytest.mark.long

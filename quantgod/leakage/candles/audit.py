@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -22,11 +22,12 @@ from quantgod.contracts import INTERVALS, Candles, Integers, Progress, silent
 from quantgod.dataset.candles.folds import Fold
 from quantgod.dataset.candles.table import table_of
 from quantgod.dataset.splits import EmptyPartError
+from quantgod.ensemble.candles import stacked
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.evaluation.forecasts.run import ForecastHooks, walk_coins
 from quantgod.forecasters.candles.forward import split
 from quantgod.leakage.candles.perturbation import WAYS, dates_of
-from quantgod.leakage.candles.stages import States, trace_of
+from quantgod.leakage.candles.stages import STACKED, States, trace_of
 from quantgod.leakage.candles.trace import ALL_COINS, Difference, First, Trace, compare
 from quantgod.leakage.leak_audit import LeakError, iso
 from quantgod.settings import ForecastMemberSettings, Settings, with_values
@@ -76,11 +77,15 @@ def audit_candles(
         folds = split(table_of(taken), small.forecast)
     except EmptyPartError as error:
         most = settings.forecast.leak_audit.candles
-        raise LeakError(f"forecast.leak_audit.candles: of {most} newest candles {error}") from None
+        raise LeakError(
+            f"forecast.leak_audit.candles: of {most} newest candles {error}; "
+            "forecast.gates.leak_audit=false leaves the audit out"
+        ) from None
     asked = list(cuts) or cuts_of(folds, table_of(taken).date, small)
-    pipeline = _Pipeline(taken, small, [fold.border for fold in folds], asked)
-    findings = _compare_all(pipeline, asked, progress)
-    step = taken[0].step_ms
+    borders, step = [fold.border for fold in folds], taken[0].step_ms
+    findings = _compare_all(_Pipeline(taken, small, borders, asked), asked, progress)
+    without_stack = too_few_to_stack(borders, small)
+    findings.note_unshown({*BY_CALENDAR, *([STACKED] if without_stack else [])})
     return LeakAuditResult(
         cuts=tuple(iso((date + 1) * step) for date in sorted({cut.date for cut in asked})),
         compared=dict(findings.compared),
@@ -90,7 +95,8 @@ def audit_candles(
         changed=dict(findings.changed),
         nearest=findings.nearest,
         unshown=tuple(findings.unshown),
-        scope=_scope(taken, coins, settings, small),
+        scope=_scope(taken, coins, settings, small)
+        + (", coefficients of the stacked mean, for which these are too few" * without_stack),
     )
 
 
@@ -152,6 +158,12 @@ def cuts_of(folds: Sequence[Fold], dates: Integers, settings: Settings) -> list[
     return sorted(cuts | {Cut(int(date), way) for date in drawn for way in WAYS})
 
 
+def too_few_to_stack(borders: Sequence[int], settings: Settings) -> bool:
+    """Return whether too little has matured by the last border for any stacked mean."""
+    nearest = settings.forecast.horizons[0]
+    return borders[-1] - borders[0] - nearest < stacked.LEAST_DATES * nearest
+
+
 @dataclass(frozen=True)
 class _Pipeline:
     """What is made of the same candles again and again."""
@@ -198,7 +210,6 @@ def _compare_all(pipeline: _Pipeline, cuts: Sequence[Cut], progress: Progress) -
         for stage, values in made.items():
             there = values.where(values.date < until)
             findings.hear(stage, cut, compare(there, again[stage], cut.date))
-    findings.note_unshown()
     progress(len(cuts) + 1, len(cuts) + 1, "")
     return findings
 
@@ -234,12 +245,16 @@ class _Findings:
         date = _date(first.date, self.step_ms)
         return f"{first.column or 'what is told'} of {coin} at {date}"
 
-    def note_unshown(self) -> None:
-        """Record the stages of which nothing was compared, or nothing changed after a cut."""
+    def note_unshown(self, still: Set[str]) -> None:
+        """Record the stages of which nothing was compared, or nothing changed after a cut.
+
+        Args:
+            still: stages that do not change.
+        """
         for stage, compared in self.compared.items():
             if not compared:
                 self.unshown.append(f"{stage}: no value was known by any of the cuts")
-            if not self.changed[stage] and stage not in BY_CALENDAR:
+            if not self.changed[stage] and stage not in still:
                 self.unshown.append(f"{stage}: no value known after a cut has changed")
 
 

@@ -19,6 +19,7 @@ from quantgod.served.candles.quantiles import LEVELS
 from quantgod.served.candles.timeline import Timeline
 from quantgod.settings import ForecastSettings
 
+STACKED = "stacked mean"
 _STATES = {
     "conformal scores": ("scores", "moves"),
     "adaptive intervals": ("intervals", "alpha"),
@@ -138,7 +139,7 @@ def _ensemble(made: ForecastWalk, how: ForecastSettings) -> dict[str, Values]:
     weights = _by_horizon([f"weight of {name}" for name in experts_of(forward.members)], how)
     said = [one.mean[:, None] for one in issued] + [one.quantiles for one in issued]
     return {
-        "stacked mean": _fitted(
+        STACKED: _fitted(
             [(border, border, ALL_COINS) for border, _ in stacks],
             [stack.T.ravel() for _, stack in stacks],
             of_members,
