@@ -91,10 +91,8 @@ def check_reach(pasts: Mapping[int, Past], contract: Contract, first: int) -> No
         first: the date to go on with, in steps since 1970.
 
     Raises:
-        RequestError: `no_rows` or `too_few_rows`, naming the coin and the time to begin at.
+        RequestError: `too_few_rows`, naming the coin and the time to begin at.
     """
-    if not pasts:
-        raise RequestError("no_rows", "candles of one coin or more expected, got none")
     begin = (first - contract.back + 1) * contract.step_ms
     for coin, past in pasts.items():
         if past.time_ms[0] > begin:

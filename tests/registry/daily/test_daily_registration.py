@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,8 @@ from quantgod.tracking.stage import stage
 from quantgod.tracking.store import connect
 from tests.registry.daily.made import coins_of, made, small
 from tests.registry.shelves import MLFLOW_VARIABLES
+from tests.registry.test_serving import POISON
+from tests.servers import Server, free_port, module_server
 from tests.stores import fresh_store
 
 NAME = "daily-test"
@@ -103,17 +105,6 @@ def test_a_version_that_failed_is_registered_with_its_verdict_and_stays_out(sett
         check_name(client, NAME, hours)
 
 
-ALONE = """
-import json, sys
-import mlflow, pandas
-model = mlflow.pyfunc.load_model(sys.argv[1])
-body = json.load(open(sys.argv[2]))["dataframe_split"]
-said = model.predict(pandas.DataFrame(**body))
-assert not {"torch", "quantgod"} & set(sys.modules)
-print(said.to_json(orient="records", double_precision=15))
-"""
-
-
 @pytest.mark.long
 def test_one_that_passed_is_put_in_place_by_a_fresh_process_and_served_without_torch(
     settings, tmp_path
@@ -124,20 +115,34 @@ def test_one_that_passed_is_put_in_place_by_a_fresh_process_and_served_without_t
     back = roll_back(NAME, "Production", client=client)
     assert (back.version, back.is_simulated) == (found.number, True)
     golden = load_chain(NAME).unwrap_python_model().chain.folder / "golden_input.json"
+    body = json.loads(golden.read_text())
+    for module in ("torch", "quantgod"):
+        (tmp_path / f"{module}.py").write_text(POISON)
     environment = {
-        **os.environ, "MLFLOW_TRACKING_URI": settings.tracking.uri, "PYTHONPATH": "",
+        "MLFLOW_TRACKING_URI": settings.tracking.uri,
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, f"models:/{NAME}@Production", str(golden)],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    said = pd.DataFrame(json.loads(done.stdout.splitlines()[-1]))
+        "PYTHONPATH": str(tmp_path),
+    }
+    served = ("mlflow", "models", "serve", "-m", f"models:/{NAME}@Production")
+    place = {"port": free_port(), "health": "/ping", "folder": tmp_path, "environment": environment}
+    with module_server(*served, "--env-manager", "local", **place) as server:
+        status, answer = post(server, body)
+        body["dataframe_split"]["data"][-1][1] = "yesterday"
+        refused = post(server, body)
+    assert status == 200
+    assert (refused[0], refused[1]["code"]) == (400, "bad_datetime")
+    said = pd.DataFrame(answer["predictions"])
     run, last = made(), slice(-2, None)
-    for place, steps_ahead in enumerate(settings.forecast.horizons):
-        wide = run.table.sigma[run.forward.rows[last]] * np.sqrt(steps_ahead)
-        issued = run.walked.issued[place].take(last)
-        own = said[said.horizon == steps_ahead]
+    for at, ahead in enumerate(settings.forecast.horizons):
+        wide = run.table.sigma[run.forward.rows[last]] * np.sqrt(ahead)
+        issued, own = run.walked.issued[at].take(last), said[said.horizon == ahead]
         np.testing.assert_allclose(own.expected_return, issued.mean * wide, atol=1e-6)
         np.testing.assert_allclose(own["return_q97.5"], issued.quantiles[:, -1] * wide, atol=1e-6)
+
+
+def post(server: Server, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    with closing(HTTPConnection(server.address.removeprefix("http://"), timeout=60)) as connection:
+        kind = {"Content-Type": "application/json"}
+        connection.request("POST", "/invocations", json.dumps(body), kind)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
