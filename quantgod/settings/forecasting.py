@@ -68,6 +68,7 @@ class CandleEnsembleSettings(Section):
         scores, prior: conformal scores that quantiles are corrected by, at most, and independent
             outcomes that say that nothing is to be corrected.
         rate, share: of online weights.
+        walk: weight of the random walk before any outcome.
         adaptive_rate: of adaptive conformal inference.
         by_regime: whether each regime learns weights of its own, which count where they are better.
         trust: t statistic from which on they are.
@@ -76,9 +77,10 @@ class CandleEnsembleSettings(Section):
     enabled: bool = True
     scores: Positive = 4000
     prior: PositiveFloat = 50.0
-    rate: PositiveFloat = 1.0
+    rate: PositiveFloat = 2.0
     share: Share = 0.005
-    adaptive_rate: Share = 0.02
+    walk: Fraction = 0.5
+    adaptive_rate: Share = 0.005
     by_regime: bool = True
     trust: float = 1.645
 
@@ -86,7 +88,7 @@ class CandleEnsembleSettings(Section):
     def rules(self) -> Rules:
         """Return what the ensemble goes by."""
         return Rules(
-            scores=self.scores, prior=self.prior, rate=self.rate, share=self.share,
+            scores=self.scores, prior=self.prior, rate=self.rate, share=self.share, walk=self.walk,
             adaptive_rate=self.adaptive_rate, trust=self.trust,
             regime_rate=self.rate if self.by_regime else 0.0,
         )  # fmt: skip

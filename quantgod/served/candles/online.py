@@ -38,7 +38,9 @@ class Rules:
             correction is believed by n / (n + prior). Those of one date count once.
         refresh: dates after which corrections are computed anew.
         rate: of exponential weights, per independent outcome.
-        share: of the weights that each independent outcome gives back to all experts equally.
+        share: of the weights that each independent outcome gives back to those before any.
+        walk: weight of the first expert, the random walk, before any outcome; the others share the
+            rest equally.
         adaptive_rate: of adaptive conformal inference, per independent outcome.
         regime_rate: by which a regime's own weights learn; 0 for global weights alone.
         trust: t statistic of regimes' being better than global weights, from which on they count.
@@ -48,10 +50,11 @@ class Rules:
     scores: int = 4000
     prior: float = 50.0
     refresh: int = 5
-    rate: float = 1.0
+    rate: float = 2.0
     share: float = 0.005
-    adaptive_rate: float = 0.02
-    regime_rate: float = 1.0
+    walk: float = 0.5
+    adaptive_rate: float = 0.005
+    regime_rate: float = 2.0
     trust: float = 1.645
     judged: int = 1000
 
@@ -177,18 +180,24 @@ def experts_of(members: Sequence[str]) -> tuple[str, ...]:
     return (*members, STACKED, EQUAL)
 
 
-def start(members: int) -> State:
-    """Return the state before any outcome: equal weights, nothing corrected, a stack of zeros."""
+def first_weights(rules: Rules, experts: int) -> Floats:
+    """Return the weights before any outcome, (experts,)."""
+    others = (1 - rules.walk) / (experts - 1)
+    return np.array([rules.walk, *[others] * (experts - 1)])
+
+
+def start(rules: Rules, members: int) -> State:
+    """Return the state before any outcome: nothing corrected, a stack of zeros."""
     levels, intervals = len(NORMAL), len(conformal.SHARES)
-    even = np.full(members + 2, 1 / (members + 2))
+    first = first_weights(rules, members + 2)
     return State(
         stack=np.zeros(members),
         scores=np.empty((0, members + 1, levels)),
         moves=np.zeros((members + 1, levels)),
         intervals=np.empty((0, intervals)),
         alpha=1 - conformal.SHARES,
-        weights=even,
-        by_regime=np.tile(even, (REGIMES, 1)),
+        weights=first,
+        by_regime=np.tile(first, (REGIMES, 1)),
         gained=np.empty(0),
         usual=(0.0, 0),
     )
@@ -244,8 +253,8 @@ def absorb(rules: Rules, state: State, issued: Issued, outcome: Floats, steps: i
     loss = paid.mean(axis=0)
     usual = _averaged(state.usual, float(loss[0]))
     slow = 1 / steps
-    back, even = rules.share * slow, np.full(len(loss), 1 / len(loss))
-    world = _moved(state.weights, loss / usual[0], rules.rate * slow, back, even)
+    back, first = rules.share * slow, first_weights(rules, len(loss))
+    world = _moved(state.weights, loss / usual[0], rules.rate * slow, back, first)
     own = state.by_regime.copy()
     for place in np.unique(issued.regime[issued.regime >= 0]):
         there = paid[issued.regime == place].mean(axis=0) / usual[0]

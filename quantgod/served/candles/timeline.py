@@ -46,7 +46,7 @@ class Timeline:
     @classmethod
     def begin(cls, rules: Rules, horizons: Sequence[int], members: int) -> Timeline:
         """Return the ensemble before any forecast."""
-        states = [online.start(members) for _ in horizons]
+        states = [online.start(rules, members) for _ in horizons]
         return cls(rules, tuple(horizons), states, [[] for _ in horizons])
 
     def absorb(self, now: int, outcome: Outcome) -> None:

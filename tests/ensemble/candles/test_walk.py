@@ -126,7 +126,7 @@ def test_an_outcome_that_never_comes_moves_nothing():
     found = walk(Rules(), replace(given, outcomes=lost), [0, 50])
     state = found.timeline.states[0]
     assert state.usual == (0.0, 0) and not len(state.scores)
-    assert np.ptp(state.weights) == 0
+    assert state.weights.tolist() == [0.5, *[0.125] * 4]
     assert np.array_equal(found.issued[0].experts[:, :3], given.quantiles[:, :, 0])
 
 
