@@ -171,6 +171,18 @@ class CandleLeakAuditSettings(Section):
     seed: Natural = 59
 
 
+class WatchSettings(Section):
+    """How matured forecasts in use are watched.
+
+    Attributes:
+        last: dates whose forecasts count, of each horizon.
+        level: of the band that their coverage is to lie in.
+    """
+
+    last: Positive = 100
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.99
+
+
 class ForecastSettings(Section):
     """Forecasts of candles (document 002).
 
@@ -193,6 +205,7 @@ class ForecastSettings(Section):
         leak_audit: how small what is made again at each cut is.
         workers: processes that fit folds and members side by side; 0 = one a core.
         ledger: file of what was issued and came true.
+        watch: how that is watched.
     """
 
     name: str = "quantgod-daily"
@@ -216,6 +229,7 @@ class ForecastSettings(Section):
     leak_audit: CandleLeakAuditSettings = CandleLeakAuditSettings()
     workers: Natural = 1
     ledger: Path = Path("data/forecasts/ledger.parquet")
+    watch: WatchSettings = WatchSettings()
 
     @field_validator("horizons")
     @classmethod

@@ -18,6 +18,7 @@ from quantgod.settings import (
     AuditSettings,
     DataSettings,
     EtlSettings,
+    ForecastSettings,
     LiveSettings,
     Settings,
     TrainSettings,
@@ -40,6 +41,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "download": ("data", "download"),
     "candles": ("data", "download", "candles", "etl"),
     "forecast": ("candles", "forecast", "train"),
+    "predict": ("candles", "forecast"),
     "forecast_power": ("candles", "forecast", "train", "forecast_power"),
     "etl": ("data", "etl"),
     "import_bars": ("data", "etl"),
@@ -115,6 +117,8 @@ _ELSEWHERE = {"source", "work"}
 _WORKERS = {"workers", "scheduler"}
 _OF_FOLDS = {"out_of_fold", *_WORKERS}
 """Settings of `train` that say where and when folds are trained, and not what comes of them."""
+_IN_USE = {"ledger", "watch"}
+"""Settings of `forecast` that say what is done with a version, and not what it is."""
 _ASKED = {"null_markets", "planted_markets", "planted_passes", *_WORKERS}
 """Settings of `power` that say how many markets are made and where, and not what they are."""
 _OF_SERIES = {"null_series", "momentum_series", "clusters_series", "found_in", "first_seed"}
@@ -129,10 +133,11 @@ UNREAD: Mapping[str, dict[str, set[str]]] = {
         "download": {"base_url", "first_day", "last_day"},
         "etl": set(EtlSettings.model_fields) - {"limits"},
     },
-    "forecast": {"forecast": {"workers", "ledger"}, "train": _OF_FOLDS},
+    "forecast": {"forecast": {"workers", *_IN_USE}, "train": _OF_FOLDS},
+    "predict": {"forecast": set(ForecastSettings.model_fields) - {"name", *_IN_USE}},
     "forecast_power": {
         "candles": {"folder", "source"},
-        "forecast": {"workers", "ledger"},
+        "forecast": {"workers", *_IN_USE},
         "train": _OF_FOLDS,
         "forecast_power": _OF_SERIES | _WORKERS,
     },

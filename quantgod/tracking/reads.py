@@ -26,6 +26,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
     "leak_audit": ("bars",),
     "gates": ("labels",),
     "forecast": ("candles",),
+    "predict": ("candles",),
 }
 READS_IF_THERE: Final[Mapping[str, tuple[str, ...]]] = {
     "backtest": ("archives",),

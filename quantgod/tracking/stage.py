@@ -56,7 +56,10 @@ CODE_TAG = "quantgod.code"
 MACHINE_TAG = "quantgod.machine"
 
 ENDLESS = frozenset({"live", "collect"})
-"""Stages that run until they are stopped, and whose runs are not compared."""
+"""Stages that run until they are stopped."""
+
+UNCOMPARED = ENDLESS | {"predict"}
+"""Stages in use, whose runs are not compared."""
 
 DIGEST_CHARACTERS = 32  # MLflow stores at most 36 of a dataset's digest
 TAG_CHARACTERS = 5_000
@@ -232,7 +235,7 @@ def _open_run(client: MlflowClient, name: str) -> mlflow.ActiveRun:
 
     A session opened by `mlflow run` stays in its experiment.
     """
-    if name not in ENDLESS or "MLFLOW_RUN_ID" in os.environ:
+    if name not in UNCOMPARED or "MLFLOW_RUN_ID" in os.environ:
         return mlflow.start_run()
     compared = os.environ["MLFLOW_EXPERIMENT_ID"]  # MLflow has put it there
     return mlflow.start_run(experiment_id=beside(client, compared, SESSIONS))

@@ -37,7 +37,7 @@ SESSIONS = "sessions"
 NOTES = {
     "runs": "Stages, and whole runs of `main` by what they are compared by; `make ui` opens them.",
     TRIALS: "Trials of searches, of which the best was taken by a run of `optimize`.",
-    SESSIONS: "Live sessions and recordings, which last as long as somebody wants.",
+    SESSIONS: "Models in use: live sessions, recordings, and the forecasts of each day.",
 }
 """Description of each experiment in MLflow's list."""
 _COMPARED = ("mlflow.experimentKind", "custom_model_development")

@@ -1,0 +1,155 @@
+"""Show what was forecast: lines of tables, fans, figures and sentences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from quantgod.contracts import Candles
+from quantgod.evaluation.plots.forecasts import Fan
+from quantgod.evaluation.wording import ahead_text
+from quantgod.live.forecasts.ledger import INSIDE, PRICES
+from quantgod.live.forecasts.predicting import Predicted
+from quantgod.live.forecasts.watch import Watched
+from quantgod.report.forecasts.tables import number
+from quantgod.report.tables import Table
+from quantgod.served.candles.quantiles import COVERAGES, MEDIAN
+
+PAST: Final = 120
+"""Candles before the newest forecasts that a fan chart shows."""
+
+NEWEST: Final = ("coin", "ahead", "issued of", "due", "price now", "median", "80 % between", "up",
+                 "regime", "late")  # fmt: skip
+WATCHED: Final = ("ahead", "forecasts", "dates apart", "in 80 %", "band", "in 95 %", "band",
+                  "pinball loss", "skill over random walk")  # fmt: skip
+SCORED: Final = ("coin", "ahead", "issued of", "due", "return", "in 50 %", "80 %", "95 %",
+                 "pinball loss", "random walk's", "late")  # fmt: skip
+
+
+def newest_lines(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return a line for each row of the newest forecasts, as `NEWEST` names them."""
+    low, high = COVERAGES[0.8]
+    return [
+        (
+            row["symbol"], _ahead(row), _text(row["issue"]), _text(row["due"]),
+            number(row["close"]), number(row[PRICES[MEDIAN]]),
+            f"{number(row[PRICES[low]])} - {number(row[PRICES[high]])}",
+            f"{row['up_probability']:.1%}", row["regime"], _yes(row["late"]),
+        )
+        for _, row in rows.iterrows()
+    ]  # fmt: skip
+
+
+def weight_lines(rows: pd.DataFrame) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return head and lines of the weights by which the newest forecasts were combined."""
+    told = [json.loads(text) for text in rows["weights"]]
+    names = list(told[0]) if told else []
+    lines = [
+        (row["symbol"], _ahead(row), *(f"{own[name]:.1%}" for name in names))
+        for (_, row), own in zip(rows.iterrows(), told, strict=True)
+    ]
+    return ("coin", "ahead", *(name.replace("_", " ") for name in names)), lines
+
+
+def watched_lines(watched: Sequence[Watched], step_ms: int) -> list[tuple[str, ...]]:
+    """Return a line for each horizon of which forecasts have matured, as `WATCHED` names them."""
+    return [
+        (
+            ahead_text(one.steps * step_ms), f"{one.rows:,}", f"{one.independent}",
+            *(
+                cell
+                for told in one.coverage
+                for cell in (f"{told.share:.1%}", f"{told.low:.0%} - {told.high:.0%}")
+            ),
+            f"{one.pinball:.4f}", f"{one.skill:+.2%}",
+        )
+        for one in watched
+    ]  # fmt: skip
+
+
+def scored_lines(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return a line for each row that was scored, as `SCORED` names them."""
+    return [
+        (
+            row["symbol"], _ahead(row), _text(row["issue"]), _text(row["due"]),
+            f"{row['outcome']:+.2%}", *(_yes(row[name]) for name in INSIDE.values()),
+            f"{row['pinball']:.4f}", f"{row['random_walk_pinball']:.4f}", _yes(row["late"]),
+        )
+        for _, row in rows.iterrows()
+    ]  # fmt: skip
+
+
+def tables_of(done: Predicted, step_ms: int) -> list[Table]:
+    """Return what is told beside the newest forecasts, as tables; those without lines are not."""
+    head, weights = weight_lines(done.newest)
+    found = (
+        Table("What to expect", NEWEST, tuple(newest_lines(done.newest)), "`up`: of the price."),
+        Table("The last matured forecasts", WATCHED, tuple(watched_lines(done.watched, step_ms)),
+              "Of all coins, issued in time; pinball loss of scaled returns."),
+        Table("Weights of the experts", head, tuple(weights)),
+        Table("Matured since the last time", SCORED, tuple(scored_lines(done.scored))),
+    )  # fmt: skip
+    return [one for one in found if one.body]
+
+
+def fans_of(done: Predicted) -> Iterator[Fan]:
+    """Yield the newest forecasts of each coin with the closes before them."""
+    known = {one.symbol: one for one in done.candles}
+    for symbol, rows in done.newest.groupby("symbol", sort=False):
+        own = known.get(str(symbol))
+        if own is not None:
+            yield _fan(own, rows)
+
+
+def figures_of(done: Predicted) -> dict[str, float]:
+    """Return what a run is told by: how much was done, and how the last matured ones did."""
+    found = {
+        "issued": float(len(done.issued)),
+        "late": float(done.issued["late"].sum()),
+        "scored": float(len(done.scored)),
+        "warnings": float(len(done.warnings)),
+    }
+    for one in done.watched:
+        found |= {f"pinball_{one.steps}": one.pinball, f"pinball_skill_{one.steps}": one.skill}
+        for told in one.coverage:
+            found[f"coverage_{100 * told.promised:.0f}_{one.steps}"] = told.share
+    return found
+
+
+def headline_of(done: Predicted) -> str:
+    """Return one line: what was issued and scored."""
+    if not done.is_changed:
+        return "nothing is new: all that has closed is in the ledger"
+    late = int(done.issued["late"].sum())
+    told = f"{len(done.issued)} forecasts issued{f' ({late} late)' if late else ''}"
+    return f"{told}, {len(done.scored)} scored"
+
+
+def _fan(candles: Candles, rows: pd.DataFrame) -> Fan:
+    closes = candles.time_ms + candles.step_ms
+    issue = int(rows["issue"].iloc[0].value // 1_000_000)
+    past = np.flatnonzero(closes <= issue)[-PAST:]
+    return Fan(
+        candles.symbol,
+        closes[past].astype("datetime64[ms]"),
+        candles.column("close")[past],
+        rows["due"].dt.tz_localize(None).to_numpy("datetime64[ms]"),
+        rows[PRICES].to_numpy(np.float64),
+    )
+
+
+def _ahead(row: pd.Series) -> str:
+    step = (row["due"] - row["issue"]) // pd.Timedelta(milliseconds=1)
+    return ahead_text(int(step))
+
+
+def _text(moment: pd.Timestamp) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M")
+
+
+def _yes(value: object) -> str:
+    return "yes" if value else "no"
