@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 import steps.candles
 import steps.forecast
+from quantgod.evaluation.evidence import LEAK_AUDIT_FILE, LeakAuditResult, read_evidence
 from tests.archive.candles.test_bars import store
 from tests.conftest import forget_experiments
 from tests.stores import fresh_store
@@ -33,7 +34,7 @@ forecast:
 NETWORKS_OF_003 = """
 forecast:
   horizons: [15]
-  gates: {horizons: [15]}
+  gates: {horizons: [15], leak_audit: false}
   members:
     ridge: {model: ridge}
     direction:
@@ -87,8 +88,11 @@ def test_a_newcomer_gets_a_report_and_each_setting_another_run(run, tmp_path: Pa
     status, said = run()
     assert status == 0, said
     assert "coverage_80_1" in said and "report/report.html" in said
+    assert "leak audit: nothing looks ahead, to the candle" in said
     found = newest_run()
     kept = Path(found.info.artifact_uri.removeprefix("file://"))
+    audited = read_evidence(kept / LEAK_AUDIT_FILE, LeakAuditResult)
+    assert audited.passed and audited.compared["forecasts of bilstm"]
     page = (kept / "report" / "report.html").read_text(encoding="utf-8")
     assert "Skill of the mean over no change" in page and "bilstm" in page
     record = json.loads((kept / "report" / "training_report.json").read_text(encoding="utf-8"))
@@ -102,10 +106,11 @@ def test_a_newcomer_gets_a_report_and_each_setting_another_run(run, tmp_path: Pa
     metrics = found.data.metrics
     assert {"walk_pinball_skill_1", "test_coverage_95_7", "bilstm_validation_loss"} <= set(metrics)
 
-    status, said = run("--members", "ridge,lightgbm", "--folds", "1", "--trials", "2")
+    quick = "--set=forecast.gates.leak_audit=false"
+    status, said = run(quick, "--members", "ridge,lightgbm", "--folds", "1", "--trials", "2")
     assert status == 0, said
     assert "the best of 2 trials" in said and "bilstm" not in said.partition("Gates")[0]
-    status, said = run("--members", "ridge", "--coins", "BTCUSDT", "--no-ensemble")
+    status, said = run(quick, "--members", "ridge", "--coins", "BTCUSDT", "--no-ensemble")
     assert status == 0, said
 
 
@@ -125,7 +130,8 @@ def test_networks_of_document_003_learn_from_candles_and_from_bars(run, tmp_path
     bars = minutes.replace("simulate,", "bars,").replace("1m,", "1m, market: linear,")
     status, said = run(text=f"{begin}{bars}\n{rest}", command=steps.candles.main)
     assert status == 0, said
-    status, said = run(text=f"{begin}{bars}\n{rest}")
+    of_bars = "forecast.name=quantgod-of-bars"  # a name is of one series
+    status, said = run("--set", of_bars, text=f"{begin}{bars}\n{rest}")
     assert status == 0, said
 
 
