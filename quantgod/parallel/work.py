@@ -10,12 +10,13 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import joblib
 
-from quantgod.contracts import Progress
+from quantgod.contracts import Progress, silent
 from quantgod.settings.commands import DASK
 
 # A process that has grown since its first work is replaced between two works: nothing is lost.
@@ -140,7 +141,13 @@ def leave_ctrl_c_to_the_parent() -> None:
 
 
 def ending_with(parent: int) -> Progress:
-    """Return a progress function for a worker that raises once its parent process is gone."""
+    """Return a progress function for a worker that raises once its parent process is gone.
+
+    Work that the experiment does itself, as it does for one worker, ends with it anyway: its parent
+    is the shell, which may end before.
+    """
+    if parent_process() is None:
+        return silent
 
     def progress(done: int, total: int, note: str) -> None:
         if os.getppid() != parent:

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from quantgod.parallel import cluster
-from quantgod.parallel.work import ClusterError, Crash, Workers, run_all
+from quantgod.parallel import cluster, work
+from quantgod.parallel.work import ClusterError, Crash, Workers, ending_with, run_all
 
 
 @contextmanager
@@ -173,3 +173,14 @@ def test_a_cluster_that_does_not_find_this_code_is_refused_with_how_to_start_it(
         pytest.raises(ClusterError, match=f"not found by {address}.*`python -m dask scheduler`"),
     ):
         cluster._check_code(client, address)
+
+
+def test_a_worker_ends_with_its_experiment_and_an_experiment_not_with_its_shell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = -1
+    ending_with(gone)(0, 1, "in the experiment itself")
+    monkeypatch.setattr(work, "parent_process", lambda: "its experiment")
+    ending_with(os.getppid())(0, 1, "")
+    with pytest.raises(RuntimeError, match="is gone"):
+        ending_with(gone)(0, 1, "")
