@@ -71,10 +71,9 @@ def _log(run: StageRun, settings: Settings, found: InPlace, done: Predicted) -> 
     from quantgod.live.forecasts import shown
     from quantgod.report.forecasts.newest import newest_report
 
-    market = "a simulated market" if settings.candles.source == "simulate" else ""
     tables = shown.tables_of(done, found.chain.contract.step_ms)
     fans = list(shown.fans_of(done))
-    html, figure = newest_report(f"{found}", found.right, fans, tables, done.warnings, market)
+    html, figure = newest_report(f"{found}", found.right, fans, tables, done.warnings, found.market)
     if figure is not None:
         run.figure("fan_chart", figure)
     (run.folder("report") / "report.html").write_text(html, encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from quantgod.contracts import Candles
-from quantgod.registry.daily.package import rows_to_post
+from quantgod.registry.daily.posting import rows_to_post
 
 
 def catch_up(chain: Any, coins: Sequence[Candles]) -> list[Any]:

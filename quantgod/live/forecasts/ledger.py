@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from quantgod.files import atomic_path
 from quantgod.served.candles.quantiles import COVERAGES, LEVELS
 
-KEY: Final = ["name", "version", "symbol", "issue", "horizon"]
+KEY: Final = ["name", "version", "files", "symbol", "issue", "horizon"]
 """What tells a row from all others."""
 
 LEVEL_NAMES: Final = [f"q{100 * level:g}" for level in LEVELS]
@@ -35,6 +35,7 @@ SCHEMA: Final = pa.schema(
     [
         ("name", _TEXT),
         ("version", pa.int64()),
+        ("files", _TEXT),  # digest of the version's files: stores count anew
         ("candles", _TEXT),  # spot 1d trades
         ("symbol", _TEXT),
         ("issue", _MOMENT),  # close of the candle that it was issued from

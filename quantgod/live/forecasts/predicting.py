@@ -99,7 +99,8 @@ def predict(
         if len(issued) or len(scored) or not asked.ledger.exists():
             write_ledger(asked.ledger, ledger)
     own = ledger[(ledger["name"] == asked.whose.name) & (ledger["candles"] == asked.whose.candles)]
-    newest = _newest(own[own["version"] == asked.whose.version], asked.coins)
+    of_version = (own["version"] == asked.whose.version) & (own["files"] == asked.whose.files)
+    newest = _newest(own[of_version], asked.coins)
     watched = watch(own, asked.watch)
     warnings = [
         *_of_candles(known, newest, asked, now),

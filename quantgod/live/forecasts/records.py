@@ -18,10 +18,14 @@ SAME: Final = 1e-6
 
 
 class Whose(NamedTuple):
-    """The version that forecasts, and of which candles (`spot 1d trades`)."""
+    """The version that forecasts, the digest of its files, and which candles it forecasts.
+
+    Those are told as `spot 1d trades`. Of two stores' versions of one number the files differ.
+    """
 
     name: str
     version: int
+    files: str
     candles: str
 
 

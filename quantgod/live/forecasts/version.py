@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mlflow import MlflowClient
 
@@ -15,7 +15,9 @@ from quantgod.archive.store import StoreError
 from quantgod.contracts import Candles
 from quantgod.live.forecasts.ledger import read_ledger
 from quantgod.live.forecasts.records import Whose
+from quantgod.registry.lineage import lineage_of
 from quantgod.registry.registered import (
+    FILES_TAG,
     BrokenVersionError,
     NoSuchVersionError,
     VersionError,
@@ -27,6 +29,9 @@ from quantgod.registry.registered import (
 from quantgod.registry.right import UnjudgedVersionError, right_of
 from quantgod.registry.versions import load_chain
 from quantgod.settings import Settings, bare_command, command, with_values
+
+DIGITS: Final = 16
+"""Of the digest of a version's files, in the ledger."""
 
 
 class UnjudgedWarning(UserWarning):
@@ -41,11 +46,13 @@ class InPlace:
         whose: what its rows of the ledger are told by.
         chain: with code of its own.
         right: by which it is in place.
+        market: says that it learned a simulated market, if it did.
     """
 
     whose: Whose
     chain: Any
     right: str
+    market: str
 
     def __str__(self) -> str:
         return f"{self.whose.name} {self.whose.version}"
@@ -74,13 +81,15 @@ def version_in_place(client: MlflowClient, settings: Settings) -> InPlace:
     number = holder(client, name, alias)
     if number is None:
         raise NoSuchVersionError(f"{name}@{alias}: {_what_to_do(client, name)}")
-    right = _right(client, settings, number)
+    right, found = _right(client, settings, number), known_version(client, name, number)
     chain = load_chain(name, number).unwrap_python_model().chain  # type: ignore[no-untyped-call]
     candles = getattr(chain.contract, "candles", None)
     if candles is None:
         raise BrokenVersionError(f"{name} {number} forecasts no candles: give another --name")
     told = " ".join(candles[part] for part in ("market", "interval", "kind"))
-    return InPlace(Whose(name, number, told), chain, right)
+    whose = Whose(name, number, found.tags.get(FILES_TAG, "")[:DIGITS], told)
+    market = "simulated market" if "simulate" in lineage_of(found).runs else ""
+    return InPlace(whose, chain, right, market)
 
 
 def own_candles(settings: Settings, contract: Any) -> Settings:

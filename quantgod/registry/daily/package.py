@@ -17,11 +17,12 @@ from quantgod.files import file_digest, tree_digest, value_digest, write_json
 from quantgod.registry.daily import chain
 from quantgod.registry.daily.chain import CONTRACT, PARTS, REGIMES, SERVED, TIMELINE, Chain
 from quantgod.registry.daily.members import write_part
+from quantgod.registry.daily.posting import rows_to_post
 from quantgod.registry.package import SERVED_FOLDER
 from quantgod.served.candles.contract import Contract
 from quantgod.served.candles.features import sets
-from quantgod.served.candles.rows import NEEDS, REACH
-from quantgod.served.request.candles import SYMBOL, TIME
+from quantgod.served.candles.rows import REACH
+from quantgod.served.request.candles import TIME
 from quantgod.settings import ForecastSettings
 
 CHAIN_FILE = Path(chain.__file__)
@@ -124,16 +125,6 @@ def contract_of(made: ForecastRun, coins: Sequence[Candles], how: ForecastSettin
         reach=REACH,
         rows=REACH + how.window - 1,
     )
-
-
-def rows_to_post(coins: Sequence[Candles]) -> pd.DataFrame:
-    """Return candles as a version takes them, coin by coin, times in epoch milliseconds."""
-    parts = []
-    for one in coins:
-        columns: dict[str, Any] = {SYMBOL: one.symbol, TIME: one.time_ms}
-        columns |= {name: one.column(name) for name in NEEDS}
-        parts.append(pd.DataFrame(columns))
-    return pd.concat(parts, ignore_index=True)
 
 
 def golden_rows(coins: Sequence[Candles], contract: Contract) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 
 from quantgod.contracts import Candles
 from quantgod.registry.daily.chain import Chain
-from quantgod.registry.daily.package import rows_to_post
+from quantgod.registry.daily.posting import rows_to_post
 from quantgod.served.candles import contract, live, online, quantiles, regimes, timeline
 from quantgod.served.candles.features import sets
 from quantgod.served.candles.members import Floor

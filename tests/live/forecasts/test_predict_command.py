@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 import steps.predict
-from quantgod.archive.candles.store import write_candles
+from quantgod.archive.candles.store import read_candles, write_candles
 from quantgod.contracts import Candles
 from quantgod.dataset.candles.table import table_of
 from quantgod.ensemble.candles.walk import Moments, Walked, walk
@@ -149,6 +149,12 @@ def test_each_days_forecasts_are_those_of_a_walk_over_all_candles_to_the_bit(pla
     assert status == 1 and "daily-test 1 knows AAAUSDT, BBBUSDT, not DOGEUSDT" in said
     status, said = place.predict(LATER, "--set", "forecast.watch.level=0.0001")
     assert status == 0 and "out of its band" in said, said
+    # The store is filled first, as for `forecast`; what has not closed is not used.
+    one_more = f"candles.simulate.candles={FIRST + LATER + 1}"
+    status, said = place.predict(LATER, "--from", "simulate", "--set", one_more)
+    assert status == 0 and "unchanged in" in said, said
+    stored = read_candles(settings.candles.folder, "spot", "AAAUSDT", "1d")
+    assert len(stored) == FIRST + LATER + 1
 
 
 def is_as_walked(place: Place, moments: Moments, walked: Walked) -> None:
@@ -184,4 +190,5 @@ def is_in_its_experiment(settings: Settings) -> None:
     kept_in = Path(finished[0].info.artifact_uri.removeprefix("file://"))
     page = (kept_in / "report" / "report.html").read_text(encoding="utf-8")
     assert "Newest forecasts of daily-test 1" in page and "data:image/png" in page
+    assert "Of a simulated market:" in page
     assert (kept_in / "figures" / "fan_chart.png").is_file()

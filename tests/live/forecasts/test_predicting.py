@@ -28,7 +28,7 @@ from quantgod.live.forecasts.ledger import (
 from quantgod.live.forecasts.predicting import Asked, Predicted, predict
 from quantgod.live.forecasts.records import Whose
 from quantgod.live.forecasts.watch import band, watch
-from quantgod.registry.daily.package import rows_to_post
+from quantgod.registry.daily.posting import rows_to_post
 from quantgod.settings.forecasting import WatchSettings
 from tests.live.forecasts.small import COINS, DAY_MS, HORIZONS, REGISTERED, coins_until, small_chain
 
@@ -41,8 +41,10 @@ def close_of(candles: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
 
 
-def asked(path: Path, coins=COINS, version: int = 1, **how: object) -> Asked:
-    return Asked(Whose("daily", version, "spot 1d trades"), coins, path, WatchSettings(**how))
+def asked(path: Path, coins=COINS, version: int = 1, files: str = "a", **how: object) -> Asked:
+    return Asked(
+        Whose("daily", version, files, "spot 1d trades"), coins, path, WatchSettings(**how)
+    )
 
 
 def day(path: Path, candles: int, given: list[Candles] | None = None, **more) -> Predicted:
@@ -167,6 +169,8 @@ def test_another_version_is_recorded_beside_and_what_waits_of_the_first_is_score
     done = day(path, REGISTERED + 1, version=2)
     assert set(done.newest["version"]) == {2} and done.scored["version"].tolist() == [1, 1, 2, 2]
     assert done.scored["late"].tolist() == [False, False, True, True]
+    other = day(path, REGISTERED + 1, version=2, files="of another store")
+    assert len(other.issued) == 8 and set(other.newest["files"]) == {"of another store"}
 
 
 def test_two_at_once_lose_no_row(tmp_path, monkeypatch) -> None:

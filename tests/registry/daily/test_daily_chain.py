@@ -17,7 +17,8 @@ from quantgod.ensemble.candles.walk import walk
 from quantgod.evaluation.forecasts.run import moments_of
 from quantgod.registry.daily import chain
 from quantgod.registry.daily.chain import Chain, ChainModel, InputError, PackageError
-from quantgod.registry.daily.package import DailyPackage, build_package, golden_rows, rows_to_post
+from quantgod.registry.daily.package import DailyPackage, build_package, golden_rows
+from quantgod.registry.daily.posting import rows_to_post
 from quantgod.served.candles.quantiles import LEVELS, up_probability
 from tests.registry.daily.made import coins_of, made, packed, small
 
