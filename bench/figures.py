@@ -18,6 +18,7 @@ import msgspec
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from bench.forecast_tables import forecast_lines
 from bench.interval_tables import interval_lines
 from quantgod.evaluation.evidence import (
     BACKTEST_FILE,
@@ -51,6 +52,8 @@ DEMO, REAL_PRICES = (
     for name in ("demo.yaml", "real_prices.yaml")
 )
 """The models that the tables tell of."""
+
+DAILY: Final = load_settings(PROJECT / "conf" / "daily.yaml").forecast.name
 
 MODELS: Final = {
     "auditor": "auditor (served)",
@@ -238,6 +241,17 @@ def intervals(client: MlflowClient) -> str:
     return "\n".join([*interval_lines(msgspec.convert(kept, Proof)), "", _measured(run)])
 
 
+def forecasts(client: MlflowClient) -> str:
+    """Scores of the newest forecasts of real daily candles."""
+    for run in _newest(client, "forecast"):
+        if run.data.params.get("forecast.name") == DAILY:
+            with tempfile.TemporaryDirectory() as folder:
+                place = artifacts_of(run.info.run_id, "report", Path(folder))
+                record = msgspec.json.decode((place / "training_report.json").read_bytes())
+            return "\n".join([*forecast_lines(record), "", _measured(run)])
+    raise NoRunError("`python -m steps.forecast --config conf/daily.yaml` has not been run")
+
+
 TABLES: Final[dict[str, Callable[[MlflowClient], str]]] = {
     "demo": demo,
     "demo times": demo_times,
@@ -247,6 +261,7 @@ TABLES: Final[dict[str, Callable[[MlflowClient], str]]] = {
     "ensembles": ensembles,
     "intervals": intervals,
     "zoo": zoo,
+    "forecasts": forecasts,
     "forecast power": forecast_power,
 }
 

@@ -22,6 +22,7 @@ from bench.figures import (
     put,
     zoo,
 )
+from bench.forecast_tables import forecast_lines
 from quantgod.evaluation.interval_power import DESIGNS, DesignOutcome, IntervalCoverage
 from quantgod.gates.forecast_power.power import ForecastPower
 from quantgod.gates.interval_proof import Proof
@@ -126,3 +127,33 @@ def test_tables_say_what_was_found_and_on_what_and_refuse_to_make_it_up(
     assert "| momentum | 1 day | 1 | 1 | +3.0% (+3.0% to +3.0%) | 0 |" in said
     assert "| pinball_skill_1 | 0/1 | 0/1 | - |" in said and "momentum found in 1 of 1" in said
     assert client.get_run(run.run_id).data.tags[MACHINE_TAG] in said
+
+
+def test_forecasts_of_real_candles_are_told_with_their_intervals_and_coin_by_coin():
+    def told(value: float, enough: bool = True) -> list[object]:
+        return [value, value - 0.01, value + 0.01, enough, ""]
+
+    one = {
+        "mse_skill": {"zero": told(-0.002)},
+        "pinball_skill": {"random_walk": told(0.01), "garch": told(0.02, False)},
+        "coverage": [{"issued": told(0.5), "raw": told(0.6)}, {"issued": told(0.8), "raw": None}],
+        "prices": {"forecast": {"r2": 0.9712}, "naive": {"r2": 0.973}},
+    }
+    scores = {
+        ahead: {
+            "steps": steps, "first": "2020-01-01", "last": "2021-01-01",
+            "models": {"drift": one, "ensemble": one}, "coins": {"BTCUSDT": one},
+        }
+        for ahead, steps in (("30 days", 30), ("1 day", 1))
+    }  # fmt: skip
+    record = {"subject": "ensemble", "scores": scores, "verdict": ["None is shown."]}
+    lines = list(forecast_lines(record))
+    rows = [line for line in lines if line.startswith(("| 1 day", "| 30"))]
+    assert rows[0] == (
+        "| 1 day | ensemble | -0.20 [-1.20, 0.80] | 1.00 [0.00, 2.00] | 2.00 [1.00, 3.00] (few) | "
+        "60.0 → 50.0 | 80.0 |"
+    )
+    assert [row.split(" | ")[1] for row in rows] == [
+        "ensemble", "drift", "ensemble", "drift", "BTCUSDT", "BTCUSDT",
+    ]  # fmt: skip
+    assert rows[-1].endswith("| 0.971 (0.973) |") and lines[-1] == "- None is shown."
