@@ -88,6 +88,7 @@ def test_an_outcome_moves_the_state_when_it_matures_and_not_a_date_earlier():
         assert given.date[~same].min() == 60 + steps
 
 
+@pytest.mark.long
 def test_intervals_hold_what_they_promise_of_members_that_are_all_too_narrow():
     given = moments(seed=3, dates=900, tails=1.8, ahead=(1,))
     found = walk(Rules(), given, [])
@@ -145,6 +146,7 @@ def by_regime(seed: int, *, differ: bool) -> tuple[Moments, np.ndarray]:
     return replace(given, regime=own, mean=mean, quantiles=quantiles), own
 
 
+@pytest.mark.long
 def test_weights_by_regime_count_where_they_are_better_and_are_off_where_they_are_not():
     for differ in (True, False):
         given, _ = by_regime(5, differ=differ)
