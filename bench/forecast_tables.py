@@ -34,10 +34,10 @@ def forecast_lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield from (_line(*COINS), "|---" * len(COINS) + "|")
     for ahead, of in scores:
         for coin, one in of["coins"].items():
-            told = (one["mse_skill"]["zero"], one["pinball_skill"]["random_walk"])
+            both = (one["mse_skill"]["zero"], one["pinball_skill"]["random_walk"])
             prices = one["prices"]
-            both = f"{prices['forecast']['r2']:.3f} ({prices['naive']['r2']:.3f})"
-            yield _line(ahead, coin, *map(_share, told), *_covered(one), both)
+            fit = f"{prices['forecast']['r2']:.3f} ({prices['naive']['r2']:.3f})"
+            yield _line(ahead, coin, *map(_share, both), *_covered(one), fit)
     yield from ("", "Verdict:", "")
     yield from (f"- {sentence}" for sentence in record["verdict"])
 
