@@ -151,7 +151,8 @@ def golden_rows(coins: Sequence[Candles], contract: Contract) -> pd.DataFrame:
 
 
 def _write_golden(folder: Path, rows: pd.DataFrame) -> None:
-    body = rows.to_dict(orient="split", index=False)
+    known = rows.astype(object).where(rows.notna(), None)  # JSON has no NaN, which a volume may be
+    body = known.to_dict(orient="split", index=False)
     write_json(folder / chain.GOLDEN_INPUT, {"dataframe_split": body})
     said = Chain(folder).forecast(rows)
     write_json(folder / chain.GOLDEN_OUTPUT, {"predictions": said.to_dict(orient="records")})

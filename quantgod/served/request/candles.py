@@ -25,6 +25,7 @@ from .rows import (
 )
 
 SYMBOL, TIME = "symbol", "time"
+VOLUME = "volume"
 COLUMNS = (SYMBOL, TIME, *NEEDS)
 """What is posted: the coin, the open time, and the candle."""
 
@@ -36,7 +37,8 @@ def read_candles(rows: object, contract: Contract) -> dict[int, Past]:
 
     Args:
         rows: a table with `COLUMNS` in any order; others are ignored. Rows of one coin rise in
-            time. Times are ISO 8601 text in UTC, or epoch milliseconds.
+            time. Times are ISO 8601 text in UTC, or epoch milliseconds. A volume that is null in
+            every row is of a source without one.
         contract: of the version.
 
     Raises:
@@ -47,7 +49,7 @@ def read_candles(rows: object, contract: Contract) -> dict[int, Past]:
     table = _columns(rows)
     coins = _coins(table[SYMBOL], contract)
     minutes = _minutes(table[TIME])
-    values = matrix_of(table[list(NEEDS)], minutes)
+    values = _values(table, minutes)
     _check_values(values, minutes)
     found = {}
     for coin in np.unique(coins):
@@ -144,13 +146,21 @@ def _minutes(column: pd.Series) -> Integers:
     return minutes
 
 
+def _values(table: pd.DataFrame, minutes: Integers) -> Floats:
+    """Return the candles, (n, 5); NaN for a volume that no row has."""
+    if not table[VOLUME].isna().all():
+        return matrix_of(table[list(NEEDS)], minutes)
+    prices = matrix_of(table[[name for name in NEEDS if name != VOLUME]], minutes)
+    return np.insert(prices, NEEDS.index(VOLUME), np.nan, axis=1)
+
+
 def _check_values(values: Floats, minutes: Integers) -> None:
     columns = dict(zip(NEEDS, values.T, strict=True))
     for name, column in columns.items():
-        wrong = column < 0 if name == "volume" else column <= 0
+        wrong = column < 0 if name == VOLUME else column <= 0
         if wrong.any():
             at = int(wrong.argmax())
-            least = "0 or more" if name == "volume" else "more than 0"
+            least = "0 or more" if name == VOLUME else "more than 0"
             text = f"{name} is {column[at]:g}, {least} expected"
             raise RequestError("not_positive", f"{row_name(minutes, at)}: {text}")
     high, low = columns["high"], columns["low"]

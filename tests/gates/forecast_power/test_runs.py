@@ -66,7 +66,7 @@ def test_a_series_goes_from_candles_to_what_is_found_and_a_killed_one_goes_on(
     assert (found.kind, found.seed) == ("momentum", 2000)
     assert [look.is_gated for look in found.looks] == [True, True, False]
     assert {look.mean.looks for look in found.looks} == {60}
-    assert len(found.gates) == 12 and found.seconds > 0
+    assert len(found.gates) == 13 and found.seconds > 0
     assert left_in(tmp_path) == ["momentum-2000.json"]
 
     def killed(*_: object) -> None:
