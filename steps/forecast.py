@@ -37,7 +37,7 @@ def forecast_options(command: Callable[..., Any]) -> Callable[..., Any]:
         setting("--draws", "forecast.draws", "Draws of Monte Carlo dropout."),
         setting("--device", "train.device", "auto, cpu or cuda."),
         setting("--workers", "forecast.workers", "Processes that fit folds side by side."),
-        switch("--no-ensemble", "no_ensemble", "Judge members alone; nothing is registered."),
+        switch("--no-ensemble", "no_ensemble", "Judge all the same, and register nothing."),
         switch("--no-uncertainty", "no_uncertainty", "Take past widths for those of networks."),
     ):
         command = option(command)

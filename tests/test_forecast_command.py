@@ -104,6 +104,7 @@ def test_a_newcomer_gets_a_report_and_each_setting_another_run(run, tmp_path: Pa
         "ensemble_weights", "training_summary", "fan_chart", "coverage", "pit",
     } <= figures  # fmt: skip
     metrics = found.data.metrics
+    assert 0 < metrics["selection_jaccard"] <= 1
     assert {"walk_pinball_skill_1", "test_coverage_95_7", "bilstm_validation_loss"} <= set(metrics)
 
     quick = "--set=forecast.gates.leak_audit=false"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
+from quantgod.dataset.candles.selection import jaccard
 from quantgod.evaluation.evidence import LeakAuditResult
 from quantgod.evaluation.forecasts.evaluate import ZERO, ForecastEvaluation, ForecastScores
 from quantgod.evaluation.forecasts.outcomes import RANDOM_WALK
@@ -39,7 +41,7 @@ def gate_lines(gates: Sequence[Gate]) -> list[tuple[str, ...]]:
 
 def figures_of(made: ForecastRun, gates: Sequence[Gate]) -> dict[str, float]:
     """Return what runs are compared by: scores of the ensemble by horizon, whole walk and test."""
-    found = {"gates_passed": float(all_passed(gates))}
+    found = {"gates_passed": float(all_passed(gates)), **_stability(made)}
     for part, evaluation in (("walk", made.evaluation), ("test", made.test)):
         for one in evaluation.horizons:
             scores = one.models[evaluation.subject]
@@ -70,6 +72,15 @@ def leaks_in_words(found: LeakAuditResult) -> str:
 def lineage_of(run: StageRun) -> dict[str, str]:
     """Return what a run was made from: its own id, its key and where its data lie."""
     return {"run": run.run_id, "key": run.key, **{k: str(v) for k, v in run.inputs.items()}}
+
+
+def _stability(made: ForecastRun) -> dict[str, float]:
+    """Return how much the features chosen in neighbouring folds have in common, on average."""
+    chosen: dict[tuple[int, ...], list[Sequence[str]]] = {}
+    for one in made.forward.parts:
+        chosen.setdefault(one.part.coins, []).append(one.columns)
+    pairs = [jaccard(*pair) for folds in chosen.values() for pair in pairwise(folds)]
+    return {"selection_jaccard": sum(pairs) / len(pairs)} if pairs else {}
 
 
 def _figures(scores: ForecastScores) -> Iterator[tuple[str, float]]:

@@ -68,9 +68,9 @@ def select(
     )
 
 
-def jaccard(one: Selection, other: Selection) -> float:
-    """Return how much two selections have in common, 0 to 1."""
-    a, b = set(one.columns), set(other.columns)
+def jaccard(one: Sequence[str], other: Sequence[str]) -> float:
+    """Return how much two selections of columns have in common, 0 to 1."""
+    a, b = set(one), set(other)
     return len(a & b) / len(a | b)
 
 

@@ -12,7 +12,7 @@ each regime, which count only where they have been better than the global ones.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -299,11 +299,6 @@ def regimes_count(rules: Rules, state: State) -> bool:
     means = state.gained[-blocks * block :].reshape(blocks, block).mean(axis=1)
     spread = means.std(ddof=1) / np.sqrt(blocks)
     return bool(spread > 0 and means.mean() / spread > rules.trust)
-
-
-def rules_to_json(rules: Rules) -> dict[str, Any]:
-    """Return plain values: `Rules(**values)` gives the same."""
-    return asdict(rules)
 
 
 def _with_equal(experts: Floats) -> Floats:
