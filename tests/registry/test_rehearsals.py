@@ -19,6 +19,7 @@ from quantgod.evaluation.interval_power import DESIGNS, Design, DesignOutcome, I
 from quantgod.gates import Gate, interval_proof
 from quantgod.gates.interval_proof import JOBS
 from quantgod.gates.power import Market, Rehearsal
+from quantgod.parallel import work
 from quantgod.registry import rehearsals
 from quantgod.registry.rehearsals import RehearsalError, run_rehearsals
 from quantgod.settings import Settings, load_settings
@@ -264,6 +265,7 @@ def test_a_worker_whose_experiment_was_killed_ends_at_its_next_step(
         progress(2, 9, "")
         raise AssertionError("it went on")
 
+    monkeypatch.setattr(work, "parent_process", lambda: "its experiment")
     monkeypatch.setattr(rehearsals, "rehearse", rehearse)
     with pytest.raises(RehearsalError, match=r"null-100: RuntimeError: the experiment .* is gone"):
         run_rehearsals(tiny(), tmp_path)
