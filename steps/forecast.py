@@ -37,7 +37,7 @@ def forecast_options(command: Callable[..., Any]) -> Callable[..., Any]:
         setting("--draws", "forecast.draws", "Draws of Monte Carlo dropout."),
         setting("--device", "train.device", "auto, cpu or cuda."),
         setting("--workers", "forecast.workers", "Processes that fit folds side by side."),
-        switch("--no-ensemble", "no_ensemble", "Judge all the same, and register nothing."),
+        switch("--no-ensemble", "no_ensemble", "Judge each member alone, and register nothing."),
         switch("--no-uncertainty", "no_uncertainty", "Take past widths for those of networks."),
     ):
         command = option(command)
@@ -180,7 +180,10 @@ def _register(run: StageRun, settings: Settings, made: ForecastRun, gates: Seque
     if not settings.forecast.ensemble.enabled:
         run.json("gates", [{"name": one.name, "verdict": one.verdict} for one in gates])
         run.output()
-        return "nothing is registered: without an ensemble (--no-ensemble) members are judged alone"
+        return (
+            f"nothing is registered: without an ensemble members are judged alone, gates ask "
+            f"{made.evaluation.subject}"
+        )
     with progress_bar("register") as progress:
         progress(0, 2, "packing members and ensemble")
         figures = figures_of(made, gates)

@@ -90,6 +90,7 @@ def test_a_newcomer_gets_a_report_and_each_setting_another_run(run, tmp_path: Pa
     assert "coverage_80_1" in said and "report/report.html" in said
     assert "leak audit: nothing looks ahead, to the candle" in said
     found = newest_run()
+    assert found.info.run_name.startswith("forecast BTCUSDT ETHUSDT 20")
     kept = Path(found.info.artifact_uri.removeprefix("file://"))
     audited = read_evidence(kept / LEAK_AUDIT_FILE, LeakAuditResult)
     assert audited.passed and audited.compared["forecasts of bilstm"]
@@ -113,6 +114,8 @@ def test_a_newcomer_gets_a_report_and_each_setting_another_run(run, tmp_path: Pa
     assert "the best of 2 trials" in said and "bilstm" not in said.partition("Gates")[0]
     status, said = run(quick, "--members", "ridge", "--coins", "BTCUSDT", "--no-ensemble")
     assert status == 0, said
+    assert "members are judged alone, gates ask ridge" in said
+    assert "stacking" not in said and "ensemble  " not in said
 
 
 @pytest.mark.long

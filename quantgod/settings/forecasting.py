@@ -64,7 +64,7 @@ class CandleEnsembleSettings(Section):
     """How members become one; each as `served/candles/online.py` says.
 
     Attributes:
-        enabled: without, all is judged as ever, and nothing is registered.
+        enabled: without, each member is judged alone, and nothing is registered.
         scores, prior: conformal scores that quantiles are corrected by, at most, and independent
             outcomes that say that nothing is to be corrected.
         rate, share: of online weights.

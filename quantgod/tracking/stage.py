@@ -61,6 +61,9 @@ ENDLESS = frozenset({"live", "collect"})
 UNCOMPARED = ENDLESS | {"predict"}
 """Stages in use, whose runs are not compared."""
 
+OF_CANDLES = frozenset({"candles", "forecast", "predict"})
+"""Stages whose data are candles of coins."""
+
 DIGEST_CHARACTERS = 32  # MLflow stores at most 36 of a dataset's digest
 TAG_CHARACTERS = 5_000
 WORKPLACE_CHARACTERS = 16
@@ -369,9 +372,14 @@ def _describe(run: StageRun) -> str:
 
 def run_name(name: str, settings: Settings, member: str = "") -> str:
     """Return a readable name for a stage's run: stage, member, symbols, and the day of the run."""
-    symbols = settings.live.symbols if name in ENDLESS else (settings.data.symbol,)
-    words = (name, *([member] if member else []), *symbols)
+    words = (name, *([member] if member else []), *_symbols(name, settings))
     return f"{' '.join(words)} {dt.datetime.now(dt.UTC):%Y-%m-%d}"
+
+
+def _symbols(name: str, settings: Settings) -> tuple[str, ...]:
+    if name in OF_CANDLES:
+        return settings.candles.coins
+    return settings.live.symbols if name in ENDLESS else (settings.data.symbol,)
 
 
 def logged_params(name: str, settings: Settings) -> dict[str, str]:

@@ -7,26 +7,22 @@ from typing import Final
 
 import numpy as np
 
-from quantgod.contracts import Booleans, Floats
+from quantgod.contracts import Booleans, Floats, Integers
 from quantgod.dataset.candles.table import CandleTable
 from quantgod.ensemble.candles.walk import Walked
 from quantgod.evaluation.forecasts.garch import garch_floor
-from quantgod.evaluation.forecasts.outcomes import GARCH, Distribution, Outcomes
+from quantgod.evaluation.forecasts.outcomes import GARCH, RANDOM_WALK, Distribution, Outcomes
 from quantgod.forecasters.candles.forward import Forward
-from quantgod.served.candles.online import experts_of
+from quantgod.served.candles.online import Issued, experts_of
+from quantgod.settings import ForecastSettings
 
 ENSEMBLE: Final = "ensemble"
 
 
 def outcomes_of(
-    table: CandleTable,
-    forward: Forward,
-    walked: Walked,
-    horizons: Sequence[int],
-    since: int | None = None,
-    until: int | None = None,
+    table: CandleTable, forward: Forward, walked: Walked, how: ForecastSettings
 ) -> list[Outcomes]:
-    """Return the matured forecasts of each horizon, of all experts, the ensemble and GARCH.
+    """Return the matured forecasts of each horizon, of all whom `said_by` tells of and GARCH.
 
     What is judged was issued: corrected by matured scores, as `walk` has it; `raw` is what experts
     said themselves.
@@ -35,39 +31,48 @@ def outcomes_of(
         table: all rows.
         forward: members' forecasts, whose rows these are.
         walked: what was made of them.
-        horizons: steps ahead.
-        since: first date of issue.
-        until: the date after the last.
+        how: horizons, and whether members are combined.
     """
-    came = table.outcomes(horizons)[forward.rows]
-    dates = table.date[forward.rows]
-    low, high = (-np.inf if since is None else since, np.inf if until is None else until)
-    chosen = (dates >= low) & (dates < high)
+    came = table.outcomes(how.horizons)[forward.rows]
     first = min(fold.border for fold in forward.folds)
-    garch = garch_of(table, first, tuple(horizons))[forward.rows]
+    garch = garch_of(table, first, how.horizons)[forward.rows]
     return [
-        _outcomes(table, forward, walked, place, steps, chosen & np.isfinite(came[:, place]), garch)
-        for place, steps in enumerate(horizons)
-    ]
+        _outcomes(
+            table, forward.rows, np.isfinite(came[:, place]), steps,
+            said_by(walked.issued[place], forward.members, how), garch[:, place],
+        )
+        for place, steps in enumerate(how.horizons)
+    ]  # fmt: skip
+
+
+def subject_of(how: ForecastSettings) -> str:
+    """Return who is judged: the ensemble, or without one the first member that is asked for."""
+    return ENSEMBLE if how.ensemble.enabled else next(iter(how.chosen), RANDOM_WALK)
+
+
+def said_by(
+    issued: Issued, members: Sequence[str], how: ForecastSettings
+) -> dict[str, Distribution]:
+    """Return what the ensemble and each expert issued, by name; members alone without one."""
+    found = {}
+    if how.ensemble.enabled:
+        found[ENSEMBLE] = Distribution(issued.mean, issued.quantiles, issued.uncorrected)
+    for number, name in enumerate(experts_of(members) if how.ensemble.enabled else members):
+        raw = issued.raw[:, number] if number < issued.raw.shape[1] else None
+        found[name] = Distribution(issued.means[:, number], issued.experts[:, number], raw)
+    return found
 
 
 def _outcomes(
     table: CandleTable,
-    forward: Forward,
-    walked: Walked,
-    place: int,
-    steps: int,
+    rows: Integers,
     chosen: Booleans,
+    steps: int,
+    said: Mapping[str, Distribution],
     garch: Floats,
 ) -> Outcomes:
-    rows, issued = forward.rows[chosen], walked.issued[place].take(chosen)
-    forecasts = {ENSEMBLE: Distribution(issued.mean, issued.quantiles, issued.uncorrected)}
-    names = experts_of(forward.members)
-    for number, name in enumerate(names):
-        raw = issued.raw[:, number] if number < issued.raw.shape[1] else None
-        forecasts[name] = Distribution(issued.means[:, number], issued.experts[:, number], raw)
-    unit = table.sigma[rows] * np.sqrt(steps)
-    floor = garch[chosen, place] / unit[:, None]
+    forecasts, rows = {name: one.take(chosen) for name, one in said.items()}, rows[chosen]
+    floor = garch[chosen] / (table.sigma[rows] * np.sqrt(steps))[:, None]
     if np.isfinite(floor).all():
         forecasts[GARCH] = Distribution(np.zeros(len(rows)), floor)
     return Outcomes(

@@ -13,7 +13,7 @@ from quantgod.dataset.candles.table import CandleTable, table_of
 from quantgod.ensemble.candles.walk import Moments, OnDate, Walked, walk
 from quantgod.ensemble.candles.walk import unheard as unnoticed
 from quantgod.evaluation.forecasts.evaluate import ForecastEvaluation, evaluate_forecasts
-from quantgod.evaluation.forecasts.judged import ENSEMBLE, outcomes_of
+from quantgod.evaluation.forecasts.judged import outcomes_of, subject_of
 from quantgod.evaluation.forecasts.outcomes import Outcomes
 from quantgod.forecasters.candles.forward import Forward, OnEpoch, split, unheard, walk_forward
 from quantgod.forecasters.candles.tuning import Searched, tune
@@ -158,12 +158,12 @@ def run_forecasts(
         EmptyPartError: if there are too few candles.
         MemberError: if members cannot be fitted.
     """
-    horizons, made = settings.forecast.horizons, walk_coins(coins, settings, place, hooks)
-    table, forward, walked = made.table, made.forward, made.walked
-    outcomes = outcomes_of(table, forward, walked, horizons)
-    test = outcomes_of(table, forward, walked, horizons, since=forward.folds[-1].border)
+    how, made = settings.forecast, walk_coins(coins, settings, place, hooks)
+    outcomes = outcomes_of(made.table, made.forward, made.walked, how)
+    newest = made.forward.folds[-1].border
+    test = [one.take(one.date >= newest) for one in outcomes]
     return ForecastRun(
         **vars(made), outcomes=tuple(outcomes),
-        evaluation=evaluate_forecasts(outcomes, ENSEMBLE, looks),
-        test=evaluate_forecasts(test, ENSEMBLE, looks),
+        evaluation=evaluate_forecasts(outcomes, subject_of(how), looks),
+        test=evaluate_forecasts(test, subject_of(how), looks),
     )  # fmt: skip

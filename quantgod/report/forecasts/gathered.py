@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from quantgod.contracts import Floats
-from quantgod.evaluation.forecasts.judged import weights_of
+from quantgod.evaluation.forecasts.judged import said_by, weights_of
 from quantgod.evaluation.forecasts.run import ForecastRun
 from quantgod.evaluation.plots.forecasts import Course, Fan
 from quantgod.evaluation.wording import ahead_text
@@ -37,7 +37,9 @@ def material_of(
     """Return all that the report of a run shows."""
     ahead = [ahead_text(steps * run.table.step_ms) for steps in how.horizons]
     weights = {
-        name: weights_of(run.walked, run.forward.members, place) for place, name in enumerate(ahead)
+        name: weights_of(run.walked, run.forward.members, place)
+        for place, name in enumerate(ahead)
+        if how.ensemble.enabled
     }
     attended, attention = _attention(run)
     return ForecastMaterial(
@@ -59,7 +61,10 @@ def material_of(
 
 def fans(run: ForecastRun, how: ForecastSettings) -> Iterator[Fan]:
     """Yield the newest forecasts of each coin, whose outcomes nobody knows yet."""
-    table, rows = run.table, run.forward.rows
+    table, rows, members = run.table, run.forward.rows, run.forward.members
+    issued = [
+        said_by(one, members, how)[run.evaluation.subject].quantiles for one in run.walked.issued
+    ]
     for coin, name in enumerate(table.coins):
         own = np.flatnonzero(table.coin[rows] == coin)
         if not len(own):
@@ -70,8 +75,7 @@ def fans(run: ForecastRun, how: ForecastSettings) -> Iterator[Fan]:
         due = (table.date[row] + 1 + np.array(how.horizons)) * table.step_ms
         said = [
             prices(
-                table.close[[row]], table.sigma[[row]], steps,
-                run.walked.issued[place].quantiles[[at]],
+                table.close[[row]], table.sigma[[row]], steps, issued[place][[at]]
             )[0]
             for place, steps in enumerate(how.horizons)
         ]  # fmt: skip
