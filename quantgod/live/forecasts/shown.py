@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from quantgod.evaluation.wording import ahead_text
 from quantgod.live.forecasts.ledger import INSIDE, PRICES
 from quantgod.live.forecasts.predicting import Predicted
 from quantgod.live.forecasts.watch import Watched
+from quantgod.report.findings import spoken
 from quantgod.report.forecasts.tables import number
 from quantgod.report.tables import Table
 from quantgod.served.candles.quantiles import COVERAGES, MEDIAN
@@ -22,12 +23,22 @@ from quantgod.served.candles.quantiles import COVERAGES, MEDIAN
 PAST: Final = 120
 """Candles before the newest forecasts that a fan chart shows."""
 
-NEWEST: Final = ("coin", "ahead", "issued of", "due", "price now", "median", "80 % between", "up",
-                 "regime", "late")  # fmt: skip
+NOW: Final = ("coin", "closed", "price", "regime", "late")
+NEWEST: Final = ("coin", "ahead", "due", "median", "80 % between", "up")
+WEIGHTS: Final = ("coin", "ahead", "experts, the heaviest first")
 WATCHED: Final = ("ahead", "forecasts", "dates apart", "in 80 %", "band", "in 95 %", "band",
                   "pinball loss", "skill over random walk")  # fmt: skip
-SCORED: Final = ("coin", "ahead", "issued of", "due", "return", "in 50 %", "80 %", "95 %",
-                 "pinball loss", "random walk's", "late")  # fmt: skip
+SCORED: Final = ("coin", "ahead", "due", "return", "within", "pinball loss", "random walk's",
+                 "late")  # fmt: skip
+
+
+def now_lines(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return a line for each coin that the newest forecasts are of, as `NOW` names them."""
+    return [
+        (row["symbol"], _text(row["issue"]), number(row["close"]), spoken(row["regime"]),
+         _yes(row["late"]))
+        for _, row in rows.drop_duplicates(["symbol", "issue"]).iterrows()
+    ]  # fmt: skip
 
 
 def newest_lines(rows: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -35,24 +46,25 @@ def newest_lines(rows: pd.DataFrame) -> list[tuple[str, ...]]:
     low, high = COVERAGES[0.8]
     return [
         (
-            row["symbol"], _ahead(row), _text(row["issue"]), _text(row["due"]),
-            number(row["close"]), number(row[PRICES[MEDIAN]]),
+            row["symbol"], _ahead(row), _text(row["due"]), number(row[PRICES[MEDIAN]]),
             f"{number(row[PRICES[low]])} - {number(row[PRICES[high]])}",
-            f"{row['up_probability']:.1%}", row["regime"], _yes(row["late"]),
+            f"{row['up_probability']:.1%}",
         )
         for _, row in rows.iterrows()
     ]  # fmt: skip
 
 
-def weight_lines(rows: pd.DataFrame) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return head and lines of the weights by which the newest forecasts were combined."""
-    told = [json.loads(text) for text in rows["weights"]]
-    names = list(told[0]) if told else []
-    lines = [
-        (row["symbol"], _ahead(row), *(f"{own[name]:.1%}" for name in names))
-        for (_, row), own in zip(rows.iterrows(), told, strict=True)
+def weight_lines(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return a line of the weights that combined each newest forecast, as `WEIGHTS` names them."""
+    return [
+        (row["symbol"], _ahead(row), _weights_text(json.loads(row["weights"])))
+        for _, row in rows.iterrows()
     ]
-    return ("coin", "ahead", *(name.replace("_", " ") for name in names)), lines
+
+
+def _weights_text(weights: Mapping[str, float]) -> str:
+    heaviest = sorted(weights.items(), key=lambda each: -each[1])
+    return ", ".join(f"{spoken(name)} {weight:.1%}" for name, weight in heaviest)
 
 
 def watched_lines(watched: Sequence[Watched], step_ms: int) -> list[tuple[str, ...]]:
@@ -75,23 +87,32 @@ def scored_lines(rows: pd.DataFrame) -> list[tuple[str, ...]]:
     """Return a line for each row that was scored, as `SCORED` names them."""
     return [
         (
-            row["symbol"], _ahead(row), _text(row["issue"]), _text(row["due"]),
-            f"{row['outcome']:+.2%}", *(_yes(row[name]) for name in INSIDE.values()),
-            f"{row['pinball']:.4f}", f"{row['random_walk_pinball']:.4f}", _yes(row["late"]),
+            row["symbol"], _ahead(row), _text(row["due"]), f"{row['outcome']:+.2%}",
+            _within(row), f"{row['pinball']:.4f}", f"{row['random_walk_pinball']:.4f}",
+            _yes(row["late"]),
         )
         for _, row in rows.iterrows()
     ]  # fmt: skip
 
 
+def _within(row: pd.Series) -> str:
+    """Return the narrowest interval that held the outcome."""
+    held = [f"{100 * promised:.0f} %" for promised, name in INSIDE.items() if row[name]]
+    return held[0] if held else "none"
+
+
 def tables_of(done: Predicted, step_ms: int) -> list[Table]:
     """Return what is told beside the newest forecasts, as tables; those without lines are not."""
-    head, weights = weight_lines(done.newest)
+    newest = done.newest
     found = (
-        Table("What to expect", NEWEST, tuple(newest_lines(done.newest)), "`up`: of the price."),
+        Table("Now", NOW, tuple(now_lines(newest))),
+        Table("What to expect", NEWEST, tuple(newest_lines(newest)),
+              "Prices, and the probability that the price is up."),
         Table("The last matured forecasts", WATCHED, tuple(watched_lines(done.watched, step_ms)),
               "Of all coins, issued in time; pinball loss of scaled returns."),
-        Table("Weights of the experts", head, tuple(weights)),
-        Table("Matured since the last time", SCORED, tuple(scored_lines(done.scored))),
+        Table("Weights of the experts", WEIGHTS, tuple(weight_lines(newest))),
+        Table("Matured since the last time", SCORED, tuple(scored_lines(done.scored)),
+              "Log returns, the narrowest interval that held each, and losses of scaled returns."),
     )  # fmt: skip
     return [one for one in found if one.body]
 

@@ -18,6 +18,7 @@ from quantgod.contracts import Candles
 from quantgod.live.forecasts import ledger as ledgers
 from quantgod.live.forecasts.catching_up import catch_up
 from quantgod.live.forecasts.ledger import (
+    INSIDE,
     KEY,
     RETURNS,
     WALK,
@@ -27,6 +28,7 @@ from quantgod.live.forecasts.ledger import (
 )
 from quantgod.live.forecasts.predicting import Asked, Predicted, predict
 from quantgod.live.forecasts.records import Whose
+from quantgod.live.forecasts.shown import tables_of
 from quantgod.live.forecasts.watch import band, watch
 from quantgod.registry.daily.posting import rows_to_post
 from quantgod.settings.forecasting import WatchSettings
@@ -53,6 +55,17 @@ def day(path: Path, candles: int, given: list[Candles] | None = None, **more) ->
     return predict(small_chain(), coins, asked(path, **more), lambda: close_of(candles) + HOUR)
 
 
+def is_shown_in_80_columns(done: Predicted) -> None:
+    tables = {one.title: one for one in tables_of(done, DAY_MS)}
+    for one in tables.values():
+        longest = [max(map(len, " ".join(column).split())) for column in zip(one.head, *one.body)]
+        assert sum(longest) + 3 * len(longest) + 1 <= 80, one.head
+    scored = tables["Matured since the last time"].body
+    held = done.scored[[*INSIDE.values()]].sum(axis=1).tolist()
+    told = ["none", "95 %", "80 %", "50 %"]
+    assert [row[4] for row in scored] == [told[int(count)] for count in held]
+
+
 def test_each_day_issues_once_scores_once_and_a_second_call_changes_no_byte(tmp_path) -> None:
     path, first = tmp_path / "deep" / "ledger.parquet", REGISTERED
     done = day(path, first)
@@ -70,6 +83,7 @@ def test_each_day_issues_once_scores_once_and_a_second_call_changes_no_byte(tmp_
     assert (len(done.issued), len(done.scored)) == (8, 6)
     assert done.issued.groupby("issue")["late"].all().tolist() == [True, False]
     assert "4 forecasts" in done.warnings[0] and "issued late" in done.warnings[0]
+    is_shown_in_80_columns(done)
     kept = read_ledger(path)
     assert not kept.duplicated(KEY).any() and len(kept) == 16
     assert (kept["issued_at"] >= kept["issue"]).all()
