@@ -26,8 +26,8 @@ PAST: Final = 120
 NOW: Final = ("coin", "closed", "price", "regime", "late")
 NEWEST: Final = ("coin", "ahead", "due", "median", "80 % between", "up")
 WEIGHTS: Final = ("coin", "ahead", "experts, the heaviest first")
-WATCHED: Final = ("ahead", "forecasts", "dates apart", "in 80 %", "band", "in 95 %", "band",
-                  "pinball loss", "skill over random walk")  # fmt: skip
+WATCHED: Final = ("ahead", "forecasts", "dates apart", "in 80 % (band)", "in 95 % (band)",
+                  "pinball loss", "skill")  # fmt: skip
 SCORED: Final = ("coin", "ahead", "due", "return", "within", "pinball loss", "random walk's",
                  "late")  # fmt: skip
 
@@ -72,11 +72,7 @@ def watched_lines(watched: Sequence[Watched], step_ms: int) -> list[tuple[str, .
     return [
         (
             ahead_text(one.steps * step_ms), f"{one.rows:,}", f"{one.independent}",
-            *(
-                cell
-                for told in one.coverage
-                for cell in (f"{told.share:.1%}", f"{told.low:.0%} - {told.high:.0%}")
-            ),
+            *(f"{told.share:.1%} ({told.low:.0%} - {told.high:.0%})" for told in one.coverage),
             f"{one.pinball:.4f}", f"{one.skill:+.2%}",
         )
         for one in watched
@@ -109,7 +105,8 @@ def tables_of(done: Predicted, step_ms: int) -> list[Table]:
         Table("What to expect", NEWEST, tuple(newest_lines(newest)),
               "Prices, and the probability that the price is up."),
         Table("The last matured forecasts", WATCHED, tuple(watched_lines(done.watched, step_ms)),
-              "Of all coins, issued in time; pinball loss of scaled returns."),
+              "Of all coins, issued in time; pinball loss of scaled returns, skill over the random "
+              "walk."),
         Table("Weights of the experts", WEIGHTS, tuple(weight_lines(newest))),
         Table("Matured since the last time", SCORED, tuple(scored_lines(done.scored)),
               "Log returns, the narrowest interval that held each, and losses of scaled returns."),

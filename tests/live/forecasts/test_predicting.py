@@ -58,7 +58,10 @@ def day(path: Path, candles: int, given: list[Candles] | None = None, **more) ->
 def is_shown_in_80_columns(done: Predicted) -> None:
     tables = {one.title: one for one in tables_of(done, DAY_MS)}
     for one in tables.values():
-        longest = [max(map(len, " ".join(column).split())) for column in zip(one.head, *one.body)]
+        longest = [
+            max(map(len, " ".join(column).split()))
+            for column in zip(one.head, *one.body, strict=True)
+        ]
         assert sum(longest) + 3 * len(longest) + 1 <= 80, one.head
     scored = tables["Matured since the last time"].body
     held = done.scored[[*INSIDE.values()]].sum(axis=1).tolist()
