@@ -17,6 +17,7 @@ from quantgod.archive.http_part import (
     InterruptedTransferError,
     Part,
     RefusedFileError,
+    UnreachableError,
     fetch_rest,
 )
 from quantgod.contracts import Progress
@@ -63,19 +64,30 @@ class DownloadReport:
         return told + (f"; {len(self.forbidden)} answered 403" if self.forbidden else "")
 
     def failure_message(self) -> str:
-        """Return which failed, and why."""
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in self.failed.items())
+        """Return which failed, and why; of many that failed alike, the first."""
+        alike: dict[str, list[str]] = {}
+        for name, reason in self.failed.items():
+            alike.setdefault(reason, []).append(name)
+        reasons = "; ".join(
+            f"{first}{f' and {len(others)} more' if others else ''}: {reason}"
+            for reason, (first, *others) in alike.items()
+        )
         return f"{len(self.failed)} could not be fetched: {reasons}"
 
 
 class Fetcher:
-    """The state of one call: finished files, and the end of a demanded wait."""
+    """The state of one call: finished files, the end of a demanded wait, and a dead connection.
+
+    Once all attempts at a file have found no connection, those that come after it fail at once, as
+    each of them would only wait as long for the same. The next call goes on with them.
+    """
 
     def __init__(self, settings: Politeness, progress: Progress) -> None:
         self._settings, self._progress = settings, progress
         self._places = asyncio.Semaphore(settings.concurrency)
         self._done = self._total = self._bytes = 0
         self._quiet_until = self._next_note = 0.0
+        self._dead = ""
 
     async def all(
         self,
@@ -111,6 +123,8 @@ class Fetcher:
         """
         failures = 0
         while True:
+            if self._dead:
+                raise GaveUpError(self._dead)
             before = part.size()
             try:
                 await self._quiet()
@@ -119,7 +133,9 @@ class Fetcher:
             except InterruptedTransferError as problem:
                 failures += part.size() - before < _WORTHWHILE_BYTES
                 if failures >= self._settings.attempts:
-                    raise GaveUpError(f"{problem}, after {failures} attempts") from problem
+                    reason = f"{problem}, after {failures} attempts"
+                    self._dead = reason if isinstance(problem, UnreachableError) else ""
+                    raise GaveUpError(reason) from problem
                 await self._back_off(failures, problem)
             except (RefusedFileError, OSError) as error:
                 raise GaveUpError(str(error)) from error

@@ -49,6 +49,10 @@ class InterruptedTransferError(Exception):
         self.retry_after = retry_after
 
 
+class UnreachableError(InterruptedTransferError):
+    """No connection came about, so the file may not be to blame."""
+
+
 class Part:
     """The unfinished `target`: `target.part` beside it, and its version in `target.part.version`.
 
@@ -102,6 +106,7 @@ async def fetch_rest(
     Raises:
         AbsentFileError: for 403, 404 and 410.
         RefusedFileError: for any other permanent answer.
+        UnreachableError: if there is no connection.
         InterruptedTransferError: for a temporary answer, a lost connection, or bytes that do not
             fit the part.
     """
@@ -110,6 +115,8 @@ async def fetch_rest(
             total = await _receive(response, part, received)
     except aiohttp.InvalidURL as error:
         raise RefusedFileError(f"{url} is no address that can be fetched") from error
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        raise UnreachableError(f"no connection ({type(error).__name__}: {error})") from error
     except (aiohttp.ClientError, TimeoutError) as error:
         raise InterruptedTransferError(
             f"connection lost ({type(error).__name__}: {error})"

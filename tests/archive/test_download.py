@@ -14,7 +14,9 @@ import zipfile
 import pytest
 from aiohttp import web
 
+from quantgod.archive import fetching
 from quantgod.archive.download import archive_names, download
+from quantgod.archive.http_part import fetch_rest
 from quantgod.settings import DownloadSettings
 from tests.archive.feeds import FULL
 
@@ -399,6 +401,26 @@ def test_a_dead_address_fails_with_its_reason(folder, server):
     assert str(FIRST) in report.failure_message()
     assert report.headline() == "0 fetched (0 MB), 0 there, 0 absent, 1 failed"
     assert report.as_dict()["failed"] == report.failed
+
+
+def test_many_files_of_a_dead_address_fail_together_and_the_next_call_fetches_them(
+    folder, server, monkeypatch
+):
+    attempts = []
+
+    def counted(session, url, part, received):
+        attempts.append(url)
+        return fetch_rest(session, url, part, received)
+
+    monkeypatch.setattr(fetching, "fetch_rest", counted)
+    dead = server.url.replace("127.0.0.1", "127.0.0.2")
+    how = {"days": 31, "concurrency": 2, "attempts": 3}
+    report = _fetch(server, folder, base_url=dead, **how)
+    assert len(report.failed) == 31 and len(set(report.failed.values())) == 1
+    assert len(attempts) <= 2 * 3
+    assert f"{FIRST} and 30 more: no connection" in report.failure_message()
+    again = _fetch(server, folder, **how)
+    assert (len(again.fetched), len(again.absent), again.failed) == (1, 30, {})
 
 
 def test_an_address_that_is_none_is_not_asked_twice(server, folder):
