@@ -112,6 +112,15 @@ def test_where_there_is_no_skill_the_report_says_so_and_names_what_is_wrong() ->
     assert "1 day ahead the width was worse than that of the random walk in 2019, 2020." in told
 
 
+def test_a_floor_that_could_not_be_made_is_told() -> None:
+    lack = "There is no floor of GARCH-t width"
+    (one,) = small().outcomes
+    floor = {"garch": one.forecasts["random_walk"]}
+    with_it = evaluate_forecasts([replace(one, forecasts=one.forecasts | floor)], "subject")
+    assert lack in " ".join(weaknesses(small().evaluation))
+    assert lack not in " ".join(weaknesses(with_it))
+
+
 @pytest.mark.parametrize("value", [Interval(-0.02, -0.03, -0.01), Interval(-0.02, -0.03, 0.01)])
 def test_a_mean_is_called_worse_only_where_that_is_shown(value: Interval) -> None:
     first, *others = evaluation().horizons

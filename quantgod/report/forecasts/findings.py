@@ -13,6 +13,7 @@ from quantgod.evaluation.forecasts.evaluate import (
     ForecastScores,
     HorizonEvaluation,
 )
+from quantgod.evaluation.forecasts.garch import FEWEST_RETURNS
 from quantgod.evaluation.forecasts.outcomes import FLOORS, GARCH, RANDOM_WALK
 from quantgod.evaluation.intervals import Interval
 from quantgod.evaluation.wording import ahead_text, number_text
@@ -49,6 +50,11 @@ def weaknesses(evaluation: ForecastEvaluation) -> list[str]:
         for coin, of_coin in one.coins.items() if len(one.coins) > 1 else ():
             found += _off(of_coin.coverage, f"{coin}, {ahead} ahead")
         found += _years(one, ahead)
+    if not _has(evaluation, GARCH):
+        found.append(
+            "There is no floor of GARCH-t width: a coin has too few returns before the first fold "
+            f"({FEWEST_RETURNS} are needed)."
+        )
     return found
 
 
