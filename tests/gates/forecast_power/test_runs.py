@@ -29,6 +29,7 @@ TINY = {
     "forecast_power.momentum_series": 1,
     "forecast_power.clusters_series": 1,
     "forecast_power.workers": 1,
+    "forecast_power.first_seed": 1000,
 }
 NAMES = ["null-1000", "null-1001", "momentum-2000", "clusters-3000"]
 
