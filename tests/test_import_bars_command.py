@@ -53,6 +53,7 @@ def stop(*_: object, **__: object) -> None:
     raise ValueError("no stage is to run")
 
 
+@pytest.mark.long
 def test_candles_become_labels_and_a_network_that_is_told_what_they_lack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from tests.archive.feeds import (
 from tests.stores import fresh_store
 
 
+@pytest.mark.long
 def test_a_dask_cluster_gives_the_same_files(scheduler: str, tmp_path: Path) -> None:
     assert scheduler.startswith("tcp://127.0.0.1:")
     write(tmp_path / "a", three_days())

@@ -92,6 +92,7 @@ def planted(tmp_path_factory):
     return of, *audited(of, tmp_path_factory.mktemp("planted"))
 
 
+@pytest.mark.long
 def test_a_planted_signal_is_found(planted):
     of, _, judged = planted
     assert log_loss(judged.target, judged.audited) < prior_loss(of, judged.target) - 0.1

@@ -74,6 +74,7 @@ def test_nothing_leaks_and_the_books_were_looked_at_to_the_row(
     assert len(leak_figure(result, bars(), settings(), blocks).axes) == 2
 
 
+@pytest.mark.long
 def test_the_block_of_the_next_minute_is_found(
     blocks: BookBlocks, borders: Borders, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,6 +146,7 @@ def test_weights_that_know_an_outcome_too_early_are_caught(
     assert WEIGHTS in leaking(result)
 
 
+@pytest.mark.long
 def test_weights_fitted_to_a_fold_itself_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a fit whose weights tell of each outcome: one that ends at 0 and 1 need not."""
 

@@ -78,6 +78,7 @@ def minutes_after(border: int, minutes: int) -> pd.Timestamp:
     return pd.Timestamp(border + minutes * MS_PER_MINUTE, unit="ms", tz="UTC")
 
 
+@pytest.mark.long
 def test_nothing_leaks_at_random_cuts(honest):
     assert len(honest.cuts) == CUTS
     assert honest.leaks == ()

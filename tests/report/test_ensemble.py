@@ -44,6 +44,7 @@ def found() -> EnsembleResult:
     return result
 
 
+@pytest.mark.long
 def test_the_card_says_what_each_member_is_and_how_it_scored() -> None:
     card, scores = report().card, found()
     assert (

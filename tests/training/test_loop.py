@@ -81,6 +81,7 @@ def verdict(signal: float) -> Verdict:
     )
 
 
+@pytest.mark.long
 def test_a_planted_signal_is_found() -> None:
     found = verdict(signal=0.6)
     assert found.clearly_learned, found

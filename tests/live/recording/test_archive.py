@@ -241,6 +241,7 @@ def test_a_clock_two_hours_back_after_midnight_gives_the_same_bars(tmp_path):
     assert stored_bits(tmp_path / "bars") == bits(with_row(client.closed))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step_ms", [-2_000, *later(2_000, 3_600_000, -3_600_000)])
 def test_an_exchange_whose_clock_steps_gives_the_same_bars(step_ms, tmp_path):
     """Three minutes before midnight, and back eight minutes after it."""
