@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from quantgod.served.candles.online import Rules
+from quantgod.served.candles.state import Rules
 from quantgod.settings.candles import Strength
 from quantgod.settings.learning import SearchSpace
 from quantgod.settings.regimes import RegimeSettings
@@ -61,7 +61,7 @@ class TuneSettings(Section):
 
 
 class CandleEnsembleSettings(Section):
-    """How members become one; each as `served/candles/online.py` says.
+    """How members become one; each as `served/candles/state.py` says.
 
     Attributes:
         enabled: without, each member is judged alone, and nothing is registered.

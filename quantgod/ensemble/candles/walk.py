@@ -9,7 +9,7 @@ import numpy as np
 
 from quantgod.contracts import Floats, Integers, Progress, silent
 from quantgod.ensemble.candles.stacked import fit_stack
-from quantgod.served.candles.online import Issued, Rules, joined
+from quantgod.served.candles.state import Issued, Rules, joined
 from quantgod.served.candles.timeline import Timeline
 
 

@@ -13,7 +13,7 @@ from quantgod.ensemble.candles.walk import Walked
 from quantgod.evaluation.forecasts.garch import garch_floor
 from quantgod.evaluation.forecasts.outcomes import GARCH, RANDOM_WALK, Distribution, Outcomes
 from quantgod.forecasters.candles.forward import Forward
-from quantgod.served.candles.online import Issued, experts_of
+from quantgod.served.candles.state import Issued, experts_of
 from quantgod.settings import ForecastSettings
 
 ENSEMBLE: Final = "ensemble"

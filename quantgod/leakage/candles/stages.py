@@ -14,8 +14,8 @@ import numpy.typing as npt
 from quantgod.evaluation.forecasts.judged import garch_of
 from quantgod.evaluation.forecasts.run import ForecastWalk
 from quantgod.leakage.candles.trace import ALL_COINS, Trace, Values
-from quantgod.served.candles.online import experts_of
 from quantgod.served.candles.quantiles import LEVELS
+from quantgod.served.candles.state import experts_of
 from quantgod.served.candles.timeline import Timeline
 from quantgod.settings import ForecastSettings
 

@@ -128,10 +128,10 @@ class Chain:
         own = partial(own_module, folder / SERVED)
         self.requests, self.quantiles = own("request.candles"), own("candles.quantiles")
         self.refused = own("request.rows").RequestError
-        self.online, self.timelines = own("candles.online"), own("candles.timeline")
+        self.timelines = own("candles.timeline")
         self.regimes, self.live_module = own("candles.regimes"), own("candles.live")
         self.contract = own("candles.contract").Contract(**_json(folder / CONTRACT))
-        self.experts = self.online.experts_of(self.contract.members)
+        self.experts = own("candles.state").experts_of(self.contract.members)
         read = partial(_part, own=own, members=self.contract.members)
         parts = [read(place) for place in sorted((folder / PARTS).iterdir())]
         self.live = self.live_module.Live(self.contract, parts, _json(folder / REGIMES))

@@ -31,8 +31,8 @@ from quantgod.registry.registration import same_before
 from quantgod.registry.semantic_version import SEMANTIC_TAG, parts_tag
 from quantgod.registry.versions import describe, pinned, register_files
 from quantgod.served.candles.contract import Contract
-from quantgod.served.candles.online import experts_of
 from quantgod.served.candles.quantiles import LEVELS
+from quantgod.served.candles.state import experts_of
 from quantgod.settings import CandleSettings, bare_command
 from quantgod.tracking.stage import StageRun
 

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from .contract import Contract
 from .members import Said
-from .online import Issued
 from .rows import NAMES, rows_of
 from .scaling import RobustScale
+from .state import Issued
 from .timeline import Timeline
 
 Floats = npt.NDArray[np.float64]

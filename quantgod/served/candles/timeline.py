@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import online
-from .online import Issued, Rules, State
+from .state import Issued, Rules, State
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -46,7 +46,7 @@ class Timeline:
     @classmethod
     def begin(cls, rules: Rules, horizons: Sequence[int], members: int) -> Timeline:
         """Return the ensemble before any forecast."""
-        states = [online.start(rules, members) for _ in horizons]
+        states = [State.begin(rules, members) for _ in horizons]
         return cls(rules, tuple(horizons), states, [[] for _ in horizons])
 
     def absorb(self, now: int, outcome: Outcome) -> None:
@@ -84,7 +84,7 @@ class Timeline:
     def restack(self, stack: Floats) -> None:
         """Take other coefficients of the stacked mean, (members, horizons)."""
         self.states = [
-            online.with_stack(state, stack[:, place]) for place, state in enumerate(self.states)
+            replace(state, stack=stack[:, place]) for place, state in enumerate(self.states)
         ]
 
     def to_json(self) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import pytest
 
 from quantgod.ensemble.candles.stacked import fit_stack
 from quantgod.ensemble.candles.walk import Moments, walk
-from quantgod.served.candles.online import EQUAL, STACKED, Rules, experts_of
 from quantgod.served.candles.quantiles import COVERAGES, NORMAL, pinball
+from quantgod.served.candles.state import EQUAL, STACKED, Rules, experts_of
 from quantgod.served.candles.timeline import Timeline
 
 HORIZONS = (1, 5)

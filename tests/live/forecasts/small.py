@@ -9,7 +9,7 @@ import numpy as np
 from quantgod.contracts import Candles
 from quantgod.registry.daily.chain import Chain
 from quantgod.registry.daily.posting import rows_to_post
-from quantgod.served.candles import contract, live, online, quantiles, regimes, timeline
+from quantgod.served.candles import contract, live, quantiles, regimes, state, timeline
 from quantgod.served.candles.features import sets
 from quantgod.served.candles.members import Floor
 from quantgod.served.candles.regime_rules import Rules
@@ -33,18 +33,18 @@ class SmallChain(Chain):
 
     def __init__(self) -> None:
         self.requests, self.quantiles, self.regimes = requests, quantiles, regimes
-        self.refused, self.online, self.timelines = RequestError, online, timeline
+        self.refused, self.timelines = RequestError, timeline
         self.live_module = live
         self.contract = contract.Contract(
             [*COINS], [*COINS], {"market": "spot", "interval": "1d", "kind": "trades"},
             DAY_MS, [*HORIZONS], 2, ["random_walk", "drift"], sets.VERSION, REACH, REACH + 1,
         )  # fmt: skip
-        self.experts = online.experts_of(self.contract.members)
+        self.experts = state.experts_of(self.contract.members)
         scale = RobustScale((sets.NAMES[0],), np.zeros(1), np.ones(1), 5.0)
         floors = [Floor(np.zeros(2)), Floor(np.array([0.3, 0.2]))]
         parts = [live.Part((0, 1), scale, floors)]
         self.live = live.Live(self.contract, parts, Rules().to_json())
-        rules = online.Rules(scores=50, prior=5.0, refresh=1)
+        rules = state.Rules(scores=50, prior=5.0, refresh=1)
         self.registered = timeline.Timeline.begin(rules, HORIZONS, 2)
         self.registered = self.registered_at(coins_until(REGISTERED))
 
