@@ -88,10 +88,7 @@ class Form(NamedTuple):
     @property
     def expected(self) -> str:
         """Return what is expected of a row."""
-        return (
-            f"a later time on the grid of {self.interval} and prices with low and high in place, "
-            "as many fields a line as in the first"
-        )
+        return f"a later time on the grid of {self.interval}, prices with low and high in place"
 
 
 def read_prices(path: Path, form: Form, limits: ArchiveLimits | None = None) -> pd.DataFrame:
@@ -129,7 +126,9 @@ def read_prices(path: Path, form: Form, limits: ArchiveLimits | None = None) -> 
         frame, times = frame[::-1], times[::-1]
     is_later = np.diff(times, prepend=times[0] - 1) > 0
     if not (is_sound := _is_sound(frame) & is_later).all():
-        raise refusal(raw, int(frame.index[~is_sound][0]), form.expected)
+        at = int(np.argmin(is_sound))
+        fault = _fault(frame.iloc[at]) if is_later[at] else "its time is not after the one before"
+        raise refusal(raw, int(frame.index[at]), form.expected, fault)
     _check_spacing(path, _spacing(times, frame), form)
     check_jumps(str(path), times, frame["close"].to_numpy(), form.step_ms)
     return frame.set_axis(pd.Index(times, name="time_ms"))
@@ -162,7 +161,11 @@ def _times_ms(raw: RawTable, column: str, form: Form) -> Integers:
     if is_bad.any():
         known = _ms(numbers, a_second)
         _check_spacing(raw.path, _usual(known[np.isfinite(known)]), form, is_sure=True)
-        raise refusal(raw, int(np.argmax(is_bad)), form.expected)
+        row = int(np.argmax(is_bad))
+        fault = "its time is no number and no date of ISO 8601 (2025-01-31)"
+        if np.isfinite(known[row]):
+            fault = f"it opens at {np.datetime64(int(known[row]), 'ms')} UTC, off the grid"
+        raise refusal(raw, row, form.expected, fault)
     times: Integers = np.asarray(numbers // a_step, dtype=np.int64) * form.step_ms
     return times
 
@@ -295,6 +298,18 @@ def check_jumps(where: str, times: Integers, closes: Floats, step_ms: int) -> No
 
 def _floats(column: pd.Series) -> pd.Series:
     return pd.to_numeric(column, errors="coerce").astype("float64")
+
+
+def _fault(row: pd.Series[float]) -> str:
+    """Return what is wrong with prices and amounts."""
+    if odd := [name for name in row.index[~np.isfinite(row)] if name != "close_time"]:
+        return f"{', '.join(odd)} is no number"
+    prices = row[[name for name in PRICES if name in row]]
+    if prices.min() <= 0:
+        return f"{prices.idxmin()} is not above 0"
+    if row.get("low", prices.min()) > prices.min() or row.get("high", prices.max()) < prices.max():
+        return "low and high do not hold the other prices"
+    return f"{row.drop(prices.index).idxmin()} is below 0"
 
 
 def _is_sound(frame: pd.DataFrame) -> Booleans:

@@ -30,6 +30,9 @@ KLINE: Final = (
 ORDINARY: Final = ("time", *PRICES, "volume")
 BITFINEX: Final = ("time", "open", "close", "high", "low", "volume")
 
+MARKS: Final = ",;\t"
+"""What may part the fields of a CSV; the first of these that its first line holds does."""
+
 _GZIP: Final = b"\x1f\x8b"
 _GZIP_TIME: Final = struct.Struct("<4xI")
 
@@ -103,18 +106,20 @@ def made_ms(path: Path) -> int:
     return made
 
 
-def refusal(raw: RawTable, row: int, expected: str) -> TableError:
-    """Return the error that names a row."""
+def refusal(raw: RawTable, row: int, expected: str, fault: str) -> TableError:
+    """Return the error that names a row and what is wrong with it."""
     if raw.lines:
         line = row + len(raw.lines) - len(raw.table)
-        return _line_refusal(raw.path, raw.numbers[line], raw.lines[line], expected)
+        return _line_refusal(raw.path, raw.numbers[line], raw.lines[line], expected, fault)
     got = ", ".join(f"{name} {value}" for name, value in raw.table.iloc[row].items())
-    return TableError("bad_row", f"{raw.path} row {row + 1}: expected {expected}; got {got[:200]}")
-
-
-def _line_refusal(path: Path, number: int, text: str, expected: str) -> TableError:
     return TableError(
-        "bad_row", f"{path} line {number + 1}: expected {expected}; got {text[:100]!r}"
+        "bad_row", f"{raw.path} row {row + 1}: {fault}; expected {expected}; got {got[:200]}"
+    )
+
+
+def _line_refusal(path: Path, number: int, text: str, expected: str, fault: str) -> TableError:
+    return TableError(
+        "bad_row", f"{path} line {number + 1}: {fault}; expected {expected}; got {text[:100]!r}"
     )
 
 
@@ -137,12 +142,13 @@ def _read_csv(path: Path, text: str) -> RawTable:
         return RawTable(path, pd.DataFrame())
     if "\0" in text:
         raise TableError(
-            "no_text", f"{path}: is no text; a table of bars was expected, its fields with commas"
+            "no_text", f"{path}: is no text; a table of bars was expected, a row a line"
         )
     numbers, lines = zip(
         *((at, line) for at, line in enumerate(text.split("\n")) if line.strip()), strict=True
     )
-    first = [field.strip().strip('"') for field in lines[0].split(",")]
+    mark = next((mark for mark in MARKS if mark in lines[0]), MARKS[0])
+    first = [field.strip().strip('"') for field in lines[0].split(mark)]
     has_header = len(first) > 1 and not _is_number(first[1])
     names = first if has_header else _names(path, len(first))
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -151,13 +157,13 @@ def _read_csv(path: Path, text: str) -> RawTable:
         read = pa_csv.read_csv(
             io.BytesIO("\n".join([*lines, ""]).encode(errors="replace")),
             pa_csv.ReadOptions(column_names=names, skip_rows=int(has_header)),
-            pa_csv.ParseOptions(ignore_empty_lines=False),
+            pa_csv.ParseOptions(delimiter=mark, ignore_empty_lines=False),
             pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
     except pa.ArrowInvalid:
-        odd = next((at for at, one in enumerate(lines) if one.count(",") != len(first) - 1), 0)
-        expected = "as many fields a line as in the first"
-        raise _line_refusal(path, numbers[odd], lines[odd], expected) from None
+        odd = next((at for at, one in enumerate(lines) if one.count(mark) != len(first) - 1), 0)
+        fault, expected = "another number of fields", "as many fields a line as in the first"
+        raise _line_refusal(path, numbers[odd], lines[odd], expected, fault) from None
     table = pd.DataFrame({name: _typed(read[name]) for name in names})
     return RawTable(path, table, lines, numbers, is_nameless=names == list(ORDINARY))
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from quantgod.archive.candles.files import NAMES, CandleFile, read_candle_file
 from quantgod.archive.price_table import PriceJumpError
-from quantgod.archive.table_file import TableError
+from quantgod.archive.table_file import MARKS, TableError
 from quantgod.contracts import CANDLE_COLUMNS, INTERVALS
 from tests.archive.feeds import FULL
 
@@ -69,12 +69,14 @@ def stamps(at: np.ndarray, unit: str, dates: bool) -> np.ndarray | pd.DatetimeIn
     return (at * UNITS[unit]).astype(np.int64) if unit != "s" else at // 1000
 
 
-def written(folder: Path, frame: pd.DataFrame, kind: str, *, header: bool, blanks: bool) -> Path:
+def written(
+    folder: Path, frame: pd.DataFrame, kind: str, *, header: bool, blanks: bool, mark: str = ","
+) -> Path:
     path = folder / f"BTCUSDT{kind}"
     if kind in (".parquet", ".feather"):
         getattr(frame, f"to_{kind[1:]}")(path)
         return path
-    text = frame.to_csv(index=False, header=header)
+    text = frame.to_csv(index=False, header=header, sep=mark)
     content = (text.replace("\n", "\n\n", 3) + "\n \n" if blanks else text).encode()
     if kind == ".zip":
         packed = io.BytesIO()
@@ -103,6 +105,7 @@ def test_a_file_of_any_form_holds_the_same_candles(
     unit, dates, blanks, newest_first = draw(
         st.tuples(st.sampled_from([*UNITS]), st.booleans(), st.booleans(), st.booleans())
     )
+    mark = draw(st.sampled_from(MARKS))
     steps = draw(st.lists(st.sampled_from([1, 1, 1, 1, 2, 9]), max_size=12))
     steps = [*steps, *[1] * len(steps), 1]  # most candles are neighbours
     header = form in HEADERS
@@ -115,7 +118,7 @@ def test_a_file_of_any_form_holds_the_same_candles(
     if newest_first:
         frame = frame[::-1].reset_index(drop=True)
     folder = tmp_path_factory.mktemp("form")
-    found = read(written(folder, frame, kind, header=header, blanks=blanks), interval)
+    found = read(written(folder, frame, kind, header=header, blanks=blanks, mark=mark), interval)
     assert found.unclosed == "" and found.candles.time_ms.tolist() == times
     expected = table(times, list(CANDLE_COLUMNS), step, "ms", dates=False)
     has = [name for name in CANDLE_COLUMNS if name not in found.lacks]
@@ -176,11 +179,14 @@ FAULTS = {
     "hours": ("interval", "candles of 1d .* these are 60 minutes apart .1h.; --interval says"),
     "hours by their close times": ("interval", "60 minutes apart .1h."),
     "a symbol": ("symbol", "bars of BTCUSDT were expected, column 'pair' holds ETHUSDT"),
-    "off the grid": ("bad_row", "line 3: expected a later time on the grid of 1d"),
-    "twice": ("bad_row", "line 4: expected a later time"),
-    "a high too low": ("bad_row", "line 3: .*low and high in place"),
-    "a negative count": ("bad_row", "line 4"),
-    "no price": ("bad_row", "line 2"),
+    "off the grid": ("bad_row", "line 3: it opens at 2025-01-01T00:01:00.000 UTC, off the grid"),
+    "twice": ("bad_row", "line 4: its time is not after the one before; expected a later time"),
+    "a high too low": ("bad_row", "line 3: low and high do not hold the other prices"),
+    "a negative count": ("bad_row", "line 4: trades is below 0"),
+    "a price of 0": ("bad_row", "line 4: low is not above 0"),
+    "no price": ("bad_row", "line 2: open is no number"),
+    "a thousand by a comma": ("bad_row", "line 3: close is no number"),
+    "a date of another form": ("bad_row", "line 2: its time is no number and no date of ISO 8601"),
     "times of no unit": ("bad_row", "line 2"),
     "no close": ("columns", "no column close; there are"),
     "another market": ("price_jump", "the close is .* leave out the bars of another symbol"),
@@ -203,12 +209,17 @@ def faulty(what: str) -> pd.DataFrame | str:
         "twice": ("open_time", 2, FIRST + DAY),
         "a high too low": ("high", 1, 99.0),
         "a negative count": ("count", 2, -1.0),
+        "a price of 0": ("low", 2, 0.0),
+        "a thousand by a comma": ("close", 1, "1,020.5"),
+        "a date of another form": ("open_time", slice(None), "31.12.2024"),
         "no price": ("open", 0, np.nan),
         "times of no unit": ("open_time", 0, 20_000),
         "another market": (["open", "high", "low", "close"], 2, 2e6),
     }
     if what in changes:
         column, row, value = changes[what]
+        if isinstance(value, str):
+            frame = frame.astype(object)
         frame.loc[row, column] = value
     return {
         "no close": frame.drop(columns="close"),
