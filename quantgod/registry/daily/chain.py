@@ -150,7 +150,10 @@ class Chain:
         pasts = self._read(rows)
         with self._refusing():
             self.requests.check_newest(pasts, self.contract)
-        return self.table(self.live.newest(self.registered, pasts))
+            dated = self.live.newest(self.registered, pasts)
+            answered = [int(coin) for one in dated for coin in one.coins]
+            self.requests.check_answered(pasts, answered, self.contract)
+        return self.table(dated)
 
     def issue_from(self, timeline: Any, rows: pd.DataFrame) -> tuple[list[Any], Any]:
         """Go on from a timeline's last date to the newest candle that all posted coins have.

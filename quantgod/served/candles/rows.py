@@ -61,9 +61,10 @@ def rows_of(
         own = np.flatnonzero(stretch == number)
         columns = dict(zip(NEEDS, values[own].T, strict=False))
         columns["time"] = time_ms[own].astype(np.float64)
-        features[own] = sets.compute(columns)
-        sigma[own] = width.sigma(columns["close"])
-        regime[own] = tell(columns)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is no number below
+            features[own] = sets.compute(columns)
+            sigma[own] = width.sigma(columns["close"])
+            regime[own] = tell(columns)
         known = np.isfinite(features[own]).all(axis=1) & np.isfinite(sigma[own])
         so_far[own] = _in_a_row(known & (np.arange(len(own)) >= REACH - 1))
     return Rows(features, sigma, regime, so_far)

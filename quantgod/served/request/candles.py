@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,21 @@ def check_newest(pasts: Mapping[int, Past], contract: Contract) -> None:
                 f"{name}: no candle between {_moment(newest[at])} and {_moment(newest[at + 1])}; "
                 f"the newest {contract.rows} must follow each other: post those that are absent",
             )
+
+
+def check_answered(pasts: Mapping[int, Past], answered: Iterable[int], contract: Contract) -> None:
+    """Check that each posted coin is answered for: numbers may be beyond what features can hold.
+
+    Raises:
+        RequestError: `out_of_range`, naming the coin.
+    """
+    if absent := sorted(pasts.keys() - set(answered)):
+        name = contract.coins[absent[0]]
+        raise RequestError(
+            "out_of_range",
+            f"{name}: prices or volumes of its newest {contract.rows} candles are too large or too "
+            "small for features to be computed",
+        )
 
 
 def check_reach(pasts: Mapping[int, Past], contract: Contract, first: int) -> None:

@@ -171,6 +171,7 @@ def changed(rows: pd.DataFrame, how: str) -> pd.DataFrame:
         "hole": lambda: pd.concat([older(found), found.drop(index=at)]),
         "other_interval": lambda: found.assign(time=hours(len(found))),
         "off_grid": lambda: found.assign(time=found.time.str.replace("T00:", "T07:")),
+        "out_of_range": lambda: found.replace({"volume": {found.volume[at]: 1e308}}),
         "bad_form": found.to_numpy,
     }[how]()
 
@@ -203,6 +204,7 @@ REFUSED = {
     "hole": "BBBUSDT: no candle between 2017-09-06T00:00:00Z and 2017-09-08T00:00:00Z",
     "other_interval": r"candles 60 minutes apart; 1d \(1440 minutes\) expected",
     "off_grid": "T07:00:00Z is no open time of 1d candles, whose days begin at midnight UTC",
+    "out_of_range": "BBBUSDT: prices or volumes of its newest .* candles are too large",
     "bad_form": "dataframe_split or dataframe_records over HTTP, a DataFrame in process expected",
 }
 
