@@ -127,7 +127,7 @@ def test_simulated_coins_bars_and_a_server_fill_it_too(run, tmp_path: Path) -> N
         pass
     dead = ("--from", "download", "--base-url", gone.url, "--set=download.attempts=1")
     status, said = run(*dead, "--last-day", "2017-08-20", "--coins", "BTCUSDT")
-    assert status == 1 and "1 could not be fetched: BTCUSDT-1d-2017-08: connection lost" in said
+    assert status == 1 and "1 could not be fetched: BTCUSDT-1d-2017-08: no connection" in said
     status, said = run(
         "--from", "simulate", "--coins", "AUSDT,BUSDT", "--set=candles.simulate.candles=40"
     )

@@ -138,12 +138,12 @@ REFUSED = {
     "one column": ("".join(f"{time}\n" for time in numbers()), "and volume; got 1$"),
     "a name alone": ("open_time\n1\n", "and volume; got 1$"),
     "a time that is none among as many that are": (
-        f"{HEADER}\n{numbers()[0]},9,9,9,9,1\nsoon,9,9,9,9,1\n", "line 3: expected"
+        f"{HEADER}\n{numbers()[0]},9,9,9,9,1\nsoon,9,9,9,9,1\n", "line 3: its time is no number"
     ),
-    "a date that is none": (csv([date(0), "2024-01-32 00:00", date(2)]), "line 3: expected"),
-    "a second that is no minute": (csv([date(0), "2024-01-01 00:01:01", date(2)]), "line 3: exp"),
-    "a time that stands still": (csv([numbers()[0], *numbers()[:2]]), "line 3: expected a later"),
-    "a high below the close": (csv(numbers()).replace("103", "101.5", 1), "line 3: expected"),
+    "a date that is none": (csv([date(0), "2024-01-32 00:00", date(2)]), "line 3: its time is no"),
+    "a second that is no minute": (csv([date(0), "2024-01-01 00:01:01", date(2)]), "line 3: it o"),
+    "a time that stands still": (csv([numbers()[0], *numbers()[:2]]), "line 3: its time is not"),
+    "a high below the close": (csv(numbers()).replace("103", "101.5", 1), "line 3: low and high"),
     "hours": (
         csv([(MINUTE + 60 * row) * 60_000 for row in range(3)]),
         r"of one minute .* 60 minutes apart \(1h\); no command .* of 1m",
@@ -156,12 +156,12 @@ REFUSED = {
     ),
     "a line too short, and one too long": (
         f"{HEADER}\n{numbers()[0]},9,9,9,9,1\n{numbers()[1]},9,9\n{numbers()[2]},9,9,9,9,1,1\n",
-        "line 3: expected",
+        "line 3: another number of fields",
     ),
     "a line after an empty one": (
         csv(numbers()).replace("103", "9", 1).replace("\n", "\n\n", 1), "line 4: "
     ),
-    "a negative volume": (csv(numbers()).replace(",2\n", ",-0.5\n", 1), "line 3: expected"),
+    "a negative volume": (csv(numbers()).replace(",2\n", ",-0.5\n", 1), "line 3: volume is below"),
     "nothing": ("", r"is empty \(0 bytes\), bars were expected"),
     "a picture": ("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is no text"),
     "blanks": (" \n\n", "holds blanks alone, and no row of bars"),

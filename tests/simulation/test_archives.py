@@ -291,26 +291,26 @@ def test_a_market_on_given_prices_foresees_the_hour_after_its_last_minute(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("line", "number"),
+    ("line", "fault"),
     [
-        ("1704067260000,101,102,103,100\n", 2),
-        ("1704067260000,101,102,103,100,2,7\n", 2),
-        ("1704067260000,101,abc,103,100,2\n", 2),
-        ("1704067260000,101,nan,103,100,2\n", 2),
-        ("1704067260000,101,102,inf,100,2\n", 2),
-        ("1704067260000,101,102,103,-1,2\n", 2),
-        ("1704067260000,101,104,103,100,2\n", 2),
-        ("1704067260000,101,102,103,100,-2\n", 2),
-        ("1704067260001,101,102,103,100,2\n", 2),
-        ("1704067200000,101,102,103,100,2\n", 2),
-        ("\udc80\n", 2),
+        ("1704067260000,101,102,103,100\n", "another number of fields"),
+        ("1704067260000,101,102,103,100,2,7\n", "another number of fields"),
+        ("1704067260000,101,abc,103,100,2\n", "close is no number"),
+        ("1704067260000,101,nan,103,100,2\n", "close is no number"),
+        ("1704067260000,101,102,inf,100,2\n", "high is no number"),
+        ("1704067260000,101,102,103,-1,2\n", "low is not above 0"),
+        ("1704067260000,101,104,103,100,2\n", "low and high do not hold the other prices"),
+        ("1704067260000,101,102,103,100,-2\n", "volume is below 0"),
+        ("1704067260001,101,102,103,100,2\n", "it opens at 2024-01-01T00:01:00.001 UTC, off"),
+        ("1704067200000,101,102,103,100,2\n", "its time is not after the one before"),
+        ("\udc80\n", "another number of fields"),
     ],
 )
-def test_a_malformed_line_is_refused_with_its_number(line, number, tmp_path):
+def test_a_malformed_line_is_refused_with_its_number_and_fault(line, fault, tmp_path):
     path = tmp_path / "prices.csv"
     first, rest = BARS.split("\n", 1)
     path.write_text(f"{first}\n{line}{rest}", encoding="utf-8", errors="surrogateescape")
-    with pytest.raises(ValueError, match=f"line {number}: expected"):
+    with pytest.raises(ValueError, match=f"line 2: {fault}.*; expected"):
         read_price_bars(path, 1_704_067_200_000, 6)
 
 
