@@ -65,7 +65,7 @@ def main(
 
     check_members(settings)
     with stage("forecast", settings, {}, candles_from(settings, config)) as run:
-        _check_name(run, settings)
+        _check(run, settings)
         audited = _audited(run, settings)  # a minute; members may take hours
         made = _made(run, settings)
         gates = judge_forecasts(made.evaluation, settings.forecast.gates, audited)
@@ -141,10 +141,12 @@ def _audited(run: StageRun, settings: Settings) -> LeakAuditResult | None:
     return found
 
 
-def _check_name(run: StageRun, settings: Settings) -> None:
-    """Look before hours of work whether a version may have this name."""
+def _check(run: StageRun, settings: Settings) -> None:
+    """Look before hours of work whether coins are long enough, and a version may have this name."""
+    from quantgod.evaluation.forecasts.run import check_coins
     from quantgod.registry.daily.registration import check_name
 
+    check_coins(coins_of(settings), settings.forecast)
     if settings.forecast.ensemble.enabled:
         check_name(run.client, settings.forecast.name, settings.candles)
 

@@ -225,7 +225,8 @@ def _check_one_symbol(raw: RawTable, column: str | None, symbol: str | None) -> 
         raise TableError(
             "symbol",
             f"{raw.path}: bars of {symbol} were expected, column {column!r} holds {found[0]}; "
-            f"--symbol says whose bars they are",
+            "is it the file of another? --symbol (of `import_bars`) or the file's name (`candles`) "
+            "says whose bars they are",
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from quantgod.contracts import Integers
 from quantgod.dataset.candles.table import CandleTable
 from quantgod.dataset.splits import EmptyPartError
+from quantgod.served.candles.rows import REACH
 
 TEST: Final = "test"
 """Name of the fold of the newest dates."""
@@ -65,11 +66,39 @@ def folds_of(
         stopping_fraction: newest part of the dates that a fold learns from, for early stopping.
 
     Raises:
-        EmptyPartError: naming the part that would be empty, and what there is.
+        EmptyPartError: naming the part that would be empty, or the coin that is not in all parts
+            that a served version needs, and what there is.
     """
+    _check_windows(table, window)
     usable = np.unique(table.date[table.can_see(window)])
     borders = _borders(usable, folds, test_fraction)
-    return folds_at(table, borders, horizons, window, stopping_fraction)
+    found = folds_at(table, borders, horizons, window, stopping_fraction)
+    _check_judged(table, found[-1])
+    return found
+
+
+def _check_windows(table: CandleTable, window: int) -> None:
+    """Refuse a coin without a row that can be forecast from."""
+    seen = np.bincount(table.coin[table.can_see(window)], minlength=len(table.coins))
+    for name, count in zip(table.coins, seen, strict=True):
+        if not count:
+            own = int((table.coin == table.coins.index(name)).sum())
+            raise EmptyPartError(
+                f"{name}: {own} candles, and none ends the {REACH + window - 1} without a hole "
+                "that a forecast needs: give more candles, or leave the coin out"
+            )
+
+
+def _check_judged(table: CandleTable, fold: Fold) -> None:
+    """Refuse a coin that served members would not be judged by."""
+    judged = np.bincount(table.coin[fold.judged], minlength=len(table.coins))
+    for name, count in zip(table.coins, judged, strict=True):
+        if not count:
+            begin = np.datetime64(fold.border * table.step_ms, "ms").astype("datetime64[m]")
+            raise EmptyPartError(
+                f"{name}: no candle from {begin} on, where the newest part begins, ends a whole "
+                "window to judge it by: give newer candles, or leave the coin out"
+            )
 
 
 def folds_at(

@@ -88,6 +88,15 @@ def rows_of_coins(
     return table_of(coins, regimes), regimes
 
 
+def check_coins(coins: Sequence[Candles], how: ForecastSettings) -> None:
+    """Check that each coin has enough candles to be learned from and judged.
+
+    Raises:
+        EmptyPartError: naming the coin or part, what there is and what is needed.
+    """
+    split(table_of(coins), how)
+
+
 def moments_of(table: CandleTable, forward: Forward, how: ForecastSettings) -> Moments:
     """Return what members said of all rows, as an ensemble walks through it."""
     rows = forward.rows

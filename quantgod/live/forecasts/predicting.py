@@ -148,7 +148,10 @@ def _of_candles(
             until = f"ends at {_moment(closes[coin])}" if coin in closes else "has no candle"
             yield f"{coin} {until}, others at {_moment(last)}: no newer forecast until it goes on"
         elif coin not in issued or issued[coin].value // 1_000_000 < last:
-            yield f"{coin} has a hole among its newest candles: no forecast until a window is whole"
+            yield (
+                f"{coin} has a hole among its newest candles, or too few: no forecast until a "
+                "window is whole (older candles may be imported too)"
+            )
 
 
 def _of_revised(kept: pd.DataFrame, made: pd.DataFrame) -> Iterator[str]:

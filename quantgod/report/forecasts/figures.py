@@ -71,7 +71,8 @@ def _learned(material: ForecastMaterial) -> Iterator[ReportFigure]:
     if material.weights and material.time is not None:
         yield ReportFigure(
             "ensemble_weights", "Weights of the experts",
-            "Each moved by matured forecasts alone. Dotted: equal weights.",
+            "Each moved by matured forecasts alone; the mean over coins, whose regimes may differ. "
+            "Dotted: equal weights.",
             plots.ensemble_weights(material.time, material.weights),
         )  # fmt: skip
     if material.attention is not None and material.attention_time is not None:

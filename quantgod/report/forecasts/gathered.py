@@ -36,8 +36,12 @@ def material_of(
 ) -> ForecastMaterial:
     """Return all that the report of a run shows."""
     ahead = [ahead_text(steps * run.table.step_ms) for steps in how.horizons]
+    dates, at = np.unique(run.table.date[run.forward.rows], return_inverse=True)
     weights = {
-        name: weights_of(run.walked, run.forward.members, place)
+        name: {
+            expert: np.bincount(at, own) / np.bincount(at)  # coins differ where regimes count
+            for expert, own in weights_of(run.walked, run.forward.members, place).items()
+        }
         for place, name in enumerate(ahead)
         if how.ensemble.enabled
     }
@@ -48,7 +52,7 @@ def material_of(
         gates=gates,
         fans=list(fans(run, how)),
         courses=courses(run, dict(zip(how.horizons, ahead, strict=True))),
-        time=_times(run, run.forward.rows),
+        time=_moments(run, dates),
         weights=weights,
         attention_time=attended,
         attention=attention,
@@ -143,4 +147,8 @@ def _importance(run: ForecastRun, ahead: Sequence[str]) -> dict[str, dict[str, f
 
 
 def _times(run: ForecastRun, rows: Any) -> Any:
-    return (run.table.date[rows] * run.table.step_ms).astype("datetime64[ms]")
+    return _moments(run, run.table.date[rows])
+
+
+def _moments(run: ForecastRun, dates: Any) -> Any:
+    return (dates * run.table.step_ms).astype("datetime64[ms]")

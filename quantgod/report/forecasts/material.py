@@ -25,7 +25,7 @@ class ForecastMaterial:
         fans: the newest forecasts, by coin.
         courses: trainings of the members.
         time: (n,) moments of the weights, oldest first.
-        weights: (n,) of each expert, by horizon.
+        weights: (n,) of each expert, by horizon: means over coins.
         attention_time: (m,) moments of the attention.
         attention: (m, window) shares of a network's attention.
         importance: of features in trees, by horizon.

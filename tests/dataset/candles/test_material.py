@@ -103,12 +103,23 @@ def test_what_trains_had_come_true_before_what_is_judged(window):
 
 
 def test_too_few_candles_are_told():
-    of = table().take(slice(0, REACH + 2))
+    of = table_of([coins()[0].take(slice(0, REACH + 2))])
     with pytest.raises(EmptyPartError, match="2 dates have a whole window: too few"):
         folds_of(of, HORIZONS, 2, folds=3, test_fraction=0.2, stopping_fraction=0.2)
-    of = table().take(slice(0, REACH + 20))
+    of = table_of([coins()[0].take(slice(0, REACH + 20))])
     with pytest.raises(EmptyPartError, match="rows to train on"):
         folds_of(of, HORIZONS, 2, folds=3, test_fraction=0.2, stopping_fraction=0.2)
+
+
+def test_a_coin_that_would_be_served_and_never_judged_is_refused_by_name():
+    one, other = coins()
+    how = {"folds": 3, "test_fraction": 0.2, "stopping_fraction": 0.2}
+    short = table_of([one, other.take(slice(0, REACH - 1))])
+    with pytest.raises(EmptyPartError, match=f"BBBUSDT: {REACH - 1} candles, and none ends"):
+        folds_of(short, HORIZONS, 2, **how)
+    gone = table_of([one, other.take(slice(0, REACH + 5))])
+    with pytest.raises(EmptyPartError, match=r"BBBUSDT: no candle from .* give newer candles"):
+        folds_of(gone, HORIZONS, 2, **how)
 
 
 def planted(rows: int = 1200, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
