@@ -31,8 +31,8 @@ def _scores(material: ForecastMaterial) -> Iterator[ReportFigure]:
     evaluation = material.evaluation
     yield ReportFigure(
         "coverage", "Do intervals hold what they promise?",
-        "A dot is the share of outcomes within an interval, the line its 95 % interval, the black "
-        "stroke the promise.",
+        "A dot is the share of outcomes within an interval, the line its 95 % interval (none: "
+        "too few dates), the black stroke the promise.",
         plots.coverage(evaluation),
     )  # fmt: skip
     yield ReportFigure(

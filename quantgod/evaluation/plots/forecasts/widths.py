@@ -107,7 +107,8 @@ def _covered(axes: Axes, scores: ForecastScores) -> None:
                 continue
             at, name = place + aside, label if place == 0 else None
             axes.plot(100 * share.value, at, "o", color=colour, label=name)
-            axes.hlines(at, 100 * share.low, 100 * share.high, color=colour)
+            if share.enough:
+                axes.hlines(at, 100 * share.low, 100 * share.high, color=colour)
         if place == 0:
             promised.set_label("promised")
     axes.margins(y=0.15)
