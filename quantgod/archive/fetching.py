@@ -134,7 +134,8 @@ class Fetcher:
                 failures += part.size() - before < _WORTHWHILE_BYTES
                 if failures >= self._settings.attempts:
                     reason = f"{problem}, after {failures} attempts"
-                    self._dead = reason if isinstance(problem, UnreachableError) else ""
+                    if isinstance(problem, UnreachableError):
+                        self._dead = reason
                     raise GaveUpError(reason) from problem
                 await self._back_off(failures, problem)
             except (RefusedFileError, OSError) as error:

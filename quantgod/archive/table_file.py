@@ -30,8 +30,9 @@ KLINE: Final = (
 ORDINARY: Final = ("time", *PRICES, "volume")
 BITFINEX: Final = ("time", "open", "close", "high", "low", "volume")
 
-MARKS: Final = ",;\t"
-"""What may part the fields of a CSV; the first of these that its first line holds does."""
+MARKS: Final = ";\t,"
+"""What may part the fields of a CSV: whichever its first line holds most of; a comma may also part
+decimals."""
 
 _GZIP: Final = b"\x1f\x8b"
 _GZIP_TIME: Final = struct.Struct("<4xI")
@@ -147,7 +148,7 @@ def _read_csv(path: Path, text: str) -> RawTable:
     numbers, lines = zip(
         *((at, line) for at, line in enumerate(text.split("\n")) if line.strip()), strict=True
     )
-    mark = next((mark for mark in MARKS if mark in lines[0]), MARKS[0])
+    mark = max(MARKS, key=lines[0].count)
     first = [field.strip().strip('"') for field in lines[0].split(mark)]
     has_header = len(first) > 1 and not _is_number(first[1])
     names = first if has_header else _names(path, len(first))

@@ -66,8 +66,8 @@ def folds_of(
         stopping_fraction: newest part of the dates that a fold learns from, for early stopping.
 
     Raises:
-        EmptyPartError: naming the part that would be empty, or the coin that is not in all parts
-            that a served version needs, and what there is.
+        EmptyPartError: naming the part that would be empty, or the coin that would be served and
+            never judged, and what there is.
     """
     _check_windows(table, window)
     usable = np.unique(table.date[table.can_see(window)])
@@ -79,12 +79,14 @@ def folds_of(
 
 def _check_windows(table: CandleTable, window: int) -> None:
     """Refuse a coin without a row that can be forecast from."""
-    seen = np.bincount(table.coin[table.can_see(window)], minlength=len(table.coins))
-    for name, count in zip(table.coins, seen, strict=True):
-        if not count:
-            own = int((table.coin == table.coins.index(name)).sum())
+    there, seen = (
+        np.bincount(of, minlength=len(table.coins))
+        for of in (table.coin, table.coin[table.can_see(window)])
+    )
+    for name, candles, ends in zip(table.coins, there, seen, strict=True):
+        if not ends:
             raise EmptyPartError(
-                f"{name}: {own} candles, and none ends the {REACH + window - 1} without a hole "
+                f"{name}: {candles} candles, and none ends the {REACH + window - 1} without a hole "
                 "that a forecast needs: give more candles, or leave the coin out"
             )
 

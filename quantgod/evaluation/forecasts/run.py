@@ -89,7 +89,7 @@ def rows_of_coins(
 
 
 def check_coins(coins: Sequence[Candles], how: ForecastSettings) -> None:
-    """Check that each coin has enough candles to be learned from and judged.
+    """Check that each fold has candles to learn from, and each coin some to be judged by.
 
     Raises:
         EmptyPartError: naming the coin or part, what there is and what is needed.

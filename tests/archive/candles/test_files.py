@@ -186,6 +186,7 @@ FAULTS = {
     "a price of 0": ("bad_row", "line 4: low is not above 0"),
     "no price": ("bad_row", "line 2: open is no number"),
     "a thousand by a comma": ("bad_row", "line 3: close is no number"),
+    "decimal commas": ("bad_row", "line 2: open, .* is no number"),
     "a date of another form": ("bad_row", "line 2: its time is no number and no date of ISO 8601"),
     "times of no unit": ("bad_row", "line 2"),
     "no close": ("columns", "no column close; there are"),
@@ -223,6 +224,7 @@ def faulty(what: str) -> pd.DataFrame | str:
         frame.loc[row, column] = value
     return {
         "no close": frame.drop(columns="close"),
+        "decimal commas": "time;open;high;low;close;volume\n1735603200000;1,5;2,5;1,25;2,0;7,5\n",
         "a picture": "\x89PNG\r\n\x1a\n\0\0",
         "nothing": "",
         "a header alone": HEADERS["klines"] + "\n",
